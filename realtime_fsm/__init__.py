@@ -1,0 +1,77 @@
+"""Appwrite Realtime for asyncio, where the connection is a formal state machine.
+
+::
+
+    async with Realtime("https://cloud.appwrite.io/v1", project="demo") as realtime:
+        subscription = await realtime.subscribe("rows", "files")
+        async for event in subscription:
+            print(event.timestamp, event.events[0], event.payload)
+"""
+
+from realtime_fsm.face.client import Realtime
+from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
+from realtime_fsm.vocabulary.change import Change
+from realtime_fsm.vocabulary.errors import (
+    BadOption,
+    BadTable,
+    CertificateRefused,
+    ConcurrentIteration,
+    DialFailed,
+    Disconnected,
+    Disposed,
+    LinkFailure,
+    LinkLost,
+    MalformedEvent,
+    Misuse,
+    NameNotResolved,
+    Overdue,
+    RealtimeError,
+    RefusedByServer,
+    RetriesExhausted,
+    ServerError,
+    StreamEnded,
+    SubscriptionRejected,
+    UpgradeRefused,
+    WrongLoop,
+)
+from realtime_fsm.vocabulary.events import Event
+from realtime_fsm.vocabulary.form import Row
+from realtime_fsm.vocabulary.options import Timeouts
+from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
+from realtime_fsm.vocabulary.table import TABLE, State, Trigger
+
+__all__ = [
+    "TABLE",
+    "BadOption",
+    "BadTable",
+    "CertificateRefused",
+    "Change",
+    "ConcurrentIteration",
+    "DialFailed",
+    "Disconnected",
+    "Disposed",
+    "Event",
+    "LinkFailure",
+    "LinkLost",
+    "MalformedEvent",
+    "MissingChannelWarning",
+    "Misuse",
+    "NameNotResolved",
+    "Overdue",
+    "PingPolicy",
+    "Realtime",
+    "RealtimeError",
+    "RefusedByServer",
+    "RetriesExhausted",
+    "RetryPolicy",
+    "Row",
+    "ServerError",
+    "State",
+    "StreamEnded",
+    "Subscription",
+    "SubscriptionRejected",
+    "Timeouts",
+    "Trigger",
+    "UpgradeRefused",
+    "WrongLoop",
+]

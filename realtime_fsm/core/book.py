@@ -1,0 +1,233 @@
+"""The subscription book: what the user desires, what the server has acknowledged on this link, and what to ask next.
+
+The law: what is desired stays in the book until the user withdraws it or the server rejects it alone. An acknowledged
+subscription is never silently lost: a new link makes it pending again.
+
+The theory. Replies come out of order and an error frame names nobody (PROTOCOL: "Messages", rules 1 and 5), so one request
+is in flight at a time and everything that waits is merged into it. When an error answers a batch, one of its items is bad
+and nothing says which: the batch is halved and each half asked alone, until the guilty item stands alone. A half stays apart
+from the rest, also over the next links, because asking for it may end the link (1008).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from realtime_fsm.vocabulary import frames
+from realtime_fsm.vocabulary.requests import Grant, Reject, Remove
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from realtime_fsm.vocabulary.frames import Code, Granted
+    from realtime_fsm.vocabulary.inputs import Wish
+
+SUBSCRIBE, UNSUBSCRIBE = "subscribe", "unsubscribe"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A control request: one frame, one answer."""
+
+    kind: str
+    ids: tuple[str, ...]
+    data: bytes
+    suspect: bool = False
+
+
+class Book:
+    """The subscriptions of one connection."""
+
+    __slots__ = (
+        "_established",
+        "_pending",
+        "_removals",
+        "_suspects",
+        "acknowledged",
+        "desired",
+        "emptied",
+        "in_flight",
+        "settled",
+    )
+
+    def __init__(self) -> None:
+        self.desired: dict[str, Wish] = {}
+        self.acknowledged: set[str] = set()
+        self.in_flight: Control | None = None
+        # `settled`: everything that was desired at some moment of this link has been acknowledged, and something still is.
+        # `emptied`: something was desired on this link, and nothing is any more.
+        self.settled = False
+        self.emptied = False
+        self._established: set[str] = set()
+        self._pending: dict[str, None] = {}
+        self._suspects: deque[tuple[str, ...]] = deque()
+        self._removals: dict[str, None] = {}
+
+    # --- the user -----------------------------------------------------------------------------------------------------
+
+    def desire(self, wish: Wish) -> None:
+        """The user wants it."""
+        self.desired[wish.id] = wish
+        self._pending[wish.id] = None
+        self.emptied = False
+
+    def withdraw(self, identifier: str) -> list[Remove]:
+        """The user does not want it any more. The answer tells if it is gone from the server at once."""
+        if self.desired.pop(identifier, None) is None:
+            return []
+        self._pending.pop(identifier, None)
+        self._established.discard(identifier)
+        self._suspects = deque(rest for group in self._suspects if (rest := _without(group, identifier)))
+        self._note_shrinking()
+        if identifier in self.acknowledged:
+            self.acknowledged.discard(identifier)
+            self._removals[identifier] = None
+            return []
+        asked = self.in_flight is not None and self.in_flight.kind == SUBSCRIBE and identifier in self.in_flight.ids
+        return [] if asked else [Remove(identifier)]
+
+    def withdraw_unestablished(self) -> tuple[str, ...]:
+        """Strike what was never acknowledged: whoever asked for it is told that it failed."""
+        gone = tuple(identifier for identifier in self.desired if identifier not in self._established)
+        for identifier in gone:
+            self.withdraw(identifier)
+        return gone
+
+    # --- the link -----------------------------------------------------------------------------------------------------
+
+    def begin_link(self) -> None:
+        """A link is up. Nothing has been asked on it."""
+        self.settled = self.emptied = False
+
+    def end_link(self) -> list[Remove]:
+        """The link is gone, and with it all that the server knew of us."""
+        removed = [Remove(identifier) for identifier in self._removals]
+        if self.in_flight is not None:
+            if self.in_flight.kind == UNSUBSCRIBE:
+                removed += [Remove(identifier) for identifier in self.in_flight.ids]
+            else:
+                removed += [Remove(identifier) for identifier in self.in_flight.ids if identifier not in self.desired]
+                self._put_back(self.in_flight)
+        suspected = {identifier for group in self._suspects for identifier in group}
+        self._pending = {identifier: None for identifier in self.desired if identifier not in suspected}
+        self._removals.clear()
+        self.acknowledged.clear()
+        self.in_flight = None
+        return removed
+
+    @property
+    def waits(self) -> bool:
+        """Whether something is to be asked, and nothing is in flight."""
+        return self.in_flight is None and bool(self._pending or self._suspects or self._removals)
+
+    def next_request(self) -> Control | None:
+        """Take the next request into flight: first the innocent, then one group of suspects, then removals."""
+        if self.in_flight is not None:
+            return None
+        if self._pending:
+            self.in_flight = self._batch(SUBSCRIBE, self._pending, (self._item(identifier) for identifier in self._pending))
+        elif self._suspects:
+            group = self._suspects.popleft()
+            self.in_flight = self._batch(SUBSCRIBE, group, (self._item(identifier) for identifier in group), suspect=True)
+            if rest := group[len(self.in_flight.ids) :]:
+                self._suspects.appendleft(rest)
+        elif self._removals:
+            self.in_flight = self._batch(UNSUBSCRIBE, self._removals, map(frames.unsubscribe_item, self._removals))
+        else:
+            return None
+        for identifier in self.in_flight.ids:
+            self._pending.pop(identifier, None)
+            self._removals.pop(identifier, None)
+        return self.in_flight
+
+    def answers(self, to: str, granted: Sequence[Granted]) -> bool:
+        """Whether a reply is the one that is awaited (PROTOCOL: "Messages", rule 1)."""
+        asked = self.in_flight
+        return asked is not None and asked.kind == to and {g.subscription_id for g in granted} == set(asked.ids)
+
+    def settle(self, granted: Sequence[Granted]) -> list[Grant | Remove]:
+        """The request in flight was answered."""
+        asked, self.in_flight = self.in_flight, None
+        if asked is None or asked.kind == UNSUBSCRIBE:
+            return [Remove(g.subscription_id) for g in granted]
+        told: list[Grant | Remove] = []
+        for g in granted:
+            if g.subscription_id in self.desired:
+                self.acknowledged.add(g.subscription_id)
+                self._established.add(g.subscription_id)
+                told.append(Grant(g.subscription_id, g.channels))
+            else:  # withdrawn while it was in flight
+                self._removals[g.subscription_id] = None
+        self._note_progress()
+        return told
+
+    def blame(self, code: Code, message: str) -> list[Reject | Remove]:
+        """An error answered the request in flight: reject its only item, or halve it."""
+        asked, self.in_flight = self.in_flight, None
+        if asked is None:
+            return []
+        if asked.kind == UNSUBSCRIBE:  # the user has let go of them; the server can do no more harm than send them
+            return [Remove(identifier) for identifier in asked.ids]
+        gone: list[Reject | Remove] = [Remove(identifier) for identifier in asked.ids if identifier not in self.desired]
+        ids = [identifier for identifier in asked.ids if identifier in self.desired]
+        if len(asked.ids) == 1 and ids:
+            self.withdraw(ids[0])
+            return [Reject(ids[0], code, message)]
+        middle = (len(ids) + 1) // 2
+        self._suspects.extendleft(tuple(half) for half in (ids[middle:], ids[:middle]) if half)
+        return gone
+
+    def ask_again(self) -> list[Remove]:
+        """The request in flight was dropped by the server (1013): it goes out again, later."""
+        asked, self.in_flight = self.in_flight, None
+        if asked is None:
+            return []
+        if asked.kind == UNSUBSCRIBE:
+            self._removals |= dict.fromkeys(asked.ids)
+            return []
+        self._put_back(asked)
+        return [Remove(identifier) for identifier in asked.ids if identifier not in self.desired]
+
+    # --- within -------------------------------------------------------------------------------------------------------
+
+    def _put_back(self, asked: Control) -> None:
+        ids = tuple(identifier for identifier in asked.ids if identifier in self.desired)
+        if not asked.suspect:
+            self._pending |= dict.fromkeys(ids)
+        elif ids:
+            self._suspects.appendleft(ids)
+
+    def _item(self, identifier: str) -> bytes:
+        wish = self.desired[identifier]
+        return frames.subscribe_item(identifier, wish.channels, wish.queries)
+
+    @staticmethod
+    def _batch(kind: str, ids: Iterable[str], items: Iterable[bytes], *, suspect: bool = False) -> Control:
+        """As many of the items as fit into one frame; at least one."""
+        chosen: list[str] = []
+        encoded: list[bytes] = []
+        size = frames.ENVELOPE
+        for identifier, item in zip(ids, items, strict=True):
+            size += len(item) + 1
+            if chosen and size > frames.PAYLOAD_LIMIT:
+                break
+            chosen.append(identifier)
+            encoded.append(item)
+        return Control(kind, tuple(chosen), frames.message(kind, encoded), suspect)
+
+    def _note_progress(self) -> None:
+        if self.desired and self.acknowledged.issuperset(self.desired):
+            self.settled = True
+
+    def _note_shrinking(self) -> None:
+        if self.desired:
+            self._note_progress()
+        else:
+            self.settled = False
+            self.emptied = True
+
+
+def _without(group: tuple[str, ...], identifier: str) -> tuple[str, ...]:
+    return tuple(other for other in group if other != identifier)

@@ -1,0 +1,154 @@
+"""The machine: one `transitions.Machine`, built once from the table, that serves every connection of the process.
+
+The law: `Connection.step` is the only way in. It notes the input's facts, lets the machine take the first row whose guards
+hold, and gives back what is to be done and when to come again. It reads no clock and draws no random number.
+
+`transitions` is used at its cheapest and safest: no model is registered (a registered one has its attributes overwritten and
+costs 39 KB; a bare seat costs what it holds), callables are passed instead of names (a misspelled name fails only when it is
+fired), cells that are ignored on purpose are filtered first (one without a row would raise), effects run before the state
+changes (one that raised after it would leave the state moved), and nothing else of the machine is let out.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from transitions import Machine
+
+from realtime_fsm.core.rules import EFFECTS, GUARDS
+from realtime_fsm.vocabulary.inputs import Acknowledged, Closed, Deadline, SocketInput
+from realtime_fsm.vocabulary.requests import Outcome, Taken
+from realtime_fsm.vocabulary.table import TABLE, State, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from realtime_fsm.core.seat import Seat
+    from realtime_fsm.vocabulary.errors import RealtimeError
+    from realtime_fsm.vocabulary.form import Row, Table
+    from realtime_fsm.vocabulary.inputs import Input
+
+# With the root logger at DEBUG, `transitions` would write two dozen lines a trigger; the audit log says it in one.
+_log = logging.getLogger("transitions")
+if _log.level == logging.NOTSET:
+    _log.setLevel(logging.WARNING)
+
+
+@lru_cache(maxsize=1)
+def _the_machine() -> dict[str, Any]:
+    return build(TABLE)
+
+
+def build(table: Table[State, Trigger]) -> dict[str, Any]:
+    """Build the machine of a table.
+
+    Args:
+        table: the table.
+
+    Returns:
+        The machine's events by trigger.
+
+    Raises:
+        BadTable: when the table is not total, has a trap or an unreachable state, or names something that does not exist.
+    """
+    table.check(GUARDS, EFFECTS)
+    machine = Machine(
+        model=None,
+        states=[state.value for state in State],
+        initial=table.initial.value,
+        auto_transitions=False,
+        send_event=False,
+        queued=False,
+    )
+    for row in table.rows:
+        machine.add_transition(
+            row.trigger.value,
+            row.source.value,
+            None if row.dest is None else row.dest.value,
+            conditions=[GUARDS[name] for name in row.guards],
+            before=[_marking(row), *(EFFECTS[name] for name in row.effects)],
+        )
+    return dict(machine.events)
+
+
+def _marking(row: Row[State, Trigger]) -> Callable[[Seat], None]:
+    def mark(seat: Seat) -> None:
+        seat.row = row
+
+    return mark
+
+
+class Connection:
+    """One connection as the table sees it: a seat, and the machine that moves it."""
+
+    __slots__ = ("_events", "_seat")
+
+    def __init__(self, seat: Seat) -> None:
+        self._events = _the_machine()
+        self._seat = seat
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return State(self._seat.state)
+
+    @property
+    def error(self) -> RealtimeError | None:
+        """Why there is no link and no attempt; None in every state but `error`."""
+        return self._seat.error
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds from the last ping to its answer; None before the first."""
+        return self._seat.round_trip
+
+    def hear(self, generation: int) -> None:
+        """A frame came, of whatever kind: the peer of that link is alive."""
+        link = self._seat.link
+        if link is not None and link.generation == generation:
+            link.heard += 1
+
+    def step(self, happened: Input, now: float, *, draw: float = 0.5) -> Outcome:
+        """Take one step.
+
+        Args:
+            happened: what happened.
+            now: the moment, in seconds of a clock that never goes back.
+            draw: a random number from 0 to 1, for the delay before a dial if this step plans one.
+
+        Returns:
+            The row that was taken, what to do, and when to step with `Deadline` next.
+        """
+        seat = self._seat
+        seat.now, seat.draw, seat.row, seat.requests, seat.failure = now, draw, None, [], None
+        source, trigger = State(seat.state), happened.trigger
+        if self._means_nothing(happened, source, trigger):
+            return Outcome(None, (), seat.deadline)
+        seat.absorb(happened)
+        if (source, trigger) in TABLE.ignored:
+            return Outcome(None, tuple(seat.requests), seat.deadline)
+        self._events[trigger.value].trigger(seat, seat)
+        row = seat.row
+        assert row is not None
+        dwell = now - seat.entered_at
+        if row.dest is not None:
+            seat.entered_at = now
+        taken = Taken(row, State(seat.state), dwell, seat.generation, seat.last_sends, seat.attempt, seat.failure)
+        return Outcome(taken, tuple(seat.requests), seat.deadline)
+
+    def _means_nothing(self, happened: Input, source: State, trigger: Trigger) -> bool:
+        """Whether an input is a word of an old socket, an answer to nothing that was asked, or a wake-up that came early."""
+        seat = self._seat
+        match happened:
+            case Closed(generation=generation):
+                return generation != seat.closing
+            case Acknowledged(to=to, granted=granted) if not seat.book.answers(to, granted):
+                return True
+            case SocketInput(generation=generation):
+                return seat.link is None or generation != seat.link.generation
+            case Deadline():
+                return seat.deadline is None or seat.now < seat.deadline
+            case _:
+                return source is TABLE.final and trigger is not Trigger.CLOSED

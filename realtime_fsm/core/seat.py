@@ -1,0 +1,268 @@
+"""The seat: everything that one connection remembers, and the facts that each input leaves before guards are asked.
+
+One machine serves every connection of the process; a seat is all that a connection adds to it. No clock is read here: every
+moment is a `now` that came in. Deadlines are not set and cleared one by one but computed from the facts, so none can be
+forgotten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from realtime_fsm.core.book import Book
+from realtime_fsm.core.budget import Budget
+from realtime_fsm.vocabulary.errors import Overdue, ServerError, StreamEnded
+from realtime_fsm.vocabulary.inputs import (
+    Acknowledged,
+    Deadline,
+    DialFailure,
+    Input,
+    Lost,
+    PingSwitched,
+    Pong,
+    ServerErred,
+    Subscribe,
+    Unsubscribe,
+)
+from realtime_fsm.vocabulary.options import Timeouts
+from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy, Verdict, verdict
+from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
+
+if TYPE_CHECKING:
+    from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError
+    from realtime_fsm.vocabulary.form import Row
+    from realtime_fsm.vocabulary.requests import Request
+
+
+class Phase(Enum):
+    """How far a link has come."""
+
+    DIALING = "upgrade"
+    GREETING = "greeting"
+    LIVE = "live"
+
+
+class Link:
+    """One WebSocket, from dial to end."""
+
+    __slots__ = (
+        "asked_at", "budget", "forgiven", "generation", "heard", "idle_since", "last_error", "phase", "ping_at", "pinged",
+        "since", "stable_since",
+    )  # fmt: skip
+
+    def __init__(self, generation: int, now: float, ping_interval: float) -> None:
+        self.generation = generation
+        self.phase = Phase.DIALING
+        self.since = now  # when the phase was entered
+        self.budget = Budget(ping_interval)
+        self.heard = 0  # frames received, of any kind; the driver counts them
+        self.last_error: Blame | None = None
+        self.asked_at: float | None = None  # when the request in flight was sent
+        self.ping_at: float | None = None  # when the next ping is due
+        self.pinged: Heartbeat | None = None  # the ping that is out
+        self.stable_since: float | None = None  # since when everything desired is acknowledged
+        self.idle_since: float | None = None  # since when nothing is desired any more
+        self.forgiven = False
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """The last error frame of a link."""
+
+    cause: ServerError
+    heard: int  # how many frames had come with it: the next one makes it old news
+    blamed: bool  # whether a request in flight was there to be blamed
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A ping that is out."""
+
+    at: float
+    heard: int  # how many frames had come before it
+
+
+class Seat:
+    """What one connection remembers."""
+
+    __slots__ = (
+        "attempt", "attempt_at", "auto_reconnect", "book", "closing", "draw", "entered_at", "error", "failure", "generation",
+        "judged", "last_sends", "link", "now", "ping", "ping_enabled", "requests", "retry", "round_trip", "row", "state",
+        "timeouts",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        retry: RetryPolicy | None = None,
+        ping: PingPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        auto_reconnect: bool = True,
+    ) -> None:
+        self.retry = retry or RetryPolicy()
+        self.ping = ping or PingPolicy()
+        self.timeouts = timeouts or Timeouts()
+        self.auto_reconnect = auto_reconnect
+        self.ping_enabled = self.ping.enabled
+        self.book = Book()
+        self.state: str = TABLE.initial.value  # the machine's; nothing else writes it
+        self.entered_at = 0.0
+        self.generation = 0
+        self.link: Link | None = None
+        self.closing: int | None = None  # the socket that `disposing` waits for
+        self.attempt = 0  # dials in a row, not forgiven
+        self.attempt_at: float | None = None  # when the next dial is due
+        self.error: RealtimeError | None = None  # why there is no link and no attempt
+        self.last_sends = 0  # frames sent on the newest link, when it is gone
+        # of the step under way
+        self.now = 0.0
+        self.draw = 0.0
+        self.row: Row[State, Trigger] | None = None
+        self.requests: list[Request] = []
+        self.failure: LinkFailure | None = None
+        self.judged = Verdict.TRANSIENT
+        self.round_trip: float | None = None  # seconds from a ping to its pong, of the last one
+
+    @property
+    def live_link(self) -> Link:
+        """The link of a live state; guards and effects of rows that leave one may count on it."""
+        assert self.link is not None
+        return self.link
+
+    # --- facts --------------------------------------------------------------------------------------------------------
+
+    def absorb(self, happened: Input) -> None:
+        """Note what an input says. Whether the state moves is the table's business."""
+        match happened:
+            case Subscribe(wish=wish):
+                self.book.desire(wish)
+            case Unsubscribe(id=identifier):
+                self.requests += self.book.withdraw(identifier)
+            case PingSwitched(enabled=enabled):
+                self.ping_enabled = enabled
+            case Acknowledged(granted=granted):
+                self.requests += self.book.settle(granted)
+                self.live_link.asked_at = None
+            case ServerErred():
+                self._absorb_error(happened)
+            case Lost(close_code=close_code):
+                self._absorb_end(close_code)
+            case DialFailure(cause=cause):
+                self._fail(cause)
+            case Deadline() if self.link is not None:
+                self._absorb_silence(self.link)
+            case Pong() if self.link is not None and self.link.pinged is not None:
+                self.round_trip = self.now - self.link.pinged.at
+        self._note_stability()
+
+    def _fail(self, cause: LinkFailure) -> None:
+        self.failure = cause
+        self.judged = verdict(cause, live=self.state in LIVE)
+
+    def _absorb_error(self, happened: ServerErred) -> None:
+        link = self.live_link
+        cause = ServerError(happened.code, happened.message)
+        blamed = self.book.in_flight is not None
+        link.last_error = Blame(cause, link.heard, blamed)
+        self._fail(cause)
+        if happened.code == 1013 and link.phase is Phase.LIVE:
+            link.budget.note_refusal(self.now)
+            self.requests += self.book.ask_again()
+        else:
+            self.requests += self.book.blame(happened.code, happened.message)
+        link.asked_at = None
+
+    def _absorb_end(self, close_code: int) -> None:
+        """The last error frame is the reason, if nothing was heard after it; else the close code is."""
+        link = self.live_link
+        last = link.last_error
+        if last is None or last.heard != link.heard:
+            self._fail(StreamEnded(close_code))
+            return
+        self._fail(last.cause)
+        if last.blamed and self.judged is Verdict.FATAL:
+            # Our own request ended this link, and the book knows which: the link did not fail, it told us something.
+            self.judged = Verdict.TRANSIENT
+            self.attempt = max(0, self.attempt - 1)
+
+    def _absorb_silence(self, link: Link) -> None:
+        if link.phase is Phase.DIALING:
+            self._fail(Overdue(link.phase.value, self.timeouts.dial))
+        elif link.phase is Phase.GREETING:
+            self._fail(Overdue(link.phase.value, self.timeouts.greeting))
+        elif link.pinged is not None:
+            if link.heard == link.pinged.heard:
+                self._fail(Overdue("pong", self.ping.timeout))
+        elif self.reply_by is not None and self.reply_by <= self.now:
+            self._fail(Overdue("reply", self.timeouts.reply))
+
+    def _note_stability(self) -> None:
+        link = self.link
+        if link is not None and link.phase is Phase.LIVE:
+            quiet = self.book.settled or not self.book.desired
+            link.stable_since = _since(link.stable_since, self.now, holds=quiet)
+            link.idle_since = _since(link.idle_since, self.now, holds=self.book.emptied)
+
+    # --- deadlines ----------------------------------------------------------------------------------------------------
+
+    @property
+    def reply_by(self) -> float | None:
+        """When the request in flight must be answered."""
+        link = self.link
+        return None if link is None or link.asked_at is None else link.asked_at + self.timeouts.reply
+
+    @property
+    def ping_at(self) -> float | None:
+        """When the next ping is due: not while a reply is awaited, and not without room in the budget."""
+        link = self.link
+        if link is None or link.ping_at is None or not self.ping_enabled or self.book.in_flight is not None:
+            return None
+        return max(link.ping_at, link.budget.free_at(self.now, ping=True))
+
+    @property
+    def stable_at(self) -> float | None:
+        """When the link will have proven itself."""
+        link = self.link
+        if link is None or link.forgiven or link.stable_since is None:
+            return None
+        return link.stable_since + self.retry.stable_after
+
+    @property
+    def idle_at(self) -> float | None:
+        """When a link without any subscription left is closed."""
+        link, idle = self.link, self.timeouts.idle
+        return None if link is None or idle is None or link.idle_since is None else link.idle_since + idle
+
+    @property
+    def budget_at(self) -> float | None:
+        """When the next control request may leave."""
+        link = self.link
+        return None if link is None or not self.book.waits else link.budget.free_at(self.now, ping=False)
+
+    @property
+    def deadline(self) -> float | None:
+        """The earliest of what the state waits for; None when it waits for nothing."""
+        state, link = State(self.state), self.link
+        if state is State.RECONNECTING and link is not None:
+            return link.since + (self.timeouts.dial if link.phase is Phase.DIALING else self.timeouts.greeting)
+        if state is State.RECONNECTING:
+            return self.attempt_at
+        if state is State.PING:
+            assert link is not None
+            assert link.pinged is not None
+            return link.pinged.at + self.ping.timeout
+        if state not in LIVE:
+            return None
+        due = [self.reply_by, self.ping_at, self.stable_at, self.budget_at]
+        if state is State.UNSUBSCRIBED:
+            due.append(self.idle_at)
+        return min((moment for moment in due if moment is not None), default=None)
+
+
+def _since(before: float | None, now: float, *, holds: bool) -> float | None:
+    """Since when something holds."""
+    if not holds:
+        return None
+    return now if before is None else before

@@ -1,0 +1,1 @@
+"""The edges: the driver, the aiohttp transport, the subscription's inbox, the audit sink."""

@@ -1,0 +1,1 @@
+"""The face: the client that people import and the command line."""

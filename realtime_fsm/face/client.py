@@ -1,0 +1,258 @@
+"""The client: what people import. It checks what it is given, steps the machine through the driver, and waits."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import uuid
+import warnings
+from typing import TYPE_CHECKING, Self
+
+from realtime_fsm.core.seat import Seat
+from realtime_fsm.edges.driver import Driver
+from realtime_fsm.edges.transport import AiohttpTransport
+from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
+from realtime_fsm.vocabulary import frames
+from realtime_fsm.vocabulary.errors import BadOption, Disposed
+from realtime_fsm.vocabulary.inputs import Connect, Disconnect, Dispose, PingSwitched, Reconnect, Subscribe, Unsubscribe, Wish
+from realtime_fsm.vocabulary.options import Identity, Timeouts, realtime_url
+from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
+from realtime_fsm.vocabulary.table import State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+    from types import TracebackType
+
+    from realtime_fsm.edges.transport import ClientSession, Transport
+    from realtime_fsm.vocabulary.change import Change
+    from realtime_fsm.vocabulary.errors import RealtimeError
+
+_BUFFER = 1024
+
+
+class Realtime:
+    """One connection to Appwrite Realtime, living through many links.
+
+    Building one does not dial; ``async with`` does not either, it only disposes at the end. The first ``subscribe()`` or
+    ``connect()`` opens the link, and every subscription shares it.
+
+    Args:
+        endpoint: the Appwrite endpoint, such as ``"https://cloud.appwrite.io/v1"``.
+        project: the project's id.
+        session: a session secret, sent as a header at each dial; not together with ``jwt``.
+        jwt: a JSON Web Token, sent as a header at each dial.
+        headers: further headers for each dial, such as ``X-Appwrite-Dev-Key``.
+        http: your own aiohttp session to dial with; it is never closed here. Its connector's limit (100 by default) counts.
+        retry: when to dial again.
+        ping: when to ask for a sign of life.
+        timeouts: how long to wait for what, in seconds.
+        auto_reconnect: whether a lost link is replaced. If not, a loss leads to ``disconnected`` and whoever waits gets
+            ``LinkLost``. A first dial that fails follows ``retry`` all the same.
+
+    Raises:
+        BadOption: when an argument cannot be used; it names the argument and the remedy.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        project: str,
+        *,
+        session: str | None = None,
+        jwt: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        http: ClientSession | None = None,
+        retry: RetryPolicy | None = None,
+        ping: PingPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        auto_reconnect: bool = True,
+    ) -> None:
+        for name, value, kind in (("retry", retry, RetryPolicy), ("ping", ping, PingPolicy), ("timeouts", timeouts, Timeouts)):
+            if value is not None and not isinstance(value, kind):
+                raise BadOption(name, f"{type(value).__name__} is not a {kind.__name__}")
+        seat = Seat(retry=retry, ping=ping, timeouts=timeouts, auto_reconnect=auto_reconnect)
+        self._endpoint, self._project = endpoint, project
+        self._connection_id = uuid.uuid4().hex
+        self._driver = Driver(
+            seat,
+            self._transport(http),
+            connection_id=self._connection_id,
+            url=realtime_url(endpoint, project),
+            headers=Identity(session, jwt, dict(headers or {})).as_headers(),
+        )
+        self._numbers = itertools.count(1)
+        self._released: asyncio.Future[None] | None = None
+
+    def _transport(self, http: ClientSession | None) -> Transport:
+        return AiohttpTransport(http)
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    @property
+    def connection_id(self) -> str:
+        """The name of this connection in the audit log."""
+        return self._connection_id
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return self._driver.state
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the link is up: in ``connected``, ``subscribed``, ``unsubscribed`` and ``ping``."""
+        return self.state.is_live
+
+    @property
+    def error(self) -> RealtimeError | None:
+        """Why there is no link and no attempt will be made, in ``error``; None in every other state."""
+        return self._driver.error
+
+    def states(self) -> AsyncIterator[Change]:
+        """The changes of state from now on. Each call gives a stream of its own; it ends after ``dispose()``.
+
+        A stream keeps the newest 1,024 changes for a consumer that is slow.
+        """
+        return self._driver.follow()
+
+    # --- acting -------------------------------------------------------------------------------------------------------
+
+    async def subscribe(self, *channels: str, queries: Iterable[str] = ()) -> Subscription:
+        """Listen to channels. Opens the link if there is none; returns when the server has acknowledged.
+
+        Cancelling the call withdraws the subscription. When the call fails, earlier subscriptions are kept.
+
+        Args:
+            channels: the channels, such as ``"rows"`` or ``"buckets.avatars.files"``.
+            queries: JSON strings of the official SDK's ``Query`` helpers; all of them must hold.
+
+        Returns:
+            The subscription, ready to be iterated.
+
+        Raises:
+            BadOption: for no channel, or one that is not a non-empty string, or more than fits into a frame.
+            SubscriptionRejected: when the server refuses it.
+            RefusedByServer, RetriesExhausted, CertificateRefused: when no link can be had.
+            LinkLost: when the link is lost meanwhile and ``auto_reconnect`` is off.
+            Disconnected: when ``disconnect()`` is called meanwhile.
+            Disposed: after ``dispose()``.
+        """
+        wish = Wish(f"s{next(self._numbers)}", _strings("channels", channels), _strings("queries", queries, least=0))
+        if len(frames.message("subscribe", [frames.subscribe_item(wish.id, wish.channels, wish.queries)])) > frames.PAYLOAD_LIMIT:
+            raise BadOption(
+                "channels", f"with their queries they make a frame of more than {frames.FRAME_LIMIT} bytes; split them"
+            )
+        self._alive()
+        subscriber = self._driver.enlist(wish, _BUFFER)
+        self._driver.feed(Subscribe(wish))
+        try:
+            await subscriber.granted
+        except asyncio.CancelledError:
+            self._driver.feed(Unsubscribe(wish.id))
+            raise
+        subscription = Subscription(self._driver, subscriber)
+        if missing := subscription.missing_channels:
+            warnings.warn(
+                f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning, stacklevel=2
+            )
+        return subscription
+
+    async def connect(self) -> None:
+        """Open the link. Returns when it is up, at once if it is.
+
+        Raises:
+            RefusedByServer, RetriesExhausted, CertificateRefused: when no link can be had.
+            Disconnected: when ``disconnect()`` is called meanwhile.
+            Disposed: after ``dispose()``.
+        """
+        self._alive()
+        self._driver.feed(Connect())
+        await self._driver.wait_live(patient=False)
+
+    async def reconnect(self) -> None:
+        """Open a new link at once, with a full count of attempts, whatever the state. Returns when it is up.
+
+        Raises:
+            As ``connect()``.
+        """
+        self._alive()
+        self._driver.feed(Reconnect())
+        await self._driver.wait_live(patient=False)
+
+    async def wait_connected(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (the public signature)
+        """Wait until the link is up; at once if it is. It opens nothing itself.
+
+        Args:
+            timeout: for how many seconds at most; None for no end.
+
+        Raises:
+            TimeoutError: when the time is over.
+            RealtimeError: the stored error, in ``error``.
+            Disposed: after ``dispose()``.
+        """
+        self._alive()
+        async with asyncio.timeout(timeout):
+            await self._driver.wait_live(patient=True)
+
+    async def disconnect(self) -> None:
+        """Close the link and keep the subscriptions for the next one. Returns when the socket is closed.
+
+        Pending calls raise ``Disconnected``; iterators wait for the next link.
+
+        Raises:
+            Disposed: after ``dispose()``.
+        """
+        self._alive()
+        self._driver.feed(Disconnect())
+        await self._driver.settle()
+
+    def set_ping_enabled(self, enabled: bool) -> None:
+        """Switch the heartbeat on or off, also on the link that is up.
+
+        Raises:
+            BadOption: for something that is no bool.
+            Disposed: after ``dispose()``.
+        """
+        if not isinstance(enabled, bool):
+            raise BadOption("enabled", f"{enabled!r} is not True or False")
+        self._alive()
+        self._driver.feed(PingSwitched(enabled))
+
+    async def dispose(self) -> None:
+        """The end: close the link within ``Timeouts.close`` seconds, end every stream. A second call is harmless."""
+        if self._released is None:
+            self._released = asyncio.ensure_future(self._release())
+        await asyncio.shield(self._released)
+
+    async def _release(self) -> None:
+        self._driver.feed(Dispose())
+        await self._driver.release()
+
+    def _alive(self) -> None:
+        if self.state is State.DISPOSING:
+            raise Disposed
+
+    async def __aenter__(self) -> Self:
+        self._alive()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.dispose()
+
+    def __repr__(self) -> str:
+        return f"<Realtime {self._project} at {self._endpoint}: {self.state}>"
+
+
+def _strings(option: str, given: Iterable[str], *, least: int = 1) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise BadOption(option, "a single string; give a list of strings")
+    values = tuple(given)
+    for value in values:
+        if not isinstance(value, str) or not value:
+            shown = repr(value) if isinstance(value, str) else type(value).__name__
+            raise BadOption(option, f"{shown} is not a non-empty string")
+    if len(values) < least:
+        raise BadOption(option, "none was given; name at least one, such as 'rows'")
+    return tuple(dict.fromkeys(values))

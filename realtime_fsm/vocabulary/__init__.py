@@ -1,0 +1,1 @@
+"""The words: table, frames, events, inputs, requests, policies, options, errors. No I/O, no third-party but msgspec."""

@@ -1,0 +1,278 @@
+"""Everything that realtime_fsm raises, as one tree.
+
+::
+
+    RealtimeError
+    ├── Misuse                        the caller asked for something that makes no sense
+    │   ├── BadOption                 a value that cannot be used; also a ValueError
+    │   ├── Disposed                  the connection was disposed of; it cannot be used again
+    │   ├── ConcurrentIteration       two consumers at once on one stream
+    │   ├── WrongLoop                 used from an event loop other than its own
+    │   └── BadTable                  a state table that is not total, not closed or not understood
+    ├── LinkFailure                   why one attempt or one link ended: always the *cause* of something
+    │   ├── DialFailed                no WebSocket came about
+    │   │   ├── NameNotResolved       the host's name could not be looked up
+    │   │   ├── UpgradeRefused        the server answered with an HTTP status instead of an upgrade
+    │   │   └── CertificateRefused    TLS: the server's certificate is not trusted (fatal)
+    │   ├── Overdue                   nothing came in time: upgrade, greeting, reply or pong
+    │   ├── StreamEnded               the stream ended without an error frame
+    │   └── ServerError               the server said why
+    ├── RefusedByServer               fatal: the server will not have this connection; no attempt follows
+    ├── RetriesExhausted              every attempt that the retry policy allows has failed
+    ├── LinkLost                      the link was lost and auto_reconnect is off
+    ├── Disconnected                  disconnect() ended what was waiting
+    ├── SubscriptionRejected          the server refused one subscription; the others live
+    └── MalformedEvent                a part of an event is not what the protocol says
+
+An error carries its facts as attributes. No error carries a session, a JWT, a cookie or a payload.
+The text of an error frame is the server's own (`message`); it is kept out of the audit log.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+
+def _rebuild(cls: type[RealtimeError], args: tuple[Any, ...], fields: dict[str, Any]) -> RealtimeError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
+
+class RealtimeError(Exception):
+    """The root of everything that this library raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Fields are set by keyword in __init__, so the default (cls(*args)) could not copy or pickle them.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+    def again(self) -> Self:
+        """A copy to raise: one stored error is raised in several tasks, and each traceback is its own."""
+        copy = _rebuild(type(self), self.args, self.__dict__)
+        copy.__cause__ = self.__cause__
+        assert isinstance(copy, type(self))
+        return copy
+
+
+class Misuse(RealtimeError):
+    """The caller asked for something that makes no sense. The peer has no part in it."""
+
+
+class BadOption(Misuse, ValueError):
+    """A value that cannot be used. The text names the option, what is wrong and the remedy; never a secret.
+
+    Attributes:
+        option: the name of the option.
+    """
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"{option}: {problem}")
+        self.option = option
+
+
+class Disposed(Misuse):
+    """The connection was disposed of: build a new one."""
+
+    def __init__(self) -> None:
+        super().__init__("this Realtime was disposed of; build a new one")
+
+
+class ConcurrentIteration(Misuse):
+    """Two consumers wait on one stream at the same time; each event would reach only one of them."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is already being waited on by another task; give each consumer a stream of its own")
+
+
+class WrongLoop(Misuse):
+    """A Realtime belongs to the event loop on which it was first used."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} belongs to another event loop; build one Realtime per loop")
+
+
+class BadTable(Misuse):
+    """A state table that cannot be run.
+
+    Attributes:
+        faults: every fault that was found, one sentence each.
+    """
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("the table cannot be run: " + "; ".join(faults))
+        self.faults = faults
+
+
+class LinkFailure(RealtimeError):
+    """Why one attempt or one link ended.
+
+    Attributes:
+        kind: a short stable word for logs (``"stream_ended"``, ``"pong_overdue"``, ...).
+    """
+
+    kind: str = "link_failure"
+
+
+class DialFailed(LinkFailure):
+    """No WebSocket came about.
+
+    Attributes:
+        reason: what the operating system or the HTTP layer said, without address parameters.
+    """
+
+    kind = "dial_failed"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the dial failed: {reason}")
+        self.reason = reason
+
+
+class NameNotResolved(DialFailed):
+    """The host's name could not be looked up. Transient: networks come and go."""
+
+    kind = "name_not_resolved"
+
+
+class UpgradeRefused(DialFailed):
+    """The server answered with an HTTP status instead of an upgrade.
+
+    Attributes:
+        status: the HTTP status.
+    """
+
+    kind = "upgrade_refused"
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status} instead of an upgrade to WebSocket")
+        self.status = status
+
+
+class CertificateRefused(DialFailed):
+    """TLS: the server's certificate is not trusted. Fatal: another attempt meets the same certificate."""
+
+    kind = "certificate_refused"
+
+
+class Overdue(LinkFailure):
+    """Nothing came in time.
+
+    Attributes:
+        awaited: ``"upgrade"``, ``"greeting"``, ``"reply"`` or ``"pong"``.
+        seconds: how long it was waited for.
+    """
+
+    def __init__(self, awaited: str, seconds: float) -> None:
+        super().__init__(f"no {awaited} within {seconds:g} seconds")
+        self.awaited = awaited
+        self.seconds = seconds
+        self.kind = f"{awaited}_overdue"
+
+
+class StreamEnded(LinkFailure):
+    """The stream ended without an error frame directly before it.
+
+    Attributes:
+        close_code: the WebSocket close code; 1006 when no close frame came (an Appwrite server sends none).
+    """
+
+    kind = "stream_ended"
+
+    def __init__(self, close_code: int = 1006) -> None:
+        super().__init__(f"the stream ended (close code {close_code})")
+        self.close_code = close_code
+
+
+class ServerError(LinkFailure):
+    """The server said why, in an ``error`` frame.
+
+    Attributes:
+        code: the frame's code; a string when the server sent one that is not a number.
+        message: the server's own text; masked by servers in production.
+    """
+
+    kind = "error_frame"
+
+    def __init__(self, code: int | str, message: str) -> None:
+        super().__init__(f"error {code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class RefusedByServer(RealtimeError):
+    """Fatal: the server will not have this connection. Mend the cause, then call ``reconnect()``.
+
+    Attributes:
+        code: the code of the error frame, or the close code when no error frame came.
+        message: the server's own text.
+    """
+
+    def __init__(self, code: int | str, message: str) -> None:
+        super().__init__(f"the server refused the connection with {code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class RetriesExhausted(RealtimeError):
+    """Every attempt that the retry policy allows has failed. ``reconnect()`` starts afresh.
+
+    Attributes:
+        attempts: how many dials in a row failed.
+        cause: why the last one did.
+    """
+
+    def __init__(self, attempts: int, cause: LinkFailure) -> None:
+        super().__init__(f"gave up after {attempts} attempt{'' if attempts == 1 else 's'}; the last one: {cause}")
+        self.attempts = attempts
+        self.cause = cause
+        self.__cause__ = cause
+
+
+class LinkLost(RealtimeError):
+    """The link was lost and ``auto_reconnect`` is off. ``connect()`` or ``reconnect()`` opens a new one.
+
+    Attributes:
+        cause: why.
+    """
+
+    def __init__(self, cause: LinkFailure) -> None:
+        super().__init__(f"the link was lost: {cause}")
+        self.cause = cause
+        self.__cause__ = cause
+
+
+class Disconnected(RealtimeError):
+    """``disconnect()`` was called while this call was waiting."""
+
+    def __init__(self) -> None:
+        super().__init__("disconnect() was called while this call was waiting")
+
+
+class SubscriptionRejected(RealtimeError):
+    """The server refused this subscription alone; the link and the other subscriptions live.
+
+    Attributes:
+        channels: what was asked for.
+        queries: the queries asked for.
+        code: the code of the error frame.
+        message: the server's own text.
+    """
+
+    def __init__(self, channels: tuple[str, ...], queries: tuple[str, ...], code: int | str, message: str) -> None:
+        super().__init__(f"the server rejected the subscription to {', '.join(channels)} with {code}: {message}")
+        self.channels = channels
+        self.queries = queries
+        self.code = code
+        self.message = message
+
+
+class MalformedEvent(RealtimeError):
+    """A part of an event is not what the protocol says. The other parts, and the stream, can still be used.
+
+    Attributes:
+        part: ``"events"``, ``"channels"``, ``"timestamp"`` or ``"payload"``.
+    """
+
+    def __init__(self, part: str) -> None:
+        super().__init__(f"the server sent an event whose {part} cannot be understood")
+        self.part = part

@@ -1,0 +1,179 @@
+"""The frames: JSON text on the wire, decoded once, at the edge, into typed frozen values; and the other way round.
+
+`decode` never raises: what cannot be understood becomes a `Malformed` that says in one word what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from realtime_fsm.vocabulary.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+FRAME_LIMIT = 65_536
+"""Bytes of one frame, its header included, above which the server ends the link (PROTOCOL: "Messages", rule 6)."""
+PAYLOAD_LIMIT = FRAME_LIMIT - 8
+"""Bytes that are left for the text: a client's header of such a frame has 2 + 2 (length) + 4 (mask) bytes."""
+
+Code = int | str
+"""An error frame's code: a number, or the text of whatever else the server put there."""
+
+
+class Granted(msgspec.Struct, frozen=True, rename="camel"):
+    """One subscription as the server acknowledged it."""
+
+    subscription_id: str
+    channels: tuple[str, ...] = ()
+
+
+class _Greeting(msgspec.Struct, frozen=True):
+    user: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class ConnectedFrame(msgspec.Struct, frozen=True, tag="connected"):
+    """The greeting: the link is ready. Send nothing before it (PROTOCOL: "Connecting")."""
+
+    data: _Greeting
+
+
+class _Reply(msgspec.Struct, frozen=True):
+    to: str
+    subscriptions: tuple[Granted, ...] = ()
+
+
+class ResponseFrame(msgspec.Struct, frozen=True, tag="response"):
+    """The answer to a control request."""
+
+    data: _Reply
+
+
+class _Fault(msgspec.Struct, frozen=True):
+    code: int | float | str | bool | None = None
+    message: str = ""
+
+
+class ErrorFrame(msgspec.Struct, frozen=True, tag="error"):
+    """The server's objection."""
+
+    data: _Fault
+
+    @property
+    def code(self) -> Code:
+        """The code; the server may send any JSON scalar (PROTOCOL: "Four server eras")."""
+        code = self.data.code
+        return code if isinstance(code, int) and not isinstance(code, bool) else str(code)
+
+
+class PongFrame(msgspec.Struct, frozen=True, tag="pong"):
+    """The answer to a ping."""
+
+
+class _Happening(msgspec.Struct, frozen=True):
+    payload: msgspec.Raw
+    events: msgspec.Raw = msgspec.Raw(b"[]")
+    channels: msgspec.Raw = msgspec.Raw(b"[]")
+    timestamp: msgspec.Raw = msgspec.Raw(b"null")
+    subscriptions: list[str] = []
+
+
+class EventFrame(msgspec.Struct, frozen=True, tag="event"):
+    """Something happened; its parts stay bytes until the user touches them."""
+
+    data: _Happening
+
+    def event(self) -> Event:
+        """What the user gets."""
+        data = self.data
+        return Event(data.events, data.channels, data.timestamp, data.payload, data.subscriptions)
+
+
+class Malformed(msgspec.Struct, frozen=True):
+    """A message that cannot be understood.
+
+    Attributes:
+        kind: ``"not_json"``, ``"too_deep"``, ``"unknown_type"`` or ``"wrong_shape"``.
+    """
+
+    kind: str
+
+
+Frame = ConnectedFrame | ResponseFrame | ErrorFrame | PongFrame | EventFrame
+
+_KNOWN = frozenset({"connected", "response", "error", "pong", "event"})
+
+
+class _Typed(msgspec.Struct, frozen=True):
+    type: str
+
+
+# JSON allows half of a surrogate pair, Unicode does not, and msgspec refuses the whole text for it. One odd character must
+# not cost an event. Escapes are matched from left to right: a whole pair, a lone half, any other; so "\\ud800" is no half.
+_HEX = rb"[0-9a-fA-F]"
+_ESCAPE = re.compile(rb"\\u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2}|(\\u[dD][89a-fA-F]%b{2})|\\." % (_HEX, _HEX, _HEX), re.DOTALL)
+
+
+def _without_lone_halves(data: bytes) -> bytes:
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data)
+
+
+_frame: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
+_typed = msgspec.json.Decoder(_Typed)
+
+
+def decode(data: bytes) -> Frame | Malformed:
+    """Decode one message from the server.
+
+    Args:
+        data: the message's bytes.
+
+    Returns:
+        The frame, or what is wrong with it. Nothing is raised.
+    """
+    try:
+        return _frame.decode(data)
+    except msgspec.ValidationError:
+        return Malformed(_why(data))
+    except RecursionError:
+        return Malformed("too_deep")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        mended = _without_lone_halves(data)
+        return Malformed("not_json") if mended == data else decode(mended)
+
+
+def _why(data: bytes) -> str:
+    try:
+        known = _typed.decode(data).type in _KNOWN
+    except msgspec.DecodeError:
+        return "wrong_shape"
+    return "wrong_shape" if known else "unknown_type"
+
+
+PING = b'{"type":"ping"}'
+_encode = msgspec.json.Encoder().encode
+
+
+def subscribe_item(identifier: str, channels: Sequence[str], queries: Sequence[str]) -> bytes:
+    """One item of a ``subscribe`` message."""
+    item: dict[str, object] = {"subscriptionId": identifier, "channels": channels}
+    if queries:
+        item["queries"] = queries
+    return _encode(item)
+
+
+def unsubscribe_item(identifier: str) -> bytes:
+    """One item of an ``unsubscribe`` message."""
+    return _encode({"subscriptionId": identifier})
+
+
+def message(kind: str, items: Iterable[bytes]) -> bytes:
+    """A ``subscribe`` or ``unsubscribe`` message of encoded items."""
+    return b'{"type":"%b","data":[%b]}' % (kind.encode(), b",".join(items))
+
+
+ENVELOPE = len(message("unsubscribe", ()))
+"""Bytes that the longer of the two messages takes around its items."""

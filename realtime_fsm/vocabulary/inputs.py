@@ -1,0 +1,147 @@
+"""The inputs: what happened, with its facts. Each belongs to one trigger; the machine is stepped with nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from realtime_fsm.vocabulary.table import Trigger
+
+if TYPE_CHECKING:
+    from realtime_fsm.vocabulary.errors import LinkFailure
+    from realtime_fsm.vocabulary.frames import Code, Granted
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a user asks for: events of some channels, narrowed by queries that must all hold."""
+
+    id: str
+    channels: tuple[str, ...]
+    queries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Something that happened."""
+
+    trigger: ClassVar[Trigger]
+
+
+@dataclass(frozen=True, slots=True)
+class SocketInput(Input):
+    """Something that a socket did. What belongs to an earlier generation never moves the machine."""
+
+    generation: int
+
+
+class Connect(Input):
+    """The user wants a link."""
+
+    trigger = Trigger.CONNECT
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe(Input):
+    """The user wants a subscription."""
+
+    trigger = Trigger.SUBSCRIBE
+    wish: Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe(Input):
+    """The user no longer wants a subscription."""
+
+    trigger = Trigger.UNSUBSCRIBE
+    id: str
+
+
+class Reconnect(Input):
+    """The user wants a new link at once."""
+
+    trigger = Trigger.RECONNECT
+
+
+class Disconnect(Input):
+    """The user wants no link."""
+
+    trigger = Trigger.DISCONNECT
+
+
+class Dispose(Input):
+    """The user is done."""
+
+    trigger = Trigger.DISPOSE
+
+
+@dataclass(frozen=True, slots=True)
+class PingSwitched(Input):
+    """The user switched the heartbeat on or off."""
+
+    trigger = Trigger.PING_SWITCHED
+    enabled: bool
+
+
+class Opened(SocketInput):
+    """The upgrade to WebSocket is done."""
+
+    trigger = Trigger.OPENED
+
+
+class Greeted(SocketInput):
+    """The ``connected`` frame came."""
+
+    trigger = Trigger.GREETED
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged(SocketInput):
+    """A control request was answered."""
+
+    trigger = Trigger.ACKNOWLEDGED
+    to: str
+    granted: tuple[Granted, ...]
+
+
+class Pong(SocketInput):
+    """A ping was answered."""
+
+    trigger = Trigger.PONG
+
+
+@dataclass(frozen=True, slots=True)
+class ServerErred(SocketInput):
+    """An ``error`` frame came."""
+
+    trigger = Trigger.SERVER_ERROR
+    code: Code
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(SocketInput):
+    """The stream of an open socket ended."""
+
+    trigger = Trigger.LOST
+    close_code: int = 1006
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailure(SocketInput):
+    """The dial came to nothing."""
+
+    trigger = Trigger.DIAL_FAILED
+    cause: LinkFailure
+
+
+class Closed(SocketInput):
+    """A socket that the machine has let go of is closed."""
+
+    trigger = Trigger.CLOSED
+
+
+class Deadline(Input):
+    """The deadline that the machine reported has passed. One that comes early is ignored: nothing is due."""
+
+    trigger = Trigger.DEADLINE

@@ -1,0 +1,148 @@
+"""The policies: when to dial again, when to ping, and what a failure means. Plain values without a clock or dice."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from realtime_fsm.vocabulary.errors import BadOption, CertificateRefused, ServerError, StreamEnded, UpgradeRefused
+from realtime_fsm.vocabulary.options import seconds
+
+if TYPE_CHECKING:
+    from realtime_fsm.vocabulary.errors import LinkFailure
+
+THROTTLE_WINDOW = 60.0
+"""Seconds that are sure to reach into the server's next minute, whatever its clock says (PROTOCOL: "Messages", rule 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When to dial again.
+
+    The delay before dial n+2 of a row is ``min(cap, base * factor**n)``, half of it fixed and half of it random. The first
+    dial of all is immediate; the first after a loss waits the random half alone, so that a fleet does not return at once.
+
+    Attributes:
+        attempts: how many dials in a row may fail, the first included; None means for ever.
+        base: the first delay, in seconds.
+        factor: how much longer each next delay is.
+        cap: the longest delay, in seconds.
+        stable_after: how many seconds a link must live with everything acknowledged before earlier failures are forgiven.
+
+    Raises:
+        BadOption: for values that make no sense.
+    """
+
+    attempts: int | None = 3
+    base: float = 2.0
+    factor: float = 4.0
+    cap: float = 30.0
+    stable_after: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.attempts is not None and (
+            isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1
+        ):
+            raise BadOption("RetryPolicy.attempts", f"{self.attempts!r} is not a whole number from 1, or None for no end")
+        seconds("RetryPolicy.base", self.base)
+        seconds("RetryPolicy.cap", self.cap)
+        seconds("RetryPolicy.stable_after", self.stable_after)
+        seconds("RetryPolicy.factor", self.factor)
+        if self.factor < 1:
+            raise BadOption("RetryPolicy.factor", f"{self.factor!r} is below 1: the delays would shrink")
+        if self.cap < self.base:
+            raise BadOption("RetryPolicy.cap", f"{self.cap!r} is below base ({self.base!r})")
+
+    def allows(self, attempt: int) -> bool:
+        """Whether another dial may follow after ``attempt`` dials in a row."""
+        return self.attempts is None or attempt < self.attempts
+
+    def delay(self, attempt: int, draw: float) -> float:
+        """How long to wait before the next dial.
+
+        Args:
+            attempt: how many dials of this row were made; 0 after the loss of a link that had proven itself.
+            draw: a random number from 0 to 1.
+
+        Returns:
+            Seconds.
+        """
+        if attempt == 0:
+            return draw * min(self.cap, self.base) / 2
+        try:
+            whole = min(self.cap, self.base * self.factor ** (attempt - 1))
+        except OverflowError:  # attempts=None, and a server that has been away for weeks
+            whole = self.cap
+        return whole * (1 + draw) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class PingPolicy:
+    """When to ask the server for a sign of life with the application's ``ping`` (PROTOCOL: "Messages (E4)").
+
+    Attributes:
+        interval: seconds from ping to ping, under traffic too.
+        timeout: seconds in which any frame must be heard after a ping; then the link is dead.
+        enabled: whether pings are sent at all; ``set_ping_enabled()`` changes it later.
+
+    Raises:
+        BadOption: for values that make no sense, or a timeout above the interval.
+    """
+
+    interval: float = 30.0
+    timeout: float = 10.0
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        seconds("PingPolicy.interval", self.interval)
+        seconds("PingPolicy.timeout", self.timeout)
+        if self.timeout > self.interval:
+            raise BadOption(
+                "PingPolicy.timeout",
+                f"{self.timeout!r} is above interval ({self.interval!r}): one answer must be due before the next ping",
+            )
+        if not isinstance(self.enabled, bool):
+            raise BadOption("PingPolicy.enabled", f"{self.enabled!r} is not True or False")
+
+
+class Verdict(enum.Enum):
+    """What a failure means for the next attempt."""
+
+    FATAL = "fatal"
+    THROTTLED = "throttled"
+    TRANSIENT = "transient"
+
+
+def verdict(cause: LinkFailure, *, live: bool) -> Verdict:
+    """Judge why an attempt or a link ended. This is the one place that does.
+
+    - A refused **certificate** is fatal: the next attempt would meet the same one, and trusting it is not ours to decide.
+    - An **error frame** or, where none came, a **close code** 1008 (policy: unknown project, bad origin, no channels) is
+      fatal, live or not: the server ends a link with it only for good (PROTOCOL: "Errors and endings").
+    - 401 and 403 before the greeting are about who is dialing; dialing again as the same changes nothing: fatal. On a live
+      link they answer a request and never end the link, so as the reason for an end they are only the last thing heard.
+    - 1013 says "too many": the server's window is a minute, and coming back within it is refused again: throttled. HTTP 429
+      is what proxies in front of it say.
+    - Any **other code** (1003, 0, 500, a database's own) is the server's bad day: transient.
+    - An end **without a word**, an unanswered dial or ping, a name that does not resolve, a refused port, an HTTP status
+      instead of an upgrade: networks, restarts and proxies do all of these for a while: transient.
+
+    Args:
+        cause: why the attempt or link ended.
+        live: whether the greeting had come.
+
+    Returns:
+        The verdict.
+    """
+    match cause:
+        case CertificateRefused():
+            return Verdict.FATAL
+        case ServerError(code=code) | StreamEnded(close_code=code):
+            if code == 1008 or (code in (401, 403) and not live):
+                return Verdict.FATAL
+            return Verdict.THROTTLED if code == 1013 else Verdict.TRANSIENT
+        case UpgradeRefused(status=429):
+            return Verdict.THROTTLED
+        case _:
+            return Verdict.TRANSIENT

@@ -1,0 +1,120 @@
+"""The requests: what a step of the machine asks its driver to do. The machine itself does no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError
+    from realtime_fsm.vocabulary.form import Row
+    from realtime_fsm.vocabulary.frames import Code
+    from realtime_fsm.vocabulary.table import State, Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Dial, as link number `generation`."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send one text frame on a link."""
+
+    generation: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Let go of a link's socket; with a closing handshake if `tidy`, at once if not."""
+
+    generation: int
+    tidy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Tell that a subscription is acknowledged, with the channels that the server named."""
+
+    id: str
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Tell that the server refused a subscription; it is no longer in the book."""
+
+    id: str
+    code: Code
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Tell that a subscription is gone from the server, or its link is."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Tell everybody who waits for a link that there will be none for now.
+
+    Attributes:
+        error: what they are told.
+        withdrawn: the subscriptions that were never acknowledged; they are no longer in the book.
+        streams: whether iterators are told, too; if not, they go on waiting.
+    """
+
+    error: RealtimeError
+    withdrawn: tuple[str, ...]
+    streams: bool
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """End every stream: nothing will follow."""
+
+
+Request = Open | Send | Drop | Grant | Reject | Remove | Fail | End
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The row that a step took, and the facts of it that an auditor needs.
+
+    Attributes:
+        row: the row.
+        dest: the state after it; the row's source when it is internal.
+        dwell: seconds since the source state was entered.
+        link: the generation of the newest link; 0 before the first dial.
+        sends: frames sent on that link so far, those of this step included.
+        attempt: how many dials in a row have been made without being forgiven.
+        cause: the failure that the step is about: an error frame, an end, something overdue; None on the other rows.
+    """
+
+    row: Row[State, Trigger]
+    dest: State
+    dwell: float
+    link: int
+    sends: int
+    attempt: int
+    cause: LinkFailure | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step came to.
+
+    Attributes:
+        taken: the row, or None when the input was ignored on purpose, belonged to an old socket, or came early.
+        requests: what to do, in this order.
+        deadline: when to step with `Deadline` next, in the clock of `now`; None for never.
+    """
+
+    taken: Taken | None
+    requests: tuple[Request, ...]
+    deadline: float | None

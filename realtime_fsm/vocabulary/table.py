@@ -1,0 +1,238 @@
+"""The table: the whole behaviour of a connection, as data.
+
+The law: a connection's state changes by a row of this table and by nothing else. The machine runs the table, the diagrams
+are drawn from it, the audit log names its rows and the tests walk it, so none of them can drift from the others.
+
+The theory. What happens to a connection comes from three sides: its user, its socket, its clock. Each happening first leaves
+its facts (in the subscription book, in the notes about the link); then the guards of the rows for (state, trigger) are asked
+in order, the first row whose guards all hold is taken, and its effects say what is to be done. A row without a `dest` is
+internal: it does something and the state stays. A cell without a row is ignored on purpose, and says so in `IGNORED`, with
+the reason; so every one of the state x trigger cells is either a row or a decision.
+
+A row's id is the state's short name and the rule's number. The same number in several states is the same rule. Ids are
+stable: a new rule takes a new number, and the number of a rule that is gone is not used again.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from realtime_fsm.vocabulary.form import Row, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class State(StrEnum):
+    """The public states of a connection; there is no other."""
+
+    DISCONNECTED = "disconnected"
+    RECONNECTING = "reconnecting"
+    CONNECTED = "connected"
+    SUBSCRIBED = "subscribed"
+    UNSUBSCRIBED = "unsubscribed"
+    PING = "ping"
+    ERROR = "error"
+    DISPOSING = "disposing"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the link is up: a heartbeat must never look like a lost connection."""
+        return self in LIVE
+
+
+class Trigger(StrEnum):
+    """What can happen to a connection."""
+
+    # the user
+    CONNECT = "connect"
+    SUBSCRIBE = "subscribe"
+    UNSUBSCRIBE = "unsubscribe"
+    RECONNECT = "reconnect"
+    DISCONNECT = "disconnect"
+    DISPOSE = "dispose"
+    PING_SWITCHED = "ping_switched"
+    # the socket
+    OPENED = "opened"
+    GREETED = "greeted"
+    ACKNOWLEDGED = "acknowledged"
+    PONG = "pong"
+    SERVER_ERROR = "server_error"
+    LOST = "lost"
+    DIAL_FAILED = "dial_failed"
+    CLOSED = "closed"
+    # the clock
+    DEADLINE = "deadline"
+
+
+D, R, C, S, U, P, E, X = State
+LIVE = frozenset({C, S, U, P})
+"""The states in which the link is up."""
+
+_SHORT = {D: "dis", R: "rec", C: "con", S: "sub", U: "uns", P: "pin", E: "err", X: "end"}
+
+
+def _rule(
+    number: int,
+    sources: Iterable[State],
+    trigger: Trigger,
+    dest: State | None,
+    why: str,
+    *,
+    when: tuple[str, ...] = (),
+    do: tuple[str, ...] = (),
+) -> tuple[Row[State, Trigger], ...]:
+    return tuple(Row(f"{_SHORT[source]}{number}", source, trigger, dest, when, do, why) for source in sources)
+
+
+def _loss(
+    number: int, sources: tuple[State, ...], trigger: Trigger, when: tuple[str, ...], what: str
+) -> tuple[Row[State, Trigger], ...]:
+    """The link is gone: three rows that belong together, numbered from `number`."""
+    return (
+        *_rule(
+            number, sources, trigger, D, f"{what}, and auto_reconnect is off: whoever waits is told.",
+            when=(*when, "reconnect_off"), do=("drop_link", "tell_loss"),
+        ),
+        *_rule(
+            number + 1, sources, trigger, R, f"{what}: dial again after the retry policy's delay.",
+            when=(*when, "may_retry"), do=("drop_link", "schedule_retry"),
+        ),
+        *_rule(
+            number + 2, sources, trigger, E, f"{what}, and the retry policy allows no further dial.",
+            when=when, do=("drop_link", "give_up"),
+        ),
+    )  # fmt: skip
+
+
+def _return(
+    number: int, trigger: Trigger, when: tuple[str, ...], do: tuple[str, ...], what: str
+) -> tuple[Row[State, Trigger], ...]:
+    """The heartbeat is over: three rows that go back to what the subscriptions say, numbered from `number`."""
+    return (
+        *_rule(number, (P,), trigger, S, f"{what}; everything desired is acknowledged.", when=(*when, "all_acknowledged"), do=do),
+        *_rule(
+            number + 1, (P,), trigger, U, f"{what}; the last subscription has been removed.", when=(*when, "none_left"), do=do
+        ),
+        *_rule(number + 2, (P,), trigger, C, f"{what}; nothing is desired, or not all of it acknowledged.", when=when, do=do),
+    )
+
+
+_DOWN = (D, E)
+_QUIET = (C, S, U)
+_UP = (C, S, U, P)
+_T = Trigger
+
+_ROWS = (
+    # --- the user -----------------------------------------------------------------------------------------------------
+    *_rule(1, _DOWN, _T.CONNECT, R, "The user wants a link: the first dial is immediate, with a full count.",
+           do=("start_afresh", "dial")),
+    *_rule(2, _DOWN, _T.SUBSCRIBE, R, "A subscription needs a link: as connect.", do=("start_afresh", "dial")),
+    *_rule(3, (R,), _T.SUBSCRIBE, None, "It is in the book and goes out after the greeting."),
+    *_rule(4, (C, S), _T.SUBSCRIBE, None, "It goes out as soon as no other request is in flight.", do=("send_request",)),
+    *_rule(5, (U,), _T.SUBSCRIBE, C, "Something is desired again and not yet acknowledged.", do=("send_request",)),
+    *_rule(6, (C,), _T.UNSUBSCRIBE, S, "What was not yet acknowledged is gone; all the rest is.",
+           when=("all_acknowledged",), do=("send_request",)),
+    *_rule(7, (C, S), _T.UNSUBSCRIBE, U, "The last subscription has been removed; the link stays.",
+           when=("none_left",), do=("send_request",)),
+    *_rule(8, (C, S), _T.UNSUBSCRIBE, None, "Others remain.", do=("send_request",)),
+    *_rule(9, (D, R, E), _T.UNSUBSCRIBE, None, "There is no link to tell: striking it from the book is all."),
+    *_rule(10, (D, E), _T.RECONNECT, R, "The user wants a link now, with a full count.", do=("start_afresh", "dial")),
+    *_rule(11, (R,), _T.RECONNECT, None, "The attempt under way is given up for one that starts at once, with a full count.",
+           do=("drop_link", "start_afresh", "dial")),
+    *_rule(12, _UP, _T.RECONNECT, R, "The user wants a new link instead of this one, at once, with a full count.",
+           do=("hang_up", "start_afresh", "dial")),
+    *_rule(13, (R, *_UP, E), _T.DISCONNECT, D, "The user wants no link; the subscriptions are kept for the next one.",
+           do=("hang_up", "tell_disconnect")),
+    *_rule(14, (D, R, *_UP, E), _T.DISPOSE, X, "The end: the socket is closed and every stream ends.",
+           do=("hang_up", "end_streams")),
+    *_rule(15, (D, R, E), _T.PING_SWITCHED, None, "It counts from the next link on."),
+    *_rule(16, _QUIET, _T.PING_SWITCHED, None, "The next ping is planned anew, or none is.", do=("plan_ping",)),
+    *_rule(17, (P,), _T.PING_SWITCHED, None, "Still on: the answer is awaited as before.", when=("ping_enabled",)),
+    *_return(18, _T.PING_SWITCHED, (), ("stop_awaiting_pong", "plan_ping", "send_request"), "Pings are off, so none is awaited"),
+    # --- the socket, on the way up ------------------------------------------------------------------------------------
+    *_rule(21, (R,), _T.OPENED, None, "The upgrade is done; nothing may be sent before the greeting.", do=("await_greeting",)),
+    *_rule(22, (R,), _T.GREETED, C, "The link is up: everything desired is subscribed on it.", do=("welcome", "send_request")),
+    *(
+        row
+        for number, trigger, what in (
+            (23, _T.DIAL_FAILED, "No WebSocket came about"),
+            (26, _T.SERVER_ERROR, "The server refused before the greeting, which ends the attempt"),
+            (29, _T.LOST, "The stream ended before the greeting"),
+        )
+        for row in (
+            *_rule(number, (R,), trigger, E, f"{what}, for a reason that another attempt would meet again.",
+                   when=("is_fatal",), do=("drop_link", "give_up")),
+            *_rule(number + 1, (R,), trigger, None, f"{what}: dial again after the retry policy's delay.",
+                   when=("may_retry",), do=("drop_link", "schedule_retry")),
+            *_rule(number + 2, (R,), trigger, E, f"{what}, and the retry policy allows no further dial.",
+                   do=("drop_link", "give_up")),
+        )
+    ),
+    *_rule(32, (R,), _T.DEADLINE, None, "The delay is over.", when=("attempt_due",), do=("dial",)),
+    *_rule(33, (R,), _T.DEADLINE, None, "No upgrade or no greeting in time: dial again after the retry policy's delay.",
+           when=("may_retry",), do=("drop_link", "schedule_retry")),
+    *_rule(34, (R,), _T.DEADLINE, E, "No upgrade or no greeting in time, and the retry policy allows no further dial.",
+           do=("drop_link", "give_up")),
+    # --- the socket, live ---------------------------------------------------------------------------------------------
+    *_rule(40, (C,), _T.ACKNOWLEDGED, S, "Everything desired is acknowledged on this link.",
+           when=("all_acknowledged",), do=("send_request",)),
+    *_rule(41, _QUIET, _T.ACKNOWLEDGED, None, "One request is answered; the next may go out.", do=("send_request",)),
+    *_return(42, _T.PONG, (), ("stop_awaiting_pong", "send_request"), "The server answered"),
+    *_rule(45, _QUIET, _T.SERVER_ERROR, None, "Too many messages: what was dropped is sent again in the next window.",
+           when=("over_budget",), do=("send_request",)),
+    *_rule(46, (C,), _T.SERVER_ERROR, S, "The request in flight is to blame; without it all the rest is acknowledged.",
+           when=("request_blamed", "all_acknowledged"), do=("send_request",)),
+    *_rule(47, (C, S), _T.SERVER_ERROR, U, "The request in flight is to blame; nothing else is desired.",
+           when=("request_blamed", "none_left"), do=("send_request",)),
+    *_rule(48, _QUIET, _T.SERVER_ERROR, None, "The request in flight is to blame, not the link.",
+           when=("request_blamed",), do=("send_request",)),
+    *_return(49, _T.SERVER_ERROR, ("answers_ping",), ("stop_awaiting_pong", "send_request"),
+             "The ping was refused, by a peer that is alive"),
+    *_rule(52, _UP, _T.SERVER_ERROR, None, "The server is about to end the link: the end itself is judged.",
+           when=("ends_link",)),
+    *_loss(53, _UP, _T.SERVER_ERROR, (), "The server reports a fault that no request explains"),
+    *_rule(56, _UP, _T.LOST, E, "The server ended the link for good.", when=("is_fatal",), do=("drop_link", "give_up")),
+    *_loss(57, _UP, _T.LOST, (), "The link ended"),
+    # --- the clock, live ----------------------------------------------------------------------------------------------
+    *_loss(60, _QUIET, _T.DEADLINE, ("reply_overdue",), "A request was not answered in time"),
+    *_rule(63, (U,), _T.DEADLINE, D, "Nothing has been subscribed for as long as an idle link is kept.",
+           when=("idle_due",), do=("hang_up",)),
+    *_rule(64, _QUIET, _T.DEADLINE, P, "The next heartbeat is due.", when=("ping_due",), do=("send_ping",)),
+    *_rule(65, _QUIET, _T.DEADLINE, None, "The link has proven itself: earlier failures are forgiven.",
+           when=("stable_due",), do=("forgive",)),
+    *_rule(66, _QUIET, _T.DEADLINE, None, "The send budget has room again.", do=("send_request",)),
+    *_return(67, _T.DEADLINE, ("heard_since_ping",), ("stop_awaiting_pong", "send_request"),
+             "No pong, but other frames came since: the link lives"),
+    *_loss(70, (P,), _T.DEADLINE, (), "Nothing was heard since the ping"),
+    # --- the end ------------------------------------------------------------------------------------------------------
+    *_rule(80, (X,), _T.CLOSED, None, "The socket is closed; nothing is held any more.", do=("forget_socket",)),
+)  # fmt: skip
+
+
+def _ignore(states: Iterable[State], triggers: Iterable[Trigger], why: str) -> dict[tuple[State, Trigger], str]:
+    return {(state, trigger): why for state in states for trigger in triggers}
+
+
+_SOCKET = (_T.OPENED, _T.GREETED, _T.ACKNOWLEDGED, _T.PONG, _T.SERVER_ERROR, _T.LOST, _T.DIAL_FAILED)
+
+_IGNORED = {
+    **_ignore(_DOWN, (*_SOCKET, _T.CLOSED), "There is no socket: this is a late word of one that was dropped."),
+    **_ignore(_DOWN, (_T.DEADLINE,), "Nothing is waited for."),
+    **_ignore((D,), (_T.DISCONNECT,), "There is no link already."),
+    **_ignore((R, *_UP), (_T.CONNECT,), "A link is wanted already."),
+    **_ignore((R,), (_T.ACKNOWLEDGED, _T.PONG), "Nothing was asked on this link yet."),
+    **_ignore((R, *_UP), (_T.CLOSED,), "An earlier socket is closed; the machine has let go of it before."),
+    **_ignore(_UP, (_T.OPENED, _T.GREETED, _T.DIAL_FAILED), "This link is up already."),
+    **_ignore(_QUIET, (_T.PONG,), "A late answer: its ping was settled by other frames, or by an error frame."),
+    **_ignore((U,), (_T.UNSUBSCRIBE,), "There is nothing left to remove."),
+    **_ignore((P,), (_T.SUBSCRIBE, _T.UNSUBSCRIBE), "It is in the book and goes out after the answer."),
+    **_ignore((P,), (_T.ACKNOWLEDGED,), "No request is out while a pong is awaited."),
+    **_ignore((X,), (t for t in _T if t is not _T.CLOSED), "Nothing follows the end."),
+}
+
+TABLE: Table[State, Trigger] = Table(
+    states=tuple(State), triggers=tuple(Trigger), initial=D, final=X, rows=_ROWS, ignored=_IGNORED
+)
+"""The table that runs."""
