@@ -132,10 +132,9 @@ class Connection:
         self._events[trigger.value].trigger(seat, seat)
         row = seat.row
         assert row is not None
-        dwell = now - seat.entered_at
-        if row.dest is not None:
-            seat.entered_at = now
-        taken = Taken(row, State(seat.state), dwell, seat.generation, seat.last_sends, seat.attempt, seat.failure)
+        since = now if seat.entered_at is None else seat.entered_at
+        seat.entered_at = since if row.dest is None else now
+        taken = Taken(row, State(seat.state), now - since, seat.generation, seat.last_sends, seat.attempt, seat.failure)
         return Outcome(taken, tuple(seat.requests), seat.deadline)
 
     def _means_nothing(self, happened: Input, source: State, trigger: Trigger) -> bool:

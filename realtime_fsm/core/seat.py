@@ -108,7 +108,7 @@ class Seat:
         self.ping_enabled = self.ping.enabled
         self.book = Book()
         self.state: str = TABLE.initial.value  # the machine's; nothing else writes it
-        self.entered_at = 0.0
+        self.entered_at: float | None = None  # when the state was entered; the first step says it of the initial one
         self.generation = 0
         self.link: Link | None = None
         self.closing: int | None = None  # the socket that `disposing` waits for

@@ -89,7 +89,7 @@ class Taken:
     Attributes:
         row: the row.
         dest: the state after it; the row's source when it is internal.
-        dwell: seconds since the source state was entered.
+        dwell: seconds since the source state was entered; the initial one is entered with the first step.
         link: the generation of the newest link; 0 before the first dial.
         sends: frames sent on that link so far, those of this step included.
         attempt: how many dials in a row have been made without being forgiven.

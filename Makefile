@@ -1,0 +1,59 @@
+# Everything starts from a bare checkout: each target sets up what it needs, and says what it does.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := .ci/requirements.txt
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test lint types check format lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make the virtual environment, with the locked packages
+$(READY): pyproject.toml $(LOCK)
+	@echo "== setup: a virtual environment in $(VENV), with the packages of $(LOCK) (about a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+demo: $(READY) ## show the main job on the embedded server
+	@echo "== demo: a client, the embedded server, and a link that is lost"
+	@$(BIN)/realtime-fsm demo
+
+test: $(READY) ## run the tests and hold the coverage
+	@echo "== test: all tests, with branch coverage"
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage report --skip-covered --fail-under=95
+	@$(BIN)/coverage report --skip-covered --fail-under=100 --include='realtime_fsm/vocabulary/*,realtime_fsm/core/*'
+	@echo "== test: passed; vocabulary and core are covered in full, all the rest to 95 % and more"
+
+lint: $(READY) ## ruff: rules and format
+	@echo "== lint: ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy --strict: the package, the tests, the README's examples
+	@echo "== types: mypy --strict"
+	@$(BIN)/mypy
+
+check: lint types test ## everything that must be green before a commit
+
+format: $(READY) ## let ruff format and mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: ## compile the lock file anew from pyproject.toml
+	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
+	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+		--no-emit-index-url --no-header --upgrade pyproject.toml -o $(LOCK)
+	@rm -rf $(VENV)-lock
+
+clean: ## remove all that was made
+	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-audit.jsonl
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,182 @@
+"""The command line: listen to a server, serve an embedded one, or see a demonstration."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from typing import TYPE_CHECKING, TextIO
+
+import msgspec
+
+from realtime_fsm.edges.audit import write_to
+from realtime_fsm.face import demo
+from realtime_fsm.face.client import Realtime
+from realtime_fsm.face.words import in_words
+from realtime_fsm.testing import RealtimeServer
+from realtime_fsm.vocabulary.errors import Misuse, RealtimeError
+from realtime_fsm.vocabulary.policies import RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Sequence
+
+    from realtime_fsm.face.subscription import Subscription
+    from realtime_fsm.vocabulary.change import Change
+    from realtime_fsm.vocabulary.events import Event
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+_SAMPLES = ("create", "update", "update", "delete")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: the words after the command's name; None for those of the process.
+
+    Returns:
+        The exit code: 0 for a tidy end, 1 for a failure (with one sentence on stderr), 2 for a misuse, 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return asyncio.run(_until_interrupted(options.run(options)))
+    except Misuse as misuse:
+        return _say(f"realtime-fsm: {misuse}", USAGE)
+    except RealtimeError as failure:
+        return _say(f"realtime-fsm: {failure}", FAILED)
+    except BrokenPipeError:  # `realtime-fsm listen ... | head`: the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as failure:
+        return _say(f"realtime-fsm: {failure}", FAILED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="realtime-fsm", description="Appwrite Realtime, as a formal state machine.")
+    parser.add_argument("--version", action="version", version=f"realtime-fsm {version('realtime-fsm')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    listen = commands.add_parser(
+        "listen",
+        help="print the events of some channels, one JSON line each",
+        description="Print the events of some channels on stdout, one JSON line each; on a terminal also the changes of state,"
+        " in words, on stderr. Ends with Ctrl-C.",
+        epilog="Identity comes from the environment, so that it stays out of the list of processes: APPWRITE_SESSION or"
+        " APPWRITE_JWT.",
+    )
+    listen.add_argument("endpoint", metavar="ENDPOINT", help="the Appwrite endpoint, such as https://cloud.appwrite.io/v1")
+    listen.add_argument("--project", required=True, metavar="ID", help="the project's id")
+    listen.add_argument("channels", metavar="CHANNEL", nargs="+", help="what to listen to, such as rows or account")
+    listen.add_argument("--log", metavar="FILE", help="append the audit log to this file, as JSON lines")
+    listen.add_argument(
+        "--attempts", metavar="N", type=_attempts, default=RetryPolicy().attempts,
+        help="how many dials in a row may fail: a number or 'forever' (%(default)s)",
+    )  # fmt: skip
+    listen.set_defaults(run=_listen)
+
+    serve = commands.add_parser(
+        "serve",
+        help="run the embedded server on loopback, with sample events",
+        description="Run the embedded server on loopback and publish a sample event every so often. Ends with Ctrl-C.",
+    )
+    serve.add_argument("--port", type=int, default=8090, help="the port; 0 lets the system choose (%(default)s)")
+    serve.add_argument("--project", default="demo", metavar="ID", help="the project's id (%(default)s)")
+    serve.add_argument(
+        "--every", type=float, default=1.0, metavar="SECONDS", help="from event to event; 0 for none (%(default)s)"
+    )
+    serve.set_defaults(run=_serve)
+
+    show = commands.add_parser("demo", help="show the main job in a minute: events, a lost link, events again")
+    show.add_argument("--log", metavar="FILE", default="demo-audit.jsonl", help="where the audit log goes (%(default)s)")
+    show.set_defaults(run=lambda options: demo.run(options.log, sys.stdout))
+    return parser
+
+
+def _attempts(word: str) -> int | None:
+    return None if word == "forever" else int(word)
+
+
+async def _until_interrupted(work: Coroutine[None, None, None]) -> int:
+    """Run to the end, or until Ctrl-C or a TERM, which cancel the work so that everything is closed in order."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    received: list[int] = []
+
+    def interrupt(number: int) -> None:
+        received.append(number)
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt, number)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        return 128 + received[0]
+    return OK
+
+
+async def _listen(options: argparse.Namespace) -> None:
+    async with AsyncExitStack() as stack:
+        if options.log is not None:
+            stack.enter_context(write_to(options.log))
+        realtime = await stack.enter_async_context(
+            Realtime(
+                options.endpoint,
+                options.project,
+                session=os.environ.get("APPWRITE_SESSION") or None,
+                jwt=os.environ.get("APPWRITE_JWT") or None,
+                retry=RetryPolicy(attempts=options.attempts),
+            )
+        )
+        if sys.stderr.isatty():
+            follower = asyncio.ensure_future(_follow(realtime.states(), sys.stderr))
+            stack.push_async_callback(asyncio.wait, (follower,))  # to its last line, after the end
+            stack.push_async_callback(realtime.dispose)
+        await _print(await realtime.subscribe(*options.channels))
+
+
+async def _follow(states: AsyncIterator[Change], out: TextIO) -> None:
+    async for change in states:
+        print(in_words(change), file=out, flush=True)
+
+
+async def _print(subscription: Subscription) -> None:
+    encode = msgspec.json.Encoder().encode
+    async for event in subscription:
+        sys.stdout.buffer.write(encode(_as_record(event)) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _as_record(event: Event) -> dict[str, object]:
+    return {
+        "timestamp": event.timestamp.isoformat(timespec="milliseconds"),
+        "events": event.events,
+        "channels": event.channels,
+        "payload": event.payload,
+    }
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    async with RealtimeServer(projects=(options.project,), port=options.port) as server:
+        print(f"Serving project {options.project!r} at {server.endpoint}; in another terminal:", flush=True)
+        print(f"  realtime-fsm listen {server.endpoint} --project {options.project} rows", flush=True)
+        number = 0
+        while True:
+            if options.every <= 0:
+                await asyncio.Event().wait()
+            await asyncio.sleep(options.every)
+            action = _SAMPLES[number % len(_SAMPLES)]
+            row = f"row{number // len(_SAMPLES) + 1}"
+            number += 1
+            demo.publish_row(server, row, action, {"title": f"sample {number}"})
+
+
+def _say(sentence: str, code: int) -> int:
+    print(sentence, file=sys.stderr)
+    return code
