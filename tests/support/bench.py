@@ -1,0 +1,164 @@
+"""A connection on a workbench: the machine without a driver, in a time that the test sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from realtime_fsm.core.machine import Connection
+from realtime_fsm.core.seat import Seat
+from realtime_fsm.vocabulary.errors import DialFailed
+from realtime_fsm.vocabulary.frames import Granted
+from realtime_fsm.vocabulary.inputs import (
+    Acknowledged,
+    Closed,
+    Connect,
+    Deadline,
+    DialFailure,
+    Disconnect,
+    Dispose,
+    Greeted,
+    Input,
+    Lost,
+    Opened,
+    PingSwitched,
+    Pong,
+    Reconnect,
+    ServerErred,
+    Subscribe,
+    Unsubscribe,
+    Wish,
+)
+from realtime_fsm.vocabulary.policies import RetryPolicy
+from realtime_fsm.vocabulary.requests import Outcome
+from realtime_fsm.vocabulary.table import State, Trigger
+
+DRAW = 0.5
+
+
+class Bench:
+    """Steps one connection and remembers what came of it."""
+
+    def __init__(self, **options: Any) -> None:
+        self.seat = Seat(**options)
+        self.machine = Connection(self.seat)
+        self.now = 1000.0
+        self.last = Outcome(None, (), None)
+
+    @property
+    def state(self) -> State:
+        return self.machine.state
+
+    @property
+    def generation(self) -> int:
+        return self.seat.generation
+
+    def do(self, happened: Input, *, after: float = 0.0) -> Outcome:
+        self.now += after
+        self.last = self.machine.step(happened, self.now, draw=DRAW)
+        return self.last
+
+    def requests(self, kind: type) -> list[Any]:
+        """The requests of one kind in the last outcome."""
+        return [request for request in self.last.requests if type(request) is kind]
+
+    # --- what the outside world says, about the newest link -----------------------------------------------------------
+
+    def subscribe(self, identifier: str = "s1", *channels: str) -> Outcome:
+        return self.do(Subscribe(Wish(identifier, channels or ("rows",))))
+
+    def hear(self, happened: Input) -> Outcome:
+        """A frame came: it counts as a sign of life, too."""
+        self.machine.hear(self.generation)
+        return self.do(happened)
+
+    def open(self) -> Outcome:
+        return self.do(Opened(self.generation))
+
+    def greet(self) -> Outcome:
+        return self.hear(Greeted(self.generation))
+
+    def acknowledge(self) -> Outcome:
+        """Answer the request in flight."""
+        asked = self.seat.book.in_flight
+        assert asked is not None
+        granted = tuple(
+            Granted(identifier, self.seat.book.desired[identifier].channels if identifier in self.seat.book.desired else ())
+            for identifier in asked.ids
+        )
+        return self.hear(Acknowledged(self.generation, asked.kind, granted))
+
+    def err(self, code: int, message: str = "Error: Server Error") -> Outcome:
+        return self.hear(ServerErred(self.generation, code, message))
+
+    def lose(self, close_code: int = 1006) -> Outcome:
+        return self.do(Lost(self.generation, close_code))
+
+    def fail_dial(self) -> Outcome:
+        return self.do(DialFailure(self.generation, DialFailed("refused")))
+
+    def expire(self) -> Outcome:
+        """Let the time pass until the deadline."""
+        deadline = self.seat.deadline
+        assert deadline is not None
+        self.now = max(self.now, deadline)
+        return self.do(Deadline())
+
+    def expire_until(self, row: str) -> Outcome:
+        """Let deadlines pass, with a server that answers pings, until a row is taken."""
+        for _ in range(20):
+            outcome = self.hear(Pong(self.generation)) if self.state is State.PING else self.expire()
+            if outcome.taken is not None and outcome.taken.row.id == row:
+                return outcome
+        raise AssertionError(f"{row} was not taken")
+
+    # --- how to get somewhere -----------------------------------------------------------------------------------------
+
+    def to(self, state: State) -> Bench:
+        """Bring a fresh connection into a state, the short way."""
+        if state is State.DISCONNECTED:
+            self.do(Disconnect())
+        elif state is State.RECONNECTING:
+            self.do(Connect())
+        elif state is State.CONNECTED:
+            self.to(State.RECONNECTING).open()
+            self.greet()
+        elif state is State.SUBSCRIBED:
+            self.to(State.CONNECTED).subscribe()
+            self.acknowledge()
+        elif state is State.UNSUBSCRIBED:
+            self.to(State.SUBSCRIBED).do(Unsubscribe("s1"))
+            self.acknowledge()
+        elif state is State.PING:
+            self.to(State.SUBSCRIBED).expire_until("sub64")
+        elif state is State.ERROR:
+            self.to(State.RECONNECTING).err(1008)
+        else:
+            self.to(State.CONNECTED).do(Dispose())
+        assert self.state is state
+        return self
+
+
+ONCE = RetryPolicy(attempts=1)
+"""One dial, and no other."""
+
+
+def any_input(trigger: Trigger, generation: int) -> Input:
+    """Some input of a trigger, about a link."""
+    return {
+        Trigger.CONNECT: Connect(),
+        Trigger.SUBSCRIBE: Subscribe(Wish("any", ("rows",))),
+        Trigger.UNSUBSCRIBE: Unsubscribe("any"),
+        Trigger.RECONNECT: Reconnect(),
+        Trigger.DISCONNECT: Disconnect(),
+        Trigger.DISPOSE: Dispose(),
+        Trigger.PING_SWITCHED: PingSwitched(enabled=True),
+        Trigger.OPENED: Opened(generation),
+        Trigger.GREETED: Greeted(generation),
+        Trigger.ACKNOWLEDGED: Acknowledged(generation, "subscribe", ()),
+        Trigger.PONG: Pong(generation),
+        Trigger.SERVER_ERROR: ServerErred(generation, 500, ""),
+        Trigger.LOST: Lost(generation),
+        Trigger.DIAL_FAILED: DialFailure(generation, DialFailed("refused")),
+        Trigger.CLOSED: Closed(generation),
+        Trigger.DEADLINE: Deadline(),
+    }[trigger]

@@ -1,0 +1,266 @@
+"""Every row of the table is taken, every guard is seen to hold and to fail, every ignored cell is seen to ignore."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.bench import ONCE, Bench, any_input
+
+from realtime_fsm.core import machine as machine_module
+from realtime_fsm.core.rules import GUARDS
+from realtime_fsm.vocabulary.errors import BadTable, CertificateRefused
+from realtime_fsm.vocabulary.form import Row, Table
+from realtime_fsm.vocabulary.inputs import (
+    Closed,
+    Connect,
+    Deadline,
+    DialFailure,
+    Disconnect,
+    Dispose,
+    PingSwitched,
+    Pong,
+    Reconnect,
+    Unsubscribe,
+)
+from realtime_fsm.vocabulary.options import Timeouts
+from realtime_fsm.vocabulary.policies import PingPolicy
+from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
+
+if TYPE_CHECKING:
+    from realtime_fsm.core.seat import Seat
+
+D, R, C, S, U, P, E, X = State
+Scene = Callable[[Bench], object]
+AnyRow = Row[State, Trigger]
+
+# How the rule of a number is brought about, from its source state. (options, what happens before it, what takes it)
+LOSS: dict[int, dict[str, Any]] = {0: {"auto_reconnect": False}, 1: {}, 2: {"retry": ONCE}}
+
+
+def _second_pending(bench: Bench) -> None:
+    """Something is in flight beside what is acknowledged; from `unsubscribed`, a removal is."""
+    if bench.state is U:
+        bench.subscribe("s2")
+        bench.acknowledge()
+        bench.do(Unsubscribe("s2"))
+    else:
+        bench.subscribe("s2")
+
+
+def _only_pending(bench: Bench) -> None:
+    """Something is in flight, and nothing else is desired."""
+    bench.subscribe("s2")
+    bench.do(Unsubscribe("s1"))
+
+
+def _then(*scenes: Scene) -> Scene:
+    def play(bench: Bench) -> None:
+        for scene in scenes:
+            scene(bench)
+
+    return play
+
+
+def _nothing(_: Bench) -> None:
+    pass
+
+
+def _in_ping(after: State) -> Scene:
+    """Arrange that the answer to the ping leads to a state."""
+
+    def arrange(bench: Bench) -> None:
+        if after is U:
+            bench.do(Unsubscribe("s1"))
+        elif after is C:
+            bench.do(Unsubscribe("s1"))
+            bench.subscribe("s2")
+
+    return arrange
+
+
+def _returns(number: int, take: Scene) -> dict[int, tuple[dict[str, Any], Scene, Scene]]:
+    return {number + i: ({}, _in_ping(after), take) for i, after in enumerate((S, U, C))}
+
+
+def _losses(number: int, before: Scene, take: Scene) -> dict[int, tuple[dict[str, Any], Scene, Scene]]:
+    return {number + i: (options, before, take) for i, options in LOSS.items()}
+
+
+def _hear_event(bench: Bench) -> None:
+    bench.machine.hear(bench.generation)
+
+
+def _ignore_reply(bench: Bench) -> None:
+    _second_pending(bench)
+    assert bench.seat.reply_by is not None
+    bench.now = bench.seat.reply_by
+
+
+def _overdue(bench: Bench) -> object:
+    return bench.do(Deadline())
+
+
+SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
+    1: ({}, _nothing, lambda b: b.do(Connect())),
+    2: ({}, _nothing, lambda b: b.subscribe("s2")),
+    3: ({}, _nothing, lambda b: b.subscribe("s2")),
+    4: ({}, _nothing, lambda b: b.subscribe("s2")),
+    5: ({}, _nothing, lambda b: b.subscribe("s2")),
+    6: ({}, lambda b: (b.subscribe("s1"), b.subscribe("s2"), b.acknowledge()), lambda b: b.do(Unsubscribe("s2"))),
+    7: ({}, lambda b: b.state is C and b.subscribe("s1"), lambda b: b.do(Unsubscribe("s1"))),
+    8: ({}, lambda b: (b.subscribe("s2"), b.subscribe("s3")), lambda b: b.do(Unsubscribe("s3"))),
+    9: ({}, _nothing, lambda b: b.do(Unsubscribe("s1"))),
+    10: ({}, _nothing, lambda b: b.do(Reconnect())),
+    11: ({}, _nothing, lambda b: b.do(Reconnect())),
+    12: ({}, _nothing, lambda b: b.do(Reconnect())),
+    13: ({}, _nothing, lambda b: b.do(Disconnect())),
+    14: ({}, _nothing, lambda b: b.do(Dispose())),
+    15: ({}, _nothing, lambda b: b.do(PingSwitched(enabled=False))),
+    16: ({}, _nothing, lambda b: b.do(PingSwitched(enabled=False))),
+    17: ({}, _nothing, lambda b: b.do(PingSwitched(enabled=True))),
+    **_returns(18, lambda b: b.do(PingSwitched(enabled=False))),
+    21: ({}, _nothing, lambda b: b.open()),
+    22: ({}, lambda b: b.open(), lambda b: b.greet()),
+    23: ({}, _nothing, lambda b: b.do(_bad_certificate(b))),
+    24: ({}, _nothing, lambda b: b.fail_dial()),
+    25: ({"retry": ONCE}, _nothing, lambda b: b.fail_dial()),
+    26: ({}, lambda b: b.open(), lambda b: b.err(1008)),
+    27: ({}, lambda b: b.open(), lambda b: b.err(500)),
+    28: ({"retry": ONCE}, lambda b: b.open(), lambda b: b.err(500)),
+    29: ({}, lambda b: b.open(), lambda b: b.lose(1008)),
+    30: ({}, lambda b: b.open(), lambda b: b.lose()),
+    31: ({"retry": ONCE}, lambda b: b.open(), lambda b: b.lose()),
+    32: ({}, lambda b: b.fail_dial(), lambda b: b.expire()),
+    33: ({}, _nothing, lambda b: b.expire()),
+    34: ({"retry": ONCE}, lambda b: b.open(), lambda b: b.expire()),
+    40: ({}, lambda b: b.subscribe("s1"), lambda b: b.acknowledge()),
+    41: ({}, _then(_second_pending, lambda b: b.state is C and b.subscribe("s3")), lambda b: b.acknowledge()),
+    **_returns(42, lambda b: b.hear(Pong(b.generation))),
+    45: ({}, _second_pending, lambda b: b.err(1013)),
+    46: ({}, lambda b: (b.subscribe("s1"), b.subscribe("s2"), b.acknowledge()), lambda b: b.err(1003)),
+    47: ({}, _only_pending, lambda b: b.err(1003)),
+    48: ({}, _then(_second_pending, lambda b: b.state is C and b.subscribe("s3")), lambda b: b.err(1003)),
+    **_returns(49, lambda b: b.err(1003)),
+    52: ({}, _nothing, lambda b: b.err(1008)),
+    **_losses(53, _nothing, lambda b: b.err(500)),
+    56: ({}, lambda b: b.err(1008), lambda b: b.lose()),
+    **_losses(57, _nothing, lambda b: b.lose()),
+    **_losses(60, _ignore_reply, _overdue),
+    63: ({"timeouts": Timeouts(idle=20)}, _nothing, lambda b: b.expire()),
+    64: ({}, _nothing, lambda b: b.expire_until(_id(b.state, 64))),
+    65: ({}, _nothing, lambda b: b.expire_until(_id(b.state, 65))),
+    66: ({"ping": PingPolicy(interval=300.0)}, _then(_second_pending, lambda b: b.err(1013)),
+         lambda b: b.expire_until(_id(b.state, 66))),
+    **{number: (options, _then(arrange, _hear_event), take)
+       for number, (options, arrange, take) in _returns(67, lambda b: b.expire()).items()},
+    **_losses(70, _nothing, lambda b: b.expire()),
+    80: ({}, _nothing, lambda b: b.do(Closed(b.generation))),
+}  # fmt: skip
+
+
+def _id(state: State, number: int) -> str:
+    return next(row.id for row in TABLE.rows if row.source is state and row.id[3:] == str(number))
+
+
+def _bad_certificate(bench: Bench) -> DialFailure:
+    return DialFailure(bench.generation, CertificateRefused("self-signed"))
+
+
+def _play(row: AnyRow) -> Bench:
+    options, before, take = SCENES[int(row.id[3:])]
+    bench = Bench(**options).to(row.source)
+    before(bench)
+    assert bench.state is row.source
+    take(bench)
+    return bench
+
+
+@pytest.mark.parametrize("row", TABLE.rows, ids=lambda row: row.id)
+def test_each_row_is_taken(row: AnyRow) -> None:
+    bench = _play(row)
+    taken = bench.last.taken
+    assert taken is not None
+    assert (taken.row.id, taken.dest) == (row.id, row.dest or row.source)
+    assert bench.state is taken.dest
+    assert (bench.machine.error is not None) == (bench.state is E)
+
+
+def test_every_rule_has_a_scene() -> None:
+    assert {int(row.id[3:]) for row in TABLE.rows} == set(SCENES)
+
+
+def test_each_guard_is_seen_to_hold_and_to_fail_in_each_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[tuple[str, str], set[bool]] = defaultdict(set)
+
+    def watched(name: str, guard: Callable[[Seat], bool]) -> Callable[[Seat], bool]:
+        def ask(seat: Seat) -> bool:
+            holds = guard(seat)
+            seen[seat.state, name].add(holds)
+            return holds
+
+        return ask
+
+    monkeypatch.setattr(machine_module, "GUARDS", {name: watched(name, guard) for name, guard in GUARDS.items()})
+    machine_module._the_machine.cache_clear()
+    try:
+        for row in TABLE.rows:
+            _play(row)
+    finally:
+        machine_module._the_machine.cache_clear()
+    expected = {(row.source.value, name) for row in TABLE.rows for name in row.guards}
+    one_sided = {key: seen[key] for key in expected if seen[key] != {True, False}}
+    assert one_sided == {}
+
+
+@pytest.mark.parametrize(("state", "trigger"), sorted(TABLE.ignored), ids=lambda value: value.value)
+def test_an_ignored_cell_does_nothing(state: State, trigger: Trigger) -> None:
+    bench = Bench().to(state)
+    before = (bench.seat.generation, bench.seat.attempt, bench.seat.deadline)
+    outcome = bench.do(any_input(trigger, bench.generation))
+    assert outcome.taken is None
+    assert bench.state is state
+    assert (bench.seat.generation, bench.seat.attempt, bench.seat.deadline) == before
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("trigger", [t for t in Trigger if any_input(t, 0).__class__.__mro__[1].__name__ == "SocketInput"])
+def test_an_old_socket_never_moves_the_machine(state: State, trigger: Trigger) -> None:
+    bench = Bench().to(state)
+    if bench.generation == 0:
+        bench.seat.generation = 1
+    outcome = bench.do(any_input(trigger, bench.generation - 1))
+    assert (outcome.taken, outcome.requests, bench.state) == (None, (), state)
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_deadline_that_comes_early_is_ignored(state: State) -> None:
+    bench = Bench().to(state)
+    deadline = bench.seat.deadline
+    if deadline is not None:
+        bench.now = deadline - 0.001
+    outcome = bench.do(Deadline())
+    assert (outcome.taken, bench.state, outcome.deadline) == (None, state, deadline)
+
+
+@pytest.mark.parametrize("state", State)
+def test_what_a_state_may_hold(state: State) -> None:
+    bench = Bench().to(state)
+    if state in (D, E):
+        assert (bench.seat.deadline, bench.seat.link) == (None, None)
+    if state in LIVE:
+        assert bench.seat.deadline is not None
+        assert bench.seat.link is not None
+    if state is X:
+        assert bench.seat.deadline is None
+        assert bench.seat.closing is not None
+        bench.do(Closed(bench.generation))
+        assert bench.seat.closing is None
+
+
+def test_a_table_that_cannot_be_run_is_refused_when_the_machine_is_built() -> None:
+    broken = Table(TABLE.states, TABLE.triggers, TABLE.initial, TABLE.final, TABLE.rows[:-1], TABLE.ignored)
+    with pytest.raises(BadTable, match="disposing x closed"):
+        machine_module.build(broken)

@@ -1,0 +1,236 @@
+"""Random walks over the machine hold what DESIGN promises of every connection, whatever happens in whatever order."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.bench import Bench, any_input
+
+from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, UpgradeRefused
+from realtime_fsm.vocabulary.inputs import (
+    Closed,
+    Connect,
+    Deadline,
+    DialFailure,
+    Disconnect,
+    Dispose,
+    Input,
+    PingSwitched,
+    Pong,
+    Reconnect,
+    Unsubscribe,
+)
+from realtime_fsm.vocabulary.options import Timeouts
+from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
+from realtime_fsm.vocabulary.requests import Drop, Fail, Grant, Open, Reject, Remove, Send
+from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
+
+IDS = st.sampled_from([f"s{n}" for n in range(6)])
+CODES = st.sampled_from([0, 401, 500, 1003, 1008, 1013])
+
+
+class Walk(RuleBasedStateMachine):
+    """Anything may happen next; the sockets and the server are as odd as the strategies make them."""
+
+    @initialize(
+        attempts=st.sampled_from([1, 3, None]),
+        auto=st.booleans(),
+        idle=st.sampled_from([None, 15.0]),
+        interval=st.sampled_from([2.0, 30.0, 90.0]),
+    )
+    def begin(self, attempts: int | None, auto: bool, idle: float | None, interval: float) -> None:
+        self.bench = Bench(
+            retry=RetryPolicy(attempts=attempts),
+            ping=PingPolicy(interval=interval, timeout=min(10.0, interval)),
+            timeouts=Timeouts(idle=idle),
+            auto_reconnect=auto,
+        )
+        self.open_links: set[int] = set()
+        self.desired: set[str] = set()
+        self.sent: deque[float] = deque()
+        self.sent_on = 0
+
+    # --- what may happen ----------------------------------------------------------------------------------------------
+
+    @rule(identifier=IDS)
+    def subscribe(self, identifier: str) -> None:
+        if identifier in self.desired:  # an id is given once
+            return
+        if self.bench.state is not State.DISPOSING:
+            self.desired.add(identifier)
+        self.bench.subscribe(identifier)
+        self.look()
+
+    @rule(identifier=IDS)
+    def unsubscribe(self, identifier: str) -> None:
+        self.desired.discard(identifier)
+        self.step(Unsubscribe(identifier))
+
+    @rule(happened=st.sampled_from([Connect(), Reconnect(), Disconnect()]))
+    def command(self, happened: Input) -> None:
+        self.step(happened)
+
+    @rule(enabled=st.booleans())
+    def switch_ping(self, enabled: bool) -> None:
+        self.step(PingSwitched(enabled=enabled))
+
+    @rule()
+    def open(self) -> None:
+        self.bench.open()
+        self.look()
+
+    @rule()
+    def greet(self) -> None:
+        before = self.bench.state
+        self.bench.greet()
+        self.look()
+        if before is State.RECONNECTING and self.bench.state in LIVE and self.desired:
+            assert self.bench.requests(Send), "leaving reconnecting by success subscribes again"
+
+    @precondition(lambda self: self.bench.seat.book.in_flight is not None)
+    @rule()
+    def acknowledge(self) -> None:
+        self.bench.acknowledge()
+        self.look()
+
+    @rule()
+    def pong(self) -> None:
+        self.bench.hear(Pong(self.bench.generation))
+        self.look()
+
+    @rule()
+    def event(self) -> None:
+        self.bench.machine.hear(self.bench.generation)
+
+    @rule(code=CODES)
+    def err(self, code: int) -> None:
+        self.bench.err(code)
+        self.look()
+
+    @rule(code=st.sampled_from([1000, 1006, 1008, 1013]))
+    def lose(self, code: int) -> None:
+        self.bench.lose(code)
+        self.look()
+
+    @rule(cause=st.sampled_from([DialFailed("refused"), UpgradeRefused(429), CertificateRefused("no")]))
+    def fail_dial(self, cause: DialFailed) -> None:
+        self.step(DialFailure(self.bench.generation, cause))
+
+    @rule()
+    def close(self) -> None:
+        self.step(Closed(self.bench.generation))
+
+    @rule(trigger=st.sampled_from(Trigger), back=st.integers(1, 3))
+    def word_of_an_old_socket(self, trigger: Trigger, back: int) -> None:
+        happened = any_input(trigger, self.bench.generation - back)
+        if hasattr(happened, "generation") and happened.generation != self.bench.seat.closing:
+            before = self.bench.state, self.bench.seat.deadline
+            self.step(happened)
+            assert self.bench.last.taken is None
+            assert before == (self.bench.state, self.bench.seat.deadline)
+
+    @rule(seconds=st.sampled_from([0.1, 3.0, 11.0, 31.0, 100.0]))
+    def wait(self, seconds: float) -> None:
+        """Time passes, and the driver wakes the machine whenever it asked for it."""
+        end = self.bench.now + seconds
+        steps = 0
+        while (deadline := self.bench.seat.deadline) is not None and deadline <= end:
+            self.bench.now = max(self.bench.now, deadline)
+            self.step(Deadline())
+            assert self.bench.last.taken is not None, "a deadline that is due is for something"
+            steps += 1
+            assert steps < 1000, "the clock stands still"
+        self.bench.now = end
+
+    @precondition(lambda self: self.bench.now > 2000)
+    @rule()
+    def dispose(self) -> None:
+        self.step(Dispose())
+        assert self.bench.state is State.DISPOSING
+
+    # --- what must hold -----------------------------------------------------------------------------------------------
+
+    def step(self, happened: Input) -> None:
+        self.bench.do(happened)
+        self.look()
+
+    def look(self) -> None:
+        """At the outcome of one step."""
+        outcome = self.bench.last
+        for request in outcome.requests:
+            self.look_at(request)
+        if outcome.taken is not None:
+            row = outcome.taken.row
+            assert row in TABLE.rows
+            assert self.bench.state is outcome.taken.dest is (row.dest or row.source)
+            assert outcome.taken.dwell >= 0
+        assert outcome.deadline == self.bench.seat.deadline
+
+    def look_at(self, request: Any) -> None:
+        match request:
+            case Open(generation=generation):
+                assert not self.open_links, "at most one current socket"
+                self.open_links.add(generation)
+            case Drop(generation=generation):
+                self.open_links.remove(generation)
+            case Send(generation=generation):
+                assert generation in self.open_links
+                if generation != self.sent_on:
+                    self.sent_on = generation
+                    self.sent.clear()
+                self.sent.append(self.bench.now)
+                while self.sent[0] <= self.bench.now - 60:
+                    self.sent.popleft()
+                assert len(self.sent) <= 32, "the budget of a minute"
+            case Reject(id=identifier):
+                self.desired.discard(identifier)
+            case Fail(withdrawn=withdrawn):
+                self.desired -= set(withdrawn)
+            case Grant(id=identifier):
+                assert identifier in self.desired
+            case Remove(id=identifier):
+                assert identifier not in self.desired
+
+    @invariant()
+    def what_a_state_holds(self) -> None:
+        if not hasattr(self, "bench"):
+            return
+        seat, state = self.bench.seat, self.bench.state
+        assert state in State
+        assert len(self.open_links) == (seat.link is not None)
+        if state in (State.DISCONNECTED, State.ERROR):
+            assert (seat.link, seat.deadline) == (None, None)
+        if state is State.RECONNECTING:
+            assert seat.deadline is not None
+            assert (seat.link is None) == (seat.attempt_at is not None)
+        assert (seat.error is not None) == (state is State.ERROR)
+        assert (state in LIVE) == (seat.link is not None and seat.link.phase.value == "live")
+        if seat.link is not None:
+            assert (seat.link.pinged is not None) == (state is State.PING)
+            assert not (seat.link.pinged and seat.book.in_flight), "one thing is awaited at a time"
+
+    @invariant()
+    def nothing_desired_is_lost(self) -> None:
+        if not hasattr(self, "bench"):
+            return
+        book, state = self.bench.seat.book, self.bench.state
+        if state is State.DISPOSING:
+            return
+        assert set(book.desired) == self.desired
+        asked = set(book.in_flight.ids) if book.in_flight and book.in_flight.kind == "subscribe" else set()
+        suspected = {identifier for group in book._suspects for identifier in group}
+        for identifier in self.desired:
+            places = [identifier in place for place in (book.acknowledged, asked, book._pending, suspected)]
+            assert sum(places) == 1, f"{identifier} is in {places}"
+        if state is State.SUBSCRIBED:
+            assert self.desired
+        if state is State.UNSUBSCRIBED:
+            assert not self.desired
+
+
+TestWalk = Walk.TestCase
+TestWalk.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
