@@ -7,16 +7,14 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from support.bench import Bench, any_input
 
 from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, UpgradeRefused
 from realtime_fsm.vocabulary.inputs import (
-    Closed,
     Connect,
     Deadline,
     DialFailure,
-    Disconnect,
     Dispose,
     Input,
     PingSwitched,
@@ -70,7 +68,8 @@ class Walk(RuleBasedStateMachine):
         self.desired.discard(identifier)
         self.step(Unsubscribe(identifier))
 
-    @rule(happened=st.sampled_from([Connect(), Reconnect(), Disconnect()]))
+    @precondition(lambda self: not self.phase)
+    @rule(happened=st.sampled_from([Connect(), Reconnect()]))
     def command(self, happened: Input) -> None:
         self.step(happened)
 
@@ -78,11 +77,13 @@ class Walk(RuleBasedStateMachine):
     def switch_ping(self, enabled: bool) -> None:
         self.step(PingSwitched(enabled=enabled))
 
+    @precondition(lambda self: self.phase == "upgrade")
     @rule()
     def open(self) -> None:
         self.bench.open()
         self.look()
 
+    @precondition(lambda self: self.phase == "greeting")
     @rule()
     def greet(self) -> None:
         before = self.bench.state
@@ -97,32 +98,37 @@ class Walk(RuleBasedStateMachine):
         self.bench.acknowledge()
         self.look()
 
+    @precondition(lambda self: self.phase == "live")
     @rule()
     def pong(self) -> None:
         self.bench.hear(Pong(self.bench.generation))
         self.look()
 
+    @precondition(lambda self: self.phase == "live")
     @rule()
     def event(self) -> None:
         self.bench.machine.hear(self.bench.generation)
 
+    @precondition(lambda self: self.phase in ("greeting", "live"))
     @rule(code=CODES)
     def err(self, code: int) -> None:
         self.bench.err(code)
         self.look()
 
+    @precondition(lambda self: self.phase in ("greeting", "live"))
     @rule(code=st.sampled_from([1000, 1006, 1008, 1013]))
     def lose(self, code: int) -> None:
         self.bench.lose(code)
         self.look()
 
+    @precondition(lambda self: self.phase == "upgrade")
     @rule(cause=st.sampled_from([DialFailed("refused"), UpgradeRefused(429), CertificateRefused("no")]))
     def fail_dial(self, cause: DialFailed) -> None:
         self.step(DialFailure(self.bench.generation, cause))
 
-    @rule()
-    def close(self) -> None:
-        self.step(Closed(self.bench.generation))
+    @rule(trigger=st.sampled_from([t for t in Trigger if t not in (Trigger.SUBSCRIBE, Trigger.DISPOSE)]))
+    def out_of_place(self, trigger: Trigger) -> None:
+        self.step(any_input(trigger, self.bench.generation))
 
     @rule(trigger=st.sampled_from(Trigger), back=st.integers(1, 3))
     def word_of_an_old_socket(self, trigger: Trigger, back: int) -> None:
@@ -152,6 +158,11 @@ class Walk(RuleBasedStateMachine):
         self.step(Dispose())
         assert self.bench.state is State.DISPOSING
 
+    @property
+    def phase(self) -> str:
+        link = self.bench.seat.link
+        return "" if link is None else link.phase.value
+
     # --- what must hold -----------------------------------------------------------------------------------------------
 
     def step(self, happened: Input) -> None:
@@ -169,6 +180,8 @@ class Walk(RuleBasedStateMachine):
             assert self.bench.state is outcome.taken.dest is (row.dest or row.source)
             assert outcome.taken.dwell >= 0
         assert outcome.deadline == self.bench.seat.deadline
+        self.what_a_state_holds()
+        self.nothing_desired_is_lost()
 
     def look_at(self, request: Any) -> None:
         match request:
@@ -195,10 +208,7 @@ class Walk(RuleBasedStateMachine):
             case Remove(id=identifier):
                 assert identifier not in self.desired
 
-    @invariant()
     def what_a_state_holds(self) -> None:
-        if not hasattr(self, "bench"):
-            return
         seat, state = self.bench.seat, self.bench.state
         assert state in State
         assert len(self.open_links) == (seat.link is not None)
@@ -213,10 +223,7 @@ class Walk(RuleBasedStateMachine):
             assert (seat.link.pinged is not None) == (state is State.PING)
             assert not (seat.link.pinged and seat.book.in_flight), "one thing is awaited at a time"
 
-    @invariant()
     def nothing_desired_is_lost(self) -> None:
-        if not hasattr(self, "bench"):
-            return
         book, state = self.bench.seat.book, self.bench.state
         if state is State.DISPOSING:
             return
@@ -233,4 +240,4 @@ class Walk(RuleBasedStateMachine):
 
 
 TestWalk = Walk.TestCase
-TestWalk.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestWalk.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
