@@ -27,7 +27,6 @@ from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.requests import Drop, Fail, Grant, Open, Reject, Remove, Send
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 
-IDS = st.sampled_from([f"s{n}" for n in range(6)])
 CODES = st.sampled_from([0, 401, 500, 1003, 1008, 1013])
 
 
@@ -49,22 +48,26 @@ class Walk(RuleBasedStateMachine):
         )
         self.open_links: set[int] = set()
         self.desired: set[str] = set()
+        self.given = 0
         self.sent: deque[float] = deque()
         self.sent_on = 0
 
     # --- what may happen ----------------------------------------------------------------------------------------------
 
-    @rule(identifier=IDS)
-    def subscribe(self, identifier: str) -> None:
-        if identifier in self.desired:  # an id is given once
-            return
+    @precondition(lambda self: len(self.desired) < 6)
+    @rule()
+    def subscribe(self) -> None:
+        self.given += 1  # an id is never used again
+        identifier = f"s{self.given}"
         if self.bench.state is not State.DISPOSING:
             self.desired.add(identifier)
         self.bench.subscribe(identifier)
         self.look()
 
-    @rule(identifier=IDS)
-    def unsubscribe(self, identifier: str) -> None:
+    @precondition(lambda self: self.desired)
+    @rule(which=st.integers(0, 5))
+    def unsubscribe(self, which: int) -> None:
+        identifier = sorted(self.desired)[which % len(self.desired)]
         self.desired.discard(identifier)
         self.step(Unsubscribe(identifier))
 

@@ -1,0 +1,283 @@
+"""A model of the server that answers a subscription book, and what a user of the book has been told."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from realtime_fsm.core.book import SUBSCRIBE, UNSUBSCRIBE, Book, Control
+from realtime_fsm.vocabulary.frames import Granted
+from realtime_fsm.vocabulary.inputs import Wish
+from realtime_fsm.vocabulary.requests import Grant, Reject, Remove
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FRAME_LIMIT = 65_536
+BAD_MESSAGE, POLICY = 1003, 1008
+
+
+def frame_size(data: bytes) -> int:
+    """A client's frame on the wire: two bytes, the length if it does not fit into them, the mask, the text."""
+    extended = 0 if len(data) <= 125 else 2 if len(data) <= 65_535 else 8
+    return 2 + extended + 4 + len(data)
+
+
+def grants(*identifiers: str) -> tuple[Granted, ...]:
+    """A reply that grants these."""
+    return tuple(Granted(identifier, ("rows",)) for identifier in identifiers)
+
+
+def wish(identifier: str, size: int = 0) -> Wish:
+    """A wish whose item takes more than `size` bytes."""
+    return Wish(identifier, ("rows",), ("q" * size,) if size else ())
+
+
+class Server:
+    """What the server holds of one connection, and which subscriptions it will never accept, with which code."""
+
+    def __init__(self, bad: dict[str, int] | None = None) -> None:
+        self.bad = {} if bad is None else bad
+        self.holds: set[str] = set()
+        self.requests = 0
+
+    def code_for(self, asked: Control) -> int | None:
+        """The error that answers a request, if one does: one bad item rejects its whole batch."""
+        return next((self.bad[i] for i in asked.ids if i in self.bad), None) if asked.kind == SUBSCRIBE else None
+
+    def accept(self, asked: Control) -> tuple[Granted, ...]:
+        """Do what is asked, in another order."""
+        if asked.kind == SUBSCRIBE:
+            self.holds.update(asked.ids)
+        else:
+            self.holds.difference_update(asked.ids)
+        return tuple(reversed(grants(*asked.ids)))
+
+
+class Account:
+    """What the user of a book has been told: of each subscription the end once, in one of two ways."""
+
+    def __init__(self) -> None:
+        self.granted: set[str] = set()
+        self.removed: set[str] = set()
+        self.rejected: set[str] = set()
+
+    def note(self, told: Iterable[Grant | Reject | Remove]) -> None:
+        for word in told:
+            assert word.id not in self.removed | self.rejected, "nothing is told after the end"
+            (self.granted if isinstance(word, Grant) else self.removed if isinstance(word, Remove) else self.rejected).add(
+                word.id
+            )
+
+
+def ask(book: Book) -> Control | None:
+    """Take the next request, and hold it against the laws of every request."""
+    waited = book.waits
+    asked = book.next_request()
+    assert waited == (asked is not None)
+    if asked is None:
+        return None
+    assert book.in_flight is asked
+    assert not book.waits
+    assert book.next_request() is None, "one request in flight"
+    assert frame_size(asked.data) <= FRAME_LIMIT
+    sent = json.loads(asked.data)
+    assert sent["type"] == asked.kind
+    assert [item["subscriptionId"] for item in sent["data"]] == list(asked.ids)
+    assert 0 < len(asked.ids) == len(set(asked.ids)), "nothing is asked twice in one request"
+    for item in sent["data"]:
+        wanted = book.desired.get(item["subscriptionId"])
+        if asked.kind == UNSUBSCRIBE:
+            assert wanted is None
+        else:
+            assert wanted is not None
+            assert (item["channels"], item.get("queries", [])) == (list(wanted.channels), list(wanted.queries))
+    return asked
+
+
+def book_of(*identifiers: str) -> Book:
+    """A book on a new link in which these are desired."""
+    book = Book()
+    book.begin_link()
+    for identifier in identifiers:
+        book.desire(wish(identifier))
+    return book
+
+
+def asked(book: Book) -> Control:
+    """The next request, where there is one."""
+    control = ask(book)
+    assert control is not None
+    return control
+
+
+def acknowledged(*identifiers: str) -> Book:
+    """A book in which these are acknowledged."""
+    book = book_of(*identifiers)
+    book.settle(grants(*asked(book).ids))
+    return book
+
+
+def converge(book: Book, server: Server, account: Account, bound: int) -> None:
+    """Ask and answer until nothing waits: within `bound` requests everything good is acknowledged and the rest gone."""
+    for _ in range(bound):
+        if (asked := book.in_flight or ask(book)) is None:
+            return
+        answer(book, server, account, asked)
+    assert book.in_flight is None
+    assert not book.waits, f"not done after {bound} requests"
+
+
+def answer(book: Book, server: Server, account: Account, asked: Control) -> None:
+    """Answer the request in flight; after 1008 the link is over and a new one begins."""
+    server.requests += 1
+    code = server.code_for(asked)
+    if code is None:
+        granted = server.accept(asked)
+        assert book.answers(asked.kind, granted)
+        account.note(book.settle(granted))
+        return
+    account.note(book.blame(code, "Error: Server Error"))
+    if code == POLICY:
+        relink(book, server, account)
+
+
+def relink(book: Book, server: Server, account: Account) -> None:
+    """The link ends, and another begins: the server knows nothing any more."""
+    account.note(book.end_link())
+    server.holds.clear()
+    book.begin_link()
+
+
+class BookMachine(RuleBasedStateMachine):
+    """A user, a server and a link do whatever they may, in any order; in the end everything is as it must be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.book, self.server, self.account = Book(), Server(), Account()
+        self.book.begin_link()
+        self.up = True
+        self.dying = False  # the server has said 1008, and the end of the stream has not come yet
+        self.known: list[str] = []
+        self.withdrawn: set[str] = set()
+        self.struck: set[str] = set()
+        self.forsaken: set[str] = set()  # removals that the server answered with an error
+        self.settled = self.emptied = self.had_some = False
+
+    @property
+    def wanted(self) -> set[str]:
+        return set(self.known) - self.withdrawn - self.struck - self.account.rejected
+
+    # --- the user -----------------------------------------------------------------------------------------------------
+
+    @rule(size=st.sampled_from([0, 0, 9_000, 30_000, 65_000]), code=st.sampled_from([None, None, None, BAD_MESSAGE, POLICY]))
+    def desire(self, size: int, code: int | None) -> None:
+        identifier = f"s{len(self.known)}"
+        self.known.append(identifier)
+        if code is not None:
+            self.server.bad[identifier] = code
+        self.book.desire(wish(identifier, size))
+
+    @precondition(lambda self: self.wanted)
+    @rule(pick=st.integers(0, 1000))
+    def withdraw(self, pick: int) -> None:
+        identifier = sorted(self.wanted)[pick % len(self.wanted)]
+        self.withdrawn.add(identifier)
+        self.account.note(self.book.withdraw(identifier))
+
+    # --- the server ---------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.up and self.book.waits)
+    @rule()
+    def ask(self) -> None:
+        ask(self.book)
+
+    @precondition(lambda self: self.up and not self.dying and self.book.in_flight)
+    @rule()
+    def reply(self) -> None:
+        asked = self.book.in_flight
+        assert asked is not None
+        code = self.server.code_for(asked)
+        before = set(self.account.rejected)
+        if code is None:
+            self.account.note(self.book.settle(self.server.accept(asked)))
+        else:
+            self.account.note(self.book.blame(code, "Error: Server Error"))
+            self.dying = code == POLICY
+        if rejected := self.account.rejected - before:
+            assert rejected == set(asked.ids) <= set(self.server.bad), "the guilty item alone is rejected"
+
+    @precondition(lambda self: self.up and not self.dying and self.book.in_flight)
+    @rule()
+    def throttle(self) -> None:
+        self.account.note(self.book.ask_again())
+
+    @precondition(lambda self: self.up and not self.dying and self.book.in_flight and self.book.in_flight.kind == UNSUBSCRIBE)
+    @rule()
+    def fail_to_remove(self) -> None:
+        assert self.book.in_flight is not None
+        self.forsaken.update(self.book.in_flight.ids)
+        self.account.note(self.book.blame(500, "Error: Server Error"))
+
+    # --- the link -----------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.up)
+    @rule()
+    def lose(self) -> None:
+        self.account.note(self.book.end_link())
+        self.server.holds.clear()
+        self.up = self.dying = False
+
+    @precondition(lambda self: not self.up)
+    @rule()
+    def link_up(self) -> None:
+        self.book.begin_link()
+        self.up, self.settled, self.emptied, self.had_some = True, False, False, bool(self.wanted)
+
+    @precondition(lambda self: not self.up)
+    @rule()
+    def give_up(self) -> None:
+        gone = self.book.withdraw_unestablished()
+        assert set(gone) == self.wanted - self.account.granted
+        self.struck.update(gone)
+
+    # --- what always holds --------------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_desired_is_lost(self) -> None:
+        assert set(self.book.desired) == self.wanted
+        assert self.book.acknowledged <= self.wanted & self.server.holds
+        if self.wanted - self.book.acknowledged:
+            assert self.book.waits or self.book.in_flight is not None
+
+    @invariant()
+    def removed_is_what_was_withdrawn(self) -> None:
+        assert self.account.removed <= self.withdrawn
+
+    @invariant()
+    def the_notes_are_right(self) -> None:
+        if not self.up:
+            return
+        wanted = self.wanted
+        self.settled = bool(wanted) and (self.settled or self.book.acknowledged >= wanted)
+        self.emptied = not wanted and (self.emptied or self.had_some)
+        self.had_some = bool(wanted)
+        assert (self.book.settled, self.book.emptied) == (self.settled, self.emptied)
+
+    def teardown(self) -> None:
+        if not self.up:
+            self.book.begin_link()
+        elif self.dying:
+            relink(self.book, self.server, self.account)
+        wanted, guilty = len(self.wanted), len(self.wanted & set(self.server.bad))
+        levels = 1 + math.ceil(math.log2(wanted + 1))
+        links = 1 + guilty * levels
+        converge(self.book, self.server, self.account, links * (wanted + 1) + wanted + 2 * guilty * levels + 2)
+        assert self.account.rejected <= set(self.server.bad)
+        assert self.wanted.isdisjoint(self.server.bad)
+        assert self.book.acknowledged == self.server.holds - self.forsaken == self.wanted
+        assert self.account.removed == self.withdrawn

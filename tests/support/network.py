@@ -1,0 +1,147 @@
+"""A simulated network: the embedded server's brain behind sockets of virtual time, with faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from realtime_fsm import Realtime
+from realtime_fsm.edges.transport import ClientSession, Socket, Transport
+from realtime_fsm.testing.peer import Backend, Peer, Reply, Request
+from realtime_fsm.testing.wire import error
+from realtime_fsm.vocabulary.errors import LinkFailure, StreamEnded
+
+LATENCY = 0.01
+GREET, MUTE, HANG = "greet", "mute", "hang"
+"""How the next dial goes: well; an upgrade and no greeting; nothing at all."""
+
+
+class SimulatedSocket:
+    """One socket, seen from the client."""
+
+    def __init__(self, network: Network, peer: Peer) -> None:
+        self.network = network
+        self.peer = peer
+        self.sent: list[bytes] = []
+        self.frozen = False
+        self.closed: float | None = None  # within how many seconds it was closed
+        self._inbound: asyncio.Queue[bytes | int] = asyncio.Queue()
+        self._latest = 0.0
+
+    # the client's side
+
+    async def send(self, data: bytes) -> None:
+        if self.closed is not None or self.network.failing_sends:
+            raise StreamEnded
+        self.sent.append(data)
+        if not self.frozen:
+            self._later(lambda: self._arrive(data))
+
+    async def pump(self, deliver: Callable[[bytes], bool]) -> int:
+        while True:
+            item = await self._inbound.get()
+            if isinstance(item, int):
+                return item
+            if deliver(item):
+                await asyncio.sleep(0)
+
+    async def close(self, timeout: float) -> None:  # noqa: ASYNC109
+        self.closed = timeout
+        self.peer.leave()
+        if timeout:
+            await asyncio.sleep(timeout if self.frozen else LATENCY)
+
+    # the server's side
+
+    def _arrive(self, data: bytes) -> None:
+        if data in self.network.answers:
+            self.answer(Reply(self.network.answers[data]))
+        elif any(word in data for word in self.network.refused):
+            self.answer(Reply((error(1003),)))
+        else:
+            self.answer(self.peer.handle(data, self.network.wall()))
+
+    def answer(self, reply: Reply) -> None:
+        for frame in reply.frames:
+            self.push(frame)
+        if reply.end or reply.reset:
+            self.cut()
+
+    def push(self, frame: bytes) -> None:
+        if not self.frozen:
+            self._later(lambda: self._inbound.put_nowait(frame))
+
+    def cut(self, code: int = 1006) -> None:
+        """The stream ends."""
+        self.peer.leave()
+        self._later(lambda: self._inbound.put_nowait(code))
+
+    def _later(self, what: Callable[[], object]) -> None:
+        """After the latency, and in order: timers of one moment have none."""
+        loop = asyncio.get_running_loop()
+        self._latest = max(self._latest + 1e-6, loop.time() + LATENCY)
+        loop.call_at(self._latest, what)
+
+
+class Network:
+    """What is dialed."""
+
+    def __init__(self, **options: Any) -> None:
+        self.backend = Backend(**{"projects": ("demo",), "rate_limit": 32, **options})
+        self.sockets: list[SimulatedSocket] = []
+        self.dials: list[float] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.script: deque[str | LinkFailure | Exception] = deque()
+        self.otherwise: str | LinkFailure = GREET
+        self.answers: dict[bytes, tuple[bytes, ...]] = {}  # instead of the brain's own
+        self.refused: set[bytes] = set()  # words in a message that is answered with error 1003
+        self.failing_sends = False
+        self.released = False
+
+    @property
+    def socket(self) -> SimulatedSocket:
+        """The newest."""
+        return self.sockets[-1]
+
+    def wall(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
+        self.dials.append(self.wall())
+        self.headers.append(headers)
+        how = self.script.popleft() if self.script else self.otherwise
+        await asyncio.sleep(LATENCY)
+        if isinstance(how, Exception):
+            raise how
+        if how == HANG:
+            await asyncio.Event().wait()
+        parts = urlsplit(url)
+        socket = SimulatedSocket(self, Peer(self.backend))
+        self.sockets.append(socket)
+        if how == GREET:
+            target = f"{parts.path}?{parts.query}"
+            socket.answer(socket.peer.greet(Request(target, tuple(headers.items())), self.wall()))
+        return socket
+
+    async def close(self) -> None:
+        self.released = True
+
+    def publish(self, *channels: str, payload: object = None, **more: Any) -> int:
+        """Publish an event; to how many connections it went."""
+        deliveries = self.backend.publish(["test.event"], list(channels), payload or {}, now=self.wall(), **more)
+        for peer, frame in deliveries:
+            next(socket for socket in self.sockets if socket.peer is peer).push(frame)
+        return len(deliveries)
+
+    def realtime(self, **options: Any) -> Realtime:
+        """A client of this network."""
+        network: Transport = self
+
+        class Simulated(Realtime):
+            def _transport(self, http: ClientSession | None) -> Transport:
+                return network
+
+        return Simulated("http://simulated/v1", "demo", **options)

@@ -1,0 +1,67 @@
+"""An event loop whose clock jumps: when nothing is ready, the time of the next timer has come."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_BEGIN, _LIMIT = 1_000.0, 50_000.0
+
+
+class _NoWaiting(selectors.SelectSelector):
+    """Looks at its files without waiting for them; the time that it was asked to wait has passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = _BEGIN
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready:
+            if timeout is None:
+                raise AssertionError("every task waits for something that will never come")
+            self.now += max(0.0, timeout)
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop in virtual time. It never sleeps."""
+
+    def __init__(self) -> None:
+        self._clock = _NoWaiting()
+        self.reported: list[dict[str, Any]] = []
+        super().__init__(self._clock)
+        self.set_exception_handler(lambda _, context: self.reported.append(context))
+
+    def time(self) -> float:
+        return self._clock.now
+
+
+def run(main: Callable[[], Coroutine[Any, Any, T]], *, reports: int = 0) -> T:
+    """Run a test in virtual time, and see that it leaves no task behind and that the loop heard only expected reports."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+
+        async def supervised() -> T:
+            async with asyncio.timeout(_LIMIT):  # timers may tick for ever while what is waited for does not come
+                result = await main()
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not left, f"tasks are left: {left}"
+            return result
+
+        result = runner.run(supervised())
+        loop = runner.get_loop()
+        assert isinstance(loop, VirtualLoop)
+        assert len(loop.reported) == reports, loop.reported
+        return result
+
+
+async def eventually(condition: Callable[[], object], *, within: float = 600.0) -> None:
+    """Let virtual time pass until a condition holds."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within
+    while not condition():
+        assert loop.time() < end, "it did not come about"
+        await asyncio.sleep(0.01)
