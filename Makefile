@@ -41,6 +41,8 @@ lint: $(READY) ## ruff: rules and format
 types: $(READY) ## mypy --strict: the package, the tests, the README's examples
 	@echo "== types: mypy --strict"
 	@$(BIN)/mypy
+	@rm -rf $(VENV)/readme && $(BIN)/python tests/support/readme.py $(VENV)/readme
+	@MYPYPATH= $(BIN)/mypy --config-file= --strict --cache-dir=.mypy_cache/readme $(VENV)/readme/*.py
 
 check: lint types test ## everything that must be green before a commit
 

@@ -7,7 +7,10 @@ import base64
 import os
 import struct
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OPCODES = {"cont": 0, "text": 1, "binary": 2, "close": 8, "ping": 9, "pong": 10}
 PATIENCE = 5.0  # seconds until a test that waits in vain fails
@@ -143,8 +146,7 @@ class RawClient(asyncio.Protocol):
         self._transport.abort()
         await self._lost.wait()
 
-    async def _until(self, holds: object, *, ended_is_fine: bool = False) -> None:
-        assert callable(holds)
+    async def _until(self, holds: Callable[[], bool], *, ended_is_fine: bool = False) -> None:
         async with asyncio.timeout(PATIENCE):
             while not holds():
                 assert ended_is_fine or not self.ended, f"the stream has ended: {self.ended}"

@@ -1,7 +1,7 @@
 """The driver: it owns the socket, the tasks and the clock; it does what the machine asks and feeds back what happened.
 
-The law: `feed` is the one funnel into the machine, and what the machine asks is done in the order in which it asks. No code of
-the user runs inside it: results are handed over through futures and inboxes, so nothing that a consumer does can stop a link.
+The law: `feed` is the one funnel into the machine, and what the machine asks is done in the order in which it asks. Results
+are handed over through futures and inboxes, so no consumer's code runs inside it and nothing that one does can stop a link.
 
 Events do not pass through the machine: socket, decode, inbox, the user's `async for`. The machine is told only that a frame
 was heard, by a counter.
@@ -11,26 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.edges.audit import Audit
-from realtime_fsm.edges.inbox import Inbox
+from realtime_fsm.edges.inbox import Inbox, Subscriber
+from realtime_fsm.edges.link import Link
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.change import Change
-from realtime_fsm.vocabulary.errors import Disconnected, Disposed, LinkFailure, SubscriptionRejected, WrongLoop
+from realtime_fsm.vocabulary.errors import Disconnected, Disposed, SubscriptionRejected, WrongLoop
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
-    Closed,
     Deadline,
-    DialFailure,
     Greeted,
     Input,
-    Lost,
-    Opened,
     Pong,
     ServerErred,
     Wish,
@@ -42,37 +38,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from realtime_fsm.core.seat import Seat
-    from realtime_fsm.edges.transport import Socket, Transport
+    from realtime_fsm.edges.transport import Transport
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.events import Event
 
 _CHANGES_KEPT = 1024
-
-
-class Subscriber:
-    """A subscription as the driver serves it."""
-
-    __slots__ = ("acknowledged", "granted", "inbox", "removed", "wish")
-
-    def __init__(self, wish: Wish, loop: asyncio.AbstractEventLoop, buffer: int) -> None:
-        self.wish = wish
-        self.inbox: Inbox[Event] = Inbox("this subscription", loop, buffer)
-        self.granted: asyncio.Future[None] = loop.create_future()
-        self.removed: asyncio.Future[None] = loop.create_future()
-        self.acknowledged: tuple[str, ...] = ()
-
-
-class _LinkTask:
-    """One link as the driver holds it."""
-
-    __slots__ = ("generation", "outbox", "reader", "socket", "writer")
-
-    def __init__(self, generation: int) -> None:
-        self.generation = generation
-        self.socket: Socket | None = None
-        self.reader: asyncio.Task[None] | None = None
-        self.writer: asyncio.Task[None] | None = None
-        self.outbox: deque[bytes] = deque()
 
 
 class Driver:
@@ -102,9 +72,9 @@ class Driver:
         self._url, self._headers = url, headers
         self._close_timeout = seat.timeouts.close
         self._draw = draw
-        self._audit = Audit(connection_id, self._report)
+        self._audit = Audit(connection_id, self.report)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._link: _LinkTask | None = None
+        self._link: Link | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._subscribers: dict[str, Subscriber] = {}
@@ -141,11 +111,11 @@ class Driver:
     def feed(self, happened: Input) -> None:
         """Step the machine and do what it asks."""
         outcome = self._core.step(happened, self.loop.time(), draw=self._draw())
-        if outcome.taken is not None:
-            self._tell_change(outcome.taken)
         for request in outcome.requests:
             self._perform(request)
         self._arm(outcome.deadline)
+        if outcome.taken is not None:  # last: the application's log processors run here, and one may call us again
+            self._tell_change(outcome.taken)
 
     def enlist(self, wish: Wish, buffer: int) -> Subscriber:
         """Make room for a subscription's events, before it is asked for."""
@@ -195,56 +165,46 @@ class Driver:
     def _perform(self, request: Request) -> None:
         match request:
             case Send(generation=generation, data=data):
-                self._send(generation, data)
+                self._current(generation).send(data)
             case Open(generation=generation):
                 self._open(generation)
             case Drop(generation=generation, tidy=tidy):
                 self._drop(generation, tidy=tidy)
             case Grant(id=identifier, channels=channels):
-                if (subscriber := self._subscribers.get(identifier)) is not None:
-                    subscriber.acknowledged = channels
-                    _resolve(subscriber.granted)
+                subscriber = self._subscribers[identifier]
+                subscriber.acknowledged = channels
+                _resolve(subscriber.granted)
             case Reject(id=identifier, code=code, message=message):
                 self._reject(identifier, code, message)
             case Remove(id=identifier):
-                if (subscriber := self._subscribers.pop(identifier, None)) is not None:
-                    subscriber.inbox.end()
-                    _resolve(subscriber.removed)
+                subscriber = self._subscribers.pop(identifier)
+                subscriber.inbox.end()
+                _resolve(subscriber.removed)
             case Fail(error=error, withdrawn=withdrawn, streams=streams):
                 self._fail(error, withdrawn, streams=streams)
             case End():
                 self._end()
 
     def _open(self, generation: int) -> None:
-        link = self._link = _LinkTask(generation)
-        link.reader = self.loop.create_task(self._run(link), name=f"realtime_fsm link {generation}")
-        link.reader.add_done_callback(self._watch)
+        self._link = Link(generation, self, self.loop)
+        self._link.open(self._transport, self._url, self._headers)
         for subscriber in self._subscribers.values():
             subscriber.inbox.mend()
 
-    def _send(self, generation: int, data: bytes) -> None:
-        link = self._link
-        if link is None or link.generation != generation:
-            return
-        link.outbox.append(data)
-        if link.writer is None or link.writer.done():
-            link.writer = self.loop.create_task(self._write(link), name=f"realtime_fsm writer {generation}")
-            link.writer.add_done_callback(self._watch)
-
     def _drop(self, generation: int, *, tidy: bool) -> None:
-        link = self._link
-        if link is None or link.generation != generation:
-            return
-        self._link = None
-        task = self.loop.create_task(self._close(link, tidy=tidy), name=f"realtime_fsm close {generation}")
+        link, self._link = self._current(generation), None
+        task = link.close(self._close_timeout if tidy else 0)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-        task.add_done_callback(self._watch)
+
+    def _current(self, generation: int) -> Link:
+        link = self._link
+        assert link is not None
+        assert link.generation == generation, "the machine speaks of the current link only"
+        return link
 
     def _reject(self, identifier: str, code: frames.Code, message: str) -> None:
-        subscriber = self._subscribers.pop(identifier, None)
-        if subscriber is None:
-            return
+        subscriber = self._subscribers.pop(identifier)
         error = SubscriptionRejected(subscriber.wish.channels, subscriber.wish.queries, code, message)
         if not subscriber.granted.done():
             subscriber.granted.set_exception(error)
@@ -253,8 +213,8 @@ class Driver:
 
     def _fail(self, error: RealtimeError, withdrawn: tuple[str, ...], *, streams: bool) -> None:
         for identifier in withdrawn:
-            subscriber = self._subscribers.pop(identifier, None)
-            if subscriber is not None and not subscriber.granted.done():
+            subscriber = self._subscribers.pop(identifier)
+            if not subscriber.granted.done():
                 subscriber.granted.set_exception(error.again())
         if streams:
             for subscriber in self._subscribers.values():
@@ -288,38 +248,9 @@ class Driver:
         self._timer = None
         self.feed(Deadline())
 
-    # --- the socket ---------------------------------------------------------------------------------------------------
+    # --- what the socket tells ------------------------------------------------------------------------------------------
 
-    async def _run(self, link: _LinkTask) -> None:
-        """One link, from dial to end."""
-        try:
-            link.socket = await self._transport.dial(self._url, self._headers)
-        except LinkFailure as cause:
-            self.feed(DialFailure(link.generation, cause))
-            return
-        self.feed(Opened(link.generation))
-        close_code = await link.socket.pump(lambda data: self._deliver(link, data))
-        self.feed(Lost(link.generation, close_code))
-
-    async def _write(self, link: _LinkTask) -> None:
-        assert link.socket is not None
-        while link.outbox:
-            try:
-                await link.socket.send(link.outbox.popleft())
-            except LinkFailure:
-                link.outbox.clear()  # the reader meets the end of the same stream, and tells the machine why
-
-    async def _close(self, link: _LinkTask, *, tidy: bool) -> None:
-        tasks = [task for task in (link.reader, link.writer) if task is not None and not task.done()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        if link.socket is not None:
-            await link.socket.close(self._close_timeout if tidy else 0)
-        self.feed(Closed(link.generation))
-
-    def _deliver(self, link: _LinkTask, data: bytes) -> bool:
+    def deliver(self, link: Link, data: bytes) -> bool:
         """Take one message. The answer tells the transport to let a consumer run."""
         if link is not self._link:
             return True  # dropped, and its reader not yet stopped
@@ -363,17 +294,7 @@ class Driver:
             for future in self._waiting:
                 _resolve(future)
 
-    def _watch(self, task: asyncio.Task[None]) -> None:
-        """A task of ours ended. A defect of ours must not make a connection silent: it counts as the loss of the link."""
-        if task.cancelled():
-            return
-        failure = task.exception()
-        if failure is not None:
-            self._report(failure)
-            if self._link is not None and task in (self._link.reader, self._link.writer):
-                self.feed(Lost(self._link.generation))
-
-    def _report(self, failure: BaseException) -> None:
+    def report(self, failure: BaseException) -> None:
         """Tell through the event loop's handler, which is where asyncio programs look for what nobody awaited."""
         self.loop.call_exception_handler({"message": "realtime_fsm: an unexpected exception", "exception": failure})
 

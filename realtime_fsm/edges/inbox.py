@@ -13,6 +13,8 @@ from realtime_fsm.vocabulary.errors import ConcurrentIteration, WrongLoop
 
 if TYPE_CHECKING:
     from realtime_fsm.vocabulary.errors import RealtimeError
+    from realtime_fsm.vocabulary.events import Event
+    from realtime_fsm.vocabulary.inputs import Wish
 
 T = TypeVar("T")
 
@@ -101,3 +103,16 @@ class Inbox(Generic[T]):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+class Subscriber:
+    """A subscription as the driver serves it."""
+
+    __slots__ = ("acknowledged", "granted", "inbox", "removed", "wish")
+
+    def __init__(self, wish: Wish, loop: asyncio.AbstractEventLoop, buffer: int) -> None:
+        self.wish = wish
+        self.inbox: Inbox[Event] = Inbox("this subscription", loop, buffer)
+        self.granted: asyncio.Future[None] = loop.create_future()
+        self.removed: asyncio.Future[None] = loop.create_future()
+        self.acknowledged: tuple[str, ...] = ()

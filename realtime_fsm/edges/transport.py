@@ -122,8 +122,10 @@ class _AiohttpSocket:
             if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
                 if deliver(message.data):
                     await asyncio.sleep(0)
-            elif message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-                return self._websocket.close_code or _NO_STATUS
+            elif message.type is WSMsgType.CLOSE:
+                return message.data or _NO_STATUS  # not close_code: that is lost when the echo cannot be written any more
+            elif message.type in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                return int(self._websocket.close_code or _LOST)
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109
         # aiohttp's own close() waits 10 s and more on a busy link; cancelled, it releases the socket at once.

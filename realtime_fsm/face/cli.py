@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import signal
 import sys
 from contextlib import AsyncExitStack
 from importlib.metadata import version
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import msgspec
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.change import Change
     from realtime_fsm.vocabulary.events import Event
 
+N = TypeVar("N", int, float)
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 _SAMPLES = ("create", "update", "update", "delete")
 
@@ -83,10 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         help="run the embedded server on loopback, with sample events",
         description="Run the embedded server on loopback and publish a sample event every so often. Ends with Ctrl-C.",
     )
-    serve.add_argument("--port", type=int, default=8090, help="the port; 0 lets the system choose (%(default)s)")
+    serve.add_argument("--port", type=_port, default=8090, help="the port; 0 lets the system choose (%(default)s)")
     serve.add_argument("--project", default="demo", metavar="ID", help="the project's id (%(default)s)")
     serve.add_argument(
-        "--every", type=float, default=1.0, metavar="SECONDS", help="from event to event; 0 for none (%(default)s)"
+        "--every", type=_pause, default=1.0, metavar="SECONDS", help="from event to event; 0 for none (%(default)s)"
     )
     serve.set_defaults(run=_serve)
 
@@ -97,7 +99,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _attempts(word: str) -> int | None:
-    return None if word == "forever" else int(word)
+    return None if word == "forever" else _within(int(word), 1, math.inf)
+
+
+def _port(word: str) -> int:
+    return _within(int(word), 0, 65_535)
+
+
+def _pause(word: str) -> float:
+    return _within(float(word), 0, 3600)
+
+
+def _within(value: N, least: float, most: float) -> N:
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{value} is not from {least:g} to {most:g}")
+    return value
 
 
 async def _until_interrupted(work: Coroutine[None, None, None]) -> int:

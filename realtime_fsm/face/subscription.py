@@ -9,7 +9,8 @@ from realtime_fsm.vocabulary.inputs import Unsubscribe
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
-    from realtime_fsm.edges.driver import Driver, Subscriber
+    from realtime_fsm.edges.driver import Driver
+    from realtime_fsm.edges.inbox import Subscriber
     from realtime_fsm.vocabulary.events import Event
 
 

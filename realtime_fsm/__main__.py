@@ -1,0 +1,7 @@
+"""``python -m realtime_fsm`` is the command ``realtime-fsm``."""
+
+import sys
+
+from realtime_fsm.face.cli import main
+
+sys.exit(main())

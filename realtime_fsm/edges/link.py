@@ -1,0 +1,98 @@
+"""The link: one WebSocket and the tasks that serve it, from dial to end. What happens on it is fed to the machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from realtime_fsm.vocabulary.errors import LinkFailure
+from realtime_fsm.vocabulary.inputs import Closed, DialFailure, Lost, Opened
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from realtime_fsm.edges.transport import Socket, Transport
+    from realtime_fsm.vocabulary.inputs import Input
+
+
+class Owner(Protocol):
+    """Who is told what happens on a link."""
+
+    def feed(self, happened: Input) -> None:
+        """Step the machine."""
+
+    def deliver(self, link: Link, data: bytes) -> bool:
+        """Take one message. The answer tells the transport to let a consumer run."""
+
+    def report(self, failure: BaseException) -> None:
+        """Tell of an exception that nobody expected."""
+
+
+class Link:
+    """One link, numbered by its generation."""
+
+    __slots__ = ("_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "generation")
+
+    def __init__(self, generation: int, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+        self.generation = generation
+        self._owner = owner
+        self._loop = loop
+        self._socket: Socket | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._outbox: deque[bytes] = deque()
+
+    def open(self, transport: Transport, url: str, headers: Mapping[str, str]) -> None:
+        """Dial, and read to the end."""
+        self._reader = self._task("reader", self._read(transport, url, headers))
+
+    def send(self, data: bytes) -> None:
+        """Send a text frame, after those before it."""
+        self._outbox.append(data)
+        if self._writer is None or self._writer.done():
+            self._writer = self._task("writer", self._write())
+
+    def close(self, seconds: float) -> asyncio.Task[None]:
+        """Let go of the socket, with a handshake of at most so many seconds; 0 drops it. Nothing of it is told any more."""
+        return self._task("close", self._close(seconds))
+
+    async def _read(self, transport: Transport, url: str, headers: Mapping[str, str]) -> None:
+        try:
+            self._socket = await transport.dial(url, headers)
+        except LinkFailure as cause:
+            self._owner.feed(DialFailure(self.generation, cause))
+            return
+        self._owner.feed(Opened(self.generation))
+        close_code = await self._socket.pump(lambda data: self._owner.deliver(self, data))
+        self._owner.feed(Lost(self.generation, close_code))
+
+    async def _write(self) -> None:
+        assert self._socket is not None
+        while self._outbox:
+            try:
+                await self._socket.send(self._outbox.popleft())
+            except LinkFailure:
+                self._outbox.clear()  # the reader meets the end of the same stream, and tells why
+
+    async def _close(self, seconds: float) -> None:
+        tasks = [task for task in (self._reader, self._writer) if task is not None and not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._socket is not None:
+            await self._socket.close(seconds)
+        self._owner.feed(Closed(self.generation))
+
+    def _task(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work, name=f"realtime_fsm link {self.generation} {name}")
+        task.add_done_callback(self._look_at)
+        return task
+
+    def _look_at(self, task: asyncio.Task[None]) -> None:
+        """A task ended. A defect of ours must not make a connection silent: it counts as the loss of the link."""
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None:
+            self._owner.report(failure)
+            self._owner.feed(Lost(self.generation))

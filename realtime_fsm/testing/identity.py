@@ -1,0 +1,287 @@
+"""Who dials: the parts of the upgrade request that matter, and the users, sessions and JWTs of a project."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from realtime_fsm.testing.wire import Refusal, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+CONSOLE = "console"
+"""The server's own project; a dial that names none, or names it wrongly, lands there."""
+
+_BORN = "2026-01-01T00:00:00.000+00:00"  # the peer reads no clock
+_EXPIRES = 4_102_444_800  # 2100-01-01
+_ITEM = re.compile(r"(?P<name>[^\[]+)\[.*\]")
+_JWT_SEGMENTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An upgrade request. Its repr is empty: the target and the headers may carry credentials.
+
+    Attributes:
+        target: the path and the query string, as in the request line.
+        headers: names and values, in order.
+    """
+
+    target: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def header(self, name: str) -> str:
+        """Look a header up.
+
+        Args:
+            name: its name, in any case.
+
+        Returns:
+            The first value, or an empty string.
+        """
+        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
+
+
+class Dial:
+    """What an upgrade request asks for."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._query = parse_qsl(request.target.partition("?")[2], keep_blank_values=True)
+
+    def _parameter(self, name: str) -> str:
+        return next((value for key, value in reversed(self._query) if key == name), "")
+
+    @property
+    def project(self) -> str:
+        """The project's id; `CONSOLE` when there is none, or a list of them."""
+        return self._parameter("project") or self._request.header("X-Appwrite-Project") or CONSOLE
+
+    @property
+    def channels(self) -> list[str]:
+        """The channels in the URL.
+
+        Raises:
+            Refusal: with 0 when they are no list, with 1008 when queries come with them: this server takes queries in
+                messages only.
+        """
+        channels = []
+        for key, value in self._query:
+            item = _ITEM.fullmatch(key)
+            if key == "channels":
+                raise Refusal(0)
+            if item and item["name"] == "channels":
+                channels.append(value)
+        names = {channel.replace(".", "_") for channel in channels}
+        for key, _ in self._query:
+            item = _ITEM.fullmatch(key)
+            if (item["name"] if item else key).replace(".", "_") in names:
+                raise Refusal(1008, "Queries in the URL are not supported by the embedded server")
+        return channels
+
+    def check_origin(self, platforms: Iterable[str]) -> None:
+        """Refuse a foreign origin.
+
+        Args:
+            platforms: the host names that are allowed.
+
+        Raises:
+            Refusal: with 1008 when the ``Origin`` header names another host.
+        """
+        origin = self._request.header("Origin")
+        host = _host(origin) or origin
+        if origin and host not in set(platforms):
+            raise Refusal(
+                1008,
+                f"Invalid Origin. Register your new client ({host}) as a new Web platform on your project console dashboard",
+            )
+
+    @property
+    def session(self) -> str:
+        """The session string from the header, the cookie or the fallback cookies; empty when there is none."""
+        names = (f"a_session_{self.project}", f"a_session_{self.project}_legacy")
+        cookies = self._cookies()
+        fallback = self._fallback_cookies()
+        offered = [self._request.header("X-Appwrite-Session")]
+        offered += [cookies.get(name, "") for name in names]
+        offered += [fallback.get(name, "") for name in names]
+        return next(filter(None, offered), "")
+
+    @property
+    def jwt(self) -> str:
+        """The JWT from the header or the URL; empty when there is none."""
+        return self._request.header("X-Appwrite-JWT") or self._parameter("jwt")
+
+    def _cookies(self) -> dict[str, str]:
+        pairs = (part.partition("=") for part in self._request.header("Cookie").split(";"))
+        return {name.strip(): unquote(value.strip().strip('"')) for name, _, value in pairs}
+
+    def _fallback_cookies(self) -> dict[str, str]:
+        try:
+            cookies = decode(self._request.header("X-Fallback-Cookies").encode())
+        except ValueError:
+            return {}
+        if not isinstance(cookies, dict):
+            return {}
+        return {name: value for name, value in cookies.items() if isinstance(value, str)}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user of a project.
+
+    Attributes:
+        user_id: the user's id.
+        document: what the server says about the user.
+        roles: the roles that the user's connections have.
+        secret: the secret of the user's session; in no repr.
+    """
+
+    user_id: str
+    document: Mapping[str, object] = field(repr=False)
+    roles: frozenset[str]
+    secret: str = field(repr=False)
+
+
+class Directory:
+    """The users of one project."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, Account] = {}
+        self._jwts: dict[str, tuple[Account, bool]] = {}
+
+    def add(self, user_id: str, secret: str, attributes: Mapping[str, object], roles: Iterable[str]) -> str:
+        """Add a user with one session.
+
+        Args:
+            user_id: the user's id.
+            secret: the session's secret.
+            attributes: what the user document says beyond, or instead of, the usual.
+            roles: roles beyond ``any``, ``users`` and ``user:{id}``.
+
+        Returns:
+            The session string.
+
+        Raises:
+            ValueError: when the user exists.
+        """
+        if user_id in self._accounts:
+            raise ValueError(f"user {user_id!r} exists")
+        everything = frozenset({"any", "users", f"user:{user_id}", *roles})
+        self._accounts[user_id] = Account(user_id, {**_document(user_id), **attributes}, everything, secret)
+        session = json.dumps({"id": user_id, "secret": secret}, separators=(",", ":"))
+        return base64.b64encode(session.encode()).decode()
+
+    def issue_jwt(self, user_id: str, *, expired: bool) -> str:
+        """Issue a JWT.
+
+        Args:
+            user_id: for whom.
+            expired: whether it is worthless already.
+
+        Returns:
+            The token.
+
+        Raises:
+            LookupError: when there is no such user.
+        """
+        account = self._accounts.get(user_id)
+        if account is None:
+            raise LookupError(f"there is no user {user_id!r}")
+        claims = {"userId": user_id, "sessionId": "current", "exp": 0 if expired else _EXPIRES}
+        signed = f"{_segment({'typ': 'JWT', 'alg': 'HS256'})}.{_segment(claims)}"
+        digest = hashlib.sha256(f"{account.secret}.{signed}".encode()).digest()
+        token = f"{signed}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+        self._jwts[token] = account, expired
+        return token
+
+    def identify(self, dial: Dial) -> Account | None:
+        """Find out who dials.
+
+        Args:
+            dial: the dial.
+
+        Returns:
+            The user, or None for a guest; a worthless session makes a guest.
+
+        Raises:
+            Refusal: with 401 for a JWT that is bad or expired, with 403 for one beside a session.
+        """
+        if dial.jwt and dial.session:
+            raise Refusal(403, "A session and a JWT cannot be used together")
+        if dial.jwt:
+            return self._by_jwt(dial.jwt)
+        return self.by_session(dial.session)
+
+    def by_session(self, session: str) -> Account | None:
+        """Find the user of a session.
+
+        Args:
+            session: the session string.
+
+        Returns:
+            The user, or None when the string is worthless.
+        """
+        try:
+            held = decode(base64.b64decode(session, validate=True))
+        except (binascii.Error, ValueError):
+            return None
+        if not isinstance(held, dict) or not isinstance(held.get("id"), str):
+            return None
+        account = self._accounts.get(held["id"])
+        return account if account is not None and account.secret == held.get("secret") else None
+
+    def _by_jwt(self, token: str) -> Account:
+        account, expired = self._jwts.get(token, (None, False))
+        if account is None or expired:
+            segments = token.count(".") + 1
+            why = "Expired token" if expired else "Signature verification failed"
+            why = why if segments == _JWT_SEGMENTS else "Incomplete segments"
+            raise Refusal(401, f"Failed to verify JWT. Invalid token: {why}")
+        return account
+
+
+def _host(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).hostname
+    except ValueError:  # a bracket too many
+        return None
+
+
+def _segment(value: Mapping[str, object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def _document(user_id: str) -> dict[str, object]:
+    return {
+        "$id": user_id,
+        "$createdAt": _BORN,
+        "$updatedAt": _BORN,
+        "name": user_id,
+        "registration": _BORN,
+        "status": True,
+        "labels": [],
+        "passwordUpdate": "",
+        "email": f"{user_id}@example.com",
+        "phone": "",
+        "emailVerification": True,
+        "emailCanonical": None,
+        "emailIsFree": None,
+        "emailIsDisposable": None,
+        "emailIsCorporate": None,
+        "emailIsCanonical": None,
+        "phoneVerification": False,
+        "mfa": False,
+        "prefs": {},
+        "targets": [],
+        "accessedAt": _BORN,
+        "impersonator": False,
+        "impersonatorUserId": None,
+    }

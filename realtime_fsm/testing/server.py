@@ -1,0 +1,251 @@
+"""The embedded server: the brain of `realtime_fsm.testing.peer` behind a loopback socket."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+from realtime_fsm.testing.desk import Desk
+from realtime_fsm.testing.listener import Listener
+from realtime_fsm.testing.peer import Backend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+
+class RealtimeServer:
+    """An Appwrite Realtime server of the newest protocol on a loopback address, for tests.
+
+    It answers as real servers were recorded to answer, byte for byte where it can. See `realtime_fsm.testing.peer` for what
+    it leaves out.
+    """
+
+    def __init__(
+        self,
+        *,
+        projects: Sequence[str] = ("demo",),
+        host: str = "127.0.0.1",
+        port: int = 0,
+        rate_limit: int | None = 32,
+        connection_limit: int | None = None,
+        platforms: Iterable[str] = ("localhost",),
+        clock: Callable[[], float] = time.time,
+        ids: Iterator[str] | None = None,
+    ) -> None:
+        """Prepare a server; `start`, or ``async with``, makes it listen.
+
+        Args:
+            projects: ids of the projects; the first is meant where none is named.
+            host: the address to listen on.
+            port: the port; with 0 the system chooses one, and later starts keep it.
+            rate_limit: messages a minute of one connection, in windows aligned to the minute; the next gets error 1013 and
+                is dropped. None for no limit.
+            connection_limit: dials a minute; the next gets error 1013 and the end. None for no limit.
+            platforms: host names that an ``Origin`` header may name.
+            clock: tells the time, in seconds since the epoch.
+            ids: where the ids that the server chooses come from; they are counted by default.
+
+        Raises:
+            ValueError: when there is no project.
+        """
+        self._backend = Backend(
+            projects=projects,
+            platforms=platforms,
+            rate_limit=rate_limit,
+            connection_limit=connection_limit,
+            ids=ids,
+        )
+        self._clock = clock
+        self._desk = Desk(self._backend, clock)
+        self._host = host
+        self._listener = Listener(self._desk, host=host, port=port)
+
+    def __repr__(self) -> str:
+        return f"<RealtimeServer {self._host}:{self._listener.port} connections={self.connections}>"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint to give to a client, such as ``http://127.0.0.1:40123/v1``.
+
+        Raises:
+            RuntimeError: when the port is not known yet: the server has never been started.
+        """
+        if not self._listener.port:
+            raise RuntimeError("the server has no port before it is started")
+        return f"http://{self._host}:{self._listener.port}/v1"
+
+    @property
+    def greet(self) -> bool:
+        """Whether a new connection gets its ``connected`` frame.
+
+        With False it is upgraded and never greeted; its pings are answered all the same, and it counts in `connections`.
+        """
+        return self._desk.greet
+
+    @greet.setter
+    def greet(self, value: bool) -> None:
+        self._desk.greet = value
+
+    @property
+    def connections(self) -> int:
+        """How many connections are up."""
+        return len(self._desk.links)
+
+    @property
+    def subscriptions(self) -> int:
+        """How many subscriptions all connections hold together."""
+        return sum(len(peer.subscriptions) for peer in self._desk.links)
+
+    @property
+    def received(self) -> list[list[object]]:
+        """What the clients sent: a list for each connection in the order of the dials, ended ones included.
+
+        A message is decoded JSON, or the text itself where it is none. The last 1000 messages of the last 1000 connections
+        are kept.
+        """
+        return [list(messages) for messages in self._desk.received]
+
+    async def start(self) -> None:
+        """Listen; after a `stop`, on the same port, with the same users and nobody connected.
+
+        Raises:
+            RuntimeError: when it listens already.
+            OSError: when the port is taken.
+        """
+        await self._listener.start()
+
+    async def stop(self) -> None:
+        """Stop like a server that is shut down: every stream ends without a close frame, and dials are refused.
+
+        A stopped server may be stopped again.
+        """
+        await self._listener.stop()
+
+    def drop(self) -> None:
+        """End every stream without a close frame; new dials are accepted."""
+        self._listener.end_all()
+        self._desk.forget()
+
+    def freeze(self) -> None:
+        """Fall silent like a stopped process: connections are accepted but not upgraded, and nothing is answered or sent."""
+        self._listener.freeze()
+
+    def thaw(self) -> None:
+        """Go on after a `freeze`: what came and what was to be sent meanwhile is dealt with, in order."""
+        self._listener.thaw()
+
+    def publish(
+        self,
+        events: str | Sequence[str],
+        channels: str | Sequence[str],
+        payload: object,
+        *,
+        roles: Iterable[str] = ("any",),
+        timestamp: str | None = None,
+        project: str | None = None,
+    ) -> int:
+        """Send an event to every connection with a matching subscription, behind everything that was sent before.
+
+        Args:
+            events: names of what happened, or one of them.
+            channels: where it happened, or one channel.
+            payload: a JSON value. As from PHP, ``{}`` arrives as ``[]`` and ``1.0`` as ``1``.
+            roles: who may see it: ``any``, ``guests``, ``users``, ``user:{id}`` or a role given to `add_user`.
+            timestamp: what the event says about its time; the server's clock when it is None.
+            project: in which project; None for the first.
+
+        Returns:
+            How many connections it went to.
+
+        Raises:
+            TypeError: for a payload that JSON has no form for.
+            ValueError: for a payload with a float that is not finite, or nested more than 128 deep.
+            LookupError: when there is no such project.
+        """
+        deliveries = self._backend.publish(
+            [events] if isinstance(events, str) else events,
+            [channels] if isinstance(channels, str) else channels,
+            payload,
+            now=self._clock(),
+            roles=roles,
+            timestamp=timestamp,
+            project=project,
+        )
+        for peer, frame in deliveries:
+            self._desk.links[peer].send(frame)
+        return len(deliveries)
+
+    def add_user(
+        self,
+        user_id: str,
+        *,
+        session_secret: str | None = None,
+        attributes: Mapping[str, object] | None = None,
+        roles: Iterable[str] = (),
+        project: str | None = None,
+    ) -> str:
+        """Add a user who is logged in.
+
+        Args:
+            user_id: the user's id.
+            session_secret: the secret of the session; one is made up when it is None.
+            attributes: what the user document says beyond, or instead of, the usual.
+            roles: roles beyond ``any``, ``users`` and ``user:{id}``, such as ``team:t1``.
+            project: of which project; None for the first.
+
+        Returns:
+            The session string, as the SDKs hold it: base64 of ``{"id":...,"secret":...}``.
+
+        Raises:
+            ValueError: when the user exists.
+            LookupError: when there is no such project.
+        """
+        return self._backend.add_user(user_id, session_secret=session_secret, attributes=attributes, roles=roles, project=project)
+
+    def issue_jwt(self, user_id: str, *, expired: bool = False, project: str | None = None) -> str:
+        """Issue a JWT.
+
+        Args:
+            user_id: for whom.
+            expired: whether it is worthless already.
+            project: of which project; None for the first.
+
+        Returns:
+            The token.
+
+        Raises:
+            LookupError: when there is no such user or project.
+        """
+        return self._backend.issue_jwt(user_id, expired=expired, project=project)
+
+    async def wait_for_connections(self, count: int, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
+        """Wait until exactly so many connections are up.
+
+        Args:
+            count: how many.
+            timeout: for how long, in seconds.
+
+        Raises:
+            TimeoutError: when it takes longer.
+        """
+        await self._desk.wait(lambda: self.connections == count, timeout)
+
+    async def wait_for_subscriptions(self, count: int, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
+        """Wait until all connections together hold exactly so many subscriptions.
+
+        Args:
+            count: how many.
+            timeout: for how long, in seconds.
+
+        Raises:
+            TimeoutError: when it takes longer.
+        """
+        await self._desk.wait(lambda: self.subscriptions == count, timeout)

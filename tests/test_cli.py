@@ -1,0 +1,153 @@
+"""The command line, run as a command."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "realtime_fsm"]
+PATIENCE = 30.0
+
+
+@contextmanager
+def running(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True, **options)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(PATIENCE)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@contextmanager
+def serving(*more: str) -> Iterator[str]:
+    """`realtime-fsm serve`; gives the endpoint that it prints."""
+    with running("serve", "--port", "0", *more) as server:
+        yield re.search(r"http://\S+/v1", line(server))[0]  # type: ignore[index]
+        server.send_signal(signal.SIGINT)
+        assert server.wait(PATIENCE) == 130
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def result_of(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False, **options)
+
+
+def test_two_terminals_show_the_whole_thing(tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    terminal, theirs = pty.openpty()
+    with (
+        serving("--every", "0.05") as endpoint,
+        running("listen", endpoint, "--project", "demo", "rows", "--log", str(log), stderr=theirs) as listener,
+    ):
+        os.close(theirs)
+        events = [json.loads(line(listener)) for _ in range(5)]
+        listener.send_signal(signal.SIGINT)
+        assert listener.wait(PATIENCE) == 130
+    words = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert {event["events"][1].rsplit(".", 1)[1] for event in events} == {"create", "update", "delete"}
+    assert set(events[0]) == {"timestamp", "events", "channels", "payload"}
+    assert [text.split(":")[0] for text in words.splitlines()] == [
+        "disconnected -> reconnecting",
+        "reconnecting -> connected",
+        "connected -> subscribed",
+        "subscribed -> disposing",
+    ]
+    records = [json.loads(text) for text in log.read_text().splitlines()]
+    assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
+    assert {record["event"] for record in records} == {"realtime.transition"}
+
+
+def test_a_fatal_refusal_ends_with_one_clear_sentence() -> None:
+    with serving("--every", "0") as endpoint:
+        result = result_of("listen", endpoint, "--project", "nobody", "rows")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "realtime-fsm: the server refused the connection with 1008: Missing or unknown project ID\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("listen", "ftp://localhost", "--project", "demo", "rows"), 2, "endpoint: scheme 'ftp' cannot be dialed"),
+        (("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "1", "rows"), 1, "gave up after 1 attempt"),
+        (("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--log", "/nowhere/log", "rows"), 1, "No such file"),
+        (("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "few", "rows"), 2, "invalid"),
+        (("serve", "--port", "99999"), 2, "99999 is not from 0 to 65535"),
+        ((), 2, "usage"),
+    ],
+)
+def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], code: int, sentence: str) -> None:
+    result = result_of(*arguments)
+    assert result.returncode == code
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_identity_comes_from_the_environment_and_is_not_shown() -> None:
+    with serving("--every", "0") as endpoint:
+        environment = {**os.environ, "APPWRITE_JWT": "a.secret.token"}
+        result = result_of("listen", endpoint, "--project", "demo", "rows", env=environment)
+    assert result.returncode == 1
+    assert "refused the connection with 401" in result.stderr
+    assert "secret" not in result.stderr
+
+
+def test_a_reader_that_has_had_enough_ends_it_quietly() -> None:
+    with (
+        serving("--every", "0.02") as endpoint,
+        running("listen", endpoint, "--project", "demo", "rows", stderr=subprocess.PIPE) as listener,
+    ):
+        line(listener)
+        assert listener.stdout is not None
+        listener.stdout.close()
+        assert listener.wait(PATIENCE) == 0
+        assert listener.stderr is not None
+        assert listener.stderr.read() == ""
+        listener.stderr.close()
+
+
+def test_a_term_signal_ends_it_in_order() -> None:
+    with serving("--every", "0.02") as endpoint, running("listen", endpoint, "--project", "demo", "rows") as listener:
+        line(listener)
+        listener.terminate()
+        assert listener.wait(PATIENCE) == 128 + signal.SIGTERM
+
+
+def test_the_demonstration_shows_the_main_job(tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    log.write_text("an earlier log\n")
+    result = result_of("demo", "--log", str(log))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.count("  event  ") == 4
+    assert "without a close frame" in result.stdout
+    path = re.search(r"The path: +(.*)", result.stdout)
+    assert path is not None
+    assert path[1].split(" -> ") == [
+        "disconnected", "reconnecting", "connected", "subscribed", "reconnecting", "connected", "subscribed", "unsubscribed",
+        "disposing",
+    ]  # fmt: skip
+    assert f"{log} ({len(log.read_text().splitlines())} records)" in result.stdout
+    assert "earlier" not in log.read_text()
+
+
+def test_the_version() -> None:
+    assert re.fullmatch(r"realtime-fsm \d+\.\d+\.\d+\n", result_of("--version").stdout)

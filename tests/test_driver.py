@@ -1,0 +1,158 @@
+"""The driver under circumstances that a server does not make: defects, races, sends that fail."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import structlog
+from support.network import HANG, Network
+from support.virtual import eventually, run
+
+from realtime_fsm import State
+
+
+def test_a_send_that_fails_is_left_to_the_reader_to_explain() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            states = realtime.states()
+            network.failing_sends = True
+            assert (await anext(states)).dest is State.PING
+            network.failing_sends = False
+            network.socket.cut(1001)
+            lost = await anext(states)
+            assert (lost.dest, str(lost.cause)) == (State.RECONNECTING, "the stream ended (close code 1001)")
+            await eventually(lambda: realtime.state is State.SUBSCRIBED)
+
+    run(main)
+
+
+def test_a_defect_of_ours_does_not_make_the_connection_silent() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            network.script.append(ZeroDivisionError("a defect in the transport"))
+            await realtime.subscribe("rows")
+            assert realtime.state is State.SUBSCRIBED
+            assert len(network.dials) == 2
+
+    run(main, reports=1)
+
+
+def test_frames_that_are_read_after_the_socket_was_let_go_are_dropped() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            socket = network.socket
+            event = b'{"type":"event","data":{"payload":{"n":%d},"subscriptions":["s1"]}}'
+            for frame in (event % 1, b'{"type":"error","data":{"code":500,"message":""}}', event % 2, event % 3):
+                socket._inbound.put_nowait(frame)
+            await eventually(lambda: realtime.state is State.RECONNECTING)
+            await eventually(lambda: realtime.state is State.SUBSCRIBED)
+            socket._inbound.put_nowait(event % 4)
+            network.publish("rows", payload={"n": 5})
+            assert [(await anext(rows)).payload["n"] for _ in range(2)] == [1, 5]
+            assert socket.closed == 0, "there was nobody to say goodbye to"
+
+    run(main)
+
+
+def test_reconnect_gives_up_the_attempt_under_way() -> None:
+    async def main() -> None:
+        network = Network()
+        network.script.append(HANG)
+        async with network.realtime() as realtime:
+            connecting = asyncio.ensure_future(realtime.connect())
+            await eventually(lambda: network.dials)
+            await realtime.reconnect()
+            await connecting
+            assert (len(network.dials), realtime.state) == (2, State.CONNECTED)
+            await realtime.reconnect()
+            assert (len(network.dials), network.sockets[0].closed) == (3, 5.0)
+
+    run(main)
+
+
+def test_an_application_whose_logging_raises_is_told_once_and_stays_connected() -> None:
+    def refuse(*_: object) -> Any:
+        raise OSError("the disk is full")
+
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            assert realtime.state is State.SUBSCRIBED
+
+    structlog.configure(processors=[refuse])
+    try:
+        run(main, reports=1)
+    finally:
+        structlog.reset_defaults()
+
+
+def test_the_records_of_a_connection_have_no_holes_and_nothing_secret() -> None:
+    async def main() -> str:
+        network = Network()
+        session = network.backend.add_user("alice")
+        async with network.realtime(session=session) as realtime:
+            await realtime.subscribe("rows")
+            network.publish("rows", payload={"secret": "payload-of-a-row"})
+            network.socket.cut()
+            await eventually(lambda: realtime.state is State.SUBSCRIBED and len(network.dials) == 2)
+            await asyncio.sleep(31)
+        return session
+
+    with structlog.testing.capture_logs() as records:
+        structlog.configure()
+        try:
+            session = run(main)
+        finally:
+            structlog.reset_defaults()
+    assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
+    assert len({record["connection_id"] for record in records}) == 1
+    rows = [record["row"] for record in records]
+    assert rows[:4] == ["dis2", "rec21", "rec22", "con40"]
+    assert {"sub58", "sub64", "pin42"} < set(rows)
+    lost = next(record for record in records if record["row"] == "sub58")
+    assert (lost["cause"], lost["close_code"], lost["error_code"], lost["log_level"]) == ("stream_ended", 1006, None, "warning")
+    assert [(record["link"], record["sends"]) for record in records if record["row"] == "rec22"] == [(1, 1), (2, 1)]
+    assert session not in str(records)
+    assert "payload-of-a-row" not in str(records)
+
+
+def test_a_timer_that_fires_a_moment_early_is_set_again() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            driver: Any = realtime._driver
+            timer = driver._timer
+            timer.cancel()
+            driver._on_deadline()
+            assert driver._timer is not timer
+            assert driver._timer.when() == timer.when()
+            states = realtime.states()
+            assert (await anext(states)).dest is State.PING
+
+    run(main)
+
+
+@pytest.mark.parametrize("how", ["reconnect", "disconnect"])
+def test_streams_of_states_that_nobody_holds_are_forgotten(how: str) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.connect()
+            realtime.states()
+            driver: Any = realtime._driver
+            assert len(driver._followers) == 0
+            kept = realtime.states()
+            await getattr(realtime, how)()
+            assert len(driver._followers) == 1
+            assert (await anext(kept)).source is State.CONNECTED
+
+    run(main)

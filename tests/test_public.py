@@ -1,0 +1,106 @@
+"""What users see: the public names, the README, the layers behind them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+from support.readme import README, examples
+
+import realtime_fsm
+from realtime_fsm import testing
+from realtime_fsm.vocabulary import errors
+from realtime_fsm.vocabulary.table import TABLE, State
+
+PACKAGE = Path(realtime_fsm.__file__).parent
+LAYERS = ("vocabulary", "core", "edges", "face")
+OWNERS = {
+    "transitions": {"core/machine.py"},
+    "structlog": {"edges/audit.py"},
+    # The client's way to aiohttp is one file; the embedded server, a tool for tests, has its own.
+    "aiohttp": {"edges/transport.py", "testing/listener.py"},
+}
+MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def test_the_public_names_are_sorted_and_there() -> None:
+    for module in (realtime_fsm, testing):
+        names = module.__all__
+        assert sorted(names, key=lambda name: (not name.isupper(), name)) == names
+        assert all(hasattr(module, name) for name in names)
+
+
+def test_every_error_can_be_imported_from_the_top() -> None:
+    named = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, errors.RealtimeError)}
+    assert named <= set(realtime_fsm.__all__)
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    undocumented = [name for name in realtime_fsm.__all__ if not (getattr(realtime_fsm, name).__doc__ or "").strip()]
+    assert undocumented == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_an_import_goes_down_only(name: str) -> None:
+    layer = name.split("/")[0]
+    if layer not in LAYERS:
+        return
+    above = LAYERS[LAYERS.index(layer) + 1 :] + (() if layer == "face" else ("testing",))
+    upward = [module for module in imports(MODULES[name]) if module.split(".")[1:2] and module.split(".")[1] in above]
+    assert [module for module in upward if module.startswith("realtime_fsm.")] == []
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_a_library_enters_where_it_may(library: str) -> None:
+    users = {name for name, path in MODULES.items() if any(module.split(".")[0] == library for module in imports(path))}
+    assert users == OWNERS[library]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.split("/")[0] in ("vocabulary", "core")])
+def test_the_inner_layers_do_no_io_and_take_no_other_package(name: str) -> None:
+    allowed = {"realtime_fsm", "msgspec", "transitions"} | (
+        set(sys.stdlib_module_names) - {"asyncio", "socket", "time", "random", "threading", "ssl", "select", "subprocess"}
+    )
+    assert {module.split(".")[0] for module in imports(MODULES[name])} <= allowed
+
+
+def test_the_readme_shows_every_state_and_a_record_that_exists() -> None:
+    text = README.read_text(encoding="utf-8")
+    table = text.split("## The states")[1].split("##")[0]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == [state.value for state in State]
+    record = text.split("```json\n")[1].split("```")[0]
+    assert TABLE.fingerprint in record
+    row = next(row for row in TABLE.rows if f'"row":"{row.id}"' in record)
+    for part in (f'"trigger":"{row.trigger}"', f'"source":"{row.source}"', f'"dest":"{row.dest}"'):
+        assert part in record
+
+
+def test_the_runnable_example_runs() -> None:
+    example = next(example for example in examples() if "RealtimeServer" in example)
+    exec(compile(example, "README.md", "exec"), {"__name__": "readme"})  # noqa: S102  (our own text)
+
+
+def test_every_example_compiles_and_shows_public_names_only() -> None:
+    assert len(examples()) == 4
+    for example in examples():
+        for node in ast.walk(ast.parse(example)):
+            if isinstance(node, ast.ImportFrom) and node.module == "realtime_fsm":
+                assert {alias.name for alias in node.names} <= set(realtime_fsm.__all__)
+
+
+def test_the_annotations_of_the_client_resolve() -> None:
+    assert get_type_hints(realtime_fsm.RetryPolicy)["attempts"] == int | None

@@ -1,0 +1,190 @@
+"""The embedded server on a real loopback socket, and the listener below it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop, port_of, subscribe
+from rawclient import OPCODES, RawClient, upgrade
+
+import realtime_fsm.testing
+from realtime_fsm.testing import RealtimeServer
+from realtime_fsm.testing.listener import Link, Listener
+
+
+def test_the_public_surface() -> None:
+    assert realtime_fsm.testing.__all__ == ["RealtimeServer"]
+
+
+@on_a_loop
+async def test_a_whole_conversation() -> None:
+    async with RealtimeServer() as server, connected(server) as client:
+        assert await client.text() == GREETING
+        await subscribe(client, "rows")
+        assert (server.connections, server.subscriptions) == (1, 1)
+        assert server.publish(["a", "b"], ["rows", "files"], {"$id": "r"}, timestamp="T") == 1
+        assert server.publish("a", "rows", {}) == 1
+        assert server.publish("a", "nothing", {}) == 0
+        assert await client.text() == (
+            '{"type":"event","data":{"events":["a","b"],"channels":["rows","files"],"timestamp":"T",'
+            '"payload":{"$id":"r"},"subscriptions":["s"]}}'
+        )
+        event = json.loads(await client.text())["data"]
+        assert (event["events"], event["channels"], event["payload"]) == (["a"], ["rows"], [])
+        client.send(PING)
+        client.send("{bad")
+        assert await client.text() == PONG
+        assert json.loads(await client.text())["data"]["code"] == 1003
+        assert server.received == [
+            [
+                {"type": "subscribe", "data": [{"subscriptionId": "s", "channels": ["rows"]}]},
+                {"type": "ping"},
+                "{bad",
+            ]
+        ]
+        client.close_frame(4999, "bye")
+        frame = await client.frame()
+        assert (frame.opcode, frame.payload) == (OPCODES["close"], b"\x13\x87bye")
+        assert await client.ending() == "eof"
+        await server.wait_for_connections(0)
+        assert len(server.received) == 1
+
+
+@on_a_loop
+async def test_the_clock_is_the_server_s() -> None:
+    now = 59.0
+    async with RealtimeServer(rate_limit=1, clock=lambda: now) as server, connected(server) as client:
+        await client.text()
+        await subscribe(client, "rows")
+        client.send(PING)
+        assert json.loads(await client.text())["data"]["code"] == 1013
+        server.publish("e", "rows", {})
+        assert json.loads(await client.text())["data"]["timestamp"] == "1970-01-01T00:00:59.000+00:00"
+        now = 60.0
+        client.send(PING)
+        assert await client.text() == PONG
+
+
+@on_a_loop
+async def test_users_see_their_own() -> None:
+    async with RealtimeServer(projects=("demo", "p2"), ids=iter(["secret-seed"])) as server:
+        session = server.add_user("alice", roles=["team:t1"])
+        token = server.issue_jwt("alice")
+        async with (
+            connected(server, DEMO, f"X-Appwrite-Session: {session}") as alice,
+            connected(server, f"{DEMO}&jwt={token}") as also_alice,
+            connected(server) as guest,
+        ):
+            for client in (alice, also_alice, guest):
+                greeting = json.loads(await client.text())["data"]
+                assert (greeting["user"] or {}).get("$id") == (None if client is guest else "alice")
+                await subscribe(client, "rows")
+            await server.wait_for_subscriptions(3)
+            roles = ["user:alice", "users", "team:t1", "any", "guests"]
+            assert [server.publish("e", "rows", {}, roles=[role]) for role in roles] == [2, 2, 2, 3, 1]
+            assert server.publish("e", "rows", {}, project="p2") == 0
+        assert "alice" not in repr(server)
+        assert session not in repr(server)
+
+
+@on_a_loop
+async def test_a_refusal_ends_the_stream_without_a_close_frame() -> None:
+    async with RealtimeServer(connection_limit=2) as server:
+        async with connected(server, "/v1/realtime?project=nope") as client:
+            assert json.loads(await client.text())["data"]["code"] == 1008
+            assert await client.ending() == "eof"
+        async with connected(server) as client:
+            await client.text()
+            client.send('{"type":"subscribe","data":[{"channels":["console.tail.demo"]}]}')
+            client.send(PING)
+            assert json.loads(await client.text())["data"]["code"] == 1008
+            await client.ending()
+        async with connected(server) as client:
+            assert await client.text() == GREETING
+        async with connected(server) as client:
+            assert json.loads(await client.text())["data"]["code"] == 1013
+            assert await client.ending() == "eof"
+        assert server.connections == 0
+
+
+@on_a_loop
+async def test_what_is_no_upgrade_gets_400() -> None:
+    async with RealtimeServer() as server:
+        for request in (["GET /v1/realtime HTTP/1.1", "Host: x"], ["POST /x HTTP/1.1", "Host: x", "Content-Length: 0"]):
+            client = await RawClient.dial(port_of(server), request)
+            assert client.head.startswith("HTTP/1.1 400 ")
+            await client.hang_up()
+        assert server.connections == 0
+
+
+@on_a_loop
+async def test_no_extension_is_negotiated() -> None:
+    offer = "Sec-WebSocket-Extensions: permessage-deflate"
+    async with RealtimeServer() as server, connected(server, DEMO, offer) as client:
+        assert client.head.startswith("HTTP/1.1 101 ")
+        assert "extensions" not in client.head.lower()
+
+
+@pytest.mark.parametrize(("size", "ending"), [(120, ""), (121, "eof"), (125, "eof"), (126, "eof")])
+@on_a_loop
+async def test_websocket_pings(size: int, ending: str) -> None:
+    async with RealtimeServer() as server, connected(server) as client:
+        await client.text()
+        client.send("unasked", "pong")
+        client.send("x" * size, "ping")
+        if ending:
+            assert await client.ending() == ending
+        else:
+            frame = await client.frame()
+            assert (frame.opcode, frame.payload) == (OPCODES["pong"], b"x" * size)
+            await client.quiet()
+
+
+@pytest.mark.parametrize("size", [65_529, 65_536, 2_000_000])
+@on_a_loop
+async def test_an_oversized_frame_resets_the_stream(size: int) -> None:
+    async with RealtimeServer() as server, connected(server) as client:
+        await client.text()
+        client.send('{"type":"ping","data":"' + "x" * (65_528 - 25) + '"}')
+        assert await client.text() == PONG
+        client.send("x" * size)
+        assert await client.ending() == "reset"
+        await server.wait_for_connections(0)
+
+
+@pytest.mark.parametrize("size", [50, 5_000, 5_000_000])
+@on_a_loop
+async def test_events_of_every_size(size: int) -> None:
+    async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
+        await client.text()
+        server.publish("e", "rows", {"blob": "z" * size})
+        assert json.loads(await client.text())["data"]["payload"] == {"blob": "z" * size}
+
+
+class _Echo:
+    def opened(self, link: Link, target: str, headers: tuple[tuple[str, str], ...]) -> None:
+        link.send(f"{target} {dict(headers)['Host']}".encode())
+
+    def message(self, link: Link, data: str | bytes) -> None:
+        link.send(data.encode() if isinstance(data, str) else data)
+
+    def closed(self, link: Link) -> None:
+        link.send(b"too late")
+
+
+@on_a_loop
+async def test_the_listener_works_with_another_handler() -> None:
+    listener = Listener(_Echo())
+    await listener.start()
+    client = await RawClient.dial(listener.port, upgrade("/any?thing"))
+    assert await client.text() == "/any?thing localhost"
+    client.send("text")
+    client.send(b"bytes", "binary")
+    assert [await client.text(), await client.text()] == ["text", "bytes"]
+    client.close_frame(None)
+    frame = await client.frame()
+    assert (frame.opcode, frame.payload) == (OPCODES["close"], b"")
+    assert await client.ending() == "eof"
+    await client.hang_up()
+    await listener.stop()
