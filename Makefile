@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint types check format lock clean
+.PHONY: help setup demo test lint types check format picture lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ check: lint types test ## everything that must be green before a commit
 format: $(READY) ## let ruff format and mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+picture: $(READY) ## draw the README's picture of the demonstration anew
+	@$(BIN)/realtime-fsm demo | $(BIN)/python tests/support/picture.py diagrams/demo.svg
 
 lock: ## compile the lock file anew from pyproject.toml
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
