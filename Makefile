@@ -28,7 +28,9 @@ demo: $(READY) ## show the main job on the embedded server
 
 test: $(READY) ## run the tests and hold the coverage
 	@echo "== test: all tests, with branch coverage"
+	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered --fail-under=95
 	@$(BIN)/coverage report --skip-covered --fail-under=100 --include='realtime_fsm/vocabulary/*,realtime_fsm/core/*'
 	@echo "== test: passed; vocabulary and core are covered in full, all the rest to 95 % and more"
@@ -60,5 +62,5 @@ lock: ## compile the lock file anew from pyproject.toml
 	@rm -rf $(VENV)-lock
 
 clean: ## remove all that was made
-	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-audit.jsonl
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-audit.jsonl
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

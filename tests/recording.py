@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from realtime_fsm import Subscription
 
 RECORDINGS = Path(__file__).parent / "recordings"
+NOBODY = "/"
+"""The `conn` of a step that belongs to no connection."""
 
 _CHOSEN_ID = re.compile(r'"([0-9a-f]{20})"')
 _ELIDED = re.compile(r" ?\.\.\.\[(\d+) chars\](?:\.\.\. )?")
@@ -34,6 +42,15 @@ class Step:
     reason: str = ""
     lib: str = ""
     type: str = ""
+
+    @property
+    def frame(self) -> dict[str, Any]:
+        """The message, whole; an empty one for what is none."""
+        try:
+            message = json.loads(rebuild(self.data))
+        except ValueError:
+            return {}
+        return message if isinstance(message, dict) and isinstance(message.get("type"), str) else {}
 
 
 @cache
@@ -72,6 +89,106 @@ def load(name: str) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """Steps of a recording that are not played, or not to the letter: those whose fields begin with these texts."""
+
+    recording: str
+    reason: str
+    where: dict[str, str]
+
+    def covers(self, recording: str, step: Step) -> bool:
+        return recording == self.recording and all(str(getattr(step, name)).startswith(text) for name, text in self.where.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One link of a recording: the steps of one connection, from its dial to its end."""
+
+    recording: str
+    name: str
+    steps: tuple[Step, ...]
+
+    @property
+    def title(self) -> str:
+        return f"{self.recording.partition('-')[0]}-{self.name.partition(' (')[0]}"
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """What was dialed with; another client library's dials are not shown, and were like this."""
+        lines = self.steps[0].request or ("GET /v1/realtime?project=p1 HTTP/1.1",)
+        return parse_qs(urlsplit(lines[0].split()[1]).query)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the dial that are the caller's business."""
+        pairs = (line.split(": ", 1) for line in self.steps[0].request[1:] if line)
+        return {name: value for name, value in pairs if name in ("Cookie", "Origin")}
+
+    @property
+    def channels(self) -> list[str]:
+        """The channels that were put into the URL."""
+        greetings = (frame["data"]["channels"] for step in self.steps if (frame := step.frame).get("type") == "connected")
+        found: list[str] = self.query.get("channels[]") or next(greetings, [])
+        return found
+
+    @property
+    def codes(self) -> list[int]:
+        """The codes of the error frames."""
+        return [frame["data"]["code"] for step in self.steps if (frame := step.frame).get("type") == "error"]
+
+    @property
+    def variants(self) -> Iterator[str]:
+        """How a client can be shown this link.
+
+        - "": as recorded. For what it would not send, it sends the one thing that it sends by itself: a ping.
+        - "subscribe": for what it would not send and was answered by an error, it asks for a subscription.
+        - "session": the session of the recorded cookie is given to it as one.
+        - "disconnect": it closes by `disconnect()`; else by `dispose()`.
+        - "unasked": it has asked for nothing when the error comes.
+        """
+        yield ""
+        if self.recording.startswith("03") and self.codes:
+            yield "subscribe"
+        elif 1008 in self.codes and any(step.dir == "send" for step in self.steps):
+            yield "unasked"
+        if self.headers.get("Cookie", "").startswith("a_session_p1=ey"):
+            yield "session"
+        if self.recording.startswith("11") and any(step.by == "client" for step in self.steps):
+            yield "disconnect"
+
+    def played(self, variant: str, excluded: Iterable[Excluded]) -> list[Step]:
+        """The steps of a variant, without those that are excluded."""
+        steps = [step for step in self.steps if not any(entry.covers(self.recording, step) for entry in excluded)]
+        if variant == "" and 0 in self.codes:  # as the answer to a ping, a code 0 is the end of the link
+            return steps[: 1 + next(position for position, step in enumerate(steps) if step.frame.get("type") == "error")]
+        return steps
+
+    @property
+    def refused_afterwards(self) -> bool:
+        """Whether the first dial after the end of this link was refused."""
+        last = max(step.index for step in self.steps if step.dir != "state")
+        later = (step for step in load(self.recording)[last + 1 :] if step.dir == "open" or step.conn == NOBODY)
+        return next((step.dir for step in later if step.dir in ("open", "exception")), "") == "exception"
+
+
+@cache
+def links(name: str) -> tuple[Recorded, ...]:
+    """The links of a recording. A plain HTTP answer counts as one; what belongs to none (notes, publications) is left out."""
+    found: dict[str, list[Step]] = {}
+    current: dict[str, str] = {}
+    for step in load(name):
+        if step.op == "http":
+            found[step.note] = [step]
+        elif step.dir == "open" and not step.status:  # its request; the answer is a step of its own, or goes without saying
+            number = sum(key.split("#")[0] == step.conn for key in found) + 1
+            current[step.conn] = step.conn if number == 1 else f"{step.conn}#{number}"
+            found[current[step.conn]] = [step]
+        elif step.conn != NOBODY:
+            found[current[step.conn]].append(step)
+    return tuple(Recorded(name, key, tuple(steps)) for key, steps in found.items())
+
+
 def rebuild(text: str, tail: str = "") -> str:
     """Put back what was elided: a run of the character before the gap, so long that the text has the length it says.
 
@@ -100,3 +217,51 @@ class Ids:
     def renewed(self, recorded: str) -> str:
         """A recorded text, with the ids of this run."""
         return _CHOSEN_ID.sub(lambda found: f'"{self._now.get(found[1], found[1])}"', recorded)
+
+
+class Cast:
+    """Who plays the recorded subscriptions: the client chooses its own ids, and never asks for an id a second time.
+
+    Attributes:
+        everyone: all that were ever acknowledged.
+    """
+
+    def __init__(self) -> None:
+        self.everyone: list[Subscription] = []
+        self._present: list[tuple[str, Subscription]] = []
+
+    def enter(self, name: str, subscription: Subscription) -> None:
+        """A recorded id that is asked for again gets more channels; its queries for a channel are replaced."""
+        self.everyone.append(subscription)
+        kept = [(other, part) for other, part in self._present if (other, part.channels) != (name, subscription.channels)]
+        self._present = [*kept, (name, subscription)]
+
+    @property
+    def present(self) -> list[Subscription]:
+        return [part for _, part in self._present]
+
+    def leave(self, names: Iterable[str]) -> list[Subscription]:
+        """Those who played these recorded ids."""
+        going = [(name, part) for name, part in self._present if name in set(names)]
+        self._present = [entry for entry in self._present if entry not in going]
+        return [part for _, part in going]
+
+    def meant(self, names: Iterable[str], channels: Iterable[str]) -> list[Subscription]:
+        """Whom an event is for; where several play one recorded id, those who asked for one of its channels."""
+        found: list[Subscription] = []
+        for name in names:
+            parts = [part for other, part in self._present if other == name]
+            found += parts if len(parts) == 1 else [part for part in parts if set(part.channels) & set(channels)]
+        return found
+
+
+@cache
+def secrets(*names: str) -> set[str]:
+    """The sessions in recordings, and what is secret in them."""
+    found = set()
+    for step in (step for name in names for step in load(name)):
+        found |= {line.partition("a_session_p1=")[2] for line in step.request}
+        if step.frame.get("type") == "authentication":
+            found.add(str((step.frame.get("data") or {}).get("session", "")))
+    found |= {json.loads(base64.b64decode(session))["secret"] for session in found if session.startswith("ey")}
+    return {secret for secret in found if len(secret) > 4}  # shorter ones may stand in any text by chance

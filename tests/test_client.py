@@ -596,6 +596,7 @@ def test_misuse_is_refused_when_it_is_built(arguments: tuple[Any, ...], options:
         (("",), {}, "channels"),
         ((5,), {}, "channels"),
         (("x" * 70_000,), {}, "channels"),
+        (("half of a pair \ud800",), {}, "channels"),
         (("rows",), {"queries": "single"}, "queries"),
         (("rows",), {"queries": [""]}, "queries"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -264,3 +265,29 @@ def test_a_table_that_cannot_be_run_is_refused_when_the_machine_is_built() -> No
     broken = Table(TABLE.states, TABLE.triggers, TABLE.initial, TABLE.final, TABLE.rows[:-1], TABLE.ignored)
     with pytest.raises(BadTable, match="disposing x closed"):
         machine_module.build(broken)
+
+
+def test_the_round_trip_of_the_last_ping_is_known() -> None:
+    bench = Bench().to(P)
+    assert bench.machine.round_trip is None
+    bench.now += 0.25
+    bench.hear(Pong(bench.generation))
+    assert bench.machine.round_trip == 0.25
+
+
+def test_a_sign_of_life_of_an_old_link_does_not_count() -> None:
+    bench = Bench().to(P)
+    bench.machine.hear(bench.generation - 1)
+    bench.expire()
+    assert bench.state is R
+    bench.machine.hear(bench.generation)
+    assert bench.seat.link is None
+
+
+def test_what_the_application_says_of_the_other_loggers_level_stands() -> None:
+    logger = logging.getLogger("a logger of the tests")
+    machine_module._hush(logger)
+    assert logger.level == logging.WARNING
+    logger.setLevel(logging.DEBUG)
+    machine_module._hush(logger)
+    assert logger.level == logging.DEBUG

@@ -131,8 +131,6 @@ class Book:
         elif self._suspects:
             group = self._suspects.popleft()
             self.in_flight = self._batch(SUBSCRIBE, group, (self._item(identifier) for identifier in group), suspect=True)
-            if rest := group[len(self.in_flight.ids) :]:
-                self._suspects.appendleft(rest)
         elif self._removals:
             self.in_flight = self._batch(UNSUBSCRIBE, self._removals, map(frames.unsubscribe_item, self._removals))
         else:
@@ -168,8 +166,7 @@ class Book:
         asked, self.in_flight = self.in_flight, None
         if asked is None:
             return []
-        if asked.kind == UNSUBSCRIBE:  # the user has let go of them; the server can do no more harm than send them
-            return [Remove(identifier) for identifier in asked.ids]
+        # What was to be removed counts as removed: the user has let go of it, and what still comes for it is dropped.
         gone: list[Reject | Remove] = [Remove(identifier) for identifier in asked.ids if identifier not in self.desired]
         ids = [identifier for identifier in asked.ids if identifier in self.desired]
         if len(asked.ids) == 1 and ids:

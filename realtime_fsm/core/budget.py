@@ -2,6 +2,9 @@
 
 The server counts per minute of its own clock. Any 60 seconds of ours that hold at most 32 frames keep every such minute,
 wherever it begins, so a sliding window needs no knowledge of the server's clock.
+
+Heartbeats and requests have a lane of their own each, so that neither can take the other's room: a busy book never silences the
+heartbeat, and a fast heartbeat never silences the book.
 """
 
 from __future__ import annotations
@@ -13,24 +16,47 @@ from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW
 
 LIMIT = 32
 """Frames in a minute on one connection."""
-_MOST_RESERVED = LIMIT // 2
+_MOST_PINGS = LIMIT // 2
+
+
+class _Lane:
+    """At most so many in any window."""
+
+    __slots__ = ("_limit", "_sent")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._sent: deque[float] = deque()
+
+    def note(self, now: float) -> None:
+        self._sent.append(now)
+
+    def free_at(self, now: float) -> float:
+        while self._sent and self._sent[0] <= now - THROTTLE_WINDOW:
+            self._sent.popleft()
+        surplus = len(self._sent) - self._limit
+        return now if surplus < 0 else self._sent[surplus] + THROTTLE_WINDOW
 
 
 class Budget:
-    """The frames of one link."""
+    """The frames of one link.
 
-    __slots__ = ("_closed_until", "_reserve", "_sent", "total")
+    Attributes:
+        total: how many have left.
+    """
+
+    __slots__ = ("_closed_until", "_pings", "_requests", "total")
 
     def __init__(self, ping_interval: float) -> None:
-        # Control requests leave this much for the heartbeats of a window, so that a busy book never silences them.
-        self._reserve = min(_MOST_RESERVED, math.ceil(THROTTLE_WINDOW / ping_interval))
-        self._sent: deque[float] = deque()
+        # One more than fits into a window on schedule: a ping that waited for a reply is followed by one on time.
+        pings = min(_MOST_PINGS, math.ceil(min(_MOST_PINGS, THROTTLE_WINDOW / ping_interval)) + 1)
+        self._pings, self._requests = _Lane(pings), _Lane(LIMIT - pings)
         self._closed_until = -math.inf
         self.total = 0
 
-    def note_send(self, now: float) -> None:
+    def note_send(self, now: float, *, ping: bool) -> None:
         """A frame leaves."""
-        self._sent.append(now)
+        (self._pings if ping else self._requests).note(now)
         self.total += 1
 
     def note_refusal(self, now: float) -> None:
@@ -42,11 +68,6 @@ class Budget:
 
         Args:
             now: seconds, in the machine's clock.
-            ping: whether it is a heartbeat, which may use the reserve.
+            ping: whether it is a heartbeat.
         """
-        while self._sent and self._sent[0] <= now - THROTTLE_WINDOW:
-            self._sent.popleft()
-        allowed = LIMIT if ping else LIMIT - self._reserve
-        surplus = len(self._sent) - allowed
-        at = now if surplus < 0 else self._sent[surplus] + THROTTLE_WINDOW
-        return max(at, self._closed_until)
+        return max((self._pings if ping else self._requests).free_at(now), self._closed_until)

@@ -30,10 +30,14 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.form import Row, Table
     from realtime_fsm.vocabulary.inputs import Input
 
-# With the root logger at DEBUG, `transitions` would write two dozen lines a trigger; the audit log says it in one.
-_log = logging.getLogger("transitions")
-if _log.level == logging.NOTSET:
-    _log.setLevel(logging.WARNING)
+
+def _hush(logger: logging.Logger) -> None:
+    """With the root logger at DEBUG, `transitions` writes two dozen lines a trigger; the audit log says it in one."""
+    if logger.level == logging.NOTSET:  # else the application has said what it wants
+        logger.setLevel(logging.WARNING)
+
+
+_hush(logging.getLogger("transitions"))
 
 
 @lru_cache(maxsize=1)

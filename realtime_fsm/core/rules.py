@@ -171,7 +171,7 @@ def plan_ping(seat: Seat) -> None:
 def send_ping(seat: Seat) -> None:
     """Ask for a sign of life. Pings keep their interval; one that is late does not make the next ones hurry."""
     link = seat.live_link
-    _send(seat, frames.PING)
+    _send(seat, frames.PING, ping=True)
     link.pinged = Heartbeat(seat.now, link.heard)
     due = seat.now if link.ping_at is None else link.ping_at
     link.ping_at = due + seat.ping.interval
@@ -192,7 +192,7 @@ def send_request(seat: Seat) -> None:
     request = seat.book.next_request()
     if request is not None:
         link.asked_at = seat.now
-        _send(seat, request.data)
+        _send(seat, request.data, ping=False)
 
 
 def forgive(seat: Seat) -> None:
@@ -246,9 +246,9 @@ def _enter(link: Link, phase: Phase, now: float) -> None:
     link.since = now
 
 
-def _send(seat: Seat, data: bytes) -> None:
+def _send(seat: Seat, data: bytes, *, ping: bool) -> None:
     link = seat.live_link
-    link.budget.note_send(seat.now)
+    link.budget.note_send(seat.now, ping=ping)
     seat.last_sends = link.budget.total
     seat.requests.append(Send(link.generation, data))
 

@@ -7,6 +7,7 @@ holds a text of the server, a channel's name, a payload or a secret.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from realtime_fsm.vocabulary.requests import Taken
+
+
+_WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 
 
 class Audit:
@@ -48,7 +52,7 @@ class Audit:
         """
         cause = taken.cause
         self._write(
-            "error" if taken.dest is State.ERROR else "info" if cause is None else "warning",
+            "error" if taken.row.dest is State.ERROR else "info" if cause is None else "warning",
             "realtime.transition",
             link=taken.link,
             sends=taken.sends,
@@ -59,7 +63,7 @@ class Audit:
             dwell=round(taken.dwell, 6),
             attempt=taken.attempt,
             cause=None if cause is None else cause.kind,
-            error_code=cause.code if isinstance(cause, ServerError) else None,
+            error_code=_shown(cause.code) if isinstance(cause, ServerError) else None,
             close_code=cause.close_code if isinstance(cause, StreamEnded) else None,
             timestamp=at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
             machine=TABLE.fingerprint,
@@ -75,6 +79,11 @@ class Audit:
             self.failures += 1
             if self.failures == 1:
                 self._on_failure(failure)
+
+
+def _shown(code: int | str) -> int | str:
+    """A code that is a string may be any text of the server; only a word is written."""
+    return code if isinstance(code, int) or _WORD.fullmatch(code) else "text"
 
 
 def write_to(path: str | Path) -> TextIO:

@@ -227,7 +227,6 @@ class Driver:
         for subscriber in self._subscribers.values():
             if not subscriber.granted.done():
                 subscriber.granted.set_exception(Disposed())
-            subscriber.inbox.mend()
             subscriber.inbox.end()
         for future in self._waiting:
             if not future.done():
@@ -263,8 +262,8 @@ class Driver:
                 self.feed(Pong(link.generation))
             case frames.ResponseFrame(data=reply):
                 self.feed(Acknowledged(link.generation, reply.to, reply.subscriptions))
-            case frames.ErrorFrame(data=fault):
-                self.feed(ServerErred(link.generation, frame.code, fault.message))
+            case frames.ErrorFrame():
+                self.feed(ServerErred(link.generation, frame.code, frame.message))
             case frames.ConnectedFrame():
                 self.feed(Greeted(link.generation))
             case frames.Malformed(kind=kind):

@@ -68,8 +68,9 @@ class Inbox(Generic[T]):
         self._fault = None
 
     def end(self) -> None:
-        """Nothing more comes: the consumer gets what is held, then the end."""
+        """Nothing more comes: the consumer gets what is held, then the end, whatever was wrong before."""
         self._ended = True
+        self._fault = None
         self._wake()
 
     def __len__(self) -> int:
@@ -79,16 +80,16 @@ class Inbox(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongLoop(self._what)
+        if self._waiter is not None:
+            raise ConcurrentIteration(self._what)
         if not self._items:
             await self._wait()
         self._fresh = 0
         return self._items.popleft()
 
     async def _wait(self) -> None:
-        if asyncio.get_running_loop() is not self._loop:
-            raise WrongLoop(self._what)
-        if self._waiter is not None:
-            raise ConcurrentIteration(self._what)
         while not self._items:
             if self._fault is not None:
                 raise self._fault.again()

@@ -250,9 +250,14 @@ def _strings(option: str, given: Iterable[str], *, least: int = 1) -> tuple[str,
         raise BadOption(option, "a single string; give a list of strings")
     values = tuple(given)
     for value in values:
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or not _is_text(value):
             shown = repr(value) if isinstance(value, str) else type(value).__name__
             raise BadOption(option, f"{shown} is not a non-empty string")
     if len(values) < least:
         raise BadOption(option, "none was given; name at least one, such as 'rows'")
     return tuple(dict.fromkeys(values))
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be sent: half of a surrogate pair cannot."""
+    return all(not 0xD800 <= ord(character) <= 0xDFFF for character in value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Self
 
 from realtime_fsm.vocabulary.errors import Disposed
@@ -86,7 +87,7 @@ class Subscription:
             raise Disposed
         self._subscriber.inbox.end()
         self._driver.feed(Unsubscribe(self.id))
-        await self._subscriber.removed
+        await asyncio.shield(self._subscriber.removed)  # a caller that is cancelled must not cancel it for another
 
     def __repr__(self) -> str:
         return f"<Subscription {self.id} to {', '.join(self.channels)}>"

@@ -95,7 +95,10 @@ class Event:
             try:
                 payload = _anything.decode(wire)
             except msgspec.ValidationError:  # a number beyond a float, which the standard library takes as infinity
-                payload = json.loads(bytes(wire))
+                try:
+                    payload = json.loads(str(bytes(wire), "utf-8"))
+                except ValueError:
+                    raise MalformedEvent("payload") from None
             except ValueError:  # DecodeError and UnicodeDecodeError
                 raise MalformedEvent("payload") from None
             if payload == []:

@@ -86,11 +86,16 @@ class Table(Generic[S, T]):
                 yield from (f"row {row.id} has no guard, so the rows behind it are dead" for row in rows[:-1] if not row.guards)
 
     def _name_faults(self, guards: Collection[str], effects: Collection[str]) -> Iterable[str]:
+        for state, trigger in self.ignored:
+            if state not in self.states or trigger not in self.triggers:
+                yield f"an ignored cell names a state or trigger that does not exist: {state} x {trigger}"
         seen: set[str] = set()
         for row in self.rows:
             if row.id in seen:
                 yield f"row id {row.id} is used twice"
             seen.add(row.id)
+            if row.source not in self.states or row.dest not in (None, *self.states) or row.trigger not in self.triggers:
+                yield f"row {row.id} names a state or trigger that does not exist: {row.source}, {row.trigger}, {row.dest}"
             yield from (f"row {row.id} names a guard that does not exist: {name}" for name in row.guards if name not in guards)
             yield from (
                 f"row {row.id} names an effect that does not exist: {name}" for name in row.effects if name not in effects

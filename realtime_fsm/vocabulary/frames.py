@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,6 +14,8 @@ from realtime_fsm.vocabulary.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+_encode = msgspec.json.Encoder().encode
 
 FRAME_LIMIT = 65_536
 """Bytes of one frame, its header included, above which the server ends the link (PROTOCOL: "Messages", rule 6)."""
@@ -53,8 +55,9 @@ class ResponseFrame(msgspec.Struct, frozen=True, tag="response"):
 
 
 class _Fault(msgspec.Struct, frozen=True):
-    code: int | float | str | bool | None = None
-    message: str = ""
+    # Of any type: an error frame that cannot be understood in full must not be lost, it is the reason for an end.
+    code: Any = None
+    message: Any = ""
 
 
 class ErrorFrame(msgspec.Struct, frozen=True, tag="error"):
@@ -66,7 +69,15 @@ class ErrorFrame(msgspec.Struct, frozen=True, tag="error"):
     def code(self) -> Code:
         """The code; the server may send any JSON scalar (PROTOCOL: "Four server eras")."""
         code = self.data.code
-        return code if isinstance(code, int) and not isinstance(code, bool) else str(code)
+        if isinstance(code, str) or (isinstance(code, int) and not isinstance(code, bool)):
+            return code
+        return _encode(code).decode()
+
+    @property
+    def message(self) -> str:
+        """The server's own text; empty where it sent none."""
+        message = self.data.message
+        return message if isinstance(message, str) else ""
 
 
 class PongFrame(msgspec.Struct, frozen=True, tag="pong"):
@@ -136,25 +147,25 @@ def decode(data: bytes) -> Frame | Malformed:
     """
     try:
         return _frame.decode(data)
-    except msgspec.ValidationError:
-        return Malformed(_why(data))
     except RecursionError:
         return Malformed("too_deep")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except ValueError:  # DecodeError, ValidationError and UnicodeDecodeError are all ValueErrors
         mended = _without_lone_halves(data)
-        return Malformed("not_json") if mended == data else decode(mended)
+        return Malformed(_why(data)) if mended == data else decode(mended)
 
 
 def _why(data: bytes) -> str:
     try:
-        known = _typed.decode(data).type in _KNOWN
-    except msgspec.DecodeError:
+        return "wrong_shape" if _typed.decode(data).type in _KNOWN else "unknown_type"
+    except msgspec.ValidationError:
         return "wrong_shape"
-    return "wrong_shape" if known else "unknown_type"
+    except RecursionError:
+        return "too_deep"
+    except ValueError:
+        return "not_json"
 
 
 PING = b'{"type":"ping"}'
-_encode = msgspec.json.Encoder().encode
 
 
 def subscribe_item(identifier: str, channels: Sequence[str], queries: Sequence[str]) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -13,6 +13,8 @@ from realtime_fsm.vocabulary.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 
 
@@ -30,8 +32,8 @@ def seconds(option: str, value: float | None, *, least: float = 0.0, none: bool 
     """
     if value is None and none:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= least:
-        raise BadOption(option, f"{value!r} is not a number of seconds above {least:g}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least < value <= sys.float_info.max:
+        raise BadOption(option, f"{value!r:.40} is not a number of seconds above {least:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,13 @@ def realtime_url(endpoint: str, project: str) -> str:
     """
     if not isinstance(endpoint, str):
         raise BadOption("endpoint", f"{type(endpoint).__name__} is not a string such as 'https://cloud.appwrite.io/v1'")
+    if any(character.isspace() or not character.isprintable() for character in endpoint):
+        raise BadOption("endpoint", "there is white space in it; give a URL such as 'https://cloud.appwrite.io/v1'")
     try:
         parts = urlsplit(endpoint)
         port = parts.port
-    except ValueError as fault:
-        raise BadOption("endpoint", f"not a URL: {fault}") from None
+    except ValueError:  # its text quotes parts of the address, which may be a password
+        raise BadOption("endpoint", "not a URL; give one such as 'https://cloud.appwrite.io/v1'") from None
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme.lower())
     if scheme is None:
         raise BadOption("endpoint", f"scheme {parts.scheme!r} cannot be dialed; give an http:// or https:// URL")
@@ -121,9 +125,16 @@ class Identity:
                 raise BadOption(name, "not a non-empty string that fits into a header (its value is not shown)")
         if self.session is not None and self.jwt is not None:
             raise BadOption("jwt", "given together with session, which the server refuses with 403; give one of the two")
+        given = [name for name in ("session", "jwt") if getattr(self, name) is not None]
         for key, value in self.headers.items():
             if not isinstance(key, str) or not isinstance(value, str):
                 raise BadOption("headers", f"header {key!r} is not a pair of strings (values are not shown)")
+            if not _HEADER_NAME.fullmatch(key) or not _HEADER_VALUE.fullmatch(value):
+                raise BadOption("headers", f"header {key!r} holds characters that HTTP does not allow (values are not shown)")
+            if key.lower() in ("x-appwrite-session", "x-appwrite-jwt"):
+                given.append(key)
+            if len(given) > 1:
+                raise BadOption("headers", f"{key} beside {given[0]}: the server takes one identity; give one of the two")
             if key.lower() == "x-appwrite-key":
                 raise BadOption("headers", "X-Appwrite-Key: a server API key has no realtime identity; give session or jwt")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,9 +49,10 @@ class RetryPolicy:
         seconds("RetryPolicy.base", self.base)
         seconds("RetryPolicy.cap", self.cap)
         seconds("RetryPolicy.stable_after", self.stable_after)
-        seconds("RetryPolicy.factor", self.factor)
-        if self.factor < 1:
-            raise BadOption("RetryPolicy.factor", f"{self.factor!r} is below 1: the delays would shrink")
+        if isinstance(self.factor, bool) or not isinstance(self.factor, int | float) or not 1 <= self.factor <= sys.float_info.max:
+            raise BadOption(
+                "RetryPolicy.factor", f"{self.factor!r:.40} is not a number from 1 (below it the delays would shrink)"
+            )
         if self.cap < self.base:
             raise BadOption("RetryPolicy.cap", f"{self.cap!r} is below base ({self.base!r})")
 
@@ -71,7 +73,7 @@ class RetryPolicy:
         if attempt == 0:
             return draw * min(self.cap, self.base) / 2
         try:
-            whole = min(self.cap, self.base * self.factor ** (attempt - 1))
+            whole = min(self.cap, self.base * float(self.factor) ** (attempt - 1))
         except OverflowError:  # attempts=None, and a server that has been away for weeks
             whole = self.cap
         return whole * (1 + draw) / 2

@@ -43,7 +43,6 @@ class Server:
     def __init__(self, bad: dict[str, int] | None = None) -> None:
         self.bad = {} if bad is None else bad
         self.holds: set[str] = set()
-        self.requests = 0
 
     def code_for(self, asked: Control) -> int | None:
         """The error that answers a request, if one does: one bad item rejects its whole batch."""
@@ -134,7 +133,6 @@ def converge(book: Book, server: Server, account: Account, bound: int) -> None:
 
 def answer(book: Book, server: Server, account: Account, asked: Control) -> None:
     """Answer the request in flight; after 1008 the link is over and a new one begins."""
-    server.requests += 1
     code = server.code_for(asked)
     if code is None:
         granted = server.accept(asked)

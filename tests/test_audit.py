@@ -1,0 +1,229 @@
+"""The audit log: one record for each row, in the application's own logging, with facts and without a word of the server."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from realtime_fsm.edges.audit import Audit, write_to
+from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded
+from realtime_fsm.vocabulary.requests import Taken
+from realtime_fsm.vocabulary.table import TABLE, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+    from pathlib import Path
+
+AT = datetime(2026, 11, 24, 5, 6, 7, 89, tzinfo=UTC)
+ROWS = {row.id: row for row in TABLE.rows}
+HIDDEN = "hunter2"
+
+
+@pytest.fixture(autouse=True)
+def unconfigured() -> Iterator[None]:
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+
+
+class Sink:
+    """An application's logging, which keeps records and, on demand, breaks."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.broken: Exception | None = None
+        structlog.configure(processors=[structlog.processors.add_log_level, self.take])
+
+    def take(self, logger: object, method: str, record: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if self.broken is not None:
+            raise self.broken
+        self.records.append(dict(record))
+        raise structlog.DropEvent
+
+
+def taken(row: str = "rec22", cause: LinkFailure | None = None, **facts: Any) -> Taken:
+    the_row = ROWS[row]
+    dest = the_row.source if the_row.dest is None else the_row.dest
+    return Taken(the_row, dest, **({"dwell": 0.25, "link": 3, "sends": 7, "attempt": 2} | facts), cause=cause)
+
+
+def audit(name: str = "c1", told: list[Exception] | None = None) -> Audit:
+    return Audit(name, ([] if told is None else told).append)
+
+
+# --- the record -------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_has_these_fields_and_no_other() -> None:
+    sink = Sink()
+    audit().transition(taken(dwell=0.123456789), AT)
+    assert sink.records == [
+        {
+            "event": "realtime.transition",
+            "level": "info",
+            "connection_id": "c1",
+            "seq": 1,
+            "link": 3,
+            "sends": 7,
+            "row": "rec22",
+            "trigger": "greeted",
+            "source": "reconnecting",
+            "dest": "connected",
+            "dwell": 0.123457,
+            "attempt": 2,
+            "cause": None,
+            "error_code": None,
+            "close_code": None,
+            "timestamp": "2026-11-24T05:06:07.000089Z",
+            "machine": TABLE.fingerprint,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "error_code", "close_code"),
+    [
+        (None, None, None, None),
+        (ServerError(1003, HIDDEN), "error_frame", 1003, None),
+        (StreamEnded(1012), "stream_ended", None, 1012),
+        (DialFailed(HIDDEN), "dial_failed", None, None),
+        (Overdue("pong", 10), "pong_overdue", None, None),
+    ],
+)
+def test_the_cause_is_a_kind_and_a_number(
+    cause: LinkFailure | None, kind: str | None, error_code: int | None, close_code: int | None
+) -> None:
+    sink = Sink()
+    audit().transition(taken("rec24", cause), AT)
+    (record,) = sink.records
+    assert (record["cause"], record["error_code"], record["close_code"]) == (kind, error_code, close_code)
+    assert HIDDEN not in repr(record)
+
+
+def test_a_code_that_is_a_text_is_not_written_either() -> None:
+    sink = Sink()
+    audit().transition(taken("rec27", ServerError(f"SQLSTATE[42S02]: no such table '{HIDDEN}'", "")), AT)
+    assert HIDDEN not in repr(sink.records)
+
+
+@pytest.mark.parametrize(
+    ("row", "cause", "level"),
+    [
+        ("rec22", None, "info"),
+        ("sub58", StreamEnded(), "warning"),
+        ("rec24", DialFailed("refused"), "warning"),
+        ("sub59", StreamEnded(), "error"),
+        ("rec23", DialFailed("refused"), "error"),
+    ],
+)
+def test_the_level_follows_what_happened(row: str, cause: LinkFailure | None, level: str) -> None:
+    sink = Sink()
+    audit().transition(taken(row, cause), AT)
+    assert [record["level"] for record in sink.records] == [level]
+
+
+@pytest.mark.parametrize("row", ["err9", "err15"])
+def test_nothing_went_wrong_when_a_user_acts_in_error(row: str) -> None:
+    sink = Sink()
+    audit().transition(taken(row), AT)
+    assert [record["level"] for record in sink.records] == ["info"]
+
+
+@pytest.mark.parametrize("row", TABLE.rows, ids=lambda row: row.id)
+def test_every_row_can_be_written(row: Any) -> None:
+    sink = Sink()
+    audit().transition(taken(row.id), AT)
+    (record,) = sink.records
+    assert (record["row"], record["trigger"], record["source"]) == (row.id, row.trigger.value, row.source.value)
+    assert {type(record[name]) for name in ("row", "trigger", "source", "dest")} == {str}
+    assert State(record["dest"]) is (row.source if row.dest is None else row.dest)
+
+
+# --- counting ---------------------------------------------------------------------------------------------------------
+
+
+def test_records_are_counted_without_holes_for_each_connection() -> None:
+    sink = Sink()
+    one, other = audit("one"), audit("other")
+    for each in (one, one, other, one, other):
+        each.transition(taken(), AT)
+    numbers = [(record["connection_id"], record["seq"]) for record in sink.records]
+    assert numbers == [("one", 1), ("one", 2), ("other", 1), ("one", 3), ("other", 2)]
+
+
+def test_without_a_configuration_nothing_is_printed_and_rows_are_counted_all_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    silent = audit()
+    silent.transition(taken(), AT)
+    silent.transition(taken("sub59", StreamEnded()), AT)
+    assert capfd.readouterr() == ("", "")
+    sink = Sink()  # configured later than the connection was built
+    silent.transition(taken(), AT)
+    assert [record["seq"] for record in sink.records] == [3]
+    assert silent.failures == 0
+
+
+# --- logging that breaks ----------------------------------------------------------------------------------------------
+
+
+def test_logging_that_breaks_is_isolated_counted_and_told_once() -> None:
+    sink = Sink()
+    told: list[Exception] = []
+    log = audit(told=told)
+    log.transition(taken(), AT)
+    first = sink.broken = RuntimeError("the first")
+    log.transition(taken(), AT)
+    sink.broken = OSError("another")
+    log.transition(taken(), AT)
+    sink.broken = None
+    log.transition(taken(), AT)
+    assert log.failures == 2
+    assert told == [first]
+    assert [record["seq"] for record in sink.records] == [1, 4]  # the hole shows what is missing
+
+
+def test_what_is_no_failure_of_the_logging_passes() -> None:
+    class Stop(BaseException):
+        pass
+
+    def stop(*_: object) -> Any:
+        raise Stop
+
+    structlog.configure(processors=[stop])
+    told: list[Exception] = []
+    with pytest.raises(Stop):
+        audit(told=told).transition(taken(), AT)
+    assert told == []
+
+
+# --- write_to ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [str, None])
+def test_the_log_can_be_written_to_a_file_as_json_lines(tmp_path: Path, kind: type[str] | None) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_text('{"event":"earlier"}\n', encoding="utf-8")
+    with write_to(path if kind is None else kind(path)) as file:
+        log = audit()
+        log.transition(taken(), AT)
+        written = path.read_text(encoding="utf-8")  # each line at once, before the file is closed
+        log.transition(taken("sub59", ServerError(1003, HIDDEN)), AT)
+        assert not file.closed
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [line["event"] for line in lines] == ["earlier", "realtime.transition", "realtime.transition"]
+    assert [(line["seq"], line["level"], line["row"]) for line in lines[1:]] == [(1, "info", "rec22"), (2, "error", "sub59")]
+    assert written.count("\n") == 2
+    assert HIDDEN not in path.read_text(encoding="utf-8")
+    told: list[Exception] = []
+    log = audit(told=told)
+    log.transition(taken(), AT)  # the file is closed now
+    assert log.failures == len(told) == 1
+
+
+def test_a_file_that_cannot_be_opened_is_told_and_configures_nothing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_to(tmp_path / "no such folder" / "audit.jsonl")
+    assert not structlog.is_configured()

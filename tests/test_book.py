@@ -1,0 +1,300 @@
+"""The subscription book: nothing desired is ever lost, whatever the server and the link do, and the guilty stands alone."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.book import (
+    BAD_MESSAGE,
+    FRAME_LIMIT,
+    POLICY,
+    Account,
+    BookMachine,
+    Server,
+    acknowledged,
+    ask,
+    asked,
+    book_of,
+    converge,
+    frame_size,
+    grants,
+    wish,
+)
+
+from realtime_fsm.core.book import SUBSCRIBE, UNSUBSCRIBE, Book
+from realtime_fsm.vocabulary.requests import Grant, Reject, Remove
+
+LARGE = 30_000
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------
+
+
+def test_everything_that_waits_goes_into_one_request_in_order() -> None:
+    control = asked(book_of("a", "b", "c"))
+    assert (control.kind, control.ids, control.suspect) == (SUBSCRIBE, ("a", "b", "c"), False)
+
+
+def test_what_comes_while_a_request_is_in_flight_waits_for_its_answer() -> None:
+    book = book_of("a")
+    asked(book)
+    book.desire(wish("b"))
+    assert not book.waits
+    assert book.next_request() is None
+    assert book.settle(grants("a")) == [Grant("a", ("rows",))]
+    assert asked(book).ids == ("b",)
+
+
+@pytest.mark.parametrize(("beyond", "first"), [(-8, ("a", "b")), (1, ("a",)), (99, ("a",))])
+def test_a_batch_is_split_when_its_frame_would_be_too_large(beyond: int, first: tuple[str, ...]) -> None:
+    book = Book()
+    book.desire(wish("a", LARGE))
+    book.desire(wish("b", 1))
+    least = frame_size(asked(book).data)
+    book = Book()
+    book.desire(wish("a", LARGE))
+    book.desire(wish("b", FRAME_LIMIT - least + 1 + beyond))
+    assert asked(book).ids == first
+
+
+def test_removals_go_out_together_after_all_that_is_desired() -> None:
+    book = acknowledged("a", "b", "c")
+    book.withdraw("a")
+    book.withdraw("c")
+    book.desire(wish("d"))
+    assert asked(book).ids == ("d",)
+    book.settle(grants("d"))
+    control = asked(book)
+    assert (control.kind, control.ids) == (UNSUBSCRIBE, ("a", "c"))
+    assert book.settle(grants("c", "a")) == [Remove("c"), Remove("a")]
+    assert ask(book) is None
+
+
+@pytest.mark.parametrize("size", [1, 3000])
+def test_many_removals_keep_within_a_frame_too(size: int) -> None:
+    names = [f"s{n}" for n in range(size)]
+    book = book_of(*names)
+    server, account = Server(), Account()
+    converge(book, server, account, 10)
+    for name in names:
+        assert book.withdraw(name) == []
+    converge(book, server, account, 10)
+    assert account.removed == set(names)
+    assert server.holds == set()
+
+
+# --- replies ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("to", "names", "is_it"),
+    [
+        (SUBSCRIBE, ("a", "b"), True),
+        (SUBSCRIBE, ("b", "a"), True),
+        (UNSUBSCRIBE, ("a", "b"), False),
+        ("authentication", (), False),
+        (SUBSCRIBE, (), False),
+        (SUBSCRIBE, ("a",), False),
+        (SUBSCRIBE, ("a", "c"), False),
+        (SUBSCRIBE, ("a", "b", "c"), False),
+    ],
+)
+def test_a_reply_is_known_by_what_it_answers_and_its_ids(to: str, names: tuple[str, ...], is_it: bool) -> None:
+    book = book_of("a", "b")
+    assert not book.answers(to, grants(*names))
+    asked(book)
+    assert book.answers(to, grants(*names)) is is_it
+
+
+def test_all_acknowledged_is_noted_and_later_additions_do_not_undo_it() -> None:
+    book = book_of("a", "b")
+    asked(book)
+    assert not book.settled
+    book.settle(grants("a", "b"))
+    assert book.settled
+    book.desire(wish("c"))
+    assert book.settled
+    book.begin_link()
+    assert not book.settled
+
+
+def test_the_last_one_removed_is_noted_and_a_new_one_undoes_it() -> None:
+    book = acknowledged("a")
+    assert not book.emptied
+    book.withdraw("a")
+    assert (book.settled, book.emptied) == (False, True)
+    book.desire(wish("b"))
+    assert not book.emptied
+
+
+# --- the user changes his mind ----------------------------------------------------------------------------------------
+
+
+def test_what_was_not_asked_is_gone_at_once_and_only_once() -> None:
+    book = book_of("a", "b")
+    assert book.withdraw("a") == [Remove("a")]
+    assert book.withdraw("a") == []
+    assert book.withdraw("never heard of") == []
+    assert asked(book).ids == ("b",)
+
+
+@pytest.mark.parametrize("end", ["granted", "refused", "throttled", "lost"])
+def test_what_is_withdrawn_while_it_is_asked_is_told_as_removed_when_that_is_sure(end: str) -> None:
+    book = book_of("a", "b")
+    asked(book)
+    assert book.withdraw("a") == []
+    if end == "granted":  # the server has it now, so it is to be told
+        assert book.settle(grants("a", "b")) == [Grant("b", ("rows",))]
+        control = asked(book)
+        assert (control.kind, control.ids) == (UNSUBSCRIBE, ("a",))
+        assert book.settle(grants("a")) == [Remove("a")]
+        assert ask(book) is None
+        return
+    told = {"refused": lambda: book.blame(0, ""), "throttled": book.ask_again, "lost": book.end_link}[end]()
+    assert told == [Remove("a")]
+    assert asked(book).ids == ("b",)
+
+
+def test_a_lonely_item_that_is_withdrawn_before_it_is_refused_is_removed_and_not_rejected() -> None:
+    book = book_of("a")
+    asked(book)
+    book.withdraw("a")
+    assert book.blame(BAD_MESSAGE, "") == [Remove("a")]
+    assert ask(book) is None
+
+
+@pytest.mark.parametrize("end", ["granted", "refused", "throttled", "lost"])
+def test_a_removal_is_told_once_however_it_ends(end: str) -> None:
+    book = acknowledged("a", "b")
+    book.withdraw("a")
+    asked(book)
+    if end == "throttled":
+        assert book.ask_again() == []
+        assert asked(book).kind == UNSUBSCRIBE
+        end = "granted"
+    told = {"granted": lambda: book.settle(grants("a")), "refused": lambda: book.blame(500, ""), "lost": book.end_link}[end]()
+    assert told == [Remove("a")]
+    assert book.end_link() == []
+
+
+def test_a_removal_that_was_not_asked_is_done_by_the_end_of_the_link() -> None:
+    book = acknowledged("a", "b")
+    book.withdraw("a")
+    assert book.end_link() == [Remove("a")]
+    assert asked(book).ids == ("b",)
+
+
+def test_when_no_link_can_be_had_what_was_never_acknowledged_is_struck() -> None:
+    book = acknowledged("a", "b")
+    book.desire(wish("c"))
+    book.end_link()
+    book.desire(wish("d"))
+    assert book.withdraw_unestablished() == ("c", "d")
+    assert book.withdraw_unestablished() == ()
+    book.withdraw("b")
+    book.desire(wish("b"))  # wanted again, and not acknowledged since
+    assert book.withdraw_unestablished() == ("b",)
+    assert asked(book).ids == ("a",)
+
+
+# --- the link ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_flight", [False, True])
+def test_a_new_link_is_asked_for_everything_desired(in_flight: bool) -> None:
+    book = acknowledged("a", "b")
+    book.desire(wish("c"))
+    if in_flight:
+        asked(book)
+    assert book.end_link() == []
+    assert book.acknowledged == set()
+    assert asked(book).ids == ("a", "b", "c")
+
+
+def test_errors_without_a_request_are_not_the_books_business() -> None:
+    book = acknowledged("a")
+    assert book.blame(500, "") == []
+    assert book.ask_again() == []
+    assert (book.acknowledged, book.settled) == ({"a"}, True)
+
+
+# --- one bad item -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [BAD_MESSAGE, 0, "42S02"])
+def test_a_lonely_item_is_rejected_with_the_words_of_the_server(code: int | str) -> None:
+    book = book_of("a")
+    asked(book)
+    assert book.blame(code, "why") == [Reject("a", code, "why")]
+    assert (book.desired, book.emptied) == ({}, True)
+    assert ask(book) is None
+
+
+def test_a_batch_is_halved_until_the_guilty_stands_alone() -> None:
+    book = book_of(*"abcd")
+    tried = []
+    while control := ask(book):
+        tried.append("".join(control.ids))
+        _ = book.blame(0, "") if "c" in control.ids else book.settle(grants(*control.ids))
+    assert tried == ["abcd", "ab", "cd", "c", "d"]
+    assert book.acknowledged == set("abd")
+
+
+def test_the_innocent_go_before_the_suspects_and_apart_from_them() -> None:
+    book = book_of("a", "b")
+    asked(book)
+    book.blame(0, "")
+    book.desire(wish("c"))
+    controls = []
+    while control := ask(book):
+        controls.append((control.ids, control.suspect))
+        book.settle(grants(*control.ids))
+    assert controls == [(("c",), False), (("a",), True), (("b",), True)]
+
+
+@pytest.mark.parametrize("interrupt", ["end_link", "ask_again"])
+@pytest.mark.parametrize("in_flight", [False, True])
+def test_suspects_stay_apart_over_throttling_and_the_next_links(interrupt: str, in_flight: bool) -> None:
+    book = book_of(*"abcd")
+    asked(book)
+    book.blame(POLICY, "")
+    if in_flight:
+        assert asked(book).ids == ("a", "b")
+    assert getattr(book, interrupt)() == []
+    for expected in (("a", "b"), ("c", "d")):
+        control = asked(book)
+        assert (control.ids, control.suspect) == (expected, True)
+        book.settle(grants(*control.ids))
+
+
+def test_suspects_can_be_withdrawn() -> None:
+    book = book_of("a", "b", "c")
+    asked(book)
+    book.blame(0, "")
+    assert book.withdraw("a") == [Remove("a")]
+    assert asked(book).ids == ("b",)
+    assert book.withdraw("b") == []
+    assert book.ask_again() == [Remove("b")]
+    assert book.withdraw("c") == [Remove("c")]
+    assert ask(book) is None
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 60), st.dictionaries(st.integers(0, 59), st.sampled_from([BAD_MESSAGE, POLICY]), max_size=4))
+def test_the_guilty_alone_are_rejected_within_a_bound(count: int, guilty: dict[int, int]) -> None:
+    names = [f"s{n}" for n in range(count)]
+    bad = {f"s{n}": code for n, code in guilty.items() if n < count}
+    book, server, account = book_of(*names), Server(bad), Account()
+    # A halving costs two requests a level for each guilty one; each end of a link costs one more for what was acknowledged.
+    halvings = 1 + 2 * len(bad) * (1 + math.ceil(math.log2(count)))
+    converge(book, server, account, 2 * halvings)
+    assert account.rejected == set(bad)
+    assert book.acknowledged == server.holds == set(names) - set(bad)
+    assert account.removed == set()
+
+
+TestAnyOrder = BookMachine.TestCase
+TestAnyOrder.settings = settings(deadline=None, max_examples=50, stateful_step_count=40)

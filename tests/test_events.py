@@ -1,0 +1,189 @@
+"""What the user gets: each part is decoded when it is first touched, once, and a bad part does not spoil the others."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime_fsm.vocabulary.errors import MalformedEvent
+from realtime_fsm.vocabulary.events import Event
+from realtime_fsm.vocabulary.frames import EventFrame, decode
+
+PARTS = ("events", "channels", "timestamp", "payload")
+
+
+def event(
+    payload: bytes = b"{}",
+    *,
+    events: bytes = b"[]",
+    channels: bytes = b"[]",
+    timestamp: bytes = b"null",
+    ids: tuple[str, ...] = (),
+) -> Event:
+    return Event(msgspec.Raw(events), msgspec.Raw(channels), msgspec.Raw(timestamp), msgspec.Raw(payload), ids)
+
+
+def received(payload: bytes) -> Event:
+    frame = decode(b'{"type":"event","data":{"subscriptions":["s1"],"payload":' + payload + b"}}")
+    assert isinstance(frame, EventFrame)
+    return frame.event()
+
+
+def test_the_parts_are_those_of_the_frame() -> None:
+    frame = decode(
+        b'{"type":"event","data":{"events":["rows.r1.create","rows.*"],"channels":["rows"],'
+        b'"timestamp":"2026-11-23T16:00:00.125+00:00","payload":{"$id":"r1","n":1},"subscriptions":["s1","s2"]}}'
+    )
+    assert isinstance(frame, EventFrame)
+    happened = frame.event()
+    assert happened.events == ("rows.r1.create", "rows.*")
+    assert happened.channels == ("rows",)
+    assert happened.timestamp == datetime(2026, 11, 23, 16, 0, 0, 125_000, tzinfo=UTC)
+    assert happened.payload == {"$id": "r1", "n": 1}
+    assert happened.subscriptions == ("s1", "s2")
+
+
+def test_an_event_of_the_older_eras_names_no_subscription() -> None:
+    frame = decode(b'{"type":"event","data":{"events":[],"channels":["rows"],"payload":{}}}')
+    assert isinstance(frame, EventFrame)
+    assert frame.event().subscriptions == ()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_is_decoded_once(part: str) -> None:
+    happened = event(b'{"a":1}', events=b'["e"]', channels=b'["c"]', timestamp=b'"2026-01-01T00:00:00Z"')
+    assert getattr(happened, part) is getattr(happened, part)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_bad_part_does_not_spoil_the_others(part: str) -> None:
+    good: dict[str, Any] = {
+        "events": b'["e"]',
+        "channels": b'["c"]',
+        "timestamp": b'"2026-01-01T00:00:00Z"',
+        "payload": b'{"a":1}',
+    }
+    happened = event(**(good | {part: b"7"}))
+    for _ in range(2):  # the second look meets the same
+        with pytest.raises(MalformedEvent) as malformed:
+            getattr(happened, part)
+        assert malformed.value.part == part
+    for other in set(PARTS) - {part}:
+        assert getattr(happened, other)
+
+
+@pytest.mark.parametrize("part", ["events", "channels"])
+@pytest.mark.parametrize("wire", [b"null", b"{}", b'"a"', b"[1]", b"[null]", b"[", b'["\xff"]', b'{"0":"a"}'], ids=repr)
+def test_names_are_a_list_of_strings(part: str, wire: bytes) -> None:
+    names: dict[str, Any] = {part: wire}
+    with pytest.raises(MalformedEvent, match=part):
+        getattr(event(**names), part)
+
+
+# --- the time ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wire", "hours"),
+    [
+        (b'"2026-11-23T16:00:00.000+00:00"', 0),
+        (b'"2026-11-23T16:00:00.000Z"', 0),
+        (b'"2026-11-23T16:00:00.000"', 0),
+        (b'"2026-11-23 16:00:00.000"', 0),
+        (b'"2026-11-23T16:00:00.000+02:00"', 2),
+    ],
+)
+def test_the_time_is_aware_and_without_an_offset_it_is_utc(wire: bytes, hours: int) -> None:
+    moment = event(timestamp=wire).timestamp
+    assert moment.utcoffset() == timedelta(hours=hours)
+    assert moment == datetime(2026, 11, 23, 16 - hours, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "wire", [b"null", b"1764000000", b'""', b'"soon"', b'"2026-13-01T00:00:00Z"', b"{}", b'"\xff"'], ids=repr
+)
+def test_a_time_that_is_none_is_malformed(wire: bytes) -> None:
+    with pytest.raises(MalformedEvent, match="timestamp"):
+        _ = event(timestamp=wire).timestamp
+
+
+# --- the payload ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wire", [b"[]", b" [ ] ", b"{}"], ids=repr)
+def test_an_empty_object_of_php_is_an_empty_dict(wire: bytes) -> None:
+    assert event(wire).payload == {}
+
+
+def test_an_empty_list_within_is_left_as_it_came() -> None:
+    assert event(b'{"a":[],"b":{}}').payload == {"a": [], "b": {}}
+
+
+@pytest.mark.parametrize("wire", [b"null", b"7", b'"a"', b"[1]", b"[[]]", b"false", b"{", b'{"a":"\xff"}', b""], ids=repr)
+def test_a_payload_that_is_no_object_is_malformed(wire: bytes) -> None:
+    with pytest.raises(MalformedEvent, match="payload"):
+        _ = event(wire).payload
+
+
+def test_a_number_beyond_a_float_is_infinite_and_the_rest_is_there() -> None:
+    payload = received(b'{"a":1e999,"b":-1e999,"c":"\\ud83d\\ude00","d":[1,2.5]}').payload
+    assert payload == {"a": math.inf, "b": -math.inf, "c": "\U0001f600", "d": [1, 2.5]}
+
+
+def test_half_of_a_surrogate_pair_does_not_cost_the_event() -> None:
+    assert received(b'{"a\\udc00":"x\\ud800y","b":"\\\\ud800"}').payload == {"a\ufffd": "x\ufffdy", "b": "\\ud800"}
+
+
+def test_a_broken_text_beside_a_number_beyond_a_float_is_malformed() -> None:
+    with pytest.raises(MalformedEvent, match="payload"):
+        _ = received(b'{"a":1e999,"b":"\xff"}').payload
+
+
+def test_a_number_of_too_many_digits_is_malformed_or_understood() -> None:
+    happened = received(b'{"a":' + b"1" * 5000 + b"}")
+    try:
+        assert happened.payload["a"] > 10**4000
+    except MalformedEvent as malformed:
+        assert malformed.part == "payload"  # noqa: PT017  (either is good)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.dictionaries(
+        st.text(max_size=8),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+            max_leaves=8,
+        ),
+        max_size=4,
+    )
+)
+def test_a_payload_comes_as_it_was_sent(payload: dict[str, Any]) -> None:
+    assert received(json.dumps(payload).encode()).payload == payload
+
+
+# --- logs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ids", "said"), [((), "nobody"), (("s1",), "s1"), (("s1", "s2"), "s1, s2")])
+def test_the_repr_names_subscriptions_and_nothing_else(ids: tuple[str, ...], said: str) -> None:
+    happened = event(b'{"a":"hidden"}', events=b'["hidden"]', channels=b'["hidden"]', ids=ids)
+    assert happened.payload
+    assert happened.events
+    assert repr(happened) == f"<Event for {said}>"
+
+
+def test_the_text_of_malformed_parts_holds_nothing_of_the_wire() -> None:
+    with pytest.raises(MalformedEvent) as malformed:
+        _ = event(b'["hidden"]').payload
+    assert "hidden" not in str(malformed.value)
+    assert malformed.value.__cause__ is None
+    assert malformed.value.__context__ is None or malformed.value.__suppress_context__

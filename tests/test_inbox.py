@@ -1,0 +1,294 @@
+"""The inbox: items come in order, the oldest make room, faults and the end come after what is held, and one consumer waits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime_fsm.edges.inbox import Inbox, Subscriber
+from realtime_fsm.face.subscription import Subscription
+from realtime_fsm.vocabulary.errors import ConcurrentIteration, LinkLost, StreamEnded, WrongLoop
+from realtime_fsm.vocabulary.inputs import Unsubscribe, Wish
+from realtime_fsm.vocabulary.table import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from realtime_fsm.edges.driver import Driver
+    from realtime_fsm.vocabulary.inputs import Input
+
+
+def on_inbox(scene: Callable[[Inbox[int]], Coroutine[Any, Any, None]], capacity: int = 10) -> None:
+    async def run() -> None:
+        await scene(Inbox("this stream", asyncio.get_running_loop(), capacity))
+
+    asyncio.run(run())
+
+
+async def waiting(inbox: Inbox[int]) -> asyncio.Task[int]:
+    """A consumer that waits."""
+    task = asyncio.ensure_future(anext(inbox))
+    await asyncio.sleep(0)
+    assert not task.done()
+    return task
+
+
+def fill(inbox: Inbox[int], *items: int) -> list[bool]:
+    return [inbox.put(item) for item in items]
+
+
+# --- items ------------------------------------------------------------------------------------------------------------
+
+
+def test_items_come_in_order_then_the_end() -> None:
+    async def scene(inbox: Inbox[int]) -> None:
+        fill(inbox, 1, 2, 3)
+        assert len(inbox) == 3
+        inbox.end()
+        assert [item async for item in inbox] == [1, 2, 3]
+        assert [item async for item in inbox] == []
+
+    on_inbox(scene)
+
+
+def test_a_break_leaves_the_rest_for_the_next_iteration() -> None:
+    async def scene(inbox: Inbox[int]) -> None:
+        fill(inbox, 1, 2, 3)
+        async for item in inbox:
+            assert item == 1
+            break
+        inbox.end()
+        assert [item async for item in inbox] == [2, 3]
+
+    on_inbox(scene)
+
+
+def test_the_oldest_make_room_and_are_counted() -> None:
+    async def scene(inbox: Inbox[int]) -> None:
+        fill(inbox, *range(7))
+        assert (len(inbox), inbox.dropped) == (3, 4)
+        inbox.end()
+        assert [item async for item in inbox] == [4, 5, 6]
+        assert inbox.dropped == 4
+
+    on_inbox(scene, capacity=3)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 8), st.lists(st.booleans(), max_size=60))
+def test_nothing_is_lost_but_what_is_counted(capacity: int, puts: list[bool]) -> None:
+    async def scene(inbox: Inbox[int]) -> None:
+        got: list[int] = []
+        produced = 0
+        for is_put in puts:
+            if is_put:
+                inbox.put(produced)
+                produced += 1
+            elif len(inbox):
+                got.append(await anext(inbox))
+            assert len(inbox) <= capacity
+        inbox.end()
+        got += [item async for item in inbox]
+        assert len(got) + inbox.dropped == produced
+        assert got == sorted(set(got))
+
+    on_inbox(scene, capacity)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "told"),
+    [(1, [True] * 4), (2, [True] * 4), (4, [False, True] * 2), (5, [False, False, True, False]), (10, [False] * 4 + [True])],
+)
+def test_the_producer_is_told_when_half_of_the_room_was_filled(capacity: int, told: list[bool]) -> None:
+    async def scene(inbox: Inbox[int]) -> None:
+        assert fill(inbox, *range(len(told))) == told
+
+    on_inbox(scene, capacity)
+
+
+def test_a_consumer_that_takes_something_is_fast_enough() -> None:
+    async def scene(inbox: Inbox[int]) -> None:
+        for _ in range(20):
+            assert fill(inbox, 1) == [False]
+            assert await anext(inbox) == 1
+
+    on_inbox(scene, capacity=4)
+
+
+# --- waiting ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_waiting_consumer_gets_the_next_item_and_the_one_after_it() -> None:
+    async def scene(inbox: Inbox[int]) -> None:
+        task = await waiting(inbox)
+        fill(inbox, 1, 2)
+        assert await task == 1
+        assert await anext(inbox) == 2
+
+    on_inbox(scene)
+
+
+def test_a_cancelled_consumer_loses_no_item() -> None:
+    async def scene(inbox: Inbox[int]) -> None:
+        task = await waiting(inbox)
+        fill(inbox, 1)
+        task.cancel()  # in the moment in which it was about to get it
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await anext(inbox) == 1
+        task = await waiting(inbox)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        fill(inbox, 2)
+        assert await anext(inbox) == 2
+
+    on_inbox(scene)
+
+
+def test_a_second_consumer_is_told_and_the_first_goes_on_waiting() -> None:
+    async def scene(inbox: Inbox[int]) -> None:
+        task = await waiting(inbox)
+        with pytest.raises(ConcurrentIteration, match="this stream"):
+            await anext(inbox)
+        fill(inbox, 1)
+        assert await task == 1
+
+    on_inbox(scene)
+
+
+def test_a_second_consumer_does_not_snatch_the_item_of_the_first() -> None:
+    async def scene(inbox: Inbox[int]) -> None:
+        task = await waiting(inbox)
+        fill(inbox, 1)
+        try:
+            with pytest.raises(ConcurrentIteration):
+                await anext(inbox)
+        finally:
+            task.cancel()
+
+    on_inbox(scene)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_another_event_loop_is_refused(held: bool) -> None:
+    loop = asyncio.new_event_loop()
+    inbox: Inbox[int] = Inbox("this stream", loop, 10)
+    loop.close()
+    if held:
+        fill(inbox, 1)
+
+    async def from_elsewhere() -> None:
+        with pytest.raises(WrongLoop, match="this stream"):
+            await anext(inbox)
+
+    asyncio.run(from_elsewhere())
+
+
+# --- faults and the end -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_fault_comes_after_what_is_held_whenever_it_is_asked_until_it_is_mended(wait: bool) -> None:
+    error = LinkLost(StreamEnded())
+
+    async def scene(inbox: Inbox[int]) -> None:
+        if wait:
+            task = await waiting(inbox)
+            inbox.fail(error)
+            with pytest.raises(LinkLost):
+                await task
+        else:
+            fill(inbox, 1)
+            inbox.fail(error)
+            assert await anext(inbox) == 1
+        for _ in range(2):
+            with pytest.raises(LinkLost) as raised:
+                await anext(inbox)
+            assert raised.value is not error
+            assert raised.value.cause is error.cause
+        inbox.mend()
+        task = await waiting(inbox)
+        fill(inbox, 2)
+        assert await task == 2
+        assert error.__traceback__ is None
+
+    on_inbox(scene)
+
+
+def test_a_fault_that_is_mended_at_once_is_not_seen() -> None:
+    async def scene(inbox: Inbox[int]) -> None:
+        task = await waiting(inbox)
+        inbox.fail(LinkLost(StreamEnded()))
+        inbox.mend()
+        await asyncio.sleep(0)
+        fill(inbox, 1)
+        assert await task == 1
+
+    on_inbox(scene)
+
+
+def test_the_end_wakes_who_waits() -> None:
+    async def scene(inbox: Inbox[int]) -> None:
+        task = await waiting(inbox)
+        inbox.end()
+        inbox.end()
+        with pytest.raises(StopAsyncIteration):
+            await task
+
+    on_inbox(scene)
+
+
+# --- the subscription that is read through it -------------------------------------------------------------------------
+
+
+class StubDriver:
+    """What a subscription asks of its driver."""
+
+    state = State.ERROR
+
+    def __init__(self) -> None:
+        self.fed: list[Input] = []
+
+    def feed(self, happened: Input) -> None:
+        self.fed.append(happened)
+
+
+def on_subscription(scene: Callable[[Subscription, Subscriber, StubDriver], Coroutine[Any, Any, None]]) -> None:
+    async def run() -> None:
+        subscriber = Subscriber(Wish("s1", ("rows",)), asyncio.get_running_loop(), 10)
+        driver = StubDriver()
+        await scene(Subscription(cast("Driver", driver), subscriber), subscriber, driver)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+def test_an_iteration_ends_after_unsubscribe(faulty: bool) -> None:
+    async def scene(subscription: Subscription, subscriber: Subscriber, driver: StubDriver) -> None:
+        if faulty:
+            subscriber.inbox.fail(LinkLost(StreamEnded()))
+        subscriber.removed.set_result(None)
+        await subscription.unsubscribe()
+        assert driver.fed == [Unsubscribe("s1")]
+        assert [event async for event in subscription] == []
+
+    on_subscription(scene)
+
+
+def test_a_call_that_is_given_up_does_not_spoil_the_next() -> None:
+    async def scene(subscription: Subscription, subscriber: Subscriber, driver: StubDriver) -> None:
+        first = asyncio.ensure_future(subscription.unsubscribe())
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        if not subscriber.removed.done():
+            subscriber.removed.set_result(None)
+        await subscription.unsubscribe()
+        assert driver.fed
+
+    on_subscription(scene)

@@ -1,0 +1,245 @@
+"""What a connection is told once is checked when it is told, and no refusal says a secret."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from realtime_fsm.vocabulary.errors import BadOption
+from realtime_fsm.vocabulary.options import Identity, Timeouts, realtime_url, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HIDDEN = "hunter2"
+
+NO_SECONDS = [0, 0.0, -1, -0.5, float("nan"), float("inf"), float("-inf"), True, False, "10", b"10", 1j, [1]]
+
+
+# --- seconds ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [1, 0.001, 1e-300, 1e300, 86_400])
+def test_positive_finite_numbers_are_seconds(value: float) -> None:
+    seconds("dial", value)
+
+
+@pytest.mark.parametrize("value", [*NO_SECONDS, None], ids=repr)
+def test_everything_else_is_refused_by_name(value: Any) -> None:
+    with pytest.raises(BadOption, match="dial") as refusal:
+        seconds("dial", value)
+    assert refusal.value.option == "dial"
+    assert repr(value) in str(refusal.value)
+
+
+def test_a_whole_number_beyond_a_float_is_refused() -> None:
+    with pytest.raises(BadOption):
+        seconds("dial", 10**400)
+
+
+def test_none_is_a_value_only_where_it_says_so() -> None:
+    seconds("idle", None, none=True)
+    with pytest.raises(BadOption):
+        seconds("idle", 0, none=True)
+
+
+def test_the_least_is_exclusive() -> None:
+    seconds("dial", 5.1, least=5)
+    with pytest.raises(BadOption, match="above 5"):
+        seconds("dial", 5, least=5)
+
+
+# --- Timeouts ---------------------------------------------------------------------------------------------------------
+
+
+def test_by_default_everything_is_awaited_for_some_time_and_an_idle_link_is_kept() -> None:
+    assert Timeouts() == Timeouts(dial=10, greeting=10, reply=10, close=5, idle=None)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Timeouts)])
+@pytest.mark.parametrize("value", NO_SECONDS, ids=repr)
+def test_each_timeout_is_checked_and_named(name: str, value: Any) -> None:
+    with pytest.raises(BadOption) as refusal:
+        Timeouts(**{name: value})
+    assert refusal.value.option == f"Timeouts.{name}"
+
+
+@pytest.mark.parametrize("name", ["dial", "greeting", "reply", "close"])
+def test_only_idle_can_be_none(name: str) -> None:
+    nothing: Any = None
+    with pytest.raises(BadOption, match=name):
+        Timeouts(**{name: nothing})
+
+
+# --- the address ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("https://cloud.appwrite.io/v1", "wss://cloud.appwrite.io/v1/realtime?project=demo"),
+        ("http://localhost/v1", "ws://localhost/v1/realtime?project=demo"),
+        ("wss://a.example/v1", "wss://a.example/v1/realtime?project=demo"),
+        ("ws://a.example/v1", "ws://a.example/v1/realtime?project=demo"),
+        ("HTTPS://A.Example/v1", "wss://a.example/v1/realtime?project=demo"),
+        ("https://a.example/v1/", "wss://a.example/v1/realtime?project=demo"),
+        ("https://a.example", "wss://a.example/realtime?project=demo"),
+        ("https://a.example:8443/v1", "wss://a.example:8443/v1/realtime?project=demo"),
+        ("https://a.example/some/Prefix/v1", "wss://a.example/some/Prefix/v1/realtime?project=demo"),
+        ("http://127.0.0.1:80/v1", "ws://127.0.0.1:80/v1/realtime?project=demo"),
+        ("http://[::1]/v1", "ws://[::1]/v1/realtime?project=demo"),
+        ("http://[::1]:8080/v1", "ws://[::1]:8080/v1/realtime?project=demo"),
+    ],
+)
+def test_the_endpoint_of_the_sdks_becomes_the_address(endpoint: str, url: str) -> None:
+    assert realtime_url(endpoint, "demo") == url
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "remedy"),
+    [
+        (None, "NoneType"),
+        (b"https://a.example/v1", "bytes"),
+        ("", "scheme"),
+        ("cloud.appwrite.io/v1", "https://"),
+        ("localhost:8080/v1", "scheme 'localhost'"),
+        ("ftp://a.example/v1", "scheme 'ftp'"),
+        ("https://", "no host"),
+        ("https:///v1", "no host"),
+        ("https://:8080/v1", "no host"),
+        ("https://a.example:port/v1", "not a URL"),
+        ("https://a.example:65536/v1", "not a URL"),
+        ("https://[::1/v1", "not a URL"),
+        ("https://a.example/v1?project=x", "query"),
+        ("https://a.example/v1#x", "fragment"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_dialed_is_refused_with_what_to_do(endpoint: Any, remedy: str) -> None:
+    with pytest.raises(BadOption) as refusal:
+        realtime_url(endpoint, "demo")
+    assert refusal.value.option == "endpoint"
+    assert remedy in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        f"https://user:{HIDDEN}@a.example/v1",
+        f"https://{HIDDEN}@a.example/v1",
+        f"https://:{HIDDEN}@a.example/v1",
+        f"https://a.example/v1?jwt={HIDDEN}",
+        f"https://user:{HIDDEN}/x@a.example/v1",
+        f"https://user:{HIDDEN}@a\u2100b.example/v1",
+        f"https://[user:{HIDDEN}]@a.example/v1",
+    ],
+)
+def test_credentials_in_the_endpoint_are_refused_and_not_repeated(endpoint: str) -> None:
+    with pytest.raises(BadOption) as refusal:
+        realtime_url(endpoint, "demo")
+    assert HIDDEN not in str(refusal.value)
+    assert refusal.value.__cause__ is None
+    assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
+
+
+@pytest.mark.parametrize("endpoint", ["https://a b.example/v1", "https://a.example/v1 "])
+def test_a_blank_in_the_endpoint_is_refused(endpoint: str) -> None:
+    with pytest.raises(BadOption):
+        realtime_url(endpoint, "demo")
+
+
+@pytest.mark.parametrize("project", ["demo", "5f7a8b", "A", "0", "a.b_c-d", "x" * 36])
+def test_a_project_id_is_put_into_the_query(project: str) -> None:
+    assert realtime_url("https://a.example/v1", project).endswith(f"?project={project}")
+
+
+@pytest.mark.parametrize(
+    "project", ["", " ", "a b", "-a", ".a", "_a", "x" * 37, "a\n", "a&b=c", "é", "a/b", "a%20b", None, 7, b"demo"]
+)
+def test_without_a_usable_project_the_server_would_connect_to_its_own_console(project: Any) -> None:
+    with pytest.raises(BadOption) as refusal:
+        realtime_url("https://a.example/v1", project)
+    assert refusal.value.option == "project"
+
+
+# --- the identity -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("identity", "headers"),
+    [
+        (Identity(), {}),
+        (Identity(session="s"), {"X-Appwrite-Session": "s"}),
+        (Identity(jwt="j"), {"X-Appwrite-JWT": "j"}),
+        (Identity(headers={"X-Appwrite-Dev-Key": "k"}), {"X-Appwrite-Dev-Key": "k"}),
+        (Identity(session="s", headers={"X-Other": ""}), {"X-Other": "", "X-Appwrite-Session": "s"}),
+    ],
+)
+def test_the_identity_travels_in_headers(identity: Identity, headers: dict[str, str]) -> None:
+    assert identity.as_headers() == headers
+
+
+def test_the_headers_are_a_copy_of_their_own() -> None:
+    given = {"X-Other": "1"}
+    Identity(session="s", headers=given).as_headers()["X-More"] = "2"
+    assert given == {"X-Other": "1"}
+
+
+def test_session_and_jwt_at_once_are_refused_as_the_server_would() -> None:
+    with pytest.raises(BadOption, match="one of the two") as refusal:
+        Identity(session=HIDDEN, jwt=HIDDEN)
+    assert HIDDEN not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["session", "jwt"])
+@pytest.mark.parametrize(
+    "value", ["", f"{HIDDEN}\r\nX-Evil: 1", f"{HIDDEN}\0", f"\t{HIDDEN}", HIDDEN.encode(), 7, [HIDDEN]], ids=repr
+)
+def test_what_does_not_fit_into_a_header_is_refused_and_not_shown(name: str, value: Any) -> None:
+    with pytest.raises(BadOption) as refusal:
+        Identity(**{name: value})
+    assert refusal.value.option == name
+    assert HIDDEN not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X-A": 1}, {"X-A": None}, {1: HIDDEN}, {b"X-A": HIDDEN}, {"X-A": HIDDEN.encode()}], ids=repr
+)
+def test_headers_are_pairs_of_strings(headers: Any) -> None:
+    with pytest.raises(BadOption) as refusal:
+        Identity(headers=headers)
+    assert refusal.value.option == "headers"
+    assert HIDDEN not in str(refusal.value)
+
+
+@pytest.mark.parametrize("key", ["X-Appwrite-Key", "x-appwrite-key", "X-APPWRITE-KEY"])
+def test_a_server_key_has_no_realtime_identity(key: str) -> None:
+    with pytest.raises(BadOption, match="session or jwt") as refusal:
+        Identity(headers={key: HIDDEN})
+    assert HIDDEN not in str(refusal.value)
+
+
+@pytest.mark.parametrize("headers", [{"X-A": "a\r\nX-B: b"}, {"X-A\r\nX-B": "a"}, {"": "a"}, {"X-A": "a\0"}], ids=repr)
+def test_a_header_that_does_not_fit_into_one_line_is_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(BadOption):
+        Identity(headers=headers)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Identity(session="s", headers={"x-appwrite-jwt": "j"}),
+        lambda: Identity(jwt="j", headers={"X-Appwrite-Session": "s"}),
+        lambda: Identity(session="s", headers={"x-appwrite-session": "another"}),
+    ],
+)
+def test_two_identities_are_refused_however_they_are_given(build: Callable[[], Identity]) -> None:
+    with pytest.raises(BadOption):
+        build()
+
+
+def test_secrets_stay_out_of_the_repr() -> None:
+    for identity in (Identity(session=HIDDEN, headers={"X-Appwrite-Dev-Key": HIDDEN}), Identity(jwt=HIDDEN)):
+        assert HIDDEN not in repr(identity)
+        assert HIDDEN not in str(identity)
