@@ -10,8 +10,9 @@
 
 from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
-from realtime_fsm.vocabulary.change import Change
+from realtime_fsm.vocabulary.change import Change, Gap
 from realtime_fsm.vocabulary.errors import (
+    AuthenticationRejected,
     BadOption,
     BadTable,
     CertificateRefused,
@@ -19,6 +20,8 @@ from realtime_fsm.vocabulary.errors import (
     DialFailed,
     Disconnected,
     Disposed,
+    GreetedAsGuest,
+    IdentityUnavailable,
     LinkFailure,
     LinkLost,
     MalformedEvent,
@@ -42,6 +45,7 @@ from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 
 __all__ = [
     "TABLE",
+    "AuthenticationRejected",
     "BadOption",
     "BadTable",
     "CertificateRefused",
@@ -51,6 +55,9 @@ __all__ = [
     "Disconnected",
     "Disposed",
     "Event",
+    "Gap",
+    "GreetedAsGuest",
+    "IdentityUnavailable",
     "LinkFailure",
     "LinkLost",
     "MalformedEvent",

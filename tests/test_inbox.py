@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_fsm.edges.inbox import Inbox, Subscriber
+from realtime_fsm.edges.inbox import Inbox
+from realtime_fsm.edges.subscriber import Options, Subscriber
 from realtime_fsm.face.subscription import Subscription
 from realtime_fsm.vocabulary.errors import ConcurrentIteration, LinkLost, StreamEnded, WrongLoop
 from realtime_fsm.vocabulary.inputs import Unsubscribe, Wish
@@ -260,7 +261,9 @@ class StubDriver:
 
 def on_subscription(scene: Callable[[Subscription, Subscriber, StubDriver], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
-        subscriber = Subscriber(Wish("s1", ("rows",)), asyncio.get_running_loop(), 10)
+        subscriber = Subscriber(
+            Wish("s1", ("rows",)), Options(), asyncio.get_running_loop(), lambda failure: pytest.fail(repr(failure))
+        )
         driver = StubDriver()
         await scene(Subscription(cast("Driver", driver), subscriber), subscriber, driver)
 

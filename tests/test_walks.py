@@ -12,6 +12,7 @@ from support.bench import Bench, any_input
 
 from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, UpgradeRefused
 from realtime_fsm.vocabulary.inputs import (
+    Authenticate,
     Connect,
     Deadline,
     DialFailure,
@@ -21,6 +22,7 @@ from realtime_fsm.vocabulary.inputs import (
     Pong,
     Reconnect,
     Unsubscribe,
+    Woken,
 )
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
@@ -38,10 +40,16 @@ class Walk(RuleBasedStateMachine):
         auto=st.booleans(),
         idle=st.sampled_from([None, 15.0]),
         interval=st.sampled_from([2.0, 30.0, 90.0]),
+        age=st.sampled_from([None, 50.0]),
+        pace=st.sampled_from([None, 3, 128]),
     )
-    def begin(self, attempts: int | None, auto: bool, idle: float | None, interval: float) -> None:
+    def begin(
+        self, attempts: int | None, auto: bool, idle: float | None, interval: float, age: float | None, pace: int | None
+    ) -> None:
+        self.dials: deque[float] = deque(maxlen=pace)
         self.bench = Bench(
-            retry=RetryPolicy(attempts=attempts),
+            retry=RetryPolicy(attempts=attempts, dials_per_minute=pace),
+            max_link_age=age,
             ping=PingPolicy(interval=interval, timeout=min(10.0, interval)),
             timeouts=Timeouts(idle=idle),
             auto_reconnect=auto,
@@ -74,6 +82,10 @@ class Walk(RuleBasedStateMachine):
     @precondition(lambda self: not self.phase)
     @rule(happened=st.sampled_from([Connect(), Reconnect()]))
     def command(self, happened: Input) -> None:
+        self.step(happened)
+
+    @rule(happened=st.sampled_from([Woken(), Authenticate("session"), Authenticate(None)]))
+    def wake_or_change(self, happened: Input) -> None:
         self.step(happened)
 
     @rule(enabled=st.booleans())
@@ -191,6 +203,10 @@ class Walk(RuleBasedStateMachine):
             case Open(generation=generation):
                 assert not self.open_links, "at most one current socket"
                 self.open_links.add(generation)
+                if self.dials.maxlen is not None:
+                    if len(self.dials) == self.dials.maxlen:
+                        assert self.dials[0] <= self.bench.now - 60 + 1e-6, "the pace of a minute"
+                    self.dials.append(self.bench.now)
             case Drop(generation=generation):
                 self.open_links.remove(generation)
             case Send(generation=generation):

@@ -12,11 +12,11 @@ from the rest, also over the next links, because asking for it may end the link 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary import frames
-from realtime_fsm.vocabulary.requests import Grant, Reject, Remove
+from realtime_fsm.vocabulary.requests import Grant, Reject, RejectIdentity, Remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.frames import Code, Granted
     from realtime_fsm.vocabulary.inputs import Wish
 
-SUBSCRIBE, UNSUBSCRIBE = "subscribe", "unsubscribe"
+SUBSCRIBE, UNSUBSCRIBE, AUTHENTICATE = "subscribe", "unsubscribe", "authentication"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Control:
 
     kind: str
     ids: tuple[str, ...]
-    data: bytes
+    data: bytes = field(repr=False)
     suspect: bool = False
 
 
@@ -105,11 +105,9 @@ class Book:
         """The link is gone, and with it all that the server knew of us."""
         removed = [Remove(identifier) for identifier in self._removals]
         if self.in_flight is not None:
-            if self.in_flight.kind == UNSUBSCRIBE:
-                removed += [Remove(identifier) for identifier in self.in_flight.ids]
-            else:
-                removed += [Remove(identifier) for identifier in self.in_flight.ids if identifier not in self.desired]
-                self._put_back(self.in_flight)
+            # Of an unsubscribe, nothing is desired any more; of an authentication, the next dial carries it.
+            removed += [Remove(identifier) for identifier in self.in_flight.ids if identifier not in self.desired]
+            self._put_back(self.in_flight)
         suspected = {identifier for group in self._suspects for identifier in group}
         self._pending = {identifier: None for identifier in self.desired if identifier not in suspected}
         self._removals.clear()
@@ -140,6 +138,21 @@ class Book:
             self._removals.pop(identifier, None)
         return self.in_flight
 
+    @property
+    def may_authenticate(self) -> bool:
+        """Whether an authentication by message is safe on this link (PROTOCOL: "Messages", rule 3).
+
+        With nothing acknowledged the server would forget the project; a plain `account` of a guest would not be bound anew;
+        and one request is in flight at a time.
+        """
+        plain = any("account" in wish.channels for wish in self.desired.values())
+        return self.in_flight is None and self.settled and not plain
+
+    def authenticate(self, session: str) -> Control:
+        """Take an authentication into flight."""
+        self.in_flight = Control(AUTHENTICATE, (), frames.authentication(session))
+        return self.in_flight
+
     def answers(self, to: str, granted: Sequence[Granted]) -> bool:
         """Whether a reply is the one that is awaited (PROTOCOL: "Messages", rule 1)."""
         asked = self.in_flight
@@ -161,13 +174,17 @@ class Book:
         self._note_progress()
         return told
 
-    def blame(self, code: Code, message: str) -> list[Reject | Remove]:
+    def blame(self, code: Code, message: str) -> list[Reject | RejectIdentity | Remove]:
         """An error answered the request in flight: reject its only item, or halve it."""
         asked, self.in_flight = self.in_flight, None
         if asked is None:
             return []
+        if asked.kind == AUTHENTICATE:
+            return [RejectIdentity(code, message)]
         # What was to be removed counts as removed: the user has let go of it, and what still comes for it is dropped.
-        gone: list[Reject | Remove] = [Remove(identifier) for identifier in asked.ids if identifier not in self.desired]
+        gone: list[Reject | RejectIdentity | Remove] = [
+            Remove(identifier) for identifier in asked.ids if identifier not in self.desired
+        ]
         ids = [identifier for identifier in asked.ids if identifier in self.desired]
         if len(asked.ids) == 1 and ids:
             self.withdraw(ids[0])
@@ -176,11 +193,13 @@ class Book:
         self._suspects.extendleft(tuple(half) for half in (ids[middle:], ids[:middle]) if half)
         return gone
 
-    def ask_again(self) -> list[Remove]:
+    def ask_again(self) -> list[RejectIdentity | Remove]:
         """The request in flight was dropped by the server (1013): it goes out again, later."""
         asked, self.in_flight = self.in_flight, None
         if asked is None:
             return []
+        if asked.kind == AUTHENTICATE:  # by the next window it may not be safe any more; whoever asked can dial anew
+            return [RejectIdentity(1013, "too many messages")]
         if asked.kind == UNSUBSCRIBE:
             self._removals |= dict.fromkeys(asked.ids)
             return []

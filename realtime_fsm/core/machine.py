@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from transitions import Machine
 
-from realtime_fsm.core.rules import EFFECTS, GUARDS
+from realtime_fsm.core.effects import EFFECTS
+from realtime_fsm.core.guards import GUARDS
 from realtime_fsm.vocabulary.inputs import Acknowledged, Closed, Deadline, SocketInput
 from realtime_fsm.vocabulary.requests import Outcome, Taken
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
@@ -126,7 +127,7 @@ class Connection:
             The row that was taken, what to do, and when to step with `Deadline` next.
         """
         seat = self._seat
-        seat.now, seat.draw, seat.row, seat.requests, seat.failure = now, draw, None, [], None
+        seat.begin_step(now, draw)
         source, trigger = State(seat.state), happened.trigger
         if self._means_nothing(happened, source, trigger):
             return Outcome(None, (), seat.deadline)
@@ -136,6 +137,7 @@ class Connection:
         self._events[trigger.value].trigger(seat, seat)
         row = seat.row
         assert row is not None
+        seat.session = None
         since = now if seat.entered_at is None else seat.entered_at
         seat.entered_at = since if row.dest is None else now
         taken = Taken(row, State(seat.state), now - since, seat.generation, seat.last_sends, seat.attempt, seat.failure)

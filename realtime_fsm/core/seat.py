@@ -7,17 +7,18 @@ forgotten.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
-from realtime_fsm.core.book import Book
-from realtime_fsm.core.budget import Budget
-from realtime_fsm.vocabulary.errors import Overdue, ServerError, StreamEnded
+from realtime_fsm.core.book import AUTHENTICATE, Book
+from realtime_fsm.core.link import Blame, Link, Phase
+from realtime_fsm.core.pacer import Pacer
+from realtime_fsm.vocabulary.errors import GreetedAsGuest, Overdue, ServerError, StreamEnded
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
+    Authenticate,
     Deadline,
     DialFailure,
+    Greeted,
     Input,
     Lost,
     PingSwitched,
@@ -28,6 +29,7 @@ from realtime_fsm.vocabulary.inputs import (
 )
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy, Verdict, verdict
+from realtime_fsm.vocabulary.requests import Identify
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 
 if TYPE_CHECKING:
@@ -36,60 +38,35 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.requests import Request
 
 
-class Phase(Enum):
-    """How far a link has come."""
-
-    DIALING = "upgrade"
-    GREETING = "greeting"
-    LIVE = "live"
-
-
-class Link:
-    """One WebSocket, from dial to end."""
-
-    __slots__ = (
-        "asked_at", "budget", "forgiven", "generation", "heard", "idle_since", "last_error", "phase", "ping_at", "pinged",
-        "since", "stable_since",
-    )  # fmt: skip
-
-    def __init__(self, generation: int, now: float, ping_interval: float) -> None:
-        self.generation = generation
-        self.phase = Phase.DIALING
-        self.since = now  # when the phase was entered
-        self.budget = Budget(ping_interval)
-        self.heard = 0  # frames received, of any kind; the driver counts them
-        self.last_error: Blame | None = None
-        self.asked_at: float | None = None  # when the request in flight was sent
-        self.ping_at: float | None = None  # when the next ping is due
-        self.pinged: Heartbeat | None = None  # the ping that is out
-        self.stable_since: float | None = None  # since when everything desired is acknowledged
-        self.idle_since: float | None = None  # since when nothing is desired any more
-        self.forgiven = False
-
-
-@dataclass(frozen=True, slots=True)
-class Blame:
-    """The last error frame of a link."""
-
-    cause: ServerError
-    heard: int  # how many frames had come with it: the next one makes it old news
-    blamed: bool  # whether a request in flight was there to be blamed
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """A ping that is out."""
-
-    at: float
-    heard: int  # how many frames had come before it
-
-
 class Seat:
     """What one connection remembers."""
 
     __slots__ = (
-        "attempt", "attempt_at", "auto_reconnect", "book", "closing", "draw", "entered_at", "error", "failure", "generation",
-        "judged", "last_sends", "link", "now", "ping", "ping_enabled", "requests", "retry", "round_trip", "row", "state",
+        "attempt",
+        "attempt_at",
+        "auto_reconnect",
+        "book",
+        "closing",
+        "draw",
+        "entered_at",
+        "error",
+        "failure",
+        "generation",
+        "judged",
+        "last_sends",
+        "link",
+        "max_link_age",
+        "now",
+        "pacer",
+        "ping",
+        "ping_enabled",
+        "place",
+        "requests",
+        "retry",
+        "round_trip",
+        "row",
+        "session",
+        "state",
         "timeouts",
     )  # fmt: skip
 
@@ -100,8 +77,12 @@ class Seat:
         ping: PingPolicy | None = None,
         timeouts: Timeouts | None = None,
         auto_reconnect: bool = True,
+        max_link_age: float | None = None,
+        pacer: Pacer | None = None,
     ) -> None:
         self.retry = retry or RetryPolicy()
+        self.pacer = pacer or Pacer(self.retry.dials_per_minute)
+        self.max_link_age = max_link_age
         self.ping = ping or PingPolicy()
         self.timeouts = timeouts or Timeouts()
         self.auto_reconnect = auto_reconnect
@@ -114,6 +95,8 @@ class Seat:
         self.closing: int | None = None  # the socket that `disposing` waits for
         self.attempt = 0  # dials in a row, not forgiven
         self.attempt_at: float | None = None  # when the next dial is due
+        self.place: float | None = None  # in the queue of those who want to dial the same server
+        self.session: str | None = None  # of the authentication that the step under way asks for
         self.error: RealtimeError | None = None  # why there is no link and no attempt
         self.last_sends = 0  # frames sent on the newest link, when it is gone
         # of the step under way
@@ -131,18 +114,32 @@ class Seat:
         assert self.link is not None
         return self.link
 
+    def begin_step(self, now: float, draw: float) -> None:
+        """Forget what belonged to the step before."""
+        self.now, self.draw, self.row, self.requests = now, draw, None, []
+        self.failure, self.judged = None, Verdict.TRANSIENT
+
     # --- facts --------------------------------------------------------------------------------------------------------
 
     def absorb(self, happened: Input) -> None:
         """Note what an input says. Whether the state moves is the table's business."""
         match happened:
+            case Authenticate(session=session):
+                self.session = session
+            case Greeted(user=user, stranger=stranger):
+                if stranger:
+                    self._fail(GreetedAsGuest())
+                else:
+                    self.requests.append(Identify(user))
             case Subscribe(wish=wish):
                 self.book.desire(wish)
             case Unsubscribe(id=identifier):
                 self.requests += self.book.withdraw(identifier)
             case PingSwitched(enabled=enabled):
                 self.ping_enabled = enabled
-            case Acknowledged(granted=granted):
+            case Acknowledged(to=to, granted=granted, user=user):
+                if to == AUTHENTICATE:
+                    self.requests.append(Identify(user))
                 self.requests += self.book.settle(granted)
                 self.live_link.asked_at = None
             case ServerErred():
@@ -230,6 +227,12 @@ class Seat:
         return link.stable_since + self.retry.stable_after
 
     @property
+    def renew_at(self) -> float | None:
+        """When the link is to be replaced: not in the middle of a request."""
+        link = self.link
+        return None if link is None or self.book.in_flight is not None else link.renew_at
+
+    @property
     def idle_at(self) -> float | None:
         """When a link without any subscription left is closed."""
         link, idle = self.link, self.timeouts.idle
@@ -255,7 +258,7 @@ class Seat:
             return link.pinged.at + self.ping.timeout
         if state not in LIVE:
             return None
-        due = [self.reply_by, self.ping_at, self.stable_at, self.budget_at]
+        due = [self.reply_by, self.renew_at, self.ping_at, self.stable_at, self.budget_at]
         if state is State.UNSUBSCRIBED:
             due.append(self.idle_at)
         return min((moment for moment in due if moment is not None), default=None)

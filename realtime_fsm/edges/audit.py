@@ -8,6 +8,7 @@ holds a text of the server, a channel's name, a payload or a secret.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,7 +20,6 @@ from realtime_fsm.vocabulary.table import TABLE, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from realtime_fsm.vocabulary.requests import Taken
 
@@ -65,9 +65,19 @@ class Audit:
             cause=None if cause is None else cause.kind,
             error_code=_shown(cause.code) if isinstance(cause, ServerError) else None,
             close_code=cause.close_code if isinstance(cause, StreamEnded) else None,
-            timestamp=at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            timestamp=_iso(at),
             machine=TABLE.fingerprint,
         )
+
+    def malformed(self, link: int, kind: str) -> None:
+        """Write that a message of the server could not be understood; once a kind, and nothing of the message.
+
+        Args:
+            link: the generation of the link.
+            kind: what was wrong.
+        """
+        at = datetime.now(UTC)
+        self._write("warning", "realtime.malformed", link=link, kind=kind, timestamp=_iso(at))
 
     def _write(self, level: str, name: str, **fields: Any) -> None:
         self._seq += 1
@@ -79,6 +89,10 @@ class Audit:
             self.failures += 1
             if self.failures == 1:
                 self._on_failure(failure)
+
+
+def _iso(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _shown(code: int | str) -> int | str:

@@ -11,38 +11,40 @@ from __future__ import annotations
 
 import asyncio
 import random
+import warnings
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
+
+import msgspec
 
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.edges.audit import Audit
-from realtime_fsm.edges.inbox import Inbox, Subscriber
+from realtime_fsm.edges.inbox import Inbox
 from realtime_fsm.edges.link import Link
+from realtime_fsm.edges.roster import Outage, Roster
+from realtime_fsm.edges.sleep import watch_of
+from realtime_fsm.edges.waiting import WaitingRoom
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.change import Change
-from realtime_fsm.vocabulary.errors import Disconnected, Disposed, SubscriptionRejected, WrongLoop
-from realtime_fsm.vocabulary.inputs import (
-    Acknowledged,
-    Deadline,
-    Greeted,
-    Input,
-    Pong,
-    ServerErred,
-    Wish,
-)
-from realtime_fsm.vocabulary.requests import Drop, End, Fail, Grant, Open, Reject, Remove, Request, Send, Taken
+from realtime_fsm.vocabulary.errors import AuthenticationRejected, Disconnected, Disposed, WrongLoop
+from realtime_fsm.vocabulary.inputs import Acknowledged, Deadline, Greeted, Pong, ServerErred, Woken
+from realtime_fsm.vocabulary.requests import Drop, End, Fail, Grant, Identify, Open, Reject, RejectIdentity, Remove, Send
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from realtime_fsm.core.seat import Seat
+    from realtime_fsm.edges.identity import Credentials
+    from realtime_fsm.edges.subscriber import Options, Subscriber
     from realtime_fsm.edges.transport import Transport
     from realtime_fsm.vocabulary.errors import RealtimeError
-    from realtime_fsm.vocabulary.events import Event
+    from realtime_fsm.vocabulary.inputs import Input, Wish
+    from realtime_fsm.vocabulary.requests import Request, Taken
 
 _CHANGES_KEPT = 1024
+_AT_REST = (State.DISCONNECTED, State.ERROR, State.DISPOSING)
 
 
 class Driver:
@@ -53,8 +55,13 @@ class Driver:
         transport: what opens WebSockets.
         connection_id: the name of the connection in the audit log.
         url: the address to dial.
-        headers: the headers to dial with.
+        credentials: who dials.
         draw: gives random numbers from 0 to 1.
+
+    Attributes:
+        credentials: who dials next.
+        user: the account that the server named; None for a guest, and before the first greeting.
+        malformed: how many messages of the server could not be understood, by kind.
     """
 
     def __init__(
@@ -64,23 +71,25 @@ class Driver:
         *,
         connection_id: str,
         url: str,
-        headers: Mapping[str, str],
+        credentials: Credentials,
         draw: Callable[[], float] = random.random,
     ) -> None:
+        self.credentials = credentials
+        self.user: dict[str, Any] | None = None
+        self.malformed: dict[str, int] = {}
         self._core = Connection(seat)
         self._transport = transport
-        self._url, self._headers = url, headers
+        self._url = url
         self._close_timeout = seat.timeouts.close
         self._draw = draw
         self._audit = Audit(connection_id, self.report)
+        self._roster = Roster(self.report)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._link: Link | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._subscribers: dict[str, Subscriber] = {}
-        self._waiting: dict[asyncio.Future[None], bool] = {}
+        self._waiting = WaitingRoom()
         self._followers: WeakSet[Inbox[Change]] = WeakSet()
-        self.malformed: dict[str, int] = {}
 
     # --- what the face asks -------------------------------------------------------------------------------------------
 
@@ -115,12 +124,11 @@ class Driver:
             self._perform(request)
         self._arm(outcome.deadline)
         if outcome.taken is not None:  # last: the application's log processors run here, and one may call us again
-            self._tell_change(outcome.taken)
+            self._tell(outcome.taken)
 
-    def enlist(self, wish: Wish, buffer: int) -> Subscriber:
+    def enlist(self, wish: Wish, options: Options) -> Subscriber:
         """Make room for a subscription's events, before it is asked for."""
-        subscriber = self._subscribers[wish.id] = Subscriber(wish, self.loop, buffer)
-        return subscriber
+        return self._roster.enlist(wish, options, self.loop)
 
     def follow(self) -> Inbox[Change]:
         """A stream of the changes of state from now on; it is forgotten when nobody holds it any more."""
@@ -143,12 +151,16 @@ class Driver:
             return
         if self.error is not None:
             raise self.error.again()
-        future: asyncio.Future[None] = self.loop.create_future()
-        self._waiting[future] = patient
-        try:
-            await future
-        finally:
-            del self._waiting[future]
+        await self._waiting.for_link(patient=patient)
+
+    async def identify(self, happened: Input) -> None:
+        """Feed a change of identity and wait until the server has said who we are.
+
+        Raises:
+            AuthenticationRejected: when it refused a message.
+            RealtimeError: when there will be no link for now.
+        """
+        await self._waiting.for_identity(lambda: self.feed(happened))
 
     async def settle(self) -> None:
         """Wait until every socket that was let go of is closed; each is, within the close timeout."""
@@ -156,9 +168,14 @@ class Driver:
             await asyncio.wait(tuple(self._closing))
 
     async def release(self) -> None:
-        """After the end: wait for the sockets, then release the transport."""
+        """After the end: wait for the sockets and for users' callables, then release the transport."""
         await self.settle()
+        await self._roster.settle()
         await self._transport.close()
+
+    def wake(self) -> None:
+        """The process slept."""
+        self.feed(Woken())
 
     # --- what the machine asks ----------------------------------------------------------------------------------------
 
@@ -171,25 +188,38 @@ class Driver:
             case Drop(generation=generation, tidy=tidy):
                 self._drop(generation, tidy=tidy)
             case Grant(id=identifier, channels=channels):
-                subscriber = self._subscribers[identifier]
-                subscriber.acknowledged = channels
-                _resolve(subscriber.granted)
+                self._roster.grant(identifier, channels, self.loop.time())
             case Reject(id=identifier, code=code, message=message):
-                self._reject(identifier, code, message)
+                self._roster.reject(identifier, code, message)
+            case Identify(user=user):
+                self._name_user(user)
+            case RejectIdentity(code=code, message=message):
+                self._waiting.reject_identity(AuthenticationRejected(code, message))
             case Remove(id=identifier):
-                subscriber = self._subscribers.pop(identifier)
-                subscriber.inbox.end()
-                _resolve(subscriber.removed)
+                self._roster.remove(identifier)
             case Fail(error=error, withdrawn=withdrawn, streams=streams):
-                self._fail(error, withdrawn, streams=streams)
+                self._roster.fail(error, withdrawn, streams=streams)
+                self._waiting.fail(error, patient=not isinstance(error, Disconnected))
             case End():
-                self._end()
+                self._roster.end()
+                self._waiting.fail(Disposed(), patient=True)
+                for follower in self._followers:
+                    follower.end()
+
+    def _name_user(self, user: bytes) -> None:
+        try:
+            named = msgspec.json.decode(user)
+        except ValueError:
+            named = None
+        self.user = named if isinstance(named, dict) else None
+        self._waiting.identified()
 
     def _open(self, generation: int) -> None:
         self._link = Link(generation, self, self.loop)
-        self._link.open(self._transport, self._url, self._headers)
-        for subscriber in self._subscribers.values():
-            subscriber.inbox.mend()
+        self._link.open(self._transport, self._url, self.credentials.headers)
+        self._roster.mend()
+        if self._roster.outage is not None:
+            self._roster.outage.dials += 1
 
     def _drop(self, generation: int, *, tidy: bool) -> None:
         link, self._link = self._current(generation), None
@@ -202,37 +232,6 @@ class Driver:
         assert link is not None
         assert link.generation == generation, "the machine speaks of the current link only"
         return link
-
-    def _reject(self, identifier: str, code: frames.Code, message: str) -> None:
-        subscriber = self._subscribers.pop(identifier)
-        error = SubscriptionRejected(subscriber.wish.channels, subscriber.wish.queries, code, message)
-        if not subscriber.granted.done():
-            subscriber.granted.set_exception(error)
-        subscriber.inbox.fail(error)
-        _resolve(subscriber.removed)
-
-    def _fail(self, error: RealtimeError, withdrawn: tuple[str, ...], *, streams: bool) -> None:
-        for identifier in withdrawn:
-            subscriber = self._subscribers.pop(identifier)
-            if not subscriber.granted.done():
-                subscriber.granted.set_exception(error.again())
-        if streams:
-            for subscriber in self._subscribers.values():
-                subscriber.inbox.fail(error)
-        for future, patient in self._waiting.items():
-            if not future.done() and not (patient and isinstance(error, Disconnected)):
-                future.set_exception(error.again())
-
-    def _end(self) -> None:
-        for subscriber in self._subscribers.values():
-            if not subscriber.granted.done():
-                subscriber.granted.set_exception(Disposed())
-            subscriber.inbox.end()
-        for future in self._waiting:
-            if not future.done():
-                future.set_exception(Disposed())
-        for follower in self._followers:
-            follower.end()
 
     def _arm(self, deadline: float | None) -> None:
         if self._timer is not None:
@@ -247,7 +246,7 @@ class Driver:
         self._timer = None
         self.feed(Deadline())
 
-    # --- what the socket tells ------------------------------------------------------------------------------------------
+    # --- what the socket tells ----------------------------------------------------------------------------------------
 
     def deliver(self, link: Link, data: bytes) -> bool:
         """Take one message. The answer tells the transport to let a consumer run."""
@@ -256,48 +255,51 @@ class Driver:
         self._core.hear(link.generation)
         frame = frames.decode(data)
         if type(frame) is frames.EventFrame:
-            return self._route(frame.event())
+            return self._roster.route(frame)
         match frame:
             case frames.PongFrame():
                 self.feed(Pong(link.generation))
             case frames.ResponseFrame(data=reply):
-                self.feed(Acknowledged(link.generation, reply.to, reply.subscriptions))
+                self.feed(Acknowledged(link.generation, reply.to, reply.subscriptions, bytes(reply.user)))
             case frames.ErrorFrame():
                 self.feed(ServerErred(link.generation, frame.code, frame.message))
-            case frames.ConnectedFrame():
-                self.feed(Greeted(link.generation))
+            case frames.ConnectedFrame(data=greeting):
+                user = bytes(greeting.user)
+                self.feed(Greeted(link.generation, user, stranger=user == b"null" and self.credentials.expects_user))
             case frames.Malformed(kind=kind):
                 self.malformed[kind] = self.malformed.get(kind, 0) + 1
+                if self.malformed[kind] == 1:
+                    self._audit.malformed(link.generation, kind)
         return False
-
-    def _route(self, event: Event) -> bool:
-        crowded = False
-        for identifier in dict.fromkeys(event.subscriptions):
-            subscriber = self._subscribers.get(identifier)
-            if subscriber is not None and subscriber.inbox.put(event):
-                crowded = True
-        return crowded
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
-    def _tell_change(self, taken: Taken) -> None:
+    def _tell(self, taken: Taken) -> None:
         at = datetime.now(UTC)
         self._audit.transition(taken, at)
-        row = taken.row
+        row, dest = taken.row, taken.dest
         if row.dest is None:
             return
-        change = Change(row.source, taken.dest, row.trigger, row.id, taken.attempt, taken.cause, at)
+        change = Change(row.source, dest, row.trigger, row.id, taken.attempt, taken.cause, at)
         for follower in self._followers:
             follower.put(change)
-        if taken.dest.is_live:
-            for future in self._waiting:
-                _resolve(future)
+        if dest.is_live:
+            self._waiting.link_is_up()
+        self._note_outage(row.source, dest)
+        watch = watch_of(self.loop)
+        (watch.leave if dest in _AT_REST else watch.join)(self)
+
+    def _note_outage(self, source: State, dest: State) -> None:
+        if source.is_live and not dest.is_live and self._roster.outage is None:
+            self._roster.outage = Outage(self.loop.time())
+        elif dest in (State.SUBSCRIBED, State.UNSUBSCRIBED):
+            self._roster.outage = None
+
+    def __del__(self) -> None:
+        core = getattr(self, "_core", None)  # building one may have failed
+        if core is not None and core.state not in _AT_REST:
+            warnings.warn("a Realtime was not disposed of: use 'async with', or await dispose()", ResourceWarning, stacklevel=2)
 
     def report(self, failure: BaseException) -> None:
         """Tell through the event loop's handler, which is where asyncio programs look for what nobody awaited."""
         self.loop.call_exception_handler({"message": "realtime_fsm: an unexpected exception", "exception": failure})
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from realtime_fsm.vocabulary.errors import ConcurrentIteration, WrongLoop
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from realtime_fsm.vocabulary.errors import RealtimeError
-    from realtime_fsm.vocabulary.events import Event
-    from realtime_fsm.vocabulary.inputs import Wish
 
 T = TypeVar("T")
 
@@ -57,6 +57,11 @@ class Inbox(Generic[T]):
             return False
         self._fresh = 0
         return True
+
+    def put_all(self, items: Iterable[T]) -> None:
+        """Add items that are in memory already, however many."""
+        self._items.extend(items)
+        self._wake()
 
     def fail(self, error: RealtimeError) -> None:
         """Raise an error to the consumer after what is held, whenever it asks, until `mend`."""
@@ -104,16 +109,3 @@ class Inbox(Generic[T]):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-class Subscriber:
-    """A subscription as the driver serves it."""
-
-    __slots__ = ("acknowledged", "granted", "inbox", "removed", "wish")
-
-    def __init__(self, wish: Wish, loop: asyncio.AbstractEventLoop, buffer: int) -> None:
-        self.wish = wish
-        self.inbox: Inbox[Event] = Inbox("this subscription", loop, buffer)
-        self.granted: asyncio.Future[None] = loop.create_future()
-        self.removed: asyncio.Future[None] = loop.create_future()
-        self.acknowledged: tuple[str, ...] = ()

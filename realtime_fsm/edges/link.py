@@ -10,7 +10,7 @@ from realtime_fsm.vocabulary.errors import LinkFailure
 from realtime_fsm.vocabulary.inputs import Closed, DialFailure, Lost, Opened
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from realtime_fsm.edges.transport import Socket, Transport
     from realtime_fsm.vocabulary.inputs import Input
@@ -43,8 +43,8 @@ class Link:
         self._writer: asyncio.Task[None] | None = None
         self._outbox: deque[bytes] = deque()
 
-    def open(self, transport: Transport, url: str, headers: Mapping[str, str]) -> None:
-        """Dial, and read to the end."""
+    def open(self, transport: Transport, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
+        """Ask for the headers, dial, and read to the end."""
         self._reader = self._task("reader", self._read(transport, url, headers))
 
     def send(self, data: bytes) -> None:
@@ -57,9 +57,9 @@ class Link:
         """Let go of the socket, with a handshake of at most so many seconds; 0 drops it. Nothing of it is told any more."""
         return self._task("close", self._close(seconds))
 
-    async def _read(self, transport: Transport, url: str, headers: Mapping[str, str]) -> None:
+    async def _read(self, transport: Transport, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
         try:
-            self._socket = await transport.dial(url, headers)
+            self._socket = await transport.dial(url, await headers())
         except LinkFailure as cause:
             self._owner.feed(DialFailure(self.generation, cause))
             return

@@ -6,16 +6,29 @@ import asyncio
 import itertools
 import uuid
 import warnings
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from realtime_fsm.core.pacer import pacer_for
 from realtime_fsm.core.seat import Seat
 from realtime_fsm.edges.driver import Driver
+from realtime_fsm.edges.identity import Credentials
+from realtime_fsm.edges.subscriber import Options
 from realtime_fsm.edges.transport import AiohttpTransport
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
 from realtime_fsm.vocabulary import frames
-from realtime_fsm.vocabulary.errors import BadOption, Disposed
-from realtime_fsm.vocabulary.inputs import Connect, Disconnect, Dispose, PingSwitched, Reconnect, Subscribe, Unsubscribe, Wish
-from realtime_fsm.vocabulary.options import Identity, Timeouts, realtime_url
+from realtime_fsm.vocabulary.errors import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest
+from realtime_fsm.vocabulary.inputs import (
+    Authenticate,
+    Connect,
+    Disconnect,
+    Dispose,
+    PingSwitched,
+    Reconnect,
+    Subscribe,
+    Unsubscribe,
+    Wish,
+)
+from realtime_fsm.vocabulary.options import Timeouts, realtime_url, seconds, strings
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.table import State
 
@@ -23,11 +36,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
     from types import TracebackType
 
+    from realtime_fsm.edges.identity import Secret
+    from realtime_fsm.edges.subscriber import CatchUp, OnGap
     from realtime_fsm.edges.transport import ClientSession, Transport
     from realtime_fsm.vocabulary.change import Change
     from realtime_fsm.vocabulary.errors import RealtimeError
 
 _BUFFER = 1024
+_TOO_MANY = 1013
 
 
 class Realtime:
@@ -39,8 +55,9 @@ class Realtime:
     Args:
         endpoint: the Appwrite endpoint, such as ``"https://cloud.appwrite.io/v1"``.
         project: the project's id.
-        session: a session secret, sent as a header at each dial; not together with ``jwt``.
-        jwt: a JSON Web Token, sent as a header at each dial.
+        session: a session secret, sent as a header at each dial, or a callable (async or not) that is asked for one before
+            each; not together with ``jwt``.
+        jwt: a JSON Web Token, or a callable that is asked for one before each dial.
         headers: further headers for each dial, such as ``X-Appwrite-Dev-Key``.
         http: your own aiohttp session to dial with; it is never closed here. Its connector's limit (100 by default) counts.
         retry: when to dial again.
@@ -48,6 +65,9 @@ class Realtime:
         timeouts: how long to wait for what, in seconds.
         auto_reconnect: whether a lost link is replaced. If not, a loss leads to ``disconnected`` and whoever waits gets
             ``LinkLost``. A first dial that fails follows ``retry`` all the same.
+        max_link_age: after how many seconds, or up to a tenth less, a link is replaced on purpose, tidily; None never does.
+            It is for those who cannot live with a *deaf* link: a server that has lost its own event bus still answers pings,
+            and nothing on the wire shows that its events are lost. What is published during the change is a `Gap`.
 
     Raises:
         BadOption: when an argument cannot be used; it names the argument and the remedy.
@@ -58,27 +78,38 @@ class Realtime:
         endpoint: str,
         project: str,
         *,
-        session: str | None = None,
-        jwt: str | None = None,
+        session: Secret | None = None,
+        jwt: Secret | None = None,
         headers: Mapping[str, str] | None = None,
         http: ClientSession | None = None,
         retry: RetryPolicy | None = None,
         ping: PingPolicy | None = None,
         timeouts: Timeouts | None = None,
         auto_reconnect: bool = True,
+        max_link_age: float | None = None,
     ) -> None:
         for name, value, kind in (("retry", retry, RetryPolicy), ("ping", ping, PingPolicy), ("timeouts", timeouts, Timeouts)):
             if value is not None and not isinstance(value, kind):
                 raise BadOption(name, f"{type(value).__name__} is not a {kind.__name__}")
-        seat = Seat(retry=retry, ping=ping, timeouts=timeouts, auto_reconnect=auto_reconnect)
+        seconds("max_link_age", max_link_age, none=True)
+        url = realtime_url(endpoint, project)
+        limit = (retry or RetryPolicy()).dials_per_minute
+        seat = Seat(
+            retry=retry,
+            ping=ping,
+            timeouts=timeouts,
+            auto_reconnect=auto_reconnect,
+            max_link_age=max_link_age,
+            pacer=pacer_for(url.partition("?")[0], limit),
+        )
         self._endpoint, self._project = endpoint, project
         self._connection_id = uuid.uuid4().hex
         self._driver = Driver(
             seat,
             self._transport(http),
             connection_id=self._connection_id,
-            url=realtime_url(endpoint, project),
-            headers=Identity(session, jwt, dict(headers or {})).as_headers(),
+            url=url,
+            credentials=Credentials(session, jwt, dict(headers or {})),
         )
         self._numbers = itertools.count(1)
         self._released: asyncio.Future[None] | None = None
@@ -108,6 +139,11 @@ class Realtime:
         """Why there is no link and no attempt will be made, in ``error``; None in every other state."""
         return self._driver.error
 
+    @property
+    def user(self) -> dict[str, Any] | None:
+        """The account that the server named on the newest link; None for a guest, and before the first link."""
+        return self._driver.user
+
     def states(self) -> AsyncIterator[Change]:
         """The changes of state from now on. Each call gives a stream of its own; it ends after ``dispose()``.
 
@@ -117,7 +153,9 @@ class Realtime:
 
     # --- acting -------------------------------------------------------------------------------------------------------
 
-    async def subscribe(self, *channels: str, queries: Iterable[str] = ()) -> Subscription:
+    async def subscribe(
+        self, *channels: str, queries: Iterable[str] = (), on_gap: OnGap | None = None, catch_up: CatchUp | None = None
+    ) -> Subscription:
         """Listen to channels. Opens the link if there is none; returns when the server has acknowledged.
 
         Cancelling the call withdraws the subscription. When the call fails, earlier subscriptions are kept.
@@ -125,6 +163,10 @@ class Realtime:
         Args:
             channels: the channels, such as ``"rows"`` or ``"buckets.avatars.files"``.
             queries: JSON strings of the official SDK's ``Query`` helpers; all of them must hold.
+            on_gap: called, or awaited, with a `Gap` after each outage.
+            catch_up: awaited with a `Gap` after each outage; what it returns (events, or payloads) is delivered first, in its
+                order, and live events wait meanwhile. An event that is among both is delivered once, by ``$id`` and
+                ``$updatedAt``. Deletions cannot be recovered.
 
         Returns:
             The subscription, ready to be iterated.
@@ -137,13 +179,13 @@ class Realtime:
             Disconnected: when ``disconnect()`` is called meanwhile.
             Disposed: after ``dispose()``.
         """
-        wish = Wish(f"s{next(self._numbers)}", _strings("channels", channels), _strings("queries", queries, least=0))
+        wish = Wish(f"s{next(self._numbers)}", strings("channels", channels), strings("queries", queries, least=0))
         if len(frames.message("subscribe", [frames.subscribe_item(wish.id, wish.channels, wish.queries)])) > frames.PAYLOAD_LIMIT:
             raise BadOption(
                 "channels", f"with their queries they make a frame of more than {frames.FRAME_LIMIT} bytes; split them"
             )
         self._alive()
-        subscriber = self._driver.enlist(wish, _BUFFER)
+        subscriber = self._driver.enlist(wish, Options(_BUFFER, on_gap, catch_up))
         self._driver.feed(Subscribe(wish))
         try:
             await subscriber.granted
@@ -194,6 +236,37 @@ class Realtime:
         async with asyncio.timeout(timeout):
             await self._driver.wait_live(patient=True)
 
+    async def authenticate(self, session: Secret) -> dict[str, Any]:
+        """Become another user, or a user at all. Returns the account as the server names it.
+
+        On a live link the identity is changed by a message where that is safe: something is acknowledged, nothing is in flight
+        and no subscription is to plain ``account`` (PROTOCOL: "Messages", rule 3). Everywhere else a new link is opened, as the
+        new user. Later dials carry the new identity in any case, instead of the session or JWT given before.
+
+        Args:
+            session: a session secret, or a callable that is asked for one.
+
+        Raises:
+            BadOption: when it is no secret.
+            AuthenticationRejected: when the server refuses the message; the link and its old identity live on.
+            GreetedAsGuest: when a new link was needed and the server does not know the session.
+            RefusedByServer, RetriesExhausted, CertificateRefused, LinkLost: when no link can be had.
+            Disconnected, Disposed: as ``connect()``.
+        """
+        self._alive()
+        before = self._driver.credentials
+        self._driver.credentials = before.instead(session)
+        try:
+            await self._driver.identify(Authenticate(await Credentials.ask(session)))
+        except AuthenticationRejected as rejected:
+            if rejected.code != _TOO_MANY:
+                self._driver.credentials = before
+                raise
+            await self._driver.identify(Reconnect())  # the window is spent: the next dial tells who we are
+        if self.user is None:
+            raise GreetedAsGuest
+        return self.user
+
     async def disconnect(self) -> None:
         """Close the link and keep the subscriptions for the next one. Returns when the socket is closed.
 
@@ -243,21 +316,3 @@ class Realtime:
 
     def __repr__(self) -> str:
         return f"<Realtime {self._project} at {self._endpoint}: {self.state}>"
-
-
-def _strings(option: str, given: Iterable[str], *, least: int = 1) -> tuple[str, ...]:
-    if isinstance(given, str):
-        raise BadOption(option, "a single string; give a list of strings")
-    values = tuple(given)
-    for value in values:
-        if not isinstance(value, str) or not value or not _is_text(value):
-            shown = repr(value) if isinstance(value, str) else type(value).__name__
-            raise BadOption(option, f"{shown} is not a non-empty string")
-    if len(values) < least:
-        raise BadOption(option, "none was given; name at least one, such as 'rows'")
-    return tuple(dict.fromkeys(values))
-
-
-def _is_text(value: str) -> bool:
-    """Whether it can be sent: half of a surrogate pair cannot."""
-    return all(not 0xD800 <= ord(character) <= 0xDFFF for character in value)

@@ -11,7 +11,8 @@ from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
     from realtime_fsm.edges.driver import Driver
-    from realtime_fsm.edges.inbox import Subscriber
+    from realtime_fsm.edges.subscriber import Subscriber
+    from realtime_fsm.vocabulary.change import Gap
     from realtime_fsm.vocabulary.events import Event
 
 
@@ -70,6 +71,16 @@ class Subscription:
     def dropped(self) -> int:
         """How many events had to make room because the consumer was too slow."""
         return self._subscriber.inbox.dropped
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The spans in which events may have been missed, oldest first; the newest 100 are kept."""
+        return tuple(self._subscriber.gaps)
+
+    @property
+    def failures(self) -> int:
+        """How many times ``on_gap`` or ``catch_up`` raised. The first is told through the event loop's exception handler."""
+        return self._subscriber.failures
 
     def __aiter__(self) -> Self:
         return self

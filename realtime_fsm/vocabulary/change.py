@@ -1,4 +1,4 @@
-"""The change: what those who follow the states get."""
+"""The change and the gap: what those who follow the states, and the outages, get."""
 
 from __future__ import annotations
 
@@ -33,3 +33,22 @@ class Change:
     attempt: int
     cause: LinkFailure | None
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A span of time whose events one subscription may have missed, because there was no link that it was acknowledged on.
+
+    Appwrite numbers no events and replays none, so a gap says what may be missing, not what is.
+
+    Attributes:
+        since: the server's time of the last event that the subscription got; None if it had got none.
+        until: the moment at which it was acknowledged again, aware, in UTC, by the clock of this machine.
+        outage_seconds: from the loss of the link to that moment, in seconds.
+        attempts: how many dials were made meanwhile.
+    """
+
+    since: datetime | None
+    until: datetime
+    outage_seconds: float
+    attempts: int

@@ -14,13 +14,17 @@
     │   │   ├── NameNotResolved       the host's name could not be looked up
     │   │   ├── UpgradeRefused        the server answered with an HTTP status instead of an upgrade
     │   │   └── CertificateRefused    TLS: the server's certificate is not trusted (fatal)
+    │   ├── IdentityUnavailable       the callable that gives the session or JWT raised
+    │   ├── GreetedAsGuest            the server does not know the session or JWT (fatal)
     │   ├── Overdue                   nothing came in time: upgrade, greeting, reply or pong
     │   ├── StreamEnded               the stream ended without an error frame
+    │   ├── FrameTooLarge             the server sent a message above the limit
     │   └── ServerError               the server said why
     ├── RefusedByServer               fatal: the server will not have this connection; no attempt follows
     ├── RetriesExhausted              every attempt that the retry policy allows has failed
     ├── LinkLost                      the link was lost and auto_reconnect is off
     ├── Disconnected                  disconnect() ended what was waiting
+    ├── AuthenticationRejected        the server refused another identity on a live link, which lives on
     ├── SubscriptionRejected          the server refused one subscription; the others live
     └── MalformedEvent                a part of an event is not what the protocol says
 
@@ -154,6 +158,29 @@ class CertificateRefused(DialFailed):
     kind = "certificate_refused"
 
 
+class IdentityUnavailable(LinkFailure):
+    """The callable that gives the session or JWT raised, so nothing was dialed. Transient: it is asked again.
+
+    Attributes:
+        reason: the type of what it raised; its text may hold a secret.
+    """
+
+    kind = "identity_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the callable for the session or JWT failed with {reason}")
+        self.reason = reason
+
+
+class GreetedAsGuest(LinkFailure):
+    """The server greeted a guest where a user was expected: it does not know the session or JWT. Fatal."""
+
+    kind = "greeted_as_guest"
+
+    def __init__(self) -> None:
+        super().__init__("the server greeted a guest: the session or JWT is unknown to it or expired; give a fresh one")
+
+
 class Overdue(LinkFailure):
     """Nothing came in time.
 
@@ -181,6 +208,20 @@ class StreamEnded(LinkFailure):
     def __init__(self, close_code: int = 1006) -> None:
         super().__init__(f"the stream ended (close code {close_code})")
         self.close_code = close_code
+
+
+class FrameTooLarge(LinkFailure):
+    """The server sent a message above the limit, which was not read: the link was ended instead. Transient.
+
+    Attributes:
+        limit: the largest message that is taken, in bytes.
+    """
+
+    kind = "frame_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the server sent a message of more than {limit} bytes, which is the limit (max_frame)")
+        self.limit = limit
 
 
 class ServerError(LinkFailure):
@@ -246,6 +287,20 @@ class Disconnected(RealtimeError):
 
     def __init__(self) -> None:
         super().__init__("disconnect() was called while this call was waiting")
+
+
+class AuthenticationRejected(RealtimeError):
+    """The server refused another identity on a live link. The link lives on as who it was.
+
+    Attributes:
+        code: the code of the error frame.
+        message: the server's own text.
+    """
+
+    def __init__(self, code: int | str, message: str) -> None:
+        super().__init__(f"the server rejected the authentication with {code}: {message}")
+        self.code = code
+        self.message = message
 
 
 class SubscriptionRejected(RealtimeError):

@@ -11,12 +11,13 @@ import msgspec
 from realtime_fsm.vocabulary.errors import MalformedEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _T = TypeVar("_T")
 _strings = msgspec.json.Decoder(tuple[str, ...])
 _moment = msgspec.json.Decoder(datetime)
 _anything = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
 _NOT_YET: Any = object()
 
 
@@ -46,6 +47,38 @@ class Event:
         self._timestamp: datetime = _NOT_YET
         self._payload: dict[str, Any] = _NOT_YET
         self.subscriptions = tuple(subscriptions)
+
+    @classmethod
+    def restored(
+        cls,
+        payload: Mapping[str, Any],
+        *,
+        events: Iterable[str] = (),
+        channels: Iterable[str] = (),
+        timestamp: datetime | None = None,
+    ) -> Event:
+        """An event that did not come over the wire, for `catch_up` callables.
+
+        Args:
+            payload: the row, document, file, ...
+            events: names of what happened, as far as they are known.
+            channels: where.
+            timestamp: when; by default the payload's own ``$updatedAt``, or else now.
+        """
+        when = timestamp.isoformat() if timestamp else payload.get("$updatedAt", datetime.now(UTC).isoformat())
+        parts = [msgspec.Raw(_encode(part)) for part in (tuple(events), tuple(channels), when, payload)]
+        return cls(parts[0], parts[1], parts[2], parts[3], ())
+
+    @property
+    def version(self) -> tuple[str, str] | None:
+        """Which version of what the payload is: its ``$id`` and ``$updatedAt``; None where it has none.
+
+        Raises:
+            MalformedEvent: when the payload cannot be understood.
+        """
+        payload = self.payload
+        identifier, updated = payload.get("$id"), payload.get("$updatedAt")
+        return (identifier, updated) if isinstance(identifier, str) and isinstance(updated, str) else None
 
     @property
     def events(self) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ class ConnectedFrame(msgspec.Struct, frozen=True, tag="connected"):
 class _Reply(msgspec.Struct, frozen=True):
     to: str
     subscriptions: tuple[Granted, ...] = ()
+    user: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class ResponseFrame(msgspec.Struct, frozen=True, tag="response"):
@@ -96,6 +97,11 @@ class EventFrame(msgspec.Struct, frozen=True, tag="event"):
     """Something happened; its parts stay bytes until the user touches them."""
 
     data: _Happening
+
+    @property
+    def stamp(self) -> bytes:
+        """The server's time as it came, apart from the frame."""
+        return bytes(self.data.timestamp)
 
     def event(self) -> Event:
         """What the user gets."""
@@ -184,6 +190,11 @@ def unsubscribe_item(identifier: str) -> bytes:
 def message(kind: str, items: Iterable[bytes]) -> bytes:
     """A ``subscribe`` or ``unsubscribe`` message of encoded items."""
     return b'{"type":"%b","data":[%b]}' % (kind.encode(), b",".join(items))
+
+
+def authentication(session: str) -> bytes:
+    """An ``authentication`` message."""
+    return _encode({"type": "authentication", "data": {"session": session}})
 
 
 ENVELOPE = len(message("unsubscribe", ()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from realtime_fsm.vocabulary.table import Trigger
@@ -76,6 +76,14 @@ class Dispose(Input):
 
 
 @dataclass(frozen=True, slots=True)
+class Authenticate(Input):
+    """The user wants another identity. The next dials carry it; `session` is for a message, where one is safe."""
+
+    trigger = Trigger.AUTHENTICATE
+    session: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PingSwitched(Input):
     """The user switched the heartbeat on or off."""
 
@@ -89,10 +97,13 @@ class Opened(SocketInput):
     trigger = Trigger.OPENED
 
 
+@dataclass(frozen=True, slots=True)
 class Greeted(SocketInput):
-    """The ``connected`` frame came."""
+    """The ``connected`` frame came; as a guest's where a user was expected, if `stranger`."""
 
     trigger = Trigger.GREETED
+    user: bytes = field(default=b"null", repr=False)
+    stranger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,7 @@ class Acknowledged(SocketInput):
     trigger = Trigger.ACKNOWLEDGED
     to: str
     granted: tuple[Granted, ...]
+    user: bytes = field(default=b"null", repr=False)
 
 
 class Pong(SocketInput):
@@ -145,3 +157,9 @@ class Deadline(Input):
     """The deadline that the machine reported has passed. One that comes early is ignored: nothing is due."""
 
     trigger = Trigger.DEADLINE
+
+
+class Woken(Input):
+    """The process slept: its clock has jumped."""
+
+    trigger = Trigger.WOKEN

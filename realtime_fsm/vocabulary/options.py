@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from realtime_fsm.vocabulary.errors import BadOption
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -146,3 +146,34 @@ class Identity:
         if self.jwt is not None:
             headers["X-Appwrite-JWT"] = self.jwt
         return headers
+
+
+def strings(option: str, given: Iterable[str], *, least: int = 1) -> tuple[str, ...]:
+    """Refuse what are no strings that can be sent.
+
+    Args:
+        option: the name to put into the error.
+        given: the strings.
+        least: how many there must be.
+
+    Returns:
+        Each once, in order.
+
+    Raises:
+        BadOption: for a single string, something that is no string, an empty one, or too few.
+    """
+    if isinstance(given, str):
+        raise BadOption(option, "a single string; give a list of strings")
+    values = tuple(given)
+    for value in values:
+        if not isinstance(value, str) or not value or not _is_text(value):
+            shown = repr(value) if isinstance(value, str) else type(value).__name__
+            raise BadOption(option, f"{shown} is not a non-empty string")
+    if len(values) < least:
+        raise BadOption(option, "none was given; name at least one, such as 'rows'")
+    return tuple(dict.fromkeys(values))
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be sent: half of a surrogate pair cannot."""
+    return all(not 0xD800 <= ord(character) <= 0xDFFF for character in value)

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from realtime_fsm.vocabulary.errors import BadOption, CertificateRefused, ServerError, StreamEnded, UpgradeRefused
+from realtime_fsm.vocabulary.errors import BadOption, CertificateRefused, GreetedAsGuest, ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.vocabulary.options import seconds
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ class RetryPolicy:
     """When to dial again.
 
     The delay before dial n+2 of a row is ``min(cap, base * factor**n)``, half of it fixed and half of it random. The first
-    dial of all is immediate; the first after a loss waits the random half alone, so that a fleet does not return at once.
+    dial of all is immediate; the first after a loss waits anything from nothing to ``base``, so that a fleet comes back spread
+    out.
 
     Attributes:
         attempts: how many dials in a row may fail, the first included; None means for ever.
@@ -30,6 +31,8 @@ class RetryPolicy:
         factor: how much longer each next delay is.
         cap: the longest delay, in seconds.
         stable_after: how many seconds a link must live with everything acknowledged before earlier failures are forgiven.
+        dials_per_minute: how many dials to one server all connections of this process together may make in a minute; the
+            server takes 128 per path and IP. Waiting for one's turn is not a failed attempt. None for no limit.
 
     Raises:
         BadOption: for values that make no sense.
@@ -40,16 +43,21 @@ class RetryPolicy:
     factor: float = 4.0
     cap: float = 30.0
     stable_after: float = 30.0
+    dials_per_minute: int | None = 128
 
     def __post_init__(self) -> None:
-        if self.attempts is not None and (
-            isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1
-        ):
-            raise BadOption("RetryPolicy.attempts", f"{self.attempts!r} is not a whole number from 1, or None for no end")
+        for name in ("attempts", "dials_per_minute"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise BadOption(f"RetryPolicy.{name}", f"{value!r} is not a whole number from 1, or None for no limit")
         seconds("RetryPolicy.base", self.base)
         seconds("RetryPolicy.cap", self.cap)
         seconds("RetryPolicy.stable_after", self.stable_after)
-        if isinstance(self.factor, bool) or not isinstance(self.factor, int | float) or not 1 <= self.factor <= sys.float_info.max:
+        if (
+            isinstance(self.factor, bool)
+            or not isinstance(self.factor, int | float)
+            or not 1 <= self.factor <= sys.float_info.max
+        ):
             raise BadOption(
                 "RetryPolicy.factor", f"{self.factor!r:.40} is not a number from 1 (below it the delays would shrink)"
             )
@@ -71,7 +79,7 @@ class RetryPolicy:
             Seconds.
         """
         if attempt == 0:
-            return draw * min(self.cap, self.base) / 2
+            return draw * self.base
         try:
             whole = min(self.cap, self.base * float(self.factor) ** (attempt - 1))
         except OverflowError:  # attempts=None, and a server that has been away for weeks
@@ -120,6 +128,7 @@ def verdict(cause: LinkFailure, *, live: bool) -> Verdict:
     """Judge why an attempt or a link ended. This is the one place that does.
 
     - A refused **certificate** is fatal: the next attempt would meet the same one, and trusting it is not ours to decide.
+    - A greeting **as a guest** where a session or JWT was given is fatal: it was asked for just before this dial.
     - An **error frame** or, where none came, a **close code** 1008 (policy: unknown project, bad origin, no channels) is
       fatal, live or not: the server ends a link with it only for good (PROTOCOL: "Errors and endings").
     - 401 and 403 before the greeting are about who is dialing; dialing again as the same changes nothing: fatal. On a live
@@ -138,7 +147,7 @@ def verdict(cause: LinkFailure, *, live: bool) -> Verdict:
         The verdict.
     """
     match cause:
-        case CertificateRefused():
+        case CertificateRefused() | GreetedAsGuest():
             return Verdict.FATAL
         case ServerError(code=code) | StreamEnded(close_code=code):
             if code == 1008 or (code in (401, 403) and not live):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send one text frame on a link."""
+    """Send one text frame on a link. It may hold a session."""
 
     generation: int
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,21 @@ class Reject:
     """Tell that the server refused a subscription; it is no longer in the book."""
 
     id: str
+    code: Code
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identify:
+    """Tell who the server says we are: the account as JSON text, or ``null`` for a guest."""
+
+    user: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RejectIdentity:
+    """Tell that the server refused an authentication; the link lives on, as who it was."""
+
     code: Code
     message: str
 
@@ -79,7 +94,7 @@ class End:
     """End every stream: nothing will follow."""
 
 
-Request = Open | Send | Drop | Grant | Reject | Remove | Fail | End
+Request = Open | Send | Drop | Grant | Reject | Identify | RejectIdentity | Remove | Fail | End
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class Trigger(StrEnum):
     RECONNECT = "reconnect"
     DISCONNECT = "disconnect"
     DISPOSE = "dispose"
+    AUTHENTICATE = "authenticate"
     PING_SWITCHED = "ping_switched"
     # the socket
     OPENED = "opened"
@@ -64,6 +65,7 @@ class Trigger(StrEnum):
     CLOSED = "closed"
     # the clock
     DEADLINE = "deadline"
+    WOKEN = "woken"
 
 
 D, R, C, S, U, P, E, X = State
@@ -147,12 +149,21 @@ _ROWS = (
            do=("hang_up", "tell_disconnect")),
     *_rule(14, (D, R, *_UP, E), _T.DISPOSE, X, "The end: the socket is closed and every stream ends.",
            do=("hang_up", "end_streams")),
+    *_rule(90, (D, E), _T.AUTHENTICATE, R, "The new identity goes into the dial.", do=("start_afresh", "dial")),
+    *_rule(91, (R,), _T.AUTHENTICATE, None, "The attempt under way is given up for one as the new identity.",
+           do=("drop_link", "start_afresh", "dial")),
+    *_rule(92, _QUIET, _T.AUTHENTICATE, None, "Something is acknowledged and nothing in flight: a message is safe here.",
+           when=("message_is_safe",), do=("send_authentication",)),
+    *_rule(93, _UP, _T.AUTHENTICATE, R, "A message could make the server forget the project: a new link, as the new identity.",
+           do=("hang_up", "start_afresh", "dial")),
     *_rule(15, (D, R, E), _T.PING_SWITCHED, None, "It counts from the next link on."),
     *_rule(16, _QUIET, _T.PING_SWITCHED, None, "The next ping is planned anew, or none is.", do=("plan_ping",)),
     *_rule(17, (P,), _T.PING_SWITCHED, None, "Still on: the answer is awaited as before.", when=("ping_enabled",)),
     *_return(18, _T.PING_SWITCHED, (), ("stop_awaiting_pong", "plan_ping", "send_request"), "Pings are off, so none is awaited"),
     # --- the socket, on the way up ------------------------------------------------------------------------------------
     *_rule(21, (R,), _T.OPENED, None, "The upgrade is done; nothing may be sent before the greeting.", do=("await_greeting",)),
+    *_rule(35, (R,), _T.GREETED, E, "The server greets a guest where a user was expected.",
+           when=("is_fatal",), do=("drop_link", "give_up")),
     *_rule(22, (R,), _T.GREETED, C, "The link is up: everything desired is subscribed on it.", do=("welcome", "send_request")),
     *(
         row
@@ -199,6 +210,8 @@ _ROWS = (
     *_loss(60, _QUIET, _T.DEADLINE, ("reply_overdue",), "A request was not answered in time"),
     *_rule(63, (U,), _T.DEADLINE, D, "Nothing has been subscribed for as long as an idle link is kept.",
            when=("idle_due",), do=("hang_up",)),
+    *_rule(73, _QUIET, _T.DEADLINE, R, "The link is as old as the user lets one grow: a new one, tidily and at once.",
+           when=("renewal_due",), do=("hang_up", "dial")),
     *_rule(64, _QUIET, _T.DEADLINE, P, "The next heartbeat is due.", when=("ping_due",), do=("send_ping",)),
     *_rule(65, _QUIET, _T.DEADLINE, None, "The link has proven itself: earlier failures are forgiven.",
            when=("stable_due",), do=("forgive",)),
@@ -206,6 +219,12 @@ _ROWS = (
     *_return(67, _T.DEADLINE, ("heard_since_ping",), ("stop_awaiting_pong", "send_request"),
              "No pong, but other frames came since: the link lives"),
     *_loss(70, (P,), _T.DEADLINE, (), "Nothing was heard since the ping"),
+    *_rule(74, _QUIET, _T.WOKEN, P, "The process slept, and the link may have died meanwhile: ask at once.",
+           when=("may_ping",), do=("send_ping",)),
+    *_rule(75, _UP, _T.WOKEN, None, "The process slept; the answer that is awaited will tell, or no pings are wanted."),
+    *_rule(76, (R,), _T.WOKEN, None, "The process slept: the network may be back, so the next dial is now.",
+           when=("attempt_planned",), do=("dial",)),
+    *_rule(77, (R,), _T.WOKEN, None, "The process slept; the dial under way has its deadline."),
     # --- the end ------------------------------------------------------------------------------------------------------
     *_rule(80, (X,), _T.CLOSED, None, "The socket is closed; nothing is held any more.", do=("forget_socket",)),
 )  # fmt: skip
@@ -219,7 +238,7 @@ _SOCKET = (_T.OPENED, _T.GREETED, _T.ACKNOWLEDGED, _T.PONG, _T.SERVER_ERROR, _T.
 
 _IGNORED = {
     **_ignore(_DOWN, (*_SOCKET, _T.CLOSED), "There is no socket: this is a late word of one that was dropped."),
-    **_ignore(_DOWN, (_T.DEADLINE,), "Nothing is waited for."),
+    **_ignore(_DOWN, (_T.DEADLINE, _T.WOKEN), "Nothing is waited for."),
     **_ignore((D,), (_T.DISCONNECT,), "There is no link already."),
     **_ignore((R, *_UP), (_T.CONNECT,), "A link is wanted already."),
     **_ignore((R,), (_T.ACKNOWLEDGED, _T.PONG), "Nothing was asked on this link yet."),

@@ -10,6 +10,7 @@ from realtime_fsm.vocabulary.errors import DialFailed
 from realtime_fsm.vocabulary.frames import Granted
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
+    Authenticate,
     Closed,
     Connect,
     Deadline,
@@ -27,6 +28,7 @@ from realtime_fsm.vocabulary.inputs import (
     Subscribe,
     Unsubscribe,
     Wish,
+    Woken,
 )
 from realtime_fsm.vocabulary.policies import RetryPolicy
 from realtime_fsm.vocabulary.requests import Outcome
@@ -152,6 +154,8 @@ def any_input(trigger: Trigger, generation: int) -> Input:
         Trigger.DISCONNECT: Disconnect(),
         Trigger.DISPOSE: Dispose(),
         Trigger.PING_SWITCHED: PingSwitched(enabled=True),
+        Trigger.AUTHENTICATE: Authenticate("session"),
+        Trigger.WOKEN: Woken(),
         Trigger.OPENED: Opened(generation),
         Trigger.GREETED: Greeted(generation),
         Trigger.ACKNOWLEDGED: Acknowledged(generation, "subscribe", ()),

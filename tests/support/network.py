@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from realtime_fsm.testing.peer import Backend, Peer, Reply, Request
 from realtime_fsm.testing.wire import error
 from realtime_fsm.vocabulary.errors import LinkFailure, StreamEnded
 
+_NUMBERS = itertools.count()  # each network is a server of its own, so the pacing of one test is not that of another
 LATENCY = 0.01
 GREET, MUTE, HANG = "greet", "mute", "hang"
 """How the next dial goes: well; an upgrade and no greeting; nothing at all."""
@@ -144,4 +146,4 @@ class Network:
             def _transport(self, http: ClientSession | None) -> Transport:
                 return network
 
-        return Simulated("http://simulated/v1", "demo", **options)
+        return Simulated(f"http://simulated-{next(_NUMBERS)}/v1", "demo", **options)

@@ -1,17 +1,18 @@
-"""The guards and effects that the table names. Each takes the seat of the connection that is being stepped.
+"""The effects that the table names. Each takes the seat of the connection that is being stepped.
 
-A guard only looks. An effect notes and asks; it never raises, and it never steps the machine again.
+An effect notes and asks; it never raises, and it never steps the machine again.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.core.seat import Heartbeat, Link, Phase
+from realtime_fsm.core.link import Heartbeat, Link, Phase
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.errors import (
     CertificateRefused,
     Disconnected,
+    GreetedAsGuest,
     LinkLost,
     RefusedByServer,
     RetriesExhausted,
@@ -28,103 +29,6 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError
 
 
-def _passed(moment: float | None, now: float) -> bool:
-    return moment is not None and moment <= now
-
-
-# --- guards -----------------------------------------------------------------------------------------------------------
-
-
-def all_acknowledged(seat: Seat) -> bool:
-    """All that was desired when it was last looked at is acknowledged on this link, and something is desired."""
-    return seat.book.settled
-
-
-def none_left(seat: Seat) -> bool:
-    """Something was desired on this link, and nothing is any more."""
-    return seat.book.emptied
-
-
-def answers_ping(seat: Seat) -> bool:
-    """The error frame answers the ping: 1013 (no room for it) or 1003 (unknown to the oldest servers)."""
-    return _error_code(seat) in (1003, 1013)
-
-
-def over_budget(seat: Seat) -> bool:
-    """The error frame says that there were too many messages."""
-    return _error_code(seat) == 1013
-
-
-def ends_link(seat: Seat) -> bool:
-    """The error frame is one that the server ends a live link with (PROTOCOL: "Errors and endings")."""
-    return _error_code(seat) == 1008
-
-
-def request_blamed(seat: Seat) -> bool:
-    """A control request was in flight, so the error frame is its answer."""
-    last = seat.live_link.last_error
-    return last is not None and last.blamed
-
-
-def is_fatal(seat: Seat) -> bool:
-    """Another attempt would meet the same refusal."""
-    return seat.judged is Verdict.FATAL
-
-
-def may_retry(seat: Seat) -> bool:
-    """The retry policy allows another dial."""
-    return seat.retry.allows(seat.attempt)
-
-
-def reconnect_off(seat: Seat) -> bool:
-    """The user does not want a lost link to be replaced."""
-    return not seat.auto_reconnect
-
-
-def attempt_due(seat: Seat) -> bool:
-    """The delay before the next dial is over."""
-    return _passed(seat.attempt_at, seat.now)
-
-
-def reply_overdue(seat: Seat) -> bool:
-    """The request in flight was not answered in time."""
-    return _passed(seat.reply_by, seat.now)
-
-
-def ping_due(seat: Seat) -> bool:
-    """A ping is due, wanted and affordable, and no reply is awaited."""
-    return _passed(seat.ping_at, seat.now)
-
-
-def idle_due(seat: Seat) -> bool:
-    """The link has been without subscriptions for as long as an idle one is kept."""
-    return _passed(seat.idle_at, seat.now)
-
-
-def stable_due(seat: Seat) -> bool:
-    """The link has lived long enough with everything acknowledged."""
-    return _passed(seat.stable_at, seat.now)
-
-
-def ping_enabled(seat: Seat) -> bool:
-    """Pings are on."""
-    return seat.ping_enabled
-
-
-def heard_since_ping(seat: Seat) -> bool:
-    """Some frame came after the ping went out."""
-    link = seat.live_link
-    return link.pinged is not None and link.heard > link.pinged.heard
-
-
-def _error_code(seat: Seat) -> frames.Code | None:
-    last = seat.live_link.last_error
-    return None if last is None else last.cause.code
-
-
-# --- effects ----------------------------------------------------------------------------------------------------------
-
-
 def start_afresh(seat: Seat) -> None:
     """Forget earlier failures."""
     seat.attempt = 0
@@ -132,7 +36,13 @@ def start_afresh(seat: Seat) -> None:
 
 
 def dial(seat: Seat) -> None:
-    """Open a socket, as the next link."""
+    """Open a socket, as the next link; when the server has been dialed too often, as soon as there is a place."""
+    if seat.place is None:
+        seat.place = seat.pacer.take(seat.now)
+    if seat.place > seat.now:
+        seat.attempt_at = seat.place
+        return
+    seat.place = None
     seat.attempt += 1
     seat.attempt_at = None
     seat.generation += 1
@@ -160,6 +70,8 @@ def welcome(seat: Seat) -> None:
     _enter(link, Phase.LIVE, seat.now)
     seat.book.begin_link()
     link.stable_since = None if seat.book.desired else seat.now
+    if seat.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
+        link.renew_at = seat.now + seat.max_link_age * (1 - seat.draw / 10)
     plan_ping(seat)
 
 
@@ -195,6 +107,13 @@ def send_request(seat: Seat) -> None:
         _send(seat, request.data, ping=False)
 
 
+def send_authentication(seat: Seat) -> None:
+    """Change the identity on this link."""
+    assert seat.session is not None
+    seat.live_link.asked_at = seat.now
+    _send(seat, seat.book.authenticate(seat.session).data, ping=False)
+
+
 def forgive(seat: Seat) -> None:
     """The count of attempts starts anew with the next loss."""
     seat.live_link.forgiven = True
@@ -207,7 +126,10 @@ def drop_link(seat: Seat) -> None:
 
 
 def hang_up(seat: Seat) -> None:
-    """Let go of the socket with a closing handshake."""
+    """Let go of the socket with a closing handshake, and of a place among those who want to dial."""
+    if seat.place is not None:
+        seat.pacer.give_back(seat.place)
+        seat.place = None
     _let_go(seat, tidy=True)
 
 
@@ -275,23 +197,15 @@ def _final_error(cause: LinkFailure, judged: Verdict, attempts: int) -> Realtime
         case StreamEnded(close_code=code):
             return RefusedByServer(code, "closed without an error frame")
         case _:
-            assert isinstance(cause, CertificateRefused)
+            assert isinstance(cause, CertificateRefused | GreetedAsGuest)
             return cause
 
-
-GUARDS: dict[str, Callable[[Seat], bool]] = {
-    guard.__name__: guard
-    for guard in (
-        all_acknowledged, none_left, answers_ping, over_budget, ends_link, request_blamed, is_fatal, may_retry, reconnect_off,
-        attempt_due, reply_overdue, ping_due, idle_due, stable_due, ping_enabled, heard_since_ping,
-    )
-}  # fmt: skip
-"""The guards by name."""
 
 EFFECTS: dict[str, Callable[[Seat], None]] = {
     effect.__name__: effect
     for effect in (
         start_afresh, dial, schedule_retry, await_greeting, welcome, plan_ping, send_ping, stop_awaiting_pong, send_request,
+        send_authentication,
         forgive, drop_link, hang_up, give_up, tell_loss, tell_disconnect, end_streams, forget_socket,
     )
 }  # fmt: skip

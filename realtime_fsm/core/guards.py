@@ -1,0 +1,142 @@
+"""The guards that the table names. Each takes the seat of the connection that is being stepped, and only looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from realtime_fsm.vocabulary.policies import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from realtime_fsm.core.seat import Seat
+    from realtime_fsm.vocabulary.frames import Code
+
+
+def all_acknowledged(seat: Seat) -> bool:
+    """All that was desired when it was last looked at is acknowledged on this link, and something is desired."""
+    return seat.book.settled
+
+
+def none_left(seat: Seat) -> bool:
+    """Something was desired on this link, and nothing is any more."""
+    return seat.book.emptied
+
+
+def answers_ping(seat: Seat) -> bool:
+    """The error frame answers the ping: 1013 (no room for it) or 1003 (unknown to the oldest servers)."""
+    return _error_code(seat) in (1003, 1013)
+
+
+def over_budget(seat: Seat) -> bool:
+    """The error frame says that there were too many messages."""
+    return _error_code(seat) == 1013
+
+
+def ends_link(seat: Seat) -> bool:
+    """The error frame is one that the server ends a live link with (PROTOCOL: "Errors and endings")."""
+    return _error_code(seat) == 1008
+
+
+def request_blamed(seat: Seat) -> bool:
+    """A control request was in flight, so the error frame is its answer."""
+    last = seat.live_link.last_error
+    return last is not None and last.blamed
+
+
+def is_fatal(seat: Seat) -> bool:
+    """Another attempt would meet the same refusal."""
+    return seat.judged is Verdict.FATAL
+
+
+def may_retry(seat: Seat) -> bool:
+    """The retry policy allows another dial."""
+    return seat.retry.allows(seat.attempt)
+
+
+def reconnect_off(seat: Seat) -> bool:
+    """The user does not want a lost link to be replaced."""
+    return not seat.auto_reconnect
+
+
+def attempt_planned(seat: Seat) -> bool:
+    """The next dial is waited for."""
+    return seat.attempt_at is not None
+
+
+def attempt_due(seat: Seat) -> bool:
+    """The delay before the next dial is over."""
+    return _passed(seat.attempt_at, seat.now)
+
+
+def reply_overdue(seat: Seat) -> bool:
+    """The request in flight was not answered in time."""
+    return _passed(seat.reply_by, seat.now)
+
+
+def ping_due(seat: Seat) -> bool:
+    """A ping is due, wanted and affordable, and no reply is awaited."""
+    return _passed(seat.ping_at, seat.now)
+
+
+def may_ping(seat: Seat) -> bool:
+    """A ping is wanted and affordable, and no reply is awaited."""
+    link = seat.live_link
+    return seat.ping_at is not None and link.budget.free_at(seat.now, ping=True) <= seat.now
+
+
+def renewal_due(seat: Seat) -> bool:
+    """The link is as old as it may grow, and nothing is in flight on it."""
+    return _passed(seat.renew_at, seat.now)
+
+
+def message_is_safe(seat: Seat) -> bool:
+    """The identity can be changed on this link, by a message that can go out now."""
+    link = seat.live_link
+    return (
+        seat.session is not None
+        and link.pinged is None
+        and seat.book.may_authenticate
+        and link.budget.free_at(seat.now, ping=False) <= seat.now
+    )
+
+
+def idle_due(seat: Seat) -> bool:
+    """The link has been without subscriptions for as long as an idle one is kept."""
+    return _passed(seat.idle_at, seat.now)
+
+
+def stable_due(seat: Seat) -> bool:
+    """The link has lived long enough with everything acknowledged."""
+    return _passed(seat.stable_at, seat.now)
+
+
+def ping_enabled(seat: Seat) -> bool:
+    """Pings are on."""
+    return seat.ping_enabled
+
+
+def heard_since_ping(seat: Seat) -> bool:
+    """Some frame came after the ping went out."""
+    link = seat.live_link
+    return link.pinged is not None and link.heard > link.pinged.heard
+
+
+def _error_code(seat: Seat) -> Code | None:
+    last = seat.live_link.last_error
+    return None if last is None else last.cause.code
+
+
+def _passed(moment: float | None, now: float) -> bool:
+    return moment is not None and moment <= now
+
+
+GUARDS: dict[str, Callable[[Seat], bool]] = {
+    guard.__name__: guard
+    for guard in (
+        all_acknowledged, none_left, answers_ping, over_budget, ends_link, request_blamed, is_fatal, may_retry, reconnect_off,
+        attempt_planned, attempt_due, reply_overdue, may_ping, ping_due, renewal_due, message_is_safe, idle_due, stable_due,
+        ping_enabled, heard_since_ping,
+    )
+}  # fmt: skip
+"""The guards by name."""

@@ -1,0 +1,62 @@
+"""What is known of one link: how far it has come, what was heard and sent, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from realtime_fsm.core.budget import Budget
+
+if TYPE_CHECKING:
+    from realtime_fsm.vocabulary.errors import ServerError
+
+
+class Phase(Enum):
+    """How far a link has come."""
+
+    DIALING = "upgrade"
+    GREETING = "greeting"
+    LIVE = "live"
+
+
+class Link:
+    """One WebSocket, from dial to end."""
+
+    __slots__ = (
+        "asked_at", "budget", "forgiven", "generation", "heard", "idle_since", "last_error", "phase", "ping_at", "pinged",
+        "renew_at",
+        "since", "stable_since",
+    )  # fmt: skip
+
+    def __init__(self, generation: int, now: float, ping_interval: float) -> None:
+        self.generation = generation
+        self.phase = Phase.DIALING
+        self.since = now  # when the phase was entered
+        self.budget = Budget(ping_interval)
+        self.heard = 0  # frames received, of any kind; the driver counts them
+        self.last_error: Blame | None = None
+        self.asked_at: float | None = None  # when the request in flight was sent
+        self.ping_at: float | None = None  # when the next ping is due
+        self.renew_at: float | None = None  # when it is as old as it may grow
+        self.pinged: Heartbeat | None = None  # the ping that is out
+        self.stable_since: float | None = None  # since when everything desired is acknowledged
+        self.idle_since: float | None = None  # since when nothing is desired any more
+        self.forgiven = False
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """The last error frame of a link."""
+
+    cause: ServerError
+    heard: int  # how many frames had come with it: the next one makes it old news
+    blamed: bool  # whether a request in flight was there to be blamed
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A ping that is out."""
+
+    at: float
+    heard: int  # how many frames had come before it

@@ -1,0 +1,74 @@
+"""Who dials: a session or JWT as a string, or a callable that is asked before every dial."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+from realtime_fsm.vocabulary.errors import BadOption, IdentityUnavailable
+from realtime_fsm.vocabulary.options import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    Secret = str | Callable[[], Awaitable[str] | str]
+
+
+class Credentials:
+    """The identity of a connection. Its repr shows nothing of it.
+
+    Args:
+        session: a session secret, or an async callable that gives one.
+        jwt: a JSON Web Token, or an async callable that gives one.
+        headers: further headers.
+
+    Raises:
+        BadOption: when both are given, or something is of no use.
+    """
+
+    __slots__ = ("_headers", "jwt", "session")
+
+    def __init__(self, session: Secret | None, jwt: Secret | None, headers: Mapping[str, str]) -> None:
+        for name, secret in (("session", session), ("jwt", jwt)):
+            if secret is not None and not isinstance(secret, str) and not callable(secret):
+                raise BadOption(name, f"{type(secret).__name__} is neither a string nor an async callable that gives one")
+        # A callable stands for some secret: what can be wrong with the combination is said now, not at the first dial.
+        stand_in = [secret if secret is None or isinstance(secret, str) else "secret" for secret in (session, jwt)]
+        Identity(stand_in[0], stand_in[1], headers)
+        self.session = session
+        self.jwt = jwt
+        self._headers = headers
+
+    @property
+    def expects_user(self) -> bool:
+        """Whether the server should know us."""
+        return self.session is not None or self.jwt is not None
+
+    def instead(self, session: Secret) -> Credentials:
+        """The same with another session and no JWT."""
+        return Credentials(session, None, self._headers)
+
+    async def headers(self) -> dict[str, str]:
+        """The headers to dial with.
+
+        Raises:
+            IdentityUnavailable: when a callable raises, or gives something that is no secret.
+        """
+        return Identity(await self.ask(self.session), await self.ask(self.jwt), self._headers).as_headers()
+
+    @staticmethod
+    async def ask(secret: Secret | None) -> str | None:
+        """The secret itself.
+
+        Raises:
+            IdentityUnavailable: when a callable raises, or gives something that is no secret.
+        """
+        if secret is None or isinstance(secret, str):
+            return secret
+        try:
+            answer = secret()
+            value = await answer if inspect.isawaitable(answer) else answer
+            return Identity(session=str(value) if isinstance(value, str) else "").session
+        except Exception as failure:  # noqa: BLE001  (the user's own code; the next dial asks it again)
+            # Without its text and its traceback's chain: they may hold what must not be shown.
+            raise IdentityUnavailable(type(failure).__name__) from None

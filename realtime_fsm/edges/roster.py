@@ -1,0 +1,119 @@
+"""The roster: all subscribers of a connection. It routes events to them and tells them what becomes of their subscriptions."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from realtime_fsm.edges.subscriber import Subscriber
+from realtime_fsm.edges.waiting import reject, resolve
+from realtime_fsm.vocabulary.errors import Disposed, SubscriptionRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from realtime_fsm.edges.subscriber import Options
+    from realtime_fsm.vocabulary.errors import RealtimeError
+    from realtime_fsm.vocabulary.frames import Code, EventFrame
+    from realtime_fsm.vocabulary.inputs import Wish
+
+
+@dataclass(slots=True)
+class Outage:
+    """From the loss of a live link to the next moment at which everything desired is acknowledged."""
+
+    began: float
+    dials: int = 0
+
+
+class Roster:
+    """The subscribers by id.
+
+    Attributes:
+        outage: the one under way, if there is one.
+    """
+
+    def __init__(self, report: Callable[[BaseException], None]) -> None:
+        self._report = report
+        self._subscribers: dict[str, Subscriber] = {}
+        self._leftover: set[asyncio.Task[None]] = set()
+        self.outage: Outage | None = None
+
+    def enlist(self, wish: Wish, options: Options, loop: asyncio.AbstractEventLoop) -> Subscriber:
+        """Make room for a subscription's events, before it is asked for."""
+        subscriber = self._subscribers[wish.id] = Subscriber(wish, options, loop, self._report)
+        return subscriber
+
+    def route(self, frame: EventFrame) -> bool:
+        """Give an event to each subscriber that the server names, once.
+
+        Returns:
+            Whether a consumer should be let run.
+        """
+        event, stamp = frame.event(), frame.stamp
+        crowded = False
+        for identifier in dict.fromkeys(event.subscriptions):
+            subscriber = self._subscribers.get(identifier)
+            if subscriber is not None:
+                subscriber.stamp = stamp
+                if subscriber.put(event):
+                    crowded = True
+        return crowded
+
+    def grant(self, identifier: str, channels: tuple[str, ...], now: float) -> None:
+        """It is acknowledged on the link that is up."""
+        subscriber = self._subscribers[identifier]
+        subscriber.acknowledged = channels
+        if subscriber.established and self.outage is not None:
+            subscriber.resume(datetime.now(UTC), now - self.outage.began, self.outage.dials)
+        subscriber.established = True
+        resolve(subscriber.granted)
+
+    def reject(self, identifier: str, code: Code, message: str) -> None:
+        """The server refused it."""
+        subscriber = self._leave(identifier)
+        error = SubscriptionRejected(subscriber.wish.channels, subscriber.wish.queries, code, message)
+        reject(subscriber.granted, error)
+        subscriber.inbox.fail(error)
+        resolve(subscriber.removed)
+
+    def remove(self, identifier: str) -> None:
+        """It is gone."""
+        subscriber = self._leave(identifier)
+        subscriber.end()
+        resolve(subscriber.removed)
+
+    def fail(self, error: RealtimeError, withdrawn: tuple[str, ...], *, streams: bool) -> None:
+        """There will be no link for now."""
+        for identifier in withdrawn:
+            subscriber = self._leave(identifier)
+            reject(subscriber.granted, error)
+        if streams:
+            for subscriber in self._subscribers.values():
+                subscriber.inbox.fail(error)
+
+    def mend(self) -> None:
+        """There may be events again."""
+        for subscriber in self._subscribers.values():
+            subscriber.inbox.mend()
+
+    def end(self) -> None:
+        """Nothing follows."""
+        for identifier in tuple(self._subscribers):
+            subscriber = self._leave(identifier)
+            reject(subscriber.granted, Disposed())
+            subscriber.end()
+
+    async def settle(self) -> None:
+        """Wait for what is left of the users' callables, which were cancelled."""
+        while self._leftover:
+            await asyncio.wait(tuple(self._leftover))
+
+    def _leave(self, identifier: str) -> Subscriber:
+        subscriber = self._subscribers.pop(identifier)
+        for task in subscriber.tasks:
+            self._leftover.add(task)
+            task.add_done_callback(self._leftover.discard)
+        return subscriber

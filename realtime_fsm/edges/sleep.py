@@ -1,0 +1,80 @@
+"""The sleep watch: notices that the process slept, and has every connection of the loop look at its link at once.
+
+A laptop that was shut or a machine that was suspended does not run, and its timers may not count the time: the clock of the
+wall does. One timer a loop compares the two, for all connections, and only while one wants a link.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakKeyDictionary, WeakSet, proxy
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+TICK = 2.0
+"""Seconds from look to look."""
+JUMP = 10.0
+"""Seconds by which a clock must have jumped. A loop that was blocked for so long may have lost its links, too."""
+
+
+class Sleeper(Protocol):
+    """Who is told."""
+
+    def wake(self) -> None:
+        """The process slept."""
+
+
+class SleepWatch:
+    """Watches the clocks of one loop.
+
+    Args:
+        loop: the loop.
+        wall: the clock of the wall, in seconds.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, wall: Callable[[], float] = time.time) -> None:
+        self._loop = proxy(loop)  # a watch must not keep alive the loop by which it is found
+        self._wall = wall
+        self._sleepers: WeakSet[Sleeper] = WeakSet()
+        self._timer: asyncio.TimerHandle | None = None
+        self._seen = (0.0, 0.0)
+
+    def join(self, sleeper: Sleeper) -> None:
+        """Tell it from now on."""
+        self._sleepers.add(sleeper)
+        if self._timer is None:
+            self._look_later()
+
+    def leave(self, sleeper: Sleeper) -> None:
+        """Do not tell it any more."""
+        self._sleepers.discard(sleeper)
+        if not self._sleepers and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look_later(self) -> None:
+        self._seen = (self._loop.time(), self._wall())
+        self._timer = self._loop.call_later(TICK, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        passed = max(self._loop.time() - self._seen[0], self._wall() - self._seen[1])
+        if self._sleepers:
+            self._look_later()
+        if passed > TICK + JUMP:
+            for sleeper in tuple(self._sleepers):
+                sleeper.wake()
+
+
+_WATCHES: WeakKeyDictionary[asyncio.AbstractEventLoop, SleepWatch] = WeakKeyDictionary()
+
+
+def watch_of(loop: asyncio.AbstractEventLoop) -> SleepWatch:
+    """The watch of a loop, which all its connections share."""
+    watch = _WATCHES.get(loop)
+    if watch is None:
+        watch = _WATCHES[loop] = SleepWatch(loop)
+    return watch

@@ -1,0 +1,192 @@
+"""The subscriber: one subscription as the driver serves it, with its inbox, its gaps and its catching up."""
+
+from __future__ import annotations
+
+import inspect
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from realtime_fsm.edges.inbox import Inbox
+from realtime_fsm.vocabulary.change import Gap
+from realtime_fsm.vocabulary.errors import MalformedEvent
+from realtime_fsm.vocabulary.events import Event
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from datetime import datetime
+    from typing import Any
+
+    from realtime_fsm.vocabulary.inputs import Wish
+
+    OnGap = Callable[[Gap], object]
+    CatchUp = Callable[[Gap], Awaitable[Iterable[Event | Mapping[str, Any]]]]
+
+_GAPS_KEPT = 100
+_REMEMBERED = 60.0
+"""Seconds for which events that catching up has delivered are known, so that their live twins are not delivered again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a subscription is served.
+
+    Attributes:
+        buffer: how many events are kept for a consumer that is slow.
+        on_gap: called with each gap.
+        catch_up: asked, for each gap, for the events to deliver first.
+    """
+
+    buffer: int = 1024
+    on_gap: OnGap | None = None
+    catch_up: CatchUp | None = None
+
+
+class Subscriber:
+    """One subscription.
+
+    Attributes:
+        put: where an event goes. It is the inbox itself but for the times of catching up, so the hot path pays nothing.
+        failures: how many of the user's callables raised.
+    """
+
+    __slots__ = (
+        "_catching", "_held", "_loop", "_missed_since", "_options", "_report", "_seen", "acknowledged", "established",
+        "failures", "gaps", "granted", "inbox", "put", "removed", "stamp", "tasks", "wish",
+    )  # fmt: skip
+
+    def __init__(
+        self, wish: Wish, options: Options, loop: asyncio.AbstractEventLoop, report: Callable[[BaseException], None]
+    ) -> None:
+        self.wish = wish
+        self.inbox: Inbox[Event] = Inbox("this subscription", loop, options.buffer)
+        self.put: Callable[[Event], bool] = self.inbox.put
+        self.granted: asyncio.Future[None] = loop.create_future()
+        self.removed: asyncio.Future[None] = loop.create_future()
+        self.acknowledged: tuple[str, ...] = ()
+        self.established = False
+        self.stamp: bytes | None = None  # of the last event, as it came
+        self.gaps: deque[Gap] = deque(maxlen=_GAPS_KEPT)
+        self.failures = 0
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._options = options
+        self._loop = loop
+        self._report = report
+        self._catching: asyncio.Task[None] | None = None
+        self._missed_since: datetime | None = None
+        self._held: deque[Event] = deque(maxlen=options.buffer)
+        self._seen: set[tuple[str, str]] = set()
+
+    def resume(self, until: datetime, outage_seconds: float, attempts: int) -> None:
+        """It is acknowledged again, after an outage."""
+        gap = Gap(_moment(self.stamp), until, outage_seconds, attempts)
+        self.gaps.append(gap)
+        if self._options.on_gap is not None:
+            self._start(self._tell(self._options.on_gap, gap))
+        if self._options.catch_up is not None:
+            self._begin_catching_up(self._options.catch_up, gap)
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        for task in tuple(self.tasks):
+            task.cancel()
+        if self._catching is not None:
+            self._catching = None
+            self._deliver(())
+        self.inbox.end()
+
+    async def _tell(self, on_gap: OnGap, gap: Gap) -> None:
+        try:
+            result = on_gap(gap)
+            if inspect.isawaitable(result):
+                await result
+        except Exception as failure:  # noqa: BLE001  (the user's own code; it must not hurt the link)
+            self._note(failure)
+
+    # --- catching up --------------------------------------------------------------------------------------------------
+
+    def _begin_catching_up(self, catch_up: CatchUp, gap: Gap) -> None:
+        if self._catching is not None:  # the link was lost again before it was done: what it missed is still missing
+            self._catching.cancel()
+            gap = Gap(self._missed_since, gap.until, gap.outage_seconds, gap.attempts)
+        self._missed_since = gap.since
+        self.put = self._hold
+        self._catching = self._start(self._catch_up(catch_up, gap))
+
+    async def _catch_up(self, catch_up: CatchUp, gap: Gap) -> None:
+        missed: list[Event] = []
+        try:
+            missed = [event if isinstance(event, Event) else Event.restored(event) for event in await catch_up(gap)]
+        except Exception as failure:  # noqa: BLE001  (the user's own code; live events go on all the same)
+            self._note(failure)
+        self._catching = None
+        self._deliver(missed)
+
+    def _deliver(self, missed: Iterable[Event]) -> None:
+        """First what was missed, then what came meanwhile; each version of each thing once."""
+        self._seen.clear()
+        self.inbox.put_all([event for event in missed if self._is_new(event)])
+        seen, self._seen = self._seen, set(self._seen)
+        self.inbox.put_all([event for event in self._held if self._is_new(event)])
+        self._seen = seen
+        self._held.clear()
+        self.put = self._put_if_new if seen else self.inbox.put
+        if seen:
+            self._loop.call_later(_REMEMBERED, self._forget, seen)
+
+    def _hold(self, event: Event) -> bool:
+        if len(self._held) == self._held.maxlen:
+            self.inbox.dropped += 1
+        self._held.append(event)
+        return False
+
+    def _put_if_new(self, event: Event) -> bool:
+        return self._version(event) not in self._seen and self.inbox.put(event)
+
+    def _is_new(self, event: Event) -> bool:
+        version = self._version(event)
+        if version is None:
+            return True
+        if version in self._seen:
+            return False
+        self._seen.add(version)
+        return True
+
+    @staticmethod
+    def _version(event: Event) -> tuple[str, str] | None:
+        try:
+            return event.version
+        except MalformedEvent:
+            return None  # the consumer is told when it touches the payload
+
+    def _forget(self, seen: set[tuple[str, str]]) -> None:
+        if self._seen is seen and self._catching is None:
+            self._seen = set()
+            self.put = self.inbox.put
+
+    # --- the user's code ----------------------------------------------------------------------------------------------
+
+    def _start(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = self._loop.create_task(work, name=f"realtime_fsm subscription {self.wish.id}")
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def _note(self, failure: Exception) -> None:
+        """Counted, and told once."""
+        self.failures += 1
+        if self.failures == 1:
+            self._report(failure)
+
+
+def _moment(stamp: bytes | None) -> datetime | None:
+    if stamp is None:
+        return None
+    try:
+        raw = msgspec.Raw(stamp)
+        return Event(raw, raw, raw, raw, ()).timestamp
+    except MalformedEvent:
+        return None

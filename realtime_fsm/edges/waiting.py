@@ -1,0 +1,85 @@
+"""The waiting room: the calls that wait until the link is up, or until the server has said who we are."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from realtime_fsm.vocabulary.errors import RealtimeError
+
+
+class WaitingRoom:
+    """Futures by what they wait for."""
+
+    __slots__ = ("_for_identity", "_for_link")
+
+    def __init__(self) -> None:
+        self._for_link: dict[asyncio.Future[None], bool] = {}
+        self._for_identity: set[asyncio.Future[None]] = set()
+
+    async def for_link(self, *, patient: bool) -> None:
+        """Wait until the link is up.
+
+        Args:
+            patient: whether to go on waiting after `disconnect()`.
+
+        Raises:
+            RealtimeError: what `fail` is given.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._for_link[future] = patient
+        try:
+            await future
+        finally:
+            del self._for_link[future]
+
+    async def for_identity(self, begin: Callable[[], None]) -> None:
+        """Begin something and wait until the server has said who we are.
+
+        Raises:
+            RealtimeError: what `fail` or `reject_identity` is given.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._for_identity.add(future)
+        try:
+            begin()
+            await future
+        finally:
+            self._for_identity.discard(future)
+
+    def link_is_up(self) -> None:
+        """The link is up."""
+        for future in self._for_link:
+            resolve(future)
+
+    def identified(self) -> None:
+        """The server has said who we are."""
+        for future in self._for_identity:
+            resolve(future)
+
+    def reject_identity(self, error: RealtimeError) -> None:
+        """The server will not have us as somebody else."""
+        for future in self._for_identity:
+            reject(future, error)
+
+    def fail(self, error: RealtimeError, *, patient: bool) -> None:
+        """There will be no link for now; the patient wait on, unless they are told, too."""
+        for future, is_patient in self._for_link.items():
+            if patient or not is_patient:
+                reject(future, error)
+        self.reject_identity(error)
+
+
+def resolve(future: asyncio.Future[None]) -> None:
+    """Tell whoever waits, if anybody still does."""
+    if not future.done():
+        future.set_result(None)
+
+
+def reject(future: asyncio.Future[None], error: RealtimeError) -> None:
+    """Tell whoever waits, if anybody still does, with an error of their own."""
+    if not future.done():
+        future.set_exception(error.again())

@@ -1,0 +1,256 @@
+"""Who listens: sessions that are asked for before each dial, identities that change, guests that are no surprise."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from support.network import Network
+from support.virtual import eventually, run
+
+from realtime_fsm import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest, RetriesExhausted, State
+from realtime_fsm.vocabulary.errors import IdentityUnavailable
+
+
+def test_a_callable_is_asked_before_every_dial() -> None:
+    async def main() -> None:
+        network = Network()
+        session = network.backend.add_user("alice")
+        asked: list[float] = []
+
+        async def fresh() -> str:
+            asked.append(asyncio.get_running_loop().time())
+            return session
+
+        async with network.realtime(session=fresh) as realtime:
+            assert realtime.user is None
+            await realtime.subscribe("rows")
+            assert realtime.user is not None
+            assert realtime.user["$id"] == "alice"
+            network.socket.cut()
+            await eventually(lambda: len(network.dials) == 2)
+            assert len(asked) == 2
+            assert network.headers[1] == {"X-Appwrite-Session": session}
+
+    run(main)
+
+
+def test_a_jwt_may_come_from_a_plain_callable() -> None:
+    async def main() -> None:
+        network = Network()
+        network.backend.add_user("alice")
+        token = network.backend.issue_jwt("alice")
+        async with network.realtime(jwt=lambda: token) as realtime:
+            await realtime.connect()
+            assert network.headers == [{"X-Appwrite-JWT": token}]
+            assert realtime.user is not None
+
+    run(main)
+
+
+@pytest.mark.parametrize("answer", ["", None, 5])
+def test_a_callable_that_gives_nothing_of_use_is_a_failed_attempt(answer: Any) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(session=lambda: answer) as realtime:
+            with pytest.raises(RetriesExhausted) as caught:
+                await realtime.connect()
+            assert isinstance(caught.value.cause, IdentityUnavailable)
+            assert network.dials == []
+
+    run(main)
+
+
+def test_a_callable_that_raises_is_asked_again_and_its_text_is_not_shown() -> None:
+    async def main() -> None:
+        network = Network()
+        session = network.backend.add_user("alice")
+        answers: list[Any] = [LookupError("hunter2"), session]
+
+        async def fresh() -> str:
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return str(answer)
+
+        async with network.realtime(session=fresh) as realtime:
+            states = realtime.states()
+            await realtime.connect()
+            assert (await anext(states)).dest is State.RECONNECTING
+            assert (await anext(states)).attempt == 2
+
+    run(main)
+    error = IdentityUnavailable("LookupError")
+    assert "hunter2" not in str(error)
+
+
+def test_a_guest_where_a_user_was_expected_is_an_error() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(session="worthless") as realtime:
+            with pytest.raises(GreetedAsGuest):
+                await realtime.connect()
+            assert (realtime.state, len(network.dials)) == (State.ERROR, 1)
+            assert isinstance(realtime.error, GreetedAsGuest)
+            user = await realtime.authenticate(network.backend.add_user("alice"))
+            assert (user["$id"], realtime.state) == ("alice", State.CONNECTED)
+
+    run(main)
+
+
+def test_authenticate_by_message_where_it_is_safe() -> None:
+    async def main() -> None:
+        network = Network()
+        session = network.backend.add_user("alice")
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            user = await realtime.authenticate(session)
+            assert (user["$id"], len(network.dials)) == ("alice", 1)
+            assert b'"authentication"' in network.socket.sent[-1]
+            network.publish("rows", roles=["user:alice"])
+            assert (await anext(rows)).channels == ("rows",)
+            network.socket.cut()
+            await eventually(lambda: len(network.dials) == 2)
+            assert network.headers[1] == {"X-Appwrite-Session": session}, "later dials carry it"
+
+    run(main)
+
+
+@pytest.mark.parametrize("scene", ["fresh link", "nothing acknowledged", "plain account", "disconnected", "dialing"])
+def test_authenticate_by_a_new_link_where_a_message_is_not_safe(scene: str) -> None:
+    async def main() -> None:
+        network = Network()
+        session = network.backend.add_user("alice")
+        async with network.realtime() as realtime:
+            if scene == "dialing":
+                network.script.append("hang")
+                connecting = asyncio.ensure_future(realtime.connect())
+                await eventually(lambda: network.dials)
+            elif scene != "disconnected":
+                await realtime.connect()
+            if scene == "nothing acknowledged":
+                await (await realtime.subscribe("rows")).unsubscribe()
+            elif scene == "plain account":
+                await realtime.subscribe("account")
+            user = await realtime.authenticate(session)
+            assert user["$id"] == "alice"
+            assert not any(b"authentication" in data for socket in network.sockets for data in socket.sent)
+            assert network.headers[-1] == {"X-Appwrite-Session": session}
+            if scene == "dialing":
+                await connecting
+            if scene == "plain account":
+                await eventually(lambda: realtime.state is State.SUBSCRIBED)
+
+    run(main)
+
+
+def test_authenticating_and_subscribing_at_once_never_meets_a_forgotten_project() -> None:
+    """On a real server an authentication without a subscription makes the next subscribe end the link with 1008."""
+
+    async def main() -> None:
+        network = Network()
+        session = network.backend.add_user("alice")
+        async with network.realtime() as realtime:
+            await realtime.connect()
+            states = realtime.states()
+            results = await asyncio.gather(
+                realtime.authenticate(session),
+                realtime.subscribe("rows"),
+                realtime.subscribe("files"),
+                realtime.authenticate(session),
+            )
+            assert results[0] == realtime.user
+            await eventually(lambda: realtime.state is State.SUBSCRIBED)
+            assert set(network.socket.peer.subscriptions) == {"s1", "s2"}
+            await realtime.disconnect()
+            seen = [await anext(states) for _ in range(4)]
+            assert not [change for change in seen if change.cause is not None]
+
+    run(main)
+
+
+def test_a_refused_message_leaves_the_link_as_who_it_was() -> None:
+    async def main() -> None:
+        network = Network()
+        alice = network.backend.add_user("alice")
+        async with network.realtime(session=alice) as realtime:
+            await realtime.subscribe("rows")
+            with pytest.raises(AuthenticationRejected) as caught:
+                await realtime.authenticate("worthless")
+            assert (caught.value.code, "worthless" in str(caught.value)) == (1003, False)
+            assert (realtime.state, len(network.dials)) == (State.SUBSCRIBED, 1)
+            network.socket.cut()
+            await eventually(lambda: len(network.dials) == 2)
+            assert network.headers[1] == {"X-Appwrite-Session": alice}
+
+    run(main)
+
+
+def test_where_the_window_is_spent_the_next_dial_tells_who_we_are() -> None:
+    async def main() -> None:
+        network = Network(rate_limit=1)
+        session = network.backend.add_user("alice")
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            user = await realtime.authenticate(session)
+            assert (user["$id"], len(network.dials)) == ("alice", 2)
+
+    run(main)
+
+
+def test_a_link_lost_in_the_middle_and_a_dispose_end_the_call() -> None:
+    async def main() -> None:
+        network = Network()
+        session = network.backend.add_user("alice")
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            network.socket.frozen = True
+            call = asyncio.ensure_future(realtime.authenticate(session))
+            await eventually(lambda: b"authentication" in network.socket.sent[-1])
+            network.socket.frozen = False
+            network.socket.cut()
+            assert (await call)["$id"] == "alice", "the next dial carries it"
+            network.socket.frozen = True
+            late = asyncio.ensure_future(realtime.authenticate(session))
+            await eventually(lambda: realtime._driver._core._seat.book.in_flight is not None)
+        with pytest.raises(Disposed):
+            await late
+        with pytest.raises(Disposed):
+            await realtime.authenticate(session)
+
+    run(main)
+
+
+def test_a_user_that_cannot_be_read_is_nobody() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            realtime._driver._name_user(b"{")
+            assert realtime.user is None
+            network.answers[b'{"type":"authentication","data":{"session":"odd"}}'] = (
+                b'{"type":"response","data":{"to":"authentication","success":true,"user":[]}}',
+            )
+            with pytest.raises(GreetedAsGuest):
+                await realtime.authenticate("odd")
+
+    run(main)
+
+
+@pytest.mark.parametrize("wrong", [5, b"bytes", ""])
+def test_what_is_no_secret_is_refused_at_the_call(wrong: Any) -> None:
+    async def main() -> None:
+        network = Network()
+        with pytest.raises(BadOption):
+            network.realtime(session=wrong)
+        async with network.realtime() as realtime:
+            with pytest.raises(BadOption):
+                await realtime.authenticate(wrong)
+
+    run(main)
+
+
+def test_two_identities_are_refused_also_when_they_are_callables() -> None:
+    with pytest.raises(BadOption):
+        Network().realtime(session=lambda: "a", jwt="b")

@@ -1,0 +1,178 @@
+"""A process that slept looks at its links at once; links are renewed on purpose; dials keep the pace."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from support.network import Network
+from support.virtual import VirtualLoop, eventually, run
+
+from realtime_fsm import BadOption, Disconnected, PingPolicy, RetryPolicy, State
+from realtime_fsm.core.pacer import Pacer, pacer_for
+from realtime_fsm.edges.sleep import JUMP, TICK, SleepWatch, watch_of
+from realtime_fsm.vocabulary.errors import DialFailed
+from realtime_fsm.vocabulary.frames import PING
+
+
+class Sleeper:
+    def __init__(self) -> None:
+        self.woken = 0
+
+    def wake(self) -> None:
+        self.woken += 1
+
+
+@pytest.mark.parametrize("clock", ["wall", "loop"])
+def test_a_jump_of_either_clock_is_noticed(clock: str) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        wall = [0.0]
+        watch = SleepWatch(loop, lambda: wall[0])
+        one, two = Sleeper(), Sleeper()
+        watch.join(one)
+        watch.join(two)
+        await asyncio.sleep(10 * TICK)
+        assert (one.woken, two.woken) == (0, 0)
+        watch.leave(two)
+        if clock == "wall":
+            wall[0] += JUMP + TICK + 1
+        else:
+            loop._clock.now += JUMP + TICK + 1
+        await asyncio.sleep(TICK)
+        assert (one.woken, two.woken) == (1, 0)
+        watch.leave(one)
+        assert watch._timer is None
+
+    run(main)
+
+
+def test_a_sleeper_that_is_gone_stops_the_watch() -> None:
+    async def main() -> None:
+        watch = SleepWatch(asyncio.get_running_loop(), lambda: 0.0)
+        watch.join(Sleeper())
+        await asyncio.sleep(2 * TICK)
+        assert watch._timer is None
+
+    run(main)
+
+
+def test_after_a_sleep_the_link_is_looked_at_at_once() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            watch = watch_of(asyncio.get_running_loop())
+            assert realtime._driver in watch._sleepers
+            network.socket.frozen = True
+            states = realtime.states()
+            begin = asyncio.get_running_loop().time()
+            watch._wall = lambda: 1e12
+            assert (await anext(states)).dest is State.PING
+            assert asyncio.get_running_loop().time() - begin <= TICK
+            lost = await anext(states)
+            assert (lost.dest, str(lost.cause)) == (State.RECONNECTING, "no pong within 10 seconds")
+            await realtime.disconnect()
+            assert realtime._driver not in watch._sleepers
+            assert watch._timer is None
+
+    run(main)
+
+
+def test_after_a_sleep_the_next_dial_is_now() -> None:
+    async def main() -> None:
+        network = Network()
+        network.script.append(DialFailed("refused"))
+        async with network.realtime(retry=RetryPolicy(base=1000, cap=1000)) as realtime:
+            waiter = asyncio.ensure_future(realtime.connect())
+            await eventually(lambda: network.dials)
+            await asyncio.sleep(1)
+            realtime._driver.wake()
+            await waiter
+            assert asyncio.get_running_loop().time() < network.dials[0] + 2
+
+    run(main)
+
+
+def test_a_link_is_renewed_when_it_is_as_old_as_it_may_grow() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(max_link_age=100, ping=PingPolicy(enabled=False)) as realtime:
+            rows = await realtime.subscribe("rows")
+            states = realtime.states()
+            changes = [await anext(states) for _ in range(3)]
+            assert [(change.dest, change.cause) for change in changes] == [
+                (State.RECONNECTING, None), (State.CONNECTED, None), (State.SUBSCRIBED, None),
+            ]  # fmt: skip
+            assert 90 <= network.dials[1] - network.dials[0] <= 101
+            assert network.sockets[0].closed == 5.0, "tidily"
+            assert rows.gaps[0].outage_seconds < 1
+        for nonsense in (0, -1, float("nan"), "5"):
+            with pytest.raises(BadOption, match="max_link_age"):
+                network.realtime(max_link_age=nonsense)
+
+    run(main)
+
+
+def test_the_connections_of_a_process_keep_the_pace_together() -> None:
+    async def main() -> None:
+        network = Network()
+        network.otherwise = "greet"
+        policy: dict[str, Any] = {"retry": RetryPolicy(dials_per_minute=5)}
+        connections = [network.realtime(**policy) for _ in range(12)]
+        url = connections[0]._driver._url
+        for connection in connections:
+            connection._driver._core._seat.pacer = connections[0]._driver._core._seat.pacer
+            assert url
+        await asyncio.gather(*(connection.connect() for connection in connections))
+        begin = network.dials[0]
+        assert [round((dial - begin) // 60) for dial in network.dials] == [0] * 5 + [1] * 5 + [2] * 2
+        assert {connection._driver._core._seat.attempt for connection in connections} <= {0, 1}, "waiting is no failed attempt"
+        for connection in connections:
+            await connection.dispose()
+
+    run(main)
+
+
+def test_one_who_does_not_wait_any_more_gives_the_place_back() -> None:
+    async def main() -> None:
+        network = Network()
+        pacer = Pacer(1)
+        first, second, third = (network.realtime() for _ in range(3))
+        for connection in (first, second, third):
+            connection._driver._core._seat.pacer = pacer
+        await first.connect()
+        waiting = asyncio.ensure_future(second.connect())
+        await asyncio.sleep(1)
+        await second.disconnect()
+        with pytest.raises(Disconnected):
+            await waiting
+        await third.connect()
+        assert network.dials[1] - network.dials[0] == pytest.approx(60, abs=1)
+        for connection in (first, second, third):
+            await connection.dispose()
+
+    run(main)
+
+
+def test_a_pacer_belongs_to_a_server_and_a_limit() -> None:
+    one = pacer_for("wss://a/v1/realtime", 128)
+    assert pacer_for("wss://a/v1/realtime", 128) is one
+    assert pacer_for("wss://a/v1/realtime", 5) is not one
+    assert pacer_for("wss://b/v1/realtime", 128) is not one
+    free = pacer_for("wss://a/v1/realtime", None)
+    assert [free.take(5.0) for _ in range(1000)] == [5.0] * 1000
+
+
+def test_the_heartbeat_that_is_off_stays_off_after_a_sleep() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(ping=PingPolicy(enabled=False)) as realtime:
+            await realtime.subscribe("rows")
+            realtime._driver.wake()
+            await asyncio.sleep(5)
+            assert PING not in network.socket.sent
+
+    run(main)
