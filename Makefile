@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint types check format picture lock clean
+.PHONY: help setup demo test lint types check format picture fuzz fleet lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -55,10 +55,21 @@ format: $(READY) ## let ruff format and mend
 picture: $(READY) ## draw the README's picture of the demonstration anew
 	@$(BIN)/realtime-fsm demo | $(BIN)/python tests/support/picture.py diagrams/demo.svg
 
+FUZZ_SECONDS ?= 60
+fuzz: $(READY) ## fuzz the decoder for FUZZ_SECONDS (60)
+	@echo "== fuzz: the decoder, guided by coverage, for $(FUZZ_SECONDS) seconds"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/requirements-fuzz.txt
+	@$(BIN)/python tests/fuzz/decoder.py $(VENV)/fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1
+
+fleet: $(READY) ## show how a fleet of 1,000 comes back when its server is lost
+	@$(BIN)/python tests/support/fleet.py
+
 lock: ## compile the lock file anew from pyproject.toml
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
 	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
 		--no-emit-index-url --no-header --upgrade pyproject.toml -o $(LOCK)
+	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra fuzz --generate-hashes \
+		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) pyproject.toml -o .ci/requirements-fuzz.txt
 	@rm -rf $(VENV)-lock
 
 clean: ## remove all that was made

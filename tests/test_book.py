@@ -7,6 +7,9 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from realtime_fsm.core.book import SUBSCRIBE, UNSUBSCRIBE, Book
+from realtime_fsm.vocabulary.requests import Grant, Reject, Remove
 from support.book import (
     BAD_MESSAGE,
     FRAME_LIMIT,
@@ -23,9 +26,6 @@ from support.book import (
     grants,
     wish,
 )
-
-from realtime_fsm.core.book import SUBSCRIBE, UNSUBSCRIBE, Book
-from realtime_fsm.vocabulary.requests import Grant, Reject, Remove
 
 LARGE = 30_000
 

@@ -7,8 +7,6 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from support.network import HANG, MUTE, Network
-from support.virtual import eventually, run
 
 from realtime_fsm import (
     BadOption,
@@ -32,6 +30,8 @@ from realtime_fsm import (
 from realtime_fsm.testing.wire import error
 from realtime_fsm.vocabulary.errors import DialFailed
 from realtime_fsm.vocabulary.frames import PING
+from support.network import HANG, MUTE, Network
+from support.virtual import eventually, run
 
 ENDPOINT = "http://localhost/v1"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import structlog
-from support.network import HANG, Network
-from support.virtual import eventually, run
 
 from realtime_fsm import State
+from support.network import HANG, Network
+from support.virtual import eventually, run
 
 
 def test_a_send_that_fails_is_left_to_the_reader_to_explain() -> None:

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from support.network import Network
-from support.virtual import eventually, run
 
 from realtime_fsm import Event, Gap, RetryPolicy, State
 from realtime_fsm.vocabulary.errors import DialFailed
+from support.network import Network
+from support.virtual import eventually, run
 
 EARLIER = "2026-11-24T10:00:00.000+00:00"
 

@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.network import Network
-from support.virtual import eventually, run
 
 from realtime_fsm import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest, RetriesExhausted, State
 from realtime_fsm.vocabulary.errors import IdentityUnavailable
+from support.network import Network
+from support.virtual import eventually, run
 
 
 def test_a_callable_is_asked_before_every_dial() -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.bench import ONCE, Bench, any_input
 
 from realtime_fsm.core import machine as machine_module
 from realtime_fsm.core.guards import GUARDS
@@ -32,6 +31,7 @@ from realtime_fsm.vocabulary.inputs import (
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
+from support.bench import ONCE, Bench, any_input
 
 if TYPE_CHECKING:
     from realtime_fsm.core.seat import Seat

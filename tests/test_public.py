@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import get_type_hints
 
 import pytest
-from support.readme import README, examples
 
 import realtime_fsm
 from realtime_fsm import testing
 from realtime_fsm.vocabulary import errors
 from realtime_fsm.vocabulary.table import TABLE, State
+from support.readme import README, examples
 
 PACKAGE = Path(realtime_fsm.__file__).parent
 LAYERS = ("vocabulary", "core", "edges", "face")

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import structlog
-from recording import NOBODY, Cast, Excluded, Recorded, Step, links, load, rebuild, secrets
 from structlog.testing import capture_logs
-from support import recorded_server as wire
-from support.recorded_server import Clock, Guest, Peer, RecordedServer, run, soon
 
 from realtime_fsm import BadOption, PingPolicy, Realtime, RefusedByServer, RetriesExhausted, RetryPolicy, State, Subscription
 from realtime_fsm.vocabulary.errors import SubscriptionRejected, UpgradeRefused
+from recording import NOBODY, Cast, Excluded, Recorded, Step, links, load, rebuild, secrets
+from support import recorded_server as wire
+from support.recorded_server import Clock, Guest, Peer, RecordedServer, run, soon
 
 MESSAGES, GARBAGE, DIALS = "01-message-subscribe", "03-ping-and-malformed", "04-project-errors"
 LARGE, IDENTITY, RESTARTS, CLOSINGS = "05b-large-unicode", "06-authentication", "10-server-restart", "11-close-handshake"

@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from rawclient import OPCODES, RawClient, upgrade
-from recording import Ids, Step, load, rebuild
 
+from rawclient import OPCODES, RawClient, upgrade
 from realtime_fsm.testing import RealtimeServer
+from recording import Ids, Step, load, rebuild
 
 PLAYED = (
     "01-message-subscribe",

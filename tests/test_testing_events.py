@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from brain import EQUAL, NOON, dial, publish, say, subscribe
 
+from brain import EQUAL, NOON, dial, publish, say, subscribe
 from realtime_fsm.testing.peer import Backend
 
 

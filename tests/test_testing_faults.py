@@ -7,9 +7,9 @@ import json
 import socket
 
 import pytest
+
 from loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop, port_of, subscribe
 from rawclient import RawClient, upgrade
-
 from realtime_fsm.testing import RealtimeServer
 
 

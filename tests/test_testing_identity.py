@@ -6,8 +6,8 @@ import base64
 import json
 
 import pytest
-from brain import HUSH, MASKED, NOON, TARGET, dial, error, publish, say, subscribe, told, try_dial
 
+from brain import HUSH, MASKED, NOON, TARGET, dial, error, publish, say, subscribe, told, try_dial
 from realtime_fsm.testing.peer import Backend, Peer, Reply, Request, counted_ids
 
 

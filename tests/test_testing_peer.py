@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from brain import EQUAL, NOON, dial, error, publish, say, subscribe, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brain import EQUAL, NOON, dial, error, publish, say, subscribe, told
 from realtime_fsm.testing.peer import FRAME_LIMIT, HISTORY, Backend, Reply
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop, port_of, subscribe
-from rawclient import OPCODES, RawClient, upgrade
 
 import realtime_fsm.testing
+from loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop, port_of, subscribe
+from rawclient import OPCODES, RawClient, upgrade
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.listener import Link, Listener
 

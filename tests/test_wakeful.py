@@ -6,14 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.network import Network
-from support.virtual import VirtualLoop, eventually, run
 
 from realtime_fsm import BadOption, Disconnected, PingPolicy, RetryPolicy, State
 from realtime_fsm.core.pacer import Pacer, pacer_for
 from realtime_fsm.edges.sleep import JUMP, TICK, SleepWatch, watch_of
 from realtime_fsm.vocabulary.errors import DialFailed
 from realtime_fsm.vocabulary.frames import PING
+from support.network import Network
+from support.virtual import VirtualLoop, eventually, run
 
 
 class Sleeper:

@@ -8,7 +8,6 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from support.bench import Bench, any_input
 
 from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, UpgradeRefused
 from realtime_fsm.vocabulary.inputs import (
@@ -28,6 +27,7 @@ from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.requests import Drop, Fail, Grant, Open, Reject, Remove, Send
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
+from support.bench import Bench, any_input
 
 CODES = st.sampled_from([0, 401, 500, 1003, 1008, 1013])
 

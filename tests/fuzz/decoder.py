@@ -1,0 +1,63 @@
+"""Coverage-guided fuzzing of the decoder: `make fuzz`. Whatever bytes come, nothing but what is documented may leave.
+
+python tests/fuzz/decoder.py CORPUS -max_total_time=60
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["realtime_fsm.vocabulary"]):
+    from realtime_fsm.vocabulary import frames
+    from realtime_fsm.vocabulary.errors import MalformedEvent
+    from realtime_fsm.vocabulary.events import Event
+
+KINDS = {"not_json", "too_deep", "unknown_type", "wrong_shape"}
+PARTS = {"events": tuple, "channels": tuple, "timestamp": datetime, "payload": dict}
+SEEDS = (
+    b'{"type":"connected","data":{"channels":[],"subscriptions":{"3":"x"},"user":null}}',
+    b'{"type":"response","data":{"to":"subscribe","success":true,"subscriptions":[{"subscriptionId":"s1","channels":["rows"]}]}}',
+    b'{"type":"error","data":{"code":"42S02","message":"\\ud800"}}',
+    b'{"type":"pong"}',
+    b'{"type":"event","data":{"events":["e"],"channels":["rows"],"timestamp":"2026-11-23T16:00:00.000+00:00",'
+    b'"payload":{"$id":"r","n":1e400,"s":"\\ud83d\\udc4b"},"subscriptions":["s1"]}}',
+)
+
+
+def touch(event: Event) -> None:
+    """Read every part of an event."""
+    for part, kind in PARTS.items():
+        with suppress(MalformedEvent):
+            value = getattr(event, part)
+            assert isinstance(value, kind), (part, value)
+            assert getattr(event, part) is value, "decoded once"
+    assert all(isinstance(identifier, str) for identifier in event.subscriptions)
+    assert "payload" not in repr(event)
+
+
+def one(data: bytes) -> None:
+    """One input, as it is and as the payload of an event."""
+    for message in (data, b'{"type":"event","data":{"payload":%b,"subscriptions":["s1"]}}' % data):
+        frame = frames.decode(message)
+        if isinstance(frame, frames.EventFrame):
+            touch(frame.event())
+            assert isinstance(frame.stamp, bytes)
+        elif isinstance(frame, frames.ErrorFrame):
+            assert isinstance(frame.code, int | str)
+            assert isinstance(frame.message, str)
+        elif isinstance(frame, frames.Malformed):
+            assert frame.kind in KINDS
+
+
+if __name__ == "__main__":
+    corpus = Path(sys.argv[1])
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(SEEDS):
+        (corpus / f"seed{number}").write_bytes(seed)
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()

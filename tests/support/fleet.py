@@ -1,0 +1,76 @@
+"""A fleet that loses its server at once: how its dials are spread, and when it is back. `make fleet` prints it.
+
+Each client has a place of its own (no common pace), as a thousand users of one server have; the network is simulated, the time
+virtual, and the clients are real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from realtime_fsm import Realtime, RetryPolicy, State
+from realtime_fsm.core.pacer import Pacer
+from realtime_fsm.vocabulary.errors import DialFailed
+from support.network import GREET, Network
+from support.virtual import eventually, run
+
+
+@dataclass(frozen=True)
+class Return:
+    """How a fleet came back.
+
+    Attributes:
+        dials: how many dials were made in each second after the loss.
+        back_after: seconds until 99 % were subscribed again.
+    """
+
+    dials: dict[int, int]
+    back_after: float
+
+
+def come_back(clients: int, away: float, *, seed: int = 1) -> Return:
+    """Lose the server for some seconds, and watch."""
+    dice = random.Random(seed)
+
+    async def main() -> Return:
+        network = Network(rate_limit=None)
+        fleet = [network.realtime(retry=RetryPolicy(attempts=None)) for _ in range(clients)]
+        for client in fleet:
+            client._driver._draw = dice.random
+            client._driver._core._seat.pacer = Pacer(None)
+        await asyncio.gather(*(client.subscribe("rows") for client in fleet))
+        await asyncio.sleep(60)
+        loop = asyncio.get_running_loop()
+        lost_at, before = loop.time(), len(network.dials)
+        network.otherwise = DialFailed("refused")
+        for socket in list(network.sockets):
+            socket.cut()
+        loop.call_later(away, setattr, network, "otherwise", GREET)
+        await eventually(lambda: _back(fleet) == 0)
+        await eventually(lambda: _back(fleet) >= clients * 0.99)
+        back_after = loop.time() - lost_at
+        await asyncio.gather(*(client.dispose() for client in fleet))
+        return Return(dict(sorted(Counter(int(dial - lost_at) for dial in network.dials[before:]).items())), back_after)
+
+    return run(main)
+
+
+def _back(fleet: list[Realtime]) -> int:
+    return sum(client.state in (State.SUBSCRIBED, State.PING) for client in fleet)
+
+
+if __name__ == "__main__":
+    for seconds in (0.0, 3.0, 10.0):
+        result = come_back(1000, seconds)
+        print(f"\n1,000 clients, a server that is away for {seconds:g} s; 99 % are back after {result.back_after:.1f} s.")
+        print("Dials a second:")
+        for second, count in result.dials.items():
+            print(f"  {second:3d} s {count:5d} {'#' * (count // 10)}")
