@@ -1,0 +1,166 @@
+"""A TCP proxy on loopback that does on command what networks do by themselves: cut, reset, freeze, delay, truncate, refuse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import Self
+from urllib.parse import urlsplit
+
+UP, DOWN = "client to server", "server to client"
+_CHUNK = 65_536  # bytes
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time, so that closing sends an RST
+
+
+def descriptors() -> int:
+    """How many file descriptors this process holds."""
+    return len(os.listdir("/dev/fd"))  # noqa: PTH208  (iterdir would hold one itself)
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 5.0) -> None:
+    """Wait until something holds of which nobody tells."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+class FaultProxy:
+    """Forwards connections to a server, until it is told to do otherwise; `heal` ends every fault.
+
+    Attributes:
+        mute: whether new connections are accepted and never answered.
+        delay: seconds that every piece waits before it is forwarded.
+        drip: bytes that are forwarded at a time, 1 ms after the ones before; None for no limit.
+        forwarded: bytes that went to clients since the beginning.
+        accepted: connections since the beginning.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        parts = urlsplit(endpoint)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self._target = (parts.hostname, parts.port)
+        self._path = parts.path
+        self._port = 0
+        self._server: asyncio.Server | None = None
+        self._open = {UP: asyncio.Event(), DOWN: asyncio.Event()}
+        self._links: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
+        self._left: int | None = None  # bytes to clients until all is cut
+        self.mute = False
+        self.delay = 0.0
+        self.drip: int | None = None
+        self.forwarded = 0
+        self.accepted = 0
+        self.thaw()
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint to give to a client."""
+        return f"http://127.0.0.1:{self._port}{self._path}"
+
+    @property
+    def links(self) -> int:
+        """How many connections are held."""
+        return len(self._links)
+
+    async def __aenter__(self) -> Self:
+        await self.admit()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self.refuse()
+        tasks = list(self._links)
+        self.reset()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- faults -------------------------------------------------------------------------------------------------------
+
+    def cut(self) -> None:
+        """End every connection on both sides, with a FIN behind what was forwarded."""
+        for writers in self._links.values():
+            for writer in writers:
+                writer.close()
+
+    def reset(self) -> None:
+        """End every connection on both sides, with an RST."""
+        for writers in self._links.values():
+            for writer in writers:
+                if not writer.transport.is_closing():
+                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                writer.transport.abort()
+
+    def freeze(self, *directions: str) -> None:
+        """Forward nothing any more, in one direction or both, and keep the sockets; ends are not passed on, either."""
+        for direction in directions or (UP, DOWN):
+            self._open[direction].clear()
+
+    def thaw(self) -> None:
+        """Forward again, what was held first."""
+        for event in self._open.values():
+            event.set()
+
+    def truncate(self, size: int) -> None:
+        """Forward so many bytes more to clients, then cut."""
+        self._left = size
+
+    def refuse(self) -> None:
+        """Refuse new connections; those that are up stay."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def admit(self) -> None:
+        """Accept new connections, on the same port as before."""
+        if self._server is None:
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+            self._port = self._server.sockets[0].getsockname()[1]
+
+    async def heal(self) -> None:
+        """Be a good network again. What a fault held back of connections that clients have left is dropped."""
+        self.mute, self.delay, self.drip, self._left = False, 0.0, None, None
+        self.thaw()
+        await self.admit()
+
+    # --- forwarding ---------------------------------------------------------------------------------------------------
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        task = asyncio.current_task()
+        assert task is not None
+        writers = self._links[task] = [writer]
+        try:
+            if self.mute:
+                await reader.read()  # to its end
+                return
+            upstream, server = await asyncio.open_connection(*self._target)
+            writers.append(server)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._forward(UP, reader, server))
+                group.create_task(self._forward(DOWN, upstream, writer))
+        except* OSError:
+            pass  # an end of one side; the other one follows below
+        finally:
+            del self._links[task]
+            for each in writers:
+                each.close()
+
+    async def _forward(self, direction: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(self.drip or _CHUNK):
+            await self._open[direction].wait()
+            await asyncio.sleep(0.001 if self.drip else self.delay)
+            if direction is DOWN and self._left is not None:
+                data = data[: self._left]
+                self._left -= len(data)
+            writer.write(data)
+            await writer.drain()
+            if direction is DOWN:
+                self.forwarded += len(data)
+                if self._left == 0:
+                    self.cut()
+        await self._open[direction].wait()
+        raise ConnectionResetError("one side has ended")

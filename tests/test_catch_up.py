@@ -1,0 +1,103 @@
+"""The ready-made catching up, through the official SDK against a small HTTP server that lists rows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from appwrite.client import Client
+from appwrite.query import Query
+from appwrite.services.databases import Databases
+from appwrite.services.tables_db import TablesDB
+
+from realtime_fsm import Gap
+from realtime_fsm.catch_up import documents, rows
+
+SINCE = datetime(2026, 11, 24, 10, tzinfo=UTC)
+UNTIL = datetime(2026, 11, 24, 11, tzinfo=UTC)
+
+
+@contextmanager
+def listing(key: str, count: int) -> Iterator[tuple[Client, list[tuple[str, list[dict[str, Any]]]]]]:
+    """An Appwrite server as far as one list call goes: it pages by `limit` and `cursorAfter`."""
+    asked: list[tuple[str, list[dict[str, Any]]]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            queries = [
+                json.loads(text)
+                for name, values in parse_qs(parts.query).items()
+                if name.startswith("queries")
+                for text in values
+            ]
+            asked.append((parts.path, queries))
+            arguments = {query["method"]: query.get("values", [None])[0] for query in queries}
+            begin = int(arguments.get("cursorAfter", "row-1")[3:]) + 1
+            common = {"$sequence": "1", "$tableId": "t", "$databaseId": "d", "$createdAt": "x", "$permissions": []}
+            items = [
+                {"$id": f"row{number}", "$updatedAt": f"2026-{number}", "title": f"number {number}", "data": "a column", **common}
+                for number in range(begin, min(count, begin + arguments["limit"]))
+            ]
+            body = json.dumps({"total": count, key: items}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base's name)
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield Client().set_endpoint(f"http://127.0.0.1:{server.server_port}/v1").set_project("p"), asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def caught_up(catch_up: Any, since: datetime | None = SINCE) -> list[dict[str, Any]]:
+    return list(asyncio.run(catch_up(Gap(since, UNTIL, 60.0, 1))))
+
+
+@pytest.mark.parametrize(("count", "pages"), [(0, 1), (5, 1), (10, 2), (23, 3)])
+def test_rows_are_listed_in_order_page_by_page(count: int, pages: int) -> None:
+    with listing("rows", count) as (client, asked):
+        found = caught_up(rows(TablesDB(client), "main", "orders", queries=[Query.equal("title", ["x"])], page=10))
+    assert [row["$id"] for row in found] == [f"row{number}" for number in range(count)]
+    assert all(row["data"] == "a column" for row in found)
+    assert all(row["title"] == f"number {number}" for number, row in enumerate(found))
+    assert all(row["$updatedAt"] == f"2026-{number}" for number, row in enumerate(found))
+    assert len(asked) == pages
+    path, queries = asked[0]
+    assert path == "/v1/tablesdb/main/tables/orders/rows"
+    assert [query["method"] for query in queries] == ["equal", "greaterThan", "orderAsc", "limit"]
+    assert queries[1] == {"method": "greaterThan", "attribute": "$updatedAt", "values": ["2026-11-24T10:00:00.000+00:00"]}
+
+
+def test_documents_are_listed_from_the_loss_where_no_event_was_seen() -> None:
+    with listing("documents", 2) as (client, asked):
+        found = caught_up(documents(Databases(client), "main", "orders"), since=None)
+    assert [document["title"] for document in found] == ["number 0", "number 1"]
+    path, queries = asked[0]
+    assert path == "/v1/databases/main/collections/orders/documents"
+    assert queries[0]["values"] == ["2026-11-24T10:59:00.000+00:00"]
+
+
+def test_older_sdks_answer_with_dictionaries() -> None:
+    class Older:
+        def list_rows(self, database_id: str, table_id: str, queries: list[str] | None = None) -> Any:
+            return {"total": 1, "rows": [{"$id": "row0", "title": "x"}]}
+
+    assert caught_up(rows(Older(), "main", "orders")) == [{"$id": "row0", "title": "x"}]
