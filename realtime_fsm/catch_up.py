@@ -80,7 +80,7 @@ def _listing(ask: Callable[[list[str]], Any], key: str, queries: Iterable[str], 
             cursor = [_query("cursorAfter", None, found[-1]["$id"])] if found else []
             answer = ask(base + cursor)
             items = (answer if isinstance(answer, dict) else answer.to_dict())[key]
-            found += items
+            found += map(_flat, items)
             if len(items) < page:
                 return found
 
@@ -99,3 +99,9 @@ def _query(method: str, attribute: str | None, *values: object) -> str:
     if values:
         query["values"] = values
     return json.dumps(query)
+
+
+def _flat(item: dict[str, Any]) -> dict[str, Any]:
+    """As an event's payload has it: the SDK's models keep a row's own columns apart, under ``data``."""
+    own = item.get("data")
+    return {**{key: value for key, value in item.items() if key != "data"}, **own} if isinstance(own, dict) else item
