@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 import structlog
 
+from realtime_fsm.core.seat import Seat
+from realtime_fsm.edges import audit as audit_module
 from realtime_fsm.edges.audit import Audit, write_to
+from realtime_fsm.vocabulary.change import Gap
 from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded
+from realtime_fsm.vocabulary.records import RECORDS, SCHEMA, AnyRecord, json_schema
 from realtime_fsm.vocabulary.requests import Taken
 from realtime_fsm.vocabulary.table import TABLE, State
+from support.network import Network
+from support.virtual import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
@@ -64,6 +73,7 @@ def test_a_record_has_these_fields_and_no_other() -> None:
     assert sink.records == [
         {
             "event": "realtime.transition",
+            "schema": SCHEMA,
             "level": "info",
             "connection_id": "c1",
             "seq": 1,
@@ -227,3 +237,66 @@ def test_a_file_that_cannot_be_opened_is_told_and_configures_nothing(tmp_path: P
     with pytest.raises(FileNotFoundError):
         write_to(tmp_path / "no such folder" / "audit.jsonl")
     assert not structlog.is_configured()
+
+
+# --- the other records ------------------------------------------------------------------------------------------------
+
+
+def write_each(log: Audit) -> None:
+    """Every kind of record once."""
+    log.opened(Seat(max_link_age=3600.0))
+    log.transition(taken("sub58", StreamEnded()), AT)
+    log.subscription("s1", "rejected", 1003)
+    log.ping(0.0123456789)
+    log.outage("opened", planned=False)
+    log.dropped("s1", 7)
+    log.gap("s1", Gap(None, AT, 1.5, 2))
+    log.malformed("not_json")
+    log.closed()
+
+
+def test_every_kind_of_record_is_of_the_schema_and_counted_with_the_others() -> None:
+    sink = Sink()
+    write_each(audit())
+    assert [record["seq"] for record in sink.records] == list(range(1, 10))
+    assert {record["event"] for record in sink.records} == {kind.__struct_config__.tag for kind in RECORDS}
+    for record in sink.records:
+        del record["level"]
+        assert type(msgspec.convert(record, AnyRecord)).__struct_config__.tag == record["event"]
+    assert [record["link"] for record in sink.records] == [0] + [3] * 8, "the newest link"
+
+
+def test_the_json_schema_names_every_field_of_every_record() -> None:
+    sink = Sink()
+    write_each(audit())
+    by_event = {
+        part["properties"]["event"]["enum"][0]: part for part in json_schema()["$defs"].values() if "event" in part["properties"]
+    }
+    for record in sink.records:
+        del record["level"]
+        assert set(record) == set(by_event[record["event"]]["properties"])
+
+
+def test_a_tree_that_was_never_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(audit_module, "version", missing)
+    assert audit_module._versions.__wrapped__()["realtime-fsm"] == "unknown"
+
+
+def test_drops_are_one_record_an_episode() -> None:
+    async def main() -> None:
+        sink = Sink()
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            for _ in range(2):
+                for _ in range(1030):
+                    network.publish("rows")
+                await asyncio.sleep(1)
+                for _ in range(1024):
+                    await anext(rows)
+        assert [record["count"] for record in sink.records if record["event"] == "realtime.dropped"] == [6, 6]
+
+    run(main)

@@ -74,7 +74,9 @@ def test_two_terminals_show_the_whole_thing(tmp_path: Path) -> None:
     ]
     records = [json.loads(text) for text in log.read_text().splitlines()]
     assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
-    assert {record["event"] for record in records} == {"realtime.transition"}
+    assert {record["event"] for record in records} == {
+        "realtime.open", "realtime.subscription", "realtime.transition", "realtime.close",
+    }  # fmt: skip
 
 
 def test_a_fatal_refusal_ends_with_one_clear_sentence() -> None:

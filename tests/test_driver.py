@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 
 from realtime_fsm import State
+from realtime_fsm.vocabulary.records import AnyRecord
 from support.network import HANG, Network
 from support.virtual import eventually, run
 
@@ -114,6 +116,13 @@ def test_the_records_of_a_connection_have_no_holes_and_nothing_secret() -> None:
             structlog.reset_defaults()
     assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
     assert len({record["connection_id"] for record in records}) == 1
+    names = [record["event"] for record in records]
+    assert names[:3] == ["realtime.open", "realtime.subscription", "realtime.transition"]
+    assert names[-1] == "realtime.close"
+    for record in records:  # the levels are the application's; all the rest is a record of the schema
+        msgspec.convert({key: value for key, value in record.items() if key != "log_level"}, AnyRecord)
+    assert {"realtime.outage", "realtime.gap", "realtime.ping"} < set(names)
+    records = [record for record in records if record["event"] == "realtime.transition"]
     rows = [record["row"] for record in records]
     assert rows[:4] == ["dis2", "rec21", "rec22", "con40"]
     assert {"sub58", "sub64", "pin42"} < set(rows)

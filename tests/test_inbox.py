@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realtime_fsm.edges.audit import Audit
 from realtime_fsm.edges.inbox import Inbox
 from realtime_fsm.edges.subscriber import Options, Subscriber
 from realtime_fsm.face.subscription import Subscription
@@ -262,7 +263,11 @@ class StubDriver:
 def on_subscription(scene: Callable[[Subscription, Subscriber, StubDriver], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
         subscriber = Subscriber(
-            Wish("s1", ("rows",)), Options(), asyncio.get_running_loop(), lambda failure: pytest.fail(repr(failure))
+            Wish("s1", ("rows",)),
+            Options(),
+            asyncio.get_running_loop(),
+            lambda failure: pytest.fail(repr(failure)),
+            Audit("c", print),
         )
         driver = StubDriver()
         await scene(Subscription(cast("Driver", driver), subscriber), subscriber, driver)

@@ -1,14 +1,17 @@
 """The audit sink: the one place that writes records, and the only one that knows structlog.
 
-One record, one event name: ``realtime.transition`` for each row that is taken. It goes into whatever structlog configuration
-the application has; where it has none, nothing is written. A record names states, rows, numbers and kinds of failure. It never
-holds a text of the server, a channel's name, a payload or a secret.
+A record goes into whatever structlog configuration the application has; where it has none, nothing is written. What a record may
+hold is said in `realtime_fsm.vocabulary.records`.
 """
 
 from __future__ import annotations
 
+import platform
 import re
+from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,13 +19,28 @@ import msgspec
 import structlog
 
 from realtime_fsm.vocabulary.errors import ServerError, StreamEnded
+from realtime_fsm.vocabulary.records import (
+    CloseRecord,
+    DroppedRecord,
+    GapRecord,
+    MalformedRecord,
+    OpenRecord,
+    OutageRecord,
+    PingRecord,
+    SubscriptionRecord,
+    TransitionRecord,
+)
 from realtime_fsm.vocabulary.table import TABLE, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Literal
 
+    from realtime_fsm.core.seat import Seat
+    from realtime_fsm.vocabulary.change import Gap
+    from realtime_fsm.vocabulary.frames import Code
+    from realtime_fsm.vocabulary.records import Record
     from realtime_fsm.vocabulary.requests import Taken
-
 
 _WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 
@@ -30,18 +48,35 @@ _WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 class Audit:
     """The records of one connection.
 
+    Args:
+        connection_id: the name of the connection.
+        on_failure: told of the first exception of the application's logging.
+
     Attributes:
         failures: how many records the application's logging refused with an exception.
     """
 
-    __slots__ = ("_connection_id", "_log", "_on_failure", "_seq", "failures")
+    __slots__ = ("_connection_id", "_link", "_log", "_on_failure", "_seq", "failures")
 
     def __init__(self, connection_id: str, on_failure: Callable[[Exception], None]) -> None:
         self._connection_id = connection_id
         self._log = structlog.get_logger("realtime_fsm")
         self._on_failure = on_failure
         self._seq = 0
+        self._link = 0
         self.failures = 0
+
+    def opened(self, seat: Seat) -> None:
+        """Write that the connection object is used for the first time, with its settings."""
+        self._write(
+            OpenRecord,
+            retry=asdict(seat.retry),
+            ping=asdict(seat.ping),
+            timeouts=asdict(seat.timeouts),
+            auto_reconnect=seat.auto_reconnect,
+            max_link_age=seat.max_link_age,
+            versions=_versions(),
+        )
 
     def transition(self, taken: Taken, at: datetime) -> None:
         """Write that a row was taken.
@@ -51,53 +86,106 @@ class Audit:
             at: the moment, aware, in UTC.
         """
         cause = taken.cause
+        self._link = taken.link
         self._write(
+            TransitionRecord,
             "error" if taken.row.dest is State.ERROR else "info" if cause is None else "warning",
-            "realtime.transition",
-            link=taken.link,
-            sends=taken.sends,
+            at,
             row=taken.row.id,
             trigger=taken.row.trigger.value,
             source=taken.row.source.value,
             dest=taken.dest.value,
             dwell=round(taken.dwell, 6),
             attempt=taken.attempt,
+            sends=taken.sends,
             cause=None if cause is None else cause.kind,
             error_code=_shown(cause.code) if isinstance(cause, ServerError) else None,
             close_code=cause.close_code if isinstance(cause, StreamEnded) else None,
-            timestamp=_iso(at),
-            machine=TABLE.fingerprint,
         )
 
-    def malformed(self, link: int, kind: str) -> None:
-        """Write that a message of the server could not be understood; once a kind, and nothing of the message.
+    def subscription(
+        self,
+        identifier: str,
+        change: Literal["desired", "acknowledged", "rejected", "removed"],
+        code: Code | None = None,
+    ) -> None:
+        """Write what became of a subscription."""
+        level = "warning" if change == "rejected" else "info"
+        self._write(SubscriptionRecord, level, subscription=identifier, change=change, error_code=_shown(code))
 
-        Args:
-            link: the generation of the link.
-            kind: what was wrong.
-        """
-        at = datetime.now(UTC)
-        self._write("warning", "realtime.malformed", link=link, kind=kind, timestamp=_iso(at))
+    def ping(self, round_trip: float) -> None:
+        """Write that a ping was answered, after so many seconds."""
+        self._write(PingRecord, round_trip=round(round_trip, 6))
 
-    def _write(self, level: str, name: str, **fields: Any) -> None:
+    def outage(self, change: Literal["opened", "closed"], *, planned: bool, seconds: float = 0.0, dials: int = 0) -> None:
+        """Write that an outage begins or ends."""
+        level = "warning" if change == "opened" and not planned else "info"
+        self._write(OutageRecord, level, change=change, planned=planned, seconds=round(seconds, 6), dials=dials)
+
+    def dropped(self, identifier: str, count: int) -> None:
+        """Write how many events of a subscription had to make room, in an episode that is over."""
+        self._write(DroppedRecord, "warning", subscription=identifier, count=count)
+
+    def gap(self, identifier: str, gap: Gap) -> None:
+        """Write that a subscription may have missed events."""
+        self._write(
+            GapRecord,
+            "warning",
+            subscription=identifier,
+            since=None if gap.since is None else gap.since.isoformat(timespec="milliseconds"),
+            until=_iso(gap.until),
+            seconds=round(gap.outage_seconds, 6),
+            dials=gap.attempts,
+        )
+
+    def malformed(self, kind: str) -> None:
+        """Write that a message of the server could not be understood: what was wrong, and nothing of the message."""
+        self._write(MalformedRecord, "warning", kind=kind)
+
+    def closed(self) -> None:
+        """Write that the connection object is disposed of."""
+        self._write(CloseRecord)
+
+    def _write(self, kind: type[Record], level: str = "info", at: datetime | None = None, /, **fields: Any) -> None:
         self._seq += 1
         if not structlog.is_configured():
             return
+        record = msgspec.to_builtins(
+            kind(
+                machine=TABLE.fingerprint,
+                connection_id=self._connection_id,
+                seq=self._seq,
+                timestamp=_iso(at or datetime.now(UTC)),
+                link=self._link,
+                **fields,
+            )
+        )
         try:
-            getattr(self._log, level)(name, connection_id=self._connection_id, seq=self._seq, **fields)
+            getattr(self._log, level)(record.pop("event"), **record)
         except Exception as failure:  # noqa: BLE001  (any processor of the application's; it must not stop the link)
             self.failures += 1
             if self.failures == 1:
                 self._on_failure(failure)
 
 
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("realtime-fsm", "transitions", "aiohttp", "structlog", "msgspec"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a tree that was never installed
+            found[name] = "unknown"
+    return found
+
+
 def _iso(at: datetime) -> str:
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _shown(code: int | str) -> int | str:
+def _shown(code: Code | None) -> Code | None:
     """A code that is a string may be any text of the server; only a word is written."""
-    return code if isinstance(code, int) or _WORD.fullmatch(code) else "text"
+    return code if not isinstance(code, str) or _WORD.fullmatch(code) else "text"
 
 
 def write_to(path: str | Path) -> TextIO:

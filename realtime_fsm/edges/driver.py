@@ -30,7 +30,7 @@ from realtime_fsm.vocabulary.change import Change
 from realtime_fsm.vocabulary.errors import AuthenticationRejected, Disconnected, Disposed, WrongLoop
 from realtime_fsm.vocabulary.inputs import Acknowledged, Deadline, Greeted, Pong, ServerErred, Woken
 from realtime_fsm.vocabulary.requests import Drop, End, Fail, Grant, Identify, Open, Reject, RejectIdentity, Remove, Send
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.vocabulary.table import State, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,12 +78,13 @@ class Driver:
         self.user: dict[str, Any] | None = None
         self.malformed: dict[str, int] = {}
         self._core = Connection(seat)
+        self._seat = seat
         self._transport = transport
         self._url = url
         self._close_timeout = seat.timeouts.close
         self._draw = draw
         self._audit = Audit(connection_id, self.report)
-        self._roster = Roster(self.report)
+        self._roster = Roster(self.report, self._audit)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._link: Link | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -113,6 +114,7 @@ class Driver:
         running = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = running
+            self._audit.opened(self._seat)
         elif self._loop is not running:
             raise WrongLoop("this Realtime")
         return self._loop
@@ -172,6 +174,7 @@ class Driver:
         await self.settle()
         await self._roster.settle()
         await self._transport.close()
+        self._audit.closed()
 
     def wake(self) -> None:
         """The process slept."""
@@ -269,7 +272,7 @@ class Driver:
             case frames.Malformed(kind=kind):
                 self.malformed[kind] = self.malformed.get(kind, 0) + 1
                 if self.malformed[kind] == 1:
-                    self._audit.malformed(link.generation, kind)
+                    self._audit.malformed(kind)
         return False
 
     # --- telling ------------------------------------------------------------------------------------------------------
@@ -278,6 +281,8 @@ class Driver:
         at = datetime.now(UTC)
         self._audit.transition(taken, at)
         row, dest = taken.row, taken.dest
+        if row.trigger is Trigger.PONG and self._core.round_trip is not None:
+            self._audit.ping(self._core.round_trip)
         if row.dest is None:
             return
         change = Change(row.source, dest, row.trigger, row.id, taken.attempt, taken.cause, at)
@@ -285,15 +290,18 @@ class Driver:
             follower.put(change)
         if dest.is_live:
             self._waiting.link_is_up()
-        self._note_outage(row.source, dest)
+        self._note_outage(row.source, dest, planned=taken.cause is None)
         watch = watch_of(self.loop)
         (watch.leave if dest in _AT_REST else watch.join)(self)
 
-    def _note_outage(self, source: State, dest: State) -> None:
-        if source.is_live and not dest.is_live and self._roster.outage is None:
-            self._roster.outage = Outage(self.loop.time())
-        elif dest in (State.SUBSCRIBED, State.UNSUBSCRIBED):
-            self._roster.outage = None
+    def _note_outage(self, source: State, dest: State, *, planned: bool) -> None:
+        if source.is_live and not dest.is_live and dest is not State.DISPOSING and self._roster.outage is None:
+            self._roster.outage = Outage(self.loop.time(), planned)
+            self._audit.outage("opened", planned=planned)
+        elif dest in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self._roster.outage is not None:
+            outage, self._roster.outage = self._roster.outage, None
+            seconds = self.loop.time() - outage.began
+            self._audit.outage("closed", planned=outage.planned, seconds=seconds, dials=outage.dials)
 
     def __del__(self) -> None:
         core = getattr(self, "_core", None)  # building one may have failed

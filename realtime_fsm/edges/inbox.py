@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from realtime_fsm.vocabulary.errors import ConcurrentIteration, WrongLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from realtime_fsm.vocabulary.errors import RealtimeError
 
@@ -26,9 +26,24 @@ class Inbox(Generic[T]):
         dropped: how many items were dropped because the consumer was too slow.
     """
 
-    __slots__ = ("__weakref__", "_capacity", "_ended", "_fault", "_fresh", "_items", "_loop", "_waiter", "_what", "dropped")
+    __slots__ = (
+        "__weakref__",
+        "_capacity",
+        "_ended",
+        "_episode",
+        "_fault",
+        "_fresh",
+        "_items",
+        "_loop",
+        "_on_drops",
+        "_waiter",
+        "_what",
+        "dropped",
+    )
 
-    def __init__(self, what: str, loop: asyncio.AbstractEventLoop, capacity: int) -> None:
+    def __init__(
+        self, what: str, loop: asyncio.AbstractEventLoop, capacity: int, on_drops: Callable[[int], None] | None = None
+    ) -> None:
         self._what = what
         self._loop = loop
         self._capacity = capacity
@@ -38,6 +53,8 @@ class Inbox(Generic[T]):
         self._ended = False
         self._fresh = 0
         self.dropped = 0
+        self._episode = 0  # of those, the ones since the consumer last took something
+        self._on_drops = on_drops
 
     def put(self, item: T) -> bool:
         """Add an item.
@@ -49,7 +66,7 @@ class Inbox(Generic[T]):
         items = self._items
         if len(items) >= self._capacity:
             items.popleft()
-            self.dropped += 1
+            self.drop()
         items.append(item)
         self._wake()
         self._fresh += 1
@@ -57,6 +74,11 @@ class Inbox(Generic[T]):
             return False
         self._fresh = 0
         return True
+
+    def drop(self) -> None:
+        """An item has to make room."""
+        self.dropped += 1
+        self._episode += 1
 
     def put_all(self, items: Iterable[T]) -> None:
         """Add items that are in memory already, however many."""
@@ -92,6 +114,10 @@ class Inbox(Generic[T]):
         if not self._items:
             await self._wait()
         self._fresh = 0
+        if self._episode:
+            episode, self._episode = self._episode, 0
+            if self._on_drops is not None:
+                self._on_drops(episode)
         return self._items.popleft()
 
     async def _wait(self) -> None:

@@ -14,6 +14,7 @@ from realtime_fsm.vocabulary.errors import Disposed, SubscriptionRejected
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from realtime_fsm.edges.audit import Audit
     from realtime_fsm.edges.subscriber import Options
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.frames import Code, EventFrame
@@ -25,6 +26,7 @@ class Outage:
     """From the loss of a live link to the next moment at which everything desired is acknowledged."""
 
     began: float
+    planned: bool
     dials: int = 0
 
 
@@ -35,15 +37,17 @@ class Roster:
         outage: the one under way, if there is one.
     """
 
-    def __init__(self, report: Callable[[BaseException], None]) -> None:
+    def __init__(self, report: Callable[[BaseException], None], audit: Audit) -> None:
         self._report = report
+        self._audit = audit
         self._subscribers: dict[str, Subscriber] = {}
         self._leftover: set[asyncio.Task[None]] = set()
         self.outage: Outage | None = None
 
     def enlist(self, wish: Wish, options: Options, loop: asyncio.AbstractEventLoop) -> Subscriber:
         """Make room for a subscription's events, before it is asked for."""
-        subscriber = self._subscribers[wish.id] = Subscriber(wish, options, loop, self._report)
+        subscriber = self._subscribers[wish.id] = Subscriber(wish, options, loop, self._report, self._audit)
+        self._audit.subscription(wish.id, "desired")
         return subscriber
 
     def route(self, frame: EventFrame) -> bool:
@@ -66,6 +70,7 @@ class Roster:
         """It is acknowledged on the link that is up."""
         subscriber = self._subscribers[identifier]
         subscriber.acknowledged = channels
+        self._audit.subscription(identifier, "acknowledged")
         if subscriber.established and self.outage is not None:
             subscriber.resume(datetime.now(UTC), now - self.outage.began, self.outage.dials)
         subscriber.established = True
@@ -74,6 +79,7 @@ class Roster:
     def reject(self, identifier: str, code: Code, message: str) -> None:
         """The server refused it."""
         subscriber = self._leave(identifier)
+        self._audit.subscription(identifier, "rejected", code)
         error = SubscriptionRejected(subscriber.wish.channels, subscriber.wish.queries, code, message)
         reject(subscriber.granted, error)
         subscriber.inbox.fail(error)
@@ -82,6 +88,7 @@ class Roster:
     def remove(self, identifier: str) -> None:
         """It is gone."""
         subscriber = self._leave(identifier)
+        self._audit.subscription(identifier, "removed")
         subscriber.end()
         resolve(subscriber.removed)
 
@@ -89,6 +96,7 @@ class Roster:
         """There will be no link for now."""
         for identifier in withdrawn:
             subscriber = self._leave(identifier)
+            self._audit.subscription(identifier, "removed")
             reject(subscriber.granted, error)
         if streams:
             for subscriber in self._subscribers.values():

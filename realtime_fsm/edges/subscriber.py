@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    from realtime_fsm.edges.audit import Audit
     from realtime_fsm.vocabulary.inputs import Wish
 
     OnGap = Callable[[Gap], object]
@@ -54,15 +55,20 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_catching", "_held", "_loop", "_missed_since", "_options", "_report", "_seen", "acknowledged", "established",
+        "_audit", "_catching", "_held", "_loop", "_missed_since", "_options", "_report", "_seen", "acknowledged", "established",
         "failures", "gaps", "granted", "inbox", "put", "removed", "stamp", "tasks", "wish",
     )  # fmt: skip
 
     def __init__(
-        self, wish: Wish, options: Options, loop: asyncio.AbstractEventLoop, report: Callable[[BaseException], None]
+        self,
+        wish: Wish,
+        options: Options,
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[BaseException], None],
+        audit: Audit,
     ) -> None:
         self.wish = wish
-        self.inbox: Inbox[Event] = Inbox("this subscription", loop, options.buffer)
+        self.inbox: Inbox[Event] = Inbox("this subscription", loop, options.buffer, lambda count: audit.dropped(wish.id, count))
         self.put: Callable[[Event], bool] = self.inbox.put
         self.granted: asyncio.Future[None] = loop.create_future()
         self.removed: asyncio.Future[None] = loop.create_future()
@@ -75,6 +81,7 @@ class Subscriber:
         self._options = options
         self._loop = loop
         self._report = report
+        self._audit = audit
         self._catching: asyncio.Task[None] | None = None
         self._missed_since: datetime | None = None
         self._held: deque[Event] = deque(maxlen=options.buffer)
@@ -84,6 +91,7 @@ class Subscriber:
         """It is acknowledged again, after an outage."""
         gap = Gap(_moment(self.stamp), until, outage_seconds, attempts)
         self.gaps.append(gap)
+        self._audit.gap(self.wish.id, gap)
         if self._options.on_gap is not None:
             self._start(self._tell(self._options.on_gap, gap))
         if self._options.catch_up is not None:
@@ -139,7 +147,7 @@ class Subscriber:
 
     def _hold(self, event: Event) -> bool:
         if len(self._held) == self._held.maxlen:
-            self.inbox.dropped += 1
+            self.inbox.drop()
         self._held.append(event)
         return False
 

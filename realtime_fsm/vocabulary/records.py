@@ -1,0 +1,195 @@
+"""The records of the audit log: their types are its schema.
+
+A record names states, rows, numbers and kinds of failure. It never holds a text of the server, a channel's name, a payload or a
+secret. `SCHEMA` grows when a field changes its meaning or goes; a field that is added does not change it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import msgspec
+
+SCHEMA = 1
+"""The version of the records."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+    """What every record has.
+
+    Attributes:
+        schema: the version of the records.
+        machine: the fingerprint of the table that ran.
+        connection_id: whose record it is.
+        seq: its number among all records of the connection, from 1; a hole means that one is missing.
+        timestamp: when it was written, UTC, ISO 8601.
+        link: the number of the newest link (its generation); 0 before the first.
+    """
+
+    schema: int = SCHEMA
+    machine: str
+    connection_id: str
+    seq: int
+    timestamp: str
+    link: int
+
+
+class OpenRecord(Record, frozen=True, kw_only=True, tag="realtime.open"):
+    """A connection object was used for the first time.
+
+    Attributes:
+        retry: the retry policy, its times in seconds.
+        ping: the ping policy, its times in seconds.
+        timeouts: the timeouts, in seconds.
+        auto_reconnect: whether a lost link is replaced.
+        max_link_age: the age at which a link is renewed, in seconds.
+        versions: of this library, of Python and of what it runs on.
+    """
+
+    retry: dict[str, float | int | None]
+    ping: dict[str, float | bool]
+    timeouts: dict[str, float | None]
+    auto_reconnect: bool
+    max_link_age: float | None
+    versions: dict[str, str]
+
+
+class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transition"):
+    """A row of the table was taken.
+
+    Attributes:
+        row: the row's id.
+        trigger: what happened.
+        source: the state before.
+        dest: the state after; the same where the state stays.
+        dwell: seconds since the source state was entered.
+        attempt: dials in a row that have not been forgiven.
+        sends: frames sent on the newest link so far.
+        cause: the kind of failure that the step is about.
+        error_code: the code of the server's error frame.
+        close_code: the WebSocket close code; 1006 when no close frame came.
+    """
+
+    row: str
+    trigger: str
+    source: str
+    dest: str
+    dwell: float
+    attempt: int
+    sends: int
+    cause: str | None
+    error_code: int | str | None
+    close_code: int | None
+
+
+class SubscriptionRecord(Record, frozen=True, kw_only=True, tag="realtime.subscription"):
+    """What became of a subscription.
+
+    Attributes:
+        subscription: its id.
+        change: what became of it.
+        error_code: the code of the error frame that rejected it.
+    """
+
+    subscription: str
+    change: Literal["desired", "acknowledged", "rejected", "removed"]
+    error_code: int | str | None = None
+
+
+class PingRecord(Record, frozen=True, kw_only=True, tag="realtime.ping"):
+    """A ping was answered by its pong.
+
+    Attributes:
+        round_trip: seconds.
+    """
+
+    round_trip: float
+
+
+class OutageRecord(Record, frozen=True, kw_only=True, tag="realtime.outage"):
+    """An outage, from the loss of a live link to the next moment at which everything desired is acknowledged.
+
+    Attributes:
+        change: whether it begins or ends.
+        planned: whether it was the user's own doing: `disconnect()`, `reconnect()`, another identity, a link as old as it may be.
+        seconds: how long it was; 0 where it begins.
+        dials: how many dials were made in it.
+    """
+
+    change: Literal["opened", "closed"]
+    planned: bool
+    seconds: float
+    dials: int
+
+
+class DroppedRecord(Record, frozen=True, kw_only=True, tag="realtime.dropped"):
+    """Events of a subscription had to make room: one record an episode, when the consumer has taken something again.
+
+    Attributes:
+        subscription: its id.
+        count: how many were dropped in the episode.
+    """
+
+    subscription: str
+    count: int
+
+
+class GapRecord(Record, frozen=True, kw_only=True, tag="realtime.gap"):
+    """A subscription may have missed events.
+
+    Attributes:
+        subscription: its id.
+        since: the server's time of its last event, ISO 8601; None if it had got none.
+        until: when it was acknowledged again, UTC, ISO 8601.
+        seconds: how long it was not acknowledged.
+        dials: how many dials were made meanwhile.
+    """
+
+    subscription: str
+    since: str | None
+    until: str
+    seconds: float
+    dials: int
+
+
+class MalformedRecord(Record, frozen=True, kw_only=True, tag="realtime.malformed"):
+    """A message of the server could not be understood; once a kind and connection.
+
+    Attributes:
+        kind: what was wrong.
+    """
+
+    kind: str
+
+
+class CloseRecord(Record, frozen=True, kw_only=True, tag="realtime.close"):
+    """A connection object was disposed of, and its socket is closed."""
+
+
+AnyRecord = (
+    OpenRecord
+    | TransitionRecord
+    | SubscriptionRecord
+    | PingRecord
+    | OutageRecord
+    | DroppedRecord
+    | GapRecord
+    | MalformedRecord
+    | CloseRecord
+)
+"""What a line of the audit log can be."""
+
+RECORDS: tuple[type[Record], ...] = get_args(AnyRecord)
+"""All types of records."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a line of the audit log, made from the types."""
+    schemas, components = msgspec.json.schema_components(RECORDS, ref_template="#/$defs/{name}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"realtime_fsm audit record, schema {SCHEMA}",
+        "description": "One line of the audit log. The application's logging may add fields, such as a level.",
+        "oneOf": list(schemas),
+        "$defs": dict(components),
+    }
