@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import structlog
 
 from realtime_fsm.core.seat import Seat
 from realtime_fsm.edges import audit as audit_module
-from realtime_fsm.edges.audit import Audit, write_to
+from realtime_fsm.edges.audit import Audit
 from realtime_fsm.vocabulary.change import Gap
 from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded
 from realtime_fsm.vocabulary.records import RECORDS, SCHEMA, AnyRecord, json_schema
@@ -25,7 +24,6 @@ from support.virtual import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
-    from pathlib import Path
 
 AT = datetime(2026, 11, 24, 5, 6, 7, 89, tzinfo=UTC)
 ROWS = {row.id: row for row in TABLE.rows}
@@ -207,36 +205,6 @@ def test_what_is_no_failure_of_the_logging_passes() -> None:
     with pytest.raises(Stop):
         audit(told=told).transition(taken(), AT)
     assert told == []
-
-
-# --- write_to ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", [str, None])
-def test_the_log_can_be_written_to_a_file_as_json_lines(tmp_path: Path, kind: type[str] | None) -> None:
-    path = tmp_path / "audit.jsonl"
-    path.write_text('{"event":"earlier"}\n', encoding="utf-8")
-    with write_to(path if kind is None else kind(path)) as file:
-        log = audit()
-        log.transition(taken(), AT)
-        written = path.read_text(encoding="utf-8")  # each line at once, before the file is closed
-        log.transition(taken("sub59", ServerError(1003, HIDDEN)), AT)
-        assert not file.closed
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    assert [line["event"] for line in lines] == ["earlier", "realtime.transition", "realtime.transition"]
-    assert [(line["seq"], line["level"], line["row"]) for line in lines[1:]] == [(1, "info", "rec22"), (2, "error", "sub59")]
-    assert written.count("\n") == 2
-    assert HIDDEN not in path.read_text(encoding="utf-8")
-    told: list[Exception] = []
-    log = audit(told=told)
-    log.transition(taken(), AT)  # the file is closed now
-    assert log.failures == len(told) == 1
-
-
-def test_a_file_that_cannot_be_opened_is_told_and_configures_nothing(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        write_to(tmp_path / "no such folder" / "audit.jsonl")
-    assert not structlog.is_configured()
 
 
 # --- the other records ------------------------------------------------------------------------------------------------

@@ -12,12 +12,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 
+from realtime_fsm.edges.auditfile import AuditFile
 from realtime_fsm.vocabulary.errors import ServerError, StreamEnded
 from realtime_fsm.vocabulary.records import (
     CloseRecord,
@@ -34,6 +34,7 @@ from realtime_fsm.vocabulary.table import TABLE, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from typing import Literal
 
     from realtime_fsm.core.seat import Seat
@@ -188,25 +189,30 @@ def _shown(code: Code | None) -> Code | None:
     return code if not isinstance(code, str) or _WORD.fullmatch(code) else "text"
 
 
-def write_to(path: str | Path) -> TextIO:
-    """Configure structlog to append the audit log to a file as JSON lines, for programs that have no logging of their own.
+def configure(path: str | Path) -> AuditFile:
+    """Configure structlog to append the audit log to a file: JSON lines, times in UTC.
+
+    It is for programs that have no logging of their own; others configure structlog as they like. The file survives a
+    rotation: when it was renamed or removed, the next record opens it anew. A disk that fails never stops a link: the first
+    failure is told through the event loop's exception handler.
 
     Args:
         path: the file; it is created when it does not exist.
 
     Returns:
-        The open file. Close it when the connection is disposed of.
+        The open file, a context manager. Close it when the connections are disposed of.
 
     Raises:
         OSError: when the file cannot be opened.
     """
-    file = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115  (it outlives this call)
+    file = AuditFile(path)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.JSONRenderer(serializer=lambda record, **_: msgspec.json.encode(record).decode()),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=file),
+        wrapper_class=structlog.BoundLogger,
+        logger_factory=lambda *_: file,
         cache_logger_on_first_use=False,
     )
     return file

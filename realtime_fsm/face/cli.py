@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import msgspec
 
-from realtime_fsm.edges.audit import write_to
+from realtime_fsm.edges.audit import configure
 from realtime_fsm.face import demo
 from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.words import in_words
@@ -140,7 +140,7 @@ async def _until_interrupted(work: Coroutine[None, None, None]) -> int:
 async def _listen(options: argparse.Namespace) -> None:
     async with AsyncExitStack() as stack:
         if options.log is not None:
-            stack.enter_context(write_to(options.log))
+            stack.enter_context(configure(options.log))
         realtime = await stack.enter_async_context(
             Realtime(
                 options.endpoint,

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from realtime_fsm.edges.audit import write_to
+from realtime_fsm.edges.audit import configure
 from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.words import in_words
 from realtime_fsm.testing import RealtimeServer
@@ -15,6 +15,7 @@ from realtime_fsm.testing import RealtimeServer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from realtime_fsm.edges.auditfile import AuditFile
     from realtime_fsm.face.subscription import Subscription
     from realtime_fsm.vocabulary.change import Change
 
@@ -98,9 +99,9 @@ async def run(log: str, out: TextIO) -> None:
     print(f"The audit log: {path} ({records} records)", file=out)
 
 
-def _fresh(log: str) -> TextIO:
+def _fresh(log: str) -> AuditFile:
     Path(log).unlink(missing_ok=True)
-    return write_to(log)
+    return configure(log)
 
 
 def _written(log: str) -> tuple[Path, int]:

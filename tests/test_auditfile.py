@@ -1,0 +1,105 @@
+"""The audit log in a file: JSON lines that survive rotation and failing disks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from realtime_fsm import State, audit
+from realtime_fsm.edges.auditfile import AuditFile
+from support.network import Network
+from support.virtual import eventually, run
+
+
+@pytest.fixture(autouse=True)
+def unconfigured() -> Iterator[None]:
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+
+
+def records(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+async def a_life(*, losses: int = 0) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        for loss in range(losses):
+            network.socket.cut()
+            await eventually(lambda loss=loss: len(network.dials) == loss + 2 and realtime.state is State.SUBSCRIBED)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_life_is_written_as_json_lines_behind_what_was_there(tmp_path: Path, kind: type[str | Path]) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_text('{"event":"earlier"}\n', encoding="utf-8")
+    with audit.configure(kind(path)):
+        run(a_life)
+    lines = records(path)
+    assert [line["event"] for line in lines[:2]] == ["earlier", "realtime.open"]
+    assert [line["seq"] for line in lines[1:]] == list(range(1, len(lines)))
+    assert all(str(line["timestamp"]).endswith("Z") and line["level"] for line in lines[1:])
+
+
+def test_a_file_that_is_renamed_or_removed_is_opened_anew(tmp_path: Path) -> None:
+    path, moved = tmp_path / "audit.jsonl", tmp_path / "audit.jsonl.1"
+    with AuditFile(path) as file:
+        file.write("1")
+        path.rename(moved)
+        file.write("2")
+        file.write("3")
+        path.unlink()
+        file.write("4")
+    assert moved.read_text() == "1\n"
+    assert path.read_text() == "4\n"
+    with pytest.raises(ValueError, match="closed"):
+        file.write("5")
+    file.close()
+
+
+def test_a_folder_that_is_gone_is_an_error_until_it_is_back(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path = folder / "audit.jsonl"
+    with AuditFile(path) as file:
+        path.unlink()
+        folder.rmdir()
+        for _ in range(2):
+            with pytest.raises(FileNotFoundError):
+                file.info("lost")
+        folder.mkdir()
+        file.warning("kept")
+    assert path.read_text() == "kept\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_never_stops_the_link_and_is_told() -> None:
+    with audit.configure("/dev/full"):
+        run(lambda: a_life(losses=2), reports=1)
+
+
+def test_a_file_that_cannot_be_opened_is_told_and_configures_nothing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        audit.configure(tmp_path / "no such folder" / "audit.jsonl")
+    assert not structlog.is_configured()
+
+
+def test_two_connections_share_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+
+    async def both() -> None:
+        await asyncio.gather(a_life(losses=1), a_life(losses=1))
+
+    with audit.configure(path):
+        run(both)
+    by_connection: dict[object, list[object]] = {}
+    for line in records(path):
+        by_connection.setdefault(line["connection_id"], []).append(line["seq"])
+    assert [seqs == list(range(1, len(seqs) + 1)) for seqs in by_connection.values()] == [True, True]
