@@ -8,6 +8,7 @@
             print(event.timestamp, event.events[0], event.payload)
 """
 
+from realtime_fsm.edges.transport import InsecureWarning
 from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
 from realtime_fsm.vocabulary.change import Change, Gap
@@ -20,6 +21,7 @@ from realtime_fsm.vocabulary.errors import (
     DialFailed,
     Disconnected,
     Disposed,
+    FrameTooLarge,
     GreetedAsGuest,
     IdentityUnavailable,
     LinkFailure,
@@ -55,9 +57,11 @@ __all__ = [
     "Disconnected",
     "Disposed",
     "Event",
+    "FrameTooLarge",
     "Gap",
     "GreetedAsGuest",
     "IdentityUnavailable",
+    "InsecureWarning",
     "LinkFailure",
     "LinkLost",
     "MalformedEvent",

@@ -3,53 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
+import base64
+import hashlib
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
 
-from realtime_fsm import PingPolicy, Realtime, RetriesExhausted, RetryPolicy, State, Timeouts
-from realtime_fsm.edges.transport import AiohttpTransport, _why
+from realtime_fsm import Realtime, RetryPolicy, State
+from realtime_fsm.edges.transport import AiohttpTransport, Socket, _why
 from realtime_fsm.testing import RealtimeServer
-from realtime_fsm.vocabulary.errors import (
-    CertificateRefused,
-    DialFailed,
-    LinkFailure,
-    NameNotResolved,
-    StreamEnded,
-    UpgradeRefused,
-)
+from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, NameNotResolved, StreamEnded, UpgradeRefused
+from support.faultproxy import Listener, descriptors, header, until
 
-CERTIFICATE = Path(__file__).parent / "data" / "self-signed.pem"
 QUICK = RetryPolicy(base=0.02, cap=0.1)
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def dial(url: str) -> Any:
-    transport = AiohttpTransport()
+async def dial(url: str, **options: Any) -> Any:
+    transport = AiohttpTransport(**options)
     try:
         return await transport.dial(url, {})
     finally:
         await transport.close()
 
 
-async def answered_with(answer: bytes, **options: Any) -> LinkFailure:
+async def answered_with(answer: bytes) -> LinkFailure:
     """What a dial is told by a server that answers every request so, and hangs up."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-        writer.close()
-
-    async with await asyncio.start_server(handle, "127.0.0.1", 0, **options) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with Listener(answer).open() as server:
         with pytest.raises(LinkFailure) as caught:
-            await dial(f"{'wss' if options else 'ws'}://127.0.0.1:{port}/v1/realtime?project=demo&jwt=secret")
-    assert "secret" not in str(caught.value)
+            await dial(f"{server.url.replace('http', 'ws')}/v1/realtime?project=demo&jwt=secret")
+    assert len(server.asked) == 1, "one attempt is one request"
+    assert "secret" not in repr((caught.value, caught.value.__cause__, caught.value.__context__))
     return caught.value
 
 
@@ -58,7 +45,14 @@ def test_what_failed_dials_are_called() -> None:
         status = await answered_with(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         assert isinstance(status, UpgradeRefused)
         assert status.status == 404
-        assert type(await answered_with(b"")) is DialFailed
+        for answer, text in (
+            (b"", "the server hung up"),
+            (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "the answer was not HTTP"),
+            (b"HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", "not one to WebSocket: invalid upgrade header"),
+        ):
+            failure = await answered_with(answer)
+            assert type(failure) is DialFailed
+            assert text in str(failure)
         async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
         with pytest.raises(DialFailed, match=r"(?i)refused|connect"):
@@ -67,20 +61,14 @@ def test_what_failed_dials_are_called() -> None:
     asyncio.run(main())
 
 
-def test_a_certificate_that_is_not_trusted_names_itself() -> None:
-    async def main() -> None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(CERTIFICATE)
-        assert isinstance(await answered_with(b"", ssl=context), CertificateRefused)
-
-    asyncio.run(main())
-
-
 def test_a_name_that_does_not_resolve_and_errors_without_a_text() -> None:
     key: Any = None
     assert isinstance(_why(aiohttp.ClientConnectorDNSError(key, OSError(-2, "unknown"))), NameNotResolved)
     assert _why(TimeoutError()).args == ("the dial failed: TimeoutError",)
-    assert _why(aiohttp.ClientConnectorError(key, OSError())).args == ("the dial failed: ClientConnectorError",)
+    assert _why(aiohttp.ClientConnectorError(key, OSError())).args == ("the dial failed: OSError",)
+    both = OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 1)\n[Errno 101] Connect call failed")
+    assert _why(aiohttp.ClientConnectorError(key, both)).args == ("the dial failed: Connection refused; Network is unreachable",)
+    assert _why(aiohttp.ClientPayloadError("secret")).args == ("the dial failed: ClientPayloadError",)
 
 
 def test_a_callers_session_is_used_and_left_open() -> None:
@@ -140,42 +128,6 @@ def test_a_server_that_restarts_is_found_again() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("fault", "awaited"), [("freeze", "upgrade"), ("silent", "greeting")])
-def test_a_server_that_accepts_and_says_nothing_is_noticed(fault: str, awaited: str) -> None:
-    async def main() -> None:
-        async with RealtimeServer() as server:
-            if fault == "freeze":
-                server.freeze()
-            else:
-                server.greet = False
-            quick = Timeouts(dial=0.1, greeting=0.1, close=0.1)
-            async with Realtime(server.endpoint, "demo", retry=RetryPolicy(attempts=1), timeouts=quick) as realtime:
-                with pytest.raises(RetriesExhausted, match=f"no {awaited} within 0.1 seconds"):
-                    await realtime.connect()
-            server.thaw()
-
-    asyncio.run(main())
-
-
-def test_a_server_that_freezes_on_a_live_link_is_noticed_and_disposed_of_in_time() -> None:
-    async def main() -> None:
-        async with RealtimeServer() as server:
-            realtime = Realtime(server.endpoint, "demo", ping=PingPolicy(interval=0.1, timeout=0.1), timeouts=Timeouts(close=0.2))
-            await realtime.subscribe("rows")
-            states = realtime.states()
-            server.freeze()
-            async for change in states:
-                if change.dest is State.RECONNECTING:
-                    break
-            assert str(change.cause) == "no pong within 0.1 seconds"
-            begin = time.monotonic()
-            await realtime.dispose()
-            assert time.monotonic() - begin < 2
-            server.thaw()
-
-    asyncio.run(main())
-
-
 def test_a_tidy_close_of_a_frozen_peer_is_bounded_and_sends_on_a_closed_socket_are_typed() -> None:
     async def main() -> None:
         async with RealtimeServer() as server:
@@ -194,29 +146,31 @@ def test_a_tidy_close_of_a_frozen_peer_is_bounded_and_sends_on_a_closed_socket_a
     asyncio.run(main())
 
 
-async def closed_by_server(frame: bytes) -> int:
-    """The close code that a client reports when a server upgrades, sends a raw frame and ends the stream."""
-    import base64
-    import hashlib
+@asynccontextmanager
+async def upgraded(*frames: bytes, hang_up: bool = True, **options: Any) -> AsyncIterator[Socket]:
+    """A socket whose server upgrades, sends raw frames, reads nothing, and perhaps ends the stream."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = (await reader.readuntil(b"\r\n\r\n")).decode()
-        key = next(line.split(": ")[1] for line in request.split("\r\n") if line.lower().startswith("sec-websocket-key"))
-        digest = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()  # noqa: S324  (RFC 6455)
-        accept = base64.b64encode(digest).decode()
-        writer.write(
-            f"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n".encode()
-        )
-        writer.write(frame)
-        writer.close()
+        key = header((await reader.readuntil(b"\r\n\r\n")).decode(), "Sec-WebSocket-Key")[0]
+        accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())  # noqa: S324
+        head = b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
+        writer.write(head % accept + b"".join(frames))
+        if hang_up:
+            writer.close()
+        else:
+            writers.append(writer)
 
-    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
-        transport = AiohttpTransport()
+    writers: list[asyncio.StreamWriter] = []
+    async with asyncio.timeout(10), await asyncio.start_server(handle, "127.0.0.1", 0, limit=1024) as server:
+        held = descriptors()
+        transport = AiohttpTransport(**options)
         socket = await transport.dial(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/", {})
-        code = await socket.pump(lambda data: data == b"ok")
+        yield socket
         await socket.close(0.1)
         await transport.close()
-    return code
+        for writer in writers:
+            writer.transport.abort()
+        await until(lambda: descriptors() == held)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +185,100 @@ async def closed_by_server(frame: bytes) -> int:
     ],
 )
 def test_the_close_code_is_the_servers_or_tells_that_none_came(frame: bytes, code: int) -> None:
-    assert asyncio.run(closed_by_server(frame)) == code
+    async def main() -> None:
+        async with upgraded(frame) as socket:
+            assert await socket.pump(lambda data: data == b"ok") == code
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("frames", "heard"),
+    [
+        ([b"\x81\x7d" + b"x" * 125, b"\x88\x02\x03\xe8"], ([125], 1000)),
+        ([b"\x81\x01x", b"\x81\x7e\x00\x7e"], ([1], "frame_too_large")),  # told by its head
+        ([b"\x81\x7f" + b"\x7f" * 8], ([], "frame_too_large")),
+        ([b"\x01\x7d" + b"x" * 125, b"\x80\x01x"], ([], "frame_too_large")),  # in two parts
+    ],
+)
+def test_a_message_above_the_limit_ends_the_link_before_it_is_read(frames: list[bytes], heard: tuple[list[int], object]) -> None:
+    async def main() -> None:
+        sizes: list[int] = []
+        async with upgraded(*frames, hang_up=False, max_frame=125) as socket:
+            end = await socket.pump(lambda data: bool(sizes.append(len(data))))  # type: ignore[func-returns-value]
+            assert (sizes, getattr(end, "kind", end)) == heard
+
+    asyncio.run(main())
+
+
+def test_what_comes_behind_a_ping_is_read_though_the_stream_has_ended() -> None:
+    async def main() -> None:
+        heard: list[bytes] = []
+        async with upgraded(b"\x8a\x00", b"\x89\x01p", b"\x81\x01x") as socket:
+            await asyncio.sleep(0.05)  # until the end is there, unread
+            assert await socket.pump(lambda data: bool(heard.append(data))) == 1006  # type: ignore[func-returns-value]
+        assert heard == [b"x"]
+
+    asyncio.run(main())
+
+
+def test_a_peer_that_reads_nothing_cannot_hold_the_descriptor() -> None:
+    async def main() -> None:
+        async with upgraded(hang_up=False) as socket:
+            held = descriptors()
+            sending = asyncio.create_task(socket.send(b"x" * 20_000_000))
+            await asyncio.sleep(0)
+            assert not sending.done(), "megabytes wait to be sent"
+            begin = time.monotonic()
+            await socket.close(0.1)
+            assert descriptors() == held - 1
+            assert time.monotonic() - begin < 2
+            with pytest.raises(StreamEnded):
+                await sending
+            with pytest.raises(StreamEnded):
+                await socket.send(b"{}")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own session", "caller's session"])
+def test_a_dial_that_is_cancelled_holds_nothing(own: bool) -> None:
+    async def main() -> None:
+        heard = asyncio.Event()
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            heard.set()
+            await reader.read()
+            writer.close()
+
+        async with await asyncio.start_server(listen, "127.0.0.1", 0) as server, aiohttp.ClientSession() as session:
+            held = descriptors()
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            for wait in (asyncio.sleep(0), asyncio.sleep(0.001), heard.wait()):  # connecting, connecting or sending, sent
+                dialing = asyncio.create_task(dial(url, session=None if own else session))
+                await wait
+                dialing.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await dialing
+                await until(lambda: descriptors() == held)
+
+    asyncio.run(main())
+
+
+def test_a_stream_that_ends_while_a_callers_session_is_busy_with_its_upgrade_is_a_typed_failure() -> None:
+    async def main() -> None:
+        async def linger(*_: object) -> None:
+            await asyncio.sleep(0.05)
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_end.append(linger)
+        async with aiohttp.ClientSession(trace_configs=[trace]) as session:
+            with pytest.raises(DialFailed, match="the stream ended"):
+                async with upgraded(session=session):
+                    pass
+
+    asyncio.run(main())
 
 
 def test_the_hundred_and_first_connection_does_not_wait() -> None:

@@ -144,9 +144,9 @@ class Seat:
                 self.live_link.asked_at = None
             case ServerErred():
                 self._absorb_error(happened)
-            case Lost(close_code=close_code):
+            case Lost(cause=None, close_code=close_code):
                 self._absorb_end(close_code)
-            case DialFailure(cause=cause):
+            case Lost(cause=cause) | DialFailure(cause=cause) if cause is not None:
                 self._fail(cause)
             case Deadline() if self.link is not None:
                 self._absorb_silence(self.link)

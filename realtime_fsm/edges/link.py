@@ -64,8 +64,8 @@ class Link:
             self._owner.feed(DialFailure(self.generation, cause))
             return
         self._owner.feed(Opened(self.generation))
-        close_code = await self._socket.pump(lambda data: self._owner.deliver(self, data))
-        self._owner.feed(Lost(self.generation, close_code))
+        end = await self._socket.pump(lambda data: self._owner.deliver(self, data))
+        self._owner.feed(Lost(self.generation, end) if isinstance(end, int) else Lost(self.generation, cause=end))
 
     async def _write(self) -> None:
         assert self._socket is not None

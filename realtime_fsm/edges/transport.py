@@ -1,31 +1,61 @@
-"""The transport: the only file that knows aiohttp.
+"""The transport: the only file of the client that knows aiohttp.
 
 aiohttp is used plainly: `receive()` without its timeout (deadlines belong to the machine, and one that expires leaves a false
-close code on a live socket), frames as bytes, no compression (Appwrite ignores the offer), no WebSocket-level heartbeat (the
-application's ping is the one to use), and an explicit limit for a frame.
+close code on a live socket), messages as bytes and up to a limit, no compression (Appwrite ignores the offer), and no heartbeat
+of WebSocket (the application's ping is the one to use).
+
+A dial is one HTTP request. A redirect is not followed, for our headers are credentials, and a server that hangs up is not
+asked a second time behind the retry policy's back. `ws_connect()` has no option for either, so each dial is a session of its
+own with a middleware around its only request. There a caller's session comes in, too, to which the request is handed over,
+and there the socket can be had that `close()` must be able to abort. aiohttp's exceptions hold the request's headers and the
+proxy's password: they are turned into ours, and none is kept.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import urllib.request
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from ssl import CERT_NONE, PROTOCOL_TLS_SERVER, SSLCertVerificationError, SSLContext
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 from aiohttp import ClientSession, WSMsgType
 
-from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, NameNotResolved, StreamEnded, UpgradeRefused
+from realtime_fsm.vocabulary.errors import (
+    BadOption,
+    CertificateRefused,
+    DialFailed,
+    FrameTooLarge,
+    NameNotResolved,
+    StreamEnded,
+    UpgradeRefused,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from realtime_fsm.vocabulary.errors import LinkFailure
 
-__all__ = ["AiohttpTransport", "ClientSession", "Socket", "Transport"]
+__all__ = ["FRAME_LIMIT", "AiohttpTransport", "ClientSession", "InsecureWarning", "Socket", "Transport"]
 
 FRAME_LIMIT = 64 * 1024 * 1024
-"""Bytes of the largest frame that is taken from a server. Events of 20 MB were seen; aiohttp's default is 4 MiB."""
-_NO_STATUS = 1005
-_LOST = 1006
+"""Bytes of the largest frame that is taken from a server by default. Events of 20 MB were seen; aiohttp's default is 4 MiB."""
+_NO_STATUS, _LOST = 1005, 1006
+_TOO_BIG = 1009
+_FAILURES = (aiohttp.ClientError, OSError)
+_COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=(\"?)[!#-+\--:<-\[\]-~]*\1")  # RFC 6265
+_OF_OPENSSL = re.compile(r"(?:\[.*?\] )?(.*?) \(_ssl\.c:\d+\)")
+_DISTRUST = "the server's certificate is not trusted: {}; give ssl= a context that trusts it, or self_signed=True to trust any"
+
+
+class InsecureWarning(UserWarning):
+    """Links are open to whoever sits in between: no certificate is verified, because an option says so."""
 
 
 class Socket(Protocol):
@@ -38,11 +68,11 @@ class Socket(Protocol):
             LinkFailure: when the socket is closing or closed.
         """
 
-    async def pump(self, deliver: Callable[[bytes], bool]) -> int:
+    async def pump(self, deliver: Callable[[bytes], bool]) -> int | LinkFailure:
         """Deliver each message until the stream ends, and let others run whenever `deliver` says so.
 
         Returns:
-            The close code; 1006 when no close frame came.
+            The close code, 1006 when no close frame came; or a cause of our own, such as a message above the limit.
         """
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109  (a bound of the protocol's own, not of the caller's)
@@ -67,12 +97,52 @@ class AiohttpTransport:
     """WebSockets over aiohttp.
 
     Args:
-        session: the caller's own session, which is never closed here; None for one that is made when it is needed.
+        session: the caller's own session, which is never closed here. Its cookie jar, proxy, connector and middlewares
+            count; what is given below is added, and wins. None for a connector of our own.
+        ssl: what to trust, and which certificate to show; None for the system's authorities.
+        self_signed: whether to trust any certificate, of an ``https://`` proxy, too. Warns.
+        proxy: an ``http://`` or ``https://`` URL, with ``user:password@`` where the proxy asks for it.
+        trust_env: whether each dial takes the proxy from ``WSS_PROXY`` or ``HTTPS_PROXY`` (for ``ws://`` from ``WS_PROXY``
+            or ``HTTP_PROXY``), with the exceptions of ``NO_PROXY``.
+        cookies: cookies for each dial, sent as they stand.
+        max_frame: bytes of the largest message that is taken; a larger one ends the link before it is read.
+
+    Raises:
+        BadOption: when an argument, or two together, cannot be used.
     """
 
-    def __init__(self, session: ClientSession | None = None) -> None:
-        self._session = session
-        self._own: ClientSession | None = None
+    def __init__(
+        self,
+        session: ClientSession | None = None,
+        *,
+        ssl: SSLContext | None = None,
+        self_signed: bool = False,
+        proxy: str | None = None,
+        trust_env: bool = False,
+        cookies: Mapping[str, str] | None = None,
+        max_frame: int = FRAME_LIMIT,
+    ) -> None:
+        for option, usable, problem in (
+            ("http", session is None or (isinstance(session, ClientSession) and not session.closed), "no open aiohttp session"),
+            ("ssl", ssl is None or _is_clients(ssl), "not an SSLContext for clients; ssl.create_default_context() makes one"),
+            ("self_signed", isinstance(self_signed, bool), "not True or False"),
+            ("self_signed", not (self_signed and ssl), "given together with ssl, which says what to trust; give one of the two"),
+            ("proxy", proxy is None or _is_proxy(proxy), "not a URL such as 'http://user:password@host:3128'; it is not shown"),
+            ("trust_env", isinstance(trust_env, bool), "not True or False"),
+            ("trust_env", not (trust_env and proxy), "given together with proxy, which would always win; give one of the two"),
+            ("cookies", cookies is None or _are_cookies(cookies), "not a mapping of names to values that HTTP allows"),
+            ("max_frame", type(max_frame) is int and max_frame > 0, f"{max_frame!r:.40} is not a whole number of bytes from 1"),
+        ):
+            if not usable:
+                raise BadOption(option, problem)
+        self._session, self._proxy, self._trust_env = session, proxy, trust_env
+        self._connector: aiohttp.TCPConnector | None = None  # our own, without a session
+        self._ssl: SSLContext | bool = not self_signed if ssl is None else ssl
+        self._cookies, self._max_frame = dict(cookies or {}), max_frame
+        if self_signed or (ssl is not None and ssl.verify_mode is CERT_NONE):
+            option = "self_signed=True" if self_signed else "ssl with CERT_NONE"
+            text = f"{option}: no certificate is verified, so whoever sits in between can read and change everything"
+            warnings.warn(text, InsecureWarning, stacklevel=4)  # the line that builds the Realtime
 
     async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
         """Open a WebSocket.
@@ -80,43 +150,78 @@ class AiohttpTransport:
         Raises:
             LinkFailure: when it does not come about.
         """
+        session = self._session
+        if session is None:
+            # The default limit would let the 101st connection wait without a word; one that is kept could be dead when used.
+            self._connector = self._connector or aiohttp.TCPConnector(limit=0, force_close=True)
+        elif session.closed:
+            raise DialFailed("the given aiohttp session is closed")
+        proxy = await asyncio.to_thread(_environments_proxy, url) if self._trust_env else self._proxy
+        used: list[asyncio.Transport] = []
         try:
-            websocket = await self._the_session().ws_connect(
-                url, headers=headers, compress=0, autoping=True, max_msg_size=FRAME_LIMIT, decode_text=False
-            )
-        except (aiohttp.ClientError, OSError, TimeoutError) as failure:
-            raise _why(failure) from failure
-        return _AiohttpSocket(websocket)
+            async with ClientSession(
+                connector=self._connector if session is None else session.connector,
+                connector_owner=False,
+                cookie_jar=aiohttp.DummyCookieJar(),  # identity is what the caller gave, never what an earlier answer left
+                timeout=aiohttp.ClientTimeout(),  # none: the machine has the deadline
+                skip_auto_headers=() if session is None else ("Accept", "Accept-Encoding", "User-Agent"),  # it has its own
+                middlewares=(partial(self._ask, proxy, used),),
+            ) as dialer:
+                # http:// is the same to a server and known to proxies; aiohttp refuses what reaches its limit.
+                address, limit = url.replace("ws", "http", 1), self._max_frame + 1
+                websocket = await dialer.ws_connect(
+                    address, headers=headers, proxy=proxy, ssl=self._ssl, autoping=False, max_msg_size=limit, decode_text=False
+                )
+        except _FAILURES as failure:
+            why = _why(failure)
+        else:
+            return _AiohttpSocket(websocket, used[0], self._max_frame)
+        raise why  # outside of the handler, so that aiohttp's exception is no part of ours
 
     async def close(self) -> None:
-        """Close the session, if it is our own."""
-        if self._own is not None:
-            await self._own.close()
+        """Close the connector, if it is our own."""
+        if self._connector is not None:
+            await self._connector.close()
 
-    def _the_session(self) -> ClientSession:
-        if self._session is not None:
-            return self._session
-        if self._own is None:
-            # limit=0: with the default of 100 the 101st connection of a process would wait without a word. No cookie jar:
-            # identity is what the caller gave, never what an earlier answer left.
-            self._own = ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
-        return self._own
+    async def _ask(
+        self, proxy: str | None, used: list[asyncio.Transport], request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """The middleware: make the request, and go no further than its answer."""
+        if ours := [f"{name}={value}" for name, value in self._cookies.items()]:  # aiohttp would quote one that ends in "="
+            request.headers["Cookie"] = "; ".join([*request.headers.getall("Cookie", ()), *ours])
+        try:
+            response = await (handler(request) if self._session is None else self._pass_on(self._session, request, proxy))
+        except _FAILURES as failure:
+            why = _why(failure)  # an exception that aiohttp does not know: it would repeat the request for one of its own
+        else:
+            if response.status == 101 and (connection := response.connection) and (transport := connection.transport):
+                used.append(transport)
+                return response
+            response.close()
+            why = DialFailed("the stream ended") if response.status == 101 else UpgradeRefused(response.status)
+        raise why
+
+    async def _pass_on(self, session: ClientSession, request: aiohttp.ClientRequest, proxy: str | None) -> aiohttp.ClientResponse:
+        # Cookies of the jar win over those of a header; given a second time, ours win (in the writing of that jar).
+        twice = {name: self._cookies[name] for name in {morsel.key for morsel in session.cookie_jar} & self._cookies.keys()}
+        get = partial(session.get, headers=request.headers, allow_redirects=False, raise_for_status=False)
+        return await get(request.url, cookies=twice, proxy=proxy, ssl=request.ssl)
 
 
+@dataclass(slots=True, eq=False)
 class _AiohttpSocket:
-    __slots__ = ("_websocket",)
-
-    def __init__(self, websocket: aiohttp.ClientWebSocketResponse[bool]) -> None:
-        self._websocket = websocket
+    websocket: aiohttp.ClientWebSocketResponse[bool]
+    transport: asyncio.Transport
+    limit: int
 
     async def send(self, data: bytes) -> None:
         try:
-            await self._websocket.send_frame(data, WSMsgType.TEXT)
-        except (aiohttp.ClientError, OSError) as failure:
+            await self.websocket.send_frame(data, WSMsgType.TEXT)
+        except _FAILURES as failure:
             raise StreamEnded(_LOST) from failure
 
-    async def pump(self, deliver: Callable[[bytes], bool]) -> int:
-        receive = self._websocket.receive
+    async def pump(self, deliver: Callable[[bytes], bool]) -> int | LinkFailure:
+        receive = self.websocket.receive
         while True:
             message = await receive()
             if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
@@ -124,28 +229,80 @@ class _AiohttpSocket:
                     await asyncio.sleep(0)
             elif message.type is WSMsgType.CLOSE:
                 return message.data or _NO_STATUS  # not close_code: that is lost when the echo cannot be written any more
+            elif message.type is WSMsgType.ERROR and self.websocket.close_code == _TOO_BIG:
+                return FrameTooLarge(self.limit)  # ours; a peer's own 1009 comes as CLOSE and means the opposite
             elif message.type in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-                return int(self._websocket.close_code or _LOST)
+                return int(self.websocket.close_code or _LOST)
+            elif message.type is WSMsgType.PING:
+                with suppress(*_FAILURES):  # the end may have come behind it; more to read may stand before
+                    await self.websocket.pong(message.data)
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109
-        # aiohttp's own close() waits 10 s and more on a busy link; cancelled, it releases the socket at once.
         try:
-            async with asyncio.timeout(timeout):
-                await self._websocket.close()
-        except TimeoutError:
-            return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):  # aiohttp's own bound starts again with every frame of a busy link
+                    await self.websocket.close()
+        finally:
+            # Closing alone would keep the descriptor for as long as a peer that reads nothing holds what we sent.
+            self.transport.abort()
+            await asyncio.sleep(0)  # in which the event loop closes it
 
 
 def _why(failure: BaseException) -> LinkFailure:
     """Give a failed dial its type. The text holds no address: its query may hold what is nobody's business."""
     match failure:
-        case aiohttp.ClientConnectorCertificateError():
-            return CertificateRefused("the server's certificate is not trusted")
+        case aiohttp.ClientConnectorCertificateError(certificate_error=SSLCertVerificationError(verify_message=said)):
+            return CertificateRefused(_DISTRUST.format(said.rstrip(".")))
+        case aiohttp.ServerFingerprintMismatch():
+            return CertificateRefused(_DISTRUST.format("fingerprint mismatch"))
         case aiohttp.ClientConnectorDNSError():
             return NameNotResolved("the host's name does not resolve")
-        case aiohttp.WSServerHandshakeError(status=status):
-            return UpgradeRefused(status)
-        case aiohttp.ClientConnectorError(os_error=error) if error.strerror:
-            return DialFailed(error.strerror)
-        case _:
-            return DialFailed(type(failure).__name__)
+        case aiohttp.ClientHttpProxyError(status=status):
+            return DialFailed(f"the proxy answered with HTTP {status}")
+        case aiohttp.WSServerHandshakeError(message=said):
+            return DialFailed(f"the upgrade was not one to WebSocket: {said.lower()}")
+        case aiohttp.ClientResponseError():
+            return DialFailed("the answer was not HTTP")
+        case aiohttp.ClientProxyConnectionError(os_error=error):
+            return DialFailed(f"the proxy cannot be reached: {_said(error)}")
+        case aiohttp.ClientConnectorError(os_error=error) | (OSError() as error):
+            return DialFailed(_said(error))
+    return DialFailed("the server hung up" if isinstance(failure, aiohttp.ServerDisconnectedError) else type(failure).__name__)
+
+
+def _said(error: OSError) -> str:
+    """What the operating system or OpenSSL said, without addresses."""
+    if found := _OF_OPENSSL.fullmatch(error.strerror or ""):
+        return f"TLS: {found[1]}"
+    codes = dict.fromkeys(re.findall(r"\[Errno (\d+)\]", str(error)))  # of IPv4 and IPv6, when they differ
+    said = "the connection was cut" if isinstance(error, ConnectionError) else type(error).__name__
+    return "; ".join(os.strerror(int(code)) for code in codes) or said
+
+
+def _environments_proxy(url: str) -> str | None:
+    # Not aiohttp's own way, which does not know HTTPS_PROXY for wss://.
+    parts, proxies = urlsplit(url), urllib.request.getproxies()
+    if urllib.request.proxy_bypass(f"{parts.hostname}:{parts.port or {'ws': 80, 'wss': 443}[parts.scheme]}"):
+        return None
+    proxy = proxies.get(parts.scheme) or proxies.get(parts.scheme.replace("ws", "http"))
+    if proxy and not _is_proxy(proxy := proxy if "://" in proxy else f"http://{proxy}"):
+        raise DialFailed("the environment's proxy is not an http:// or https:// URL")
+    return proxy
+
+
+def _is_clients(ssl: object) -> bool:
+    return isinstance(ssl, SSLContext) and ssl.protocol is not PROTOCOL_TLS_SERVER
+
+
+def _is_proxy(url: object) -> bool:
+    try:
+        parts = urlsplit(url if isinstance(url, str) and url.isprintable() and " " not in url else "")
+        user = unquote(parts.username or "")
+        (user + unquote(parts.password or "")).encode("latin-1")  # as Basic authentication has it
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and ":" not in user
+    except ValueError:
+        return False
+
+
+def _are_cookies(cookies: object) -> bool:
+    return isinstance(cookies, Mapping) and all(isinstance(v, str) and _COOKIE.fullmatch(f"{k}={v}") for k, v in cookies.items())

@@ -13,7 +13,7 @@ from realtime_fsm.core.seat import Seat
 from realtime_fsm.edges.driver import Driver
 from realtime_fsm.edges.identity import Credentials
 from realtime_fsm.edges.subscriber import Options
-from realtime_fsm.edges.transport import AiohttpTransport
+from realtime_fsm.edges.transport import FRAME_LIMIT, AiohttpTransport
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.errors import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest
@@ -34,6 +34,7 @@ from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
+    from ssl import SSLContext
     from types import TracebackType
 
     from realtime_fsm.edges.identity import Secret
@@ -68,6 +69,14 @@ class Realtime:
         max_link_age: after how many seconds, or up to a tenth less, a link is replaced on purpose, tidily; None never does.
             It is for those who cannot live with a *deaf* link: a server that has lost its own event bus still answers pings,
             and nothing on the wire shows that its events are lost. What is published during the change is a `Gap`.
+        ssl: which certificates to trust, and which to show; None trusts the system's authorities. A certificate that is not
+            trusted is fatal and names itself.
+        self_signed: whether to trust any certificate. Warns with `InsecureWarning`.
+        proxy: the URL of an HTTP proxy.
+        trust_env: whether the environment names the proxy (``HTTPS_PROXY``, ``NO_PROXY``, ...).
+        cookies: cookies for each dial.
+        max_frame: bytes of the largest message that is taken from the server (64 MiB); a larger one ends the link, with
+            `FrameTooLarge` as its cause.
 
     Raises:
         BadOption: when an argument cannot be used; it names the argument and the remedy.
@@ -87,6 +96,12 @@ class Realtime:
         timeouts: Timeouts | None = None,
         auto_reconnect: bool = True,
         max_link_age: float | None = None,
+        ssl: SSLContext | None = None,
+        self_signed: bool = False,
+        proxy: str | None = None,
+        trust_env: bool = False,
+        cookies: Mapping[str, str] | None = None,
+        max_frame: int = FRAME_LIMIT,
     ) -> None:
         for name, value, kind in (("retry", retry, RetryPolicy), ("ping", ping, PingPolicy), ("timeouts", timeouts, Timeouts)):
             if value is not None and not isinstance(value, kind):
@@ -106,7 +121,9 @@ class Realtime:
         self._connection_id = uuid.uuid4().hex
         self._driver = Driver(
             seat,
-            self._transport(http),
+            self._transport(
+                http, ssl=ssl, self_signed=self_signed, proxy=proxy, trust_env=trust_env, cookies=cookies, max_frame=max_frame
+            ),
             connection_id=self._connection_id,
             url=url,
             credentials=Credentials(session, jwt, dict(headers or {})),
@@ -114,8 +131,8 @@ class Realtime:
         self._numbers = itertools.count(1)
         self._released: asyncio.Future[None] | None = None
 
-    def _transport(self, http: ClientSession | None) -> Transport:
-        return AiohttpTransport(http)
+    def _transport(self, http: ClientSession | None, **options: Any) -> Transport:
+        return AiohttpTransport(http, **options)
 
     # --- looking ------------------------------------------------------------------------------------------------------
 

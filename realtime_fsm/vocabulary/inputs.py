@@ -133,10 +133,11 @@ class ServerErred(SocketInput):
 
 @dataclass(frozen=True, slots=True)
 class Lost(SocketInput):
-    """The stream of an open socket ended."""
+    """The stream of an open socket ended; for a cause of our own, if one is given."""
 
     trigger = Trigger.LOST
     close_code: int = 1006
+    cause: LinkFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)

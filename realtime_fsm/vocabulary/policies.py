@@ -136,8 +136,9 @@ def verdict(cause: LinkFailure, *, live: bool) -> Verdict:
     - 1013 says "too many": the server's window is a minute, and coming back within it is refused again: throttled. HTTP 429
       is what proxies in front of it say.
     - Any **other code** (1003, 0, 500, a database's own) is the server's bad day: transient.
-    - An end **without a word**, an unanswered dial or ping, a name that does not resolve, a refused port, an HTTP status
-      instead of an upgrade: networks, restarts and proxies do all of these for a while: transient.
+    - An end **without a word**, an unanswered dial or ping, a name that does not resolve, a refused port, a TLS handshake
+      that breaks, an HTTP status instead of an upgrade (a redirect, too, which is not followed): networks, restarts and
+      proxies do all of these for a while: transient. So is a message **above the limit**: the next one may be small.
 
     Args:
         cause: why the attempt or link ended.

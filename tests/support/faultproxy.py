@@ -1,17 +1,22 @@
-"""A TCP proxy on loopback that does on command what networks do by themselves: cut, reset, freeze, delay, truncate, refuse."""
+"""What stands between a client and a server: a TCP proxy on loopback that does on command what networks do by themselves (cut,
+reset, freeze, delay, truncate, refuse), and an HTTP proxy."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import socket
+import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Self
 from urllib.parse import urlsplit
 
 UP, DOWN = "client to server", "server to client"
 _CHUNK = 65_536  # bytes
+_REFUSAL = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time, so that closing sends an RST
 
 
@@ -27,10 +32,18 @@ async def until(condition: Callable[[], bool], *, seconds: float = 5.0) -> None:
             await asyncio.sleep(0.005)
 
 
+def header(head: str, name: str) -> list[str]:
+    """The values of a header in the head of a request."""
+    return [line.split(": ", 1)[1] for line in head.split("\r\n") if line.lower().startswith(f"{name.lower()}:")]
+
+
 class FaultProxy:
     """Forwards connections to a server, until it is told to do otherwise; `heal` ends every fault.
 
+    With a context it speaks TLS to its clients, for a server that does not.
+
     Attributes:
+        port: where it listens.
         mute: whether new connections are accepted and never answered.
         delay: seconds that every piece waits before it is forwarded.
         drip: bytes that are forwarded at a time, 1 ms after the ones before; None for no limit.
@@ -38,17 +51,18 @@ class FaultProxy:
         accepted: connections since the beginning.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, context: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(endpoint)
         assert parts.hostname is not None
         assert parts.port is not None
         self._target = (parts.hostname, parts.port)
         self._path = parts.path
-        self._port = 0
+        self._context = context
         self._server: asyncio.Server | None = None
         self._open = {UP: asyncio.Event(), DOWN: asyncio.Event()}
         self._links: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
         self._left: int | None = None  # bytes to clients until all is cut
+        self.port = 0
         self.mute = False
         self.delay = 0.0
         self.drip: int | None = None
@@ -59,7 +73,7 @@ class FaultProxy:
     @property
     def endpoint(self) -> str:
         """The endpoint to give to a client."""
-        return f"http://127.0.0.1:{self._port}{self._path}"
+        return f"{'https' if self._context else 'http'}://127.0.0.1:{self.port}{self._path}"
 
     @property
     def links(self) -> int:
@@ -117,8 +131,8 @@ class FaultProxy:
     async def admit(self) -> None:
         """Accept new connections, on the same port as before."""
         if self._server is None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-            self._port = self._server.sockets[0].getsockname()[1]
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._context)
+            self.port = self._server.sockets[0].getsockname()[1]
 
     async def heal(self) -> None:
         """Be a good network again. What a fault held back of connections that clients have left is dropped."""
@@ -164,3 +178,57 @@ class FaultProxy:
                     self.cut()
         await self._open[direction].wait()
         raise ConnectionResetError("one side has ended")
+
+
+class Listener:
+    """Keeps what it is asked, and answers each request the same; or is a proxy, with `answer` None.
+
+    Attributes:
+        asked: the heads of the requests.
+    """
+
+    def __init__(self, answer: bytes | None = None, *, login: bytes | None = None, context: ssl.SSLContext | None = None) -> None:
+        self.asked: list[str] = []
+        self.url = ""
+        self._answer = answer
+        self._login = login
+        self._context = context
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Listener]:
+        async with await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context) as server:
+            self.url = f"{'https' if self._context else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            yield self
+
+    def with_login(self, login: str) -> str:
+        return self.url.replace("://", f"://{login}@")
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        self.asked.append(head)
+        method, target, _ = head.split("\r\n")[0].split(" ")
+        if self._answer is not None or (self._login is not None and base64.b64encode(self._login).decode() not in head):
+            writer.write(_REFUSAL if self._answer is None else self._answer)
+            writer.close()
+            return
+        parts = urlsplit(f"//{target}" if method == "CONNECT" else target)
+        upstream, server = await asyncio.open_connection(parts.hostname, parts.port)
+        if method == "CONNECT":
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        else:
+            server.write(head.replace(target, f"{parts.path}?{parts.query}", 1).encode("latin-1"))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._forward(reader, server))
+                group.create_task(self._forward(upstream, writer))
+        except* ConnectionError:
+            pass
+        finally:
+            server.close()
+            writer.close()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+        raise ConnectionResetError

@@ -143,7 +143,7 @@ class Network:
         network: Transport = self
 
         class Simulated(Realtime):
-            def _transport(self, http: ClientSession | None) -> Transport:
+            def _transport(self, http: ClientSession | None, **_: Any) -> Transport:
                 return network
 
         return Simulated(f"http://simulated-{next(_NUMBERS)}/v1", "demo", **options)
