@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint types check format picture fuzz fleet lock clean
+.PHONY: help setup demo test lint types check format diagrams drift picture fuzz fleet lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,7 +46,14 @@ types: $(READY) ## mypy --strict: the package, the tests, the README's examples
 	@rm -rf $(VENV)/readme && $(BIN)/python tests/support/readme.py $(VENV)/readme
 	@MYPYPATH= $(BIN)/mypy --config-file= --strict --cache-dir=.mypy_cache/readme $(VENV)/readme/*.py
 
-check: lint types test ## everything that must be green before a commit
+diagrams: $(READY) ## draw the diagrams and the reference anew (needs Graphviz)
+	@$(BIN)/python -c 'from realtime_fsm.face.diagram import write_all; write_all("diagrams")'
+
+drift: $(READY) ## compare diagrams/ with the table
+	@echo "== drift: diagrams/ against the table"
+	@$(BIN)/python -c 'import sys; from realtime_fsm.face.diagram import check; sys.exit("\n".join(check("diagrams")) or None)'
+
+check: lint types drift test ## everything that must be green before a commit
 
 format: $(READY) ## let ruff format and mend
 	@$(BIN)/ruff check --fix .

@@ -10,6 +10,7 @@
 
 from realtime_fsm.edges.transport import InsecureWarning
 from realtime_fsm.face.client import Realtime
+from realtime_fsm.face.diagram import Diagram, DrawingFailed, diagram
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
 from realtime_fsm.vocabulary.change import Change, Gap
 from realtime_fsm.vocabulary.errors import (
@@ -53,9 +54,11 @@ __all__ = [
     "CertificateRefused",
     "Change",
     "ConcurrentIteration",
+    "Diagram",
     "DialFailed",
     "Disconnected",
     "Disposed",
+    "DrawingFailed",
     "Event",
     "FrameTooLarge",
     "Gap",
@@ -85,4 +88,5 @@ __all__ = [
     "Trigger",
     "UpgradeRefused",
     "WrongLoop",
+    "diagram",
 ]

@@ -205,6 +205,45 @@ def test_a_stamp_and_a_payload_that_make_no_sense_do_no_harm() -> None:
     run(main)
 
 
+def test_what_was_caught_up_with_is_not_missing_the_next_time() -> None:
+    async def main() -> None:
+        network, asked, answers = Network(), [], [[row(1), row(2, "2026-11-24T12:00:00.000+00:00")], [row(3, "no time")], []]
+
+        async def catch_up(gap: Gap) -> list[Any]:
+            asked.append(gap.since)
+            return answers.pop(0)
+
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows", catch_up=catch_up)
+            for _ in range(3):
+                await outage(network, realtime)
+                await asyncio.sleep(35)
+            noon = datetime(2026, 11, 24, 12, tzinfo=UTC)
+            assert asked == [None, noon, noon]
+
+    run(main)
+
+
+def test_each_memory_of_a_catching_up_has_its_own_minute() -> None:
+    async def main() -> None:
+        network = Network()
+
+        async def catch_up(_: Gap) -> list[Any]:
+            return [row(1)]
+
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows", catch_up=catch_up)
+            await outage(network, realtime)
+            await asyncio.sleep(50)
+            await outage(network, realtime)
+            await asyncio.sleep(20)
+            network.publish("rows", payload=row(1))
+            network.publish("rows", payload=row(2))
+            assert [(await anext(rows)).payload["n"] for _ in range(3)] == [1, 1, 2]
+
+    run(main)
+
+
 def test_a_restored_event_says_when_by_itself_or_by_its_payload() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     assert Event.restored({}, timestamp=moment).timestamp == moment

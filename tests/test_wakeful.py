@@ -157,6 +157,34 @@ def test_one_who_does_not_wait_any_more_gives_the_place_back() -> None:
     run(main)
 
 
+def test_who_slept_through_a_place_takes_another() -> None:
+    pacer = Pacer(2)
+    assert [pacer.take(0.0) for _ in range(4)] == [0.0, 0.0, 60.0, 60.0]
+    assert pacer.come(60.0, 59.0) == 60.0, "not yet"
+    assert pacer.come(60.0, 60.5) == 60.5, "a busy loop"
+    assert pacer.come(60.0, 90.0) == 90.0, "there is room"
+    late = Pacer(2)
+    places = [late.take(0.0) for _ in range(6)]
+    times = [late.come(place, 500.0) for place in places[2:]]
+    assert sorted(times) == [500.0, 500.0, 560.0, 560.0], "all slept; they do not come at once"
+    assert Pacer(None).come(5.0, 90.0) == 5.0
+
+
+def test_a_throttled_dial_does_not_hurry_after_a_sleep() -> None:
+    async def main() -> None:
+        network = Network(connection_limit=1)
+        async with network.realtime() as first, network.realtime() as second:
+            await first.connect()
+            waiter = asyncio.ensure_future(second.connect())
+            await eventually(lambda: len(network.dials) == 2)
+            await asyncio.sleep(1)
+            second._driver.wake()
+            await waiter
+            assert network.dials[2] - network.dials[1] >= 60
+
+    run(main)
+
+
 def test_a_pacer_belongs_to_a_server_and_a_limit() -> None:
     one = pacer_for("wss://a/v1/realtime", 128)
     assert pacer_for("wss://a/v1/realtime", 128) is one

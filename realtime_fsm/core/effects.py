@@ -37,12 +37,12 @@ def start_afresh(seat: Seat) -> None:
 
 def dial(seat: Seat) -> None:
     """Open a socket, as the next link; when the server has been dialed too often, as soon as there is a place."""
-    if seat.place is None:
-        seat.place = seat.pacer.take(seat.now)
+    seat.place = seat.pacer.take(seat.now) if seat.place is None else seat.pacer.come(seat.place, seat.now)
     if seat.place > seat.now:
         seat.attempt_at = seat.place
         return
     seat.place = None
+    seat.throttled = False
     seat.attempt += 1
     seat.attempt_at = None
     seat.generation += 1
@@ -54,7 +54,8 @@ def dial(seat: Seat) -> None:
 def schedule_retry(seat: Seat) -> None:
     """Plan the next dial as the retry policy says; a throttled one not before the server's next minute."""
     delay = seat.retry.delay(seat.attempt, seat.draw)
-    if seat.judged is Verdict.THROTTLED:
+    seat.throttled = seat.judged is Verdict.THROTTLED
+    if seat.throttled:
         delay = max(delay, THROTTLE_WINDOW + seat.draw * seat.retry.base)
     seat.attempt_at = seat.now + delay
 

@@ -59,9 +59,9 @@ def reconnect_off(seat: Seat) -> bool:
     return not seat.auto_reconnect
 
 
-def attempt_planned(seat: Seat) -> bool:
-    """The next dial is waited for."""
-    return seat.attempt_at is not None
+def may_hurry(seat: Seat) -> bool:
+    """The next dial is waited for, and not because the server said that there were too many."""
+    return seat.attempt_at is not None and not seat.throttled
 
 
 def attempt_due(seat: Seat) -> bool:
@@ -135,7 +135,7 @@ GUARDS: dict[str, Callable[[Seat], bool]] = {
     guard.__name__: guard
     for guard in (
         all_acknowledged, none_left, answers_ping, over_budget, ends_link, request_blamed, is_fatal, may_retry, reconnect_off,
-        attempt_planned, attempt_due, reply_overdue, may_ping, ping_due, renewal_due, message_is_safe, idle_due, stable_due,
+        may_hurry, attempt_due, reply_overdue, may_ping, ping_due, renewal_due, message_is_safe, idle_due, stable_due,
         ping_enabled, heard_since_ping,
     )
 }  # fmt: skip

@@ -6,10 +6,13 @@ place in the queue and is told its moment; waiting for it is not a failed attemp
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right, insort
 from weakref import WeakValueDictionary
 
 from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW
+
+_PUNCTUAL = 1.0
+"""Seconds by which who comes to dial may be late: a busy loop, not a process that slept."""
 
 
 class Pacer:
@@ -19,7 +22,7 @@ class Pacer:
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
-        self._places: deque[float] = deque()
+        self._places: list[float] = []  # in order
 
     def take(self, now: float) -> float:
         """Take a place.
@@ -32,12 +35,25 @@ class Pacer:
         """
         if self._limit is None:
             return now
-        while self._places and self._places[0] <= now - THROTTLE_WINDOW:
-            self._places.popleft()
+        del self._places[: bisect_right(self._places, now - THROTTLE_WINDOW)]
         surplus = len(self._places) - self._limit
         at = now if surplus < 0 else max(now, self._places[surplus] + THROTTLE_WINDOW)
-        self._places.append(at)
+        insort(self._places, at)
         return at
+
+    def come(self, place: float, now: float) -> float:
+        """Come to dial, with a place that was taken before.
+
+        Returns:
+            When to dial: now; or later, for who came before the time, or has slept through it.
+        """
+        if place > now or self._limit is None:
+            return place
+        self.give_back(place)
+        if now - place > _PUNCTUAL:
+            return self.take(now)
+        insort(self._places, now)
+        return now
 
     def give_back(self, place: float) -> None:
         """A place that was taken is not needed."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     OnGap = Callable[[Gap], object]
     CatchUp = Callable[[Gap], Awaitable[Iterable[Event | Mapping[str, Any]]]]
 
+_encode = msgspec.json.Encoder().encode
 _GAPS_KEPT = 100
 _REMEMBERED = 60.0
 """Seconds for which events that catching up has delivered are known, so that their live twins are not delivered again."""
@@ -132,10 +133,12 @@ class Subscriber:
             self._note(failure)
         self._catching = None
         self._deliver(missed)
+        moments = [moment for moment in (_moment(self.stamp), *map(_when, missed)) if moment is not None]
+        self.stamp = _encode(max(moments)) if moments else None  # what was caught up with is not missing the next time
 
     def _deliver(self, missed: Iterable[Event]) -> None:
         """First what was missed, then what came meanwhile; each version of each thing once."""
-        self._seen.clear()
+        self._seen = set()  # a new one: the timer of an earlier catching up knows the one that it may forget
         self.inbox.put_all([event for event in missed if self._is_new(event)])
         seen, self._seen = self._seen, set(self._seen)
         self.inbox.put_all([event for event in self._held if self._is_new(event)])
@@ -193,8 +196,12 @@ class Subscriber:
 def _moment(stamp: bytes | None) -> datetime | None:
     if stamp is None:
         return None
+    raw = msgspec.Raw(stamp)
+    return _when(Event(raw, raw, raw, raw, ()))
+
+
+def _when(event: Event) -> datetime | None:
     try:
-        raw = msgspec.Raw(stamp)
-        return Event(raw, raw, raw, raw, ()).timestamp
+        return event.timestamp
     except MalformedEvent:
         return None

@@ -10,6 +10,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ import msgspec
 from realtime_fsm.edges.audit import configure
 from realtime_fsm.face import demo
 from realtime_fsm.face.client import Realtime
+from realtime_fsm.face.diagram import FORMATS, VIEWS, diagram
 from realtime_fsm.face.words import in_words
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.vocabulary.errors import Misuse, RealtimeError
@@ -91,6 +93,16 @@ def _parser() -> argparse.ArgumentParser:
         "--every", type=_pause, default=1.0, metavar="SECONDS", help="from event to event; 0 for none (%(default)s)"
     )
     serve.set_defaults(run=_serve)
+
+    draw = commands.add_parser(
+        "diagram",
+        help="draw the table that runs",
+        description="Draw the states and transitions from the table that runs. svg and png need Graphviz.",
+    )
+    draw.add_argument("--format", default=FORMATS[0], metavar="FORMAT", help=f"one of {', '.join(FORMATS)} (%(default)s)")
+    draw.add_argument("--view", default=VIEWS[0], metavar="VIEW", help=f"one of {', '.join(VIEWS)} (%(default)s)")
+    draw.add_argument("-o", "--output", metavar="FILE", help="write to this file instead of stdout")
+    draw.set_defaults(run=_diagram)
 
     show = commands.add_parser("demo", help="show the main job in a minute: events, a lost link, events again")
     show.add_argument("--log", metavar="FILE", default="demo-audit.jsonl", help="where the audit log goes (%(default)s)")
@@ -191,6 +203,19 @@ async def _serve(options: argparse.Namespace) -> None:
             row = f"row{number // len(_SAMPLES) + 1}"
             number += 1
             demo.publish_row(server, row, action, {"title": f"sample {number}"})
+
+
+async def _diagram(options: argparse.Namespace) -> None:
+    drawn = diagram(options.format, options.view)
+    _write(drawn if isinstance(drawn, bytes) else drawn.encode(), options.output)
+
+
+def _write(data: bytes, path: str | None) -> None:
+    if path is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        Path(path).write_bytes(data)
 
 
 def _say(sentence: str, code: int) -> int:

@@ -14,6 +14,7 @@ from realtime_fsm.edges.driver import Driver
 from realtime_fsm.edges.identity import Credentials
 from realtime_fsm.edges.subscriber import Options
 from realtime_fsm.edges.transport import FRAME_LIMIT, AiohttpTransport
+from realtime_fsm.face.diagram import Displayed
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.errors import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest
@@ -47,7 +48,7 @@ _BUFFER = 1024
 _TOO_MANY = 1013
 
 
-class Realtime:
+class Realtime(Displayed):
     """One connection to Appwrite Realtime, living through many links.
 
     Building one does not dial; ``async with`` does not either, it only disposes at the end. The first ``subscribe()`` or

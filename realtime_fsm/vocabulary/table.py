@@ -211,7 +211,7 @@ _ROWS = (
     *_rule(63, (U,), _T.DEADLINE, D, "Nothing has been subscribed for as long as an idle link is kept.",
            when=("idle_due",), do=("hang_up",)),
     *_rule(73, _QUIET, _T.DEADLINE, R, "The link is as old as the user lets one grow: a new one, tidily and at once.",
-           when=("renewal_due",), do=("hang_up", "dial")),
+           when=("renewal_due",), do=("hang_up", "start_afresh", "dial")),
     *_rule(64, _QUIET, _T.DEADLINE, P, "The next heartbeat is due.", when=("ping_due",), do=("send_ping",)),
     *_rule(65, _QUIET, _T.DEADLINE, None, "The link has proven itself: earlier failures are forgiven.",
            when=("stable_due",), do=("forgive",)),
@@ -223,8 +223,8 @@ _ROWS = (
            when=("may_ping",), do=("send_ping",)),
     *_rule(75, _UP, _T.WOKEN, None, "The process slept; the answer that is awaited will tell, or no pings are wanted."),
     *_rule(76, (R,), _T.WOKEN, None, "The process slept: the network may be back, so the next dial is now.",
-           when=("attempt_planned",), do=("dial",)),
-    *_rule(77, (R,), _T.WOKEN, None, "The process slept; the dial under way has its deadline."),
+           when=("may_hurry",), do=("dial",)),
+    *_rule(77, (R,), _T.WOKEN, None, "The process slept; the dial under way has its deadline, and a throttled one its minute."),
     # --- the end ------------------------------------------------------------------------------------------------------
     *_rule(80, (X,), _T.CLOSED, None, "The socket is closed; nothing is held any more.", do=("forget_socket",)),
 )  # fmt: skip

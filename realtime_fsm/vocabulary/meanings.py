@@ -1,0 +1,184 @@
+"""What the table's words mean to people: one record for each state and each trigger, and the few words that go on an arrow.
+
+Everything that speaks to people (the command line, the diagrams, the generated reference) takes its words from here, so that
+a state is explained in one way. Nothing here decides anything: behaviour is the table's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from realtime_fsm.vocabulary.table import State, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Group(StrEnum):
+    """What kind of state a state is; the diagrams give each kind one colour."""
+
+    REST = "no link wanted"
+    UNDERWAY = "getting a link"
+    LIVE = "live: the link is up"
+    ERROR = "error: no link, no attempt"
+    END = "the end"
+
+
+class Side(StrEnum):
+    """Where a trigger comes from."""
+
+    USER = "user"
+    SOCKET = "socket"
+    CLOCK = "clock"
+
+
+@dataclass(frozen=True, slots=True)
+class StateMeaning:
+    """What a state means.
+
+    Attributes:
+        group: what kind of state it is.
+        brief: a few words, for one line of a log or a picture.
+        means: the whole sentence.
+        holds: what the connection may hold while it is here.
+        advice: what a user should do when seeing it.
+    """
+
+    group: Group
+    brief: str
+    means: str
+    holds: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerMeaning:
+    """What a trigger means.
+
+    Attributes:
+        side: where it comes from.
+        phrase: a word or two, for an arrow; what a user calls is written as a call.
+        means: the whole sentence.
+    """
+
+    side: Side
+    phrase: str
+    means: str
+
+
+_LINK = "one socket, one deadline"
+
+STATES: Mapping[State, StateMeaning] = MappingProxyType(
+    {
+        State.DISCONNECTED: StateMeaning(
+            Group.REST,
+            "no link, and none is wanted",
+            "No link, and none is wanted: the beginning, after `disconnect()`, after a loss with `auto_reconnect` off, or after"
+            " an idle link was closed.",
+            "nothing",
+            "Call `subscribe()` or `connect()` when you want a link; subscriptions that you made before are kept.",
+        ),
+        State.RECONNECTING: StateMeaning(
+            Group.UNDERWAY,
+            "getting a link",
+            "A link is wanted and not ready: waiting for the next attempt, dialing, or waiting for the server's greeting. The"
+            " first connection is attempt 1 of it.",
+            _LINK,
+            "Wait: it dials by itself as the retry policy says. `reconnect()` tries at once.",
+        ),
+        State.CONNECTED: StateMeaning(
+            Group.LIVE,
+            "the link is up",
+            "The link is up; nothing is desired yet, or not all that is desired is acknowledged on this link.",
+            _LINK,
+            "Wait for the acknowledgement, or subscribe to something. Events of what is acknowledged flow already.",
+        ),
+        State.SUBSCRIBED: StateMeaning(
+            Group.LIVE,
+            "the link is up and everything is subscribed",
+            "The link is up, and everything that was desired when this state was entered is acknowledged on it.",
+            _LINK,
+            "Nothing: enjoy your events.",
+        ),
+        State.UNSUBSCRIBED: StateMeaning(
+            Group.LIVE,
+            "the link is up and nothing is left to listen for",
+            "The link is up and the last subscription has been removed; an idle deadline may close it.",
+            _LINK,
+            "Call `subscribe()` to go on listening, or `disconnect()` to give the link back.",
+        ),
+        State.PING: StateMeaning(
+            Group.LIVE,
+            "asking the server for a sign of life",
+            "A heartbeat is out and its answer is awaited. Events flow and calls are served as before; the answer leads back to"
+            " whichever of the other live states the subscriptions say.",
+            _LINK,
+            "Nothing: it is as live as the other three, and it lasts no longer than the ping policy's timeout.",
+        ),
+        State.ERROR: StateMeaning(
+            Group.ERROR,
+            "no link, and no attempt will be made",
+            "No link, and no automatic attempt will be made: the server refused for good, or the retries are used up. The typed"
+            " error is kept in `realtime.error`; the subscriptions are kept too.",
+            "nothing",
+            "Read `realtime.error`, mend the cause, then call `reconnect()`; a new `subscribe()` leaves it as well.",
+        ),
+        State.DISPOSING: StateMeaning(
+            Group.END,
+            "the end",
+            "The end: the socket is being closed, every stream ends, nothing follows.",
+            "one socket, until it is closed",
+            "Build a new `Realtime` if you want to listen again.",
+        ),
+    }
+)
+"""The meaning of every state."""
+
+TRIGGERS: Mapping[Trigger, TriggerMeaning] = MappingProxyType(
+    {
+        Trigger.CONNECT: TriggerMeaning(Side.USER, "connect()", "You want a link."),
+        Trigger.SUBSCRIBE: TriggerMeaning(Side.USER, "subscribe()", "You want to listen to some channels."),
+        Trigger.UNSUBSCRIBE: TriggerMeaning(Side.USER, "unsubscribe()", "You want to listen to them no more."),
+        Trigger.RECONNECT: TriggerMeaning(Side.USER, "reconnect()", "You want a new link now."),
+        Trigger.DISCONNECT: TriggerMeaning(Side.USER, "disconnect()", "You want no link, for now."),
+        Trigger.DISPOSE: TriggerMeaning(Side.USER, "dispose()", "You are done; so is the end of `async with`."),
+        Trigger.AUTHENTICATE: TriggerMeaning(Side.USER, "authenticate()", "You want to be another user, or a user at all."),
+        Trigger.PING_SWITCHED: TriggerMeaning(Side.USER, "set_ping_enabled()", "You switch the heartbeat on or off."),
+        Trigger.OPENED: TriggerMeaning(Side.SOCKET, "opened", "The upgrade to a WebSocket is done."),
+        Trigger.GREETED: TriggerMeaning(Side.SOCKET, "greeted", "The server's `connected` frame came."),
+        Trigger.ACKNOWLEDGED: TriggerMeaning(Side.SOCKET, "acknowledged", "The server answered a control request."),
+        Trigger.PONG: TriggerMeaning(Side.SOCKET, "pong", "The server answered a heartbeat."),
+        Trigger.SERVER_ERROR: TriggerMeaning(Side.SOCKET, "server error", "The server's `error` frame came."),
+        Trigger.LOST: TriggerMeaning(Side.SOCKET, "lost", "The stream ended, or broke."),
+        Trigger.DIAL_FAILED: TriggerMeaning(Side.SOCKET, "dial failed", "No WebSocket came about."),
+        Trigger.CLOSED: TriggerMeaning(Side.SOCKET, "closed", "A socket that was let go of is closed."),
+        Trigger.DEADLINE: TriggerMeaning(Side.CLOCK, "overdue", "The moment came that the state waited for."),
+        Trigger.WOKEN: TriggerMeaning(Side.CLOCK, "woke from sleep", "The process slept, as a suspended machine does."),
+    }
+)
+"""The meaning of every trigger."""
+
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "is_fatal": "refused for good",
+        "reconnect_off": "lost with auto-reconnect off",
+        "reply_overdue": "overdue",
+        "idle_due": "idle too long",
+        "renewal_due": "link too old",
+        "ping_due": "ping due",
+        "stable_due": "proven stable",
+        "attempt_due": "delay over",
+        "heard_since_ping": "other frames came",
+        "request_blamed": "request refused",
+        "answers_ping": "ping refused",
+        "over_budget": "too many messages",
+        "ends_link": "end announced",
+    }
+)
+"""The guards that tell more than the trigger, in the words that go on an arrow instead; the first that a row has is taken."""
+
+REFUSALS: Mapping[str, str] = MappingProxyType({"may_retry": "retries used up"})
+"""The guards whose *failing* tells more than the trigger: what goes on the arrow of a row that is asked after them."""
