@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint types check format diagrams drift picture fuzz fleet lock clean
+.PHONY: help setup demo test lint types check format diagrams drift picture simulate fuzz fleet lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -67,6 +67,10 @@ fuzz: $(READY) ## fuzz the decoder for FUZZ_SECONDS (60)
 	@echo "== fuzz: the decoder, guided by coverage, for $(FUZZ_SECONDS) seconds"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/requirements-fuzz.txt
 	@$(BIN)/python tests/fuzz/decoder.py $(VENV)/fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1
+
+FAULTS ?= 10000
+simulate: $(READY) ## the real client on a simulated network, until FAULTS (10000) are injected; HOURS=n for longer
+	@cd tests && ../$(BIN)/python -m simulation.run $(if $(HOURS),--hours $(HOURS),--faults $(FAULTS))
 
 fleet: $(READY) ## show how a fleet of 1,000 comes back when its server is lost
 	@$(BIN)/python tests/support/fleet.py

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     OnGap = Callable[[Gap], object]
     CatchUp = Callable[[Gap], Awaitable[Iterable[Event | Mapping[str, Any]]]]
 
-_encode = msgspec.json.Encoder().encode
 _GAPS_KEPT = 100
 _REMEMBERED = 60.0
 """Seconds for which events that catching up has delivered are known, so that their live twins are not delivered again."""
@@ -56,8 +55,8 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_audit", "_catching", "_held", "_loop", "_missed_since", "_options", "_report", "_seen", "acknowledged", "established",
-        "failures", "gaps", "granted", "inbox", "put", "removed", "stamp", "tasks", "wish",
+        "_audit", "_catching", "_caught_up_to", "_held", "_loop", "_missed_since", "_options", "_report", "_seen",
+        "acknowledged", "established", "failures", "gaps", "granted", "inbox", "put", "removed", "stamp", "tasks", "wish",
     )  # fmt: skip
 
     def __init__(
@@ -85,12 +84,14 @@ class Subscriber:
         self._audit = audit
         self._catching: asyncio.Task[None] | None = None
         self._missed_since: datetime | None = None
+        self._caught_up_to: datetime | None = None
         self._held: deque[Event] = deque(maxlen=options.buffer)
         self._seen: set[tuple[str, str]] = set()
 
     def resume(self, until: datetime, outage_seconds: float, attempts: int) -> None:
         """It is acknowledged again, after an outage."""
-        gap = Gap(_moment(self.stamp), until, outage_seconds, attempts)
+        # What was caught up with is not missing the next time, though a late live event may have come behind it.
+        gap = Gap(_latest(_moment(self.stamp), self._caught_up_to), until, outage_seconds, attempts)
         self.gaps.append(gap)
         self._audit.gap(self.wish.id, gap)
         if self._options.on_gap is not None:
@@ -133,8 +134,7 @@ class Subscriber:
             self._note(failure)
         self._catching = None
         self._deliver(missed)
-        moments = [moment for moment in (_moment(self.stamp), *map(_when, missed)) if moment is not None]
-        self.stamp = _encode(max(moments)) if moments else None  # what was caught up with is not missing the next time
+        self._caught_up_to = _latest(self._caught_up_to, *map(_when, missed))
 
     def _deliver(self, missed: Iterable[Event]) -> None:
         """First what was missed, then what came meanwhile; each version of each thing once."""
@@ -198,6 +198,10 @@ def _moment(stamp: bytes | None) -> datetime | None:
         return None
     raw = msgspec.Raw(stamp)
     return _when(Event(raw, raw, raw, raw, ()))
+
+
+def _latest(*moments: datetime | None) -> datetime | None:
+    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def _when(event: Event) -> datetime | None:

@@ -1,0 +1,282 @@
+"""One run: a storm, then calm weather, then the end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from selectors import SelectorKey
+from typing import Any
+from unittest.mock import patch
+
+from realtime_fsm import GreetedAsGuest, PingPolicy, Realtime, RetryPolicy, State, Subscription, Timeouts
+from realtime_fsm.edges import audit, driver, roster, sleep
+from realtime_fsm.edges.transport import Transport
+from realtime_fsm.face import client
+from realtime_fsm.face.subscription import MissingChannelWarning
+from realtime_fsm.vocabulary import events
+from simulation.coverage import Coverage
+from simulation.history import Bug, misbehave
+from simulation.invariants import Watch
+from simulation.ledger import LogRefused, Records, recorded
+from simulation.network import CHANNELS, Network
+from simulation.users import Crowd, passes
+from simulation.world import Violation, World
+from support.virtual import VirtualLoop
+
+_NUMBERS = itertools.count()  # each world is a server of its own, so the pacing of one run is not that of another
+HEAL_BOUND = 300.0
+"""Virtual seconds after the network heals in which everything desired must be acknowledged."""
+
+
+class Loop(VirtualLoop):
+    """A loop in virtual time that has no files to look at, so it does not ask the system about them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        vars(self._clock).update(select=self._pass)
+
+    def _pass(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        if timeout is None:
+            raise AssertionError("every task waits for something that will never come")
+        self._clock.now += max(0.0, timeout)
+        return []
+
+
+@dataclass
+class Result:
+    """What one run came to."""
+
+    seed: int
+    trace: str = ""
+    violation: str | None = None
+    virtual: float = 0.0
+    steps: int = 0
+    events: int = 0
+    records: int = 0
+    links: int = 0
+    healed: float = 0.0
+    faults: Counter[str] = field(default_factory=Counter)
+    actions: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)
+    coverage: Coverage = field(default_factory=Coverage)
+
+
+def simulate(seed: int, *, seconds: float = 400.0) -> Result:
+    """Make one run.
+
+    Args:
+        seed: decides everything that is left to chance.
+        seconds: of virtual time that the storm lasts.
+
+    Returns:
+        What came of it, a violation included.
+    """
+    result = Result(seed)
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, Loop)
+        world = World(seed, loop)
+        with _stage(world) as records:
+            run = Run(world, result, seconds)
+            try:
+                runner.run(run.whole())
+            except Violation:
+                pass
+            except Exception as failure:  # noqa: BLE001  (whatever broken code raises)
+                world.fail(f"the run broke: {failure!r}")
+            run.look_at_reports()
+            run.abandon()
+            result.trace = world.trace
+            result.violation = world.violation
+            result.virtual = loop.time() - 1000.0
+            result.steps, result.records = world.steps, records.count
+            result.faults, result.actions, result.known = world.faults, world.actions, world.known
+    return result
+
+
+@contextmanager
+def _stage(world: World) -> Iterator[Records]:
+    """Put this world's chance, clock and logging in place of the process's, for the time of the run."""
+    records = Records(world)
+    chance = random.getstate()
+    with ExitStack() as stack:
+        stack.callback(random.setstate, chance)
+        random.seed(world.rng.random())  # the driver's dice
+        stack.enter_context(recorded(records))
+        for module in (driver, roster, audit, events):
+            stack.enter_context(patch.object(module, "datetime", world.datetime_class()))
+        sleep._WATCHES[world.loop] = watch = sleep.SleepWatch(world.loop, world.wall)
+        stack.enter_context(patch.object(watch, "_sleepers", Ordered()))
+        stack.enter_context(patch.object(client, "_BUFFER", world.rng.choice((4, 64, 1024))))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore", MissingChannelWarning)
+        yield records
+
+
+class Ordered(dict[Any, None]):
+    """A set that is iterated in the order in which it was filled, in place of a WeakSet."""
+
+    def add(self, item: Any) -> None:
+        self[item] = None
+
+    def discard(self, item: Any) -> None:
+        self.pop(item, None)
+
+
+class Run:
+    """One run."""
+
+    def __init__(self, world: World, result: Result, seconds: float) -> None:
+        self.world = world
+        self.result = result
+        self.seconds = seconds
+        self.network = Network(world)
+        self.endpoint = f"http://simulated-{next(_NUMBERS)}/v1"
+        self.crowds = [self._crowd(f"c{n}") for n in range(world.rng.choice((1, 1, 2)))]
+
+    def _crowd(self, name: str) -> Crowd:
+        rng, wire = self.world.rng, self.network.transport(name)
+
+        class Simulated(Realtime):
+            def _transport(self, *given: Any, **options: Any) -> Transport:
+                return wire
+
+        interval, wait = rng.choice((2.0, 5.0, 15.0, 30.0)), rng.choice((3.0, 10.0))
+        realtime = Simulated(
+            self.endpoint,
+            "demo",
+            session=rng.choice((self.network.sessions[0], self._session)),
+            retry=RetryPolicy(
+                attempts=rng.choice((None, None, 3, 5, 1)),
+                base=rng.choice((0.2, 2.0)),
+                cap=rng.choice((5.0, 30.0)),
+                stable_after=rng.choice((5.0, 30.0)),
+                dials_per_minute=self.network.limit,
+            ),
+            ping=PingPolicy(interval=interval, timeout=min(interval, rng.choice((1.0, 5.0, 10.0))), enabled=rng.random() < 0.9),
+            timeouts=Timeouts(dial=wait, greeting=wait, reply=wait, idle=rng.choice((None, None, 5.0, 20.0))),
+            auto_reconnect=rng.random() < 0.85,
+            max_link_age=rng.choice((None, None, None, 20.0, 300.0)),
+        )
+        return Crowd(self.world, self.network, realtime, Watch(self.world, realtime, wire, self.result.coverage))
+
+    async def _session(self) -> str:
+        """A session as a callable gives it."""
+        await misbehave(self.world)
+        return self.network.sessions[0]
+
+    async def whole(self) -> None:
+        """The run, unless an invariant breaks first."""
+        live = asyncio.ensure_future(self._live())
+        await asyncio.wait((live, self.world.broken), return_when=asyncio.FIRST_COMPLETED)
+        if self.world.violation is not None:
+            raise Violation
+        await live
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        self.world.must(not left, f"tasks are left: {[task.get_name() for task in left]}")
+
+    async def _live(self) -> None:
+        world, rng = self.world, self.world.rng
+        weather = [asyncio.ensure_future(work) for work in (self.network.weather(), self._publish())]
+        users = [asyncio.ensure_future(crowd.user()) for crowd in self.crowds for _ in range(crowd.users)]
+        users += [asyncio.ensure_future(crowd.consumer()) for crowd in self.crowds for _ in range(2)]
+        for _ in range(int(self.seconds / 5)):  # a suspended process does not shorten the storm
+            await asyncio.sleep(5)
+        if rng.random() < 0.75:
+            await self._stop(users)
+            await self._stop(weather)
+            self.network.heal()
+            for crowd in self.crowds:
+                await self._heal(crowd)
+                if rng.random() < 0.4:
+                    crowd.watch.silence()
+                    await self._heal(crowd)
+        for crowd in self.crowds:
+            await self._dispose(crowd)
+        await self._stop(weather)
+        for user in users:
+            if not user.done():
+                await asyncio.wait((user,), timeout=1_000.0)
+            world.must(user.done(), "a call never ends, though the connection was disposed of")
+
+    async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _publish(self) -> None:
+        """Let things happen on the server, singly and in bursts, for ever."""
+        rng = self.world.rng
+        pause = rng.choice((0.3, 1.0, 4.0))
+        while True:
+            await asyncio.sleep(rng.expovariate(1 / pause))
+            for _ in range(rng.choice((1, 1, 3, 10)) if self.network.sockets else 0):
+                self.network.publish(*rng.choices(CHANNELS, k=2))
+
+    async def _heal(self, crowd: Crowd) -> None:
+        """Everything desired must be acknowledged within the bound, and delivering."""
+        world, watch = self.world, crowd.watch
+        begin = world.loop.time()
+        crowd.realtime.set_ping_enabled(True)  # without pings nothing shows that a stream went silent
+        while not watch.satisfied:
+            if world.loop.time() > begin + HEAL_BOUND:
+                world.fail(f"not healed after {HEAL_BOUND:g} s: {watch.name} is {watch.state}")
+                return
+            if watch.state in (State.ERROR, State.DISCONNECTED):
+                world.note("heal", watch.name)
+                self._try_again(crowd.realtime)
+            await asyncio.sleep(0.5)
+        self.result.healed = max(self.result.healed, world.loop.time() - begin)
+        await crowd.drain(end=False)
+        for subscription in crowd.all:
+            if subscription.id in watch.desired:
+                await self._deliver(crowd, subscription)
+
+    async def _deliver(self, crowd: Crowd, subscription: Subscription) -> None:
+        """An event that happens now must reach it, unless the link is renewed at this very moment: then the next one."""
+        for _ in range(3):
+            link = crowd.watch.link
+            while not passes(subscription, number := self.network.publish(subscription.channels[0])):
+                pass
+            if await crowd.receive(subscription, number):
+                return
+            if crowd.watch.link == link:
+                break
+        self.world.fail(f"{subscription.id}: nothing is delivered, though all has healed")
+
+    def _try_again(self, realtime: Realtime) -> None:
+        """Leave a state that none leaves by itself. What was lost before may still come to light, so it may fail, too."""
+        stranger = isinstance(realtime.error, GreetedAsGuest)
+        call = realtime.authenticate(self.network.sessions[0]) if stranger else realtime.reconnect()
+        asyncio.ensure_future(call).add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    async def _dispose(self, crowd: Crowd) -> None:
+        world, wire = self.world, crowd.watch.wire
+        begin = world.loop.time()
+        await crowd.realtime.dispose()
+        world.must(world.loop.time() <= begin + 5.5 or world.stormy, "dispose() takes longer than its timeout")
+        world.must(crowd.realtime.state is State.DISPOSING, "dispose() does not end in `disposing`")
+        world.must(all(socket.given_up for socket in wire.sockets), "a socket is left open")
+        world.must(wire.released == 1, "the transport is not released, once")
+        await crowd.drain(end=True)
+        self.result.links += len(wire.sockets)
+        self.result.events += crowd.watch.ledger.delivered
+
+    def abandon(self) -> None:
+        """A run that broke disposes of nothing; that is not the users' fault, and nobody is to be warned of it."""
+        for crowd in self.crowds:
+            crowd.watch._seat.state = State.DISPOSING.value
+
+    def look_at_reports(self) -> None:
+        """What the loop's exception handler heard: bugs of users, and one broken log for each connection."""
+        told = [report.get("exception") for report in self.world.loop.reported]
+        odd = [report for report in self.world.loop.reported if not isinstance(report.get("exception"), LogRefused | Bug)]
+        self.world.must(not odd, f"the loop reports {odd[:1]}")
+        logs = sum(isinstance(failure, LogRefused) for failure in told)
+        self.world.must(logs <= len(self.crowds), "a broken log is told more than once")

@@ -1,0 +1,216 @@
+"""The world of one run: its one source of chance, its plan of faults, its clocks, and what was counted and noted.
+
+The law: everything that is left to chance is drawn from the one generator that the seed made, in an order that only the seed
+decides. No set is iterated, no id or hash orders anything, and no real clock is read. So a seed replays exactly.
+
+The theory. Each run has a plan of its own: which kinds of faults it knows, and how often they strike. A run that knows every
+kind never comes far; a run that knows three of them, often, goes deep where they meet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections import Counter, deque
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+from simulation.known import KNOWN
+from support.virtual import VirtualLoop
+
+SECRET = "the-secret-of-a-session"  # noqa: S105
+BOGUS = "the-secret-of-no-session"
+MARKER = "the-marker-of-a-payload"
+"""None of them may ever be seen in a record, an error or a repr."""
+
+EPOCH = 1_800_000_000.0
+"""What the wall clock shows when the loop's clock shows nought."""
+
+DIAL = (
+    "dial refused",
+    "dial: name not resolved",
+    "dial: certificate refused",
+    "dial: HTTP status",
+    "dial hangs",
+    "dial delayed",
+    "greeting withheld",
+    "greeting delayed",
+    "ended before the greeting",
+    "greeted as a guest",
+    "turned away",
+    "budget spent before",
+)
+"""What may befall a dial."""
+
+INBOUND = (
+    "frame delayed",
+    "stream goes silent",
+    "frame truncated",
+    "stream cut",
+    "closed with a code",
+    "ended for good",
+    "malformed frame",
+    "reply repeated",
+    "reply shuffled",
+    "events fall behind",
+    "stray error frame",
+)
+"""What may befall a frame from the server."""
+
+OUTBOUND = ("request delayed", "request lost", "request truncated", "send fails", "send stalls")
+"""What may befall a frame to the server."""
+
+LATE = ("word of an old socket",)
+"""What a socket may still say when it was let go of."""
+
+WEATHER = (
+    "server restarted",
+    "server frozen",
+    "event bus lost",
+    "network parted",
+    "budgets spent",
+    "process suspended",
+    "wall clock set",
+)
+"""What may happen at any time."""
+
+USERS = ("callable raises", "callable is slow")
+"""What users' own code does: the one that gives the session, those that are told of gaps."""
+
+LOG = ("log refuses",)
+"""What the application's logging may do to a record."""
+
+ENDING = ("throttled", "dial throttled")
+"""What the server's own limits did, because of a fault in the plan or a busy user."""
+
+_ODDS = {
+    "dial": (DIAL, (0.0, 0.1, 0.2, 0.4)),
+    "inbound": (INBOUND, (0.03, 0.1, 0.2, 0.4)),
+    "outbound": (OUTBOUND, (0.0, 0.05, 0.1, 0.2)),
+    "weather": (WEATHER, (1.0,)),
+    "late": (LATE, (0.0, 0.1, 0.5)),
+    "users": (USERS, (0.0, 0.1, 0.3)),
+    "log": (LOG, (0.0, 0.0, 0.0, 0.02)),
+}
+
+
+_RARE = {"wall clock set": 0.2, "process suspended": 0.3, "dial: certificate refused": 0.3, "greeted as a guest": 0.3}
+"""What strikes less often than its kind's fellows: it would leave them little room."""
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+class World:
+    """What everybody in a run shares.
+
+    Attributes:
+        rng: the one source of chance.
+        stormy: whether faults strike; the healed network has none.
+        faults: the injected faults by kind.
+        actions: what the users did, by kind.
+        known: how often a known defect was met.
+        violation: the first one, with the last lines of the trace.
+    """
+
+    def __init__(self, seed: int, loop: VirtualLoop) -> None:
+        self.rng = random.Random(seed)
+        self.loop = loop
+        self.stormy = True
+        self.faults: Counter[str] = Counter()
+        self.actions: Counter[str] = Counter()
+        self.known: Counter[str] = Counter()
+        self.violation: str | None = None
+        self.broken: asyncio.Future[None] = loop.create_future()
+        self.lines: deque[str] = deque(maxlen=60)
+        self.steps = 0
+        self.woke_at = -1e9  # when the process was last suspended
+        self.secrets: tuple[str, ...] = (SECRET, BOGUS, MARKER)  # what no record, error or repr may show
+        self._hash = hashlib.blake2b(digest_size=8)
+        self._wall_offset = 0.0
+        self._odds: dict[str, float] = {}
+        self._kinds: dict[str, list[str]] = {}
+        self._weights: dict[str, list[float]] = {}
+        for group, (kinds, odds) in _ODDS.items():
+            self._odds[group] = self.rng.choice(odds)
+            weights = [self.rng.choice((0.0, 0.0, 0.3, 1.0, 3.0)) * _RARE.get(kind, 1.0) for kind in kinds]
+            self._kinds[group] = list(kinds)
+            self._weights[group] = weights if any(weights) else [1.0] * len(kinds)
+        self.event_lag = self.rng.choice((0.0, 0.0, 0.3, 3.0))  # events may take another way than replies, and a longer one
+        self.gap = self.rng.choice((2.0, 6.0, 20.0))  # between two changes of the weather, in seconds
+
+    # --- chance -------------------------------------------------------------------------------------------------------
+
+    def strikes(self, group: str) -> str:
+        """Which fault of a group strikes now; an empty string for none."""
+        if not self.stormy or self.rng.random() >= self._odds[group]:
+            return ""
+        return self.rng.choices(self._kinds[group], self._weights[group])[0]
+
+    def count(self, fault: str) -> None:
+        """A fault took effect."""
+        self.faults[fault] += 1
+        self.note("fault", fault)
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def wall(self) -> float:
+        """The wall clock of every machine in this world, in seconds since the epoch."""
+        return EPOCH + self.loop.time() + self._wall_offset
+
+    def set_wall_clock(self, seconds: float) -> None:
+        """The wall clock jumps, back or forth."""
+        self._wall_offset += seconds
+
+    def suspend(self, seconds: float) -> None:
+        """Time passes in which nothing of this process runs; then everything that fell due is due at once."""
+        self.loop._clock.now += seconds
+        self.woke_at = self.loop.time()
+
+    def datetime_class(self) -> type[datetime]:
+        """What stands in for `datetime` in the package."""
+        world = self
+
+        class Simulated(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Any:
+                return datetime.fromtimestamp(world.wall(), tz or UTC)
+
+        return Simulated
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    def note(self, *parts: object) -> None:
+        """One line of the trace."""
+        line = f"{self.loop.time():.6f} {' '.join(map(str, parts))}"
+        self._hash.update(line.encode())
+        self.lines.append(line)
+
+    @property
+    def trace(self) -> str:
+        """16 hexadecimal digits that differ when anything went differently."""
+        self._hash.update(repr(self.rng.random()).encode())
+        return self._hash.hexdigest()
+
+    def fail(self, what: str) -> None:
+        """An invariant does not hold: the run ends. The first one counts; what follows may be its consequence."""
+        if self.violation is None:
+            self.violation = what + "\n    " + "\n    ".join(list(self.lines)[-25:])
+            if not self.broken.done():
+                self.broken.set_exception(Violation(what))
+                self.broken.exception()  # it is looked at, also when the run ends otherwise
+
+    def hides(self, text: str) -> bool:
+        """Whether a text shows nothing that is secret."""
+        return not any(secret in text for secret in self.secrets)
+
+    def must(self, holds: object, what: str, *, known: str = "") -> None:
+        """Say that something must hold; where a known defect stands in the way, it is counted."""
+        if holds:
+            return
+        if known in KNOWN:
+            self.known[known] += 1
+        else:
+            self.fail(what)

@@ -1,0 +1,67 @@
+"""The simulation in the small: a fixed set of seeds, that a seed replays exactly, and that broken code is caught.
+
+The large one is ``python -m simulation.run``, in this folder.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simulation.coverage import Coverage
+from simulation.mutations import MUTATIONS, Mutation
+from simulation.run import main
+from simulation.storm import simulate
+
+SEEDS = range(10)
+ENOUGH = 80
+"""Seeds in which a mutation must be caught; most are in the first two."""
+
+
+def test_every_invariant_holds_in_every_storm() -> None:
+    coverage, faults = Coverage(), 0
+    for seed in SEEDS:
+        result = simulate(seed, seconds=200.0)
+        assert result.violation is None, f"seed {seed}: {result.violation}"
+        coverage.add(result.coverage)
+        faults += result.faults.total()
+    assert faults > 500
+    assert len(coverage.rows) > 100
+
+
+def test_a_seed_replays_exactly_in_this_process_and_in_another() -> None:
+    seed = 3
+    here = [simulate(seed), simulate(seed + 1), simulate(seed)]
+    assert here[0].trace == here[2].trace != here[1].trace
+    assert here[0].faults == here[2].faults
+    there = subprocess.run(
+        [sys.executable, "-m", "simulation.run", "--seed", str(seed), "--runs", "1"],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert f"trace {here[0].trace}" in there.stdout
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS.values(), ids=MUTATIONS)
+def test_broken_code_is_caught(mutation: Mutation) -> None:
+    with mutation():
+        caught = next((seed for seed in range(ENOUGH) if simulate(seed, seconds=100.0).violation is not None), None)
+    assert caught is not None
+    assert caught in SEEDS or simulate(caught, seconds=100.0).violation is None, "and mended code is not"
+
+
+def test_a_failing_seed_is_printed_with_the_command_that_replays_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with MUTATIONS["the session is in the records"]():
+        assert main(["--seed", "7", "--faults", "100"]) == 1
+    said = capsys.readouterr().out
+    assert "a secret in the record" in said
+    assert "python -m simulation.run --seed 7 --runs 1" in said
+    assert "the-secret" not in said
