@@ -168,9 +168,7 @@ def test_a_notebook_without_graphviz_shows_mermaid(tmp_path: Path, monkeypatch: 
     assert Diagram("full")._repr_mimebundle_()["text/plain"] == f"<Diagram full of table {TABLE.fingerprint}>"
 
 
-def test_the_mixin_suits_the_client() -> None:
-    class Visible(Displayed, Realtime):
-        pass
-
-    bundle = Visible("https://cloud.appwrite.io/v1", project="demo")._repr_mimebundle_(include={"text/plain"})
+def test_a_realtime_shows_itself() -> None:
+    assert issubclass(Realtime, Displayed)
+    bundle = Realtime("https://cloud.appwrite.io/v1", project="demo")._repr_mimebundle_(include={"text/plain"})
     assert bundle["text/plain"] == "<Realtime demo at https://cloud.appwrite.io/v1: disconnected>"

@@ -211,7 +211,7 @@ class Scene(Guest):
             self.check_refusal(self.fault)
             return
         if self.link.refused_afterwards:
-            await wire.until(lambda: any(record["cause"] == "dial_failed" for record in self.records))
+            await wire.until(lambda: any(record.get("cause") == "dial_failed" for record in self.records))
             await self.server.start()
         self.peer = await self.server.accept()
         await wire.welcome_back(self.peer, self.cast.present)

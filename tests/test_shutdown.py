@@ -54,6 +54,7 @@ def test_one_that_was_never_used_or_is_at_rest_need_not_be_disposed_of() -> None
         await realtime.disconnect()
         assert realtime.state is State.DISCONNECTED
 
+    gc.collect()  # what other tests have left on purpose is not ours
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         Realtime("http://localhost/v1", "demo")
