@@ -254,3 +254,39 @@ def test_what_is_no_secret_is_refused_at_the_call(wrong: Any) -> None:
 def test_two_identities_are_refused_also_when_they_are_callables() -> None:
     with pytest.raises(BadOption):
         Network().realtime(session=lambda: "a", jwt="b")
+
+
+def test_two_changes_of_identity_at_once_each_return_their_own() -> None:
+    async def main() -> None:
+        network = Network()
+        alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            users = await asyncio.gather(realtime.authenticate(alice), realtime.authenticate(bob))
+            assert [user["$id"] for user in users] == ["alice", "bob"]
+            rejected, kept = await asyncio.gather(
+                realtime.authenticate("worthless"), realtime.authenticate(alice), return_exceptions=True
+            )
+            assert isinstance(rejected, AuthenticationRejected)
+            assert not isinstance(kept, BaseException)
+            network.socket.cut()
+            await eventually(lambda: len(network.dials) == 2)
+            assert network.headers[1] == {"X-Appwrite-Session": alice}
+
+    run(main)
+
+
+def test_a_callable_that_raises_leaves_the_identity_as_it_was() -> None:
+    def raises() -> str:
+        raise LookupError
+
+    async def main() -> None:
+        network = Network()
+        alice = network.backend.add_user("alice")
+        async with network.realtime(session=alice) as realtime:
+            await realtime.subscribe("rows")
+            with pytest.raises(IdentityUnavailable):
+                await realtime.authenticate(raises)
+            assert realtime._driver.credentials.session == alice
+
+    run(main)

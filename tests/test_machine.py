@@ -103,12 +103,6 @@ def _ignore_reply(bench: Bench) -> None:
     bench.now = bench.seat.reply_by
 
 
-def _settled_and_quiet(bench: Bench) -> None:
-    """A message is safe: in `connected` and `unsubscribed` it never is, but the rule is theirs, too."""
-    if bench.state is not S:
-        bench.seat.book.settled = True
-
-
 def _overdue(bench: Bench) -> object:
     return bench.do(Deadline())
 
@@ -134,7 +128,7 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
     **_returns(18, lambda b: b.do(PingSwitched(enabled=False))),
     90: ({}, _nothing, lambda b: b.do(Authenticate("session"))),
     91: ({}, _nothing, lambda b: b.do(Authenticate("session"))),
-    92: ({}, _settled_and_quiet, lambda b: b.do(Authenticate("session"))),
+    92: ({}, _nothing, lambda b: b.do(Authenticate("session"))),
     93: ({}, _nothing, lambda b: b.do(Authenticate(None))),
     21: ({}, _nothing, lambda b: b.open()),
     35: ({}, lambda b: b.open(), lambda b: b.hear(Greeted(b.generation, stranger=True))),

@@ -130,6 +130,7 @@ class Realtime(Displayed):
             credentials=Credentials(session, jwt, dict(headers or {})),
         )
         self._numbers = itertools.count(1)
+        self._becoming = asyncio.Lock()
         self._released: asyncio.Future[None] | None = None
 
     def _transport(self, http: ClientSession | None, **options: Any) -> Transport:
@@ -267,23 +268,26 @@ class Realtime(Displayed):
         Raises:
             BadOption: when it is no secret.
             AuthenticationRejected: when the server refuses the message; the link and its old identity live on.
+            IdentityUnavailable: when the callable raises.
             GreetedAsGuest: when a new link was needed and the server does not know the session.
             RefusedByServer, RetriesExhausted, CertificateRefused, LinkLost: when no link can be had.
             Disconnected, Disposed: as ``connect()``.
         """
         self._alive()
-        before = self._driver.credentials
-        self._driver.credentials = before.instead(session)
-        try:
-            await self._driver.identify(Authenticate(await Credentials.ask(session)))
-        except AuthenticationRejected as rejected:
-            if rejected.code != _TOO_MANY:
-                self._driver.credentials = before
-                raise
-            await self._driver.identify(Reconnect())  # the window is spent: the next dial tells who we are
-        if self.user is None:
-            raise GreetedAsGuest
-        return self.user
+        async with self._becoming:  # one change of identity at a time, so that each call returns its own
+            before = self._driver.credentials
+            after, secret = before.instead(session), await Credentials.ask(session)
+            self._driver.credentials = after
+            try:
+                await self._driver.identify(Authenticate(secret))
+            except AuthenticationRejected as rejected:
+                if rejected.code != _TOO_MANY:
+                    self._driver.credentials = before
+                    raise
+                await self._driver.identify(Reconnect())  # the window is spent: the next dial tells who we are
+            if self.user is None:
+                raise GreetedAsGuest
+            return self.user
 
     async def disconnect(self) -> None:
         """Close the link and keep the subscriptions for the next one. Returns when the socket is closed.

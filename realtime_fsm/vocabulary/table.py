@@ -152,7 +152,7 @@ _ROWS = (
     *_rule(90, (D, E), _T.AUTHENTICATE, R, "The new identity goes into the dial.", do=("start_afresh", "dial")),
     *_rule(91, (R,), _T.AUTHENTICATE, None, "The attempt under way is given up for one as the new identity.",
            do=("drop_link", "start_afresh", "dial")),
-    *_rule(92, _QUIET, _T.AUTHENTICATE, None, "Something is acknowledged and nothing in flight: a message is safe here.",
+    *_rule(92, (S,), _T.AUTHENTICATE, None, "Something is acknowledged and nothing in flight: a message is safe here.",
            when=("message_is_safe",), do=("send_authentication",)),
     *_rule(93, _UP, _T.AUTHENTICATE, R, "A message could make the server forget the project: a new link, as the new identity.",
            do=("hang_up", "start_afresh", "dial")),

@@ -251,11 +251,11 @@ class Watch:
         retry, attempt = self._seat.retry, self._seat.attempt
         throttled = now < self._throttled_at + _WINDOW - _DUST
         hasty = "a throttled dial does not wait for the server's next minute"
-        self.must(not throttled, hasty, known="woken throttled" * self._woken)
+        self.must(not throttled, hasty)
         late = now >= self._dropped_at + retry.base / 2
         self.must(attempt < 2 or late or self._woken or self._renewing, "a dial without a delay")
         allowed = retry.attempts is None or attempt <= retry.attempts
-        self.must(allowed, "more dials than the policy allows", known="renewal counts" * self._renewing)
+        self.must(allowed, "more dials than the policy allows")
 
     def _what_a_state_holds(self, outcome: Outcome) -> None:
         seat, state, link = self._seat, self.state, self._seat.link

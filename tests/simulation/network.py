@@ -105,9 +105,8 @@ class Network:
         self._dials.append(now)
         while self._dials[0] <= now - 60 + 1e-6:
             self._dials.popleft()
-        slept = now - self.world.woke_at < 60
         allowed = self.limit is None or len(self._dials) <= self.limit
-        self.world.must(allowed, "more dials than a minute may have", known="place slept away" * slept)
+        self.world.must(allowed, "more dials than a minute may have")
 
     # --- the weather --------------------------------------------------------------------------------------------------
 
