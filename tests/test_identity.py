@@ -264,9 +264,8 @@ def test_two_changes_of_identity_at_once_each_return_their_own() -> None:
             await realtime.subscribe("rows")
             users = await asyncio.gather(realtime.authenticate(alice), realtime.authenticate(bob))
             assert [user["$id"] for user in users] == ["alice", "bob"]
-            rejected, kept = await asyncio.gather(
-                realtime.authenticate("worthless"), realtime.authenticate(alice), return_exceptions=True
-            )
+            calls = [realtime.authenticate("worthless"), realtime.authenticate(alice)]
+            rejected, kept = await asyncio.gather(*calls, return_exceptions=True)
             assert isinstance(rejected, AuthenticationRejected)
             assert not isinstance(kept, BaseException)
             network.socket.cut()
