@@ -164,3 +164,16 @@ def test_the_table_is_drawn(tmp_path: Path) -> None:
     assert json.loads(target.read_text(encoding="utf-8"))["fingerprint"]
     wrong = result_of("diagram", "--format", "gif")
     assert (wrong.returncode, "gif" in wrong.stderr) == (2, True)
+
+
+def test_the_log_of_the_demonstration_audits_as_conformant_and_an_altered_one_does_not(tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    assert result_of("demo", "--log", str(log)).returncode == 0
+    judged = result_of("audit", str(log))
+    assert (judged.returncode, judged.stdout.splitlines()[0][:19]) == (0, "verdict: conformant")
+    lines = log.read_text(encoding="utf-8").splitlines()
+    greeted = next(number for number, text in enumerate(lines) if '"row":"rec22"' in text)
+    lines[greeted] = lines[greeted].replace('"dest":"connected"', '"dest":"subscribed"')
+    log.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    judged = result_of("audit", str(log))
+    assert (judged.returncode, f"{log}:{greeted + 1}" in judged.stdout) == (1, True)

@@ -17,7 +17,7 @@ from realtime_fsm.vocabulary.table import TABLE, State
 from support.readme import README, examples
 
 PACKAGE = Path(realtime_fsm.__file__).parent
-LAYERS = ("vocabulary", "core", "edges", "face")
+LAYERS = ("vocabulary", "core", "edges", "auditing", "face")
 OWNERS = {
     "transitions": {"core/machine.py"},
     "structlog": {"edges/audit.py"},

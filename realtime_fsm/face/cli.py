@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import msgspec
 
+from realtime_fsm.auditing import command as audit
 from realtime_fsm.edges.audit import configure
 from realtime_fsm.face import demo
 from realtime_fsm.face.client import Realtime
@@ -46,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 for a tidy end, 1 for a failure (with one sentence on stderr), 2 for a misuse, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
+    if options.run is audit.run:  # it reads files, and needs no event loop
+        code: int = audit.run(options)
+        return code
     try:
         return asyncio.run(_until_interrupted(options.run(options)))
     except Misuse as misuse:
@@ -103,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument("--view", default=VIEWS[0], metavar="VIEW", help=f"one of {', '.join(VIEWS)} (%(default)s)")
     draw.add_argument("-o", "--output", metavar="FILE", help="write to this file instead of stdout")
     draw.set_defaults(run=_diagram)
+
+    audit.add_parser(commands)
 
     show = commands.add_parser("demo", help="show the main job in a minute: events, a lost link, events again")
     show.add_argument("--log", metavar="FILE", default="demo-audit.jsonl", help="where the audit log goes (%(default)s)")

@@ -1,0 +1,194 @@
+"""The command: ``realtime-fsm audit FILE...``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from realtime_fsm.auditing.auditor import Auditor
+from realtime_fsm.auditing.junit import as_junit
+from realtime_fsm.auditing.plain import as_markdown, as_text
+from realtime_fsm.auditing.progress import Progress
+from realtime_fsm.auditing.report import Verdict
+from realtime_fsm.auditing.rules import RULES, Weight
+from realtime_fsm.auditing.sources import STDIN, Unreadable, in_order, lines_of, open_log
+from realtime_fsm.auditing.tail import follow_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from realtime_fsm.auditing.report import Finding, Report
+
+_EPILOG = """\
+exit code: 0 conformant, 1 violated, 2 unusable input or misuse, 3 inconclusive (something is missing, out of order, or of a table
+or schema that this version does not know)
+
+rules that violate:      {violation}
+rules that leave doubts: {doubt}
+notes (see --fail-on):   {note}
+"""
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command to a command line.
+
+    Args:
+        subparsers: what ``ArgumentParser.add_subparsers()`` gave.
+
+    Returns:
+        The command's parser; its ``run`` is `run`.
+    """
+    parser: argparse.ArgumentParser = subparsers.add_parser("audit", **_about())
+    return _fill(parser)
+
+
+def _about() -> dict[str, Any]:
+    return {
+        "help": "judge audit logs: do they show what the table and the policies allow?",
+        "description": "Judge audit logs: whether every connection did what the table and its policies allow, and how it"
+        " lived. Reads JSON lines,"
+        " plain, .gz or .zst; lines of other programs in between are fine, and so is any order of the files.",
+        "epilog": _EPILOG.format(
+            **{weight.value: ", ".join(rule.name for rule in RULES.values() if rule.weight is weight) for weight in Weight}
+        ),
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+
+
+def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a log; - for standard input")
+    parser.add_argument(
+        "--format", choices=("text", "json", "markdown", "html", "junit"), default="text", help="of the report (%(default)s)"
+    )
+    parser.add_argument("--output", metavar="FILE", help="write the report there instead of to standard output")
+    parser.add_argument(
+        "--connection", metavar="ID", action="append", default=[], help="look at this connection only; may be repeated"
+    )
+    parser.add_argument(
+        "--since", metavar="TIME", type=_time, help="judge what was written from then on (ISO 8601; UTC unless it says so)"
+    )
+    parser.add_argument("--until", metavar="TIME", type=_time, help="leave out what was written later")
+    parser.add_argument(
+        "--fail-on", metavar="RULE", action="append", default=[], choices=tuple(RULES),
+        help="count the findings of this rule as violations, also where they are doubts or notes; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--follow", action="store_true", help="go on reading as the files grow, like tail -F; the report comes after Ctrl-C"
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _time(word: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a time such as 2026-11-24T05:00:00Z") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command by itself.
+
+    Args:
+        arguments: the words after ``audit``; None for those of the process.
+
+    Returns:
+        The exit code.
+    """
+    about = {name: value for name, value in _about().items() if name != "help"}
+    return run(_fill(argparse.ArgumentParser(prog="realtime-fsm audit", **about)).parse_args(arguments))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Audit what the options say.
+
+    Args:
+        options: as the parser gives them.
+
+    Returns:
+        The exit code: 0 conformant, 1 violated, 2 unusable, 3 inconclusive.
+    """
+    auditor = Auditor(
+        only=options.connection,
+        since=options.since,
+        until=options.until,
+        fail_on=options.fail_on,
+        detail=options.format == "html",
+    )
+    if options.follow:
+        if STDIN in options.files:
+            print("realtime-fsm audit: --follow is for files; standard input is read to its end anyway", file=sys.stderr)
+            return Verdict.UNUSABLE
+        _follow(auditor, options.files)
+    else:
+        _read(auditor, options.files)
+    report = auditor.finish()
+    try:
+        _write(report, options.format, options.output)
+    except BrokenPipeError:  # `realtime-fsm audit ... | head`: the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as failure:
+        print(f"realtime-fsm audit: {options.output}: {failure.strerror}", file=sys.stderr)
+        return Verdict.UNUSABLE
+    return report.exit_code
+
+
+def _read(auditor: Auditor, names: list[str]) -> None:
+    order = in_order(names)
+    with Progress(order, sys.stderr) as progress:
+        for name in order:
+            auditor.begin(name)
+            try:
+                with open_log(name, progress.watch) as file:
+                    auditor.feed(lines_of(file))
+            except Unreadable as unreadable:
+                auditor.unusable(name, str(unreadable))
+
+
+def _follow(auditor: Auditor, names: list[str]) -> None:
+    last = ""
+    told: Finding | None = None
+
+    def feed(name: str, lines: Iterator[bytes]) -> None:
+        nonlocal last, told
+        for line in lines:
+            if name != last:
+                auditor.begin(name)
+                last = name
+            auditor.feed((line,))
+            if told is None and auditor.violation is not None:
+                told = auditor.violation
+                print(f"realtime-fsm audit: {told.place}: {told.rule}: {told.text}", file=sys.stderr, flush=True)
+
+    try:
+        follow_files(list(dict.fromkeys(names)), feed)
+    except KeyboardInterrupt:
+        return
+
+
+def _write(report: Report, form: str, output: str | None) -> None:
+    if output is None:
+        for line in _rendered(report, form):
+            print(line)
+        sys.stdout.flush()
+        return
+    with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123  (as the user says it)
+        file.writelines(f"{line}\n" for line in _rendered(report, form))
+
+
+def _rendered(report: Report, form: str) -> Iterator[str]:
+    if form == "json":
+        return iter((msgspec.json.format(msgspec.json.encode(report), indent=2).decode(),))
+    if form == "html":
+        from realtime_fsm.auditing.page import as_html
+
+        return as_html(report)
+    if form == "markdown":
+        return as_markdown(report)
+    return as_junit(report) if form == "junit" else as_text(report)

@@ -1,0 +1,125 @@
+"""The guards as the records show them: for each one that they tell of, whether it held.
+
+Guards of the table that are not named here cannot be told from the records; they are taken to have held where their row was
+taken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from realtime_fsm.auditing.lines import Line
+    from realtime_fsm.auditing.shadow import Shadow, Step
+    from realtime_fsm.vocabulary.form import Row
+    from realtime_fsm.vocabulary.table import State, Trigger
+
+    Fact = Callable[[Shadow, Line], bool | None]
+
+POLICY, TOO_MANY = 1008, 1013
+
+
+def failure_code(line: Line) -> int | str | None:
+    """The code that says what a failure means: of the error frame, or of the close where none came."""
+    if line.cause == "error_frame":
+        return line.error_code
+    return line.close_code if line.cause == "stream_ended" else None
+
+
+def blamed_end(shadow: Shadow, line: Line) -> bool | None:
+    """Whether a link was ended for good because of our own request, which counts neither as fatal nor as an attempt."""
+    if line.trigger != "lost" or line.cause != "error_frame" or line.error_code != POLICY or line.source == "reconnecting":
+        return False
+    return shadow.blamed
+
+
+def is_fatal(shadow: Shadow, line: Line) -> bool | None:
+    """As `policies.verdict` judges the failure."""
+    if line.cause in ("certificate_refused", "greeted_as_guest"):
+        return True
+    code = failure_code(line)
+    if code == POLICY:
+        blamed = blamed_end(shadow, line)
+        return None if blamed is None else not blamed
+    return code in (401, 403) and line.source == "reconnecting"
+
+
+def _may_retry(shadow: Shadow, line: Line) -> bool | None:
+    return None if shadow.policies is None else shadow.policies.retry.allows(line.attempt)
+
+
+def _reconnect_off(shadow: Shadow, _: Line) -> bool | None:
+    return None if shadow.policies is None else not shadow.policies.auto_reconnect
+
+
+def _without_link(shadow: Shadow, _: Line) -> bool | None:
+    return None if shadow.holds is None else not shadow.holds
+
+
+def _may_hurry(shadow: Shadow, _: Line) -> bool | None:
+    if shadow.holds or shadow.throttled:
+        return False
+    return None if shadow.holds is None or shadow.throttled is None else True
+
+
+def _request_blamed(shadow: Shadow, _: Line) -> bool | None:
+    return shadow.asked
+
+
+FACTS: dict[str, Fact] = {
+    "is_fatal": is_fatal,
+    "may_retry": _may_retry,
+    "reconnect_off": _reconnect_off,
+    "may_hurry": _may_hurry,
+    "attempt_due": _without_link,
+    "request_blamed": _request_blamed,
+    "reply_overdue": lambda _, line: line.cause == "reply_overdue",
+    "heard_since_ping": lambda _, line: line.cause is None,
+    "over_budget": lambda _, line: line.error_code == TOO_MANY,
+    "answers_ping": lambda _, line: line.error_code in (1003, TOO_MANY),
+    "ends_link": lambda _, line: line.error_code == POLICY,
+}
+"""What the records tell of the guards, by the guards' names."""
+
+
+def _is_out(guard: str, step: Step) -> bool:
+    """Whether a guard cannot hold where a row has the causes that it may have."""
+    if guard == "reply_overdue":
+        return guard not in step.causes
+    return guard == "is_fatal" and step.causes == {None}
+
+
+class Choice:
+    """Whether a row is the first of its cell whose guards held, as far as the records tell.
+
+    Args:
+        step: the row.
+        cell: all rows of its cell, in order.
+    """
+
+    __slots__ = ("_before", "_own")
+
+    def __init__(self, step: Step, cell: tuple[Row[State, Trigger], ...]) -> None:
+        self._own = tuple((name, FACTS[name]) for name in step.row.guards if name in FACTS)
+        self._before = tuple(
+            (row.id, tuple(FACTS[name] for name in row.guards))
+            for row in cell[: cell.index(step.row)]
+            if all(name in FACTS and not _is_out(name, step) for name in row.guards)
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the records tell nothing about it."""
+        return not self._own and not self._before
+
+    def __call__(self, shadow: Shadow, line: Line) -> str | None:
+        """What is wrong with the choice; None if nothing is."""
+        for name, fact in self._own:
+            if fact(shadow, line) is False:
+                return f"its guard {name} cannot have held"
+        for row, facts in self._before:
+            if all(fact(shadow, line) for fact in facts):
+                return f"{row} comes first in its cell, and all of its guards held"
+        return None

@@ -1,0 +1,188 @@
+"""The judge: what a step must be, rule by rule, given the shadow of its connection.
+
+Each check looks at one step and says which rule it breaks and how, or nothing. Which checks a row needs is worked out once,
+when this module is loaded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from realtime_fsm.auditing.guards import Choice, blamed_end
+from realtime_fsm.auditing.rules import EARLY, Said
+from realtime_fsm.auditing.shadow import LIMIT, STEPS, WINDOW
+from realtime_fsm.auditing.times import deadline_of, delay, pong
+from realtime_fsm.vocabulary.table import TABLE, State, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from realtime_fsm.auditing.lines import Line
+    from realtime_fsm.auditing.shadow import Shadow, Step
+
+    Check = Callable[[Shadow, Line, Step, float], Said | None]
+
+
+def misplaced(shadow: Shadow, line: Line, step: Step | None) -> Said | None:
+    """Whether a step is a row of the table at all, and begins where the one before ended."""
+    state = shadow.state
+    if state == State.DISPOSING and (step is None or step.source != State.DISPOSING or line.source != State.DISPOSING):
+        return Said("end", f"the connection is {state}, and this is {line.source} x {line.trigger}")
+    if step is None:
+        return Said("row", "no row of the table has this id")
+    fits = any(
+        (other.source, other.trigger, other.dest) == (line.source, line.trigger, line.dest) and other.id != step.id
+        for other in STEPS.values()
+    )
+    if fits and line.source == state:
+        return Said("row", f"row {step.id} is {step.source} x {step.trigger} -> {step.dest}")
+    for name, said, means in (
+        ("trigger", line.trigger, step.trigger),
+        ("source", line.source, step.source),
+        ("dest", line.dest, step.dest),
+    ):
+        if said != means:
+            return Said(name, f"row {step.id} has the {name} {means}")
+    if state is not None and line.source != state:
+        return Said("source", f"the connection is {state}")
+    return None
+
+
+def _counts(shadow: Shadow, line: Line, step: Step, _: float) -> Said | None:
+    """The numbers of links, attempts and frames that follow from the row's effects."""
+    if shadow.state is None:
+        return None
+    attempt = 0 if step.fresh or step.forgives else shadow.attempt
+    blamed = blamed_end(shadow, line)
+    if blamed or (blamed is None and line.attempt != attempt):
+        attempt = max(0, attempt - 1)
+    if step.dials and line.attempt == attempt + 1:
+        return _dialed(shadow, line, step)
+    if line.attempt != attempt:
+        return Said(
+            "attempt", f"there were {attempt} attempts, or {attempt + 1} with a dial" if step.dials else f"it is {attempt}"
+        )
+    unpaced = step.dials and shadow.policies is not None and shadow.policies.retry.dials_per_minute is None
+    if unpaced:
+        return Said("attempt", f"nothing holds a dial back, and it counts as attempt {attempt + 1}")
+    if line.link != shadow.link:
+        return Said("link", f"the link is {shadow.link}, and none was dialed")
+    sent = line.sends - shadow.sends
+    if not step.must_send <= sent <= step.may_send:
+        few = str(step.must_send) if step.must_send == step.may_send else f"{step.must_send} or {step.may_send}"
+        return Said("budget", f"{shadow.sends} frames had been sent on the link, and the row sends {few}")
+    return _sent(shadow, step) if sent else None
+
+
+def _dialed(shadow: Shadow, line: Line, step: Step) -> Said | None:
+    if shadow.holds and not step.drops:
+        return Said("link", f"link {shadow.link} is not gone, and another one is dialed")
+    if line.link != shadow.link + 1:
+        return Said("link", f"the dial after link {shadow.link} makes link {shadow.link + 1}")
+    return Said("budget", "nothing can have been sent on a new link") if line.sends else None
+
+
+def _sent(shadow: Shadow, step: Step) -> Said | None:
+    if shadow.asked and not step.answers:
+        return Said("request", "a frame is sent while the answer to a request is awaited")
+    return None
+
+
+def _of_a_link(shadow: Shadow, _: Line, step: Step, __: float) -> Said | None:
+    return Said("link", f"there is no link that could have {step.trigger}") if shadow.holds is False else None
+
+
+def _answered(shadow: Shadow, _: Line, __: Step, ___: float) -> Said | None:
+    return Said("request", "no request was in flight") if shadow.asked is False else None
+
+
+def _cause(_: Shadow, line: Line, step: Step, __: float) -> Said | None:
+    if line.cause in step.causes:
+        return None
+    if None in step.causes:
+        return Said("cause", "this row is about no failure")
+    known = ", ".join(sorted(str(cause) for cause in step.causes))
+    return Said("cause", f"the cause is one of {known}")
+
+
+def _choosing(choice: Choice) -> Check:
+    def check(shadow: Shadow, line: Line, step: Step, _: float) -> Said | None:
+        wrong = choice(shadow, line)
+        return None if wrong is None else Said("row", f"row {step.id} was not to be taken: {wrong}")
+
+    return check
+
+
+def _window(shadow: Shadow, line: Line, _: Step, t: float) -> Said | None:
+    if line.sends == shadow.sends or shadow.state is None:
+        return None
+    if len(shadow.sent) == LIMIT and t - shadow.sent[0] < WINDOW - EARLY:
+        return Said("budget", f"it is frame {LIMIT + 1} within {t - shadow.sent[0]:.3f} s")
+    if t < shadow.closed_until - EARLY:
+        return Said("budget", f"the server said 1013, and the next frame may be sent {shadow.closed_until - t:.3f} s later")
+    return None
+
+
+def _healed(shadow: Shadow, _: Line, step: Step, __: float) -> Said | None:
+    if not shadow.told:
+        return None
+    missing = len(shadow.desired - shadow.acknowledged)
+    given_up = shadow.owed + (step.trigger == Trigger.UNSUBSCRIBE and not shadow.just_removed)
+    if missing > given_up:
+        return Said("healed", f"of {len(shadow.desired)} desired subscriptions {missing} are not acknowledged on this link")
+    return None if shadow.desired else Said("healed", "no subscription is desired")
+
+
+def _closed_once(shadow: Shadow, _: Line, __: Step, ___: float) -> Said | None:
+    return Said("end", "the socket was closed before") if shadow.closed else None
+
+
+def _clock(shadow: Shadow, line: Line, _: Step, t: float) -> Said | None:
+    if line.dwell < 0 or (shadow.state is not None and t < shadow.now - EARLY):
+        return Said("clock", f"{shadow.now - shadow.entered:.6f} s had passed in {line.source} before")
+    return None
+
+
+def ordinary(shadow: Shadow, line: Line, step: Step, t: float) -> bool:
+    """Whether a glance shows that a step keeps the rules that every step must keep; if not, they are looked at one by one."""
+    sent = line.sends - shadow.sends
+    return (
+        step.plain
+        and line.link == shadow.link
+        and line.attempt == shadow.attempt
+        and line.cause in step.causes
+        and t >= shadow.now
+        and line.dwell >= 0
+        and step.must_send <= sent <= step.may_send
+        and (not sent or not shadow.asked or step.answers)
+        and shadow.holds is not False
+        and shadow.asked is not None
+    )
+
+
+def _prepare(step: Step) -> None:
+    """Work out what a step by a row is judged by, in order."""
+    row = step.row
+    choice = Choice(step, TABLE.cells[row.source, row.trigger])
+    everywhere: tuple[tuple[Check, bool], ...] = (
+        (_cause, True),
+        (_of_a_link, step.of_socket),
+        (_counts, True),
+        (_clock, True),
+    )
+    here: tuple[tuple[Check | None, bool], ...] = (
+        (_choosing(choice), not choice.is_empty),
+        (_answered, row.trigger is Trigger.ACKNOWLEDGED),
+        (_window, step.may_send > 0),
+        (pong, row.source is State.PING),
+        (deadline_of(step), True),
+        (delay, row.source is State.RECONNECTING and step.dials and not step.fresh),
+        (_healed, row.source is State.CONNECTED and row.dest is State.SUBSCRIBED),
+        (_closed_once, row.source is State.DISPOSING),
+    )
+    step.screened = tuple(check for check, needed in here if check is not None and needed)
+    step.checks = (*(check for check, needed in everywhere if needed), *step.screened)
+
+
+for _step in STEPS.values():
+    _prepare(_step)

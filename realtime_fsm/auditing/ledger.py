@@ -1,0 +1,193 @@
+"""The ledger: what was found, connection by connection, and the sum of all; its size is bounded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from realtime_fsm.auditing.life import Life
+from realtime_fsm.auditing.report import ConnectionReport, Finding, Place, Report, RowLine, Verdict, life_of
+from realtime_fsm.auditing.rules import RULES, Weight
+from realtime_fsm.auditing.secrets import HIDDEN, looks_secret
+from realtime_fsm.vocabulary.table import TABLE, State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from realtime_fsm.auditing.gauges import Histogram
+    from realtime_fsm.auditing.shadow import Shadow
+
+KEPT = 1000
+"""Connections that are reported one by one; those with findings push out those without."""
+_WEIGHTS = {"violation": Verdict.VIOLATED, "doubt": Verdict.INCONCLUSIVE}
+
+
+class Ledger:
+    """What was found.
+
+    Args:
+        detail: whether the pictures are kept.
+
+    Attributes:
+        first: the first violation; while there is none, the first doubt.
+    """
+
+    def __init__(self, *, detail: bool) -> None:
+        self.first: Finding | None = None
+        self._rank_of_first: tuple[bool, int] | None = None
+        self._detail = detail
+        self._sound: list[tuple[int, ConnectionReport]] = []
+        self._troubled: list[tuple[int, ConnectionReport]] = []
+        self._loose: list[Finding] = []
+        self._counts: Counter[str] = Counter()
+        self._verdicts: Counter[str] = Counter()
+        self._total = Life()
+        self._unusable = False
+        self._records = 0
+        self._in_doubt = False
+        self._violated = False
+
+    def add(self, shadow: Shadow, finding: Finding, number: int) -> None:
+        """A finding about a connection."""
+        known, count = shadow.findings.get(finding.rule, (finding, 0))
+        shadow.findings[finding.rule] = known, count + 1
+        self._counts[finding.rule] += 1
+        self._rank(finding, number)
+
+    def add_loose(self, finding: Finding, number: int) -> None:
+        """A finding about a line that does not say whose it is."""
+        self._records += 1
+        self._counts[finding.rule] += 1
+        self._rank(finding, number)
+        self._in_doubt = self._in_doubt or finding.weight == "doubt"
+        self._violated = self._violated or finding.weight == "violation"
+        if len(self._loose) < KEPT:
+            self._loose.append(finding)
+
+    def add_unusable(self, finding: Finding) -> None:
+        """A file that cannot be read."""
+        self._unusable = True
+        self._loose.append(finding)
+
+    def drop(self, shadow: Shadow) -> None:
+        """What was counted of a connection does not count: the time that is asked for begins now."""
+        shadow.life = Life()
+        shadow.findings = {}
+        shadow.records = 0
+
+    def _rank(self, finding: Finding, number: int) -> None:
+        """What is late may be told when others have been found behind it: the line decides, not the order of telling."""
+        rank = finding.weight == "doubt", number
+        if finding.weight != "note" and (self._rank_of_first is None or rank < self._rank_of_first):
+            self.first, self._rank_of_first = finding, rank
+
+    def conclude(self, shadow: Shadow, place: Place, number: int, fail_on: Collection[str]) -> None:
+        """A connection is over, or the log is."""
+        if shadow.records == 0:
+            return
+        self._records += shadow.records
+        self._note_end(shadow, place, number, fail_on)
+        verdict = Verdict.CONFORMANT
+        for finding, _ in shadow.findings.values():
+            weight = _WEIGHTS.get(finding.weight, Verdict.CONFORMANT)
+            if weight and verdict is not Verdict.VIOLATED:
+                verdict = weight
+        self._verdicts[verdict.word] += 1
+        self._total.merge(shadow.life)
+        self._keep(shadow, verdict)
+
+    def _note_end(self, shadow: Shadow, place: Place, number: int, fail_on: Collection[str]) -> None:
+        life = shadow.life
+        if shadow.state is not None:
+            since = max(shadow.entered, shadow.life_from)
+            spent = max(0.0, shadow.now - since)
+            life.states[shadow.state] += spent
+            if self._detail:
+                life.segments.append((since, spent, shadow.state))
+        if life.outage is not None:
+            outage = life.outage
+            life.end_outage(shadow.now, shadow.link, "")
+            outage.end = ""
+        notes = {"outage": life.failures, "error": life.counts.get("gave up", 0), "open": int(not shadow.done)}
+        for rule, count in notes.items():
+            if not count:
+                continue
+            weight = Weight.VIOLATION if rule in fail_on else Weight.NOTE
+            finding = Finding(rule, weight.value, RULES[rule].says, place, _name(shadow))
+            self.add(shadow, finding, number)
+            shadow.findings[rule] = finding, count
+            self._counts[rule] += count - 1
+
+    def _keep(self, shadow: Shadow, verdict: Verdict) -> None:
+        if verdict is Verdict.CONFORMANT:
+            if len(self._sound) + len(self._troubled) < KEPT:
+                self._sound.append((shadow.met, _report_of(shadow, verdict)))
+        elif len(self._troubled) < KEPT:
+            self._troubled.append((shadow.met, _report_of(shadow, verdict)))
+            if len(self._sound) + len(self._troubled) > KEPT:
+                self._sound.pop()
+
+    def report(self, files: list[str], lines: int, dwells: Mapping[str, Histogram]) -> Report:
+        """The sum of all."""
+        verdict = self._verdict()
+        if verdict is Verdict.UNUSABLE and not self._unusable:
+            text = f"no record of this library is in it: {lines} lines" if lines else "it is empty"
+            for name in files or ["-"]:
+                self._loose.append(Finding("cut", "unusable", text, Place(name, 0)))
+        kept = sorted(self._sound + self._troubled, key=lambda pair: pair[0])
+        rows = self._total.rows
+        return Report(
+            verdict=verdict.word,
+            exit_code=int(verdict),
+            files=files,
+            lines=lines,
+            records=self._records,
+            other=lines - self._records,
+            connections=[report for _, report in kept],
+            connections_total=sum(self._verdicts.values()),
+            verdicts={each.word: self._verdicts[each.word] for each in Verdict if self._verdicts[each.word]},
+            first=self.first,
+            findings=self._loose,
+            counts={rule: self._counts[rule] for rule in RULES if self._counts[rule]},
+            life=life_of(self._total),
+            rows=[
+                RowLine(row.id, rows[row.id], dwells[row.id].percentile(50) if row.id in dwells else None)
+                for row in TABLE.rows
+                if row.id in rows
+            ],
+            never_taken=self._total.never_taken(),
+            recoveries=list(self._total.resubscribe.bars()),
+        )
+
+    def _verdict(self) -> Verdict:
+        if self._violated or self._verdicts[Verdict.VIOLATED.word]:
+            return Verdict.VIOLATED
+        if self._unusable or not self._records:
+            return Verdict.UNUSABLE
+        if self._in_doubt or self._verdicts[Verdict.INCONCLUSIVE.word]:
+            return Verdict.INCONCLUSIVE
+        return Verdict.CONFORMANT
+
+
+def _name(shadow: Shadow) -> str:
+    return HIDDEN if looks_secret(shadow.connection_id) else shadow.connection_id
+
+
+def _report_of(shadow: Shadow, verdict: Verdict) -> ConnectionReport:
+    order = list(RULES)
+    findings = sorted(shadow.findings.values(), key=lambda pair: order.index(pair[0].rule))
+    return ConnectionReport(
+        connection=_name(shadow),
+        verdict=verdict.word,
+        records=shadow.records,
+        first=shadow.first,
+        last=shadow.last,
+        state=shadow.state,
+        ended=shadow.done or shadow.state == State.DISPOSING,
+        judged=shadow.policies is not None,
+        findings=[finding for finding, _ in findings],
+        counts={finding.rule: count for finding, count in findings},
+        life=life_of(shadow.life),
+        bars=shadow.life.segments,
+        bars_left_out=shadow.life.segments_left_out,
+    )

@@ -1,0 +1,124 @@
+"""Life: how long a connection was in each state, its outages, its heartbeats and what it lost."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from realtime_fsm.auditing.gauges import Histogram
+from realtime_fsm.vocabulary.table import LIVE, TABLE, State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+KEPT = 100
+"""Outages of one connection that are kept one by one; the others are counted."""
+
+
+class Outage:
+    """From the loss of a live link to the next moment at which everything desired is acknowledged.
+
+    Attributes:
+        began: when, by the clock of the wall.
+        at: when, in seconds of the connection.
+        cause: the kind of failure, or what the user did.
+        planned: whether it was the user's own doing.
+        dials: how many dials were made in it.
+        seconds: how long it was, or has been.
+        gap: the longest gap of a subscription in it, in seconds.
+        end: how it ended: "healed", "given up", "disposed", "disconnected", or "" while it lasts.
+    """
+
+    __slots__ = ("at", "began", "cause", "dials", "end", "gap", "link", "planned", "seconds")
+
+    def __init__(self, began: datetime, at: float, link: int, cause: str, *, planned: bool) -> None:
+        self.began, self.at, self.link, self.cause, self.planned = began, at, link, cause, planned
+        self.dials = 0
+        self.seconds = self.gap = 0.0
+        self.end = ""
+
+
+class Life:
+    """What is counted of one connection, or of many together."""
+
+    __slots__ = (
+        "counts", "down", "error_at", "failures", "outage", "outages", "outages_left_out", "pings", "recoveries", "resubscribe",
+        "rows", "segments", "segments_left_out", "states",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.states: dict[str, float] = dict.fromkeys((state.value for state in State), 0.0)
+        self.rows: defaultdict[str, int] = defaultdict(int)
+        self.counts: dict[str, int] = {}
+        self.outage: Outage | None = None
+        self.outages: list[Outage] = []
+        self.outages_left_out = 0
+        self.failures = 0  # outages that nobody planned
+        self.down = 0.0  # seconds in `disconnected` that were not wanted
+        self.recoveries = Histogram()  # the length of failures that healed
+        self.resubscribe = Histogram()  # from the loss of a link to the next time everything is acknowledged, planned or not
+        self.pings = Histogram()
+        self.segments: list[tuple[float, float, str]] = []  # where a picture is wanted
+        self.segments_left_out = 0
+
+    def count(self, what: str, by: int = 1) -> None:
+        """Count something by name."""
+        self.counts[what] = self.counts.get(what, 0) + by
+
+    def begin_outage(self, outage: Outage) -> None:
+        """A live link is lost."""
+        self.outage = outage
+        self.failures += not outage.planned
+        if len(self.outages) < KEPT:
+            self.outages.append(outage)
+        else:
+            self.outages_left_out += 1
+
+    def end_outage(self, at: float, link: int, end: str) -> None:
+        """It is over, one way or the other."""
+        outage, self.outage = self.outage, None
+        if outage is None:
+            return
+        outage.seconds, outage.dials, outage.end = at - outage.at, link - outage.link, end
+        if end == "healed":
+            self.resubscribe.add(outage.seconds)
+            if not outage.planned:
+                self.recoveries.add(outage.seconds)
+
+    def merge(self, other: Life) -> None:
+        """Count all that another one has counted; its outages and pictures stay its own."""
+        for state, seconds in other.states.items():
+            self.states[state] += seconds
+        for into, those in ((self.rows, other.rows), (self.counts, other.counts)):
+            for name, count in those.items():
+                into[name] = into.get(name, 0) + count
+        self.failures += other.failures
+        self.down += other.down
+        self.recoveries.merge(other.recoveries)
+        self.resubscribe.merge(other.resubscribe)
+        self.pings.merge(other.pings)
+
+    @property
+    def live(self) -> float:
+        """Seconds with a link that was up."""
+        return sum(self.states[state.value] for state in LIVE)
+
+    @property
+    def availability(self) -> float | None:
+        """The share of the time in which a link was wanted and up, in per cent; None where none was ever wanted."""
+        wanted = self.live + self.states[State.RECONNECTING] + self.states[State.ERROR] + self.down
+        return 100 * self.live / wanted if wanted > 0 else None
+
+    @property
+    def between_failures(self) -> float | None:
+        """The mean time of a live link between failures, in seconds; None without a failure."""
+        return self.live / self.failures if self.failures else None
+
+    @property
+    def to_recovery(self) -> float | None:
+        """The mean time from a failure to its healing, in seconds; None where none has healed."""
+        return self.recoveries.total / self.recoveries.count if self.recoveries.count else None
+
+    def never_taken(self) -> list[str]:
+        """The rows of the table that were never taken."""
+        return [row.id for row in TABLE.rows if row.id not in self.rows]

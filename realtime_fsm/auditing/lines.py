@@ -1,0 +1,215 @@
+"""Lines: from the bytes of a log to records, fast where nothing is special.
+
+The theory. Nearly every line is a record that has its own fields, a level and nothing else, with words that the table knows.
+The fast decoder takes exactly those: unknown fields and unknown words are refused while the line is decoded, so nothing that
+looks like a secret can hide in a line that it takes, and no text of it has to be looked at again. What it refuses is looked
+at slowly: another program's event, a record with fields that the application's logging added, or a broken one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_args
+
+import msgspec
+
+from realtime_fsm.auditing.secrets import secret_fields
+from realtime_fsm.vocabulary import errors
+from realtime_fsm.vocabulary.records import SCHEMA, AnyRecord, OpenRecord
+from realtime_fsm.vocabulary.table import TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TRANSITION = "realtime.transition"
+_MARK = b'"realtime.'
+_LONGEST_RECORD = 1 << 16
+Code: TypeAlias = int | str | None
+
+
+class Line(msgspec.Struct, kw_only=True, gc=False):
+    """A record of any kind, flat. The fields that its kind does not have keep their defaults, which no record has."""
+
+    event: str
+    machine: str
+    connection_id: str
+    seq: int
+    link: int
+    timestamp: datetime
+    schema: int = SCHEMA
+    row: str = ""
+    trigger: str = ""
+    source: str = ""
+    dest: str = ""
+    dwell: float = -1.0
+    attempt: int = -1
+    sends: int = -1
+    cause: str | None = "missing"
+    error_code: Code = None
+    close_code: int | None = None
+    subscription: str = ""
+    change: str = ""
+    seconds: float = -1.0
+    dials: int = -1
+    count: int = 0
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A line that is a record, or was to be one, and cannot be judged as one.
+
+    Attributes:
+        rule: the rule that it breaks.
+        text: what is wrong.
+        connection_id: whose it is, as far as it says so.
+        seq: its number, as far as it says so.
+        timestamp: when it was written, as far as it says so.
+    """
+
+    rule: str
+    text: str
+    connection_id: str | None = None
+    seq: int | None = None
+    timestamp: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """A record that the fast decoder refused.
+
+    Attributes:
+        line: the record.
+        opened: the settings that it tells.
+        secrets: the names of the fields that look like secrets.
+    """
+
+    line: Line
+    opened: OpenRecord | None
+    secrets: tuple[str, ...]
+
+
+def _kinds(cls: type[errors.LinkFailure]) -> set[str]:
+    return {cls.kind}.union(*map(_kinds, cls.__subclasses__()))
+
+
+KINDS = frozenset(_kinds(errors.LinkFailure) | {f"{what}_overdue" for what in ("upgrade", "greeting", "reply", "pong")})
+"""The kinds of failure that a cause can be."""
+
+_EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(AnyRecord))
+_STRICT: dict[str, Any] = {
+    "event": Literal[tuple(sorted(_EVENTS - {"realtime.open"}))],
+    "machine": Literal[TABLE.fingerprint],
+    "schema": Literal[SCHEMA],
+    "timestamp": Annotated[datetime, msgspec.Meta(tz=True)],
+    "row": Literal[tuple(row.id for row in TABLE.rows)],
+    "trigger": Literal[tuple(trigger.value for trigger in TABLE.triggers)],
+    "source": Literal[tuple(state.value for state in TABLE.states)],
+    "dest": Literal[tuple(state.value for state in TABLE.states)],
+    "cause": Literal[tuple(KINDS)] | None,
+    "error_code": int | None,
+    "change": Literal["desired", "acknowledged", "rejected", "removed", "opened", "closed"],
+    # The texts of the rarer kinds; whoever looks at such a record looks at them, too.
+    "subscription": Annotated[str, msgspec.Meta(max_length=36)],
+    "kind": Annotated[str, msgspec.Meta(max_length=36)],
+}
+_ADDED: list[tuple[str, Any, Any]] = [
+    ("round_trip", float, -1.0),
+    ("planned", bool, False),
+    ("since", Annotated[datetime, msgspec.Meta(tz=True)] | None, None),
+    ("until", Annotated[datetime, msgspec.Meta(tz=True)] | None, None),
+    ("level", Literal["debug", "info", "warning", "error", "critical"] | None, None),
+    ("logger", Literal["realtime_fsm"] | None, None),
+]
+_OWN: list[tuple[str, Any] | tuple[str, Any, Any]] = [
+    (field.name, _STRICT.get(field.name, field.type))
+    if field.required
+    else (field.name, _STRICT.get(field.name, field.type), field.default)
+    for field in msgspec.structs.fields(Line)
+]
+_FAST = msgspec.defstruct("FastLine", [*_OWN, *_ADDED], kw_only=True, gc=False, forbid_unknown_fields=True)
+decode_fast = cast("type[msgspec.json.Decoder[Line]]", msgspec.json.Decoder)(cast("type[Line]", _FAST)).decode
+"""Decode the line of an ordinary record; `msgspec.MsgspecError` or `ValueError` for every other line."""
+
+
+def decode_slowly(line: bytes) -> Slow | Trouble | None:
+    """Make out what a line is that the fast decoder refused.
+
+    Args:
+        line: the line.
+
+    Returns:
+        The record, what is wrong with it, or None if it is not a record of this library.
+    """
+    if _MARK not in line:
+        return _cut(line)
+    try:
+        record = msgspec.json.decode(line)
+    except ValueError:
+        broken = line.lstrip().startswith(b"{") and (b'"event"' in line or b'"connection_id"' in line)
+        return Trouble("cut", "the line is not whole: it is no JSON") if broken else None
+    if not isinstance(record, dict) or not _is_ours(record):
+        return None
+    identifier, seq, moment = record.get("connection_id"), record.get("seq"), _moment(record.get("timestamp"))
+    whose = (
+        identifier if isinstance(identifier, str) else None,
+        seq if type(seq) is int else None,
+        moment,
+    )
+    for rule, text in _strangeness(record):
+        return Trouble(rule, text, *whose)
+    if moment is None:
+        return Trouble("form", "the timestamp cannot be read", *whose)
+    try:
+        typed = msgspec.convert(record | {"timestamp": moment.isoformat()}, AnyRecord)
+        flat = msgspec.convert(record | {"timestamp": moment}, Line)
+    except msgspec.ValidationError as problem:
+        return Trouble("form", f"{_without_values(str(problem))}", *whose)
+    return Slow(flat, typed if isinstance(typed, OpenRecord) else None, tuple(secret_fields(record)))
+
+
+def _cut(line: bytes) -> Trouble | None:
+    """What a file ends with that was cut in the middle of a line may have been a record."""
+    if line.endswith(b"\n") or not line.startswith(b"{") or len(line) > _LONGEST_RECORD:
+        return None
+    try:
+        msgspec.json.decode(line)
+    except ValueError:
+        return Trouble("cut", "the file ends in the middle of a line")
+    return None
+
+
+def _is_ours(record: dict[str, Any]) -> bool:
+    event = record.get("event")
+    if not isinstance(event, str) or not event.startswith("realtime."):
+        return False
+    known = sum(name in record for name in ("machine", "connection_id", "seq", "link"))
+    return known >= 3 or (event in _EVENTS and known > 0)
+
+
+def _strangeness(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Why a record is not one that this version judges."""
+    schema, machine = record.get("schema", SCHEMA), record.get("machine")
+    if schema != SCHEMA:
+        yield "schema", f"the record is of another version of the schema than {SCHEMA}"
+    if isinstance(machine, str) and machine != TABLE.fingerprint:
+        yield "table", f"the record is of another table than {TABLE.fingerprint}"
+    if record["event"] not in _EVENTS:
+        yield "schema", "this version does not know the kind of record"
+
+
+def _moment(stamp: object) -> datetime | None:
+    """The moment of a timestamp, which the application's logging may have written its own way."""
+    try:
+        if isinstance(stamp, int | float) and not isinstance(stamp, bool):
+            return datetime.fromtimestamp(stamp, UTC)
+        moment = datetime.fromisoformat(stamp) if isinstance(stamp, str) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _without_values(problem: str) -> str:
+    """Msgspec quotes unknown words; they may be anything."""
+    return problem if problem.count("'") == 0 else problem.split("'")[0].rstrip() + " an unknown word"

@@ -1,0 +1,96 @@
+"""The rules by name: what each one says, and what a finding of it means for the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+
+class Weight(Enum):
+    """What a finding means."""
+
+    VIOLATION = "violation"
+    """The log shows something that the table or a policy forbids."""
+    DOUBT = "doubt"
+    """Something is missing or unknown, so nobody can say."""
+    NOTE = "note"
+    """It may happen to a conformant connection; it counts only if it is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        name: what it is called, also on the command line.
+        weight: what a finding of it means.
+        says: what must hold.
+    """
+
+    name: str
+    weight: Weight
+    says: str
+
+
+_V, _D, _N = Weight.VIOLATION, Weight.DOUBT, Weight.NOTE
+
+RULES: dict[str, Rule] = {
+    rule.name: rule
+    for rule in (
+        Rule("form", _V, "A record has the fields of its kind, with values of their types."),
+        Rule("row", _V, "A step is a row of the table, and the one that its facts choose among the rows of its cell."),
+        Rule("trigger", _V, "A step has its row's trigger."),
+        Rule("source", _V, "A step begins where the step before ended, and where its row begins."),
+        Rule("dest", _V, "A step ends where its row ends; where it began, if the row stays."),
+        Rule("cause", _V, "A step has a cause of failure where its row is about one, and none elsewhere."),
+        Rule("link", _V, "There is at most one link: its number grows with each dial, by one, when the link before is gone."),
+        Rule("attempt", _V, "Each dial counts as an attempt; only a new beginning or a link that proved itself forgives them."),
+        Rule("request", _V, "One request is in flight at a time, and no ping beside it."),
+        Rule("budget", _V, "At most 32 frames are sent on a link in 60 seconds, and none in the 60 after a 1013."),
+        Rule("pong", _V, "A ping is answered, or given up, within its timeout and not before."),
+        Rule("deadline", _V, "Dial, greeting, reply, idling, renewal and forgiving keep the times of the policies."),
+        Rule("delay", _V, "A dial after a failure waits as long as the retry policy says."),
+        Rule("healed", _V, "Everything desired is acknowledged before 'subscribed' is entered and before an outage is over."),
+        Rule("end", _V, "Nothing follows the end but the closing of the socket."),
+        Rule("clock", _V, "Time within a state never goes back."),
+        Rule("secret", _V, "No value looks like a secret."),
+        Rule("seq", _D, "The numbers of a connection's records rise from 1 by one."),
+        Rule("cut", _D, "Every record is whole."),
+        Rule("table", _D, "The table is the one of this version."),
+        Rule("schema", _D, "The records are of a version and a kind that this version knows."),
+        Rule("late", _N, "The process is never busy or asleep past a deadline, not even for less time than it notices."),
+        Rule("open", _N, "The connection has been disposed of."),
+        Rule("outage", _N, "No link is lost unless the user wants it."),
+        Rule("gap", _N, "No subscription may have missed events."),
+        Rule("dropped", _N, "No events had to make room."),
+        Rule("rejected", _N, "No subscription is rejected."),
+        Rule("malformed", _N, "Every message of the server is understood."),
+        Rule("error", _N, "The connection never gives up."),
+    )
+}
+"""All rules, in the order in which a report names them."""
+
+EARLY = 0.002
+"""Seconds that something may come too early, by the rounding of clocks and records."""
+LATE = 1.0
+"""Seconds that something may come too late, because the process was busy."""
+UNNOTICED = 13.0
+"""Seconds that something may come too late if nothing was written meanwhile: a process notices no shorter sleep (and tells of
+longer ones by the trigger `woken`), so this much says nothing of the machine. It is noted as `late`."""
+SLEEP = 3.0
+"""Seconds around the notice of a sleep in which what is late is explained by it."""
+
+
+class Said(NamedTuple):
+    """What a check says.
+
+    Attributes:
+        rule: the name of the rule that is broken.
+        text: how.
+        late: by how many seconds something came late, if a sleep of the process would explain it.
+    """
+
+    rule: str
+    text: str
+    late: float = 0.0

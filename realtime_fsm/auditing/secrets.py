@@ -1,0 +1,56 @@
+"""What looks like a secret: sessions, JWTs, cookies, keys."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAME = re.compile(
+    r"(?:^|[_\-.\s])(?:session|secret|passw(?:or)?d|token|jwt|cookies?|authorization|credentials?|api_?key|dev_?key)s?$",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(
+    r"""
+    eyJ[\w-]{8,}                                                    # a JWT, or Appwrite's session secrets: JSON in base64
+    | a_session_\w+\s*=                                             # a cookie of Appwrite's
+    | \bbearer\s+\S{8,}
+    | \b(?:session|secret|passw(?:or)?d|token|jwt|cookie|authorization|api[_-]?key|dev[_-]?key)["']?\s*[=:]\s*["']?\S{4,}
+    | (?<![\w-])(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{40,}(?![\w-])   # a long token
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+HIDDEN = "(hidden: it looks like a secret)"
+
+
+def looks_secret(text: str) -> bool:
+    """Whether a text holds what may be a secret."""
+    return _VALUE.search(text) is not None
+
+
+def secret_fields(record: dict[str, Any]) -> Iterator[str]:
+    """The names of the fields of a record that hold what looks like a secret, also deep within."""
+    for name, value in record.items():
+        if _is_secret(name, value):
+            yield HIDDEN if looks_secret(name) else name
+
+
+def hide_secrets(record: dict[str, Any]) -> dict[str, Any]:
+    """The record without them."""
+    return {
+        HIDDEN if looks_secret(name) else name: HIDDEN if _is_secret(name, value) else value for name, value in record.items()
+    }
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    match value:
+        case str():
+            return looks_secret(value) or (bool(value) and _NAME.search(name) is not None)
+        case dict():
+            return any(_is_secret(str(key), part) for key, part in value.items())
+        case list():
+            return any(_is_secret(name, part) for part in value)
+        case _:
+            return looks_secret(name)
