@@ -563,7 +563,8 @@ def test_the_wire_may_hold_nonsense() -> None:
                 network.socket.push(nonsense)
             network.socket.push(b'{"type":"event","data":{"payload":{"n":1},"subscriptions":["s1","s1","nobody"]}}')
             assert (await anext(rows)).payload == {"n": 1}
-            assert realtime._driver.malformed == {"not_json": 1, "wrong_shape": 2, "unknown_type": 1, "too_deep": 1}
+            kinds = {"not_json": 1, "wrong_shape": 2, "unknown_type": 1, "too_deep": 1, "unknown_subscription": 1}
+            assert realtime.malformed == kinds
             assert len(rows._subscriber.inbox) == 0, "listed twice, delivered once"
             assert realtime.state is State.SUBSCRIBED
 

@@ -84,7 +84,7 @@ class Driver:
         self._close_timeout = seat.timeouts.close
         self._draw = draw
         self._audit = Audit(connection_id, self.report)
-        self._roster = Roster(self.report, self._audit)
+        self._roster = Roster(self.report, self._audit, lambda: self._note_malformed("unknown_subscription"))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._link: Link | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -270,10 +270,14 @@ class Driver:
                 user = bytes(greeting.user)
                 self.feed(Greeted(link.generation, user, stranger=user == b"null" and self.credentials.expects_user))
             case frames.Malformed(kind=kind):
-                self.malformed[kind] = self.malformed.get(kind, 0) + 1
-                if self.malformed[kind] == 1:
-                    self._audit.malformed(kind)
+                self._note_malformed(kind)
         return False
+
+    def _note_malformed(self, kind: str) -> None:
+        """Counted, and told once a kind."""
+        self.malformed[kind] = self.malformed.get(kind, 0) + 1
+        if self.malformed[kind] == 1:
+            self._audit.malformed(kind)
 
     # --- telling ------------------------------------------------------------------------------------------------------
 

@@ -37,9 +37,10 @@ class Roster:
         outage: the one under way, if there is one.
     """
 
-    def __init__(self, report: Callable[[BaseException], None], audit: Audit) -> None:
+    def __init__(self, report: Callable[[BaseException], None], audit: Audit, on_stray: Callable[[], None]) -> None:
         self._report = report
         self._audit = audit
+        self._on_stray = on_stray
         self._subscribers: dict[str, Subscriber] = {}
         self._leftover: set[asyncio.Task[None]] = set()
         self.outage: Outage | None = None
@@ -60,10 +61,12 @@ class Roster:
         crowded = False
         for identifier in dict.fromkeys(event.subscriptions):
             subscriber = self._subscribers.get(identifier)
-            if subscriber is not None:
-                subscriber.stamp = stamp
-                if subscriber.put(event):
-                    crowded = True
+            if subscriber is None:
+                self._on_stray()
+                continue
+            subscriber.stamp = stamp
+            if subscriber.put(event):
+                crowded = True
         return crowded
 
     def grant(self, identifier: str, channels: tuple[str, ...], now: float) -> None:

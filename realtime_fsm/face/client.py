@@ -163,6 +163,15 @@ class Realtime(Displayed):
         """The account that the server named on the newest link; None for a guest, and before the first link."""
         return self._driver.user
 
+    @property
+    def malformed(self) -> dict[str, int]:
+        """How many messages of the server could not be used, by kind; each kind is in the log once.
+
+        The kinds are ``not_json``, ``too_deep``, ``unknown_type``, ``wrong_shape``, and ``unknown_subscription`` for an event
+        of a subscription that is not (or, for a moment, no longer) ours.
+        """
+        return dict(self._driver.malformed)
+
     def states(self) -> AsyncIterator[Change]:
         """The changes of state from now on. Each call gives a stream of its own; it ends after ``dispose()``.
 

@@ -153,7 +153,7 @@ class GapRecord(Record, frozen=True, kw_only=True, tag="realtime.gap"):
 
 
 class MalformedRecord(Record, frozen=True, kw_only=True, tag="realtime.malformed"):
-    """A message of the server could not be understood; once a kind and connection.
+    """A message of the server could not be used; once a kind and connection.
 
     Attributes:
         kind: what was wrong.
