@@ -46,8 +46,9 @@ types: $(READY) ## mypy --strict: the package, the tests, the README's examples
 	@rm -rf $(VENV)/readme && $(BIN)/python tests/support/readme.py $(VENV)/readme
 	@MYPYPATH= $(BIN)/mypy --config-file= --strict --cache-dir=.mypy_cache/readme $(VENV)/readme/*.py
 
-diagrams: $(READY) ## draw the diagrams and the reference anew (needs Graphviz)
+diagrams: $(READY) ## draw diagrams, reference and record schema anew (needs Graphviz)
 	@$(BIN)/python -c 'from realtime_fsm.face.diagram import write_all; write_all("diagrams")'
+	@$(BIN)/python -c 'import json; from realtime_fsm.audit import json_schema; print(json.dumps(json_schema(), indent=1))' > diagrams/audit-record.schema.json
 
 drift: $(READY) ## compare diagrams/ with the table
 	@echo "== drift: diagrams/ against the table"
