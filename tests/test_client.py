@@ -557,7 +557,7 @@ def test_the_wire_may_hold_nonsense() -> None:
                 b"[]",
                 b'{"type":"news"}',
                 b'{"type":"event","data":5}',
-                b'{"type":"event","data":{"payload":' + b"[" * 9000,
+                b'{"type":"event","data":{"payload":' + b"[" * 100_000,
                 b'{"type":"connected","data":{}}',
             ):
                 network.socket.push(nonsense)

@@ -6,6 +6,7 @@ secret. `SCHEMA` grows when a field changes its meaning or goes; a field that is
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -186,6 +187,8 @@ RECORDS: tuple[type[Record], ...] = get_args(AnyRecord)
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a line of the audit log, made from the types."""
     schemas, components = msgspec.json.schema_components(RECORDS, ref_template="#/$defs/{name}")
+    for component in components.values():  # some versions of Python indent docstrings, others do not
+        component["description"] = cleandoc(component["description"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"realtime_fsm audit record, schema {SCHEMA}",
