@@ -11,7 +11,7 @@ import pytest
 from realtime_fsm import Event, Gap, RetryPolicy, State
 from realtime_fsm.vocabulary.errors import DialFailed
 from support.network import Network
-from support.virtual import eventually, run
+from support.virtual import VirtualLoop, eventually, run
 
 EARLIER = "2026-11-24T10:00:00.000+00:00"
 
@@ -240,6 +240,29 @@ def test_each_memory_of_a_catching_up_has_its_own_minute() -> None:
             network.publish("rows", payload=row(1))
             network.publish("rows", payload=row(2))
             assert [(await anext(rows)).payload["n"] for _ in range(3)] == [1, 1, 2]
+
+    run(main)
+
+
+def test_a_process_that_slept_remembers_what_it_caught_up_with() -> None:
+    async def main() -> None:
+        network = Network()
+
+        async def catch_up(_: Gap) -> list[Any]:
+            return [row(1)]
+
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows", catch_up=catch_up)
+            await outage(network, realtime)
+            await anext(rows)
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            loop._clock.now += 200
+            await asyncio.sleep(0.1)
+            await eventually(lambda: realtime.state is State.SUBSCRIBED)
+            network.publish("rows", payload=row(1))
+            network.publish("rows", payload=row(2))
+            assert (await anext(rows)).payload == row(2)
 
     run(main)
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _GAPS_KEPT = 100
 _REMEMBERED = 60.0
 """Seconds for which events that catching up has delivered are known, so that their live twins are not delivered again."""
+_PUNCTUAL = 1.0
+"""Seconds by which a timer may be late on a busy loop; one that is later has slept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class Subscriber:
         self._held.clear()
         self.put = self._put_if_new if seen else self.inbox.put
         if seen:
-            self._loop.call_later(_REMEMBERED, self._forget, seen)
+            self._forget_later(seen)
 
     def _hold(self, event: Event) -> bool:
         if len(self._held) == self._held.maxlen:
@@ -173,8 +175,13 @@ class Subscriber:
         except MalformedEvent:
             return None  # the consumer is told when it touches the payload
 
-    def _forget(self, seen: set[tuple[str, str]]) -> None:
-        if self._seen is seen and self._catching is None:
+    def _forget_later(self, seen: set[tuple[str, str]]) -> None:
+        self._loop.call_later(_REMEMBERED, self._forget, seen, self._loop.time() + _REMEMBERED)
+
+    def _forget(self, seen: set[tuple[str, str]], due: float) -> None:
+        if self._loop.time() > due + _PUNCTUAL:
+            self._forget_later(seen)  # the process slept, and the stream's backlog is still to be read
+        elif self._seen is seen and self._catching is None:
             self._seen = set()
             self.put = self.inbox.put
 
