@@ -215,7 +215,8 @@ def test_what_comes_behind_a_ping_is_read_though_the_stream_has_ended() -> None:
     async def main() -> None:
         heard: list[bytes] = []
         async with upgraded(b"\x8a\x00", b"\x89\x01p", b"\x81\x01x") as socket:
-            await asyncio.sleep(0.05)  # until the end is there, unread
+            wire: Any = socket
+            await until(lambda: bool(wire.transport.is_closing()))  # the end is there, unread
             assert await socket.pump(lambda data: bool(heard.append(data))) == 1006  # type: ignore[func-returns-value]
         assert heard == [b"x"]
 
@@ -270,8 +271,10 @@ def test_a_dial_that_is_cancelled_holds_nothing(own: bool) -> None:
 
 def test_a_stream_that_ends_while_a_callers_session_is_busy_with_its_upgrade_is_a_typed_failure() -> None:
     async def main() -> None:
-        async def linger(*_: object) -> None:
-            await asyncio.sleep(0.05)
+        async def linger(_: object, __: object, request: aiohttp.TraceRequestEndParams) -> None:
+            connection = request.response.connection
+            assert connection is not None
+            await until(lambda: connection.transport is None or connection.transport.is_closing())  # the stream has ended
 
         trace = aiohttp.TraceConfig()
         trace.on_request_end.append(linger)
