@@ -82,6 +82,8 @@ lock: ## compile the lock file anew from pyproject.toml
 		--no-emit-index-url --no-header --upgrade pyproject.toml -o $(LOCK)
 	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra fuzz --generate-hashes \
 		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) pyproject.toml -o .ci/requirements-fuzz.txt
+	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra bench --generate-hashes \
+		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) pyproject.toml -o .ci/requirements-bench.txt
 	@rm -rf $(VENV)-lock
 
 clean: ## remove all that was made

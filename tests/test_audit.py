@@ -17,7 +17,7 @@ from realtime_fsm.core.seat import Seat
 from realtime_fsm.edges import audit as audit_module
 from realtime_fsm.edges.audit import Audit
 from realtime_fsm.vocabulary.change import Gap
-from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded
+from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.vocabulary.records import RECORDS, SCHEMA, AnyRecord, json_schema
 from realtime_fsm.vocabulary.requests import Taken
 from realtime_fsm.vocabulary.table import TABLE, State
@@ -88,10 +88,18 @@ def test_a_record_has_these_fields_and_no_other() -> None:
             "cause": None,
             "error_code": None,
             "close_code": None,
+            "status": None,
+            "lag": 0.0,
             "timestamp": "2026-11-24T05:06:07.000089Z",
             "machine": TABLE.fingerprint,
         }
     ]
+
+
+def test_it_tells_a_refused_upgrade_and_a_deadline_that_was_missed() -> None:
+    sink = Sink()
+    audit().transition(taken(cause=UpgradeRefused(503), lag=1.23456789), AT)
+    assert (sink.records[0]["status"], sink.records[0]["lag"]) == (503, 1.234568)
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,8 @@ def _subscription(shadow: Shadow, line: Line) -> Said | None:
         shadow.desired.add(who)
     elif line.change == "acknowledged":
         shadow.acknowledged.add(who)
+    elif line.change == "withdrawn":
+        shadow.desired.discard(who)
     else:
         shadow.desired.discard(who)
         shadow.acknowledged.discard(who)

@@ -109,7 +109,7 @@ _STRICT: dict[str, Any] = {
     "dest": Literal[tuple(state.value for state in TABLE.states)],
     "cause": Literal[tuple(KINDS)] | None,
     "error_code": int | None,
-    "change": Literal["desired", "acknowledged", "rejected", "removed", "opened", "closed"],
+    "change": Literal["desired", "acknowledged", "rejected", "withdrawn", "removed", "opened", "closed"],
     # The texts of the rarer kinds; whoever looks at such a record looks at them, too.
     "subscription": Annotated[str, msgspec.Meta(max_length=36)],
     "kind": Annotated[str, msgspec.Meta(max_length=36)],

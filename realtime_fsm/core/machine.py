@@ -128,9 +128,10 @@ class Connection:
         """
         seat = self._seat
         seat.begin_step(now, draw)
+        due = seat.deadline
         source, trigger = State(seat.state), happened.trigger
-        if self._means_nothing(happened, source, trigger):
-            return Outcome(None, (), seat.deadline)
+        if self._means_nothing(happened, source, trigger, due):
+            return Outcome(None, (), due)
         seat.absorb(happened)
         if (source, trigger) in TABLE.ignored:
             return Outcome(None, tuple(seat.requests), seat.deadline)
@@ -140,10 +141,19 @@ class Connection:
         seat.session = None
         since = now if seat.entered_at is None else seat.entered_at
         seat.entered_at = since if row.dest is None else now
-        taken = Taken(row, State(seat.state), now - since, seat.generation, seat.last_sends, seat.attempt, seat.failure)
+        taken = Taken(
+            row,
+            State(seat.state),
+            now - since,
+            seat.generation,
+            seat.last_sends,
+            seat.attempt,
+            seat.failure,
+            lag=0.0 if due is None else max(0.0, now - due),
+        )
         return Outcome(taken, tuple(seat.requests), seat.deadline)
 
-    def _means_nothing(self, happened: Input, source: State, trigger: Trigger) -> bool:
+    def _means_nothing(self, happened: Input, source: State, trigger: Trigger, due: float | None) -> bool:
         """Whether an input is a word of an old socket, an answer to nothing that was asked, or a wake-up that came early."""
         seat = self._seat
         match happened:
@@ -154,6 +164,6 @@ class Connection:
             case SocketInput(generation=generation):
                 return seat.link is None or generation != seat.link.generation
             case Deadline():
-                return seat.deadline is None or seat.now < seat.deadline
+                return due is None or seat.now < due
             case _:
                 return source is TABLE.final and trigger is not Trigger.CLOSED

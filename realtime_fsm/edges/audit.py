@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from realtime_fsm.edges.auditfile import AuditFile
-from realtime_fsm.vocabulary.errors import ServerError, StreamEnded
+from realtime_fsm.vocabulary.errors import ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.vocabulary.records import (
     CloseRecord,
     DroppedRecord,
@@ -102,12 +102,14 @@ class Audit:
             cause=None if cause is None else cause.kind,
             error_code=_shown(cause.code) if isinstance(cause, ServerError) else None,
             close_code=cause.close_code if isinstance(cause, StreamEnded) else None,
+            status=cause.status if isinstance(cause, UpgradeRefused) else None,
+            lag=round(taken.lag, 6),
         )
 
     def subscription(
         self,
         identifier: str,
-        change: Literal["desired", "acknowledged", "rejected", "removed"],
+        change: Literal["desired", "acknowledged", "rejected", "withdrawn", "removed"],
         code: Code | None = None,
     ) -> None:
         """Write what became of a subscription."""

@@ -28,7 +28,7 @@ from realtime_fsm.edges.waiting import WaitingRoom
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.change import Change
 from realtime_fsm.vocabulary.errors import AuthenticationRejected, Disconnected, Disposed, WrongLoop
-from realtime_fsm.vocabulary.inputs import Acknowledged, Deadline, Greeted, Pong, ServerErred, Woken
+from realtime_fsm.vocabulary.inputs import Acknowledged, Deadline, Greeted, Pong, ServerErred, Unsubscribe, Woken
 from realtime_fsm.vocabulary.requests import Drop, End, Fail, Grant, Identify, Open, Reject, RejectIdentity, Remove, Send
 from realtime_fsm.vocabulary.table import State, Trigger
 
@@ -131,6 +131,11 @@ class Driver:
     def enlist(self, wish: Wish, options: Options) -> Subscriber:
         """Make room for a subscription's events, before it is asked for."""
         return self._roster.enlist(wish, options, self.loop)
+
+    def withdraw(self, identifier: str) -> None:
+        """Give a subscription up."""
+        self._roster.withdraw(identifier)
+        self.feed(Unsubscribe(identifier))
 
     def follow(self) -> Inbox[Change]:
         """A stream of the changes of state from now on; it is forgotten when nobody holds it any more."""

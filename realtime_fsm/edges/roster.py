@@ -88,6 +88,13 @@ class Roster:
         subscriber.inbox.fail(error)
         resolve(subscriber.removed)
 
+    def withdraw(self, identifier: str) -> None:
+        """The user does not want it any more; until it is removed, what comes for it is still known."""
+        subscriber = self._subscribers.get(identifier)
+        if subscriber is not None and not subscriber.withdrawn:
+            subscriber.withdrawn = True
+            self._audit.subscription(identifier, "withdrawn")
+
     def remove(self, identifier: str) -> None:
         """It is gone."""
         subscriber = self._leave(identifier)

@@ -26,7 +26,6 @@ from realtime_fsm.vocabulary.inputs import (
     PingSwitched,
     Reconnect,
     Subscribe,
-    Unsubscribe,
     Wish,
 )
 from realtime_fsm.vocabulary.options import Timeouts, realtime_url, seconds, strings
@@ -218,7 +217,7 @@ class Realtime(Displayed):
         try:
             await subscriber.granted
         except asyncio.CancelledError:
-            self._driver.feed(Unsubscribe(wish.id))
+            self._driver.withdraw(wish.id)
             raise
         subscription = Subscription(self._driver, subscriber)
         if missing := subscription.missing_channels:

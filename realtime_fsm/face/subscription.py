@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 
 from realtime_fsm.vocabulary.errors import Disposed
-from realtime_fsm.vocabulary.inputs import Unsubscribe
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class Subscription:
         if self._driver.state is State.DISPOSING:
             raise Disposed
         self._subscriber.inbox.end()
-        self._driver.feed(Unsubscribe(self.id))
+        self._driver.withdraw(self.id)
         await asyncio.shield(self._subscriber.removed)  # a caller that is cancelled must not cancel it for another
 
     def __repr__(self) -> str:

@@ -69,6 +69,8 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
         cause: the kind of failure that the step is about.
         error_code: the code of the server's error frame.
         close_code: the WebSocket close code; 1006 when no close frame came.
+        status: the HTTP status of a dial that was answered without an upgrade.
+        lag: by how many seconds the deadline that the connection waited for had been missed: the process was busy or asleep.
     """
 
     row: str
@@ -81,6 +83,8 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
     cause: str | None
     error_code: int | str | None
     close_code: int | None
+    status: int | None = None
+    lag: float = 0.0
 
 
 class SubscriptionRecord(Record, frozen=True, kw_only=True, tag="realtime.subscription"):
@@ -88,12 +92,12 @@ class SubscriptionRecord(Record, frozen=True, kw_only=True, tag="realtime.subscr
 
     Attributes:
         subscription: its id.
-        change: what became of it.
+        change: what became of it; `withdrawn` is the user's word, and `removed` comes when the server, or the link, has let go.
         error_code: the code of the error frame that rejected it.
     """
 
     subscription: str
-    change: Literal["desired", "acknowledged", "rejected", "removed"]
+    change: Literal["desired", "acknowledged", "rejected", "withdrawn", "removed"]
     error_code: int | str | None = None
 
 

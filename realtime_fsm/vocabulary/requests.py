@@ -109,6 +109,7 @@ class Taken:
         sends: frames sent on that link so far, those of this step included.
         attempt: how many dials in a row have been made without being forgiven.
         cause: the failure that the step is about: an error frame, an end, something overdue; None on the other rows.
+        lag: seconds since the deadline that was waited for, if it had passed: the process was busy or asleep.
     """
 
     row: Row[State, Trigger]
@@ -118,6 +119,7 @@ class Taken:
     sends: int
     attempt: int
     cause: LinkFailure | None
+    lag: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

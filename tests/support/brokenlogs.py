@@ -13,7 +13,7 @@ import structlog
 from realtime_fsm.auditing.auditor import Auditor
 from realtime_fsm.auditing.report import Report
 from realtime_fsm.edges.audit import Audit
-from realtime_fsm.vocabulary.inputs import Input, Subscribe
+from realtime_fsm.vocabulary.inputs import Input, Subscribe, Unsubscribe
 from realtime_fsm.vocabulary.requests import Fail, Grant, Outcome, Reject, Remove
 from realtime_fsm.vocabulary.table import State, Trigger
 from support.bench import Bench
@@ -57,6 +57,8 @@ class Scribe:
             self.audit.opened(self.bench.seat)
         if isinstance(happened, Subscribe) and self.bench.state is not State.DISPOSING:
             self.audit.subscription(happened.wish.id, "desired")
+        if isinstance(happened, Unsubscribe) and happened.id in self.bench.seat.book.desired:
+            self.audit.subscription(happened.id, "withdrawn")
         outcome = self._do(happened, after=after)
         for request in outcome.requests:
             self.tell(request)
