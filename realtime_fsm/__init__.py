@@ -13,6 +13,7 @@ from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.diagram import Diagram, DrawingFailed, diagram
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
 from realtime_fsm.vocabulary.change import Change, Gap
+from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import (
     AuthenticationRejected,
     BadOption,
@@ -31,12 +32,14 @@ from realtime_fsm.vocabulary.errors import (
     Misuse,
     NameNotResolved,
     Overdue,
+    PresenceRejected,
     RealtimeError,
     RefusedByServer,
     RetriesExhausted,
     ServerError,
     StreamEnded,
     SubscriptionRejected,
+    UnsupportedByServer,
     UpgradeRefused,
     WrongLoop,
 )
@@ -59,6 +62,7 @@ __all__ = [
     "Disconnected",
     "Disposed",
     "DrawingFailed",
+    "Era",
     "Event",
     "FrameTooLarge",
     "Gap",
@@ -73,6 +77,7 @@ __all__ = [
     "NameNotResolved",
     "Overdue",
     "PingPolicy",
+    "PresenceRejected",
     "Realtime",
     "RealtimeError",
     "RefusedByServer",
@@ -86,6 +91,7 @@ __all__ = [
     "SubscriptionRejected",
     "Timeouts",
     "Trigger",
+    "UnsupportedByServer",
     "UpgradeRefused",
     "WrongLoop",
     "diagram",

@@ -89,6 +89,7 @@ def test_a_record_has_these_fields_and_no_other() -> None:
             "error_code": None,
             "close_code": None,
             "status": None,
+            "era": None,
             "lag": 0.0,
             "timestamp": "2026-11-24T05:06:07.000089Z",
             "machine": TABLE.fingerprint,

@@ -207,7 +207,12 @@ def test_an_unknown_project_is_refused_for_good() -> None:
         async with network.realtime() as realtime:
             with pytest.raises(RefusedByServer, match="unknown project") as caught:
                 await realtime.subscribe("rows")
-            assert (caught.value.code, len(network.dials), realtime.state) == (1008, 1, State.ERROR)
+            # The second dial had channels in its address.
+            assert (caught.value.code, len(network.dials), realtime.state) == (
+                1008,
+                2,
+                State.ERROR,
+            )  # the second with channels in the address
 
     run(main)
 

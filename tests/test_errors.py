@@ -28,12 +28,14 @@ from realtime_fsm.vocabulary.errors import (
     Misuse,
     NameNotResolved,
     Overdue,
+    PresenceRejected,
     RealtimeError,
     RefusedByServer,
     RetriesExhausted,
     ServerError,
     StreamEnded,
     SubscriptionRejected,
+    UnsupportedByServer,
     UpgradeRefused,
     WrongLoop,
 )
@@ -68,6 +70,9 @@ SAMPLES: list[tuple[RealtimeError, list[str], dict[str, object]]] = [
     (FrameTooLarge(1024), ["1024"], {"limit": 1024, "kind": "frame_too_large"}),
     (GreetedAsGuest(), ["guest", "fresh one"], {"kind": "greeted_as_guest"}),
     (AuthenticationRejected(1003, "bad"), ["1003", "bad"], {"code": 1003, "message": "bad"}),
+    (PresenceRejected(1003, "bad"), ["1003", "bad"], {"code": 1003, "message": "bad"}),
+    (PresenceRejected(401, "no"), ["401", "guest", "give session"], {"code": 401}),
+    (UnsupportedByServer("queries", "E2", "1.6.1 to 1.8"), ["E2", "1.8", "queries"], {"feature": "queries", "era": "E2"}),
     (MalformedEvent("timestamp"), ["timestamp"], {"part": "timestamp"}),
 ]
 EACH_SAMPLE = pytest.mark.parametrize("error", [error for error, _, _ in SAMPLES], ids=lambda error: str(error)[:40])

@@ -11,6 +11,7 @@ import pytest
 
 from realtime_fsm.core import machine as machine_module
 from realtime_fsm.core.guards import GUARDS
+from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import BadTable, CertificateRefused
 from realtime_fsm.vocabulary.form import Row, Table
 from realtime_fsm.vocabulary.inputs import (
@@ -25,6 +26,7 @@ from realtime_fsm.vocabulary.inputs import (
     PingSwitched,
     Pong,
     Reconnect,
+    SetPresence,
     Unsubscribe,
     Woken,
 )
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from realtime_fsm.core.seat import Seat
 
 D, R, C, S, U, P, E, X = State
+OLD = {"protocol": Era.E2}
 Scene = Callable[[Bench], object]
 AnyRow = Row[State, Trigger]
 
@@ -126,6 +129,10 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
     16: ({}, _nothing, lambda b: b.do(PingSwitched(enabled=False))),
     17: ({}, _nothing, lambda b: b.do(PingSwitched(enabled=True))),
     **_returns(18, lambda b: b.do(PingSwitched(enabled=False))),
+    98: ({}, _nothing, lambda b: b.do(SetPresence(b"{}"))),
+    99: ({}, _nothing, lambda b: b.do(SetPresence(None))),
+    100: ({}, _nothing, lambda b: b.do(SetPresence(b"{}"))),
+    101: ({}, _nothing, lambda b: b.do(SetPresence(b"{}"))),
     90: ({}, _nothing, lambda b: b.do(Authenticate("session"))),
     91: ({}, _nothing, lambda b: b.do(Authenticate("session"))),
     92: ({}, _nothing, lambda b: b.do(Authenticate("session"))),
@@ -136,7 +143,10 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
     23: ({}, _nothing, lambda b: b.do(_bad_certificate(b))),
     24: ({}, _nothing, lambda b: b.fail_dial()),
     25: ({"retry": ONCE}, _nothing, lambda b: b.fail_dial()),
-    26: ({}, lambda b: b.open(), lambda b: b.err(1008)),
+    94: ({}, lambda b: b.open(), lambda b: b.err(1008)),
+    96: (OLD, lambda b: b.subscribe("s2"), lambda b: b.expire()),
+    97: (OLD, lambda b: (b.open(), b.greet(), b.ask_anew("s1"), b.ask_anew("s2", up=False)), lambda b: b.err(1003)),
+    26: ({"protocol": Era.E4}, lambda b: b.open(), lambda b: b.err(1008)),
     27: ({}, lambda b: b.open(), lambda b: b.err(500)),
     28: ({"retry": ONCE}, lambda b: b.open(), lambda b: b.err(500)),
     29: ({}, lambda b: b.open(), lambda b: b.lose(1008)),
@@ -282,12 +292,13 @@ def test_a_table_that_cannot_be_run_is_refused_when_the_machine_is_built() -> No
         machine_module.build(broken)
 
 
-def test_the_round_trip_of_the_last_ping_is_known() -> None:
+def test_the_round_trip_of_a_ping_is_told_with_its_answer() -> None:
     bench = Bench().to(P)
-    assert bench.machine.round_trip is None
+    assert bench.last.taken is not None
+    assert bench.last.taken.round_trip is None
     bench.now += 0.25
     bench.hear(Pong(bench.generation))
-    assert bench.machine.round_trip == 0.25
+    assert bench.last.taken.round_trip == 0.25
 
 
 def test_a_sign_of_life_of_an_old_link_does_not_count() -> None:

@@ -63,7 +63,9 @@ class Scene(Guest):
         if variant == "session":
             session = self.headers.pop("Cookie").partition("=")[2]
         project, shown = link.query["project"][0], dict(self.headers)
-        super().__init__(Realtime(server.endpoint, project, headers=shown, jwt=jwt, session=session, retry=QUICK, ping=PINGS))
+        super().__init__(
+            Realtime(server.endpoint, project, headers=shown, jwt=jwt, session=session, retry=QUICK, ping=PINGS, protocol="E4")
+        )
         self.headers |= {"X-Appwrite-JWT": jwt} if jwt else {"X-Appwrite-Session": session} if session else {}
         self.peer: Peer
         self.cast = Cast()
@@ -259,7 +261,10 @@ def test_it_understands_what_is_recorded(link: Recorded, variant: str, records: 
 def test_an_answer_that_is_no_upgrade_is_typed(link: Recorded) -> None:
     async def main(_: Clock) -> None:
         answer = link.steps[0].data
-        async with RecordedServer() as server, Realtime(server.endpoint, "p1", retry=RetryPolicy(attempts=1)) as realtime:
+        async with (
+            RecordedServer() as server,
+            Realtime(server.endpoint, "p1", retry=RetryPolicy(attempts=1), protocol="E4") as realtime,
+        ):
             call = asyncio.ensure_future(realtime.connect())
             peer = await server.accept()
             peer.write(answer.encode())

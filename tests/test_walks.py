@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, UpgradeRefused
 from realtime_fsm.vocabulary.inputs import (
     Authenticate,
@@ -17,15 +18,18 @@ from realtime_fsm.vocabulary.inputs import (
     DialFailure,
     Dispose,
     Input,
+    Lost,
     PingSwitched,
     Pong,
     Reconnect,
+    Subscribe,
     Unsubscribe,
+    Wish,
     Woken,
 )
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
-from realtime_fsm.vocabulary.requests import Drop, Fail, Grant, Open, Reject, Remove, Send
+from realtime_fsm.vocabulary.requests import Drop, Fail, Grant, Lack, Open, Reject, Remove, Send
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 from support.bench import Bench, any_input
 
@@ -42,9 +46,17 @@ class Walk(RuleBasedStateMachine):
         interval=st.sampled_from([2.0, 30.0, 90.0]),
         age=st.sampled_from([None, 50.0]),
         pace=st.sampled_from([None, 3, 128]),
+        protocol=st.sampled_from([None, None, *Era]),
     )
     def begin(
-        self, attempts: int | None, auto: bool, idle: float | None, interval: float, age: float | None, pace: int | None
+        self,
+        attempts: int | None,
+        auto: bool,
+        idle: float | None,
+        interval: float,
+        age: float | None,
+        pace: int | None,
+        protocol: Era | None,
     ) -> None:
         self.dials: deque[float] = deque(maxlen=pace)
         self.bench = Bench(
@@ -53,6 +65,7 @@ class Walk(RuleBasedStateMachine):
             ping=PingPolicy(interval=interval, timeout=min(10.0, interval)),
             timeouts=Timeouts(idle=idle),
             auto_reconnect=auto,
+            protocol=protocol,
         )
         self.open_links: set[int] = set()
         self.desired: set[str] = set()
@@ -63,14 +76,13 @@ class Walk(RuleBasedStateMachine):
     # --- what may happen ----------------------------------------------------------------------------------------------
 
     @precondition(lambda self: len(self.desired) < 6)
-    @rule()
-    def subscribe(self) -> None:
+    @rule(queries=st.sampled_from([(), (), ('{"method":"isNull","attribute":"n"}',)]))
+    def subscribe(self, queries: tuple[str, ...]) -> None:
         self.given += 1  # an id is never used again
         identifier = f"s{self.given}"
         if self.bench.state is not State.DISPOSING:
             self.desired.add(identifier)
-        self.bench.subscribe(identifier)
-        self.look()
+        self.step(Subscribe(Wish(identifier, ("rows",), queries)))
 
     @precondition(lambda self: self.desired)
     @rule(which=st.integers(0, 5))
@@ -105,7 +117,8 @@ class Walk(RuleBasedStateMachine):
         self.bench.greet()
         self.look()
         if before is State.RECONNECTING and self.bench.state in LIVE and self.desired:
-            assert self.bench.requests(Send), "leaving reconnecting by success subscribes again"
+            planned = self.bench.seat.live_link.planned
+            assert self.bench.requests(Send) or planned, "leaving reconnecting by success subscribes again"
 
     @precondition(lambda self: self.bench.seat.book.in_flight is not None)
     @rule()
@@ -136,6 +149,14 @@ class Walk(RuleBasedStateMachine):
         self.bench.lose(code)
         self.look()
 
+    @precondition(lambda self: self.bench.seat.retiring is not None)
+    @rule()
+    def lose_what_makes_room(self) -> None:
+        before = self.bench.state
+        self.step(Lost(self.bench.seat.retiring or 0))
+        assert (self.bench.seat.retiring, self.bench.state) == (None, before)
+        assert self.bench.requests(Drop)
+
     @precondition(lambda self: self.phase == "upgrade")
     @rule(cause=st.sampled_from([DialFailed("refused"), UpgradeRefused(429), CertificateRefused("no")]))
     def fail_dial(self, cause: DialFailed) -> None:
@@ -148,7 +169,8 @@ class Walk(RuleBasedStateMachine):
     @rule(trigger=st.sampled_from(Trigger), back=st.integers(1, 3))
     def word_of_an_old_socket(self, trigger: Trigger, back: int) -> None:
         happened = any_input(trigger, self.bench.generation - back)
-        if hasattr(happened, "generation") and happened.generation != self.bench.seat.closing:
+        seat = self.bench.seat
+        if hasattr(happened, "generation") and happened.generation not in (seat.closing, seat.retiring):
             before = self.bench.state, self.bench.seat.deadline
             self.step(happened)
             assert self.bench.last.taken is None
@@ -201,7 +223,7 @@ class Walk(RuleBasedStateMachine):
     def look_at(self, request: Any) -> None:
         match request:
             case Open(generation=generation):
-                assert not self.open_links, "at most one current socket"
+                assert self.open_links <= {self.bench.seat.retiring}, "at most one current socket"
                 self.open_links.add(generation)
                 if self.dials.maxlen is not None:
                     if len(self.dials) == self.dials.maxlen:
@@ -210,7 +232,7 @@ class Walk(RuleBasedStateMachine):
             case Drop(generation=generation):
                 self.open_links.remove(generation)
             case Send(generation=generation):
-                assert generation in self.open_links
+                assert generation in self.open_links - {self.bench.seat.retiring}
                 if generation != self.sent_on:
                     self.sent_on = generation
                     self.sent.clear()
@@ -218,7 +240,7 @@ class Walk(RuleBasedStateMachine):
                 while self.sent[0] <= self.bench.now - 60:
                     self.sent.popleft()
                 assert len(self.sent) <= 32, "the budget of a minute"
-            case Reject(id=identifier):
+            case Reject(id=identifier) | Lack(id=identifier):
                 self.desired.discard(identifier)
             case Fail(withdrawn=withdrawn):
                 self.desired -= set(withdrawn)
@@ -230,7 +252,8 @@ class Walk(RuleBasedStateMachine):
     def what_a_state_holds(self) -> None:
         seat, state = self.bench.seat, self.bench.state
         assert state in State
-        assert len(self.open_links) == (seat.link is not None)
+        assert len(self.open_links) == (seat.link is not None) + (seat.retiring is not None)
+        assert seat.retiring is None or state is State.RECONNECTING, "a link makes room until another one is up"
         if state in (State.DISCONNECTED, State.ERROR):
             assert (seat.link, seat.deadline) == (None, None)
         if state is State.RECONNECTING:

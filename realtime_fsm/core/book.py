@@ -7,6 +7,9 @@ The theory. Replies come out of order and an error frame names nobody (PROTOCOL:
 is in flight at a time and everything that waits is merged into it. When an error answers a batch, one of its items is bad
 and nothing says which: the batch is halved and each half asked alone, until the guilty item stands alone. A half stays apart
 from the rest, also over the next links, because asking for it may end the link (1008).
+
+Older servers are asked by the address that is dialed, and acknowledge with their greeting (`plan`, `greeted`). On such a link
+nothing is asked by message, what is withdrawn is gone at once, and what is desired later waits for the next link.
 """
 
 from __future__ import annotations
@@ -15,16 +18,24 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from realtime_fsm.vocabulary import frames
-from realtime_fsm.vocabulary.requests import Grant, Reject, RejectIdentity, Remove
+from realtime_fsm.vocabulary import eras, frames
+from realtime_fsm.vocabulary.eras import Era
+from realtime_fsm.vocabulary.errors import PresenceRejected, UnsupportedByServer
+from realtime_fsm.vocabulary.requests import Grant, Lack, Present, Reject, RejectIdentity, RejectPresence, Remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from realtime_fsm.vocabulary.eras import Plan
     from realtime_fsm.vocabulary.frames import Code, Granted
     from realtime_fsm.vocabulary.inputs import Wish
 
-SUBSCRIBE, UNSUBSCRIBE, AUTHENTICATE = "subscribe", "unsubscribe", "authentication"
+SUBSCRIBE, UNSUBSCRIBE, AUTHENTICATE, PRESENCE = "subscribe", "unsubscribe", "authentication", "presence"
+
+GREETING = "connected"
+"""What acknowledges channels in the address."""
+
+Blamed = Reject | RejectIdentity | RejectPresence | Remove
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +52,21 @@ class Book:
     """The subscriptions of one connection."""
 
     __slots__ = (
+        "_era",
         "_established",
+        "_named",
         "_pending",
+        "_planned",
+        "_presence_due",
         "_removals",
+        "_shown",
         "_suspects",
         "acknowledged",
+        "by_address",
         "desired",
         "emptied",
         "in_flight",
+        "presence",
         "settled",
     )
 
@@ -64,6 +82,13 @@ class Book:
         self._pending: dict[str, None] = {}
         self._suspects: deque[tuple[str, ...]] = deque()
         self._removals: dict[str, None] = {}
+        self._planned: tuple[str, ...] = ()  # what the newest link was asked for by its address
+        self.by_address = False  # whether the link that is up was asked so
+        self._named: Sequence[str] = ()  # the channels that the server named with its greeting
+        self._era = Era.E4
+        self.presence: bytes | None = None  # the message that shows us as present
+        self._presence_due = False
+        self._shown = False  # whether the server has stored it once
 
     # --- the user -----------------------------------------------------------------------------------------------------
 
@@ -83,6 +108,8 @@ class Book:
         self._note_shrinking()
         if identifier in self.acknowledged:
             self.acknowledged.discard(identifier)
+            if self.by_address:
+                return [Remove(identifier)]
             self._removals[identifier] = None
             return []
         asked = self.in_flight is not None and self.in_flight.kind == SUBSCRIBE and identifier in self.in_flight.ids
@@ -93,13 +120,65 @@ class Book:
         gone = tuple(identifier for identifier in self.desired if identifier not in self._established)
         for identifier in gone:
             self.withdraw(identifier)
+        if not self._shown:
+            self.show(None)
         return gone
+
+    def show(self, presence: bytes | None) -> None:
+        """The user wants to be shown as present, or no longer; a message that waits is replaced."""
+        self.presence = presence
+        self._presence_due = presence is not None
+        self._shown = False
 
     # --- the link -----------------------------------------------------------------------------------------------------
 
     def begin_link(self) -> None:
-        """A link is up. Nothing has been asked on it."""
-        self.settled = self.emptied = False
+        """A link is up. Nothing has been asked on it by message."""
+        self.settled = self.emptied = self.by_address = False
+        self._presence_due = self.presence is not None
+
+    def plan(self) -> Plan:
+        """Everything desired, for the address of the next link."""
+        self._planned = tuple(self.desired)
+        return eras.plan(self.desired.values())
+
+    def greet(self, channels: Sequence[str], era: Era) -> None:
+        """The link that is up was asked by its address."""
+        self.by_address, self._named, self._era = True, channels, era
+
+    def settle_planned(self) -> list[Grant | Lack | RejectPresence]:
+        """What the link was asked for by its address is acknowledged with the greeting."""
+        told: list[Grant | Lack | RejectPresence] = []
+        planned, self._planned = self._planned, ()
+        for wish in [self.desired[identifier] for identifier in planned if identifier in self.desired]:
+            self._pending.pop(wish.id, None)
+            if wish.queries and not self._era.has("queries"):
+                self.withdraw(wish.id)
+                told.append(Lack(wish.id, self._era))
+                continue
+            self.acknowledged.add(wish.id)
+            self._established.add(wish.id)
+            told.append(Grant(wish.id, eras.named(wish, self._named)))
+        if self.presence is not None:
+            self.show(None)
+            told.append(RejectPresence(UnsupportedByServer("presence", self._era, self._era.releases)))
+        self._note_progress()
+        return told
+
+    def blame_newcomers(self, code: Code, message: str) -> list[Reject]:
+        """The server refused an address. What has never been acknowledged is to blame, where all the rest once was."""
+        mine = [identifier for identifier in self._planned if identifier in self.desired]
+        new = [identifier for identifier in mine if identifier not in self._established]
+        if len(new) == len(mine):
+            return []
+        for identifier in new:
+            self.withdraw(identifier)
+        return [Reject(identifier, code, message) for identifier in new]
+
+    @property
+    def wants_handover(self) -> bool:
+        """Whether something is desired that only another address can ask for."""
+        return self.by_address and bool(self._pending)
 
     def end_link(self) -> list[Remove]:
         """The link is gone, and with it all that the server knew of us."""
@@ -113,16 +192,19 @@ class Book:
         self._removals.clear()
         self.acknowledged.clear()
         self.in_flight = None
+        self.by_address = False
         return removed
 
     @property
     def waits(self) -> bool:
         """Whether something is to be asked, and nothing is in flight."""
-        return self.in_flight is None and bool(self._pending or self._suspects or self._removals)
+        if self.in_flight is not None or self.by_address:
+            return False
+        return bool(self._pending or self._suspects or self._removals or self._presence_due)
 
     def next_request(self) -> Control | None:
-        """Take the next request into flight: first the innocent, then one group of suspects, then removals."""
-        if self.in_flight is not None:
+        """Take the next request into flight: first the innocent, then one group of suspects, then removals and presence."""
+        if not self.waits:
             return None
         if self._pending:
             self.in_flight = self._batch(SUBSCRIBE, self._pending, (self._item(identifier) for identifier in self._pending))
@@ -132,7 +214,9 @@ class Book:
         elif self._removals:
             self.in_flight = self._batch(UNSUBSCRIBE, self._removals, map(frames.unsubscribe_item, self._removals))
         else:
-            return None
+            assert self.presence is not None
+            self._presence_due = False
+            self.in_flight = Control(PRESENCE, (), self.presence)
         for identifier in self.in_flight.ids:
             self._pending.pop(identifier, None)
             self._removals.pop(identifier, None)
@@ -146,7 +230,7 @@ class Book:
         and one request is in flight at a time.
         """
         plain = any("account" in wish.channels for wish in self.desired.values())
-        return self.in_flight is None and self.settled and not plain
+        return self.in_flight is None and self.settled and not plain and not self.by_address
 
     def authenticate(self, session: str) -> Control:
         """Take an authentication into flight."""
@@ -155,15 +239,22 @@ class Book:
 
     def answers(self, to: str, granted: Sequence[Granted]) -> bool:
         """Whether a reply is the one that is awaited (PROTOCOL: "Messages", rule 1)."""
+        if to == GREETING:
+            return self.by_address
         asked = self.in_flight
         return asked is not None and asked.kind == to and {g.subscription_id for g in granted} == set(asked.ids)
 
-    def settle(self, granted: Sequence[Granted]) -> list[Grant | Remove]:
+    def settle(self, granted: Sequence[Granted], presence: bytes = b"null") -> list[Grant | Remove | Present]:
         """The request in flight was answered."""
         asked, self.in_flight = self.in_flight, None
+        if asked is not None and asked.kind == PRESENCE:
+            if self._presence_due:  # a newer one is to follow, and to be told
+                return []
+            self._shown = True
+            return [Present(presence)]
         if asked is None or asked.kind == UNSUBSCRIBE:
             return [Remove(g.subscription_id) for g in granted]
-        told: list[Grant | Remove] = []
+        told: list[Grant | Remove | Present] = []
         for g in granted:
             if g.subscription_id in self.desired:
                 self.acknowledged.add(g.subscription_id)
@@ -174,17 +265,20 @@ class Book:
         self._note_progress()
         return told
 
-    def blame(self, code: Code, message: str) -> list[Reject | RejectIdentity | Remove]:
+    def blame(self, code: Code, message: str) -> list[Blamed]:
         """An error answered the request in flight: reject its only item, or halve it."""
         asked, self.in_flight = self.in_flight, None
         if asked is None:
             return []
         if asked.kind == AUTHENTICATE:
             return [RejectIdentity(code, message)]
+        if asked.kind == PRESENCE:
+            if self._presence_due:  # a newer one is to follow, and may fare better
+                return []
+            self.show(None)
+            return [RejectPresence(PresenceRejected(code, message))]
         # What was to be removed counts as removed: the user has let go of it, and what still comes for it is dropped.
-        gone: list[Reject | RejectIdentity | Remove] = [
-            Remove(identifier) for identifier in asked.ids if identifier not in self.desired
-        ]
+        gone: list[Blamed] = [Remove(identifier) for identifier in asked.ids if identifier not in self.desired]
         ids = [identifier for identifier in asked.ids if identifier in self.desired]
         if len(asked.ids) == 1 and ids:
             self.withdraw(ids[0])
@@ -200,6 +294,9 @@ class Book:
             return []
         if asked.kind == AUTHENTICATE:  # by the next window it may not be safe any more; whoever asked can dial anew
             return [RejectIdentity(1013, "too many messages")]
+        if asked.kind == PRESENCE:
+            self._presence_due = self.presence is not None
+            return []
         if asked.kind == UNSUBSCRIBE:
             self._removals |= dict.fromkeys(asked.ids)
             return []

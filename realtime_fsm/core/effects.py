@@ -20,7 +20,7 @@ from realtime_fsm.vocabulary.errors import (
     StreamEnded,
 )
 from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW, Verdict
-from realtime_fsm.vocabulary.requests import Drop, End, Fail, Open, Send
+from realtime_fsm.vocabulary.requests import Drop, End, Fail, Open, Retire, Send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 
 def start_afresh(seat: Seat) -> None:
-    """Forget earlier failures."""
+    """Forget earlier failures, and an address that was only a guess."""
     seat.attempt = 0
     seat.error = None
+    seat.by_address = seat.era is not None and seat.era.in_url
 
 
 def dial(seat: Seat) -> None:
@@ -46,9 +47,14 @@ def dial(seat: Seat) -> None:
     seat.attempt += 1
     seat.attempt_at = None
     seat.generation += 1
-    seat.link = Link(seat.generation, seat.now, seat.ping.interval)
+    seat.link = Link(seat.generation, seat.now, seat.ping.interval, planned=seat.by_address)
     seat.last_sends = 0
-    seat.requests.append(Open(seat.generation))
+    seat.requests.append(Open(seat.generation, seat.book.plan() if seat.by_address else None))
+
+
+def use_address(seat: Seat) -> None:
+    """From now on channels travel in the address."""
+    seat.by_address = True
 
 
 def schedule_retry(seat: Seat) -> None:
@@ -69,10 +75,13 @@ def welcome(seat: Seat) -> None:
     """The link is up."""
     link = seat.live_link
     _enter(link, Phase.LIVE, seat.now)
-    seat.book.begin_link()
-    link.stable_since = None if seat.book.desired else seat.now
+    if seat.retiring is not None:
+        seat.requests.append(Drop(seat.retiring, tidy=True))
+        seat.retiring = None
+    link.stable_since = None if seat.book.desired and not seat.book.settled else seat.now
     if seat.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
         link.renew_at = seat.now + seat.max_link_age * (1 - seat.draw / 10)
+    link.wanting_since = seat.now if seat.book.wants_handover else None
     plan_ping(seat)
 
 
@@ -121,6 +130,15 @@ def forgive(seat: Seat) -> None:
     seat.attempt = 0
 
 
+def retire_link(seat: Seat) -> None:
+    """Let the link deliver, and do nothing else, until another one is up."""
+    link = seat.live_link
+    seat.retiring = link.generation
+    seat.requests.append(Retire(link.generation))
+    seat.link = None
+    seat.requests += seat.book.end_link()
+
+
 def drop_link(seat: Seat) -> None:
     """Let go of the socket at once: there is nobody to say goodbye to."""
     _let_go(seat, tidy=False)
@@ -131,12 +149,14 @@ def hang_up(seat: Seat) -> None:
     if seat.place is not None:
         seat.pacer.give_back(seat.place)
         seat.place = None
+    _end_retiring(seat)
     _let_go(seat, tidy=True)
 
 
 def give_up(seat: Seat) -> None:
     """Keep the typed error and tell everybody who waits."""
     assert seat.failure is not None
+    _end_retiring(seat)
     seat.error = _final_error(seat.failure, seat.judged, seat.attempt)
     _tell(seat, seat.error, streams=True)
 
@@ -185,6 +205,12 @@ def _let_go(seat: Seat, *, tidy: bool) -> None:
         seat.requests += seat.book.end_link()
 
 
+def _end_retiring(seat: Seat) -> None:
+    if seat.retiring is not None:
+        seat.requests.append(Drop(seat.retiring, tidy=True))
+        seat.closing, seat.retiring = seat.retiring, None
+
+
 def _tell(seat: Seat, error: RealtimeError, *, streams: bool) -> None:
     seat.requests.append(Fail(error, seat.book.withdraw_unestablished(), streams))
 
@@ -205,9 +231,9 @@ def _final_error(cause: LinkFailure, judged: Verdict, attempts: int) -> Realtime
 EFFECTS: dict[str, Callable[[Seat], None]] = {
     effect.__name__: effect
     for effect in (
-        start_afresh, dial, schedule_retry, await_greeting, welcome, plan_ping, send_ping, stop_awaiting_pong, send_request,
-        send_authentication,
-        forgive, drop_link, hang_up, give_up, tell_loss, tell_disconnect, end_streams, forget_socket,
+        start_afresh, dial, use_address, retire_link, schedule_retry, await_greeting, welcome, plan_ping, send_ping,
+        stop_awaiting_pong, send_request, send_authentication, forgive, drop_link, hang_up, give_up, tell_loss,
+        tell_disconnect, end_streams, forget_socket,
     )
 }  # fmt: skip
 """The effects by name."""

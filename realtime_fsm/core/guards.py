@@ -49,6 +49,16 @@ def is_fatal(seat: Seat) -> bool:
     return seat.judged is Verdict.FATAL
 
 
+def wants_channels(seat: Seat) -> bool:
+    """A dial without channels was refused with 1008, which is how older servers ask for them in the address."""
+    return seat.protocol is None and not seat.live_link.planned and _error_code(seat) == 1008
+
+
+def newcomers_blamed(seat: Seat) -> bool:
+    """The server refused an address, and what had never been acknowledged was taken out of it."""
+    return seat.blames_newcomers
+
+
 def may_retry(seat: Seat) -> bool:
     """The retry policy allows another dial."""
     return seat.retry.allows(seat.attempt)
@@ -83,6 +93,16 @@ def may_ping(seat: Seat) -> bool:
     """A ping is wanted and affordable, and no reply is awaited."""
     link = seat.live_link
     return seat.ping_at is not None and link.budget.free_at(seat.now, ping=True) <= seat.now
+
+
+def handover_due(seat: Seat) -> bool:
+    """Something is desired that only another address can ask for, and no more has been for a moment."""
+    return _passed(seat.handover_at, seat.now)
+
+
+def presence_wanted(seat: Seat) -> bool:
+    """The user wants to be shown as present."""
+    return seat.book.presence is not None
 
 
 def renewal_due(seat: Seat) -> bool:
@@ -134,9 +154,9 @@ def _passed(moment: float | None, now: float) -> bool:
 GUARDS: dict[str, Callable[[Seat], bool]] = {
     guard.__name__: guard
     for guard in (
-        all_acknowledged, none_left, answers_ping, over_budget, ends_link, request_blamed, is_fatal, may_retry, reconnect_off,
-        may_hurry, attempt_due, reply_overdue, may_ping, ping_due, renewal_due, message_is_safe, idle_due, stable_due,
-        ping_enabled, heard_since_ping,
+        all_acknowledged, none_left, wants_channels, newcomers_blamed, presence_wanted, handover_due, answers_ping,
+        over_budget, ends_link, request_blamed, is_fatal, may_retry, reconnect_off, may_hurry, attempt_due, reply_overdue,
+        may_ping, ping_due, renewal_due, message_is_safe, idle_due, stable_due, ping_enabled, heard_since_ping,
     )
 }  # fmt: skip
 """The guards by name."""

@@ -25,12 +25,12 @@ class Link:
 
     __slots__ = (
         "asked_at", "budget", "forgiven", "generation", "heard", "idle_since", "last_error", "phase", "ping_at", "pinged",
-        "renew_at",
-        "since", "stable_since",
+        "planned", "renew_at", "since", "stable_since", "wanting_since",
     )  # fmt: skip
 
-    def __init__(self, generation: int, now: float, ping_interval: float) -> None:
+    def __init__(self, generation: int, now: float, ping_interval: float, *, planned: bool) -> None:
         self.generation = generation
+        self.planned = planned  # whether its channels are in its address
         self.phase = Phase.DIALING
         self.since = now  # when the phase was entered
         self.budget = Budget(ping_interval)
@@ -42,6 +42,7 @@ class Link:
         self.pinged: Heartbeat | None = None  # the ping that is out
         self.stable_since: float | None = None  # since when everything desired is acknowledged
         self.idle_since: float | None = None  # since when nothing is desired any more
+        self.wanting_since: float | None = None  # since when something is desired that only another address can ask for
         self.forgiven = False
 
 

@@ -19,14 +19,15 @@ from transitions import Machine
 
 from realtime_fsm.core.effects import EFFECTS
 from realtime_fsm.core.guards import GUARDS
-from realtime_fsm.vocabulary.inputs import Acknowledged, Closed, Deadline, SocketInput
-from realtime_fsm.vocabulary.requests import Outcome, Taken
+from realtime_fsm.vocabulary.inputs import Acknowledged, Closed, Deadline, Lost, SocketInput
+from realtime_fsm.vocabulary.requests import Drop, Outcome, Taken
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from realtime_fsm.core.seat import Seat
+    from realtime_fsm.vocabulary.eras import Era
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.form import Row, Table
     from realtime_fsm.vocabulary.inputs import Input
@@ -105,9 +106,9 @@ class Connection:
         return self._seat.error
 
     @property
-    def round_trip(self) -> float | None:
-        """Seconds from the last ping to its answer; None before the first."""
-        return self._seat.round_trip
+    def era(self) -> Era | None:
+        """What the server speaks, as far as it is known."""
+        return self._seat.era
 
     def hear(self, generation: int) -> None:
         """A frame came, of whatever kind: the peer of that link is alive."""
@@ -130,6 +131,9 @@ class Connection:
         seat.begin_step(now, draw)
         due = seat.deadline
         source, trigger = State(seat.state), happened.trigger
+        if isinstance(happened, Lost) and happened.generation == seat.retiring:
+            seat.retiring = None
+            return Outcome(None, (Drop(happened.generation, tidy=False),), due)
         if self._means_nothing(happened, source, trigger, due):
             return Outcome(None, (), due)
         seat.absorb(happened)
@@ -149,6 +153,8 @@ class Connection:
             seat.last_sends,
             seat.attempt,
             seat.failure,
+            seat.era,
+            seat.round_trip,
             lag=0.0 if due is None else max(0.0, now - due),
         )
         return Outcome(taken, tuple(seat.requests), seat.deadline)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.core.book import AUTHENTICATE, Book
+from realtime_fsm.core.book import AUTHENTICATE, GREETING, Book
 from realtime_fsm.core.link import Blame, Link, Phase
 from realtime_fsm.core.pacer import Pacer
+from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import GreetedAsGuest, Overdue, ServerError, StreamEnded
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
@@ -24,6 +25,7 @@ from realtime_fsm.vocabulary.inputs import (
     PingSwitched,
     Pong,
     ServerErred,
+    SetPresence,
     Subscribe,
     Unsubscribe,
 )
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.requests import Request
 
 
+SETTLING = 0.05
+"""Seconds for which what else is desired is waited for, before a link makes room for one with other channels in its address."""
+
+
 class Seat:
     """What one connection remembers."""
 
@@ -45,10 +51,13 @@ class Seat:
         "attempt",
         "attempt_at",
         "auto_reconnect",
+        "blames_newcomers",
         "book",
+        "by_address",
         "closing",
         "draw",
         "entered_at",
+        "era",
         "error",
         "failure",
         "generation",
@@ -61,7 +70,9 @@ class Seat:
         "ping",
         "ping_enabled",
         "place",
+        "protocol",
         "requests",
+        "retiring",
         "retry",
         "round_trip",
         "row",
@@ -79,6 +90,7 @@ class Seat:
         auto_reconnect: bool = True,
         max_link_age: float | None = None,
         pacer: Pacer | None = None,
+        protocol: Era | None = None,
     ) -> None:
         self.retry = retry or RetryPolicy()
         self.pacer = pacer or Pacer(self.retry.dials_per_minute)
@@ -90,8 +102,12 @@ class Seat:
         self.book = Book()
         self.state: str = TABLE.initial.value  # the machine's; nothing else writes it
         self.entered_at: float | None = None  # when the state was entered; the first step says it of the initial one
+        self.protocol = protocol
+        self.era = protocol  # what the server speaks, as far as it is known
+        self.by_address = protocol is not None and protocol.in_url  # whether it is asked by the address that is dialed
         self.generation = 0
         self.link: Link | None = None
+        self.retiring: int | None = None  # the link that delivers until the one in its place is up
         self.closing: int | None = None  # the socket that `disposing` waits for
         self.attempt = 0  # dials in a row, not forgiven
         self.attempt_at: float | None = None  # when the next dial is due
@@ -107,7 +123,8 @@ class Seat:
         self.requests: list[Request] = []
         self.failure: LinkFailure | None = None
         self.judged = Verdict.TRANSIENT
-        self.round_trip: float | None = None  # seconds from a ping to its pong, of the last one
+        self.blames_newcomers = False
+        self.round_trip: float | None = None  # seconds from the ping to its answer
 
     @property
     def live_link(self) -> Link:
@@ -118,7 +135,7 @@ class Seat:
     def begin_step(self, now: float, draw: float) -> None:
         """Forget what belonged to the step before."""
         self.now, self.draw, self.row, self.requests = now, draw, None, []
-        self.failure, self.judged = None, Verdict.TRANSIENT
+        self.failure, self.judged, self.blames_newcomers, self.round_trip = None, Verdict.TRANSIENT, False, None
 
     # --- facts --------------------------------------------------------------------------------------------------------
 
@@ -127,21 +144,22 @@ class Seat:
         match happened:
             case Authenticate(session=session):
                 self.session = session
-            case Greeted(user=user, stranger=stranger):
-                if stranger:
-                    self._fail(GreetedAsGuest())
-                else:
-                    self.requests.append(Identify(user))
+            case Greeted():
+                self._absorb_greeting(happened)
+            case SetPresence(message=message):
+                self.book.show(message)
             case Subscribe(wish=wish):
                 self.book.desire(wish)
             case Unsubscribe(id=identifier):
                 self.requests += self.book.withdraw(identifier)
             case PingSwitched(enabled=enabled):
                 self.ping_enabled = enabled
-            case Acknowledged(to=to, granted=granted, user=user):
+            case Acknowledged(to=to) if to == GREETING:
+                self.requests += self.book.settle_planned()
+            case Acknowledged(to=to, granted=granted, user=user, presence=presence):
                 if to == AUTHENTICATE:
                     self.requests.append(Identify(user))
-                self.requests += self.book.settle(granted)
+                self.requests += self.book.settle(granted, presence)
                 self.live_link.asked_at = None
             case ServerErred():
                 self._absorb_error(happened)
@@ -159,12 +177,35 @@ class Seat:
         self.failure = cause
         self.judged = verdict(cause, live=self.state in LIVE)
 
+    def _absorb_greeting(self, happened: Greeted) -> None:
+        if happened.stranger:
+            self._fail(GreetedAsGuest())
+            return
+        self.requests.append(Identify(happened.user))
+        self.book.begin_link()
+        if not self.live_link.planned:
+            self.era = Era.E4
+            return
+        if happened.numbered:
+            self.era = Era.E3
+        elif self.era is not Era.E1:
+            self.era = Era.E2
+        assert self.era is not None
+        self.book.greet(happened.channels, self.era)
+
     def _absorb_error(self, happened: ServerErred) -> None:
         link = self.live_link
         cause = ServerError(happened.code, happened.message)
         blamed = self.book.in_flight is not None
         link.last_error = Blame(cause, link.heard, blamed)
         self._fail(cause)
+        if link.pinged is not None and happened.code == 1003:  # the pong of the oldest servers (PROTOCOL: "Four server eras")
+            self.round_trip = self.now - link.pinged.at
+            self.era = Era.E1 if self.era is Era.E2 else self.era
+        if link.planned and link.phase is not Phase.LIVE and happened.code not in (1013, 401, 403):
+            rejected = self.book.blame_newcomers(happened.code, happened.message)
+            self.blames_newcomers = bool(rejected)
+            self.requests += rejected
         if happened.code == 1013 and link.phase is Phase.LIVE:
             link.budget.note_refusal(self.now)
             self.requests += self.book.ask_again()
@@ -202,6 +243,7 @@ class Seat:
             quiet = self.book.settled or not self.book.desired
             link.stable_since = _since(link.stable_since, self.now, holds=quiet)
             link.idle_since = _since(link.idle_since, self.now, holds=self.book.emptied)
+            link.wanting_since = _since(link.wanting_since, self.now, holds=self.book.wants_handover)
 
     # --- deadlines ----------------------------------------------------------------------------------------------------
 
@@ -234,6 +276,12 @@ class Seat:
         return None if link is None or self.book.in_flight is not None else link.renew_at
 
     @property
+    def handover_at(self) -> float | None:
+        """When the link makes room for one with other channels in its address."""
+        link = self.link
+        return None if link is None or link.wanting_since is None else link.wanting_since + SETTLING
+
+    @property
     def idle_at(self) -> float | None:
         """When a link without any subscription left is closed."""
         link, idle = self.link, self.timeouts.idle
@@ -259,7 +307,7 @@ class Seat:
             return link.pinged.at + self.ping.timeout
         if state not in LIVE:
             return None
-        due = [self.reply_by, self.renew_at, self.ping_at, self.stable_at, self.budget_at]
+        due = [self.reply_by, self.renew_at, self.handover_at, self.ping_at, self.stable_at, self.budget_at]
         if state is State.UNSUBSCRIBED:
             due.append(self.idle_at)
         return min((moment for moment in due if moment is not None), default=None)

@@ -77,6 +77,7 @@ class Audit:
             auto_reconnect=seat.auto_reconnect,
             max_link_age=seat.max_link_age,
             versions=_versions(),
+            protocol=seat.protocol,
         )
 
     def transition(self, taken: Taken, at: datetime) -> None:
@@ -103,6 +104,7 @@ class Audit:
             error_code=_shown(cause.code) if isinstance(cause, ServerError) else None,
             close_code=cause.close_code if isinstance(cause, StreamEnded) else None,
             status=cause.status if isinstance(cause, UpgradeRefused) else None,
+            era=taken.era,
             lag=round(taken.lag, 6),
         )
 

@@ -18,27 +18,46 @@ from weakref import WeakSet
 
 import msgspec
 
+from realtime_fsm.core.book import GREETING
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.edges.audit import Audit
 from realtime_fsm.edges.inbox import Inbox
-from realtime_fsm.edges.link import Link
-from realtime_fsm.edges.roster import Outage, Roster
+from realtime_fsm.edges.links import Links
+from realtime_fsm.edges.outages import Outages
+from realtime_fsm.edges.roster import Roster
 from realtime_fsm.edges.sleep import watch_of
 from realtime_fsm.edges.waiting import WaitingRoom
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.change import Change
-from realtime_fsm.vocabulary.errors import AuthenticationRejected, Disconnected, Disposed, WrongLoop
-from realtime_fsm.vocabulary.inputs import Acknowledged, Deadline, Greeted, Pong, ServerErred, Unsubscribe, Woken
-from realtime_fsm.vocabulary.requests import Drop, End, Fail, Grant, Identify, Open, Reject, RejectIdentity, Remove, Send
-from realtime_fsm.vocabulary.table import State, Trigger
+from realtime_fsm.vocabulary.errors import AuthenticationRejected, Disconnected, Disposed, UnsupportedByServer, WrongLoop
+from realtime_fsm.vocabulary.inputs import Acknowledged, Deadline, Greeted, Pong, ServerErred, SetPresence, Unsubscribe, Woken
+from realtime_fsm.vocabulary.requests import (
+    Drop,
+    End,
+    Fail,
+    Grant,
+    Identify,
+    Lack,
+    Open,
+    Present,
+    Reject,
+    RejectIdentity,
+    RejectPresence,
+    Remove,
+    Retire,
+    Send,
+)
+from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from realtime_fsm.core.seat import Seat
     from realtime_fsm.edges.identity import Credentials
+    from realtime_fsm.edges.link import Link
     from realtime_fsm.edges.subscriber import Options, Subscriber
     from realtime_fsm.edges.transport import Transport
+    from realtime_fsm.vocabulary.eras import Era, Plan, Routes
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.inputs import Input, Wish
     from realtime_fsm.vocabulary.requests import Request, Taken
@@ -81,13 +100,12 @@ class Driver:
         self._seat = seat
         self._transport = transport
         self._url = url
-        self._close_timeout = seat.timeouts.close
         self._draw = draw
         self._audit = Audit(connection_id, self.report)
-        self._roster = Roster(self.report, self._audit, lambda: self._note_malformed("unknown_subscription"))
+        self._outages = Outages(self._audit)
+        self._roster = Roster(self.report, self._audit, self._outages, lambda: self._note_malformed("unknown_subscription"))
+        self._links = Links(self, seat.timeouts.close)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._link: Link | None = None
-        self._closing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._waiting = WaitingRoom()
         self._followers: WeakSet[Inbox[Change]] = WeakSet()
@@ -103,6 +121,20 @@ class Driver:
     def error(self) -> RealtimeError | None:
         """Why there is no link and no attempt, in `error`."""
         return self._core.error
+
+    @property
+    def era(self) -> Era | None:
+        """What the server speaks, as far as it is known."""
+        return self._core.era
+
+    def need(self, feature: str) -> None:
+        """Refuse what the server is known to lack.
+
+        Raises:
+            UnsupportedByServer: with the server's era.
+        """
+        if self.era is not None and not self.era.has(feature):
+            raise UnsupportedByServer(feature, self.era, self.era.releases)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -169,10 +201,22 @@ class Driver:
         """
         await self._waiting.for_identity(lambda: self.feed(happened))
 
+    async def present(self, message: bytes | None) -> dict[str, Any] | None:
+        """Feed how the user wants to be shown, and wait until the server has stored it.
+
+        Raises:
+            PresenceRejected, UnsupportedByServer: when there will be none.
+            RealtimeError: when there will be no link for now.
+        """
+        if message is None:
+            self.feed(SetPresence(None))
+            self._waiting.presented(None)
+            return None
+        return await self._waiting.for_presence(lambda: self.feed(SetPresence(message)))
+
     async def settle(self) -> None:
         """Wait until every socket that was let go of is closed; each is, within the close timeout."""
-        while self._closing:
-            await asyncio.wait(tuple(self._closing))
+        await self._links.settle()
 
     async def release(self) -> None:
         """After the end: wait for the sockets and for users' callables, then release the transport."""
@@ -190,17 +234,27 @@ class Driver:
     def _perform(self, request: Request) -> None:
         match request:
             case Send(generation=generation, data=data):
-                self._current(generation).send(data)
-            case Open(generation=generation):
-                self._open(generation)
+                self._links.of(generation).send(data)
+            case Open(generation=generation, plan=plan):
+                self._open(generation, plan)
+            case Retire(generation=generation):
+                self._links.retire(generation)
+                self._outages.cover(self.loop.time())
             case Drop(generation=generation, tidy=tidy):
                 self._drop(generation, tidy=tidy)
             case Grant(id=identifier, channels=channels):
                 self._roster.grant(identifier, channels, self.loop.time())
             case Reject(id=identifier, code=code, message=message):
                 self._roster.reject(identifier, code, message)
+            case Lack(id=identifier, era=era):
+                self._roster.lack(identifier, era)
             case Identify(user=user):
                 self._name_user(user)
+            case Present(presence=presence):
+                self._waiting.presented(_account(presence))
+            case RejectPresence(error=error):
+                if not self._waiting.reject_presence(error):
+                    self.report(error)  # it was restored, and nobody waits for it
             case RejectIdentity(code=code, message=message):
                 self._waiting.reject_identity(AuthenticationRejected(code, message))
             case Remove(id=identifier):
@@ -215,31 +269,26 @@ class Driver:
                     follower.end()
 
     def _name_user(self, user: bytes) -> None:
-        try:
-            named = msgspec.json.decode(user)
-        except ValueError:
-            named = None
-        self.user = named if isinstance(named, dict) else None
+        self.user = _account(user)
         self._waiting.identified()
 
-    def _open(self, generation: int) -> None:
-        self._link = Link(generation, self, self.loop)
-        self._link.open(self._transport, self._url, self.credentials.headers)
+    def _open(self, generation: int, plan: Plan | None) -> None:
+        link = self._links.begin(generation, plan, self.loop)
+        link.open(self._transport, self._url, self.credentials.headers)
         self._roster.mend()
-        if self._roster.outage is not None:
-            self._roster.outage.dials += 1
+        self._outages.dial()
 
     def _drop(self, generation: int, *, tidy: bool) -> None:
-        link, self._link = self._current(generation), None
-        task = link.close(self._close_timeout if tidy else 0)
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-    def _current(self, generation: int) -> Link:
-        link = self._link
-        assert link is not None
-        assert link.generation == generation, "the machine speaks of the current link only"
-        return link
+        retiring = self._links.retiring
+        if retiring is None or retiring.generation != generation:
+            self._links.drop(generation, tidy=tidy)
+        elif self._links.current is not None and self._links.current.routes is not None:  # it has been greeted
+            self._outages.covered()
+            self._links.linger(self.loop)
+        else:
+            self._links.close_retiring()
+            if not tidy:
+                self._outages.uncover(self.loop.time())
 
     def _arm(self, deadline: float | None) -> None:
         if self._timer is not None:
@@ -258,25 +307,43 @@ class Driver:
 
     def deliver(self, link: Link, data: bytes) -> bool:
         """Take one message. The answer tells the transport to let a consumer run."""
-        if link is not self._link:
+        if link is not self._links.current and link is not self._links.retiring:
             return True  # dropped, and its reader not yet stopped
         self._core.hear(link.generation)
         frame = frames.decode(data)
         if type(frame) is frames.EventFrame:
-            return self._roster.route(frame)
+            if link.routes is None:
+                return self._roster.route(frame, frame.data.subscriptions)
+            return self._route(link, link.routes, frame)
+        if link is not self._links.current:
+            return False
         match frame:
             case frames.PongFrame():
                 self.feed(Pong(link.generation))
             case frames.ResponseFrame(data=reply):
-                self.feed(Acknowledged(link.generation, reply.to, reply.subscriptions, bytes(reply.user)))
+                user, presence = bytes(reply.user), bytes(reply.presence)
+                self.feed(Acknowledged(link.generation, reply.to, reply.subscriptions, user, presence))
             case frames.ErrorFrame():
                 self.feed(ServerErred(link.generation, frame.code, frame.message))
-            case frames.ConnectedFrame(data=greeting):
-                user = bytes(greeting.user)
-                self.feed(Greeted(link.generation, user, stranger=user == b"null" and self.credentials.expects_user))
+            case frames.ConnectedFrame():
+                self._greet(link, frame)
             case frames.Malformed(kind=kind):
                 self._note_malformed(kind)
         return False
+
+    def _greet(self, link: Link, frame: frames.ConnectedFrame) -> None:
+        user, slots = bytes(frame.data.user), frame.slots
+        if link.plan is not None:
+            link.routes = link.plan.routes(slots or {}, frame.channels)
+        stranger = user == b"null" and self.credentials.expects_user
+        self.feed(Greeted(link.generation, user, stranger, frame.channels, numbered=slots is not None))
+        if link.plan is not None and link is self._links.current:
+            self.feed(Acknowledged(link.generation, GREETING, ()))
+
+    def _route(self, link: Link, routes: Routes, frame: frames.EventFrame) -> bool:
+        """Where the server does not know our ids."""
+        subscriptions = self._links.fresh(link, frame, self._roster.known(routes.to(frame.data.subscriptions, frame.channels)))
+        return self._roster.route(frame, subscriptions)
 
     def _note_malformed(self, kind: str) -> None:
         """Counted, and told once a kind."""
@@ -290,8 +357,8 @@ class Driver:
         at = datetime.now(UTC)
         self._audit.transition(taken, at)
         row, dest = taken.row, taken.dest
-        if row.trigger is Trigger.PONG and self._core.round_trip is not None:
-            self._audit.ping(self._core.round_trip)
+        if taken.round_trip is not None:
+            self._audit.ping(taken.round_trip)
         if row.dest is None:
             return
         change = Change(row.source, dest, row.trigger, row.id, taken.attempt, taken.cause, at)
@@ -299,18 +366,10 @@ class Driver:
             follower.put(change)
         if dest.is_live:
             self._waiting.link_is_up()
-        self._note_outage(row.source, dest, planned=taken.cause is None)
+        planned = taken.cause is None
+        self._outages.note(row.source, dest, self.loop.time(), planned=planned, covered=self._links.covered)
         watch = watch_of(self.loop)
         (watch.leave if dest in _AT_REST else watch.join)(self)
-
-    def _note_outage(self, source: State, dest: State, *, planned: bool) -> None:
-        if source.is_live and not dest.is_live and dest is not State.DISPOSING and self._roster.outage is None:
-            self._roster.outage = Outage(self.loop.time(), planned)
-            self._audit.outage("opened", planned=planned)
-        elif dest in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self._roster.outage is not None:
-            outage, self._roster.outage = self._roster.outage, None
-            seconds = self.loop.time() - outage.began
-            self._audit.outage("closed", planned=outage.planned, seconds=seconds, dials=outage.dials)
 
     def __del__(self) -> None:
         core = getattr(self, "_core", None)  # building one may have failed
@@ -320,3 +379,12 @@ class Driver:
     def report(self, failure: BaseException) -> None:
         """Tell through the event loop's handler, which is where asyncio programs look for what nobody awaited."""
         self.loop.call_exception_handler({"message": "realtime_fsm: an unexpected exception", "exception": failure})
+
+
+def _account(text: bytes) -> dict[str, Any] | None:
+    """An object of the server, or None for whatever else it sent."""
+    try:
+        named = msgspec.json.decode(text)
+    except ValueError:
+        return None
+    return named if isinstance(named, dict) else None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from realtime_fsm.edges.transport import Socket, Transport
+    from realtime_fsm.vocabulary.eras import Plan, Routes
     from realtime_fsm.vocabulary.inputs import Input
 
 
@@ -30,12 +31,19 @@ class Owner(Protocol):
 
 
 class Link:
-    """One link, numbered by its generation."""
+    """One link, numbered by its generation.
 
-    __slots__ = ("_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "generation")
+    Attributes:
+        plan: what was asked for by its address; None where messages ask.
+        routes: how events find their subscriptions; None where the server names them by our ids.
+    """
 
-    def __init__(self, generation: int, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = ("_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "generation", "plan", "routes")
+
+    def __init__(self, generation: int, owner: Owner, loop: asyncio.AbstractEventLoop, plan: Plan | None = None) -> None:
         self.generation = generation
+        self.plan = plan
+        self.routes: Routes | None = None
         self._owner = owner
         self._loop = loop
         self._socket: Socket | None = None
@@ -45,6 +53,8 @@ class Link:
 
     def open(self, transport: Transport, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
         """Ask for the headers, dial, and read to the end."""
+        if self.plan is not None:
+            url = f"{url}&{self.plan.query}"
         self._reader = self._task("reader", self._read(transport, url, headers))
 
     def send(self, data: bytes) -> None:

@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from realtime_fsm.edges.subscriber import Subscriber
 from realtime_fsm.edges.waiting import reject, resolve
-from realtime_fsm.vocabulary.errors import Disposed, SubscriptionRejected
+from realtime_fsm.vocabulary.errors import Disposed, SubscriptionRejected, UnsupportedByServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from realtime_fsm.edges.audit import Audit
+    from realtime_fsm.edges.outages import Outages
     from realtime_fsm.edges.subscriber import Options
+    from realtime_fsm.vocabulary.eras import Era
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.frames import Code, EventFrame
     from realtime_fsm.vocabulary.inputs import Wish
 
 
-@dataclass(slots=True)
-class Outage:
-    """From the loss of a live link to the next moment at which everything desired is acknowledged."""
-
-    began: float
-    planned: bool
-    dials: int = 0
-
-
 class Roster:
-    """The subscribers by id.
+    """The subscribers by id."""
 
-    Attributes:
-        outage: the one under way, if there is one.
-    """
-
-    def __init__(self, report: Callable[[BaseException], None], audit: Audit, on_stray: Callable[[], None]) -> None:
+    def __init__(
+        self, report: Callable[[BaseException], None], audit: Audit, outages: Outages, on_stray: Callable[[], None]
+    ) -> None:
         self._report = report
         self._audit = audit
         self._on_stray = on_stray
         self._subscribers: dict[str, Subscriber] = {}
         self._leftover: set[asyncio.Task[None]] = set()
-        self.outage: Outage | None = None
+        self._outages = outages
 
     def enlist(self, wish: Wish, options: Options, loop: asyncio.AbstractEventLoop) -> Subscriber:
         """Make room for a subscription's events, before it is asked for."""
@@ -51,15 +41,15 @@ class Roster:
         self._audit.subscription(wish.id, "desired")
         return subscriber
 
-    def route(self, frame: EventFrame) -> bool:
-        """Give an event to each subscriber that the server names, once.
+    def route(self, frame: EventFrame, subscriptions: Sequence[str]) -> bool:
+        """Give an event to each subscriber that it is for, once.
 
         Returns:
             Whether a consumer should be let run.
         """
-        event, stamp = frame.event(), frame.stamp
+        event, stamp = frame.event(subscriptions), frame.stamp
         crowded = False
-        for identifier in dict.fromkeys(event.subscriptions):
+        for identifier in dict.fromkeys(subscriptions):
             subscriber = self._subscribers.get(identifier)
             if subscriber is None:
                 self._on_stray()
@@ -69,24 +59,25 @@ class Roster:
                 crowded = True
         return crowded
 
+    def known(self, identifiers: Iterable[str]) -> list[str]:
+        """Those of them that are still wanted."""
+        return [identifier for identifier in identifiers if identifier in self._subscribers]
+
     def grant(self, identifier: str, channels: tuple[str, ...], now: float) -> None:
         """It is acknowledged on the link that is up."""
         subscriber = self._subscribers[identifier]
         subscriber.acknowledged = channels
         self._audit.subscription(identifier, "acknowledged")
-        if subscriber.established and self.outage is not None:
-            subscriber.resume(datetime.now(UTC), now - self.outage.began, self.outage.dials)
+        outage = self._outages.current
+        if subscriber.established and outage is not None:
+            subscriber.resume(datetime.now(UTC), now - outage.began, outage.dials)
         subscriber.established = True
         resolve(subscriber.granted)
 
     def reject(self, identifier: str, code: Code, message: str) -> None:
         """The server refused it."""
-        subscriber = self._leave(identifier)
-        self._audit.subscription(identifier, "rejected", code)
-        error = SubscriptionRejected(subscriber.wish.channels, subscriber.wish.queries, code, message)
-        reject(subscriber.granted, error)
-        subscriber.inbox.fail(error)
-        resolve(subscriber.removed)
+        wish = self._subscribers[identifier].wish
+        self._end(identifier, SubscriptionRejected(wish.channels, wish.queries, code, message), code)
 
     def withdraw(self, identifier: str) -> None:
         """The user does not want it any more; until it is removed, what comes for it is still known."""
@@ -94,6 +85,10 @@ class Roster:
         if subscriber is not None and not subscriber.withdrawn:
             subscriber.withdrawn = True
             self._audit.subscription(identifier, "withdrawn")
+
+    def lack(self, identifier: str, era: Era) -> None:
+        """The server is too old for it."""
+        self._end(identifier, UnsupportedByServer("queries", era, era.releases))
 
     def remove(self, identifier: str) -> None:
         """It is gone."""
@@ -128,6 +123,13 @@ class Roster:
         """Wait for what is left of the users' callables, which were cancelled."""
         while self._leftover:
             await asyncio.wait(tuple(self._leftover))
+
+    def _end(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
+        subscriber = self._leave(identifier)
+        self._audit.subscription(identifier, "rejected", code)
+        reject(subscriber.granted, error)
+        subscriber.inbox.fail(error)
+        resolve(subscriber.removed)
 
     def _leave(self, identifier: str) -> Subscriber:
         subscriber = self._subscribers.pop(identifier)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 class WaitingRoom:
     """Futures by what they wait for."""
 
-    __slots__ = ("_for_identity", "_for_link")
+    __slots__ = ("_for_identity", "_for_link", "_for_presence")
 
     def __init__(self) -> None:
         self._for_link: dict[asyncio.Future[None], bool] = {}
         self._for_identity: set[asyncio.Future[None]] = set()
+        self._for_presence: set[asyncio.Future[dict[str, Any] | None]] = set()
 
     async def for_link(self, *, patient: bool) -> None:
         """Wait until the link is up.
@@ -50,6 +51,20 @@ class WaitingRoom:
         finally:
             self._for_identity.discard(future)
 
+    async def for_presence(self, begin: Callable[[], None]) -> dict[str, Any] | None:
+        """Begin something and wait until the server has stored a presence; None if none is wanted any more.
+
+        Raises:
+            RealtimeError: what `fail` or `reject_presence` is given.
+        """
+        future: asyncio.Future[dict[str, Any] | None] = asyncio.get_running_loop().create_future()
+        self._for_presence.add(future)
+        try:
+            begin()
+            return await future
+        finally:
+            self._for_presence.discard(future)
+
     def link_is_up(self) -> None:
         """The link is up."""
         for future in self._for_link:
@@ -65,12 +80,25 @@ class WaitingRoom:
         for future in self._for_identity:
             reject(future, error)
 
+    def presented(self, presence: dict[str, Any] | None) -> None:
+        """The server has stored it."""
+        for future in self._for_presence:
+            if not future.done():
+                future.set_result(presence)
+
+    def reject_presence(self, error: RealtimeError) -> bool:
+        """There will be none. The answer tells whether anybody waited for it."""
+        for future in self._for_presence:
+            reject(future, error)
+        return bool(self._for_presence)
+
     def fail(self, error: RealtimeError, *, patient: bool) -> None:
         """There will be no link for now; the patient wait on, unless they are told, too."""
         for future, is_patient in self._for_link.items():
             if patient or not is_patient:
                 reject(future, error)
         self.reject_identity(error)
+        self.reject_presence(error)
 
 
 def resolve(future: asyncio.Future[None]) -> None:
@@ -79,7 +107,7 @@ def resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def reject(future: asyncio.Future[None], error: RealtimeError) -> None:
+def reject(future: asyncio.Future[Any], error: RealtimeError) -> None:
     """Tell whoever waits, if anybody still does, with an error of their own."""
     if not future.done():
         future.set_exception(error.again())

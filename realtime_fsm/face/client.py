@@ -17,6 +17,7 @@ from realtime_fsm.edges.transport import FRAME_LIMIT, AiohttpTransport
 from realtime_fsm.face.diagram import Displayed
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
 from realtime_fsm.vocabulary import frames
+from realtime_fsm.vocabulary.eras import Era, era
 from realtime_fsm.vocabulary.errors import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest
 from realtime_fsm.vocabulary.inputs import (
     Authenticate,
@@ -28,7 +29,7 @@ from realtime_fsm.vocabulary.inputs import (
     Subscribe,
     Wish,
 )
-from realtime_fsm.vocabulary.options import Timeouts, realtime_url, seconds, strings
+from realtime_fsm.vocabulary.options import Timeouts, presence_message, realtime_url, seconds, strings
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.table import State
 
@@ -75,6 +76,9 @@ class Realtime(Displayed):
         proxy: the URL of an HTTP proxy.
         trust_env: whether the environment names the proxy (``HTTPS_PROXY``, ``NO_PROXY``, ...).
         cookies: cookies for each dial.
+        protocol: the `Era` that the server speaks; by default it is found out with the first dial and remembered. Servers before
+            Appwrite 1.9.5 take channels in the address, so each new subscription needs another link there: it is opened beside
+            the old one, which delivers until then.
         max_frame: bytes of the largest message that is taken from the server (64 MiB); a larger one ends the link, with
             `FrameTooLarge` as its cause.
 
@@ -102,6 +106,7 @@ class Realtime(Displayed):
         trust_env: bool = False,
         cookies: Mapping[str, str] | None = None,
         max_frame: int = FRAME_LIMIT,
+        protocol: Era | str | None = None,
     ) -> None:
         for name, value, kind in (("retry", retry, RetryPolicy), ("ping", ping, PingPolicy), ("timeouts", timeouts, Timeouts)):
             if value is not None and not isinstance(value, kind):
@@ -116,6 +121,7 @@ class Realtime(Displayed):
             auto_reconnect=auto_reconnect,
             max_link_age=max_link_age,
             pacer=pacer_for(url.partition("?")[0], limit),
+            protocol=None if protocol is None else era(protocol),
         )
         self._endpoint, self._project = endpoint, project
         self._connection_id = uuid.uuid4().hex
@@ -156,6 +162,11 @@ class Realtime(Displayed):
     def error(self) -> RealtimeError | None:
         """Why there is no link and no attempt will be made, in ``error``; None in every other state."""
         return self._driver.error
+
+    @property
+    def era(self) -> Era | None:
+        """What the server speaks, as far as it is known: what was said by ``protocol=``, or what its greeting shows."""
+        return self._driver.era
 
     @property
     def user(self) -> dict[str, Any] | None:
@@ -201,6 +212,7 @@ class Realtime(Displayed):
         Raises:
             BadOption: for no channel, or one that is not a non-empty string, or more than fits into a frame.
             SubscriptionRejected: when the server refuses it.
+            UnsupportedByServer: for queries, when the server is older than Appwrite 1.9.
             RefusedByServer, RetriesExhausted, CertificateRefused: when no link can be had.
             LinkLost: when the link is lost meanwhile and ``auto_reconnect`` is off.
             Disconnected: when ``disconnect()`` is called meanwhile.
@@ -212,6 +224,8 @@ class Realtime(Displayed):
                 "channels", f"with their queries they make a frame of more than {frames.FRAME_LIMIT} bytes; split them"
             )
         self._alive()
+        if wish.queries:
+            self._driver.need("queries")
         subscriber = self._driver.enlist(wish, Options(_BUFFER, on_gap, catch_up))
         self._driver.feed(Subscribe(wish))
         try:
@@ -296,6 +310,35 @@ class Realtime(Displayed):
             if self.user is None:
                 raise GreetedAsGuest
             return self.user
+
+    async def set_presence(
+        self, status: str | None, *, metadata: Mapping[str, Any] | None = None, permissions: Iterable[str] | None = None
+    ) -> dict[str, Any] | None:
+        """Be shown as present to other users. Opens the link if there is none.
+
+        It is set again on every later link, the latest one only. ``None`` ends that: the protocol has no message that clears a
+        presence, so on the server it ends with the link that is up.
+
+        Args:
+            status: what is shown, such as ``"online"``.
+            metadata: what else is stored with it. What is left out is kept as the server has it.
+            permissions: who may see it, as strings of the official SDK's ``Permission`` helpers; by default only yourself.
+
+        Returns:
+            The presence as the server stored it; None where none is wanted (any more).
+
+        Raises:
+            BadOption: for something that cannot be sent.
+            PresenceRejected: when the server refuses it, as it does for guests.
+            UnsupportedByServer: when the server is older than Appwrite 1.9.5.
+            RefusedByServer, RetriesExhausted, CertificateRefused, LinkLost: when no link can be had.
+            Disconnected, Disposed: as ``connect()``.
+        """
+        message = None if status is None else presence_message(status, metadata, permissions)
+        self._alive()
+        if message is not None:
+            self._driver.need("presence")
+        return await self._driver.present(message)
 
     async def disconnect(self) -> None:
         """Close the link and keep the subscriptions for the next one. Returns when the socket is closed.

@@ -25,6 +25,8 @@
     ├── LinkLost                      the link was lost and auto_reconnect is off
     ├── Disconnected                  disconnect() ended what was waiting
     ├── AuthenticationRejected        the server refused another identity on a live link, which lives on
+    ├── PresenceRejected              the server refused a presence
+    ├── UnsupportedByServer           the server is of an era that lacks what was asked for
     ├── SubscriptionRejected          the server refused one subscription; the others live
     └── MalformedEvent                a part of an event is not what the protocol says
 
@@ -319,6 +321,35 @@ class SubscriptionRejected(RealtimeError):
         self.queries = queries
         self.code = code
         self.message = message
+
+
+class PresenceRejected(RealtimeError):
+    """The server refused a presence. It is not restored on later links.
+
+    Attributes:
+        code: the code of the error frame.
+        message: the server's own text.
+    """
+
+    def __init__(self, code: int | str, message: str) -> None:
+        remedy = "; a guest has no presence: give session or jwt" if code == 401 else ""
+        super().__init__(f"the server rejected the presence with {code}: {message}{remedy}")
+        self.code = code
+        self.message = message
+
+
+class UnsupportedByServer(RealtimeError):
+    """The server is of an era that lacks what was asked for. A newer Appwrite has it.
+
+    Attributes:
+        feature: ``"queries"``, ``"update"`` or ``"presence"``.
+        era: the server's era, ``"E1"`` to ``"E3"``.
+    """
+
+    def __init__(self, feature: str, era: str, releases: str) -> None:
+        super().__init__(f"the server is of era {era} (Appwrite {releases}), which has no {feature} for realtime; upgrade it")
+        self.feature = feature
+        self.era = era
 
 
 class MalformedEvent(RealtimeError):

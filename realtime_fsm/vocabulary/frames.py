@@ -13,9 +13,10 @@ import msgspec
 from realtime_fsm.vocabulary.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _encode = msgspec.json.Encoder().encode
+_strings = msgspec.json.Decoder(list[str])
 
 FRAME_LIMIT = 65_536
 """Bytes of one frame, its header included, above which the server ends the link (PROTOCOL: "Messages", rule 6)."""
@@ -35,6 +36,9 @@ class Granted(msgspec.Struct, frozen=True, rename="camel"):
 
 class _Greeting(msgspec.Struct, frozen=True):
     user: msgspec.Raw = msgspec.Raw(b"null")
+    # Of any type: a greeting that is odd in these must still be one.
+    channels: Any = ()
+    subscriptions: Any = None
 
 
 class ConnectedFrame(msgspec.Struct, frozen=True, tag="connected"):
@@ -42,11 +46,28 @@ class ConnectedFrame(msgspec.Struct, frozen=True, tag="connected"):
 
     data: _Greeting
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that the server named."""
+        channels = self.data.channels
+        return tuple(c for c in channels if isinstance(c, str)) if isinstance(channels, list) else ()
+
+    @property
+    def slots(self) -> dict[int, str] | None:
+        """The ids that the server chose, by slot: a list, or an object where slots have gaps; None before E3."""
+        ids = self.data.subscriptions
+        if isinstance(ids, list):
+            ids = {str(slot): identifier for slot, identifier in enumerate(ids)}
+        if not isinstance(ids, dict):
+            return None
+        return {int(slot): identifier for slot, identifier in ids.items() if slot.isdecimal() and isinstance(identifier, str)}
+
 
 class _Reply(msgspec.Struct, frozen=True):
     to: str
     subscriptions: tuple[Granted, ...] = ()
     user: msgspec.Raw = msgspec.Raw(b"null")
+    presence: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class ResponseFrame(msgspec.Struct, frozen=True, tag="response"):
@@ -103,10 +124,18 @@ class EventFrame(msgspec.Struct, frozen=True, tag="event"):
         """The server's time as it came, apart from the frame."""
         return bytes(self.data.timestamp)
 
-    def event(self) -> Event:
-        """What the user gets."""
+    @property
+    def channels(self) -> Sequence[str]:
+        """The channels that the event was published on; none where the server sent something else."""
+        try:
+            return _strings.decode(self.data.channels)
+        except ValueError:
+            return ()
+
+    def event(self, subscriptions: Sequence[str]) -> Event:
+        """What the user gets, of these subscriptions of ours."""
         data = self.data
-        return Event(data.events, data.channels, data.timestamp, data.payload, data.subscriptions)
+        return Event(data.events, data.channels, data.timestamp, data.payload, subscriptions)
 
 
 class Malformed(msgspec.Struct, frozen=True):
@@ -195,6 +224,12 @@ def message(kind: str, items: Iterable[bytes]) -> bytes:
 def authentication(session: str) -> bytes:
     """An ``authentication`` message."""
     return _encode({"type": "authentication", "data": {"session": session}})
+
+
+def presence(status: str, metadata: Mapping[str, Any] | None, permissions: Sequence[str] | None) -> bytes:
+    """A ``presence`` message. What is None is left to the server, which keeps what it has stored."""
+    given = {"status": status, "metadata": metadata, "permissions": permissions}
+    return _encode({"type": "presence", "data": {name: value for name, value in given.items() if value is not None}})
 
 
 ENVELOPE = len(message("unsubscribe", ()))

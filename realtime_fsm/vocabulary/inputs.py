@@ -84,6 +84,14 @@ class Authenticate(Input):
 
 
 @dataclass(frozen=True, slots=True)
+class SetPresence(Input):
+    """The user wants to be shown as present, by a message that says how; or no longer, if there is none."""
+
+    trigger = Trigger.PRESENCE
+    message: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PingSwitched(Input):
     """The user switched the heartbeat on or off."""
 
@@ -99,11 +107,20 @@ class Opened(SocketInput):
 
 @dataclass(frozen=True, slots=True)
 class Greeted(SocketInput):
-    """The ``connected`` frame came; as a guest's where a user was expected, if `stranger`."""
+    """The ``connected`` frame came; as a guest's where a user was expected, if `stranger`.
+
+    Attributes:
+        user: the account as JSON text.
+        stranger: whether a user was expected, and a guest is greeted.
+        channels: the channels that the server named.
+        numbered: whether the server has ids for subscriptions, which came with E3.
+    """
 
     trigger = Trigger.GREETED
     user: bytes = field(default=b"null", repr=False)
     stranger: bool = False
+    channels: tuple[str, ...] = ()
+    numbered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +131,7 @@ class Acknowledged(SocketInput):
     to: str
     granted: tuple[Granted, ...]
     user: bytes = field(default=b"null", repr=False)
+    presence: bytes = field(default=b"null", repr=False)
 
 
 class Pong(SocketInput):

@@ -146,6 +146,7 @@ TRIGGERS: Mapping[Trigger, TriggerMeaning] = MappingProxyType(
         Trigger.DISCONNECT: TriggerMeaning(Side.USER, "disconnect()", "You want no link, for now."),
         Trigger.DISPOSE: TriggerMeaning(Side.USER, "dispose()", "You are done; so is the end of `async with`."),
         Trigger.AUTHENTICATE: TriggerMeaning(Side.USER, "authenticate()", "You want to be another user, or a user at all."),
+        Trigger.PRESENCE: TriggerMeaning(Side.USER, "set_presence()", "You want to be shown as present, or no longer."),
         Trigger.PING_SWITCHED: TriggerMeaning(Side.USER, "set_ping_enabled()", "You switch the heartbeat on or off."),
         Trigger.OPENED: TriggerMeaning(Side.SOCKET, "opened", "The upgrade to a WebSocket is done."),
         Trigger.GREETED: TriggerMeaning(Side.SOCKET, "greeted", "The server's `connected` frame came."),
@@ -176,6 +177,9 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "answers_ping": "ping refused",
         "over_budget": "too many messages",
         "ends_link": "end announced",
+        "wants_channels": "channels wanted",
+        "newcomers_blamed": "newcomer refused",
+        "handover_due": "other channels",
     }
 )
 """The guards that tell more than the trigger, in the words that go on an arrow instead; the first that a row has is taken."""

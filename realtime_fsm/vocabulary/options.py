@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.errors import BadOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -172,6 +174,26 @@ def strings(option: str, given: Iterable[str], *, least: int = 1) -> tuple[str, 
     if len(values) < least:
         raise BadOption(option, "none was given; name at least one, such as 'rows'")
     return tuple(dict.fromkeys(values))
+
+
+def presence_message(status: str, metadata: Mapping[str, Any] | None, permissions: Iterable[str] | None) -> bytes:
+    """The message that shows somebody as present.
+
+    Raises:
+        BadOption: for something that cannot be sent; values are not shown.
+    """
+    if not isinstance(status, str) or not status or not _is_text(status):
+        raise BadOption("status", "not a non-empty string; None ends a presence (its value is not shown)")
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise BadOption("metadata", f"{type(metadata).__name__} is not a mapping")
+    allowed = None if permissions is None else strings("permissions", permissions, least=0)
+    try:
+        message = frames.presence(status, metadata, allowed)
+    except (TypeError, ValueError):
+        raise BadOption("metadata", "it holds something that JSON has no form for (its values are not shown)") from None
+    if len(message) > frames.PAYLOAD_LIMIT:
+        raise BadOption("metadata", f"it makes a frame of more than {frames.FRAME_LIMIT} bytes; store less")
+    return message
 
 
 def _is_text(value: str) -> bool:

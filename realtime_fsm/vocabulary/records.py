@@ -44,6 +44,7 @@ class OpenRecord(Record, frozen=True, kw_only=True, tag="realtime.open"):
         timeouts: the timeouts, in seconds.
         auto_reconnect: whether a lost link is replaced.
         max_link_age: the age at which a link is renewed, in seconds.
+        protocol: the era that the server is said to speak; None where it is found out.
         versions: of this library, of Python and of what it runs on.
     """
 
@@ -53,6 +54,7 @@ class OpenRecord(Record, frozen=True, kw_only=True, tag="realtime.open"):
     auto_reconnect: bool
     max_link_age: float | None
     versions: dict[str, str]
+    protocol: str | None = None
 
 
 class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transition"):
@@ -69,6 +71,7 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
         cause: the kind of failure that the step is about.
         error_code: the code of the server's error frame.
         close_code: the WebSocket close code; 1006 when no close frame came.
+        era: what the server speaks, as far as it is known.
         status: the HTTP status of a dial that was answered without an upgrade.
         lag: by how many seconds the deadline that the connection waited for had been missed: the process was busy or asleep.
     """
@@ -84,6 +87,7 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
     error_code: int | str | None
     close_code: int | None
     status: int | None = None
+    era: str | None = None
     lag: float = 0.0
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from realtime_fsm.vocabulary.eras import Era, Plan
     from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError
     from realtime_fsm.vocabulary.form import Row
     from realtime_fsm.vocabulary.frames import Code
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Dial, as link number `generation`."""
+    """Dial, as link number `generation`; with channels in the address, if there is a plan of them."""
 
     generation: int
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,13 @@ class Drop:
 
     generation: int
     tidy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Let a link's socket deliver events, and nothing else, until it is dropped."""
+
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,14 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+class Lack:
+    """Tell that the server is too old for a subscription with queries; it is no longer in the book."""
+
+    id: str
+    era: Era
+
+
+@dataclass(frozen=True, slots=True)
 class Identify:
     """Tell who the server says we are: the account as JSON text, or ``null`` for a guest."""
 
@@ -65,6 +82,20 @@ class RejectIdentity:
 
     code: Code
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Tell what the server has stored as our presence, as JSON text."""
+
+    presence: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RejectPresence:
+    """Tell that there will be no presence: the server refused it, or is of an era that has none."""
+
+    error: RealtimeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +125,22 @@ class End:
     """End every stream: nothing will follow."""
 
 
-Request = Open | Send | Drop | Grant | Reject | Identify | RejectIdentity | Remove | Fail | End
+Request = (
+    Open
+    | Send
+    | Drop
+    | Retire
+    | Grant
+    | Reject
+    | Lack
+    | Identify
+    | RejectIdentity
+    | Present
+    | RejectPresence
+    | Remove
+    | Fail
+    | End
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +155,8 @@ class Taken:
         sends: frames sent on that link so far, those of this step included.
         attempt: how many dials in a row have been made without being forgiven.
         cause: the failure that the step is about: an error frame, an end, something overdue; None on the other rows.
+        era: what the server speaks, as far as it is known.
+        round_trip: seconds from a ping to the answer that the step is about; None on the other rows.
         lag: seconds since the deadline that was waited for, if it had passed: the process was busy or asleep.
     """
 
@@ -119,6 +167,8 @@ class Taken:
     sends: int
     attempt: int
     cause: LinkFailure | None
+    era: Era | None = None
+    round_trip: float | None = None
     lag: float = 0.0
 
 

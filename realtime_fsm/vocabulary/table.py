@@ -53,6 +53,7 @@ class Trigger(StrEnum):
     DISCONNECT = "disconnect"
     DISPOSE = "dispose"
     AUTHENTICATE = "authenticate"
+    PRESENCE = "presence"
     PING_SWITCHED = "ping_switched"
     # the socket
     OPENED = "opened"
@@ -151,11 +152,16 @@ _ROWS = (
            do=("hang_up", "end_streams")),
     *_rule(90, (D, E), _T.AUTHENTICATE, R, "The new identity goes into the dial.", do=("start_afresh", "dial")),
     *_rule(91, (R,), _T.AUTHENTICATE, None, "The attempt under way is given up for one as the new identity.",
-           do=("drop_link", "start_afresh", "dial")),
+           do=("hang_up", "start_afresh", "dial")),
     *_rule(92, (S,), _T.AUTHENTICATE, None, "Something is acknowledged and nothing in flight: a message is safe here.",
            when=("message_is_safe",), do=("send_authentication",)),
     *_rule(93, _UP, _T.AUTHENTICATE, R, "A message could make the server forget the project: a new link, as the new identity.",
            do=("hang_up", "start_afresh", "dial")),
+    *_rule(98, _DOWN, _T.PRESENCE, R, "To be shown as present needs a link: as connect.",
+           when=("presence_wanted",), do=("start_afresh", "dial")),
+    *_rule(99, _DOWN, _T.PRESENCE, None, "It is no longer to be restored: striking it from the book is all."),
+    *_rule(100, (R,), _T.PRESENCE, None, "It is in the book and goes out after the greeting."),
+    *_rule(101, _QUIET, _T.PRESENCE, None, "It goes out as soon as no other request is in flight.", do=("send_request",)),
     *_rule(15, (D, R, E), _T.PING_SWITCHED, None, "It counts from the next link on."),
     *_rule(16, _QUIET, _T.PING_SWITCHED, None, "The next ping is planned anew, or none is.", do=("plan_ping",)),
     *_rule(17, (P,), _T.PING_SWITCHED, None, "Still on: the answer is awaited as before.", when=("ping_enabled",)),
@@ -165,6 +171,10 @@ _ROWS = (
     *_rule(35, (R,), _T.GREETED, E, "The server greets a guest where a user was expected.",
            when=("is_fatal",), do=("drop_link", "give_up")),
     *_rule(22, (R,), _T.GREETED, C, "The link is up: everything desired is subscribed on it.", do=("welcome", "send_request")),
+    *_rule(94, (R,), _T.SERVER_ERROR, None, "Refused without channels: an older server wants them in the address.",
+           when=("wants_channels",), do=("drop_link", "use_address", "dial")),
+    *_rule(97, (R,), _T.SERVER_ERROR, None, "What was new in the address is to blame: the others are asked for without it.",
+           when=("newcomers_blamed",), do=("drop_link", "dial")),
     *(
         row
         for number, trigger, what in (
@@ -212,6 +222,8 @@ _ROWS = (
            when=("idle_due",), do=("hang_up",)),
     *_rule(73, _QUIET, _T.DEADLINE, R, "The link is as old as the user lets one grow: a new one, tidily and at once.",
            when=("renewal_due",), do=("hang_up", "start_afresh", "dial")),
+    *_rule(96, (C, S), _T.DEADLINE, R, "Channels travel in the address: a new link with all of them, while this one delivers.",
+           when=("handover_due",), do=("retire_link", "start_afresh", "dial")),
     *_rule(64, _QUIET, _T.DEADLINE, P, "The next heartbeat is due.", when=("ping_due",), do=("send_ping",)),
     *_rule(65, _QUIET, _T.DEADLINE, None, "The link has proven itself: earlier failures are forgiven.",
            when=("stable_due",), do=("forgive",)),
@@ -246,7 +258,7 @@ _IGNORED = {
     **_ignore(_UP, (_T.OPENED, _T.GREETED, _T.DIAL_FAILED), "This link is up already."),
     **_ignore(_QUIET, (_T.PONG,), "A late answer: its ping was settled by other frames, or by an error frame."),
     **_ignore((U,), (_T.UNSUBSCRIBE,), "There is nothing left to remove."),
-    **_ignore((P,), (_T.SUBSCRIBE, _T.UNSUBSCRIBE), "It is in the book and goes out after the answer."),
+    **_ignore((P,), (_T.SUBSCRIBE, _T.UNSUBSCRIBE, _T.PRESENCE), "It is in the book and goes out after the answer."),
     **_ignore((P,), (_T.ACKNOWLEDGED,), "No request is out while a pong is awaited."),
     **_ignore((X,), (t for t in _T if t is not _T.CLOSED), "Nothing follows the end."),
 }

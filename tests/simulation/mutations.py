@@ -89,17 +89,17 @@ def _any_reply(answers: Any) -> Any:
 
 
 def _every_generation(means_nothing: Any) -> Any:
-    def check(self: Any, happened: Any, source: Any, trigger: Any) -> Any:
+    def check(self: Any, happened: Any, source: Any, trigger: Any, due: Any) -> Any:
         if hasattr(happened, "generation") and self._seat.link is not None:
             happened = dataclasses.replace(happened, generation=self._seat.link.generation)
-        return means_nothing(self, happened, source, trigger)
+        return means_nothing(self, happened, source, trigger, due)
 
     return check
 
 
 def _every_link(deliver: Any) -> Any:
     def late(self: Any, old: Any, data: bytes) -> Any:
-        return deliver(self, old if self._link is None else self._link, data)
+        return deliver(self, old if self._links.current is None else self._links.current, data)
 
     return late
 
@@ -138,7 +138,7 @@ def _twice(send: Any) -> Any:
 
 def _lost_without_closing(drop: Any) -> Any:
     def leak(self: Any, generation: int, *, tidy: bool) -> None:
-        self._link = None
+        self._links.current = None
 
     return leak
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from realtime_fsm.core.book import GREETING
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.seat import Seat
+from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import DialFailed
 from realtime_fsm.vocabulary.frames import Granted
 from realtime_fsm.vocabulary.inputs import (
@@ -25,6 +27,7 @@ from realtime_fsm.vocabulary.inputs import (
     Pong,
     Reconnect,
     ServerErred,
+    SetPresence,
     Subscribe,
     Unsubscribe,
     Wish,
@@ -77,7 +80,18 @@ class Bench:
         return self.do(Opened(self.generation))
 
     def greet(self) -> Outcome:
-        return self.hear(Greeted(self.generation))
+        """The greeting; where the address asked for channels, it names them."""
+        channels = dict.fromkeys(c for wish in self.seat.book.desired.values() for c in wish.channels)
+        planned = self.seat.live_link.planned
+        numbered = not planned or self.seat.protocol not in (Era.E1, Era.E2)
+        greeted = self.hear(Greeted(self.generation, channels=tuple(channels) if planned else (), numbered=numbered))
+        return self.do(Acknowledged(self.generation, GREETING, ())) if planned else greeted
+
+    def ask_anew(self, identifier: str, *channels: str, up: bool = True) -> Outcome:
+        """Where channels travel in the address: subscribe, and let another link be dialed; until it is up, or greets."""
+        self.subscribe(identifier, *channels)
+        self.expire()
+        return self.open() if not up else (self.open(), self.greet())[1]
 
     def acknowledge(self) -> Outcome:
         """Answer the request in flight."""
@@ -124,6 +138,8 @@ class Bench:
         elif state is State.CONNECTED:
             self.to(State.RECONNECTING).open()
             self.greet()
+        elif state is State.SUBSCRIBED and self.seat.by_address:
+            self.to(State.CONNECTED).ask_anew("s1")
         elif state is State.SUBSCRIBED:
             self.to(State.CONNECTED).subscribe()
             self.acknowledge()
@@ -133,7 +149,7 @@ class Bench:
         elif state is State.PING:
             self.to(State.SUBSCRIBED).expire_until("sub64")
         elif state is State.ERROR:
-            self.to(State.RECONNECTING).err(1008)
+            self.to(State.RECONNECTING).err(403)
         else:
             self.to(State.CONNECTED).do(Dispose())
         assert self.state is state
@@ -156,6 +172,7 @@ def any_input(trigger: Trigger, generation: int) -> Input:
         Trigger.PING_SWITCHED: PingSwitched(enabled=True),
         Trigger.AUTHENTICATE: Authenticate("session"),
         Trigger.WOKEN: Woken(),
+        Trigger.PRESENCE: SetPresence(b"{}"),
         Trigger.OPENED: Opened(generation),
         Trigger.GREETED: Greeted(generation),
         Trigger.ACKNOWLEDGED: Acknowledged(generation, "subscribe", ()),

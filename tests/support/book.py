@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from realtime_fsm.core.book import SUBSCRIBE, UNSUBSCRIBE, Book, Control
 from realtime_fsm.vocabulary.frames import Granted
 from realtime_fsm.vocabulary.inputs import Wish
-from realtime_fsm.vocabulary.requests import Grant, Reject, RejectIdentity, Remove
+from realtime_fsm.vocabulary.requests import Grant, Reject, Remove, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,9 +65,9 @@ class Account:
         self.removed: set[str] = set()
         self.rejected: set[str] = set()
 
-    def note(self, told: Iterable[Grant | Reject | RejectIdentity | Remove]) -> None:
+    def note(self, told: Iterable[Request]) -> None:
         for word in told:
-            assert not isinstance(word, RejectIdentity), "nobody authenticates here"
+            assert isinstance(word, Grant | Reject | Remove), "nobody authenticates or shows presence here"
             assert word.id not in self.removed | self.rejected, "nothing is told after the end"
             (self.granted if isinstance(word, Grant) else self.removed if isinstance(word, Remove) else self.rejected).add(
                 word.id

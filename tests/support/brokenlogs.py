@@ -15,7 +15,7 @@ from realtime_fsm.auditing.report import Report
 from realtime_fsm.edges.audit import Audit
 from realtime_fsm.vocabulary.inputs import Input, Subscribe, Unsubscribe
 from realtime_fsm.vocabulary.requests import Fail, Grant, Outcome, Reject, Remove
-from realtime_fsm.vocabulary.table import State, Trigger
+from realtime_fsm.vocabulary.table import State
 from support.bench import Bench
 
 BEGIN = datetime(2026, 11, 24, 5, tzinfo=UTC)
@@ -64,8 +64,8 @@ class Scribe:
             self.tell(request)
         if outcome.taken is not None:
             self.audit.transition(outcome.taken, BEGIN + timedelta(seconds=self.bench.now))
-            if outcome.taken.row.trigger is Trigger.PONG and self.bench.machine.round_trip is not None:
-                self.audit.ping(self.bench.machine.round_trip)
+            if outcome.taken.round_trip is not None:
+                self.audit.ping(outcome.taken.round_trip)
         return outcome
 
     def tell(self, request: Any) -> None:

@@ -15,26 +15,26 @@ from realtime_fsm.vocabulary.table import State
 if TYPE_CHECKING:
     from realtime_fsm.face.diagram.arrows import StateTable
 
-_WIDTH, _HEIGHT = 812, 556
+_WIDTH, _HEIGHT = 812, 572
 _BOX = (104, 38)
 _PLACES = {
     State.PING: (40, 182),
     State.CONNECTED: (268, 182),
     State.SUBSCRIBED: (458, 182),
     State.UNSUBSCRIBED: (648, 182),
-    State.DISCONNECTED: (40, 394),
-    State.RECONNECTING: (268, 394),
-    State.ERROR: (572, 394),
-    State.DISPOSING: (684, 492),
+    State.DISCONNECTED: (40, 410),
+    State.RECONNECTING: (268, 410),
+    State.ERROR: (572, 410),
+    State.DISPOSING: (684, 508),
 }
-_LIVE, _SETTLED, _ANY = Rect(24, 66, 764, 228), Rect(252, 92, 518, 188), Rect(496, 496, 84, 30)
+_LIVE, _SETTLED, _ANY = Rect(24, 66, 764, 228), Rect(252, 92, 518, 188), Rect(496, 512, 84, 30)
 _ROOM = {
     ("disconnected", "reconnecting"): 114.0,
     ("live", "reconnecting"): 270.0,
     ("live", "disconnected"): 140.0,
     ("error", "reconnecting"): 200.0,
 }
-_START = Rect(61, 462, 10, 10)
+_START = Rect(61, 478, 10, 10)
 
 
 def overview(table: StateTable, current: State | None) -> Sheet:
@@ -90,6 +90,6 @@ def _furnish(sheet: Sheet, table: StateTable) -> None:
         Text(("live: the link is up",), _LIVE.x + 14, _LIVE.y + 15, "left", "middle", 11, live.line, bold=True),
         Text(("between heartbeats",), _SETTLED.x + 14, _SETTLED.y + 14, "left", "middle", 9.5, live.line),
     ]
-    boxes, texts = legend(24, 500, 440)
+    boxes, texts = legend(24, 516, 440)
     sheet.boxes += boxes
     sheet.notes += texts

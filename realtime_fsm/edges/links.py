@@ -1,0 +1,108 @@
+"""The links of a connection: the current one, and one that makes room for it.
+
+The law: the machine speaks of the current link only. One that makes room delivers events and nothing else, until the current
+one is up and a moment longer: what is on its way must not be lost, and what both deliver is delivered once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from realtime_fsm.edges.link import Link
+from realtime_fsm.edges.overlap import Overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from realtime_fsm.edges.link import Owner
+    from realtime_fsm.vocabulary.eras import Plan
+    from realtime_fsm.vocabulary.frames import EventFrame
+
+LINGER = 1.0
+"""Seconds for which a link still delivers what was on its way when another one has taken its place."""
+
+
+class Links:
+    """The links of a connection.
+
+    Args:
+        owner: who is told what happens on them.
+        close_timeout: seconds for a closing handshake.
+
+    Attributes:
+        current: the link that the machine speaks of.
+        retiring: one that makes room for it.
+    """
+
+    __slots__ = ("_close_timeout", "_closing", "_lingering", "_overlap", "_owner", "current", "retiring")
+
+    def __init__(self, owner: Owner, close_timeout: float) -> None:
+        self._owner = owner
+        self._close_timeout = close_timeout
+        self._closing: set[asyncio.Task[None]] = set()
+        self._lingering: asyncio.TimerHandle | None = None
+        self._overlap: Overlap | None = None
+        self.current: Link | None = None
+        self.retiring: Link | None = None
+
+    @property
+    def covered(self) -> bool:
+        """Whether a link delivers in the place of the current one, which is not up."""
+        return self.retiring is not None and self._lingering is None
+
+    def begin(self, generation: int, plan: Plan | None, loop: asyncio.AbstractEventLoop) -> Link:
+        """Have another link, which is to be opened."""
+        if self._lingering is not None:
+            self.close_retiring()
+        self._overlap = None if self.retiring is None else Overlap()
+        self.current = Link(generation, self._owner, loop, plan)
+        return self.current
+
+    def of(self, generation: int) -> Link:
+        """The current link, which must be of that generation."""
+        link = self.current
+        assert link is not None
+        assert link.generation == generation, "the machine speaks of the current link only"
+        return link
+
+    def retire(self, generation: int) -> None:
+        """Let the current link deliver, and do nothing else."""
+        self.close_retiring()
+        self.retiring, self.current = self.of(generation), None
+
+    def drop(self, generation: int, *, tidy: bool) -> None:
+        """Let go of the current link; with a closing handshake if `tidy`, at once if not."""
+        if self._lingering is not None:
+            self.close_retiring()
+        link, self.current = self.of(generation), None
+        self._close(link, self._close_timeout if tidy else 0)
+
+    def linger(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The current link is up: the one that made room for it goes, when what is on its way has come."""
+        self._lingering = loop.call_later(LINGER, self.close_retiring)
+
+    def close_retiring(self) -> None:
+        """Let go of the link that makes room, if there is one."""
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+        link, self.retiring, self._overlap = self.retiring, None, None
+        if link is not None:
+            self._close(link, self._close_timeout)
+
+    def fresh(self, link: Link, frame: EventFrame, subscriptions: Sequence[str]) -> Sequence[str]:
+        """The subscriptions that another link has not given the event to."""
+        if self._overlap is None:
+            return subscriptions
+        return self._overlap.fresh(frame, subscriptions, newer=link is self.current)
+
+    async def settle(self) -> None:
+        """Wait until every socket that was let go of is closed; each is, within the close timeout."""
+        while self._closing:
+            await asyncio.wait(tuple(self._closing))
+
+    def _close(self, link: Link, seconds: float) -> None:
+        task = link.close(seconds)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

@@ -1,0 +1,91 @@
+"""The outages: when nothing delivers, although it once did.
+
+An outage lasts from the loss of a live link to the next moment at which everything desired is acknowledged. Where a link takes
+the place of another one that still delivers, there is none, unless the other one ends too early, or nobody has asked it for a
+sign of life while more than one dial was needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from realtime_fsm.vocabulary.table import State
+
+if TYPE_CHECKING:
+    from realtime_fsm.edges.audit import Audit
+
+
+@dataclass(slots=True)
+class Outage:
+    """One outage, in seconds of the event loop's clock."""
+
+    began: float
+    planned: bool
+    dials: int = 0
+
+
+@dataclass(slots=True)
+class _Handover:
+    began: float
+    dials: int = 0
+
+
+class Outages:
+    """The outages of one connection.
+
+    Attributes:
+        current: the one under way, if there is one.
+    """
+
+    __slots__ = ("_audit", "_handover", "current")
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+        self._handover: _Handover | None = None
+        self.current: Outage | None = None
+
+    def cover(self, now: float) -> None:
+        """A link makes room for another one, and delivers until then."""
+        self._handover = _Handover(now)
+
+    def covered(self) -> None:
+        """The other link is up."""
+        self._handover = None
+
+    def uncover(self, now: float) -> None:
+        """The link that delivered has ended before the other one was up."""
+        if self._handover is not None:
+            self._begin(now, planned=False)
+
+    def dial(self) -> None:
+        """A link is dialed."""
+        if self._handover is not None:
+            self._handover.dials += 1
+            if self._handover.dials > 1:
+                self._begin(self._handover.began, planned=True)
+        if self.current is not None:
+            self.current.dials += 1
+
+    def note(self, source: State, dest: State, now: float, *, planned: bool, covered: bool) -> None:
+        """The state has changed.
+
+        Args:
+            source: the state before.
+            dest: the state after.
+            now: the moment.
+            planned: whether it is the user's own doing.
+            covered: whether a link that makes room still delivers.
+        """
+        delivered = source.is_live or self._handover is not None
+        if delivered and not covered and not dest.is_live and dest is not State.DISPOSING:
+            self._begin(now, planned=planned)
+        elif dest in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self.current is not None:
+            outage, self.current = self.current, None
+            self._audit.outage("closed", planned=outage.planned, seconds=now - outage.began, dials=outage.dials)
+
+    def _begin(self, began: float, *, planned: bool) -> None:
+        self._handover = None
+        if self.current is None:
+            self.current = Outage(began, planned)
+            self._audit.outage("opened", planned=planned)

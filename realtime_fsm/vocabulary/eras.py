@@ -1,0 +1,147 @@
+"""The eras of the server: where channels travel, and how its events find their subscriptions.
+
+Since 1.9.5 a client subscribes by message, on a link that is up (E4). Every server before takes the channels in the address
+that is dialed, so another set of channels needs another link (PROTOCOL: "Four server eras"). What such a server delivers is
+routed by channel (E1, E2), or by ids that it chose itself (E3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from realtime_fsm.vocabulary.errors import BadOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from realtime_fsm.vocabulary.inputs import Wish
+
+
+class Era(StrEnum):
+    """What a server speaks.
+
+    E1 and E2 differ in their heartbeat alone: a server that greets like both counts as E2 until it refuses a ping.
+    """
+
+    E1 = "E1"
+    E2 = "E2"
+    E3 = "E3"
+    E4 = "E4"
+
+    @property
+    def releases(self) -> str:
+        """The releases of Appwrite that speak it."""
+        return {"E1": "1.0 to 1.6.0", "E2": "1.6.1 to 1.8", "E3": "1.9.0", "E4": "1.9.5 and later"}[self.value]
+
+    @property
+    def in_url(self) -> bool:
+        """Whether channels travel in the address."""
+        return self is not Era.E4
+
+    def has(self, feature: str) -> bool:
+        """Whether it has ``"queries"``, ``"update"`` or ``"presence"``."""
+        return self is Era.E4 or (self is Era.E3 and feature == "queries")
+
+
+def era(value: object) -> Era:
+    """Take an era as a user gives it.
+
+    Raises:
+        BadOption: when there is no such era.
+    """
+    try:
+        return Era(value)  # type: ignore[arg-type]  # whatever it is, it is looked up
+    except ValueError:
+        raise BadOption("protocol", f"{value!r:.40} is none of {', '.join(Era)}; leave it out to have it found out") from None
+
+
+COMMON = 0
+"""The slot of all subscriptions without queries. The server treats a channel without queries as one of it, and as everything."""
+_EVERYTHING = '{"method":"select","values":["*"]}'
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which subscriptions are asked for by an address, and how.
+
+    Attributes:
+        query: what follows the project in the address.
+        plain: the subscriptions without queries, by each of their channels; they share a slot.
+        filtered: those with queries, by the slot that each has for itself.
+    """
+
+    query: str
+    plain: Mapping[str, tuple[str, ...]]
+    filtered: Mapping[int, str]
+
+    def routes(self, slots: Mapping[int, str], channels: Sequence[str]) -> Routes:
+        """How events on this link find their subscriptions.
+
+        Args:
+            slots: the ids that the server chose, by slot; none before E3.
+            channels: the channels that the server named in its greeting.
+        """
+        plain = dict(self.plain)
+        if "account" in plain:  # a user's events may name the account alone (PROTOCOL: "Channels")
+            for channel in channels:
+                if channel.startswith("account."):
+                    plain[channel] = tuple(dict.fromkeys((*plain.get(channel, ()), *plain["account"])))
+        filtered = {slots[slot]: identifier for slot, identifier in self.filtered.items() if slot in slots}
+        return Routes(plain, filtered, slots.get(COMMON))
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """How the events of one link find their subscriptions.
+
+    Attributes:
+        plain: subscriptions by channel.
+        filtered: subscriptions by the server's id.
+        common: the server's id for all plain ones together; None where it has no ids.
+    """
+
+    plain: Mapping[str, tuple[str, ...]]
+    filtered: Mapping[str, str]
+    common: str | None
+
+    def to(self, theirs: Sequence[str], channels: Iterable[str]) -> tuple[str, ...]:
+        """The subscriptions of an event, each once.
+
+        Args:
+            theirs: the ids that the server names; none before E3.
+            channels: the event's channels.
+        """
+        found = [self.filtered[identifier] for identifier in theirs if identifier in self.filtered]
+        if not theirs or self.common in theirs:
+            found += [identifier for channel in channels for identifier in self.plain.get(channel, ())]
+        return tuple(dict.fromkeys(found))
+
+
+def plan(wishes: Iterable[Wish]) -> Plan:
+    """Put subscriptions into an address; with none, one that is accepted all the same (an empty channel, as recorded)."""
+    channels: dict[str, None] = {}
+    plain: dict[str, tuple[str, ...]] = {}
+    filtered: dict[int, str] = {}
+    slots: list[tuple[str, int, str]] = []
+    for wish in wishes:
+        channels |= dict.fromkeys(wish.channels)
+        if wish.queries:
+            slot = COMMON + 1 + len(filtered)
+            filtered[slot] = wish.id
+            slots += [(channel, slot, query) for channel in wish.channels for query in wish.queries]
+        else:
+            plain |= {channel: (*plain.get(channel, ()), wish.id) for channel in wish.channels}
+    # A channel that has queries in some slot is everywhere else only where that is said.
+    slots += [(channel, COMMON, _EVERYTHING) for channel in plain if any(channel == other for other, _, _ in slots)]
+    items = [f"channels[]={quote(channel, safe='')}" for channel in channels or ("",)]
+    items += [f"{quote(channel.replace('.', '_'), safe='')}[{slot}][]={quote(query, safe='')}" for channel, slot, query in slots]
+    return Plan("&".join(items), plain, filtered)
+
+
+def named(wish: Wish, channels: Sequence[str]) -> tuple[str, ...]:
+    """The channels of a greeting that belong to a subscription: its own, and the user's account beside ``account``."""
+    own = set(wish.channels)
+    return tuple(c for c in channels if c in own or ("account" in own and c.startswith("account.") and c.count(".") == 1))
