@@ -13,6 +13,7 @@ from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.diagram import Diagram, DrawingFailed, diagram
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
 from realtime_fsm.vocabulary.change import Change, Gap
+from realtime_fsm.vocabulary.channels import Channel
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import (
     AuthenticationRejected,
@@ -56,6 +57,7 @@ __all__ = [
     "BadTable",
     "CertificateRefused",
     "Change",
+    "Channel",
     "ConcurrentIteration",
     "Diagram",
     "DialFailed",

@@ -7,9 +7,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from appwrite.query import Query
 
 from realtime_fsm import (
     BadOption,
+    Channel,
     ConcurrentIteration,
     Disconnected,
     Disposed,
@@ -397,15 +399,15 @@ def test_the_heartbeat_can_be_switched_off_and_on() -> None:
     run(main)
 
 
-@pytest.mark.parametrize(("bad", "code"), [({"queries": ['{"method":"limit","values":[1]}']}, 1003), ({}, 1008)])
-def test_one_bad_item_is_rejected_alone(bad: dict[str, Any], code: int) -> None:
+@pytest.mark.parametrize(("channel", "code"), [("refused", 1003), ("console.tail.p1", 1008)])
+def test_one_bad_item_is_rejected_alone(channel: str, code: int) -> None:
     async def main() -> None:
         network = Network()
+        network.refused.add(b'"refused"')
         async with network.realtime() as realtime:
             await realtime.connect()
-            channel = "rows" if bad else "console.tail.p1"
             asked = [realtime.subscribe(f"teams.{n}") for n in range(5)]
-            asked.insert(3, realtime.subscribe(channel, **bad))
+            asked.insert(3, realtime.subscribe(channel))
             asked += [realtime.subscribe(f"files.{n}") for n in range(5)]
             results = await asyncio.gather(*asked, return_exceptions=True)
             rejected = results.pop(3)
@@ -414,6 +416,20 @@ def test_one_bad_item_is_rejected_alone(bad: dict[str, Any], code: int) -> None:
             assert not [result for result in results if isinstance(result, BaseException)]
             await eventually(lambda: len(network.socket.peer.subscriptions) == 10)
             assert realtime.state is State.SUBSCRIBED
+
+    run(main)
+
+
+def test_channels_and_queries_are_taken_from_the_builders() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            mine = Query.equal("title", "mine")
+            subscription = await realtime.subscribe(Channel.tablesdb("main").table("orders").row(), "files", queries=[mine])
+            assert subscription.channels == ("tablesdb.main.tables.orders.rows", "files")
+            network.publish("tablesdb.main.tables.orders.rows", payload={"title": "other"})
+            network.publish("tablesdb.main.tables.orders.rows", payload={"title": "mine"})
+            assert (await anext(subscription)).payload == {"title": "mine"}
 
     run(main)
 
@@ -605,6 +621,8 @@ def test_misuse_is_refused_when_it_is_built(arguments: tuple[Any, ...], options:
         (("half of a pair \ud800",), {}, "channels"),
         (("rows",), {"queries": "single"}, "queries"),
         (("rows",), {"queries": [""]}, "queries"),
+        (("rows",), {"queries": ['{"method":"limit","values":[1]}']}, "queries"),
+        ((Channel.bucket("b"),), {}, "channels"),
     ],
 )
 def test_misuse_of_subscribe_is_refused_at_the_call(channels: tuple[Any, ...], options: dict[str, Any], named: str) -> None:

@@ -31,6 +31,7 @@ from realtime_fsm.vocabulary.inputs import (
 )
 from realtime_fsm.vocabulary.options import Timeouts, presence_message, realtime_url, seconds, strings
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
+from realtime_fsm.vocabulary.queries import realtime_queries
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class Realtime(Displayed):
         Cancelling the call withdraws the subscription. When the call fails, earlier subscriptions are kept.
 
         Args:
-            channels: the channels, such as ``"rows"`` or ``"buckets.avatars.files"``.
+            channels: the channels: strings such as ``"rows"`` or ``"buckets.avatars.files"``, or what `Channel` spells.
             queries: JSON strings of the official SDK's ``Query`` helpers; all of them must hold.
             on_gap: called, or awaited, with a `Gap` after each outage.
             catch_up: awaited with a `Gap` after each outage; what it returns (events, or payloads) is delivered first, in its
@@ -210,7 +211,8 @@ class Realtime(Displayed):
             The subscription, ready to be iterated.
 
         Raises:
-            BadOption: for no channel, or one that is not a non-empty string, or more than fits into a frame.
+            BadOption: for no channel, or one that is not a non-empty string, for a query that realtime does not allow, or for
+                more than fits into a frame.
             SubscriptionRejected: when the server refuses it.
             UnsupportedByServer: for queries, when the server is older than Appwrite 1.9.
             RefusedByServer, RetriesExhausted, CertificateRefused: when no link can be had.
@@ -218,7 +220,7 @@ class Realtime(Displayed):
             Disconnected: when ``disconnect()`` is called meanwhile.
             Disposed: after ``dispose()``.
         """
-        wish = Wish(f"s{next(self._numbers)}", strings("channels", channels), strings("queries", queries, least=0))
+        wish = Wish(f"s{next(self._numbers)}", strings("channels", channels), realtime_queries(queries))
         if len(frames.message("subscribe", [frames.subscribe_item(wish.id, wish.channels, wish.queries)])) > frames.PAYLOAD_LIMIT:
             raise BadOption(
                 "channels", f"with their queries they make a frame of more than {frames.FRAME_LIMIT} bytes; split them"

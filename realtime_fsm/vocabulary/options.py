@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from realtime_fsm.vocabulary import frames
+from realtime_fsm.vocabulary.channels import Unfinished
 from realtime_fsm.vocabulary.errors import BadOption
 
 if TYPE_CHECKING:
@@ -169,11 +170,11 @@ def strings(option: str, given: Iterable[str], *, least: int = 1) -> tuple[str, 
     values = tuple(given)
     for value in values:
         if not isinstance(value, str) or not value or not _is_text(value):
-            shown = repr(value) if isinstance(value, str) else type(value).__name__
+            shown = repr(value) if isinstance(value, str | Unfinished) else type(value).__name__
             raise BadOption(option, f"{shown} is not a non-empty string")
     if len(values) < least:
         raise BadOption(option, "none was given; name at least one, such as 'rows'")
-    return tuple(dict.fromkeys(values))
+    return tuple(dict.fromkeys(map(str.__str__, values)))  # the JSON codec takes no subclass of str, such as a Channel's
 
 
 def presence_message(status: str, metadata: Mapping[str, Any] | None, permissions: Iterable[str] | None) -> bytes:
