@@ -30,7 +30,7 @@ from simulation.world import BOGUS, World
 
 _MOST = 12  # subscriptions held at a time
 _NO_LINK = (RefusedByServer, RetriesExhausted, CertificateRefused, GreetedAsGuest, LinkLost, Disconnected, Disposed)
-_DEEP = '{"method":"and","values":[' * 70 + EVEN + "]}" * 70  # more than the server reads; what else is bad is refused at the call
+_DEEP = '{"method":"and","values":[' * 70 + EVEN + "]}" * 70  # the server reads less; other bad ones are refused at the call
 _POISON = (("console.tail.logs", ()), ("rows", (_DEEP,)), ("files", (_DEEP,)))
 
 

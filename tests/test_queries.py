@@ -1,0 +1,140 @@
+"""Queries are looked at before the server has to: what the official helpers build, what is broken, and that no value is shown."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import pytest
+from appwrite.query import Query
+
+from realtime_fsm import BadOption
+from realtime_fsm.testing.queries import parse
+from realtime_fsm.testing.wire import Refusal
+from realtime_fsm.vocabulary.queries import realtime_queries
+
+ALLOWED: list[str] = [
+    Query.equal("title", "x"),
+    Query.equal("title", ["x", "y"]),
+    Query.equal("done", [None]),
+    Query.not_equal("title", "x"),
+    Query.less_than("n", 1),
+    Query.less_than_equal("n", 1.5),
+    Query.greater_than("n", -(10**30)),
+    Query.greater_than_equal("n", 1),
+    Query.created_after("2026-01-01"),
+    Query.updated_before("2026-01-01"),
+    Query.is_null("title"),
+    Query.is_not_null("title"),
+    Query.select(["*"]),
+    Query.or_queries([Query.equal("a", 1), Query.equal("b", 1)]),
+    Query.and_queries([Query.equal("a", 1), Query.or_queries([Query.is_null("b"), Query.select(["*"])])]),
+]
+NO_HELPERS = {"builder", "page"}  # of one query
+HELPERS = {
+    name: helper
+    for name, helper in inspect.getmembers(Query, inspect.isfunction)
+    if not name.startswith("_") and name not in NO_HELPERS
+}
+OURS = {json.loads(query)["method"] for query in ALLOWED}
+HIDDEN = "hunter2"
+
+
+def some(helper: Any) -> Any:
+    """Call a helper with whatever it takes."""
+    needed = [p for p in inspect.signature(helper).parameters.values() if p.default is p.empty]
+    return helper(*([Query.equal("a", 1)] if parameter.name == "queries" else "x" for parameter in needed))
+
+
+@pytest.mark.parametrize("query", ALLOWED)
+def test_what_realtime_allows_passes_and_the_server_takes_it(query: str) -> None:
+    assert realtime_queries([query]) == (query,)
+    parse(query)
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_every_helper_of_the_official_sdk_is_allowed_or_refused_by_name(name: str) -> None:
+    query = some(HELPERS[name])
+    method = json.loads(query)["method"]
+    if method in OURS - {"select"}:
+        assert realtime_queries([query]) == (query,)
+        return
+    with pytest.raises(BadOption, match=rf"select takes|realtime has no '{method}', only equal, .*; leave it out") as refusal:
+        realtime_queries([query])
+    assert refusal.value.option == "queries"
+
+
+BROKEN = [
+    # text, a part of what is said, whether a server would refuse it, too
+    ("{bad", "no JSON", True),
+    ("title=x", "no JSON", True),
+    ("[]", "no object with a method", True),
+    ('"equal"', "no object with a method", True),
+    ("{}", "no object with a method", True),
+    ('{"method":5}', "no object with a method", True),
+    ('{"method":"limit","values":[5]}', "no 'limit'", True),
+    ('{"method":"EQUAL","attribute":"a","values":[1]}', "no 'EQUAL'", True),
+    ('{"method":"equal","attribute":5,"values":[1]}', "the attribute is no string", True),
+    ('{"method":"and","attribute":5,"values":[{"method":"isNull","attribute":"a"}]}', "the attribute is no string", True),
+    ('{"method":"equal","attribute":"a","values":"x"}', "the values are no list", True),
+    ('{"method":"select","values":["title"]}', 'select takes ["*"] alone', True),
+    ('{"method":"select","values":["*","title"]}', 'select takes ["*"] alone', True),
+    ('{"method":"select"}', 'select takes ["*"] alone', True),
+    ('{"method":"or","values":["{}"]}', "no object with a method", True),
+    (
+        '{"method":"and","values":[{"method":"or","values":[{"method":"isNull","attribute":"a"},{"method":"search"}]}]}',
+        "search",
+        True,
+    ),
+    ('{"method":"equal","values":[1]}', "no attribute", False),
+    ('{"method":"isNull","attribute":""}', "no attribute", False),
+    ('{"method":"equal","attribute":"a"}', "no value to compare with; isNull", False),
+    ('{"method":"notEqual","attribute":"a","values":[]}', "no value to compare with; isNull", False),
+    ('{"method":"or","values":[]}', "it joins nothing", False),
+    ('{"method":"and"}', "it joins nothing", False),
+    ('{"method":"and","values":[' * 50_000 + "]}" * 50_000, "nested too deeply", True),
+]
+
+
+@pytest.mark.parametrize(("query", "said", "refused"), BROKEN, ids=[text[:40] for text, _, _ in BROKEN])
+def test_what_cannot_filter_events_is_refused_and_says_which_it_was(query: str, said: str, refused: bool) -> None:
+    with pytest.raises(BadOption) as refusal:
+        realtime_queries([ALLOWED[0], query])
+    text = str(refusal.value)
+    assert text.startswith("queries: number 2: ")
+    assert said in text
+    if refused:
+        with pytest.raises(Refusal):
+            parse(query)
+    else:
+        parse(query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        HIDDEN,
+        f'{{"method":"equal","attribute":"a","values":"{HIDDEN}"}}',
+        f'{{"method":"equal","values":["{HIDDEN}"]}}',
+        f'{{"method":"contains","attribute":"a","values":["{HIDDEN}"]}}',
+        f'{{"method":"select","values":["{HIDDEN}"]}}',
+        f'{{"method":"and","values":["{HIDDEN}"]}}',
+        f'{{"method":"equal","attribute":"a","values":["{HIDDEN}"]',
+    ],
+)
+def test_a_refusal_shows_no_value(query: str) -> None:
+    with pytest.raises(BadOption) as refusal:
+        realtime_queries([query])
+    assert HIDDEN not in f"{refusal.value} {refusal.value!r} {refusal.value.__context__!r}"
+
+
+@pytest.mark.parametrize("given", ["single", [""], [5], [Query("equal", "a", 1)], ["half of a pair \ud800"]], ids=repr)
+def test_what_are_no_strings_is_refused(given: Any) -> None:
+    with pytest.raises(BadOption, match="queries"):
+        realtime_queries(given)
+
+
+def test_none_are_none_and_each_is_kept_once_in_order() -> None:
+    assert realtime_queries(()) == ()
+    assert realtime_queries(iter([ALLOWED[1], ALLOWED[0], ALLOWED[1]])) == (ALLOWED[1], ALLOWED[0])
