@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint types check format diagrams drift picture simulate fuzz fleet lock clean
+.PHONY: help setup demo test test-peers node lint types check format diagrams drift picture simulate fuzz fleet lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,21 @@ test: $(READY) ## run the tests and hold the coverage
 	@$(BIN)/coverage report --skip-covered --fail-under=95
 	@$(BIN)/coverage report --skip-covered --fail-under=100 --include='realtime_fsm/vocabulary/*,realtime_fsm/core/*'
 	@echo "== test: passed; vocabulary and core are covered in full, all the rest to 95 % and more"
+
+PEERS := tests/peers
+PEERS_READY := $(PEERS)/node_modules/.package-lock.json
+test-peers: $(READY) $(PEERS_READY) ## run the official JavaScript SDK on the embedded server (needs Node.js 20)
+	@echo "== test-peers: the official JavaScript SDK on the embedded server"
+	@$(BIN)/python -m pytest -m peers tests/test_peers.py
+
+$(PEERS_READY): $(PEERS)/package.json $(PEERS)/package-lock.json | node
+	@echo "== setup: the locked packages of $(PEERS)"
+	@cd $(PEERS) && npm ci
+	@touch $@
+
+node:
+	@command -v node > /dev/null && command -v npm > /dev/null || \
+		{ echo "The peers need Node.js 20 or newer, with npm, on the PATH; all other targets do without." >&2; exit 1; }
 
 lint: $(READY) ## ruff: rules and format
 	@echo "== lint: ruff"
@@ -87,5 +102,5 @@ lock: ## compile the lock file anew from pyproject.toml
 	@rm -rf $(VENV)-lock
 
 clean: ## remove all that was made
-	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-audit.jsonl
+	rm -rf $(VENV) $(PEERS)/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-audit.jsonl
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
