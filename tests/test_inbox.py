@@ -14,14 +14,13 @@ from realtime_fsm.edges.inbox import Inbox
 from realtime_fsm.edges.subscriber import Options, Subscriber
 from realtime_fsm.face.subscription import Subscription
 from realtime_fsm.vocabulary.errors import ConcurrentIteration, LinkLost, StreamEnded, WrongLoop
-from realtime_fsm.vocabulary.inputs import Unsubscribe, Wish
+from realtime_fsm.vocabulary.inputs import Wish
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from realtime_fsm.edges.driver import Driver
-    from realtime_fsm.vocabulary.inputs import Input
 
 
 def on_inbox(scene: Callable[[Inbox[int]], Coroutine[Any, Any, None]], capacity: int = 10) -> None:
@@ -254,10 +253,10 @@ class StubDriver:
     state = State.ERROR
 
     def __init__(self) -> None:
-        self.fed: list[Input] = []
+        self.withdrawn: list[str] = []
 
-    def feed(self, happened: Input) -> None:
-        self.fed.append(happened)
+    def withdraw(self, subscriber: Subscriber) -> None:
+        self.withdrawn.append(subscriber.wish.id)
 
 
 def on_subscription(scene: Callable[[Subscription, Subscriber, StubDriver], Coroutine[Any, Any, None]]) -> None:
@@ -282,7 +281,7 @@ def test_an_iteration_ends_after_unsubscribe(faulty: bool) -> None:
             subscriber.inbox.fail(LinkLost(StreamEnded()))
         subscriber.removed.set_result(None)
         await subscription.unsubscribe()
-        assert driver.fed == [Unsubscribe("s1")]
+        assert driver.withdrawn == ["s1"]
         assert [event async for event in subscription] == []
 
     on_subscription(scene)
@@ -297,6 +296,6 @@ def test_a_call_that_is_given_up_does_not_spoil_the_next() -> None:
         if not subscriber.removed.done():
             subscriber.removed.set_result(None)
         await subscription.unsubscribe()
-        assert driver.fed
+        assert driver.withdrawn
 
     on_subscription(scene)

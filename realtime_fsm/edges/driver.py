@@ -10,6 +10,7 @@ was heard, by a counter.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import warnings
 from datetime import UTC, datetime
@@ -30,7 +31,17 @@ from realtime_fsm.edges.waiting import WaitingRoom
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.change import Change
 from realtime_fsm.vocabulary.errors import AuthenticationRejected, Disconnected, Disposed, UnsupportedByServer, WrongLoop
-from realtime_fsm.vocabulary.inputs import Acknowledged, Deadline, Greeted, Pong, ServerErred, SetPresence, Unsubscribe, Woken
+from realtime_fsm.vocabulary.inputs import (
+    Acknowledged,
+    Deadline,
+    Greeted,
+    Pong,
+    ServerErred,
+    SetPresence,
+    Subscribe,
+    Unsubscribe,
+    Woken,
+)
 from realtime_fsm.vocabulary.requests import (
     Drop,
     End,
@@ -105,6 +116,7 @@ class Driver:
         self._outages = Outages(self._audit)
         self._roster = Roster(self.report, self._audit, self._outages, lambda: self._note_malformed("unknown_subscription"))
         self._links = Links(self, seat.timeouts.close)
+        self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._waiting = WaitingRoom()
@@ -164,10 +176,33 @@ class Driver:
         """Make room for a subscription's events, before it is asked for."""
         return self._roster.enlist(wish, options, self.loop)
 
-    def withdraw(self, identifier: str) -> None:
-        """Give a subscription up."""
-        self._roster.withdraw(identifier)
-        self.feed(Unsubscribe(identifier))
+    def next_id(self) -> str:
+        """A name for a subscription, new on this connection."""
+        return f"s{next(self._numbers)}"
+
+    def withdraw(self, subscriber: Subscriber) -> None:
+        """Give a subscription up, with what is to take its place."""
+        successor = self._roster.successor_of(subscriber)
+        for identifier in (subscriber.wish.id, successor):
+            if identifier is not None and self._roster.withdraw(identifier):
+                self.feed(Unsubscribe(identifier))
+
+    async def replace(self, subscriber: Subscriber, wish: Wish) -> None:
+        """Let a subscriber listen to something else. What it listens to now goes on until that is acknowledged.
+
+        Raises:
+            SubscriptionRejected, SubscriptionEnded: when there will be nothing else.
+            RealtimeError: when there will be no link for now.
+        """
+        old = subscriber.wish.id
+        granted = self._roster.succeed(subscriber, wish, self.loop)
+        self.feed(Subscribe(wish))
+        try:
+            await granted
+        finally:
+            superseded = old if subscriber.wish is wish else wish.id
+            if self._roster.withdraw(superseded):
+                self.feed(Unsubscribe(superseded))
 
     def follow(self) -> Inbox[Change]:
         """A stream of the changes of state from now on; it is forgotten when nobody holds it any more."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from realtime_fsm.edges.subscriber import Subscriber
 from realtime_fsm.edges.waiting import reject, resolve
-from realtime_fsm.vocabulary.errors import Disposed, SubscriptionRejected, UnsupportedByServer
+from realtime_fsm.vocabulary.errors import Disposed, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.inputs import Wish
 
 
+@dataclass(slots=True)
+class _Successor:
+    """What is to take the place of what a subscriber listens to, when it is acknowledged."""
+
+    wish: Wish
+    subscriber: Subscriber
+    granted: asyncio.Future[None]
+
+
 class Roster:
     """The subscribers by id."""
 
@@ -32,6 +42,9 @@ class Roster:
         self._audit = audit
         self._on_stray = on_stray
         self._subscribers: dict[str, Subscriber] = {}
+        self._successors: dict[str, _Successor] = {}
+        self._leaving: set[str] = set()  # what successors have replaced, until the server has removed it
+        self._withdrawn: set[str] = set()
         self._leftover: set[asyncio.Task[None]] = set()
         self._outages = outages
 
@@ -40,6 +53,12 @@ class Roster:
         subscriber = self._subscribers[wish.id] = Subscriber(wish, options, loop, self._report, self._audit)
         self._audit.subscription(wish.id, "desired")
         return subscriber
+
+    def succeed(self, subscriber: Subscriber, wish: Wish, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """Prepare to let a subscriber listen to something else, as soon as that is acknowledged; the answer tells when."""
+        successor = self._successors[wish.id] = _Successor(wish, subscriber, loop.create_future())
+        self._audit.subscription(wish.id, "desired")
+        return successor.granted
 
     def route(self, frame: EventFrame, subscriptions: Sequence[str]) -> bool:
         """Give an event to each subscriber that it is for, once.
@@ -52,7 +71,8 @@ class Roster:
         for identifier in dict.fromkeys(subscriptions):
             subscriber = self._subscribers.get(identifier)
             if subscriber is None:
-                self._on_stray()
+                if identifier not in self._leaving:
+                    self._on_stray()
                 continue
             subscriber.stamp = stamp
             if subscriber.put(event):
@@ -65,26 +85,50 @@ class Roster:
 
     def grant(self, identifier: str, channels: tuple[str, ...], now: float) -> None:
         """It is acknowledged on the link that is up."""
-        subscriber = self._subscribers[identifier]
-        subscriber.acknowledged = channels
         self._audit.subscription(identifier, "acknowledged")
+        if identifier in self._successors:
+            self._replace(self._successors.pop(identifier), channels)
+        elif identifier not in self._leaving:
+            self._establish(self._subscribers[identifier], channels, now)
+
+    def _establish(self, subscriber: Subscriber, channels: tuple[str, ...], now: float) -> None:
+        subscriber.acknowledged = channels
         outage = self._outages.current
         if subscriber.established and outage is not None:
             subscriber.resume(datetime.now(UTC), now - outage.began, outage.dials)
         subscriber.established = True
         resolve(subscriber.granted)
 
+    def _replace(self, successor: _Successor, channels: tuple[str, ...]) -> None:
+        """From now on what comes for the old id is dropped: both would deliver it, or it is not wanted any more."""
+        subscriber, old = successor.subscriber, successor.subscriber.wish.id
+        if self._subscribers.pop(old, None) is not None:
+            self._leaving.add(old)
+        subscriber.wish, subscriber.acknowledged = successor.wish, channels
+        subscriber.inbox.mend()
+        self._subscribers[subscriber.wish.id] = subscriber
+        resolve(successor.granted)
+
     def reject(self, identifier: str, code: Code, message: str) -> None:
         """The server refused it."""
-        wish = self._subscribers[identifier].wish
+        wish = self._wish(identifier)
         self._end(identifier, SubscriptionRejected(wish.channels, wish.queries, code, message), code)
 
-    def withdraw(self, identifier: str) -> None:
-        """The user does not want it any more; until it is removed, what comes for it is still known."""
-        subscriber = self._subscribers.get(identifier)
-        if subscriber is not None and not subscriber.withdrawn:
-            subscriber.withdrawn = True
-            self._audit.subscription(identifier, "withdrawn")
+    def withdraw(self, identifier: str) -> bool:
+        """The user does not want it any more; until it is removed, what comes for it is still known.
+
+        Returns:
+            Whether that is news.
+        """
+        if identifier in self._withdrawn or not self._knows(identifier):
+            return False
+        self._withdrawn.add(identifier)
+        self._audit.subscription(identifier, "withdrawn")
+        return True
+
+    def successor_of(self, subscriber: Subscriber) -> str | None:
+        """The id of what is to take the place of what it listens to."""
+        return next((identifier for identifier, one in self._successors.items() if one.subscriber is subscriber), None)
 
     def lack(self, identifier: str, era: Era) -> None:
         """The server is too old for it."""
@@ -92,17 +136,19 @@ class Roster:
 
     def remove(self, identifier: str) -> None:
         """It is gone."""
-        subscriber = self._leave(identifier)
         self._audit.subscription(identifier, "removed")
-        subscriber.end()
-        resolve(subscriber.removed)
+        subscriber = self._leave(identifier, SubscriptionEnded())
+        if subscriber is not None:
+            subscriber.end()
+            resolve(subscriber.removed)
 
     def fail(self, error: RealtimeError, withdrawn: tuple[str, ...], *, streams: bool) -> None:
         """There will be no link for now."""
         for identifier in withdrawn:
-            subscriber = self._leave(identifier)
             self._audit.subscription(identifier, "removed")
-            reject(subscriber.granted, error)
+            subscriber = self._leave(identifier, error)
+            if subscriber is not None:
+                reject(subscriber.granted, error)
         if streams:
             for subscriber in self._subscribers.values():
                 subscriber.inbox.fail(error)
@@ -114,10 +160,11 @@ class Roster:
 
     def end(self) -> None:
         """Nothing follows."""
-        for identifier in tuple(self._subscribers):
-            subscriber = self._leave(identifier)
-            reject(subscriber.granted, Disposed())
-            subscriber.end()
+        for identifier in (*self._subscribers, *self._successors):
+            subscriber = self._leave(identifier, Disposed())
+            if subscriber is not None:
+                reject(subscriber.granted, Disposed())
+                subscriber.end()
 
     async def settle(self) -> None:
         """Wait for what is left of the users' callables, which were cancelled."""
@@ -125,15 +172,30 @@ class Roster:
             await asyncio.wait(tuple(self._leftover))
 
     def _end(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
-        subscriber = self._leave(identifier)
         self._audit.subscription(identifier, "rejected", code)
-        reject(subscriber.granted, error)
-        subscriber.inbox.fail(error)
-        resolve(subscriber.removed)
+        subscriber = self._leave(identifier, error)
+        if subscriber is not None:
+            reject(subscriber.granted, error)
+            subscriber.inbox.fail(error)
+            resolve(subscriber.removed)
 
-    def _leave(self, identifier: str) -> Subscriber:
-        subscriber = self._subscribers.pop(identifier)
-        for task in subscriber.tasks:
-            self._leftover.add(task)
-            task.add_done_callback(self._leftover.discard)
+    def _leave(self, identifier: str, error: RealtimeError) -> Subscriber | None:
+        """Strike an id. Of what was to become a subscriber's, whoever waits for it is told; then nobody else is to be."""
+        self._withdrawn.discard(identifier)
+        self._leaving.discard(identifier)
+        successor = self._successors.pop(identifier, None)
+        if successor is not None:
+            reject(successor.granted, error)
+        subscriber = self._subscribers.pop(identifier, None)
+        if subscriber is not None:
+            for task in subscriber.tasks:
+                self._leftover.add(task)
+                task.add_done_callback(self._leftover.discard)
         return subscriber
+
+    def _knows(self, identifier: str) -> bool:
+        return any(identifier in place for place in (self._subscribers, self._successors, self._leaving))
+
+    def _wish(self, identifier: str) -> Wish:
+        successor = self._successors.get(identifier)
+        return self._subscribers[identifier].wish if successor is None else successor.wish

@@ -59,7 +59,6 @@ class Subscriber:
     __slots__ = (
         "_audit", "_catching", "_caught_up_to", "_held", "_loop", "_missed_since", "_options", "_report", "_seen",
         "acknowledged", "established", "failures", "gaps", "granted", "inbox", "put", "removed", "stamp", "tasks", "wish",
-        "withdrawn",
     )  # fmt: skip
 
     def __init__(
@@ -77,7 +76,6 @@ class Subscriber:
         self.removed: asyncio.Future[None] = loop.create_future()
         self.acknowledged: tuple[str, ...] = ()
         self.established = False
-        self.withdrawn = False
         self.stamp: bytes | None = None  # of the last event, as it came
         self.gaps: deque[Gap] = deque(maxlen=_GAPS_KEPT)
         self.failures = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import uuid
 import warnings
 from typing import TYPE_CHECKING, Any, Self
@@ -135,7 +134,6 @@ class Realtime(Displayed):
             url=url,
             credentials=Credentials(session, jwt, dict(headers or {})),
         )
-        self._numbers = itertools.count(1)
         self._becoming = asyncio.Lock()
         self._released: asyncio.Future[None] | None = None
 
@@ -220,7 +218,7 @@ class Realtime(Displayed):
             Disconnected: when ``disconnect()`` is called meanwhile.
             Disposed: after ``dispose()``.
         """
-        wish = Wish(f"s{next(self._numbers)}", strings("channels", channels), realtime_queries(queries))
+        wish = Wish(self._driver.next_id(), strings("channels", channels), realtime_queries(queries))
         if len(frames.message("subscribe", [frames.subscribe_item(wish.id, wish.channels, wish.queries)])) > frames.PAYLOAD_LIMIT:
             raise BadOption(
                 "channels", f"with their queries they make a frame of more than {frames.FRAME_LIMIT} bytes; split them"
@@ -233,7 +231,7 @@ class Realtime(Displayed):
         try:
             await subscriber.granted
         except asyncio.CancelledError:
-            self._driver.withdraw(wish.id)
+            self._driver.withdraw(subscriber)
             raise
         subscription = Subscription(self._driver, subscriber)
         if missing := subscription.missing_channels:

@@ -96,7 +96,7 @@ class Subscription:
         if self._driver.state is State.DISPOSING:
             raise Disposed
         self._subscriber.inbox.end()
-        self._driver.withdraw(self.id)
+        self._driver.withdraw(self._subscriber)
         await asyncio.shield(self._subscriber.removed)  # a caller that is cancelled must not cancel it for another
 
     def __repr__(self) -> str:

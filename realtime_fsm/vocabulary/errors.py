@@ -6,6 +6,7 @@
     ├── Misuse                        the caller asked for something that makes no sense
     │   ├── BadOption                 a value that cannot be used; also a ValueError
     │   ├── Disposed                  the connection was disposed of; it cannot be used again
+    │   ├── SubscriptionEnded         the subscription was ended; it cannot be changed any more
     │   ├── ConcurrentIteration       two consumers at once on one stream
     │   ├── WrongLoop                 used from an event loop other than its own
     │   └── BadTable                  a state table that is not total, not closed or not understood
@@ -82,6 +83,13 @@ class Disposed(Misuse):
 
     def __init__(self) -> None:
         super().__init__("this Realtime was disposed of; build a new one")
+
+
+class SubscriptionEnded(Misuse):
+    """The subscription was ended; it cannot be changed any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the subscription was ended; subscribe anew")
 
 
 class ConcurrentIteration(Misuse):
