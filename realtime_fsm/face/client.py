@@ -322,7 +322,8 @@ class Realtime(Displayed):
         Args:
             status: what is shown, such as ``"online"``.
             metadata: what else is stored with it. What is left out is kept as the server has it.
-            permissions: who may see it, as strings of the official SDK's ``Permission`` helpers; by default only yourself.
+            permissions: who may see and change it, as strings of the official SDK's ``Permission`` helpers; by default only
+                yourself. Without an ``update`` for yourself among them, the server refuses the next presence.
 
         Returns:
             The presence as the server stored it; None where none is wanted (any more).
