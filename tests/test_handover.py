@@ -1,0 +1,394 @@
+"""The machine where channels travel in the address: the era is found out, and one link takes the place of another."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime_fsm.core.book import GREETING
+from realtime_fsm.core.seat import SETTLING
+from realtime_fsm.vocabulary.eras import Era
+from realtime_fsm.vocabulary.errors import PresenceRejected, UnsupportedByServer
+from realtime_fsm.vocabulary.inputs import (
+    Acknowledged,
+    Authenticate,
+    Disconnect,
+    Dispose,
+    Greeted,
+    Lost,
+    Pong,
+    Reconnect,
+    SetPresence,
+    Subscribe,
+    Unsubscribe,
+    Wish,
+)
+from realtime_fsm.vocabulary.policies import PingPolicy
+from realtime_fsm.vocabulary.requests import Drop, Fail, Grant, Lack, Open, Present, Reject, RejectPresence, Remove, Retire, Send
+from realtime_fsm.vocabulary.table import State
+from support.bench import ONCE, Bench
+
+D, R, C, S, U, P, E, X = State
+OLD = {"protocol": Era.E2}
+QUERY = ('{"method":"isNull","attribute":"n"}',)
+
+
+def row_of(bench: Bench) -> str:
+    return bench.last.taken.row.id if bench.last.taken else ""
+
+
+# --- which era ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_dial_without_channels_that_is_refused_is_tried_with_them_and_that_is_remembered() -> None:
+    bench = Bench()
+    bench.subscribe()
+    assert bench.requests(Open)[0].plan is None
+    bench.open()
+    bench.err(1008)
+    (dial,) = bench.requests(Open)
+    assert (row_of(bench), dial.plan.query, bench.machine.era) == ("rec94", "channels[]=rows", None)
+    bench.open()
+    bench.greet()
+    assert bench.state is S
+    bench.lose()
+    bench.expire()
+    assert bench.requests(Open)[0].plan is not None
+
+
+def test_a_refusal_with_channels_is_fatal_and_the_next_start_makes_no_guess() -> None:
+    bench = Bench()
+    bench.subscribe()
+    for _ in range(2):
+        bench.open()
+        bench.err(1008)
+    assert (bench.state, row_of(bench)) == (E, "rec26")
+    bench.do(Reconnect())
+    assert bench.requests(Open)[0].plan is None
+
+
+@pytest.mark.parametrize(
+    ("numbered", "era"), [(True, Era.E3), (False, Era.E2)], ids=["ids in the greeting", "no ids in the greeting"]
+)
+def test_a_greeting_tells_the_era(numbered: bool, era: Era) -> None:
+    bench = Bench()
+    bench.subscribe()
+    bench.open()
+    bench.err(1008)
+    bench.open()
+    bench.hear(Greeted(bench.generation, channels=("rows",), numbered=numbered))
+    assert bench.machine.era is era
+    assert bench.last.taken is not None
+    assert bench.last.taken.era is era
+
+
+def test_a_link_that_is_up_without_channels_in_its_address_is_the_newest_era() -> None:
+    bench = Bench().to(C)
+    assert bench.machine.era is Era.E4
+
+
+def test_a_refused_ping_is_the_pong_of_the_first_era_and_is_remembered() -> None:
+    bench = Bench(**OLD).to(P)
+    bench.now += 0.5
+    bench.err(1003)
+    assert (bench.state, bench.machine.era) == (S, Era.E1)
+    assert bench.last.taken is not None
+    assert bench.last.taken.round_trip == 0.5
+    bench.lose()
+    bench.expire()
+    bench.open()
+    bench.hear(Greeted(bench.generation, channels=("rows",), numbered=False))
+    assert bench.machine.era is Era.E1
+
+
+def test_a_refused_ping_tells_nothing_about_a_newer_era() -> None:
+    bench = Bench().to(P)
+    bench.err(1003)
+    assert bench.machine.era is Era.E4
+
+
+def test_a_protocol_that_was_said_is_taken_at_its_word() -> None:
+    bench = Bench(protocol=Era.E4)
+    bench.subscribe()
+    bench.open()
+    bench.err(1008)
+    assert bench.state is E
+    old = Bench(protocol=Era.E1)
+    old.subscribe()
+    assert (old.requests(Open)[0].plan is not None, old.machine.era) == (True, Era.E1)
+
+
+# --- one link takes the place of another ------------------------------------------------------------------------------------
+
+
+def test_another_subscription_gets_a_link_of_its_own_while_the_old_one_delivers() -> None:
+    bench = Bench(**OLD).to(S)
+    old = bench.generation
+    bench.subscribe("s2", "files")
+    assert (bench.state, bench.last.requests) == (S, ())
+    bench.expire()
+    assert (bench.state, row_of(bench)) == (R, "sub96")
+    assert [type(request) for request in bench.last.requests] == [Retire, Open]
+    assert bench.requests(Open)[0].plan.query == "channels[]=rows&channels[]=files"
+    bench.open()
+    bench.hear(Greeted(bench.generation, channels=("rows", "files"), numbered=False))
+    assert bench.requests(Drop) == [Drop(old, tidy=True)]
+    bench.do(Acknowledged(bench.generation, GREETING, ()))
+    assert (bench.state, bench.requests(Grant)) == (S, [Grant("s1", ("rows",)), Grant("s2", ("files",))])
+    assert not bench.requests(Send)
+
+
+def test_what_is_desired_in_a_row_shares_one_other_link() -> None:
+    bench = Bench(**OLD).to(S)
+    for number in range(2, 6):
+        bench.subscribe(f"s{number}")
+        bench.now += SETTLING / 10
+    bench.expire()
+    assert len(bench.requests(Open)[0].plan.plain["rows"]) == 5
+    bench.open()
+    bench.greet()
+    assert (bench.state, bench.seat.handover_at) == (S, None)
+
+
+def test_what_is_desired_while_another_link_is_dialed_gets_the_next_one() -> None:
+    bench = Bench(**OLD).to(C)
+    bench.subscribe("s1")
+    bench.expire()
+    bench.subscribe("s2")
+    bench.open()
+    bench.greet()
+    assert (bench.state, bench.seat.handover_at) == (C, bench.now + SETTLING)
+    bench.expire()
+    bench.open()
+    bench.greet()
+    assert bench.state is S
+
+
+def test_a_handover_waits_for_a_pong() -> None:
+    bench = Bench(**OLD).to(P)
+    bench.subscribe("s2")
+    bench.now += 1
+    bench.hear(Pong(bench.generation))
+    bench.expire()
+    assert row_of(bench) == "sub96"
+
+
+def test_a_handover_that_fails_goes_on_while_the_old_link_delivers() -> None:
+    bench = Bench(**OLD).to(S)
+    bench.subscribe("s2")
+    bench.expire()
+    bench.fail_dial()
+    assert bench.state is R
+    assert bench.requests(Drop) == [Drop(bench.generation, tidy=False)]
+    assert bench.seat.retiring is not None
+    bench.expire()
+    bench.open()
+    bench.greet()
+    assert (bench.state, bench.seat.retiring) == (S, None)
+
+
+@pytest.mark.parametrize("ends", [Disconnect(), Dispose(), Authenticate(None)])
+def test_what_makes_room_is_let_go_of_when_no_other_link_is_to_take_its_place(ends: Disconnect | Dispose | Authenticate) -> None:
+    bench = Bench(**OLD).to(S)
+    bench.subscribe("s2")
+    bench.expire()
+    retiring = bench.seat.retiring
+    assert retiring is not None
+    bench.do(ends)
+    assert Drop(retiring, tidy=True) in bench.requests(Drop)
+    assert bench.seat.retiring is None
+
+
+def test_a_handover_that_is_given_up_lets_go_of_everything() -> None:
+    bench = Bench(retry=ONCE, **OLD).to(S)
+    bench.subscribe("s2")
+    bench.expire()
+    retiring = bench.seat.retiring
+    bench.fail_dial()
+    assert bench.state is E
+    assert {request.generation for request in bench.requests(Drop)} == {retiring, bench.generation}
+    assert bench.requests(Fail)[0].withdrawn == ("s2",)
+
+
+def test_the_end_of_what_makes_room_is_no_loss_for_the_machine() -> None:
+    bench = Bench(**OLD).to(S)
+    bench.subscribe("s2")
+    bench.expire()
+    retiring, deadline = bench.seat.retiring, bench.last.deadline
+    assert retiring is not None
+    bench.do(Lost(retiring))
+    assert (bench.last.taken, bench.last.requests) == (None, (Drop(retiring, tidy=False),))
+    assert (bench.state, bench.last.deadline) == (R, deadline)
+    bench.do(Lost(retiring))
+    assert bench.last.requests == ()
+
+
+def test_what_is_removed_is_gone_at_once_and_the_link_stays() -> None:
+    bench = Bench(**OLD).to(S)
+    bench.do(Unsubscribe("s1"))
+    assert (bench.state, bench.last.requests) == (U, (Remove("s1"),))
+    bench.subscribe("s2")
+    assert bench.state is C
+    bench.expire()
+    assert row_of(bench) == "con96"
+
+
+def test_what_is_removed_while_it_is_dialed_for_is_not_granted() -> None:
+    bench = Bench(**OLD)
+    bench.subscribe("s1")
+    bench.subscribe("s2")
+    bench.do(Unsubscribe("s1"))
+    bench.open()
+    bench.greet()
+    assert (bench.state, bench.requests(Grant)) == (C, [])
+    bench.expire()
+    bench.open()
+    bench.greet()
+    assert bench.state is S
+
+
+def test_an_acknowledgement_by_greeting_means_nothing_where_messages_ask() -> None:
+    bench = Bench().to(C)
+    bench.do(Acknowledged(bench.generation, GREETING, ()))
+    assert bench.last.taken is None
+
+
+# --- what a server lacks, or refuses ----------------------------------------------------------------------------------------
+
+
+def test_queries_are_refused_where_the_greeting_shows_that_the_server_has_none() -> None:
+    bench = Bench(**OLD)
+    bench.do(Subscribe(Wish("s1", ("rows",), QUERY)))
+    bench.open()
+    bench.greet()
+    assert (bench.state, bench.requests(Lack)) == (C, [Lack("s1", Era.E2)])
+    assert not bench.seat.book.desired
+
+
+def test_queries_are_served_by_the_era_that_has_them() -> None:
+    bench = Bench(protocol=Era.E3)
+    bench.do(Subscribe(Wish("s1", ("rows",), QUERY)))
+    bench.open()
+    bench.greet()
+    assert (bench.state, bench.requests(Grant)) == (S, [Grant("s1", ("rows",))])
+
+
+def test_a_newcomer_that_the_server_refuses_does_not_take_the_others_with_it() -> None:
+    bench = Bench(**OLD).to(S)
+    bench.ask_anew("s2", up=False)
+    bench.err(1008)
+    assert (bench.state, bench.requests(Reject)) == (R, [Reject("s2", 1008, "Error: Server Error")])
+    assert bench.requests(Open)[0].plan.plain == {"rows": ("s1",)}
+    bench.open()
+    bench.greet()
+    assert bench.state is S
+
+
+@pytest.mark.parametrize("code", [401, 1013])
+def test_who_dials_and_how_often_is_no_newcomers_fault(code: int) -> None:
+    bench = Bench(**OLD).to(S)
+    bench.ask_anew("s2", up=False)
+    bench.err(code)
+    assert not bench.requests(Reject)
+
+
+def test_identity_belongs_into_the_dial() -> None:
+    bench = Bench(**OLD).to(S)
+    bench.do(Authenticate("session"))
+    assert (bench.state, bench.requests(Send)) == (R, [])
+
+
+# --- presence -----------------------------------------------------------------------------------------------------------------
+
+ONLINE, AWAY = b'{"type":"presence","data":{"status":"online"}}', b'{"type":"presence","data":{"status":"away"}}'
+
+
+def stored(bench: Bench) -> None:
+    bench.hear(Acknowledged(bench.generation, "presence", (), presence=b'{"$id":"p"}'))
+
+
+def test_a_presence_is_set_once_everything_is_subscribed_and_again_on_every_link() -> None:
+    bench = Bench().to(S)
+    bench.do(SetPresence(ONLINE))
+    assert bench.requests(Send)[0].data == ONLINE
+    stored(bench)
+    assert bench.requests(Present) == [Present(b'{"$id":"p"}')]
+    bench.lose()
+    bench.expire()
+    bench.open()
+    bench.greet()
+    assert bench.requests(Send)[0].data != ONLINE
+    bench.acknowledge()
+    assert (bench.state, bench.requests(Send)[0].data) == (S, ONLINE)
+
+
+def test_the_latest_presence_wins() -> None:
+    bench = Bench().to(C)
+    bench.do(SetPresence(ONLINE))
+    bench.do(SetPresence(AWAY))
+    stored(bench)
+    assert (bench.requests(Present), bench.requests(Send)[0].data) == ([], AWAY)
+    bench.do(SetPresence(ONLINE))
+    bench.err(500)
+    assert (bench.requests(RejectPresence), bench.requests(Send)[0].data) == ([], ONLINE)
+
+
+def test_a_presence_that_is_not_wanted_any_more_is_not_restored() -> None:
+    bench = Bench().to(C)
+    bench.do(SetPresence(ONLINE))
+    stored(bench)
+    bench.do(SetPresence(None))
+    bench.lose()
+    bench.expire()
+    bench.open()
+    bench.greet()
+    assert not bench.requests(Send)
+
+
+def test_a_refused_presence_is_told_and_forgotten() -> None:
+    bench = Bench().to(C)
+    bench.do(SetPresence(ONLINE))
+    bench.err(401)
+    (told,) = bench.requests(RejectPresence)
+    assert isinstance(told.error, PresenceRejected)
+    assert (bench.state, told.error.code, bench.seat.book.presence) == (C, 401, None)
+
+
+def test_a_presence_that_was_one_message_too_many_is_sent_in_the_next_window() -> None:
+    bench = Bench(ping=PingPolicy(interval=300.0)).to(C)
+    bench.do(SetPresence(ONLINE))
+    bench.err(1013)
+    bench.expire_until("con66")
+    assert bench.requests(Send)[0].data == ONLINE
+
+
+def test_a_presence_that_was_dropped_and_is_not_wanted_any_more_stays_away() -> None:
+    bench = Bench().to(C)
+    bench.do(SetPresence(ONLINE))
+    bench.do(SetPresence(None))
+    bench.err(1013)
+    assert not bench.seat.book.waits
+
+
+def test_a_presence_that_was_never_stored_is_forgotten_with_the_link() -> None:
+    bench = Bench(retry=ONCE)
+    bench.do(SetPresence(ONLINE))
+    bench.fail_dial()
+    assert (bench.state, bench.seat.book.presence) == (E, None)
+
+
+def test_a_presence_that_was_stored_survives_an_end_of_retries() -> None:
+    bench = Bench(retry=ONCE).to(C)
+    bench.do(SetPresence(ONLINE))
+    stored(bench)
+    bench.lose()
+    assert (bench.state, bench.seat.book.presence) == (E, ONLINE)
+
+
+def test_a_server_without_presences_is_named() -> None:
+    bench = Bench(**OLD)
+    bench.do(SetPresence(ONLINE))
+    bench.open()
+    bench.greet()
+    (told,) = bench.requests(RejectPresence)
+    assert isinstance(told.error, UnsupportedByServer)
+    assert (told.error.feature, told.error.era, bench.seat.book.presence) == ("presence", "E2", None)
