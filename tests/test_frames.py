@@ -273,3 +273,35 @@ def test_an_error_frame_is_never_lost_for_its_text() -> None:
     frame = understood(b'{"type":"error","data":{"code":1008,"message":null}}')
     assert isinstance(frame, ErrorFrame)
     assert (frame.code, frame.message) == (1008, "")
+
+
+# --- the greeting of each era -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("subscriptions", "slots"),
+    [
+        (b'["a","b"]', {0: "a", 1: "b"}),
+        (b'{"3":"a","5":"b"}', {3: "a", 5: "b"}),
+        (b"[]", {}),
+        (b"null", None),
+        (b'"odd"', None),
+        (b'{"x":"a","2":7}', {}),
+        (b'[1,"b"]', {1: "b"}),
+    ],
+)
+def test_a_greeting_numbers_subscriptions_by_slot(subscriptions: bytes, slots: dict[int, str] | None) -> None:
+    frame = decode(b'{"type":"connected","data":{"channels":["rows",7],"subscriptions":%b,"user":null}}' % subscriptions)
+    assert isinstance(frame, ConnectedFrame)
+    assert (frame.slots, frame.channels) == (slots, ("rows",))
+
+
+def test_the_oldest_greetings_number_nothing() -> None:
+    frame = decode(b'{"type":"connected","data":{"channels":"odd","user":null}}')
+    assert isinstance(frame, ConnectedFrame)
+    assert (frame.slots, frame.channels) == (None, ())
+
+
+def test_an_events_channels_are_at_hand_for_routing_however_odd() -> None:
+    frames = [decode(b'{"type":"event","data":{"channels":%b,"payload":{}}}' % odd) for odd in (b'["rows"]', b"7", b"[7]")]
+    assert [list(frame.channels) for frame in frames if isinstance(frame, EventFrame)] == [["rows"], [], []]

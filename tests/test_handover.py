@@ -183,7 +183,8 @@ def test_a_handover_that_fails_goes_on_while_the_old_link_delivers() -> None:
     bench.expire()
     bench.open()
     bench.greet()
-    assert (bench.state, bench.seat.retiring) == (S, None)
+    assert bench.state is S
+    assert bench.seat.retiring is None
 
 
 @pytest.mark.parametrize("ends", [Disconnect(), Dispose(), Authenticate(None)])
