@@ -14,6 +14,7 @@ from realtime_fsm.edges.identity import Credentials
 from realtime_fsm.edges.subscriber import Options
 from realtime_fsm.edges.transport import FRAME_LIMIT, AiohttpTransport
 from realtime_fsm.face.diagram import Displayed
+from realtime_fsm.face.official import options_of
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.eras import Era, era
@@ -136,6 +137,21 @@ class Realtime(Displayed):
         )
         self._becoming = asyncio.Lock()
         self._released: asyncio.Future[None] | None = None
+
+    @classmethod
+    def from_client(cls, client: object, **options: Any) -> Self:
+        """A connection that goes where a client of the official SDK goes, as who it is.
+
+        Args:
+            client: an ``appwrite.client.Client`` (extra ``appwrite``): its endpoint, project, session or JWT, impersonation and
+                whether it trusts self-signed certificates are taken as they are now.
+            options: further arguments of `Realtime`; they win.
+
+        Raises:
+            BadOption: for something that is no such client, one without a project, or with an API key or a bearer token, which
+                have no realtime identity (PROTOCOL: "Connecting").
+        """
+        return cls(**(options_of(client) | options))
 
     def _transport(self, http: ClientSession | None, **options: Any) -> Transport:
         return AiohttpTransport(http, **options)
