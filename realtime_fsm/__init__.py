@@ -11,6 +11,7 @@
 from realtime_fsm.edges.transport import InsecureWarning
 from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.diagram import Diagram, DrawingFailed, diagram
+from realtime_fsm.face.listener import Listener
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
 from realtime_fsm.vocabulary.change import Change, Gap
 from realtime_fsm.vocabulary.channels import Channel
@@ -34,6 +35,7 @@ from realtime_fsm.vocabulary.errors import (
     NameNotResolved,
     Overdue,
     PresenceRejected,
+    PayloadMisfit,
     RealtimeError,
     RefusedByServer,
     RetriesExhausted,
@@ -74,11 +76,13 @@ __all__ = [
     "InsecureWarning",
     "LinkFailure",
     "LinkLost",
+    "Listener",
     "MalformedEvent",
     "MissingChannelWarning",
     "Misuse",
     "NameNotResolved",
     "Overdue",
+    "PayloadMisfit",
     "PingPolicy",
     "PresenceRejected",
     "Realtime",

@@ -72,7 +72,7 @@ def test_a_library_enters_where_it_may(library: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.split("/")[0] in ("vocabulary", "core")])
 def test_the_inner_layers_do_no_io_and_take_no_other_package(name: str) -> None:
-    allowed = {"realtime_fsm", "msgspec", "transitions"} | (
+    allowed = {"realtime_fsm", "msgspec", "transitions", "typing_extensions"} | (  # the last for type checkers only
         set(sys.stdlib_module_names) - {"asyncio", "socket", "time", "random", "threading", "ssl", "select", "subprocess"}
     )
     assert {module.split(".")[0] for module in imports(MODULES[name])} <= allowed

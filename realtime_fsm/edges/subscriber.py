@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from realtime_fsm.edges.inbox import Inbox
 from realtime_fsm.vocabulary.change import Gap
-from realtime_fsm.vocabulary.errors import MalformedEvent
+from realtime_fsm.vocabulary.errors import BadOption, MalformedEvent
 from realtime_fsm.vocabulary.events import Event
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from datetime import datetime
     from typing import Any
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     OnGap = Callable[[Gap], object]
     CatchUp = Callable[[Gap], Awaitable[Iterable[Event | Mapping[str, Any]]]]
 
+T = TypeVar("T")
 _GAPS_KEPT = 100
 _REMEMBERED = 60.0
 """Seconds for which events that catching up has delivered are known, so that their live twins are not delivered again."""
@@ -41,11 +42,18 @@ class Options:
         buffer: how many events are kept for a consumer that is slow.
         on_gap: called with each gap.
         catch_up: asked, for each gap, for the events to deliver first.
+
+    Raises:
+        BadOption: for a buffer that is no whole number above 0.
     """
 
     buffer: int = 1024
     on_gap: OnGap | None = None
     catch_up: CatchUp | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.buffer, bool) or not isinstance(self.buffer, int) or self.buffer < 1:
+            raise BadOption("buffer", f"{self.buffer!r:.40} is not a whole number above 0")
 
 
 class Subscriber:
@@ -54,11 +62,13 @@ class Subscriber:
     Attributes:
         put: where an event goes. It is the inbox itself but for the times of catching up, so the hot path pays nothing.
         failures: how many of the user's callables raised.
+        misfits: how many events did not fit the type of its payloads.
     """
 
     __slots__ = (
         "_audit", "_catching", "_caught_up_to", "_held", "_loop", "_missed_since", "_options", "_report", "_seen",
-        "acknowledged", "established", "failures", "gaps", "granted", "inbox", "put", "removed", "stamp", "tasks", "wish",
+        "acknowledged", "established", "failures", "gaps", "granted", "inbox", "misfits", "put", "removed", "stamp", "tasks",
+        "wish",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +89,7 @@ class Subscriber:
         self.stamp: bytes | None = None  # of the last event, as it came
         self.gaps: deque[Gap] = deque(maxlen=_GAPS_KEPT)
         self.failures = 0
+        self.misfits = 0
         self.tasks: set[asyncio.Task[None]] = set()
         self._options = options
         self._loop = loop
@@ -97,7 +108,7 @@ class Subscriber:
         self.gaps.append(gap)
         self._audit.gap(self.wish.id, gap)
         if self._options.on_gap is not None:
-            self._start(self._tell(self._options.on_gap, gap))
+            self._start(self.tell(self._options.on_gap, gap))
         if self._options.catch_up is not None:
             self._begin_catching_up(self._options.catch_up, gap)
 
@@ -110,13 +121,19 @@ class Subscriber:
             self._deliver(())
         self.inbox.end()
 
-    async def _tell(self, on_gap: OnGap, gap: Gap) -> None:
+    async def tell(self, callback: Callable[[T], object], news: T) -> None:
+        """Call, or await, one of the user's callables. What it raises is noted."""
         try:
-            result = on_gap(gap)
+            result = callback(news)
             if inspect.isawaitable(result):
                 await result
+        except asyncio.CancelledError as failure:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self.note(failure)  # of something that the callable waited for
         except Exception as failure:  # noqa: BLE001  (the user's own code; it must not hurt the link)
-            self._note(failure)
+            self.note(failure)
 
     # --- catching up --------------------------------------------------------------------------------------------------
 
@@ -133,7 +150,7 @@ class Subscriber:
         try:
             missed = [event if isinstance(event, Event) else Event.restored(event) for event in await catch_up(gap)]
         except Exception as failure:  # noqa: BLE001  (the user's own code; live events go on all the same)
-            self._note(failure)
+            self.note(failure)
         self._catching = None
         self._deliver(missed)
         self._caught_up_to = _latest(self._caught_up_to, *map(_when, missed))
@@ -193,7 +210,7 @@ class Subscriber:
         task.add_done_callback(self.tasks.discard)
         return task
 
-    def _note(self, failure: Exception) -> None:
+    def note(self, failure: BaseException) -> None:
         """Counted, and told once."""
         self.failures += 1
         if self.failures == 1:

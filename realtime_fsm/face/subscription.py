@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict
 
-from realtime_fsm.vocabulary.errors import Disposed
+from realtime_fsm.vocabulary.errors import Disposed, PayloadMisfit
+from realtime_fsm.vocabulary.events import T_co
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from realtime_fsm.edges.driver import Driver
-    from realtime_fsm.edges.subscriber import Subscriber
+    from realtime_fsm.edges.subscriber import CatchUp, OnGap, Subscriber
     from realtime_fsm.vocabulary.change import Gap
     from realtime_fsm.vocabulary.events import Event
+    from realtime_fsm.vocabulary.payloads import Reader
+
+    OnMisfit = Callable[[PayloadMisfit], object]
+
+
+class Served(TypedDict, total=False):
+    """What can be said about any subscription, whatever the type of its payloads: arguments of `Realtime.subscribe`."""
+
+    queries: Iterable[str]
+    on_gap: OnGap | None
+    catch_up: CatchUp | None
+    buffer: int
 
 
 class MissingChannelWarning(UserWarning):
     """The server acknowledged a subscription without a channel that was asked for, and without a word about it."""
 
 
-class Subscription:
-    """Events of some channels, as an asynchronous iterator.
-
-    ``async for`` gives events and nothing else, in the order of the server. A ``break`` leaves the subscription alive; iterate
-    again to go on. It ends after ``unsubscribe()`` and after ``dispose()``. One consumer at a time.
-
-    While nobody iterates, events are kept: the newest ``buffer`` of them; what has to make room is counted in ``dropped``.
-
-    Raises:
-        RealtimeError: from the iteration, after the events that are held: the stored error while the connection is in ``error``
-            (``RefusedByServer``, ``RetriesExhausted``, ...), ``LinkLost`` after a loss with ``auto_reconnect=False``,
-            ``SubscriptionRejected`` when the server refused to restore it. After ``reconnect()`` it can be iterated again.
-        ConcurrentIteration: when another task is waiting on it.
-        WrongLoop: when it is used from another event loop.
-    """
+class Subscribed:
+    """What can be seen of a subscription, however its events are taken."""
 
     __slots__ = ("_driver", "_subscriber")
+    _kind: ClassVar[str] = "Subscription"
 
     def __init__(self, driver: Driver, subscriber: Subscriber) -> None:
         self._driver = driver
@@ -78,14 +81,43 @@ class Subscription:
 
     @property
     def failures(self) -> int:
-        """How many times ``on_gap`` or ``catch_up`` raised. The first is told through the event loop's exception handler."""
+        """How many times a callable that it was given raised. The first is told through the event loop's exception handler."""
         return self._subscriber.failures
+
+    @property
+    def misfits(self) -> int:
+        """How many events did not fit the type given as ``payload=``."""
+        return self._subscriber.misfits
+
+    def __repr__(self) -> str:
+        return f"<{self._kind} {self.id} to {', '.join(self.channels)}>"
+
+
+class Subscription(Subscribed, Generic[T_co]):
+    """Events of some channels, as an asynchronous iterator.
+
+    ``async for`` gives events and nothing else, in the order of the server. A ``break`` leaves the subscription alive; iterate
+    again to go on. It ends after ``unsubscribe()`` and after ``dispose()``. One consumer at a time.
+
+    While nobody iterates, events are kept: the newest ``buffer`` of them; what has to make room is counted in ``dropped``.
+
+    Raises:
+        PayloadMisfit: from the iteration, for an event that does not fit ``payload=``, without ``on_misfit=``. Iterate again to
+            go on with the next.
+        RealtimeError: from the iteration, after the events that are held: the stored error while the connection is in ``error``
+            (``RefusedByServer``, ``RetriesExhausted``, ...), ``LinkLost`` after a loss with ``auto_reconnect=False``,
+            ``SubscriptionRejected`` when the server refused to restore it. After ``reconnect()`` it can be iterated again.
+        ConcurrentIteration: when another task is waiting on it.
+        WrongLoop: when it is used from another event loop.
+    """
+
+    __slots__ = ()
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
-        return await self._subscriber.inbox.__anext__()
+    async def __anext__(self) -> Event[T_co]:
+        return await self._subscriber.inbox.__anext__()  # type: ignore[return-value]  # untyped, T_co is the dict
 
     async def unsubscribe(self) -> None:
         """End it. Returns when the server has confirmed, or the link is gone; a second call is harmless.
@@ -99,8 +131,35 @@ class Subscription:
         self._driver.withdraw(self._subscriber)
         await asyncio.shield(self._subscriber.removed)  # a caller that is cancelled must not cancel it for another
 
-    def __repr__(self) -> str:
-        return f"<Subscription {self.id} to {', '.join(self.channels)}>"
+
+def subscription_of(
+    driver: Driver, subscriber: Subscriber, reader: Reader[Any] | None, on_misfit: OnMisfit | None
+) -> Subscription[Any]:
+    """What a user iterates, with a reader of payloads or without."""
+    return Subscription(driver, subscriber) if reader is None else _Typed(driver, subscriber, reader, on_misfit)
+
+
+class _Typed(Subscription[T_co]):
+    """The same where ``payload=`` was given: an event is decoded when it is taken."""
+
+    __slots__ = ("_on_misfit", "_reader")
+
+    def __init__(self, driver: Driver, subscriber: Subscriber, reader: Reader[T_co], on_misfit: OnMisfit | None) -> None:
+        super().__init__(driver, subscriber)
+        self._reader = reader
+        self._on_misfit = on_misfit
+
+    async def __anext__(self) -> Event[T_co]:
+        while True:
+            event = await self._subscriber.inbox.__anext__()
+            try:
+                return event.read_by(self._reader)
+            except PayloadMisfit as found:
+                self._subscriber.misfits += 1
+                if self._on_misfit is None:
+                    raise
+                misfit = found
+            await self._subscriber.tell(self._on_misfit, misfit)
 
 
 def _among(channel: str, acknowledged: tuple[str, ...]) -> bool:

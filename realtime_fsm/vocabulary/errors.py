@@ -29,7 +29,8 @@
     ├── PresenceRejected              the server refused a presence
     ├── UnsupportedByServer           the server is of an era that lacks what was asked for
     ├── SubscriptionRejected          the server refused one subscription; the others live
-    └── MalformedEvent                a part of an event is not what the protocol says
+    ├── MalformedEvent                a part of an event is not what the protocol says
+    └── PayloadMisfit                 a payload is not what the type that was asked for says
 
 An error carries its facts as attributes. No error carries a session, a JWT, a cookie or a payload.
 The text of an error frame is the server's own (`message`); it is kept out of the audit log.
@@ -37,7 +38,10 @@ The text of an error frame is the server's own (`message`); it is kept out of th
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from realtime_fsm.vocabulary.events import Event
 
 
 def _rebuild(cls: type[RealtimeError], args: tuple[Any, ...], fields: dict[str, Any]) -> RealtimeError:
@@ -370,3 +374,26 @@ class MalformedEvent(RealtimeError):
     def __init__(self, part: str) -> None:
         super().__init__(f"the server sent an event whose {part} cannot be understood")
         self.part = part
+
+
+class PayloadMisfit(RealtimeError):
+    """A payload does not fit the type that was asked for. The event's other parts, and the stream, can still be used.
+
+    Attributes:
+        wanted: the type.
+        path: where in the payload, such as ``"$.lines[0].price"``; ``"$"`` is the whole, ``[...]`` any member of a dict.
+        problem: what is wrong there, in the words of msgspec or the error type of pydantic. Of the payload it holds nothing.
+        event: what came, with its payload as a dict.
+    """
+
+    def __init__(self, wanted: Any, path: str, problem: str, event: Event[dict[str, Any]]) -> None:
+        super().__init__(f"the payload does not fit {name_of(wanted)} at {path}: {problem}")
+        self.wanted = wanted
+        self.path = path
+        self.problem = problem
+        self.event = event
+
+
+def name_of(wanted: Any) -> str:
+    """A type's name."""
+    return wanted.__name__ if isinstance(wanted, type) else f"{wanted!r:.80}"

@@ -1,0 +1,111 @@
+"""The listener: a handler that is called with each event of a subscription."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from realtime_fsm.face.subscription import Subscribed
+from realtime_fsm.vocabulary.errors import Disposed, PayloadMisfit, RealtimeError, SubscriptionRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from realtime_fsm.edges.driver import Driver
+    from realtime_fsm.edges.subscriber import Subscriber
+    from realtime_fsm.face.subscription import Subscription
+
+
+class Listener(Subscribed):
+    """A handler at work, from `Realtime.on`.
+
+    It is called with one event at a time, in the order of the server; while it is at work, events are kept: the newest
+    ``buffer`` of them. An exception of the handler's is counted in ``failures``, the first is told through the event loop's
+    exception handler, and the next event follows. So does an event that does not fit ``payload=``, without ``on_misfit=``.
+
+    A plain handler runs on the event loop: it must not block.
+
+    It outlives lost links, and the states ``error`` and ``disconnected``: after ``reconnect()`` it goes on. It ends after
+    ``stop()``, after ``dispose()``, and when the server refuses to restore its subscription.
+
+    Attributes:
+        task: the task in which the handler runs.
+    """
+
+    __slots__ = ("_at_work", "_fault", "_handler", "_stopping", "_subscription", "_waiting", "task")
+    _kind = "Listener"
+
+    def __init__(
+        self, driver: Driver, subscriber: Subscriber, subscription: Subscription[Any], handler: Callable[[Any], object]
+    ) -> None:
+        super().__init__(driver, subscriber)
+        self._subscription = subscription
+        self._handler = handler
+        self._at_work = self._stopping = False
+        self._waiting = 0
+        self._fault: asyncio.Future[None] = driver.loop.create_future()
+        self.task = driver.loop.create_task(self._listen(), name=f"realtime_fsm listener {self.id}")
+
+    async def stop(self) -> None:
+        """End it. What the handler is doing is waited for; what it has not begun is dropped. A second call is harmless.
+
+        Called from the handler itself, it does not wait for the handler. To wait no longer than some seconds, put it into
+        ``asyncio.timeout()``: the handler then goes on for as long as it takes. ``dispose()`` cancels a handler instead.
+        """
+        self._stopping = True
+        if not self._at_work:
+            self.task.cancel()
+        with suppress(Disposed):  # which has ended it, too
+            await self._subscription.unsubscribe()
+        if asyncio.current_task() is not self.task:
+            await asyncio.wait([self.task])
+
+    async def wait(self) -> None:
+        """Wait until it has ended, for programs that do nothing but listen. Not for the handler itself.
+
+        Raises:
+            RealtimeError: when its subscription gets no events for now: the stored error while the connection is in ``error``,
+                ``LinkLost`` with ``auto_reconnect=False``, or ``SubscriptionRejected``. With nobody waiting it is told through
+                the event loop's exception handler.
+        """
+        self._waiting += 1
+        try:
+            await asyncio.wait({self.task, fault := self._fault}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._waiting -= 1
+        if fault.done():
+            error = fault.exception()
+            assert isinstance(error, RealtimeError)
+            raise error.again()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async for event in self._subscription:
+                    self._at_work = True
+                    await self._subscriber.tell(self._handler, event)
+                    self._at_work = False
+                    if self._stopping:
+                        return
+            except PayloadMisfit as misfit:
+                self._subscriber.note(misfit)
+            except RealtimeError as error:
+                self._tell(error)
+                if isinstance(error, SubscriptionRejected):
+                    return
+                await self._live_again()
+            else:
+                return
+
+    def _tell(self, error: RealtimeError) -> None:
+        self._fault.set_exception(error)
+        self._fault.exception()  # it is told here, and not once more when the future is forgotten
+        if not self._waiting:
+            self._driver.report(error)
+
+    async def _live_again(self) -> None:
+        async for change in self._driver.follow():
+            if change.dest.is_live:
+                break
+        self._fault = self._driver.loop.create_future()
