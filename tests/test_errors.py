@@ -28,6 +28,7 @@ from realtime_fsm.vocabulary.errors import (
     Misuse,
     NameNotResolved,
     Overdue,
+    PayloadMisfit,
     PresenceRejected,
     RealtimeError,
     RefusedByServer,
@@ -40,6 +41,7 @@ from realtime_fsm.vocabulary.errors import (
     UpgradeRefused,
     WrongLoop,
 )
+from realtime_fsm.vocabulary.events import Event
 
 # Each error, what its text must say, and its facts.
 SAMPLES: list[tuple[RealtimeError, list[str], dict[str, object]]] = [
@@ -76,6 +78,11 @@ SAMPLES: list[tuple[RealtimeError, list[str], dict[str, object]]] = [
     (PresenceRejected(401, "no"), ["401", "guest", "give session"], {"code": 401}),
     (UnsupportedByServer("queries", "E2", "1.6.1 to 1.8"), ["E2", "1.8", "queries"], {"feature": "queries", "era": "E2"}),
     (MalformedEvent("timestamp"), ["timestamp"], {"part": "timestamp"}),
+    (
+        PayloadMisfit(dict[str, int], "$.n", "expected `int`, got `str`", Event.restored({"n": "hidden"})),
+        ["dict[str, int] at $.n: expected `int`"],
+        {"wanted": dict[str, int], "path": "$.n", "problem": "expected `int`, got `str`"},
+    ),
 ]
 EACH_SAMPLE = pytest.mark.parametrize("error", [error for error, _, _ in SAMPLES], ids=lambda error: str(error)[:40])
 

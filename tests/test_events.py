@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +17,9 @@ from hypothesis import strategies as st
 from realtime_fsm.vocabulary.errors import MalformedEvent
 from realtime_fsm.vocabulary.events import Event
 from realtime_fsm.vocabulary.frames import EventFrame, decode
+from recording import load
 
+ROW = "databases.main.tables.orders.rows.r1"
 PARTS = ("events", "channels", "timestamp", "payload")
 
 
@@ -168,6 +172,141 @@ def test_a_number_of_too_many_digits_is_malformed_or_understood() -> None:
 )
 def test_a_payload_comes_as_it_was_sent(payload: dict[str, Any]) -> None:
     assert received(json.dumps(payload).encode()).payload == payload
+
+
+# --- what happened, and to what --------------------------------------------------------------------------------------
+
+
+def named(*names: str) -> Event:
+    return event(events=json.dumps(names).encode())
+
+
+def recorded(end: str) -> Event:
+    """The first event of the real emitter whose first name ends so."""
+    for step in load("05-events-real-emitter"):
+        if step.frame.get("type") == "event" and step.frame["data"]["events"][0].endswith(end):
+            frame = decode(json.dumps(step.frame).encode())
+            assert isinstance(frame, EventFrame)
+            return frame.event()
+    raise AssertionError(end)
+
+
+@pytest.mark.parametrize(
+    ("end", "action", "identifier"),
+    [
+        ("rows.r1.create", "create", "r1"),
+        ("rows.r1.update", "update", "r1"),
+        ("rows.r1.delete", "delete", "r1"),
+        ("documents.d1.update", "update", "d1"),
+        ("files.f1.create", "create", "f1"),
+        ("users.alice.update", "update", "alice"),  # users.alice.update.name is among its names
+        ("sessions.s1.create", "create", "s1"),
+    ],
+)
+def test_the_action_and_the_id_of_real_events(end: str, action: str, identifier: str) -> None:
+    assert (recorded(end).action, recorded(end).id) == (action, identifier)
+
+
+@pytest.mark.parametrize(
+    ("names", "action"),
+    [
+        ((f"{ROW}.create",), "create"),
+        (("presences.p.upsert", "presences.*.upsert"), "upsert"),
+        (("teams.t.memberships.m.update.status",), "update"),
+        (("users.*.sessions.*.delete",), "delete"),
+        ((ROW, "databases.main"), None),
+        ((), None),
+        (("test.event",), None),
+        (("test.create",), None),  # an id
+        (("databases.main.tables.orders.rows.update",), None),  # an id, again
+        (("databases.main.tables.orders.rows.update.delete",), "delete"),
+        (("databases.main.tables.orders.rows.a.update.delete", "databases.*.tables.*.rows.*.delete"), "delete"),
+        (("databases.main.tables.orders.rows.r1.created",), None),
+    ],
+)
+def test_the_action_is_read_from_the_names_and_no_id_is_taken_for_one(names: tuple[str, ...], action: str | None) -> None:
+    assert named(*names).action == action
+
+
+@pytest.mark.parametrize(
+    ("pattern", "does"),
+    [
+        ("databases.*.tables.*.rows.*.update", True),
+        ("tablesdb.db1.tables.*.rows.r1.update", True),
+        ("databases.db1.tables.t1.rows.r1.update", True),
+        ("databases.*.collections.*.documents.*.update", True),
+        ("databases.*.tables.*.rows.*.*", True),
+        ("*.*.*.*.*.*.update", True),
+        ("databases.db1.tables.t1.rows.r1", True),  # the server names it without the action, too
+        ("databases.db1", True),  # and what it happened in
+        ("databases.*", True),
+        ("databases.*.tables.*.rows.*.delete", False),
+        ("databases.db2.tables.*.rows.*.update", False),
+        ("databases.*.rows.*.update", False),  # an asterisk is one part
+        ("databases.*.update", False),
+        ("databases", False),
+        ("*", False),
+        ("databases.db1.tables.t1.rows.r1.update.", False),
+        ("databases.db1.tables.t1.rows.r*.update", False),  # an asterisk is a whole part
+        ("", False),
+    ],
+)
+def test_a_pattern_matches_a_real_event_by_any_of_its_names(pattern: str, does: bool) -> None:
+    assert recorded("rows.r1.update").matches(pattern) is does
+
+
+@pytest.mark.parametrize(
+    ("pattern", "does"),
+    [
+        (f"{ROW}.create", True),
+        ("databases.*.tables.*.rows.*.create", True),
+        ("databases.*.tables.*.rows.*", False),
+        ("databases.*", False),
+        ("databases.*.tables.*.rows.*.+", False),  # no regular expression
+        ("databases?main?tables?orders?rows?r1?create", False),
+    ],
+)
+def test_where_the_server_sends_one_name_a_pattern_matches_that_one(pattern: str, does: bool) -> None:
+    assert named(f"{ROW}.create").matches(pattern) is does
+
+
+def test_an_asterisk_of_the_server_stands_for_no_id_of_the_pattern() -> None:
+    assert not named("databases.*.tables.*.rows.*.create").matches("databases.main.tables.*.rows.*.create")
+
+
+@pytest.mark.parametrize(
+    ("wire", "identifier"),
+    [
+        (b'{"$id":"r1","a":{"$id":"inner"}}', "r1"),
+        (b'{"a":1}', None),
+        (b'{"$id":7}', None),
+        (b'{"$id":null}', None),
+        (b'{"$id":1e999}', None),
+        (b'{"$id":"r1","a":1e999}', "r1"),
+        (b"[]", None),
+        (b"{}", None),
+    ],
+    ids=repr,
+)
+def test_the_id_is_that_of_the_payload(wire: bytes, identifier: str | None) -> None:
+    assert event(wire).id == identifier
+
+
+@pytest.mark.parametrize("wire", [b"7", b"[1]", b"{", b'{"$id":"\xff"}'], ids=repr)
+def test_a_payload_that_is_no_object_has_no_id_to_be_asked_for(wire: bytes) -> None:
+    with pytest.raises(MalformedEvent, match="payload"):
+        _ = event(wire).id
+
+
+@pytest.mark.parametrize("touched", [False, True])
+@pytest.mark.parametrize("twin_of", [copy.copy, copy.deepcopy, lambda whole: pickle.loads(pickle.dumps(whole))])  # noqa: S301
+def test_copies_and_pickles_are_whole(twin_of: Any, touched: bool) -> None:
+    happened = recorded("rows.r1.update")
+    if touched:
+        assert happened.payload
+    twin = twin_of(happened)
+    for part in (*PARTS, "subscriptions"):
+        assert getattr(twin, part) == getattr(happened, part)
 
 
 # --- logs -------------------------------------------------------------------------------------------------------------
