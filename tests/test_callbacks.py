@@ -46,6 +46,7 @@ class Slow:
         try:
             await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:
+            await asyncio.sleep(1)  # it cleans up
             self.cancelled += 1
             raise
         self.done.append(event.payload["n"])

@@ -163,6 +163,16 @@ def test_a_model_that_is_strict_reads_json_as_json() -> None:
     assert event(head + f'{DIGITS},"total":1}}').payload_as(Strict).share == float(DIGITS), "its floats take no text"
 
 
+def test_a_model_with_decimals_leaves_other_numbers_as_they_are() -> None:
+    class Mixed(pydantic.BaseModel):
+        total: Decimal
+        rest: Any
+        share: float
+
+    payload = event('{"total":1.1,"rest":0.25,"share":0.5}').payload_as(Mixed)
+    assert (payload.total, payload.rest, payload.share) == (Decimal("1.1"), 0.25, 0.5)
+
+
 @EACH_TYPE
 def test_an_empty_object_of_php_fits_where_an_object_is_wanted(wanted: Any) -> None:
     for empty in ("[]", "[ ]"):

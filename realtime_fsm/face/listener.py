@@ -87,7 +87,7 @@ class Listener(Subscribed):
                     await self._subscriber.tell(self._handler, event)
                     self._at_work = False
                     if self._stopping:
-                        return
+                        break
             except PayloadMisfit as misfit:
                 self._subscriber.note(misfit)
             except RealtimeError as error:
