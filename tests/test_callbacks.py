@@ -461,6 +461,7 @@ def test_with_nobody_waiting_trouble_is_told_through_the_loop() -> None:
             await eventually(reported)
             assert [type(error) for error in reported()] == [RetriesExhausted]
             await listener.stop()  # though no link can be had
+            await listener.wait()
             assert listener.task.done()
 
     run(main, reports=1)

@@ -207,6 +207,10 @@ def test_the_action_and_the_id_of_real_events(end: str, action: str, identifier:
     assert (recorded(end).action, recorded(end).id) == (action, identifier)
 
 
+def test_the_payload_of_a_deletion_is_as_complete_as_that_of_a_creation() -> None:
+    assert recorded("rows.r1.delete").payload.keys() == recorded("rows.r1.create").payload.keys()
+
+
 @pytest.mark.parametrize(
     ("names", "action"),
     [

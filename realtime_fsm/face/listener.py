@@ -74,7 +74,7 @@ class Listener(Subscribed):
             await asyncio.wait({self.task, fault := self._fault}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._waiting -= 1
-        if fault.done():
+        if fault.done() and not self.task.cancelled():
             error = fault.exception()
             assert isinstance(error, RealtimeError)
             raise error.again()
