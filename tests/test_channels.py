@@ -71,7 +71,7 @@ def test_a_channel_is_copied_and_pickled_like_any_string() -> None:
 
 
 async def misled() -> None:
-    await Realtime("http://localhost/v1", "demo").subscribe("rows", Channel.bucket("b"))  # type: ignore[arg-type]
+    await Realtime("http://localhost/v1", "demo").subscribe("rows", Channel.bucket("b"))  # type: ignore[call-overload]
 
 
 # Each line is wrong twice: `make types` fails as soon as the type checker would let one pass, and the test when it can be called.

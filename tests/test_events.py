@@ -187,7 +187,7 @@ def recorded(end: str) -> Event:
         if step.frame.get("type") == "event" and step.frame["data"]["events"][0].endswith(end):
             frame = decode(json.dumps(step.frame).encode())
             assert isinstance(frame, EventFrame)
-            return frame.event()
+            return frame.event(frame.data.subscriptions)
     raise AssertionError(end)
 
 

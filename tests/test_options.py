@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from realtime_fsm.vocabulary.errors import BadOption
-from realtime_fsm.vocabulary.options import Identity, Timeouts, presence_message, realtime_url, seconds
+from realtime_fsm.vocabulary.options import Identity, Timeouts, realtime_url, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -244,39 +243,3 @@ def test_secrets_stay_out_of_the_repr() -> None:
     for identity in (Identity(session=HIDDEN, headers={"X-Appwrite-Dev-Key": HIDDEN}), Identity(jwt=HIDDEN)):
         assert HIDDEN not in repr(identity)
         assert HIDDEN not in str(identity)
-
-
-# --- a presence ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_presence_holds_what_is_given_and_nothing_else() -> None:
-    assert presence_message("online", None, None) == b'{"type":"presence","data":{"status":"online"}}'
-    message = presence_message("away", {"device": "phone"}, ['read("users")'])
-    assert msgspec.json.decode(message)["data"] == {
-        "status": "away",
-        "metadata": {"device": "phone"},
-        "permissions": ['read("users")'],
-    }
-
-
-@pytest.mark.parametrize(
-    ("status", "metadata", "permissions", "option"),
-    [
-        ("", None, None, "status"),
-        (1, None, None, "status"),
-        ("\ud800", None, None, "status"),
-        ("online", [("hunter2", 1)], None, "metadata"),
-        ("online", {"hunter2": object()}, None, "metadata"),
-        ("online", {"hunter2": "\ud800"}, None, "metadata"),
-        ("online", {"hunter2": "x" * 70_000}, None, "metadata"),
-        ("online", None, "read", "permissions"),
-        ("online", None, [""], "permissions"),
-    ],
-)
-def test_a_presence_that_cannot_be_sent_is_refused_without_its_values(
-    status: Any, metadata: Any, permissions: Any, option: str
-) -> None:
-    with pytest.raises(BadOption) as caught:
-        presence_message(status, metadata, permissions)
-    assert caught.value.option == option
-    assert "hunter2" not in str(caught.value)

@@ -30,7 +30,14 @@ from realtime_fsm.edges.sleep import watch_of
 from realtime_fsm.edges.waiting import WaitingRoom
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.change import Change
-from realtime_fsm.vocabulary.errors import AuthenticationRejected, Disconnected, Disposed, UnsupportedByServer, WrongLoop
+from realtime_fsm.vocabulary.errors import (
+    AuthenticationRejected,
+    Disconnected,
+    Disposed,
+    SubscriptionEnded,
+    UnsupportedByServer,
+    WrongLoop,
+)
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
     Deadline,
@@ -195,6 +202,8 @@ class Driver:
             RealtimeError: when there will be no link for now.
         """
         old = subscriber.wish.id
+        if not self._roster.known((old,)):
+            raise SubscriptionEnded
         granted = self._roster.succeed(subscriber, wish, self.loop)
         self.feed(Subscribe(wish))
         try:

@@ -68,7 +68,7 @@ class Subscriber:
     __slots__ = (
         "_audit", "_catching", "_caught_up_to", "_held", "_loop", "_missed_since", "_options", "_report", "_seen",
         "acknowledged", "established", "failures", "gaps", "granted", "inbox", "misfits", "put", "removed", "stamp", "tasks",
-        "wish",
+        "updating", "wish",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +86,7 @@ class Subscriber:
         self.removed: asyncio.Future[None] = loop.create_future()
         self.acknowledged: tuple[str, ...] = ()
         self.established = False
+        self.updating = asyncio.Lock()  # one change of what it listens to at a time
         self.stamp: bytes | None = None  # of the last event, as it came
         self.gaps: deque[Gap] = deque(maxlen=_GAPS_KEPT)
         self.failures = 0

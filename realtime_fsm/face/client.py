@@ -19,7 +19,6 @@ from realtime_fsm.face.listener import Listener
 from realtime_fsm.face.official import options_of
 from realtime_fsm.face.pending import Pending
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription, subscription_of
-from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.eras import Era, era
 from realtime_fsm.vocabulary.errors import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest
 from realtime_fsm.vocabulary.inputs import (
@@ -30,13 +29,12 @@ from realtime_fsm.vocabulary.inputs import (
     PingSwitched,
     Reconnect,
     Subscribe,
-    Wish,
 )
-from realtime_fsm.vocabulary.options import Timeouts, presence_message, realtime_url, seconds, strings
+from realtime_fsm.vocabulary.options import Timeouts, realtime_url, seconds
 from realtime_fsm.vocabulary.payloads import reader_for
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
-from realtime_fsm.vocabulary.queries import realtime_queries
 from realtime_fsm.vocabulary.table import State
+from realtime_fsm.vocabulary.wishes import presence_message, wish_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -322,11 +320,7 @@ class Realtime(Displayed):
         self, channels: Iterable[str], queries: Iterable[str], options: Options, payload: Any, on_misfit: OnMisfit | None,
         give: Callable[[Subscriber, Subscription[Any]], R],
     ) -> R:  # fmt: skip
-        wish = Wish(self._driver.next_id(), strings("channels", channels), realtime_queries(queries))
-        if len(frames.message("subscribe", [frames.subscribe_item(wish.id, wish.channels, wish.queries)])) > frames.PAYLOAD_LIMIT:
-            raise BadOption(
-                "channels", f"with their queries they make a frame of more than {frames.FRAME_LIMIT} bytes; split them"
-            )
+        wish = wish_of(self._driver.next_id(), channels, queries)
         if payload is None and on_misfit is not None:
             raise BadOption("on_misfit", "without payload= everything fits; give payload= the type of the payloads")
         reader = None if payload is None else reader_for(payload)

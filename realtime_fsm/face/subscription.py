@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict
 from realtime_fsm.vocabulary.errors import Disposed, PayloadMisfit
 from realtime_fsm.vocabulary.events import T_co
 from realtime_fsm.vocabulary.table import State
+from realtime_fsm.vocabulary.wishes import wish_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -118,6 +119,33 @@ class Subscription(Subscribed, Generic[T_co]):
 
     async def __anext__(self) -> Event[T_co]:
         return await self._subscriber.inbox.__anext__()  # type: ignore[return-value]  # untyped, T_co is the dict
+
+    async def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
+        """Listen to something else instead. Returns when the server has acknowledged.
+
+        What it listens to now goes on until then; from then on only what is new is delivered, and what both match is delivered
+        once. (The server's own way, a subscribe with the same id, would only add channels; PROTOCOL: "Messages", rule 2.) When
+        it fails, or is cancelled before, nothing changes.
+
+        Args:
+            channels: the new channels; None keeps them.
+            queries: the new queries; None keeps them, an empty list takes them away.
+
+        Raises:
+            BadOption: as ``subscribe()``.
+            SubscriptionRejected: when the server refuses what is new.
+            SubscriptionEnded: when it is ended meanwhile, or was before.
+            UnsupportedByServer: when the server is older than Appwrite 1.9.5.
+            RefusedByServer, RetriesExhausted, CertificateRefused, LinkLost, Disconnected, Disposed: as ``subscribe()``.
+        """
+        if self._driver.state is State.DISPOSING:
+            raise Disposed
+        self._driver.need("update")
+        wish = wish_of(
+            self._driver.next_id(), self.channels if channels is None else channels, self.queries if queries is None else queries
+        )
+        async with self._subscriber.updating:
+            await self._driver.replace(self._subscriber, wish)
 
     async def unsubscribe(self) -> None:
         """End it. Returns when the server has confirmed, or the link is gone; a second call is harmless.

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.channels import Unfinished
 from realtime_fsm.vocabulary.errors import BadOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -169,7 +167,7 @@ def strings(option: str, given: Iterable[str], *, least: int = 1) -> tuple[str, 
         raise BadOption(option, "a single string; give a list of strings")
     values = tuple(given)
     for value in values:
-        if not isinstance(value, str) or not value or not _is_text(value):
+        if not isinstance(value, str) or not value or not is_text(value):
             shown = repr(value) if isinstance(value, str | Unfinished) else type(value).__name__
             raise BadOption(option, f"{shown} is not a non-empty string")
     if len(values) < least:
@@ -177,26 +175,6 @@ def strings(option: str, given: Iterable[str], *, least: int = 1) -> tuple[str, 
     return tuple(dict.fromkeys(map(str.__str__, values)))  # the JSON codec takes no subclass of str, such as a Channel's
 
 
-def presence_message(status: str, metadata: Mapping[str, Any] | None, permissions: Iterable[str] | None) -> bytes:
-    """The message that shows somebody as present.
-
-    Raises:
-        BadOption: for something that cannot be sent; values are not shown.
-    """
-    if not isinstance(status, str) or not status or not _is_text(status):
-        raise BadOption("status", "not a non-empty string; None ends a presence (its value is not shown)")
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise BadOption("metadata", f"{type(metadata).__name__} is not a mapping")
-    allowed = None if permissions is None else strings("permissions", permissions, least=0)
-    try:
-        message = frames.presence(status, metadata, allowed)
-    except (TypeError, ValueError):
-        raise BadOption("metadata", "it holds something that JSON has no form for (its values are not shown)") from None
-    if len(message) > frames.PAYLOAD_LIMIT:
-        raise BadOption("metadata", f"it makes a frame of more than {frames.FRAME_LIMIT} bytes; store less")
-    return message
-
-
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
     """Whether it can be sent: half of a surrogate pair cannot."""
     return all(not 0xD800 <= ord(character) <= 0xDFFF for character in value)

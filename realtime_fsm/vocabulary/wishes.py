@@ -1,0 +1,48 @@
+"""What a user asks the server for, checked when it is asked for: channels with queries, and a presence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from realtime_fsm.vocabulary import frames
+from realtime_fsm.vocabulary.errors import BadOption
+from realtime_fsm.vocabulary.inputs import Wish
+from realtime_fsm.vocabulary.options import is_text, strings
+from realtime_fsm.vocabulary.queries import realtime_queries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def wish_of(identifier: str, channels: Iterable[str], queries: Iterable[str]) -> Wish:
+    """What a user asks for, checked.
+
+    Raises:
+        BadOption: for no channel, one that is not a non-empty string, a query that realtime does not allow, or more than fits
+            into a frame.
+    """
+    wish = Wish(identifier, strings("channels", channels), realtime_queries(queries))
+    if len(frames.message("subscribe", [frames.subscribe_item(wish.id, wish.channels, wish.queries)])) > frames.PAYLOAD_LIMIT:
+        raise BadOption("channels", f"with their queries they make a frame of more than {frames.FRAME_LIMIT} bytes; split them")
+    return wish
+
+
+def presence_message(status: str, metadata: Mapping[str, Any] | None, permissions: Iterable[str] | None) -> bytes:
+    """The message that shows somebody as present.
+
+    Raises:
+        BadOption: for something that cannot be sent; values are not shown.
+    """
+    if not isinstance(status, str) or not status or not is_text(status):
+        raise BadOption("status", "not a non-empty string; None ends a presence (its value is not shown)")
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise BadOption("metadata", f"{type(metadata).__name__} is not a mapping")
+    allowed = None if permissions is None else strings("permissions", permissions, least=0)
+    try:
+        message = frames.presence(status, metadata, allowed)
+    except (TypeError, ValueError):
+        raise BadOption("metadata", "it holds something that JSON has no form for (its values are not shown)") from None
+    if len(message) > frames.PAYLOAD_LIMIT:
+        raise BadOption("metadata", f"it makes a frame of more than {frames.FRAME_LIMIT} bytes; store less")
+    return message

@@ -1,0 +1,200 @@
+"""A subscription that listens to something else: acknowledged before the old is given up, and nothing comes twice."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from realtime_fsm import BadOption, Disposed, Era, Subscription, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
+from realtime_fsm.vocabulary.errors import LinkLost
+from support.network import Network
+from support.virtual import eventually, run
+
+
+def taken(subscription: Subscription) -> list[int]:
+    """What is held for its consumer, by number."""
+    inbox = subscription._subscriber.inbox
+    numbers = [event.payload["n"] for event in inbox._items]
+    inbox._items.clear()
+    return numbers
+
+
+def test_it_listens_to_the_new_channels_and_no_longer_to_the_old() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            subscription = await realtime.subscribe("rows")
+            await subscription.update(channels=["files"])
+            assert (subscription.id, subscription.channels, subscription.acknowledged_channels) == ("s2", ("files",), ("files",))
+            network.publish("rows", payload={"n": 1})
+            network.publish("files", payload={"n": 2})
+            await eventually(lambda: network.socket.peer.subscriptions == ("s2",))
+            assert taken(subscription) == [2]
+            assert realtime.malformed == {}
+
+    run(main)
+
+
+def test_nothing_is_missed_and_nothing_comes_twice_while_it_changes() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            subscription = await realtime.subscribe("rows")
+            update = asyncio.ensure_future(subscription.update(channels=["rows", "files"]))
+            for number in range(40):
+                network.publish("rows", payload={"n": number})
+                await asyncio.sleep(0.002)
+            await update
+            await eventually(lambda: network.socket.peer.subscriptions == ("s2",))
+            await asyncio.sleep(1)
+            assert taken(subscription) == list(range(40))
+
+    run(main)
+
+
+def test_queries_alone_can_be_replaced_and_taken_away() -> None:
+    positive = '{"method":"greaterThan","attribute":"n","values":[0]}'
+
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            subscription = await realtime.subscribe("rows", queries=[positive])
+            await subscription.update(queries=[])
+            assert (subscription.channels, subscription.queries) == (("rows",), ())
+            await subscription.update(channels=["files"])
+            await subscription.update(queries=[positive])
+            assert (subscription.channels, subscription.queries) == (("files",), (positive,))
+
+    run(main)
+
+
+def test_a_refused_update_changes_nothing() -> None:
+    async def main() -> None:
+        network = Network()
+        network.refused.add(b"files")
+        async with network.realtime() as realtime:
+            subscription = await realtime.subscribe("rows")
+            with pytest.raises(SubscriptionRejected) as caught:
+                await subscription.update(channels=["files"])
+            assert caught.value.channels == ("files",)
+            assert (subscription.id, subscription.channels) == ("s1", ("rows",))
+            network.publish("rows", payload={"n": 1})
+            assert (await anext(subscription)).payload == {"n": 1}
+
+    run(main)
+
+
+def test_a_cancelled_update_changes_nothing() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            subscription = await realtime.subscribe("rows")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await subscription.update(channels=["files"])
+            await asyncio.sleep(1)
+            assert (subscription.id, network.socket.peer.subscriptions) == ("s1", ("s1",))
+
+    run(main)
+
+
+def test_updates_of_one_subscription_follow_each_other() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            subscription = await realtime.subscribe("rows")
+            await asyncio.gather(subscription.update(channels=["files"]), subscription.update(channels=["teams"]))
+            assert subscription.channels == ("teams",)
+            await eventually(lambda: network.socket.peer.subscriptions == (subscription.id,))
+
+    run(main)
+
+
+def test_an_update_goes_on_over_a_lost_link() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            subscription = await realtime.subscribe("rows")
+            update = asyncio.ensure_future(subscription.update(channels=["files"]))
+            await asyncio.sleep(0)
+            network.socket.cut()
+            await update
+            await eventually(lambda: network.socket.peer.subscriptions == ("s2",))
+            network.publish("files", payload={"n": 1})
+            assert (await anext(subscription)).payload == {"n": 1}
+            await subscription.unsubscribe()
+
+    run(main)
+
+
+def test_an_update_is_over_with_its_subscription() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            subscription = await realtime.subscribe("rows")
+            update = asyncio.ensure_future(subscription.update(channels=["files"]))
+            await asyncio.sleep(0)
+            await subscription.unsubscribe()
+            with pytest.raises(SubscriptionEnded):
+                await update
+            with pytest.raises(SubscriptionEnded):
+                await subscription.update(channels=["teams"])
+            await eventually(lambda: network.socket.peer.subscriptions == ())
+
+    run(main)
+
+
+def test_an_update_is_over_with_its_connection() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            subscription = await realtime.subscribe("rows")
+            update = asyncio.ensure_future(subscription.update(channels=["files"]))
+            await asyncio.sleep(0)
+            await realtime.dispose()
+            with pytest.raises(Disposed):
+                await update
+            with pytest.raises(Disposed):
+                await subscription.update(channels=["teams"])
+
+    run(main)
+
+
+def test_an_update_fails_with_a_link_that_is_not_replaced() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(auto_reconnect=False) as realtime:
+            subscription = await realtime.subscribe("rows")
+            update = asyncio.ensure_future(subscription.update(channels=["files"]))
+            await asyncio.sleep(0)
+            network.socket.cut()
+            with pytest.raises(LinkLost):
+                await update
+            assert subscription.channels == ("rows",)
+
+    run(main)
+
+
+def test_what_cannot_be_asked_for_is_refused_at_the_call() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            subscription = await realtime.subscribe("rows")
+            with pytest.raises(BadOption, match="none was given"):
+                await subscription.update(channels=[])
+            with pytest.raises(BadOption, match="limit"):
+                await subscription.update(queries=['{"method":"limit","values":[1]}'])
+
+    run(main)
+
+
+def test_an_old_server_is_named() -> None:
+    async def main() -> None:
+        async with Network().realtime() as realtime:
+            subscription = await realtime.subscribe("rows")
+            realtime._driver._seat.era = Era.E3
+            with pytest.raises(UnsupportedByServer, match=r"E3.*1\.9\.0.*update"):
+                await subscription.update(channels=["files"])
+
+    run(main)

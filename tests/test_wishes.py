@@ -1,0 +1,57 @@
+"""What is asked of the server is checked when it is asked for, and no refusal shows a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from realtime_fsm.vocabulary.errors import BadOption
+from realtime_fsm.vocabulary.wishes import presence_message, wish_of
+
+
+def test_a_wish_has_each_channel_once() -> None:
+    wish = wish_of("s1", ["rows", "files", "rows"], [])
+    assert (wish.id, wish.channels, wish.queries) == ("s1", ("rows", "files"), ())
+
+
+def test_more_than_fits_into_a_frame_is_refused() -> None:
+    with pytest.raises(BadOption, match="more than 65536 bytes; split them"):
+        wish_of("s1", [f"channel-{number}" for number in range(6000)], [])
+
+
+# --- a presence ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_presence_holds_what_is_given_and_nothing_else() -> None:
+    assert presence_message("online", None, None) == b'{"type":"presence","data":{"status":"online"}}'
+    message = presence_message("away", {"device": "phone"}, ['read("users")'])
+    assert msgspec.json.decode(message)["data"] == {
+        "status": "away",
+        "metadata": {"device": "phone"},
+        "permissions": ['read("users")'],
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "metadata", "permissions", "option"),
+    [
+        ("", None, None, "status"),
+        (1, None, None, "status"),
+        ("\ud800", None, None, "status"),
+        ("online", [("hunter2", 1)], None, "metadata"),
+        ("online", {"hunter2": object()}, None, "metadata"),
+        ("online", {"hunter2": "\ud800"}, None, "metadata"),
+        ("online", {"hunter2": "x" * 70_000}, None, "metadata"),
+        ("online", None, "read", "permissions"),
+        ("online", None, [""], "permissions"),
+    ],
+)
+def test_a_presence_that_cannot_be_sent_is_refused_without_its_values(
+    status: Any, metadata: Any, permissions: Any, option: str
+) -> None:
+    with pytest.raises(BadOption) as caught:
+        presence_message(status, metadata, permissions)
+    assert caught.value.option == option
+    assert "hunter2" not in str(caught.value)
