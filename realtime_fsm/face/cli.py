@@ -22,6 +22,7 @@ from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.diagram import FORMATS, VIEWS, diagram
 from realtime_fsm.face.words import in_words
 from realtime_fsm.testing import RealtimeServer
+from realtime_fsm.testing.eras import ERAS
 from realtime_fsm.vocabulary.errors import Misuse, RealtimeError
 from realtime_fsm.vocabulary.policies import RetryPolicy
 
@@ -93,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--port", type=_port, default=8090, help="the port; 0 lets the system choose (%(default)s)")
     serve.add_argument("--project", default="demo", metavar="ID", help="the project's id (%(default)s)")
+    eras = ", ".join(f"{era.name} for {era.releases}" for era in ERAS.values())
+    serve.add_argument("--era", choices=tuple(ERAS), default="E4", help=f"which servers it is like: {eras} (%(default)s)")
     serve.add_argument(
         "--every", type=_pause, default=1.0, metavar="SECONDS", help="from event to event; 0 for none (%(default)s)"
     )
@@ -197,7 +200,7 @@ def _as_record(event: Event) -> dict[str, object]:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    async with RealtimeServer(projects=(options.project,), port=options.port) as server:
+    async with RealtimeServer(projects=(options.project,), port=options.port, era=options.era) as server:
         print(f"Serving project {options.project!r} at {server.endpoint}; in another terminal:", flush=True)
         print(f"  realtime-fsm listen {server.endpoint} --project {options.project} rows", flush=True)
         number = 0

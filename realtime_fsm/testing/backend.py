@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from realtime_fsm.testing.eras import EraName, era_named
 from realtime_fsm.testing.identity import CONSOLE, Directory
 from realtime_fsm.testing.wire import Refusal, as_php, encode, stamp
 
@@ -35,7 +36,9 @@ class Backend:
         *,
         projects: Sequence[str] = ("demo",),
         platforms: Iterable[str] = ("localhost",),
-        rate_limit: int | None = 32,
+        era: EraName = "E4",
+        masked: bool = True,
+        rate_limit: int | Literal["era"] | None = "era",
         connection_limit: int | None = None,
         ids: Iterator[str] | None = None,
     ) -> None:
@@ -44,22 +47,27 @@ class Backend:
         Args:
             projects: ids of the projects; the first is meant where none is named.
             platforms: host names that an ``Origin`` header may name.
-            rate_limit: messages a minute of one connection; None for no limit.
+            era: of which time the server is.
+            masked: whether error texts are masked as in production, where the era masks any.
+            rate_limit: messages a minute of one connection; "era" for what the era allows, None for no limit.
             connection_limit: dials a minute of all connections together; None for no limit.
             ids: where the ids that the server chooses, and secrets, come from; `counted_ids` by default.
 
         Raises:
-            ValueError: when there is no project.
+            ValueError: when there is no project, or no such era.
         """
         if not projects:
             raise ValueError("a server needs a project")
+        self.era = era_named(era)
+        self.masked = masked
         self.platforms = frozenset(platforms)
-        self.rate_limit = rate_limit
+        self.rate_limit = self.era.rate_limit if rate_limit == "era" else rate_limit
         self.ids = counted_ids() if ids is None else ids
         self.peers: dict[Peer, None] = {}
         self._default = projects[0]
-        self._directories = {project: Directory() for project in (*projects, CONSOLE)}
+        self._directories = {project: Directory(self.era.unknown) for project in (*projects, CONSOLE)}
         self._dials = Budget(connection_limit)
+        self._caused: list[tuple[Peer, bytes]] = []
 
     def directory(self, project: str) -> Directory:
         """The users of a project, for a dial.
@@ -87,7 +95,7 @@ class Backend:
         Raises:
             Refusal: with 1013 when it is one too many in this minute.
         """
-        self._dials.spend(now)
+        self._dials.spend(now, "Too many requests")
 
     def add_user(
         self,
@@ -144,6 +152,7 @@ class Backend:
         roles: Iterable[str] = ("any",),
         timestamp: str | None = None,
         project: str | None = None,
+        memberships_of: str | None = None,
     ) -> list[tuple[Peer, bytes]]:
         """Work out who gets an event.
 
@@ -155,9 +164,10 @@ class Backend:
             roles: who may see it.
             timestamp: what the event says about its time; ``now`` when it is None.
             project: in which project; None for the first.
+            memberships_of: the user whose memberships have changed by it; None when nobody's have.
 
         Returns:
-            One frame per receiving connection, listing all its subscriptions that match.
+            One frame per receiving connection; where subscriptions have ids, it lists all that match.
 
         Raises:
             TypeError: for a payload that JSON has no form for.
@@ -167,13 +177,48 @@ class Backend:
         directory = self._named(project)
         seen = as_php(payload)
         happening = {"events": events, "channels": channels, "timestamp": timestamp or stamp(now), "payload": seen}
-        start = b'{"type":"event","data":' + encode(happening)[:-1] + b',"subscriptions":'
+        start = b'{"type":"event","data":' + encode(happening)[:-1]
         audience = frozenset(roles)
+        present = [peer for peer in self.peers if peer.directory is directory]
+        if memberships_of is not None:
+            for peer in present:
+                peer.memberships_changed(memberships_of)
         return [
-            (peer, start + encode(matching) + b"}}")
-            for peer in self.peers
-            if peer.directory is directory and (matching := peer.matching(channels, audience, seen))
+            (peer, start + (b',"subscriptions":' + encode(matching) if self.era.ids else b"") + b"}}")
+            for peer in present
+            if (matching := peer.matching(channels, audience, seen))
         ]
+
+    def cause(
+        self,
+        directory: Directory,
+        events: Sequence[str],
+        channels: Sequence[str],
+        roles: frozenset[str],
+        payload: object,
+        now: float,
+    ) -> None:
+        """Publish what a connection has caused.
+
+        Args:
+            directory: the users of the project.
+            events: names of what happened.
+            channels: where it happened.
+            roles: who may see it.
+            payload: a JSON value.
+            now: seconds since the epoch.
+        """
+        project = next(name for name, users in self._directories.items() if users is directory)
+        self._caused += self.publish(events, channels, payload, now=now, roles=roles, project=project)
+
+    def caused(self) -> list[tuple[Peer, bytes]]:
+        """Take what connections have caused others to be sent; to be asked after every message and every end.
+
+        Returns:
+            Connections, and a frame for each, in order.
+        """
+        caused, self._caused = self._caused, []
+        return [(peer, frame) for peer, frame in caused if peer in self.peers]
 
     def _named(self, project: str | None) -> Directory:
         name = self._default if project is None else project
@@ -190,11 +235,12 @@ class Budget:
         self._window = 0.0
         self._spent = 0
 
-    def spend(self, now: float) -> None:
+    def spend(self, now: float, text: str = "Too many messages.") -> None:
         """Spend one.
 
         Args:
             now: seconds since the epoch.
+            text: what the server says when it is one too many.
 
         Raises:
             Refusal: with 1013 when the minute's budget is spent.
@@ -204,4 +250,4 @@ class Budget:
             self._window, self._spent = window, 0
         self._spent += 1
         if self._limit is not None and self._spent > self._limit:
-            raise Refusal(_TOO_MANY)
+            raise Refusal(_TOO_MANY, text)

@@ -6,11 +6,12 @@ import base64
 import binascii
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
+from realtime_fsm.testing.presence import Presences
+from realtime_fsm.testing.url import parameters, texts
 from realtime_fsm.testing.wire import Refusal, decode
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ CONSOLE = "console"
 
 _BORN = "2026-01-01T00:00:00.000+00:00"  # the peer reads no clock
 _EXPIRES = 4_102_444_800  # 2100-01-01
-_ITEM = re.compile(r"(?P<name>[^\[]+)\[.*\]")
+_NO_LIST = (
+    "Appwrite\\Messaging\\Adapter\\Realtime::convertChannels(): Argument #1 ($channels) must be of type array, string given, "
+    "called in /app/aw/app/realtime.php on line 491"
+)
 _JWT_SEGMENTS = 3
 
 
@@ -50,14 +54,19 @@ class Request:
 
 
 class Dial:
-    """What an upgrade request asks for."""
+    """What an upgrade request asks for.
+
+    Attributes:
+        parameters: those of its URL.
+    """
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._query = parse_qsl(request.target.partition("?")[2], keep_blank_values=True)
+        self.parameters = parameters(request.target.partition("?")[2])
 
     def _parameter(self, name: str) -> str:
-        return next((value for key, value in reversed(self._query) if key == name), "")
+        value = self.parameters.get(name, "")
+        return value if isinstance(value, str) else ""
 
     @property
     def project(self) -> str:
@@ -69,22 +78,12 @@ class Dial:
         """The channels in the URL.
 
         Raises:
-            Refusal: with 0 when they are no list, with 1008 when queries come with them: this server takes queries in
-                messages only.
+            Refusal: with 0 when they are no list.
         """
-        channels = []
-        for key, value in self._query:
-            item = _ITEM.fullmatch(key)
-            if key == "channels":
-                raise Refusal(0)
-            if item and item["name"] == "channels":
-                channels.append(value)
-        names = {channel.replace(".", "_") for channel in channels}
-        for key, _ in self._query:
-            item = _ITEM.fullmatch(key)
-            if (item["name"] if item else key).replace(".", "_") in names:
-                raise Refusal(1008, "Queries in the URL are not supported by the embedded server")
-        return channels
+        channels = self.parameters.get("channels", {})
+        if isinstance(channels, str):
+            raise Refusal(0, _NO_LIST)
+        return texts(channels)
 
     def check_origin(self, platforms: Iterable[str]) -> None:
         """Refuse a foreign origin.
@@ -151,9 +150,20 @@ class Account:
 
 
 class Directory:
-    """The users of one project."""
+    """The users of one project.
 
-    def __init__(self) -> None:
+    Attributes:
+        presences: what they say about themselves.
+    """
+
+    def __init__(self, unknown: frozenset[str] = frozenset()) -> None:
+        """Start with no user.
+
+        Args:
+            unknown: what a user document does not hold yet.
+        """
+        self.presences = Presences()
+        self._unknown = unknown
         self._accounts: dict[str, Account] = {}
         self._jwts: dict[str, tuple[Account, bool]] = {}
 
@@ -175,7 +185,8 @@ class Directory:
         if user_id in self._accounts:
             raise ValueError(f"user {user_id!r} exists")
         everything = frozenset({"any", "users", f"user:{user_id}", *roles})
-        self._accounts[user_id] = Account(user_id, {**_document(user_id), **attributes}, everything, secret)
+        usual = {name: value for name, value in _document(user_id).items() if name not in self._unknown}
+        self._accounts[user_id] = Account(user_id, {**usual, **attributes}, everything, secret)
         session = json.dumps({"id": user_id, "secret": secret}, separators=(",", ":"))
         return base64.b64encode(session.encode()).decode()
 

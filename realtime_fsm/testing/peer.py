@@ -1,23 +1,23 @@
-"""The brain of the embedded server: the newest protocol, as real servers were seen to speak it.
+"""The brain of the embedded server: the protocol of each era, as real servers were seen to speak it.
 
 No I/O, no clock, no random number: bytes and the time come in, frames go out, ids come from a generator that is handed in.
 So the same brain serves a loopback socket and a simulated network.
 
-Not built: the ``presence`` message (answered with error 1003), queries in the URL (refused with error 1008), and replies
-out of order (each message is answered before the next one is looked at).
+A message is answered before the next one is looked at. Real servers work on several at once: who wants their replies out of
+order hands the messages in out of order. What a connection causes others to be sent lies in `Backend.caused`.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from typing import TYPE_CHECKING
 
+from realtime_fsm.testing import messages, presence
 from realtime_fsm.testing.backend import Backend, Budget, counted_ids
 from realtime_fsm.testing.identity import CONSOLE, Account, Dial, Directory, Request
-from realtime_fsm.testing.queries import Query, parse
-from realtime_fsm.testing.subscriptions import Subscriptions, rewritten
-from realtime_fsm.testing.wire import Refusal, Reply, decode, encode, error
+from realtime_fsm.testing.subscriptions import GUEST, Subscriptions, rewritten
+from realtime_fsm.testing.url import Slot, slots
+from realtime_fsm.testing.wire import Refusal, Reply, as_php, decode, encode, error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,9 +30,8 @@ HISTORY = 1_000
 """How many messages of a connection are remembered."""
 
 _HEADER = 8  # of a client's frame that comes near the limit: 2 bytes, 2 of length, 4 of mask
-_BAD_MESSAGE, _POLICY = 1003, 1008
-_GUEST = frozenset({"any", "guests"})
-_SUBSCRIPTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}|unique\(\)")
+_POLICY = 1008
+_NO_PROJECT = "Missing project context. Reconnect to the project first."
 
 
 class Peer:
@@ -48,16 +47,19 @@ class Peer:
         self.account: Account | None = None
         self.received: deque[object] = deque(maxlen=HISTORY)
         self._backend = backend
+        self._era = backend.era
         self._budget = Budget(backend.rate_limit)
         self._ended = False
+        self._now = 0.0
         self._subscriptions = Subscriptions()
+        self._presences: dict[object, presence.Document] = {}
 
     def __repr__(self) -> str:
         return f"<Peer user={self._user_id()!r} subscriptions={list(self.subscriptions)!r}>"
 
     @property
     def subscriptions(self) -> tuple[str, ...]:
-        """The ids of its subscriptions, oldest first."""
+        """The ids of its subscriptions, oldest first; in E1 and E2 there is one, whose id nobody is told."""
         return tuple(self._subscriptions.ids)
 
     def greet(self, request: Request, now: float) -> Reply:
@@ -70,6 +72,7 @@ class Peer:
         Returns:
             The ``connected`` frame; or an error and the end.
         """
+        self._now = now
         dial = Dial(request)
         try:
             directory = self._backend.directory(dial.project)
@@ -77,14 +80,20 @@ class Peer:
             if dial.project != CONSOLE:
                 dial.check_origin(self._backend.platforms)
             self.account = directory.identify(dial)
-            channels = rewritten(dial.channels, self._user_id())
+            channels = rewritten(dial.channels, self._user_id(), actions=self._era.by_message)
+            wanted = self._slots(dial, channels)
         except Refusal as refusal:
-            return self._refuse(refusal, end=True)
+            return self._refuse(refusal, dialing=True)
         self.directory = directory
         self._backend.peers[self] = None
-        if channels:
-            self._subscriptions.add(next(self._backend.ids), channels, ())
-        greeting = {"channels": channels, "subscriptions": list(self.subscriptions), "user": self._user()}
+        ids: dict[str, object] = {}
+        for name, slot in wanted.items():
+            ids[name] = identifier = next(self._backend.ids)
+            self._subscriptions.add(identifier, slot.channels, slot.queries, self._roles())
+        greeting: dict[str, object] = {"channels": channels}
+        if self._era.ids:
+            greeting["subscriptions"] = as_php(ids)
+        greeting["user"] = self._user()
         return Reply((encode({"type": "connected", "data": greeting}),))
 
     def handle(self, data: bytes | str, now: float) -> Reply:
@@ -99,6 +108,7 @@ class Peer:
         Returns:
             What to send, and whether the stream ends. Nothing is raised, whatever the message.
         """
+        self._now = now
         if self._ended:
             return Reply()
         raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
@@ -112,14 +122,22 @@ class Peer:
         self.received.append(raw.decode(errors="replace") if message is None else message)
         try:
             self._budget.spend(now)
-            return Reply((encode(self._answer(message)),))
+            return Reply((encode(self._answer(*messages.read(message, self._era))),))
         except Refusal as refusal:
-            return self._refuse(refusal, end=refusal.end)
+            return self._refuse(refusal)
 
-    def leave(self) -> None:
-        """Take the connection out of the backend: its stream has ended. May be called again."""
+    def leave(self, now: float | None = None) -> None:
+        """Take the connection out of the backend: its stream has ended. May be called again.
+
+        Args:
+            now: seconds since the epoch; that of its latest message when it is None.
+        """
         self._ended = True
         self._backend.peers.pop(self, None)
+        presences, self._presences = self._presences, {}
+        for identifier, document in presences.items():
+            if self.directory is not None and self.directory.presences.remove(identifier):
+                self._announce(document, "delete", self._now if now is None else now)
 
     def matching(self, channels: Iterable[str], roles: frozenset[str], payload: object) -> list[str]:
         """Find the subscriptions that an event goes to.
@@ -132,85 +150,82 @@ class Peer:
         Returns:
             Their ids, in the order in which the server lists them.
         """
-        mine = _GUEST if self.account is None else self.account.roles
-        if mine.isdisjoint(roles):
-            return []
-        return self._subscriptions.matching(channels, payload)
+        return self._subscriptions.matching(channels, roles, payload)
 
-    def _refuse(self, refusal: Refusal, *, end: bool) -> Reply:
+    def memberships_changed(self, user_id: str) -> None:
+        """Re-read the roles of a user, as well as the era can.
+
+        Args:
+            user_id: whose memberships have changed.
+        """
+        if self._era.forgets and self._user_id() == user_id:
+            self._subscriptions.forget_roles()
+
+    def _slots(self, dial: Dial, channels: list[str]) -> Mapping[str, Slot]:
+        if not channels and not self._era.by_message:
+            raise Refusal(_POLICY, "Missing channels")
+        return slots(dial.parameters, channels) if self._era.ids else {"0": Slot(channels)}
+
+    def _refuse(self, refusal: Refusal, *, dialing: bool = False) -> Reply:
+        end = dialing or refusal.end
         if end:
             self.leave()
-        return Reply((error(refusal.code, refusal.message),), end=end)
+        text = self._era.text(refusal, dialing=dialing) if self._backend.masked else refusal.message
+        return Reply((error(refusal.code, text),), end=end)
 
-    def _answer(self, message: object) -> object:
-        if isinstance(message, str | int | float):
-            raise Refusal(0)
-        if not isinstance(message, dict):
-            raise Refusal(_BAD_MESSAGE)
-        kind, data = message.get("type"), message.get("data")
-        if isinstance(kind, dict | list):
-            raise Refusal(_BAD_MESSAGE, end=True)  # it kills a worker of the real server, and all its connections
+    def _answer(self, kind: str, data: object) -> object:
         match kind:
             case "ping":
                 return {"type": "pong"}
             case "subscribe":
-                return _response("subscribe", subscriptions=self._subscribe(_items(data)))
+                return _response("subscribe", success=True, subscriptions=self._subscribe(data))
             case "unsubscribe":
-                return _response("unsubscribe", subscriptions=self._unsubscribe(_items(data)))
-            case "authentication":
-                return _response("authentication", user=self._authenticate(data))
+                removed = [(name, self._subscriptions.remove(name)) for name in messages.unsubscribes(data)]
+                answer = [{"subscriptionId": name, "removed": known} for name, known in removed]
+                return _response("unsubscribe", success=True, subscriptions=answer)
+            case "presence":
+                return _response("presence", presence=self._show(data))
             case _:
-                raise Refusal(_BAD_MESSAGE)
+                return _response("authentication", success=True, user=self._authenticate(data))
 
-    def _subscribe(self, items: list[dict[str, object]]) -> list[object]:
+    def _subscribe(self, data: object) -> list[object]:
         if self.directory is None:
-            raise Refusal(_POLICY, end=True)
-        wanted = [(self._identifier(item), self._wanted(item), _queries(item)) for item in items]
+            raise Refusal(_POLICY, _NO_PROJECT, end=True)
         answer: list[object] = []
-        for identifier, channels, queries in wanted:
-            self._subscriptions.add(identifier, channels, queries)
-            texts = [query.text() for query in queries]
+        for wanted in messages.subscribes(data):
+            identifier = next(self._backend.ids) if wanted.identifier is None else wanted.identifier
+            channels = rewritten(wanted.channels, self._user_id())
+            self._subscriptions.add(identifier, channels, wanted.queries, self._roles())
+            texts = [query.text() for query in wanted.queries]
             answer.append({"subscriptionId": identifier, "channels": channels, "queries": texts})
         return answer
 
-    def _unsubscribe(self, items: list[dict[str, object]]) -> list[object]:
-        named = [item.get("subscriptionId") for item in items]
-        identifiers = [name for name in named if isinstance(name, str) and name]
-        if len(identifiers) < len(named):
-            raise Refusal(_BAD_MESSAGE)
-        return [{"subscriptionId": name, "removed": self._subscriptions.remove(name)} for name in identifiers]
-
     def _authenticate(self, data: object) -> Mapping[str, object] | None:
-        session = data.get("session") if isinstance(data, dict) else None
-        if self.directory is None or not isinstance(session, str):
-            raise Refusal(_BAD_MESSAGE)
-        account = self.directory.by_session(session)
+        session = messages.session(data, self._era)
+        account = None if self.directory is None else self.directory.by_session(session)
         if account is None:
-            raise Refusal(_BAD_MESSAGE)
-        self._subscriptions.rebind(self._user_id(), account.user_id)
+            raise messages.bad("Session is not valid.")
+        self._era.login(self._subscriptions, self._user_id(), account)
         self.account = account
         if not self._subscriptions.ids:
             self.directory = None
         return self._user()
 
-    def _identifier(self, item: dict[str, object]) -> str:
-        if "subscriptionId" not in item:
-            return next(self._backend.ids)
-        identifier = item["subscriptionId"]
-        if not isinstance(identifier, str) or not _SUBSCRIPTION_ID.fullmatch(identifier):
-            raise Refusal(_BAD_MESSAGE)
-        return identifier
+    def _show(self, data: object) -> presence.Document:
+        if self.directory is None:
+            raise Refusal(_POLICY, _NO_PROJECT, end=True)
+        wish = presence.read(data)
+        document = self.directory.presences.store(self.account, wish, self._now, self._backend.ids)
+        self._presences[document["$id"]] = document
+        self._announce(document, "upsert", self._now)
+        return document
 
-    def _wanted(self, item: dict[str, object]) -> list[str]:
-        channels = item.get("channels")
-        if not isinstance(channels, list):
-            raise Refusal(_BAD_MESSAGE)
-        names = [channel for channel in channels if isinstance(channel, str)]
-        if len(names) < len(channels):
-            raise Refusal(_BAD_MESSAGE)
-        if any(name.startswith("console.tail.") for name in names):
-            raise Refusal(_POLICY, end=True)
-        return rewritten(names, self._user_id())
+    def _announce(self, document: presence.Document, action: str, now: float) -> None:
+        assert self.directory is not None  # a presence belongs to a project
+        self._backend.cause(self.directory, *presence.events(document, action), document, now)
+
+    def _roles(self) -> frozenset[str]:
+        return GUEST if self.account is None else self.account.roles
 
     def _user_id(self) -> str | None:
         return None if self.account is None else self.account.user_id
@@ -220,18 +235,4 @@ class Peer:
 
 
 def _response(to: str, **data: object) -> dict[str, object]:
-    return {"type": "response", "data": {"to": to, "success": True, **data}}
-
-
-def _items(data: object) -> list[dict[str, object]]:
-    items = [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []
-    if not isinstance(data, list) or len(items) < len(data):
-        raise Refusal(_BAD_MESSAGE)
-    return items
-
-
-def _queries(item: dict[str, object]) -> tuple[Query, ...]:
-    queries = item.get("queries", [])
-    if not isinstance(queries, list):
-        raise Refusal(_BAD_MESSAGE)
-    return tuple(parse(query) for query in queries)
+    return {"type": "response", "data": {"to": to, **data}}

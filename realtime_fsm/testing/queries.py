@@ -22,9 +22,18 @@ _ORDERED: Mapping[str, Callable[[Any, Any], bool]] = {
 _LOGICAL = frozenset({"and", "or"})
 _METHODS = frozenset({"equal", "notEqual", "isNull", "isNotNull", "select", *_ORDERED, *_LOGICAL})
 
-# The real server trips over these with an error that has no code of its own, so 0 goes out instead of 1003.
-_BAD_SHAPE = 0
-_BAD_MESSAGE = 1003
+# The real server trips over these with an error that has no code of its own, so 0 goes out.
+_UNCAUGHT = 0
+_NO_TEXT = (
+    "Utopia\\Database\\Query::parse(): Argument #1 ($query) must be of type string, array given, "
+    "called in /app/aw/vendor/utopia-php/database/src/Database/Query.php on line 416"
+)
+_SELECT = 'Only select("*") is allowed in Realtime queries. select("*") means "listen to all events".'
+_ALLOWED = "equal, notEqual, lessThan, lessThanEqual, greaterThan, greaterThanEqual, isNull, isNotNull, and, or, select"
+
+
+class BadQuery(Exception):
+    """This is no query, or none that realtime supports; what the server says about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,10 @@ class Query:
         return encode(self.as_dict()).decode()
 
 
+EVERYTHING = Query("select", values=("*",))
+"""The query that always holds."""
+
+
 def parse(text: object) -> Query:
     """Read one query as a client sent it.
 
@@ -99,34 +112,34 @@ def parse(text: object) -> Query:
         The query.
 
     Raises:
-        Refusal: with code 1003 for what is no query or one that realtime does not support, with 0 for an item that is no
-            string and for a ``select`` of anything but ``["*"]``.
+        BadQuery: for what is no query or one that realtime does not support.
+        Refusal: with code 0 for an item that is no string and for a ``select`` of anything but ``["*"]``.
     """
     if not isinstance(text, str):
-        raise Refusal(_BAD_SHAPE)
+        raise Refusal(_UNCAUGHT, _NO_TEXT)
     try:
         item = decode(text.encode())
     except ValueError:
-        raise Refusal(_BAD_MESSAGE) from None
+        raise BadQuery("Invalid query: Syntax error") from None
     if not isinstance(item, dict):
-        raise Refusal(_BAD_MESSAGE)
+        raise BadQuery("Invalid query. Must be an array")
     return _parse_item(item)
 
 
 def _parse_item(item: dict[str, object]) -> Query:
     method, attribute, values = item.get("method"), item.get("attribute", ""), item.get("values", [])
     if not isinstance(method, str) or method not in _METHODS:
-        raise Refusal(_BAD_MESSAGE)
+        raise BadQuery(f"Query method '{method}' is not supported in Realtime queries. Allowed: {_ALLOWED}")
     if not isinstance(attribute, str) or not isinstance(values, list):
-        raise Refusal(_BAD_MESSAGE)
+        raise BadQuery("Invalid query attribute or values")
     if method == "select" and values != ["*"]:
-        raise Refusal(_BAD_SHAPE)
+        raise Refusal(_UNCAUGHT, _SELECT)
     if method not in _LOGICAL:
         return Query(method, attribute, tuple(values))
     parts = []
     for value in values:
         if not isinstance(value, dict):
-            raise Refusal(_BAD_SHAPE)
+            raise Refusal(_UNCAUGHT, _NO_TEXT)
         parts.append(_parse_item(value))
     return Query(method, attribute, parts=tuple(parts))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from realtime_fsm.testing.desk import Desk
 from realtime_fsm.testing.listener import Listener
@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from realtime_fsm.testing.desk import Greeting, Shuffle
+    from realtime_fsm.testing.eras import EraName
+
 
 class RealtimeServer:
-    """An Appwrite Realtime server of the newest protocol on a loopback address, for tests.
+    """An Appwrite Realtime server of any era on a loopback address, for tests.
 
-    It answers as real servers were recorded to answer, byte for byte where it can. See `realtime_fsm.testing.peer` for what
-    it leaves out.
+    It answers as real servers were recorded to answer, byte for byte where it can. `publish`, and every way to fail, are the
+    same in all eras.
     """
 
     def __init__(
@@ -27,11 +30,14 @@ class RealtimeServer:
         projects: Sequence[str] = ("demo",),
         host: str = "127.0.0.1",
         port: int = 0,
-        rate_limit: int | None = 32,
+        era: EraName = "E4",
+        masked: bool = True,
+        rate_limit: int | Literal["era"] | None = "era",
         connection_limit: int | None = None,
         platforms: Iterable[str] = ("localhost",),
         clock: Callable[[], float] = time.time,
         ids: Iterator[str] | None = None,
+        shuffle: Shuffle | None = None,
     ) -> None:
         """Prepare a server; `start`, or ``async with``, makes it listen.
 
@@ -39,25 +45,32 @@ class RealtimeServer:
             projects: ids of the projects; the first is meant where none is named.
             host: the address to listen on.
             port: the port; with 0 the system chooses one, and later starts keep it.
+            era: which servers it is like: "E1" (Appwrite 1.0 to 1.6.0), "E2" (1.6.1 to 1.8.x), "E3" (1.9.0) or "E4" (1.9.5
+                and later).
+            masked: whether error texts are masked as in production; False for what a server in development says.
             rate_limit: messages a minute of one connection, in windows aligned to the minute; the next gets error 1013 and
-                is dropped. None for no limit.
+                is dropped. "era" for what the era allows: 32, and in E2 as many as one likes. None for no limit.
             connection_limit: dials a minute; the next gets error 1013 and the end. None for no limit.
             platforms: host names that an ``Origin`` header may name.
             clock: tells the time, in seconds since the epoch.
             ids: where the ids that the server chooses come from; they are counted by default.
+            shuffle: is given the messages of a connection that came at once, to change their order: `random.shuffle`, say, for
+                replies that come out of order, as real servers' do. None to answer in order.
 
         Raises:
-            ValueError: when there is no project.
+            ValueError: when there is no project, or no such era.
         """
         self._backend = Backend(
             projects=projects,
             platforms=platforms,
+            era=era,
+            masked=masked,
             rate_limit=rate_limit,
             connection_limit=connection_limit,
             ids=ids,
         )
         self._clock = clock
-        self._desk = Desk(self._backend, clock)
+        self._desk = Desk(self._backend, clock, shuffle)
         self._host = host
         self._listener = Listener(self._desk, host=host, port=port)
 
@@ -83,15 +96,17 @@ class RealtimeServer:
         return f"http://{self._host}:{self._listener.port}/v1"
 
     @property
-    def greet(self) -> bool:
+    def greet(self) -> Greeting:
         """Whether a new connection gets its ``connected`` frame.
 
         With False it is upgraded and never greeted; its pings are answered all the same, and it counts in `connections`.
+        With "late" it is greeted when its first message has come, which is answered as one that was sent too early: a
+        subscribe gets error 1008 and the end behind the greeting.
         """
         return self._desk.greet
 
     @greet.setter
-    def greet(self, value: bool) -> None:
+    def greet(self, value: Greeting) -> None:
         self._desk.greet = value
 
     @property
@@ -101,7 +116,7 @@ class RealtimeServer:
 
     @property
     def subscriptions(self) -> int:
-        """How many subscriptions all connections hold together."""
+        """How many subscriptions all connections hold together; in E1 and E2 a connection holds one."""
         return sum(len(peer.subscriptions) for peer in self._desk.links)
 
     @property
@@ -151,8 +166,11 @@ class RealtimeServer:
         roles: Iterable[str] = ("any",),
         timestamp: str | None = None,
         project: str | None = None,
+        memberships_of: str | None = None,
     ) -> int:
         """Send an event to every connection with a matching subscription, behind everything that was sent before.
+
+        A subscription matches by its channels, its roles and, where the era has them, its queries.
 
         Args:
             events: names of what happened, or one of them.
@@ -161,6 +179,8 @@ class RealtimeServer:
             roles: who may see it: ``any``, ``guests``, ``users``, ``user:{id}`` or a role given to `add_user`.
             timestamp: what the event says about its time; the server's clock when it is None.
             project: in which project; None for the first.
+            memberships_of: the user whose memberships of teams this event changes; None when nobody's. A server of E2 treats
+                that user as a guest from then on, on every link that is up.
 
         Returns:
             How many connections it went to.
@@ -178,6 +198,7 @@ class RealtimeServer:
             roles=roles,
             timestamp=timestamp,
             project=project,
+            memberships_of=memberships_of,
         )
         for peer, frame in deliveries:
             self._desk.links[peer].send(frame)

@@ -1,7 +1,7 @@
 """What goes over the wire, byte for byte as the real server's PHP writes it.
 
-PHP knows one kind of array, so a JSON object whose keys are ``0..n-1`` (an empty one, too) leaves it as a list; it writes
-``1.0`` as ``1``, escapes every slash, and stays in ASCII.
+PHP knows one kind of array, so a JSON object whose keys are ``0..n-1`` (an empty one, too) leaves it as a list; an integer of
+more than 64 bits becomes a float. It writes ``1.0`` as ``1``, escapes every slash, and stays in ASCII.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ MASKED = "Error: Server Error"
 
 _DEPTH = 128  # of nesting; PHP's own limit is 512, which this interpreter's stack may not hold
 _PLAIN_FLOATS = 1e15  # whole floats below it are written without a point or an exponent
+_WORD = 1 << 63
 
 
 class Refusal(Exception):
@@ -26,11 +27,11 @@ class Refusal(Exception):
 
     Attributes:
         code: the error frame's code.
-        message: its text.
+        message: its text, before it is masked.
         end: whether the stream ends behind it.
     """
 
-    def __init__(self, code: int, message: str = MASKED, *, end: bool = False) -> None:
+    def __init__(self, code: int, message: str, *, end: bool = False) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message
@@ -96,7 +97,7 @@ def decode(data: bytes) -> object:
 
 
 def as_php(value: object, depth: int = 0) -> object:
-    """Turn every mapping with the keys ``0..n-1`` into a list, all the way down.
+    """Turn every mapping with the keys ``0..n-1`` into a list, and every huge integer into a float, all the way down.
 
     Args:
         value: a JSON value.
@@ -106,7 +107,7 @@ def as_php(value: object, depth: int = 0) -> object:
         The same value as PHP would hold it.
 
     Raises:
-        ValueError: when it is nested more than 128 deep.
+        ValueError: when it is nested more than 128 deep, or a number is beyond every float.
     """
     if depth > _DEPTH:
         raise ValueError("nested too deeply")
@@ -116,7 +117,22 @@ def as_php(value: object, depth: int = 0) -> object:
         return list(inner.values()) if looks_like_list else inner
     if isinstance(value, list | tuple):
         return [as_php(item, depth + 1) for item in value]
+    if isinstance(value, int) and not -_WORD <= value < _WORD:
+        return _as_float(value)
     return value
+
+
+def php_type(value: object) -> str:
+    """Name the type of a value as PHP's error texts do.
+
+    Args:
+        value: a JSON value.
+
+    Returns:
+        Such as ``null`` or ``array``.
+    """
+    names = {type(None): "null", bool: "bool", int: "int", float: "float", str: "string"}
+    return names.get(type(value), "array")
 
 
 def encode(value: object) -> bytes:
@@ -155,6 +171,13 @@ def _key(key: object) -> str:
     if not isinstance(key, str):
         raise TypeError(f"JSON has no form for a key of type {type(key).__name__}")
     return _text(key)
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("a number beyond every float") from None
 
 
 def _float(value: float) -> str:
