@@ -51,6 +51,7 @@ class RawClient(asyncio.Protocol):
         self.head = ""
         self.ended = ""  # "eof" or "reset" once the stream has ended
         self._buffer = bytearray()
+        self._kept = b""
         self._news = asyncio.Event()
         self._lost = asyncio.Event()
         self._transport: asyncio.Transport | None = None
@@ -76,8 +77,20 @@ class RawClient(asyncio.Protocol):
         head, _, rest = bytes(self._buffer).partition(b"\r\n\r\n")
         self.head, self._buffer = head.decode(), bytearray(rest)
 
-    def send(self, payload: bytes | str, op: str | int = "text", *, fin: bool = True, rsv: int = 0, masked: bool = True) -> None:
-        """Send one frame. `rsv` holds the three reserved bits, the first one being worth 4."""
+    def send(
+        self,
+        payload: bytes | str,
+        op: str | int = "text",
+        *,
+        fin: bool = True,
+        rsv: int = 0,
+        masked: bool = True,
+        more: bool = False,
+    ) -> None:
+        """Send one frame, or keep it to send it together with `more`.
+
+        `rsv` holds the three reserved bits, the first one being worth 4.
+        """
         data = payload.encode() if isinstance(payload, str) else payload
         first = (0x80 if fin else 0) | rsv << 4 | (OPCODES[op] if isinstance(op, str) else op)
         mask_bit = 0x80 if masked else 0
@@ -92,7 +105,10 @@ class RawClient(asyncio.Protocol):
             repeated = (mask * (len(data) // 4 + 1))[: len(data)]
             masked_data = int.from_bytes(data) ^ int.from_bytes(repeated)
             data = mask + masked_data.to_bytes(len(data))
-        self.write(head + data)
+        self._kept += head + data
+        if not more:
+            kept, self._kept = self._kept, b""
+            self.write(kept)
 
     def close_frame(self, code: int | None, reason: str = "") -> None:
         self.send(b"" if code is None else struct.pack("!H", code) + reason.encode(), "close")

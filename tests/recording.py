@@ -42,6 +42,7 @@ class Step:
     reason: str = ""
     lib: str = ""
     type: str = ""
+    t: float = 0.0
 
     @property
     def frame(self) -> dict[str, Any]:
@@ -84,6 +85,7 @@ def load(name: str) -> tuple[Step, ...]:
                 reason=raw.get("reason", ""),
                 lib=raw.get("lib", ""),
                 type=raw.get("type", ""),
+                t=raw["t"],
             )
         )
     return tuple(steps)

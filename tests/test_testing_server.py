@@ -90,7 +90,7 @@ async def test_users_see_their_own() -> None:
 
 @on_a_loop
 async def test_a_refusal_ends_the_stream_without_a_close_frame() -> None:
-    async with RealtimeServer(connection_limit=2) as server:
+    async with RealtimeServer(connection_limit=2, clock=lambda: 0.0) as server:
         async with connected(server, "/v1/realtime?project=nope") as client:
             assert json.loads(await client.text())["data"]["code"] == 1008
             assert await client.ending() == "eof"
