@@ -1,4 +1,4 @@
-"""What is not played of the recordings, or not to the letter, when their clients meet the embedded server: each with its reason."""
+"""What is not played, or not to the letter, when clients of recordings meet the embedded server: each with its reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulated network: the embedded server's brain behind sockets of virtual time, with faults on demand."""
+"""A simulated network: the embedded server's brain, of any era, behind sockets of virtual time, with faults on demand."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from realtime_fsm import Realtime
 from realtime_fsm.edges.transport import ClientSession, Socket, Transport
+from realtime_fsm.testing.eras import EraName
 from realtime_fsm.testing.peer import Backend, Peer, Reply, Request
 from realtime_fsm.testing.wire import error
 from realtime_fsm.vocabulary.errors import LinkFailure, StreamEnded
@@ -52,7 +53,7 @@ class SimulatedSocket:
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109
         self.closed = timeout
-        self.peer.leave()
+        self._leave()
         if timeout:
             await asyncio.sleep(timeout if self.frozen else LATENCY)
 
@@ -65,6 +66,7 @@ class SimulatedSocket:
             self.answer(Reply((error(1003),)))
         else:
             self.answer(self.peer.handle(data, self.network.wall()))
+            self.network.spread()
 
     def answer(self, reply: Reply) -> None:
         for frame in reply.frames:
@@ -78,8 +80,12 @@ class SimulatedSocket:
 
     def cut(self, code: int = 1006) -> None:
         """The stream ends."""
-        self.peer.leave()
+        self._leave()
         self._later(lambda: self._inbound.put_nowait(code))
+
+    def _leave(self) -> None:
+        self.peer.leave(self.network.wall())
+        self.network.spread()
 
     def _later(self, what: Callable[[], object]) -> None:
         """After the latency, and in order: timers of one moment have none."""
@@ -89,10 +95,10 @@ class SimulatedSocket:
 
 
 class Network:
-    """What is dialed."""
+    """What is dialed: a server of an era. `options` are those of its backend."""
 
-    def __init__(self, **options: Any) -> None:
-        self.backend = Backend(**{"projects": ("demo",), "rate_limit": 32, **options})
+    def __init__(self, era: EraName = "E4", **options: Any) -> None:
+        self.backend = Backend(era=era, **options)
         self.sockets: list[SimulatedSocket] = []
         self.dials: list[float] = []
         self.headers: list[Mapping[str, str]] = []
@@ -134,9 +140,16 @@ class Network:
     def publish(self, *channels: str, payload: object = None, **more: Any) -> int:
         """Publish an event; to how many connections it went."""
         deliveries = self.backend.publish(["test.event"], list(channels), payload or {}, now=self.wall(), **more)
+        self._deliver(deliveries)
+        return len(deliveries)
+
+    def spread(self) -> None:
+        """Deliver what a client's message, or its end, causes others to be sent."""
+        self._deliver(self.backend.caused())
+
+    def _deliver(self, deliveries: list[tuple[Peer, bytes]]) -> None:
         for peer, frame in deliveries:
             next(socket for socket in self.sockets if socket.peer is peer).push(frame)
-        return len(deliveries)
 
     def realtime(self, **options: Any) -> Realtime:
         """A client of this network."""
