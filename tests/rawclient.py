@@ -151,6 +151,12 @@ class RawClient(asyncio.Protocol):
         frame = await self.frame()
         assert (frame.opcode, frame.payload) == (OPCODES["pong"], b"quiet?"), frame
 
+    async def silent(self) -> None:
+        """Nothing comes from a server that is frozen, though it has had its turns."""
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not self._buffer, bytes(self._buffer)
+
     async def ending(self) -> str:
         """Wait for the end of the stream, behind which nothing may be left."""
         await self._until(lambda: bool(self.ended), ended_is_fine=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -13,8 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+
+from rawclient import RawClient, upgrade
 
 COMMAND = [sys.executable, "-m", "realtime_fsm"]
 PATIENCE = 30.0
@@ -94,6 +98,7 @@ def test_a_fatal_refusal_ends_with_one_clear_sentence() -> None:
         (("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--log", "/nowhere/log", "rows"), 1, "No such file"),
         (("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "few", "rows"), 2, "invalid"),
         (("serve", "--port", "99999"), 2, "99999 is not from 0 to 65535"),
+        (("serve", "--era", "E9"), 2, "invalid choice: 'E9'"),
         ((), 2, "usage"),
     ],
 )
@@ -102,6 +107,20 @@ def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], code: int, sent
     assert result.returncode == code
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_an_older_server_is_served() -> None:
+    async def greeting(port: int) -> str:
+        client = await RawClient.dial(port, upgrade("/v1/realtime?project=demo&channels[]=rows"))
+        try:
+            return await client.text()
+        finally:
+            await client.hang_up()
+
+    with serving("--every", "0", "--era", "E2") as endpoint:
+        port = urlsplit(endpoint).port
+        assert port is not None
+        assert asyncio.run(greeting(port)) == '{"type":"connected","data":{"channels":["rows"],"user":null}}'
 
 
 def test_identity_comes_from_the_environment_and_is_not_shown() -> None:

@@ -184,6 +184,60 @@ async def test_a_server_that_does_not_greet() -> None:
 
 
 @on_a_loop
+async def test_a_server_that_greets_late_takes_the_first_message_for_one_that_came_too_early() -> None:
+    subscribing = '{"type":"subscribe","data":[{"channels":["rows"]}]}'
+    async with RealtimeServer() as server:
+        server.greet = "late"
+        async with connected(server) as client:
+            await client.quiet()
+            client.send(subscribing)
+            assert await client.text() == GREETING
+            assert json.loads(await client.text())["data"]["code"] == 1008
+            assert await client.ending() == "eof"
+        async with connected(server) as client:
+            client.send(PING)
+            assert [await client.text(), await client.text()] == [GREETING, PONG]
+            await subscribe(client, "rows")
+            assert server.received[1][0] == {"type": "ping"}
+        async with connected(server, "/?project=nope") as client:
+            client.send(subscribing)
+            assert json.loads(await client.text())["data"]["message"] == "Missing or unknown project ID"
+            assert await client.ending() == "eof"
+        async with connected(server):
+            await server.wait_for_connections(1)
+        await server.wait_for_connections(0)
+
+
+@on_a_loop
+async def test_replies_out_of_order() -> None:
+    async with RealtimeServer(shuffle=lambda messages: messages.reverse()) as server, connected(server) as client:
+        await client.text()
+        items = [json.dumps({"type": "subscribe", "data": [{"subscriptionId": name, "channels": ["rows"]}]}) for name in "abc"]
+        client.send(PING, more=True)
+        for item in items:
+            client.send(item, more=item is not items[-1])
+        replies = [json.loads(await client.text()) for _ in range(4)]
+        assert [reply["data"]["subscriptions"][0]["subscriptionId"] for reply in replies[:3]] == ["c", "b", "a"]
+        assert replies[3] == {"type": "pong"}
+        client.send('{"type":"subscribe","data":[{"channels":["console.tail.demo"]}]}', more=True)
+        client.send(PING)
+        assert await client.text() == PONG
+        assert json.loads(await client.text())["data"]["code"] == 1008
+        assert await client.ending() == "eof"
+
+
+@on_a_loop
+async def test_what_came_at_once_is_not_answered_when_the_link_is_dropped() -> None:
+    async with RealtimeServer() as server:
+        server = RealtimeServer(shuffle=lambda _: server.drop())
+        async with server, connected(server) as client:
+            await client.text()
+            client.send(PING, more=True)
+            client.send(PING)
+            assert await client.ending() == "eof"
+
+
+@on_a_loop
 async def test_waiting_for_a_condition() -> None:
     async with RealtimeServer() as server:
         await server.wait_for_connections(0)

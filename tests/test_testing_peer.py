@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brain import EQUAL, NOON, dial, error, publish, say, subscribe, told
+from brain import EQUAL, NOON, TARGET, dial, error, publish, say, subscribe, told, try_dial
+from realtime_fsm.testing.eras import ERAS, EraName
 from realtime_fsm.testing.peer import FRAME_LIMIT, HISTORY, Backend, Reply
 
 
@@ -194,7 +195,7 @@ def test_what_a_client_sent_is_remembered() -> None:
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 _WORDS = st.sampled_from(["account", "account.update", "files", "console.tail.x", "s", EQUAL, "unique()", ""])
-_KEYS = st.sampled_from(["type", "data", "subscriptionId", "channels", "queries", "session", "0"])
+_KEYS = st.sampled_from(["type", "data", "subscriptionId", "channels", "queries", "session", "0", "status", "permissions"])
 _JSON = st.recursive(
     _SCALARS | _WORDS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_KEYS, inner, max_size=4),
@@ -209,10 +210,10 @@ _MESSAGES = st.one_of(
 
 
 @settings(deadline=None)
-@given(st.lists(_MESSAGES, max_size=12))
-def test_no_message_raises_and_each_has_one_answer(messages: list[bytes | str]) -> None:
-    backend = Backend(rate_limit=None)
-    peer = dial(backend, X_Appwrite_Session=backend.add_user("alice"))
+@given(st.sampled_from(sorted(ERAS)), st.lists(_MESSAGES, max_size=12))
+def test_no_message_raises_and_each_has_one_answer(era: EraName, messages: list[bytes | str]) -> None:
+    backend = Backend(era=era, rate_limit=None)
+    peer = dial(backend, f"{TARGET}&channels[]=rows", X_Appwrite_Session=backend.add_user("alice"))
     ended = False
     for message in messages:
         reply = peer.handle(message, NOON)
@@ -221,3 +222,10 @@ def test_no_message_raises_and_each_has_one_answer(messages: list[bytes | str]) 
         for frame in reply.frames:
             assert json.loads(frame)["type"] in ("pong", "response", "error")
     assert (peer in backend.peers) is not ended
+
+
+@settings(deadline=None)
+@given(st.text(alphabet='rows.[]=&01%5B{}" #', max_size=40), st.sampled_from(sorted(ERAS)))
+def test_no_dial_raises_and_each_has_one_answer(query: str, era: EraName) -> None:
+    _, reply = try_dial(Backend(era=era), f"{TARGET}&channels[]=rows&{query}")
+    assert told(reply)["type"] in ("connected", "error")
