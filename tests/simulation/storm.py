@@ -17,7 +17,6 @@ from unittest.mock import patch
 from realtime_fsm import GreetedAsGuest, PingPolicy, Realtime, RetryPolicy, State, Subscription, Timeouts
 from realtime_fsm.edges import audit, driver, roster, sleep
 from realtime_fsm.edges.transport import Transport
-from realtime_fsm.face import client
 from realtime_fsm.face.subscription import MissingChannelWarning
 from realtime_fsm.vocabulary import events
 from simulation.coverage import Coverage
@@ -113,7 +112,7 @@ def _stage(world: World) -> Iterator[Records]:
             stack.enter_context(patch.object(module, "datetime", world.datetime_class()))
         sleep._WATCHES[world.loop] = watch = sleep.SleepWatch(world.loop, world.wall)
         stack.enter_context(patch.object(watch, "_sleepers", Ordered()))
-        stack.enter_context(patch.object(client, "_BUFFER", world.rng.choice((4, 64, 1024))))
+        world.buffer = world.rng.choice((4, 64, 1024))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore", MissingChannelWarning)
         yield records

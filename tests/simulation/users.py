@@ -135,7 +135,9 @@ class Crowd:
         self._asking += 1
         try:
             async with self._patience(0.0, 0.05, 5.0, 30.0):
-                subscription = await self.realtime.subscribe(*channels, queries=queries, on_gap=on_gap, catch_up=catch_up)
+                subscription = await self.realtime.subscribe(
+                    *channels, queries=queries, on_gap=on_gap, catch_up=catch_up, buffer=self.world.buffer
+                )
         finally:
             self._asking -= 1
         self.held.append(subscription)
@@ -153,7 +155,7 @@ class Crowd:
         """Come and go, more often than a minute's budget allows."""
         async with self._patience(10.0, 100.0):
             for _ in range(self.world.rng.randint(5, 40)):
-                subscription = await self.realtime.subscribe("rows")
+                subscription = await self.realtime.subscribe("rows", buffer=self.world.buffer)
                 await subscription.unsubscribe()
 
     async def consume(self) -> None:

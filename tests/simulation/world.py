@@ -111,6 +111,7 @@ class World:
         stormy: whether faults strike; the healed network has none.
         faults: the injected faults by kind.
         actions: what the users did, by kind.
+        buffer: how many events each subscription keeps.
         known: how often a known defect was met.
         violation: the first one, with the last lines of the trace.
     """
@@ -119,6 +120,7 @@ class World:
         self.rng = random.Random(seed)
         self.loop = loop
         self.stormy = True
+        self.buffer = 1024
         self.faults: Counter[str] = Counter()
         self.actions: Counter[str] = Counter()
         self.known: Counter[str] = Counter()
