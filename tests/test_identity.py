@@ -289,3 +289,23 @@ def test_a_callable_that_raises_leaves_the_identity_as_it_was() -> None:
             assert realtime._driver.credentials.session == alice
 
     run(main)
+
+
+def test_a_change_of_identity_that_is_overtaken_by_the_end_does_not_hang() -> None:
+    async def main() -> None:
+        asked = asyncio.Event()
+
+        async def slow() -> str:
+            asked.set()
+            await asyncio.sleep(1)
+            return "session"
+
+        realtime = Network().realtime()
+        await realtime.connect()
+        becoming = asyncio.ensure_future(realtime.authenticate(slow))
+        await asked.wait()
+        await realtime.dispose()
+        with pytest.raises(Disposed):
+            await becoming
+
+    run(main)

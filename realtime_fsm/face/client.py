@@ -400,6 +400,7 @@ class Realtime(Displayed):
         async with self._becoming:  # one change of identity at a time, so that each call returns its own
             before = self._driver.credentials
             after, secret = before.instead(session), await Credentials.ask(session)
+            self._alive()  # it may have been disposed of while the call waited for its turn, or for the secret
             self._driver.credentials = after
             try:
                 await self._driver.identify(Authenticate(secret))

@@ -8,6 +8,7 @@
     │   ├── Disposed                  the connection was disposed of; it cannot be used again
     │   ├── SubscriptionEnded         the subscription was ended; it cannot be changed any more
     │   ├── ConcurrentIteration       two consumers at once on one stream
+    │   ├── Forked                    used in a process that was forked from its own
     │   ├── WrongLoop                 used from an event loop other than its own
     │   └── BadTable                  a state table that is not total, not closed or not understood
     ├── LinkFailure                   why one attempt or one link ended: always the *cause* of something
@@ -108,6 +109,13 @@ class WrongLoop(Misuse):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} belongs to another event loop; build one Realtime per loop")
+
+
+class Forked(Misuse):
+    """A `realtime_fsm.sync.Realtime` has a thread and sockets, which a process that was forked does not share."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} was made before this process was forked; make one after the fork")
 
 
 class BadTable(Misuse):

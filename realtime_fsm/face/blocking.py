@@ -1,0 +1,340 @@
+"""The client for code without an event loop: the same names, with calls and iterators that block.
+
+Each `Realtime` here has a thread of its own, in which the asynchronous one lives. It can be used from any number of threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import weakref
+from collections import deque
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
+
+from realtime_fsm.face import client
+from realtime_fsm.face.diagram import Displayed
+from realtime_fsm.face.official import options_of
+from realtime_fsm.face.portal import Portal
+from realtime_fsm.face.subscription import Subscribed
+from realtime_fsm.vocabulary.errors import Disposed, SubscriptionEnded
+from realtime_fsm.vocabulary.events import T_co
+from realtime_fsm.vocabulary.table import State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from types import TracebackType, UnionType
+
+    from realtime_fsm.edges.identity import Secret
+    from realtime_fsm.edges.subscriber import OnGap
+    from realtime_fsm.face import listener, subscription
+    from realtime_fsm.face.subscription import OnMisfit
+    from realtime_fsm.vocabulary.change import Change, Gap
+    from realtime_fsm.vocabulary.eras import Era
+    from realtime_fsm.vocabulary.errors import RealtimeError
+    from realtime_fsm.vocabulary.events import Event
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CALLABLES = ("on_gap", "catch_up", "on_misfit", "session", "jwt")
+_handling: ContextVar[object] = ContextVar("realtime_fsm listener whose handler runs")
+
+
+class Blocking(TypedDict, total=False):
+    """As `realtime_fsm.face.subscription.Served`, with ``catch_up`` as a plain callable."""
+
+    queries: Iterable[str]
+    on_gap: OnGap | None
+    catch_up: Callable[[Gap], Iterable[Event | Mapping[str, Any]]] | None
+    buffer: int
+
+
+def _takes(of: Callable[Concatenate[Any, P], None]) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
+    """Give a function the arguments of another one, for type checkers."""
+
+    def give(function: Callable[..., None]) -> Callable[Concatenate[Any, P], None]:
+        return function
+
+    return give
+
+
+class _Stream(Generic[T]):
+    """Takes from an asynchronous iterator. What was taken for a call that was interrupted is given to the next."""
+
+    def __init__(self, portal: Portal, source: AsyncIterator[T]) -> None:
+        self._portal = portal
+        self._source = source
+        self._turn = threading.Lock()
+        self._taken: deque[T] = deque()
+
+    def next(self, timeout: float | None) -> T:
+        async def take() -> None:
+            async with asyncio.timeout(timeout):
+                self._taken.append(await anext(self._source))
+
+        with self._turn:
+            if not self._taken:
+                try:
+                    self._portal.call(take)
+                except Disposed:  # the streams have ended, and the loop with them
+                    raise StopAsyncIteration from None
+            return self._taken.popleft()
+
+
+class Subscription(Subscribed, Generic[T_co]):
+    """Events of some channels, as an iterator that blocks; otherwise as `realtime_fsm.Subscription`.
+
+    Threads may share it: each event goes to one of them.
+    """
+
+    __slots__ = ("_inner", "_portal", "_stream")
+
+    def __init__(self, portal: Portal, inner: subscription.Subscription[T_co]) -> None:
+        super().__init__(inner._driver, inner._subscriber)  # noqa: SLF001  (the same, seen from another thread)
+        self._portal = portal
+        self._inner = inner
+        self._stream: _Stream[Event[T_co]] = _Stream(portal, inner)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event[T_co]:
+        try:
+            return self._stream.next(None)
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def get(self, timeout: float | None = None) -> Event[T_co]:
+        """The next event.
+
+        Args:
+            timeout: for how many seconds to wait; None for no end.
+
+        Raises:
+            TimeoutError: when the time is over.
+            SubscriptionEnded: when nothing will come.
+        """
+        try:
+            return self._stream.next(timeout)
+        except StopAsyncIteration:
+            raise SubscriptionEnded from None
+
+    def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
+        """Listen to something else instead, as `realtime_fsm.Subscription.update`."""
+        self._portal.call(lambda: self._inner.update(channels=channels, queries=queries))
+
+    def unsubscribe(self) -> None:
+        """End it, as `realtime_fsm.Subscription.unsubscribe`."""
+        self._portal.call(self._inner.unsubscribe)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if self._driver.state is not State.DISPOSING:
+            self.unsubscribe()
+
+
+class Listener(Subscribed):
+    """A handler at work in a thread apart, so that it may block; otherwise as `realtime_fsm.Listener`."""
+
+    __slots__ = ("_inner", "_mark", "_portal")
+    _kind = "Listener"
+
+    def __init__(self, portal: Portal, inner: listener.Listener, mark: object) -> None:
+        super().__init__(inner._driver, inner._subscriber)  # noqa: SLF001  (the same, seen from another thread)
+        self._portal = portal
+        self._inner = inner
+        self._mark = mark
+
+    def stop(self) -> None:
+        """End it. What the handler is doing is waited for, unless it is the handler that stops it."""
+        if _handling.get(None) is self._mark:
+            self._portal.begin(self._inner.stop)
+        else:
+            self._portal.call(self._inner.stop)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, as `realtime_fsm.Listener.wait`; for so many seconds at most.
+
+        Raises:
+            TimeoutError: when the time is over.
+        """
+
+        async def wait() -> None:
+            async with asyncio.timeout(timeout):
+                await self._inner.wait()
+
+        self._portal.call(wait)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if self._driver.state is not State.DISPOSING:
+            self.stop()
+
+
+class Realtime(Displayed):
+    """One connection to Appwrite Realtime for code without an event loop; arguments and errors as `realtime_fsm.Realtime`.
+
+    Callables of yours run in threads apart and may block. It is disposed of at the end of ``with``, when it is forgotten, and
+    when the program ends. A process that is forked cannot use it: make one after the fork.
+
+    Raises:
+        Forked: from every call in a process that was forked.
+    """
+
+    @_takes(client.Realtime.__init__)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._portal = Portal("this Realtime")
+        self._inner = client.Realtime(*args, **self._apart(options))
+        self._end = weakref.finalize(self, self._portal.close, self._inner.dispose)
+
+    @classmethod
+    def from_client(cls, sdk: object, **options: Any) -> Self:
+        """As `realtime_fsm.Realtime.from_client`."""
+        return cls(**(options_of(sdk) | options))
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    @property
+    def connection_id(self) -> str:
+        """The name of this connection in the audit log."""
+        return self._inner.connection_id
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return State.DISPOSING if self._portal.closed else self._inner.state
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the link is up."""
+        return self.state.is_live
+
+    @property
+    def error(self) -> RealtimeError | None:
+        """Why there is no link and no attempt will be made, in ``error``."""
+        return self._inner.error
+
+    @property
+    def era(self) -> Era | None:
+        """What the server speaks, as far as it is known."""
+        return self._inner.era
+
+    @property
+    def user(self) -> dict[str, Any] | None:
+        """The account that the server named on the newest link."""
+        return self._inner.user
+
+    @property
+    def malformed(self) -> dict[str, int]:
+        """How many messages of the server could not be used, by kind."""
+        return self._inner.malformed
+
+    def states(self) -> Iterator[Change]:
+        """The changes of state from now on, as an iterator that blocks; it ends after ``dispose()``."""
+
+        async def follow() -> AsyncIterator[Change]:
+            return self._inner.states()
+
+        stream = _Stream(self._portal, self._portal.call(follow))
+
+        def changes() -> Iterator[Change]:
+            while True:
+                try:
+                    yield stream.next(None)
+                except StopAsyncIteration:
+                    return
+
+        return changes()
+
+    # --- acting -------------------------------------------------------------------------------------------------------
+
+    @overload
+    def subscribe(self, *channels: str, **served: Unpack[Blocking]) -> Subscription[dict[str, Any]]: ...
+    @overload
+    def subscribe(
+        self, *channels: str, payload: type[T], on_misfit: OnMisfit | None = None, **served: Unpack[Blocking]
+    ) -> Subscription[T]: ...
+    @overload
+    def subscribe(
+        self, *channels: str, payload: UnionType, on_misfit: OnMisfit | None = None, **served: Unpack[Blocking]
+    ) -> Subscription[Any]: ...
+    def subscribe(self, *channels: str, **served: Any) -> Subscription[Any]:
+        """Listen to channels, as `realtime_fsm.Realtime.subscribe`. Returns when the server has acknowledged.
+
+        ``with realtime.subscribe(...) as subscription`` unsubscribes at the end.
+        """
+        return Subscription(self._portal, self._portal.call(lambda: self._inner.subscribe(*channels, **self._apart(served))))
+
+    def on(
+        self, channels: str | Iterable[str], handler: Callable[[Event[Any]], object], *, payload: Any = None, **served: Any
+    ) -> Listener:
+        """Call a handler with each event of some channels, as `realtime_fsm.Realtime.on`; in a thread apart, so it may block."""
+        mark = object()
+
+        def handle(event: Event[Any]) -> object:
+            _handling.set(mark)
+            return handler(event)
+
+        work = self._portal.apart(handle) if callable(handler) and not inspect.iscoroutinefunction(handler) else handler
+        given = {**self._apart(served), **({} if payload is None else {"payload": payload})}
+        return Listener(self._portal, self._portal.call(lambda: self._inner.on(channels, work, **given)), mark)
+
+    def connect(self) -> None:
+        """Open the link. Returns when it is up."""
+        self._portal.call(self._inner.connect)
+
+    def reconnect(self) -> None:
+        """Open a new link at once. Returns when it is up."""
+        self._portal.call(self._inner.reconnect)
+
+    def wait_connected(self, timeout: float | None = None) -> None:
+        """Wait until the link is up; for so many seconds at most."""
+        self._portal.call(lambda: self._inner.wait_connected(timeout))
+
+    def authenticate(self, session: Secret) -> dict[str, Any]:
+        """Become another user. Returns the account as the server names it."""
+        secret = self._portal.apart(session) if callable(session) else session
+        return self._portal.call(lambda: self._inner.authenticate(secret))
+
+    def set_presence(
+        self, status: str | None, *, metadata: Mapping[str, Any] | None = None, permissions: Iterable[str] | None = None
+    ) -> dict[str, Any] | None:
+        """Be shown as present to other users, or no longer. Returns the presence as the server stored it."""
+        return self._portal.call(lambda: self._inner.set_presence(status, metadata=metadata, permissions=permissions))
+
+    def disconnect(self) -> None:
+        """Close the link and keep the subscriptions for the next one."""
+        self._portal.call(self._inner.disconnect)
+
+    def set_ping_enabled(self, enabled: bool) -> None:
+        """Switch the heartbeat on or off."""
+
+        async def switch() -> None:
+            self._inner.set_ping_enabled(enabled)
+
+        self._portal.call(switch)
+
+    def dispose(self) -> None:
+        """The end, also of the thread. A second call is harmless."""
+        self._end()
+
+    def _apart(self, options: dict[str, Any]) -> dict[str, Any]:
+        callables = {name: self._portal.apart(options[name]) for name in _CALLABLES if callable(options.get(name))}
+        return options | callables
+
+    def __enter__(self) -> Self:
+        if self.state is State.DISPOSING:
+            raise Disposed
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.dispose()
+
+    def __repr__(self) -> str:
+        return f"{self._inner!r} in a thread"

@@ -1,0 +1,460 @@
+"""The client for code without an event loop: the same names, calls and iterators that block, threads, forks, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import msgspec
+import pytest
+from appwrite.client import Client
+
+import realtime_fsm
+from realtime_fsm import (
+    BadOption,
+    Disconnected,
+    Disposed,
+    Era,
+    Forked,
+    PayloadMisfit,
+    PingPolicy,
+    RetriesExhausted,
+    RetryPolicy,
+    State,
+    SubscriptionEnded,
+    WrongLoop,
+)
+from realtime_fsm.face.portal import Portal
+from realtime_fsm.sync import Realtime
+from realtime_fsm.testing import RealtimeServer
+
+LONG = 20.0
+QUICK = RetryPolicy(attempts=3, base=0.05, factor=1.5, cap=0.2)
+
+
+class Served:
+    """The embedded server, in a thread of its own."""
+
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+        self.server = portal.call(self._start)
+        self.endpoint = self.server.endpoint
+
+    @staticmethod
+    async def _start() -> RealtimeServer:
+        server = RealtimeServer(projects=["demo"])
+        await server.start()
+        return server
+
+    def do(self, what: Callable[[RealtimeServer], Any]) -> Any:
+        async def act() -> Any:
+            made = what(self.server)
+            return await made if asyncio.iscoroutine(made) else made
+
+        return self._portal.call(act)
+
+    def publish(self, channel: str, **payload: Any) -> None:
+        self.do(lambda server: server.publish([f"{channel}.1.create"], [channel], {"$id": "1", **payload}))
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    portal = Portal("the server")
+    made = Served(portal)
+    yield made
+    portal.close(made.server.stop)
+
+
+@contextmanager
+def connected(served: Served, **options: Any) -> Iterator[Realtime]:
+    with Realtime(served.endpoint, "demo", **{"retry": QUICK, **options}) as realtime:
+        yield realtime
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "realtime_fsm loop"]
+
+
+# --- the same names -----------------------------------------------------------------------------------------------------
+
+
+def test_it_has_every_name_of_the_asynchronous_one() -> None:
+    for name, here in (("Realtime", realtime_fsm.sync.Realtime), ("Subscription", realtime_fsm.sync.Subscription)):
+        there = {each for each in dir(getattr(realtime_fsm, name)) if not each.startswith("_")}
+        assert there <= set(dir(here)) | {"batches"}, name
+    there = {each for each in dir(realtime_fsm.Listener) if not each.startswith("_")} - {"task"}
+    assert there <= set(dir(realtime_fsm.sync.Listener))
+
+
+def test_events_arrive_in_a_for_loop(served: Served) -> None:
+    with connected(served) as realtime, realtime.subscribe("rows") as rows:
+        assert (realtime.state, realtime.is_live, realtime.era, realtime.user, realtime.error) == (
+            State.SUBSCRIBED, True, Era.E4, None, None,
+        )  # fmt: skip
+        for number in range(3):
+            served.publish("rows", n=number)
+        assert [event.payload["n"] for _, event in zip(range(3), rows, strict=False)] == [0, 1, 2]
+        assert (rows.id, rows.channels, rows.dropped, rows.gaps, rows.misfits) == ("s1", ("rows",), 0, (), 0)
+
+
+def test_a_lost_link_is_replaced_while_the_loop_waits(served: Served) -> None:
+    with connected(served) as realtime:
+        rows, changes = realtime.subscribe("rows"), realtime.states()
+        served.do(lambda server: server.drop())
+        assert next(change.dest for change in changes if change.dest is State.SUBSCRIBED) is State.SUBSCRIBED
+        served.publish("rows", n=1)
+        assert rows.get(LONG).payload["n"] == 1
+        assert len(rows.gaps) == 1
+
+
+def test_every_call_has_its_blocking_form(served: Served) -> None:
+    session = served.do(lambda server: server.add_user("alice"))
+    with connected(served) as realtime:
+        realtime.connect()
+        realtime.wait_connected(timeout=LONG)
+        realtime.reconnect()
+        assert realtime.authenticate(lambda: session)["$id"] == "alice"
+        presence = realtime.set_presence("online", metadata={"device": "phone"})
+        assert presence is not None
+        assert presence["status"] == "online"
+        assert realtime.set_presence(None) is None
+        realtime.set_ping_enabled(False)
+        rows = realtime.subscribe("rows")
+        rows.update(channels=["files"])
+        assert rows.channels == ("files",)
+        realtime.disconnect()
+        assert (realtime.state, realtime.malformed) == (State.DISCONNECTED, {})
+        assert "thread" in repr(realtime)
+        assert len(realtime.connection_id) == 32
+
+
+def test_typed_payloads_and_misfits(served: Served) -> None:
+    class Row(msgspec.Struct):
+        n: int
+
+    with connected(served) as realtime:
+        rows = realtime.subscribe("rows", payload=Row)
+        served.publish("rows", n="odd")
+        served.publish("rows", n=2)
+        with pytest.raises(PayloadMisfit):
+            rows.get(LONG)
+        assert rows.get(LONG).payload.n == 2
+        misfits: list[PayloadMisfit] = []
+        quiet = realtime.subscribe("files", payload=Row, on_misfit=misfits.append)
+        served.publish("files", n="odd")
+        served.publish("files", n=3)
+        assert (quiet.get(LONG).payload.n, len(misfits)) == (3, 1)
+
+
+def test_it_takes_the_official_client(served: Served) -> None:
+    client = Client().set_endpoint(served.endpoint).set_project("demo")
+    with Realtime.from_client(client) as realtime:
+        realtime.connect()
+        assert realtime.is_live
+
+
+# --- waiting --------------------------------------------------------------------------------------------------------------
+
+
+def test_waiting_ends_in_time_and_loses_nothing(served: Served) -> None:
+    with connected(served) as realtime:
+        rows = realtime.subscribe("rows")
+        with pytest.raises(TimeoutError):
+            rows.get(timeout=0.01)
+        served.publish("rows", n=1)
+        assert rows.get(timeout=LONG).payload["n"] == 1
+        with pytest.raises(TimeoutError):
+            Realtime(served.endpoint, "demo").wait_connected(timeout=0.01)
+
+
+def test_an_interrupted_wait_loses_nothing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connected(served) as realtime:
+        rows = realtime.subscribe("rows")
+        call = rows._portal.call
+
+        def interrupted(work: Any) -> None:
+            call(work)
+            raise KeyboardInterrupt
+
+        served.publish("rows", n=1)
+        monkeypatch.setattr(rows._portal, "call", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            rows.get(LONG)
+        monkeypatch.undo()
+        assert rows.get(LONG).payload["n"] == 1
+
+
+def test_a_failure_raises_where_it_is_waited_for(served: Served) -> None:
+    with Realtime("http://127.0.0.1:1/v1", "demo", retry=RetryPolicy(attempts=1)) as realtime:
+        with pytest.raises(RetriesExhausted):
+            realtime.subscribe("rows")
+        assert realtime.error is not None
+        with pytest.raises(BadOption):
+            realtime.subscribe()
+
+
+def test_a_subscription_ends_a_for_loop_and_a_get(served: Served) -> None:
+    with connected(served) as realtime:
+        rows = realtime.subscribe("rows")
+        rows.unsubscribe()
+        assert list(rows) == []
+        with pytest.raises(SubscriptionEnded):
+            rows.get(LONG)
+
+
+# --- threads ----------------------------------------------------------------------------------------------------------------
+
+
+def test_threads_may_share_a_subscription(served: Served) -> None:
+    with connected(served) as realtime, ThreadPoolExecutor(4) as pool:
+        rows = realtime.subscribe("rows")
+        takers = [pool.submit(lambda: [rows.get(LONG).payload["n"] for _ in range(5)]) for _ in range(4)]
+        for number in range(20):
+            served.publish("rows", n=number)
+        taken = [number for taker in takers for number in taker.result(LONG)]
+        assert sorted(taken) == list(range(20))
+
+
+def test_threads_may_subscribe_at_once(served: Served) -> None:
+    with connected(served) as realtime, ThreadPoolExecutor(8) as pool:
+        ids = {made.id for made in pool.map(lambda n: realtime.subscribe(f"channel{n}"), range(8))}
+        assert len(ids) == 8
+
+
+def test_a_disposal_ends_the_waits_of_other_threads(served: Served) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        realtime = Realtime(served.endpoint, "demo", retry=QUICK)
+        rows, changes = realtime.subscribe("rows"), realtime.states()
+        events, states = pool.submit(lambda: list(rows)), pool.submit(lambda: [change.dest for change in changes])
+        realtime.dispose()
+        assert events.result(LONG) == []
+        assert states.result(LONG)[-1] is State.DISPOSING
+        realtime.dispose()
+
+
+def test_it_works_beside_a_running_loop(served: Served) -> None:
+    async def notebook() -> str:
+        with connected(served) as realtime:
+            return realtime.subscribe("rows").id
+
+    assert asyncio.run(notebook()) == "s1"
+
+
+# --- callables of the caller's ------------------------------------------------------------------------------------------------
+
+
+def test_a_handler_may_block_and_use_the_connection(served: Served) -> None:
+    seen: list[Any] = []
+    done = threading.Event()
+
+    with connected(served) as realtime:
+
+        def handle(event: realtime_fsm.Event) -> None:
+            seen.append(
+                (event.payload["n"], realtime.subscribe(f"files{event.payload['n']}").id, threading.current_thread().name)
+            )
+            if len(seen) == 2:
+                done.set()
+
+        listener = realtime.on("rows", handle)
+        for number in range(2):
+            served.publish("rows", n=number)
+        assert done.wait(LONG)
+        listener.stop()
+        assert [number for number, _, _ in seen] == [0, 1]
+        assert all(name.startswith("realtime_fsm callable") for _, _, name in seen)
+        assert "Listener" in repr(listener)
+
+
+def test_a_handler_may_stop_itself(served: Served) -> None:
+    with connected(served) as realtime:
+        seen: list[int] = []
+
+        def handle(event: realtime_fsm.Event) -> None:
+            seen.append(event.payload["n"])
+            listener.stop()
+
+        listener = realtime.on(["rows"], handle)
+        served.publish("rows", n=1)
+        listener.wait(LONG)
+        served.publish("rows", n=2)
+        assert seen == [1]
+
+
+def test_an_async_handler_runs_on_the_loop(served: Served) -> None:
+    seen: list[str] = []
+
+    async def handle(event: realtime_fsm.Event) -> None:
+        seen.append(threading.current_thread().name)
+        with suppress(WrongLoop):
+            realtime.connect()
+            seen.append("it waited for itself")
+
+    with connected(served) as realtime, realtime.on("rows", handle, payload=dict) as listener:
+        served.publish("rows", n=1)
+        while not seen:
+            with pytest.raises(TimeoutError):
+                listener.wait(0.01)
+    assert seen == ["realtime_fsm loop"]
+
+
+def test_a_handler_that_is_none_is_refused(served: Served) -> None:
+    with connected(served) as realtime, pytest.raises(BadOption, match="handler"):
+        realtime.on("rows", None)  # type: ignore[arg-type]
+
+
+def test_gaps_sessions_and_catching_up_are_asked_apart(served: Served) -> None:
+    names: dict[str, str] = {}
+    session = served.do(lambda server: server.add_user("alice"))
+
+    def ask() -> str:
+        names["session"] = threading.current_thread().name
+        return str(session)
+
+    def catch_up(gap: realtime_fsm.Gap) -> list[dict[str, Any]]:
+        names["catch_up"] = threading.current_thread().name
+        return [{"$id": "missed", "n": 7}]
+
+    told = threading.Event()
+
+    def on_gap(gap: realtime_fsm.Gap) -> None:
+        names["on_gap"] = threading.current_thread().name
+        told.set()
+
+    with connected(served, session=ask) as realtime:
+        rows = realtime.subscribe("rows", catch_up=catch_up, on_gap=on_gap)
+        served.do(lambda server: server.drop())
+        assert rows.get(LONG).payload["n"] == 7
+        assert told.wait(LONG)
+    assert set(names) == {"session", "catch_up", "on_gap"}
+    assert all(name.startswith("realtime_fsm callable") for name in names.values())
+
+
+# --- ends ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_can_be_done_after_the_end(served: Served) -> None:
+    realtime = Realtime(served.endpoint, "demo")
+    rows = realtime.subscribe("rows")
+    listener = realtime.on("rows", print)
+    realtime.dispose()
+    assert (realtime.state, realtime.is_live) == (State.DISPOSING, False)
+    for call in (realtime.connect, rows.unsubscribe, realtime.__enter__, lambda: realtime.subscribe("rows")):
+        with pytest.raises(Disposed):
+            call()
+    with rows, listener:
+        pass
+
+
+def test_one_that_was_never_used_needs_no_thread() -> None:
+    before = threads()
+    realtime = Realtime("http://127.0.0.1:1/v1", "demo")
+    assert (realtime.state, threads()) == (State.DISCONNECTED, before)
+    realtime.dispose()
+    with pytest.raises(Disposed):
+        realtime.connect()
+
+
+def test_one_that_is_forgotten_is_disposed_of(served: Served) -> None:
+    before = len(threads())
+    realtime = Realtime(served.endpoint, "demo", ping=PingPolicy(enabled=False))
+    realtime.connect()
+    assert len(threads()) == before + 1
+    del realtime
+    gc.collect()
+    assert len(threads()) == before
+
+
+def test_a_wait_that_the_end_of_the_loop_cuts_off_says_so() -> None:
+    portal = Portal("this test")
+    began = threading.Event()
+
+    async def forever() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    async def nothing() -> None:
+        await asyncio.sleep(0)
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(portal.call, forever)
+        assert began.wait(LONG)
+        portal.close(nothing)
+        with pytest.raises(Disposed):
+            waiting.result(LONG)
+
+
+def test_one_that_is_forgotten_on_its_own_loop_does_not_wait_for_itself() -> None:
+    portal = Portal("this test")
+
+    async def nothing() -> None:
+        await asyncio.sleep(0)
+
+    async def forget() -> None:
+        portal.close(nothing)
+
+    with suppress(Disposed):
+        portal.call(forget)
+    assert portal._thread is not None
+    portal._thread.join(LONG)
+    assert not portal._thread.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_is_refused_clearly(served: Served) -> None:
+    script = f"""
+import os
+from realtime_fsm import Forked
+from realtime_fsm.sync import Realtime
+
+realtime = Realtime({served.endpoint!r}, "demo")
+realtime.connect()
+child = os.fork()
+if child == 0:
+    try:
+        realtime.connect()
+    except Forked as refused:
+        print(refused, flush=True)
+    realtime.dispose()
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+with Realtime({served.endpoint!r}, "demo") as another:
+    another.connect()
+print(realtime.state)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == [str(Forked("this Realtime")), "connected"]
+    assert (done.stderr, done.returncode) == ("", 0), "and the end of the program disposes of it"
+
+
+def test_a_pending_call_ends_with_a_disconnect(served: Served) -> None:
+    served.do(lambda server: setattr(server, "greet", False))
+    with connected(served) as realtime, ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(realtime.subscribe, "rows")
+        while realtime.state is not State.RECONNECTING:
+            with suppress(TimeoutError):
+                realtime.wait_connected(0.01)
+        realtime.disconnect()
+        with pytest.raises(Disconnected):
+            pending.result(LONG)
+
+
+def test_async_callables_run_on_the_loop(served: Served) -> None:
+    names: list[str] = []
+    session = served.do(lambda server: server.add_user("alice"))
+
+    async def ask() -> str:
+        names.append(threading.current_thread().name)
+        return str(session)
+
+    with connected(served, session=ask) as realtime:
+        realtime.connect()
+    assert names == ["realtime_fsm loop"]
