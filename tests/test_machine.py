@@ -301,6 +301,17 @@ def test_the_round_trip_of_a_ping_is_told_with_its_answer() -> None:
     assert bench.last.taken.round_trip == 0.25
 
 
+@pytest.mark.parametrize("late", [0.0, 20.0])
+def test_a_deadline_that_was_missed_is_told(late: float) -> None:
+    bench = Bench().to(S)
+    bench.expire_until("sub65")
+    assert bench.last.deadline is not None
+    bench.now = bench.last.deadline + late
+    bench.do(Deadline())
+    assert bench.last.taken is not None
+    assert (bench.last.taken.row.id, bench.last.taken.lag) == ("sub64", late)
+
+
 def test_a_sign_of_life_of_an_old_link_does_not_count() -> None:
     bench = Bench().to(P)
     bench.machine.hear(bench.generation - 1)

@@ -128,8 +128,8 @@ class Connection:
             The row that was taken, what to do, and when to step with `Deadline` next.
         """
         seat = self._seat
+        due = seat.deadline  # as it was reported, before anything of this step
         seat.begin_step(now, draw)
-        due = seat.deadline
         source, trigger = State(seat.state), happened.trigger
         if isinstance(happened, Lost) and happened.generation == seat.retiring:
             seat.retiring = None
