@@ -116,6 +116,7 @@ _STRICT: dict[str, Any] = {
 }
 _ADDED: list[tuple[str, Any, Any]] = [
     ("round_trip", float, -1.0),
+    ("size", int, 0),
     ("planned", bool, False),
     ("since", Annotated[datetime, msgspec.Meta(tz=True)] | None, None),
     ("until", Annotated[datetime, msgspec.Meta(tz=True)] | None, None),

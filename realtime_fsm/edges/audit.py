@@ -113,10 +113,21 @@ class Audit:
         identifier: str,
         change: Literal["desired", "acknowledged", "rejected", "withdrawn", "removed"],
         code: Code | None = None,
+        *,
+        dwell: float = 0.0,
+        size: int = 0,
     ) -> None:
         """Write what became of a subscription."""
         level = "warning" if change == "rejected" else "info"
-        self._write(SubscriptionRecord, level, subscription=identifier, change=change, error_code=_shown(code))
+        self._write(
+            SubscriptionRecord,
+            level,
+            subscription=identifier,
+            change=change,
+            error_code=_shown(code),
+            dwell=round(dwell, 6),
+            size=size,
+        )
 
     def ping(self, round_trip: float) -> None:
         """Write that a ping was answered, after so many seconds."""

@@ -181,7 +181,7 @@ class Driver:
 
     def enlist(self, wish: Wish, options: Options) -> Subscriber:
         """Make room for a subscription's events, before it is asked for."""
-        return self._roster.enlist(wish, options, self.loop)
+        return self._roster.enlist(wish, options, self.loop, self._dwell())
 
     def next_id(self) -> str:
         """A name for a subscription, new on this connection."""
@@ -191,7 +191,7 @@ class Driver:
         """Give a subscription up, with what is to take its place."""
         successor = self._roster.successor_of(subscriber)
         for identifier in (subscriber.wish.id, successor):
-            if identifier is not None and self._roster.withdraw(identifier):
+            if identifier is not None and self._roster.withdraw(identifier, self._dwell()):
                 self.feed(Unsubscribe(identifier))
 
     async def replace(self, subscriber: Subscriber, wish: Wish) -> None:
@@ -204,13 +204,13 @@ class Driver:
         old = subscriber.wish.id
         if not self._roster.known((old,)):
             raise SubscriptionEnded
-        granted = self._roster.succeed(subscriber, wish, self.loop)
+        granted = self._roster.succeed(subscriber, wish, self.loop, self._dwell())
         self.feed(Subscribe(wish))
         try:
             await granted
         finally:
             superseded = old if subscriber.wish is wish else wish.id
-            if self._roster.withdraw(superseded):
+            if self._roster.withdraw(superseded, self._dwell()):
                 self.feed(Unsubscribe(superseded))
 
     def follow(self) -> Inbox[Change]:
@@ -272,6 +272,11 @@ class Driver:
     def wake(self) -> None:
         """The process slept."""
         self.feed(Woken())
+
+    def _dwell(self) -> float:
+        """Seconds since the state was entered."""
+        entered = self._seat.entered_at
+        return 0.0 if entered is None else self.loop.time() - entered
 
     # --- what the machine asks ----------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.edges.subscriber import Subscriber
 from realtime_fsm.edges.waiting import reject, resolve
 from realtime_fsm.vocabulary.errors import Disposed, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
+from realtime_fsm.vocabulary.frames import subscribe_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -48,16 +49,18 @@ class Roster:
         self._leftover: set[asyncio.Task[None]] = set()
         self._outages = outages
 
-    def enlist(self, wish: Wish, options: Options, loop: asyncio.AbstractEventLoop) -> Subscriber:
+    def enlist(self, wish: Wish, options: Options, loop: asyncio.AbstractEventLoop, dwell: float) -> Subscriber:
         """Make room for a subscription's events, before it is asked for."""
         subscriber = self._subscribers[wish.id] = Subscriber(wish, options, loop, self._report, self._audit)
-        self._audit.subscription(wish.id, "desired")
+        self._tell_desired(wish, dwell)
         return subscriber
 
-    def succeed(self, subscriber: Subscriber, wish: Wish, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+    def succeed(
+        self, subscriber: Subscriber, wish: Wish, loop: asyncio.AbstractEventLoop, dwell: float
+    ) -> asyncio.Future[None]:
         """Prepare to let a subscriber listen to something else, as soon as that is acknowledged; the answer tells when."""
         successor = self._successors[wish.id] = _Successor(wish, subscriber, loop.create_future())
-        self._audit.subscription(wish.id, "desired")
+        self._tell_desired(wish, dwell)
         return successor.granted
 
     def route(self, frame: EventFrame, subscriptions: Sequence[str]) -> bool:
@@ -114,7 +117,7 @@ class Roster:
         wish = self._wish(identifier)
         self._end(identifier, SubscriptionRejected(wish.channels, wish.queries, code, message), code)
 
-    def withdraw(self, identifier: str) -> bool:
+    def withdraw(self, identifier: str, dwell: float) -> bool:
         """The user does not want it any more; until it is removed, what comes for it is still known.
 
         Returns:
@@ -123,7 +126,7 @@ class Roster:
         if identifier in self._withdrawn or not self._knows(identifier):
             return False
         self._withdrawn.add(identifier)
-        self._audit.subscription(identifier, "withdrawn")
+        self._audit.subscription(identifier, "withdrawn", dwell=dwell)
         return True
 
     def successor_of(self, subscriber: Subscriber) -> str | None:
@@ -192,6 +195,10 @@ class Roster:
                 self._leftover.add(task)
                 task.add_done_callback(self._leftover.discard)
         return subscriber
+
+    def _tell_desired(self, wish: Wish, dwell: float) -> None:
+        size = len(subscribe_item(wish.id, wish.channels, wish.queries))
+        self._audit.subscription(wish.id, "desired", dwell=dwell, size=size)
 
     def _knows(self, identifier: str) -> bool:
         return any(identifier in place for place in (self._subscribers, self._successors, self._leaving))

@@ -98,11 +98,15 @@ class SubscriptionRecord(Record, frozen=True, kw_only=True, tag="realtime.subscr
         subscription: its id.
         change: what became of it; `withdrawn` is the user's word, and `removed` comes when the server, or the link, has let go.
         error_code: the code of the error frame that rejected it.
+        dwell: of what the user did (`desired`, `withdrawn`): seconds since the state was entered.
+        size: of `desired`: the bytes that it takes in a request; how many fit into one frame depends on it.
     """
 
     subscription: str
     change: Literal["desired", "acknowledged", "rejected", "withdrawn", "removed"]
     error_code: int | str | None = None
+    dwell: float = 0.0
+    size: int = 0
 
 
 class PingRecord(Record, frozen=True, kw_only=True, tag="realtime.ping"):

@@ -13,6 +13,7 @@ import structlog
 from realtime_fsm.auditing.auditor import Auditor
 from realtime_fsm.auditing.report import Report
 from realtime_fsm.edges.audit import Audit
+from realtime_fsm.vocabulary.frames import subscribe_item
 from realtime_fsm.vocabulary.inputs import Input, Subscribe, Unsubscribe
 from realtime_fsm.vocabulary.requests import Fail, Grant, Outcome, Reject, Remove
 from realtime_fsm.vocabulary.table import State
@@ -56,9 +57,11 @@ class Scribe:
             self.opened = True
             self.audit.opened(self.bench.seat)
         if isinstance(happened, Subscribe) and self.bench.state is not State.DISPOSING:
-            self.audit.subscription(happened.wish.id, "desired")
+            wish = happened.wish
+            size = len(subscribe_item(wish.id, wish.channels, wish.queries))
+            self.audit.subscription(wish.id, "desired", dwell=self.dwell(after), size=size)
         if isinstance(happened, Unsubscribe) and happened.id in self.bench.seat.book.desired:
-            self.audit.subscription(happened.id, "withdrawn")
+            self.audit.subscription(happened.id, "withdrawn", dwell=self.dwell(after))
         outcome = self._do(happened, after=after)
         for request in outcome.requests:
             self.tell(request)
@@ -67,6 +70,10 @@ class Scribe:
             if outcome.taken.round_trip is not None:
                 self.audit.ping(outcome.taken.round_trip)
         return outcome
+
+    def dwell(self, after: float) -> float:
+        entered = self.bench.seat.entered_at
+        return 0.0 if entered is None else self.bench.now + after - entered
 
     def tell(self, request: Any) -> None:
         match request:
