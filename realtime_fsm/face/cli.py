@@ -1,4 +1,4 @@
-"""The command line: listen to a server, serve an embedded one, or see a demonstration."""
+"""The command line: listen to a server, serve an embedded one, look at the table and at logs, or see a demonstration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import msgspec
 
 from realtime_fsm.auditing import command as audit
 from realtime_fsm.edges.audit import configure
-from realtime_fsm.face import demo
+from realtime_fsm.face import demo, replaying
 from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.diagram import FORMATS, VIEWS, diagram
 from realtime_fsm.face.words import in_words
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 for a tidy end, 1 for a failure (with one sentence on stderr), 2 for a misuse, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    if options.run is audit.run:  # it reads files, and needs no event loop
-        code: int = audit.run(options)
+    if options.run in (audit.run, replaying.run):  # they read files, and need no event loop
+        code: int = options.run(options)
         return code
     try:
         return asyncio.run(_until_interrupted(options.run(options)))
@@ -112,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     draw.set_defaults(run=_diagram)
 
     audit.add_parser(commands)
+    replaying.add_parser(commands)
 
     show = commands.add_parser("demo", help="show the main job in a minute: events, a lost link, events again")
     show.add_argument("--log", metavar="FILE", default="demo-audit.jsonl", help="where the audit log goes (%(default)s)")

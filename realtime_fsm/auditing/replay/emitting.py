@@ -1,0 +1,279 @@
+"""Emitting: a path that was replayed, written down as a test module that needs nothing but this library.
+
+The law: what is written has been run. The moments are rounded as far as the machine still takes the same path with them, so that
+people can read them; the test holds the machine to each row, state and count, and to what it asks to be done.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from realtime_fsm.auditing.replay.foresight import UNTOLD
+from realtime_fsm.auditing.replay.rebuilding import CHANNEL, wish
+from realtime_fsm.auditing.replay.stage import FRAMES, UNDECIDED, Cue, Stage
+from realtime_fsm.auditing.secrets import looks_secret
+from realtime_fsm.auditing.words import plural
+from realtime_fsm.vocabulary import errors, inputs
+from realtime_fsm.vocabulary.frames import PAYLOAD_LIMIT, subscribe_item
+from realtime_fsm.vocabulary.table import TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from realtime_fsm.auditing.replay.player import Played
+    from realtime_fsm.auditing.shadow import Policies
+
+_DIGITS = (3, 6, 9)
+_PLAIN = re.compile(r"[A-Za-z0-9 _.-]*")
+
+_HEAD = '''\
+"""The path of {connection}, as its audit log tells it: {steps}, {seconds} seconds.
+
+Written by `realtime-fsm replay --emit-test`; the table was {table}.{doubt}
+The log names no channels and holds no payloads, sessions or texts of the server: placeholders stand for them. The machine is
+stepped with what happened, at the moments of the log, and must take the same rows and ask for the same things again.
+"""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from realtime_fsm import {public}
+from realtime_fsm.core.machine import Connection
+from realtime_fsm.core.pacer import Pacer
+from realtime_fsm.core.seat import Seat
+from realtime_fsm.vocabulary.frames import Granted
+from realtime_fsm.vocabulary.inputs import (
+{inputs}
+)
+
+RETRY = {retry}
+PING = {ping}
+TIMEOUTS = {timeouts}
+FRAMES = ({frames})
+
+
+class Step(NamedTuple):
+    """What happens at a moment, and what must come of it."""
+
+    at: float  # seconds since the first step
+    happened: Input
+    row: str | None  # None: it is only noted
+    state: str
+    link: int
+    attempt: int
+    sends: int
+    asks: str  # what the machine asks to be done
+    draw: float = 0.5  # the random number, which decides how long a delay is
+    place: float | None = None  # when a dial has its turn among those of the process; None for at once
+    heard: bool = False  # whether some other frame, such as an event, came before
+
+
+class Turns(Pacer):
+    """When dials have their turns, as the log shows it."""
+
+    place: float | None = None
+
+    def take(self, now: float) -> float:
+        return now if self.place is None else self.place
+
+    def come(self, place: float, now: float) -> float:
+        return self.take(now)
+
+
+def granted(*names: str) -> tuple[Granted, ...]:
+    return tuple(Granted(name) for name in names)
+
+
+# fmt: off
+STEPS = (
+'''
+_TAIL = """\
+)
+# fmt: on
+
+
+def test_the_connection_takes_the_path_that_was_logged() -> None:
+    turns = Turns(None)
+    seat = Seat(retry=RETRY, ping=PING, timeouts=TIMEOUTS, auto_reconnect={auto}, max_link_age={age}, pacer=turns)
+    connection = Connection(seat)
+    for number, step in enumerate(STEPS, 1):
+        turns.place = step.place
+        if step.heard:
+            connection.hear(seat.generation)
+        if isinstance(step.happened, FRAMES):
+            connection.hear(step.happened.generation)
+        outcome = connection.step(step.happened, step.at, draw=step.draw)
+        row = None if outcome.taken is None else outcome.taken.row.id
+        asks = " ".join(type(request).__name__ for request in outcome.requests)
+        came = (row, connection.state, seat.generation, seat.attempt, seat.last_sends, asks)
+        assert came == step[2:8], f"step {{number}} at {{step.at}} s: {{step.happened}}"
+"""
+
+
+def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt: str | None) -> Iterator[str]:
+    """The lines of a test module that takes the same path.
+
+    Args:
+        policies: the settings.
+        played: the steps.
+        connection: the connection's id.
+        doubt: why the log tells no more; None if it tells all.
+    """
+    cues, digits = _readable(policies, played)
+    codes = [_code(cue.happened) for cue in cues]
+    names = {name for code in codes for name in re.findall(r"\b[A-Z]\w+(?=\()", code)}
+    used = {"Input", *(kind.__name__ for kind in FRAMES)} | {name for name in names if hasattr(inputs, name)}
+    public = {"PingPolicy", "RetryPolicy", "Timeouts"} | {name for name in names if hasattr(errors, name)}
+    yield _HEAD.format(
+        connection=_named(connection),
+        steps=plural(len(cues), "step"),
+        seconds=f"{cues[-1].at:.1f}",
+        table=TABLE.fingerprint,
+        doubt="" if doubt is None else " The log tells no more, because something is missing in it.",
+        public=", ".join(sorted(public)),
+        inputs="\n".join(f"    {name}," for name in sorted(used)),
+        retry=policies.retry,
+        ping=policies.ping,
+        timeouts=policies.timeouts,
+        frames=", ".join(sorted(kind.__name__ for kind in FRAMES)),
+    ).rstrip("\n")
+    width = min(60, max(map(len, codes)))
+    last = len(_at(cues[-1].at, digits))
+    for step, cue, code in zip(played, cues, codes, strict=True):
+        row = "None" if step.outcome.taken is None else _quoted(step.outcome.taken.row.id)
+        yield (
+            f"    Step({_at(cue.at, digits):>{last}}, {f'{code},':<{width + 1}} {f'{row},':<8} {f'{_quoted(step.state)},':<15} "
+            f"{step.link}, {step.attempt}, {step.sends}, {_quoted(_asks(step))}{''.join(_more(cue, digits))}),"
+        )
+    yield _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age).rstrip("\n")
+
+
+def _named(connection: str) -> str:
+    plain = _PLAIN.fullmatch(connection) and not looks_secret(connection)
+    return f"connection {connection}" if plain else "a connection"
+
+
+def _asks(step: Played) -> str:
+    return " ".join(type(request).__name__ for request in step.outcome.requests)
+
+
+def _more(cue: Cue, digits: int | None) -> Iterator[str]:
+    if cue.draw != UNDECIDED:
+        yield f", draw={cue.draw!r}"
+    if cue.place is not None:
+        yield f", place={_at(cue.place, digits)}"
+    if cue.heard:
+        yield ", heard=True"
+
+
+def _at(moment: float, digits: int | None) -> str:
+    return repr(moment) if digits is None else f"{moment:.{digits}f}"
+
+
+# --- moments that people can read -------------------------------------------------------------------------------------
+
+
+def _readable(policies: Policies, played: Sequence[Played]) -> tuple[list[Cue], int | None]:
+    """The inputs with moments of as few digits as lead along the same path; and how many these are, None for all."""
+    cues = [step.cue for step in played]
+    wishes = [cue.happened.wish for cue in cues if isinstance(cue.happened, inputs.Subscribe)]
+    if sum(len(subscribe_item(each.id, each.channels, ())) for each in wishes) < PAYLOAD_LIMIT / 2:
+        cues = [_unpadded(cue) for cue in cues]  # all of them fit into one frame, whatever their sizes
+    for digits in _DIGITS:
+        rounded = _rounded(policies, played, cues, digits)
+        if rounded is not None:
+            return rounded, digits
+    return cues, None
+
+
+def _unpadded(cue: Cue) -> Cue:
+    happened = cue.happened
+    return replace(cue, happened=inputs.Subscribe(wish(happened.wish.id))) if isinstance(happened, inputs.Subscribe) else cue
+
+
+def _rounded(policies: Policies, played: Sequence[Played], cues: Sequence[Cue], digits: int) -> list[Cue] | None:
+    """The inputs, rounded; None if the machine takes another path with them."""
+    stage, now, rounded = Stage(policies), 0.0, []
+    for step, cue in zip(played, cues, strict=True):
+        now, due = max(now, round(cue.at, digits)), stage.seat.deadline
+        if isinstance(cue.happened, inputs.Deadline) and due is not None:
+            now = max(now, _above(due, digits))
+        place = None if cue.place is None else max(_above(cue.place, digits), now + 10.0**-digits)
+        cue = replace(cue, at=now, draw=round(cue.draw, 6), place=place)
+        outcome = stage.feed(cue)
+        seat = stage.seat
+        if (
+            (outcome.taken and outcome.taken.row) != (step.outcome.taken and step.outcome.taken.row)
+            or (stage.state, seat.generation, seat.attempt, seat.last_sends) != (step.state, step.link, step.attempt, step.sends)
+            or list(map(type, outcome.requests)) != list(map(type, step.outcome.requests))
+        ):
+            return None
+        rounded.append(cue)
+    return rounded
+
+
+def _above(moment: float, digits: int) -> float:
+    up = math.ceil(moment * 10.0**digits) / 10.0**digits
+    return up if up >= moment else round(up + 10.0**-digits, digits)
+
+
+# --- code -------------------------------------------------------------------------------------------------------------
+
+
+def _code(happened: inputs.Input) -> str:
+    """An input, as Python says it."""
+    name = type(happened).__name__
+    match happened:
+        case inputs.Subscribe(wish=wanted):
+            return f"{name}(Wish({_quoted(wanted.id)}, ({_channel(wanted.channels[0])},)))"
+        case inputs.Unsubscribe(id=identifier):
+            return f"{name}({_quoted(identifier)})"
+        case inputs.Authenticate(session=session):
+            return f"{name}({None if session is None else _quoted(UNTOLD)})"
+        case inputs.PingSwitched(enabled=enabled):
+            return f"{name}(enabled={enabled})"
+        case inputs.Greeted(generation=link, stranger=True):
+            return f"{name}({link}, stranger=True)"
+        case inputs.Acknowledged(generation=link, to=to, granted=granted):
+            return f"{name}({link}, {_quoted(to)}, granted({', '.join(_quoted(g.subscription_id) for g in granted)}))"
+        case inputs.ServerErred(generation=link, code=code, message=message):
+            return f"{name}({link}, {_literal(code)}, {_quoted(message)})"
+        case inputs.Lost(generation=link, close_code=code, cause=None):
+            return f"{name}({link}, {code})"
+        case inputs.Lost(generation=link, cause=cause) if cause is not None:
+            return f"{name}({link}, cause={_failure(cause)})"
+        case inputs.DialFailure(generation=link, cause=cause):
+            return f"{name}({link}, {_failure(cause)})"
+        case inputs.SocketInput(generation=link):
+            return f"{name}({link})"
+        case _:
+            return f"{name}()"
+
+
+def _failure(cause: errors.LinkFailure) -> str:
+    name = type(cause).__name__
+    match cause:
+        case errors.UpgradeRefused(status=number) | errors.StreamEnded(close_code=number) | errors.FrameTooLarge(limit=number):
+            return f"{name}({number})"
+        case errors.ServerError(code=code):
+            return f"{name}({_literal(code)}, {_quoted(UNTOLD)})"
+        case _:
+            return f"{name}({_quoted(UNTOLD)})"
+
+
+def _channel(channel: str) -> str:
+    return _quoted(channel) if channel == CHANNEL else f'{_quoted(channel.rstrip("-"))}.ljust({len(channel)}, "-")'
+
+
+def _literal(code: int | str) -> str:
+    return _quoted(code) if isinstance(code, str) else repr(code)
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if _PLAIN.fullmatch(text) else ascii(text)

@@ -1,0 +1,184 @@
+"""Foresight: what a record does not tell is told by those after it.
+
+A delay's random number shows in the moment of the next dial, a link's in the moment of its renewal, a place in the queue of those
+who dial in the moment at which it was taken, and whether pings were switched on or off in whether any was sent.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from realtime_fsm.auditing.replay.stage import UNDECIDED
+from realtime_fsm.core.effects import schedule_retry, welcome
+from realtime_fsm.core.link import Link
+from realtime_fsm.core.seat import Seat
+from realtime_fsm.vocabulary import errors
+from realtime_fsm.vocabulary.policies import verdict
+from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from realtime_fsm.auditing.shadow import Policies
+    from realtime_fsm.vocabulary.form import Row
+    from realtime_fsm.vocabulary.records import TransitionRecord
+
+ROWS: dict[str, Row[State, Trigger]] = {row.id: row for row in TABLE.rows}
+_HALVINGS = 60
+UNTOLD = "not in the log"
+"""What stands for a text that is in no record."""
+
+
+def cause_of(record: TransitionRecord) -> errors.LinkFailure | None:
+    """The failure that a step is about, without its texts; None where there is none, or the machine finds it out itself."""
+    match record.cause:
+        case "error_frame":
+            return errors.ServerError(0 if record.error_code is None else record.error_code, UNTOLD)
+        case "stream_ended":
+            return errors.StreamEnded(1006 if record.close_code is None else record.close_code)
+        case "dial_failed":
+            return errors.DialFailed(UNTOLD)
+        case "name_not_resolved":
+            return errors.NameNotResolved(UNTOLD)
+        case "upgrade_refused":
+            return errors.UpgradeRefused(record.status or 0)
+        case "certificate_refused":
+            return errors.CertificateRefused(UNTOLD)
+        case "identity_unavailable":
+            return errors.IdentityUnavailable(UNTOLD)
+        case "frame_too_large":
+            return errors.FrameTooLarge(0)
+        case _:
+            return None
+
+
+class Foresight:
+    """The steps of a connection, as its records tell them.
+
+    Args:
+        steps: the records, without a hole.
+        policies: the settings.
+    """
+
+    def __init__(self, steps: Sequence[TransitionRecord], policies: Policies) -> None:
+        self._steps = steps
+        self._policies = policies
+
+    def draw(self, index: int, now: float, entered: float) -> float:
+        """The random number of a step.
+
+        Args:
+            index: which one.
+            now: its moment.
+            entered: when the state in which it ends was entered.
+        """
+        record = self._steps[index]
+        effects = ROWS[record.row].effects
+        if "schedule_retry" in effects:
+            due, least = self._dial(index, entered)
+            moment = self._delayed(record, now)
+            if due is None and moment(UNDECIDED) >= least:
+                return UNDECIDED
+            return _solve(moment, least if due is None else due)
+        if "welcome" in effects and self._policies.max_link_age is not None:
+            renewal = self._renewal(index, now)
+            return 0.0 if renewal is None else _solve(self._aging(now), renewal)
+        return UNDECIDED
+
+    def place(self, index: int, now: float, entered: float) -> float:
+        """When a dial had its turn that had none at the moment of a step."""
+        due, least = self._dial(index, entered)
+        return max(least, now) + 1.0 if due is None else max(due, now + 1e-6)
+
+    def pings_on(self, index: int) -> bool:
+        """Whether a step switched pings on: if it switched them off, none was sent before the next such step.
+
+        Where none was sent although they were on, none was due either, and off will do.
+        """
+        for record in self._steps[index + 1 :]:
+            if "send_ping" in ROWS[record.row].effects:
+                return True
+            if record.trigger == Trigger.PING_SWITCHED:
+                break
+        return False
+
+    # --- looking ahead ------------------------------------------------------------------------------------------------
+
+    def _after(self, index: int, entered: float) -> Iterator[tuple[TransitionRecord, float]]:
+        """The later steps with their moments, as the dwells say."""
+        for record in self._steps[index + 1 :]:
+            at = entered + record.dwell
+            yield record, at
+            if record.dest != record.source:
+                entered = at
+
+    def _dial(self, index: int, entered: float) -> tuple[float | None, float]:
+        """When the dial that a step planned was due, if that shows, and else before which moment it was not."""
+        least = -inf
+        for record, at in self._after(index, entered):
+            if record.trigger == Trigger.DEADLINE or record.lag > 0:
+                return at - record.lag, least
+            least = at
+            effects = ROWS[record.row].effects
+            if record.dest != State.RECONNECTING or "dial" in effects:
+                break
+        return None, least
+
+    def _renewal(self, index: int, now: float) -> float | None:
+        """When the link that a step welcomed was due for renewal; None if it did not come to that."""
+        link, least = self._steps[index].link, -inf
+        for record, at in self._after(index, now):
+            guards = ROWS[record.row].guards
+            if "renewal_due" in guards:
+                return max(at - record.lag, least)
+            if record.link != link or record.dest not in LIVE:
+                break
+            if "ping_due" in guards:  # a link that was due for renewal was renewed instead
+                least = at + 1e-6
+        return None
+
+    # --- what a random number leads to --------------------------------------------------------------------------------
+
+    def _delayed(self, record: TransitionRecord, now: float) -> Callable[[float], float]:
+        """When the next dial is due, by the random number."""
+        seat = Seat(retry=self._policies.retry)
+        seat.now, seat.attempt = now, record.attempt
+        cause = cause_of(record)
+        if cause is not None:
+            seat.judged = verdict(cause, live=record.source in LIVE)
+
+        def moment(draw: float) -> float:
+            seat.draw = draw
+            schedule_retry(seat)
+            assert seat.attempt_at is not None
+            return seat.attempt_at
+
+        return moment
+
+    def _aging(self, now: float) -> Callable[[float], float]:
+        """When a link is due for renewal, by the random number."""
+        seat = Seat(max_link_age=self._policies.max_link_age)
+        seat.now = now
+
+        def moment(draw: float) -> float:
+            seat.draw = draw
+            seat.link = Link(1, now, self._policies.ping.interval)
+            welcome(seat)
+            assert seat.link.renew_at is not None
+            return seat.link.renew_at
+
+        return moment
+
+
+def _solve(moment: Callable[[float], float], due: float) -> float:
+    """The random number that leads to a moment, or as near to it as any does."""
+    low, high = 0.0, 1.0
+    rises = moment(low) < moment(high)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if (moment(middle) < due) is rises:
+            low = middle
+        else:
+            high = middle
+    return high

@@ -1,0 +1,252 @@
+"""The player: it steps the machine with what the records tell, and compares each step with its record."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from realtime_fsm.auditing.replay.divergence import Diverged, cause_in_words, explained
+from realtime_fsm.auditing.replay.foresight import ROWS, Foresight
+from realtime_fsm.auditing.replay.rebuilding import heard_before, input_of, switched, wish
+from realtime_fsm.auditing.replay.stage import Cue, Stage
+from realtime_fsm.auditing.replay.story import Untold
+from realtime_fsm.vocabulary.inputs import Subscribe, Unsubscribe
+from realtime_fsm.vocabulary.records import SubscriptionRecord, TransitionRecord
+from realtime_fsm.vocabulary.requests import Fail, Grant, Reject, Remove
+from realtime_fsm.vocabulary.table import State, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from realtime_fsm.auditing.replay.story import Story, Told
+    from realtime_fsm.vocabulary.inputs import Input
+    from realtime_fsm.vocabulary.requests import Outcome, Request
+
+ROUNDED = 2e-6
+"""Seconds by which moments may differ because records are rounded to a microsecond."""
+DUE = 1e-3
+"""Seconds by which a deadline of the log may differ from the machine's, after many rounded steps; then it is the machine's."""
+_SAID = {"desired": Trigger.SUBSCRIBE, "withdrawn": Trigger.UNSUBSCRIBE}
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A step that the machine took as the log says, or an input that it only noted.
+
+    Attributes:
+        seq: the number of the record that tells of it.
+        cue: the input.
+        source: the state before it.
+        outcome: what the machine did.
+        state: the state after it.
+        link: the number of the newest link.
+        attempt: dials in a row that have not been forgiven.
+        sends: frames sent on the newest link.
+        awaited: what the next deadline is for.
+        lag: by how many seconds the deadline had been missed.
+    """
+
+    seq: int
+    cue: Cue
+    source: State
+    outcome: Outcome
+    state: State
+    link: int
+    attempt: int
+    sends: int
+    awaited: str
+    lag: float = 0.0
+
+
+class Player:
+    """Replays a story.
+
+    Args:
+        story: what the log tells.
+    """
+
+    def __init__(self, story: Story) -> None:
+        self._story = story
+        self._steps = tuple(_known(story.records))
+        self._foresight = Foresight(self._steps, story.policies)
+        self._stage = Stage(story.policies)
+        self._cues: list[Cue] = []
+        self._now = 0.0
+        self._index = 0
+        self._spoken: SubscriptionRecord | None = None  # what the user said of a subscription since the last step
+        self._told: list[str] = []  # what became of subscriptions since then, as the log says
+        self._owed: deque[str] = deque()  # the same, as the machine said when no step was told of it
+        self._sizes = True
+
+    def play(self, until: int | None = None) -> Iterator[Played]:
+        """Take the steps.
+
+        Args:
+            until: the number of the last record to look at.
+
+        Raises:
+            Diverged: when the machine does something else than the log says.
+            Untold: when the log does not tell what happened.
+        """
+        for told in self._story.records:
+            record = told.record
+            if until is not None and record.seq > until:
+                return
+            if isinstance(record, TransitionRecord):
+                played = self._step(told, record)
+            elif isinstance(record, SubscriptionRecord):
+                noted = self._note(told, record)
+                if noted is None:
+                    continue
+                played = noted
+            else:
+                continue
+            yield played
+
+    # --- the records --------------------------------------------------------------------------------------------------
+
+    def _note(self, told: Told, record: SubscriptionRecord) -> Played | None:
+        """What the user says of a subscription comes before its step; while a pong is awaited it has none."""
+        if record.change not in ("desired", "withdrawn"):
+            what = f"{record.subscription} {record.change}"
+            if self._owed and self._owed[0] == what:
+                self._owed.popleft()
+            else:
+                self._told.append(what)
+            return None
+        self._sizes = self._sizes and (record.change == "withdrawn" or record.size > 0)
+        if self._stage.state is not State.PING:
+            self._spoken = record
+            return None
+        happened: Input = Unsubscribe(record.subscription)
+        if record.change == "desired":
+            happened = Subscribe(wish(record.subscription, record.size))
+        source, cue = State.PING, Cue(max(self._now, self._entered() + record.dwell), happened)
+        outcome = self._stage.feed(cue)
+        self._owed.extend(_told_by(outcome.requests))
+        return self._played(record.seq, cue, source, outcome)
+
+    def _step(self, told: Told, record: TransitionRecord) -> Played:
+        if record.row not in ROWS:
+            raise Diverged(told, "the table has no such row")
+        source, at = self._stage.state, self._moment(record)
+        cue = self._cue(told, record, at)
+        outcome = self._stage.feed(cue)
+        wrong, taken = self._differences(record, outcome), outcome.taken
+        for nudge in (-ROUNDED / 2, ROUNDED / 2) if wrong else ():  # at the very moment at which something falls due
+            nudged = replace(cue, at=max(self._now, cue.at + nudge))
+            self._stage = Stage(self._story.policies, self._cues)
+            outcome = self._stage.feed(nudged)
+            if not self._differences(record, outcome):
+                cue, wrong = nudged, []
+                break
+        if wrong:
+            if not self._sizes and all(what.startswith("subscriptions") for what in wrong):
+                raise Untold(f"{told.place}: how many subscriptions fit into a frame depends on their size, which is not told")
+            before = Stage(self._story.policies, self._cues)
+            lines = (*wrong, *explained(before, cue, record, taken))
+            raise Diverged(told, "the machine does something else", lines)
+        self._index += 1
+        self._spoken = None
+        self._told.clear()
+        return self._played(record.seq, cue, source, outcome, record.lag)
+
+    def _played(self, seq: int, cue: Cue, source: State, outcome: Outcome, lag: float = 0.0) -> Played:
+        self._cues.append(cue)
+        self._now = cue.at
+        stage, seat = self._stage, self._stage.seat
+        return Played(seq, cue, source, outcome, stage.state, seat.generation, seat.attempt, seat.last_sends, stage.awaited, lag)
+
+    # --- the input ----------------------------------------------------------------------------------------------------
+
+    def _entered(self) -> float:
+        entered = self._stage.seat.entered_at
+        return self._now if entered is None else entered
+
+    def _moment(self, record: TransitionRecord) -> float:
+        """When a step was: what its dwell says, and its deadline more exactly where that is near."""
+        at, due = self._entered() + record.dwell, self._stage.seat.deadline
+        if due is not None:
+            exact = due + record.lag
+            near = DUE if record.trigger == Trigger.DEADLINE else ROUNDED
+            missed = record.trigger == Trigger.DEADLINE or record.lag > 0 or at > due
+            if missed and abs(at - exact) <= near:
+                at = exact
+        return max(self._now, at)
+
+    def _cue(self, told: Told, record: TransitionRecord, at: float) -> Cue:
+        seat, index, row = self._stage.seat, self._index, ROWS[record.row]
+        entered = self._entered() if row.dest is None else at
+        spoken = self._spoken
+        if spoken is not None and record.trigger != _SAID[spoken.change]:
+            what = f"{spoken.subscription} was {spoken.change}, and no step says so"
+            raise Diverged(told, what)
+        happened: Input | None
+        if record.trigger == Trigger.PING_SWITCHED:
+            happened = switched(record, index, self._foresight)
+        elif spoken is None:
+            happened = input_of(record, seat, None, 0)
+        else:
+            happened = input_of(record, seat, spoken.subscription, spoken.size)
+        if happened is None:
+            raise Untold(f"{told.place}: the log does not tell what is subscribed to")
+        waits = "dial" in row.effects and record.link == seat.generation
+        return Cue(
+            at,
+            happened,
+            self._foresight.draw(index, at, entered),
+            self._foresight.place(index, at, entered) if waits else None,
+            heard_before(record, seat),
+        )
+
+    # --- the comparison -----------------------------------------------------------------------------------------------
+
+    def _differences(self, record: TransitionRecord, outcome: Outcome) -> list[str]:
+        """In which ways a step differs from its record."""
+        taken, seat = outcome.taken, self._stage.seat
+        if taken is None:
+            return [f"row: {record.row} in the log, none of the machine"]
+        pairs = (
+            ("row", record.row, taken.row.id),
+            ("dest", record.dest, self._stage.state.value),
+            ("link", record.link, seat.generation),
+            ("attempt", record.attempt, seat.attempt),
+            ("sends", record.sends, seat.last_sends),
+            ("cause", cause_in_words(record), cause_in_words(taken.cause)),
+            ("subscriptions", ", ".join(self._told), ", ".join(_told_by(outcome.requests))),
+        )
+        differ = [
+            f"{name}: {logged or 'none'} in the log, {own or 'none'} of the machine"
+            for name, logged, own in pairs
+            if logged != own
+        ]
+        alone = record.trigger == Trigger.DEADLINE and record.source in (State.RECONNECTING, State.PING)
+        if alone and abs(record.lag - taken.lag) > DUE:  # where one thing is waited for, its moment shows
+            differ.append(f"deadline: missed by {record.lag:.6f} s in the log, by {taken.lag:.6f} s of the machine")
+        return differ
+
+
+def _known(records: Iterable[Told]) -> Iterator[TransitionRecord]:
+    """The steps, as far as the table has their rows."""
+    for told in records:
+        if isinstance(told.record, TransitionRecord):
+            if told.record.row not in ROWS:
+                return
+            yield told.record
+
+
+def _told_by(requests: Iterable[Request]) -> list[str]:
+    """What the requests of a step make of subscriptions, in the words of the log."""
+    told: list[str] = []
+    for request in requests:
+        match request:
+            case Grant(id=identifier):
+                told.append(f"{identifier} acknowledged")
+            case Reject(id=identifier):
+                told.append(f"{identifier} rejected")
+            case Remove(id=identifier):
+                told.append(f"{identifier} removed")
+            case Fail(withdrawn=withdrawn):
+                told += [f"{identifier} removed" for identifier in withdrawn]
+    return told

@@ -1,0 +1,110 @@
+"""Rebuilding: the input that a record stands for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from realtime_fsm.auditing.replay.foresight import ROWS, UNTOLD, cause_of
+from realtime_fsm.core.book import SUBSCRIBE
+from realtime_fsm.vocabulary import inputs
+from realtime_fsm.vocabulary.errors import DialFailed, ServerError, StreamEnded
+from realtime_fsm.vocabulary.frames import Granted, subscribe_item
+from realtime_fsm.vocabulary.table import State, Trigger
+
+if TYPE_CHECKING:
+    from realtime_fsm.auditing.replay.foresight import Foresight
+    from realtime_fsm.core.seat import Seat
+    from realtime_fsm.vocabulary.inputs import Input
+    from realtime_fsm.vocabulary.records import TransitionRecord
+
+CHANNEL = "channel"
+"""What stands for the channels, which are in no record."""
+_PLAIN: dict[str, type[Input]] = {
+    kind.trigger.value: kind
+    for kind in (inputs.Connect, inputs.Reconnect, inputs.Disconnect, inputs.Dispose, inputs.Deadline, inputs.Woken)
+}
+
+
+def wish(identifier: str, size: int = 0) -> inputs.Wish:
+    """A subscription that takes so many bytes in a request, of a channel that stands for its own."""
+    bare = len(subscribe_item(identifier, ("",), ()))
+    return inputs.Wish(identifier, (CHANNEL[: max(1, size - bare)].ljust(size - bare, "-") if size else CHANNEL,))
+
+
+def granted(*identifiers: str) -> tuple[Granted, ...]:
+    """What a server acknowledges."""
+    return tuple(Granted(identifier) for identifier in identifiers)
+
+
+def input_of(record: TransitionRecord, seat: Seat, subscription: str | None, size: int) -> Input | None:
+    """The input that a step stands for; None if the trigger is not known, or the record of the subscription is missing.
+
+    Args:
+        record: the record of the step.
+        seat: the connection before the step.
+        subscription: the one that was desired or withdrawn since the step before.
+        size: its bytes in a request.
+    """
+    link, row = seat.generation, ROWS[record.row]
+    if record.trigger in _PLAIN:
+        return _PLAIN[record.trigger]()
+    match record.trigger:
+        case Trigger.SUBSCRIBE if subscription is not None:
+            return inputs.Subscribe(wish(subscription, size))
+        case Trigger.UNSUBSCRIBE:  # a second word about one that is gone already has no record
+            return inputs.Unsubscribe(UNTOLD if subscription is None else subscription)
+        case Trigger.AUTHENTICATE:  # a message goes out where one is safe and there is a session for it
+            return inputs.Authenticate(UNTOLD if "send_authentication" in row.effects else None)
+        case Trigger.OPENED:
+            return inputs.Opened(link)
+        case Trigger.GREETED:
+            return inputs.Greeted(link, stranger="is_fatal" in row.guards)
+        case Trigger.ACKNOWLEDGED:
+            asked = seat.book.in_flight
+            return inputs.Acknowledged(link, SUBSCRIBE, ()) if asked is None else _answer(link, asked.kind, asked.ids)
+        case Trigger.PONG:
+            return inputs.Pong(link)
+        case Trigger.SERVER_ERROR:
+            cause = cause_of(record)
+            return inputs.ServerErred(link, cause.code if isinstance(cause, ServerError) else 0, UNTOLD)
+        case Trigger.LOST:
+            return _end(link, record)
+        case Trigger.DIAL_FAILED:
+            return inputs.DialFailure(link, cause_of(record) or DialFailed(UNTOLD))
+        case Trigger.CLOSED:
+            return inputs.Closed(link if seat.closing is None else seat.closing)
+        case _:
+            return None
+
+
+def switched(record: TransitionRecord, index: int, foresight: Foresight) -> Input:
+    """The switch of the pings: the rows of `ping` tell which way, all others tell it later."""
+    at_once = "ping_enabled" in ROWS[record.row].guards
+    return inputs.PingSwitched(at_once if record.source == State.PING else foresight.pings_on(index))
+
+
+def _answer(link: int, kind: str, ids: tuple[str, ...]) -> Input:
+    return inputs.Acknowledged(link, kind, granted(*ids))
+
+
+def _end(link: int, record: TransitionRecord) -> Input:
+    """An end has its cause with it, unless the machine is to find it in the last error frame."""
+    cause = cause_of(record)
+    match cause:
+        case StreamEnded(close_code=code):
+            return inputs.Lost(link, code)
+        case ServerError() | None:
+            return inputs.Lost(link)
+        case _:
+            return inputs.Lost(link, cause=cause)
+
+
+def heard_before(record: TransitionRecord, seat: Seat) -> bool:
+    """Whether some frame must have come since the step before, for the machine to do what the log says."""
+    link = seat.link
+    if link is None:
+        return False
+    if record.trigger == Trigger.DEADLINE and link.pinged is not None:
+        return "heard_since_ping" in ROWS[record.row].guards and link.heard == link.pinged.heard
+    last = link.last_error
+    return record.trigger == Trigger.LOST and record.cause != "error_frame" and last is not None and last.heard == link.heard

@@ -1,0 +1,128 @@
+"""The stage: the real machine on a virtual clock, with the world as the replay sets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from realtime_fsm.core.guards import GUARDS
+from realtime_fsm.core.machine import Connection
+from realtime_fsm.core.pacer import Pacer
+from realtime_fsm.core.seat import Seat
+from realtime_fsm.vocabulary.inputs import Acknowledged, Greeted, Pong, ServerErred
+from realtime_fsm.vocabulary.table import LIVE, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from realtime_fsm.auditing.shadow import Policies
+    from realtime_fsm.vocabulary.inputs import Input
+    from realtime_fsm.vocabulary.requests import Outcome
+
+UNDECIDED = 0.5
+"""The random number of a step that needs none."""
+FRAMES = (Greeted, Acknowledged, Pong, ServerErred)
+"""The inputs that are frames: each is a sign of life, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """One input, and all that the machine is stepped with.
+
+    Attributes:
+        at: the moment, in seconds since the first step.
+        happened: what happened.
+        draw: the random number.
+        place: when a dial of this step has its turn among those of the process; None for at once.
+        heard: whether some other frame came since the step before.
+    """
+
+    at: float
+    happened: Input
+    draw: float = UNDECIDED
+    place: float | None = None
+    heard: bool = False
+
+
+class Turnstile(Pacer):
+    """The queue of those who want to dial, with the places that the log shows."""
+
+    __slots__ = ("place",)
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.place: float | None = None
+
+    def take(self, now: float) -> float:
+        """When to dial."""
+        return now if self.place is None else self.place
+
+    def come(self, place: float, now: float) -> float:
+        """When to dial, for who waited."""
+        return self.take(now)
+
+
+class Stage:
+    """One connection.
+
+    Attributes:
+        seat: what it remembers.
+    """
+
+    def __init__(self, policies: Policies, cues: Iterable[Cue] = ()) -> None:
+        self._turnstile = Turnstile()
+        self.seat = Seat(
+            retry=policies.retry,
+            ping=policies.ping,
+            timeouts=policies.timeouts,
+            auto_reconnect=policies.auto_reconnect,
+            max_link_age=policies.max_link_age,
+            pacer=self._turnstile,
+        )
+        self._machine = Connection(self.seat)
+        for cue in cues:
+            self.feed(cue)
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return self._machine.state
+
+    def feed(self, cue: Cue) -> Outcome:
+        """Step the machine, as the driver does."""
+        self._set(cue)
+        return self._machine.step(cue.happened, cue.at, draw=cue.draw)
+
+    def look(self, cue: Cue, guards: Iterable[str]) -> dict[str, bool]:
+        """What guards would answer to an input. The stage is used up by it."""
+        self._set(cue)
+        self.seat.begin_step(cue.at, cue.draw)
+        self.seat.absorb(cue.happened)
+        return {name: GUARDS[name](self.seat) for name in guards}
+
+    def _set(self, cue: Cue) -> None:
+        self._turnstile.place = cue.place
+        if cue.heard:
+            self._machine.hear(self.seat.generation)
+        if isinstance(cue.happened, FRAMES):
+            self._machine.hear(cue.happened.generation)
+
+    @property
+    def awaited(self) -> str:
+        """What the deadline is for, in a word; empty if there is none."""
+        seat, due = self.seat, self.seat.deadline
+        if due is None:
+            return ""
+        if self.state not in LIVE:
+            return "dial" if seat.link is None else seat.link.phase.value
+        if self.state is State.PING:
+            return "pong"
+        waits = {
+            "reply": seat.reply_by,
+            "idling": seat.idle_at if self.state is State.UNSUBSCRIBED else None,
+            "renewal": seat.renew_at,
+            "ping": seat.ping_at,
+            "stability": seat.stable_at,
+            "budget": seat.budget_at,
+        }
+        return next(what for what, moment in waits.items() if moment == due)
