@@ -86,10 +86,12 @@ class Foresight:
             return 0.0 if renewal is None else _solve(self._aging(now), renewal)
         return UNDECIDED
 
-    def place(self, index: int, now: float, entered: float) -> float:
-        """When a dial had its turn that had none at the moment of a step."""
+    def place(self, index: int, now: float, entered: float, before: float | None) -> float:
+        """When a dial had its turn that had none at the moment of a step; as before, if nothing tells."""
         due, least = self._dial(index, entered)
-        return max(least, now) + 1.0 if due is None else max(due, now + 1e-6)
+        if due is not None:
+            return max(due, now + 1e-6)
+        return before if before is not None and before > max(least, now) else max(least, now) + 1.0
 
     def pings_on(self, index: int) -> bool:
         """Whether a step switched pings on: if it switched them off, none was sent before the next such step.

@@ -128,21 +128,22 @@ class Player:
         return self._played(record.seq, cue, source, outcome)
 
     def _step(self, told: Told, record: TransitionRecord) -> Played:
-        if record.row not in ROWS:
-            raise Diverged(told, "the table has no such row")
+        row = ROWS.get(record.row)
+        if row is None or row.trigger != record.trigger:
+            raise Diverged(told, "the table has no such row" if row is None else f"{row.id} is a row of {row.trigger}")
         source, at = self._stage.state, self._moment(record)
         cue = self._cue(told, record, at)
         outcome = self._stage.feed(cue)
-        wrong, taken = self._differences(record, outcome), outcome.taken
-        for nudge in (-ROUNDED / 2, ROUNDED / 2) if wrong else ():  # at the very moment at which something falls due
+        wrong, taken = self._differences(record, source, outcome), outcome.taken
+        for nudge in (-ROUNDED, ROUNDED) if wrong else ():  # at the very moment at which something falls due
             nudged = replace(cue, at=max(self._now, cue.at + nudge))
             self._stage = Stage(self._story.policies, self._cues)
             outcome = self._stage.feed(nudged)
-            if not self._differences(record, outcome):
+            if not self._differences(record, source, outcome):
                 cue, wrong = nudged, []
                 break
         if wrong:
-            if not self._sizes and all(what.startswith("subscriptions") for what in wrong):
+            if not self._sizes and record.trigger == Trigger.ACKNOWLEDGED:
                 raise Untold(f"{told.place}: how many subscriptions fit into a frame depends on their size, which is not told")
             before = Stage(self._story.policies, self._cues)
             lines = (*wrong, *explained(before, cue, record, taken))
@@ -196,19 +197,20 @@ class Player:
             at,
             happened,
             self._foresight.draw(index, at, entered),
-            self._foresight.place(index, at, entered) if waits else None,
+            self._foresight.place(index, at, entered, seat.attempt_at) if waits else None,
             heard_before(record, seat),
         )
 
     # --- the comparison -----------------------------------------------------------------------------------------------
 
-    def _differences(self, record: TransitionRecord, outcome: Outcome) -> list[str]:
+    def _differences(self, record: TransitionRecord, source: State, outcome: Outcome) -> list[str]:
         """In which ways a step differs from its record."""
         taken, seat = outcome.taken, self._stage.seat
         if taken is None:
             return [f"row: {record.row} in the log, none of the machine"]
         pairs = (
             ("row", record.row, taken.row.id),
+            ("source", record.source, source.value),
             ("dest", record.dest, self._stage.state.value),
             ("link", record.link, seat.generation),
             ("attempt", record.attempt, seat.attempt),

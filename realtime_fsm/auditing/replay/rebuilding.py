@@ -37,7 +37,7 @@ def granted(*identifiers: str) -> tuple[Granted, ...]:
 
 
 def input_of(record: TransitionRecord, seat: Seat, subscription: str | None, size: int) -> Input | None:
-    """The input that a step stands for; None if the trigger is not known, or the record of the subscription is missing.
+    """The input that a step stands for; None if the log does not tell which subscription it is about.
 
     Args:
         record: the record of the step.

@@ -95,7 +95,7 @@ class _Reader:
         except (msgspec.MsgspecError, ValueError):
             self._look_at(place, line)
             return
-        if head.event in _EVENTS and len(self.met) <= NAMED:
+        if head.event in _EVENTS and head.connection_id and len(self.met) <= NAMED:
             self.met.setdefault(head.connection_id)
             if self.wanted is None:
                 self.wanted = head.connection_id

@@ -1,0 +1,54 @@
+"""Replays for tests: of records, without files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+from realtime_fsm.auditing.replay.emitting import as_test
+from realtime_fsm.auditing.replay.player import Played, Player
+from realtime_fsm.auditing.replay.story import Story, read_story
+from simulation.coverage import machine
+from support.brokenlogs import Record, lines_of
+
+TEST = "test_the_connection_takes_the_path_that_was_logged"
+
+
+def story_of(path: Any, records: Iterable[Record], connection: str | None = None) -> Story:
+    path.write_bytes(b"".join(lines_of(records)))
+    return read_story([str(path)], connection)
+
+
+def replayed(story: Story) -> list[Played]:
+    return list(Player(story).play())
+
+
+def emitted(story: Story, played: list[Played] | None = None) -> str:
+    played = replayed(story) if played is None else played
+    return "".join(f"{line}\n" for line in as_test(story.policies, played, story.connection, story.doubt))
+
+
+def run_emitted(text: str) -> None:
+    """Run an emitted test in this process."""
+    module = ModuleType("emitted")
+    with patch.dict(sys.modules, {"emitted": module}):
+        exec(compile(text, "emitted", "exec"), module.__dict__)  # noqa: S102  (our own text)
+        getattr(module, TEST)()
+
+
+@contextmanager
+def changed(row: str, **fields: Any) -> Iterator[None]:
+    """The table with another row in place of one."""
+    table = machine.TABLE
+    rows = tuple(replace(each, **fields) if each.id == row else each for each in table.rows)
+    machine._the_machine.cache_clear()
+    try:
+        with patch.object(machine, "TABLE", replace(table, rows=rows)):
+            yield
+    finally:
+        machine._the_machine.cache_clear()

@@ -1,0 +1,440 @@
+"""Replay: the real machine takes the path that a log tells, and says where it does not."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from realtime_fsm.auditing.replay.divergence import Diverged
+from realtime_fsm.auditing.replay.emitting import _code
+from realtime_fsm.auditing.replay.player import Played
+from realtime_fsm.auditing.replay.story import Untold
+from realtime_fsm.vocabulary.errors import (
+    CertificateRefused,
+    FrameTooLarge,
+    IdentityUnavailable,
+    NameNotResolved,
+    ServerError,
+    StreamEnded,
+    UpgradeRefused,
+)
+from realtime_fsm.vocabulary.inputs import (
+    Authenticate,
+    Connect,
+    DialFailure,
+    Disconnect,
+    Dispose,
+    Greeted,
+    Input,
+    Lost,
+    PingSwitched,
+    Pong,
+    ServerErred,
+    Subscribe,
+    Unsubscribe,
+    Woken,
+)
+from realtime_fsm.vocabulary.options import Timeouts
+from realtime_fsm.vocabulary.policies import RetryPolicy
+from realtime_fsm.vocabulary.requests import Send
+from realtime_fsm.vocabulary.table import State
+from support.bench import Bench
+from support.brokenlogs import Record, Scribe, collected
+from support.replaying import changed, emitted, replayed, run_emitted, story_of
+from support.simlogs import logs_of
+from test_auditing_broken import LOSS, PONG, RECORDS, at, kind
+from test_auditing_walks import alterations
+from test_walks import Walk
+
+SEEDS = (*range(20, 29), 31)
+"""Among them: pings switched, links renewed, what is said while a pong is awaited, turns to dial, identities changed."""
+
+
+def lived(live: Callable[[Bench], object], **options: Any) -> list[Record]:
+    """The log of a workbench's connection."""
+    with collected() as records:
+        bench = Bench(**options)
+        Scribe(bench, "c1")
+        live(bench)
+    return records
+
+
+def replay(path: Path, records: list[Record]) -> list[Played]:
+    return replayed(story_of(path / "log", records))
+
+
+def rows(played: list[Played]) -> list[str | None]:
+    return [None if step.outcome.taken is None else step.outcome.taken.row.id for step in played]
+
+
+def logged(records: list[Record]) -> list[str]:
+    return [record["row"] for record in records if record["event"] == "realtime.transition"]
+
+
+# --- what is reproduced -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_logs_of_the_simulation_are_reproduced_and_so_are_the_tests_made_of_them(seed: int, tmp_path: Path) -> None:
+    for records in logs_of(seed):
+        story = story_of(tmp_path / "log", records)
+        played = replayed(story)
+        assert [row for row in rows(played) if row is not None] == logged(list(records))
+        run_emitted(emitted(story, played))
+
+
+def test_the_seeds_hold_every_kind_of_thing_that_no_record_tells() -> None:
+    """Else the test before proves less than it says."""
+    taken = {record["row"][3:] for seed in SEEDS for records in logs_of(seed) for record in records if "row" in record}
+    assert {"16", "17", "24", "67", "73", "74", "76", "92", "93"} <= taken
+
+
+class ReplayedWalk(Walk):
+    """A walk that is written down and replayed at its end; a step that is altered is not reproduced."""
+
+    path: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.collecting = collected()
+        self.records = self.collecting.__enter__()
+
+    @property
+    def bench(self) -> Bench:
+        return self._bench
+
+    @bench.setter
+    def bench(self, bench: Bench) -> None:
+        self._bench = bench
+        Scribe(bench)
+
+    def teardown(self) -> None:
+        self.collecting.__exit__(None, None, None)
+        if not self.records:
+            return
+        story = story_of(self.path, self.records)
+        played = replayed(story)
+        assert [row for row in rows(played) if row is not None] == logged(self.records)
+        if played:
+            run_emitted(emitted(story, played))
+        chance = random.Random(len(self.records))
+        steps = [index for index, record in enumerate(self.records) if record["event"] == "realtime.transition"]
+        for index in chance.sample(steps, min(2, len(steps))):
+            for name, value in alterations(self.records[index], chance):
+                altered = [*self.records[:index], {**self.records[index], name: value}, *self.records[index + 1 :]]
+                with pytest.raises((Diverged, Untold)):
+                    _whole(self.path, altered)
+
+
+def _whole(path: Path, records: list[Record]) -> None:
+    story = story_of(path, records)
+    replayed(story)
+    if story.doubt is not None or len(story.records) < len(records):
+        raise Untold(story.doubt)
+
+
+def test_any_walk_is_reproduced_and_no_step_of_it_can_be_altered(tmp_path: Path) -> None:
+    ReplayedWalk.path = tmp_path / "log"
+    run_state_machine_as_test(ReplayedWalk, settings=settings(max_examples=15, stateful_step_count=30, deadline=None))
+
+
+# --- what no record tells ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_said_while_a_pong_is_awaited_is_known_from_its_subscription(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.PING)
+        bench.now += 0.25
+        bench.subscribe("s2")
+        bench.do(Unsubscribe("s2"), after=0.25)
+        bench.do(Unsubscribe("s1"), after=0.25)
+        bench.hear(Pong(bench.generation))
+        bench.acknowledge()
+        bench.expire_until("uns65")
+        bench.expire_until("uns63")
+
+    records = lived(live, timeouts=Timeouts(idle=50.0), retry=RetryPolicy(stable_after=40.0))
+    played = replay(tmp_path, records)
+    silent = [step for step in played if step.outcome.taken is None]
+    assert [type(step.cue.happened) for step in silent] == [Subscribe, Unsubscribe, Unsubscribe]
+    assert [step.cue.at - silent[0].cue.at for step in silent] == pytest.approx([0.0, 0.25, 0.5])
+    run_emitted(emitted(story_of(tmp_path / "log", records), played))
+
+
+def test_a_frame_that_only_shows_life_is_known_from_the_row(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.PING)
+        bench.machine.hear(bench.generation)
+        bench.expire()
+        bench.err(1008)
+        bench.machine.hear(bench.generation)
+        bench.lose(1001)
+
+    records = lived(live)
+    assert logged(records)[-3:] == ["pin67", "sub52", "sub58"]
+    played = replay(tmp_path, records)
+    assert [step.cue.heard for step in played if step.cue.heard] == [True, True]
+
+
+def test_which_way_the_pings_were_switched_is_known_from_what_follows(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED)
+        bench.do(PingSwitched(enabled=False))
+        bench.do(Woken(), after=100.0)
+        bench.do(PingSwitched(enabled=True))
+        bench.expire_until("sub64")
+        bench.do(PingSwitched(enabled=True))
+        bench.do(PingSwitched(enabled=False))
+        bench.do(PingSwitched(enabled=True))
+
+    played = replay(tmp_path, lived(live))
+    said = [step.cue.happened.enabled for step in played if isinstance(step.cue.happened, PingSwitched)]
+    assert said == [False, True, True, False, False], "no ping was sent after the last one, so nothing tells"
+
+
+def test_a_delay_is_solved_from_the_moment_at_which_it_was_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def live(bench: Bench) -> None:
+        for draw, code in ((0.125, 1006), (0.75, 1001), (0.25, 1013)):
+            bench.open()
+            bench.greet()
+            monkeypatch.setattr("support.bench.DRAW", draw)
+            bench.lose(code)
+            bench.expire()
+
+    records = lived(lambda bench: live(bench.to(State.RECONNECTING)), retry=RetryPolicy(attempts=None))
+    draws = [step.cue.draw for step in replay(tmp_path, records) if step.cue.draw != 0.5]
+    assert draws == pytest.approx([0.125, 0.75, 0.25], abs=1e-5)
+
+
+def test_a_delay_that_was_not_waited_for_is_long_enough(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.RECONNECTING)
+        bench.lose()
+        bench.subscribe("s1")
+        bench.seat.attempt_at = bench.now + 1.95  # as another random number would have it
+        bench.do(Woken(), after=1.9)
+
+    records = lived(live, retry=RetryPolicy(base=2.0))
+    assert logged(records)[-1] == "rec76"
+    assert replay(tmp_path, records)[1].cue.draw == pytest.approx(0.9, abs=1e-5)
+    assert replay(tmp_path, records[:-1])[1].cue.draw == 0.5, "any will do"
+
+
+def test_the_age_of_a_link_is_solved_from_its_renewal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("support.bench.DRAW", 0.25)
+    records = lived(lambda bench: bench.to(State.SUBSCRIBED).expire_until("sub73"), max_link_age=100.0)
+    (welcome,) = (step for step in replay(tmp_path, records) if step.cue.draw != 0.5)
+    assert isinstance(welcome.cue.happened, Greeted)
+    assert welcome.cue.draw == pytest.approx(0.25, abs=1e-4)
+    unrenewed = lived(lambda bench: bench.to(State.SUBSCRIBED).lose(), max_link_age=100.0)
+    assert [step.cue.draw for step in replay(tmp_path, unrenewed)].count(0.0) == 1, "it grew as old as it might"
+
+
+def test_a_turn_in_the_queue_of_those_who_dial_is_known_from_the_dial(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        for _ in range(3):
+            bench.to(State.RECONNECTING)
+            bench.do(Disconnect(), after=1.0)
+        bench.do(Connect())
+        bench.expire()
+        bench.open()
+
+    records = lived(live, retry=RetryPolicy(dials_per_minute=3))
+    places = [step.cue.place for step in replay(tmp_path, records) if step.cue.place is not None]
+    assert places == pytest.approx([60.0])
+    unfinished = replay(tmp_path, records[:-2])
+    assert unfinished[-1].cue.place is not None
+    assert "place=" in emitted(story_of(tmp_path / "log", records))
+
+
+def test_how_many_subscriptions_fit_into_a_frame_is_known_from_their_sizes(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.CONNECTED)
+        bench.subscribe("s1", "x" * 100)
+        for number in range(2, 8):
+            bench.subscribe(f"s{number}", "y" * (number * 6_000))
+        for _ in range(5):
+            if bench.seat.book.in_flight is not None:
+                bench.acknowledge()
+
+    records = lived(live)
+    sends = [record["sends"] for record in records if record["event"] == "realtime.transition"]
+    assert sends[-1] == 5, "s1, and four frames for six others"
+    text = emitted(story_of(tmp_path / "log", records))
+    assert '"channel".ljust(42000, "-")' in text
+    run_emitted(text)
+    unsized = [{name: value for name, value in record.items() if name != "size"} for record in records]
+    with pytest.raises(Untold, match="how many subscriptions fit into a frame"):
+        replay(tmp_path, unsized)
+
+
+def test_a_second_word_about_one_that_is_gone_has_no_record_of_it(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).subscribe("s2")
+        bench.do(Unsubscribe("s2"))
+        bench.do(Unsubscribe("s2"))
+
+    assert rows(replay(tmp_path, lived(live)))[-2:] == ["sub8", "sub8"]
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [NameNotResolved("x"), UpgradeRefused(429), UpgradeRefused(503), CertificateRefused("x"), IdentityUnavailable("ValueError")],
+)
+def test_every_kind_of_failed_dial_is_reproduced(cause: Any, tmp_path: Path) -> None:
+    records = lived(lambda bench: bench.to(State.RECONNECTING).do(DialFailure(1, cause)))
+    story = story_of(tmp_path / "log", records)
+    run_emitted(emitted(story))
+    assert type(cause).__name__ in emitted(story)
+
+
+def test_every_kind_of_end_is_reproduced(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED)
+        for happened in (Lost(1, cause=FrameTooLarge(5)), ServerErred(2, 500, "")):
+            bench.hear(happened)
+            bench.expire()
+            bench.open()
+            bench.greet()
+            bench.acknowledge()
+        bench.do(Authenticate("secret"))
+        bench.err(401)
+        bench.do(Authenticate(None))
+        bench.open()
+        bench.hear(Greeted(bench.generation, stranger=True))
+        bench.do(Connect())
+        bench.err(1008)
+        bench.do(Dispose())
+
+    records = lived(live, retry=RetryPolicy(attempts=None))
+    text = emitted(story_of(tmp_path / "log", records))
+    run_emitted(text)
+    for part in ("FrameTooLarge(0)", "stranger=True", 'Authenticate("not in the log")', "Authenticate(None)"):
+        assert part in text
+    assert "secret" not in text
+
+
+def test_a_moment_that_decides_is_tried_on_both_sides_of_its_rounding(tmp_path: Path) -> None:
+    """In the log, the pong comes a microsecond before the budget has room again; in truth it came after."""
+
+    def live(bench: Bench) -> None:
+        begin = bench.to(State.CONNECTED).now
+        bench.expire_until("con64")
+        bench.now += 0.2000006
+        bench.hear(Pong(1))
+        bench.now += 0.1000006
+        for number in range(30):
+            bench.subscribe(f"s{number}")
+            if number < 29:
+                bench.acknowledge()
+        while bench.now < begin + 90:
+            bench.expire_until("sub64")
+        bench.now = begin + 90.3000013
+        bench.hear(Pong(1))
+        assert bench.requests(Send)
+
+    story = story_of(tmp_path / "log", lived(live))
+    played = replayed(story)
+    assert rows(played)[-1] == "pin42"
+    run_emitted(emitted(story, played))
+
+
+@pytest.mark.parametrize(("stable_after", "moment"), [(29.0, "29.000"), (29.9998, "29.999800"), (30 - 1e-10, "29.9999999999")])
+def test_a_test_has_as_few_digits_as_lead_along_the_same_path(stable_after: float, moment: str, tmp_path: Path) -> None:
+    """At the next of them the ping would be due, and sent first."""
+    policy = RetryPolicy(stable_after=stable_after)
+    records = lived(lambda bench: bench.to(State.CONNECTED).expire_until("con65"), retry=policy)
+    text = emitted(story_of(tmp_path / "log", records))
+    assert f"Step({moment}, Deadline()" in text
+    run_emitted(text)
+
+
+@pytest.mark.parametrize(
+    ("happened", "code"),
+    [
+        (ServerErred(2, "it's", ""), """ServerErred(2, "it's", "")"""),
+        (DialFailure(1, ServerError(1008, "text")), 'DialFailure(1, ServerError(1008, "not in the log"))'),
+        (DialFailure(1, StreamEnded(1002)), "DialFailure(1, StreamEnded(1002))"),
+        (Unsubscribe('"'), "Unsubscribe('\"')"),
+    ],
+)
+def test_inputs_are_said_as_python_says_them(happened: Input, code: str) -> None:
+    assert _code(happened) == code
+
+
+# --- where they part --------------------------------------------------------------------------------------------------
+
+
+def edited(index: int, **fields: Any) -> list[Record]:
+    return [*RECORDS[:index], {**RECORDS[index], **fields}, *RECORDS[index + 1 :]]
+
+
+@pytest.mark.parametrize(
+    ("records", "index", "said"),
+    [
+        (lambda: edited(PONG, row="pin44", dest="connected"), PONG, "row: pin44 in the log, pin42 of the machine"),
+        (lambda: edited(PONG, row="nonsense"), PONG, "the table has no such row"),
+        (lambda: edited(PONG, trigger="lost"), PONG, "pin42 is a row of pong"),
+        (lambda: edited(PONG, source="connected"), PONG, "source: connected in the log, ping of the machine"),
+        (lambda: edited(PONG, sends=7), PONG, "sends: 7 in the log, 2 of the machine"),
+        (lambda: edited(LOSS, link=2), LOSS, "link: 2 in the log, 1 of the machine"),
+        (lambda: edited(LOSS, attempt=3), LOSS, "attempt: 3 in the log, 1 of the machine"),
+        (lambda: edited(LOSS, row="sub57", dest="disconnected"), LOSS, "sub57: reconnect_off fails <- the log"),
+        (lambda: edited(LOSS, cause="moon"), LOSS, "cause: moon 1006 in the log, stream_ended 1006 of the machine"),
+        (lambda: edited(LOSS + 1, dwell=9.0), LOSS + 1, "missed by 0.000000 s in the log, by 7.000000 s of the mach"),
+        (lambda: edited(LOSS + 1, dwell=0.1), LOSS + 1, "it waits until"),
+        (lambda: edited(kind("subscription", 1), change="removed"), at("con40"), "subscriptions: s1 removed in the log, s1 ack"),
+        (lambda: edited(kind("subscription"), change="acknowledged"), at("con4"), "does not tell what is subscribed to"),
+        (lambda: edited(kind("subscription", 1), change="withdrawn"), at("con40"), "s1 was withdrawn, and no step says so"),
+    ],
+)  # fmt: skip
+def test_the_machine_and_a_log_part_where_the_log_was_altered(
+    records: Callable[[], list[Record]], index: int, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises((Diverged, Untold)) as parted:
+        replay(tmp_path, records())
+    lines = "\n".join([str(parted.value), *getattr(parted.value, "lines", ())])
+    assert said in lines
+    assert f"log:{index + 1}: " in lines
+
+
+def misplaced(live: Callable[[Bench], object], model: str, **fields: Any) -> list[Record]:
+    """A log with a step of another one at its end."""
+    records = lived(live)
+    step = {**RECORDS[at(model)], "connection_id": "c1", "seq": len(records) + 1, "dwell": 0.0, **fields}
+    return [*records, step]
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        (lambda: misplaced(lambda bench: bench.to(State.CONNECTED), "con40"), "no step: nothing was asked"),
+        (lambda: misplaced(lambda bench: bench.to(State.ERROR), "sub58"), "no step: it has no link"),
+        (lambda: misplaced(lambda bench: bench.to(State.ERROR), "sub64"), "no step: it waits for nothing"),
+        (lambda: misplaced(lambda bench: bench.to(State.CONNECTED), "pin42", row="end80", trigger="closed"), "no socket"),
+        (lambda: misplaced(lambda bench: bench.to(State.CONNECTED), "pin42"), "no step: A late answer"),
+        (lambda: misplaced(lambda bench: bench.to(State.DISPOSING), "uns14"), "no step: Nothing follows the end."),
+    ],
+)  # fmt: skip
+def test_why_the_machine_takes_no_step_is_said(records: Callable[[], list[Record]], said: str, tmp_path: Path) -> None:
+    with pytest.raises(Diverged) as parted:
+        replay(tmp_path, records())
+    assert said in "\n".join(parted.value.lines)
+
+
+def test_a_log_of_an_unmended_machine_parts_from_a_mended_one(tmp_path: Path) -> None:
+    """What a replay is for: the path of an incident, run with another table."""
+    story = story_of(tmp_path / "log", RECORDS)
+    text = emitted(story)
+    with changed("sub58", effects=("drop_link", "tell_loss"), dest=State.DISCONNECTED):
+        with pytest.raises(Diverged, match=f"log:{LOSS + 1}: "):
+            replayed(story)
+        with pytest.raises(AssertionError, match="Lost"):
+            run_emitted(text)
+    run_emitted(text)
