@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from realtime_fsm.vocabulary.errors import (
     StreamEnded,
     UpgradeRefused,
 )
+from realtime_fsm.vocabulary.frames import subscribe_item
 from realtime_fsm.vocabulary.inputs import (
     Authenticate,
     Connect,
@@ -41,13 +44,16 @@ from realtime_fsm.vocabulary.inputs import (
     Woken,
 )
 from realtime_fsm.vocabulary.options import Timeouts
-from realtime_fsm.vocabulary.policies import RetryPolicy
+from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.requests import Send
 from realtime_fsm.vocabulary.table import State
+from support import virtual
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, collected
+from support.network import Network
 from support.replaying import changed, emitted, replayed, run_emitted, story_of
 from support.simlogs import logs_of
+from support.virtual import eventually
 from test_auditing_broken import LOSS, PONG, RECORDS, at, kind
 from test_auditing_walks import alterations
 from test_walks import Walk
@@ -86,7 +92,9 @@ def test_logs_of_the_simulation_are_reproduced_and_so_are_the_tests_made_of_them
         story = story_of(tmp_path / "log", records)
         played = replayed(story)
         assert [row for row in rows(played) if row is not None] == logged(list(records))
-        run_emitted(emitted(story, played))
+        text = emitted(story, played)
+        run_emitted(text)
+        assert re.search(r"Step\( *0\.000, ", text), "milliseconds are enough"
 
 
 def test_the_seeds_hold_every_kind_of_thing_that_no_record_tells() -> None:
@@ -165,6 +173,24 @@ def test_what_is_said_while_a_pong_is_awaited_is_known_from_its_subscription(tmp
     assert [type(step.cue.happened) for step in silent] == [Subscribe, Unsubscribe, Unsubscribe]
     assert [step.cue.at - silent[0].cue.at for step in silent] == pytest.approx([0.0, 0.25, 0.5])
     run_emitted(emitted(story_of(tmp_path / "log", records), played))
+
+
+def test_a_client_tells_when_something_was_said_while_a_pong_was_awaited_and_how_long_it_is(tmp_path: Path) -> None:
+    async def scenario() -> list[Record]:
+        with collected() as records:
+            async with Network().realtime(ping=PingPolicy(interval=7.0, timeout=3.0), timeouts=Timeouts(idle=2.0)) as realtime:
+                subscription = await realtime.subscribe("rows", "files")
+                await eventually(lambda: realtime.state is State.PING)
+                await asyncio.sleep(0.005)
+                await subscription.unsubscribe()
+                await eventually(lambda: realtime.state is State.DISCONNECTED)
+        return records
+
+    records = virtual.run(scenario)
+    desired, withdrawn = (next(record for record in records if record.get("change") == said) for said in ("desired", "withdrawn"))
+    assert (desired["dwell"], desired["size"]) == (0.0, len(subscribe_item("s1", ("rows", "files"), ())))
+    assert withdrawn["dwell"] >= 0.005
+    assert "uns63" in rows(replay(tmp_path, records))
 
 
 def test_a_frame_that_only_shows_life_is_known_from_the_row(tmp_path: Path) -> None:
