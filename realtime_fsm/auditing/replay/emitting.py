@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from realtime_fsm.auditing.shadow import Policies
 
 _DIGITS = (3, 6, 9)
+_CODE, _LINE = 60, 130
+"""The longest input that others are aligned with, and the longest line of a module that linters are not told of."""
 _PLAIN = re.compile(r"[A-Za-z0-9 _.-]*")
 
 _HEAD = '''\
@@ -37,9 +39,7 @@ The log names no channels and holds no payloads, sessions or texts of the server
 stepped with what happened, at the moments of the log, and must take the same rows and ask for the same things again.
 """
 
-# ruff: noqa: E501
-
-from __future__ import annotations
+{noqa}from __future__ import annotations
 
 from typing import NamedTuple
 
@@ -130,9 +130,11 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
     names = {name for code in codes for name in re.findall(r"\b[A-Z]\w+(?=\()", code)}
     used = {"Input", *(kind.__name__ for kind in FRAMES)} | {name for name in names if hasattr(inputs, name)}
     public = {"PingPolicy", "RetryPolicy", "Timeouts"} | {name for name in names if hasattr(errors, name)}
+    steps = list(_steps(played, cues, codes, digits))
     yield _HEAD.format(
         connection=_named(connection),
         steps=plural(len(cues), "step"),
+        noqa="# ruff: noqa: E501\n\n" if max(map(len, steps)) > _LINE else "",
         seconds=f"{cues[-1].at:.1f}",
         table=TABLE.fingerprint,
         doubt="" if doubt is None else " The log tells no more, because something is missing in it.",
@@ -143,7 +145,12 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
         timeouts=policies.timeouts,
         frames=", ".join(sorted(kind.__name__ for kind in FRAMES)),
     ).rstrip("\n")
-    width = min(60, max(map(len, codes)))
+    yield from steps
+    yield _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age).rstrip("\n")
+
+
+def _steps(played: Sequence[Played], cues: Sequence[Cue], codes: Sequence[str], digits: int | None) -> Iterator[str]:
+    width = min(_CODE, max(map(len, codes)))
     last = len(_at(cues[-1].at, digits))
     for step, cue, code in zip(played, cues, codes, strict=True):
         row = "None" if step.outcome.taken is None else _quoted(step.outcome.taken.row.id)
@@ -151,7 +158,6 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
             f"    Step({_at(cue.at, digits):>{last}}, {f'{code},':<{width + 1}} {f'{row},':<8} {f'{_quoted(step.state)},':<15} "
             f"{step.link}, {step.attempt}, {step.sends}, {_quoted(_asks(step))}{''.join(_more(cue, digits))}),"
         )
-    yield _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age).rstrip("\n")
 
 
 def _named(connection: str) -> str:
