@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.auditing.life import Life
 from realtime_fsm.auditing.lines import KINDS
+from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
@@ -109,7 +110,7 @@ STEPS: dict[str, Step] = {row.id: Step(row) for row in TABLE.rows}
 class Policies:
     """The settings that a connection told when it was opened."""
 
-    __slots__ = ("auto_reconnect", "max_link_age", "ping", "retry", "timeouts")
+    __slots__ = ("auto_reconnect", "max_link_age", "ping", "protocol", "retry", "timeouts")
 
     def __init__(self, opened: OpenRecord) -> None:
         given: Any = opened
@@ -118,6 +119,7 @@ class Policies:
         self.timeouts = Timeouts(**given.timeouts)
         self.auto_reconnect = opened.auto_reconnect
         self.max_link_age = opened.max_link_age
+        self.protocol = None if opened.protocol is None else Era(opened.protocol)
 
 
 class Shadow:

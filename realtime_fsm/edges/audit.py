@@ -27,6 +27,7 @@ from realtime_fsm.vocabulary.records import (
     OpenRecord,
     OutageRecord,
     PingRecord,
+    PresenceRecord,
     SubscriptionRecord,
     TransitionRecord,
 )
@@ -128,6 +129,13 @@ class Audit:
             dwell=round(dwell, 6),
             size=size,
         )
+
+    def presence(
+        self, change: Literal["desired", "stored", "rejected", "withdrawn"], code: Code | None = None, *, dwell: float = 0.0
+    ) -> None:
+        """Write what became of a presence."""
+        level = "warning" if change == "rejected" else "info"
+        self._write(PresenceRecord, level, change=change, error_code=_shown(code), dwell=round(dwell, 6))
 
     def ping(self, round_trip: float) -> None:
         """Write that a ping was answered, after so many seconds."""

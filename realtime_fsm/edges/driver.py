@@ -34,6 +34,7 @@ from realtime_fsm.vocabulary.errors import (
     AuthenticationRejected,
     Disconnected,
     Disposed,
+    PresenceRejected,
     SubscriptionEnded,
     UnsupportedByServer,
     WrongLoop,
@@ -252,6 +253,7 @@ class Driver:
             PresenceRejected, UnsupportedByServer: when there will be none.
             RealtimeError: when there will be no link for now.
         """
+        self._audit.presence("withdrawn" if message is None else "desired", dwell=self._dwell())
         if message is None:
             self.feed(SetPresence(None))
             self._waiting.presented(None)
@@ -300,8 +302,10 @@ class Driver:
             case Identify(user=user):
                 self._name_user(user)
             case Present(presence=presence):
+                self._audit.presence("stored")
                 self._waiting.presented(_account(presence))
             case RejectPresence(error=error):
+                self._audit.presence("rejected", error.code if isinstance(error, PresenceRejected) else None)
                 if not self._waiting.reject_presence(error):
                     self.report(error)  # it was restored, and nobody waits for it
             case RejectIdentity(code=code, message=message):

@@ -55,9 +55,7 @@ class Roster:
         self._tell_desired(wish, dwell)
         return subscriber
 
-    def succeed(
-        self, subscriber: Subscriber, wish: Wish, loop: asyncio.AbstractEventLoop, dwell: float
-    ) -> asyncio.Future[None]:
+    def succeed(self, subscriber: Subscriber, wish: Wish, loop: asyncio.AbstractEventLoop, dwell: float) -> asyncio.Future[None]:
         """Prepare to let a subscriber listen to something else, as soon as that is acknowledged; the answer tells when."""
         successor = self._successors[wish.id] = _Successor(wish, subscriber, loop.create_future())
         self._tell_desired(wish, dwell)

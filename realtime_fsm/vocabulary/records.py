@@ -109,6 +109,20 @@ class SubscriptionRecord(Record, frozen=True, kw_only=True, tag="realtime.subscr
     size: int = 0
 
 
+class PresenceRecord(Record, frozen=True, kw_only=True, tag="realtime.presence"):
+    """What became of a presence.
+
+    Attributes:
+        change: what became of it; after `withdrawn` it is no longer set on later links.
+        error_code: the code of the error frame that rejected it; None where the server is too old for one.
+        dwell: seconds since the state was entered, where the user says something of it.
+    """
+
+    change: Literal["desired", "stored", "rejected", "withdrawn"]
+    error_code: int | str | None = None
+    dwell: float = 0.0
+
+
 class PingRecord(Record, frozen=True, kw_only=True, tag="realtime.ping"):
     """A ping was answered by its pong.
 
@@ -183,6 +197,7 @@ AnyRecord = (
     OpenRecord
     | TransitionRecord
     | SubscriptionRecord
+    | PresenceRecord
     | PingRecord
     | OutageRecord
     | DroppedRecord

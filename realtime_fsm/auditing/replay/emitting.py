@@ -100,7 +100,9 @@ _TAIL = """\
 
 def test_the_connection_takes_the_path_that_was_logged() -> None:
     turns = Turns(None)
-    seat = Seat(retry=RETRY, ping=PING, timeouts=TIMEOUTS, auto_reconnect={auto}, max_link_age={age}, pacer=turns)
+    seat = Seat(
+        retry=RETRY, ping=PING, timeouts=TIMEOUTS, auto_reconnect={auto}, max_link_age={age}, pacer=turns, protocol={protocol}
+    )
     connection = Connection(seat)
     for number, step in enumerate(STEPS, 1):
         turns.place = step.place
@@ -129,7 +131,9 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
     codes = [_code(cue.happened) for cue in cues]
     names = {name for code in codes for name in re.findall(r"\b[A-Z]\w+(?=\()", code)}
     used = {"Input", *(kind.__name__ for kind in FRAMES)} | {name for name in names if hasattr(inputs, name)}
-    public = {"PingPolicy", "RetryPolicy", "Timeouts"} | {name for name in names if hasattr(errors, name)}
+    public = {"PingPolicy", "RetryPolicy", "Timeouts", *(() if policies.protocol is None else ("Era",))} | {
+        name for name in names if hasattr(errors, name)
+    }
     steps = list(_steps(played, cues, codes, digits))
     yield _HEAD.format(
         connection=_named(connection),
@@ -146,7 +150,8 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
         frames=", ".join(sorted(kind.__name__ for kind in FRAMES)),
     ).rstrip("\n")
     yield from steps
-    yield _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age).rstrip("\n")
+    protocol = None if policies.protocol is None else f"Era.{policies.protocol.value}"
+    yield _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age, protocol=protocol).rstrip("\n")
 
 
 def _steps(played: Sequence[Played], cues: Sequence[Cue], codes: Sequence[str], digits: int | None) -> Iterator[str]:
@@ -200,7 +205,9 @@ def _readable(policies: Policies, played: Sequence[Played]) -> tuple[list[Cue], 
 
 def _unpadded(cue: Cue) -> Cue:
     happened = cue.happened
-    return replace(cue, happened=inputs.Subscribe(wish(happened.wish.id))) if isinstance(happened, inputs.Subscribe) else cue
+    if not isinstance(happened, inputs.Subscribe) or happened.wish.queries:
+        return cue
+    return replace(cue, happened=inputs.Subscribe(wish(happened.wish.id)))
 
 
 def _rounded(policies: Policies, played: Sequence[Played], cues: Sequence[Cue], digits: int) -> list[Cue] | None:
@@ -236,16 +243,22 @@ def _code(happened: inputs.Input) -> str:
     """An input, as Python says it."""
     name = type(happened).__name__
     match happened:
+        case inputs.Subscribe(wish=wanted) if wanted.queries:
+            return f"{name}(Wish({_quoted(wanted.id)}, ({_channel(wanted.channels[0])},), ({_quoted(wanted.queries[0])},)))"
         case inputs.Subscribe(wish=wanted):
             return f"{name}(Wish({_quoted(wanted.id)}, ({_channel(wanted.channels[0])},)))"
         case inputs.Unsubscribe(id=identifier):
             return f"{name}({_quoted(identifier)})"
         case inputs.Authenticate(session=session):
             return f"{name}({None if session is None else _quoted(UNTOLD)})"
+        case inputs.SetPresence(message=message):
+            return f"{name}({message!r})"
         case inputs.PingSwitched(enabled=enabled):
             return f"{name}(enabled={enabled})"
         case inputs.Greeted(generation=link, stranger=True):
             return f"{name}({link}, stranger=True)"
+        case inputs.Greeted(generation=link, numbered=False):
+            return f"{name}({link}, numbered=False)"
         case inputs.Acknowledged(generation=link, to=to, granted=granted):
             return f"{name}({link}, {_quoted(to)}, granted({', '.join(_quoted(g.subscription_id) for g in granted)}))"
         case inputs.ServerErred(generation=link, code=code, message=message):

@@ -165,7 +165,7 @@ class Foresight:
 
         def moment(draw: float) -> float:
             seat.draw = draw
-            seat.link = Link(1, now, self._policies.ping.interval)
+            seat.link = Link(1, now, self._policies.ping.interval, planned=False)
             welcome(seat)
             assert seat.link.renew_at is not None
             return seat.link.renew_at

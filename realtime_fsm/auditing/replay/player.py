@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.replay.divergence import Diverged, cause_in_words, explained
 from realtime_fsm.auditing.replay.foresight import ROWS, Foresight
-from realtime_fsm.auditing.replay.rebuilding import heard_before, input_of, switched, wish
+from realtime_fsm.auditing.replay.rebuilding import heard_before, input_of, presence, switched, wish
 from realtime_fsm.auditing.replay.stage import Cue, Stage
 from realtime_fsm.auditing.replay.story import Untold
 from realtime_fsm.vocabulary.inputs import Subscribe, Unsubscribe
-from realtime_fsm.vocabulary.records import SubscriptionRecord, TransitionRecord
-from realtime_fsm.vocabulary.requests import Fail, Grant, Reject, Remove
+from realtime_fsm.vocabulary.records import PresenceRecord, SubscriptionRecord, TransitionRecord
+from realtime_fsm.vocabulary.requests import Fail, Grant, Lack, Present, Reject, RejectPresence, Remove
 from realtime_fsm.vocabulary.table import State, Trigger
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ ROUNDED = 2e-6
 """Seconds by which moments may differ because records are rounded to a microsecond."""
 DUE = 1e-3
 """Seconds by which a deadline of the log may differ from the machine's, after many rounded steps; then it is the machine's."""
-_SAID = {"desired": Trigger.SUBSCRIBE, "withdrawn": Trigger.UNSUBSCRIBE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,12 @@ class Player:
         self._cues: list[Cue] = []
         self._now = 0.0
         self._index = 0
-        self._spoken: SubscriptionRecord | None = None  # what the user said of a subscription since the last step
+        self._spoken: Input | None = None  # what the user has said of a subscription or a presence since the last step
+        self._filtered = {  # what only a server that is too old for queries refuses, without a code
+            told.record.subscription
+            for told in story.records
+            if isinstance(told.record, SubscriptionRecord) and told.record.change == "rejected" and told.record.error_code is None
+        }
         self._told: list[str] = []  # what became of subscriptions since then, as the log says
         self._owed: deque[str] = deque()  # the same, as the machine said when no step was told of it
         self._sizes = True
@@ -95,7 +99,7 @@ class Player:
                 return
             if isinstance(record, TransitionRecord):
                 played = self._step(told, record)
-            elif isinstance(record, SubscriptionRecord):
+            elif isinstance(record, SubscriptionRecord | PresenceRecord):
                 noted = self._note(told, record)
                 if noted is None:
                     continue
@@ -106,26 +110,31 @@ class Player:
 
     # --- the records --------------------------------------------------------------------------------------------------
 
-    def _note(self, told: Told, record: SubscriptionRecord) -> Played | None:
-        """What the user says of a subscription comes before its step; while a pong is awaited it has none."""
+    def _note(self, told: Told, record: SubscriptionRecord | PresenceRecord) -> Played | None:
+        """What the user says comes before its step; while a pong is awaited it has none."""
         if record.change not in ("desired", "withdrawn"):
-            what = f"{record.subscription} {record.change}"
+            what = _said(record)
             if self._owed and self._owed[0] == what:
                 self._owed.popleft()
             else:
                 self._told.append(what)
             return None
-        self._sizes = self._sizes and (record.change == "withdrawn" or record.size > 0)
+        happened = self._happened(record)
         if self._stage.state is not State.PING:
-            self._spoken = record
+            self._spoken = happened
             return None
-        happened: Input = Unsubscribe(record.subscription)
-        if record.change == "desired":
-            happened = Subscribe(wish(record.subscription, record.size))
         source, cue = State.PING, Cue(max(self._now, self._entered() + record.dwell), happened)
         outcome = self._stage.feed(cue)
         self._owed.extend(_told_by(outcome.requests))
         return self._played(record.seq, cue, source, outcome)
+
+    def _happened(self, record: SubscriptionRecord | PresenceRecord) -> Input:
+        if isinstance(record, PresenceRecord):
+            return presence(record.change)
+        if record.change == "withdrawn":
+            return Unsubscribe(record.subscription)
+        self._sizes = self._sizes and record.size > 0
+        return Subscribe(wish(record.subscription, record.size, filtered=record.subscription in self._filtered))
 
     def _step(self, told: Told, record: TransitionRecord) -> Played:
         row = ROWS.get(record.row)
@@ -180,18 +189,15 @@ class Player:
         seat, index, row = self._stage.seat, self._index, ROWS[record.row]
         entered = self._entered() if row.dest is None else at
         spoken = self._spoken
-        if spoken is not None and record.trigger != _SAID[spoken.change]:
-            what = f"{spoken.subscription} was {spoken.change}, and no step says so"
-            raise Diverged(told, what)
+        if spoken is not None and record.trigger != spoken.trigger:
+            raise Diverged(told, f"the user called {spoken.trigger}, and no step says so")
         happened: Input | None
         if record.trigger == Trigger.PING_SWITCHED:
             happened = switched(record, index, self._foresight)
-        elif spoken is None:
-            happened = input_of(record, seat, None, 0)
         else:
-            happened = input_of(record, seat, spoken.subscription, spoken.size)
+            happened = input_of(record, seat, spoken)
         if happened is None:
-            raise Untold(f"{told.place}: the log does not tell what is subscribed to")
+            raise Untold(f"{told.place}: the log does not tell what is subscribed to, or shown")
         waits = "dial" in row.effects and record.link == seat.generation
         return Cue(
             at,
@@ -238,6 +244,10 @@ def _known(records: Iterable[Told]) -> Iterator[TransitionRecord]:
             yield told.record
 
 
+def _said(record: SubscriptionRecord | PresenceRecord) -> str:
+    return f"{'presence' if isinstance(record, PresenceRecord) else record.subscription} {record.change}"
+
+
 def _told_by(requests: Iterable[Request]) -> list[str]:
     """What the requests of a step make of subscriptions, in the words of the log."""
     told: list[str] = []
@@ -245,8 +255,12 @@ def _told_by(requests: Iterable[Request]) -> list[str]:
         match request:
             case Grant(id=identifier):
                 told.append(f"{identifier} acknowledged")
-            case Reject(id=identifier):
+            case Reject(id=identifier) | Lack(id=identifier):
                 told.append(f"{identifier} rejected")
+            case Present():
+                told.append("presence stored")
+            case RejectPresence():
+                told.append("presence rejected")
             case Remove(id=identifier):
                 told.append(f"{identifier} removed")
             case Fail(withdrawn=withdrawn):

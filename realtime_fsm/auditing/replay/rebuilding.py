@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.replay.foresight import ROWS, UNTOLD, cause_of
-from realtime_fsm.core.book import SUBSCRIBE
-from realtime_fsm.vocabulary import inputs
+from realtime_fsm.core.book import GREETING, SUBSCRIBE
+from realtime_fsm.vocabulary import frames, inputs
+from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import DialFailed, ServerError, StreamEnded
 from realtime_fsm.vocabulary.frames import Granted, subscribe_item
 from realtime_fsm.vocabulary.table import State, Trigger
@@ -25,8 +26,10 @@ _PLAIN: dict[str, type[Input]] = {
 }
 
 
-def wish(identifier: str, size: int = 0) -> inputs.Wish:
-    """A subscription that takes so many bytes in a request, of a channel that stands for its own."""
+def wish(identifier: str, size: int = 0, *, filtered: bool = False) -> inputs.Wish:
+    """A subscription that takes so many bytes in a request, of a channel that stands for its own; with a query, if `filtered`."""
+    if filtered:
+        return inputs.Wish(identifier, (CHANNEL,), (UNTOLD,))
     bare = len(subscribe_item(identifier, ("",), ()))
     return inputs.Wish(identifier, (CHANNEL[: max(1, size - bare)].ljust(size - bare, "-") if size else CHANNEL,))
 
@@ -36,30 +39,36 @@ def granted(*identifiers: str) -> tuple[Granted, ...]:
     return tuple(Granted(identifier) for identifier in identifiers)
 
 
-def input_of(record: TransitionRecord, seat: Seat, subscription: str | None, size: int) -> Input | None:
+def presence(change: str) -> inputs.SetPresence:
+    """What the user says of a presence; a message stands for his own."""
+    return inputs.SetPresence(frames.presence(UNTOLD, None, None) if change == "desired" else None)
+
+
+def input_of(record: TransitionRecord, seat: Seat, spoken: inputs.Input | None) -> Input | None:
     """The input that a step stands for; None if the log does not tell which subscription it is about.
 
     Args:
         record: the record of the step.
         seat: the connection before the step.
-        subscription: the one that was desired or withdrawn since the step before.
-        size: its bytes in a request.
+        spoken: what the user has said of a subscription or a presence since the step before.
     """
     link, row = seat.generation, ROWS[record.row]
     if record.trigger in _PLAIN:
         return _PLAIN[record.trigger]()
     match record.trigger:
-        case Trigger.SUBSCRIBE if subscription is not None:
-            return inputs.Subscribe(wish(subscription, size))
+        case Trigger.SUBSCRIBE | Trigger.PRESENCE:
+            return spoken
         case Trigger.UNSUBSCRIBE:  # a second word about one that is gone already has no record
-            return inputs.Unsubscribe(UNTOLD if subscription is None else subscription)
+            return inputs.Unsubscribe(UNTOLD) if spoken is None else spoken
         case Trigger.AUTHENTICATE:  # a message goes out where one is safe and there is a session for it
             return inputs.Authenticate(UNTOLD if "send_authentication" in row.effects else None)
         case Trigger.OPENED:
             return inputs.Opened(link)
         case Trigger.GREETED:
-            return inputs.Greeted(link, stranger="is_fatal" in row.guards)
+            return inputs.Greeted(link, stranger="is_fatal" in row.guards, numbered=record.era not in (Era.E1, Era.E2))
         case Trigger.ACKNOWLEDGED:
+            if seat.book.by_address:
+                return inputs.Acknowledged(link, GREETING, ())
             asked = seat.book.in_flight
             return inputs.Acknowledged(link, SUBSCRIBE, ()) if asked is None else _answer(link, asked.kind, asked.ids)
         case Trigger.PONG:

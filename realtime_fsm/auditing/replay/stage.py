@@ -78,6 +78,7 @@ class Stage:
             auto_reconnect=policies.auto_reconnect,
             max_link_age=policies.max_link_age,
             pacer=self._turnstile,
+            protocol=policies.protocol,
         )
         self._machine = Connection(self.seat)
         for cue in cues:
@@ -121,6 +122,7 @@ class Stage:
             "reply": seat.reply_by,
             "idling": seat.idle_at if self.state is State.UNSUBSCRIBED else None,
             "renewal": seat.renew_at,
+            "handover": seat.handover_at,
             "ping": seat.ping_at,
             "stability": seat.stable_at,
             "budget": seat.budget_at,

@@ -1,0 +1,83 @@
+"""What was lived with older servers, with presences and with updates is replayed, too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realtime_fsm import Realtime, RealtimeError, audit
+from realtime_fsm.face.cli import main
+from support.network import Network
+from support.virtual import run
+
+QUERY = '{"method":"isNull","attribute":"n"}'
+
+
+async def handover(realtime: Realtime, network: Network) -> None:
+    rows = await realtime.subscribe("rows")
+    await realtime.subscribe("files")
+    await asyncio.gather(*(realtime.subscribe(f"channel{number}") for number in range(4)))
+    await asyncio.sleep(100)
+    network.socket.cut()
+    await asyncio.sleep(40)
+    await rows.unsubscribe()
+
+
+async def filtered(realtime: Realtime, network: Network) -> None:
+    with suppress(RealtimeError):
+        await realtime.subscribe("rows", queries=[QUERY])
+    await realtime.subscribe("rows")
+
+
+async def lost_handover(realtime: Realtime, network: Network) -> None:
+    await realtime.subscribe("rows")
+    network.script.extend(["hang", "hang"])
+    other = asyncio.ensure_future(realtime.subscribe("files"))
+    await asyncio.sleep(1)
+    network.sockets[-1].cut()
+    await other
+    await realtime.disconnect()
+
+
+async def shown(realtime: Realtime, network: Network) -> None:
+    await realtime.subscribe("rows")
+    with suppress(RealtimeError):
+        await realtime.set_presence("online")
+    await asyncio.sleep(31)
+    network.socket.cut()
+    await asyncio.sleep(20)
+    await realtime.set_presence(None)
+
+
+async def updated(realtime: Realtime, network: Network) -> None:
+    rows = await realtime.subscribe("rows")
+    with suppress(RealtimeError):
+        await rows.update(channels=["files"])
+    await asyncio.sleep(1)
+    await rows.unsubscribe()
+
+
+@pytest.mark.parametrize("era", ["E1", "E2", "E3", "E4"])
+@pytest.mark.parametrize("life", [handover, filtered, lost_handover, shown, updated], ids=lambda life: life.__name__)
+def test_a_life_with_a_server_of_any_era_is_replayed(
+    era: str, life: Callable[[Realtime, Network], Awaitable[None]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "audit.jsonl"
+
+    async def live() -> None:
+        network = Network(era=era)  # type: ignore[arg-type]
+        async with network.realtime() as realtime:
+            await life(realtime, network)
+
+    with audit.configure(log):
+        run(live)
+    emitted = tmp_path / "test_emitted.py"
+    assert main(["replay", str(log), "--emit-test", str(emitted)]) == 0, capsys.readouterr()
+    scope: dict[str, Any] = {}
+    exec(compile(emitted.read_text(), str(emitted), "exec"), scope)  # noqa: S102  (what we have just written)
+    scope["test_the_connection_takes_the_path_that_was_logged"]()
