@@ -417,7 +417,7 @@ def edited(index: int, **fields: Any) -> list[Record]:
         (lambda: edited(LOSS + 1, dwell=0.1), LOSS + 1, "it waits until"),
         (lambda: edited(kind("subscription", 1), change="removed"), at("con40"), "subscriptions: s1 removed in the log, s1 ack"),
         (lambda: edited(kind("subscription"), change="acknowledged"), at("con4"), "does not tell what is subscribed to"),
-        (lambda: edited(kind("subscription", 1), change="withdrawn"), at("con40"), "s1 was withdrawn, and no step says so"),
+        (lambda: edited(kind("subscription", 1), change="withdrawn"), at("con40"), "the user called unsubscribe, and no step"),
     ],
 )  # fmt: skip
 def test_the_machine_and_a_log_part_where_the_log_was_altered(

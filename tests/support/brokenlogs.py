@@ -13,9 +13,10 @@ import structlog
 from realtime_fsm.auditing.auditor import Auditor
 from realtime_fsm.auditing.report import Report
 from realtime_fsm.edges.audit import Audit
+from realtime_fsm.vocabulary.errors import PresenceRejected
 from realtime_fsm.vocabulary.frames import subscribe_item
-from realtime_fsm.vocabulary.inputs import Input, Subscribe, Unsubscribe
-from realtime_fsm.vocabulary.requests import Fail, Grant, Outcome, Reject, Remove
+from realtime_fsm.vocabulary.inputs import Input, SetPresence, Subscribe, Unsubscribe
+from realtime_fsm.vocabulary.requests import Fail, Grant, Lack, Outcome, Present, Reject, RejectPresence, Remove
 from realtime_fsm.vocabulary.table import State
 from support.bench import Bench
 
@@ -62,6 +63,8 @@ class Scribe:
             self.audit.subscription(wish.id, "desired", dwell=self.dwell(after), size=size)
         if isinstance(happened, Unsubscribe) and happened.id in self.bench.seat.book.desired:
             self.audit.subscription(happened.id, "withdrawn", dwell=self.dwell(after))
+        if isinstance(happened, SetPresence) and self.bench.state is not State.DISPOSING:
+            self.audit.presence("withdrawn" if happened.message is None else "desired", dwell=self.dwell(after))
         outcome = self._do(happened, after=after)
         for request in outcome.requests:
             self.tell(request)
@@ -81,6 +84,12 @@ class Scribe:
                 self.audit.subscription(identifier, "acknowledged")
             case Reject(id=identifier, code=code):
                 self.audit.subscription(identifier, "rejected", code)
+            case Lack(id=identifier):
+                self.audit.subscription(identifier, "rejected")
+            case Present():
+                self.audit.presence("stored")
+            case RejectPresence(error=error):
+                self.audit.presence("rejected", error.code if isinstance(error, PresenceRejected) else None)
             case Remove(id=identifier):
                 self.audit.subscription(identifier, "removed")
             case Fail(withdrawn=withdrawn):
