@@ -17,6 +17,7 @@ from realtime_fsm.auditing.progress import Progress
 from realtime_fsm.auditing.report import Verdict
 from realtime_fsm.auditing.rules import RULES, Weight
 from realtime_fsm.auditing.sources import STDIN, Unreadable, in_order, lines_of, open_log
+from realtime_fsm.auditing.sql import script
 from realtime_fsm.auditing.tail import follow_files
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _about() -> dict[str, Any]:
 
 
 def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a log; - for standard input")
+    parser.add_argument("files", metavar="FILE", nargs="*", help="a log; - for standard input")
     parser.add_argument(
         "--format", choices=("text", "json", "markdown", "html", "junit"), default="text", help="of the report (%(default)s)"
     )
@@ -80,6 +81,11 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "--follow", action="store_true", help="go on reading as the files grow, like tail -F; the report comes after Ctrl-C"
     )
+    parser.add_argument(
+        "--sql", action="store_true",
+        help="audit nothing, but write the views of DuckDB that give the figures of an audit; a FILE may be a glob or a URL such"
+        " as 's3://bucket/logs/*.jsonl.gz', and Parquet",
+    )  # fmt: skip
     parser.set_defaults(run=run)
     return parser
 
@@ -114,6 +120,10 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         The exit code: 0 conformant, 1 violated, 2 unusable, 3 inconclusive.
     """
+    if options.sql:
+        return _write_sql(options)
+    if not options.files:
+        return _refuse("name a FILE, or - for standard input")
     auditor = Auditor(
         only=options.connection,
         since=options.since,
@@ -123,20 +133,27 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.follow:
         if STDIN in options.files:
-            print("realtime-fsm audit: --follow is for files; standard input is read to its end anyway", file=sys.stderr)
-            return Verdict.UNUSABLE
+            return _refuse("--follow is for files; standard input is read to its end anyway")
         _follow(auditor, options.files)
     else:
         _read(auditor, options.files)
     report = auditor.finish()
-    try:
-        _write(report, options.format, options.output)
-    except BrokenPipeError:  # `realtime-fsm audit ... | head`: the reader has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as failure:
-        print(f"realtime-fsm audit: {options.output}: {failure.strerror}", file=sys.stderr)
-        return Verdict.UNUSABLE
-    return report.exit_code
+    return _write(_rendered(report, options.format), options.output) or report.exit_code
+
+
+def _write_sql(options: argparse.Namespace) -> int:
+    judging = ("connection", "since", "until", "fail_on", "follow")
+    strange = [name for name in judging if getattr(options, name)] + ["format"] * (options.format != "text")
+    if strange:
+        return _refuse(f"--{strange[0].replace('_', '-')} does not go with --sql; ask the views for it")
+    if STDIN in options.files:
+        return _refuse("--sql is for files: DuckDB reads them, and not the standard input of this command")
+    return _write(iter(script(options.files).splitlines()), options.output)
+
+
+def _refuse(sentence: str) -> int:
+    print(f"realtime-fsm audit: {sentence}", file=sys.stderr)
+    return Verdict.UNUSABLE
 
 
 def _read(auditor: Auditor, names: list[str]) -> None:
@@ -172,14 +189,21 @@ def _follow(auditor: Auditor, names: list[str]) -> None:
         return
 
 
-def _write(report: Report, form: str, output: str | None) -> None:
-    if output is None:
-        for line in _rendered(report, form):
-            print(line)
-        sys.stdout.flush()
-        return
-    with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123  (as the user says it)
-        file.writelines(f"{line}\n" for line in _rendered(report, form))
+def _write(lines: Iterator[str], output: str | None) -> int:
+    """Write lines where they are wanted. The answer is an exit code: 0 for well done."""
+    try:
+        if output is None:
+            for line in lines:
+                print(line)
+            sys.stdout.flush()
+        else:
+            with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123  (as the user says it)
+                file.writelines(f"{line}\n" for line in lines)
+    except BrokenPipeError:  # `realtime-fsm audit ... | head`: the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as failure:
+        return _refuse(f"{output}: {failure.strerror}")
+    return 0
 
 
 def _rendered(report: Report, form: str) -> Iterator[str]:

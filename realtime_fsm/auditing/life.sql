@@ -1,0 +1,257 @@
+-- How the connections of realtime_fsm lived: the figures of `realtime-fsm audit` in DuckDB (1.1 or later), over any number of
+-- files, also on object stores. Made by `realtime-fsm audit --sql`, for table $machine and schema $schema.
+--
+-- How to use it:
+--   realtime-fsm audit --sql 'logs/*.jsonl.gz' > life.sql
+--   duckdb -init life.sql                                   and ask:  FROM availability;
+--   (cat life.sql; echo 'FROM availability;') | duckdb      without a prompt
+--   duckdb life.duckdb < life.sql                           to keep the views in a file
+-- For s3://, gcs:// and the like DuckDB wants to know who asks:  CREATE SECRET (TYPE s3, PROVIDER credential_chain);
+-- The views read the logs anew for each question. For many questions, read them once:
+--   CREATE TABLE kept AS FROM records;  CREATE OR REPLACE VIEW records AS FROM kept;
+-- or make them Parquet, for `realtime-fsm audit --sql records.parquet`:
+--   COPY (FROM records) TO 'records.parquet' (FORMAT parquet, COMPRESSION zstd);
+--
+-- What there is:
+--   availability     how each connection lived: availability in per cent, failures, the time in each state, what was lost
+--   outages          one by one: when, how long, why, how many dials, how it ended
+--   percentiles      of the time to re-subscribe and of the round trips of pings
+--   rows_taken       how often each row of the table was taken
+--   transitions, subscriptions, pings, records        what happened, one by one; `lines`, `followed`, `spells` lead there
+--   left_out         records of another table or schema, or without a field that they must have
+-- Times are in seconds, moments in UTC; `elapsed` counts from the beginning of a connection. Where connection_id is NULL, the line is
+-- of all connections together. Files and lines may come in any order, and what comes twice counts once. Nothing is made up for
+-- records that are missing (`missing` counts them). None of this judges a connection: `realtime-fsm audit` does.
+$note
+
+CREATE OR REPLACE MACRO is_live(state) AS state IN ($live);
+
+-- The moment that a text tells, in UTC: ISO 8601, in UTC unless it says otherwise, or the seconds since 1970.
+CREATE OR REPLACE MACRO moment(told) AS make_timestamp(coalesce(
+    epoch_us(TRY_CAST(told || CASE WHEN told SIMILAR TO '.*:.*(Z|[+-][0-9:]+)' THEN '' ELSE 'Z' END AS TIMESTAMPTZ)),
+    CASE WHEN TRY_CAST(told AS DOUBLE) BETWEEN 0 AND 1e11 THEN (TRY_CAST(told AS DOUBLE) * 1e6)::BIGINT END
+));
+
+-- Whatever looks like a record; lines that are no JSON or name another event are passed over. `whole`: whether it can be used.
+CREATE OR REPLACE VIEW lines AS
+SELECT
+    *,
+    coalesce("schema", $schema) = $schema AND machine = '$machine' AND $given AS whole
+FROM (
+    SELECT
+        $columns
+    FROM (
+        $sources
+    )
+)
+WHERE starts_with(event, 'realtime.')
+    AND (machine IS NOT NULL)::INT + (connection_id IS NOT NULL)::INT + (seq IS NOT NULL)::INT + (link IS NOT NULL)::INT
+        >= CASE WHEN event IN ($events) THEN 1 ELSE 3 END;
+
+CREATE OR REPLACE VIEW left_out AS
+SELECT event, "schema", machine, count(*) AS records
+FROM lines
+WHERE whole IS NOT TRUE
+GROUP BY ALL;
+
+CREATE OR REPLACE VIEW records AS
+SELECT * EXCLUDE (whole)
+FROM lines
+WHERE whole;
+
+-- Every record in its place, once. `missing`: how many of the connection should have come before and did not. `desired`: how many
+-- subscriptions are desired from then on. Of a step of the machine it says: `moves`, whether it left the state; `spent`, the time
+-- that had passed in the state; `mark`, what it means to outages: one begins, or how one ends. `last_begin` and `last_end` are
+-- the numbers of the newest records before that are marked so; an outage lasts while the former is the higher one.
+CREATE OR REPLACE VIEW followed AS
+WITH counted AS (
+    SELECT
+        *,
+        source <> dest AS moves,
+        seq - dense_rank() OVER earlier AS missing,
+        CASE WHEN event = $event_subscription AND change <> $change_acknowledged
+            THEN (change = $change_desired)::INT - (lag(change, 1, '') OVER of_subscription = $change_desired)::INT END AS comes
+    FROM records
+    WINDOW
+        earlier AS (PARTITION BY connection_id ORDER BY seq),
+        of_subscription AS (PARTITION BY connection_id, subscription, change = $change_acknowledged ORDER BY seq)
+    QUALIFY seq IS DISTINCT FROM lag(seq) OVER earlier
+),
+stepped AS (
+    SELECT
+        *,
+        sum(comes) OVER so_far AS desired,
+        lag(link, 1, 0) OVER earlier AS link_of_earlier,
+        dwell - coalesce(lag(CASE WHEN moves THEN 0 ELSE dwell END IGNORE NULLS) OVER earlier, 0) AS passes,
+        -- Where records are missing, or contradict each other, nobody knows how much time had passed.
+        missing <> coalesce(lag(CASE WHEN moves IS NOT NULL THEN missing END IGNORE NULLS) OVER earlier, 0)
+            OR source <> coalesce(lag(dest IGNORE NULLS) OVER earlier, $disconnected) AS resumes
+    FROM counted
+    WINDOW
+        earlier AS (PARTITION BY connection_id ORDER BY seq),
+        so_far AS (PARTITION BY connection_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+),
+marked AS (
+    SELECT
+        * EXCLUDE (link_of_earlier),
+        CASE WHEN resumes THEN link ELSE link_of_earlier END AS link_before,
+        CASE
+            WHEN moves IS NOT TRUE THEN NULL
+            WHEN dest IN ($subscribed, $unsubscribed) THEN 'healed'
+            WHEN dest = $disposing THEN 'disposed'
+            WHEN dest = $disconnected AND cause IS NULL THEN 'disconnected'
+            WHEN is_live(source) AND NOT is_live(dest) THEN 'begins'
+            WHEN is_live(dest) AND NOT is_live(source) AND desired = 0 AND missing = 0 THEN 'healed'
+        END AS mark
+    FROM stepped
+)
+SELECT
+    * EXCLUDE (passes, comes, resumes),
+    coalesce(sum(CASE WHEN resumes THEN 0 ELSE passes END) OVER so_far, 0) AS elapsed,
+    CASE WHEN moves IS NOT NULL THEN least(dwell, elapsed) END AS spent,
+    coalesce(max(CASE WHEN mark = 'begins' THEN seq END) OVER before, 0) AS last_begin,
+    coalesce(max(CASE WHEN mark <> 'begins' THEN seq END) OVER before, 0) AS last_end
+FROM marked
+WINDOW
+    so_far AS (PARTITION BY connection_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
+    before AS (PARTITION BY connection_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING);
+
+CREATE OR REPLACE VIEW transitions AS
+SELECT
+    connection_id, seq, "timestamp", elapsed, link, "row", "trigger", source, dest, dwell, attempt, sends, cause, error_code,
+    close_code, status, lag, missing
+FROM followed
+WHERE event = $event_transition;
+
+CREATE OR REPLACE VIEW subscriptions AS
+SELECT connection_id, seq, "timestamp", elapsed, link, subscription, change, error_code, desired
+FROM followed
+WHERE event = $event_subscription;
+
+CREATE OR REPLACE VIEW pings AS
+SELECT connection_id, seq, "timestamp", elapsed, link, dwell AS round_trip
+FROM followed
+WHERE moves AND "trigger" = $on_pong;
+
+-- What was in each outage, and in all the time without one.
+CREATE OR REPLACE VIEW spells AS
+SELECT
+    connection_id,
+    CASE WHEN last_begin > last_end OR mark = 'begins' THEN last_end END AS outage_after,
+    count(*) AS records,
+    max(missing) AS missing,
+    min(seq) AS first_seq,
+    max(seq) AS last_seq,
+    arg_min("timestamp", seq) AS "first",
+    arg_max("timestamp", seq) AS "last",
+    arg_min(elapsed, seq) AS elapsed,
+    arg_max(elapsed, seq) - arg_min(elapsed, seq) AS seconds,
+    arg_max(link, seq) - arg_min(link_before, seq) AS dials,
+    arg_min(coalesce(cause, "trigger"), seq) AS cause,
+    arg_min(cause IS NULL, seq) AS planned,
+    coalesce(any_value(mark) FILTER (last_begin > last_end AND mark <> 'begins'), '') AS ended,
+    coalesce(max(seconds) FILTER (event = $event_gap), 0) AS gap,
+    count(*) FILTER (moves AND dest = $error) AS gave_up,
+    count(*) FILTER (event = $event_subscription AND change = $change_rejected) AS rejected,
+    coalesce(sum("count") FILTER (event = $event_dropped), 0) AS dropped,
+    count(*) FILTER (event = $event_gap) AS gaps,
+    count(*) FILTER (event = $event_malformed) AS malformed,
+    bool_or(event = $event_close) AS closed,
+    -- Of the last step: where it led, what it says of the time there, and what was missing by then.
+    arg_max(dest, seq) AS state,
+    arg_max(CASE WHEN moves THEN 0 ELSE spent END, seq) AS stayed,
+    arg_max(missing, seq) FILTER (event = $event_transition) AS missing_then,
+    $spent
+FROM followed
+GROUP BY ALL;
+
+CREATE OR REPLACE VIEW outages AS
+SELECT
+    connection_id, first_seq AS seq, "first" AS "start", round(elapsed, 6) AS elapsed, round(seconds, 6) AS seconds, cause, planned,
+    dials, gap, ended
+FROM spells
+WHERE outage_after IS NOT NULL;
+
+-- How each connection lived, and all of them together. `availability`: the share of the time in which a link was wanted and up,
+-- in per cent. `state`: where it stood at last, if that is known. One column for the time in each state.
+CREATE OR REPLACE VIEW availability AS
+WITH connections AS (
+    SELECT
+        connection_id,
+        sum(records) AS records,
+        max(missing) AS missing,
+        arg_min("first", first_seq) AS "first",
+        arg_max("last", last_seq) AS "last",
+        CASE WHEN max(missing) = coalesce(arg_max(missing_then, last_seq), 0)
+            THEN coalesce(arg_max(state, last_seq), $disconnected) END AS state,
+        coalesce(arg_max(stayed, last_seq), 0) AS stayed,
+        bool_or(closed) AS closed,
+        count(*) FILTER (outage_after IS NOT NULL AND NOT planned) AS failures,
+        count(*) FILTER (outage_after IS NOT NULL AND NOT planned AND ended = 'healed') AS recovered,
+        sum(seconds) FILTER (outage_after IS NOT NULL AND NOT planned AND ended = 'healed') AS recovering,
+        sum(gave_up) AS gave_up,
+        sum(rejected) AS rejected,
+        sum(dropped) AS dropped,
+        sum(gaps) AS gaps,
+        sum(malformed) AS malformed,
+        coalesce(sum($column_disconnected) FILTER (outage_after IS NOT NULL), 0) AS down,
+        $spent_in_all
+    FROM spells
+    GROUP BY connection_id
+),
+lives AS (
+    SELECT
+        *,
+        $up AS up
+    FROM (SELECT * REPLACE ($spent_to_the_end) FROM connections)
+)
+SELECT
+    connection_id,
+    sum(records) AS records,
+    sum(missing) AS missing,
+    min("first") AS "first",
+    max("last") AS "last",
+    CASE WHEN grouping(connection_id) = 0 THEN any_value(state) END AS state,
+    bool_and(closed OR coalesce(state = $disposing, false)) AS ended,
+    100 * sum(up) / nullif(sum(up + $column_reconnecting + $column_error + down), 0) AS availability,
+    sum(failures) AS failures,
+    sum(up) / nullif(sum(failures), 0) AS between_failures,
+    sum(recovering) / nullif(sum(recovered), 0) AS to_recovery,
+    sum(gave_up) AS gave_up,
+    sum(rejected) AS rejected,
+    sum(dropped) AS dropped,
+    sum(gaps) AS gaps,
+    sum(malformed) AS malformed,
+    $spent_by_all
+FROM lives
+GROUP BY GROUPING SETS ((connection_id), ());
+
+-- Of the time to re-subscribe after the loss of a link, and of the round trips of pings.
+CREATE OR REPLACE VIEW percentiles AS
+SELECT
+    connection_id,
+    what,
+    count(*) AS "count",
+    avg(seconds) AS mean,
+    quantile_disc(seconds, 0.5) AS p50,
+    quantile_disc(seconds, 0.95) AS p95,
+    quantile_disc(seconds, 0.99) AS p99,
+    max(seconds) AS most
+FROM (
+    SELECT connection_id, 'resubscribe' AS what, seconds FROM outages WHERE ended = 'healed'
+    UNION ALL
+    SELECT connection_id, 'ping', round_trip FROM pings
+)
+GROUP BY GROUPING SETS ((connection_id, what), (what));
+
+-- How often each row of the table was taken; of all connections together also those that never were.
+CREATE OR REPLACE VIEW rows_taken AS
+WITH taken AS (
+    SELECT connection_id, "row", count(*) AS "count"
+    FROM followed
+    WHERE event = $event_transition
+    GROUP BY GROUPING SETS ((connection_id, "row"), ("row"))
+)
+SELECT connection_id, coalesce("row", id) AS "row", coalesce("count", 0) AS "count"
+FROM taken
+FULL JOIN (SELECT unnest([$rows]) AS id) ON "row" = id;
