@@ -146,7 +146,7 @@ SELECT
     arg_max("timestamp", seq) AS "last",
     arg_min(elapsed, seq) AS elapsed,
     arg_max(elapsed, seq) - arg_min(elapsed, seq) AS seconds,
-    arg_max(link, seq) - arg_min(link_before, seq) AS dials,
+    arg_max(link, seq) FILTER (event = $event_transition) - arg_min(link_before, seq) AS dials,
     arg_min(coalesce(cause, "trigger"), seq) AS cause,
     arg_min(cause IS NULL, seq) AS planned,
     coalesce(any_value(mark) FILTER (last_begin > last_end AND mark <> 'begins'), '') AS ended,
@@ -157,7 +157,8 @@ SELECT
     count(*) FILTER (event = $event_gap) AS gaps,
     count(*) FILTER (event = $event_malformed) AS malformed,
     bool_or(event = $event_close) AS closed,
-    -- Of the last step: where it led, what it says of the time there, and what was missing by then.
+    -- Of the last step: its number, where it led, what it says of the time there, and what was missing by then.
+    max(seq) FILTER (event = $event_transition) AS last_step,
     arg_max(dest, seq) AS state,
     arg_max(CASE WHEN moves THEN 0 ELSE spent END, seq) AS stayed,
     arg_max(missing, seq) FILTER (event = $event_transition) AS missing_then,
@@ -182,9 +183,9 @@ WITH connections AS (
         max(missing) AS missing,
         arg_min("first", first_seq) AS "first",
         arg_max("last", last_seq) AS "last",
-        CASE WHEN max(missing) = coalesce(arg_max(missing_then, last_seq), 0)
-            THEN coalesce(arg_max(state, last_seq), $disconnected) END AS state,
-        coalesce(arg_max(stayed, last_seq), 0) AS stayed,
+        CASE WHEN max(missing) = coalesce(arg_max(missing_then, last_step), 0)
+            THEN coalesce(arg_max(state, last_step), $disconnected) END AS state,
+        coalesce(arg_max(stayed, last_step), 0) AS stayed,
         bool_or(closed) AS closed,
         count(*) FILTER (outage_after IS NOT NULL AND NOT planned) AS failures,
         count(*) FILTER (outage_after IS NOT NULL AND NOT planned AND ended = 'healed') AS recovered,
