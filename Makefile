@@ -61,12 +61,11 @@ types: $(READY) ## mypy --strict: the package, the tests, the README's examples
 	@rm -rf $(VENV)/readme && $(BIN)/python tests/support/readme.py $(VENV)/readme
 	@MYPYPATH= $(BIN)/mypy --config-file= --strict --cache-dir=.mypy_cache/readme $(VENV)/readme/*.py
 
-diagrams: $(READY) ## draw diagrams, reference and record schema anew (needs Graphviz)
+diagrams: $(READY) ## make all of diagrams/ anew: pictures, reference, record schema, lnav, OpenTelemetry (needs Graphviz)
 	@$(BIN)/python -c 'from realtime_fsm.face.diagram import write_all; write_all("diagrams")'
-	@$(BIN)/python -c 'import json; from realtime_fsm.audit import json_schema; print(json.dumps(json_schema(), indent=1))' > diagrams/audit-record.schema.json
 
-drift: $(READY) ## compare diagrams/ with the table
-	@echo "== drift: diagrams/ against the table"
+drift: $(READY) ## compare diagrams/ with the table and the record types
+	@echo "== drift: diagrams/ against the table and the record types"
 	@$(BIN)/python -c 'import sys; from realtime_fsm.face.diagram import check; sys.exit("\n".join(check("diagrams")) or None)'
 
 check: lint types drift test ## everything that must be green before a commit

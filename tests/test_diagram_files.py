@@ -63,10 +63,10 @@ def test_what_differs_is_said(tmp_path: Path) -> None:
     found = check(tmp_path)
     length = len((tmp_path / "full.mmd").read_text().splitlines()) + 1
     assert found[:4] == [
-        f"{tmp_path}/full.mmd differs from the table in line {length}: {remedy}",
+        f"{tmp_path}/full.mmd differs from what it is made of in line {length}: {remedy}",
         f"{tmp_path}/full.dot is missing: {remedy}",
-        f"{states} differs from the table in line 3: {remedy}",
-        f"{tmp_path}/table.json differs from the table in line 1: {remedy}",
+        f"{states} differs from what it is made of in line 3: {remedy}",
+        f"{tmp_path}/table.json differs from what it is made of in line 1: {remedy}",
     ]
     assert found[4].startswith(f"{tmp_path}/overview.svg was drawn from something unknown, not from realtime_fsm table")
     assert found[5].startswith(f"{full} was drawn from realtime_fsm table 0123456789ab drawing")

@@ -1,7 +1,7 @@
-"""The lnav format: the audit log in the log viewer lnav, made from the record types.
+"""The lnav format: the audit log in the log viewer lnav (0.11.2 or later), made from the record types.
 
-Its structure is that of https://lnav.org/schemas/format-v1.schema.json; `lnav -i realtime_fsm.lnav.json` installs it. What it
-cannot know is how an application's logging names levels, so it takes the names of structlog.
+Its structure is that of https://lnav.org/schemas/format-v1.schema.json; `lnav -i realtime_fsm.lnav.json` installs it. Levels have
+the names that structlog gives them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BEFORE = {"source": " ", "dest": " -> ", "trigger": " on ", "row": " by ", "sub
 
 
 _SHOWN = sorted(
-    (field.name for field in FIELDS.values() if not field.common and (field.given or field.name in _FIRST) and field.holds != "json"),
+    (each.name for each in FIELDS.values() if not each.common and each.holds != "json" and (each.given or each.name in _FIRST)),
     key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST),
 )
 """What a line shows of a record: what its kind always has. What may be null would clutter it."""

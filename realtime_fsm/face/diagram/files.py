@@ -1,31 +1,48 @@
-"""The generated files of a directory: written, and compared with the table."""
+"""The generated files of a directory: written, and compared with the table and the record types."""
 
 from __future__ import annotations
 
+import json
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from realtime_fsm.auditing.lnav import lnav_format
+from realtime_fsm.auditing.telemetrypage import telemetry_page
 from realtime_fsm.face.diagram.drawing import Diagram
 from realtime_fsm.face.diagram.graphviz import stamp_in
+from realtime_fsm.vocabulary.records import json_schema
 from realtime_fsm.vocabulary.table import TABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
     from realtime_fsm.face.diagram.arrows import StateTable
     from realtime_fsm.face.diagram.drawing import Text
 
-_TEXTS: dict[str, tuple[Text, str]] = {
-    "overview.mmd": ("mermaid", "overview"),
-    "full.mmd": ("mermaid", "full"),
-    "overview.dot": ("dot", "overview"),
-    "full.dot": ("dot", "full"),
-    "overview.puml": ("plantuml", "overview"),
-    "full.puml": ("plantuml", "full"),
-    "states.md": ("markdown", "overview"),
-    "transitions.md": ("markdown", "full"),
-    "table.json": ("json", "full"),
+
+def _drawn(kind: Text, view: str) -> Callable[[StateTable], str]:
+    return lambda table: Diagram(view, table).text(kind)
+
+
+def _as_json(make: Callable[[], dict[str, Any]]) -> Callable[[StateTable], str]:
+    return lambda _: f"{json.dumps(make(), indent=1)}\n"
+
+
+_TEXTS: dict[str, Callable[[StateTable], str]] = {
+    "overview.mmd": _drawn("mermaid", "overview"),
+    "full.mmd": _drawn("mermaid", "full"),
+    "overview.dot": _drawn("dot", "overview"),
+    "full.dot": _drawn("dot", "full"),
+    "overview.puml": _drawn("plantuml", "overview"),
+    "full.puml": _drawn("plantuml", "full"),
+    "states.md": _drawn("markdown", "overview"),
+    "transitions.md": _drawn("markdown", "full"),
+    "table.json": _drawn("json", "full"),
+    "audit-record.schema.json": _as_json(json_schema),
+    "realtime_fsm.lnav.json": _as_json(lnav_format),
+    "opentelemetry.md": lambda _: telemetry_page(),
 }
 _PICTURES = {"overview.svg": "overview", "full.svg": "full"}
 
@@ -47,9 +64,9 @@ def write_all(directory: str | PathLike[str], *, table: StateTable = TABLE) -> l
     place = Path(directory)
     place.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for name, (kind, view) in _TEXTS.items():
+    for name, make in _TEXTS.items():
         written.append(place / name)
-        written[-1].write_bytes(Diagram(view, table).text(kind).encode())
+        written[-1].write_bytes(make(table).encode())
     for name, view in _PICTURES.items():
         picture = Diagram(view, table).picture("svg")
         written.append(place / name)
@@ -58,7 +75,7 @@ def write_all(directory: str | PathLike[str], *, table: StateTable = TABLE) -> l
 
 
 def check(directory: str | PathLike[str], *, table: StateTable = TABLE) -> list[str]:
-    """Compare the generated files with the table: texts byte for byte, pictures by what they say they were drawn from.
+    """Compare the generated files with what they are made of: texts byte for byte, pictures by what they say of it.
 
     It needs no Graphviz.
 
@@ -82,8 +99,7 @@ def check(directory: str | PathLike[str], *, table: StateTable = TABLE) -> list[
             if (carried := stamp_in(found)) != stamp:
                 wrong.append(f"{path} was drawn from {carried or 'something unknown'}, not from {stamp}: {remedy}")
         else:
-            kind, view = _TEXTS[name]
-            wrong += _difference(path, found, Diagram(view, table).text(kind).encode(), remedy)
+            wrong += _difference(path, found, _TEXTS[name](table).encode(), remedy)
     return wrong
 
 
@@ -92,4 +108,4 @@ def _difference(path: Path, found: bytes, wanted: bytes, remedy: str) -> list[st
         return []
     pairs = zip_longest(found.split(b"\n"), wanted.split(b"\n"))
     number = next(number for number, (one, other) in enumerate(pairs, 1) if one != other)
-    return [f"{path} differs from the table in line {number}: {remedy}"]
+    return [f"{path} differs from what it is made of in line {number}: {remedy}"]
