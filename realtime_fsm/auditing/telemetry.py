@@ -32,6 +32,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "auto_reconnect": "realtime_fsm.policy.auto_reconnect",
         "max_link_age": "realtime_fsm.policy.max_link_age",
         "versions": "realtime_fsm.package.versions",
+        "protocol": "realtime_fsm.policy.protocol",
     },
     "realtime.transition": {
         "row": "realtime_fsm.table.row",
@@ -45,12 +46,20 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "error_code": "realtime_fsm.error_frame.code",
         "close_code": "realtime_fsm.websocket.close_code",
         "status": "http.response.status_code",
+        "era": "realtime_fsm.server.era",
         "lag": "realtime_fsm.transition.lag",
     },
     "realtime.subscription": {
         "subscription": "realtime_fsm.subscription.id",
         "change": "realtime_fsm.subscription.change",
         "error_code": "realtime_fsm.error_frame.code",
+        "dwell": "realtime_fsm.subscription.dwell",
+        "size": "realtime_fsm.subscription.size",
+    },
+    "realtime.presence": {
+        "change": "realtime_fsm.presence.change",
+        "error_code": "realtime_fsm.error_frame.code",
+        "dwell": "realtime_fsm.presence.dwell",
     },
     "realtime.ping": {"round_trip": "realtime_fsm.ping.duration"},
     "realtime.outage": {
