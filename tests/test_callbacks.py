@@ -24,8 +24,11 @@ from realtime_fsm import (
 from realtime_fsm.edges.roster import Roster
 from realtime_fsm.vocabulary.errors import DialFailed
 from realtime_fsm.vocabulary.inputs import Dispose
+from support.eras import NO_SERVER, ON_EVERY_ERA, only
 from support.network import Network
 from support.virtual import VirtualLoop, eventually, run
+
+pytestmark = ON_EVERY_ERA
 
 
 class Order(msgspec.Struct):
@@ -66,13 +69,13 @@ def reported() -> list[Any]:
 # --- handling ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("channels", ["rows", ["rows", "files"], ("rows",), iter(["rows"])])
+@pytest.mark.parametrize("channels", ["rows", ["rows", "files"], ("rows",), lambda: iter(["rows"])])
 def test_a_plain_handler_is_called_with_each_event_in_order(channels: Any) -> None:
     async def main() -> None:
         network = Network()
         got: list[Event] = []
         async with network.realtime() as realtime:
-            listener = await realtime.on(channels, got.append)
+            listener = await realtime.on(channels() if callable(channels) else channels, got.append)
             assert realtime.state is State.SUBSCRIBED, "it is acknowledged"
             publish(network, 1, 2, 3)
             await eventually(lambda: len(got) == 3)
@@ -210,6 +213,7 @@ def test_payloads_have_their_type_and_a_misfit_is_a_failure_or_taken() -> None:
     run(main, reports=1)
 
 
+@only("E3", "E4", because="older servers know no queries; test_eras_client.py has that")
 def test_queries_gaps_and_catching_up_are_those_of_a_subscription() -> None:
     async def main() -> None:
         network = Network()
@@ -233,6 +237,7 @@ def test_queries_gaps_and_catching_up_are_those_of_a_subscription() -> None:
     run(main)
 
 
+@NO_SERVER
 @pytest.mark.parametrize(
     ("arguments", "options", "named"),
     [
@@ -478,6 +483,7 @@ def test_it_ends_in_error_with_dispose() -> None:
     run(main, reports=1)
 
 
+@only("E4", because="older servers refuse an address as a whole; test_eras_client.py has that")
 def test_it_ends_when_the_server_will_not_restore_it() -> None:
     async def main() -> None:
         network = Network()

@@ -10,8 +10,11 @@ import pytest
 
 from realtime_fsm import Event, Gap, RetryPolicy, State
 from realtime_fsm.vocabulary.errors import DialFailed
+from support.eras import NO_SERVER, ON_EVERY_ERA
 from support.network import Network
 from support.virtual import VirtualLoop, eventually, run
+
+pytestmark = ON_EVERY_ERA
 
 EARLIER = "2026-11-24T10:00:00.000+00:00"
 
@@ -32,8 +35,7 @@ def test_an_outage_is_told_to_each_subscription_that_lived_through_it() -> None:
         network = Network()
         told: list[Gap] = []
         async with network.realtime(retry=RetryPolicy(attempts=None)) as realtime:
-            rows = await realtime.subscribe("rows", on_gap=told.append)
-            silent = await realtime.subscribe("files")
+            rows, silent = await asyncio.gather(realtime.subscribe("rows", on_gap=told.append), realtime.subscribe("files"))
             network.publish("rows", timestamp=EARLIER)
             await anext(rows)
             network.otherwise = DialFailed("refused")
@@ -108,7 +110,7 @@ def test_a_loss_while_catching_up_asks_again_from_where_the_first_gap_began() ->
             await asyncio.sleep(20 if len(asked) == 1 else 1)
             return [row(7)]
 
-        async with network.realtime() as realtime:
+        async with network.realtime(retry=RetryPolicy(attempts=None)) as realtime:
             rows = await realtime.subscribe("rows", catch_up=catch_up)
             network.publish("rows", timestamp=EARLIER)
             await anext(rows)
@@ -194,11 +196,11 @@ def test_a_stamp_and_a_payload_that_make_no_sense_do_no_harm() -> None:
 
         async with network.realtime() as realtime:
             rows = await realtime.subscribe("rows", catch_up=catch_up)
-            network.socket.push(b'{"type":"event","data":{"payload":5,"timestamp":5,"subscriptions":["s1"]}}')
+            network.socket.push(network.event(b'"payload":5,"timestamp":5'))
             await anext(rows)
             await outage(network, realtime)
             assert rows.gaps[0].since is None
-            network.socket.push(b'{"type":"event","data":{"payload":5,"subscriptions":["s1"]}}')
+            network.socket.push(network.event(b'"payload":5'))
             assert (await anext(rows)).payload == row(1)
             assert (await anext(rows)).subscriptions == ("s1",)
 
@@ -267,6 +269,7 @@ def test_a_process_that_slept_remembers_what_it_caught_up_with() -> None:
     run(main)
 
 
+@NO_SERVER
 def test_a_restored_event_says_when_by_itself_or_by_its_payload() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     assert Event.restored({}, timestamp=moment).timestamp == moment

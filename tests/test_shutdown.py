@@ -13,8 +13,11 @@ import pytest
 
 from realtime_fsm import Realtime, State
 from realtime_fsm.testing import RealtimeServer
+from support.eras import NO_SERVER, ON_EVERY_ERA, only
 from support.network import Network
 from support.virtual import run
+
+pytestmark = ON_EVERY_ERA
 
 DESCRIPTORS = Path("/proc/self/fd")
 FORGETFUL = """
@@ -38,6 +41,7 @@ def open_files() -> int:
     return len(list(DESCRIPTORS.iterdir()))
 
 
+@only("E4", because="a program of its own takes its time, and its end is the same on every era")
 def test_a_program_that_forgets_to_dispose_is_told_and_does_not_hang() -> None:
     result = subprocess.run(
         [sys.executable, "-W", "always", "-c", FORGETFUL], capture_output=True, text=True, timeout=60, check=False
@@ -63,6 +67,7 @@ def test_one_that_was_never_used_or_is_at_rest_need_not_be_disposed_of() -> None
     assert not [warning for warning in caught if "disposed" in str(warning.message)]
 
 
+@NO_SERVER
 def test_one_that_was_not_built_in_full_goes_quietly() -> None:
     from realtime_fsm.edges.driver import Driver
 
@@ -82,7 +87,7 @@ def test_nothing_is_left_after_many_lives() -> None:
                 await asyncio.sleep(0)
 
     async def main() -> None:
-        async with RealtimeServer() as server:
+        async with RealtimeServer(era=Network.era) as server:
             await life(server, 1)
             await server.wait_for_connections(0)
             before = open_files()

@@ -6,10 +6,14 @@ import asyncio
 
 import pytest
 
-from realtime_fsm import BadOption, Disposed, Era, Subscription, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
+from realtime_fsm import BadOption, Disposed, Subscription, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
+from realtime_fsm.testing.eras import EraName
 from realtime_fsm.vocabulary.errors import LinkLost
+from support.eras import ON_EVERY_ERA, only
 from support.network import Network
 from support.virtual import eventually, run
+
+pytestmark = [ON_EVERY_ERA, only("E4", because="older servers have no such thing")]
 
 
 def taken(subscription: Subscription) -> list[int]:
@@ -189,12 +193,14 @@ def test_what_cannot_be_asked_for_is_refused_at_the_call() -> None:
     run(main)
 
 
-def test_an_old_server_is_named() -> None:
+@only("E1", "E2", "E3", because="it is the newest one that has it")
+def test_an_old_server_is_named(server_era: EraName) -> None:
     async def main() -> None:
-        async with Network().realtime() as realtime:
+        network = Network()
+        async with network.realtime(protocol=server_era) as realtime:
             subscription = await realtime.subscribe("rows")
-            realtime._driver._seat.era = Era.E3
-            with pytest.raises(UnsupportedByServer, match=r"E3.*1\.9\.0.*update"):
+            with pytest.raises(UnsupportedByServer, match=rf"{server_era}.*1\..*update"):
                 await subscription.update(channels=["files"])
+            assert (subscription.channels, len(network.dials)) == (("rows",), 1)
 
     run(main)

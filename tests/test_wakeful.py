@@ -10,10 +10,14 @@ import pytest
 from realtime_fsm import BadOption, Disconnected, PingPolicy, RetryPolicy, State
 from realtime_fsm.core.pacer import Pacer, pacer_for
 from realtime_fsm.edges.sleep import JUMP, TICK, SleepWatch, watch_of
+from realtime_fsm.testing.eras import EraName
 from realtime_fsm.vocabulary.errors import DialFailed
 from realtime_fsm.vocabulary.frames import PING
+from support.eras import NO_SERVER, ON_EVERY_ERA
 from support.network import Network
 from support.virtual import VirtualLoop, eventually, run
+
+pytestmark = ON_EVERY_ERA
 
 
 class Sleeper:
@@ -24,6 +28,7 @@ class Sleeper:
         self.woken += 1
 
 
+@NO_SERVER
 @pytest.mark.parametrize("clock", ["wall", "loop"])
 def test_a_jump_of_either_clock_is_noticed(clock: str) -> None:
     async def main() -> None:
@@ -49,6 +54,7 @@ def test_a_jump_of_either_clock_is_noticed(clock: str) -> None:
     run(main)
 
 
+@NO_SERVER
 def test_a_sleeper_that_is_gone_stops_the_watch() -> None:
     async def main() -> None:
         watch = SleepWatch(asyncio.get_running_loop(), lambda: 0.0)
@@ -116,11 +122,11 @@ def test_a_link_is_renewed_when_it_is_as_old_as_it_may_grow() -> None:
     run(main)
 
 
-def test_the_connections_of_a_process_keep_the_pace_together() -> None:
+def test_the_connections_of_a_process_keep_the_pace_together(server_era: EraName) -> None:
     async def main() -> None:
         network = Network()
         network.otherwise = "greet"
-        policy: dict[str, Any] = {"retry": RetryPolicy(dials_per_minute=5)}
+        policy: dict[str, Any] = {"retry": RetryPolicy(dials_per_minute=5), "protocol": server_era}  # so nobody asks for it
         connections = [network.realtime(**policy) for _ in range(12)]
         url = connections[0]._driver._url
         for connection in connections:
@@ -136,11 +142,11 @@ def test_the_connections_of_a_process_keep_the_pace_together() -> None:
     run(main)
 
 
-def test_one_who_does_not_wait_any_more_gives_the_place_back() -> None:
+def test_one_who_does_not_wait_any_more_gives_the_place_back(server_era: EraName) -> None:
     async def main() -> None:
         network = Network()
         pacer = Pacer(1)
-        first, second, third = (network.realtime() for _ in range(3))
+        first, second, third = (network.realtime(protocol=server_era) for _ in range(3))
         for connection in (first, second, third):
             connection._driver._core._seat.pacer = pacer
         await first.connect()
@@ -157,6 +163,7 @@ def test_one_who_does_not_wait_any_more_gives_the_place_back() -> None:
     run(main)
 
 
+@NO_SERVER
 def test_who_slept_through_a_place_takes_another() -> None:
     pacer = Pacer(2)
     assert [pacer.take(0.0) for _ in range(4)] == [0.0, 0.0, 60.0, 60.0]
@@ -170,10 +177,10 @@ def test_who_slept_through_a_place_takes_another() -> None:
     assert Pacer(None).come(5.0, 90.0) == 5.0
 
 
-def test_a_throttled_dial_does_not_hurry_after_a_sleep() -> None:
+def test_a_throttled_dial_does_not_hurry_after_a_sleep(server_era: EraName) -> None:
     async def main() -> None:
         network = Network(connection_limit=1)
-        async with network.realtime() as first, network.realtime() as second:
+        async with network.realtime(protocol=server_era) as first, network.realtime(protocol=server_era) as second:
             await first.connect()
             waiter = asyncio.ensure_future(second.connect())
             await eventually(lambda: len(network.dials) == 2)
@@ -185,6 +192,7 @@ def test_a_throttled_dial_does_not_hurry_after_a_sleep() -> None:
     run(main)
 
 
+@NO_SERVER
 def test_a_pacer_belongs_to_a_server_and_a_limit() -> None:
     one = pacer_for("wss://a/v1/realtime", 128)
     assert pacer_for("wss://a/v1/realtime", 128) is one

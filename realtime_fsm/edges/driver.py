@@ -386,7 +386,7 @@ class Driver:
 
     def _greet(self, link: Link, frame: frames.ConnectedFrame) -> None:
         user, slots = bytes(frame.data.user), frame.slots
-        if link.plan is not None:
+        if link.plan is not None and link.routes is None:
             link.routes = link.plan.routes(slots or {}, frame.channels)
         stranger = user == b"null" and self.credentials.expects_user
         self.feed(Greeted(link.generation, user, stranger, frame.channels, numbered=slots is not None))

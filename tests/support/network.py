@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from realtime_fsm import Realtime
@@ -95,17 +96,27 @@ class SimulatedSocket:
 
 
 class Network:
-    """What is dialed: a server of an era. `options` are those of its backend."""
+    """What is dialed: a server of an era. `options` are those of its backend.
 
-    def __init__(self, era: EraName = "E4", **options: Any) -> None:
-        self.backend = Backend(era=era, **options)
+    A dial that an old server refuses because there are no channels in its address is how a client asks for the era. It is kept
+    in `questions`, and counted nowhere else; so what a test says of dials and sockets holds on every era.
+
+    Attributes:
+        era: of which time it is, if nothing else is said; a test that runs on every era sets it.
+    """
+
+    era: ClassVar[EraName] = "E4"
+
+    def __init__(self, era: EraName | None = None, **options: Any) -> None:
+        self.backend = Backend(era=era or self.era, **options)
         self.sockets: list[SimulatedSocket] = []
         self.dials: list[float] = []
+        self.questions: list[float] = []
         self.headers: list[Mapping[str, str]] = []
         self.script: deque[str | LinkFailure | Exception] = deque()
         self.otherwise: str | LinkFailure = GREET
         self.answers: dict[bytes, tuple[bytes, ...]] = {}  # instead of the brain's own
-        self.refused: set[bytes] = set()  # words in a message that is answered with error 1003
+        self.refused: set[bytes] = set()  # words in a message that is answered with error 1003, or in an address: with 1008
         self.failing_sends = False
         self.released = False
 
@@ -113,6 +124,16 @@ class Network:
     def socket(self) -> SimulatedSocket:
         """The newest."""
         return self.sockets[-1]
+
+    @property
+    def by_address(self) -> bool:
+        """Whether channels travel in the address that is dialed."""
+        return not self.backend.era.by_message
+
+    @property
+    def listening(self) -> set[str]:
+        """The channels on which the newest link listens, as the server has it."""
+        return {channel for channel, holders in self.socket.peer._subscriptions._channels.items() if holders}
 
     def wall(self) -> float:
         return asyncio.get_running_loop().time()
@@ -129,13 +150,25 @@ class Network:
         parts = urlsplit(url)
         socket = SimulatedSocket(self, Peer(self.backend))
         self.sockets.append(socket)
-        if how == GREET:
-            target = f"{parts.path}?{parts.query}"
-            socket.answer(socket.peer.greet(Request(target, tuple(headers.items())), self.wall()))
+        target = f"{parts.path}?{parts.query}"
+        if how == GREET and any(word.strip(b'"').decode() in target for word in self.refused):
+            socket.answer(Reply((error(1008),), end=True))
+        elif how == GREET:
+            reply = socket.peer.greet(Request(target, tuple(headers.items())), self.wall())
+            if reply.end and "channels" not in parts.query and self.by_address:
+                self.questions.append(self.dials.pop())
+                del self.sockets[-1], self.headers[-1]
+            socket.answer(reply)
         return socket
 
     async def close(self) -> None:
         self.released = True
+
+    def event(self, data: bytes, *others: str) -> bytes:
+        """An event on the channel ``rows``, for all subscriptions of the newest link and others, as the era names them."""
+        ids = json.dumps([*self.socket.peer.subscriptions, *others]).encode()
+        named = b',"subscriptions":' + ids if self.backend.era.ids else b""
+        return b'{"type":"event","data":{"channels":["rows"],%b%b}}' % (data, named)
 
     def publish(self, *channels: str, payload: object = None, **more: Any) -> int:
         """Publish an event; to how many connections it went."""
