@@ -53,6 +53,11 @@ def test_nothing_desired_is_an_empty_channel_which_servers_accept() -> None:
     assert items(plan([])) == [("channels[]", "")]
 
 
+def test_so_it_stands_where_the_server_may_strike_all_others() -> None:
+    assert items(plan([Wish("s1", ("account.bob",))])) == [("channels[]", "account.bob"), ("channels[]", "")]
+    assert items(plan([Wish("s1", ("account.bob", "account"))])) == [("channels[]", "account.bob"), ("channels[]", "account")]
+
+
 def test_a_channel_is_spelled_so_that_no_address_is_spoiled() -> None:
     made = plan([Wish("s1", ("a&b=c", "✓", "a b"))])
     assert items(made) == [("channels[]", "a&b=c"), ("channels[]", "✓"), ("channels[]", "a b")]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from realtime_fsm.core.book import GREETING
+from realtime_fsm.core.link import LINGER
 from realtime_fsm.core.seat import SETTLING
 from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.errors import PresenceRejected, UnsupportedByServer
+from realtime_fsm.vocabulary.errors import PresenceRejected, StreamEnded, UnsupportedByServer
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
     Authenticate,
@@ -15,6 +16,7 @@ from realtime_fsm.vocabulary.inputs import (
     Dispose,
     Greeted,
     Lost,
+    PingSwitched,
     Pong,
     Reconnect,
     SetPresence,
@@ -106,6 +108,23 @@ def test_a_refused_ping_tells_nothing_about_a_newer_era() -> None:
     assert bench.machine.era is Era.E4
 
 
+def test_a_pong_tells_that_a_server_of_the_first_era_is_one_of_the_second_now() -> None:
+    bench = Bench(protocol=Era.E1).to(P)
+    bench.hear(Pong(bench.generation))
+    assert (bench.state, bench.machine.era) == (S, Era.E2)
+
+
+def test_a_refused_ping_that_was_settled_before_means_nothing() -> None:
+    bench = Bench(**OLD).to(P)
+    bench.do(PingSwitched(enabled=False))
+    deadline = bench.last.deadline
+    bench.err(1003)
+    assert (bench.last.taken, bench.state, bench.last.deadline) == (None, S, deadline)
+    bench.lose()
+    assert bench.last.taken is not None
+    assert isinstance(bench.last.taken.cause, StreamEnded), "and explains no end"
+
+
 def test_a_protocol_that_was_said_is_taken_at_its_word() -> None:
     bench = Bench(protocol=Era.E4)
     bench.subscribe()
@@ -156,7 +175,7 @@ def test_what_is_desired_while_another_link_is_dialed_gets_the_next_one() -> Non
     bench.subscribe("s2")
     bench.open()
     bench.greet()
-    assert (bench.state, bench.seat.handover_at) == (C, bench.now + SETTLING)
+    assert (bench.state, bench.seat.handover_at) == (C, bench.now + LINGER), "when the one that made room is gone"
     bench.expire()
     bench.open()
     bench.greet()

@@ -6,22 +6,14 @@ import asyncio
 
 import pytest
 
-from realtime_fsm import BadOption, Disposed, Subscription, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
+from realtime_fsm import BadOption, Disposed, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.vocabulary.errors import LinkLost
 from support.eras import ON_EVERY_ERA, only
-from support.network import Network
+from support.network import Network, taken
 from support.virtual import eventually, run
 
 pytestmark = [ON_EVERY_ERA, only("E4", because="older servers have no such thing")]
-
-
-def taken(subscription: Subscription) -> list[int]:
-    """What is held for its consumer, by number."""
-    inbox = subscription._subscriber.inbox
-    numbers = [event.payload["n"] for event in inbox._items]
-    inbox._items.clear()
-    return numbers
 
 
 def test_it_listens_to_the_new_channels_and_no_longer_to_the_old() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.core.link import Heartbeat, Link, Phase
+from realtime_fsm.core.link import LINGER, Heartbeat, Link, Phase
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.errors import (
     CertificateRefused,
@@ -78,6 +78,7 @@ def welcome(seat: Seat) -> None:
     if seat.retiring is not None:
         seat.requests.append(Drop(seat.retiring, tidy=True))
         seat.retiring = None
+        link.alone_at = seat.now + LINGER
     link.stable_since = None if seat.book.desired and not seat.book.settled else seat.now
     if seat.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
         link.renew_at = seat.now + seat.max_link_age * (1 - seat.draw / 10)

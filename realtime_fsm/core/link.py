@@ -11,6 +11,9 @@ from realtime_fsm.core.budget import Budget
 if TYPE_CHECKING:
     from realtime_fsm.vocabulary.errors import ServerError
 
+LINGER = 1.0
+"""Seconds for which a link that has made room still delivers what was on its way; the next one makes room no earlier."""
+
 
 class Phase(Enum):
     """How far a link has come."""
@@ -24,8 +27,8 @@ class Link:
     """One WebSocket, from dial to end."""
 
     __slots__ = (
-        "asked_at", "budget", "forgiven", "generation", "heard", "idle_since", "last_error", "phase", "ping_at", "pinged",
-        "planned", "renew_at", "since", "stable_since", "wanting_since",
+        "alone_at", "asked_at", "budget", "forgiven", "generation", "heard", "idle_since", "last_error", "phase", "ping_at",
+        "pinged", "planned", "renew_at", "since", "stable_since", "wanting_since",
     )  # fmt: skip
 
     def __init__(self, generation: int, now: float, ping_interval: float, *, planned: bool) -> None:
@@ -42,6 +45,7 @@ class Link:
         self.pinged: Heartbeat | None = None  # the ping that is out
         self.stable_since: float | None = None  # since when everything desired is acknowledged
         self.idle_since: float | None = None  # since when nothing is desired any more
+        self.alone_at = now  # when the one that made room for it is gone
         self.wanting_since: float | None = None  # since when something is desired that only another address can ask for
         self.forgiven = False
 

@@ -19,7 +19,7 @@ from transitions import Machine
 
 from realtime_fsm.core.effects import EFFECTS
 from realtime_fsm.core.guards import GUARDS
-from realtime_fsm.vocabulary.inputs import Acknowledged, Closed, Deadline, Lost, SocketInput
+from realtime_fsm.vocabulary.inputs import Acknowledged, Closed, Deadline, Lost, ServerErred, SocketInput
 from realtime_fsm.vocabulary.requests import Drop, Outcome, Taken
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 
@@ -167,6 +167,8 @@ class Connection:
                 return generation != seat.closing
             case Acknowledged(to=to, granted=granted) if not seat.book.answers(to, granted):
                 return True
+            case ServerErred(code=1003) if seat.book.by_address and seat.live_link.pinged is None:
+                return True  # of the oldest servers, to a ping that was settled before: nothing else is sent on such a link
             case SocketInput(generation=generation):
                 return seat.link is None or generation != seat.link.generation
             case Deadline():

@@ -171,6 +171,7 @@ class Seat:
                 self._absorb_silence(self.link)
             case Pong() if self.link is not None and self.link.pinged is not None:
                 self.round_trip = self.now - self.link.pinged.at
+                self.era = Era.E2 if self.era is Era.E1 else self.era
         self._note_stability()
 
     def _fail(self, cause: LinkFailure) -> None:
@@ -279,7 +280,7 @@ class Seat:
     def handover_at(self) -> float | None:
         """When the link makes room for one with other channels in its address."""
         link = self.link
-        return None if link is None or link.wanting_since is None else link.wanting_since + SETTLING
+        return None if link is None or link.wanting_since is None else max(link.wanting_since + SETTLING, link.alone_at)
 
     @property
     def idle_at(self) -> float | None:

@@ -365,9 +365,9 @@ class Driver:
         self._core.hear(link.generation)
         frame = frames.decode(data)
         if type(frame) is frames.EventFrame:
-            if link.routes is None:
+            if link.plan is None:
                 return self._roster.route(frame, frame.data.subscriptions)
-            return self._route(link, link.routes, frame)
+            return link.routes is not None and self._route(link, link.routes, frame)  # before the greeting none is owed
         if link is not self._links.current:
             return False
         match frame:

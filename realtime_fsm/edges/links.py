@@ -1,7 +1,8 @@
 """The links of a connection: the current one, and one that makes room for it.
 
 The law: the machine speaks of the current link only. One that makes room delivers events and nothing else, until the current
-one is up and a moment longer: what is on its way must not be lost, and what both deliver is delivered once.
+one is up and a moment longer: what is on its way must not be lost, and what both deliver is delivered once. So what the one has
+brought is remembered for another moment after it is closed: on the other, the same may still be on its way.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from realtime_fsm.core.link import LINGER
 from realtime_fsm.edges.link import Link
 from realtime_fsm.edges.overlap import Overlap
 
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
     from realtime_fsm.edges.link import Owner
     from realtime_fsm.vocabulary.eras import Plan
     from realtime_fsm.vocabulary.frames import EventFrame
-
-LINGER = 1.0
-"""Seconds for which a link still delivers what was on its way when another one has taken its place."""
 
 
 class Links:
@@ -35,7 +34,7 @@ class Links:
         retiring: one that makes room for it.
     """
 
-    __slots__ = ("_close_timeout", "_closing", "_lingering", "_overlap", "_owner", "current", "retiring")
+    __slots__ = ("_close_timeout", "_closing", "_fading", "_lingering", "_overlap", "_owner", "current", "retiring")
 
     def __init__(self, owner: Owner, close_timeout: float) -> None:
         self._owner = owner
@@ -43,6 +42,7 @@ class Links:
         self._closing: set[asyncio.Task[None]] = set()
         self._lingering: asyncio.TimerHandle | None = None
         self._overlap: Overlap | None = None
+        self._fading: Overlap | None = None  # of the link that was closed a moment ago
         self.current: Link | None = None
         self.retiring: Link | None = None
 
@@ -53,9 +53,7 @@ class Links:
 
     def begin(self, generation: int, plan: Plan | None, loop: asyncio.AbstractEventLoop) -> Link:
         """Have another link, which is to be opened."""
-        if self._lingering is not None:
-            self.close_retiring()
-        self._overlap = None if self.retiring is None else Overlap()
+        self._overlap = None if self.retiring is None else Overlap(generation)
         self.current = Link(generation, self._owner, loop, plan)
         return self.current
 
@@ -87,15 +85,24 @@ class Links:
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = None
-        link, self.retiring, self._overlap = self.retiring, None, None
+        link, self.retiring = self.retiring, None
         if link is not None:
             self._close(link, self._close_timeout)
+            self._fading, self._overlap = self._overlap, None
+            asyncio.get_running_loop().call_later(LINGER, self._forget, self._fading)
+
+    def _forget(self, overlap: Overlap | None) -> None:
+        if self._fading is overlap:
+            self._fading = None
 
     def fresh(self, link: Link, frame: EventFrame, subscriptions: Sequence[str]) -> Sequence[str]:
         """The subscriptions that another link has not given the event to."""
-        if self._overlap is None:
-            return subscriptions
-        return self._overlap.fresh(frame, subscriptions, newer=link is self.current)
+        wanted = subscriptions
+        for overlap in (self._fading, self._overlap):
+            if overlap is not None:
+                fresh = overlap.fresh(frame, subscriptions, link.generation)
+                wanted = [identifier for identifier in wanted if identifier in fresh]
+        return wanted
 
     async def settle(self) -> None:
         """Wait until every socket that was let go of is closed; each is, within the close timeout."""

@@ -7,7 +7,7 @@ sign of life while more than one dial was needed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary.table import State
@@ -23,6 +23,18 @@ class Outage:
     began: float
     planned: bool
     dials: int = 0
+    _back: set[str] = field(default_factory=set)
+
+    def is_over_for(self, identifier: str) -> bool:
+        """Note that a subscription is acknowledged; the answer tells if it was already, before the others are."""
+        if identifier in self._back:
+            return True
+        self._back.add(identifier)
+        return False
+
+    def goes_on(self) -> None:
+        """The link was lost again: nothing is acknowledged any more."""
+        self._back.clear()
 
 
 @dataclass(slots=True)
@@ -86,6 +98,8 @@ class Outages:
 
     def _begin(self, began: float, *, planned: bool) -> None:
         self._handover = None
-        if self.current is None:
-            self.current = Outage(began, planned)
-            self._audit.outage("opened", planned=planned)
+        if self.current is not None:
+            self.current.goes_on()
+            return
+        self.current = Outage(began, planned)
+        self._audit.outage("opened", planned=planned)

@@ -15,24 +15,31 @@ if TYPE_CHECKING:
 
 
 class Overlap:
-    """What two links have delivered, since the newer one was dialed."""
+    """What two links have delivered, since the newer one was dialed.
 
-    __slots__ = ("_ahead",)
+    Args:
+        newer: the generation of that one.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_ahead", "_newer")
+
+    def __init__(self, newer: int) -> None:
+        self._newer = newer
         self._ahead: dict[tuple[int, str], int] = {}
 
-    def fresh(self, frame: EventFrame, subscriptions: Iterable[str], *, newer: bool) -> list[str]:
+    def fresh(self, frame: EventFrame, subscriptions: Iterable[str], link: int) -> list[str]:
         """The subscriptions that have not got it from the other link.
 
         Args:
             frame: the event.
             subscriptions: whom it is for.
-            newer: whether the newer link brings it.
+            link: the generation of the link that brings it. What one that came even later brings is none of the two's.
         """
+        if link > self._newer:
+            return list(subscriptions)
         data = frame.data
         text = hash((bytes(data.events), bytes(data.channels), bytes(data.timestamp), bytes(data.payload)))
-        step = 1 if newer else -1
+        step = 1 if link == self._newer else -1
         fresh = []
         for identifier in subscriptions:
             key = text, identifier

@@ -95,7 +95,7 @@ class Roster:
     def _establish(self, subscriber: Subscriber, channels: tuple[str, ...], now: float) -> None:
         subscriber.acknowledged = channels
         outage = self._outages.current
-        if subscriber.established and outage is not None:
+        if outage is not None and not outage.is_over_for(subscriber.wish.id) and subscriber.established:
             subscriber.resume(datetime.now(UTC), now - outage.began, outage.dials)
         subscriber.established = True
         resolve(subscriber.granted)

@@ -121,7 +121,11 @@ class Routes:
 
 
 def plan(wishes: Iterable[Wish]) -> Plan:
-    """Put subscriptions into an address; with none, one that is accepted all the same (an empty channel, as recorded)."""
+    """Put subscriptions into an address.
+
+    The server strikes channels such as ``account.bob``, and refuses an address that none is left in. An empty one is accepted,
+    as recorded; so it stands where nothing else does.
+    """
     channels: dict[str, None] = {}
     plain: dict[str, tuple[str, ...]] = {}
     filtered: dict[int, str] = {}
@@ -134,9 +138,10 @@ def plan(wishes: Iterable[Wish]) -> Plan:
             slots += [(channel, slot, query) for channel in wish.channels for query in wish.queries]
         else:
             plain |= {channel: (*plain.get(channel, ()), wish.id) for channel in wish.channels}
+    names = [*channels, *([""] if all(channel.startswith("account.") for channel in channels) else [])]
     # A channel that has queries in some slot is everywhere else only where that is said.
     slots += [(channel, COMMON, _EVERYTHING) for channel in plain if any(channel == other for other, _, _ in slots)]
-    items = [f"channels[]={quote(channel, safe='')}" for channel in channels or ("",)]
+    items = [f"channels[]={quote(channel, safe='')}" for channel in names]
     items += [f"{quote(channel.replace('.', '_'), safe='')}[{slot}][]={quote(query, safe='')}" for channel, slot, query in slots]
     return Plan("&".join(items), plain, filtered)
 

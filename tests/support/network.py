@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from realtime_fsm import Realtime
+from realtime_fsm import Realtime, Subscription
 from realtime_fsm.edges.transport import ClientSession, Socket, Transport
-from realtime_fsm.testing.eras import EraName
+from realtime_fsm.testing.eras import EraName, era_named
 from realtime_fsm.testing.peer import Backend, Peer, Reply, Request
 from realtime_fsm.testing.wire import error
 from realtime_fsm.vocabulary.errors import LinkFailure, StreamEnded
@@ -30,6 +30,8 @@ class SimulatedSocket:
         self.network = network
         self.peer = peer
         self.sent: list[bytes] = []
+        self.heard: list[tuple[int, bytes]] = []  # what came, and how many messages had been sent before
+        self.latency = network.latencies.popleft() if network.latencies else LATENCY
         self.frozen = False
         self.closed: float | None = None  # within how many seconds it was closed
         self._inbound: asyncio.Queue[bytes | int] = asyncio.Queue()
@@ -49,6 +51,7 @@ class SimulatedSocket:
             item = await self._inbound.get()
             if isinstance(item, int):
                 return item
+            self.heard.append((len(self.sent), item))
             if deliver(item):
                 await asyncio.sleep(0)
 
@@ -56,7 +59,7 @@ class SimulatedSocket:
         self.closed = timeout
         self._leave()
         if timeout:
-            await asyncio.sleep(timeout if self.frozen else LATENCY)
+            await asyncio.sleep(timeout if self.frozen else self.latency)
 
     # the server's side
 
@@ -91,7 +94,7 @@ class SimulatedSocket:
     def _later(self, what: Callable[[], object]) -> None:
         """After the latency, and in order: timers of one moment have none."""
         loop = asyncio.get_running_loop()
-        self._latest = max(self._latest + 1e-6, loop.time() + LATENCY)
+        self._latest = max(self._latest + 1e-6, loop.time() + self.latency)
         loop.call_at(self._latest, what)
 
 
@@ -113,6 +116,7 @@ class Network:
         self.dials: list[float] = []
         self.questions: list[float] = []
         self.headers: list[Mapping[str, str]] = []
+        self.latencies: deque[float] = deque()  # of the next sockets, in seconds
         self.script: deque[str | LinkFailure | Exception] = deque()
         self.otherwise: str | LinkFailure = GREET
         self.answers: dict[bytes, tuple[bytes, ...]] = {}  # instead of the brain's own
@@ -164,6 +168,13 @@ class Network:
     async def close(self) -> None:
         self.released = True
 
+    def become(self, era: EraName) -> None:
+        """Another server stands in its place, with the same users: every stream ends."""
+        self.backend.era = era_named(era)
+        self.backend.rate_limit = self.backend.era.rate_limit
+        for socket in self.sockets:
+            socket.cut()
+
     def event(self, data: bytes, *others: str) -> bytes:
         """An event on the channel ``rows``, for all subscriptions of the newest link and others, as the era names them."""
         ids = json.dumps([*self.socket.peer.subscriptions, *others]).encode()
@@ -193,3 +204,11 @@ class Network:
                 return network
 
         return Simulated(f"http://simulated-{next(_NUMBERS)}/v1", "demo", **options)
+
+
+def taken(subscription: Subscription) -> list[Any]:
+    """What is held for its consumer, by the number in the payload."""
+    inbox = subscription._subscriber.inbox
+    numbers = [event.payload["n"] for event in inbox._items]
+    inbox._items.clear()
+    return numbers

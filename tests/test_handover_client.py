@@ -1,0 +1,380 @@
+"""One link takes the place of another: nothing is missed, nothing comes twice, and nothing is left behind. In virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from realtime_fsm import (
+    Disconnected,
+    Disposed,
+    Gap,
+    Realtime,
+    RefusedByServer,
+    RetriesExhausted,
+    RetryPolicy,
+    State,
+    Subscription,
+    SubscriptionRejected,
+)
+from realtime_fsm.core.link import LINGER
+from realtime_fsm.core.seat import SETTLING
+from realtime_fsm.vocabulary.errors import DialFailed
+from support.eras import ON_EVERY_ERA, only
+from support.network import HANG, LATENCY, MUTE, Network, SimulatedSocket, taken
+from support.virtual import eventually, run
+
+pytestmark = [ON_EVERY_ERA, only("E1", "E2", "E3", because="the newest one takes new channels by message, on the same link")]
+
+CHANNELS = ("rows", "files", "teams")
+PATIENT = RetryPolicy(attempts=None)
+
+
+class Publisher:
+    """Publishes numbered events at random moments, on random channels; now and then two that look the same."""
+
+    def __init__(self, network: Network, draw: random.Random) -> None:
+        self._network = network
+        self._draw = draw
+        self.published: list[tuple[float, int, tuple[str, ...]]] = []
+
+    async def publish(self, count: int, pause: float = 0.02) -> None:
+        draw = self._draw
+        for number in range(count):
+            channels = tuple(draw.sample(CHANNELS, draw.randint(1, 3)))
+            for _ in range(1 + (draw.random() < 0.1)):
+                self.published.append((asyncio.get_running_loop().time(), number, channels))
+                self._network.publish(*channels, payload={"n": number})
+            await asyncio.sleep(draw.expovariate(1 / pause))
+
+    def of(self, subscription: Subscription, since: float = 0.0) -> list[int]:
+        """What a subscription must get of the events since a moment."""
+        wanted = set(subscription.channels)
+        return [number for at, number, channels in self.published if at >= since and wanted & set(channels)]
+
+
+def closed(sockets: list[SimulatedSocket]) -> list[bool]:
+    return [socket.closed is not None for socket in sockets]
+
+
+async def handing_over(network: Network, realtime: Realtime, how: str | Exception = "greet") -> asyncio.Task[Subscription]:
+    """Subscribe to files, so that another link is dialed; how that dial goes."""
+    network.script.append(how)
+    task = asyncio.ensure_future(realtime.subscribe("files"))
+    await eventually(lambda: realtime.state is State.RECONNECTING)
+    return task
+
+
+# --- what is delivered ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_everything_is_delivered_once_before_during_and_after_it(seed: int) -> None:
+    async def main() -> None:
+        draw, network = random.Random(seed), Network()
+        async with network.realtime() as realtime:
+            network.latencies.append(LATENCY)  # of the question for the era
+            network.latencies.extend(10 ** draw.uniform(-3, -0.3) for _ in range(3))
+            publisher = Publisher(network, draw)
+            first = await realtime.subscribe("rows", "files", buffer=10_000)
+            publishing = asyncio.ensure_future(publisher.publish(300))
+            subscriptions: list[tuple[Subscription, float]] = [(first, 0.0)]
+            windows = []
+            for channels in (("rows", "teams"), ("files",)):
+                await asyncio.sleep(draw.uniform(1.1, 2) * LINGER)
+                begun = asyncio.get_running_loop().time()
+                subscription = await realtime.subscribe(*channels, buffer=10_000)
+                now = asyncio.get_running_loop().time()
+                windows.append((begun, now + LINGER))
+                subscriptions.append((subscription, now))
+            await publishing
+            await asyncio.sleep(2 * LINGER)
+            assert len(network.dials) == 3
+            assert realtime.malformed == {}
+            for subscription, since in subscriptions:
+                got = taken(subscription)
+                assert subscription.gaps == ()
+                everything, owed = publisher.of(subscription), publisher.of(subscription, since)
+                assert all(got.count(number) <= everything.count(number) for number in got), "nothing comes twice, or uninvited"
+                assert all(got.count(number) == everything.count(number) for number in owed), "nothing is missed"
+                calm = [number for at, number, _ in publisher.published if not any(a <= at <= b for a, b in windows)]
+                ordered = [number for number in got if number in calm]
+                assert ordered == sorted(ordered), "where one link delivers, the order is the server's"
+        assert all(closed(network.sockets))
+
+    run(main)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_after_the_other_at_once_loses_nothing(seed: int) -> None:
+    async def main() -> None:
+        draw, network = random.Random(seed), Network()
+        async with network.realtime() as realtime:
+            network.latencies.append(LATENCY)
+            network.latencies.extend(10 ** draw.uniform(-3, -0.3) for _ in range(6))
+            publisher = Publisher(network, draw)
+            first = await realtime.subscribe("rows")
+            publishing = asyncio.ensure_future(publisher.publish(400))
+            await asyncio.sleep(0.1)
+            others = [await realtime.subscribe(channel) for channel in (*CHANNELS, "users", "rows")]
+            await publishing
+            await asyncio.sleep(2 * LINGER)
+            assert sorted(taken(first)) == publisher.of(first)
+            assert (first.gaps, len(network.dials)) == ((), 1 + len(others))
+            assert [socket for socket in network.sockets if socket.closed is None] == [network.socket]
+
+    run(main)
+
+
+def test_a_burst_of_subscriptions_shares_two_links_at_most() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("users")
+            await asyncio.sleep(5)
+            before = len(network.dials)
+            names = [f"rows.{number}" for number in range(10)]
+            subscriptions = await asyncio.gather(*(realtime.subscribe(name) for name in names))
+            assert len(network.dials) <= before + 2
+            for number, name in enumerate(names):
+                network.publish(name, payload={"n": number})
+            await asyncio.sleep(1)
+            assert [taken(subscription) for subscription in subscriptions] == [[number] for number in range(10)]
+
+    run(main)
+
+
+def test_an_event_that_comes_before_the_greeting_does_no_harm() -> None:
+    """Servers register the channels before they greet, so that is possible."""
+
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            asking = await handing_over(network, realtime, MUTE)
+            await eventually(lambda: len(network.sockets) == 2)
+            early = network.event(b'"payload":{"n":1}', "0" * 20)
+            network.socket.push(early)
+            await asyncio.sleep(1)
+            assert (taken(rows), realtime.malformed) == ([], {})
+            network.publish("rows", payload={"n": 2})
+            await asking
+            assert taken(rows) == [2]
+
+    run(main)
+
+
+# --- when it goes wrong -----------------------------------------------------------------------------------------------------
+
+
+def test_a_link_that_ends_before_the_other_one_is_up_makes_an_outage_and_a_gap() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            network.publish("rows", payload={"n": 1})
+            await eventually(lambda: len(rows._subscriber.inbox) == 1)
+            asking = await handing_over(network, realtime, HANG)
+            network.socket.cut()
+            await asyncio.sleep(1)
+            outage = realtime._driver._outages.current
+            assert outage is not None
+            assert not outage.planned
+            network.publish("rows", payload={"n": 2})
+            files = await asking
+            network.publish("rows", payload={"n": 3})
+            await asyncio.sleep(1)
+            assert taken(rows) == [1, 3]
+            (gap,) = rows.gaps
+            assert isinstance(gap, Gap)
+            assert (gap.since is not None, gap.outage_seconds > 8, files.gaps) == (True, True, ())
+            assert realtime._driver._outages.current is None
+
+    run(main)
+
+
+def test_while_dials_fail_the_old_link_delivers_and_a_gap_is_told_to_be_safe() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(retry=PATIENT) as realtime:
+            rows = await realtime.subscribe("rows")
+            asking = await handing_over(network, realtime, DialFailed("refused"))
+            for number in range(3):
+                network.publish("rows", payload={"n": number})
+                await asyncio.sleep(0.2)
+            assert (taken(rows), realtime.state) == ([0, 1, 2], State.RECONNECTING)
+            await asking
+            network.publish("rows", payload={"n": 3})
+            await asyncio.sleep(2)
+            assert taken(rows) == [3]
+            assert [gap.attempts for gap in rows.gaps] == [1], "nobody had asked the old link for a sign of life that long"
+            assert realtime.state is State.SUBSCRIBED
+
+    run(main)
+
+
+def test_an_end_of_retries_lets_go_of_the_old_link_too() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(retry=RetryPolicy(attempts=2)) as realtime:
+            rows = await realtime.subscribe("rows")
+            network.otherwise = DialFailed("refused")
+            with pytest.raises(RetriesExhausted):
+                await realtime.subscribe("files")
+            await asyncio.sleep(1)
+            assert (realtime.state, closed(network.sockets)) == (State.ERROR, [True])
+            network.otherwise = "greet"
+            await realtime.reconnect()
+            await eventually(lambda: realtime.state is State.SUBSCRIBED)
+            assert (network.listening, len(rows.gaps)) == ({"rows"}, 1)
+
+    run(main)
+
+
+def test_a_newcomer_that_the_server_refuses_is_told_and_the_others_live() -> None:
+    async def main() -> None:
+        network = Network()
+        network.refused.add(b"bad")
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            calls: list[Any] = [realtime.subscribe("rows.1"), realtime.subscribe("bad")]
+            refusals = await asyncio.gather(*calls, return_exceptions=True)
+            for refused, channel in zip(refusals, ("rows.1", "bad"), strict=True):  # which of them it was, nobody knows
+                assert isinstance(refused, SubscriptionRejected)
+                assert (refused.channels, refused.code) == ((channel,), 1008)
+            files = await realtime.subscribe("files")
+            network.publish("rows", "files", payload={"n": 1})
+            await asyncio.sleep(2)
+            assert (taken(rows), taken(files)) == ([1], [1])
+            assert [gap.attempts for gap in rows.gaps] == [1], "two dials in one handover"
+            assert realtime.state is State.SUBSCRIBED
+
+    run(main)
+
+
+def test_an_address_of_which_everything_once_was_accepted_is_refused_for_good() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            network.refused.add(b"rows")
+            network.socket.cut()
+            with pytest.raises(RefusedByServer) as caught:
+                await anext(rows)
+            assert (caught.value.code, realtime.state) == (1008, State.ERROR)
+
+    run(main)
+
+
+# --- in the middle of it ------------------------------------------------------------------------------------------------------
+
+
+async def disconnects(network: Network, realtime: Realtime) -> None:
+    await realtime.disconnect()
+    assert all(closed(network.sockets))
+    assert not network.backend.peers
+    await realtime.connect()
+
+
+async def disposes(network: Network, realtime: Realtime) -> None:
+    await realtime.dispose()
+
+
+async def reconnects(network: Network, realtime: Realtime) -> None:
+    await realtime.reconnect()
+
+
+async def authenticates(network: Network, realtime: Realtime) -> None:
+    user = await realtime.authenticate(network.backend.add_user("alice"))
+    assert user["$id"] == "alice"
+
+
+@pytest.mark.parametrize("act", [disconnects, disposes, reconnects, authenticates])
+@pytest.mark.parametrize("moment", ["settling", HANG, MUTE, "waiting for another attempt", "lingering"])
+def test_whatever_happens_in_the_middle_leaves_nothing_behind(moment: str, act: Any) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(retry=PATIENT) as realtime:
+            rows = await realtime.subscribe("rows")
+            if moment == "settling":
+                asking = asyncio.ensure_future(realtime.subscribe("files"))
+                await asyncio.sleep(SETTLING / 2)
+            else:
+                how: Any = {HANG: HANG, MUTE: MUTE, "lingering": "greet"}.get(moment, DialFailed("refused"))
+                asking = await handing_over(network, realtime, how)
+                await asyncio.sleep(10 * LATENCY)
+            assert realtime.is_live is (moment in ("settling", "lingering"))
+            await act(network, realtime)
+            outcome: Any = (await asyncio.gather(asking, return_exceptions=True))[0]
+            if moment == "lingering" or act in (reconnects, authenticates):
+                assert isinstance(outcome, Subscription)
+            else:
+                assert type(outcome) is (Disposed if act is disposes else Disconnected)
+            if act is not disposes:
+                await eventually(lambda: realtime.state is State.SUBSCRIBED)
+                await asyncio.sleep(LINGER + 1)
+                network.publish("rows", payload={"n": 1})
+                await asyncio.sleep(1)
+                assert taken(rows) == [1]
+                assert len(network.backend.peers) == 1
+                assert closed(network.sockets[:-1]) == [True] * (len(network.sockets) - 1)
+        assert all(closed(network.sockets))
+        assert not network.backend.peers
+
+    run(main)
+
+
+def test_a_loss_while_the_old_link_lingers_lets_go_of_both() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            await realtime.subscribe("files")
+            network.socket.cut()
+            await eventually(lambda: realtime.state is State.RECONNECTING)
+            await asyncio.sleep(10 * LATENCY)
+            assert closed(network.sockets) == [True, True]
+            await eventually(lambda: realtime.state is State.SUBSCRIBED)
+            assert len(rows.gaps) == 1
+
+    run(main)
+
+
+def test_what_is_unsubscribed_meanwhile_is_not_asked_for() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            asking = await handing_over(network, realtime, DialFailed("refused"))
+            await rows.unsubscribe()
+            network.publish("rows", payload={"n": 1})
+            assert [event async for event in rows] == []
+            await asking
+            assert (network.listening, realtime.malformed) == ({"files"}, {})
+
+    run(main)
+
+
+def test_unsubscribing_keeps_the_link_and_what_still_comes_is_dropped_silently() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows, files = await asyncio.gather(realtime.subscribe("rows"), realtime.subscribe("files"))
+            await asyncio.sleep(2)
+            links = len(network.dials)
+            network.publish("rows", payload={"n": 1})
+            await rows.unsubscribe()
+            for number in (2, 3):
+                network.publish("rows", "files", payload={"n": number})
+            await asyncio.sleep(1)
+            assert (taken(files), realtime.malformed, len(network.dials)) == ([2, 3], {}, links)
+            assert [event async for event in rows] == []
+            await files.unsubscribe()
+            network.publish("files")
+            await asyncio.sleep(1)
+            assert (realtime.state, realtime.malformed, len(network.dials)) == (State.UNSUBSCRIBED, {}, links)
+
+    run(main)
