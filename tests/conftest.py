@@ -1,13 +1,21 @@
-"""The fixture behind `support.eras`."""
+"""What all tests share: no logging is left behind, and the fixture behind `support.eras`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 import pytest
+import structlog
 
 from realtime_fsm.testing.eras import ERAS, EraName
 from support.network import Network
+
+
+@pytest.fixture(autouse=True)
+def _no_logging_is_left_behind() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
