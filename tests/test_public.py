@@ -102,5 +102,13 @@ def test_every_example_compiles_and_shows_public_names_only() -> None:
                 assert {alias.name for alias in node.names} <= set(realtime_fsm.__all__)
 
 
+def test_every_feature_is_linked_to_a_test_that_exists() -> None:
+    links = re.findall(r"\[`(test_\w+)`\]\((tests/\w+\.py)\)", README.read_text(encoding="utf-8"))
+    assert len(links) > 20
+    for name, path in links:
+        text = (README.parent / path).read_text(encoding="utf-8")
+        assert re.search(rf"^(async )?def {name}\(", text, re.MULTILINE), (name, path)
+
+
 def test_the_annotations_of_the_client_resolve() -> None:
     assert get_type_hints(realtime_fsm.RetryPolicy)["attempts"] == int | None
