@@ -69,8 +69,7 @@ def test_the_era_is_found_out_with_one_question_and_remembered(server_era: EraNa
             await realtime.connect()
             await eventually(lambda: realtime.state is State.SUBSCRIBED)
             await realtime.reconnect()
-            assert str(realtime.era) == server_era
-            assert (len(network.questions), len(network.dials)) == (questions, 6)
+            assert (era_of(realtime), len(network.questions), len(network.dials)) == (server_era, questions, 6)
             await eventually(lambda: realtime.state is State.SUBSCRIBED)
             network.publish("rows", payload={"n": 1})
             await asyncio.sleep(1)

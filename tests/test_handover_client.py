@@ -22,6 +22,7 @@ from realtime_fsm import (
 )
 from realtime_fsm.core.link import LINGER
 from realtime_fsm.core.seat import SETTLING
+from realtime_fsm.testing.wire import error
 from realtime_fsm.vocabulary.errors import DialFailed
 from support.eras import ON_EVERY_ERA, only
 from support.network import HANG, LATENCY, MUTE, Network, SimulatedSocket, taken
@@ -167,6 +168,39 @@ def test_an_event_that_comes_before_the_greeting_does_no_harm() -> None:
     run(main)
 
 
+def test_nothing_but_events_counts_on_a_link_that_makes_room() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            old = network.socket
+            asking = await handing_over(network, realtime, HANG)
+            for frame in (b"{", error(1003), error(1008), b'{"type":"pong"}', b'{"type":"connected","data":{}}'):
+                old.push(frame)
+            network.publish("rows", payload={"n": 1})
+            await asyncio.sleep(1)
+            assert (taken(rows), realtime.state, realtime.malformed) == ([1], State.RECONNECTING, {})
+            await asking
+            assert realtime.state is State.SUBSCRIBED
+
+    run(main)
+
+
+def test_the_end_of_a_link_that_has_made_room_is_no_loss() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            await realtime.subscribe("files")
+            network.sockets[0].cut()
+            network.publish("rows", payload={"n": 1})
+            await asyncio.sleep(LINGER * 2)
+            assert (taken(rows), rows.gaps, realtime.state, len(network.dials)) == ([1], (), State.SUBSCRIBED, 2)
+            assert closed(network.sockets) == [True, False]
+
+    run(main)
+
+
 # --- when it goes wrong -----------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +226,25 @@ def test_a_link_that_ends_before_the_other_one_is_up_makes_an_outage_and_a_gap()
             assert isinstance(gap, Gap)
             assert (gap.since is not None, gap.outage_seconds > 8, files.gaps) == (True, True, ())
             assert realtime._driver._outages.current is None
+
+    run(main)
+
+
+def test_what_such_a_link_had_brought_does_not_come_twice() -> None:
+    async def main() -> None:
+        network = Network()
+        network.latencies.extend((LATENCY, 0.001, 0.3))  # the other one is slow
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            asking = await handing_over(network, realtime)
+            await asyncio.sleep(0.2)
+            network.publish("rows", payload={"n": 1})
+            await asyncio.sleep(0.05)
+            network.sockets[0].cut()
+            await asking
+            network.publish("rows", payload={"n": 2})
+            await asyncio.sleep(2)
+            assert (taken(rows), len(rows.gaps)) == ([1, 2], 1)
 
     run(main)
 

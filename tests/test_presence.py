@@ -1,0 +1,345 @@
+"""Presence and authentication by message, on the newest servers: what goes over the wire, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from typing import Any
+
+import pytest
+
+from realtime_fsm import (
+    AuthenticationRejected,
+    BadOption,
+    Disconnected,
+    Disposed,
+    PresenceRejected,
+    Realtime,
+    RetriesExhausted,
+    RetryPolicy,
+    State,
+    Subscription,
+)
+from realtime_fsm.vocabulary.errors import DialFailed
+from realtime_fsm.vocabulary.frames import PING
+from support.network import Network, SimulatedSocket, taken
+from support.virtual import VirtualLoop, eventually, run
+
+
+def shown(network: Network) -> list[Any]:
+    """What the server has stored as presences."""
+    return [document["status"] for document in network.backend.directory("demo").presences._stored.values()]
+
+
+def asked(socket: SimulatedSocket) -> list[str]:
+    """The statuses that were sent on a socket."""
+    messages = [json.loads(data) for data in socket.sent]
+    return [message["data"]["status"] for message in messages if message["type"] == "presence"]
+
+
+async def lose(network: Network, realtime: Realtime) -> None:
+    """The link is lost, and comes back."""
+    before = len(network.dials)
+    network.socket.cut()
+    await eventually(lambda: len(network.dials) > before and realtime.is_live)
+    await asyncio.sleep(1)
+
+
+# --- presence -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_answer_is_the_presence_as_it_is_stored_and_others_see_it() -> None:
+    async def main() -> None:
+        network = Network()
+        alice, bob = (network.realtime(session=network.backend.add_user(user)) for user in ("alice", "bob"))
+        async with alice, bob:
+            presences = await bob.subscribe("presences")
+            permissions = ['read("users")', 'update("user:alice")']
+            stored = await alice.set_presence("online", metadata={"device": "phone"}, permissions=permissions)
+            assert stored is not None
+            assert {key: stored[key] for key in ("userId", "status", "metadata", "$permissions")} == {
+                "userId": "alice", "status": "online", "metadata": {"device": "phone"}, "$permissions": permissions,
+            }  # fmt: skip
+            assert (alice.state, (await anext(presences)).payload["$id"]) == (State.CONNECTED, stored["$id"])
+            again = await alice.set_presence("away", permissions=permissions)
+            assert again is not None
+            assert (again["$id"], again["status"], again["metadata"]) == (stored["$id"], "away", {"device": "phone"})
+            await alice.disconnect()
+            events = [await anext(presences) for _ in range(2)]
+            assert [event.action for event in events] == ["upsert", "delete"], "it ends with the link"
+
+    run(main)
+
+
+def test_the_latest_presence_is_set_again_on_every_later_link() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+            await realtime.subscribe("rows")
+            await realtime.set_presence("online")
+            await realtime.set_presence("away")
+            for _ in range(2):
+                await lose(network, realtime)
+                assert (asked(network.socket), shown(network), realtime.state) == (["away"], ["away"], State.SUBSCRIBED)
+            await realtime.disconnect()
+            assert shown(network) == []
+            await realtime.connect()
+            await eventually(lambda: shown(network) == ["away"])
+            kinds = [json.loads(data)["type"] for data in network.socket.sent]
+            assert kinds == ["subscribe", "presence"], "after what was subscribed"
+
+    run(main)
+
+
+def test_none_ends_it_with_the_link_that_is_up() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+            await realtime.set_presence("online")
+            assert await realtime.set_presence(None) is None
+            await asyncio.sleep(1)
+            assert (asked(network.socket), shown(network)) == (["online"], ["online"]), "there is no message for it"
+            await lose(network, realtime)
+            assert (asked(network.socket), shown(network)) == ([], [])
+            assert await realtime.set_presence(None) is None
+
+    run(main)
+
+
+def test_a_guest_has_none_and_keeps_the_link() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            with pytest.raises(PresenceRejected) as caught:
+                await realtime.set_presence("online")
+            assert (caught.value.code, realtime.state, len(network.dials)) == (401, State.SUBSCRIBED, 1)
+            await lose(network, realtime)
+            assert asked(network.socket) == [], "it is not tried again"
+
+    run(main)
+
+
+def test_a_presence_that_locks_itself_is_refused_the_next_time() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+            await realtime.set_presence("online", permissions=['read("users")'])
+            with pytest.raises(PresenceRejected):
+                await realtime.set_presence("away")
+            assert (shown(network), realtime.state) == (["online"], State.CONNECTED)
+
+    run(main)
+
+
+def test_one_that_is_refused_when_it_is_restored_is_told_through_the_loop() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+            await realtime.set_presence("online")
+            network.refused.add(b'"presence"')
+            await lose(network, realtime)
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            assert [type(report["exception"]) for report in loop.reported] == [PresenceRejected]
+            network.refused.clear()
+            await lose(network, realtime)
+            assert asked(network.socket) == []
+            stored = await realtime.set_presence("back")
+            assert stored is not None
+            assert stored["status"] == "back"
+
+    run(main, reports=1)
+
+
+def test_calls_at_once_all_get_the_latest() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+            answers = await asyncio.gather(*(realtime.set_presence(status) for status in ("a", "b", "c")))
+            assert [answer and answer["status"] for answer in answers] == ["c"] * 3
+            assert asked(network.socket) == ["c"]
+            calls = asyncio.gather(*(realtime.set_presence(status) for status in ("d", "e")))
+            await asyncio.sleep(0)
+            last = await asyncio.gather(realtime.set_presence("f"), calls)
+            assert [answer and answer["status"] for answer in (last[0], *last[1])] == ["f"] * 3
+            assert asked(network.socket) == ["c", "d", "f"], "one request is in flight, and what is overtaken stays away"
+            pending = asyncio.ensure_future(realtime.set_presence("g"))
+            await asyncio.sleep(0)
+            assert await realtime.set_presence(None) is None
+            assert await pending is None, "none is wanted any more"
+
+    run(main)
+
+
+def test_it_opens_a_link_and_waits_for_one_as_a_subscription_does() -> None:
+    async def main() -> None:
+        network = Network()
+        alice = network.backend.add_user("alice")
+        network.script.append(DialFailed("refused"))
+        async with network.realtime(session=alice) as realtime:
+            assert await realtime.set_presence("online")
+            assert len(network.dials) == 2
+            await asyncio.sleep(29)
+            network.answers[PING] = ()
+            await eventually(lambda: realtime.state is State.PING)
+            later = asyncio.ensure_future(realtime.set_presence("away"))
+            await asyncio.sleep(1)
+            assert asked(network.socket) == ["online"], "not while a pong is awaited"
+            network.socket.push(b'{"type":"pong"}')
+            assert await later
+            network.socket.frozen = True
+            pending = asyncio.ensure_future(realtime.set_presence("gone"))
+            await asyncio.sleep(0)
+            await realtime.disconnect()
+            with pytest.raises(Disconnected):
+                await pending
+            network.otherwise = DialFailed("refused")
+            with pytest.raises(RetriesExhausted):
+                await realtime.set_presence("online")
+            network.otherwise = "greet"
+            await realtime.reconnect()
+            await asyncio.sleep(1)
+            assert asked(network.socket) == [], "what was never stored is forgotten"
+        with pytest.raises(Disposed):
+            await realtime.set_presence("online")
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "named"),
+    [
+        (("",), {}, "status"),
+        ((5,), {}, "status"),
+        (("online",), {"metadata": 5}, "metadata"),
+        (("online",), {"metadata": {"a": object()}}, "metadata"),
+        (("online",), {"metadata": {"a": "x" * 70_000}}, "metadata"),
+        (("online",), {"permissions": "read"}, "permissions"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_at_the_call(arguments: tuple[Any], options: dict[str, Any], named: str) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            with pytest.raises(BadOption) as caught:
+                await realtime.set_presence(*arguments, **options)
+            assert caught.value.option == named
+        assert network.dials == []
+
+    run(main)
+
+
+# --- authentication -------------------------------------------------------------------------------------------------------
+
+
+def look_at(socket: SimulatedSocket) -> int:
+    """Read what went over one link, in order; the answer tells how often it was authenticated on.
+
+    A real server forgets the project when somebody authenticates before anything is acknowledged, and the next subscribe then
+    meets 1008; and two requests at once are a race. So neither may be seen, whatever the user calls.
+    """
+    acknowledged: set[str] = set()
+    awaited, logins, greeted, position = "", 0, False, 0
+    for count, frame in [*socket.heard, (len(socket.sent), b'{"type":"end"}')]:
+        for data in socket.sent[position:count]:
+            message = json.loads(data)
+            assert greeted
+            assert not awaited, f"{message['type']} while the answer to {awaited} is awaited"
+            awaited = message["type"]
+            if awaited == "authentication":
+                assert acknowledged, "authenticates with nothing acknowledged"
+                logins += 1
+        position = count
+        heard = json.loads(frame)
+        match heard["type"]:
+            case "connected":
+                greeted = True
+            case "response":
+                assert heard["data"]["to"] == awaited
+                names = {item["subscriptionId"] for item in heard["data"].get("subscriptions", ())}
+                acknowledged = acknowledged | names if awaited == "subscribe" else acknowledged - names
+                awaited = ""
+            case "error":
+                assert heard["data"]["code"] != 1008
+                awaited = ""
+            case "pong":
+                awaited = ""
+    return logins
+
+
+def test_a_fresh_link_is_not_authenticated_by_message_and_subscribed_after() -> None:
+    async def main() -> None:
+        network = Network()
+        alice = network.backend.add_user("alice")
+        async with network.realtime() as realtime:
+            await realtime.connect()
+            await realtime.authenticate(alice)
+            await realtime.subscribe("rows")
+            await realtime.authenticate(alice)
+        assert [look_at(socket) for socket in network.sockets] == [0, 1]
+
+    run(main)
+
+
+def wander(seed: int) -> int:
+    """Call this and that, in any order, many calls at once; how often somebody was authenticated by message."""
+
+    async def main() -> int:
+        draw = random.Random(seed)
+        network = Network(rate_limit=draw.choice((None, None, 6)))
+        users = {network.backend.add_user(user): user for user in ("alice", "bob")}
+        async with network.realtime(retry=RetryPolicy(attempts=None)) as realtime:
+            parts: list[Subscription] = []
+
+            async def subscribe() -> None:
+                parts.append(await realtime.subscribe(draw.choice(("rows", "files", "teams.t", "account", "account.update"))))
+
+            async def unsubscribe() -> None:
+                if parts:
+                    await parts.pop(draw.randrange(len(parts))).unsubscribe()
+
+            async def authenticate() -> None:
+                await realtime.authenticate(draw.choice((*users, *users, "worthless")))
+
+            async def show() -> None:
+                await realtime.set_presence(draw.choice(("online", "away", None)))
+
+            often: list[Any] = [subscribe, unsubscribe, authenticate] * 2
+            calls: list[asyncio.Task[Any]] = []
+            for _ in range(25):
+                calls.append(asyncio.ensure_future(draw.choice([*often, show, realtime.connect, realtime.reconnect])()))
+                await asyncio.sleep(draw.choice((0, 0, 0.005, 0.02, 0.1, 3)))
+                if network.sockets and draw.random() < 0.05:
+                    network.socket.cut()
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+            assert not [outcome for outcome in outcomes if getattr(outcome, "code", None) == 1008]
+            session, user = draw.choice(tuple(users.items()))
+            assert (await realtime.authenticate(session))["$id"] == user
+            await realtime.subscribe("rows")
+            await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        return sum(look_at(socket) for socket in network.sockets)
+
+    return run(main, reports=None)
+
+
+def test_in_no_order_of_calls_does_a_login_meet_a_forgotten_project_or_a_race() -> None:
+    assert sum(wander(seed) for seed in range(60)) > 30, "else it would show little"
+
+
+def test_a_login_by_message_that_is_refused_leaves_the_one_before() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            for user in ("alice", "bob"):
+                await realtime.authenticate(network.backend.add_user(user))
+            with pytest.raises(AuthenticationRejected):
+                await realtime.authenticate("worthless")
+            network.publish("rows", payload={"n": 1}, roles=["user:bob"])
+            await asyncio.sleep(1)
+            assert taken(rows) == [1]
+        assert [look_at(socket) for socket in network.sockets] == [3]
+
+    run(main)
