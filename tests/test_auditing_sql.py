@@ -59,6 +59,17 @@ def test_records_that_are_missing_leave_the_same_holes(tmp_path: Path) -> None:
     assert views.one("FROM availability WHERE connection_id = 'healed without 5 from 9'")["missing"] == 5
 
 
+def test_the_dwell_of_other_records_is_not_time_that_passed(tmp_path: Path) -> None:
+    def told(record: Record) -> Record:
+        return {**record, "dwell": 0.25} if record["event"] == "realtime.subscription" else record
+
+    whole = ALL["healed_at_the_second_try"]
+    acknowledged = [record["seq"] for record in whole if record.get("change") == "acknowledged"]
+    kept = [told(record) for record in whole if record["seq"] != acknowledged[0] + 1]
+    views = Views([log := write(tmp_path / "log.jsonl", kept)])
+    Figures(views).compare_connection(built_in([log]).connections[0])
+
+
 # --- what it reads ----------------------------------------------------------------------------------------------------
 
 

@@ -82,7 +82,9 @@ stepped AS (
         *,
         sum(comes) OVER so_far AS desired,
         lag(link, 1, 0) OVER earlier AS link_of_earlier,
-        dwell - coalesce(lag(CASE WHEN moves THEN 0 ELSE dwell END IGNORE NULLS) OVER earlier, 0) AS passes,
+        -- Other kinds of records may tell a dwell, too; only that of a step counts.
+        CASE WHEN moves IS NOT NULL THEN dwell
+            - coalesce(lag(CASE moves WHEN true THEN 0 WHEN false THEN dwell END IGNORE NULLS) OVER earlier, 0) END AS passes,
         -- Where records are missing, or contradict each other, nobody knows how much time had passed.
         missing <> coalesce(lag(CASE WHEN moves IS NOT NULL THEN missing END IGNORE NULLS) OVER earlier, 0)
             OR source <> coalesce(lag(dest IGNORE NULLS) OVER earlier, $disconnected) AS resumes
