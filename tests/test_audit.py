@@ -224,6 +224,7 @@ def write_each(log: Audit) -> None:
     log.opened(Seat(max_link_age=3600.0))
     log.transition(taken("sub58", StreamEnded()), AT)
     log.subscription("s1", "rejected", 1003)
+    log.presence("rejected", 401, dwell=0.5)
     log.ping(0.0123456789)
     log.outage("opened", planned=False)
     log.dropped("s1", 7)
@@ -235,12 +236,12 @@ def write_each(log: Audit) -> None:
 def test_every_kind_of_record_is_of_the_schema_and_counted_with_the_others() -> None:
     sink = Sink()
     write_each(audit())
-    assert [record["seq"] for record in sink.records] == list(range(1, 10))
+    assert [record["seq"] for record in sink.records] == list(range(1, 11))
     assert {record["event"] for record in sink.records} == {kind.__struct_config__.tag for kind in RECORDS}
     for record in sink.records:
         del record["level"]
         assert type(msgspec.convert(record, AnyRecord)).__struct_config__.tag == record["event"]
-    assert [record["link"] for record in sink.records] == [0] + [3] * 8, "the newest link"
+    assert [record["link"] for record in sink.records] == [0] + [3] * 9, "the newest link"
 
 
 def test_the_json_schema_names_every_field_of_every_record() -> None:
