@@ -251,7 +251,7 @@ def test_a_lost_link_gives_back_its_place_in_a_callers_connector() -> None:
             for _ in range(3):
                 socket = await transport.dial(f"{proxy.endpoint.replace('http', 'ws')}/realtime?project=demo", {})
                 proxy.cut()
-                assert await socket.pump(lambda _: False) == 1006
+                assert await socket.pump(lambda _: None) == 1006
                 await socket.close(0)
                 held.append(socket)
 

@@ -300,8 +300,3 @@ def test_the_oldest_greetings_number_nothing() -> None:
     frame = decode(b'{"type":"connected","data":{"channels":"odd","user":null}}')
     assert isinstance(frame, ConnectedFrame)
     assert (frame.slots, frame.channels) == (None, ())
-
-
-def test_an_events_channels_are_at_hand_for_routing_however_odd() -> None:
-    frames = [decode(b'{"type":"event","data":{"channels":%b,"payload":{}}}' % odd) for odd in (b'["rows"]', b"7", b"[7]")]
-    assert [list(frame.channels) for frame in frames if isinstance(frame, EventFrame)] == [["rows"], [], []]

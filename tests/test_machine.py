@@ -97,7 +97,7 @@ def _losses(number: int, before: Scene, take: Scene) -> dict[int, tuple[dict[str
 
 
 def _hear_event(bench: Bench) -> None:
-    bench.machine.hear(bench.generation)
+    bench.hear_something()
 
 
 def _ignore_reply(bench: Bench) -> None:
@@ -317,7 +317,7 @@ def test_a_sign_of_life_of_an_old_link_does_not_count() -> None:
     bench.machine.hear(bench.generation - 1)
     bench.expire()
     assert bench.state is R
-    bench.machine.hear(bench.generation)
+    bench.hear_something()
     assert bench.seat.link is None
 
 

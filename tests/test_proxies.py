@@ -57,7 +57,7 @@ async def greeting(endpoint: str, **options: Any) -> bytes:
     heard: asyncio.Queue[bytes] = asyncio.Queue()
     try:
         socket = await transport.dial(endpoint.replace("http", "ws") + "/realtime?project=demo", HEADERS)
-        pump = asyncio.create_task(socket.pump(lambda data: bool(heard.put_nowait(data))))  # type: ignore[func-returns-value]
+        pump = asyncio.create_task(socket.pump(heard.put_nowait))
         try:
             return await heard.get()
         finally:

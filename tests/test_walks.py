@@ -135,7 +135,7 @@ class Walk(RuleBasedStateMachine):
     @precondition(lambda self: self.phase == "live")
     @rule()
     def event(self) -> None:
-        self.bench.machine.hear(self.bench.generation)
+        self.bench.hear_something()
 
     @precondition(lambda self: self.phase in ("greeting", "live"))
     @rule(code=CODES)

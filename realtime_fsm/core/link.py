@@ -27,7 +27,8 @@ class Link:
     """One WebSocket, from dial to end."""
 
     __slots__ = (
-        "alone_at", "asked_at", "budget", "forgiven", "generation", "heard", "idle_since", "last_error", "phase", "ping_at",
+        "alone_at", "asked_at", "budget", "forgiven", "generation", "heard", "idle_since", "last_error", "paused", "phase",
+        "ping_at",
         "pinged", "planned", "renew_at", "since", "stable_since", "wanting_since",
     )  # fmt: skip
 
@@ -38,6 +39,7 @@ class Link:
         self.since = now  # when the phase was entered
         self.budget = Budget(ping_interval)
         self.heard = 0  # frames received, of any kind; the driver counts them
+        self.paused = False  # whether nothing is read from it, so that a consumer can come after
         self.last_error: Blame | None = None
         self.asked_at: float | None = None  # when the request in flight was sent
         self.ping_at: float | None = None  # when the next ping is due
@@ -48,6 +50,11 @@ class Link:
         self.alone_at = now  # when the one that made room for it is gone
         self.wanting_since: float | None = None  # since when something is desired that only another address can ask for
         self.forgiven = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing was heard since the ping that is out, although it could have been."""
+        return self.pinged is not None and self.heard == self.pinged.heard and not self.paused
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,11 +110,21 @@ class Connection:
         """What the server speaks, as far as it is known."""
         return self._seat.era
 
-    def hear(self, generation: int) -> None:
-        """A frame came, of whatever kind: the peer of that link is alive."""
-        link = self._seat.link
+    def read(self, generation: int, now: float, *, paused: bool) -> float | None:
+        """Nothing is read from a link any more, so that a consumer can come after; or it is read again.
+
+        What the peer says meanwhile is not heard, and silence means nothing: what is awaited is awaited anew afterwards.
+
+        Returns:
+            When to step with `Deadline` next.
+        """
+        seat, link = self._seat, self._seat.link
         if link is not None and link.generation == generation:
-            link.heard += 1
+            link.paused = paused
+            if not paused:
+                link.heard += 1
+                link.asked_at = None if link.asked_at is None else now
+        return seat.deadline
 
     def step(self, happened: Input, now: float, *, draw: float = 0.5) -> Outcome:
         """Take one step.

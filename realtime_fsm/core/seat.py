@@ -233,7 +233,7 @@ class Seat:
         elif link.phase is Phase.GREETING:
             self._fail(Overdue(link.phase.value, self.timeouts.greeting))
         elif link.pinged is not None:
-            if link.heard == link.pinged.heard:
+            if link.is_silent:
                 self._fail(Overdue("pong", self.ping.timeout))
         elif self.reply_by is not None and self.reply_by <= self.now:
             self._fail(Overdue("reply", self.timeouts.reply))
@@ -250,9 +250,9 @@ class Seat:
 
     @property
     def reply_by(self) -> float | None:
-        """When the request in flight must be answered."""
+        """When the request in flight must be answered: not while nothing is read."""
         link = self.link
-        return None if link is None or link.asked_at is None else link.asked_at + self.timeouts.reply
+        return None if link is None or link.asked_at is None or link.paused else link.asked_at + self.timeouts.reply
 
     @property
     def ping_at(self) -> float | None:

@@ -26,6 +26,7 @@ from realtime_fsm.vocabulary.records import (
     MalformedRecord,
     OpenRecord,
     OutageRecord,
+    PauseRecord,
     PingRecord,
     PresenceRecord,
     SubscriptionRecord,
@@ -149,6 +150,10 @@ class Audit:
     def dropped(self, identifier: str, count: int) -> None:
         """Write how many events of a subscription had to make room, in an episode that is over."""
         self._write(DroppedRecord, "warning", subscription=identifier, count=count)
+
+    def pause(self, seconds: float) -> None:
+        """Write that nothing was read for so long, so that a consumer could come after."""
+        self._write(PauseRecord, seconds=round(seconds, 6))
 
     def gap(self, identifier: str, gap: Gap) -> None:
         """Write that a subscription may have missed events."""

@@ -1,15 +1,17 @@
 """The inbox: where a stream waits for its consumer, bounded.
 
-The hot path is `put`, then the consumer's `__anext__`: no task, no lock and no clock, and no future while items are there.
+The hot path is `put`, then the consumer's `__anext__`: no task, no lock and no clock, and no future while items are there. What
+is out of the ordinary (a consumer that waits, drops that are to be told, a pause) leaves nothing at hand, and only then is it
+looked at.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from realtime_fsm.vocabulary.errors import ConcurrentIteration, WrongLoop
+from realtime_fsm.vocabulary.errors import ConcurrentIteration, ConsumerTooSlow, WrongLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.errors import RealtimeError
 
 T = TypeVar("T")
+_NOTHING: deque[Any] = deque(maxlen=0)
 
 
 class Inbox(Generic[T]):
@@ -27,19 +30,9 @@ class Inbox(Generic[T]):
     """
 
     __slots__ = (
-        "__weakref__",
-        "_capacity",
-        "_ended",
-        "_episode",
-        "_fault",
-        "_fresh",
-        "_items",
-        "_loop",
-        "_on_drops",
-        "_waiter",
-        "_what",
-        "dropped",
-    )
+        "__weakref__", "_at_hand", "_capacity", "_ended", "_episode", "_fault", "_half", "_items", "_loop", "_on_drops",
+        "_overrun", "_unsettled", "_waiter", "_waiting", "_what", "dropped",
+    )  # fmt: skip
 
     def __init__(
         self, what: str, loop: asyncio.AbstractEventLoop, capacity: int, on_drops: Callable[[int], None] | None = None
@@ -47,38 +40,67 @@ class Inbox(Generic[T]):
         self._what = what
         self._loop = loop
         self._capacity = capacity
+        self._half = (capacity - 1) // 2  # how many are held before the one that fills half of the room
         self._items: deque[T] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+        self._at_hand = self._items  # what can be taken without a further look
+        self._unsettled = False  # whether there is something to be seen to when the consumer takes something
+        self._waiting = False  # whether a consumer waits
+        self._waiter: asyncio.Future[None] | None = None  # what wakes it, until it is woken
         self._fault: RealtimeError | None = None
         self._ended = False
-        self._fresh = 0
         self.dropped = 0
         self._episode = 0  # of those, the ones since the consumer last took something
+        self._overrun = 0  # of those, the ones that the consumer is to be told of by an error
         self._on_drops = on_drops
+
+    # --- the producer -------------------------------------------------------------------------------------------------
 
     def put(self, item: T) -> bool:
         """Add an item.
 
         Returns:
-            Whether the producer should let the consumer run: half of the room was filled since it last took something. A
-            consumer that is fast enough is thus never overrun by a burst that came in one read from the socket.
+            Whether the producer should let the consumer run: half of the room is filled. A consumer that is fast enough is thus
+            never overrun by a burst that came in one read from the socket. Where that has not helped, it is said again only
+            from time to time.
         """
         items = self._items
-        if len(items) >= self._capacity:
-            items.popleft()
-            self.drop()
+        if len(items) >= self._half:
+            return self._crowd(item)
         items.append(item)
-        self._wake()
-        self._fresh += 1
-        if self._fresh * 2 < self._capacity:
-            return False
-        self._fresh = 0
-        return True
+        if self._waiter is not None:
+            self._wake()
+        return False
 
-    def drop(self) -> None:
-        """An item has to make room."""
-        self.dropped += 1
-        self._episode += 1
+    def _crowd(self, item: T) -> bool:
+        if len(self._items) < self._capacity:
+            self._items.append(item)
+            self._wake()
+            return True
+        self._overflow(item)
+        return self._episode % (self._half + 1) == 0
+
+    def _overflow(self, item: T) -> None:
+        """It is full, and there is one more."""
+        self._items.popleft()
+        self._items.append(item)
+        self._drop()
+
+    def _drop(self, count: int = 1) -> None:
+        self.dropped += count
+        self._episode += count
+        self._unsettle()
+
+    def _unsettle(self) -> None:
+        """Have `_settle` called when the consumer takes something."""
+        self._unsettled, self._at_hand = True, _NOTHING
+
+    def take_over(self, other: Inbox[T], wanted: Callable[[T], bool]) -> None:
+        """Add what another inbox holds, as far as it is wanted, and what it has dropped."""
+        self.put_all(item for item in other.take() if wanted(item))
+        if other.dropped:
+            self._drop(other.dropped)
+        self._overrun += other._overrun
+        other.dropped = other._episode = other._overrun = 0
 
     def put_all(self, items: Iterable[T]) -> None:
         """Add items that are in memory already, however many."""
@@ -103,35 +125,77 @@ class Inbox(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # --- the consumer -------------------------------------------------------------------------------------------------
+
     def __aiter__(self) -> Self:
+        self._check_loop()
         return self
 
     async def __anext__(self) -> T:
-        if asyncio.get_running_loop() is not self._loop:
-            raise WrongLoop(self._what)
-        if self._waiter is not None:
+        at_hand = self._at_hand
+        if at_hand:  # the loop was looked at when the iteration began
+            return at_hand.popleft()
+        self._check_loop()
+        if self._waiting:
             raise ConcurrentIteration(self._what)
-        if not self._items:
-            await self._wait()
-        self._fresh = 0
+        items = self._items
+        while not items:  # no coroutine of its own: it costs as much as all the rest
+            if self._overrun or self._fault is not None or self._ended:
+                raise self._reason()
+            waiter = self._waiter = self._loop.create_future()
+            self._waiting, self._at_hand = True, _NOTHING
+            try:
+                await waiter
+            finally:
+                self._waiter, self._waiting = None, False
+                self._at_hand = _NOTHING if self._unsettled else items
+        return self.pop()
+
+    def _reason(self) -> BaseException:
+        """Why nothing is to be waited for."""
+        if self._overrun:
+            overrun, self._overrun = self._overrun, 0
+            self._settle()
+            return ConsumerTooSlow(self._capacity, overrun)
+        return StopAsyncIteration() if self._fault is None else self._fault.again()
+
+    @property
+    def oldest(self) -> T:
+        """The oldest item, which must be there."""
+        return next(iter(self._items))
+
+    def pop(self) -> T:
+        """Take the oldest item, which must be there."""
+        item = self._items.popleft()
+        if self._unsettled:
+            self._settle()
+        return item
+
+    def take(self, most: int | None = None) -> list[T]:
+        """Take what is held, at most so many; perhaps none."""
+        items = self._items
+        if most is None or most >= len(items):
+            taken = list(items)
+            items.clear()
+        else:
+            taken = [items.popleft() for _ in range(most)]
+        if self._unsettled:
+            self._settle()
+        return taken
+
+    def _settle(self) -> None:
+        """The consumer has taken something, and something is out of the ordinary."""
+        self._unsettled, self._at_hand = False, self._items
         if self._episode:
             episode, self._episode = self._episode, 0
             if self._on_drops is not None:
                 self._on_drops(episode)
-        return self._items.popleft()
 
-    async def _wait(self) -> None:
-        while not self._items:
-            if self._fault is not None:
-                raise self._fault.again()
-            if self._ended:
-                raise StopAsyncIteration
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongLoop(self._what)

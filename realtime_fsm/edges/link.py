@@ -12,7 +12,8 @@ from realtime_fsm.vocabulary.inputs import Closed, DialFailure, Lost, Opened
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from realtime_fsm.edges.transport import Socket, Transport
+    from realtime_fsm.core.link import Link as Facts
+    from realtime_fsm.edges.transport import Receiver, Socket, Transport
     from realtime_fsm.vocabulary.eras import Plan, Routes
     from realtime_fsm.vocabulary.inputs import Input
 
@@ -23,8 +24,8 @@ class Owner(Protocol):
     def feed(self, happened: Input) -> None:
         """Step the machine."""
 
-    def deliver(self, link: Link, data: bytes) -> bool:
-        """Take one message. The answer tells the transport to let a consumer run."""
+    def receiver(self, link: Link) -> Receiver:
+        """What takes the messages of a link."""
 
     def report(self, failure: BaseException) -> None:
         """Tell of an exception that nobody expected."""
@@ -34,14 +35,18 @@ class Link:
     """One link, numbered by its generation.
 
     Attributes:
+        facts: what the machine knows of it; each message is counted there.
         plan: what was asked for by its address; None where messages ask.
         routes: how events find their subscriptions; None where the server names them by our ids.
     """
 
-    __slots__ = ("_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "generation", "plan", "routes")
+    __slots__ = ("_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "facts", "generation", "plan", "routes")
 
-    def __init__(self, generation: int, owner: Owner, loop: asyncio.AbstractEventLoop, plan: Plan | None = None) -> None:
+    def __init__(
+        self, generation: int, facts: Facts, owner: Owner, loop: asyncio.AbstractEventLoop, plan: Plan | None = None
+    ) -> None:
         self.generation = generation
+        self.facts = facts
         self.plan = plan
         self.routes: Routes | None = None
         self._owner = owner
@@ -74,7 +79,7 @@ class Link:
             self._owner.feed(DialFailure(self.generation, cause))
             return
         self._owner.feed(Opened(self.generation))
-        end = await self._socket.pump(lambda data: self._owner.deliver(self, data))
+        end = await self._socket.pump(self._owner.receiver(self))
         self._owner.feed(Lost(self.generation, end) if isinstance(end, int) else Lost(self.generation, cause=end))
 
     async def _write(self) -> None:

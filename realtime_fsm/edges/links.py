@@ -15,11 +15,10 @@ from realtime_fsm.edges.link import Link
 from realtime_fsm.edges.overlap import Overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from realtime_fsm.core.link import Link as Facts
     from realtime_fsm.edges.link import Owner
     from realtime_fsm.vocabulary.eras import Plan
-    from realtime_fsm.vocabulary.frames import EventFrame
+    from realtime_fsm.vocabulary.events import Event
 
 
 class Links:
@@ -51,10 +50,10 @@ class Links:
         """Whether a link delivers in the place of the current one, which is not up."""
         return self.retiring is not None and self._lingering is None
 
-    def begin(self, generation: int, plan: Plan | None, loop: asyncio.AbstractEventLoop) -> Link:
+    def begin(self, generation: int, facts: Facts, plan: Plan | None, loop: asyncio.AbstractEventLoop) -> Link:
         """Have another link, which is to be opened."""
         self._overlap = None if self.retiring is None else Overlap(generation)
-        self.current = Link(generation, self._owner, loop, plan)
+        self.current = Link(generation, facts, self._owner, loop, plan)
         return self.current
 
     def of(self, generation: int) -> Link:
@@ -95,12 +94,12 @@ class Links:
         if self._fading is overlap:
             self._fading = None
 
-    def fresh(self, link: Link, frame: EventFrame, subscriptions: Sequence[str]) -> Sequence[str]:
+    def fresh(self, link: Link, event: Event, subscriptions: list[str]) -> list[str]:
         """The subscriptions that another link has not given the event to."""
         wanted = subscriptions
         for overlap in (self._fading, self._overlap):
             if overlap is not None:
-                fresh = overlap.fresh(frame, subscriptions, link.generation)
+                fresh = overlap.fresh(event, subscriptions, link.generation)
                 wanted = [identifier for identifier in wanted if identifier in fresh]
         return wanted
 

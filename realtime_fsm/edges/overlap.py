@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from realtime_fsm.vocabulary.events import text_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from realtime_fsm.vocabulary.frames import EventFrame
+    from realtime_fsm.vocabulary.events import Event
 
 
 class Overlap:
@@ -27,18 +29,17 @@ class Overlap:
         self._newer = newer
         self._ahead: dict[tuple[int, str], int] = {}
 
-    def fresh(self, frame: EventFrame, subscriptions: Iterable[str], link: int) -> list[str]:
+    def fresh(self, event: Event, subscriptions: Iterable[str], link: int) -> list[str]:
         """The subscriptions that have not got it from the other link.
 
         Args:
-            frame: the event.
+            event: the event.
             subscriptions: whom it is for.
             link: the generation of the link that brings it. What one that came even later brings is none of the two's.
         """
         if link > self._newer:
             return list(subscriptions)
-        data = frame.data
-        text = hash((bytes(data.events), bytes(data.channels), bytes(data.timestamp), bytes(data.payload)))
+        text = hash(text_of(event))
         step = 1 if link == self._newer else -1
         fresh = []
         for identifier in subscriptions:

@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from realtime_fsm.edges.overflow import Gate
 from realtime_fsm.edges.subscriber import Subscriber
 from realtime_fsm.edges.waiting import reject, resolve
 from realtime_fsm.vocabulary.errors import Disposed, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
 from realtime_fsm.vocabulary.frames import subscribe_item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from realtime_fsm.edges.audit import Audit
     from realtime_fsm.edges.outages import Outages
     from realtime_fsm.edges.subscriber import Options
     from realtime_fsm.vocabulary.eras import Era
     from realtime_fsm.vocabulary.errors import RealtimeError
-    from realtime_fsm.vocabulary.frames import Code, EventFrame
+    from realtime_fsm.vocabulary.events import Event
+    from realtime_fsm.vocabulary.frames import Code
     from realtime_fsm.vocabulary.inputs import Wish
 
 
@@ -34,7 +36,12 @@ class _Successor:
 
 
 class Roster:
-    """The subscribers by id."""
+    """The subscribers by id.
+
+    Attributes:
+        subscribers: them, by id.
+        gate: shut while one of them, who must lose nothing, is full.
+    """
 
     def __init__(
         self, report: Callable[[BaseException], None], audit: Audit, outages: Outages, on_stray: Callable[[], None]
@@ -42,16 +49,17 @@ class Roster:
         self._report = report
         self._audit = audit
         self._on_stray = on_stray
-        self._subscribers: dict[str, Subscriber] = {}
+        self.subscribers: dict[str, Subscriber] = {}
         self._successors: dict[str, _Successor] = {}
         self._leaving: set[str] = set()  # what successors have replaced, until the server has removed it
         self._withdrawn: set[str] = set()
         self._leftover: set[asyncio.Task[None]] = set()
         self._outages = outages
+        self.gate = Gate()
 
     def enlist(self, wish: Wish, options: Options, loop: asyncio.AbstractEventLoop, dwell: float) -> Subscriber:
         """Make room for a subscription's events, before it is asked for."""
-        subscriber = self._subscribers[wish.id] = Subscriber(wish, options, loop, self._report, self._audit)
+        subscriber = self.subscribers[wish.id] = Subscriber(wish, options, loop, self._report, self._audit, self.gate)
         self._tell_desired(wish, dwell)
         return subscriber
 
@@ -61,28 +69,25 @@ class Roster:
         self._tell_desired(wish, dwell)
         return successor.granted
 
-    def route(self, frame: EventFrame, subscriptions: Sequence[str]) -> bool:
+    def route(self, event: Event) -> bool:
         """Give an event to each subscriber that it is for, once.
 
         Returns:
             Whether a consumer should be let run.
         """
-        event, stamp = frame.event(subscriptions), frame.stamp
         crowded = False
-        for identifier in dict.fromkeys(subscriptions):
-            subscriber = self._subscribers.get(identifier)
-            if subscriber is None:
-                if identifier not in self._leaving:
-                    self._on_stray()
-                continue
-            subscriber.stamp = stamp
-            if subscriber.put(event):
-                crowded = True
+        for identifier in dict.fromkeys(event._subscriptions):  # noqa: SLF001  (the property makes a tuple of it)
+            subscriber = self.subscribers.get(identifier)
+            if subscriber is not None:
+                subscriber.stamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)
+                crowded = subscriber.put(event) or crowded
+            elif identifier not in self._leaving:
+                self._on_stray()
         return crowded
 
     def known(self, identifiers: Iterable[str]) -> list[str]:
         """Those of them that are still wanted."""
-        return [identifier for identifier in identifiers if identifier in self._subscribers]
+        return [identifier for identifier in identifiers if identifier in self.subscribers]
 
     def grant(self, identifier: str, channels: tuple[str, ...], now: float) -> None:
         """It is acknowledged on the link that is up."""
@@ -90,7 +95,7 @@ class Roster:
         if identifier in self._successors:
             self._replace(self._successors.pop(identifier), channels)
         elif identifier not in self._leaving:
-            self._establish(self._subscribers[identifier], channels, now)
+            self._establish(self.subscribers[identifier], channels, now)
 
     def _establish(self, subscriber: Subscriber, channels: tuple[str, ...], now: float) -> None:
         subscriber.acknowledged = channels
@@ -103,11 +108,11 @@ class Roster:
     def _replace(self, successor: _Successor, channels: tuple[str, ...]) -> None:
         """From now on what comes for the old id is dropped: both would deliver it, or it is not wanted any more."""
         subscriber, old = successor.subscriber, successor.subscriber.wish.id
-        if self._subscribers.pop(old, None) is not None:
+        if self.subscribers.pop(old, None) is not None:
             self._leaving.add(old)
         subscriber.wish, subscriber.acknowledged = successor.wish, channels
         subscriber.inbox.mend()
-        self._subscribers[subscriber.wish.id] = subscriber
+        self.subscribers[subscriber.wish.id] = subscriber
         resolve(successor.granted)
 
     def reject(self, identifier: str, code: Code, message: str) -> None:
@@ -151,17 +156,17 @@ class Roster:
             if subscriber is not None:
                 reject(subscriber.granted, error)
         if streams:
-            for subscriber in self._subscribers.values():
+            for subscriber in self.subscribers.values():
                 subscriber.inbox.fail(error)
 
     def mend(self) -> None:
         """There may be events again."""
-        for subscriber in self._subscribers.values():
+        for subscriber in self.subscribers.values():
             subscriber.inbox.mend()
 
     def end(self) -> None:
         """Nothing follows."""
-        for identifier in (*self._subscribers, *self._successors):
+        for identifier in (*self.subscribers, *self._successors):
             subscriber = self._leave(identifier, Disposed())
             if subscriber is not None:
                 reject(subscriber.granted, Disposed())
@@ -187,7 +192,7 @@ class Roster:
         successor = self._successors.pop(identifier, None)
         if successor is not None:
             reject(successor.granted, error)
-        subscriber = self._subscribers.pop(identifier, None)
+        subscriber = self.subscribers.pop(identifier, None)
         if subscriber is not None:
             for task in subscriber.tasks:
                 self._leftover.add(task)
@@ -199,8 +204,8 @@ class Roster:
         self._audit.subscription(wish.id, "desired", dwell=dwell, size=size)
 
     def _knows(self, identifier: str) -> bool:
-        return any(identifier in place for place in (self._subscribers, self._successors, self._leaving))
+        return any(identifier in place for place in (self.subscribers, self._successors, self._leaving))
 
     def _wish(self, identifier: str) -> Wish:
         successor = self._successors.get(identifier)
-        return self._subscribers[identifier].wish if successor is None else successor.wish
+        return self.subscribers[identifier].wish if successor is None else successor.wish

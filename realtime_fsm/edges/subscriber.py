@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
-
-from realtime_fsm.edges.inbox import Inbox
+from realtime_fsm.edges.overflow import OVERFLOWS, inbox_for
 from realtime_fsm.vocabulary.change import Gap
 from realtime_fsm.vocabulary.errors import BadOption, MalformedEvent
-from realtime_fsm.vocabulary.events import Event
+from realtime_fsm.vocabulary.events import Event, moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from realtime_fsm.edges.audit import Audit
+    from realtime_fsm.edges.inbox import Inbox
+    from realtime_fsm.edges.overflow import Gate, Overflow
     from realtime_fsm.vocabulary.inputs import Wish
 
     OnGap = Callable[[Gap], object]
@@ -42,18 +43,22 @@ class Options:
         buffer: how many events are kept for a consumer that is slow.
         on_gap: called with each gap.
         catch_up: asked, for each gap, for the events to deliver first.
+        overflow: what becomes of events when there are more.
 
     Raises:
-        BadOption: for a buffer that is no whole number above 0.
+        BadOption: for a buffer that is no whole number above 0, or an overflow that is none.
     """
 
     buffer: int = 1024
     on_gap: OnGap | None = None
     catch_up: CatchUp | None = None
+    overflow: Overflow = "drop_oldest"
 
     def __post_init__(self) -> None:
         if isinstance(self.buffer, bool) or not isinstance(self.buffer, int) or self.buffer < 1:
             raise BadOption("buffer", f"{self.buffer!r:.40} is not a whole number above 0")
+        if self.overflow not in OVERFLOWS:
+            raise BadOption("overflow", f"{self.overflow!r:.40} is none of {', '.join(OVERFLOWS)}")
 
 
 class Subscriber:
@@ -61,12 +66,13 @@ class Subscriber:
 
     Attributes:
         put: where an event goes. It is the inbox itself but for the times of catching up, so the hot path pays nothing.
+        stamp: the server's time of the last event, as it came.
         failures: how many of the user's callables raised.
         misfits: how many events did not fit the type of its payloads.
     """
 
     __slots__ = (
-        "_audit", "_catching", "_caught_up_to", "_held", "_loop", "_missed_since", "_options", "_report", "_seen",
+        "_audit", "_catching", "_caught_up_to", "_gate", "_held", "_loop", "_missed_since", "_options", "_report", "_seen",
         "acknowledged", "established", "failures", "gaps", "granted", "inbox", "misfits", "put", "removed", "stamp", "tasks",
         "updating", "wish",
     )  # fmt: skip
@@ -78,29 +84,40 @@ class Subscriber:
         loop: asyncio.AbstractEventLoop,
         report: Callable[[BaseException], None],
         audit: Audit,
+        gate: Gate,
     ) -> None:
         self.wish = wish
-        self.inbox: Inbox[Event] = Inbox("this subscription", loop, options.buffer, lambda count: audit.dropped(wish.id, count))
+        self._gate = gate
+        self._options = options
+        self._loop = loop
+        self.inbox = self._new_inbox(lambda count: audit.dropped(self.wish.id, count))
         self.put: Callable[[Event], bool] = self.inbox.put
         self.granted: asyncio.Future[None] = loop.create_future()
         self.removed: asyncio.Future[None] = loop.create_future()
         self.acknowledged: tuple[str, ...] = ()
         self.established = False
         self.updating = asyncio.Lock()  # one change of what it listens to at a time
-        self.stamp: bytes | None = None  # of the last event, as it came
+        self.stamp: Any = None
         self.gaps: deque[Gap] = deque(maxlen=_GAPS_KEPT)
         self.failures = 0
         self.misfits = 0
         self.tasks: set[asyncio.Task[None]] = set()
-        self._options = options
-        self._loop = loop
         self._report = report
         self._audit = audit
         self._catching: asyncio.Task[None] | None = None
         self._missed_since: datetime | None = None
         self._caught_up_to: datetime | None = None
-        self._held: deque[Event] = deque(maxlen=options.buffer)
+        self._held: Inbox[Event] | None = None  # what comes while it catches up
         self._seen: set[tuple[str, str]] = set()
+
+    def _new_inbox(self, on_drops: Callable[[int], None] | None = None) -> Inbox[Event]:
+        options = self._options
+        return inbox_for(options.overflow, "this subscription", self._loop, options.buffer, self._gate, on_drops)
+
+    @property
+    def dropped(self) -> int:
+        """How many events were dropped because the consumer was too slow."""
+        return self.inbox.dropped + (0 if self._held is None else self._held.dropped)
 
     def resume(self, until: datetime, outage_seconds: float, attempts: int) -> None:
         """It is acknowledged again, after an outage."""
@@ -143,7 +160,9 @@ class Subscriber:
             self._catching.cancel()
             gap = Gap(self._missed_since, gap.until, gap.outage_seconds, gap.attempts)
         self._missed_since = gap.since
-        self.put = self._hold
+        if self._held is None:
+            self._held = self._new_inbox()
+        self.put = self._held.put
         self._catching = self._start(self._catch_up(catch_up, gap))
 
     async def _catch_up(self, catch_up: CatchUp, gap: Gap) -> None:
@@ -161,18 +180,13 @@ class Subscriber:
         self._seen = set()  # a new one: the timer of an earlier catching up knows the one that it may forget
         self.inbox.put_all([event for event in missed if self._is_new(event)])
         seen, self._seen = self._seen, set(self._seen)
-        self.inbox.put_all([event for event in self._held if self._is_new(event)])
+        if self._held is not None:
+            self.inbox.take_over(self._held, self._is_new)
+            self._held = None
         self._seen = seen
-        self._held.clear()
         self.put = self._put_if_new if seen else self.inbox.put
         if seen:
             self._forget_later(seen)
-
-    def _hold(self, event: Event) -> bool:
-        if len(self._held) == self._held.maxlen:
-            self.inbox.drop()
-        self._held.append(event)
-        return False
 
     def _put_if_new(self, event: Event) -> bool:
         return self._version(event) not in self._seen and self.inbox.put(event)
@@ -218,19 +232,17 @@ class Subscriber:
             self._report(failure)
 
 
-def _moment(stamp: bytes | None) -> datetime | None:
-    if stamp is None:
-        return None
-    raw = msgspec.Raw(stamp)
-    return _when(Event(raw, raw, raw, raw, ()))
-
-
 def _latest(*moments: datetime | None) -> datetime | None:
     return max((moment for moment in moments if moment is not None), default=None)
 
 
 def _when(event: Event) -> datetime | None:
-    try:
+    with suppress(MalformedEvent):
         return event.timestamp
-    except MalformedEvent:
-        return None
+    return None
+
+
+def _moment(stamp: Any) -> datetime | None:
+    with suppress(MalformedEvent):
+        return moment_of(stamp)
+    return None

@@ -18,7 +18,7 @@ import os
 import re
 import urllib.request
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -42,7 +42,10 @@ from realtime_fsm.vocabulary.errors import (
 if TYPE_CHECKING:
     from realtime_fsm.vocabulary.errors import LinkFailure
 
-__all__ = ["FRAME_LIMIT", "AiohttpTransport", "ClientSession", "InsecureWarning", "Socket", "Transport"]
+__all__ = ["FRAME_LIMIT", "AiohttpTransport", "ClientSession", "InsecureWarning", "Receiver", "Socket", "Transport"]
+
+Receiver = Callable[[bytes], Awaitable[None] | None]
+"""Takes one message. Its answer, if there is one, is to be awaited before the next is read."""
 
 FRAME_LIMIT = 64 * 1024 * 1024
 """Bytes of the largest frame that is taken from a server by default. Events of 20 MB were seen; aiohttp's default is 4 MiB."""
@@ -68,8 +71,8 @@ class Socket(Protocol):
             LinkFailure: when the socket is closing or closed.
         """
 
-    async def pump(self, deliver: Callable[[bytes], bool]) -> int | LinkFailure:
-        """Deliver each message until the stream ends, and let others run whenever `deliver` says so.
+    async def pump(self, deliver: Receiver) -> int | LinkFailure:
+        """Deliver each message until the stream ends.
 
         Returns:
             The close code, 1006 when no close frame came; or a cause of our own, such as a message above the limit.
@@ -220,22 +223,22 @@ class _AiohttpSocket:
         except _FAILURES as failure:
             raise StreamEnded(_LOST) from failure
 
-    async def pump(self, deliver: Callable[[bytes], bool]) -> int | LinkFailure:
-        receive = self.websocket.receive
+    async def pump(self, deliver: Receiver) -> int | LinkFailure:
+        receive, text = self.websocket.receive, WSMsgType.TEXT
         while True:
-            message = await receive()
-            if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
-                if deliver(message.data):
-                    await asyncio.sleep(0)
-            elif message.type is WSMsgType.CLOSE:
-                return message.data or _NO_STATUS  # not close_code: that is lost when the echo cannot be written any more
-            elif message.type is WSMsgType.ERROR and self.websocket.close_code == _TOO_BIG:
+            kind, data, _ = await receive()
+            if kind is text or kind is WSMsgType.BINARY:
+                if (pause := deliver(data)) is not None:
+                    await pause
+            elif kind is WSMsgType.CLOSE:
+                return data or _NO_STATUS  # not close_code: that is lost when the echo cannot be written any more
+            elif kind is WSMsgType.ERROR and self.websocket.close_code == _TOO_BIG:
                 return FrameTooLarge(self.limit)  # ours; a peer's own 1009 comes as CLOSE and means the opposite
-            elif message.type in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+            elif kind in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
                 return int(self.websocket.close_code or _LOST)
-            elif message.type is WSMsgType.PING:
+            elif kind is WSMsgType.PING:
                 with suppress(*_FAILURES):  # the end may have come behind it; more to read may stand before
-                    await self.websocket.pong(message.data)
+                    await self.websocket.pong(data)
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109
         try:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from types import TracebackType, UnionType
 
     from realtime_fsm.edges.identity import Secret
+    from realtime_fsm.edges.overflow import Overflow
     from realtime_fsm.edges.subscriber import CatchUp, OnGap, Subscriber
     from realtime_fsm.edges.transport import ClientSession, Transport
     from realtime_fsm.face.subscription import OnMisfit, Served
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 T = TypeVar("T")
 _BUFFER = 1024
+_OVERFLOW: Overflow = "drop_oldest"
 _TOO_MANY = 1013
 
 
@@ -225,7 +227,7 @@ class Realtime(Displayed):
     ) -> Pending[Subscription[Any]]: ...
     def subscribe(
         self, *channels: str, payload: Any = None, on_misfit: OnMisfit | None = None, queries: Iterable[str] = (),
-        on_gap: OnGap | None = None, catch_up: CatchUp | None = None, buffer: int = _BUFFER,
+        on_gap: OnGap | None = None, catch_up: CatchUp | None = None, buffer: int = _BUFFER, overflow: Overflow = _OVERFLOW,
     ) -> Pending[Any]:  # fmt: skip
         """Listen to channels. Opens the link if there is none; returns when the server has acknowledged.
 
@@ -245,13 +247,19 @@ class Realtime(Displayed):
                 order, and live events wait meanwhile. An event that is among both is delivered once, by ``$id`` and
                 ``$updatedAt``. Deletions cannot be recovered.
             buffer: how many events are kept for a consumer that is slow: 1,024, if nothing is said.
+            overflow: what becomes of events when there are more: ``"drop_oldest"``, if nothing is said, or ``"drop_newest"``;
+                ``"latest"`` keeps the newest event for each `Event.id`, in the place of the older one; ``"error"`` raises
+                `ConsumerTooSlow` from the iteration; ``"pause"`` loses nothing, but reads nothing more from the link until half
+                of the buffer is free: meanwhile every other subscription of this connection waits, and so does each call that
+                needs an answer, and a link that has died is not noticed.
 
         Returns:
             The subscription, ready to be iterated.
 
         Raises:
             BadOption: for no channel, or one that is not a non-empty string, for a query that realtime does not allow, for more
-                than fits into a frame, or for a type that nothing can be decoded into.
+                than fits into a frame, for a type that nothing can be decoded into, or for a ``buffer`` or ``overflow`` that
+                makes no sense.
             SubscriptionRejected: when the server refuses it.
             UnsupportedByServer: for queries, when the server is older than Appwrite 1.9.
             RefusedByServer, RetriesExhausted, CertificateRefused: when no link can be had.
@@ -259,7 +267,7 @@ class Realtime(Displayed):
             Disconnected: when ``disconnect()`` is called meanwhile.
             Disposed: after ``dispose()``.
         """
-        options = Options(buffer, on_gap, catch_up)
+        options = Options(buffer, on_gap, catch_up, overflow)
         begin = self._subscribe(channels, queries, options, payload, on_misfit, lambda _, subscription: subscription)
         return Pending(begin, Subscription.unsubscribe)
 
@@ -280,7 +288,7 @@ class Realtime(Displayed):
     def on(
         self, channels: str | Iterable[str], handler: Callable[[Event[Any]], object], *, payload: Any = None,
         on_misfit: OnMisfit | None = None, queries: Iterable[str] = (), on_gap: OnGap | None = None,
-        catch_up: CatchUp | None = None, buffer: int = _BUFFER,
+        catch_up: CatchUp | None = None, buffer: int = _BUFFER, overflow: Overflow = _OVERFLOW,
     ) -> Pending[Listener]:  # fmt: skip
         """Call a handler with each event of some channels. Returns when the server has acknowledged.
 
@@ -295,6 +303,7 @@ class Realtime(Displayed):
             on_gap: as for ``subscribe()``.
             catch_up: as for ``subscribe()``.
             buffer: how many events are kept while the handler is at work: 1,024, if nothing is said.
+            overflow: as for ``subscribe()``; with ``"error"``, `ConsumerTooSlow` counts as a failure of the handler.
 
         Returns:
             The listener. It works without being held; ``dispose()`` ends it.
@@ -305,7 +314,7 @@ class Realtime(Displayed):
         if not callable(handler):
             raise BadOption("handler", f"{type(handler).__name__} cannot be called; give a function that takes an event")
         names = channels if isinstance(channels, Iterable) and not isinstance(channels, str) else (channels,)
-        options = Options(buffer, on_gap, catch_up)
+        options = Options(buffer, on_gap, catch_up, overflow)
 
         def listen(subscriber: Subscriber, subscription: Subscription[Any]) -> Listener:
             self._alive()  # it may have been disposed of in the moment between

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.face.subscription import Subscribed
-from realtime_fsm.vocabulary.errors import Disposed, PayloadMisfit, RealtimeError, SubscriptionRejected
+from realtime_fsm.vocabulary.errors import ConsumerTooSlow, Disposed, PayloadMisfit, RealtimeError, SubscriptionRejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,8 @@ class Listener(Subscribed):
 
     It is called with one event at a time, in the order of the server; while it is at work, events are kept: the newest
     ``buffer`` of them. An exception of the handler's is counted in ``failures``, the first is told through the event loop's
-    exception handler, and the next event follows. So does an event that does not fit ``payload=``, without ``on_misfit=``.
+    exception handler, and the next event follows. So does an event that does not fit ``payload=``, without ``on_misfit=``, and
+    `ConsumerTooSlow`, with ``overflow="error"``.
 
     A plain handler runs on the event loop: it must not block.
 
@@ -88,8 +89,8 @@ class Listener(Subscribed):
                     self._at_work = False
                     if self._stopping:
                         break
-            except PayloadMisfit as misfit:
-                self._subscriber.note(misfit)
+            except (PayloadMisfit, ConsumerTooSlow) as news:
+                self._subscriber.note(news)
             except RealtimeError as error:
                 self._tell(error)
                 if isinstance(error, SubscriptionRejected):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict
 
-from realtime_fsm.vocabulary.errors import Disposed, PayloadMisfit
+from realtime_fsm.vocabulary.errors import BadOption, Disposed, PayloadMisfit
 from realtime_fsm.vocabulary.events import T_co
 from realtime_fsm.vocabulary.table import State
 from realtime_fsm.vocabulary.wishes import wish_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from realtime_fsm.edges.driver import Driver
+    from realtime_fsm.edges.overflow import Overflow
     from realtime_fsm.edges.subscriber import CatchUp, OnGap, Subscriber
     from realtime_fsm.vocabulary.change import Gap
     from realtime_fsm.vocabulary.events import Event
@@ -29,6 +31,7 @@ class Served(TypedDict, total=False):
     on_gap: OnGap | None
     catch_up: CatchUp | None
     buffer: int
+    overflow: Overflow
 
 
 class MissingChannelWarning(UserWarning):
@@ -72,8 +75,8 @@ class Subscribed:
 
     @property
     def dropped(self) -> int:
-        """How many events had to make room because the consumer was too slow."""
-        return self._subscriber.inbox.dropped
+        """How many events were dropped because the consumer was too slow; ``overflow="latest"`` counts those that it replaced."""
+        return self._subscriber.dropped
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
@@ -100,7 +103,8 @@ class Subscription(Subscribed, Generic[T_co]):
     ``async for`` gives events and nothing else, in the order of the server. A ``break`` leaves the subscription alive; iterate
     again to go on. It ends after ``unsubscribe()`` and after ``dispose()``. One consumer at a time.
 
-    While nobody iterates, events are kept: the newest ``buffer`` of them; what has to make room is counted in ``dropped``.
+    While nobody iterates, events are kept: the newest ``buffer`` of them, or what ``overflow=`` says. What is dropped for that is
+    counted in ``dropped``.
 
     Raises:
         PayloadMisfit: from the iteration, for an event that does not fit ``payload=``, without ``on_misfit=``. Iterate again to
@@ -108,17 +112,40 @@ class Subscription(Subscribed, Generic[T_co]):
         RealtimeError: from the iteration, after the events that are held: the stored error while the connection is in ``error``
             (``RefusedByServer``, ``RetriesExhausted``, ...), ``LinkLost`` after a loss with ``auto_reconnect=False``,
             ``SubscriptionRejected`` when the server refused to restore it. After ``reconnect()`` it can be iterated again.
+        ConsumerTooSlow: from the iteration, with ``overflow="error"``, after the events that are held, when others were dropped.
+            Iterate again to go on.
         ConcurrentIteration: when another task is waiting on it.
         WrongLoop: when it is used from another event loop.
     """
 
     __slots__ = ()
 
-    def __aiter__(self) -> Self:
-        return self
+    def __aiter__(self) -> AsyncIterator[Event[T_co]]:
+        return self._subscriber.inbox.__aiter__()  # type: ignore[return-value]  # untyped, T_co is the dict
 
-    async def __anext__(self) -> Event[T_co]:
-        return await self._subscriber.inbox.__anext__()  # type: ignore[return-value]  # untyped, T_co is the dict
+    def __anext__(self) -> Awaitable[Event[T_co]]:
+        return self.__aiter__().__anext__()
+
+    def batches(self, max: int | None = None) -> AsyncIterator[list[Event[T_co]]]:  # noqa: A002  (the public signature)
+        """The same events in lists: whenever the iteration goes on, all that are there, and at least one.
+
+        ``async for batch in subscription.batches()`` follows the rules of the iterator, and can take turns with it. With
+        ``payload=``, a list ends before an event that does not fit; the next step meets that one.
+
+        Args:
+            max: how many events a list has at most; None for no limit but the buffer.
+
+        Raises:
+            BadOption: for a maximum that is no whole number above 0.
+        """
+        if max is not None and (isinstance(max, bool) or not isinstance(max, int) or max < 1):
+            raise BadOption("max", f"{max!r:.40} is not a whole number above 0, or None for no limit")
+        return _Batches(self, max)
+
+    async def _gather(self, most: int | None) -> list[Event[T_co]]:
+        """What is there, and at least one."""
+        first = await self.__anext__()
+        return [first, *self._subscriber.inbox.take(most and most - 1)]  # type: ignore[list-item]  # untyped, T_co is the dict
 
     async def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
         """Listen to something else instead. Returns when the server has acknowledged.
@@ -167,6 +194,20 @@ def subscription_of(
     return Subscription(driver, subscriber) if reader is None else _Typed(driver, subscriber, reader, on_misfit)
 
 
+class _Batches(Generic[T_co]):
+    __slots__ = ("_most", "_subscription")
+
+    def __init__(self, subscription: Subscription[T_co], most: int | None) -> None:
+        self._subscription = subscription
+        self._most = most
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Awaitable[list[Event[T_co]]]:
+        return self._subscription._gather(self._most)  # noqa: SLF001  (a part of it)
+
+
 class _Typed(Subscription[T_co]):
     """The same where ``payload=`` was given: an event is decoded when it is taken."""
 
@@ -177,9 +218,13 @@ class _Typed(Subscription[T_co]):
         self._reader = reader
         self._on_misfit = on_misfit
 
+    def __aiter__(self) -> Self:
+        return self
+
     async def __anext__(self) -> Event[T_co]:
+        inbox = self._subscriber.inbox
         while True:
-            event = await self._subscriber.inbox.__anext__()
+            event = await inbox.__aiter__().__anext__()
             try:
                 return event.read_by(self._reader)
             except PayloadMisfit as found:
@@ -188,6 +233,15 @@ class _Typed(Subscription[T_co]):
                     raise
                 misfit = found
             await self._subscriber.tell(self._on_misfit, misfit)
+
+    async def _gather(self, most: int | None) -> list[Event[T_co]]:
+        inbox = self._subscriber.inbox
+        batch = [await self.__anext__()]
+        with suppress(PayloadMisfit):  # nothing is taken that cannot be given
+            while inbox and len(batch) != most:
+                batch.append(inbox.oldest.read_by(self._reader))
+                inbox.pop()
+        return batch
 
 
 def _among(channel: str, acknowledged: tuple[str, ...]) -> bool:

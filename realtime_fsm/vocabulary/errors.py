@@ -30,6 +30,7 @@
     ├── PresenceRejected              the server refused a presence
     ├── UnsupportedByServer           the server is of an era that lacks what was asked for
     ├── SubscriptionRejected          the server refused one subscription; the others live
+    ├── ConsumerTooSlow               events were dropped, and the subscription is to tell so by an error
     ├── MalformedEvent                a part of an event is not what the protocol says
     └── PayloadMisfit                 a payload is not what the type that was asked for says
 
@@ -370,6 +371,23 @@ class UnsupportedByServer(RealtimeError):
         super().__init__(f"the server is of era {era} (Appwrite {releases}), which has no {feature} for realtime; upgrade it")
         self.feature = feature
         self.era = era
+
+
+class ConsumerTooSlow(RealtimeError):
+    """Events were dropped because the consumer was too slow, with ``overflow="error"``. Iterate again to go on.
+
+    Attributes:
+        buffer: how many events the subscription keeps.
+        dropped: how many were dropped, between what was given last and what comes next.
+    """
+
+    def __init__(self, buffer: int, dropped: int) -> None:
+        super().__init__(
+            f"{dropped} event{'' if dropped == 1 else 's'} were dropped: the consumer was too slow for a buffer of {buffer};"
+            " iterate again to go on, or give a larger buffer= or another overflow="
+        )
+        self.buffer = buffer
+        self.dropped = dropped
 
 
 class MalformedEvent(RealtimeError):

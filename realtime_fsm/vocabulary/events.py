@@ -6,7 +6,7 @@ import json
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, get_args, overload
 
 import msgspec
 
@@ -14,7 +14,7 @@ from realtime_fsm.vocabulary.errors import MalformedEvent
 from realtime_fsm.vocabulary.payloads import reader_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from types import UnionType
 
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 
     T_co = TypeVarWithDefault("T_co", covariant=True, default=dict[str, Any])
     """What the payload is: a plain `Event` is an `Event[dict[str, Any]]`."""
+    _Wire = Any
 else:
     T_co = TypeVar("T_co", covariant=True)
+    _Wire = msgspec.Raw  # of which the wire's bytes are a part: at first, until what they mean takes their place
 
 _T = TypeVar("_T")
 Action = Literal["create", "update", "upsert", "delete"]
 _strings = msgspec.json.Decoder(tuple[str, ...])
-_moment = msgspec.json.Decoder(datetime)
 _anything = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
-_NOT_YET: Any = ...  # of all things that no part can be, one that survives being copied and pickled
+_NONE = msgspec.Raw(b"[]")
 
 # A name is pairs of a kind and an id, then perhaps an action, then perhaps the attribute that it concerns. An id may hold
 # periods, and thus look like an action, but no asterisk: the names in which every id is one cannot be mistaken.
@@ -48,33 +49,25 @@ class _Named(msgspec.Struct, frozen=True, gc=False):
 _named = msgspec.json.Decoder(_Named)
 
 
-class Event(Generic[T_co]):
+class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     """Something happened on the server.
 
-    One event is one object, however many subscriptions of this connection it reaches: treat what it gives as read-only.
-    Until a part is touched it is held as the bytes of its frame; the frame is released when the event is. A subscription with
-    ``payload=`` gives events whose payload has been decoded into that type: `Event[Order]`.
+    One event is one object, however many subscriptions of this connection it reaches: treat what it gives as read-only. A
+    subscription with ``payload=`` gives events whose payload has been decoded into that type: `Event[Order]`.
 
-    Attributes:
-        subscriptions: the ids of all subscriptions of this connection that the server matched.
+    Each part is decoded when it is first touched. Until the event is released it holds the bytes of its frame, so about as
+    many as the server sent. What it gives (the payload, the names, an id) holds none of them: keep that, and not the event,
+    where many are kept for long.
     """
 
-    __slots__ = ("_channels", "_events", "_payload", "_timestamp", "_wire", "subscriptions")
-
-    def __init__(
-        self,
-        events: msgspec.Raw,
-        channels: msgspec.Raw,
-        timestamp: msgspec.Raw,
-        payload: msgspec.Raw,
-        subscriptions: Sequence[str],
-    ) -> None:
-        self._wire = (events, channels, timestamp, payload)
-        self._events: tuple[str, ...] = _NOT_YET
-        self._channels: tuple[str, ...] = _NOT_YET
-        self._timestamp: datetime = _NOT_YET
-        self._payload: Any = _NOT_YET
-        self.subscriptions = tuple(subscriptions)
+    # The very object that frames are decoded into. Nothing but the ids is looked into, so that a bad part spoils no other; the
+    # time is too short to be worth a view that would keep the whole frame. No garbage collection: of what it holds, nothing
+    # leads back to it, unless somebody writes into the payload.
+    _payload: _Wire = msgspec.field(name="payload")
+    _events: _Wire = msgspec.field(name="events", default=_NONE)
+    _channels: _Wire = msgspec.field(name="channels", default=_NONE)
+    _timestamp: Any = msgspec.field(name="timestamp", default=None)
+    _subscriptions: list[str] = msgspec.field(name="subscriptions", default_factory=list)
 
     @staticmethod
     def restored(
@@ -93,8 +86,12 @@ class Event(Generic[T_co]):
             timestamp: when; by default the payload's own ``$updatedAt``, or else now.
         """
         when = timestamp.isoformat() if timestamp else payload.get("$updatedAt", datetime.now(UTC).isoformat())
-        parts = [msgspec.Raw(_encode(part)) for part in (tuple(events), tuple(channels), when, payload)]
-        return Event(parts[0], parts[1], parts[2], parts[3], ())
+        return Event(msgspec.Raw(_encode(payload)), tuple(events), tuple(channels), when)
+
+    @property
+    def subscriptions(self) -> tuple[str, ...]:
+        """The ids of all subscriptions of this connection that the server matched."""
+        return tuple(self._subscriptions)
 
     @property
     def id(self) -> str | None:
@@ -118,11 +115,17 @@ class Event(Generic[T_co]):
 
     def _names(self) -> tuple[Any, Any]:
         try:
-            named = _named.decode(self._wire[3])
+            named = _named.decode(self._wire)
         except ValueError:  # an empty object, perhaps, which comes as an array
-            payload = _object(self._wire[3])
+            payload = _object(self._wire)
             return payload.get("$id"), payload.get("$updatedAt")
         return named.id, named.updated
+
+    @property
+    def _wire(self) -> msgspec.Raw:
+        """The payload as it came."""
+        held = self._payload
+        return held.wire if type(held) is _Read else held
 
     @property
     def action(self) -> Action | None:
@@ -167,9 +170,11 @@ class Event(Generic[T_co]):
         Raises:
             MalformedEvent: when the server sent something else.
         """
-        if self._events is _NOT_YET:
-            self._events = _part("events", _strings, self._wire[0])
-        return self._events
+        names: Any = self._events
+        if type(names) is not tuple:
+            names = self._events = _part("events", _strings, names)
+        found: tuple[str, ...] = names
+        return found
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -178,9 +183,11 @@ class Event(Generic[T_co]):
         Raises:
             MalformedEvent: when the server sent something else.
         """
-        if self._channels is _NOT_YET:
-            self._channels = _part("channels", _strings, self._wire[1])
-        return self._channels
+        names: Any = self._channels
+        if type(names) is not tuple:
+            names = self._channels = _part("channels", _strings, names)
+        found: tuple[str, ...] = names
+        return found
 
     @property
     def timestamp(self) -> datetime:
@@ -189,10 +196,10 @@ class Event(Generic[T_co]):
         Raises:
             MalformedEvent: when the server sent something else.
         """
-        if self._timestamp is _NOT_YET:
-            moment = _part("timestamp", _moment, self._wire[2])
-            self._timestamp = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        return self._timestamp
+        moment = self._timestamp
+        if type(moment) is not datetime:
+            moment = self._timestamp = moment_of(moment)
+        return moment
 
     @property
     def payload(self) -> T_co:
@@ -204,9 +211,10 @@ class Event(Generic[T_co]):
         Raises:
             MalformedEvent: when the server sent something that is no object.
         """
-        if self._payload is _NOT_YET:
-            self._payload = _object(self._wire[3])
-        payload: T_co = self._payload
+        held = self._payload
+        if type(held) is not _Read:
+            held = self._payload = _Read(_object(held), held)
+        payload: T_co = held.payload
         return payload
 
     @overload
@@ -228,7 +236,7 @@ class Event(Generic[T_co]):
             BadOption: when nothing can be decoded into the type.
             PayloadMisfit: when the payload does not fit it, or is no object.
         """
-        return reader_for(wanted, decimals=decimals).read(self._wire[3], self)
+        return reader_for(wanted, decimals=decimals).read(self._wire, self)
 
     def read_by(self, reader: Reader[_T]) -> Event[_T]:
         """The same event with its payload as a reader decodes it.
@@ -236,13 +244,44 @@ class Event(Generic[T_co]):
         Raises:
             PayloadMisfit: when it does not fit.
         """
-        event: Event[_T] = Event(*self._wire, self.subscriptions)
-        event._payload = reader.read(self._wire[3], self)
-        return event
+        wire = self._wire
+        read = _Read(reader.read(wire, self), wire)
+        return _OfType(read, self._events, self._channels, self._timestamp, self._subscriptions)
 
     def __repr__(self) -> str:
         # No payload here: a repr ends up in logs. The same for the ids that names of events are made of.
-        return f"<Event for {', '.join(self.subscriptions) or 'nobody'}>"
+        return f"<Event for {', '.join(self._subscriptions) or 'nobody'}>"
+
+
+class _OfType(Event[T_co], gc=True):
+    """One whose payload is of a type of the user's, which may well lead back to it."""
+
+
+class _Read(NamedTuple):
+    """A payload that has been decoded, and what it was decoded from."""
+
+    payload: Any
+    wire: msgspec.Raw
+
+
+def moment_of(stamp: Any) -> datetime:
+    """The server's time, from what came in its place.
+
+    Raises:
+        MalformedEvent: when it is something else.
+    """
+    try:
+        moment = msgspec.convert(stamp if isinstance(stamp, str) else None, datetime)
+    except ValueError:
+        raise MalformedEvent("timestamp") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def text_of(event: Event) -> tuple[object, ...]:
+    """What an event says, but the ids: the same on every link, and hashable. For what has not been given to anybody yet."""
+    parts = event._payload, event._events, event._channels  # noqa: SLF001
+    texts = (bytes(part) if isinstance(part, msgspec.Raw) else part for part in parts)
+    return *texts, repr(event._timestamp)  # noqa: SLF001
 
 
 def _part(name: str, decoder: msgspec.json.Decoder[_T], wire: msgspec.Raw) -> _T:

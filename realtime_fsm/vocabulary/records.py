@@ -161,6 +161,16 @@ class DroppedRecord(Record, frozen=True, kw_only=True, tag="realtime.dropped"):
     count: int
 
 
+class PauseRecord(Record, frozen=True, kw_only=True, tag="realtime.pause"):
+    """Nothing was read from a link, so that a consumer who is to lose nothing could come after; what was awaited then waited.
+
+    Attributes:
+        seconds: for how long; it has just ended.
+    """
+
+    seconds: float
+
+
 class GapRecord(Record, frozen=True, kw_only=True, tag="realtime.gap"):
     """A subscription may have missed events.
 
@@ -201,6 +211,7 @@ AnyRecord = (
     | PingRecord
     | OutageRecord
     | DroppedRecord
+    | PauseRecord
     | GapRecord
     | MalformedRecord
     | CloseRecord

@@ -97,9 +97,9 @@ def _every_generation(means_nothing: Any) -> Any:
     return check
 
 
-def _every_link(deliver: Any) -> Any:
-    def late(self: Any, old: Any, data: bytes) -> Any:
-        return deliver(self, old if self._links.current is None else self._links.current, data)
+def _every_link(receiver: Any) -> Any:
+    def late(self: Any, old: Any) -> Any:
+        return lambda data: receiver(self, old if self._links.current is None else self._links.current)(data)
 
     return late
 
@@ -107,7 +107,7 @@ def _every_link(deliver: Any) -> Any:
 def _unforgotten(leave: Any) -> Any:
     def keep(self: Any, identifier: str) -> Any:
         found = leave(self, identifier)
-        self._subscribers[identifier] = found
+        self.subscribers[identifier] = found
         return found
 
     return keep
@@ -180,7 +180,7 @@ _MUTATIONS: dict[str, Mutation] = {
     # the machine and its rules
     "the budget of a link is ignored": _with(budget.Budget, "free_at", lambda _: lambda self, now, *, ping: now),
     "old sockets are listened to": _both(
-        _with(machine.Connection, "_means_nothing", _every_generation), _with(driver.Driver, "deliver", _every_link)
+        _with(machine.Connection, "_means_nothing", _every_generation), _with(driver.Driver, "receiver", _every_link)
     ),
     "a throttled dial comes back at once": _with(seat, "verdict", lambda _: lambda cause, *, live: Verdict.TRANSIENT),
     "dials are not paced": _unpaced,

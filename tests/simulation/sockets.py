@@ -6,7 +6,6 @@ import asyncio
 import itertools
 from bisect import insort
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from realtime_fsm.testing.peer import Peer, Reply
@@ -15,6 +14,7 @@ from realtime_fsm.vocabulary.errors import StreamEnded
 from simulation.world import World
 
 if TYPE_CHECKING:
+    from realtime_fsm.edges.transport import Receiver
     from simulation.network import Server
 
 _STEP = 1e-6
@@ -106,15 +106,15 @@ class SimulatedSocket:
             self._latest_out = max(self._latest_out + _STEP, world.loop.time() + self._latency + delay)
             world.loop.call_at(self._latest_out, self._reach_server, data)
 
-    async def pump(self, deliver: Callable[[bytes], bool]) -> int:
+    async def pump(self, deliver: Receiver) -> int:
         """Deliver what arrives; as with a real socket, what came in one read is not waited for again."""
         while True:
             while self._arrived:
                 item = self._arrived.popleft()
                 if isinstance(item, int):
                     return item
-                if deliver(item):
-                    await asyncio.sleep(0)
+                if (pause := deliver(item)) is not None:
+                    await pause
             self._arrival = self.world.loop.create_future()
             try:
                 await self._arrival

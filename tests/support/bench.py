@@ -73,8 +73,13 @@ class Bench:
 
     def hear(self, happened: Input) -> Outcome:
         """A frame came: it counts as a sign of life, too."""
-        self.machine.hear(self.generation)
+        self.hear_something()
         return self.do(happened)
+
+    def hear_something(self) -> None:
+        """A frame came, of whatever kind: the peer is alive. The driver counts them so."""
+        if self.seat.link is not None:
+            self.seat.link.heard += 1
 
     def open(self) -> Outcome:
         return self.do(Opened(self.generation))

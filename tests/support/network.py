@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from realtime_fsm import Realtime, Subscription
-from realtime_fsm.edges.transport import ClientSession, Socket, Transport
+from realtime_fsm.edges.transport import ClientSession, Receiver, Socket, Transport
 from realtime_fsm.testing.eras import EraName, era_named
 from realtime_fsm.testing.peer import Backend, Peer, Reply, Request
 from realtime_fsm.testing.wire import error
@@ -46,14 +46,14 @@ class SimulatedSocket:
         if not self.frozen:
             self._later(lambda: self._arrive(data))
 
-    async def pump(self, deliver: Callable[[bytes], bool]) -> int:
+    async def pump(self, deliver: Receiver) -> int:
         while True:
             item = await self._inbound.get()
             if isinstance(item, int):
                 return item
             self.heard.append((len(self.sent), item))
-            if deliver(item):
-                await asyncio.sleep(0)
+            if (pause := deliver(item)) is not None:
+                await pause
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109
         self.closed = timeout

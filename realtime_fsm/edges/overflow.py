@@ -1,0 +1,219 @@
+"""The overflow: what becomes of the events of a subscription whose consumer is too slow for its buffer.
+
+The law: memory is bounded in every mode, and what is not delivered is counted. A buffer holds its `buffer` events. Twice as many
+can be there after `catch_up`, which has a buffer of its own while it runs; and with ``"pause"``, when another link delivers
+before the consumer has made room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+
+from realtime_fsm.edges.inbox import Inbox
+from realtime_fsm.vocabulary.errors import MalformedEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from realtime_fsm.vocabulary.errors import RealtimeError
+    from realtime_fsm.vocabulary.events import Event
+
+T = TypeVar("T")
+
+Overflow = Literal["drop_oldest", "drop_newest", "latest", "error", "pause"]
+"""What becomes of events when the buffer is full.
+
+- ``"drop_oldest"``: the oldest make room.
+- ``"drop_newest"``: what comes is dropped.
+- ``"latest"``: of each `Event.id` the newest alone is kept, in the place of the older one, from the first event on; when there
+  are too many ids, the oldest make room.
+- ``"error"``: what comes is dropped until the consumer has taken everything and was told by `ConsumerTooSlow`.
+- ``"pause"``: nothing is dropped; nothing more is read from the link until the consumer has made half of the room.
+"""
+OVERFLOWS: tuple[str, ...] = get_args(Overflow)
+
+
+class Gate:
+    """Whether links may be read: not while somebody who must lose nothing is full."""
+
+    __slots__ = ("_full", "_opened")
+
+    def __init__(self) -> None:
+        self._full: frozenset[object] = frozenset()
+        self._opened: asyncio.Event | None = None  # while somebody waits for it
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether somebody is full."""
+        return bool(self._full)
+
+    def shut(self, who: object) -> None:
+        """Somebody is full."""
+        self._full |= {who}
+
+    def open(self, who: object) -> None:
+        """Somebody has room again, or needs none."""
+        self._full -= {who}
+        if not self._full and self._opened is not None:
+            self._opened.set()
+            self._opened = None
+
+    async def passed(self) -> None:
+        """Wait until nobody is full."""
+        while self._full:
+            self._opened = self._opened or asyncio.Event()
+            await self._opened.wait()
+
+
+class _DropNewest(Inbox[T]):
+    __slots__ = ()
+
+    def _overflow(self, item: T) -> None:
+        self._drop()
+
+
+class _Erring(Inbox[T]):
+    __slots__ = ()
+
+    def put(self, item: T) -> bool:
+        if not self._overrun:
+            return super().put(item)
+        self._overflow(item)
+        return False
+
+    def _overflow(self, item: T) -> None:
+        self._overrun += 1
+        self._drop()
+
+
+class _Newest:
+    """As a deque of events, but that an event takes the place of an older one with its id."""
+
+    __slots__ = ("_by_id", "_on_replaced")
+
+    def __init__(self, on_replaced: Callable[[], None]) -> None:
+        self._by_id: OrderedDict[object, Event] = OrderedDict()
+        self._on_replaced = on_replaced
+
+    def holds(self, event: Event) -> bool:
+        return _identity(event) in self._by_id
+
+    def append(self, event: Event) -> None:
+        before = len(self._by_id)
+        self._by_id[_identity(event)] = event
+        if len(self._by_id) == before:
+            self._on_replaced()
+
+    def extend(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.append(event)
+
+    def popleft(self) -> Event:
+        return self._by_id.popitem(last=False)[1]
+
+    def clear(self) -> None:
+        self._by_id.clear()
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._by_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+
+def _identity(event: Event) -> object:
+    try:
+        return event.id or event
+    except MalformedEvent:  # the consumer is told when it touches the payload
+        return event
+
+
+class _Latest(Inbox["Event"]):
+    __slots__ = ()
+
+    def __init__(self, *facts: Any) -> None:
+        super().__init__(*facts)
+        self._items = self._at_hand = _Newest(self._drop)  # type: ignore[assignment]  # as a deque in what is asked of it
+
+    def _overflow(self, item: Event) -> None:
+        if not self._items.holds(item):  # type: ignore[attr-defined]
+            self._items.popleft()
+            self._drop()
+        self._items.append(item)
+
+
+class _Pausing(Inbox[T]):
+    __slots__ = ("_paused", "gate")
+
+    def __init__(self, *facts: Any) -> None:
+        super().__init__(*facts)
+        self.gate = Gate()
+        self._paused = False
+
+    def _crowd(self, item: T) -> bool:
+        if self._ended:  # nobody may take it, and nothing is to wait for that
+            return super()._crowd(item)
+        if len(self._items) < 2 * self._capacity:
+            self._items.append(item)
+            self._wake()
+        else:
+            self._drop()
+        if len(self._items) >= self._capacity:
+            self._paused = True
+            self._unsettle()
+            self.gate.shut(self)
+        return True
+
+    def fail(self, error: RealtimeError) -> None:
+        super().fail(error)
+        self._open()  # there is no link to be paused, or it is none of ours any more
+
+    def end(self) -> None:
+        super().end()
+        self._open()
+
+    def _settle(self) -> None:
+        super()._settle()
+        if self._paused and len(self._items) <= self._capacity // 2:
+            self._open()
+        if self._paused:
+            self._unsettle()
+
+    def _open(self) -> None:
+        self._paused = False
+        self.gate.open(self)
+
+
+_MODES: dict[str, type[Inbox[Any]]] = {
+    "drop_oldest": Inbox,
+    "drop_newest": _DropNewest,
+    "latest": _Latest,
+    "error": _Erring,
+    "pause": _Pausing,
+}
+
+
+def inbox_for(
+    overflow: Overflow,
+    what: str,
+    loop: asyncio.AbstractEventLoop,
+    capacity: int,
+    gate: Gate,
+    on_drops: Callable[[int], None] | None,
+) -> Inbox[Event]:
+    """The inbox of a mode.
+
+    Args:
+        overflow: the mode.
+        what: what it is called in errors.
+        loop: the loop of its consumer.
+        capacity: how many events it holds.
+        gate: what is shut while it must not get more.
+        on_drops: told of each episode of drops, with how many there were.
+    """
+    inbox = _MODES[overflow](what, loop, capacity, on_drops)
+    if isinstance(inbox, _Pausing):
+        inbox.gate = gate
+    return inbox
