@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from realtime_fsm.edges.audit import Audit
 from realtime_fsm.edges.inbox import Inbox
+from realtime_fsm.edges.overflow import Gate
 from realtime_fsm.edges.subscriber import Options, Subscriber
 from realtime_fsm.face.subscription import Subscription
 from realtime_fsm.vocabulary.errors import ConcurrentIteration, LinkLost, StreamEnded, WrongLoop
@@ -102,9 +103,17 @@ def test_nothing_is_lost_but_what_is_counted(capacity: int, puts: list[bool]) ->
 
 @pytest.mark.parametrize(
     ("capacity", "told"),
-    [(1, [True] * 4), (2, [True] * 4), (4, [False, True] * 2), (5, [False, False, True, False]), (10, [False] * 4 + [True])],
+    [
+        (1, [True] * 4),
+        (2, [True] * 4),
+        (4, [False, True, True, True, False, True, False]),
+        (5, [False, False, True, True, True, False, False, True]),
+        (10, [False] * 4 + [True] * 6 + [False] * 4 + [True]),
+    ],
 )
-def test_the_producer_is_told_when_half_of_the_room_was_filled(capacity: int, told: list[bool]) -> None:
+def test_the_producer_is_told_while_more_than_half_of_the_room_is_filled_and_seldom_when_that_has_not_helped(
+    capacity: int, told: list[bool]
+) -> None:
     async def scene(inbox: Inbox[int]) -> None:
         assert fill(inbox, *range(len(told))) == told
 
@@ -185,7 +194,8 @@ def test_another_event_loop_is_refused(held: bool) -> None:
 
     async def from_elsewhere() -> None:
         with pytest.raises(WrongLoop, match="this stream"):
-            await anext(inbox)
+            async for _ in inbox:
+                pass
 
     asyncio.run(from_elsewhere())
 
@@ -267,6 +277,7 @@ def on_subscription(scene: Callable[[Subscription, Subscriber, StubDriver], Coro
             asyncio.get_running_loop(),
             lambda failure: pytest.fail(repr(failure)),
             Audit("c", print),
+            Gate(),
         )
         driver = StubDriver()
         await scene(Subscription(cast("Driver", driver), subscriber), subscriber, driver)

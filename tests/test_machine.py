@@ -312,13 +312,43 @@ def test_a_deadline_that_was_missed_is_told(late: float) -> None:
     assert (bench.last.taken.row.id, bench.last.taken.lag) == ("sub64", late)
 
 
-def test_a_sign_of_life_of_an_old_link_does_not_count() -> None:
+def test_silence_means_nothing_while_nothing_is_read() -> None:
     bench = Bench().to(P)
-    bench.machine.hear(bench.generation - 1)
+    assert bench.machine.read(bench.generation, bench.now, paused=True) == bench.seat.deadline
+    bench.expire()
+    assert (bench.state, bench.last.taken and bench.last.taken.cause) == (S, None)
+    bench.expire_until("sub64")
+    bench.now = bench.seat.deadline or 0
+    bench.machine.read(bench.generation, bench.now, paused=False)
+    bench.expire()
+    assert bench.state is S, "what came in the last moment of the pause was not heard"
+    bench.expire_until("sub64")
+    bench.expire()
+    assert bench.state is R, "the next ping is judged again"
+
+
+def test_a_reply_is_awaited_anew_when_reading_goes_on() -> None:
+    bench = Bench().to(S)
+    bench.subscribe("s2")
+    due = bench.seat.reply_by
+    assert due is not None
+    deadline = bench.machine.read(bench.generation, bench.now, paused=True)
+    assert bench.seat.reply_by is None
+    assert deadline is None or deadline > due
+    bench.now = due + 100
+    bench.do(Deadline())
+    assert bench.state is S
+    assert bench.machine.read(bench.generation, bench.now, paused=False) == bench.now + bench.seat.timeouts.reply
+    bench.acknowledge()
+    assert bench.state is S
+
+
+def test_a_pause_of_an_old_link_or_of_none_is_nothing() -> None:
+    bench = Bench().to(P)
+    bench.machine.read(bench.generation - 1, bench.now, paused=True)
     bench.expire()
     assert bench.state is R
-    bench.hear_something()
-    assert bench.seat.link is None
+    assert bench.machine.read(bench.generation, bench.now, paused=False) == bench.seat.deadline
 
 
 def test_what_the_application_says_of_the_other_loggers_level_stands() -> None:

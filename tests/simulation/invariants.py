@@ -7,12 +7,14 @@ desired, what was sent and when. So it does not have to believe what the package
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable
 from typing import Any
 
 from realtime_fsm import Realtime
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.seat import Seat
 from realtime_fsm.edges.link import Link
+from realtime_fsm.edges.transport import Receiver
 from realtime_fsm.vocabulary.frames import PING
 from realtime_fsm.vocabulary.inputs import (
     Closed,
@@ -80,8 +82,8 @@ class Watch:
         self._driver: Any = realtime._driver
         self._seat: Seat = self._driver._core._seat
         self._driver._core = Watched(self._seat, self)
-        self._feed, self._deliver = self._driver.feed, self._driver.deliver
-        vars(self._driver).update(feed=self.feed, deliver=self.deliver)
+        self._feed, self._receiver = self._driver.feed, self._driver.receiver
+        vars(self._driver).update(feed=self.feed, receiver=self.receiver)
         self.wire = wire
         self.link: int | None = None
         self._closing: int | None = None
@@ -129,11 +131,16 @@ class Watch:
         else:
             self.must(timer is not None and timer.when() == deadline, "the timer is not set to the deadline")
 
-    def deliver(self, link: Link, data: bytes) -> bool:
+    def receiver(self, link: Link) -> Receiver:
         """Around the driver's own: only what comes on the current link is owed to the streams."""
-        if link.generation == self.link:
-            self.ledger.arrived(data, self.streams)
-        return bool(self._deliver(link, data))
+        receive: Receiver = self._receiver(link)
+
+        def received(data: bytes) -> Awaitable[None] | None:
+            if link.generation == self.link:
+                self.ledger.arrived(data, self.streams)
+            return receive(data)
+
+        return received
 
     # --- the machine ----------------------------------------------------------------------------------------------------
 

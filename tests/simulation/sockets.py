@@ -121,7 +121,8 @@ class SimulatedSocket:
             except asyncio.CancelledError:
                 if fault := self.world.strikes("late"):
                     self.world.count(fault)
-                    deliver(self.world.rng.choice(_LAST_WORDS))
+                    if (pause := deliver(self.world.rng.choice(_LAST_WORDS))) is not None:
+                        await pause
                     return self.world.rng.choice(CODES)
                 raise
 
