@@ -196,10 +196,10 @@ def test_a_client_tells_when_something_was_said_while_a_pong_was_awaited_and_how
 def test_a_frame_that_only_shows_life_is_known_from_the_row(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.PING)
-        bench.machine.hear(bench.generation)
+        bench.hear_something()
         bench.expire()
         bench.err(1008)
-        bench.machine.hear(bench.generation)
+        bench.hear_something()
         bench.lose(1001)
 
     records = lived(live)

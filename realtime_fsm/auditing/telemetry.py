@@ -69,6 +69,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "dials": "realtime_fsm.outage.dials",
     },
     "realtime.dropped": {"subscription": "realtime_fsm.subscription.id", "count": "realtime_fsm.dropped.events"},
+    "realtime.pause": {"seconds": "realtime_fsm.pause.duration"},
     "realtime.gap": {
         "subscription": "realtime_fsm.subscription.id",
         "since": "realtime_fsm.gap.since",

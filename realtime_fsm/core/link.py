@@ -28,8 +28,7 @@ class Link:
 
     __slots__ = (
         "alone_at", "asked_at", "budget", "forgiven", "generation", "heard", "idle_since", "last_error", "paused", "phase",
-        "ping_at",
-        "pinged", "planned", "renew_at", "since", "stable_since", "wanting_since",
+        "ping_at", "pinged", "planned", "renew_at", "since", "stable_since", "wanting_since",
     )  # fmt: skip
 
     def __init__(self, generation: int, now: float, ping_interval: float, *, planned: bool) -> None:

@@ -106,10 +106,9 @@ def test_the_connection_takes_the_path_that_was_logged() -> None:
     connection = Connection(seat)
     for number, step in enumerate(STEPS, 1):
         turns.place = step.place
-        if step.heard:
-            connection.hear(seat.generation)
-        if isinstance(step.happened, FRAMES):
-            connection.hear(step.happened.generation)
+        if seat.link is not None:  # each frame is a sign of life
+            seat.link.heard += step.heard
+            seat.link.heard += isinstance(step.happened, FRAMES) and step.happened.generation == seat.link.generation
         outcome = connection.step(step.happened, step.at, draw=step.draw)
         row = None if outcome.taken is None else outcome.taken.row.id
         asks = " ".join(type(request).__name__ for request in outcome.requests)

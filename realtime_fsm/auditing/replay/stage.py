@@ -103,10 +103,10 @@ class Stage:
 
     def _set(self, cue: Cue) -> None:
         self._turnstile.place = cue.place
-        if cue.heard:
-            self._machine.hear(self.seat.generation)
-        if isinstance(cue.happened, FRAMES):
-            self._machine.hear(cue.happened.generation)
+        link = self.seat.link
+        if link is not None:
+            link.heard += cue.heard
+            link.heard += isinstance(cue.happened, FRAMES) and cue.happened.generation == link.generation
 
     @property
     def awaited(self) -> str:
