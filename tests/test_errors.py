@@ -16,6 +16,7 @@ from realtime_fsm.vocabulary.errors import (
     BadTable,
     CertificateRefused,
     ConcurrentIteration,
+    ConsumerTooSlow,
     DialFailed,
     Disconnected,
     Disposed,
@@ -79,6 +80,8 @@ SAMPLES: list[tuple[RealtimeError, list[str], dict[str, object]]] = [
     (PresenceRejected(1003, "bad"), ["1003", "bad"], {"code": 1003, "message": "bad"}),
     (PresenceRejected(401, "no"), ["401", "guest", "give session"], {"code": 401}),
     (UnsupportedByServer("queries", "E2", "1.6.1 to 1.8"), ["E2", "1.8", "queries"], {"feature": "queries", "era": "E2"}),
+    (ConsumerTooSlow(10, 1), ["1 event was dropped", "buffer of 10", "overflow="], {"buffer": 10, "dropped": 1}),
+    (ConsumerTooSlow(10, 2), ["2 events were dropped"], {"dropped": 2}),
     (MalformedEvent("timestamp"), ["timestamp"], {"part": "timestamp"}),
     (
         PayloadMisfit(dict[str, int], "$.n", "expected `int`, got `str`", Event.restored({"n": "hidden"})),

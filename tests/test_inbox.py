@@ -111,7 +111,7 @@ def test_nothing_is_lost_but_what_is_counted(capacity: int, puts: list[bool]) ->
         (10, [False] * 4 + [True] * 6 + [False] * 4 + [True]),
     ],
 )
-def test_the_producer_is_told_while_more_than_half_of_the_room_is_filled_and_seldom_when_that_has_not_helped(
+def test_the_producer_is_told_while_the_room_is_half_full_and_seldom_when_that_has_not_helped(
     capacity: int, told: list[bool]
 ) -> None:
     async def scene(inbox: Inbox[int]) -> None:

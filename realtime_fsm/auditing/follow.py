@@ -208,6 +208,10 @@ def _dropped(shadow: Shadow, line: Line) -> Said:
     return Said("dropped", f"{line.count} events had to make room")
 
 
+def _pause(shadow: Shadow, _: Line) -> None:
+    shadow.asked_at = float("-inf")  # a reply may have lain there unread
+
+
 def _gap(shadow: Shadow, line: Line) -> Said:
     shadow.life.count("gaps")
     outage = shadow.life.outage
@@ -256,6 +260,7 @@ _TAKERS = {
     "realtime.subscription": _subscription,
     "realtime.outage": _outage,
     "realtime.dropped": _dropped,
+    "realtime.pause": _pause,
     "realtime.gap": _gap,
     "realtime.malformed": _malformed,
     "realtime.close": _close,
