@@ -1,12 +1,13 @@
-"""What all tests share: no logging is left behind, and the fixture behind `support.eras`."""
+"""The fixtures: no logging is left behind, the era of a test's server, and what a connection writes into its log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, MutableMapping
+from typing import Any, cast
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from realtime_fsm.testing.eras import ERAS, EraName
 from support.network import Network
@@ -29,3 +30,11 @@ def server_era(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """The era of the test's server; every `Network` that says nothing else is of it."""
     monkeypatch.setattr(Network, "era", request.param)
     return cast(EraName, request.param)
+
+
+@pytest.fixture
+def records() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What is written into the log."""
+    structlog.configure()
+    with capture_logs() as captured:
+        yield captured

@@ -53,6 +53,12 @@ class Step:
             return {}
         return message if isinstance(message, dict) and isinstance(message.get("type"), str) else {}
 
+    @property
+    def code_of_error(self) -> int | None:
+        """The code of an error frame; None for any other step."""
+        frame = self.frame
+        return frame["data"]["code"] if frame.get("type") == "error" else None
+
 
 @cache
 def load(name: str) -> tuple[Step, ...]:
@@ -118,26 +124,38 @@ class Recorded:
     @property
     def query(self) -> dict[str, list[str]]:
         """What was dialed with; another client library's dials are not shown, and were like this."""
-        lines = self.steps[0].request or ("GET /v1/realtime?project=p1 HTTP/1.1",)
-        return parse_qs(urlsplit(lines[0].split()[1]).query)
+        return parse_qs(urlsplit(self.target).query)
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers of the dial that are the caller's business."""
         pairs = (line.split(": ", 1) for line in self.steps[0].request[1:] if line)
-        return {name: value for name, value in pairs if name in ("Cookie", "Origin")}
+        return {name: value for name, value in pairs if name in ("Cookie", "Origin") or name.startswith("X-")}
 
     @property
-    def channels(self) -> list[str]:
-        """The channels that were put into the URL."""
-        greetings = (frame["data"]["channels"] for step in self.steps if (frame := step.frame).get("type") == "connected")
-        found: list[str] = self.query.get("channels[]") or next(greetings, [])
-        return found
+    def target(self) -> str:
+        """What was dialed."""
+        return self.steps[0].request[0].split()[1] if self.steps[0].request else "/v1/realtime?project=p1"
+
+    @property
+    def by_address(self) -> bool:
+        """Whether channels travelled in the address, or were missing there."""
+        return self.recording.startswith("e") or "channels" in self.target
 
     @property
     def codes(self) -> list[int]:
         """The codes of the error frames."""
-        return [frame["data"]["code"] for step in self.steps if (frame := step.frame).get("type") == "error"]
+        return [code for step in self.steps if (code := step.code_of_error) is not None]
+
+    @property
+    def talked(self) -> bool:
+        """Whether the client sent something."""
+        return any(step.dir == "send" for step in self.steps)
+
+    @property
+    def answered(self) -> bool:
+        """Whether some request of the client was answered."""
+        return any(step.frame.get("type") == "response" for step in self.steps)
 
     @property
     def variants(self) -> Iterator[str]:
@@ -152,7 +170,7 @@ class Recorded:
         yield ""
         if self.recording.startswith("03") and self.codes:
             yield "subscribe"
-        elif 1008 in self.codes and any(step.dir == "send" for step in self.steps):
+        elif 1008 in self.codes and self.talked and not self.answered:
             yield "unasked"
         if self.headers.get("Cookie", "").startswith("a_session_p1=ey"):
             yield "session"
@@ -162,8 +180,9 @@ class Recorded:
     def played(self, variant: str, excluded: Iterable[Excluded]) -> list[Step]:
         """The steps of a variant, without those that are excluded."""
         steps = [step for step in self.steps if not any(entry.covers(self.recording, step) for entry in excluded)]
-        if variant == "" and 0 in self.codes:  # as the answer to a ping, a code 0 is the end of the link
-            return steps[: 1 + next(position for position, step in enumerate(steps) if step.frame.get("type") == "error")]
+        faults = [position for position, step in enumerate(steps) if step.code_of_error == 0]
+        if variant == "" and faults:  # as the answer to a ping, a code 0 is the end of the link
+            return steps[: faults[0] + 1]
         return steps
 
     @property

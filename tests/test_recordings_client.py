@@ -3,93 +3,126 @@
 from __future__ import annotations
 
 import asyncio
-import struct
-from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
-from realtime_fsm import BadOption, PingPolicy, Realtime, RefusedByServer, RetriesExhausted, RetryPolicy, State, Subscription
+from realtime_fsm import (
+    BadOption,
+    PresenceRejected,
+    Realtime,
+    RefusedByServer,
+    RetriesExhausted,
+    RetryPolicy,
+    State,
+    Subscription,
+)
 from realtime_fsm.vocabulary.errors import SubscriptionRejected, UpgradeRefused
-from recording import NOBODY, Cast, Excluded, Recorded, Step, links, load, rebuild, secrets
+from recording import NOBODY, Cast, Excluded, Recorded, Step, links, load
 from support import recorded_server as wire
-from support.recorded_server import Clock, Guest, Peer, RecordedServer, run, soon
+from support.recorded_scene import Records, Scene
+from support.recorded_server import Clock, RecordedServer, run, soon
 
-MESSAGES, GARBAGE, DIALS = "01-message-subscribe", "03-ping-and-malformed", "04-project-errors"
-LARGE, IDENTITY, RESTARTS, CLOSINGS = "05b-large-unicode", "06-authentication", "10-server-restart", "11-close-handshake"
-RECORDINGS = (MESSAGES, GARBAGE, DIALS, "05-events-real-emitter", LARGE, IDENTITY, RESTARTS, CLOSINGS)
-LINKS = [link for recording in RECORDINGS for link in links(recording)]
+MESSAGES, MISUSE, GARBAGE = "01-message-subscribe", "01b-subscribe-invalid-payloads", "03-ping-and-malformed"
+SIZES, DIALS, IDENTITY = "03b-oversize", "04-project-errors", "06-authentication"
+BUDGETS, HASTE, PRESENCE = "07-message-rate-limit", "08-send-before-connected", "09-presence"
+RESTARTS, CLOSINGS, PIPELINE = "10-server-restart", "11-close-handshake", "14-pipelining-and-ordering"
+RECORDINGS = (
+    "00-smoke", MESSAGES, MISUSE, f"{MISUSE}-devenv", "02-url-mode", GARBAGE, SIZES, DIALS, "05-events-real-emitter", IDENTITY,
+    BUDGETS, HASTE, PRESENCE, RESTARTS, CLOSINGS, PIPELINE,
+)  # fmt: skip
+LINKS = [link for recording in RECORDINGS for link in links(recording) if not link.by_address]  # the rest has its own file
 
-NEVER, LATE, AUTH = "our client never sends it", "sent to a stream at its end", "authenticate() is not built yet"
+NEVER, LATE, ONE = "our client never sends it", "sent to a stream at its end", "our client asks for one thing at a time"
+AUTH = "our client dials anew where this message is unsafe: nothing is acknowledged, or plain account is"
+ASKS, TELLS = '{"type": "authentication"', '{"type":"response","data":{"to":"authentication"'
+# Misuse that our client never sends: the notes of what was refused, and of what was answered all the same.
+REFUSED = (
+    "data is object", "data missing", "data null", "channels missing", "channels string", "channel not string", "bad id chars",
+    "id leading underscore", "id 37 chars", "id empty", "id null", "id int", "queries string", "queries null", "bad query json",
+    "unsupported query limit", "select title", "second of two bad", "unsubscribe empty id", "unsubscribe strings",
+    "unsubscribe object", "unsubscribe missing data", "nested array query", "channels as JSON object",
+)  # fmt: skip
+TAKEN = ("empty list", "channels empty", "empty channel", "id unique()", "was good1 added", "unsubscribe empty list")
 EXCLUDED = (
+    *(
+        Excluded(name, NEVER, {"note": note} | what)
+        for name in (MISUSE, f"{MISUSE}-devenv")
+        for kind, notes in (("error", REFUSED), ("response", TAKEN))
+        for note in notes
+        for what in ({"dir": "send"}, {"dir": "recv", "data": f'{{"type":"{kind}"'})
+    ),
     Excluded(GARBAGE, f"a WebSocket-level ping: {NEVER}", {"dir": "send", "op": "ping"}),
     Excluded(GARBAGE, f"a pong without a ping: {NEVER}", {"dir": "send", "op": "pong"}),
     Excluded(GARBAGE, f"a reserved bit, left unanswered: {NEVER}", {"dir": "send", "rsv": "4"}),
     Excluded(GARBAGE, f"a reserved opcode, left unanswered: {NEVER}", {"dir": "send", "op": "3"}),
     Excluded(GARBAGE, LATE, {"dir": "send", "conn": "a", "note": "still alive?"}),
-    Excluded(IDENTITY, AUTH, {"dir": "send", "data": '{"type": "authentication"'}),
-    Excluded(IDENTITY, AUTH, {"dir": "recv", "data": '{"type":"response","data":{"to":"authentication"'}),
+    *(Excluded(IDENTITY, AUTH, {"data": data}) for data in (ASKS, TELLS)),
     Excluded(IDENTITY, AUTH, {"dir": "recv", "data": '{"type":"error","data":{"code":1003'}),
     Excluded(IDENTITY, LATE, {"dir": "send", "note": "ping after"}),
+    Excluded(HASTE, "nothing is asked on a link that ends like this", {"dir": "send", "conn": "b2"}),
+    Excluded(PRESENCE, f"no status: {NEVER}", {"data": '{"type": "presence", "data": {}'}),
+    Excluded(PRESENCE, f"no status: {NEVER}", {"conn": "guest", "data": '{"type":"error","data":{"code":1003'}),
+    Excluded(PRESENCE, f"metadata that are no object: {NEVER}", {"dir": "send", "note": "bad metadata"}),
+    Excluded(PRESENCE, f"metadata that are no object: {NEVER}", {"dir": "recv", "note": "bad metadata"}),
     Excluded(RESTARTS, "what another client library says about itself", {"dir": "state"}),
     Excluded(CLOSINGS, LATE, {"dir": "send", "conn": "after"}),
+    *(Excluded(PIPELINE, ONE, {"conn": "d", "dir": "send", "data": f'{{"type": "{kind}"'}) for kind in ("ping", "unsubscribe")),
+    Excluded(PIPELINE, ONE, {"conn": "d", "data": '{"type":"pong"}'}),
+    Excluded(PIPELINE, ONE, {"conn": "d", "data": '{"type":"response","data":{"to":"unsubscribe"'}),
+    *(Excluded(PIPELINE, AUTH, {"data": data}) for data in (ASKS, TELLS)),
 )
 # Steps that are played, but not to the letter.
-IN_URL = {"request": "('GET /v1/realtime?project=p1&channels"}
 ADAPTED = (
     Excluded(MESSAGES, f"an unknown id, and one twice: {NEVER}", {"dir": "send", "note": "unsubscribe known + unknown"}),
     Excluded(MESSAGES, f"an id once more: {NEVER}; a fresh one is", {"dir": "send", "note": "same subscriptionId"}),
+    Excluded(MISUSE, f"a channel twice: {NEVER}; once it is", {"dir": "send", "note": "duplicate channels"}),
     Excluded(GARBAGE, f"{NEVER}; a ping or a subscribe stands for such things", {"dir": "send", "data": "{not json"}),
-    *(Excluded(name, "channels in the URL are not built yet; a message asks", IN_URL) for name in (DIALS, LARGE, RESTARTS)),
+    Excluded(SIZES, f"such a large ping: {NEVER}; a small one is", {"dir": "send", "data": '{"type":"ping","data":"xx'}),
+    Excluded(BUDGETS, f"{NEVER}; a ping stands for it", {"dir": "send", "data": "{bad"}),
+    Excluded(BUDGETS, "our client keeps the budget: each ping is sent in its time", {"dir": "send", "data": '{"type": "ping"}'}),
+    Excluded(HASTE, "before the greeting; our client waits for it", {"dir": "send", "note": "subscribe written right after"}),
+    Excluded(PRESENCE, f"an id: {NEVER}; all the rest is", {"dir": "send", "note": "presence readable by users"}),
+    Excluded(PIPELINE, f"{ONE}: these go in two messages", {"dir": "send", "note": "20 subscribes written in one go"}),
     Excluded(DIALS, "a path of its own; our client adds /realtime to the endpoint's", {"request": "('GET /?project"}),
+    Excluded("02-url-mode", "the same", {"request": "('GET /anything/else?project"}),
     Excluded(CLOSINGS, "our client closes with 1000; the echo is as recorded", {"by": "client", "note": "client closes with"}),
 )
 # Dials that our client refuses when it is built, by what its user would have to give as the project.
 REFUSED_WHEN_BUILT: dict[str, Any] = {"no project": None, "empty project": "", "project array": ["p1"]}
 
-QUICK = RetryPolicy(attempts=None, base=0.01, cap=0.05)
-PINGS = PingPolicy(interval=30, timeout=10)  # on a clock that is put forward
-Records = list[MutableMapping[str, Any]]
 
-
-class Scene(Guest):
-    """One link, with its server, its client and the client's user."""
+class MessageScene(Scene):
+    """One link on which messages ask."""
 
     def __init__(self, link: Recorded, server: RecordedServer, clock: Clock, records: Records, variant: str) -> None:
-        self.link, self.server, self.clock, self.records, self.variant = link, server, clock, records, variant
+        self.variant = variant
         self.headers, jwt, session = link.headers, next(iter(link.query.get("jwt", ())), None), None
         if variant == "session":
             session = self.headers.pop("Cookie").partition("=")[2]
-        project, shown = link.query["project"][0], dict(self.headers)
-        super().__init__(
-            Realtime(server.endpoint, project, headers=shown, jwt=jwt, session=session, retry=QUICK, ping=PINGS, protocol="E4")
-        )
+        super().__init__(link, server, clock, records, "E4", headers=dict(self.headers), jwt=jwt, session=session)
         self.headers |= {"X-Appwrite-JWT": jwt} if jwt else {"X-Appwrite-Session": session} if session else {}
-        self.peer: Peer
         self.cast = Cast()
-        self.leaving: list[Subscription] = []
-        self.fault: dict[str, Any] | None = None  # the error frame, if it was the last one
-        self.greeted = False
-        self.closing: asyncio.Future[None] | None = None
+        self.connecting: asyncio.Future[None]
+        self.answers: list[dict[str, Any]] = []  # to what was asked at once, so far
 
-    async def ping(self) -> None:
-        self.clock.forward(PINGS.interval)
-        await self.peer.message("ping")
-        assert self.realtime.state is State.PING
+    @property
+    def everyone(self) -> list[Subscription]:
+        return self.cast.everyone
 
-    # --- the steps ----------------------------------------------------------------------------------------------------
+    def close(self) -> Any:
+        return self.realtime.disconnect() if self.variant == "disconnect" else super().close()
 
-    async def on_open(self, step: Step) -> None:
-        if step.status:
-            assert step.status.startswith("HTTP/1.1 101 ")
-            return
-        self.dial(self.link.channels)
+    async def dial(self) -> None:
+        self.connecting = asyncio.ensure_future(self.realtime.connect())
         await self.change(dest=State.RECONNECTING)
         self.peer = await self.server.accept()
+        assert "channels" not in self.peer.target
         assert self.headers.items() <= self.peer.headers.items()
-        self.peer.upgrade()
+
+    async def come_back(self) -> None:
+        self.peer = await self.server.accept()
+        await wire.welcome_back(self.peer, self.cast.present, self.realtime.user)
 
     async def on_send(self, step: Step) -> None:
         if not step.fin or self.variant == "unasked":
@@ -101,74 +134,45 @@ class Scene(Guest):
             case {"type": "unsubscribe", "data": list(items)}:
                 self.leaving = self.cast.leave(item["subscriptionId"] for item in items)
                 self.call(*(subscription.unsubscribe() for subscription in self.leaving))
+            case {"type": "presence", "data": dict(shown)}:
+                self.call(
+                    self.realtime.set_presence(
+                        shown["status"], **{k: v for k, v in shown.items() if k in ("metadata", "permissions")}
+                    )
+                )
+                shown.pop("presenceId", None)
+                assert (await self.peer.message("presence"))["data"] == shown
             case _ if self.variant == "subscribe" and answer == "error":
                 self.subscribe([{"channels": ["rows"]}])
             case _:
                 await self.ping()
-
-    async def on_recv(self, step: Step) -> None:
-        text = rebuild(step.data)
-        assert step.length in (None, len(text))
-        if step.type == "CLOSED":
-            await self.on_eof(step)
-        elif step.op == "pong":
-            self.peer.send(text, wire.PONG)
-        else:
-            self.fault = None
-            await getattr(self, "say_" + step.frame["type"])(text, step.frame.get("data"))
-
-    async def on_timeout(self, step: Step) -> None:
-        assert self.server.unexpected == 0
-
-    async def on_close(self, step: Step) -> None:
-        if step.by == "client":
-            close = self.realtime.disconnect if self.variant == "disconnect" else self.realtime.dispose
-            self.closing = asyncio.ensure_future(close())
-            assert await self.peer.close_frame() == (1000, "")
-        else:  # as recorded, also where it is the echo of another code than ours
-            payload = b"" if step.code is None else struct.pack("!H", step.code) + step.reason.encode()
-            self.peer.send(payload or bytes(step.length or 0), wire.CLOSE)
-
-    async def on_eof(self, step: Step) -> None:
-        overdue = step.note.startswith("client drops TCP")
-        if overdue:  # ours does so when its ping is not answered
-            await self.ping()
-            self.clock.forward(PINGS.timeout)
-            await self.peer.ended()
-        if self.link.refused_afterwards:
-            self.server.stop()
-        await self.peer.finish()
-        if self.closing is not None:
-            await soon(self.closing, within=2)
-        elif self.greeted:
-            await self.lost("pong_overdue" if overdue else "stream_ended" if self.fault is None else "error_frame")
-
-    on_exception = on_eof  # in the words of another client library
-
-    async def on_reset(self, step: Step) -> None:
-        assert self.closing is not None
-        await self.peer.reset()
-        await soon(self.closing, within=2)
 
     # --- the frames ---------------------------------------------------------------------------------------------------
 
     async def say_connected(self, text: str, data: dict[str, Any]) -> None:
         self.peer.send(text)
         self.greeted = True
-        if self.asked:
-            reply = {"subscriptionId": data["subscriptions"][0], "channels": data["channels"], "queries": []}
-            await self.say_response("", {"to": "subscribe", "success": True, "subscriptions": [reply]})
-        await soon(asyncio.gather(*self.calls))
-        await self.change(dest=State.SUBSCRIBED if self.asked else State.CONNECTED)
+        await self.change(dest=State.CONNECTED)
+        await soon(self.connecting)
+        assert self.realtime.user == data["user"]
 
     async def say_response(self, text: str, data: dict[str, Any]) -> None:
         if data["to"] == "unsubscribe":
             await wire.confirm(self.peer, self.leaving, data)
             await soon(asyncio.gather(*self.calls))
-            return
-        await wire.acknowledge(self.peer, self.asked, data)
+        elif data["to"] == "presence":
+            self.peer.send(text)
+            assert await soon(asyncio.gather(*self.calls)) == [data["presence"]]
+        else:
+            self.answers += data["subscriptions"]
+            if len(self.answers) == len(self.asked):
+                await self.acknowledge(data)
+
+    async def acknowledge(self, data: dict[str, Any]) -> None:
+        answers, self.answers = self.answers, []
+        await wire.acknowledge(self.peer, self.asked, data | {"subscriptions": answers})
         subscriptions = await soon(asyncio.gather(*self.calls))
-        for subscription, item, answer in zip(subscriptions, self.asked, data["subscriptions"], strict=True):
+        for subscription, item, answer in zip(subscriptions, self.asked, answers, strict=True):
             assert subscription.channels == tuple(item["channels"])
             assert subscription.acknowledged_channels == tuple(answer["channels"])
             self.cast.enter(answer["subscriptionId"], subscription)
@@ -178,24 +182,24 @@ class Scene(Guest):
         assert audience
         self.told += await wire.publish(self.peer, text, data, audience)
 
-    async def say_pong(self, text: str, data: None) -> None:
-        self.peer.send(text)
-        assert (await self.change(source=State.PING)).dest.is_live
-
     async def say_error(self, text: str, data: dict[str, Any]) -> None:
         self.fault = data
         pinged = self.realtime.state is State.PING
-        pending = [call for call in self.calls if not call.done()]
+        pending = [call for call in (self.connecting, *self.calls) if not call.done()]
+        kind: Any = RefusedByServer
         if pending and self.greeted:
+            kind = PresenceRejected if data["code"] == 401 else SubscriptionRejected
+        if kind is SubscriptionRejected:
             assert (await self.peer.message("subscribe"))["data"][0]["channels"] == self.asked[0]["channels"]
         self.peer.send(text)
-        for error in await soon(asyncio.gather(*pending, return_exceptions=True)):
+        errors: list[Any] = await soon(asyncio.gather(*pending, return_exceptions=True))
+        for error in errors:
             self.told.append(error)
-            assert type(error) is (SubscriptionRejected if self.greeted else RefusedByServer)
+            assert type(error) is kind
             assert {"code": error.code, "message": error.message} == data
         if not self.greeted:
             self.check_refusal(self.fault)
-        elif pinged and data["code"] == 1003:
+        elif pinged and data["code"] in (1003, 1013):
             assert (await self.change(source=State.PING)).dest.is_live
         elif pinged:
             await self.lost("error_frame")
@@ -204,39 +208,11 @@ class Scene(Guest):
     # --- the endings --------------------------------------------------------------------------------------------------
 
     async def lost(self, kind: str) -> None:
-        """A live link ended: see why the client thinks so, and what it does."""
-        change = await self.change(dest=State.ERROR if self.variant == "unasked" else State.RECONNECTING)
-        assert (change.cause.kind, change.source.is_live) == (kind, True)
-        assert kind != "stream_ended" or change.cause.close_code == 1006
-        assert kind != "error_frame" or {"code": change.cause.code, "message": change.cause.message} == self.fault
-        if self.variant == "unasked":
-            self.check_refusal(self.fault)
+        if self.variant != "unasked":
+            await super().lost(kind)
             return
-        if self.link.refused_afterwards:
-            await wire.until(lambda: any(record.get("cause") == "dial_failed" for record in self.records))
-            await self.server.start()
-        self.peer = await self.server.accept()
-        await wire.welcome_back(self.peer, self.cast.present)
-        await self.change(dest=State.SUBSCRIBED if self.cast.present else State.CONNECTED)
-
-    async def leave(self) -> None:
-        """Dispose, and see that nobody got more than was looked at, and that no secret was told."""
-        await soon(self.realtime.dispose())
-        assert [[event async for event in subscription] for subscription in self.cast.everyone] == [[]] * len(self.cast.everyone)
-        assert self.server.unexpected == 0
-        self.told += [change async for change in self.states]
-        self.told += [self.realtime, *self.cast.everyone, *self.records]
-        assert self.records
-        told = " ".join(f"{thing!r} {thing} {getattr(thing, '__dict__', '')}" for thing in self.told)
-        assert not [secret for secret in secrets(*RECORDINGS) if secret in told]
-
-
-@pytest.fixture
-def records() -> Iterator[Records]:
-    structlog.configure()
-    with capture_logs() as captured:
-        yield captured
-    structlog.reset_defaults()
+        self.check_loss(await self.change(dest=State.ERROR), kind)
+        self.check_refusal(self.fault)
 
 
 ANSWERS = [link for link in LINKS if link.steps[0].op == "http"]
@@ -248,9 +224,8 @@ SCENES = [(link, variant) for link in LINKS if link not in ANSWERS + UNDIALED fo
 def test_it_understands_what_is_recorded(link: Recorded, variant: str, records: Records) -> None:
     async def main(clock: Clock) -> None:
         async with RecordedServer() as server:
-            scene = Scene(link, server, clock, records, variant)
-            for step in link.played(variant, EXCLUDED):
-                await getattr(scene, "on_" + step.dir)(step)
+            scene = MessageScene(link, server, clock, records, variant)
+            await scene.play(link.played(variant, EXCLUDED))
             assert variant != "disconnect" or scene.realtime.state is State.DISCONNECTED
             await scene.leave()
 
