@@ -19,6 +19,7 @@ NOBODY = "/"
 """The `conn` of a step that belongs to no connection."""
 
 _CHOSEN_ID = re.compile(r'"([0-9a-f]{20})"')
+_SESSION = re.compile(r'(?:a_session_p1(?:=|": ")|X-Appwrite-Session: )([^";\s]+)')
 _ELIDED = re.compile(r" ?\.\.\.\[(\d+) chars\](?:\.\.\. )?")
 
 
@@ -281,8 +282,9 @@ def secrets(*names: str) -> set[str]:
     """The sessions in recordings, and what is secret in them."""
     found = set()
     for step in (step for name in names for step in load(name)):
-        found |= {line.partition("a_session_p1=")[2] for line in step.request}
+        found |= set(_SESSION.findall("\n".join(step.request)))
         if step.frame.get("type") == "authentication":
-            found.add(str((step.frame.get("data") or {}).get("session", "")))
+            data = step.frame.get("data")
+            found.add(str(data.get("session", "")) if isinstance(data, dict) else "")
     found |= {json.loads(base64.b64decode(session))["secret"] for session in found if session.startswith("ey")}
     return {secret for secret in found if len(secret) > 4}  # shorter ones may stand in any text by chance

@@ -107,6 +107,10 @@ def test_an_event_that_names_the_users_account_alone_is_one_of_plain_account() -
     assert routes.to((), ("account.alice",)) == ("s2", "s1")
     assert routes.to((), ("account", "account.alice")) == ("s1", "s2")
     assert plan([Wish("s3", ("rows",))]).routes({}, ("account.alice",)).to((), ("account.alice",)) == ()
+    acting = plan([Wish("s1", ("account",)), Wish("s2", ("account.update",))]).routes(
+        {}, ("account.alice", "account.alice.update")
+    )
+    assert acting.to((), ("account.alice.update",)) == ("s2",)
 
 
 def test_a_greetings_channels_are_those_of_the_wish_and_the_users_account() -> None:

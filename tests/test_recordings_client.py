@@ -19,6 +19,7 @@ from realtime_fsm import (
 )
 from realtime_fsm.vocabulary.errors import SubscriptionRejected, UpgradeRefused
 from recording import NOBODY, Cast, Excluded, Recorded, Step, links, load
+from recording import RECORDINGS as RECORDED
 from support import recorded_server as wire
 from support.recorded_scene import Records, Scene
 from support.recorded_server import Clock, RecordedServer, run, soon
@@ -261,6 +262,11 @@ def test_a_dial_to_the_servers_own_project_is_refused_before_it_is_made(link: Re
     with pytest.raises(BadOption) as caught:
         Realtime("http://127.0.0.1/v1", REFUSED_WHEN_BUILT[link.steps[0].note])
     assert caught.value.option == "project"
+
+
+def test_every_recording_is_played_here_or_by_address() -> None:
+    messages = {path.stem for path in RECORDED.glob("*.jsonl") if not all(link.by_address for link in links(path.stem))}
+    assert messages == set(RECORDINGS)
 
 
 def test_every_step_of_every_link_is_played_or_excluded() -> None:

@@ -60,6 +60,7 @@ def era(value: object) -> Era:
 
 COMMON = 0
 """The slot of all subscriptions without queries. The server treats a channel without queries as one of it, and as everything."""
+_ACTIONS = frozenset({"create", "update", "upsert", "delete"})
 _EVERYTHING = '{"method":"select","values":["*"]}'
 
 
@@ -85,10 +86,10 @@ class Plan:
             channels: the channels that the server named in its greeting.
         """
         plain = dict(self.plain)
-        if "account" in plain:  # a user's events may name the account alone (PROTOCOL: "Channels")
-            for channel in channels:
-                if channel.startswith("account."):
-                    plain[channel] = tuple(dict.fromkeys((*plain.get(channel, ()), *plain["account"])))
+        for channel in channels:  # a user's events may name the account alone (PROTOCOL: "Channels")
+            asked = _asked_as(channel)
+            if asked != channel and asked in plain:
+                plain[channel] = tuple(dict.fromkeys((*plain.get(channel, ()), *plain[asked])))
         filtered = {slots[slot]: identifier for slot, identifier in self.filtered.items() if slot in slots}
         return Routes(plain, filtered, slots.get(COMMON))
 
@@ -149,4 +150,11 @@ def plan(wishes: Iterable[Wish]) -> Plan:
 def named(wish: Wish, channels: Sequence[str]) -> tuple[str, ...]:
     """The channels of a greeting that belong to a subscription: its own, and the user's account beside ``account``."""
     own = set(wish.channels)
-    return tuple(c for c in channels if c in own or ("account" in own and c.startswith("account.") and c.count(".") == 1))
+    return tuple(channel for channel in channels if channel in own or _asked_as(channel) in own)
+
+
+def _asked_as(channel: str) -> str:
+    """What is asked for where the server names the user: ``account.alice.update`` is what has become of ``account.update``."""
+    head, _, rest = channel.partition(".")
+    user, dot, action = rest.partition(".")
+    return f"account{dot}{action}" if head == "account" and user and user not in _ACTIONS else channel

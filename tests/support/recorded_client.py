@@ -108,7 +108,7 @@ class Player:
         elif step.type == "CLOSED":
             assert await self._clients[step.conn].ending() == "eof"
         else:
-            expected = self._whole(step)
+            expected = whole(self._recording, step)
             if step.data.startswith('{"type":"event"') and (name := json.loads(expected)["data"]["events"][0]) in UNPUBLISHED:
                 self._publish(expected, ("any",), UNPUBLISHED[name])
             frame = await self._clients[step.conn].frame()
@@ -118,15 +118,6 @@ class Player:
             if self._recording == "09-presence" and PRESENCE.search(expected):
                 expected, received = TIME.sub("", expected), TIME.sub("", received)
             assert self._ids.same(expected, received), (step.index, expected[:2000], received[:2000])
-
-    def _whole(self, step: Step) -> str:
-        head, gap, tail = step.data.partition(" ...[")
-        if self._recording != LONGEST or not gap:
-            return rebuild(step.data)
-        tail = tail.partition("]... ")[2]
-        before = head.partition('"timestamp"')[0] + UP_TO_THE_BLOB
-        assert before.startswith(head)
-        return before + "z" * ((step.length or 0) - len(before) - len(tail)) + tail
 
     def _as_answered(self, messages: list[str | bytes]) -> None:
         """Put messages that were sent at once into the order of their recorded answers."""
@@ -219,6 +210,17 @@ class Player:
             project=happening["project"],
             memberships_of=happening.get("userId") if happening.get("permissionsChanged") else None,
         )
+
+
+def whole(recording: str, step: Step) -> str:
+    """The text of a frame, with what was elided."""
+    head, gap, tail = step.data.partition(" ...[")
+    if recording != LONGEST or not gap:
+        return rebuild(step.data)
+    tail = tail.partition("]... ")[2]
+    before = head.partition('"timestamp"')[0] + UP_TO_THE_BLOB
+    assert before.startswith(head)
+    return before + "z" * ((step.length or 0) - len(before) - len(tail)) + tail
 
 
 def era_of(recording: str) -> EraName:

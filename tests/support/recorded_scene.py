@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 from collections.abc import MutableMapping
 from typing import Any
 
 from realtime_fsm import PingPolicy, Realtime, RefusedByServer, RetryPolicy, State, Subscription
 from realtime_fsm.testing.eras import EraName
-from recording import Recorded, Step, rebuild, secrets
+from recording import Recorded, Step, secrets
 from support import recorded_server as wire
+from support.recorded_client import whole
 from support.recorded_server import Clock, Guest, Peer, RecordedServer, soon
 
 QUICK = RetryPolicy(attempts=None, base=0.01, cap=0.05)
@@ -80,7 +82,7 @@ class Scene(Guest):
         self.peer.upgrade()
 
     async def on_recv(self, step: Step) -> None:
-        text = self.whole(step)
+        text = whole(self.link.recording, step)
         assert step.length in (None, len(text))
         if step.type == "CLOSED":
             await self.on_eof(step)
@@ -88,10 +90,8 @@ class Scene(Guest):
             self.peer.send(text, wire.PONG)
         else:
             self.fault = None
-            await getattr(self, "say_" + step.frame["type"])(text, step.frame.get("data"))
-
-    def whole(self, step: Step) -> str:
-        return rebuild(step.data)
+            frame = json.loads(text)
+            await getattr(self, "say_" + frame["type"])(text, frame.get("data"))
 
     async def on_timeout(self, step: Step) -> None:
         assert self.server.unexpected == 0
