@@ -1,0 +1,179 @@
+"""The asking: what a client's user listens to, by an iterator or by a handler."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+
+from realtime_fsm.edges.subscriber import Options
+from realtime_fsm.face.listener import Listener
+from realtime_fsm.face.pending import Pending
+from realtime_fsm.face.subscription import MissingChannelWarning, Subscription, subscription_of
+from realtime_fsm.vocabulary.errors import BadOption
+from realtime_fsm.vocabulary.inputs import Subscribe
+from realtime_fsm.vocabulary.payloads import reader_for
+from realtime_fsm.vocabulary.wishes import wish_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import UnionType
+
+    from realtime_fsm.edges.driver import Driver
+    from realtime_fsm.edges.overflow import Overflow
+    from realtime_fsm.edges.subscriber import CatchUp, OnGap, Subscriber
+    from realtime_fsm.face.subscription import OnMisfit, Served
+    from realtime_fsm.vocabulary.events import Event
+
+R = TypeVar("R")
+T = TypeVar("T")
+_BUFFER = 1024
+_OVERFLOW: Overflow = "drop_oldest"
+
+
+class Asking(ABC):
+    """The part of `Realtime` that subscribes."""
+
+    _driver: Driver
+    _listening: set[asyncio.Task[None]]
+
+    @abstractmethod
+    def _alive(self) -> None:
+        """Refuse whatever is asked of a connection that was disposed of."""
+
+    @overload
+    def subscribe(self, *channels: str, **served: Unpack[Served]) -> Pending[Subscription]: ...
+    @overload
+    def subscribe(
+        self, *channels: str, payload: type[T], on_misfit: OnMisfit | None = None, **served: Unpack[Served]
+    ) -> Pending[Subscription[T]]: ...
+    @overload
+    def subscribe(
+        self, *channels: str, payload: UnionType, on_misfit: OnMisfit | None = None, **served: Unpack[Served]
+    ) -> Pending[Subscription[Any]]: ...
+    def subscribe(
+        self, *channels: str, payload: Any = None, on_misfit: OnMisfit | None = None, queries: Iterable[str] = (),
+        on_gap: OnGap | None = None, catch_up: CatchUp | None = None, buffer: int = _BUFFER, overflow: Overflow = _OVERFLOW,
+    ) -> Pending[Any]:  # fmt: skip
+        """Listen to channels. Opens the link if there is none; returns when the server has acknowledged.
+
+        Await it, or enter it: ``async with realtime.subscribe(...) as subscription`` unsubscribes at the end. Cancelling the
+        call withdraws the subscription. When the call fails, earlier subscriptions are kept.
+
+        Args:
+            channels: the channels: strings such as ``"rows"`` or ``"buckets.avatars.files"``, or what `Channel` spells.
+            payload: the type of the payloads: a msgspec Struct, a dataclass, a TypedDict, ``dict``, a union of tagged Structs,
+                or a pydantic model; see `Event.payload_as`. They are decoded when the consumer takes the event. A deletion's
+                payload is complete, so it fits as well.
+            on_misfit: called, or awaited, with the `PayloadMisfit` of an event that does not fit; then the iteration goes on
+                with the next. Without it the iteration raises it.
+            queries: JSON strings of the official SDK's ``Query`` helpers; all of them must hold.
+            on_gap: called, or awaited, with a `Gap` after each outage.
+            catch_up: awaited with a `Gap` after each outage; what it returns (events, or payloads) is delivered first, in its
+                order, and live events wait meanwhile. An event that is among both is delivered once, by ``$id`` and
+                ``$updatedAt``. Deletions cannot be recovered.
+            buffer: how many events are kept for a consumer that is slow: 1,024, if nothing is said.
+            overflow: what becomes of events when there are more: ``"drop_oldest"``, if nothing is said, or ``"drop_newest"``;
+                ``"latest"`` keeps the newest event for each `Event.id`, in the place of the older one; ``"error"`` raises
+                `ConsumerTooSlow` from the iteration; ``"pause"`` loses nothing, but reads nothing more from the link until half
+                of the buffer is free: meanwhile every other subscription of this connection waits, and so does each call that
+                needs an answer, and a link that has died is not noticed.
+
+        Returns:
+            The subscription, ready to be iterated.
+
+        Raises:
+            BadOption: for no channel, or one that is not a non-empty string, for a query that realtime does not allow, for more
+                than fits into a frame, for a type that nothing can be decoded into, or for a ``buffer`` or ``overflow`` that
+                makes no sense.
+            SubscriptionRejected: when the server refuses it.
+            UnsupportedByServer: for queries, when the server is older than Appwrite 1.9.
+            RefusedByServer, RetriesExhausted, CertificateRefused: when no link can be had.
+            LinkLost: when the link is lost meanwhile and ``auto_reconnect`` is off.
+            Disconnected: when ``disconnect()`` is called meanwhile.
+            Disposed: after ``dispose()``.
+        """
+        options = Options(buffer, on_gap, catch_up, overflow)
+        begin = self._subscribe(channels, queries, options, payload, on_misfit, lambda _, subscription: subscription)
+        return Pending(begin, Subscription.unsubscribe)
+
+    @overload
+    def on(
+        self, channels: str | Iterable[str], handler: Callable[[Event], object], **served: Unpack[Served]
+    ) -> Pending[Listener]: ...
+    @overload
+    def on(
+        self, channels: str | Iterable[str], handler: Callable[[Event[T]], object], *, payload: type[T],
+        on_misfit: OnMisfit | None = None, **served: Unpack[Served],
+    ) -> Pending[Listener]: ...  # fmt: skip
+    @overload
+    def on(
+        self, channels: str | Iterable[str], handler: Callable[[Event[Any]], object], *, payload: UnionType,
+        on_misfit: OnMisfit | None = None, **served: Unpack[Served],
+    ) -> Pending[Listener]: ...  # fmt: skip
+    def on(
+        self, channels: str | Iterable[str], handler: Callable[[Event[Any]], object], *, payload: Any = None,
+        on_misfit: OnMisfit | None = None, queries: Iterable[str] = (), on_gap: OnGap | None = None,
+        catch_up: CatchUp | None = None, buffer: int = _BUFFER, overflow: Overflow = _OVERFLOW,
+    ) -> Pending[Listener]:  # fmt: skip
+        """Call a handler with each event of some channels. Returns when the server has acknowledged.
+
+        Await it, or enter it: ``async with realtime.on(...) as listener`` stops it at the end.
+
+        Args:
+            channels: a channel, or several.
+            handler: called, or awaited, with one event at a time. A plain one runs on the event loop: it must not block.
+            payload: as for ``subscribe()``.
+            on_misfit: as for ``subscribe()``; without it a misfit counts as a failure of the handler.
+            queries: as for ``subscribe()``.
+            on_gap: as for ``subscribe()``.
+            catch_up: as for ``subscribe()``.
+            buffer: how many events are kept while the handler is at work: 1,024, if nothing is said.
+            overflow: as for ``subscribe()``; with ``"error"``, `ConsumerTooSlow` counts as a failure of the handler.
+
+        Returns:
+            The listener. It works without being held; ``dispose()`` ends it.
+
+        Raises:
+            As ``subscribe()``.
+        """
+        if not callable(handler):
+            raise BadOption("handler", f"{type(handler).__name__} cannot be called; give a function that takes an event")
+        names = channels if isinstance(channels, Iterable) and not isinstance(channels, str) else (channels,)
+        options = Options(buffer, on_gap, catch_up, overflow)
+
+        def listen(subscriber: Subscriber, subscription: Subscription[Any]) -> Listener:
+            self._alive()  # it may have been disposed of in the moment between
+            listener = Listener(self._driver, subscriber, subscription, handler)
+            self._listening.add(listener.task)
+            listener.task.add_done_callback(self._listening.discard)
+            return listener
+
+        return Pending(self._subscribe(names, queries, options, payload, on_misfit, listen), Listener.stop)
+
+    async def _subscribe(
+        self, channels: Iterable[str], queries: Iterable[str], options: Options, payload: Any, on_misfit: OnMisfit | None,
+        give: Callable[[Subscriber, Subscription[Any]], R],
+    ) -> R:  # fmt: skip
+        wish = wish_of(self._driver.next_id(), channels, queries)
+        if payload is None and on_misfit is not None:
+            raise BadOption("on_misfit", "without payload= everything fits; give payload= the type of the payloads")
+        reader = None if payload is None else reader_for(payload)
+        self._alive()
+        if wish.queries:
+            self._driver.need("queries")
+        subscriber = self._driver.enlist(wish, options)
+        self._driver.feed(Subscribe(wish))
+        try:
+            await subscriber.granted
+        except asyncio.CancelledError:
+            self._driver.withdraw(subscriber)
+            raise
+        subscription = subscription_of(self._driver, subscriber, reader, on_misfit)
+        if missing := subscription.missing_channels:
+            warnings.warn(
+                f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning, stacklevel=3
+            )
+        return give(subscriber, subscription)
