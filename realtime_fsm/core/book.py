@@ -150,6 +150,7 @@ class Book:
         """What the link was asked for by its address is acknowledged with the greeting."""
         told: list[Grant | Lack | RejectPresence] = []
         planned, self._planned = self._planned, ()
+        self._suspects.clear()  # the server was of another era when it refused them; an address asks for all
         for wish in [self.desired[identifier] for identifier in planned if identifier in self.desired]:
             self._pending.pop(wish.id, None)
             if wish.queries and not self._era.has("queries"):

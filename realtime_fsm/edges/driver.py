@@ -208,7 +208,7 @@ class Driver:
             RealtimeError: when there will be no link for now.
         """
         old = subscriber.wish.id
-        if not self._roster.known((old,)):
+        if not self._roster.wants(old):
             raise SubscriptionEnded
         granted = self._roster.succeed(subscriber, wish, self.loop, self._dwell())
         self.feed(Subscribe(wish))
@@ -247,8 +247,11 @@ class Driver:
 
         Raises:
             AuthenticationRejected: when it refused a message.
+            Disposed: after the end, which may have come while the caller waited for its turn.
             RealtimeError: when there will be no link for now.
         """
+        if self.state is State.DISPOSING:
+            raise Disposed
         await self._waiting.for_identity(lambda: self.feed(happened))
 
     async def present(self, message: bytes | None) -> dict[str, Any] | None:
@@ -345,8 +348,8 @@ class Driver:
             self._links.linger(self.loop)
         else:
             self._links.close_retiring()
-            if not tidy:
-                self._outages.uncover(self.loop.time())
+            if not tidy or self.state is State.RECONNECTING:
+                self._outages.uncover(self.loop.time(), planned=tidy)
 
     def _arm(self, deadline: float | None) -> None:
         if self._timer is not None:
@@ -425,6 +428,8 @@ class Driver:
                 self._audit.pause(now - began)
 
     def _greet(self, link: Link, frame: frames.ConnectedFrame) -> None:
+        if self.state is not State.RECONNECTING:
+            return  # the link is up; what a second greeting says of it is not to be believed
         user, slots = bytes(frame.data.user), frame.slots
         if link.plan is not None and link.routes is None:
             link.routes = link.plan.routes(slots or {}, frame.channels)

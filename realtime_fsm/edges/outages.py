@@ -7,7 +7,7 @@ sign of life while more than one dial was needed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary.table import State
@@ -23,18 +23,6 @@ class Outage:
     began: float
     planned: bool
     dials: int = 0
-    _back: set[str] = field(default_factory=set)
-
-    def is_over_for(self, identifier: str) -> bool:
-        """Note that a subscription is acknowledged; the answer tells if it was already, before the others are."""
-        if identifier in self._back:
-            return True
-        self._back.add(identifier)
-        return False
-
-    def goes_on(self) -> None:
-        """The link was lost again: nothing is acknowledged any more."""
-        self._back.clear()
 
 
 @dataclass(slots=True)
@@ -65,10 +53,10 @@ class Outages:
         """The other link is up."""
         self._handover = None
 
-    def uncover(self, now: float) -> None:
-        """The link that delivered has ended before the other one was up."""
+    def uncover(self, now: float, *, planned: bool) -> None:
+        """The link that delivered has ended before the other one was up, or the user has given it up."""
         if self._handover is not None:
-            self._begin(now, planned=False)
+            self._begin(now, planned=planned)
 
     def dial(self) -> None:
         """A link is dialed."""
@@ -98,8 +86,6 @@ class Outages:
 
     def _begin(self, began: float, *, planned: bool) -> None:
         self._handover = None
-        if self.current is not None:
-            self.current.goes_on()
-            return
-        self.current = Outage(began, planned)
-        self._audit.outage("opened", planned=planned)
+        if self.current is None:
+            self.current = Outage(began, planned)
+            self._audit.outage("opened", planned=planned)

@@ -93,19 +93,17 @@ class Roster:
         """It is acknowledged on the link that is up."""
         self._audit.subscription(identifier, "acknowledged")
         if identifier in self._successors:
-            self._replace(self._successors.pop(identifier), channels)
+            self._replace(self._successors.pop(identifier), channels, now)
         elif identifier not in self._leaving:
             self._establish(self.subscribers[identifier], channels, now)
 
     def _establish(self, subscriber: Subscriber, channels: tuple[str, ...], now: float) -> None:
         subscriber.acknowledged = channels
-        outage = self._outages.current
-        if outage is not None and not outage.is_over_for(subscriber.wish.id) and subscriber.established:
-            subscriber.resume(datetime.now(UTC), now - outage.began, outage.dials)
+        self._resume(subscriber, now)
         subscriber.established = True
         resolve(subscriber.granted)
 
-    def _replace(self, successor: _Successor, channels: tuple[str, ...]) -> None:
+    def _replace(self, successor: _Successor, channels: tuple[str, ...], now: float) -> None:
         """From now on what comes for the old id is dropped: both would deliver it, or it is not wanted any more."""
         subscriber, old = successor.subscriber, successor.subscriber.wish.id
         if self.subscribers.pop(old, None) is not None:
@@ -113,7 +111,16 @@ class Roster:
         subscriber.wish, subscriber.acknowledged = successor.wish, channels
         subscriber.inbox.mend()
         self.subscribers[subscriber.wish.id] = subscriber
+        self._resume(subscriber, now)
         resolve(successor.granted)
+
+    def _resume(self, subscriber: Subscriber, now: float) -> None:
+        """After an outage it may have missed something: it is told once on each link, under whichever id comes first."""
+        outage = self._outages.current
+        if outage is None or not subscriber.established or subscriber.resumed == (outage.began, outage.dials):
+            return
+        subscriber.resumed = outage.began, outage.dials
+        subscriber.resume(datetime.now(UTC), now - outage.began, outage.dials)
 
     def reject(self, identifier: str, code: Code, message: str) -> None:
         """The server refused it."""
@@ -133,8 +140,13 @@ class Roster:
         return True
 
     def successor_of(self, subscriber: Subscriber) -> str | None:
-        """The id of what is to take the place of what it listens to."""
-        return next((identifier for identifier, one in self._successors.items() if one.subscriber is subscriber), None)
+        """The id of what is to take the place of what it listens to; not of what was given up, and is not removed yet."""
+        mine = (identifier for identifier, one in self._successors.items() if one.subscriber is subscriber)
+        return next((identifier for identifier in mine if identifier not in self._withdrawn), None)
+
+    def wants(self, identifier: str) -> bool:
+        """Whether somebody listens to it, and the user has not given it up."""
+        return identifier in self.subscribers and identifier not in self._withdrawn
 
     def lack(self, identifier: str, era: Era) -> None:
         """The server is too old for it."""

@@ -72,9 +72,9 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_audit", "_catching", "_caught_up_to", "_gate", "_held", "_loop", "_missed_since", "_options", "_report", "_seen",
-        "acknowledged", "established", "failures", "gaps", "granted", "inbox", "misfits", "put", "removed", "stamp", "tasks",
-        "updating", "wish",
+        "_audit", "_catching", "_caught_up_to", "_gate", "_held", "_loop", "_memories", "_missed_since", "_options", "_report",
+        "acknowledged", "established", "failures", "gaps", "granted", "inbox", "misfits", "put", "removed", "resumed", "stamp",
+        "tasks", "updating", "wish",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +96,7 @@ class Subscriber:
         self.removed: asyncio.Future[None] = loop.create_future()
         self.acknowledged: tuple[str, ...] = ()
         self.established = False
+        self.resumed: tuple[float, int] | None = None  # the last outage it was told of, and the dial that ended it for it
         self.updating = asyncio.Lock()  # one change of what it listens to at a time
         self.stamp: Any = None
         self.gaps: deque[Gap] = deque(maxlen=_GAPS_KEPT)
@@ -108,7 +109,7 @@ class Subscriber:
         self._missed_since: datetime | None = None
         self._caught_up_to: datetime | None = None
         self._held: Inbox[Event] | None = None  # what comes while it catches up
-        self._seen: set[tuple[str, str]] = set()
+        self._memories: list[set[tuple[str, str]]] = []  # what each catching up has delivered within the last minute
 
     def _new_inbox(self, on_drops: Callable[[int], None] | None = None) -> Inbox[Event]:
         options = self._options
@@ -177,27 +178,28 @@ class Subscriber:
 
     def _deliver(self, missed: Iterable[Event]) -> None:
         """First what was missed, then what came meanwhile; each version of each thing once."""
-        self._seen = set()  # a new one: the timer of an earlier catching up knows the one that it may forget
-        self.inbox.put_all([event for event in missed if self._is_new(event)])
-        seen, self._seen = self._seen, set(self._seen)
+        seen: set[tuple[str, str]] = set()
+        self.inbox.put_all([event for event in missed if self._is_new(event, seen)])
         if self._held is not None:
-            self.inbox.take_over(self._held, self._is_new)
+            known = seen.union(*self._memories)
+            self.inbox.take_over(self._held, lambda event: self._is_new(event, known))
             self._held = None
-        self._seen = seen
-        self.put = self._put_if_new if seen else self.inbox.put
         if seen:
+            self._memories.append(seen)
             self._forget_later(seen)
+        self.put = self._put_if_new if self._memories else self.inbox.put
 
     def _put_if_new(self, event: Event) -> bool:
-        return self._version(event) not in self._seen and self.inbox.put(event)
+        version = self._version(event)
+        return not any(version in seen for seen in self._memories) and self.inbox.put(event)
 
-    def _is_new(self, event: Event) -> bool:
+    def _is_new(self, event: Event, seen: set[tuple[str, str]]) -> bool:
         version = self._version(event)
         if version is None:
             return True
-        if version in self._seen:
+        if version in seen:
             return False
-        self._seen.add(version)
+        seen.add(version)
         return True
 
     @staticmethod
@@ -213,8 +215,9 @@ class Subscriber:
     def _forget(self, seen: set[tuple[str, str]], due: float) -> None:
         if self._loop.time() > due + _PUNCTUAL:
             self._forget_later(seen)  # the process slept, and the stream's backlog is still to be read
-        elif self._seen is seen and self._catching is None:
-            self._seen = set()
+            return
+        self._memories.remove(seen)
+        if not self._memories and self._catching is None:
             self.put = self.inbox.put
 
     # --- the user's code ----------------------------------------------------------------------------------------------

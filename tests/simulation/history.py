@@ -7,11 +7,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from realtime_fsm.face.subscription import Subscribed
 from realtime_fsm.vocabulary.change import Gap
 from simulation.world import MARKER, World
 
 EVEN = '{"method":"equal","attribute":"even","values":[true]}'
 _BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def passes(queries: tuple[str, ...], number: int) -> bool:
+    """Whether queries let an event through."""
+    return EVEN not in queries or number % 2 == 0
 
 
 class Bug(Exception):
@@ -26,6 +32,10 @@ class History:
 
     def __len__(self) -> int:
         return len(self._channels)
+
+    def channels(self, number: int) -> tuple[str, ...]:
+        """Where an event happened."""
+        return self._channels[number - 1]
 
     def add(self, channels: tuple[str, ...]) -> dict[str, Any]:
         """Something happens. The answer is what the event holds."""
@@ -49,7 +59,7 @@ class History:
         return [
             later
             for later in range(number + 1, len(self) + 1)
-            if not wanted.isdisjoint(self._channels[later - 1]) and (EVEN not in queries or later % 2 == 0)
+            if not wanted.isdisjoint(self._channels[later - 1]) and passes(queries, later)
         ]
 
 
@@ -57,11 +67,15 @@ class Follower:
     """A user's `on_gap` and `catch_up` for one subscription.
 
     Attributes:
+        subscription: the subscription, once it is granted; it may be updated.
         restored: the events that it ever handed back.
+        newest: the newest of them.
     """
 
     def __init__(self, world: World, history: History, channels: tuple[str, ...], queries: tuple[str, ...]) -> None:
+        self.subscription: Subscribed | None = None
         self.restored: set[int] = set()
+        self.newest = 0
         self._world = world
         self._history = history
         self._begin = len(history)
@@ -75,16 +89,21 @@ class Follower:
     async def catch_up(self, gap: Gap) -> list[Mapping[str, Any]]:
         """Ask the server for what was missed."""
         since = self._begin if gap.since is None else self._history.number(gap.since)
-        before = max(self.restored, default=0)
-        self._world.must(since >= before, "a gap reaches back behind what was caught up")
+        self._world.must(since >= self.newest, "a gap reaches back behind what was caught up")
         early = self._world.rng.random() < 0.5
-        found = self._history.after(since, self._channels, self._queries) if early else []
+        found = self._missed(since) if early else []
         await misbehave(self._world)
         if not early:
-            found = self._history.after(since, self._channels, self._queries)
+            found = self._missed(since)
         self.restored.update(found)
+        self.newest = max(self.newest, *found) if found else self.newest
         self._world.actions["caught up"] += 1
         return [self._history.payload(number) for number in found]
+
+    def _missed(self, since: int) -> list[int]:
+        one = self.subscription
+        wanted = (self._channels, self._queries) if one is None else (one.channels, one.queries)
+        return self._history.after(since, *wanted)
 
 
 async def misbehave(world: World) -> None:

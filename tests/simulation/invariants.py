@@ -6,35 +6,51 @@ desired, what was sent and when. So it does not have to believe what the package
 
 from __future__ import annotations
 
-from collections import deque
+import re
 from collections.abc import Awaitable
 from typing import Any
 
 from realtime_fsm import Realtime
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.seat import Seat
-from realtime_fsm.edges.link import Link
+from realtime_fsm.edges.link import Link as RealLink
 from realtime_fsm.edges.transport import Receiver
 from realtime_fsm.vocabulary.frames import PING
 from realtime_fsm.vocabulary.inputs import (
+    Authenticate,
     Closed,
     Deadline,
     Greeted,
     Input,
+    Lost,
     Opened,
-    PingSwitched,
     ServerErred,
     SocketInput,
-    Subscribe,
-    Unsubscribe,
+    Wish,
     Woken,
 )
-from realtime_fsm.vocabulary.requests import Drop, End, Fail, Grant, Open, Outcome, Reject, Remove, Send
+from realtime_fsm.vocabulary.requests import (
+    Drop,
+    Fail,
+    Grant,
+    Open,
+    Outcome,
+    Reject,
+    RejectPresence,
+    Remove,
+    Retire,
+    Send,
+)
 from realtime_fsm.vocabulary.table import LIVE, State
 from simulation.coverage import Coverage
+from simulation.dials import Dials
+from simulation.known import ON_TRUST
 from simulation.ledger import Ledger
+from simulation.links import Links
 from simulation.network import Wire
-from simulation.sockets import SimulatedSocket
+from simulation.outages import Outages
+from simulation.states import nothing_desired_is_lost, what_a_state_holds
+from simulation.wants import Wants
 from simulation.world import World
 
 _LIMIT, _WINDOW = 32, 60.0
@@ -42,7 +58,7 @@ _DUST = 1e-6  # what floating point leaves of a moment
 _MOST_STEPS = 400_000
 _LONGEST_WAIT = 3_600.0
 _STATES = {state.value: state for state in State}
-_IDLE = (State.DISCONNECTED, State.ERROR)
+_EVENT = re.compile(rb'\{"type":"event","data":.*"n":(\d+)')
 
 
 class Watched(Connection):
@@ -67,33 +83,31 @@ class Watch:
     """Watches one connection.
 
     Attributes:
-        desired: what the users want, as the model has it.
-        streams: the subscriptions that the driver must still serve.
-        link: the generation of the current link; None when there is none.
+        links: its links.
+        wants: what its users want.
+        outages: when nothing delivers.
+        ledger: what its streams owe their consumers.
     """
 
     def __init__(self, world: World, realtime: Realtime, wire: Wire, coverage: Coverage) -> None:
         self.world = world
         self.name = wire.name
         self.coverage = coverage
-        self.ledger = Ledger(world)
-        self.desired: set[str] = set()
-        self.streams: set[str] = set()
+        self.wire = wire
+        self._history = wire.network.history
         self._driver: Any = realtime._driver
         self._seat: Seat = self._driver._core._seat
         self._driver._core = Watched(self._seat, self)
         self._feed, self._receiver = self._driver.feed, self._driver.receiver
         vars(self._driver).update(feed=self.feed, receiver=self.receiver)
-        self.wire = wire
-        self.link: int | None = None
-        self._closing: int | None = None
-        self._socket: SimulatedSocket | None = None
-        self._asked: list[bytes] = []  # frames that the machine sent on the current link
-        self._greeted = False
-        self._sent: deque[float] = deque()
-        self._pings = self._seat.ping_enabled
-        self._dropped_at = self._throttled_at = -1e9
-        self._renewing = self._woken = False  # whether the next dial is a renewal, or one on waking from sleep
+        self._succeed = self._driver._roster.succeed
+        vars(self._driver._roster).update(succeed=self.succeed)
+        self.ledger = Ledger(world, self._history)
+        self.links = Links(world, self.must, lambda: len(self._history))
+        self.outages = Outages(self.must)
+        self.wants = Wants(self.ledger, self.outages, pings=self._seat.ping_enabled)
+        self._dials = Dials(self._seat, self.must)
+        self._dropped: set[int] = set()
         self._same_moment = 0
         self._last_now = 0.0
         self._before: tuple[State, float | None] = State.DISCONNECTED, None
@@ -105,16 +119,32 @@ class Watch:
 
     @property
     def satisfied(self) -> bool:
-        """Whether everything desired is acknowledged, by the book and by the server, on a stream that works."""
-        if self.state not in LIVE or self._socket is None or not self._socket.sound:
+        """Whether everything wanted is acknowledged, by the book and by the server, on the one stream there is, which works."""
+        link, wants = self.links.current, self.wants
+        if self.state not in LIVE or link is None or link.socket is None or not link.socket.sound:
             return False
-        return self.desired <= self._seat.book.acknowledged and self.desired <= set(self._socket.peer.subscriptions)
+        if self.links.retiring is not None or self.links.lingering is not None:
+            return False
+        served = all(one in self._seat.book.acknowledged and link.serves(wish) for one, wish in wants.desired.items())
+        return served and wants.shown_by(link)
+
+    @property
+    def link(self) -> int:
+        """The generation of the newest link."""
+        return self._dials.newest
 
     def silence(self) -> None:
         """The last blow, when all is well: the stream of the current link goes silent."""
-        if self._socket is not None:
+        link = self.links.current
+        if link is not None and link.socket is not None:
             self.world.count("stream goes silent")
-            self._socket.silence()
+            link.socket.silence()
+
+    def excused(self, number: int) -> str:
+        """Why an event may be lost with nobody told: a deaf server, which nothing shows; or a defect that is known."""
+        if any(number in socket.unheard for socket in self.wire.sockets):
+            return "deaf"
+        return ON_TRUST if any(since < number <= upto for since, upto in self.links.on_trust) else ""
 
     def must(self, holds: object, what: str, *, known: str = "") -> None:
         if not holds:
@@ -123,24 +153,44 @@ class Watch:
     # --- the driver ---------------------------------------------------------------------------------------------------
 
     def feed(self, happened: Input) -> None:
-        """Around the driver's own: it must have armed its timer for what the machine waits for."""
+        """Around the driver's own: it must hold the links, have told the outages, and have armed its timer."""
         self._feed(happened)
-        timer, deadline = self._driver._timer, self._seat.deadline
+        driver, deadline = self._driver, self._seat.deadline
+        timer = driver._timer
         if deadline is None:
             self.must(timer is None, "a timer without a deadline")
         else:
             self.must(timer is not None and timer.when() == deadline, "the timer is not set to the deadline")
+        self.links.holds(driver._links)
+        self.outages.settle(real=driver._outages.current is not None)
 
-    def receiver(self, link: Link) -> Receiver:
-        """Around the driver's own: only what comes on the current link is owed to the streams."""
+    def receiver(self, link: RealLink) -> Receiver:
+        """Around the driver's own: what comes on the current link, or on one that makes room for it, is owed to the streams."""
         receive: Receiver = self._receiver(link)
 
         def received(data: bytes) -> Awaitable[None] | None:
-            if link.generation == self.link:
-                self.ledger.arrived(data, self.streams)
+            found = _EVENT.match(data)
+            model = self.links.delivering(link, self._driver._links) if found else None
+            if found and model is not None and model.socket is not None:
+                number = int(found[1])
+                model.newest = max(number, model.newest)
+                model.socket.under_way.discard(number)
+                whom = model.recipients(data, number, self._history.channels(number))
+                self.ledger.arrived(number, [one for one in whom if one in self.wants.streams])
             return receive(data)
 
         return received
+
+    def succeed(self, subscriber: Any, wish: Wish, *more: Any) -> Any:
+        """Around the roster's own: somebody wants to listen to something else."""
+        self.wants.successors[wish.id] = self.ledger.of[subscriber.wish.id]
+        return self._succeed(subscriber, wish, *more)
+
+    def record(self, record: Any) -> None:
+        """The audit log was told something."""
+        if record["event"] == "realtime.gap":
+            self.outages.told(record["subscription"])
+            self.ledger.told(record["subscription"], record["since"])
 
     # --- the machine ----------------------------------------------------------------------------------------------------
 
@@ -155,17 +205,10 @@ class Watch:
         self._before = self.state, self._seat.deadline
         self.coverage.cell = self.state, happened.trigger
         self.coverage.cells[self.coverage.cell] += 1
-        match happened:
-            case Subscribe(wish=wish) if self.state is not State.DISPOSING:
-                self.desired.add(wish.id)
-                self.streams.add(wish.id)
-            case Unsubscribe(id=identifier):
-                self.desired.discard(identifier)
-            case PingSwitched(enabled=enabled) if self.state is not State.DISPOSING:
-                self._pings = enabled
-            case Opened(generation=generation) if generation == self.link:  # the dial has come back this very moment
-                *others, self._socket = self.wire.sockets
-                self.must(all(other.given_up for other in others), "two open sockets")
+        if self.state is not State.DISPOSING:
+            self.wants.hear(happened)
+        if isinstance(happened, Opened) and self._is_current(happened.generation):  # the dial has come back this very moment
+            self.links.opened(self.wire.sockets)
 
     def after(self, happened: Input, now: float, outcome: Outcome) -> None:
         """After a step: everything that must hold."""
@@ -174,33 +217,40 @@ class Watch:
         self.world.note(self.name, happened, row.id if row else "-", self.state, outcome.deadline)
         if row is not None:
             self.coverage.rows[row.id] += 1
-            self._renewing |= row.id[3:] == "73"
-            self._woken |= row.id == "rec76"
             self.must(self.state is (row.dest or row.source), "the state is not where the row leads")
             self.must(row.source is self._before[0], "the row is of another state")
+            self._dials.look_at_row(row)
         else:
             self.must(self.state is self._before[0], "the state moved without a row")
         self._old_sockets(happened, outcome)
         self._the_clock(happened, now, outcome)
+        if isinstance(happened, ServerErred):
+            self._newcomers(happened, outcome)
         for request in outcome.requests:
             self._look_at(request, now, happened)
         if isinstance(happened, Greeted) and row is not None:
-            self._greeted = self.state in LIVE
-            asks = any(type(request) is Send for request in outcome.requests)
-            self.must(asks or not self.desired or self.state is State.ERROR, "up again, and not subscribed again")
+            self._greeted(outcome)
         if isinstance(happened, ServerErred) and happened.code == 1013 and self._before[0] is State.RECONNECTING and row:
-            self._throttled_at = now
-        if row is not None and "start_afresh" in row.effects:
-            self._throttled_at = -1e9  # the user takes it on himself
-        self._what_a_state_holds(outcome)
-        self._nothing_desired_is_lost()
+            self._dials.throttled(now)
+        if isinstance(happened, Authenticate):
+            self.must(self.links.retiring is None, "a link delivers as somebody else")
+        covered = self.links.retiring is not None
+        self.outages.moved(self._before[0], self.state, None if row is None else row.dest, covered=covered)
+        what_a_state_holds(self._seat, self.state, outcome.deadline, self.links, self.must)
+        nothing_desired_is_lost(self._seat, self.state, self.links, self.wants, self.must)
+
+    def _is_current(self, generation: int) -> bool:
+        return self.links.current is not None and self.links.current.generation == generation
 
     def _old_sockets(self, happened: Input, outcome: Outcome) -> None:
-        if not isinstance(happened, SocketInput) or happened.generation == self.link:
+        if not isinstance(happened, SocketInput) or self._is_current(happened.generation):
             return
-        if isinstance(happened, Closed) and happened.generation == self._closing:
+        if isinstance(happened, Closed) and happened.generation in self._dropped:
             return
-        self.must(outcome.taken is None and not outcome.requests, "an old socket moved the machine")
+        retiring = self.links.retiring
+        ended = isinstance(happened, Lost) and retiring is not None and happened.generation == retiring.generation
+        expected = (Drop(happened.generation, tidy=False),) if ended else ()
+        self.must(outcome.taken is None and outcome.requests == expected, "an old socket moved the machine")
         self.must((self.state, outcome.deadline) == self._before, "an old socket changed the deadline")
 
     def _the_clock(self, happened: Input, now: float, outcome: Outcome) -> None:
@@ -211,94 +261,65 @@ class Watch:
         if outcome.deadline is not None:
             self.must(outcome.deadline <= now + _LONGEST_WAIT, "a deadline beyond reason")
 
+    def _newcomers(self, happened: ServerErred, outcome: Outcome) -> None:
+        """The server refuses an address: what is new in it is to blame, and what was acknowledged before is asked for again."""
+        link = self.links.current
+        if link is None or not self._is_current(happened.generation) or link.greeted or link.wishes is None:
+            return
+        mine = [wish.id for wish in link.wishes if wish.id in self.wants.desired]
+        new = [one for one in mine if one not in self.wants.granted]
+        rejected = [request.id for request in outcome.requests if isinstance(request, Reject)]
+        if happened.code in (1013, 401, 403) or len(new) == len(mine):
+            new = []
+        self.must(rejected == new, f"{rejected} are to blame, and should be {new}")
+        self.must(not new or self.state is State.RECONNECTING, "a newcomer takes the others with it")
+
+    def _greeted(self, outcome: Outcome) -> None:
+        link = self.links.current
+        if link is None or self.state not in LIVE:
+            self.must(self.state is State.ERROR, "greeted, and neither up nor refused")
+            return
+        link.greeted = True
+        planned = link.wishes is not None
+        self._dials.greeted(by_address=planned)
+        asks = any(type(request) is Send for request in outcome.requests)
+        self.must(asks or planned or not self.wants.desired, "up again, and not subscribed again")
+
     def _look_at(self, request: Any, now: float, happened: Input) -> None:
+        up = isinstance(happened, Greeted) and self.state in LIVE
         match request:
-            case Open(generation=generation):
-                self.must(self.link is None, "at most one current link")
-                self.must(not self._asked or generation > (self._closing or 0), "a generation that was used before")
-                self.link, self._greeted, self._socket = generation, False, None
-                self._asked = []
-                self._sent.clear()
+            case Open(generation=generation, plan=plan):
+                self._dials.open(request, now, automatic=isinstance(happened, Deadline | Woken))
+                self.links.open(generation, plan, self.wants.desired.values())
+                self.outages.open()
                 self.wire.network.count_dial(now)
-                if isinstance(happened, Deadline | Woken):
-                    self._automatic_dial(now)
-                self._throttled_at, self._renewing, self._woken = -1e9, False, False
+            case Retire(generation=generation):
+                self.links.retire(generation)
+                self.outages.retire()
             case Drop(generation=generation):
-                self.must(generation == self.link, "drops what is not current")
-                if self._socket is not None:
-                    sent = self._socket.sent
-                    self.must(sent == self._asked[: len(sent)], "something else was sent than the machine asked for")
-                self.link, self._closing, self._socket = None, generation, None
-                self._dropped_at = now
+                self._dropped.add(generation)
+                if self.links.drop(generation, up=up):
+                    self.outages.drop_retiring(self.state, up=up)
+                else:
+                    self._dials.dropped(now)
             case Send(generation=generation, data=data):
-                self.must(generation == self.link and (self._greeted or isinstance(happened, Greeted)), "sends too early")
-                self.must(data != PING or self._pings, "a ping, though they are off")
-                self._asked.append(data)
-                self._sent.append(now)
-                while self._sent[0] <= now - _WINDOW + _DUST:
-                    self._sent.popleft()
-                self.must(len(self._sent) <= _LIMIT, "the budget of a minute is overspent")
-            case Reject(id=identifier):
-                self.desired.discard(identifier)
-                self.streams.discard(identifier)
-            case Fail(error=error, withdrawn=withdrawn):
-                self.desired.difference_update(withdrawn)
-                self.streams.difference_update(withdrawn)
-                self.must(self.world.hides(f"{error} {error!r}"), "a secret in an error")
+                self._send(generation, data, now, up=up)
             case Grant(id=identifier):
-                self.must(identifier in self.desired, "grants what nobody wants")
+                self.must(identifier in self.wants.desired, "grants what nobody wants")
             case Remove(id=identifier):
-                self.must(identifier not in self.desired, "removes what is wanted")
-                self.streams.discard(identifier)
-            case End():
-                self.streams.clear()
+                self.must(identifier not in self.wants.desired, "removes what is wanted")
+            case Fail(error=error) | RejectPresence(error=error):
+                self.must(self.world.hides(f"{error} {error!r}"), "a secret in an error")
+        self.wants.look_at(request, self.links.current, len(self._history))
 
-    def _automatic_dial(self, now: float) -> None:
-        """One that no user asked for."""
-        retry, attempt = self._seat.retry, self._seat.attempt
-        throttled = now < self._throttled_at + _WINDOW - _DUST
-        hasty = "a throttled dial does not wait for the server's next minute"
-        self.must(not throttled, hasty)
-        late = now >= self._dropped_at + retry.base / 2
-        self.must(attempt < 2 or late or self._woken or self._renewing, "a dial without a delay")
-        allowed = retry.attempts is None or attempt <= retry.attempts
-        self.must(allowed, "more dials than the policy allows")
-
-    def _what_a_state_holds(self, outcome: Outcome) -> None:
-        seat, state, link = self._seat, self.state, self._seat.link
-        must = self.must
-        must(self.link == (None if link is None else link.generation), "the model's link is not the machine's")
-        if state in _IDLE or state is State.DISPOSING:
-            must(link is None and outcome.deadline is None, "no link and no deadline here")
-        if state is State.RECONNECTING or state is State.PING:
-            must(outcome.deadline is not None, "something is waited for, without a deadline")
-        if state is State.RECONNECTING:
-            must((link is None) == (seat.attempt_at is not None), "an attempt, or a link to come")
-        must((seat.error is not None) == (state is State.ERROR), "the stored error belongs to `error` alone")
-        must((state in LIVE) == (link is not None and self._greeted), "live means greeted")
-        book = seat.book
-        if link is None:
-            must(not book.acknowledged and book.in_flight is None, "without a link nothing is acknowledged or asked")
-        else:
-            must((link.pinged is not None) == (state is State.PING), "a pong is awaited in `ping` alone")
-            must(not (link.pinged and book.in_flight), "one thing is awaited at a time")
-
-    def _nothing_desired_is_lost(self) -> None:
-        book, state, must = self._seat.book, self.state, self.must
-        if state is State.DISPOSING:
+    def _send(self, generation: int, data: bytes, now: float, *, up: bool) -> None:
+        link = self.links.current
+        if link is None or link.generation != generation or not (link.greeted or up):
+            self.must(False, "sends too early, or on a link that makes room")
             return
-        must(book.desired.keys() == self.desired, "the book and the users disagree")
-        if not self.desired:
-            must(state is not State.SUBSCRIBED, "subscribed, to nothing")
-            return
-        must(state is not State.UNSUBSCRIBED, "unsubscribed, with something desired")
-        flying = book.in_flight
-        asked = flying.ids if flying is not None and flying.kind == "subscribe" else ()
-        places = (book.acknowledged, asked, book._pending, [one for group in book._suspects for one in group])
-        for identifier in self.desired:
-            must(sum(identifier in place for place in places) == 1, "something desired is nowhere, or twice in the book")
-        if state is State.CONNECTED:
-            must(not self.desired <= book.acknowledged, "all is acknowledged, and the state does not say so")
-        if book.acknowledged and self._socket is not None:
-            known = self._socket.peer.subscriptions
-            must(all(one in known for one in book.acknowledged), "acknowledged, and the server does not know it")
+        self.must(data != PING or self.wants.pings, "a ping, though they are off")
+        link.asked.append(data)
+        link.sent_at.append(now)
+        while link.sent_at[0] <= now - _WINDOW + _DUST:
+            link.sent_at.popleft()
+        self.must(len(link.sent_at) <= _LIMIT, "the budget of a minute is overspent")

@@ -6,4 +6,8 @@ invariant then holds for good.
 
 from __future__ import annotations
 
-KNOWN: dict[str, str] = {}
+ON_TRUST = "a link is trusted while it makes room"
+
+KNOWN: dict[str, str] = {
+    ON_TRUST: "what a link owed that went silent, ended or fell behind while it made room is lost, and nobody is told",
+}

@@ -1,128 +1,149 @@
-"""The ledger and the records: what each stream owes its consumer, and what the audit log was told."""
+"""The ledger: for each subscription, what came for it and was not yet taken out, and what happened that it never got.
+
+The law. A consumer gets what arrives on the links that deliver: each event once, in the order of the arrival of its first copy;
+only those that had to make room for newer ones may be missing, and those are counted by `dropped`. What never arrived was told
+as a gap.
+"""
 
 from __future__ import annotations
 
-import re
+import asyncio
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable
+from datetime import datetime
 
-import structlog
-
-from realtime_fsm import Event, Subscription
-from simulation.history import Follower
+from realtime_fsm import Event
+from realtime_fsm.face.subscription import Subscribed
+from realtime_fsm.vocabulary.inputs import Wish
+from simulation.history import Follower, History
 from simulation.world import MARKER, World
 
 _BACKLOG = 25.0  # seconds in which a stream may still bring what was sent before the process slept
-_EVENT = re.compile(rb'^\{"type":"event".*"n":(\d+).*"subscriptions":\[([^\]]*)\]\}\}$', re.DOTALL)
 
 
-class LogRefused(Exception):
-    """The application's logging is broken for a moment."""
+class Stream:
+    """One subscription, through all its ids.
+
+    Attributes:
+        wish: what it listens to, under the id that it has now.
+        since: how many events had happened when that was acknowledged.
+        granted: whether it ever was.
+        told_on: the link on which it was last acknowledged.
+        given: what its consumer got.
+        follower: who hands back what was missed in gaps.
+    """
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
+        self.since = 0
+        self.granted = False
+        self.told_on = 0
+        self.given: set[int] = set()
+        self.follower: Follower | None = None
+        self.missed = 0
+        self.owed: deque[int] = deque()
+        self.arrived: set[int] = set()
+        self.gaps: list[tuple[int, int]] = []
+        self._late: set[int] = set()  # what arrived when a later one had: of two links one may be ahead
+        self._twins: set[int] = set()  # what was handed back and came again, right after a sleep
+        self._newest = self._last = 0
+        self._taken = asyncio.Event()
+
+    @property
+    def restored(self) -> set[int]:
+        """What was handed back by its follower."""
+        return set() if self.follower is None else self.follower.restored
+
+    def arrive(self, number: int, *, woken: bool) -> None:
+        """An event came for it, for the first time or as the second of two links."""
+        if number in self.arrived:
+            return
+        self.arrived.add(number)
+        if number in self.restored:
+            if woken:
+                self._twins.add(number)
+            return
+        if number < max(self._newest, 0 if self.follower is None else self.follower.newest):
+            self._late.add(number)
+        self._newest = max(number, self._newest)
+        self.owed.append(number)
+
+    def take(self, number: int, dropped: int) -> Iterable[tuple[bool, str, str]]:
+        """Its consumer got an event: what must hold, what is said if it does not, and which known defect would explain it."""
+        known = "memory slept away" * (number in self._twins)
+        yield number not in self.given, f"event {number} twice", known
+        yield number > self._last or number in self._late, f"event {number} out of order", known
+        self.given.add(number)
+        self._taken.set()
+        self._last = max(number, self._last)
+        if number in self.restored:  # handed back, ahead of all that came live meanwhile
+            self._late.update(other for other in self.owed if other < number)
+            if number in self.owed:
+                self.owed.remove(number)
+            return
+        while self.owed and self.owed[0] != number:
+            self.owed.popleft()
+            self.missed += 1
+        yield bool(self.owed), f"event {number} was not for it", ""
+        if self.owed:
+            self.owed.popleft()
+        yield self.missed <= dropped, f"events are missing before {number}", ""
+
+    async def wait_for(self, number: int) -> None:
+        """Wait until its consumer, who is somebody else, has got an event."""
+        while number not in self.given:
+            self._taken.clear()
+            await self._taken.wait()
+
+    def lost(self, history: History) -> Iterable[int]:
+        """What happened since it was acknowledged, and neither came, live or handed back, nor was told as missing."""
+        for number in history.after(self.since, self.wish.channels, self.wish.queries):
+            if number not in self.arrived | self.restored and not any(since < number <= upto for since, upto in self.gaps):
+                yield number
 
 
 class Ledger:
-    """For each subscription: the numbers of the events that arrived on its current link and were not yet taken out.
+    """The streams of one connection.
 
-    A consumer must get exactly these, in this order, each once; only those that had to make room for newer ones may be
-    missing, and those are counted by `Subscription.dropped`.
+    Attributes:
+        of: each stream by all the ids that it ever had.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, history: History) -> None:
         self.world = world
         self.delivered = 0
-        self.followers: dict[str, Follower] = {}  # who hands back what was missed in gaps
-        self._owed: dict[str, deque[int]] = {}
-        self._twins: set[tuple[str, int]] = set()  # what was handed back and came again, right after a sleep
-        self._last: dict[str, int] = {}
-        self._missed: dict[str, int] = {}
+        self.of: dict[str, Stream] = {}
+        self._history = history
 
-    def arrived(self, frame: bytes, streams: set[str]) -> None:
-        """A frame came on the current link; `streams` are the subscriptions that are not gone."""
-        found = _EVENT.match(frame)
-        if found is None:
-            return
-        number = int(found[1])
-        for identifier in found[2].decode().replace('"', "").split(","):
-            if identifier in streams and number in self._restored(identifier):
-                if self.world.loop.time() < self.world.woke_at + _BACKLOG:
-                    self._twins.add((identifier, number))
-            elif identifier in streams:
-                self._owed.setdefault(identifier, deque()).append(number)
+    def arrived(self, number: int, identifiers: Iterable[str]) -> None:
+        """An event came on a link that delivers, for some subscriptions that are not gone."""
+        woken = self.world.loop.time() < self.world.woke_at + _BACKLOG
+        for stream in dict.fromkeys(self.of[identifier] for identifier in identifiers):
+            stream.arrive(number, woken=woken)
 
-    def received(self, subscription: Subscription, event: Event) -> None:
+    def told(self, identifier: str, since: str | None) -> None:
+        """A subscription was told of a gap."""
+        begin = 0 if since is None else self._history.number(datetime.fromisoformat(since))
+        self.of[identifier].gaps.append((begin, len(self._history)))
+
+    def received(self, subscription: Subscribed, event: Event) -> None:
         """A consumer got an event."""
-        identifier, world = subscription.id, self.world
         number = event.payload["n"]
         self.delivered += 1
-        world.note("event", identifier, number)
-        restored = self._restored(identifier)
-        known = "memory slept away" * ((identifier, number) in self._twins)
-        ahead = number > self._last.get(identifier, 0)
-        world.must(ahead, f"{identifier}: event {number} twice, or out of order", known=known)
-        self._last[identifier] = max(number, self._last.get(identifier, 0))
-        owed = self._owed.get(identifier, deque())
-        if number in restored and number not in owed:
-            return
-        missed = self._missed.get(identifier, 0)
-        while owed and owed[0] != number:
-            owed.popleft()
-            missed += 1
-        self._missed[identifier] = missed
-        world.must(owed, f"{identifier}: event {number} was not for it")
-        if owed:
-            owed.popleft()
-        world.must(missed <= subscription.dropped, f"{identifier}: events are missing before {number}")
-        world.must(MARKER not in repr(event), "the payload is in an event's repr")
+        self.world.note("event", subscription.id, number)
+        for holds, what, known in self.of[subscription.id].take(number, subscription.dropped):
+            self.world.must(holds, f"{subscription.id}: {what}", known=known)
+        self.world.must(MARKER not in repr(event), "the payload is in an event's repr")
 
-    def _restored(self, identifier: str) -> set[int]:
-        follower = self.followers.get(identifier)
-        return set() if follower is None else follower.restored
+    def complete(self, identifier: str, excused: Callable[[int], str]) -> None:
+        """All is well again: whatever a subscription never got was told as a gap; but for what `excused` names a reason for."""
+        for number in self.of[identifier].lost(self._history):
+            why = excused(number)
+            self.world.must(why == "deaf", f"{identifier}: event {number} is lost, and nobody was told", known=why)
 
-    def close(self, subscription: Subscription) -> None:
+    def close(self, subscription: Subscribed) -> None:
         """A stream was read to its end: nothing may be left."""
-        owed = len(self._owed.get(subscription.id, ()))
-        missed = self._missed.get(subscription.id, 0) + owed
-        enough = missed <= subscription.dropped if self._restored(subscription.id) else missed == subscription.dropped
-        self.world.must(enough, f"{subscription.id}: {owed} events were never delivered")
-
-
-class Records:
-    """The application's logging: it looks at every record."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.count = 0
-        self._seq: dict[str, int] = {}
-        self._state: dict[str, str] = {}
-
-    def __call__(self, logger: object, level: str, record: Any) -> NoReturn:
-        world = self.world
-        self.count += 1
-        name, connection = record["event"], record["connection_id"]
-        seq = self._seq[connection] = self._seq.get(connection, 0) + 1
-        world.must(record["seq"] == seq, f"record {record['seq']} instead of {seq}")
-        text = repr(record)
-        world.must(world.hides(text), f"a secret in the record {name}")
-        if name == "realtime.transition":
-            before = self._state.get(connection, "disconnected")
-            world.must(record["source"] == before, f"a record of {record['source']} after {before}")
-            self._state[connection] = record["dest"]
-        if fault := world.strikes("log"):
-            world.count(fault)
-            raise LogRefused
-        raise structlog.DropEvent
-
-
-@contextmanager
-def recorded(records: Records) -> Iterator[None]:
-    """Let the records go there, and put the configuration of the process back afterwards."""
-    before = structlog.get_config() if structlog.is_configured() else None
-    structlog.configure(processors=[records], cache_logger_on_first_use=False)
-    try:
-        yield
-    finally:
-        structlog.reset_defaults()
-        if before is not None:
-            structlog.configure(**before)
+        stream = self.of[subscription.id]
+        missed, dropped = stream.missed + len(stream.owed), subscription.dropped
+        enough = missed <= dropped if stream.restored else missed == dropped
+        self.world.must(enough, f"{subscription.id}: {len(stream.owed)} events were never delivered")

@@ -190,7 +190,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "frames are sent twice": _with(link.Link, "send", _twice),
     "events go to the unsubscribed": _with(roster.Roster, "_leave", _unforgotten),
     "a full stream loses the newest, silently": _with(inbox.Inbox, "put", _newest_lost),
-    "what was caught up comes again": _with(subscriber.Subscriber, "_is_new", lambda _: lambda self, event: True),
+    "what was caught up comes again": _with(subscriber.Subscriber, "_is_new", lambda _: lambda self, event, seen: True),
     "nobody is told of the end": _with(waiting.WaitingRoom, "fail", lambda _: lambda self, error, *, patient: None),
     "the session is in the records": _with(audit, "_shown", lambda _: lambda code: SECRET),
 }

@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlsplit
 
 from realtime_fsm.testing.backend import Budget
+from realtime_fsm.testing.eras import EraName
 from realtime_fsm.testing.peer import Backend, Peer, Reply, Request
 from realtime_fsm.testing.wire import Refusal, error
 from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, NameNotResolved, UpgradeRefused
 from simulation.history import History
+from simulation.servers import Server
 from simulation.sockets import CODES, SimulatedSocket
 from simulation.world import BOGUS, SECRET, World
 
@@ -27,45 +29,15 @@ _json = partial(json.dumps, separators=(",", ":"))
 CHANNELS = ("rows", "files", "teams", "memberships", "executions", "account")
 
 
-class Server:
-    """One server process: it can die, come back, freeze and go deaf."""
-
-    def __init__(self, world: World, name: str) -> None:
-        self.world = world
-        self.name = name
-        self.up = True
-        self.deaf = False
-        self.sockets: dict[SimulatedSocket, None] = {}
-        self._frozen = False
-        self._held: list[Callable[[], None]] = []
-
-    @property
-    def frozen(self) -> bool:
-        """Whether it stands still: nothing is answered, and a new dial is never upgraded."""
-        return self._frozen
-
-    def when_awake(self, work: Callable[[], None]) -> None:
-        """Do something now, or when the process is thawed."""
-        if self._frozen:
-            self._held.append(work)
-        elif self.up:
-            work()
-
-    def freeze(self) -> None:
-        self._frozen = True
-
-    def thaw(self) -> None:
-        self._frozen = False
-        held, self._held = self._held, []
-        for work in held:
-            self.when_awake(work)
-
-    def die(self) -> None:
-        """Every stream ends without a word."""
-        self.up = False
-        self._held.clear()
-        for socket in list(self.sockets):
-            socket.cut()
+_ERAS: tuple[tuple[tuple[EraName, ...], float], ...] = (
+    (("E4",), 10),
+    (("E1",), 2),
+    (("E2",), 3),
+    (("E3",), 3),
+    (("E2", "E4"), 2),
+    (("E1", "E2", "E3", "E4"), 1),
+)
+"""Of which eras the servers of a world may be, and how often a world is so. Most are of the newest; some change."""
 
 
 class Network:
@@ -74,15 +46,27 @@ class Network:
     def __init__(self, world: World) -> None:
         self.world = world
         rng = world.rng
+        self.eras = rng.choices([eras for eras, _ in _ERAS], [weight for _, weight in _ERAS])[0]
         self.backend = Backend(connection_limit=rng.choice((None, None, None, None, 20)))
         self.sessions = tuple(self.backend.add_user(user, session_secret=SECRET) for user in ("u1", "u2"))
         world.secrets += self.sessions
-        self.servers = [Server(world, f"server {n}") for n in range(rng.choice((1, 2, 3)))]
+        alike = rng.choice(self.eras)
+        mixed = rng.random() < 0.3  # in the middle of an upgrade, or behind an odd balancer
+        self.servers = [
+            Server(world, self.backend, rng.choice(self.eras) if mixed else alike) for _ in range(rng.choice((1, 2, 3)))
+        ]
         self.sockets: dict[Peer, SimulatedSocket] = {}
         self.parted = False
         self.history = History()
         self.limit = rng.choice((None, 128, 128, 12))  # dials a minute that the clients allow themselves
         self._dials: deque[float] = deque()
+
+    @property
+    def protocols(self) -> list[EraName | None]:
+        """What a client may be told about the servers: channels in the address are understood by all."""
+        if self.eras == ("E4",):
+            return [None, None, "E4", "E4", "E3"]
+        return [None, None, None, *(era for era in self.eras if era != "E4")]
 
     def transport(self, name: str) -> Wire:
         """What one client dials with."""
@@ -93,12 +77,18 @@ class Network:
         payload = self.history.add(channels)
         happening = {"events": ["an.event"], "channels": channels, "timestamp": payload["$updatedAt"], "payload": payload}
         start = b'{"type":"event","data":' + _json(happening)[:-1].encode()
+        number = len(self.history)
         for peer, socket in self.sockets.items():
-            matching = () if socket.server.deaf else peer.matching(channels, _ANYBODY, payload)
-            if matching:
-                frame = start + b',"subscriptions":' + _json(matching).encode() + b"}}"
-                socket.server.when_awake(partial(socket.emit, frame, "event"))
-        return len(self.history)
+            matching = peer.matching(channels, _ANYBODY, payload)
+            if not matching:
+                continue
+            if socket.server.deaf:
+                socket.unheard.add(number)
+                continue
+            ids = b',"subscriptions":' + _json(matching).encode() if peer._era.ids else b""
+            socket.under_way.add(number)
+            socket.server.when_awake(partial(socket.emit, start + ids + b"}}", "event"))
+        return number
 
     def count_dial(self, now: float) -> None:
         """A client was told to dial."""
@@ -127,6 +117,8 @@ class Network:
             case "server frozen" if server.up and not server.frozen:
                 server.freeze()
                 later(rng.choice((1.0, 5.0, 20.0)), server.thaw)
+            case "another era" if len(self.eras) > 1:
+                self._move(rng.choice(([server], self.servers)), rng.choice(self.eras), rng.choice((0.0, 0.5, 5.0)))
             case "event bus lost" if not server.deaf:
                 server.deaf = True
                 later(rng.choice((1.0, 5.0, 20.0)), setattr, server, "deaf", False)
@@ -145,6 +137,13 @@ class Network:
             case _:
                 return
         world.count(kind)
+
+    def _move(self, servers: list[Server], era: EraName, seconds: float) -> None:
+        """Upgrade some servers, or downgrade them: they are away for a while, and come back as another."""
+        for server in servers:
+            server.die()
+            server.era = era
+            self.world.loop.call_later(seconds, setattr, server, "up", True)
 
     def spend(self, peer: Peer, messages: int) -> None:
         """A part of a connection's budget is gone, and the client does not know."""
@@ -205,7 +204,7 @@ class Wire:
         if fault == "dial hangs" or network.parted or (server.up and server.frozen):
             await asyncio.Event().wait()
         self._refuse(fault, server)
-        socket = SimulatedSocket(world, server, Peer(network.backend), latency, network.sockets)
+        socket = SimulatedSocket(world, server, server.peer(), latency, network.sockets)
         self.sockets.append(socket)
         server.sockets[socket] = None
         if fault != "greeting withheld":
@@ -234,10 +233,12 @@ class Wire:
         else:
             identity = () if fault == "greeted as a guest" else tuple(headers.items())
             reply = socket.peer.greet(Request(f"{parts.path}?{parts.query}", identity), world.wall())
-            if reply.end:
+            if reply.end and b'"code":1013' in reply.frames[0]:
                 world.count("dial throttled")
-            else:
+            if not reply.end:
                 network.sockets[socket.peer] = socket
+        if fault == "event before the greeting":
+            socket.emit(b'{"type":"event","data":{"channels":["rows"],"payload":{},"subscriptions":["0"]}}', "greeting")
         if fault == "budget spent before":
             network.spend(socket.peer, rng.choice((8, 30, 32)))
         socket.answer(reply, "greeting", after=rng.uniform(0.1, 12.0) if fault == "greeting delayed" else 0.0)

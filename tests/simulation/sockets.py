@@ -15,7 +15,7 @@ from simulation.world import World
 
 if TYPE_CHECKING:
     from realtime_fsm.edges.transport import Receiver
-    from simulation.network import Server
+    from simulation.servers import Server
 
 _STEP = 1e-6
 _GRAIN = 0.004  # what arrives within it arrives in one read
@@ -31,8 +31,10 @@ _NONSENSE = (
     b'{"type":"response","data":{"to":"subscribe"}}',
     b'{"type":"response","data":{"to":"unsubscribe","subscriptions":[]}}',
     b'{"type":"response","data":{"to":"authentication","user":null}}',
+    b'{"type":"response","data":{"to":"connected","subscriptions":[]}}',
     b'{"type":"event","data":{"payload":' + b"[" * 3000,
     b'{"type":"connected","data":{"channels":[],"subscriptions":[],"user":null}}',
+    b'{"type":"connected","data":{"channels":[],"subscriptions":[],"user":{}}}',
     b'{"type":"pong"}',
 )
 _LAST_WORDS = (
@@ -53,6 +55,8 @@ class SimulatedSocket:
     Attributes:
         sent: what the client sent, in order.
         given_up: whether the client has closed it.
+        under_way: the events that the server has sent on it and that have not come to the client.
+        unheard: the events that the server would have sent on it, if it had not been deaf.
     """
 
     def __init__(self, world: World, server: Server, peer: Peer, latency: float, peers: dict[Peer, SimulatedSocket]) -> None:
@@ -61,6 +65,8 @@ class SimulatedSocket:
         self.peer = peer
         self.sent: list[bytes] = []
         self.given_up = False
+        self.under_way: set[int] = set()
+        self.unheard: set[int] = set()
         self._peers = peers
         self._latency = latency
         self._silent_in = self._silent_out = self._ended = self._stalled = False
@@ -164,7 +170,7 @@ class SimulatedSocket:
         fault = self.world.strikes("inbound") if what != "greeting" else ""
         if fault and self._befall(fault, what):
             return
-        if what == "reply":
+        if what == "reply" and b'"to":"presence"' not in frame:  # which does not say what it answers
             self._replies.append(frame)
         if what == "event":
             late = self.world.loop.time() + self._latency + self.world.rng.random() * self.world.event_lag

@@ -14,17 +14,18 @@ from selectors import SelectorKey
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm import GreetedAsGuest, PingPolicy, Realtime, RetryPolicy, State, Subscription, Timeouts
+from realtime_fsm import GreetedAsGuest, PingPolicy, Realtime, RealtimeError, RetryPolicy, State, Timeouts
 from realtime_fsm.edges import audit, driver, roster, sleep
 from realtime_fsm.edges.transport import Transport
-from realtime_fsm.face.subscription import MissingChannelWarning
+from realtime_fsm.face.subscription import MissingChannelWarning, Subscribed
 from realtime_fsm.vocabulary import events
 from simulation.coverage import Coverage
-from simulation.history import Bug, misbehave
+from simulation.doings import BusyCrowd
+from simulation.history import Bug, misbehave, passes
 from simulation.invariants import Watch
-from simulation.ledger import LogRefused, Records, recorded
 from simulation.network import CHANNELS, Network
-from simulation.users import Crowd, passes
+from simulation.records import LogRefused, Records, recorded
+from simulation.users import Crowd
 from simulation.world import Violation, World
 from support.virtual import VirtualLoop
 
@@ -59,7 +60,9 @@ class Result:
     events: int = 0
     records: int = 0
     links: int = 0
+    handovers: int = 0
     healed: float = 0.0
+    eras: tuple[str, ...] = ()
     faults: Counter[str] = field(default_factory=Counter)
     actions: Counter[str] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)
@@ -82,7 +85,7 @@ def simulate(seed: int, *, seconds: float = 400.0) -> Result:
         assert isinstance(loop, Loop)
         world = World(seed, loop)
         with _stage(world) as records:
-            run = Run(world, result, seconds)
+            run = Run(world, result, records, seconds)
             try:
                 runner.run(run.whole())
             except Violation:
@@ -131,15 +134,17 @@ class Ordered(dict[Any, None]):
 class Run:
     """One run."""
 
-    def __init__(self, world: World, result: Result, seconds: float) -> None:
+    def __init__(self, world: World, result: Result, records: Records, seconds: float) -> None:
         self.world = world
         self.result = result
+        self.records = records
         self.seconds = seconds
         self.network = Network(world)
+        result.eras = self.network.eras
         self.endpoint = f"http://simulated-{next(_NUMBERS)}/v1"
         self.crowds = [self._crowd(f"c{n}") for n in range(world.rng.choice((1, 1, 2)))]
 
-    def _crowd(self, name: str) -> Crowd:
+    def _crowd(self, name: str) -> BusyCrowd:
         rng, wire = self.world.rng, self.network.transport(name)
 
         class Simulated(Realtime):
@@ -162,8 +167,11 @@ class Run:
             timeouts=Timeouts(dial=wait, greeting=wait, reply=wait, idle=rng.choice((None, None, 5.0, 20.0))),
             auto_reconnect=rng.random() < 0.85,
             max_link_age=rng.choice((None, None, None, 20.0, 300.0)),
+            protocol=rng.choice(self.network.protocols),
         )
-        return Crowd(self.world, self.network, realtime, Watch(self.world, realtime, wire, self.result.coverage))
+        watch = Watch(self.world, realtime, wire, self.result.coverage)
+        self.records.watchers[realtime.connection_id] = watch.record
+        return BusyCrowd(self.world, self.network, realtime, watch)
 
     async def _session(self) -> str:
         """A session as a callable gives it."""
@@ -216,14 +224,16 @@ class Run:
         while True:
             await asyncio.sleep(rng.expovariate(1 / pause))
             for _ in range(rng.choice((1, 1, 3, 10)) if self.network.sockets else 0):
-                self.network.publish(*rng.choices(CHANNELS, k=2))
+                channels = rng.choices(CHANNELS, k=2)
+                self.network.publish(*channels, *(("account.u1",) if "account" in channels else ()))
 
     async def _heal(self, crowd: Crowd) -> None:
-        """Everything desired must be acknowledged within the bound, and delivering."""
+        """Everything desired must be acknowledged within the bound, and delivering; what was lost meanwhile was told."""
         world, watch = self.world, crowd.watch
         begin = world.loop.time()
         crowd.realtime.set_ping_enabled(True)  # without pings nothing shows that a stream went silent
-        while not watch.satisfied:
+        healthy = 0
+        while (healthy := healthy + 1 if watch.satisfied else 0) < 2:  # for so long that what is under way has come
             if world.loop.time() > begin + HEAL_BOUND:
                 world.fail(f"not healed after {HEAL_BOUND:g} s: {watch.name} is {watch.state}")
                 return
@@ -232,22 +242,25 @@ class Run:
                 self._try_again(crowd.realtime)
             await asyncio.sleep(0.5)
         self.result.healed = max(self.result.healed, world.loop.time() - begin)
+        orphans = crowd.orphans()
+        world.must(not orphans, f"{orphans} are asked for, and nobody holds them")
         await crowd.drain(end=False)
-        for subscription in crowd.all:
-            if subscription.id in watch.desired:
-                await self._deliver(crowd, subscription)
+        for one in (*crowd.all, *crowd.listeners):
+            if one.id in watch.wants.desired:
+                watch.ledger.complete(one.id, watch.excused)
+                await self._deliver(crowd, one)
 
-    async def _deliver(self, crowd: Crowd, subscription: Subscription) -> None:
+    async def _deliver(self, crowd: Crowd, one: Subscribed) -> None:
         """An event that happens now must reach it, unless the link is renewed at this very moment: then the next one."""
         for _ in range(3):
             link = crowd.watch.link
-            while not passes(subscription, number := self.network.publish(subscription.channels[0])):
+            while not passes(one.queries, number := self.network.publish(one.channels[0])):
                 pass
-            if await crowd.receive(subscription, number):
+            if await crowd.receive(one, number):
                 return
             if crowd.watch.link == link:
                 break
-        self.world.fail(f"{subscription.id}: nothing is delivered, though all has healed")
+        self.world.fail(f"{one.id}: nothing is delivered, though all has healed")
 
     def _try_again(self, realtime: Realtime) -> None:
         """Leave a state that none leaves by itself. What was lost before may still come to light, so it may fail, too."""
@@ -266,6 +279,7 @@ class Run:
         await crowd.drain(end=True)
         self.result.links += len(wire.sockets)
         self.result.events += crowd.watch.ledger.delivered
+        self.result.handovers += crowd.watch.links.handovers
 
     def abandon(self) -> None:
         """A run that broke disposes of nothing; that is not the users' fault, and nobody is to be warned of it."""
@@ -273,9 +287,11 @@ class Run:
             crowd.watch._seat.state = State.DISPOSING.value
 
     def look_at_reports(self) -> None:
-        """What the loop's exception handler heard: bugs of users, and one broken log for each connection."""
+        """What the loop's exception handler heard: bugs of users, what listeners could not tell otherwise, a broken log each."""
         told = [report.get("exception") for report in self.world.loop.reported]
-        odd = [report for report in self.world.loop.reported if not isinstance(report.get("exception"), LogRefused | Bug)]
+        expected = (LogRefused, Bug, RealtimeError)
+        odd = [report for report in self.world.loop.reported if not isinstance(report.get("exception"), expected)]
+        self.world.must(all(map(self.world.hides, map(repr, told))), "a secret in a report")
         self.world.must(not odd, f"the loop reports {odd[:1]}")
         logs = sum(isinstance(failure, LogRefused) for failure in told)
         self.world.must(logs <= len(self.crowds), "a broken log is told more than once")

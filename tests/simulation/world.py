@@ -38,6 +38,7 @@ DIAL = (
     "greeting delayed",
     "ended before the greeting",
     "greeted as a guest",
+    "event before the greeting",
     "turned away",
     "budget spent before",
 )
@@ -66,6 +67,7 @@ LATE = ("word of an old socket",)
 
 WEATHER = (
     "server restarted",
+    "another era",
     "server frozen",
     "event bus lost",
     "network parted",

@@ -1,0 +1,78 @@
+"""The dials as the watcher has them: when one may be made that no user asked for, and what its address must say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from realtime_fsm.core.seat import Seat
+from realtime_fsm.vocabulary.form import Row
+from realtime_fsm.vocabulary.requests import Open
+from realtime_fsm.vocabulary.table import State, Trigger
+
+_WINDOW = 60.0
+_DUST = 1e-6  # what floating point leaves of a moment
+_NEVER = -1e9
+_GUESS, _WITHOUT_NEWCOMERS, _HURRY = "rec94", "rec97", "rec76"
+_PROMPT = {_GUESS, _WITHOUT_NEWCOMERS, _HURRY, "con73", "sub73", "uns73", "con96", "sub96"}
+
+
+class Dials:
+    """The dials of one connection.
+
+    Attributes:
+        newest: the generation of the newest link.
+    """
+
+    def __init__(self, seat: Seat, must: Callable[[object, str], None]) -> None:
+        self.newest = 0
+        self._seat = seat
+        self._must = must
+        self._dropped_at = self._throttled_at = _NEVER
+        self._prompt = False  # whether the next one need not wait, though no user asked for it
+        self._beyond = 0  # how many the policy was not asked for
+        self._in_url = None if seat.protocol is None else seat.protocol.in_url  # None where that is not known
+        self._by_address = bool(self._in_url)
+
+    def look_at_row(self, row: Row[State, Trigger]) -> None:
+        """A row was taken; it may lead to a dial."""
+        self._prompt |= row.id in _PROMPT
+        self._beyond += row.id in (_GUESS, _WITHOUT_NEWCOMERS)
+        if "start_afresh" in row.effects:
+            self._by_address = bool(self._in_url)
+            self._beyond = 0
+            self._throttled_at = _NEVER  # the user takes it on himself
+        if "forgive" in row.effects:
+            self._beyond = 0
+        if row.id == _GUESS:
+            self._must(self._seat.protocol is None, "a guess, though the protocol was said")
+            self._by_address = True
+
+    def greeted(self, *, by_address: bool) -> None:
+        """The server has shown how it is asked."""
+        self._in_url = by_address
+
+    def dropped(self, now: float) -> None:
+        """The current link is let go of."""
+        self._dropped_at = now
+
+    def throttled(self, now: float) -> None:
+        """The server said that there were too many."""
+        self._throttled_at = now
+
+    def open(self, request: Open, now: float, *, automatic: bool) -> None:
+        """One is made."""
+        self._must(request.generation > self.newest, "a generation that was used before")
+        asked = request.plan is not None
+        self._must(asked == self._by_address, "asks by the address instead of by message, or the other way round")
+        if automatic:
+            self._look(now)
+        self.newest = request.generation
+        self._throttled_at, self._prompt = _NEVER, False
+
+    def _look(self, now: float) -> None:
+        retry, attempt = self._seat.retry, self._seat.attempt
+        self._must(now >= self._throttled_at + _WINDOW - _DUST, "a throttled dial does not wait for the server's next minute")
+        late = now >= self._dropped_at + retry.base / 2
+        self._must(attempt < 2 or late or self._prompt, "a dial without a delay")
+        allowed = retry.attempts is None or attempt <= retry.attempts + self._beyond
+        self._must(allowed, "more dials than the policy allows")

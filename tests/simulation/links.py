@@ -1,0 +1,185 @@
+"""The links as the watcher has them: at most one current, at most one that makes room for it; what each was asked for and brings.
+
+The law: the current link alone is asked anything. One that makes room delivers until the current one is greeted and `LINGER`
+longer, and nothing is sent on it. What a link brings is worked out here from what its address, or its messages, asked for, and
+not from what the package believes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from realtime_fsm.edges.links import LINGER
+from realtime_fsm.vocabulary.eras import Plan
+from realtime_fsm.vocabulary.inputs import Wish
+from simulation.history import passes
+from simulation.sockets import SimulatedSocket
+from simulation.world import World
+
+_IDS = re.compile(rb'"subscriptions":\[([^\]]*)\]\}\}$')
+_EARLY, _LATE = 1e-3, 0.2  # seconds before and after the end of lingering
+
+
+class Link:
+    """One link, from the request to dial it.
+
+    Attributes:
+        wishes: what its address asks for; None where messages ask.
+        asked: the frames that the machine sent on it.
+        sent_at: when it did, within the last minute.
+        newest: the highest number of the events that came on it.
+    """
+
+    def __init__(self, generation: int, wishes: tuple[Wish, ...] | None) -> None:
+        self.generation = generation
+        self.wishes = wishes
+        self.socket: SimulatedSocket | None = None
+        self.greeted = False
+        self.asked: list[bytes] = []
+        self.sent_at: deque[float] = deque()
+        self.newest = 0
+        self._ids = {wish.id for wish in wishes or ()}
+
+    @property
+    def ailing(self) -> bool:
+        """Whether something that the server has sent, or would have, may never come on it."""
+        socket = self.socket
+        return socket is None or bool(socket.under_way) or socket._ended or socket._silent_in
+
+    def recipients(self, data: bytes, number: int, channels: tuple[str, ...]) -> Iterable[str]:
+        """Whom an event that came on it is for, by the ids of the client."""
+        if self.wishes is None:
+            found = _IDS.search(data)
+            return () if found is None else found[1].decode().replace('"', "").split(",")
+        touched = (wish for wish in self.wishes if not set(channels).isdisjoint(wish.channels))
+        return [wish.id for wish in touched if passes(wish.queries, number)]
+
+    def serves(self, wish: Wish) -> bool:
+        """Whether the server knows of it."""
+        if self.socket is None:
+            return False
+        peer = self.socket.peer
+        if self.wishes is None:
+            return wish.id in peer.subscriptions
+        return wish.id in self._ids and peer._subscriptions._channels.keys() >= set(wish.channels)
+
+    def audit(self, must: Callable[[object, str], None]) -> None:
+        """Look at what was sent, when it is over."""
+        if self.socket is not None:
+            sent = self.socket.sent
+            must(sent == self.asked[: len(sent)], "something else was sent than the machine asked for")
+
+
+class Links:
+    """The links of one connection.
+
+    Attributes:
+        current: the one that the machine speaks of.
+        retiring: the one that delivers in its place.
+        lingering: the one that delivered in its place, and still may.
+        handovers: how many links have taken the place of another that delivered meanwhile.
+        on_trust: spans of events that a link owed when it had made room, without an outage.
+    """
+
+    def __init__(self, world: World, must: Callable[[object, str], None], happened: Callable[[], int]) -> None:
+        self.current: Link | None = None
+        self.retiring: Link | None = None
+        self.lingering: Link | None = None
+        self.handovers = 0
+        self.on_trust: list[tuple[int, int]] = []
+        self._world = world
+        self._must = must
+        self._happened = happened  # how many events have, so far
+        self._until = 0.0  # when it is let go of
+        self._upto = 0  # how many events had happened when it had made room
+
+    def open(self, generation: int, plan: Plan | None, desired: Iterable[Wish]) -> Link:
+        """Another one is to be dialed."""
+        self._must(self.current is None, "at most one current link")
+        wishes = None
+        if plan is not None:
+            wishes = tuple(desired)
+            asked = {identifier for ids in plan.plain.values() for identifier in ids} | set(plan.filtered.values())
+            self._must(asked == {wish.id for wish in wishes}, "an address asks for something else than what is desired")
+        self.forget()
+        self.current = Link(generation, wishes)
+        return self.current
+
+    def opened(self, sockets: list[SimulatedSocket]) -> None:
+        """The dial of the current one has come back."""
+        assert self.current is not None
+        *others, self.current.socket = sockets
+        allowed = None if self.retiring is None else self.retiring.socket
+        self._must(all(other.given_up or other is allowed for other in others), "more than two open sockets, or the wrong ones")
+
+    def retire(self, generation: int) -> None:
+        """The current one makes room."""
+        self._must(self.current is not None and self.current.generation == generation, "a link makes room that is not current")
+        self._must(self.retiring is None, "two links make room")
+        self.forget()
+        self.retiring, self.current = self.current, None
+
+    def drop(self, generation: int, *, up: bool) -> bool:
+        """One is let go of; `up` tells if another one has taken its place. The answer tells if it was the one that makes room."""
+        if self.current is not None and self.current.generation == generation:
+            self.forget()
+            self.current.audit(self._must)
+            self.current = None
+            return False
+        self._must(self.retiring is not None and self.retiring.generation == generation, "drops what it does not have")
+        link, self.retiring = self.retiring, None
+        if link is not None:
+            link.audit(self._must)
+            if up:
+                self._linger(link)
+        return True
+
+    def holds(self, links: Any) -> None:
+        """The package's own links must be these."""
+        for name, model, real in (
+            ("current", self.current, links.current),
+            ("retiring", self.retiring or self.lingering, links.retiring),
+        ):
+            generation = None if real is None else real.generation
+            mine = {None if model is None else model.generation}
+            if name == "retiring" and self.lingering is not None and self._world.loop.time() > self._until - _EARLY:
+                mine.add(None)
+            self._must(generation in mine, f"the {name} link is {generation}, and should be one of {mine}")
+
+    def delivering(self, link: Any, links: Any) -> Link | None:
+        """The model of a link, if what comes on it is owed to the streams."""
+        for model in (self.current, self.retiring, self.lingering):
+            if model is not None and model.generation == link.generation and model.greeted:
+                over = model is self.lingering and self._world.loop.time() >= self._until
+                return None if over and links.retiring is not link else model
+        return None
+
+    def forget(self) -> None:
+        """The one that has made room goes, if it is still there."""
+        if self.lingering is not None:
+            self._judge(self.lingering)
+            self.lingering = None
+
+    def _linger(self, link: Link) -> None:
+        loop = self._world.loop
+        self.handovers += 1
+        self.lingering, self._upto, self._until = link, self._happened(), loop.time() + LINGER
+        loop.call_at(self._until - _EARLY, self._judge, link)
+        loop.call_at(self._until + _LATE, self._see_it_gone, link, self._until)
+
+    def _judge(self, link: Link) -> None:
+        """Just before it is closed: nothing is owed on it, or it was trusted in vain."""
+        if link is self.lingering and link.ailing and (span := (link.newest, self._upto)) not in self.on_trust:
+            self.on_trust.append(span)
+
+    def _see_it_gone(self, link: Link, until: float) -> None:
+        loop = self._world.loop
+        if loop.time() > until + 2 * _LATE:  # the process slept; what was due meanwhile comes first
+            loop.call_later(_LATE, self._see_it_gone, link, loop.time())
+            return
+        if self.lingering is link:
+            self.lingering = None
+        self._must(link.socket is None or link.socket.given_up, "a link that has made room is not let go of")

@@ -1,0 +1,74 @@
+"""The outages as the watcher has them: when nothing delivers, although it once did, and who must be told of it.
+
+The law. While a link delivers in the place of another there is no outage; unless it ends too early, is let go of with nobody in
+its place, or more than one dial was needed. In an outage each subscription that was acknowledged before is told of one gap when
+it is acknowledged again, on each link; and of none at any other time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from realtime_fsm.vocabulary.table import LIVE, State
+from simulation.ledger import Stream
+
+
+class Outages:
+    """The outages of one connection.
+
+    Attributes:
+        under_way: whether there is one.
+    """
+
+    def __init__(self, must: Callable[[object, str], None]) -> None:
+        self.under_way = False
+        self._must = must
+        self._dials: int | None = None  # since a link makes room; None while none does
+        self._owed: list[str] = []
+        self._told: list[str] = []
+
+    def retire(self) -> None:
+        """A link makes room, and delivers."""
+        self._dials = 0
+
+    def open(self) -> None:
+        """A link is to be dialed."""
+        if self._dials is not None:
+            self._dials += 1
+            if self._dials > 1:
+                self._begin()
+
+    def drop_retiring(self, state: State, *, up: bool) -> None:
+        """The link that makes room is let go of."""
+        if up:
+            self._dials = None
+        elif state is not State.DISPOSING:
+            self._begin()
+
+    def moved(self, before: State, after: State, dest: State | None, *, covered: bool) -> None:
+        """A step was taken; all that it asks for has been told."""
+        if before in LIVE and after not in LIVE and after is not State.DISPOSING and not covered:
+            self._begin()
+        if dest in (State.SUBSCRIBED, State.UNSUBSCRIBED):
+            self.under_way = False
+
+    def grant(self, stream: Stream, link: int) -> None:
+        """A subscription is acknowledged."""
+        if stream.granted and self.under_way and stream.told_on != link:
+            self._owed.append(stream.wish.id)
+        stream.told_on = link
+
+    def told(self, identifier: str) -> None:
+        """A subscription was told of a gap."""
+        self._told.append(identifier)
+
+    def settle(self, *, real: bool) -> None:
+        """The driver has done what the step asked for."""
+        self._must(real == self.under_way, "an outage is not told, or told without a reason")
+        self._must(self._told == self._owed, f"gaps are told of {self._told}, and should be of {self._owed}")
+        self._owed.clear()
+        self._told.clear()
+
+    def _begin(self) -> None:
+        self.under_way = True
+        self._dials = None

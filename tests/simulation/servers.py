@@ -1,0 +1,58 @@
+"""The server processes: each of an era, each able to die, come back as another, freeze and go deaf."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from realtime_fsm.testing.eras import EraName, era_named
+from realtime_fsm.testing.peer import Backend, Peer
+from simulation.sockets import SimulatedSocket
+from simulation.world import World
+
+
+class Server:
+    """One server process."""
+
+    def __init__(self, world: World, backend: Backend, era: EraName) -> None:
+        self.world = world
+        self.backend = backend
+        self.era = era
+        self.up = True
+        self.deaf = False
+        self.sockets: dict[SimulatedSocket, None] = {}
+        self._frozen = False
+        self._held: list[Callable[[], None]] = []
+
+    def peer(self) -> Peer:
+        """Somebody has connected. What the peer speaks is settled now, whatever the other processes speak."""
+        self.backend.era = era_named(self.era)
+        self.backend.rate_limit = self.backend.era.rate_limit
+        return Peer(self.backend)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still: nothing is answered, and a new dial is never upgraded."""
+        return self._frozen
+
+    def when_awake(self, work: Callable[[], None]) -> None:
+        """Do something now, or when the process is thawed."""
+        if self._frozen:
+            self._held.append(work)
+        elif self.up:
+            work()
+
+    def freeze(self) -> None:
+        self._frozen = True
+
+    def thaw(self) -> None:
+        self._frozen = False
+        held, self._held = self._held, []
+        for work in held:
+            self.when_awake(work)
+
+    def die(self) -> None:
+        """Every stream ends without a word."""
+        self.up = False
+        self._held.clear()
+        for socket in list(self.sockets):
+            socket.cut()
