@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, get_args, overload
 
 import msgspec
@@ -31,6 +31,7 @@ else:
 _T = TypeVar("_T")
 Action = Literal["create", "update", "upsert", "delete"]
 _strings = msgspec.json.Decoder(tuple[str, ...])
+_as_moment: partial[datetime] = partial(msgspec.convert, type=datetime)
 _anything = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 _NONE = msgspec.Raw(b"[]")
@@ -197,7 +198,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
             MalformedEvent: when the server sent something else.
         """
         moment = self._timestamp
-        if type(moment) is not datetime:
+        if not isinstance(moment, datetime):
             moment = self._timestamp = moment_of(moment)
         return moment
 
@@ -271,7 +272,7 @@ def moment_of(stamp: Any) -> datetime:
         MalformedEvent: when it is something else.
     """
     try:
-        moment = msgspec.convert(stamp if isinstance(stamp, str) else None, datetime)
+        moment = _as_moment(stamp)
     except ValueError:
         raise MalformedEvent("timestamp") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
