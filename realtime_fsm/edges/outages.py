@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Outage:
-    """One outage, in seconds of the event loop's clock."""
+    """One outage, in seconds of the event loop's clock; `losses` counts the links that were lost in it."""
 
     began: float
     planned: bool
     dials: int = 0
+    losses: int = 1
 
 
 @dataclass(slots=True)
@@ -86,6 +87,8 @@ class Outages:
 
     def _begin(self, began: float, *, planned: bool) -> None:
         self._handover = None
-        if self.current is None:
-            self.current = Outage(began, planned)
-            self._audit.outage("opened", planned=planned)
+        if self.current is not None:
+            self.current.losses += 1
+            return
+        self.current = Outage(began, planned)
+        self._audit.outage("opened", planned=planned)

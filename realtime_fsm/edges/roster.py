@@ -115,11 +115,13 @@ class Roster:
         resolve(successor.granted)
 
     def _resume(self, subscriber: Subscriber, now: float) -> None:
-        """After an outage it may have missed something: it is told once on each link, under whichever id comes first."""
+        """After a loss it may have missed something: it is told once, under whichever id comes first."""
         outage = self._outages.current
-        if outage is None or not subscriber.established or subscriber.resumed == (outage.began, outage.dials):
+        if outage is None or subscriber.resumed == (outage.began, outage.losses):
             return
-        subscriber.resumed = outage.began, outage.dials
+        subscriber.resumed = outage.began, outage.losses
+        if not subscriber.established:
+            return
         subscriber.resume(datetime.now(UTC), now - outage.began, outage.dials)
 
     def reject(self, identifier: str, code: Code, message: str) -> None:

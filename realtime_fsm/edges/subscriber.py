@@ -96,7 +96,7 @@ class Subscriber:
         self.removed: asyncio.Future[None] = loop.create_future()
         self.acknowledged: tuple[str, ...] = ()
         self.established = False
-        self.resumed: tuple[float, int] | None = None  # the last outage it was told of, and the dial that ended it for it
+        self.resumed: tuple[float, int] | None = None  # the last outage that ended for it, and which of its losses
         self.updating = asyncio.Lock()  # one change of what it listens to at a time
         self.stamp: Any = None
         self.gaps: deque[Gap] = deque(maxlen=_GAPS_KEPT)

@@ -28,7 +28,7 @@ class Stream:
         wish: what it listens to, under the id that it has now.
         since: how many events had happened when that was acknowledged.
         granted: whether it ever was.
-        told_on: the link on which it was last acknowledged.
+        told_on: the loss after which it was last acknowledged in an outage.
         given: what its consumer got.
         follower: who hands back what was missed in gaps.
     """

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from realtime_fsm.edges.links import LINGER
+from realtime_fsm.core.link import LINGER
 from realtime_fsm.vocabulary.eras import Plan
 from realtime_fsm.vocabulary.inputs import Wish
 from simulation.history import passes

@@ -2,7 +2,7 @@
 
 The law. While a link delivers in the place of another there is no outage; unless it ends too early, is let go of with nobody in
 its place, or more than one dial was needed. In an outage each subscription that was acknowledged before is told of one gap when
-it is acknowledged again, on each link; and of none at any other time.
+it is acknowledged again, after each loss; and of none at any other time.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Outages:
         self.under_way = False
         self._must = must
         self._dials: int | None = None  # since a link makes room; None while none does
+        self._losses = 0
         self._owed: list[str] = []
         self._told: list[str] = []
 
@@ -52,11 +53,12 @@ class Outages:
         if dest in (State.SUBSCRIBED, State.UNSUBSCRIBED):
             self.under_way = False
 
-    def grant(self, stream: Stream, link: int) -> None:
+    def grant(self, stream: Stream) -> None:
         """A subscription is acknowledged."""
-        if stream.granted and self.under_way and stream.told_on != link:
-            self._owed.append(stream.wish.id)
-        stream.told_on = link
+        if self.under_way and stream.told_on != self._losses:
+            stream.told_on = self._losses
+            if stream.granted:
+                self._owed.append(stream.wish.id)
 
     def told(self, identifier: str) -> None:
         """A subscription was told of a gap."""
@@ -71,4 +73,5 @@ class Outages:
 
     def _begin(self) -> None:
         self.under_way = True
+        self._losses += 1
         self._dials = None

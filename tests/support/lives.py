@@ -13,7 +13,7 @@ from realtime_fsm.vocabulary.change import Gap
 from realtime_fsm.vocabulary.inputs import Closed, Connect, Disconnect, Dispose, PingSwitched, Pong, Reconnect, Unsubscribe
 from realtime_fsm.vocabulary.policies import RetryPolicy
 from realtime_fsm.vocabulary.table import State
-from simulation import ledger, storm
+from simulation import records, storm
 from support.bench import Bench
 from support.brokenlogs import BEGIN, Record, Scribe, collected
 
@@ -22,7 +22,7 @@ def simulated(seed: int) -> list[Record]:
     """The log of a storm, without the records that the application's logging refused."""
     written: list[Record] = []
 
-    class Kept(ledger.Records):
+    class Kept(records.Records):
         def __call__(self, logger: object, level: str, record: Any) -> NoReturn:
             try:
                 super().__call__(logger, level, record)

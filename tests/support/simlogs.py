@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, NoReturn
 from unittest.mock import patch
 
-from simulation import ledger
+from simulation import records
 from simulation.storm import simulate
 from support.brokenlogs import Record
 
@@ -16,13 +16,13 @@ from support.brokenlogs import Record
 def logs_of(seed: int, seconds: float = 120.0) -> tuple[tuple[Record, ...], ...]:
     """The records of each connection of one run."""
     told: dict[str, list[Record]] = defaultdict(list)
-    look = ledger.Records.__call__
+    look = records.Records.__call__
 
-    def keep(self: ledger.Records, logger: object, level: str, record: Any) -> NoReturn:
+    def keep(self: records.Records, logger: object, level: str, record: Any) -> NoReturn:
         told[record["connection_id"]].append({**record, "level": level})
         look(self, logger, level, record)
 
-    with patch.object(ledger.Records, "__call__", keep):
+    with patch.object(records.Records, "__call__", keep):
         result = simulate(seed, seconds=seconds)
     assert result.violation is None, f"seed {seed}: {result.violation}"
     return tuple(map(tuple, told.values()))
