@@ -1,0 +1,74 @@
+"""The picture: a panel a size, a row a candidate, and a dot where its cost stands on a scale whose steps are powers of ten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from math import ceil, floor, log10
+
+from bench.report import figure
+from realtime_fsm.face.diagram.look import CARD, FONT, HAIR, INK, PAINTS, PAPER, SOFT, width_of
+from realtime_fsm.vocabulary.meanings import Group
+
+_ROW, _TOP, _MARGIN, _GAP, _PANEL = 24, 96, 28, 18, 190
+_SIZE, _SMALL, _TITLE = 13.0, 11.5, 18.0
+_OURS, _THEIRS = PAINTS[Group.LIVE], PAINTS[Group.REST]
+
+
+def picture(title: str, figures: Mapping[str, Mapping[str, float]], marked: Sequence[str]) -> str:
+    """Draw microseconds of CPU.
+
+    Args:
+        title: what is shown.
+        figures: by panel and row.
+        marked: the rows that are ours.
+    """
+    names = list(next(iter(figures.values())))
+    left = _MARGIN + max(width_of(name, _SIZE) for name in names) + _GAP
+    width = left + len(figures) * (_PANEL + _GAP) - _GAP + _MARGIN
+    height = _TOP + len(names) * _ROW + _MARGIN + 12
+    parts = [
+        _text(_MARGIN, 38, title, _TITLE, weight="bold"),
+        _text(_MARGIN, 58, "microseconds of CPU for one event of each size; less is better", _SIZE, SOFT),
+    ]
+    for row, name in enumerate(names):
+        at = _TOP + row * _ROW
+        if name in marked:
+            parts.append(_box(_MARGIN - 8, at, width - 2 * _MARGIN + 16, _ROW, _OURS.wash))
+        parts.append(_text(_MARGIN, at + 16, name, _SIZE, weight="bold" if name in marked else "normal"))
+    for number, (label, costs) in enumerate(figures.items()):
+        parts += _panel(
+            left + number * (_PANEL + _GAP), label, [costs[name] for name in names], [name in marked for name in names]
+        )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" height="{height}" '
+        f'role="img" aria-label="{escape(title)}">\n{_box(0, 0, width, height, PAPER)}\n'
+        f'<g font-family="{FONT}">\n' + "\n".join(parts) + "\n</g></svg>\n"
+    )
+
+
+def _panel(left: float, label: str, costs: Sequence[float], ours: Sequence[bool]) -> list[str]:
+    low, high = floor(log10(min(costs))), ceil(log10(max(costs)))
+    room = _PANEL - 44  # for the figure behind the last dot
+    bottom = _TOP + len(costs) * _ROW
+    parts = [_text(left, _TOP - 12, label, _SIZE, weight="bold")]
+    for power in range(low, high + 1):
+        x = left + room * (power - low) / (high - low)
+        parts.append(f'<path d="M{x:.1f} {_TOP}V{bottom}" stroke="{HAIR}"/>')
+        parts.append(_text(x, bottom + 16, f"{10.0**power:,g}", _SMALL, SOFT, anchor="middle"))
+    for row, (cost, is_ours) in enumerate(zip(costs, ours, strict=True)):
+        paint = _OURS if is_ours else _THEIRS
+        x, y = left + room * (log10(cost) - low) / (high - low), _TOP + row * _ROW + _ROW / 2
+        parts.append(f'<path d="M{left:.1f} {y}H{x:.1f}" stroke="{paint.line}" stroke-width="2" opacity=".45"/>')
+        parts.append(f'<circle cx="{x:.1f}" cy="{y}" r="4.5" fill="{paint.line}" stroke="{CARD}"/>')
+        parts.append(_text(x + 8, y + 4, figure(cost), _SMALL, weight="bold" if is_ours else "normal"))
+    return parts
+
+
+def _text(x: float, y: float, text: str, size: float, ink: str = INK, *, weight: str = "normal", anchor: str = "start") -> str:
+    style = f'font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="{ink}"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'
+
+
+def _box(x: float, y: float, width: float, height: float, fill: str) -> str:
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"/>'

@@ -1,0 +1,94 @@
+"""The candidates, and how one takes a load."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from bench import others, ours, raw
+from bench.events import FIRST, distinct, event
+from bench.load import Load
+from bench.meter import Meter
+from bench.process import NODE_MODULES
+from realtime_fsm import Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something that takes events.
+
+    Attributes:
+        name: how it is shown.
+        take: the coroutine that runs it; None for what runs in Node.
+        needs: the module that it stands on.
+    """
+
+    name: str
+    take: Callable[[Meter], Awaitable[None]] | None
+    needs: str = "aiohttp"
+
+    @property
+    def missing(self) -> str | None:
+        """Why it cannot run here, as in "which ..."; None when it can."""
+        if self.take is None:
+            there = shutil.which("node") is not None and (NODE_MODULES / "appwrite").is_dir()
+            return None if there else "needs Node.js and the packages of tests/peers"
+        if self.take is ours.batches and not hasattr(Subscription, "batches"):
+            return "is not there yet"
+        return None if find_spec(self.needs) else f"needs the package {self.needs}"
+
+
+CANDIDATES = {
+    "picows": Candidate("picows + msgspec, payload raw", others.with_picows, "picows"),
+    "b": Candidate("aiohttp + msgspec, payload raw (B)", raw.b),
+    "ours": Candidate("realtime_fsm, payload untouched", ours.untouched),
+    "ours-batches": Candidate("realtime_fsm, batches()", ours.batches),
+    "ours-uvloop": Candidate("realtime_fsm on uvloop", ours.untouched, "uvloop"),
+    "ours-dict": Candidate("realtime_fsm, payload as a dict", ours.as_dict),
+    "orjson": Candidate("aiohttp + orjson", raw.with_orjson, "orjson"),
+    "json": Candidate("aiohttp + json", raw.with_json),
+    "websockets": Candidate("websockets + json", others.with_websockets, "websockets"),
+    "sdk": Candidate("Appwrite's JavaScript SDK (Node)", None),
+    "centrifuge": Candidate("centrifuge-python", others.with_centrifuge, "centrifuge"),
+    "supabase": Candidate("supabase realtime", others.with_supabase, "realtime"),
+    "fan-out": Candidate("realtime_fsm, several subscriptions", ours.fan_out),
+}
+
+
+def stream(candidate: str, port: int, load: dict[str, int], *, verify: bool, profile: bool) -> dict[str, Any]:
+    """Let a candidate take a load, in this process."""
+    one = CANDIDATES[candidate]
+    assert one.take is not None
+    meter = Meter(port, Load(**load), verify=verify, profile=profile)
+    with asyncio.Runner(loop_factory=_fast_loop if one.needs == "uvloop" else None) as runner:
+        runner.run(_within(one.take(meter)))
+    return {"cpu": meter.cpu, "payloads": meter.payloads, "hot": meter.hot}
+
+
+async def _within(taking: Awaitable[None], seconds: float = 120.0) -> None:
+    async with asyncio.timeout(seconds):
+        await taking
+
+
+def _fast_loop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+def check(load: Load, payloads: list[Any], *, every: bool) -> str | None:
+    """Compare what came with what was sent; the answer says what is wrong."""
+    total = load.warm if every else load.warm + load.count
+    numbers = range(total) if every else [total - 1]
+    if len(payloads) != len(numbers):
+        return f"{len(payloads)} events in the place of {len(numbers)}"
+    for number, payload in zip(numbers, payloads, strict=True):
+        sent = json.loads(event(load.size, number % distinct(load.size), ["s1"]))["payload"]
+        if payload != sent:
+            return f"event {number} is {payload.get('n', 0) - FIRST}, or differs"
+    return None
