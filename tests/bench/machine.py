@@ -16,8 +16,8 @@ def trigger(bench: Bench) -> Section:
     costs = interleave(bench.rounds, turns)
     section = Section(
         "A trigger of the table",
-        "Microseconds of CPU of a trigger of `transitions`: heartbeats and their answers by turns, with all guards of their cells "
-        "and their effects. A bare `Machine` has a model of its own, two states and two transitions, no guard and no effect.",
+        "Microseconds of CPU of a trigger of `transitions`: heartbeats and their answers by turns, with all guards of their "
+        "cells and their effects. A bare `Machine` has a model of its own, two transitions, no guard and no effect.",
         ["us of CPU a trigger", ""],
         [
             ["a bare Machine", cell(costs["bare"], MICRO)],

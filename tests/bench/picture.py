@@ -29,7 +29,13 @@ def picture(title: str, figures: Mapping[str, Mapping[str, float]], marked: Sequ
     height = _TOP + len(names) * _ROW + _MARGIN + 12
     parts = [
         _text(_MARGIN, 38, title, _TITLE, weight="bold"),
-        _text(_MARGIN, 58, "microseconds of CPU for one event of each size; less is better", _SIZE, SOFT),
+        _text(
+            _MARGIN,
+            58,
+            "microseconds of CPU for one event, by its size; less is better, and each line is ten times the one before it",
+            _SIZE,
+            SOFT,
+        ),
     ]
     for row, name in enumerate(names):
         at = _TOP + row * _ROW
