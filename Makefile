@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-peers node lint types check format diagrams drift picture simulate fuzz fleet lock clean
+.PHONY: help setup demo test test-peers node lint types check format diagrams drift picture simulate fuzz fleet bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -89,6 +89,16 @@ simulate: $(READY) ## the real client on a simulated network, until FAULTS (1000
 
 fleet: $(READY) ## show how a fleet of 1,000 comes back when its server is lost
 	@$(BIN)/python tests/support/fleet.py
+
+BENCH_READY := $(VENV)/.bench-ready
+bench: $(READY) $(BENCH_READY) $(if $(shell command -v npm),$(PEERS_READY)) ## measure against other clients; QUICK=1 for a look, ONLY="events dial" for some
+	@echo "== bench: CPU time, memory and ratios, each with its target (about 7 minutes; QUICK=1: 2)"
+	@cd tests && ../$(BIN)/python -m bench.run $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK)$(ONLY),,--write bench)
+
+$(BENCH_READY): $(READY) .ci/requirements-bench.txt
+	@echo "== setup: what is measured beside, with the packages of .ci/requirements-bench.txt"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/requirements-bench.txt
+	@touch $@
 
 lock: ## compile the lock file anew from pyproject.toml
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
