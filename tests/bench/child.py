@@ -7,11 +7,13 @@ standard input.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib import import_module
 
 if __name__ == "__main__":
-    answers, sys.stdout = sys.stdout, sys.stderr
+    # A buffer of our own: with PYTHONUNBUFFERED, what a write to a full pipe leaves over would be lost.
+    answers, sys.stdout = os.fdopen(os.dup(1), "w", encoding="ascii"), sys.stderr
     for line in sys.stdin:
         command = json.loads(line)
         module, _, function = command.pop("do").partition(":")

@@ -35,9 +35,6 @@ def _moments(bench: Workbench) -> Iterator[Trigger]:
     while True:
         assert bench.seat.ping_at is not None
         for trigger, now in ((Trigger.DEADLINE, bench.seat.ping_at), (Trigger.PONG, bench.seat.ping_at + _PONG_AFTER)):
-            bench.now = now
-            if trigger is Trigger.PONG:
-                bench.machine.hear(bench.generation)
             bench.seat.begin_step(now, 0.5)
             yield trigger
 

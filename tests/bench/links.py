@@ -42,7 +42,7 @@ def _dials(bench: Bench, kind: str, count: int, *, shared: bool) -> float:
 
 def memory(bench: Bench) -> Section:
     """What an idle connection holds."""
-    count = 200 if bench.quick else 1_000
+    count = 100 if bench.quick else 1_000
     names = {
         "raw": "aiohttp, greeted, with the task that reads it",
         "connected": "realtime_fsm, connected",
@@ -75,10 +75,10 @@ def memory(bench: Bench) -> Section:
 
 def many(bench: Bench) -> Section:
     """Ten thousand connections."""
-    count, minutes = (1_000, 2) if bench.quick else (10_000, 3)
+    count, minutes = (500, 2) if bench.quick else (10_000, 3)
     bench.say(f"many: {count:,} connections for {minutes} virtual minutes")
     found = bench.once("bench.many:live", count=count, minutes=minutes, traced=False)
-    own = bench.once("bench.many:live", count=min(count, 1_000), minutes=1, traced=True)["bytes"]
+    own = bench.once("bench.many:live", count=count // 10, minutes=1, traced=True)["bytes"]
     rows = [
         ["us of CPU to get subscribed", figure(found["subscribe"] * MICRO)],
         [f"us of CPU a minute, with {found['pings'] / count / minutes:.1f} heartbeats", figure(found["minute"] * MICRO)],

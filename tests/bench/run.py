@@ -43,11 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     say("done")
     for section in sections:
         print("", *section.lines(profiles=set(given.only) != set(BENCHMARKS)), sep="\n")
-    targets = [target for section in sections for target in section.targets]
-    missed = [target.cells() for target in targets if not target.met]
+    targets = [(section.title, target) for section in sections for target in section.targets]
+    missed = [(title, *target.cells()[:-1]) for title, target in targets if not target.met]
     print(f"{len(targets) - len(missed)} of {len(targets)} targets are met.")
     if missed:
-        print("", *table(["not met", "found", "to reach", ""], missed), sep="\n")
+        print("", *table(["of", "not met", "found", "to reach"], missed), sep="\n")
     if given.write is not None:
         (given.write / _RESULTS).write_text(document(sections, _PICTURE), encoding="utf-8")
         for section in sections:
