@@ -15,8 +15,8 @@ class Load:
     Attributes:
         run: a number that no other run has.
         size: bytes of an event, one of `bench.events.SIZES`.
-        warm: events that come at once, unmeasured.
-        count: events that come each time the client says go.
+        warm: events that come when the client says go, unmeasured.
+        count: events that come each time it says so again.
         rate: events a second; 0 for as many as the client takes.
         subscriptions: how many subscriptions there are to be before the first event; each event matches all of them.
     """

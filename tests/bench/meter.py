@@ -46,10 +46,16 @@ class Meter:
     async def run(self, consume: Consume, payload_of: Callable[[Any], Any]) -> None:
         """Take all events of the load."""
         if self.verify:
+            self.go()
             self.payloads = [payload_of(await consume(1)) for _ in range(self.load.warm)]
             return
-        await consume(self.load.warm)
+        await self.warm(consume)
         self.payloads = [payload_of(await self.lap(consume))]
+
+    async def warm(self, consume: Consume) -> None:
+        """Let the first events come, and take them."""
+        self.go()
+        await consume(self.load.warm)
 
     async def lap(self, consume: Consume) -> Any:
         """Let the events come that count, and take them; returns the last."""
@@ -64,7 +70,7 @@ class Meter:
         return last
 
     def go(self) -> None:
-        """Let the events come that count. It waits for the server's answer, while nothing else runs."""
+        """Let the next events come. It waits for the server's answer, while nothing else runs."""
         with socket.create_connection(("127.0.0.1", self.port)) as asking:
             asking.sendall(f"GET {GO}{self.load.channel} HTTP/1.1\r\n\r\n".encode())
             asking.recv(64)

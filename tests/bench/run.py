@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for section in sections:
         print("", *section.lines(profiles=set(given.only) != set(BENCHMARKS)), sep="\n")
     targets = [(section.title, target) for section in sections for target in section.targets]
-    missed = [(title, *target.cells()[:-1]) for title, target in targets if not target.met]
+    missed = [(f"{title}: {what}", *found) for title, target in targets if not target.met for what, *found, _ in [target.cells()]]
     print(f"{len(targets) - len(missed)} of {len(targets)} targets are met.")
     if missed:
-        print("", *table(["of", "not met", "found", "to reach"], missed), sep="\n")
+        print("", *table(["not met", "found", "to reach"], missed), sep="\n")
     if given.write is not None:
         (given.write / _RESULTS).write_text(document(sections, _PICTURE), encoding="utf-8")
         for section in sections:

@@ -31,6 +31,7 @@ async function measure({ port, channel, warm, count, verify }) {
     if (verify) kept.push(event.payload);
     if (--left === 0) done();
   });
+  await go(port, channel);
   await all;
   let spent = 0;
   if (!verify) {

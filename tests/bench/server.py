@@ -12,6 +12,7 @@ import hashlib
 import struct
 import sys
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 
@@ -61,7 +62,7 @@ class Server:
     """All connections."""
 
     def __init__(self) -> None:
-        self._goes: dict[str, asyncio.Semaphore] = {}
+        self._goes: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(0))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""
@@ -89,7 +90,6 @@ class Server:
                         if isinstance(said, str):
                             writer.write(frame(said.encode()))
                         elif len(dialect.ids) == said.subscriptions:
-                            self._goes[said.channel] = asyncio.Semaphore(0)
                             streams.append(asyncio.create_task(self._stream(writer, said, block(said, dialect))))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client is gone
@@ -99,9 +99,10 @@ class Server:
             writer.close()
 
     async def _stream(self, writer: asyncio.StreamWriter, load: Load, events: Block) -> None:
-        go = self._goes[load.channel]
+        go = self._goes[load.channel]  # a client may have said it before its subscription came here
         writer.transport.set_write_buffer_limits(high=_CHUNK)
         try:
+            await go.acquire()
             at = await _pour(writer, events, 0, load.warm)
             while await go.acquire():
                 if load.rate:
@@ -111,7 +112,7 @@ class Server:
         except ConnectionError:
             pass  # the reader sees the same end
         finally:
-            del self._goes[load.channel]
+            self._goes.pop(load.channel, None)
 
 
 async def _pour(writer: asyncio.StreamWriter, events: Block, at: int, count: int) -> int:

@@ -89,7 +89,7 @@ async def _route(lanes: list[tuple[int, Meter]], rounds: int) -> dict[str, Any]:
             await asyncio.gather(*(realtime.subscribe(f"other.{number}") for number in range(many - 1)))
             seconds = time.process_time() - began
             consumers.append(partial(ours.take, await realtime.subscribe(meter.load.channel)))
-            await consumers[-1](meter.load.warm)
+            await meter.warm(consumers[-1])
         for _ in range(rounds):
             for (_, meter), consume, found in zip(lanes, consumers, costs, strict=True):
                 await meter.lap(consume)
