@@ -75,7 +75,7 @@ def memory(bench: Bench) -> Section:
 
 def many(bench: Bench) -> Section:
     """Ten thousand connections."""
-    count, minutes = (500, 2) if bench.quick else (10_000, 3)
+    count, minutes = (500, 2) if bench.quick else (10_000, 2)
     bench.say(f"many: {count:,} connections for {minutes} virtual minutes")
     found = bench.once("bench.many:live", count=count, minutes=minutes, traced=False)
     own = bench.once("bench.many:live", count=count // 10, minutes=1, traced=True)["bytes"]
