@@ -64,7 +64,7 @@ class Bench:
         self.quick = quick
         self.say = say
         self.rounds = 3 if quick else 5
-        self.seconds = 0.06 if quick else 0.3  # of CPU, of one candidate in one round
+        self.seconds = 0.06 if quick else 0.2  # of CPU, of one candidate in one round
         self._numbers = itertools.count(1)
         self._stack = ExitStack()
         self._children: dict[str, Process] = {}
