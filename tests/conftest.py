@@ -1,4 +1,4 @@
-"""The fixtures: no logging is left behind, the era of a test's server, and what a connection writes into its log."""
+"""The fixtures: all logs are audited, none is left behind, the era of a test's server, and what a connection writes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from realtime_fsm.testing.eras import ERAS, EraName
+from support.brokenlogs import audited, collected, lines_of
 from support.network import Network
 
 
@@ -38,3 +39,13 @@ def records() -> Iterator[list[MutableMapping[str, Any]]]:
     structlog.configure()
     with capture_logs() as captured:
         yield captured
+
+
+@pytest.fixture(autouse=True)
+def conformant() -> Iterator[None]:
+    """Whatever the connections of the test go through, their log audits as conformant."""
+    with collected() as records:
+        yield
+    if records:
+        report = audited(lines_of(records))
+        assert report.verdict == "conformant", report.first

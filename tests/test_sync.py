@@ -364,6 +364,7 @@ def test_one_that_was_never_used_needs_no_thread() -> None:
 
 
 def test_one_that_is_forgotten_is_disposed_of(served: Served) -> None:
+    gc.collect()
     before = len(threads())
     realtime = Realtime(served.endpoint, "demo", ping=PingPolicy(enabled=False))
     realtime.connect()

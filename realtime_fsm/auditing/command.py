@@ -6,17 +6,19 @@ import argparse
 import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from realtime_fsm.auditing.auditor import Auditor
 from realtime_fsm.auditing.junit import as_junit
+from realtime_fsm.auditing.lookup import look_up
 from realtime_fsm.auditing.plain import as_markdown, as_text
 from realtime_fsm.auditing.progress import Progress
 from realtime_fsm.auditing.report import Verdict
 from realtime_fsm.auditing.rules import RULES, Weight
-from realtime_fsm.auditing.sources import STDIN, Unreadable, in_order, lines_of, open_log
+from realtime_fsm.auditing.sources import STDIN, Unreadable, blocks_of, in_order, open_log
 from realtime_fsm.auditing.sql import script
 from realtime_fsm.auditing.tail import follow_files
 
@@ -124,12 +126,14 @@ def run(options: argparse.Namespace) -> int:
         return _write_sql(options)
     if not options.files:
         return _refuse("name a FILE, or - for standard input")
+    still = not options.follow and all(Path(name).is_file() for name in options.files)
     auditor = Auditor(
         only=options.connection,
         since=options.since,
         until=options.until,
         fail_on=options.fail_on,
         detail=options.format == "html",
+        keep=not still,
     )
     if options.follow:
         if STDIN in options.files:
@@ -138,6 +142,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         _read(auditor, options.files)
     report = auditor.finish()
+    if still:
+        look_up(report)
     return _write(_rendered(report, options.format), options.output) or report.exit_code
 
 
@@ -163,7 +169,8 @@ def _read(auditor: Auditor, names: list[str]) -> None:
             auditor.begin(name)
             try:
                 with open_log(name, progress.watch) as file:
-                    auditor.feed(lines_of(file))
+                    for block in blocks_of(file):
+                        auditor.feed_block(block)
             except Unreadable as unreadable:
                 auditor.unusable(name, str(unreadable))
 

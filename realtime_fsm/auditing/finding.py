@@ -30,13 +30,13 @@ def finding_of(shadow: Shadow | None, said: Said, line: bytes, places: Places, f
         fail_on: the rules whose findings count as violations, whatever their weight.
     """
     weight = RULES[said.rule].weight if said.rule not in fail_on else Weight.VIOLATION
-    place, record = places.here, _readable(line)
+    place, record = places.here, readable(line)
     if shadow is None:
         return Finding(said.rule, weight.value, said.text, place, None, record)
     name = HIDDEN if looks_secret(shadow.connection_id) else shadow.connection_id
     if weight is Weight.NOTE:
         return Finding(said.rule, weight.value, said.text, place, name, record)
-    before = [Shown(places.of(number), _readable(earlier) or {}) for number, earlier in shadow.recent]
+    before = [Shown(places.of(number), readable(earlier) or {}) for number, earlier in shadow.recent]
     trigger = None if record is None else record.get("trigger")
     return Finding(said.rule, weight.value, said.text, place, name, record, before, allowed(shadow, trigger))
 
@@ -56,7 +56,8 @@ def disorder(before: int, seq: int) -> str:
     return f"number {seq} comes after number {before}"
 
 
-def _readable(line: bytes) -> dict[str, Any] | None:
+def readable(line: bytes) -> dict[str, Any] | None:
+    """The record in a line, without what looks like a secret; None if there is none."""
     try:
         record = msgspec.json.decode(line)
     except ValueError:

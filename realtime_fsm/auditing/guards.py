@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from realtime_fsm.auditing.lines import Line
-    from realtime_fsm.auditing.shadow import Shadow, Step
+    from realtime_fsm.auditing.shadow import Shadow
+    from realtime_fsm.auditing.steps import Step
     from realtime_fsm.vocabulary.form import Row
     from realtime_fsm.vocabulary.table import State, Trigger
 
     Fact = Callable[[Shadow, Line], bool | None]
 
-POLICY, TOO_MANY = 1008, 1013
+BY_ADDRESS = frozenset({"E1", "E2", "E3"})
+"""The eras of servers that are asked by the address that is dialed."""
+POLICY, TOO_MANY, TOO_MANY_REQUESTS = 1008, 1013, 429
 
 
 def failure_code(line: Line) -> int | str | None:
@@ -26,6 +29,13 @@ def failure_code(line: Line) -> int | str | None:
     if line.cause == "error_frame":
         return line.error_code
     return line.close_code if line.cause == "stream_ended" else None
+
+
+def is_throttled(line: Line) -> bool | None:
+    """Whether the server, or a proxy in front of it, said that there were too many; a log that tells no status cannot say."""
+    if line.cause == "upgrade_refused":
+        return None if line.status is None else line.status == TOO_MANY_REQUESTS
+    return failure_code(line) == TOO_MANY
 
 
 def blamed_end(shadow: Shadow, line: Line) -> bool | None:
@@ -64,12 +74,23 @@ def _may_hurry(shadow: Shadow, _: Line) -> bool | None:
     return None if shadow.holds is None or shadow.throttled is None else True
 
 
+def _wants_channels(shadow: Shadow, line: Line) -> bool | None:
+    said_otherwise = shadow.policies is not None and shadow.policies.protocol is not None
+    return False if line.error_code != POLICY or said_otherwise else None
+
+
+def _newcomers_blamed(_: Shadow, line: Line) -> bool | None:
+    return False if line.error_code in (401, 403, TOO_MANY) else None
+
+
 def _request_blamed(shadow: Shadow, _: Line) -> bool | None:
     return shadow.asked
 
 
 FACTS: dict[str, Fact] = {
     "is_fatal": is_fatal,
+    "wants_channels": _wants_channels,
+    "newcomers_blamed": _newcomers_blamed,
     "may_retry": _may_retry,
     "reconnect_off": _reconnect_off,
     "may_hurry": _may_hurry,

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.guards import Choice, blamed_end
-from realtime_fsm.auditing.rules import EARLY, Said
-from realtime_fsm.auditing.shadow import LIMIT, STEPS, WINDOW
-from realtime_fsm.auditing.times import deadline_of, delay, pong
+from realtime_fsm.auditing.guards import BY_ADDRESS, Choice, blamed_end
+from realtime_fsm.auditing.rules import ROUNDING, Said
+from realtime_fsm.auditing.shadow import LIMIT, WINDOW
+from realtime_fsm.auditing.steps import DISPOSING, STEPS
+from realtime_fsm.auditing.times import deadline_of, delay
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from realtime_fsm.auditing.lines import Line
-    from realtime_fsm.auditing.shadow import Shadow, Step
+    from realtime_fsm.auditing.shadow import Shadow
+    from realtime_fsm.auditing.steps import Step
 
     Check = Callable[[Shadow, Line, Step, float], Said | None]
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 def misplaced(shadow: Shadow, line: Line, step: Step | None) -> Said | None:
     """Whether a step is a row of the table at all, and begins where the one before ended."""
     state = shadow.state
-    if state == State.DISPOSING and (step is None or step.source != State.DISPOSING or line.source != State.DISPOSING):
+    if state == DISPOSING and (step is None or step.source != DISPOSING or line.source != DISPOSING):
         return Said("end", f"the connection is {state}, and this is {line.source} x {line.trigger}")
     if step is None:
         return Said("row", "no row of the table has this id")
@@ -92,8 +94,10 @@ def _of_a_link(shadow: Shadow, _: Line, step: Step, __: float) -> Said | None:
     return Said("link", f"there is no link that could have {step.trigger}") if shadow.holds is False else None
 
 
-def _answered(shadow: Shadow, _: Line, __: Step, ___: float) -> Said | None:
-    return Said("request", "no request was in flight") if shadow.asked is False else None
+def _answered(shadow: Shadow, line: Line, _: Step, __: float) -> Said | None:
+    if shadow.asked is not False or line.era in BY_ADDRESS:  # where the address asks, the greeting answers
+        return None
+    return Said("request", "no request was in flight")
 
 
 def _cause(_: Shadow, line: Line, step: Step, __: float) -> Said | None:
@@ -116,19 +120,18 @@ def _choosing(choice: Choice) -> Check:
 def _window(shadow: Shadow, line: Line, _: Step, t: float) -> Said | None:
     if line.sends == shadow.sends or shadow.state is None:
         return None
-    if len(shadow.sent) == LIMIT and t - shadow.sent[0] < WINDOW - EARLY:
+    if len(shadow.sent) == LIMIT and t - shadow.sent[0] < WINDOW - ROUNDING:
         return Said("budget", f"it is frame {LIMIT + 1} within {t - shadow.sent[0]:.3f} s")
-    if t < shadow.closed_until - EARLY:
+    if t < shadow.closed_until - ROUNDING:
         return Said("budget", f"the server said 1013, and the next frame may be sent {shadow.closed_until - t:.3f} s later")
     return None
 
 
-def _healed(shadow: Shadow, _: Line, step: Step, __: float) -> Said | None:
-    if not shadow.told:
+def _healed(shadow: Shadow, line: Line, _: Step, __: float) -> Said | None:
+    if not shadow.told or line.lag < 0:  # logs that tell no lag tell no withdrawals either
         return None
     missing = len(shadow.desired - shadow.acknowledged)
-    given_up = shadow.owed + (step.trigger == Trigger.UNSUBSCRIBE and not shadow.just_removed)
-    if missing > given_up:
+    if missing:
         return Said("healed", f"of {len(shadow.desired)} desired subscriptions {missing} are not acknowledged on this link")
     return None if shadow.desired else Said("healed", "no subscription is desired")
 
@@ -138,50 +141,29 @@ def _closed_once(shadow: Shadow, _: Line, __: Step, ___: float) -> Said | None:
 
 
 def _clock(shadow: Shadow, line: Line, _: Step, t: float) -> Said | None:
-    if line.dwell < 0 or (shadow.state is not None and t < shadow.now - EARLY):
+    if line.dwell < 0 or (shadow.state is not None and t < shadow.now - ROUNDING):
         return Said("clock", f"{shadow.now - shadow.entered:.6f} s had passed in {line.source} before")
     return None
-
-
-def ordinary(shadow: Shadow, line: Line, step: Step, t: float) -> bool:
-    """Whether a glance shows that a step keeps the rules that every step must keep; if not, they are looked at one by one."""
-    sent = line.sends - shadow.sends
-    return (
-        step.plain
-        and line.link == shadow.link
-        and line.attempt == shadow.attempt
-        and line.cause in step.causes
-        and t >= shadow.now
-        and line.dwell >= 0
-        and step.must_send <= sent <= step.may_send
-        and (not sent or not shadow.asked or step.answers)
-        and shadow.holds is not False
-        and shadow.asked is not None
-    )
 
 
 def _prepare(step: Step) -> None:
     """Work out what a step by a row is judged by, in order."""
     row = step.row
     choice = Choice(step, TABLE.cells[row.source, row.trigger])
-    everywhere: tuple[tuple[Check, bool], ...] = (
+    checks: tuple[tuple[Check | None, bool], ...] = (
         (_cause, True),
         (_of_a_link, step.of_socket),
         (_counts, True),
         (_clock, True),
-    )
-    here: tuple[tuple[Check | None, bool], ...] = (
         (_choosing(choice), not choice.is_empty),
         (_answered, row.trigger is Trigger.ACKNOWLEDGED),
         (_window, step.may_send > 0),
-        (pong, row.source is State.PING),
         (deadline_of(step), True),
         (delay, row.source is State.RECONNECTING and step.dials and not step.fresh),
         (_healed, row.source is State.CONNECTED and row.dest is State.SUBSCRIBED),
         (_closed_once, row.source is State.DISPOSING),
     )
-    step.screened = tuple(check for check, needed in here if check is not None and needed)
-    step.checks = (*(check for check, needed in everywhere if needed), *step.screened)
+    step.checks = tuple(check for check, needed in checks if check is not None and needed)
 
 
 for _step in STEPS.values():

@@ -30,11 +30,12 @@ class Ledger:
 
     Attributes:
         first: the first violation; while there is none, the first doubt.
+        rows: how often each row of the table was taken.
     """
 
     def __init__(self, *, detail: bool) -> None:
         self.first: Finding | None = None
-        self._rank_of_first: tuple[bool, int] | None = None
+        self.rows = Counter({row.id: 0 for row in TABLE.rows})
         self._detail = detail
         self._sound: list[tuple[int, ConnectionReport]] = []
         self._troubled: list[tuple[int, ConnectionReport]] = []
@@ -47,18 +48,18 @@ class Ledger:
         self._in_doubt = False
         self._violated = False
 
-    def add(self, shadow: Shadow, finding: Finding, number: int) -> None:
+    def add(self, shadow: Shadow, finding: Finding) -> None:
         """A finding about a connection."""
         known, count = shadow.findings.get(finding.rule, (finding, 0))
         shadow.findings[finding.rule] = known, count + 1
         self._counts[finding.rule] += 1
-        self._rank(finding, number)
+        self._rank(finding)
 
-    def add_loose(self, finding: Finding, number: int) -> None:
+    def add_loose(self, finding: Finding) -> None:
         """A finding about a line that does not say whose it is."""
         self._records += 1
         self._counts[finding.rule] += 1
-        self._rank(finding, number)
+        self._rank(finding)
         self._in_doubt = self._in_doubt or finding.weight == "doubt"
         self._violated = self._violated or finding.weight == "violation"
         if len(self._loose) < KEPT:
@@ -69,24 +70,17 @@ class Ledger:
         self._unusable = True
         self._loose.append(finding)
 
-    def drop(self, shadow: Shadow) -> None:
-        """What was counted of a connection does not count: the time that is asked for begins now."""
-        shadow.life = Life()
-        shadow.findings = {}
-        shadow.records = 0
+    def _rank(self, finding: Finding) -> None:
+        ahead = {"violation": ("doubt",), "doubt": ()}.get(finding.weight)
+        if ahead is not None and (self.first is None or self.first.weight in ahead):
+            self.first = finding
 
-    def _rank(self, finding: Finding, number: int) -> None:
-        """What is late may be told when others have been found behind it: the line decides, not the order of telling."""
-        rank = finding.weight == "doubt", number
-        if finding.weight != "note" and (self._rank_of_first is None or rank < self._rank_of_first):
-            self.first, self._rank_of_first = finding, rank
-
-    def conclude(self, shadow: Shadow, place: Place, number: int, fail_on: Collection[str]) -> None:
+    def conclude(self, shadow: Shadow, place: Place, fail_on: Collection[str]) -> None:
         """A connection is over, or the log is."""
         if shadow.records == 0:
             return
         self._records += shadow.records
-        self._note_end(shadow, place, number, fail_on)
+        self._note_end(shadow, place, fail_on)
         verdict = Verdict.CONFORMANT
         for finding, _ in shadow.findings.values():
             weight = _WEIGHTS.get(finding.weight, Verdict.CONFORMANT)
@@ -96,7 +90,8 @@ class Ledger:
         self._total.merge(shadow.life)
         self._keep(shadow, verdict)
 
-    def _note_end(self, shadow: Shadow, place: Place, number: int, fail_on: Collection[str]) -> None:
+    def _note_end(self, shadow: Shadow, place: Place, fail_on: Collection[str]) -> None:
+        shadow.settle()
         life = shadow.life
         if shadow.state is not None:
             since = max(shadow.entered, shadow.life_from)
@@ -114,7 +109,7 @@ class Ledger:
                 continue
             weight = Weight.VIOLATION if rule in fail_on else Weight.NOTE
             finding = Finding(rule, weight.value, RULES[rule].says, place, _name(shadow))
-            self.add(shadow, finding, number)
+            self.add(shadow, finding)
             shadow.findings[rule] = finding, count
             self._counts[rule] += count - 1
 
@@ -135,7 +130,6 @@ class Ledger:
             for name in files or ["-"]:
                 self._loose.append(Finding("cut", "unusable", text, Place(name, 0)))
         kept = sorted(self._sound + self._troubled, key=lambda pair: pair[0])
-        rows = self._total.rows
         return Report(
             verdict=verdict.word,
             exit_code=int(verdict),
@@ -151,11 +145,11 @@ class Ledger:
             counts={rule: self._counts[rule] for rule in RULES if self._counts[rule]},
             life=life_of(self._total),
             rows=[
-                RowLine(row.id, rows[row.id], dwells[row.id].percentile(50) if row.id in dwells else None)
-                for row in TABLE.rows
-                if row.id in rows
+                RowLine(row, count, dwells[row].percentile(50) if row in dwells else None)
+                for row, count in self.rows.items()
+                if count
             ],
-            never_taken=self._total.never_taken(),
+            never_taken=[row for row, count in self.rows.items() if not count],
             recoveries=list(self._total.resubscribe.bars()),
         )
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.gauges import Histogram
-from realtime_fsm.vocabulary.table import LIVE, TABLE, State
+from realtime_fsm.vocabulary.table import LIVE, State
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 KEPT = 100
 """Outages of one connection that are kept one by one; the others are counted."""
+
+
+_LIVE = tuple(state.value for state in LIVE)
+_NOWHERE = {state.value: 0.0 for state in State}
 
 
 class Outage:
@@ -42,13 +45,12 @@ class Life:
     """What is counted of one connection, or of many together."""
 
     __slots__ = (
-        "counts", "down", "error_at", "failures", "outage", "outages", "outages_left_out", "pings", "recoveries", "resubscribe",
-        "rows", "segments", "segments_left_out", "states",
+        "counts", "down", "failures", "outage", "outages", "outages_left_out", "pings", "recoveries", "resubscribe", "segments",
+        "segments_left_out", "states",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.states: dict[str, float] = dict.fromkeys((state.value for state in State), 0.0)
-        self.rows: defaultdict[str, int] = defaultdict(int)
+        self.states = _NOWHERE.copy()
         self.counts: dict[str, int] = {}
         self.outage: Outage | None = None
         self.outages: list[Outage] = []
@@ -89,9 +91,8 @@ class Life:
         """Count all that another one has counted; its outages and pictures stay its own."""
         for state, seconds in other.states.items():
             self.states[state] += seconds
-        for into, those in ((self.rows, other.rows), (self.counts, other.counts)):
-            for name, count in those.items():
-                into[name] = into.get(name, 0) + count
+        for name, count in other.counts.items():
+            self.count(name, count)
         self.failures += other.failures
         self.down += other.down
         self.recoveries.merge(other.recoveries)
@@ -101,7 +102,7 @@ class Life:
     @property
     def live(self) -> float:
         """Seconds with a link that was up."""
-        return sum(self.states[state.value] for state in LIVE)
+        return sum(self.states[state] for state in _LIVE)
 
     @property
     def availability(self) -> float | None:
@@ -118,7 +119,3 @@ class Life:
     def to_recovery(self) -> float | None:
         """The mean time from a failure to its healing, in seconds; None where none has healed."""
         return self.recoveries.total / self.recoveries.count if self.recoveries.count else None
-
-    def never_taken(self) -> list[str]:
-        """The rows of the table that were never taken."""
-        return [row.id for row in TABLE.rows if row.id not in self.rows]

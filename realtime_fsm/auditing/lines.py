@@ -8,21 +8,25 @@ at slowly: another program's event, a record with fields that the application's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_args
 
 import msgspec
+from msgspec.structs import fields as fields_of
 
 from realtime_fsm.auditing.secrets import secret_fields
 from realtime_fsm.vocabulary import errors
-from realtime_fsm.vocabulary.records import SCHEMA, AnyRecord, OpenRecord
+from realtime_fsm.vocabulary.eras import Era
+from realtime_fsm.vocabulary.options import Timeouts
+from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
+from realtime_fsm.vocabulary.records import RECORDS, SCHEMA, AnyRecord, TransitionRecord
 from realtime_fsm.vocabulary.table import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TRANSITION = "realtime.transition"
+TRANSITION, OPEN = "realtime.transition", "realtime.open"
 _MARK = b'"realtime.'
 _LONGEST_RECORD = 1 << 16
 Code: TypeAlias = int | str | None
@@ -31,13 +35,12 @@ Code: TypeAlias = int | str | None
 class Line(msgspec.Struct, kw_only=True, gc=False):
     """A record of any kind, flat. The fields that its kind does not have keep their defaults, which no record has."""
 
-    event: str
+    schema: int = SCHEMA
     machine: str
     connection_id: str
     seq: int
-    link: int
     timestamp: datetime
-    schema: int = SCHEMA
+    link: int
     row: str = ""
     trigger: str = ""
     source: str = ""
@@ -48,12 +51,23 @@ class Line(msgspec.Struct, kw_only=True, gc=False):
     cause: str | None = "missing"
     error_code: Code = None
     close_code: int | None = None
+    status: int | None = None
+    era: str | None = None
+    lag: Annotated[float, msgspec.Meta(ge=0)] = -1.0
+    event: str
     subscription: str = ""
     change: str = ""
+    round_trip: float = -1.0
     seconds: float = -1.0
-    dials: int = -1
     count: int = 0
     kind: str = ""
+    retry: dict[str, Any] | None = None
+    ping: dict[str, Any] | None = None
+    timeouts: dict[str, Any] | None = None
+    auto_reconnect: bool = True
+    max_link_age: float | None = None
+    protocol: str | None = None
+    versions: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +95,10 @@ class Slow:
 
     Attributes:
         line: the record.
-        opened: the settings that it tells.
         secrets: the names of the fields that look like secrets.
     """
 
     line: Line
-    opened: OpenRecord | None
     secrets: tuple[str, ...]
 
 
@@ -97,41 +109,86 @@ def _kinds(cls: type[errors.LinkFailure]) -> set[str]:
 KINDS = frozenset(_kinds(errors.LinkFailure) | {f"{what}_overdue" for what in ("upgrade", "greeting", "reply", "pong")})
 """The kinds of failure that a cause can be."""
 
-_EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in get_args(AnyRecord))
+_EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)
+_FIELDS = [*fields_of(TransitionRecord), *(field for kind in RECORDS for field in fields_of(kind))]
+_TYPES = {field.name: field.type for field in _FIELDS}
+_CHANGES = tuple(dict.fromkeys(word for field in _FIELDS if field.name == "change" for word in get_args(field.type)))
+_MOMENT = Annotated[datetime, msgspec.Meta(tz=True)]
+_ERA: Any = Literal[tuple(era.value for era in Era)] | None
+
+
+def _settings(policy: Any, values: Any) -> Any:
+    names: Any = Literal[tuple(field.name for field in fields(policy))]
+    return dict[names, values]
+
+
 _STRICT: dict[str, Any] = {
-    "event": Literal[tuple(sorted(_EVENTS - {"realtime.open"}))],
-    "machine": Literal[TABLE.fingerprint],
     "schema": Literal[SCHEMA],
-    "timestamp": Annotated[datetime, msgspec.Meta(tz=True)],
+    "machine": Literal[TABLE.fingerprint],
+    "connection_id": str,
+    "timestamp": _MOMENT,
     "row": Literal[tuple(row.id for row in TABLE.rows)],
     "trigger": Literal[tuple(trigger.value for trigger in TABLE.triggers)],
     "source": Literal[tuple(state.value for state in TABLE.states)],
     "dest": Literal[tuple(state.value for state in TABLE.states)],
     "cause": Literal[tuple(KINDS)] | None,
     "error_code": int | None,
-    "change": Literal["desired", "acknowledged", "rejected", "withdrawn", "removed", "opened", "closed"],
+    "era": _ERA,
+    "event": Literal[tuple(_EVENTS)],
+    "level": Literal["debug", "info", "warning", "error", "critical"] | None,
+    "logger": Literal["realtime_fsm"] | None,
+    "change": Literal[_CHANGES],
+    "since": _MOMENT | None,
+    "until": _MOMENT,
+    "retry": _settings(RetryPolicy, float | int | None),
+    "ping": _settings(PingPolicy, float | bool),
+    "timeouts": _settings(Timeouts, float | None),
+    "protocol": _ERA,
     # The texts of the rarer kinds; whoever looks at such a record looks at them, too.
     "subscription": Annotated[str, msgspec.Meta(max_length=36)],
     "kind": Annotated[str, msgspec.Meta(max_length=36)],
+    "versions": dict[str, str],
 }
-_ADDED: list[tuple[str, Any, Any]] = [
-    ("round_trip", float, -1.0),
-    ("size", int, 0),
-    ("planned", bool, False),
-    ("since", Annotated[datetime, msgspec.Meta(tz=True)] | None, None),
-    ("until", Annotated[datetime, msgspec.Meta(tz=True)] | None, None),
-    ("level", Literal["debug", "info", "warning", "error", "critical"] | None, None),
-    ("logger", Literal["realtime_fsm"] | None, None),
-]
-_OWN: list[tuple[str, Any] | tuple[str, Any, Any]] = [
-    (field.name, _STRICT.get(field.name, field.type))
-    if field.required
-    else (field.name, _STRICT.get(field.name, field.type), field.default)
-    for field in msgspec.structs.fields(Line)
-]
-_FAST = msgspec.defstruct("FastLine", [*_OWN, *_ADDED], kw_only=True, gc=False, forbid_unknown_fields=True)
-decode_fast = cast("type[msgspec.json.Decoder[Line]]", msgspec.json.Decoder)(cast("type[Line]", _FAST)).decode
+_PLAIN = (int, float, bool, int | None, float | None)
+
+
+def _fast_fields() -> Iterator[tuple[str, Any] | tuple[str, Any, Any]]:
+    """The fields, in the order in which most records are written, which a decoder follows fastest.
+
+    A field of numbers that a kind of record has, and that nobody judges, needs no mention here; a text does, for the sake of
+    secrets, and lines with one that is not mentioned are looked at slowly.
+    """
+    own = {field.name: field for field in fields_of(Line)}
+    types = {"event": str, "level": str, "logger": str} | _TYPES | _STRICT
+    for name in dict.fromkeys((*TransitionRecord.__struct_fields__, "event", "level", "logger", *_TYPES)):
+        if name not in _STRICT and types[name] not in _PLAIN:
+            continue
+        if name in own and own[name].required:
+            yield name, types[name]
+        else:
+            yield name, types[name], own[name].default if name in own else None
+
+
+_FAST = msgspec.defstruct("FastLine", _fast_fields(), kw_only=True, gc=False, forbid_unknown_fields=True)
+_decoder = cast("type[msgspec.json.Decoder[Line]]", msgspec.json.Decoder)(cast("type[Line]", _FAST))
+decode_fast = _decoder.decode
 """Decode the line of an ordinary record; `msgspec.MsgspecError` or `ValueError` for every other line."""
+
+
+def decode_block(block: bytes) -> list[Line] | None:
+    """Decode whole lines at once, which is faster than one by one.
+
+    Args:
+        block: the lines.
+
+    Returns:
+        A record for each line; None if one of them is no ordinary record.
+    """
+    try:
+        records = _decoder.decode_lines(block)
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    return records if len(records) == block.count(b"\n") else None
 
 
 def decode_slowly(line: bytes) -> Slow | Trouble | None:
@@ -163,11 +220,11 @@ def decode_slowly(line: bytes) -> Slow | Trouble | None:
     if moment is None:
         return Trouble("form", "the timestamp cannot be read", *whose)
     try:
-        typed = msgspec.convert(record | {"timestamp": moment.isoformat()}, AnyRecord)
+        msgspec.convert(record | {"timestamp": moment.isoformat()}, AnyRecord)
         flat = msgspec.convert(record | {"timestamp": moment}, Line)
     except msgspec.ValidationError as problem:
         return Trouble("form", f"{_without_values(str(problem))}", *whose)
-    return Slow(flat, typed if isinstance(typed, OpenRecord) else None, tuple(secret_fields(record)))
+    return Slow(flat, tuple(secret_fields(record)))
 
 
 def _cut(line: bytes) -> Trouble | None:

@@ -5,6 +5,22 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from realtime_fsm.auditing.report import Place
+from realtime_fsm.auditing.sources import lines_in
+
+
+class Lines:
+    """The lines of a block, which are cut apart when one is asked for."""
+
+    __slots__ = ("_block", "_lines")
+
+    def __init__(self, block: bytes) -> None:
+        self._block = block
+        self._lines: list[bytes] | None = None
+
+    def __getitem__(self, index: int) -> bytes:
+        if self._lines is None:
+            self._lines = lines_in(self._block)
+        return self._lines[index]
 
 
 class Places:

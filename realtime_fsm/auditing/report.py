@@ -202,10 +202,11 @@ class Report(msgspec.Struct, frozen=True):
 
 def spread_of(histogram: Histogram) -> Spread:
     """A distribution, summed up."""
-    if not histogram.count:
+    count = histogram.count
+    if not count:
         return Spread(0, None, None, None, None, None)
-    p50, p95, p99 = (histogram.percentile(percent) for percent in (50, 95, 99))
-    return Spread(histogram.count, histogram.total / histogram.count, p50, p95, p99, histogram.most)
+    p50, p95, p99 = histogram.percentiles(50, 95, 99)
+    return Spread(count, histogram.total / count, p50, p95, p99, histogram.most)
 
 
 def life_of(life: Life) -> LifeLine:

@@ -59,7 +59,7 @@ RULES: dict[str, Rule] = {
         Rule("cut", _D, "Every record is whole."),
         Rule("table", _D, "The table is the one of this version."),
         Rule("schema", _D, "The records are of a version and a kind that this version knows."),
-        Rule("late", _N, "The process is never busy or asleep past a deadline, not even for less time than it notices."),
+        Rule("late", _N, "The process is never busy or asleep for more than a second past a deadline."),
         Rule("open", _N, "The connection has been disposed of."),
         Rule("outage", _N, "No link is lost unless the user wants it."),
         Rule("gap", _N, "No subscription may have missed events."),
@@ -71,15 +71,10 @@ RULES: dict[str, Rule] = {
 }
 """All rules, in the order in which a report names them."""
 
-EARLY = 0.002
-"""Seconds that something may come too early, by the rounding of clocks and records."""
+ROUNDING = 0.002
+"""Seconds by which clocks and records round."""
 LATE = 1.0
-"""Seconds that something may come too late, because the process was busy."""
-UNNOTICED = 13.0
-"""Seconds that something may come too late if nothing was written meanwhile: a process notices no shorter sleep (and tells of
-longer ones by the trigger `woken`), so this much says nothing of the machine. It is noted as `late`."""
-SLEEP = 3.0
-"""Seconds around the notice of a sleep in which what is late is explained by it."""
+"""Seconds from which on it is worth a note that a process was late."""
 
 
 class Said(NamedTuple):
@@ -88,9 +83,7 @@ class Said(NamedTuple):
     Attributes:
         rule: the name of the rule that is broken.
         text: how.
-        late: by how many seconds something came late, if a sleep of the process would explain it.
     """
 
     rule: str
     text: str
-    late: float = 0.0

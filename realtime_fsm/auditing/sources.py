@@ -8,10 +8,11 @@ number comes first, and else the one whose first record was written earlier. Sta
 from __future__ import annotations
 
 import gzip
-import io
 import sys
 import zlib
 from importlib import import_module
+from io import BufferedReader, BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 STDIN = "-"
 LONGEST = 1 << 20
 """Bytes of a line above which it is taken to be no text at all."""
+_BLOCK = 1 << 16
 _HEAD_LINES, _HEAD_BYTES = 2000, 1 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -63,7 +65,7 @@ def open_log(name: str, watch: Callable[[IO[bytes]], IO[bytes]] = lambda file: f
     return raw
 
 
-class _Unpacked(io.BufferedReader):
+class _Unpacked(BufferedReader):
     """What a decompressor gives; closing it closes the file below, which decompressors leave open."""
 
     below: IO[bytes] | None = None
@@ -95,21 +97,44 @@ def _zstd(raw: IO[bytes]) -> IO[bytes]:
     return _unpacked(reader, raw)
 
 
-def lines_of(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a file. One that is longer than any record comes in pieces, so that no rubbish fills the memory.
+def blocks_of(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file, many at a time.
+
+    A line that is longer than any record comes in pieces, so that no rubbish fills the memory.
 
     Raises:
         Unreadable: when it cannot be read to its end.
     """
+    rest = b""
     try:
-        while line := file.readline(LONGEST):
-            yield line
+        while data := cast("BufferedReader", file).read1(_BLOCK):
+            end = data.rfind(b"\n") + 1
+            if end:
+                yield rest + data[:end]
+                rest = data[end:]
+            else:
+                rest += data
+            if len(rest) >= LONGEST:
+                yield rest
+                rest = b""
     except (OSError, EOFError, zlib.error) as failure:
         raise Unreadable(f"it is damaged or cut: {failure}") from None
     except Exception as failure:
         if type(failure).__name__ != "ZstdError":
             raise
         raise Unreadable(f"it is damaged or cut: {failure}") from None
+    if rest:
+        yield rest
+
+
+def lines_in(block: bytes) -> list[bytes]:
+    """The lines of a block, each with its end."""
+    return BytesIO(block).readlines()
+
+
+def lines_of(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file; see `blocks_of`."""
+    return chain.from_iterable(map(lines_in, blocks_of(file)))
 
 
 class _Head:

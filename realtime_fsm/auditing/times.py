@@ -1,11 +1,15 @@
-"""The times that policies promise: heartbeats, deadlines and the delays before dials. Without the policies nothing is judged."""
+"""The times that policies promise: heartbeats, deadlines and the delays before dials. Without the policies nothing is judged.
+
+The law: what happens after a deadline is explained only by the machine's own word that it came to it late (`lag`). Logs from
+before that word was written are not judged as finely: there it is a note.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.guards import TOO_MANY, failure_code
-from realtime_fsm.auditing.rules import EARLY, LATE, SLEEP, Said
+from realtime_fsm.auditing.guards import is_throttled
+from realtime_fsm.auditing.rules import LATE, ROUNDING, Said
 from realtime_fsm.auditing.shadow import WINDOW
 from realtime_fsm.vocabulary.table import State, Trigger
 
@@ -13,130 +17,129 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from realtime_fsm.auditing.lines import Line
-    from realtime_fsm.auditing.shadow import Policies, Shadow, Step
+    from realtime_fsm.auditing.shadow import Policies, Shadow
+    from realtime_fsm.auditing.steps import Step
 
     Check = Callable[[Shadow, Line, Step, float], Said | None]
+    Timed = Callable[[Shadow, Policies, Line, float], Said | None]
 
 
-def pong(shadow: Shadow, line: Line, step: Step, _: float) -> Said | None:
-    """Whether a heartbeat kept its timeout."""
-    if shadow.policies is None:
-        return None
-    timeout = shadow.policies.ping.timeout
-    if line.dwell > timeout + LATE:
-        text = f"the ping was out for {line.dwell:.3f} s, and its timeout is {timeout:g} s"
-        return Said("pong", text, _late(shadow, line.dwell, timeout, shadow.entered + line.dwell))
-    if step.trigger == Trigger.DEADLINE and line.dwell < timeout - EARLY:
-        return Said("pong", f"the ping was given up after {line.dwell:.3f} s, and its timeout is {timeout:g} s")
+def _late(rule: str, late: float, line: Line, text: str) -> Said | None:
+    if line.lag >= 0 and late > line.lag + ROUNDING:
+        return Said(rule, f"{text}; the process was {f'{line.lag:.3f} s late' if line.lag > ROUNDING else 'on time'}")
+    return Said("late", text) if late > LATE else None
+
+
+def _within(
+    what: str, spent: float, allowed: float, line: Line, *, rule: str = "deadline", given_up: bool = False
+) -> Said | None:
+    """Whether something came in the time that it had, and was not given up before that was over."""
+    late = spent - allowed
+    if late > ROUNDING and spent != float("inf"):
+        return _late(rule, late, line, f"the {what} took {spent:.3f} s, and {allowed:g} s are allowed")
+    if given_up and late < -ROUNDING:
+        return Said(rule, f"the {what} was given up after {spent:.3f} s, and {allowed:g} s are allowed")
     return None
 
 
-def _late(shadow: Shadow, spent: float, allowed: float, t: float) -> float:
-    """By how much something is late that a sleep may explain; 0 where a step in between shows that nobody slept."""
-    awake = shadow.now > t - spent + allowed + LATE and t - shadow.woken_at > SLEEP
-    return 0.0 if awake else spent - allowed
+def _pong(_: Shadow, policies: Policies, line: Line, __: float) -> Said | None:
+    given_up = line.trigger == "deadline"
+    return _within("answer to the ping", line.dwell, policies.ping.timeout, line, rule="pong", given_up=given_up)
 
 
-def _within(shadow: Shadow, what: str, since: float, allowed: float, t: float, *, given_up: bool) -> Said | None:
-    spent = t - since
-    if spent > allowed + LATE and spent != float("inf"):
-        text = f"the {what} took {spent:.3f} s, and {allowed:g} s are allowed"
-        return Said("deadline", text, _late(shadow, spent, allowed, t))
-    if given_up and spent < allowed - EARLY:
-        return Said("deadline", f"the {what} was given up after {spent:.3f} s, and {allowed:g} s are allowed")
-    return None
-
-
-def _opened(shadow: Shadow, _: Line, __: Step, t: float) -> Said | None:
-    if shadow.policies is None or shadow.opened_at > shadow.dialed_at:
+def _opened(shadow: Shadow, policies: Policies, line: Line, t: float) -> Said | None:
+    if shadow.opened_at > shadow.dialed_at:
         return None
-    return _within(shadow, "dial", shadow.dialed_at, shadow.policies.timeouts.dial, t, given_up=False)
+    return _within("dial", t - shadow.dialed_at, policies.timeouts.dial, line)
 
 
-def _greeted(shadow: Shadow, _: Line, __: Step, t: float) -> Said | None:
-    if shadow.policies is None:
-        return None
-    return _within(shadow, "greeting", shadow.opened_at, shadow.policies.timeouts.greeting, t, given_up=False)
+def _greeted(shadow: Shadow, policies: Policies, line: Line, t: float) -> Said | None:
+    return _within("greeting", t - shadow.opened_at, policies.timeouts.greeting, line)
 
 
-def _not_up(shadow: Shadow, line: Line, __: Step, t: float) -> Said | None:
-    if shadow.policies is None:
-        return None
+def _not_up(shadow: Shadow, policies: Policies, line: Line, t: float) -> Said | None:
     if line.cause == "greeting_overdue":
-        return _within(shadow, "greeting", shadow.opened_at, shadow.policies.timeouts.greeting, t, given_up=True)
-    return _within(shadow, "dial", shadow.dialed_at, shadow.policies.timeouts.dial, t, given_up=True)
+        return _within("greeting", t - shadow.opened_at, policies.timeouts.greeting, line, given_up=True)
+    return _within("dial", t - shadow.dialed_at, policies.timeouts.dial, line, given_up=True)
 
 
-def _acknowledged(shadow: Shadow, _: Line, step: Step, t: float) -> Said | None:
-    if shadow.policies is None:
-        return None
-    overdue = step.trigger == Trigger.DEADLINE
-    return _within(shadow, "reply", shadow.asked_at, shadow.policies.timeouts.reply, t, given_up=overdue)
+def _acknowledged(shadow: Shadow, policies: Policies, line: Line, t: float) -> Said | None:
+    overdue = line.trigger == "deadline"
+    if not shadow.asked:
+        return Said("request", "no request was in flight") if overdue and shadow.asked is False else None
+    return _within("reply", t - shadow.asked_at, policies.timeouts.reply, line, given_up=overdue)
 
 
 def _at_least(what: str, spent: float, least: float) -> Said | None:
-    if spent >= least - EARLY:
+    if spent >= least - ROUNDING:
         return None
     return Said("deadline", f"{what} after {spent:.3f} s, and not before {least:g} s are over")
 
 
-def _forgiven(shadow: Shadow, _: Line, __: Step, t: float) -> Said | None:
-    if shadow.policies is None:
-        return None
-    return _at_least("earlier failures are forgiven", t - shadow.up_at, shadow.policies.retry.stable_after)
+def _forgiven(shadow: Shadow, policies: Policies, _: Line, t: float) -> Said | None:
+    return _at_least("earlier failures are forgiven", t - shadow.up_at, policies.retry.stable_after)
 
 
-def _renewed(shadow: Shadow, _: Line, __: Step, t: float) -> Said | None:
-    if shadow.policies is None:
-        return None
-    age = shadow.policies.max_link_age
-    if age is None:
+def _renewed(shadow: Shadow, policies: Policies, _: Line, t: float) -> Said | None:
+    if policies.max_link_age is None:
         return Said("deadline", "the link is renewed, and no age is too old")
-    return _at_least("the link is renewed", t - shadow.up_at, age * 0.9)
+    return _at_least("the link is renewed", t - shadow.up_at, policies.max_link_age * 0.9)
 
 
-def _idle(shadow: Shadow, _: Line, __: Step, t: float) -> Said | None:
-    if shadow.policies is None:
-        return None
-    idle = shadow.policies.timeouts.idle
-    if idle is None:
+def _idle(shadow: Shadow, policies: Policies, _: Line, t: float) -> Said | None:
+    if policies.timeouts.idle is None:
         return Said("deadline", "the idle link is closed, and it is to be kept")
-    return _at_least("the idle link is closed", t - shadow.idle_from, idle)
+    return _at_least("the idle link is closed", t - shadow.idle_from, policies.timeouts.idle)
 
 
-def deadline_of(step: Step) -> Check | None:
-    """The check of the deadline that a row is about, if it is about one."""
+def _deadline_of(step: Step) -> Timed | None:
     guards = step.row.guards
+    if step.source == State.PING:
+        return _pong
     if step.source == State.RECONNECTING:
-        if step.trigger == Trigger.OPENED:
+        if step.opens:
             return _opened
         if step.trigger == Trigger.GREETED:
             return _greeted
-        return _not_up if step.trigger == Trigger.DEADLINE and step.drops else None
+        return _not_up if step.expires and step.drops else None
     if "reply_overdue" in guards or step.trigger == Trigger.ACKNOWLEDGED:
         return _acknowledged
     return next((check for name, check in _LEAST.items() if name in guards), None)
 
 
-_LEAST: dict[str, Check] = {"stable_due": _forgiven, "renewal_due": _renewed, "idle_due": _idle}
+_LEAST: dict[str, Timed] = {"stable_due": _forgiven, "renewal_due": _renewed, "idle_due": _idle}
+
+
+def deadline_of(step: Step) -> Check | None:
+    """The check of the deadline that a row is about, if it is about one."""
+    timed = _deadline_of(step)
+    if timed is None:
+        return None
+
+    def check(shadow: Shadow, line: Line, _: Step, t: float) -> Said | None:
+        return None if shadow.policies is None else timed(shadow, shadow.policies, line, t)
+
+    return check
 
 
 def envelope(policies: Policies, line: Line) -> tuple[float, float]:
     """Between what and what the delay before the next dial must be, in seconds, after a step that planned it."""
     least, most = policies.retry.delay(line.attempt, 0.0), policies.retry.delay(line.attempt, 1.0)
-    if failure_code(line) == TOO_MANY:
-        least, most = max(least, WINDOW), max(most, WINDOW + policies.retry.base)
-    elif line.cause == "upgrade_refused":  # with 429 it is throttled, too; the records do not tell
+    throttled = is_throttled(line)
+    if throttled:
+        least = max(least, WINDOW)
+    if throttled is not False:
         most = max(most, WINDOW + policies.retry.base)
     return least, most
 
 
 def delay(shadow: Shadow, line: Line, _: Step, t: float) -> Said | None:
     """Whether a dial after a failure waited as long as it should; one that the end of a sleep brings forward need not."""
-    if shadow.retry is None or line.trigger == Trigger.WOKEN:
+    if shadow.retry is None or line.trigger == "woken":
         return None
     began, least, most = shadow.retry
-    if least - EARLY <= t - began <= most + LATE:
-        return None
-    text = f"the delay was {t - began:.3f} s, and is from {least:g} to {most:g} s"
-    return Said("delay", text, _late(shadow, t - began, most, t) if t - began > most else 0.0)
+    waited = t - began
+    text = f"the delay was {waited:.3f} s, and is from {least:g} to {most:g} s"
+    if waited - max(0.0, line.lag) < least - ROUNDING:
+        return Said("delay", text)
+    return _late("delay", waited - most, line, text) if waited > most + ROUNDING else None

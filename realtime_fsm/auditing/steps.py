@@ -1,0 +1,124 @@
+"""The steps: what each row of the table means to an auditor, worked out once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from realtime_fsm.auditing.lines import KINDS
+from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
+
+if TYPE_CHECKING:
+    from realtime_fsm.vocabulary.form import Row
+
+DISCONNECTED, RECONNECTING, CONNECTED, SUBSCRIBED, UNSUBSCRIBED, PING, ERROR, DISPOSING = (state.value for state in State)
+"""The states as plain strings, which are found and compared ten times faster than the members of an enumeration."""
+
+_NONE: frozenset[str | None] = frozenset({None})
+_OVERDUE = {State.RECONNECTING: {"upgrade_overdue", "greeting_overdue"}, State.PING: {"pong_overdue"}}
+_LETTING_GO = frozenset({"drop_link", "hang_up", "retire_link"})
+_OF_SOCKET = frozenset(
+    {Trigger.OPENED, Trigger.GREETED, Trigger.ACKNOWLEDGED, Trigger.PONG, Trigger.SERVER_ERROR, Trigger.LOST, Trigger.DIAL_FAILED}
+)
+
+
+PINGED, ANSWERED, ASKED, GRANTED = 1, 2, 3, 4
+"""The kinds of swift steps: a ping goes out, its pong comes, something is asked for, something that was asked for is granted."""
+
+SWIFT: dict[str | None, dict[str, Step]] = {None: {}} | {state.value: {} for state in State}
+"""The swift steps from each state, by their rows; from where nobody knows there are none."""
+BACK: dict[str | None, dict[str, Step]] = {None: {}} | {state.value: {} for state in State}
+"""Those from `ping` that lead back to a state."""
+
+
+class Step:
+    """What a row of the table means to an auditor. Made once a row; its strings are compared with those of records.
+
+    Attributes:
+        row: the row.
+        causes: what its cause may be.
+        dials: whether it dials, or takes a place in the queue of those who want to.
+        drops: whether it lets go of the link.
+        answers: whether it settles the request in flight.
+        may_send: how many frames it may send at most.
+        must_send: how many at least.
+        plain: whether it leaves the link and the count of attempts alone.
+        errs: whether it is about an error frame.
+        opens: whether it is the end of the upgrade.
+        closes: whether it is the end of the last socket.
+        expires: whether the clock makes it.
+        checks: what it is judged by, in order; the judge fills them in.
+        kind: which kind of swift step it is; 0 for one that must always be looked at in full.
+        onward: the swift steps from where it leads.
+    """
+
+    __slots__ = (
+        "answers", "authenticates", "causes", "changes", "checks", "closes", "dest", "dials", "drops", "enters_live",
+        "errs", "expires", "forgives", "fresh", "id", "kind", "leaves_live", "may_send", "must_send", "of_socket", "onward",
+        "opens", "pings", "plain", "plans_retry", "ponged", "row", "source", "trigger",
+    )  # fmt: skip
+
+    def __init__(self, row: Row[State, Trigger]) -> None:
+        does = row.effects
+        dest = row.source if row.dest is None else row.dest
+        self.row = row
+        self.id = row.id
+        self.source, self.trigger, self.dest = row.source.value, row.trigger.value, dest.value
+        self.changes = row.dest is not None
+        self.enters_live = dest in LIVE and row.source not in LIVE
+        self.leaves_live = row.source in LIVE and dest not in LIVE
+        self.dials = "dial" in does
+        self.fresh = "start_afresh" in does
+        self.forgives = "forgive" in does
+        self.drops = bool(_LETTING_GO.intersection(does))
+        self.plans_retry = "schedule_retry" in does
+        self.pings = "send_ping" in does
+        self.authenticates = "send_authentication" in does
+        self.answers = row.trigger in (Trigger.ACKNOWLEDGED, Trigger.SERVER_ERROR)
+        self.of_socket = row.trigger in _OF_SOCKET
+        self.expires = row.trigger is Trigger.DEADLINE
+        self.may_send = int("send_request" in does or self.pings or self.authenticates)
+        # The clock wakes a quiet link for one of its reasons; where none of the others is met, it is to send.
+        only_sends = self.expires and not self.changes and does == ("send_request",)
+        self.must_send = int(self.pings or self.authenticates or only_sends)
+        self.plain = not (self.dials or self.fresh or self.forgives or self.drops or row.trigger in _FAILING)
+        self.ponged = row.trigger is Trigger.PONG
+        self.errs = row.trigger is Trigger.SERVER_ERROR
+        self.opens = row.trigger is Trigger.OPENED
+        self.closes = row.trigger is Trigger.CLOSED
+        self.causes = _causes(row)
+        self.checks: tuple[Any, ...] = ()
+        self.kind = _kind(row)
+        self.onward = BACK[self.source] if self.kind is PINGED else SWIFT[self.dest]
+        if self.kind:
+            (BACK[self.dest] if self.kind is ANSWERED else SWIFT[self.source])[self.id] = self
+
+
+def _kind(row: Row[State, Trigger]) -> int:
+    stays = row.dest is None
+    if "send_ping" in row.effects and row.trigger is Trigger.DEADLINE:
+        return PINGED
+    if row.trigger is Trigger.PONG:
+        return ANSWERED
+    if row.trigger is Trigger.ACKNOWLEDGED and stays:
+        return GRANTED
+    asks = row.trigger in (Trigger.SUBSCRIBE, Trigger.UNSUBSCRIBE, Trigger.PRESENCE) and "send_request" in row.effects
+    return ASKED if asks and stays else 0
+
+
+_FAILING = (Trigger.SERVER_ERROR, Trigger.LOST, Trigger.DIAL_FAILED)
+
+
+def _causes(row: Row[State, Trigger]) -> frozenset[str | None]:
+    if row.trigger is Trigger.SERVER_ERROR:
+        return frozenset({"error_frame"})
+    if row.trigger in _FAILING:
+        return KINDS
+    if row.trigger is Trigger.GREETED and "is_fatal" in row.guards:
+        return frozenset({"greeted_as_guest"})
+    if row.trigger is Trigger.DEADLINE and "drop_link" in row.effects:
+        return frozenset(_OVERDUE.get(row.source, {"reply_overdue"}))
+    return _NONE
+
+
+STEPS: dict[str, Step] = {row.id: Step(row) for row in TABLE.rows}
+"""What each row means, by its id."""
