@@ -417,15 +417,20 @@ class Driver:
     async def _breathe(self, link: Link) -> None:
         """Let consumers run, and read no more while one of them, who must lose nothing, is full."""
         await asyncio.sleep(0)
-        if self._roster.gate.is_shut:
-            began = self.loop.time()
-            self._arm(self._core.read(link.generation, began, paused=True))
-            try:
-                await self._roster.gate.passed()
-            finally:
-                now = self.loop.time()
-                self._arm(self._core.read(link.generation, now, paused=False))
-                self._audit.pause(now - began)
+        if not self._roster.gate.is_shut:
+            return
+        began = self._pause(link, paused=True)
+        try:
+            await self._roster.gate.passed()
+        finally:
+            self._audit.pause(self._pause(link, paused=False) - began)
+
+    def _pause(self, link: Link, *, paused: bool) -> float:
+        """Note since now whether it is read."""
+        now = self.loop.time()
+        link.paused = paused
+        self._arm(self._core.read(link.generation, now, paused=paused))
+        return now
 
     def _greet(self, link: Link, frame: frames.ConnectedFrame) -> None:
         if self.state is not State.RECONNECTING:

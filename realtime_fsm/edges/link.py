@@ -36,17 +36,19 @@ class Link:
 
     Attributes:
         facts: what the machine knows of it; each message is counted there.
+        paused: whether nothing is read from it, so that a consumer can come after.
         plan: what was asked for by its address; None where messages ask.
         routes: how events find their subscriptions; None where the server names them by our ids.
     """
 
-    __slots__ = ("_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "facts", "generation", "plan", "routes")
+    __slots__ = ("_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "facts", "generation", "paused", "plan", "routes")
 
     def __init__(
         self, generation: int, facts: Facts, owner: Owner, loop: asyncio.AbstractEventLoop, plan: Plan | None = None
     ) -> None:
         self.generation = generation
         self.facts = facts
+        self.paused = False
         self.plan = plan
         self.routes: Routes | None = None
         self._owner = owner

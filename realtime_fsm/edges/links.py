@@ -77,7 +77,13 @@ class Links:
 
     def linger(self, loop: asyncio.AbstractEventLoop) -> None:
         """The current link is up: the one that made room for it goes, when what is on its way has come."""
-        self._lingering = loop.call_later(LINGER, self.close_retiring)
+        self._lingering = loop.call_later(LINGER, self._linger_no_more, loop)
+
+    def _linger_no_more(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.retiring is not None and self.retiring.paused:  # nothing has come, because nothing is read
+            self.linger(loop)
+        else:
+            self.close_retiring()
 
     def close_retiring(self) -> None:
         """Let go of the link that makes room, if there is one."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType, UnionType
 
     from realtime_fsm.edges.identity import Secret
+    from realtime_fsm.edges.overflow import Overflow
     from realtime_fsm.edges.subscriber import OnGap
     from realtime_fsm.face import listener, subscription
     from realtime_fsm.face.subscription import OnMisfit
@@ -49,6 +50,7 @@ class Blocking(TypedDict, total=False):
     on_gap: OnGap | None
     catch_up: Callable[[Gap], Iterable[Event | Mapping[str, Any]]] | None
     buffer: int
+    overflow: Overflow
 
 
 def _takes(of: Callable[Concatenate[Any, P], None]) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:

@@ -1,0 +1,226 @@
+"""The pause: a consumer that is to lose nothing stops the reading of its link, and that is no sign of death."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from realtime_fsm import PingPolicy, Realtime, State, Subscription, Timeouts
+from realtime_fsm.testing import RealtimeServer
+from support.faultproxy import until
+from support.network import Network
+from support.virtual import eventually, run
+
+BUFFER = 10
+LONG = 1000.0
+"""Seconds, far beyond every timeout."""
+
+
+async def stalled(network: Network, realtime: Realtime, *, beyond: int = 3) -> Subscription:
+    """A subscription that is full, and more events behind it."""
+    rows = await realtime.subscribe("rows", buffer=BUFFER, overflow="pause")
+    for number in range(BUFFER + beyond):
+        network.publish("rows", payload={"n": number})
+    await eventually(lambda: paused(realtime))
+    assert len(rows._subscriber.inbox) == BUFFER
+    return rows
+
+
+def paused(realtime: Realtime) -> bool:
+    return realtime._driver._roster.gate.is_shut
+
+
+async def take(subscription: Subscription, count: int) -> list[int]:
+    return [(await anext(subscription)).payload["n"] for _ in range(count)]
+
+
+def test_the_consumer_gets_everything_and_reading_goes_on_when_half_of_the_room_is_free() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await stalled(network, realtime)
+            await asyncio.sleep(LONG)
+            assert await take(rows, BUFFER // 2 - 1) == [0, 1, 2, 3]
+            await asyncio.sleep(1)
+            assert len(rows._subscriber.inbox) == BUFFER // 2 + 1
+            assert await take(rows, 1) == [4]
+            await asyncio.sleep(1)
+            assert not paused(realtime)
+            assert len(rows._subscriber.inbox) == BUFFER // 2 + 3
+            assert await take(rows, 8) == [5, 6, 7, 8, 9, 10, 11, 12]
+            assert (rows.dropped, len(network.sockets)) == (0, 1)
+
+    run(main)
+
+
+def test_the_other_subscriptions_of_the_link_wait_and_get_everything_too() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            files = await realtime.subscribe("files")
+            rows = await stalled(network, realtime)
+            network.publish("files", payload={"n": 100})
+            await asyncio.sleep(LONG)
+            assert len(files._subscriber.inbox) == 0
+            await take(rows, BUFFER)
+            assert await take(files, 1) == [100]
+
+    run(main)
+
+
+def test_a_link_that_is_not_read_is_pinged_and_not_taken_for_dead_until_it_is_read_again() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(ping=PingPolicy(interval=30, timeout=10)) as realtime:
+            rows = await stalled(network, realtime)
+            seen = realtime.states()
+            await asyncio.sleep(LONG)
+            assert network.socket.sent.count(b'{"type":"ping"}') > LONG / 30 - 3
+            network.socket.frozen = True  # now it is dead, and nobody can know
+            await asyncio.sleep(LONG)
+            assert len(network.sockets) == 1
+            assert {change.dest for change in [await anext(seen) for _ in range(20)]} == {State.PING, State.SUBSCRIBED}
+            await take(rows, BUFFER)
+            await eventually(lambda: len(network.sockets) == 2, within=100)
+
+    run(main)
+
+
+def test_a_call_waits_for_its_answer_as_long_as_nothing_is_read() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(timeouts=Timeouts(reply=10)) as realtime:
+            rows = await stalled(network, realtime)
+            asking = asyncio.create_task(realtime.subscribe("files"))
+            await asyncio.sleep(LONG)
+            assert not asking.done()
+            await take(rows, BUFFER)
+            assert (await asking).channels == ("files",)
+            assert len(network.sockets) == 1
+
+    run(main)
+
+
+async def unsubscribe(_: Network, __: Realtime, rows: Subscription) -> None:
+    await rows.unsubscribe()
+    assert [event.payload["n"] async for event in rows][:BUFFER] == list(range(3, BUFFER + 3))
+
+
+async def disconnect(_: Network, realtime: Realtime, rows: Subscription) -> None:
+    await realtime.disconnect()
+    await realtime.connect()
+
+
+async def reconnect(_: Network, realtime: Realtime, rows: Subscription) -> None:
+    await realtime.reconnect()
+
+
+async def dispose(_: Network, realtime: Realtime, rows: Subscription) -> None:
+    await realtime.dispose()
+    assert len([event async for event in rows]) == BUFFER
+
+
+@pytest.mark.parametrize("end", [unsubscribe, disconnect, reconnect, dispose])
+def test_a_pause_ends_with(end: Callable[[Network, Realtime, Subscription], Awaitable[None]]) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await stalled(network, realtime)
+            await asyncio.sleep(LONG)
+            async with asyncio.timeout(1):
+                await end(network, realtime, rows)
+            if end is not dispose:
+                files = await realtime.subscribe("files")
+                network.publish("files", payload={"n": 100})
+                assert await take(files, 1) == [100]
+
+    run(main)
+
+
+def test_a_link_that_ends_meanwhile_is_read_to_its_end_and_then_replaced() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await stalled(network, realtime)
+            network.socket.cut()
+            await asyncio.sleep(LONG)
+            assert realtime.is_live
+            assert await take(rows, BUFFER + 3) == list(range(BUFFER + 3))
+            await eventually(lambda: len(network.sockets) == 2 and realtime.state is State.SUBSCRIBED)
+            assert rows.dropped == 0
+
+    run(main)
+
+
+def test_an_error_of_the_connection_ends_the_pause_and_comes_after_what_is_held() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(auto_reconnect=False) as realtime:
+            rows = await stalled(network, realtime, beyond=0)
+            rows._subscriber.inbox.fail(RuntimeError())  # type: ignore[arg-type]  # whatever it is
+            assert not paused(realtime)
+            assert await take(rows, BUFFER) == list(range(BUFFER))
+
+    run(main)
+
+
+def test_each_later_link_may_bring_one_event_more_and_twice_the_buffer_is_the_end() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await stalled(network, realtime)
+            for count in range(1, 2 * BUFFER):
+                await realtime.reconnect()
+                await eventually(lambda: realtime.state is State.SUBSCRIBED)
+                network.publish("rows", payload={"n": 100})
+                network.publish("rows", payload={"n": 101})
+                await asyncio.sleep(1)
+                assert len(rows._subscriber.inbox) == min(BUFFER + count, 2 * BUFFER)
+                assert paused(realtime)
+            assert rows.dropped == BUFFER - 1
+
+    run(main)
+
+
+def test_a_link_that_makes_room_is_kept_until_what_is_on_its_way_can_be_read() -> None:
+    async def main() -> None:
+        network = Network("E2")
+        async with network.realtime(protocol="E2") as realtime:
+            rows = await stalled(network, realtime)
+            files = await realtime.subscribe("files")
+            await asyncio.sleep(30)
+            assert network.sockets[0].closed is None
+            assert await take(rows, BUFFER + 3) == list(range(BUFFER + 3))
+            await eventually(lambda: network.sockets[0].closed is not None, within=3)
+            network.publish("rows", "files", payload={"n": 100})
+            assert await take(rows, 1) == await take(files, 1) == [100]
+
+    run(main)
+
+
+def test_on_real_sockets_the_server_is_held_up_and_all_events_come_in_the_end() -> None:
+    count, size = 1000, 20_000
+
+    async def main() -> None:
+        quick = PingPolicy(interval=0.2, timeout=0.1)
+        async with RealtimeServer(rate_limit=None) as server, Realtime(server.endpoint, "demo", ping=quick) as realtime:
+            rows = await realtime.subscribe("rows", buffer=BUFFER, overflow="pause")
+            pings: list[Any] = []
+            states = realtime.states()
+            for number in range(count):
+                server.publish(["e"], ["rows"], {"n": number, "text": "x" * size})
+            await until(lambda: paused(realtime))
+            while len(pings) < 3:  # each is longer than the timeout
+                change = await anext(states)
+                assert change.dest in (State.PING, State.SUBSCRIBED)
+                pings += [change] * (change.dest is State.PING)
+            assert len(rows._subscriber.inbox) == BUFFER
+            waiting = sum(link._transport.get_write_buffer_size() for link in server._listener._links)
+            assert waiting > count * size / 2, "the server cannot get rid of it"
+            assert await take(rows, count) == list(range(count))
+            assert (rows.dropped, server.connections) == (0, 1)
+
+    asyncio.run(main())
