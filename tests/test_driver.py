@@ -174,3 +174,17 @@ def test_streams_of_states_that_nobody_holds_are_forgotten(how: str) -> None:
             assert (await anext(kept)).source is State.CONNECTED
 
     run(main)
+
+
+def test_an_event_whose_channels_are_odd_does_no_harm() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows")
+            for odd in (b"7", b"[7]", b'"rows"'):
+                network.socket.push(b'{"type":"event","data":{"channels":%b,"payload":{"n":0}}}' % odd)
+            network.publish("rows", payload={"n": 1})
+            assert (await anext(rows)).payload == {"n": 1}
+            assert realtime.state is State.SUBSCRIBED
+
+    run(main)
