@@ -141,14 +141,14 @@ def test_zst_is_read_with_whatever_there_is(library: str, tmp_path: Path, monkey
         assert list(sources.lines_of(file)) == LINES
 
     class Broken(io.BytesIO):
-        def read(self, *_: Any) -> bytes:
+        def read1(self, *_: Any) -> bytes:
             raise Library.ZstdError("corrupt")
 
     with pytest.raises(Unreadable, match="corrupt"):
         list(sources.lines_of(Broken()))
 
     class Defect(io.BytesIO):
-        def read(self, *_: Any) -> bytes:
+        def read1(self, *_: Any) -> bytes:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -151,6 +151,7 @@ class Book:
         told: list[Grant | Lack | RejectPresence] = []
         planned, self._planned = self._planned, ()
         self._suspects.clear()  # the server was of another era when it refused them; an address asks for all
+        channels = eras.by_wish(self._named)
         for wish in [self.desired[identifier] for identifier in planned if identifier in self.desired]:
             self._pending.pop(wish.id, None)
             if wish.queries and not self._era.has("queries"):
@@ -159,7 +160,7 @@ class Book:
                 continue
             self.acknowledged.add(wish.id)
             self._established.add(wish.id)
-            told.append(Grant(wish.id, eras.named(wish, self._named)))
+            told.append(Grant(wish.id, eras.named(wish, channels)))
         if self.presence is not None:
             self.show(None)
             told.append(RejectPresence(UnsupportedByServer("presence", self._era, self._era.releases)))
@@ -332,7 +333,7 @@ class Book:
         return Control(kind, tuple(chosen), frames.message(kind, encoded), suspect)
 
     def _note_progress(self) -> None:
-        if self.desired and self.acknowledged.issuperset(self.desired):
+        if self.desired and len(self.acknowledged) == len(self.desired):  # nothing is acknowledged that is not desired
             self.settled = True
 
     def _note_shrinking(self) -> None:

@@ -128,7 +128,7 @@ def plan(wishes: Iterable[Wish]) -> Plan:
     as recorded; so it stands where nothing else does.
     """
     channels: dict[str, None] = {}
-    plain: dict[str, tuple[str, ...]] = {}
+    plain: dict[str, list[str]] = {}
     filtered: dict[int, str] = {}
     slots: list[tuple[str, int, str]] = []
     for wish in wishes:
@@ -138,19 +138,34 @@ def plan(wishes: Iterable[Wish]) -> Plan:
             filtered[slot] = wish.id
             slots += [(channel, slot, query) for channel in wish.channels for query in wish.queries]
         else:
-            plain |= {channel: (*plain.get(channel, ()), wish.id) for channel in wish.channels}
+            for channel in dict.fromkeys(wish.channels):
+                plain.setdefault(channel, []).append(wish.id)
     names = [*channels, *([""] if all(channel.startswith("account.") for channel in channels) else [])]
     # A channel that has queries in some slot is everywhere else only where that is said.
-    slots += [(channel, COMMON, _EVERYTHING) for channel in plain if any(channel == other for other, _, _ in slots)]
+    narrowed = {channel for channel, _, _ in slots}
+    slots += [(channel, COMMON, _EVERYTHING) for channel in plain if channel in narrowed]
     items = [f"channels[]={quote(channel, safe='')}" for channel in names]
     items += [f"{quote(channel.replace('.', '_'), safe='')}[{slot}][]={quote(query, safe='')}" for channel, slot, query in slots]
-    return Plan("&".join(items), plain, filtered)
+    return Plan("&".join(items), {channel: tuple(ids) for channel, ids in plain.items()}, filtered)
 
 
-def named(wish: Wish, channels: Sequence[str]) -> tuple[str, ...]:
-    """The channels of a greeting that belong to a subscription: its own, and the user's account beside ``account``."""
-    own = set(wish.channels)
-    return tuple(channel for channel in channels if channel in own or _asked_as(channel) in own)
+def by_wish(channels: Iterable[str]) -> dict[str, list[str]]:
+    """The channels of a greeting by what they may have been asked for as: themselves, or the account for that of a user."""
+    found: dict[str, list[str]] = {}
+    for channel in channels:
+        for asked in {channel, _asked_as(channel)}:
+            found.setdefault(asked, []).append(channel)
+    return found
+
+
+def named(wish: Wish, channels: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """The channels of a greeting that belong to a subscription: its own, and the user's account beside ``account``.
+
+    Args:
+        wish: what was asked for.
+        channels: what was named, as `by_wish` has it.
+    """
+    return tuple(dict.fromkeys(channel for asked in wish.channels for channel in channels.get(asked, ())))
 
 
 def _asked_as(channel: str) -> str:
