@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-peers node lint types check format diagrams drift picture simulate fuzz fleet bench lock clean
+.PHONY: help setup demo test test-peers node lint types check format diagrams drift picture simulate fuzz fleet bench bench-audit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -99,6 +99,11 @@ $(BENCH_READY): $(READY) .ci/requirements-bench.txt
 	@echo "== setup: what is measured beside, with the packages of .ci/requirements-bench.txt"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/requirements-bench.txt
 	@touch $@
+
+SIZE ?= 1GB
+bench-audit: $(READY) ## what an audit costs, beside a bare decode and DuckDB; SIZE=100MB for a look
+	@echo "== bench-audit: CPU and memory of an audit of $(SIZE)"
+	@cd tests && ../$(BIN)/python -m bench.auditlog --size $(SIZE) $(if $(filter 1GB,$(SIZE)),--write)
 
 lock: ## compile the lock file anew from pyproject.toml
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
