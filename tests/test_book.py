@@ -298,3 +298,15 @@ def test_the_guilty_alone_are_rejected_within_a_bound(count: int, guilty: dict[i
 
 TestAnyOrder = BookMachine.TestCase
 TestAnyOrder.settings = settings(deadline=None, max_examples=50, stateful_step_count=40)
+
+
+def test_what_is_left_is_not_acknowledged_because_something_else_was() -> None:
+    book = Book()
+    book.begin_link()
+    book.desire(wish("s1"))
+    book.settle(grants(*asked(book).ids))
+    book.begin_link()
+    book.settled = False
+    book.desire(wish("s2"))
+    book.withdraw("s1")
+    assert not book.settled

@@ -105,9 +105,10 @@ class Book:
         self._pending.pop(identifier, None)
         self._established.discard(identifier)
         self._suspects = deque(rest for group in self._suspects if (rest := _without(group, identifier)))
+        acknowledged = identifier in self.acknowledged
+        self.acknowledged.discard(identifier)
         self._note_shrinking()
-        if identifier in self.acknowledged:
-            self.acknowledged.discard(identifier)
+        if acknowledged:
             if self.by_address:
                 return [Remove(identifier)]
             self._removals[identifier] = None
