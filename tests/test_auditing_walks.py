@@ -71,4 +71,4 @@ class AuditedWalk(Walk):
 
 
 TestAuditedWalk = AuditedWalk.TestCase
-TestAuditedWalk.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestAuditedWalk.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
