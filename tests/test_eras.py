@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from realtime_fsm.vocabulary.eras import Era, Plan, by_wish, era, named, plan
+from realtime_fsm.vocabulary.eras import Era, Plan, era, named, plan
 from realtime_fsm.vocabulary.errors import BadOption
 from realtime_fsm.vocabulary.inputs import Wish
 
@@ -115,5 +115,5 @@ def test_an_event_that_names_the_users_account_alone_is_one_of_plain_account() -
 
 def test_a_greetings_channels_are_those_of_the_wish_and_the_users_account() -> None:
     greeting = ("rows", "account", "files", "account.alice", "account.alice.update")
-    assert named(Wish("s1", ("files", "account", "account.bob")), by_wish(greeting)) == ("files", "account", "account.alice")
-    assert named(Wish("s2", ("rows", "teams")), by_wish(greeting)) == ("rows",)
+    assert named(Wish("s1", ("files", "account", "account.bob")), greeting) == ("account", "files", "account.alice")
+    assert named(Wish("s2", ("rows", "teams")), greeting) == ("rows",)

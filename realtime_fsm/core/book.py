@@ -152,7 +152,6 @@ class Book:
         told: list[Grant | Lack | RejectPresence] = []
         planned, self._planned = self._planned, ()
         self._suspects.clear()  # the server was of another era when it refused them; an address asks for all
-        channels = eras.by_wish(self._named)
         for wish in [self.desired[identifier] for identifier in planned if identifier in self.desired]:
             self._pending.pop(wish.id, None)
             if wish.queries and not self._era.has("queries"):
@@ -161,7 +160,7 @@ class Book:
                 continue
             self.acknowledged.add(wish.id)
             self._established.add(wish.id)
-            told.append(Grant(wish.id, eras.named(wish, channels)))
+            told.append(Grant(wish.id, eras.named(wish, self._named)))
         if self.presence is not None:
             self.show(None)
             told.append(RejectPresence(UnsupportedByServer("presence", self._era, self._era.releases)))

@@ -149,23 +149,10 @@ def plan(wishes: Iterable[Wish]) -> Plan:
     return Plan("&".join(items), {channel: tuple(ids) for channel, ids in plain.items()}, filtered)
 
 
-def by_wish(channels: Iterable[str]) -> dict[str, list[str]]:
-    """The channels of a greeting by what they may have been asked for as: themselves, or the account for that of a user."""
-    found: dict[str, list[str]] = {}
-    for channel in channels:
-        for asked in {channel, _asked_as(channel)}:
-            found.setdefault(asked, []).append(channel)
-    return found
-
-
-def named(wish: Wish, channels: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-    """The channels of a greeting that belong to a subscription: its own, and the user's account beside ``account``.
-
-    Args:
-        wish: what was asked for.
-        channels: what was named, as `by_wish` has it.
-    """
-    return tuple(dict.fromkeys(channel for asked in wish.channels for channel in channels.get(asked, ())))
+def named(wish: Wish, channels: Sequence[str]) -> tuple[str, ...]:
+    """The channels of a greeting that belong to a subscription: its own, and the user's account beside ``account``."""
+    own = set(wish.channels)
+    return tuple(channel for channel in channels if channel in own or _asked_as(channel) in own)
 
 
 def _asked_as(channel: str) -> str:
