@@ -144,7 +144,7 @@ class Seat:
         match happened:
             case Authenticate(session=session):
                 self.session = session
-            case Greeted():
+            case Greeted() if self.state not in LIVE:  # a second greeting would make the book forget what is acknowledged
                 self._absorb_greeting(happened)
             case SetPresence(message=message):
                 self.book.show(message)

@@ -41,7 +41,7 @@ class Links:
         self._closing: set[asyncio.Task[None]] = set()
         self._lingering: asyncio.TimerHandle | None = None
         self._overlap: Overlap | None = None
-        self._fading: Overlap | None = None  # of the link that was closed a moment ago
+        self._fading: Overlap | None = None  # of the link before that one, which is closed
         self.current: Link | None = None
         self.retiring: Link | None = None
 
@@ -73,6 +73,8 @@ class Links:
         if self._lingering is not None:
             self.close_retiring()
         link, self.current = self.of(generation), None
+        if self.retiring is None:
+            self._fading = None
         self._close(link, self._close_timeout if tidy else 0)
 
     def linger(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -94,11 +96,8 @@ class Links:
         if link is not None:
             self._close(link, self._close_timeout)
             self._fading, self._overlap = self._overlap, None
-            asyncio.get_running_loop().call_later(LINGER, self._forget, self._fading)
-
-    def _forget(self, overlap: Overlap | None) -> None:
-        if self._fading is overlap:
-            self._fading = None
+            if self._fading is not None:
+                self._fading.end()
 
     def fresh(self, link: Link, event: Event, subscriptions: list[str]) -> list[str]:
         """The subscriptions that another link has not given the event to."""

@@ -7,7 +7,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.face.subscription import Subscribed
-from realtime_fsm.vocabulary.errors import ConsumerTooSlow, Disposed, PayloadMisfit, RealtimeError, SubscriptionRejected
+from realtime_fsm.vocabulary.errors import (
+    ConsumerTooSlow,
+    Disposed,
+    PayloadMisfit,
+    RealtimeError,
+    SubscriptionRejected,
+    UnsupportedByServer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +35,7 @@ class Listener(Subscribed):
     A plain handler runs on the event loop: it must not block.
 
     It outlives lost links, and the states ``error`` and ``disconnected``: after ``reconnect()`` it goes on. It ends after
-    ``stop()``, after ``dispose()``, and when the server refuses to restore its subscription.
+    ``stop()``, after ``dispose()``, and when the server refuses to restore its subscription, or has become too old for it.
 
     Attributes:
         task: the task in which the handler runs.
@@ -67,8 +74,8 @@ class Listener(Subscribed):
 
         Raises:
             RealtimeError: when its subscription gets no events for now: the stored error while the connection is in ``error``,
-                ``LinkLost`` with ``auto_reconnect=False``, or ``SubscriptionRejected``. With nobody waiting it is told through
-                the event loop's exception handler.
+                ``LinkLost`` with ``auto_reconnect=False``, ``SubscriptionRejected`` or ``UnsupportedByServer``. With nobody
+                waiting it is told through the event loop's exception handler.
         """
         self._waiting += 1
         try:
@@ -93,7 +100,7 @@ class Listener(Subscribed):
                 self._subscriber.note(news)
             except RealtimeError as error:
                 self._tell(error)
-                if isinstance(error, SubscriptionRejected):
+                if isinstance(error, SubscriptionRejected | UnsupportedByServer):
                     return
                 await self._live_again()
             else:
