@@ -219,7 +219,8 @@ class BusyCrowd(Crowd):
         async with self.endless_patience():
             stored = await self.realtime.set_presence(status, permissions=forbidden)
         overtaken = mine != self._presences  # of two at a time, both are told of the later one
-        self.world.must(overtaken or (stored or {}).get("status") == status, "present, as something else")
+        confused = self.world.faults["stray error frame"]  # it lets a reply, which names nothing, stand for the next one
+        self.world.must(overtaken or confused or (stored or {}).get("status") == status, "present, as something else")
         self.world.must(overtaken or forbidden is None, "a presence with permissions that cannot be given was stored")
 
     async def disappear(self) -> None:

@@ -176,7 +176,7 @@ class Watch:
                 model.newest = max(number, model.newest)
                 model.socket.under_way.discard(number)
                 whom = model.recipients(data, number, self._history.channels(number))
-                self.ledger.arrived(number, [one for one in whom if one in self.wants.streams])
+                self.ledger.arrived(number, link.generation, [one for one in whom if one in self.wants.streams])
             return receive(data)
 
         return received

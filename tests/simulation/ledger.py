@@ -28,6 +28,7 @@ class Stream:
         wish: what it listens to, under the id that it has now.
         since: how many events had happened when that was acknowledged.
         granted: whether it ever was.
+        acknowledged_on: the newest link on which it was acknowledged.
         told_on: the loss after which it was last acknowledged in an outage.
         given: what its consumer got.
         follower: who hands back what was missed in gaps.
@@ -37,6 +38,7 @@ class Stream:
         self.wish = wish
         self.since = 0
         self.granted = False
+        self.acknowledged_on = 0
         self.told_on = 0
         self.given: set[int] = set()
         self.follower: Follower | None = None
@@ -45,6 +47,7 @@ class Stream:
         self.arrived: set[int] = set()
         self.gaps: list[tuple[int, int]] = []
         self._late: set[int] = set()  # what arrived when a later one had: of two links one may be ahead
+        self._early: set[int] = set()  # what came before it was acknowledged: a stray error frame hid that
         self._twins: set[int] = set()  # what was handed back and came again, right after a sleep
         self._newest = self._last = 0
         self._taken = asyncio.Event()
@@ -54,10 +57,12 @@ class Stream:
         """What was handed back by its follower."""
         return set() if self.follower is None else self.follower.restored
 
-    def arrive(self, number: int, *, woken: bool) -> None:
-        """An event came for it, for the first time or as the second of two links."""
+    def arrive(self, number: int, link: int, *, woken: bool) -> None:
+        """An event came for it on a link, for the first time or as the second of two."""
         if number in self.arrived:
             return
+        if link > self.acknowledged_on:
+            self._early.add(number)
         self.arrived.add(number)
         if number in self.restored:
             if woken:
@@ -95,6 +100,12 @@ class Stream:
             self._taken.clear()
             await self._taken.wait()
 
+    def tell(self, since: int, upto: int) -> None:
+        """It was told of a gap. What came early does not count as its last event."""
+        if since in self._early:
+            since = max((self.arrived | self.restored) - self._early, default=0)
+        self.gaps.append((since, upto))
+
     def lost(self, history: History) -> Iterable[int]:
         """What happened since it was acknowledged, and neither came, live or handed back, nor was told as missing."""
         for number in history.after(self.since, self.wish.channels, self.wish.queries):
@@ -115,16 +126,16 @@ class Ledger:
         self.of: dict[str, Stream] = {}
         self._history = history
 
-    def arrived(self, number: int, identifiers: Iterable[str]) -> None:
+    def arrived(self, number: int, link: int, identifiers: Iterable[str]) -> None:
         """An event came on a link that delivers, for some subscriptions that are not gone."""
         woken = self.world.loop.time() < self.world.woke_at + _BACKLOG
         for stream in dict.fromkeys(self.of[identifier] for identifier in identifiers):
-            stream.arrive(number, woken=woken)
+            stream.arrive(number, link, woken=woken)
 
     def told(self, identifier: str, since: str | None) -> None:
         """A subscription was told of a gap."""
         begin = 0 if since is None else self._history.number(datetime.fromisoformat(since))
-        self.of[identifier].gaps.append((begin, len(self._history)))
+        self.of[identifier].tell(begin, len(self._history))
 
     def received(self, subscription: Subscribed, event: Event) -> None:
         """A consumer got an event."""

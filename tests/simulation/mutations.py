@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from realtime_fsm.core import book, budget, effects, seat
-from realtime_fsm.edges import audit, driver, inbox, link, roster, subscriber, waiting
+from realtime_fsm.edges import audit, driver, inbox, link, links, outages, roster, subscriber, waiting
 from realtime_fsm.vocabulary.policies import Verdict
 from realtime_fsm.vocabulary.table import State
 from simulation.coverage import machine
@@ -47,6 +47,17 @@ def _without(effect: str, number: int) -> Mutation:
         if row.id[3:] != str(number):
             return row
         return dataclasses.replace(row, effects=tuple(name for name in row.effects if name != effect))
+
+    return lambda: _rows(change)
+
+
+def _instead(effect: str, other: str, number: int) -> Mutation:
+    """The rows of a rule have another effect."""
+
+    def change(row: Any) -> Any:
+        if row.id[3:] != str(number):
+            return row
+        return dataclasses.replace(row, effects=tuple(other if name == effect else name for name in row.effects))
 
     return lambda: _rows(change)
 
@@ -105,8 +116,8 @@ def _every_link(receiver: Any) -> Any:
 
 
 def _unforgotten(leave: Any) -> Any:
-    def keep(self: Any, identifier: str) -> Any:
-        found = leave(self, identifier)
+    def keep(self: Any, identifier: str, error: Any) -> Any:
+        found = leave(self, identifier, error)
         self.subscribers[identifier] = found
         return found
 
@@ -151,6 +162,81 @@ def _unpaced() -> AbstractContextManager[object]:
     return patch.dict(machine.EFFECTS, {"dial": dial})
 
 
+def _with_effect(name: str, make: Callable[[Any], Any]) -> Mutation:
+    """An effect is another one, made from the original."""
+    return lambda: patch.dict(machine.EFFECTS, {name: make(machine.EFFECTS[name])})
+
+
+def _lingering_for_ever(linger: Any) -> Any:
+    return lambda self, loop: None
+
+
+def _oblivious(retire_link: Any) -> Any:
+    """What the link was to be replaced for is forgotten."""
+
+    def retire(seat: Any) -> None:
+        retire_link(seat)
+        seat.book._pending = {one: None for one in seat.book._pending if one in seat.book._established}
+
+    return retire
+
+
+def _stale_routes(name: Any) -> Any:
+    def old(self: Any, link: Any, routes: Any, event: Any) -> Any:
+        retiring = self._links.retiring
+        return name(self, link, routes if retiring is None else retiring.routes, event)
+
+    return old
+
+
+def _deaf_to_what_makes_room(receiver: Any) -> Any:
+    def listen(self: Any, link: Any) -> Any:
+        receive = receiver(self, link)
+        return lambda data: receive(data) if link is self._links.current else None
+
+    return listen
+
+
+def _without_era(greet: Any) -> Any:
+    def forget(self: Any, happened: Any) -> None:
+        before = self.era
+        greet(self, happened)
+        self.era = before
+
+    return forget
+
+
+def _absent(begin_link: Any) -> Any:
+    def begin(self: Any) -> None:
+        begin_link(self)
+        self._presence_due = False
+
+    return begin
+
+
+def _both_wanted(replace: Any) -> Any:
+    """What is replaced is not given up."""
+
+    async def keep(self: Any, subscriber: Any, wish: Any) -> None:
+        withdraw, old = self._roster.withdraw, subscriber.wish.id
+        vars(self._roster)["withdraw"] = lambda identifier, *more: identifier != old and withdraw(identifier, *more)
+        try:
+            await replace(self, subscriber, wish)
+        finally:
+            vars(self._roster)["withdraw"] = withdraw
+
+    return keep
+
+
+def _fragile(tell: Any) -> Any:
+    async def raising(self: Any, callback: Any, news: Any) -> None:
+        result = callback(news)
+        if result is not None:
+            await result
+
+    return raising
+
+
 def _both(*mutations: Mutation) -> Mutation:
     @contextmanager
     def together() -> Iterator[None]:
@@ -173,10 +259,16 @@ _MUTATIONS: dict[str, Mutation] = {
     "the last removal leads to subscribed": _leading("sub7", State.SUBSCRIBED),
     "silence after a ping is no loss": _with_guard("heard_since_ping", lambda seat: True),
     "the retry policy is not asked": _with_guard("may_retry", lambda seat: True),
+    "newcomers are never to blame": _with_guard("newcomers_blamed", lambda seat: False),
+    "a guess is made, whatever was said": _with_guard("wants_channels", lambda seat: seat.judged is Verdict.FATAL),
+    "another identity leaves the link of the old one": _instead("hang_up", "drop_link", 91),
     # the book
     "acknowledgements outlive their link": _with(book.Book, "end_link", _keeping),
     "a throttled request is forgotten": _with(book.Book, "ask_again", _forgetful),
     "any reply is taken for the awaited one": _with(book.Book, "answers", _any_reply),
+    "a handover forgets what it is for": _with_effect("retire_link", _oblivious),
+    "the era is not remembered": _with(seat.Seat, "_absorb_greeting", _without_era),
+    "a presence is not restored": _with(book.Book, "begin_link", _absent),
     # the machine and its rules
     "the budget of a link is ignored": _with(budget.Budget, "free_at", lambda _: lambda self, now, *, ping: now),
     "old sockets are listened to": _both(
@@ -191,6 +283,17 @@ _MUTATIONS: dict[str, Mutation] = {
     "events go to the unsubscribed": _with(roster.Roster, "_leave", _unforgotten),
     "a full stream loses the newest, silently": _with(inbox.Inbox, "put", _newest_lost),
     "what was caught up comes again": _with(subscriber.Subscriber, "_is_new", lambda _: lambda self, event, seen: True),
+    # one link in the place of another
+    "a link that has made room is kept": _with(links.Links, "linger", _lingering_for_ever),
+    "a link that has made room goes at once": _with(links, "LINGER", lambda _: 0.0),
+    "what two links bring comes twice": _with(links.Links, "fresh", lambda _: lambda self, link, event, whom: whom),
+    "what makes room does not deliver": _with(driver.Driver, "receiver", _deaf_to_what_makes_room),
+    "events are routed as on the link before": _with(driver.Driver, "_name_subscriptions", _stale_routes),
+    "the end of what makes room is not told": _with(outages.Outages, "uncover", lambda _: lambda self, now, *, planned: None),
+    "every handover is an outage": _with(links.Links, "covered", lambda _: False),
+    "what was replaced is not given up": _with(driver.Driver, "replace", _both_wanted),
+    # what is told
+    "a handler that raises is called no more": _with(subscriber.Subscriber, "tell", _fragile),
     "nobody is told of the end": _with(waiting.WaitingRoom, "fail", lambda _: lambda self, error, *, patient: None),
     "the session is in the records": _with(audit, "_shown", lambda _: lambda code: SECRET),
 }

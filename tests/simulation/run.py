@@ -38,6 +38,7 @@ class Total:
         self.faults: Counter[str] = Counter()
         self.actions: Counter[str] = Counter()
         self.known: Counter[str] = Counter()
+        self.eras: Counter[str] = Counter()
         self.coverage = Coverage()
 
     def add(self, result: Result, real: float) -> None:
@@ -47,6 +48,8 @@ class Total:
         self.virtual += result.virtual
         self.real += real
         self.sums.update(steps=result.steps, links=result.links, events=result.events, records=result.records)
+        self.sums.update(handovers=result.handovers)
+        self.eras[" to ".join(result.eras)] += 1
         self.faults += result.faults
         self.actions += result.actions
         self.known += result.known
@@ -63,7 +66,8 @@ class Total:
         yield f"seeds              {self.seeds[0]} to {self.seeds[-1]}"
         yield f"time               {self.virtual / 3600:.1f} virtual hours in {self.real:.1f} s"
         yield f"injected faults    {self.injected:,}; {a_minute:,.0f} a minute of real time"
-        yield f"links              {self.sums['links']:,}"
+        yield f"servers            {_listed(self.eras)}"
+        yield f"links              {self.sums['links']:,}; {self.sums['handovers']:,} of them while the one before delivered"
         yield f"steps              {self.sums['steps']:,}, the invariants looked at after each"
         yield f"events delivered   {self.sums['events']:,}; records {self.sums['records']:,}"
         yield f"calls by users     {self.actions.total():,}: {_listed(self.actions)}"

@@ -95,6 +95,7 @@ class Wants:
             self._ledger.of[identifier] = stream
             stream.wish, stream.since = self.desired[identifier], happened
         if stream.wish.id == identifier:  # and not what it listened to before
+            stream.acknowledged_on = link
             self._outages.grant(stream)
             if not stream.granted:
                 stream.granted, stream.since = True, happened
