@@ -13,23 +13,38 @@ from pathlib import Path
 import pytest
 
 from simulation.coverage import Coverage
-from simulation.mutations import MUTATIONS, Mutation
+from simulation.known import KNOWN, ON_TRUST
+from simulation.mutations import MUTATIONS
 from simulation.run import main
 from simulation.storm import simulate
+from support import virtual
+from support.network import Network
 
 SEEDS = range(10)
 ENOUGH = 80
 """Seeds in which a mutation must be caught; most are in the first two."""
+BEGIN = {
+    "a throttled request is forgotten": 17,
+    "the era is not remembered": 8,
+    "the budget of a link is ignored": 33,
+    "a throttled dial comes back at once": 8,
+    "what was caught up comes again": 8,
+}
+"""Where to look first, to save time; a seed that does not catch it any more costs nothing but that."""
 
 
 def test_every_invariant_holds_in_every_storm() -> None:
-    coverage, faults = Coverage(), 0
+    coverage, faults, handovers, eras = Coverage(), 0, 0, set[tuple[str, ...]]()
     for seed in SEEDS:
         result = simulate(seed, seconds=200.0)
         assert result.violation is None, f"seed {seed}: {result.violation}"
         coverage.add(result.coverage)
         faults += result.faults.total()
+        handovers += result.handovers
+        eras.add(result.eras)
     assert faults > 500
+    assert handovers > 100
+    assert len(eras) > 2, "servers of several eras, and some that change"
     assert len(coverage.rows) > 100
 
 
@@ -50,10 +65,12 @@ def test_a_seed_replays_exactly_in_this_process_and_in_another() -> None:
     assert f"trace {here[0].trace}" in there.stdout
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS.values(), ids=MUTATIONS)
-def test_broken_code_is_caught(mutation: Mutation) -> None:
-    with mutation():
-        caught = next((seed for seed in range(ENOUGH) if simulate(seed, seconds=100.0).violation is not None), None)
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_broken_code_is_caught(name: str) -> None:
+    begin = BEGIN.get(name, 0)
+    seeds = (*range(begin, ENOUGH), *range(begin))
+    with MUTATIONS[name]():
+        caught = next((seed for seed in seeds if simulate(seed, seconds=100.0).violation is not None), None)
     assert caught is not None
     assert caught in SEEDS or simulate(caught, seconds=100.0).violation is None, "and mended code is not"
 
@@ -65,3 +82,21 @@ def test_a_failing_seed_is_printed_with_the_command_that_replays_it(capsys: pyte
     assert "a secret in the record" in said
     assert "python -m simulation.run --seed 7 --runs 1" in said
     assert "the-secret" not in said
+
+
+def test_what_a_link_owed_that_died_without_a_word_before_it_made_room_is_lost_and_not_told() -> None:
+    """A known defect: whoever mends it turns this round, and strikes it from `simulation.known`."""
+
+    async def lose() -> None:
+        network = Network("E2")
+        async with network.realtime(protocol="E2") as realtime:
+            rows = await realtime.subscribe("rows")
+            network.socket.frozen = True  # nobody asks it for a sign of life before the next heartbeat
+            network.publish("rows", payload={"n": 1})
+            await realtime.subscribe("files")
+            network.publish("rows", payload={"n": 2})
+            assert (await anext(rows)).payload == {"n": 2}
+            assert rows.gaps == ()
+
+    virtual.run(lose)
+    assert ON_TRUST in KNOWN
