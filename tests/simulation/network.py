@@ -30,7 +30,7 @@ CHANNELS = ("rows", "files", "teams", "memberships", "executions", "account")
 
 
 _ERAS: tuple[tuple[tuple[EraName, ...], float], ...] = (
-    (("E4",), 10),
+    (("E4",), 14),
     (("E1",), 2),
     (("E2",), 3),
     (("E3",), 3),
