@@ -3,79 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from realtime_fsm.vocabulary.inputs import Dispose, Pong, Unsubscribe
-from realtime_fsm.vocabulary.table import State
-from support.bench import Bench
-from support.brokenlogs import BEGIN, Record, Scribe, audited, collected, lines_of
+from realtime_fsm.auditing.command import main
+from realtime_fsm.auditing.sources import lines_in
+from support.brokenlogs import Record, audited, lines_of
+from support.wholelog import (
+    BACK,
+    CLOSE,
+    DIAL,
+    END,
+    FIRST_UP,
+    JWT,
+    LINES,
+    LOSS,
+    OPEN,
+    PING,
+    PONG,
+    RECORDS,
+    at,
+    edited,
+    kind,
+    renumbered,
+    shifted,
+    spliced,
+    swapped,
+    without,
+    write,
+)
+
+GAP = {"event": "realtime.gap", "subscription": "s1", "since": None, "until": "2026-11-24T05:00:00Z", "seconds": 1.5, "dials": 1}
+DROPPED = {"event": "realtime.dropped", "subscription": "s1", "count": 3}
+CLOSED = {"event": "realtime.outage", "change": "closed", "planned": False, "seconds": 1.0, "dials": 1}
+COMMON = {name: OPEN[name] for name in ("schema", "machine", "connection_id", "timestamp", "level")}
 
 
-def whole() -> list[Record]:
-    """A log without a fault: up, subscribed, a ping and its pong, a loss, up again, disposed of."""
-    with collected() as records:
-        bench = Bench()
-        scribe = Scribe(bench, "c1")
-        bench.to(State.SUBSCRIBED)
-        bench.expire_until("sub64")
-        bench.now += 0.1
-        bench.hear(Pong(bench.generation))
-        bench.lose()
-        bench.expire()
-        bench.open()
-        bench.greet()
-        bench.acknowledge()
-        bench.do(Unsubscribe("s1"))
-        bench.acknowledge()
-        bench.do(Dispose(), after=1.0)
-        scribe.audit.closed()
-    for second, record in enumerate(records):
-        record["timestamp"] = (BEGIN + timedelta(seconds=second)).isoformat()
-    return records
+def lacking(index: int, *names: str) -> list[bytes]:
+    """Some fields are missing in a record."""
+    return lines_of([{k: v for k, v in r.items() if i != index or k not in names} for i, r in enumerate(RECORDS)])
 
 
-RECORDS = whole()
-
-
-def at(row: str, nth: int = 0) -> int:
-    """The index of the record of a row."""
-    return [index for index, record in enumerate(RECORDS) if record.get("row") == row][nth]
-
-
-def kind(event: str, nth: int = 0) -> int:
-    return [index for index, record in enumerate(RECORDS) if record["event"] == f"realtime.{event}"][nth]
-
-
-def edited(index: int, **fields: Any) -> list[bytes]:
-    return lines_of([*RECORDS[:index], {**RECORDS[index], **fields}, *RECORDS[index + 1 :]])
-
-
-def without(index: int) -> list[bytes]:
-    return lines_of([*RECORDS[:index], *RECORDS[index + 1 :]])
-
-
-def spliced(index: int, *lines: bytes) -> list[bytes]:
-    whole = lines_of(RECORDS)
-    return [*whole[:index], *lines, *whole[index:]]
-
-
-def renumbered(records: list[Record]) -> list[bytes]:
-    return lines_of([{**record, "seq": number} for number, record in enumerate(records, 1)])
-
-
-def swapped(index: int) -> list[bytes]:
-    lines = lines_of(RECORDS)
-    lines[index], lines[index + 1] = lines[index + 1], lines[index]
-    return lines
-
-
-def shifted(index: int, seconds: float) -> list[bytes]:
-    """One dwell altered."""
-    return edited(index, dwell=RECORDS[index]["dwell"] + seconds)
+def inserted(index: int, *records: Record) -> list[bytes]:
+    """Other records come before one; their numbers are right."""
+    link = RECORDS[index]["link"]
+    return renumbered([*RECORDS[:index], *({**COMMON, "link": link, **r} for r in records), *RECORDS[index:]])
 
 
 def crowded() -> list[bytes]:
@@ -89,12 +63,6 @@ def crowded() -> list[bytes]:
         extra += [{**step, "row": "sub4", "trigger": "subscribe"}, {**step, "row": "sub41", "trigger": "acknowledged"}]
     return renumbered([*before, *extra, *after])
 
-
-LOSS, DIAL, PONG, PING, BACK = at("sub58"), at("rec32"), at("pin42"), at("sub64"), at("con40", 1)
-FIRST_UP, END = at("rec22"), at("uns14")
-JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
-OPEN = RECORDS[0]
-CLOSE = len(RECORDS) - 1
 
 BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
     # name: the log, the verdict, the rule of the first finding, its line
@@ -139,9 +107,45 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
         lambda: edited(kind("subscription"), subscription=JWT[:34]), "violated", "secret", kind("subscription") + 1,
     ),
     "a field of another type": (lambda: edited(PONG, sends="two"), "violated", "form", PONG + 1),
-    "a field that is missing": (
-        lambda: lines_of([{k: v for k, v in r.items() if (i, k) != (PONG, "dwell")} for i, r in enumerate(RECORDS)]),
-        "violated", "form", PONG + 1,
+    "a field that is missing": (lambda: lacking(PONG, "dwell"), "violated", "form", PONG + 1),
+    "a ping without its round trip": (lambda: lacking(kind("ping"), "round_trip"), "violated", "form", kind("ping") + 1),
+    "a subscription that nothing became of": (
+        lambda: lacking(kind("subscription"), "change"), "violated", "form", kind("subscription") + 1,
+    ),
+    "a subscription without an id": (
+        lambda: lacking(kind("subscription"), "subscription"), "violated", "form", kind("subscription") + 1,
+    ),
+    "a change of another kind of record": (
+        lambda: edited(kind("subscription"), change="opened"), "violated", "form", kind("subscription") + 1,
+    ),
+    "a gap without a length": (lambda: inserted(LOSS, {**GAP, "seconds": None}), "violated", "form", LOSS + 1),
+    "a gap of less than nothing": (lambda: inserted(LOSS, {**GAP, "seconds": -1.5}), "violated", "form", LOSS + 1),
+    "nothing that was dropped": (lambda: inserted(LOSS, {**DROPPED, "count": 0}), "violated", "form", LOSS + 1),
+    "an outage of no kind": (
+        lambda: inserted(LOSS, {"event": "realtime.outage", "change": "desired", "planned": True, "seconds": 0.0, "dials": 0}),
+        "violated", "form", LOSS + 1,
+    ),
+    "a presence of no kind": (
+        lambda: inserted(LOSS, {"event": "realtime.presence", "change": "removed"}), "violated", "form", LOSS + 1,
+    ),
+    "a pause without a length": (lambda: inserted(LOSS, {"event": "realtime.pause"}), "violated", "form", LOSS + 1),
+    "a message that is malformed in no way": (
+        lambda: inserted(LOSS, {"event": "realtime.malformed", "kind": ""}), "violated", "form", LOSS + 1,
+    ),
+    "a secret as what is malformed": (
+        lambda: inserted(LOSS, {"event": "realtime.malformed", "kind": JWT[:34]}), "violated", "secret", LOSS + 1,
+    ),
+    "a secret as the subscription of a gap": (
+        lambda: inserted(LOSS, {**GAP, "subscription": JWT[:34]}), "violated", "secret", LOSS + 1,
+    ),
+    "a secret as the subscription of what was dropped": (
+        lambda: inserted(LOSS, {**DROPPED, "subscription": JWT[:34]}), "violated", "secret", LOSS + 1,
+    ),
+    "a secret among the versions": (
+        lambda: edited(0, versions=OPEN["versions"] | {"python": f"token={JWT}"}), "violated", "secret", 1,
+    ),
+    "an outage that is over too early": (
+        lambda: inserted(DIAL, CLOSED | {"link": 1}), "violated", "healed", DIAL + 1,
     ),
     "settings that make no sense": (lambda: edited(0, retry=OPEN["retry"] | {"base": -1}), "violated", "form", 1),
     "a hole": (lambda: without(PONG), "inconclusive", "seq", PONG + 1),
@@ -173,7 +177,7 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
 
 
 def test_the_whole_log_is_conformant() -> None:
-    report = audited(lines_of(RECORDS))
+    report = audited(LINES)
     assert (report.verdict, report.exit_code, report.first) == ("conformant", 0, None)
 
 
@@ -186,4 +190,13 @@ def test_a_broken_log_gets_the_right_verdict_and_line(name: str) -> None:
     assert (report.verdict, found, where) == (verdict, rule, line), report.first
     if report.first is not None and report.first.connection is not None and line > 5 and "damaged" not in name:
         assert [shown.place.line for shown in report.first.before] == list(range(line - 5, line)), "the five before it"
-    assert JWT not in msgspec.json.encode(report).decode()
+    assert JWT[:34] not in msgspec.json.encode(report).decode()
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_gets_the_report_that_its_lines_get(name: str, tmp_path: Path) -> None:
+    lines = BROKEN[name][0]()
+    log, out = write(tmp_path / "log", lines), tmp_path / "report"
+    report = audited(lines_in(b"".join(lines)), name=log)
+    assert main([log, "--format", "json", "--output", str(out)]) == report.exit_code
+    assert msgspec.json.decode(out.read_bytes()) == msgspec.json.decode(msgspec.json.encode(report))

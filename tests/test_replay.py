@@ -54,7 +54,7 @@ from support.network import Network
 from support.replaying import changed, emitted, replayed, run_emitted, story_of
 from support.simlogs import logs_of
 from support.virtual import eventually
-from test_auditing_broken import LOSS, PONG, RECORDS, at, kind
+from support.wholelog import LOSS, PONG, RECORDS, at, kind
 from test_auditing_walks import alterations
 from test_walks import Walk
 

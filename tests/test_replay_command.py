@@ -28,7 +28,7 @@ from support.bench import Bench
 from support.brokenlogs import Record, lines_of
 from support.replaying import TEST
 from support.simlogs import logs_of
-from test_auditing_broken import JWT, LOSS, PONG, RECORDS, kind
+from support.wholelog import JWT, LOSS, PONG, RECORDS, kind
 from test_replay import edited, lived, replay
 
 COMMAND = [sys.executable, "-m", "realtime_fsm", "replay"]

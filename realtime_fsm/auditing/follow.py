@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.guards import TOO_MANY, is_throttled
+from realtime_fsm.auditing.guards import BY_ADDRESS, TOO_MANY, is_throttled
 from realtime_fsm.auditing.life import Life, Outage
 from realtime_fsm.auditing.rules import ROUNDING, Said
 from realtime_fsm.auditing.secrets import looks_secret
-from realtime_fsm.auditing.shadow import LIMIT, WINDOW, settings_of
+from realtime_fsm.auditing.shadow import LIMIT, NEVER, WINDOW, settings_of
 from realtime_fsm.auditing.steps import DISCONNECTED, DISPOSING, ERROR, PING, SUBSCRIBED, UNSUBSCRIBED
 from realtime_fsm.auditing.times import envelope
 from realtime_fsm.vocabulary.errors import BadOption
@@ -46,6 +46,7 @@ def follow(shadow: Shadow, line: Line, step: Step, t: float, detail: bool) -> No
         detail: whether bars are kept for a picture.
     """
     shadow.now = t
+    shadow.rejected = 0
     if step.may_send:
         _note_sends(shadow, line, step, t)
     if step.changes:
@@ -87,7 +88,10 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
         shadow.retry = None if shadow.policies is None else (t, *envelope(shadow.policies, line))
     elif step.dials:
         shadow.retry = None
+    if step.fresh or step.addresses:
+        shadow.by_address = step.addresses or line.era in BY_ADDRESS
     if line.link > shadow.link:
+        shadow.planned = shadow.by_address
         shadow.holds, shadow.dialed_at, shadow.sends = True, t, line.sends
         shadow.asked = shadow.blamed = shadow.throttled = False
         shadow.renew()
@@ -168,6 +172,11 @@ def _open(shadow: Shadow, line: Line) -> Said | None:
 
 
 _UNLIKE = Said("form", "it lacks a field of its kind")
+_SECRET = Said("secret", "the subscription's id looks like a secret")
+
+
+def _names_secret(shadow: Shadow, line: Line) -> bool:
+    return line.subscription not in shadow.desired and looks_secret(line.subscription)
 
 
 def _ping(_: Shadow, line: Line) -> Said | None:
@@ -184,17 +193,17 @@ def _outage(shadow: Shadow, line: Line) -> Said | None:
 def _dropped(shadow: Shadow, line: Line) -> Said:
     if line.count < 1:
         return _UNLIKE
+    if _names_secret(shadow, line):
+        return _SECRET
     shadow.life.count("dropped", line.count)
     return Said("dropped", f"{line.count} events had to make room")
-
-
-def _pause(shadow: Shadow, _: Line) -> None:
-    shadow.asked_at = float("-inf")  # a reply may have lain there unread
 
 
 def _gap(shadow: Shadow, line: Line) -> Said:
     if line.seconds < 0:
         return _UNLIKE
+    if _names_secret(shadow, line):
+        return _SECRET
     shadow.life.count("gaps")
     outage = shadow.life.outage
     if outage is not None:
@@ -220,8 +229,10 @@ def _close(shadow: Shadow, _: Line) -> Said | None:
 
 def _subscription(shadow: Shadow, line: Line) -> Said | None:
     who = line.subscription
-    if who not in shadow.desired and looks_secret(who):
-        return Said("secret", "the subscription's id looks like a secret")
+    if _names_secret(shadow, line):
+        return _SECRET
+    if not who:
+        return _UNLIKE
     shadow.told = shadow.whole
     if line.change == "acknowledged":
         shadow.acknowledged.add(who)
@@ -231,11 +242,17 @@ def _subscription(shadow: Shadow, line: Line) -> Said | None:
         shadow.desired.discard(who)
         shadow.acknowledged.discard(who)
         if line.change == "rejected":
+            shadow.rejected += 1
             shadow.life.count("rejected")
             return Said("rejected", "the server rejected a subscription")
     else:
         return _UNLIKE
     return None
+
+
+def _pause(shadow: Shadow, line: Line) -> Said | None:
+    shadow.asked_at = NEVER  # what was awaited is awaited anew, and no record tells since when
+    return _UNLIKE if line.seconds < 0 else None
 
 
 def _presence(_: Shadow, line: Line) -> Said | None:

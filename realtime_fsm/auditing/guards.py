@@ -75,12 +75,23 @@ def _may_hurry(shadow: Shadow, _: Line) -> bool | None:
 
 
 def _wants_channels(shadow: Shadow, line: Line) -> bool | None:
-    said_otherwise = shadow.policies is not None and shadow.policies.protocol is not None
-    return False if line.error_code != POLICY or said_otherwise else None
+    if line.error_code != POLICY or shadow.planned:
+        return False
+    if shadow.policies is None or shadow.planned is None:
+        return None
+    return shadow.policies.protocol is None
 
 
-def _newcomers_blamed(_: Shadow, line: Line) -> bool | None:
-    return False if line.error_code in (401, 403, TOO_MANY) else None
+def _newcomers_blamed(shadow: Shadow, line: Line) -> bool | None:
+    if line.error_code in (401, 403, TOO_MANY) or shadow.planned is False:
+        return False
+    return shadow.rejected > 0 if shadow.whole else None
+
+
+def _handover_due(shadow: Shadow, _: Line) -> bool | None:
+    if shadow.planned is False or (shadow.whole and shadow.desired <= shadow.acknowledged):
+        return False
+    return None
 
 
 def _request_blamed(shadow: Shadow, _: Line) -> bool | None:
@@ -91,6 +102,7 @@ FACTS: dict[str, Fact] = {
     "is_fatal": is_fatal,
     "wants_channels": _wants_channels,
     "newcomers_blamed": _newcomers_blamed,
+    "handover_due": _handover_due,
     "may_retry": _may_retry,
     "reconnect_off": _reconnect_off,
     "may_hurry": _may_hurry,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from realtime_fsm.auditing.finding import readable
-from realtime_fsm.auditing.lines import decode_fast, decode_slowly
+from realtime_fsm.auditing.lines import Slow, decode_fast, decode_slowly
 from realtime_fsm.auditing.report import Place, Shown
 from realtime_fsm.auditing.shadow import CONTEXT
 from realtime_fsm.auditing.sources import Unreadable, lines_of, open_log
@@ -82,5 +82,6 @@ def _is_record(line: bytes) -> bool:
     try:
         decode_fast(line)
     except (msgspec.MsgspecError, ValueError):
-        return decode_slowly(line) is not None
+        made = decode_slowly(line)
+        return isinstance(made, Slow) or (made is not None and made.connection_id is not None)
     return True

@@ -32,7 +32,7 @@ LIMIT = 32
 WINDOW = 60.0
 CONTEXT = 5
 """How many records before a finding are shown."""
-_NEVER = float("-inf")
+NEVER = float("-inf")
 
 
 class Policies:
@@ -113,8 +113,11 @@ class Shadow(_Beating):
         rest: the state that heartbeats come from and go back to.
         anchor: the time from which on there were only heartbeats, which are counted when something else happens.
         holds: whether it has a link.
+        by_address: whether the next dial asks for channels by its address.
+        planned: whether the newest one did.
         blamed: whether the last error frame of this link was the answer to a request.
         throttled: whether the next dial waits for the server's next minute.
+        rejected: how many subscriptions were rejected since the last step.
         told: whether its records tell of all its subscriptions.
         whole: whether all its records have come, and made sense.
         retry: when the next dial was planned, and the least and the longest delay before it.
@@ -123,9 +126,9 @@ class Shadow(_Beating):
     """
 
     __slots__ = (
-        "acknowledged", "anchor", "blamed", "closed", "connection_id", "desired", "dialed_at", "done", "findings", "first",
-        "holds", "idle_from", "life", "life_from", "met", "missing", "opened_at", "over", "policies", "recent", "rest", "retry",
-        "throttled", "told", "up_at", "whole",
+        "acknowledged", "anchor", "blamed", "by_address", "closed", "connection_id", "desired", "dialed_at", "done", "findings",
+        "first", "holds", "idle_from", "life", "life_from", "met", "missing", "opened_at", "over", "planned", "policies",
+        "recent", "rejected", "rest", "retry", "throttled", "told", "up_at", "whole",
     )  # fmt: skip
 
     def __init__(self, connection_id: str, met: int) -> None:
@@ -138,6 +141,9 @@ class Shadow(_Beating):
         self.holds: bool | None = False
         self.asked: bool | None = False
         self.blamed: bool | None = False
+        self.by_address: bool | None = False
+        self.planned: bool | None = False
+        self.rejected = 0
         self.throttled: bool | None = False
         self.told = self.done = self.closed = self.over = False
         self.whole = True
@@ -195,7 +201,7 @@ class Shadow(_Beating):
         """Records are missing: forget what depends on them."""
         self.settle()
         self.stand(None, self.entered)
-        self.holds = self.asked = self.blamed = self.throttled = None
+        self.holds = self.asked = self.blamed = self.throttled = self.by_address = self.planned = None
         self.told = self.whole = False
         self.desired.clear()
         self.acknowledged.clear()
@@ -210,8 +216,8 @@ class Shadow(_Beating):
     def renew(self) -> None:
         """Nothing has been sent and nothing been heard on the link."""
         self.sent.clear()
-        self.closed_until = self.opened_at = _NEVER
+        self.closed_until = self.opened_at = NEVER
 
     def _forget_times(self) -> None:
         self.renew()
-        self.up_at = self.dialed_at = self.asked_at = self.idle_from = _NEVER
+        self.up_at = self.dialed_at = self.asked_at = self.idle_from = NEVER

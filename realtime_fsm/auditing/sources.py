@@ -11,7 +11,7 @@ import gzip
 import sys
 import zlib
 from importlib import import_module
-from io import BufferedReader, BytesIO
+from io import BufferedReader, BytesIO, RawIOBase
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -26,6 +26,7 @@ STDIN = "-"
 LONGEST = 1 << 20
 """Bytes of a line above which it is taken to be no text at all."""
 _BLOCK = 1 << 16
+_PIECE = 1 << 12  # of a compressed file: what it unpacks to is held at once
 _HEAD_LINES, _HEAD_BYTES = 2000, 1 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -90,11 +91,43 @@ def _zstd(raw: IO[bytes]) -> IO[bytes]:
         except ImportError:
             continue
     try:
-        reader = import_module("zstandard").ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        decompressor = import_module("zstandard").ZstdDecompressor()
     except ImportError:
         raw.close()
         raise Unreadable("it is compressed with zstd: install realtime-fsm[zst] to read it") from None
-    return _unpacked(reader, raw)
+    return _unpacked(_Frames(raw, decompressor.decompressobj), raw)
+
+
+class _Frames(RawIOBase):
+    """The frames of a .zst, one after the other, by the library `zstandard`, whose own reader does not tell that the last is cut.
+
+    Args:
+        raw: the file.
+        begin: gives what decompresses a frame.
+    """
+
+    def __init__(self, raw: IO[bytes], begin: Callable[[], Any]) -> None:
+        self._raw, self._begin = raw, begin
+        self._frame: Any = None
+        self._rest = self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            data = self._rest or self._raw.read(_PIECE)
+            if not data:
+                if self._frame is not None:
+                    raise EOFError("the last frame is not whole")
+                return 0
+            self._frame = self._frame or self._begin()
+            self._ready, self._rest = self._frame.decompress(data), b""
+            if self._frame.eof:
+                self._rest, self._frame = self._frame.unused_data, None
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
 
 
 def blocks_of(file: IO[bytes]) -> Iterator[bytes]:

@@ -37,6 +37,7 @@ class Step:
         row: the row.
         causes: what its cause may be.
         dials: whether it dials, or takes a place in the queue of those who want to.
+        addresses: whether it asks for channels by the address from then on.
         drops: whether it lets go of the link.
         answers: whether it settles the request in flight.
         may_send: how many frames it may send at most.
@@ -52,7 +53,7 @@ class Step:
     """
 
     __slots__ = (
-        "answers", "authenticates", "causes", "changes", "checks", "closes", "dest", "dials", "drops", "enters_live",
+        "addresses", "answers", "authenticates", "causes", "changes", "checks", "closes", "dest", "dials", "drops", "enters_live",
         "errs", "expires", "forgives", "fresh", "id", "kind", "leaves_live", "may_send", "must_send", "of_socket", "onward",
         "opens", "pings", "plain", "plans_retry", "ponged", "row", "source", "trigger",
     )  # fmt: skip
@@ -68,6 +69,7 @@ class Step:
         self.leaves_live = row.source in LIVE and dest not in LIVE
         self.dials = "dial" in does
         self.fresh = "start_afresh" in does
+        self.addresses = "use_address" in does
         self.forgives = "forgive" in does
         self.drops = bool(_LETTING_GO.intersection(does))
         self.plans_retry = "schedule_retry" in does

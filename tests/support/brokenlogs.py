@@ -101,8 +101,8 @@ def lines_of(records: Iterable[Record]) -> list[bytes]:
     return [json.dumps(record).encode() + b"\n" for record in records]
 
 
-def audited(lines: Iterable[bytes], **options: Any) -> Report:
+def audited(lines: Iterable[bytes], *, name: str = "log", **options: Any) -> Report:
     auditor = Auditor(**options)
-    auditor.begin("log")
+    auditor.begin(name)
     auditor.feed(lines)
     return auditor.finish()

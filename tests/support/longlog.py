@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_origin
 
 import msgspec
 import structlog
+from msgspec.structs import fields
 
 from realtime_fsm import State
+from realtime_fsm.vocabulary.records import RECORDS
 from support.network import Network
 from support.virtual import eventually, run
 
@@ -27,6 +29,9 @@ BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 PAGE, LOSS = 600.0, 7200.0
 """Seconds from page to page and from loss to loss, on average."""
 _NAME, _STAMP = "n" * 32, "2000-01-01T00:00:00.000000Z"
+_FIELDS = {field.name: str if get_origin(field.type) is Literal else field.type for kind in RECORDS for field in fields(kind)}
+Flat = msgspec.defstruct("Flat", [("event", str), *((name, kind, None) for name, kind in _FIELDS.items()), ("level", str, "")])
+"""What a program without any cunning decodes the lines into: a Struct with all fields of the records, typed as they are."""
 
 
 class Piece(NamedTuple):

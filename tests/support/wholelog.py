@@ -1,0 +1,116 @@
+"""A log without a fault, and the ways to break it by hand."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from datetime import timedelta
+from math import isclose
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from realtime_fsm.auditing.report import Report
+from realtime_fsm.vocabulary.inputs import Dispose, Pong, Unsubscribe
+from realtime_fsm.vocabulary.table import State
+from support.bench import Bench
+from support.brokenlogs import BEGIN, Record, Scribe, collected, lines_of
+
+
+def whole() -> list[Record]:
+    """A log without a fault: up, subscribed, a ping and its pong, a loss, up again, disposed of."""
+    with collected() as records:
+        bench = Bench()
+        scribe = Scribe(bench, "c1")
+        bench.to(State.SUBSCRIBED)
+        bench.expire_until("sub64")
+        bench.now += 0.1
+        bench.hear(Pong(bench.generation))
+        bench.lose()
+        bench.expire()
+        bench.open()
+        bench.greet()
+        bench.acknowledge()
+        bench.do(Unsubscribe("s1"))
+        bench.acknowledge()
+        bench.do(Dispose(), after=1.0)
+        scribe.audit.closed()
+    for second, record in enumerate(records):
+        record["timestamp"] = (BEGIN + timedelta(seconds=second)).isoformat()
+    return records
+
+
+RECORDS = whole()
+
+
+def at(row: str, nth: int = 0) -> int:
+    """The index of the record of a row."""
+    return [index for index, record in enumerate(RECORDS) if record.get("row") == row][nth]
+
+
+def kind(event: str, nth: int = 0) -> int:
+    return [index for index, record in enumerate(RECORDS) if record["event"] == f"realtime.{event}"][nth]
+
+
+def edited(index: int, **fields: Any) -> list[bytes]:
+    return lines_of([*RECORDS[:index], {**RECORDS[index], **fields}, *RECORDS[index + 1 :]])
+
+
+def without(index: int) -> list[bytes]:
+    return lines_of([*RECORDS[:index], *RECORDS[index + 1 :]])
+
+
+def spliced(index: int, *lines: bytes) -> list[bytes]:
+    whole = lines_of(RECORDS)
+    return [*whole[:index], *lines, *whole[index:]]
+
+
+def renumbered(records: list[Record]) -> list[bytes]:
+    return lines_of([{**record, "seq": number} for number, record in enumerate(records, 1)])
+
+
+def swapped(index: int) -> list[bytes]:
+    lines = lines_of(RECORDS)
+    lines[index], lines[index + 1] = lines[index + 1], lines[index]
+    return lines
+
+
+def shifted(index: int, seconds: float) -> list[bytes]:
+    """One dwell altered."""
+    return edited(index, dwell=RECORDS[index]["dwell"] + seconds)
+
+
+def renamed(name: str) -> list[bytes]:
+    """The same log of another connection."""
+    return lines_of([{**record, "connection_id": name} for record in RECORDS])
+
+
+def write(path: Path, lines: list[bytes]) -> str:
+    data = b"".join(lines)
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return str(path)
+
+
+LOSS, DIAL, PONG, PING, BACK = at("sub58"), at("rec32"), at("pin42"), at("sub64"), at("con40", 1)
+FIRST_UP, END = at("rec22"), at("uns14")
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+OPEN = RECORDS[0]
+CLOSE = len(RECORDS) - 1
+LINES = lines_of(RECORDS)
+
+
+def differences(one: Report, other: Report) -> list[str]:
+    """Where two reports differ, but for what only pictures need and the last digits of times."""
+    return list(_differences("", msgspec.to_builtins(one), msgspec.to_builtins(other)))
+
+
+def _differences(where: str, one: Any, other: Any) -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in {*one, *other} - {"bars", "bars_left_out"} - ({"dwell"} if "row" in one and "count" in one else set()):
+            yield from _differences(f"{where}.{name}", one.get(name), other.get(name))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for number, (mine, theirs) in enumerate(zip(one, other, strict=True)):
+            yield from _differences(f"{where}[{number}]", mine, theirs)
+    elif one != other and not (isinstance(one, float) and isinstance(other, float) and isclose(one, other, abs_tol=1e-5)):
+        yield f"{where}: {one!r} and {other!r}"

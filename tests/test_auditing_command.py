@@ -1,0 +1,115 @@
+"""The command: what it prints in each format, its flags, and with which code it ends."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from realtime_fsm.auditing import command, ledger
+from realtime_fsm.auditing.command import main
+from support.brokenlogs import audited, lines_of
+from support.wholelog import LINES, LOSS, PONG, RECORDS, edited, renamed, without, write
+
+
+@pytest.mark.parametrize("form", ["text", "json", "markdown", "junit", "html"])
+def test_every_format_names_the_first_violation(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = write(tmp_path / "bad", edited(PONG, row="sub41"))
+    assert main([bad, write(tmp_path / "good", renamed("good")), "--format", form]) == 1
+    said = capsys.readouterr().out
+    assert f'"line": {PONG + 1}' in said if form == "json" else f"{bad}:{PONG + 1}" in said
+    assert "pin42" in said, "what the table allows there"
+    if form == "junit":
+        suite = ET.fromstring(said)[0]  # noqa: S314  (our own)
+        assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "1", "0")
+    if form == "json":
+        report = json.loads(said)
+        assert (report["verdict"], report["exit_code"], report["verdicts"]) == ("violated", 1, {"conformant": 1, "violated": 1})
+        assert [shown["record"]["seq"] for shown in report["first"]["before"]] == list(range(PONG - 4, PONG + 1))
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "junit", "html"])
+def test_every_format_tells_of_doubts_and_of_what_is_unusable(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    doubtful = write(tmp_path / "doubtful", [*without(PONG), b'{"event":"realtime.ping","connection_id":'])
+    assert main([doubtful, str(tmp_path / "missing"), "--format", form]) == 2
+    assert str(tmp_path / "missing") in capsys.readouterr().out
+
+
+def test_many_connections_are_summed_up(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = lines_of([{**record, "connection_id": "bad"} for record in RECORDS if record["seq"] != PONG])
+    kept = 120
+    monkeypatch.setattr(ledger, "KEPT", kept)
+    lines = [line for number in range(kept + 5) for line in renamed(f"c{number}")]
+    report = audited([*lines, *bad])
+    assert (report.connections_total, len(report.connections)) == (kept + 6, kept)
+    assert report.connections[-1].connection == "bad"
+    log = write(tmp_path / "log", lines[: 110 * len(LINES)])
+    for form in ("text", "markdown", "html"):
+        assert main([log, "--format", form]) == 0
+        assert "more connections" in capsys.readouterr().out
+
+
+# --- flags ------------------------------------------------------------------------------------------------------------
+
+
+def test_notes_and_doubts_can_be_made_to_fail(tmp_path: Path) -> None:
+    good, hole = write(tmp_path / "good", LINES), write(tmp_path / "hole", without(PONG))
+    assert [main([good]), main([good, "--fail-on", "outage"]), main([good, "--fail-on", "gap"])] == [0, 1, 0]
+    assert [main([hole]), main([hole, "--fail-on", "seq"])] == [3, 1]
+    assert main([write(tmp_path / "open", LINES[:-1]), "--fail-on", "open"]) == 1
+
+
+def test_a_span_of_time_is_judged_alone(tmp_path: Path) -> None:
+    bad = write(tmp_path / "bad", edited(PONG, row="sub41"))
+    moment = RECORDS[PONG + 1]["timestamp"]
+    assert main([bad]) == 1
+    assert main([bad, "--since", RECORDS[LOSS + 1]["timestamp"]]) == 0
+    assert main([bad, "--until", RECORDS[PONG - 1]["timestamp"]]) == 0
+    assert main([bad, "--until", moment]) == 1
+    assert main([bad, "--since", "2030-01-01T00:00:00+00:00"]) == 2
+    with pytest.raises(SystemExit):
+        main([bad, "--since", "tomorrow"])
+
+
+def test_a_report_can_be_written_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = write(tmp_path / "log", LINES)
+    assert main([log, "--output", str(tmp_path / "report.txt")]) == 0
+    assert (tmp_path / "report.txt").read_text(encoding="utf-8").startswith("verdict: conformant")
+    assert main([log, "--output", str(tmp_path / "no" / "report.txt")]) == 2
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_it_can_be_added_to_a_command_line(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    options = parser.parse_args(["audit", write(tmp_path / "log", LINES)])
+    assert options.run(options) == 0
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    main([write(tmp_path / "log", LINES), "--format", "html", "--output", str(page)])
+    text = page.read_text(encoding="utf-8")
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", ""), "it needs nothing from anywhere"
+    assert CHROMIUM is not None
+    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+    arguments = [CHROMIUM, *quiet, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
+    dom = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert dom.count('class="bar"') == len(audited(LINES, detail=True).connections[0].bars)
+    assert "outage: 1.5 s, cause stream_ended, attempts 1" in dom
+    assert "sub64 x 1, 30 s" in dom

@@ -1,0 +1,153 @@
+"""What an audit counts: how connections lived, in fixed buckets, the same whichever way a record is followed; and what that
+costs: bounded memory, and little more time than decoding takes."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench.auditlog import run
+from realtime_fsm.auditing import auditor, ledger
+from realtime_fsm.auditing.auditor import Auditor
+from realtime_fsm.auditing.gauges import Histogram
+from realtime_fsm.auditing.words import percent, span
+from support.brokenlogs import audited, lines_of
+from support.lives import ALL
+from support.longlog import lines, live, write
+from support.simlogs import logs_of
+from support.wholelog import LINES, PONG, RECORDS, differences, edited, renamed
+
+BOUND = 2.8
+"""Times the bare decoding that an audit may take of a short log, in which beginnings weigh more; `make bench-audit` measures for
+real. Between runs, also with four others beside them on two cores, it was 1.8 to 2.1."""
+
+
+def test_life_is_told() -> None:
+    (connection,) = audited(LINES).connections
+    life = connection.life
+    assert life.states["ping"] == pytest.approx(0.1)
+    assert life.ping.p99 == pytest.approx(0.1, rel=0.01)
+    assert life.failures == 1
+    (outage,) = life.outages
+    assert (outage.cause, outage.dials, outage.planned, outage.end) == ("stream_ended", 1, False, "healed")
+    assert outage.seconds == life.to_recovery == pytest.approx(1.5)
+    assert life.availability == pytest.approx(100 * 31.1 / 32.6, rel=0.001)
+
+
+def test_percentiles_are_within_one_per_cent() -> None:
+    chance = random.Random(7)
+    for _ in range(20):
+        values = sorted(chance.lognormvariate(chance.uniform(-8, 8), chance.uniform(0.1, 3)) for _ in range(999))
+        histogram, other = Histogram(), Histogram()
+        for value in values:
+            (histogram if chance.random() < 0.8 else other).add(value)
+        histogram.merge(other)
+        assert (histogram.count, histogram.most) == (999, values[-1])
+        assert histogram.total == pytest.approx(sum(values))
+        for percentile in (50, 95, 99):
+            true = values[-(-percentile * 999 // 100) - 1]
+            assert histogram.percentile(percentile) == pytest.approx(true, rel=0.01)
+
+
+def test_nothing_and_everything_have_a_bucket() -> None:
+    histogram = Histogram()
+    assert histogram.percentile(50) is None
+    histogram.extend([0.0, 1e-7, 1e12] * 50)
+    assert histogram.percentile(50) == pytest.approx(1e-6, rel=0.01)
+    assert (histogram.most, histogram.count) == (1e12, 150)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(None, "none"), (0, "0 ms"), (2e-5, "20 us"), (0.25, "250 ms"), (61.5, "61.5 s"), (3700, "1 h 1 min"), (90_000, "1 d 1 h")],
+)
+def test_times_are_said_shortly(seconds: float | None, said: str) -> None:
+    assert span(seconds) == said
+    assert percent(99.9999) == "99.999 %"
+
+
+# --- two ways, one report -----------------------------------------------------------------------------------------------
+
+
+def long_lines(connections: int = 20, number: int = 20_000) -> list[bytes]:
+    return list(islice(lines(connections, [live(seed, hours=0.5) for seed in range(4)]), number))
+
+
+@pytest.mark.parametrize("name", ["long", "whole", "lives", "storms", "broken"])
+def test_the_express_comes_to_the_same_report(name: str) -> None:
+    """Where pictures are wanted each record is looked at in full."""
+    logs: dict[str, Callable[[], list[bytes]]] = {
+        "long": long_lines,
+        "whole": lambda: LINES,
+        "lives": lambda: [line for records in ALL.values() for line in lines_of(records)],
+        "storms": lambda: [line for seed in (1, 2) for records in logs_of(seed) for line in lines_of(records)],
+        "broken": lambda: edited(PONG, row="sub41"),
+    }
+    log = logs[name]()
+    assert differences(audited(log), audited(log, detail=True)) == []
+
+
+# --- memory and time ----------------------------------------------------------------------------------------------------
+
+
+def test_memory_does_not_grow_with_the_connections_that_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fed(count: int) -> int:
+        judge = Auditor()
+        tracemalloc.start()
+        judge.feed(line for number in range(count) for line in renamed(f"c{number}"))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert judge.live == 0
+        return peak
+
+    monkeypatch.setattr(ledger, "KEPT", 20)
+    monkeypatch.setattr(auditor, "REMEMBERED", 20)
+    fed(100)  # what is made once
+    few, many = fed(100), fed(300)
+    assert many < few * 1.2
+
+
+def test_memory_does_not_grow_with_the_records_of_a_connection() -> None:
+    """Heartbeats wait to be counted, frames to leave their window: neither for long."""
+    log = [b"%bname%b2026-11-24T05:00:00Z%b" % (piece.head, piece.middle, piece.tail) for piece in live(1, hours=12.0)]
+    judge = Auditor(keep=False)
+    tracemalloc.start()
+    sizes = []
+    for start in range(0, len(log), 400):
+        judge.feed(log[start : start + 400])
+        sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert len(sizes) > 8
+    assert judge.live <= 1
+    assert max(sizes[4:]) < sizes[3] + 30_000
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("speed") / "log"
+    write(path, 15_000_000, connections=100, plots=4)
+    yield path
+    path.unlink()
+
+
+def test_an_audit_takes_little_more_time_than_decoding(log: Path) -> None:
+    """In turns, in processes of their own; what disturbs one disturbs the other, and the best of each is compared."""
+    rounds = [(run("bare", log), run("audit", log)) for _ in range(4)]
+    bare, audit = (min(told["seconds"] for told in each) for each in zip(*rounds, strict=True))
+    assert {told["verdict"] for _, told in rounds} == {"conformant"}
+    assert audit < bare * BOUND, f"{audit / bare:.2f} times the bare decoding"
+
+
+def test_the_long_log_is_that_of_real_clients(log: Path) -> None:
+    with log.open("rb") as file:
+        heads = [msgspec.json.decode(line) for line in islice(file, 5000)]
+    assert {record["connection_id"] for record in heads if record["seq"] == 1} == {r["connection_id"] for r in heads}
+    moments = [record["timestamp"] for record in heads]
+    assert moments == sorted(moments)
+    assert len(RECORDS[0]) == len(heads[0]), "no field is lost"

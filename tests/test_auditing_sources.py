@@ -1,0 +1,310 @@
+"""What the command reads: files in any order, compressed or not, mixed or growing; and what it says of what it cannot read."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from realtime_fsm.auditing import progress, sources, tail
+from realtime_fsm.auditing.auditor import BATCH, Auditor
+from realtime_fsm.auditing.command import main
+from realtime_fsm.auditing.sources import Unreadable, blocks_of, in_order, lines_in, lines_of, open_log
+from support.brokenlogs import audited
+from support.brokenlogs import lines_of as encoded
+from support.wholelog import LINES, PONG, RECORDS, differences, edited, renamed, write
+
+MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+def compressed(lines: list[bytes]) -> bytes:
+    return zstandard.ZstdCompressor().compress(b"".join(lines))
+
+
+def test_a_mixed_log_is_fine_and_extra_fields_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mixed: list[bytes] = []
+    for number, line in enumerate(encoded([{**record, "logger": "app", "pid": 7} for record in RECORDS])):
+        mixed += [line, b"plain text\n", b'{"event":"request","n":%d}\n' % number, b'{"event":"realtime.mine","x":1}\n']
+    assert main([write(tmp_path / "app.log", mixed)]) == 0
+    assert f"{len(RECORDS)} records, {3 * len(RECORDS)} other lines" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stamp", [1_800_000_000.5, "2026-11-24T05:00:00", "2026-11-24 05:00:00+01:00"])
+def test_timestamps_may_be_the_applications(stamp: object) -> None:
+    assert audited(encoded([{**record, "timestamp": stamp} for record in RECORDS])).verdict == "conformant"
+
+
+@pytest.mark.parametrize("stamp", ["yesterday", True, 1e30, None])
+def test_a_timestamp_that_cannot_be_read_is_told(stamp: object) -> None:
+    report = audited(encoded([{**record, "timestamp": stamp} for record in RECORDS]))
+    assert report.first is not None
+    assert report.first.rule == "form"
+
+
+def test_connections_may_be_interleaved_and_one_can_be_picked() -> None:
+    both = [line for pair in zip(renamed("a"), renamed("b"), strict=True) for line in pair]
+    assert audited(both).connections_total == 2
+    both[PONG * 2] = edited(PONG, connection_id="a", row="sub41")[PONG]
+    assert audited(both).verdicts == {"conformant": 1, "violated": 1}
+    assert audited(both, only=["b"]).verdict == "conformant"
+    both[PONG * 2] = edited(PONG, connection_id="a", machine="another")[PONG]
+    assert audited(both, only=["b"]).verdict == "conformant"
+
+
+def test_files_are_read_in_the_order_of_their_content(tmp_path: Path) -> None:
+    cut = len(LINES) // 2
+    later, earlier = write(tmp_path / "a.log", LINES[cut:]), write(tmp_path / "b.log.gz", LINES[:cut])
+    other = write(tmp_path / "0.log", renamed("other"))
+    for names in ([later, earlier, other], [other, later, earlier, earlier]):
+        assert main([*names, "--format", "json", "--output", str(tmp_path / "out.json")]) == 0
+    assert in_order([later, "-", earlier]) == [earlier, later, "-"]
+
+
+def test_the_number_decides_where_the_clock_was_set_back(tmp_path: Path) -> None:
+    cut = len(LINES) // 2
+    late = [{**record, "timestamp": "2020-01-01T00:00:00Z"} for record in RECORDS[cut:]]
+    names = [write(tmp_path / "late", encoded(late)), write(tmp_path / "early", LINES[:cut])]
+    overlap = write(tmp_path / "late", encoded([{**late[0], "seq": 1}]))
+    assert in_order(names) == [overlap, names[1]]
+
+
+def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Stdin:
+        buffer = io.BufferedReader(io.BytesIO(b"".join(edited(PONG, row="sub41"))))
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    assert main(["-"]) == 1
+    said = capsys.readouterr().out
+    assert "verdict: violated" in said
+    assert "the 5 records before it" in said, "although they cannot be read again"
+
+
+def test_the_records_before_a_finding_may_be_in_another_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = edited(PONG, row="sub41")
+    files = [write(tmp_path / "1", bad[: PONG - 2]), write(tmp_path / "2", bad[PONG - 2 :])]
+    assert main(files) == 1
+    said = capsys.readouterr().out
+    assert [f"{name}:{line}: " in said for name, line in ((files[0], PONG - 2), (files[1], 1), (files[1], 2))] == [True] * 3
+
+
+def test_what_is_gone_when_a_finding_is_told_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Path(write(tmp_path / "log", edited(PONG, row="sub41")))
+    finish = Auditor.finish
+
+    def vanish(auditor: Auditor) -> Any:
+        log.unlink()
+        return finish(auditor)
+
+    monkeypatch.setattr(Auditor, "finish", vanish)
+    assert main([str(log), "--output", str(tmp_path / "out")]) == 1
+    assert "before it" not in (tmp_path / "out").read_text(encoding="utf-8")
+
+
+# --- blocks -----------------------------------------------------------------------------------------------------------
+
+
+def test_lines_of_any_length_come_whole_and_rubbish_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_BLOCK", 16)
+    monkeypatch.setattr(sources, "LONGEST", 64)
+    text = b"a\n" * 9 + b"b" * 50 + b"\n\n" + b"c" * 200 + b"\nd"
+    blocks = list(blocks_of(io.BytesIO(text)))
+    assert b"".join(blocks) == text
+    assert all(block.endswith(b"\n") or len(block) >= 64 for block in blocks[:-1])
+    assert max(map(len, blocks)) < 64 + 2 * 16
+    assert list(lines_of(io.BytesIO(text)))[:11] == [b"a\n"] * 9 + [b"b" * 50 + b"\n", b"\n"]
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_blocks_are_judged_like_their_lines(end: bytes) -> None:
+    """Whole blocks of records, and blocks with other lines, none, or two records in a line."""
+    text = b"".join(LINES).removesuffix(b"\n") + end
+    strange = (
+        text,
+        text.replace(b'"row"', b'\n"row"', 1),
+        text.replace(b"}\n{", b"}{", 1),
+        text.replace(b"}\n{", b"}\nhello\n{", 1),
+        text.replace(b"}\n{", b"}\n\n\n{"),
+    )
+    for whole in strange:
+        auditor = Auditor()
+        auditor.begin("log")
+        for block in blocks_of(io.BytesIO(whole)):
+            auditor.feed_block(block)
+        assert differences(auditor.finish(), audited(lines_in(whole))) == []
+
+
+def test_after_lines_of_others_records_are_found_line_by_line_for_a_while() -> None:
+    auditor = Auditor()
+    for number in range(40):
+        auditor.feed_block(b"".join(renamed(f"c{number}")) + (b"" if number else b"other\n"))
+    report = auditor.finish()
+    assert (report.verdict, report.connections_total, report.other) == ("conformant", 40, 1)
+
+
+def test_what_came_before_lines_that_break_off_is_judged() -> None:
+    def breaking() -> Any:
+        yield from LINES * (BATCH // len(LINES) + 1)
+        raise Unreadable("cut")
+
+    auditor = Auditor()
+    with pytest.raises(Unreadable):
+        auditor.feed(breaking())
+    assert auditor.lines == len(LINES) * (BATCH // len(LINES) + 1)
+
+
+# --- compressed -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["missing", "folder", "cut.gz", "no.zst"])
+def test_what_cannot_be_read_is_unusable(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(os.urandom(4000) + b"".join(LINES))[:-40])
+    (tmp_path / "no.zst").write_bytes(compressed(LINES))
+
+    def absent(module: str) -> Any:
+        raise ImportError(module)
+
+    monkeypatch.setattr(sources, "import_module", absent)
+    assert main([str(tmp_path / name), write(tmp_path / "good", LINES)]) == 2
+    said = capsys.readouterr().out
+    assert f"unusable: {tmp_path / name}" in said
+    assert ("install realtime-fsm[zst]" in said) == (name == "no.zst")
+
+
+def test_zst_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "log.zst"
+    half = len(LINES) // 2
+    path.write_bytes(compressed(LINES[:half]) + compressed(LINES[half:]))  # frames are written one after the other
+    with open_log(str(path)) as file:
+        assert list(lines_of(file)) == LINES
+    assert main([str(path)]) == 0
+    path.write_bytes(compressed(edited(PONG, row="sub41")))
+    assert main([str(path)]) == 1
+    assert "the 5 records before it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cut", [-20, 40])
+def test_a_zst_that_is_cut_is_told_and_what_comes_before_counts(
+    cut: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log.zst"
+    whole = [line for number in range(300) for line in renamed(f"c{number}")]
+    path.write_bytes(compressed(whole)[:cut])
+    assert main([str(path)]) == 2
+    said = capsys.readouterr().out
+    assert f"unusable: {path}:0: it is damaged or cut" in said or "in the middle of a line" in said
+
+
+def test_a_zst_that_is_damaged_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "log.zst"
+    path.write_bytes(MAGIC + b"rubbish" * 100)
+    assert main([str(path)]) == 2
+    assert f"unusable: {path}:0: it is damaged or cut" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("library", ["compression.zstd", "backports.zstd"])
+def test_zst_is_read_with_what_later_pythons_have(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log.zst"
+    path.write_bytes(MAGIC + b"".join(LINES))
+
+    class Library:
+        """Stands in for it."""
+
+        class ZstdError(Exception):
+            pass
+
+        class ZstdFile(io.BytesIO):
+            def __init__(self, raw: Any) -> None:
+                super().__init__(raw.read()[4:])
+
+    def imported(module: str) -> Any:
+        if module != library:
+            raise ImportError(module)
+        return Library
+
+    monkeypatch.setattr(sources, "import_module", imported)
+    with open_log(str(path)) as file:
+        assert list(lines_of(file)) == LINES
+
+
+class ZstdError(Exception):
+    """As every one of the libraries calls it."""
+
+
+@pytest.mark.parametrize(("failure", "told"), [(ZstdError("corrupt"), Unreadable), (ZeroDivisionError(), ZeroDivisionError)])
+def test_a_damage_is_told_and_a_defect_is_not_hidden(failure: Exception, told: type[Exception]) -> None:
+    class Broken(io.BytesIO):
+        def read1(self, *_: Any) -> bytes:
+            raise failure
+
+    with pytest.raises(told):
+        list(lines_of(Broken()))
+
+
+# --- growing files ----------------------------------------------------------------------------------------------------
+
+
+def test_growing_files_are_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log"
+    lines = edited(PONG, row="sub41")
+    third = len(lines) // 3
+
+    def rotate() -> None:
+        path.rename(tmp_path / "log.1")
+        path.write_bytes(b"".join(lines[third : 2 * third]))
+
+    def append(data: bytes) -> None:
+        with path.open("ab") as file:
+            file.write(data)
+
+    acts: list[Callable[[], object]] = [
+        lambda: path.write_bytes(b"".join(lines[:third])[:-20]),
+        lambda: append(b"".join(lines[:third])[-20:]),
+        rotate,
+        lambda: path.rename(tmp_path / "away"),
+        lambda: (tmp_path / "away").rename(path),
+        lambda: path.write_bytes(lines[2 * third]),  # truncated
+        lambda: append(b"".join(lines[2 * third + 1 :])),
+        lambda: append(b'{"event":"realt'),
+        lambda: Path(path.rename(tmp_path / "log.2")).touch(),
+    ]
+
+    def sleep(_: float) -> None:
+        if not acts:
+            raise KeyboardInterrupt
+        acts.pop(0)()
+
+    monkeypatch.setattr(tail.follow_files, "__kwdefaults__", {"sleep": sleep})
+    assert main(["--follow", str(path)]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"realtime-fsm audit: {path}:")
+    assert f"{len(RECORDS)} records" in said.out
+    assert "the 5 records before it" in said.out, "although the file has gone"
+    assert main(["--follow", "-"]) == 2
+
+
+def test_a_bar_shows_on_a_terminal_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    log = write(tmp_path / "log", LINES)
+    monkeypatch.setattr(progress, "LONG", 10)
+    terminal = Terminal()
+    with progress.Progress([log], terminal) as shown, open_log(log, shown.watch) as file:
+        assert list(lines_of(file)) == LINES
+        shown.add(1)
+    assert "auditing [" in terminal.getvalue()
+    silent = io.StringIO()
+    with progress.Progress([log], silent) as hidden, open_log(log, hidden.watch) as file:
+        assert file.read() == b"".join(LINES)
+    assert silent.getvalue() == ""
