@@ -358,3 +358,15 @@ def test_what_the_application_says_of_the_other_loggers_level_stands() -> None:
     logger.setLevel(logging.DEBUG)
     machine_module._hush(logger)
     assert logger.level == logging.DEBUG
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.25, 0.99])
+def test_the_first_ping_of_a_link_comes_at_a_random_moment_and_the_next_after_an_interval(draw: float) -> None:
+    bench = Bench().to(R)
+    bench.open()
+    up = bench.now
+    bench.machine.step(Greeted(bench.generation), up, draw=draw)
+    assert bench.seat.ping_at == pytest.approx(up + 30 * (1 - draw))
+    bench.expire()
+    bench.hear(Pong(bench.generation))
+    assert bench.seat.ping_at == pytest.approx(up + 30 * (2 - draw))

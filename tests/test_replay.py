@@ -46,7 +46,7 @@ from realtime_fsm.vocabulary.inputs import (
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.requests import Send
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.vocabulary.table import State, Trigger
 from support import virtual
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, collected
@@ -58,7 +58,7 @@ from support.wholelog import LOSS, PONG, RECORDS, at, kind
 from test_auditing_walks import alterations
 from test_walks import Walk
 
-SEEDS = (20, 21, 22, *range(24, 29), 31)
+SEEDS = (*range(20, 24), *range(25, 30), 31)
 """Among them: pings switched, links renewed, what is said while a pong is awaited, turns to dial, identities changed."""
 
 
@@ -234,7 +234,8 @@ def test_a_delay_is_solved_from_the_moment_at_which_it_was_over(tmp_path: Path, 
             bench.expire()
 
     records = lived(lambda bench: live(bench.to(State.RECONNECTING)), retry=RetryPolicy(attempts=None))
-    draws = [step.cue.draw for step in replay(tmp_path, records) if step.cue.draw != 0.5]
+    taken = [(step.cue, step.outcome.taken) for step in replay(tmp_path, records)]
+    draws = [cue.draw for cue, step in taken if step is not None and step.row.trigger is Trigger.LOST]
     assert draws == pytest.approx([0.125, 0.75, 0.25], abs=1e-5)
 
 
@@ -253,7 +254,7 @@ def test_a_delay_that_was_not_waited_for_is_long_enough(tmp_path: Path) -> None:
 
 
 def test_the_age_of_a_link_is_solved_from_its_renewal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("support.bench.DRAW", 0.25)
+    monkeypatch.setattr("support.bench.WELCOMING", 0.25)
     records = lived(lambda bench: bench.to(State.SUBSCRIBED).expire_until("sub73"), max_link_age=100.0)
     (welcome,) = (step for step in replay(tmp_path, records) if step.cue.draw != 0.5)
     assert isinstance(welcome.cue.happened, Greeted)

@@ -114,7 +114,7 @@ class Walk(RuleBasedStateMachine):
     @rule()
     def greet(self) -> None:
         before = self.bench.state
-        self.bench.greet()
+        self.bench.greet(self.look)
         self.look()
         if before is State.RECONNECTING and self.bench.state in LIVE and self.desired:
             planned = self.bench.seat.live_link.planned

@@ -14,7 +14,6 @@ nothing is asked by message, what is withdrawn is gone at once, and what is desi
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -78,9 +77,9 @@ class Book:
         # `emptied`: something was desired on this link, and nothing is any more.
         self.settled = False
         self.emptied = False
-        self._established: set[str] = set()
+        self._established: dict[str, None] = {}  # an empty set takes more
         self._pending: dict[str, None] = {}
-        self._suspects: deque[tuple[str, ...]] = deque()
+        self._suspects: list[tuple[str, ...]] = []
         self._removals: dict[str, None] = {}
         self._planned: tuple[str, ...] = ()  # what the newest link was asked for by its address
         self.by_address = False  # whether the link that is up was asked so
@@ -103,8 +102,8 @@ class Book:
         if self.desired.pop(identifier, None) is None:
             return []
         self._pending.pop(identifier, None)
-        self._established.discard(identifier)
-        self._suspects = deque(rest for group in self._suspects if (rest := _without(group, identifier)))
+        self._established.pop(identifier, None)
+        self._suspects = [rest for group in self._suspects if (rest := _without(group, identifier))]
         acknowledged = identifier in self.acknowledged
         self.acknowledged.discard(identifier)
         self._note_shrinking()
@@ -159,7 +158,7 @@ class Book:
                 told.append(Lack(wish.id, self._era))
                 continue
             self.acknowledged.add(wish.id)
-            self._established.add(wish.id)
+            self._established[wish.id] = None
             told.append(Grant(wish.id, eras.named(wish, self._named)))
         if self.presence is not None:
             self.show(None)
@@ -211,7 +210,7 @@ class Book:
         if self._pending:
             self.in_flight = self._batch(SUBSCRIBE, self._pending, (self._item(identifier) for identifier in self._pending))
         elif self._suspects:
-            group = self._suspects.popleft()
+            group = self._suspects.pop(0)
             self.in_flight = self._batch(SUBSCRIBE, group, (self._item(identifier) for identifier in group), suspect=True)
         elif self._removals:
             self.in_flight = self._batch(UNSUBSCRIBE, self._removals, map(frames.unsubscribe_item, self._removals))
@@ -260,7 +259,7 @@ class Book:
         for g in granted:
             if g.subscription_id in self.desired:
                 self.acknowledged.add(g.subscription_id)
-                self._established.add(g.subscription_id)
+                self._established[g.subscription_id] = None
                 told.append(Grant(g.subscription_id, g.channels))
             else:  # withdrawn while it was in flight
                 self._removals[g.subscription_id] = None
@@ -286,7 +285,7 @@ class Book:
             self.withdraw(ids[0])
             return [Reject(ids[0], code, message)]
         middle = (len(ids) + 1) // 2
-        self._suspects.extendleft(tuple(half) for half in (ids[middle:], ids[:middle]) if half)
+        self._suspects[:0] = [tuple(half) for half in (ids[:middle], ids[middle:]) if half]
         return gone
 
     def ask_again(self) -> list[RejectIdentity | Remove]:
@@ -312,7 +311,7 @@ class Book:
         if not asked.suspect:
             self._pending |= dict.fromkeys(ids)
         elif ids:
-            self._suspects.appendleft(ids)
+            self._suspects.insert(0, ids)
 
     def _item(self, identifier: str) -> bytes:
         wish = self.desired[identifier]

@@ -10,7 +10,6 @@ heartbeat, and a fast heartbeat never silences the book.
 from __future__ import annotations
 
 import math
-from collections import deque
 
 from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW
 
@@ -26,14 +25,14 @@ class _Lane:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._sent: deque[float] = deque()
+        self._sent: list[float] = []  # an empty deque takes 600 bytes more, of each connection
 
     def note(self, now: float) -> None:
         self._sent.append(now)
 
     def free_at(self, now: float) -> float:
         while self._sent and self._sent[0] <= now - THROTTLE_WINDOW:
-            self._sent.popleft()
+            del self._sent[0]
         surplus = len(self._sent) - self._limit
         return now if surplus < 0 else self._sent[surplus] + THROTTLE_WINDOW
 

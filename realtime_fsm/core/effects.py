@@ -84,6 +84,8 @@ def welcome(seat: Seat) -> None:
         link.renew_at = seat.now + seat.max_link_age * (1 - seat.draw / 10)
     link.wanting_since = seat.now if seat.book.wants_handover else None
     plan_ping(seat)
+    if link.ping_at is not None:  # anywhere in the first interval: those that came back together need not ping together
+        link.ping_at -= seat.draw * seat.ping.interval
 
 
 def plan_ping(seat: Seat) -> None:

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 SETTLING = 0.05
 """Seconds for which what else is desired is waited for, before a link makes room for one with other channels in its address."""
 
+_RETRY, _PING, _TIMEOUTS = RetryPolicy(), PingPolicy(), Timeouts()  # what all share who say nothing else
+
 
 class Seat:
     """What one connection remembers."""
@@ -92,11 +94,11 @@ class Seat:
         pacer: Pacer | None = None,
         protocol: Era | None = None,
     ) -> None:
-        self.retry = retry or RetryPolicy()
+        self.retry = retry or _RETRY
         self.pacer = pacer or Pacer(self.retry.dials_per_minute)
         self.max_link_age = max_link_age
-        self.ping = ping or PingPolicy()
-        self.timeouts = timeouts or Timeouts()
+        self.ping = ping or _PING
+        self.timeouts = timeouts or _TIMEOUTS
         self.auto_reconnect = auto_reconnect
         self.ping_enabled = self.ping.enabled
         self.book = Book()

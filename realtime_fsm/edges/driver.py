@@ -133,7 +133,7 @@ class Driver:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._waiting = WaitingRoom()
-        self._followers: WeakSet[Inbox[Change]] = WeakSet()
+        self._followers: WeakSet[Inbox[Change]] | tuple[()] = ()
 
     # --- what the face asks -------------------------------------------------------------------------------------------
 
@@ -224,6 +224,8 @@ class Driver:
         inbox: Inbox[Change] = Inbox("this stream of states", self.loop, _CHANGES_KEPT)
         if self.state is State.DISPOSING:
             inbox.end()
+        if not isinstance(self._followers, WeakSet):  # most connections are never followed
+            self._followers = WeakSet()
         self._followers.add(inbox)
         return inbox
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from realtime_fsm.vocabulary.errors import LinkFailure
@@ -56,7 +55,7 @@ class Link:
         self._socket: Socket | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
-        self._outbox: deque[bytes] = deque()
+        self._outbox: list[bytes] = []  # a handful at most
 
     def open(self, transport: Transport, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
         """Ask for the headers, dial, and read to the end."""
@@ -88,7 +87,7 @@ class Link:
         assert self._socket is not None
         while self._outbox:
             try:
-                await self._socket.send(self._outbox.popleft())
+                await self._socket.send(self._outbox.pop(0))
             except LinkFailure:
                 self._outbox.clear()  # the reader meets the end of the same stream, and tells why
 

@@ -38,7 +38,7 @@ class Links:
     def __init__(self, owner: Owner, close_timeout: float) -> None:
         self._owner = owner
         self._close_timeout = close_timeout
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: list[asyncio.Task[None]] = []
         self._lingering: asyncio.TimerHandle | None = None
         self._overlap: Overlap | None = None
         self._fading: Overlap | None = None  # of the link before that one, which is closed
@@ -115,5 +115,5 @@ class Links:
 
     def _close(self, link: Link, seconds: float) -> None:
         task = link.close(seconds)
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._closing.append(task)
+        task.add_done_callback(self._closing.remove)

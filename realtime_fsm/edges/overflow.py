@@ -35,13 +35,16 @@ Overflow = Literal["drop_oldest", "drop_newest", "latest", "error", "pause"]
 OVERFLOWS: tuple[str, ...] = get_args(Overflow)
 
 
+_NOBODY: frozenset[object] = frozenset()
+
+
 class Gate:
     """Whether links may be read: not while somebody who must lose nothing is full."""
 
     __slots__ = ("_full", "_opened")
 
     def __init__(self) -> None:
-        self._full: frozenset[object] = frozenset()
+        self._full = _NOBODY
         self._opened: asyncio.Event | None = None  # while somebody waits for it
 
     @property

@@ -51,9 +51,9 @@ class Roster:
         self._on_stray = on_stray
         self.subscribers: dict[str, Subscriber] = {}
         self._successors: dict[str, _Successor] = {}
-        self._leaving: set[str] = set()  # what successors have replaced, until the server has removed it
-        self._withdrawn: set[str] = set()
-        self._leftover: set[asyncio.Task[None]] = set()
+        self._leaving: dict[str, None] = {}  # what successors have replaced, until the server has removed it
+        self._withdrawn: dict[str, None] = {}
+        self._leftover: list[asyncio.Task[None]] = []
         self._outages = outages
         self.gate = Gate()
 
@@ -107,7 +107,7 @@ class Roster:
         """From now on what comes for the old id is dropped: both would deliver it, or it is not wanted any more."""
         subscriber, old = successor.subscriber, successor.subscriber.wish.id
         if self.subscribers.pop(old, None) is not None:
-            self._leaving.add(old)
+            self._leaving[old] = None
         subscriber.wish, subscriber.acknowledged = successor.wish, channels
         subscriber.inbox.mend()
         self.subscribers[subscriber.wish.id] = subscriber
@@ -137,7 +137,7 @@ class Roster:
         """
         if identifier in self._withdrawn or not self._knows(identifier):
             return False
-        self._withdrawn.add(identifier)
+        self._withdrawn[identifier] = None
         self._audit.subscription(identifier, "withdrawn", dwell=dwell)
         return True
 
@@ -201,16 +201,16 @@ class Roster:
 
     def _leave(self, identifier: str, error: RealtimeError) -> Subscriber | None:
         """Strike an id. Of what was to become a subscriber's, whoever waits for it is told; then nobody else is to be."""
-        self._withdrawn.discard(identifier)
-        self._leaving.discard(identifier)
+        self._withdrawn.pop(identifier, None)
+        self._leaving.pop(identifier, None)
         successor = self._successors.pop(identifier, None)
         if successor is not None:
             reject(successor.granted, error)
         subscriber = self.subscribers.pop(identifier, None)
         if subscriber is not None:
             for task in subscriber.tasks:
-                self._leftover.add(task)
-                task.add_done_callback(self._leftover.discard)
+                self._leftover.append(task)
+                task.add_done_callback(self._leftover.remove)
         return subscriber
 
     def _tell_desired(self, wish: Wish, dwell: float) -> None:

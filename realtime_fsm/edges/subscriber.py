@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -99,10 +98,10 @@ class Subscriber:
         self.resumed: tuple[float, int] | None = None  # the last outage that ended for it, and which of its losses
         self.updating = asyncio.Lock()  # one change of what it listens to at a time
         self.stamp: Any = None
-        self.gaps: deque[Gap] = deque(maxlen=_GAPS_KEPT)
+        self.gaps: list[Gap] = []
         self.failures = 0
         self.misfits = 0
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: list[asyncio.Task[None]] = []
         self._report = report
         self._audit = audit
         self._catching: asyncio.Task[None] | None = None
@@ -125,6 +124,7 @@ class Subscriber:
         # What was caught up with is not missing the next time, though a late live event may have come behind it.
         gap = Gap(_latest(_moment(self.stamp), self._caught_up_to), until, outage_seconds, attempts)
         self.gaps.append(gap)
+        del self.gaps[:-_GAPS_KEPT]
         self._audit.gap(self.wish.id, gap)
         if self._options.on_gap is not None:
             self._start(self.tell(self._options.on_gap, gap))
@@ -224,8 +224,8 @@ class Subscriber:
 
     def _start(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = self._loop.create_task(work, name=f"realtime_fsm subscription {self.wish.id}")
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self.tasks.append(task)
+        task.add_done_callback(self.tasks.remove)
         return task
 
     def note(self, failure: BaseException) -> None:

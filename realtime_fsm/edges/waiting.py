@@ -18,8 +18,8 @@ class WaitingRoom:
 
     def __init__(self) -> None:
         self._for_link: dict[asyncio.Future[None], bool] = {}
-        self._for_identity: set[asyncio.Future[None]] = set()
-        self._for_presence: set[asyncio.Future[dict[str, Any] | None]] = set()
+        self._for_identity: list[asyncio.Future[None]] = []
+        self._for_presence: list[asyncio.Future[dict[str, Any] | None]] = []
 
     async def for_link(self, *, patient: bool) -> None:
         """Wait until the link is up.
@@ -44,12 +44,12 @@ class WaitingRoom:
             RealtimeError: what `fail` or `reject_identity` is given.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._for_identity.add(future)
+        self._for_identity.append(future)
         try:
             begin()
             await future
         finally:
-            self._for_identity.discard(future)
+            self._for_identity.remove(future)
 
     async def for_presence(self, begin: Callable[[], None]) -> dict[str, Any] | None:
         """Begin something and wait until the server has stored a presence; None if none is wanted any more.
@@ -58,12 +58,12 @@ class WaitingRoom:
             RealtimeError: what `fail` or `reject_presence` is given.
         """
         future: asyncio.Future[dict[str, Any] | None] = asyncio.get_running_loop().create_future()
-        self._for_presence.add(future)
+        self._for_presence.append(future)
         try:
             begin()
             return await future
         finally:
-            self._for_presence.discard(future)
+            self._for_presence.remove(future)
 
     def link_is_up(self) -> None:
         """The link is up."""

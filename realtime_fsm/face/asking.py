@@ -37,7 +37,7 @@ class Asking(ABC):
     """The part of `Realtime` that subscribes."""
 
     _driver: Driver
-    _listening: set[asyncio.Task[None]]
+    _listening: list[asyncio.Task[None]]
 
     @abstractmethod
     def _alive(self) -> None:
@@ -147,8 +147,8 @@ class Asking(ABC):
         def listen(subscriber: Subscriber, subscription: Subscription[Any]) -> Listener:
             self._alive()  # it may have been disposed of in the moment between
             listener = Listener(self._driver, subscriber, subscription, handler)
-            self._listening.add(listener.task)
-            listener.task.add_done_callback(self._listening.discard)
+            self._listening.append(listener.task)
+            listener.task.add_done_callback(self._listening.remove)
             return listener
 
         return Pending(self._subscribe(names, queries, options, payload, on_misfit, listen), Listener.stop)

@@ -129,7 +129,7 @@ class Realtime(Asking, Displayed):
             credentials=Credentials(session, jwt, dict(headers or {})),
         )
         self._becoming = asyncio.Lock()
-        self._listening: set[asyncio.Task[None]] = set()
+        self._listening: list[asyncio.Task[None]] = []
         self._released: asyncio.Future[None] | None = None
 
     @classmethod

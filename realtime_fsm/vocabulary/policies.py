@@ -92,7 +92,8 @@ class PingPolicy:
     """When to ask the server for a sign of life with the application's ``ping`` (PROTOCOL: "Messages (E4)").
 
     Attributes:
-        interval: seconds from ping to ping, under traffic too.
+        interval: seconds from ping to ping, under traffic too; the first on a link comes at a random moment of the first
+            interval, so that connections that came back together do not ping together.
         timeout: seconds in which any frame must be heard after a ping; then the link is dead.
         enabled: whether pings are sent at all; ``set_ping_enabled()`` changes it later.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from realtime_fsm.core.book import GREETING
@@ -38,6 +39,8 @@ from realtime_fsm.vocabulary.requests import Outcome
 from realtime_fsm.vocabulary.table import State, Trigger
 
 DRAW = 0.5
+WELCOMING = 0.0
+"""The random number of a greeting: the first ping comes as late as the others, and a link grows as old as it may."""
 
 
 class Bench:
@@ -59,7 +62,8 @@ class Bench:
 
     def do(self, happened: Input, *, after: float = 0.0) -> Outcome:
         self.now += after
-        self.last = self.machine.step(happened, self.now, draw=DRAW)
+        draw = WELCOMING if isinstance(happened, Greeted) else DRAW
+        self.last = self.machine.step(happened, self.now, draw=draw)
         return self.last
 
     def requests(self, kind: type) -> list[Any]:
@@ -84,13 +88,16 @@ class Bench:
     def open(self) -> Outcome:
         return self.do(Opened(self.generation))
 
-    def greet(self) -> Outcome:
-        """The greeting; where the address asked for channels, it names them."""
+    def greet(self, between: Callable[[], object] = lambda: None) -> Outcome:
+        """The greeting; where the address asked for channels, it names them, and that is a step of its own."""
         channels = dict.fromkeys(c for wish in self.seat.book.desired.values() for c in wish.channels)
         planned = self.seat.live_link.planned
         numbered = not planned or self.seat.protocol not in (Era.E1, Era.E2)
         greeted = self.hear(Greeted(self.generation, channels=tuple(channels) if planned else (), numbered=numbered))
-        return self.do(Acknowledged(self.generation, GREETING, ())) if planned else greeted
+        if not planned:
+            return greeted
+        between()
+        return self.do(Acknowledged(self.generation, GREETING, ()))
 
     def ask_anew(self, identifier: str, *channels: str, up: bool = True) -> Outcome:
         """Where channels travel in the address: subscribe, and let another link be dialed; until it is up, or greets."""

@@ -81,9 +81,11 @@ class Foresight:
             if due is None and moment(UNDECIDED) >= least:
                 return UNDECIDED
             return _solve(moment, least if due is None else due)
-        if "welcome" in effects and self._policies.max_link_age is not None:
-            renewal = self._renewal(index, now)
-            return 0.0 if renewal is None else _solve(self._aging(now), renewal)
+        if "welcome" in effects:
+            ping, renewal = self._first_ping(index, now), self._renewal(index, now)
+            if ping is not None:
+                return _solve(self._welcomed("ping_at", now), ping)
+            return 0.0 if renewal is None else _solve(self._welcomed("renew_at", now), renewal)
         return UNDECIDED
 
     def place(self, index: int, now: float, entered: float, before: float | None) -> float:
@@ -140,6 +142,23 @@ class Foresight:
                 least = at + 1e-6
         return None
 
+    def _first_ping(self, index: int, now: float) -> float | None:
+        """When the first ping was due on the link that a step welcomed; None if none was sent.
+
+        Any of them may have waited for a reply, and none was ever sent before it was due; so one in time tells for all.
+        """
+        link, interval, sent = self._steps[index].link, self._policies.ping.interval, 0
+        first: float | None = None
+        for record, at in self._after(index, now):
+            if record.link != link or record.dest not in LIVE or record.trigger == Trigger.PING_SWITCHED:
+                break
+            if "send_ping" in ROWS[record.row].effects:
+                if record.trigger == Trigger.DEADLINE:
+                    due = at - record.lag - sent * interval
+                    first = due if first is None else min(first, due)
+                sent += 1
+        return first
+
     # --- what a random number leads to --------------------------------------------------------------------------------
 
     def _delayed(self, record: TransitionRecord, now: float) -> Callable[[float], float]:
@@ -158,17 +177,18 @@ class Foresight:
 
         return moment
 
-    def _aging(self, now: float) -> Callable[[float], float]:
-        """When a link is due for renewal, by the random number."""
-        seat = Seat(max_link_age=self._policies.max_link_age)
+    def _welcomed(self, what: str, now: float) -> Callable[[float], float]:
+        """When something is due on a link that is welcomed, by the random number."""
+        seat = Seat(ping=self._policies.ping, max_link_age=self._policies.max_link_age)
+        seat.ping_enabled = True
         seat.now = now
 
         def moment(draw: float) -> float:
             seat.draw = draw
             seat.link = Link(1, now, self._policies.ping.interval, planned=False)
             welcome(seat)
-            assert seat.link.renew_at is not None
-            return seat.link.renew_at
+            due: float = getattr(seat.link, what)
+            return due
 
         return moment
 
