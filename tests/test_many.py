@@ -67,7 +67,7 @@ def test_many_connections_have_one_timer_each_and_their_pings_are_spread_over_th
         began = loop.time()
         await asyncio.sleep(1)
         timers = [timer._callback for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
-        ours = [callback for callback in timers if callback.__module__ != network.__module__]  # the others are frames on their way
+        ours = [callback for callback in timers if callback.__module__ != network.__module__]  # not frames on their way
         assert len(ours) <= count + 2, "and one that watches for sleep, and one of this test"
         pings: Counter[int] = Counter()
         before = dict.fromkeys(network.sockets, 0)

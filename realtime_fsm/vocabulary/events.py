@@ -6,7 +6,7 @@ import json
 import re
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
 
 import msgspec
 
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
     T_co = TypeVarWithDefault("T_co", covariant=True, default=dict[str, Any])
     """What the payload is: a plain `Event` is an `Event[dict[str, Any]]`."""
     _Wire = Any
+    _Later = Any
 else:
     T_co = TypeVar("T_co", covariant=True)
     _Wire = msgspec.Raw  # of which the wire's bytes are a part: at first, until what they mean takes their place
+    _Later = msgspec.UnsetType  # what cannot come from the wire
 
 _T = TypeVar("_T")
 Action = Literal["create", "update", "upsert", "delete"]
 _strings = msgspec.json.Decoder(tuple[str, ...])
 _as_moment: partial[datetime] = partial(msgspec.convert, type=datetime)
-_anything = msgspec.json.Decoder()
+_decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _NONE = msgspec.Raw(b"[]")
 
@@ -64,11 +66,12 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     # The very object that frames are decoded into. Nothing but the ids is looked into, so that a bad part spoils no other; the
     # time is too short to be worth a view that would keep the whole frame. No garbage collection: of what it holds, nothing
     # leads back to it, unless somebody writes into the payload.
-    _payload: _Wire = msgspec.field(name="payload")
+    _payload: msgspec.Raw = msgspec.field(name="payload")
     _events: _Wire = msgspec.field(name="events", default=_NONE)
     _channels: _Wire = msgspec.field(name="channels", default=_NONE)
     _timestamp: Any = msgspec.field(name="timestamp", default=None)
     _subscriptions: list[str] = msgspec.field(name="subscriptions", default_factory=list)
+    _read: _Later = msgspec.field(name="", default=msgspec.UNSET)  # the payload, decoded
 
     @staticmethod
     def restored(
@@ -116,17 +119,11 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
     def _names(self) -> tuple[Any, Any]:
         try:
-            named = _named.decode(self._wire)
+            named = _named.decode(self._payload)
         except ValueError:  # an empty object, perhaps, which comes as an array
-            payload = _object(self._wire)
+            payload = _object(self._payload)
             return payload.get("$id"), payload.get("$updatedAt")
         return named.id, named.updated
-
-    @property
-    def _wire(self) -> msgspec.Raw:
-        """The payload as it came."""
-        held = self._payload
-        return held.wire if type(held) is _Read else held
 
     @property
     def action(self) -> Action | None:
@@ -212,10 +209,9 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         Raises:
             MalformedEvent: when the server sent something that is no object.
         """
-        held = self._payload
-        if type(held) is not _Read:
-            held = self._payload = _Read(_object(held), held)
-        payload: T_co = held.payload
+        payload: T_co = self._read
+        if payload is msgspec.UNSET:
+            payload = self._read = _object(self._payload)
         return payload
 
     @overload
@@ -237,7 +233,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
             BadOption: when nothing can be decoded into the type.
             PayloadMisfit: when the payload does not fit it, or is no object.
         """
-        return reader_for(wanted, decimals=decimals).read(self._wire, self)
+        return reader_for(wanted, decimals=decimals).read(self._payload, self)
 
     def read_by(self, reader: Reader[_T]) -> Event[_T]:
         """The same event with its payload as a reader decodes it.
@@ -245,9 +241,8 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         Raises:
             PayloadMisfit: when it does not fit.
         """
-        wire = self._wire
-        read = _Read(reader.read(wire, self), wire)
-        return _OfType(read, self._events, self._channels, self._timestamp, self._subscriptions)
+        parts = self._payload, self._events, self._channels, self._timestamp, self._subscriptions
+        return _OfType(*parts, reader.read(self._payload, self))
 
     def __repr__(self) -> str:
         # No payload here: a repr ends up in logs. The same for the ids that names of events are made of.
@@ -256,13 +251,6 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
 class _OfType(Event[T_co], gc=True):
     """One whose payload is of a type of the user's, which may well lead back to it."""
-
-
-class _Read(NamedTuple):
-    """A payload that has been decoded, and what it was decoded from."""
-
-    payload: Any
-    wire: msgspec.Raw
 
 
 def moment_of(stamp: Any) -> datetime:
@@ -292,9 +280,9 @@ def _part(name: str, decoder: msgspec.json.Decoder[_T], wire: msgspec.Raw) -> _T
         raise MalformedEvent(name) from None
 
 
-def _object(wire: msgspec.Raw) -> dict[str, Any]:
+def _object(wire: msgspec.Raw) -> Any:
     try:
-        payload = _anything.decode(wire)
+        payload = _decode(wire)
     except msgspec.ValidationError:  # a number beyond a float, which the standard library takes as infinity
         try:
             payload = json.loads(str(bytes(wire), "utf-8"))
@@ -302,11 +290,11 @@ def _object(wire: msgspec.Raw) -> dict[str, Any]:
             raise MalformedEvent("payload") from None
     except ValueError:  # DecodeError and UnicodeDecodeError
         raise MalformedEvent("payload") from None
+    if type(payload) is dict:
+        return payload
     if payload == []:
-        payload = {}
-    if not isinstance(payload, dict):
-        raise MalformedEvent("payload")
-    return payload
+        return {}
+    raise MalformedEvent("payload")
 
 
 @lru_cache(256)

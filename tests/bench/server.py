@@ -12,6 +12,7 @@ import hashlib
 import struct
 import sys
 import time
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
@@ -120,11 +121,11 @@ async def _pour(writer: asyncio.StreamWriter, events: Block, at: int, count: int
     ends, number = events.ends, len(events.ends) - 1
     while count:
         many = min(count, number - at)
-        stop = ends[at + many]
-        for begin in range(ends[at], stop, _CHUNK):
-            writer.write(events.wire[begin : min(begin + _CHUNK, stop)])
-            await writer.drain()
-        at, count = (at + many) % number, count - many
+        # Whole frames: while it waits, a reply may be written to the same stream.
+        stop = max(at + 1, bisect_right(ends, ends[at] + _CHUNK, at, at + many + 1) - 1)
+        writer.write(events.wire[ends[at] : ends[stop]])
+        await writer.drain()
+        at, count = stop % number, count - (stop - at)
     return at
 
 
