@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, MutableMapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 
 from realtime_fsm import State, audit
+from realtime_fsm.edges.audit import Audit
 from realtime_fsm.edges.auditfile import AuditFile
+from support.bench import Bench
 from support.network import Network
 from support.virtual import eventually, run
 
@@ -50,17 +54,17 @@ def test_a_life_is_written_as_json_lines_behind_what_was_there(tmp_path: Path, k
 
 def test_a_file_that_is_renamed_or_removed_is_opened_anew(tmp_path: Path) -> None:
     path, moved = tmp_path / "audit.jsonl", tmp_path / "audit.jsonl.1"
-    with AuditFile(path) as file:
-        file.write("1")
+    with AuditFile(path, interval=0) as file:
+        file.write(b"1")
         path.rename(moved)
-        file.write("2")
-        file.write("3")
+        file.write(b"2")
+        file.write(b"3")
         path.unlink()
-        file.write("4")
+        file.write(b"4")
     assert moved.read_text() == "1\n"
     assert path.read_text() == "4\n"
     with pytest.raises(ValueError, match="closed"):
-        file.write("5")
+        file.write(b"5")
     file.close()
 
 
@@ -68,14 +72,14 @@ def test_a_folder_that_is_gone_is_an_error_until_it_is_back(tmp_path: Path) -> N
     folder = tmp_path / "logs"
     folder.mkdir()
     path = folder / "audit.jsonl"
-    with AuditFile(path) as file:
+    with AuditFile(path, interval=0) as file:
         path.unlink()
         folder.rmdir()
         for _ in range(2):
             with pytest.raises(FileNotFoundError):
-                file.info("lost")
+                file.info(b"lost")
         folder.mkdir()
-        file.warning("kept")
+        file.warning(b"kept")
     assert path.read_text() == "kept\n"
 
 
@@ -103,3 +107,45 @@ def test_two_connections_share_a_file(tmp_path: Path) -> None:
     for line in records(path):
         by_connection.setdefault(line["connection_id"], []).append(line["seq"])
     assert [seqs == list(range(1, len(seqs) + 1)) for seqs in by_connection.values()] == [True, True]
+
+
+def test_what_an_application_does_with_records_is_done_though_the_file_is_ours(tmp_path: Path) -> None:
+    def stamped(_: object, __: str, record: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        return {**record, "host": "here"}
+
+    path = tmp_path / "audit.jsonl"
+    with audit.configure(path):
+        structlog.configure(processors=[stamped, *structlog.get_config()["processors"]])
+        structlog.get_logger().info("my own", n=1)
+        run(a_life)
+    lines = records(path)
+    assert len(lines) > 5
+    assert {line["host"] for line in lines} == {"here"}
+
+
+def test_a_record_is_written_the_same_by_the_short_way_and_by_structlogs(tmp_path: Path) -> None:
+    def same(_: object, __: str, record: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        return record
+
+    found = []
+    for extra in ([], [same]):
+        path = tmp_path / f"audit-{len(extra)}.jsonl"
+        with audit.configure(path):
+            structlog.configure(processors=[*extra, *structlog.get_config()["processors"]])
+            run(lambda: a_life(losses=1))
+        found.append([{**line, "connection_id": "", "timestamp": "", "until": ""} for line in records(path)])
+    assert found[0] == found[1]
+
+
+def test_a_time_on_the_second_is_written_like_any_other(tmp_path: Path) -> None:
+    taken, failures = Bench().to(State.SUBSCRIBED).last.taken, list[Exception]()
+    assert taken is not None
+    with audit.configure(tmp_path / "audit.jsonl"):
+        sink = Audit("c1", failures.append)
+        for microsecond in (0, 10):
+            sink.transition(taken, datetime(2026, 1, 2, 3, 4, 5, microsecond, tzinfo=UTC))
+    assert not failures
+    assert [line["timestamp"] for line in records(tmp_path / "audit.jsonl")] == [
+        "2026-01-02T03:04:05.000000Z",
+        "2026-01-02T03:04:05.000010Z",
+    ]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from transitions import Machine
 
 from realtime_fsm.core import machine as machine_module
 from realtime_fsm.core.guards import GUARDS
@@ -204,14 +206,23 @@ def _play(row: AnyRow) -> Bench:
     return bench
 
 
+@pytest.mark.parametrize("kind", [machine_module.TableMachine, Machine])
 @pytest.mark.parametrize("row", TABLE.rows, ids=lambda row: row.id)
-def test_each_row_is_taken(row: AnyRow) -> None:
+def test_each_row_is_taken(row: AnyRow, kind: type[Machine], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the machine that runs, and by that of `transitions` as it is."""
+    events = events_of(kind)  # type: ignore[arg-type]
+    monkeypatch.setattr(machine_module, "_the_machine", lambda: events)
     bench = _play(row)
     taken = bench.last.taken
     assert taken is not None
     assert (taken.row.id, taken.dest) == (row.id, row.dest or row.source)
     assert bench.state is taken.dest
     assert (bench.machine.error is not None) == (bench.state is E)
+
+
+@cache
+def events_of(kind: type[Machine]) -> dict[str, Any]:
+    return machine_module.build(TABLE, kind)
 
 
 def test_every_rule_has_a_scene() -> None:

@@ -15,7 +15,7 @@ import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from transitions import Machine
+from transitions import Machine, Transition
 
 from realtime_fsm.core.effects import EFFECTS
 from realtime_fsm.core.guards import GUARDS
@@ -25,6 +25,8 @@ from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from transitions import EventData
 
     from realtime_fsm.core.seat import Seat
     from realtime_fsm.vocabulary.eras import Era
@@ -42,16 +44,43 @@ def _hush(logger: logging.Logger) -> None:
 _hush(logging.getLogger("transitions"))
 
 
+class RowTransition(Transition):
+    """A row as `transitions` runs it, without what no row of ours has.
+
+    Those are names to be resolved, callbacks of states, `prepare` and `after`, and a log line about each; they take three times
+    as long as the guards and effects themselves.
+    """
+
+    def execute(self, event_data: EventData) -> bool:
+        """Take the row if its guards hold: run its effects, then change the state."""
+        seat = event_data.model
+        for condition in self.conditions:
+            if not condition.func(seat):  # type: ignore[operator]
+                return False
+        for effect in self.before:
+            effect(seat)  # type: ignore[operator]
+        if self.dest is not None:
+            event_data.machine.set_state(self.dest, seat)
+        return True
+
+
+class TableMachine(Machine):
+    """The machine of a table."""
+
+    transition_cls = RowTransition
+
+
 @lru_cache(maxsize=1)
 def _the_machine() -> dict[str, Any]:
     return build(TABLE)
 
 
-def build(table: Table[State, Trigger]) -> dict[str, Any]:
+def build(table: Table[State, Trigger], kind: type[Machine] = TableMachine) -> dict[str, Any]:
     """Build the machine of a table.
 
     Args:
         table: the table.
+        kind: the machine; a plain `Machine` does the same, and takes longer.
 
     Returns:
         The machine's events by trigger.
@@ -60,7 +89,7 @@ def build(table: Table[State, Trigger]) -> dict[str, Any]:
         BadTable: when the table is not total, has a trap or an unreachable state, or names something that does not exist.
     """
     table.check(GUARDS, EFFECTS)
-    machine = Machine(
+    machine = kind(
         model=None,
         states=[state.value for state in State],
         initial=table.initial.value,

@@ -75,12 +75,15 @@ class Roster:
         Returns:
             Whether a consumer should be let run.
         """
-        crowded = False
-        for identifier in dict.fromkeys(event._subscriptions):  # noqa: SLF001  (the property makes a tuple of it)
-            subscriber = self.subscribers.get(identifier)
-            if subscriber is not None:
-                subscriber.stamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)
-                crowded = subscriber.put(event) or crowded
+        crowded, subscriber_of = False, self.subscribers.get
+        identifiers, stamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
+        if len(set(identifiers)) < len(identifiers):
+            identifiers = list(dict.fromkeys(identifiers))
+        for identifier in identifiers:
+            if (subscriber := subscriber_of(identifier)) is not None:
+                subscriber.stamp = stamp
+                if subscriber.put(event):
+                    crowded = True
             elif identifier not in self._leaving:
                 self._on_stray()
         return crowded
