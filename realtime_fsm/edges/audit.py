@@ -72,16 +72,7 @@ class Audit:
 
     def opened(self, seat: Seat) -> None:
         """Write that the connection object is used for the first time, with its settings."""
-        self._write(
-            OpenRecord,
-            retry=asdict(seat.retry),
-            ping=asdict(seat.ping),
-            timeouts=asdict(seat.timeouts),
-            auto_reconnect=seat.auto_reconnect,
-            max_link_age=seat.max_link_age,
-            versions=_versions(),
-            protocol=seat.protocol,
-        )
+        self._write(OpenRecord, **(_settings(seat) if structlog.is_configured() else {}))
 
     def transition(self, taken: Taken, at: datetime) -> None:
         """Write that a row was taken.
@@ -200,6 +191,18 @@ class Audit:
             self.failures += 1
             if self.failures == 1:
                 self._on_failure(failure)
+
+
+def _settings(seat: Seat) -> dict[str, Any]:
+    return {
+        "retry": asdict(seat.retry),
+        "ping": asdict(seat.ping),
+        "timeouts": asdict(seat.timeouts),
+        "auto_reconnect": seat.auto_reconnect,
+        "max_link_age": seat.max_link_age,
+        "versions": _versions(),
+        "protocol": seat.protocol,
+    }
 
 
 @cache
