@@ -374,6 +374,7 @@ class Driver:
         This is the hot path: a closure, because there is nothing faster than its names.
         """
         links, facts, subscriber_of, route = self._links, link.facts, self._roster.subscribers.get, self._roster.route
+        planned = link.plan is not None
 
         def receive(data: bytes) -> Awaitable[None] | None:
             if link is not links.current and link is not links.retiring:
@@ -388,7 +389,7 @@ class Driver:
                     self._take(link, frame)
                 return None
             event = frame.data
-            if link.plan is not None:
+            if planned:
                 if link.routes is None:
                     return None  # before the greeting none is owed
                 self._name_subscriptions(link, link.routes, event)
