@@ -23,7 +23,7 @@ from realtime_fsm.vocabulary.errors import PresenceRejected, UnsupportedByServer
 from realtime_fsm.vocabulary.requests import Grant, Lack, Present, Reject, RejectIdentity, RejectPresence, Remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, KeysView, Sequence
 
     from realtime_fsm.vocabulary.eras import Plan
     from realtime_fsm.vocabulary.frames import Code, Granted
@@ -51,6 +51,7 @@ class Book:
     """The subscriptions of one connection."""
 
     __slots__ = (
+        "_acknowledged",
         "_era",
         "_established",
         "_named",
@@ -60,7 +61,6 @@ class Book:
         "_removals",
         "_shown",
         "_suspects",
-        "acknowledged",
         "by_address",
         "desired",
         "emptied",
@@ -71,15 +71,15 @@ class Book:
 
     def __init__(self) -> None:
         self.desired: dict[str, Wish] = {}
-        self.acknowledged: set[str] = set()
+        self._acknowledged: dict[str, None] = {}  # as are all here that could be sets: an empty set takes 150 bytes more
         self.in_flight: Control | None = None
         # `settled`: everything that was desired at some moment of this link has been acknowledged, and something still is.
         # `emptied`: something was desired on this link, and nothing is any more.
         self.settled = False
         self.emptied = False
-        self._established: dict[str, None] = {}  # an empty set takes more
+        self._established: dict[str, None] = {}
         self._pending: dict[str, None] = {}
-        self._suspects: list[tuple[str, ...]] = []
+        self._suspects: tuple[tuple[str, ...], ...] = ()
         self._removals: dict[str, None] = {}
         self._planned: tuple[str, ...] = ()  # what the newest link was asked for by its address
         self.by_address = False  # whether the link that is up was asked so
@@ -88,6 +88,11 @@ class Book:
         self.presence: bytes | None = None  # the message that shows us as present
         self._presence_due = False
         self._shown = False  # whether the server has stored it once
+
+    @property
+    def acknowledged(self) -> KeysView[str]:
+        """What the server has acknowledged on this link, and is still desired."""
+        return self._acknowledged.keys()
 
     # --- the user -----------------------------------------------------------------------------------------------------
 
@@ -103,9 +108,9 @@ class Book:
             return []
         self._pending.pop(identifier, None)
         self._established.pop(identifier, None)
-        self._suspects = [rest for group in self._suspects if (rest := _without(group, identifier))]
-        acknowledged = identifier in self.acknowledged
-        self.acknowledged.discard(identifier)
+        self._suspects = tuple(rest for group in self._suspects if (rest := _without(group, identifier)))
+        acknowledged = identifier in self._acknowledged
+        self._acknowledged.pop(identifier, None)
         self._note_shrinking()
         if acknowledged:
             if self.by_address:
@@ -150,14 +155,14 @@ class Book:
         """What the link was asked for by its address is acknowledged with the greeting."""
         told: list[Grant | Lack | RejectPresence] = []
         planned, self._planned = self._planned, ()
-        self._suspects.clear()  # the server was of another era when it refused them; an address asks for all
+        self._suspects = ()  # the server was of another era when it refused them; an address asks for all
         for wish in [self.desired[identifier] for identifier in planned if identifier in self.desired]:
             self._pending.pop(wish.id, None)
             if wish.queries and not self._era.has("queries"):
                 self.withdraw(wish.id)
                 told.append(Lack(wish.id, self._era))
                 continue
-            self.acknowledged.add(wish.id)
+            self._acknowledged[wish.id] = None
             self._established[wish.id] = None
             told.append(Grant(wish.id, eras.named(wish, self._named)))
         if self.presence is not None:
@@ -191,7 +196,7 @@ class Book:
         suspected = {identifier for group in self._suspects for identifier in group}
         self._pending = {identifier: None for identifier in self.desired if identifier not in suspected}
         self._removals.clear()
-        self.acknowledged.clear()
+        self._acknowledged.clear()
         self.in_flight = None
         self.by_address = False
         return removed
@@ -210,7 +215,8 @@ class Book:
         if self._pending:
             self.in_flight = self._batch(SUBSCRIBE, self._pending, (self._item(identifier) for identifier in self._pending))
         elif self._suspects:
-            group = self._suspects.pop(0)
+            group, *rest = self._suspects
+            self._suspects = tuple(rest)
             self.in_flight = self._batch(SUBSCRIBE, group, (self._item(identifier) for identifier in group), suspect=True)
         elif self._removals:
             self.in_flight = self._batch(UNSUBSCRIBE, self._removals, map(frames.unsubscribe_item, self._removals))
@@ -258,7 +264,7 @@ class Book:
         told: list[Grant | Remove | Present] = []
         for g in granted:
             if g.subscription_id in self.desired:
-                self.acknowledged.add(g.subscription_id)
+                self._acknowledged[g.subscription_id] = None
                 self._established[g.subscription_id] = None
                 told.append(Grant(g.subscription_id, g.channels))
             else:  # withdrawn while it was in flight
@@ -285,7 +291,7 @@ class Book:
             self.withdraw(ids[0])
             return [Reject(ids[0], code, message)]
         middle = (len(ids) + 1) // 2
-        self._suspects[:0] = [tuple(half) for half in (ids[:middle], ids[middle:]) if half]
+        self._suspects = (*(tuple(half) for half in (ids[:middle], ids[middle:]) if half), *self._suspects)
         return gone
 
     def ask_again(self) -> list[RejectIdentity | Remove]:
@@ -311,7 +317,7 @@ class Book:
         if not asked.suspect:
             self._pending |= dict.fromkeys(ids)
         elif ids:
-            self._suspects.insert(0, ids)
+            self._suspects = (ids, *self._suspects)
 
     def _item(self, identifier: str) -> bytes:
         wish = self.desired[identifier]
@@ -332,7 +338,7 @@ class Book:
         return Control(kind, tuple(chosen), frames.message(kind, encoded), suspect)
 
     def _note_progress(self) -> None:
-        if self.desired and len(self.acknowledged) == len(self.desired):  # nothing is acknowledged that is not desired
+        if self.desired and len(self._acknowledged) == len(self.desired):  # nothing is acknowledged that is not desired
             self.settled = True
 
     def _note_shrinking(self) -> None:

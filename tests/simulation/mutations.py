@@ -81,7 +81,7 @@ def _keeping(end_link: Any) -> Any:
     def kept(self: Any) -> Any:
         acknowledged = set(self.acknowledged)
         told = end_link(self)
-        self.acknowledged |= acknowledged
+        self._acknowledged |= dict.fromkeys(acknowledged)
         return told
 
     return kept
