@@ -23,6 +23,7 @@ import msgspec
 from realtime_fsm.core.book import GREETING
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.edges.audit import Audit
+from realtime_fsm.edges.farewell import Farewell
 from realtime_fsm.edges.inbox import Inbox
 from realtime_fsm.edges.links import Links
 from realtime_fsm.edges.outages import Outages
@@ -128,7 +129,7 @@ class Driver:
         self._audit = Audit(connection_id, self.report)
         self._outages = Outages(self._audit)
         self._roster = Roster(self.report, self._audit, self._outages, lambda: self._note_malformed("unknown_subscription"))
-        self._links = Links(self, seat.timeouts.close)
+        self._links = Links(self, seat)
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -346,8 +347,9 @@ class Driver:
         if retiring is None or retiring.generation != generation:
             self._links.drop(generation, tidy=tidy)
         elif self._links.current is not None and self._links.current.routes is not None:  # it has been greeted
-            self._outages.covered()
-            self._links.linger(self.loop)
+            seconds = self._outages.covered(self.loop.time())
+            doubtful = None if seconds is None else Farewell(retiring, self._roster.stamps, seconds)
+            self._links.linger(self.loop, doubtful)
         else:
             self._links.close_retiring()
             if not tidy or self.state is State.RECONNECTING:
@@ -385,6 +387,7 @@ class Driver:
             except (ValueError, RecursionError):
                 frame = frames.decode(data)
             if type(frame) is not EventFrame:
+                link.hear(frame)
                 if link is links.current:
                     self._take(link, frame)
                 return None
@@ -453,6 +456,10 @@ class Driver:
             channels = event.channels
         ours = self._roster.known(routes.to(event._subscriptions, channels))  # noqa: SLF001
         event._subscriptions = self._links.fresh(link, event, ours)  # noqa: SLF001
+
+    def parted(self, farewell: Farewell, *, broken: bool) -> None:
+        """A link that has made room is let go of, and nobody knows what it owed."""
+        self._roster.part(farewell, broken=broken)
 
     def _note_malformed(self, kind: str) -> None:
         """Counted, and told once a kind."""

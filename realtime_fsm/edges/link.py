@@ -6,14 +6,17 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from realtime_fsm.vocabulary.errors import LinkFailure
+from realtime_fsm.vocabulary.frames import PING, ErrorFrame, PongFrame
 from realtime_fsm.vocabulary.inputs import Closed, DialFailure, Lost, Opened
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from realtime_fsm.core.link import Link as Facts
+    from realtime_fsm.edges.farewell import Farewell
     from realtime_fsm.edges.transport import Receiver, Socket, Transport
     from realtime_fsm.vocabulary.eras import Plan, Routes
+    from realtime_fsm.vocabulary.frames import Frame, Malformed
     from realtime_fsm.vocabulary.inputs import Input
 
 
@@ -25,6 +28,9 @@ class Owner(Protocol):
 
     def receiver(self, link: Link) -> Receiver:
         """What takes the messages of a link."""
+
+    def parted(self, farewell: Farewell, *, broken: bool) -> None:
+        """A link that has made room is let go of, and nobody knows what it owed; `broken` if the one in its place goes, too."""
 
     def report(self, failure: BaseException) -> None:
         """Tell of an exception that nobody expected."""
@@ -38,9 +44,13 @@ class Link:
         paused: whether nothing is read from it, so that a consumer can come after.
         plan: what was asked for by its address; None where messages ask.
         routes: how events find their subscriptions; None where the server names them by our ids.
+        unanswered: how many pings are, of those that were sent.
     """
 
-    __slots__ = ("_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "facts", "generation", "paused", "plan", "routes")
+    __slots__ = (
+        "_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "facts", "generation", "paused", "plan", "routes",
+        "unanswered",
+    )  # fmt: skip
 
     def __init__(
         self, generation: int, facts: Facts, owner: Owner, loop: asyncio.AbstractEventLoop, plan: Plan | None = None
@@ -50,6 +60,7 @@ class Link:
         self.paused = False
         self.plan = plan
         self.routes: Routes | None = None
+        self.unanswered = 0
         self._owner = owner
         self._loop = loop
         self._socket: Socket | None = None
@@ -63,8 +74,19 @@ class Link:
             url = f"{url}&{self.plan.query}"
         self._reader = self._task("reader", self._read(transport, url, headers))
 
+    @property
+    def ended(self) -> bool:
+        """Whether its stream has come to an end that was not of our making."""
+        return self._reader is not None and self._reader.done()
+
+    def hear(self, frame: Frame | Malformed) -> None:
+        """Note what may answer a ping: a pong, or what stands for one (PROTOCOL: "Four server eras", "Messages", rule 4)."""
+        if isinstance(frame, PongFrame) or (isinstance(frame, ErrorFrame) and frame.code in (1003, 1013)):
+            self.unanswered = max(0, self.unanswered - 1)
+
     def send(self, data: bytes) -> None:
         """Send a text frame, after those before it."""
+        self.unanswered += data == PING
         self._outbox.append(data)
         if self._writer is None or self._writer.done():
             self._writer = self._task("writer", self._write())

@@ -2,7 +2,8 @@
 
 The law: the machine speaks of the current link only. One that makes room delivers events and nothing else, until the current
 one is up and a moment longer: what is on its way must not be lost, and what both deliver is delivered once. So what the one has
-brought is remembered for another moment after it is closed: on the other, the same may still be on its way.
+brought is remembered for another moment after it is closed: on the other, the same may still be on its way. Before it goes it is
+asked once whether it lives; if that stays open, those that it served are told.
 """
 
 from __future__ import annotations
@@ -16,9 +17,14 @@ from realtime_fsm.edges.overlap import Overlap
 
 if TYPE_CHECKING:
     from realtime_fsm.core.link import Link as Facts
+    from realtime_fsm.core.seat import Seat
+    from realtime_fsm.edges.farewell import Farewell
     from realtime_fsm.edges.link import Owner
     from realtime_fsm.vocabulary.eras import Plan
     from realtime_fsm.vocabulary.events import Event
+
+_AGAIN = 0.5
+"""Seconds between two looks whether a link that is to go has come after, or has answered."""
 
 
 class Links:
@@ -26,22 +32,23 @@ class Links:
 
     Args:
         owner: who is told what happens on them.
-        close_timeout: seconds for a closing handshake.
+        seat: what the connection remembers.
 
     Attributes:
         current: the link that the machine speaks of.
         retiring: one that makes room for it.
     """
 
-    __slots__ = ("_close_timeout", "_closing", "_fading", "_lingering", "_overlap", "_owner", "current", "retiring")
+    __slots__ = ("_closing", "_fading", "_farewell", "_lingering", "_overlap", "_owner", "_seat", "current", "retiring")
 
-    def __init__(self, owner: Owner, close_timeout: float) -> None:
+    def __init__(self, owner: Owner, seat: Seat) -> None:
         self._owner = owner
-        self._close_timeout = close_timeout
+        self._seat = seat
         self._closing: list[asyncio.Task[None]] = []
         self._lingering: asyncio.TimerHandle | None = None
         self._overlap: Overlap | None = None
         self._fading: Overlap | None = None  # of the link before that one, which is closed
+        self._farewell: Farewell | None = None
         self.current: Link | None = None
         self.retiring: Link | None = None
 
@@ -71,33 +78,48 @@ class Links:
     def drop(self, generation: int, *, tidy: bool) -> None:
         """Let go of the current link; with a closing handshake if `tidy`, at once if not."""
         if self._lingering is not None:
-            self.close_retiring()
+            self.close_retiring(broken=True)
         link, self.current = self.of(generation), None
         if self.retiring is None:
             self._fading = None
-        self._close(link, self._close_timeout if tidy else 0)
+        self._close(link, self._seat.timeouts.close if tidy else 0)
 
-    def linger(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The current link is up: the one that made room for it goes, when what is on its way has come."""
+    def linger(self, loop: asyncio.AbstractEventLoop, farewell: Farewell | None) -> None:
+        """The current link is up: the one that made room for it goes, when what is on its way has come.
+
+        Args:
+            loop: whose clock counts.
+            farewell: what is to be known of it before; None where a gap is told anyway.
+        """
+        self._farewell = farewell
+        if farewell is not None:
+            farewell.ask(loop.time(), pings=self._seat.ping_enabled)
         self._lingering = loop.call_later(LINGER, self._linger_no_more, loop)
 
     def _linger_no_more(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self.retiring is not None and self.retiring.paused:  # nothing has come, because nothing is read
-            self.linger(loop)
+        waits = self.retiring is not None and self.retiring.paused  # nothing has come, because nothing is read
+        if self._farewell is not None and self._farewell.awaits(loop.time(), self._seat.ping.timeout):
+            waits = True
+        if waits:
+            self._lingering = loop.call_later(_AGAIN, self._linger_no_more, loop)
         else:
             self.close_retiring()
 
-    def close_retiring(self) -> None:
-        """Let go of the link that makes room, if there is one."""
+    def close_retiring(self, *, broken: bool = False) -> None:
+        """Let go of the link that makes room, if there is one; `broken` if the one in its place goes, too."""
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = None
         link, self.retiring = self.retiring, None
+        farewell, self._farewell = self._farewell, None
+        doubtful = farewell is not None and not farewell.fares_well  # before its reader is stopped
         if link is not None:
-            self._close(link, self._close_timeout)
+            self._close(link, self._seat.timeouts.close)
             self._fading, self._overlap = self._overlap, None
             if self._fading is not None:
                 self._fading.end()
+        if farewell is not None and doubtful:
+            self._owner.parted(farewell, broken=broken)
 
     def fresh(self, link: Link, event: Event, subscriptions: list[str]) -> list[str]:
         """The subscriptions that another link has not given the event to."""
@@ -106,6 +128,8 @@ class Links:
             if overlap is not None:
                 fresh = overlap.fresh(event, subscriptions, link.generation)
                 wanted = [identifier for identifier in wanted if identifier in fresh]
+        if self._farewell is not None:
+            self._farewell.news.append((event, wanted))
         return wanted
 
     async def settle(self) -> None:

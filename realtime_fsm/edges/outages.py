@@ -50,9 +50,14 @@ class Outages:
         """A link makes room for another one, and delivers until then."""
         self._handover = _Handover(now)
 
-    def covered(self) -> None:
-        """The other link is up."""
-        self._handover = None
+    def covered(self, now: float) -> float | None:
+        """The other link is up.
+
+        Returns:
+            For how many seconds the one before has made room; None if that was an outage, or is a part of one.
+        """
+        handover, self._handover = self._handover, None
+        return None if handover is None else now - handover.began
 
     def uncover(self, now: float, *, planned: bool) -> None:
         """The link that delivered has ended before the other one was up, or the user has given it up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.edges.overflow import Gate
 from realtime_fsm.edges.subscriber import Subscriber
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from realtime_fsm.edges.audit import Audit
+    from realtime_fsm.edges.farewell import Farewell
     from realtime_fsm.edges.outages import Outages
     from realtime_fsm.edges.subscriber import Options
     from realtime_fsm.vocabulary.eras import Era
@@ -125,7 +126,25 @@ class Roster:
         subscriber.resumed = outage.began, outage.losses
         if not subscriber.established:
             return
-        subscriber.resume(datetime.now(UTC), now - outage.began, outage.dials)
+        subscriber.resume(datetime.now(UTC), now - outage.began, outage.dials, subscriber.stamp)
+
+    @property
+    def stamps(self) -> dict[str, Any]:
+        """The server's time of the last event of each that was ever acknowledged."""
+        return {identifier: one.stamp for identifier, one in self.subscribers.items() if one.established}
+
+    def part(self, farewell: Farewell, *, broken: bool) -> None:
+        """Those that a link served which has made room may have missed something.
+
+        Args:
+            farewell: what is known of it.
+            broken: whether an outage begins, whose gap reaches back as far for all that nothing has come for since.
+        """
+        for identifier, stamp in farewell.stamps.items():
+            subscriber = self.subscribers.get(identifier)
+            if subscriber is not None and not (broken and subscriber.stamp is stamp):
+                had = [event for event, whom in farewell.news if identifier in whom]
+                subscriber.resume(farewell.until, farewell.seconds, 1, stamp, had)
 
     def reject(self, identifier: str, code: Code, message: str) -> None:
         """The server refused it."""

@@ -71,9 +71,9 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_audit", "_catching", "_caught_up_to", "_gate", "_held", "_loop", "_memories", "_missed_since", "_options", "_report",
-        "acknowledged", "established", "failures", "gaps", "granted", "inbox", "misfits", "put", "removed", "resumed", "stamp",
-        "tasks", "updating", "wish",
+        "_audit", "_catching", "_caught_up_to", "_gate", "_had", "_held", "_loop", "_memories", "_missed_since", "_options",
+        "_report", "acknowledged", "established", "failures", "gaps", "granted", "inbox", "misfits", "put", "removed", "resumed",
+        "stamp", "tasks", "updating", "wish",
     )  # fmt: skip
 
     def __init__(
@@ -108,6 +108,7 @@ class Subscriber:
         self._missed_since: datetime | None = None
         self._caught_up_to: datetime | None = None
         self._held: Inbox[Event] | None = None  # what comes while it catches up
+        self._had: frozenset[tuple[str, str] | None] = frozenset()  # what came before it, and may be among what is missed
         self._memories: list[set[tuple[str, str]]] = []  # what each catching up has delivered within the last minute
 
     def _new_inbox(self, on_drops: Callable[[int], None] | None = None) -> Inbox[Event]:
@@ -119,16 +120,25 @@ class Subscriber:
         """How many events were dropped because the consumer was too slow."""
         return self.inbox.dropped + (0 if self._held is None else self._held.dropped)
 
-    def resume(self, until: datetime, outage_seconds: float, attempts: int) -> None:
-        """It is acknowledged again, after an outage."""
+    def resume(self, until: datetime, outage_seconds: float, attempts: int, stamp: Any, had: Iterable[Event] = ()) -> None:
+        """It is acknowledged again, after an outage; or nobody knows what the link owed that it was acknowledged on.
+
+        Args:
+            until: the moment of the acknowledgement.
+            outage_seconds: how long the outage was.
+            attempts: how many dials were made in it.
+            stamp: the server's time of the last event before, as it came.
+            had: what has come since the acknowledgement, and is not missing.
+        """
         # What was caught up with is not missing the next time, though a late live event may have come behind it.
-        gap = Gap(_latest(_moment(self.stamp), self._caught_up_to), until, outage_seconds, attempts)
+        gap = Gap(_latest(_moment(stamp), self._caught_up_to), until, outage_seconds, attempts)
         self.gaps.append(gap)
         del self.gaps[:-_GAPS_KEPT]
         self._audit.gap(self.wish.id, gap)
         if self._options.on_gap is not None:
             self._start(self.tell(self._options.on_gap, gap))
         if self._options.catch_up is not None:
+            self._had = self._had.union(map(self._version, had))
             self._begin_catching_up(self._options.catch_up, gap)
 
     def end(self) -> None:
@@ -173,7 +183,8 @@ class Subscriber:
         except Exception as failure:  # noqa: BLE001  (the user's own code; live events go on all the same)
             self.note(failure)
         self._catching = None
-        self._deliver(missed)
+        self._deliver([event for event in missed if (version := self._version(event)) is None or version not in self._had])
+        self._had = frozenset()
         self._caught_up_to = _latest(self._caught_up_to, *map(_when, missed))
 
     def _deliver(self, missed: Iterable[Event]) -> None:

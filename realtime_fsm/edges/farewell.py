@@ -1,0 +1,68 @@
+"""The farewell: what must be known of a link that has made room, before it is let go of.
+
+The law. All that only this link owed had happened before the one in its place was up, and a stream keeps its order. So nothing is
+missing once it has answered a ping that was sent later than that. If it has not, or has ended by itself, nobody knows; and what
+nobody knows is told as a gap. Where pings are off, only its end shows.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from realtime_fsm.vocabulary.frames import PING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from realtime_fsm.edges.link import Link
+    from realtime_fsm.vocabulary.events import Event
+
+
+class Farewell:
+    """One farewell, from the moment at which another link was up.
+
+    Args:
+        link: the link that has made room.
+        stamps: for each subscription that it served, the server's time of the last event, as it came.
+        seconds: for how long it has made room.
+
+    Attributes:
+        until: that moment.
+        news: what was delivered since then, by either link.
+    """
+
+    __slots__ = ("_asked_at", "_link", "_trusted", "news", "seconds", "stamps", "until")
+
+    def __init__(self, link: Link, stamps: dict[str, Any], seconds: float) -> None:
+        self._link = link
+        self._asked_at: float | None = None
+        self._trusted = False
+        self.stamps = stamps
+        self.seconds = seconds
+        self.until = datetime.now(UTC)
+        self.news: list[tuple[Event, Sequence[str]]] = []
+
+    def ask(self, now: float, *, pings: bool) -> None:
+        """Ask the link for a sign of life, unless pings are off or the budget has no room for one."""
+        budget = self._link.facts.budget
+        self._trusted = not pings
+        if pings and not self._link.ended and budget.free_at(now, ping=True) <= now:
+            budget.note_send(now, ping=True)
+            self._asked_at = now
+            self._link.send(PING)
+
+    def awaits(self, now: float, timeout: float) -> bool:
+        """Whether the answer may still come: while nothing is read, it is awaited anew."""
+        if self._asked_at is None or self._link.ended or not self._link.unanswered:
+            return False
+        if self._link.paused:
+            self._asked_at = now
+        return now < self._asked_at + timeout
+
+    @property
+    def fares_well(self) -> bool:
+        """Whether nothing is missing."""
+        answered = self._asked_at is not None and not self._link.unanswered
+        return (answered or self._trusted) and not self._link.ended
