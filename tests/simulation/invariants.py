@@ -6,7 +6,6 @@ desired, what was sent and when. So it does not have to believe what the package
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable
 from typing import Any
 
@@ -44,11 +43,11 @@ from realtime_fsm.vocabulary.requests import (
 from realtime_fsm.vocabulary.table import LIVE, State
 from simulation.coverage import Coverage
 from simulation.dials import Dials
-from simulation.known import ON_TRUST
 from simulation.ledger import Ledger
 from simulation.links import Links
 from simulation.network import Wire
 from simulation.outages import Outages
+from simulation.sockets import EVENT
 from simulation.states import nothing_desired_is_lost, what_a_state_holds
 from simulation.wants import Wants
 from simulation.world import World
@@ -58,7 +57,6 @@ _DUST = 1e-6  # what floating point leaves of a moment
 _MOST_STEPS = 400_000
 _LONGEST_WAIT = 3_600.0
 _STATES = {state.value: state for state in State}
-_EVENT = re.compile(rb'\{"type":"event","data":.*"n":(\d+)')
 
 
 class Watched(Connection):
@@ -99,11 +97,12 @@ class Watch:
         self._seat: Seat = self._driver._core._seat
         self._driver._core = Watched(self._seat, self)
         self._feed, self._receiver = self._driver.feed, self._driver.receiver
-        vars(self._driver).update(feed=self.feed, receiver=self.receiver)
+        self._parted, self._parting = self._driver.parted, False
+        vars(self._driver).update(feed=self.feed, receiver=self.receiver, parted=self.parted)
         self._succeed = self._driver._roster.succeed
         vars(self._driver._roster).update(succeed=self.succeed)
         self.ledger = Ledger(world, self._history)
-        self.links = Links(world, self.must, lambda: len(self._history))
+        self.links = Links(world, self.must, self._seat)
         self.outages = Outages(self.must)
         self.wants = Wants(self.ledger, self.outages, pings=self._seat.ping_enabled)
         self._dials = Dials(self._seat, self.must)
@@ -141,10 +140,13 @@ class Watch:
             link.socket.silence()
 
     def excused(self, number: int) -> str:
-        """Why an event may be lost with nobody told: a deaf server, which nothing shows; or a defect that is known."""
+        """Why an event may be lost with nobody told: nothing shows it.
+
+        The server is deaf; or it was slower with an event than with the answer of a link that has made room; or pings are off.
+        """
         if any(number in socket.unheard for socket in self.wire.sockets):
             return "deaf"
-        return ON_TRUST if any(since < number <= upto for since, upto in self.links.on_trust) else ""
+        return "late" if any(link.excuses(number) for link in self.links.made_room) else ""
 
     def must(self, holds: object, what: str, *, known: str = "") -> None:
         if not holds:
@@ -169,11 +171,12 @@ class Watch:
         receive: Receiver = self._receiver(link)
 
         def received(data: bytes) -> Awaitable[None] | None:
-            found = _EVENT.match(data)
-            model = self.links.delivering(link, self._driver._links) if found else None
+            found = EVENT.match(data)
+            model = self.links.delivering(link, self._driver._links)
+            if model is not None:
+                model.hear(data)
             if found and model is not None and model.socket is not None:
                 number = int(found[1])
-                model.newest = max(number, model.newest)
                 model.socket.under_way.discard(number)
                 whom = model.recipients(data, number, self._history.channels(number))
                 self.ledger.arrived(number, link.generation, [one for one in whom if one in self.wants.streams])
@@ -186,11 +189,21 @@ class Watch:
         self.wants.successors[wish.id] = self.ledger.of[subscriber.wish.id]
         return self._succeed(subscriber, wish, *more)
 
+    def parted(self, farewell: Any, *, broken: bool) -> None:
+        """Around the driver's own: a link that has made room goes, and what it may have owed is told."""
+        link = self.links.made_room[-1]
+        self.must(farewell._link.generation == link.generation, "a gap is told because of another link")
+        self.must(not link.shows_life, "a gap is told, though the link has shown that it lives")
+        self._parting = True
+        self._parted(farewell, broken=broken)
+        self._parting = False
+
     def record(self, record: Any) -> None:
         """The audit log was told something."""
         if record["event"] == "realtime.gap":
-            self.outages.told(record["subscription"])
-            self.ledger.told(record["subscription"], record["since"])
+            if not self._parting:
+                self.outages.told(record["subscription"])
+            self.ledger.told(record["subscription"], record["since"], late=self._parting)
 
     # --- the machine ----------------------------------------------------------------------------------------------------
 

@@ -100,10 +100,12 @@ class Stream:
             self._taken.clear()
             await self._taken.wait()
 
-    def tell(self, since: int, upto: int) -> None:
-        """It was told of a gap. What came early does not count as its last event."""
+    def tell(self, since: int, upto: int, *, late: bool) -> None:
+        """It was told of a gap; late, if something else has come meanwhile. What came early does not count as its last event."""
         if since in self._early:
             since = max((self.arrived | self.restored) - self._early, default=0)
+        if late:
+            self._late.update(range(since + 1, upto + 1))
         self.gaps.append((since, upto))
 
     def lost(self, history: History) -> Iterable[int]:
@@ -132,10 +134,10 @@ class Ledger:
         for stream in dict.fromkeys(self.of[identifier] for identifier in identifiers):
             stream.arrive(number, link, woken=woken)
 
-    def told(self, identifier: str, since: str | None) -> None:
+    def told(self, identifier: str, since: str | None, *, late: bool) -> None:
         """A subscription was told of a gap."""
         begin = 0 if since is None else self._history.number(datetime.fromisoformat(since))
-        self.of[identifier].tell(begin, len(self._history))
+        self.of[identifier].tell(begin, len(self._history), late=late)
 
     def received(self, subscription: Subscribed, event: Event) -> None:
         """A consumer got an event."""
@@ -149,8 +151,7 @@ class Ledger:
     def complete(self, identifier: str, excused: Callable[[int], str]) -> None:
         """All is well again: whatever a subscription never got was told as a gap; but for what `excused` names a reason for."""
         for number in self.of[identifier].lost(self._history):
-            why = excused(number)
-            self.world.must(why == "deaf", f"{identifier}: event {number} is lost, and nobody was told", known=why)
+            self.world.must(excused(number), f"{identifier}: event {number} is lost, and nobody was told")
 
     def close(self, subscription: Subscribed) -> None:
         """A stream was read to its end: nothing may be left."""

@@ -1,8 +1,9 @@
 """The links as the watcher has them: at most one current, at most one that makes room for it; what each was asked for and brings.
 
 The law: the current link alone is asked anything. One that makes room delivers until the current one is greeted and `LINGER`
-longer, and nothing is sent on it. What a link brings is worked out here from what its address, or its messages, asked for, and
-not from what the package believes.
+longer; then it is sent one ping, and nothing else, and waited for until that is answered, or overdue. Unless it is answered, what
+it served is told of a gap. What a link brings is worked out here from what its address, or its messages, asked for, and not from
+what the package believes.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from realtime_fsm.core.link import LINGER
+from realtime_fsm.core.seat import Seat
 from realtime_fsm.vocabulary.eras import Plan
+from realtime_fsm.vocabulary.frames import PING
 from realtime_fsm.vocabulary.inputs import Wish
 from simulation.history import passes
 from simulation.sockets import SimulatedSocket
 from simulation.world import World
 
 _IDS = re.compile(rb'"subscriptions":\[([^\]]*)\]\}\}$')
+_ANSWER = re.compile(rb'\{"type":("pong"\}|"error",.*"code":(1003|1013)[,}])')
 _EARLY, _LATE = 1e-3, 0.2  # seconds before and after the end of lingering
+_LOOKS = 0.5  # seconds between two looks whether it has answered
 
 
 class Link:
@@ -30,7 +35,8 @@ class Link:
         wishes: what its address asks for; None where messages ask.
         asked: the frames that the machine sent on it.
         sent_at: when it did, within the last minute.
-        newest: the highest number of the events that came on it.
+        answered: how many messages came on it that answer a ping.
+        trusted: whether pings were off when it had made room.
     """
 
     def __init__(self, generation: int, wishes: tuple[Wish, ...] | None) -> None:
@@ -40,14 +46,32 @@ class Link:
         self.greeted = False
         self.asked: list[bytes] = []
         self.sent_at: deque[float] = deque()
-        self.newest = 0
+        self.answered = 0
+        self.trusted = False
         self._ids = {wish.id for wish in wishes or ()}
 
+    def hear(self, data: bytes) -> None:
+        """A message came on it."""
+        if _ANSWER.match(data) and self.socket is not None:
+            self.answered = min(self.answered + 1, self.socket.sent.count(PING))
+
     @property
-    def ailing(self) -> bool:
-        """Whether something that the server has sent, or would have, may never come on it."""
+    def shows_life(self) -> bool:
+        """Whether it was asked when it had made room, every ping that was ever sent on it is answered, and it has not ended."""
         socket = self.socket
-        return socket is None or bool(socket.under_way) or socket._ended or socket._silent_in
+        return socket is not None and not socket.over and self.last_words == [PING] and self.answered >= socket.sent.count(PING)
+
+    @property
+    def last_words(self) -> list[bytes]:
+        """What was sent on it when it had made room."""
+        return [] if self.socket is None else self.socket.sent[len(self.asked) :]
+
+    def excuses(self, number: int) -> bool:
+        """Whether it is nobody's fault that an event did not come on it, and that nobody was told."""
+        socket = self.socket
+        if socket is None or socket.over:
+            return False
+        return number in (socket.under_way if self.trusted else socket.overtaken if self.shows_life else ())
 
     def recipients(self, data: bytes, number: int, channels: tuple[str, ...]) -> Iterable[str]:
         """Whom an event that came on it is for, by the ids of the client."""
@@ -80,21 +104,18 @@ class Links:
         current: the one that the machine speaks of.
         retiring: the one that delivers in its place.
         lingering: the one that delivered in its place, and still may.
-        handovers: how many links have taken the place of another that delivered meanwhile.
-        on_trust: spans of events that a link owed when it had made room, without an outage.
+        made_room: all that have delivered in the place of another.
     """
 
-    def __init__(self, world: World, must: Callable[[object, str], None], happened: Callable[[], int]) -> None:
+    def __init__(self, world: World, must: Callable[[object, str], None], seat: Seat) -> None:
         self.current: Link | None = None
         self.retiring: Link | None = None
         self.lingering: Link | None = None
-        self.handovers = 0
-        self.on_trust: list[tuple[int, int]] = []
+        self.made_room: list[Link] = []
         self._world = world
         self._must = must
-        self._happened = happened  # how many events have, so far
-        self._until = 0.0  # when it is let go of
-        self._upto = 0  # how many events had happened when it had made room
+        self._seat = seat
+        self._until = 0.0  # when it is let go of, if it has answered
 
     def open(self, generation: int, plan: Plan | None, desired: Iterable[Wish]) -> Link:
         """Another one is to be dialed."""
@@ -159,27 +180,27 @@ class Links:
 
     def forget(self) -> None:
         """The one that has made room goes, if it is still there."""
-        if self.lingering is not None:
-            self._judge(self.lingering)
-            self.lingering = None
+        self.lingering = None
 
     def _linger(self, link: Link) -> None:
         loop = self._world.loop
-        self.handovers += 1
-        self.lingering, self._upto, self._until = link, self._happened(), loop.time() + LINGER
-        loop.call_at(self._until - _EARLY, self._judge, link)
+        self.made_room.append(link)
+        link.trusted = not self._seat.ping_enabled
+        self.lingering, self._until = link, loop.time() + LINGER
         loop.call_at(self._until + _LATE, self._see_it_gone, link, self._until)
 
-    def _judge(self, link: Link) -> None:
-        """Just before it is closed: nothing is owed on it, or it was trusted in vain."""
-        if link is self.lingering and link.ailing and (span := (link.newest, self._upto)) not in self.on_trust:
-            self.on_trust.append(span)
-
     def _see_it_gone(self, link: Link, until: float) -> None:
-        loop = self._world.loop
+        loop, socket = self._world.loop, link.socket
         if loop.time() > until + 2 * _LATE:  # the process slept; what was due meanwhile comes first
             loop.call_later(_LATE, self._see_it_gone, link, loop.time())
             return
+        gone = socket is None or socket.given_up
+        overdue = self._until - LINGER + max(LINGER, self._seat.ping.timeout) + _LOOKS
+        if not (gone or link.trusted) and self.lingering is link and until < overdue:
+            loop.call_at(overdue + _LATE, self._see_it_gone, link, overdue)  # it is waited for
+            return
         if self.lingering is link:
             self.lingering = None
-        self._must(link.socket is None or link.socket.given_up, "a link that has made room is not let go of")
+        self._must(gone, "a link that has made room is not let go of")
+        allowed = [] if link.trusted else [PING]
+        self._must(link.last_words in ([], allowed), "something else was sent on a link that has made room")

@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from realtime_fsm.core import book, budget, effects, seat
-from realtime_fsm.edges import audit, driver, inbox, link, links, outages, roster, subscriber, waiting
+from realtime_fsm.edges import audit, driver, farewell, inbox, link, links, outages, roster, subscriber, waiting
 from realtime_fsm.vocabulary.policies import Verdict
 from realtime_fsm.vocabulary.table import State
 from simulation.coverage import machine
@@ -197,6 +197,14 @@ def _deaf_to_what_makes_room(receiver: Any) -> Any:
     return listen
 
 
+def _without_news(part: Any) -> Any:
+    def forget(self: Any, farewell: Any, *, broken: bool) -> None:
+        farewell.news.clear()
+        part(self, farewell, broken=broken)
+
+    return forget
+
+
 def _without_era(greet: Any) -> Any:
     def forget(self: Any, happened: Any) -> None:
         before = self.era
@@ -291,6 +299,11 @@ _MUTATIONS: dict[str, Mutation] = {
     "events are routed as on the link before": _with(driver.Driver, "_name_subscriptions", _stale_routes),
     "the end of what makes room is not told": _with(outages.Outages, "uncover", lambda _: lambda self, now, *, planned: None),
     "every handover is an outage": _with(links.Links, "covered", lambda _: False),
+    "what a link owed that died silently is not told": _with(
+        driver.Driver, "parted", lambda _: lambda self, farewell, *, broken: None
+    ),
+    "a link that lives is not believed": _with(farewell.Farewell, "fares_well", lambda _: False),
+    "what came meanwhile is caught up with": _with(roster.Roster, "part", _without_news),
     "what was replaced is not given up": _with(driver.Driver, "replace", _both_wanted),
     # what is told
     "a handler that raises is called no more": _with(subscriber.Subscriber, "tell", _fragile),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from bisect import insort
 from collections import deque
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from realtime_fsm.edges.transport import Receiver
     from simulation.servers import Server
 
+EVENT = re.compile(rb'\{"type":"event","data":.*"n":(\d+)')
 _STEP = 1e-6
 _GRAIN = 0.004  # what arrives within it arrives in one read
 _LAG = 20.0
@@ -55,7 +57,9 @@ class SimulatedSocket:
     Attributes:
         sent: what the client sent, in order.
         given_up: whether the client has closed it.
+        over: whether the client has met its end.
         under_way: the events that the server has sent on it and that have not come to the client.
+        overtaken: those that were on their way to the client when it closed it; answers that were sent later may have come.
         unheard: the events that the server would have sent on it, if it had not been deaf.
     """
 
@@ -64,7 +68,8 @@ class SimulatedSocket:
         self.server = server
         self.peer = peer
         self.sent: list[bytes] = []
-        self.given_up = False
+        self.given_up = self.over = False
+        self.overtaken: set[int] = set()
         self.under_way: set[int] = set()
         self.unheard: set[int] = set()
         self._peers = peers
@@ -118,6 +123,7 @@ class SimulatedSocket:
             while self._arrived:
                 item = self._arrived.popleft()
                 if isinstance(item, int):
+                    self.over = True
                     return item
                 if (pause := deliver(item)) is not None:
                     await pause
@@ -136,6 +142,8 @@ class SimulatedSocket:
         """Close it, with a handshake if there is time for one."""
         self.world.must(not self.given_up, "a socket is closed twice")
         self.given_up = True
+        coming = [*self._arrived, *(item for _, _, item in self._line)]
+        self.overtaken = {int(found[1]) for item in coming if isinstance(item, bytes) and (found := EVENT.match(item))}
         if timeout and not self._ended:
             mute = self._silent_in or self._silent_out or self.server.frozen
             await asyncio.sleep(timeout if mute else min(timeout, 2 * self._latency))

@@ -15,7 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 from realtime_fsm import GreetedAsGuest, PingPolicy, Realtime, RealtimeError, RetryPolicy, State, Timeouts
-from realtime_fsm.edges import audit, driver, roster, sleep
+from realtime_fsm.edges import audit, driver, farewell, roster, sleep
 from realtime_fsm.edges.transport import Transport
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscribed
 from realtime_fsm.vocabulary import events
@@ -111,7 +111,7 @@ def _stage(world: World) -> Iterator[Records]:
         stack.callback(random.setstate, chance)
         random.seed(world.rng.random())  # the driver's dice
         stack.enter_context(recorded(records))
-        for module in (driver, roster, audit, events):
+        for module in (driver, roster, farewell, audit, events):
             stack.enter_context(patch.object(module, "datetime", world.datetime_class()))
         sleep._WATCHES[world.loop] = watch = sleep.SleepWatch(world.loop, world.wall)
         stack.enter_context(patch.object(watch, "_sleepers", Ordered()))
@@ -279,7 +279,7 @@ class Run:
         await crowd.drain(end=True)
         self.result.links += len(wire.sockets)
         self.result.events += crowd.watch.ledger.delivered
-        self.result.handovers += crowd.watch.links.handovers
+        self.result.handovers += len(crowd.watch.links.made_room)
 
     def abandon(self) -> None:
         """A run that broke disposes of nothing; that is not the users' fault, and nobody is to be warned of it."""
