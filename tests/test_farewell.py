@@ -200,3 +200,24 @@ def test_while_a_consumer_makes_room_the_answer_is_waited_for() -> None:
             assert (network.sockets[0].closed is None, rows.gaps) == (False, ())
 
     run(main)
+
+
+def test_what_comes_late_on_it_does_not_put_back_where_the_next_gap_begins() -> None:
+    async def main() -> None:
+        network = Network()
+        network.latencies.extend((LATENCY, 0.4, LATENCY))  # the link that is to make room is slow
+        async with network.realtime(ping=QUICK) as realtime:
+            rows = await realtime.subscribe("rows")
+            task = asyncio.ensure_future(realtime.subscribe("files"))
+            await eventually(lambda: len(network.dials) == 2)
+            network.publish("rows", payload=row(1, BEFORE), timestamp=BEFORE)
+            await task
+            network.publish("rows", payload=row(2, AFTER), timestamp=AFTER)
+            await asyncio.sleep(LINGER + 1)
+            assert taken(rows) == [2, 1]
+            network.socket.cut()
+            await eventually(lambda: rows.gaps)
+            (gap,) = rows.gaps
+            assert gap.since == datetime(2026, 11, 24, 10, 0, 2, tzinfo=UTC)
+
+    run(main)

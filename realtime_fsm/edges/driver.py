@@ -396,6 +396,8 @@ class Driver:
                 if link.routes is None:
                     return None  # before the greeting none is owed
                 self._name_subscriptions(link, link.routes, event)
+                if link is not links.current:
+                    return self._breathe(link) if self._roster.route_late(event) else None
             identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
             if len(identifiers) == 1 and (subscriber := subscriber_of(identifiers[0])) is not None:
                 subscriber.stamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)

@@ -89,6 +89,14 @@ class Roster:
                 self._on_stray()
         return crowded
 
+    def route_late(self, event: Event) -> bool:
+        """As `route`, where another link may have brought what happened after it. It is for nobody that is not known."""
+        crowded = False
+        for subscriber in [self.subscribers[identifier] for identifier in event._subscriptions]:  # noqa: SLF001
+            subscriber.note_late(event)
+            crowded = subscriber.put(event) or crowded
+        return crowded
+
     def known(self, identifiers: Iterable[str]) -> list[str]:
         """Those of them that are still wanted."""
         return [identifier for identifier in identifiers if identifier in self.subscribers]

@@ -39,12 +39,15 @@ class Change:
 class Gap:
     """A span of time whose events one subscription may have missed, because there was no link that it was acknowledged on.
 
+    Before Appwrite 1.9.5 also one in which a link made room for another, and did not show afterwards that it had lived; what the
+    other link has brought by then is delivered already.
+
     Appwrite numbers no events and replays none, so a gap says what may be missing, not what is.
 
     Attributes:
         since: the server's time of the last event that the subscription got; None if it had got none.
         until: the moment at which it was acknowledged again, aware, in UTC, by the clock of this machine.
-        outage_seconds: from the loss of the link to that moment, in seconds.
+        outage_seconds: from the loss of the link, or from when it made room, to that moment, in seconds.
         attempts: how many dials were made meanwhile.
     """
 
