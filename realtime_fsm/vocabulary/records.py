@@ -178,7 +178,7 @@ class GapRecord(Record, frozen=True, kw_only=True, tag="realtime.gap"):
         subscription: its id.
         since: the server's time of its last event, ISO 8601; None if it had got none.
         until: when it was acknowledged again, UTC, ISO 8601.
-        seconds: how long it was not acknowledged.
+        seconds: how long it was not acknowledged, or the link that it was acknowledged on made room.
         dials: how many dials were made meanwhile.
     """
 
