@@ -102,7 +102,7 @@ class Watch:
         self._succeed = self._driver._roster.succeed
         vars(self._driver._roster).update(succeed=self.succeed)
         self.ledger = Ledger(world, self._history)
-        self.links = Links(world, self.must, self._seat)
+        self.links = Links(world, self.must, self._seat, self._history)
         self.outages = Outages(self.must)
         self.wants = Wants(self.ledger, self.outages, pings=self._seat.ping_enabled)
         self._dials = Dials(self._seat, self.must)
@@ -177,6 +177,7 @@ class Watch:
                 model.hear(data)
             if found and model is not None and model.socket is not None:
                 number = int(found[1])
+                model.newest = max(number, model.newest)
                 model.socket.under_way.discard(number)
                 whom = model.recipients(data, number, self._history.channels(number))
                 self.ledger.arrived(number, link.generation, [one for one in whom if one in self.wants.streams])

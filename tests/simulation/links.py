@@ -18,7 +18,7 @@ from realtime_fsm.core.seat import Seat
 from realtime_fsm.vocabulary.eras import Plan
 from realtime_fsm.vocabulary.frames import PING
 from realtime_fsm.vocabulary.inputs import Wish
-from simulation.history import passes
+from simulation.history import History, passes
 from simulation.sockets import SimulatedSocket
 from simulation.world import World
 
@@ -37,6 +37,8 @@ class Link:
         sent_at: when it did, within the last minute.
         answered: how many messages came on it that answer a ping.
         trusted: whether pings were off when it had made room.
+        newest: the highest number of the events that came on it.
+        upto: how many events had happened when it had made room.
     """
 
     def __init__(self, generation: int, wishes: tuple[Wish, ...] | None) -> None:
@@ -48,6 +50,7 @@ class Link:
         self.sent_at: deque[float] = deque()
         self.answered = 0
         self.trusted = False
+        self.newest = self.upto = 0
         self._ids = {wish.id for wish in wishes or ()}
 
     def hear(self, data: bytes) -> None:
@@ -68,10 +71,9 @@ class Link:
 
     def excuses(self, number: int) -> bool:
         """Whether it is nobody's fault that an event did not come on it, and that nobody was told."""
-        socket = self.socket
-        if socket is None or socket.over:
-            return False
-        return number in (socket.under_way if self.trusted else socket.overtaken if self.shows_life else ())
+        if self.trusted:
+            return self.newest < number <= self.upto
+        return self.shows_life and self.socket is not None and number in self.socket.overtaken
 
     def recipients(self, data: bytes, number: int, channels: tuple[str, ...]) -> Iterable[str]:
         """Whom an event that came on it is for, by the ids of the client."""
@@ -107,7 +109,7 @@ class Links:
         made_room: all that have delivered in the place of another.
     """
 
-    def __init__(self, world: World, must: Callable[[object, str], None], seat: Seat) -> None:
+    def __init__(self, world: World, must: Callable[[object, str], None], seat: Seat, history: History) -> None:
         self.current: Link | None = None
         self.retiring: Link | None = None
         self.lingering: Link | None = None
@@ -115,6 +117,7 @@ class Links:
         self._world = world
         self._must = must
         self._seat = seat
+        self._history = history
         self._until = 0.0  # when it is let go of, if it has answered
 
     def open(self, generation: int, plan: Plan | None, desired: Iterable[Wish]) -> Link:
@@ -185,7 +188,7 @@ class Links:
     def _linger(self, link: Link) -> None:
         loop = self._world.loop
         self.made_room.append(link)
-        link.trusted = not self._seat.ping_enabled
+        link.trusted, link.upto = not self._seat.ping_enabled, len(self._history)
         self.lingering, self._until = link, loop.time() + LINGER
         loop.call_at(self._until + _LATE, self._see_it_gone, link, self._until)
 
