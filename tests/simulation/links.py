@@ -71,9 +71,9 @@ class Link:
 
     def excuses(self, number: int) -> bool:
         """Whether it is nobody's fault that an event did not come on it, and that nobody was told."""
-        if self.trusted:
-            return self.newest < number <= self.upto
-        return self.shows_life and self.socket is not None and number in self.socket.overtaken
+        if self.socket is None or self.socket.over:
+            return False
+        return self.newest < number <= self.upto if self.trusted else self.shows_life and number in self.socket.overtaken
 
     def recipients(self, data: bytes, number: int, channels: tuple[str, ...]) -> Iterable[str]:
         """Whom an event that came on it is for, by the ids of the client."""
