@@ -250,6 +250,27 @@ def test_what_such_a_link_had_brought_does_not_come_twice() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_an_outage_is_one_gap_although_it_ends_with_another_link_for_what_is_new(again: bool) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(retry=PATIENT) as realtime:
+            rows = await realtime.subscribe("rows")
+            network.socket.cut()
+            await eventually(lambda: realtime._driver._links.current is not None and realtime.state is State.RECONNECTING)
+            asking = asyncio.ensure_future(realtime.subscribe("files"))  # its address is dialed already
+            await eventually(lambda: realtime.state is State.CONNECTED)
+            assert len(rows.gaps) == 1
+            if again:
+                network.socket.cut()
+            files = await asking
+            await asyncio.sleep(2 * LINGER)
+            assert (len(rows.gaps), files.gaps, realtime.state) == (1 + again, (), State.SUBSCRIBED)
+            assert network.listening == {"rows", "files"}
+
+    run(main)
+
+
 def test_while_dials_fail_the_old_link_delivers_and_a_gap_is_told_to_be_safe() -> None:
     async def main() -> None:
         network = Network()

@@ -29,7 +29,9 @@ class Farewell:
         seconds: for how long it has made room.
 
     Attributes:
-        until: that moment.
+        stamps: as given.
+        seconds: as given.
+        until: that moment, by the clock of this machine.
         news: what was delivered since then, by either link.
     """
 
