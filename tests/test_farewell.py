@@ -221,3 +221,24 @@ def test_what_comes_late_on_it_does_not_put_back_where_the_next_gap_begins() -> 
             assert gap.since == datetime(2026, 11, 24, 10, 0, 2, tzinfo=UTC)
 
     run(main)
+
+
+@pytest.mark.parametrize("wait", [0.1, LINGER + 1])
+def test_nor_does_what_comes_later_on_the_other_one(wait: float) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(ping=QUICK) as realtime:
+            rows = await realtime.subscribe("rows")
+            await realtime.subscribe("files")
+            network.sockets[1].latency = wait
+            for number, moment in ((1, BEFORE), (2, AFTER)):
+                network.sockets[0].frozen = number == 1  # its bus has lost that one
+                network.publish("rows", payload=row(number, moment), timestamp=moment)
+            await asyncio.sleep(2 * LINGER + 1)
+            assert taken(rows) == [2, 1]
+            network.socket.cut()
+            await eventually(lambda: rows.gaps)
+            (gap,) = rows.gaps
+            assert gap.since == datetime(2026, 11, 24, 10, 0, 2, tzinfo=UTC)
+
+    run(main)

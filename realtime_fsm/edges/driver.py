@@ -396,7 +396,7 @@ class Driver:
                 if link.routes is None:
                     return None  # before the greeting none is owed
                 self._name_subscriptions(link, link.routes, event)
-                if link is not links.current:
+                if links.overlap:
                     return self._breathe(link) if self._roster.route_late(event) else None
             identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
             if len(identifiers) == 1 and (subscriber := subscriber_of(identifiers[0])) is not None:

@@ -57,6 +57,11 @@ class Links:
         """Whether a link delivers in the place of the current one, which is not up."""
         return self.retiring is not None and self._lingering is None
 
+    @property
+    def overlap(self) -> bool:
+        """Whether an event may come behind one that happened after it: two links deliver, or one of them is still behind."""
+        return self.retiring is not None or (self._fading is not None and self._fading.behind)
+
     def begin(self, generation: int, facts: Facts, plan: Plan | None, loop: asyncio.AbstractEventLoop) -> Link:
         """Have another link, which is to be opened."""
         self._overlap = None if self.retiring is None else Overlap(generation)

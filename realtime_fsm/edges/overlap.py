@@ -37,6 +37,11 @@ class Overlap:
         self._ahead: dict[tuple[int, str], int] = {}  # the newer one, or the older one where it is below zero
         self._news: int | None = None  # how many in a row are news, since the older link is gone
 
+    @property
+    def behind(self) -> bool:
+        """Whether the newer link has not brought yet what the older one had."""
+        return bool(self._ahead)
+
     def fresh(self, event: Event, subscriptions: Iterable[str], link: int) -> list[str]:
         """The subscriptions that have not got it from the other link.
 
