@@ -43,7 +43,7 @@ def test_an_outage_is_told_to_each_subscription_that_lived_through_it() -> None:
             await eventually(lambda: len(network.dials) == 3)
             network.otherwise = "greet"
             asked = asyncio.ensure_future(realtime.subscribe("teams"))
-            await eventually(lambda: realtime.state is State.SUBSCRIBED)
+            await eventually(lambda: realtime.state is State.SUBSCRIBED and told)
             (gap,) = rows.gaps
             assert told == [gap]
             assert gap.since == datetime(2026, 11, 24, 10, tzinfo=UTC)
