@@ -37,6 +37,7 @@ from support.wholelog import (
 
 GAP = {"event": "realtime.gap", "subscription": "s1", "since": None, "until": "2026-11-24T05:00:00Z", "seconds": 1.5, "dials": 1}
 DROPPED = {"event": "realtime.dropped", "subscription": "s1", "count": 3}
+RETIRED = {"event": "realtime.retired", "dwell": 0.5}
 CLOSED = {"event": "realtime.outage", "change": "closed", "planned": False, "seconds": 1.0, "dials": 1}
 COMMON = {name: OPEN[name] for name in ("schema", "machine", "connection_id", "timestamp", "level")}
 
@@ -92,6 +93,9 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
     "healed without an acknowledgement": (
         lambda: renumbered([r for i, r in enumerate(RECORDS) if i != kind("subscription", 2)]), "violated", "healed", BACK,
     ),
+    "the end of a link that never made room": (
+        lambda: inserted(LOSS, {**RETIRED, "retired": 1}), "violated", "link", LOSS + 1,
+    ),
     "a step after the end": (
         lambda: renumbered([*RECORDS[: END + 1], RECORDS[PONG], *RECORDS[END + 1 :]]), "violated", "end", END + 2,
     ),
@@ -129,6 +133,7 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
         lambda: inserted(LOSS, {"event": "realtime.presence", "change": "removed"}), "violated", "form", LOSS + 1,
     ),
     "a pause without a length": (lambda: inserted(LOSS, {"event": "realtime.pause"}), "violated", "form", LOSS + 1),
+    "the end of no link that made room": (lambda: inserted(LOSS, {**RETIRED, "retired": 0}), "violated", "form", LOSS + 1),
     "a message that is malformed in no way": (
         lambda: inserted(LOSS, {"event": "realtime.malformed", "kind": ""}), "violated", "form", LOSS + 1,
     ),
@@ -171,6 +176,9 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
     "other people's events only": (
         lambda: [b'{"event":"request","path":"/"}\n', b'{"event":"realtime.started","users":3}\n', b"Traceback:\n"],
         "unusable", "", 0,
+    ),
+    "other people's events in between": (
+        lambda: [part for line in LINES for part in (line, b'{"event":"request","seq":1}\n')], "conformant", "", 0,
     ),
     "nothing": (list, "unusable", "", 0),
 }  # fmt: skip

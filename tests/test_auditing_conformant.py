@@ -13,9 +13,7 @@ import structlog
 from realtime_fsm.auditing.command import main
 from realtime_fsm.face import demo
 from support.brokenlogs import audited, lines_of
-from support.simlogs import logs_of
-
-SEEDS = (0, 4, 8, 11, 21, 30)
+from support.simlogs import SEEDS, logs_of
 
 
 def test_the_log_of_the_demonstration_is_conformant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

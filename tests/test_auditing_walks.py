@@ -63,8 +63,6 @@ class AuditedWalk(Walk):
         chance = random.Random(len(self.records))
         for index, record in chance.sample(list(enumerate(self.records)), min(12, len(self.records))):
             for name, value in alterations(record, chance):
-                if {value, record.get("row")} == {"rec94", "rec97"}:
-                    continue  # whether a dial had channels in its address is not told where the era is not known yet
                 (altered,) = lines_of([{**record, name: value}])
                 verdict = audited([*lines[:index], altered, *lines[index + 1 :]]).verdict
                 assert verdict in ("violated", "inconclusive"), (name, value, record)

@@ -17,6 +17,7 @@ from realtime_fsm.auditing.replay.divergence import Diverged
 from realtime_fsm.auditing.replay.emitting import _code
 from realtime_fsm.auditing.replay.player import Played
 from realtime_fsm.auditing.replay.story import Untold
+from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import (
     CertificateRefused,
     FrameTooLarge,
@@ -46,20 +47,20 @@ from realtime_fsm.vocabulary.inputs import (
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.requests import Send
-from realtime_fsm.vocabulary.table import State, Trigger
+from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 from support import virtual
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, collected
 from support.network import Network
 from support.replaying import changed, emitted, replayed, run_emitted, story_of
-from support.simlogs import logs_of
+from support.simlogs import SEEDS, logs_of, number_of
 from support.virtual import eventually
 from support.wholelog import LOSS, PONG, RECORDS, at, kind
 from test_auditing_walks import alterations
 from test_walks import Walk
 
-SEEDS = (*range(20, 24), *range(25, 30), 31)
-"""Among them: pings switched, links renewed, what is said while a pong is awaited, turns to dial, identities changed."""
+SLOW: dict[str, Any] = {"timeouts": Timeouts(reply=100.0)}
+RAREST = {"18", "19", "20"}
 
 
 def lived(live: Callable[[Bench], object], **options: Any) -> list[Record]:
@@ -97,10 +98,11 @@ def test_logs_of_the_simulation_are_reproduced_and_so_are_the_tests_made_of_them
         assert re.search(r"Step\( *0\.000, ", text), "milliseconds are enough"
 
 
-def test_the_seeds_hold_every_kind_of_thing_that_no_record_tells() -> None:
+def test_the_seeds_hold_every_row_and_every_era() -> None:
     """Else the test before proves less than it says."""
-    taken = {record["row"][3:] for seed in SEEDS for records in logs_of(seed) for record in records if "row" in record}
-    assert {"16", "24", "73", "74", "76", "93"} <= taken
+    records = [record for seed in SEEDS for log in logs_of(seed) for record in log if "row" in record]
+    assert {number_of(row.id) for row in TABLE.rows} - {number_of(record["row"]) for record in records} <= RAREST
+    assert {record["era"] for record in records} >= {"E1", "E2", "E3", "E4"}
 
 
 class ReplayedWalk(Walk):
@@ -261,6 +263,40 @@ def test_the_age_of_a_link_is_solved_from_its_renewal(tmp_path: Path, monkeypatc
     assert welcome.cue.draw == pytest.approx(0.25, abs=1e-4)
     unrenewed = lived(lambda bench: bench.to(State.SUBSCRIBED).lose(), max_link_age=100.0)
     assert [step.cue.draw for step in replay(tmp_path, unrenewed)].count(0.0) == 1, "it grew as old as it might"
+
+
+def test_where_every_ping_was_held_up_the_renewal_tells_the_random_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("support.bench.WELCOMING", 0.25)
+
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).subscribe("s2")
+        bench.now += 25.0  # the ping was due after 22.5
+        bench.acknowledge()
+        bench.expire_until("sub73")
+
+    (welcome,) = (step for step in replay(tmp_path, lived(live, max_link_age=40.0, **SLOW)) if step.cue.draw != 0.5)
+    assert welcome.cue.draw == pytest.approx(0.25, abs=1e-3)
+
+
+def test_pings_that_were_planned_anew_because_the_first_was_long_overdue_are_known_from_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("support.bench.WELCOMING", 0.25)
+
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).subscribe("s2")
+        bench.now += 55.0
+        bench.acknowledge()
+        bench.expire_until("sub64")
+        bench.hear(Pong(bench.generation))
+        bench.subscribe("s3")
+        bench.now += 29.0  # one that was not planned anew would be due by now
+        bench.acknowledge()
+        bench.expire_until("sub65")
+
+    assert rows(replay(tmp_path, lived(live, retry=RetryPolicy(stable_after=84.5), **SLOW)))[-1] == "sub65"
 
 
 def test_a_turn_in_the_queue_of_those_who_dial_is_known_from_the_dial(tmp_path: Path) -> None:
@@ -453,6 +489,31 @@ def test_why_the_machine_takes_no_step_is_said(records: Callable[[], list[Record
     with pytest.raises(Diverged) as parted:
         replay(tmp_path, records())
     assert said in "\n".join(parted.value.lines)
+
+
+def retiring(*after: str) -> list[Record]:
+    """A link makes room for another one, and ends before that one is up."""
+
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).ask_anew("s2", up=False)
+        bench.do(Lost(2), after=0.25)
+        bench.greet()
+        for name in after:
+            bench.ask_anew(name)
+
+    return lived(live, protocol=Era.E2)
+
+
+def test_the_end_of_a_link_that_made_room_is_known_and_the_next_one_makes_room_the_sooner(tmp_path: Path) -> None:
+    records = retiring("s3")
+    (told,) = (record for record in records if record["event"] == "realtime.retired")
+    assert (told["retired"], told["dwell"], told["link"]) == (2, 0.25, 3)
+    played = replay(tmp_path, records)
+    assert [step.cue.happened for step in played if step.outcome.taken is None] == [Lost(2)]
+    with pytest.raises(Diverged, match="the machine does something else"):
+        replay(tmp_path, [{**r, "seq": n} for n, r in enumerate((r for r in records if r is not told), 1)])
+    with pytest.raises(Diverged, match="link 2, which made room, and none makes room"):
+        replay(tmp_path, [*records, {**told, "link": 4, "seq": len(records) + 1}])
 
 
 def test_a_log_of_an_unmended_machine_parts_from_a_mended_one(tmp_path: Path) -> None:

@@ -88,6 +88,10 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
         shadow.retry = None if shadow.policies is None else (t, *envelope(shadow.policies, line))
     elif step.dials:
         shadow.retry = None
+    if step.retires:
+        shadow.retiring = shadow.link
+    elif step.parts:
+        shadow.retiring = None
     if step.fresh or step.addresses:
         shadow.by_address = step.addresses or line.era in BY_ADDRESS
     if line.link > shadow.link:
@@ -133,6 +137,7 @@ def _move(shadow: Shadow, line: Line, step: Step, t: float, spent: float) -> Non
         life.count("gave up")
     if step.enters_live:
         shadow.up_at = t
+        shadow.retiring = None
         if shadow.told and not shadow.desired:  # nothing is desired, so nothing is missing
             life.end_outage(t, line.link, "healed")
     if step.leaves_live and life.outage is None:
@@ -255,6 +260,15 @@ def _pause(shadow: Shadow, line: Line) -> Said | None:
     return _UNLIKE if line.seconds < 0 else None
 
 
+def _retired(shadow: Shadow, line: Line) -> Said | None:
+    if line.retired < 1 or line.dwell < 0:
+        return _UNLIKE
+    retiring, shadow.retiring = shadow.retiring, None
+    if shadow.whole and retiring != line.retired:
+        return Said("link", f"link {line.retired} made room and has ended, and {retiring or 'none'} made room")
+    return None
+
+
 def _presence(_: Shadow, line: Line) -> Said | None:
     return None if line.change in ("desired", "stored", "rejected", "withdrawn") else _UNLIKE
 
@@ -267,6 +281,7 @@ _TAKERS = {
     "realtime.outage": _outage,
     "realtime.dropped": _dropped,
     "realtime.pause": _pause,
+    "realtime.retired": _retired,
     "realtime.gap": _gap,
     "realtime.malformed": _malformed,
     "realtime.close": _close,

@@ -29,7 +29,7 @@ class Outage:
         dials: how many dials were made in it.
         seconds: how long it was, or has been.
         gap: the longest gap of a subscription in it, in seconds.
-        end: how it ended: "healed", "given up", "disposed", "disconnected", or "" while it lasts.
+        end: how it ended: "healed", "disposed", "disconnected", or "" while it lasts, which it does in `error`, too.
     """
 
     __slots__ = ("at", "began", "cause", "dials", "end", "gap", "link", "planned", "seconds")

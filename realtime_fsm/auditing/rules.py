@@ -44,7 +44,7 @@ RULES: dict[str, Rule] = {
         Rule("source", _V, "A step begins where the step before ended, and where its row begins."),
         Rule("dest", _V, "A step ends where its row ends; where it began, if the row stays."),
         Rule("cause", _V, "A step has a cause of failure where its row is about one, and none elsewhere."),
-        Rule("link", _V, "There is at most one link: its number grows with each dial, by one, when the link before is gone."),
+        Rule("link", _V, "There is at most one link, and one that makes room for it; with each dial the number grows by one."),
         Rule("attempt", _V, "Each dial counts as an attempt; only a new beginning or a link that proved itself forgives them."),
         Rule("request", _V, "One request is in flight at a time, and no ping beside it."),
         Rule("budget", _V, "At most 32 frames are sent on a link in 60 seconds, and none in the 60 after a 1013."),

@@ -115,6 +115,7 @@ class Shadow(_Beating):
         holds: whether it has a link.
         by_address: whether the next dial asks for channels by its address.
         planned: whether the newest one did.
+        retiring: the number of the link that makes room for it, until it is up; None where there is none.
         blamed: whether the last error frame of this link was the answer to a request.
         throttled: whether the next dial waits for the server's next minute.
         rejected: how many subscriptions were rejected since the last step.
@@ -128,7 +129,7 @@ class Shadow(_Beating):
     __slots__ = (
         "acknowledged", "anchor", "blamed", "by_address", "closed", "connection_id", "desired", "dialed_at", "done", "findings",
         "first", "holds", "idle_from", "life", "life_from", "met", "missing", "opened_at", "over", "planned", "policies",
-        "recent", "rejected", "rest", "retry", "throttled", "told", "up_at", "whole",
+        "recent", "rejected", "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
     )  # fmt: skip
 
     def __init__(self, connection_id: str, met: int) -> None:
@@ -143,6 +144,7 @@ class Shadow(_Beating):
         self.blamed: bool | None = False
         self.by_address: bool | None = False
         self.planned: bool | None = False
+        self.retiring: int | None = None
         self.rejected = 0
         self.throttled: bool | None = False
         self.told = self.done = self.closed = self.over = False

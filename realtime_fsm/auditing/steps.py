@@ -39,6 +39,8 @@ class Step:
         dials: whether it dials, or takes a place in the queue of those who want to.
         addresses: whether it asks for channels by the address from then on.
         drops: whether it lets go of the link.
+        retires: whether the link then makes room, and delivers until the next one is up.
+        parts: whether it lets go of one that makes room, too.
         answers: whether it settles the request in flight.
         may_send: how many frames it may send at most.
         must_send: how many at least.
@@ -55,7 +57,7 @@ class Step:
     __slots__ = (
         "addresses", "answers", "authenticates", "causes", "changes", "checks", "closes", "dest", "dials", "drops", "enters_live",
         "errs", "expires", "forgives", "fresh", "id", "kind", "leaves_live", "may_send", "must_send", "of_socket", "onward",
-        "opens", "pings", "plain", "plans_retry", "ponged", "row", "source", "trigger",
+        "opens", "parts", "pings", "plain", "plans_retry", "ponged", "retires", "row", "source", "trigger",
     )  # fmt: skip
 
     def __init__(self, row: Row[State, Trigger]) -> None:
@@ -72,6 +74,8 @@ class Step:
         self.addresses = "use_address" in does
         self.forgives = "forgive" in does
         self.drops = bool(_LETTING_GO.intersection(does))
+        self.retires = "retire_link" in does
+        self.parts = "hang_up" in does or "give_up" in does
         self.plans_retry = "schedule_retry" in does
         self.pings = "send_ping" in does
         self.authenticates = "send_authentication" in does

@@ -70,6 +70,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
     },
     "realtime.dropped": {"subscription": "realtime_fsm.subscription.id", "count": "realtime_fsm.dropped.events"},
     "realtime.pause": {"seconds": "realtime_fsm.pause.duration"},
+    "realtime.retired": {"retired": "realtime_fsm.retired.link", "dwell": "realtime_fsm.retired.dwell"},
     "realtime.gap": {
         "subscription": "realtime_fsm.subscription.id",
         "since": "realtime_fsm.gap.since",

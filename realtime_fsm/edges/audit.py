@@ -29,6 +29,7 @@ from realtime_fsm.vocabulary.records import (
     PauseRecord,
     PingRecord,
     PresenceRecord,
+    RetiredRecord,
     SubscriptionRecord,
     TransitionRecord,
 )
@@ -147,6 +148,10 @@ class Audit:
     def pause(self, seconds: float) -> None:
         """Write that nothing was read for so long, so that a consumer could come after."""
         self._write(PauseRecord, seconds=round(seconds, 6))
+
+    def retired(self, retired: int, dwell: float) -> None:
+        """Write that a link that made room has ended too early, so many seconds after the state was entered."""
+        self._write(RetiredRecord, "warning", retired=retired, dwell=round(dwell, 6))
 
     def gap(self, identifier: str, gap: Gap) -> None:
         """Write that a subscription may have missed events."""

@@ -288,8 +288,8 @@ class Driver:
 
     def _dwell(self) -> float:
         """Seconds since the state was entered."""
-        entered = self._seat.entered_at
-        return 0.0 if entered is None else self.loop.time() - entered
+        now, entered = self.loop.time(), self._seat.entered_at
+        return 0.0 if entered is None else now - entered
 
     # --- what the machine asks ----------------------------------------------------------------------------------------
 
@@ -351,6 +351,8 @@ class Driver:
             doubtful = None if seconds is None else Farewell(retiring, self._roster.stamps, seconds)
             self._links.linger(self.loop, doubtful)
         else:
+            if not tidy:
+                self._audit.retired(generation, self._dwell())
             self._links.close_retiring()
             if not tidy or self.state is State.RECONNECTING:
                 self._outages.uncover(self.loop.time(), planned=tidy)

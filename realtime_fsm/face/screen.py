@@ -11,8 +11,24 @@ import msgspec
 from realtime_fsm.auditing.replay.divergence import cause_in_words
 from realtime_fsm.auditing.words import span
 from realtime_fsm.face.diagram.look import PAINTS
+from realtime_fsm.vocabulary.inputs import Lost
 from realtime_fsm.vocabulary.meanings import STATES
-from realtime_fsm.vocabulary.requests import Drop, End, Fail, Grant, Identify, Open, Reject, RejectIdentity, Remove, Send
+from realtime_fsm.vocabulary.requests import (
+    Drop,
+    End,
+    Fail,
+    Grant,
+    Identify,
+    Lack,
+    Open,
+    Present,
+    Reject,
+    RejectIdentity,
+    RejectPresence,
+    Remove,
+    Retire,
+    Send,
+)
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
@@ -116,7 +132,9 @@ class Screen:
         notes: list[tuple[str, str]] = []
         taken, at = played.outcome.taken, played.cue.at
         if taken is None:
-            notes.append(("noted for later", _DIM))
+            notes.append(
+                ("the link that made room is gone" if isinstance(played.cue.happened, Lost) else "noted for later", _DIM)
+            )
         if taken is not None and taken.cause is not None:
             notes.append((cause_in_words(taken.cause), _YELLOW))
         if played.lag >= _LATE:
@@ -154,7 +172,13 @@ def _asked(requests: Iterable[Request]) -> str:
                 words[f"{'hang up' if tidy else 'drop'} {link}"] = []
             case Grant(id=identifier):
                 words.setdefault("grant", []).append(identifier)
-            case Reject(id=identifier):
+            case Retire(generation=link):
+                words[f"retire {link}"] = []
+            case Present():
+                words["presence stored"] = []
+            case RejectPresence():
+                words["reject the presence"] = []
+            case Reject(id=identifier) | Lack(id=identifier):
                 words.setdefault("reject", []).append(identifier)
             case Remove(id=identifier):
                 words.setdefault("remove", []).append(identifier)

@@ -171,6 +171,18 @@ class PauseRecord(Record, frozen=True, kw_only=True, tag="realtime.pause"):
     seconds: float
 
 
+class RetiredRecord(Record, frozen=True, kw_only=True, tag="realtime.retired"):
+    """A link that made room for another one has ended by itself, before the other one was up.
+
+    Attributes:
+        retired: its number.
+        dwell: seconds since the state was entered.
+    """
+
+    retired: int
+    dwell: float
+
+
 class GapRecord(Record, frozen=True, kw_only=True, tag="realtime.gap"):
     """A subscription may have missed events.
 
@@ -212,6 +224,7 @@ AnyRecord = (
     | OutageRecord
     | DroppedRecord
     | PauseRecord
+    | RetiredRecord
     | GapRecord
     | MalformedRecord
     | CloseRecord

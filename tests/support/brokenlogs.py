@@ -15,7 +15,7 @@ from realtime_fsm.auditing.report import Report
 from realtime_fsm.edges.audit import Audit
 from realtime_fsm.vocabulary.errors import PresenceRejected
 from realtime_fsm.vocabulary.frames import subscribe_item
-from realtime_fsm.vocabulary.inputs import Input, SetPresence, Subscribe, Unsubscribe
+from realtime_fsm.vocabulary.inputs import Input, Lost, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.vocabulary.requests import Fail, Grant, Lack, Outcome, Present, Reject, RejectPresence, Remove
 from realtime_fsm.vocabulary.table import State
 from support.bench import Bench
@@ -65,6 +65,8 @@ class Scribe:
             self.audit.subscription(happened.id, "withdrawn", dwell=self.dwell(after))
         if isinstance(happened, SetPresence) and self.bench.state is not State.DISPOSING:
             self.audit.presence("withdrawn" if happened.message is None else "desired", dwell=self.dwell(after))
+        if isinstance(happened, Lost) and happened.generation == self.bench.seat.retiring:
+            self.audit.retired(happened.generation, self.dwell(after))
         outcome = self._do(happened, after=after)
         for request in outcome.requests:
             self.tell(request)

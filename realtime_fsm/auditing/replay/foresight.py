@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ROWS: dict[str, Row[State, Trigger]] = {row.id: row for row in TABLE.rows}
 _HALVINGS = 60
+DUE = 1e-3
+"""Seconds by which a deadline of the log may differ from the machine's, after many rounded steps; then it is the machine's."""
 UNTOLD = "not in the log"
 """What stands for a text that is in no record."""
 
@@ -82,10 +84,7 @@ class Foresight:
                 return UNDECIDED
             return _solve(moment, least if due is None else due)
         if "welcome" in effects:
-            ping, renewal = self._first_ping(index, now), self._renewal(index, now)
-            if ping is not None:
-                return _solve(self._welcomed("ping_at", now), ping)
-            return 0.0 if renewal is None else _solve(self._welcomed("renew_at", now), renewal)
+            return self._welcoming(index, now)
         return UNDECIDED
 
     def place(self, index: int, now: float, entered: float, before: float | None) -> float:
@@ -129,13 +128,23 @@ class Foresight:
                 break
         return None, least
 
-    def _renewal(self, index: int, now: float) -> float | None:
-        """When the link that a step welcomed was due for renewal; None if it did not come to that."""
+    def _welcoming(self, index: int, now: float) -> float:
+        """The random number of a greeting. Where pings do not tell it because each was held up, the renewal does."""
+        ping, renewal = self._first_ping(index, now), self._renewal(index, now)
+        renewed = self._welcomed("renew_at", now)
+        if ping is not None:
+            draw = _solve(self._welcomed("ping_at", now), ping)
+            if renewal is None or renewal[0] - DUE <= renewed(draw) <= renewal[1] + DUE:
+                return draw
+        return 0.0 if renewal is None else _solve(renewed, renewal[0])
+
+    def _renewal(self, index: int, now: float) -> tuple[float, float] | None:
+        """Between which moments the link that a step welcomed was due for renewal; None if it did not come to that."""
         link, least = self._steps[index].link, -inf
         for record, at in self._after(index, now):
             guards = ROWS[record.row].guards
             if "renewal_due" in guards:
-                return max(at - record.lag, least)
+                return max(at - record.lag, least), at
             if record.link != link or record.dest not in LIVE:
                 break
             if "ping_due" in guards:  # a link that was due for renewal was renewed instead
@@ -145,18 +154,21 @@ class Foresight:
     def _first_ping(self, index: int, now: float) -> float | None:
         """When the first ping was due on the link that a step welcomed; None if none was sent.
 
-        Any of them may have waited for a reply, and none was ever sent before it was due; so one in time tells for all.
+        Any of them may have waited for a reply, and none was ever sent before it was due; so one in time tells for all. Where
+        even so it is later than it can have been, it was overdue for an interval, and the next ones were planned anew.
         """
         link, interval, sent = self._steps[index].link, self._policies.ping.interval, 0
-        first: float | None = None
+        dues: list[float] = []
         for record, at in self._after(index, now):
             if record.link != link or record.dest not in LIVE or record.trigger == Trigger.PING_SWITCHED:
                 break
             if "send_ping" in ROWS[record.row].effects:
                 if record.trigger == Trigger.DEADLINE:
-                    due = at - record.lag - sent * interval
-                    first = due if first is None else min(first, due)
+                    dues.append(at - record.lag - sent * interval)
                 sent += 1
+        first = min(dues, default=None)
+        if first is not None and first > now + interval + DUE and dues[0] <= first + DUE:
+            return dues[0] - interval - 1e-6
         return first
 
     # --- what a random number leads to --------------------------------------------------------------------------------

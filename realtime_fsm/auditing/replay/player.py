@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.replay.divergence import Diverged, cause_in_words, explained
-from realtime_fsm.auditing.replay.foresight import ROWS, Foresight
+from realtime_fsm.auditing.replay.foresight import DUE, ROWS, Foresight
 from realtime_fsm.auditing.replay.rebuilding import heard_before, input_of, presence, switched, wish
 from realtime_fsm.auditing.replay.stage import Cue, Stage
 from realtime_fsm.auditing.replay.story import Untold
-from realtime_fsm.vocabulary.inputs import Subscribe, Unsubscribe
-from realtime_fsm.vocabulary.records import PresenceRecord, SubscriptionRecord, TransitionRecord
+from realtime_fsm.vocabulary.inputs import Lost, Subscribe, Unsubscribe
+from realtime_fsm.vocabulary.records import PresenceRecord, RetiredRecord, SubscriptionRecord, TransitionRecord
 from realtime_fsm.vocabulary.requests import Fail, Grant, Lack, Present, Reject, RejectPresence, Remove
 from realtime_fsm.vocabulary.table import State, Trigger
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 ROUNDED = 2e-6
 """Seconds by which moments may differ because records are rounded to a microsecond."""
-DUE = 1e-3
-"""Seconds by which a deadline of the log may differ from the machine's, after many rounded steps; then it is the machine's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +102,8 @@ class Player:
                 if noted is None:
                     continue
                 played = noted
+            elif isinstance(record, RetiredRecord):
+                played = self._end_of_retiring(told, record)
             else:
                 continue
             yield played
@@ -123,7 +123,18 @@ class Player:
         if self._stage.state is not State.PING:
             self._spoken = happened
             return None
-        source, cue = State.PING, Cue(max(self._now, self._entered() + record.dwell), happened)
+        return self._without_step(record, happened)
+
+    def _end_of_retiring(self, told: Told, record: RetiredRecord) -> Played:
+        retiring = self._stage.seat.retiring
+        if retiring != record.retired:
+            own = "none" if retiring is None else f"link {retiring}"
+            raise Diverged(told, f"the end of link {record.retired}, which made room, and {own} makes room in the machine")
+        return self._without_step(record, Lost(record.retired))
+
+    def _without_step(self, record: SubscriptionRecord | PresenceRecord | RetiredRecord, happened: Input) -> Played:
+        """What is noted, and moves nothing."""
+        source, cue = self._stage.state, Cue(max(self._now, self._entered() + record.dwell), happened)
         outcome = self._stage.feed(cue)
         self._owed.extend(_told_by(outcome.requests))
         return self._played(record.seq, cue, source, outcome)
