@@ -228,7 +228,7 @@ def write_each(log: Audit) -> None:
     log.ping(0.0123456789)
     log.outage("opened", planned=False)
     log.dropped("s1", 7)
-    log.pause(2.5)
+    log.pause("closed", 2, dwell=3.0, seconds=2.5)
     log.retired(2, 0.25)
     log.gap("s1", Gap(None, AT, 1.5, 2))
     log.malformed("not_json")

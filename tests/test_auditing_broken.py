@@ -37,6 +37,7 @@ from support.wholelog import (
 
 GAP = {"event": "realtime.gap", "subscription": "s1", "since": None, "until": "2026-11-24T05:00:00Z", "seconds": 1.5, "dials": 1}
 DROPPED = {"event": "realtime.dropped", "subscription": "s1", "count": 3}
+PAUSE = {"event": "realtime.pause", "change": "opened", "paused": 1, "seconds": 0.0, "dwell": 0.0}
 RETIRED = {"event": "realtime.retired", "dwell": 0.5}
 CLOSED = {"event": "realtime.outage", "change": "closed", "planned": False, "seconds": 1.0, "dials": 1}
 COMMON = {name: OPEN[name] for name in ("schema", "machine", "connection_id", "timestamp", "level")}
@@ -132,7 +133,8 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
     "a presence of no kind": (
         lambda: inserted(LOSS, {"event": "realtime.presence", "change": "removed"}), "violated", "form", LOSS + 1,
     ),
-    "a pause without a length": (lambda: inserted(LOSS, {"event": "realtime.pause"}), "violated", "form", LOSS + 1),
+    "a pause without a length": (lambda: inserted(LOSS, {**PAUSE, "seconds": None}), "violated", "form", LOSS + 1),
+    "a pause of no kind": (lambda: inserted(LOSS, {**PAUSE, "change": "stored"}), "violated", "form", LOSS + 1),
     "the end of no link that made room": (lambda: inserted(LOSS, {**RETIRED, "retired": 0}), "violated", "form", LOSS + 1),
     "a message that is malformed in no way": (
         lambda: inserted(LOSS, {"event": "realtime.malformed", "kind": ""}), "violated", "form", LOSS + 1,

@@ -11,7 +11,7 @@ from realtime_fsm.auditing.report import Report
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import UpgradeRefused
 from realtime_fsm.vocabulary.inputs import Connect, DialFailure, Unsubscribe, Woken
-from realtime_fsm.vocabulary.policies import RetryPolicy
+from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.table import State
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
@@ -161,6 +161,33 @@ def test_what_is_desired_and_not_acknowledged_is_missed() -> None:
     assert found(audited(unheard)) == ("violated", "healed")
     nothing = renumbered([r for r in records if r.get("subscription") != "s2"])
     assert found(audited(nothing)) == ("violated", "healed")
+
+
+# --- pauses -----------------------------------------------------------------------------------------------------------
+
+
+def answered(after: float) -> list[Record]:
+    """A request is in flight while nothing is read, and answered so many seconds after."""
+    with collected() as records:
+        bench = Bench(retry=RetryPolicy(stable_after=1000.0), ping=PingPolicy(enabled=False))
+        scribe = Scribe(bench)
+        bench.to(State.SUBSCRIBED).subscribe("s2")
+        for change, seconds in (("opened", 0.0), ("closed", 50.0)):
+            bench.now += seconds
+            scribe.audit.pause(change, 1, dwell=scribe.dwell(0.0), seconds=seconds)  # type: ignore[arg-type]
+            bench.machine.read(1, bench.now, paused=change == "opened")
+        bench.now += after
+        bench.acknowledge()
+    return records
+
+
+def test_what_is_awaited_waits_while_nothing_is_read_and_no_longer() -> None:
+    assert found(audited(lines_of(answered(9.0)))) == ("conformant", None)
+    late = answered(11.0)
+    (last,) = (n for n, record in enumerate(late) if record.get("lag"))
+    assert found(audited(altered(late, last, lag=0.0))) == ("violated", "deadline")
+    unpaused = renumbered([record for record in answered(9.0) if record["event"] != "realtime.pause"])
+    assert found(audited(unpaused)) == ("violated", "deadline")
 
 
 # --- eras -------------------------------------------------------------------------------------------------------------

@@ -46,6 +46,21 @@ async def lost_handover(realtime: Realtime, network: Network) -> None:
     await realtime.disconnect()
 
 
+async def paused(realtime: Realtime, network: Network) -> None:
+    rows = await realtime.subscribe("rows", buffer=4, overflow="pause")
+    for _ in range(2):
+        for _ in range(10):
+            network.publish("rows")
+        await asyncio.sleep(4)
+        asking = asyncio.ensure_future(realtime.subscribe("files"))
+        await asyncio.sleep(50)
+        while rows._subscriber.inbox:
+            await anext(rows)
+            await asyncio.sleep(0.01)
+        await asking
+        await asyncio.sleep(8)
+
+
 async def shown(realtime: Realtime, network: Network) -> None:
     await realtime.subscribe("rows")
     with suppress(RealtimeError):
@@ -69,8 +84,11 @@ async def updated(realtime: Realtime, network: Network) -> None:
     await rows.unsubscribe()
 
 
+LIVES = [handover, filtered, lost_handover, paused, shown, shown_first, updated]
+
+
 @pytest.mark.parametrize("era", ["E1", "E2", "E3", "E4"])
-@pytest.mark.parametrize("life", [handover, filtered, lost_handover, shown, shown_first, updated], ids=lambda life: life.__name__)
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.__name__)
 def test_a_life_with_a_server_of_any_era_is_replayed(
     era: str, life: Callable[[Realtime, Network], Awaitable[None]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -256,8 +256,11 @@ def _subscription(shadow: Shadow, line: Line) -> Said | None:
 
 
 def _pause(shadow: Shadow, line: Line) -> Said | None:
-    shadow.asked_at = NEVER  # what was awaited is awaited anew, and no record tells since when
-    return _UNLIKE if line.seconds < 0 else None
+    if line.seconds < 0 or line.dwell < 0 or line.change not in ("opened", "closed"):
+        return _UNLIKE
+    if line.paused == shadow.link:  # what is awaited waits, and is awaited anew
+        shadow.asked_at = NEVER if line.change == "opened" else shadow.entered + line.dwell
+    return None
 
 
 def _retired(shadow: Shadow, line: Line) -> Said | None:

@@ -61,6 +61,7 @@ class Line(msgspec.Struct, kw_only=True, gc=False):
     seconds: float = -1.0
     count: int = 0
     kind: str = ""
+    paused: int = 0
     retired: int = 0
     retry: dict[str, Any] | None = None
     ping: dict[str, Any] | None = None

@@ -69,7 +69,12 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "dials": "realtime_fsm.outage.dials",
     },
     "realtime.dropped": {"subscription": "realtime_fsm.subscription.id", "count": "realtime_fsm.dropped.events"},
-    "realtime.pause": {"seconds": "realtime_fsm.pause.duration"},
+    "realtime.pause": {
+        "change": "realtime_fsm.pause.change",
+        "paused": "realtime_fsm.pause.link",
+        "seconds": "realtime_fsm.pause.duration",
+        "dwell": "realtime_fsm.pause.dwell",
+    },
     "realtime.retired": {"retired": "realtime_fsm.retired.link", "dwell": "realtime_fsm.retired.dwell"},
     "realtime.gap": {
         "subscription": "realtime_fsm.subscription.id",

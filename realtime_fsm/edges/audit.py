@@ -145,9 +145,9 @@ class Audit:
         """Write how many events of a subscription had to make room, in an episode that is over."""
         self._write(DroppedRecord, "warning", subscription=identifier, count=count)
 
-    def pause(self, seconds: float) -> None:
-        """Write that nothing was read for so long, so that a consumer could come after."""
-        self._write(PauseRecord, seconds=round(seconds, 6))
+    def pause(self, change: Literal["opened", "closed"], paused: int, *, dwell: float, seconds: float = 0.0) -> None:
+        """Write that a link is not read for a while, so that a consumer can come after."""
+        self._write(PauseRecord, change=change, paused=paused, seconds=round(seconds, 6), dwell=round(dwell, 6))
 
     def retired(self, retired: int, dwell: float) -> None:
         """Write that a link that made room has ended too early, so many seconds after the state was entered."""

@@ -430,10 +430,12 @@ class Driver:
         if not self._roster.gate.is_shut:
             return
         began = self._pause(link, paused=True)
+        self._audit.pause("opened", link.generation, dwell=self._dwell())
         try:
             await self._roster.gate.passed()
         finally:
-            self._audit.pause(self._pause(link, paused=False) - began)
+            seconds = self._pause(link, paused=False) - began
+            self._audit.pause("closed", link.generation, dwell=self._dwell(), seconds=seconds)
 
     def _pause(self, link: Link, *, paused: bool) -> float:
         """Note since now whether it is read."""

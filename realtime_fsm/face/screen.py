@@ -137,6 +137,7 @@ class Screen:
             )
         if taken is not None and taken.cause is not None:
             notes.append((cause_in_words(taken.cause), _YELLOW))
+        notes += [("read no more" if paused else "read again", _DIM) for _, paused in played.cue.pauses]
         if played.lag >= _LATE:
             notes.append((f"late by {span(played.lag)}", _YELLOW))
         if played.cue.place is not None:

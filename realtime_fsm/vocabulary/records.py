@@ -162,13 +162,19 @@ class DroppedRecord(Record, frozen=True, kw_only=True, tag="realtime.dropped"):
 
 
 class PauseRecord(Record, frozen=True, kw_only=True, tag="realtime.pause"):
-    """Nothing was read from a link, so that a consumer who is to lose nothing could come after; what was awaited then waited.
+    """Nothing is read from a link, so that a consumer who is to lose nothing can come after; what is awaited waits, too.
 
     Attributes:
-        seconds: for how long; it has just ended.
+        change: whether it begins or ends.
+        paused: the number of the link.
+        seconds: how long it was; 0 where it begins.
+        dwell: seconds since the state was entered.
     """
 
+    change: Literal["opened", "closed"]
+    paused: int
     seconds: float
+    dwell: float
 
 
 class RetiredRecord(Record, frozen=True, kw_only=True, tag="realtime.retired"):

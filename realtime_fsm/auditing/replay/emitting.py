@@ -72,6 +72,7 @@ class Step(NamedTuple):
     draw: float = 0.5  # the random number, which decides how long a delay is
     place: float | None = None  # when a dial has its turn among those of the process; None for at once
     heard: bool = False  # whether some other frame, such as an event, came before
+    pauses: tuple[tuple[float, bool], ...] = ()  # when the link was read no more, and when again (False)
 
 
 class Turns(Pacer):
@@ -105,6 +106,8 @@ def test_the_connection_takes_the_path_that_was_logged() -> None:
     )
     connection = Connection(seat)
     for number, step in enumerate(STEPS, 1):
+        for at, paused in step.pauses:
+            connection.read(seat.generation, at, paused=paused)
         turns.place = step.place
         if seat.link is not None:  # each frame is a sign of life
             seat.link.heard += step.heard
@@ -180,6 +183,8 @@ def _more(cue: Cue, digits: int | None) -> Iterator[str]:
         yield f", place={_at(cue.place, digits)}"
     if cue.heard:
         yield ", heard=True"
+    if cue.pauses:
+        yield f", pauses=({' '.join(f'({_at(at, digits)}, {paused}),' for at, paused in cue.pauses)})"
 
 
 def _at(moment: float, digits: int | None) -> str:
@@ -213,11 +218,14 @@ def _rounded(policies: Policies, played: Sequence[Played], cues: Sequence[Cue], 
     """The inputs, rounded; None if the machine takes another path with them."""
     stage, now, rounded = Stage(policies), 0.0, []
     for step, cue in zip(played, cues, strict=True):
+        pauses = tuple((max(now, round(at, digits)), paused) for at, paused in cue.pauses)
+        for at, paused in pauses:
+            stage.read(at, paused=paused)
         now, due = max(now, round(cue.at, digits)), stage.seat.deadline
         if isinstance(cue.happened, inputs.Deadline) and due is not None:
             now = max(now, _above(due, digits))
         place = None if cue.place is None else max(_above(cue.place, digits), now + 10.0**-digits)
-        cue = replace(cue, at=now, draw=round(cue.draw, 6), place=place)
+        cue = replace(cue, at=now, draw=round(cue.draw, 6), place=place, pauses=pauses)
         outcome = stage.feed(cue)
         seat = stage.seat
         if (

@@ -12,7 +12,7 @@ from realtime_fsm.auditing.replay.rebuilding import heard_before, input_of, pres
 from realtime_fsm.auditing.replay.stage import Cue, Stage
 from realtime_fsm.auditing.replay.story import Untold
 from realtime_fsm.vocabulary.inputs import Lost, Subscribe, Unsubscribe
-from realtime_fsm.vocabulary.records import PresenceRecord, RetiredRecord, SubscriptionRecord, TransitionRecord
+from realtime_fsm.vocabulary.records import PauseRecord, PresenceRecord, RetiredRecord, SubscriptionRecord, TransitionRecord
 from realtime_fsm.vocabulary.requests import Fail, Grant, Lack, Present, Reject, RejectPresence, Remove
 from realtime_fsm.vocabulary.table import State, Trigger
 
@@ -80,6 +80,7 @@ class Player:
         self._told: list[str] = []  # what became of subscriptions since then, as the log says
         self._owed: deque[str] = deque()  # the same, as the machine said when no step was told of it
         self._sizes = True
+        self._pauses: tuple[tuple[float, bool], ...] = ()  # since the last step
 
     def play(self, until: int | None = None) -> Iterator[Played]:
         """Take the steps.
@@ -104,6 +105,9 @@ class Player:
                 played = noted
             elif isinstance(record, RetiredRecord):
                 played = self._end_of_retiring(told, record)
+            elif isinstance(record, PauseRecord):
+                self._pause(record)
+                continue
             else:
                 continue
             yield played
@@ -132,9 +136,17 @@ class Player:
             raise Diverged(told, f"the end of link {record.retired}, which made room, and {own} makes room in the machine")
         return self._without_step(record, Lost(record.retired))
 
+    def _pause(self, record: PauseRecord) -> None:
+        """What is awaited waits; the next step tells of it. On a link that makes room it changes nothing."""
+        if record.paused == self._stage.seat.generation:
+            at, paused = max(self._now, self._entered() + record.dwell), record.change == "opened"
+            self._stage.read(at, paused=paused)
+            self._pauses = (*self._pauses, (at, paused))
+
     def _without_step(self, record: SubscriptionRecord | PresenceRecord | RetiredRecord, happened: Input) -> Played:
         """What is noted, and moves nothing."""
-        source, cue = self._stage.state, Cue(max(self._now, self._entered() + record.dwell), happened)
+        source, at = self._stage.state, max(self._now, self._entered() + record.dwell)
+        cue = Cue(at, happened, pauses=self._pauses)
         outcome = self._stage.feed(cue)
         self._owed.extend(_told_by(outcome.requests))
         return self._played(record.seq, cue, source, outcome)
@@ -175,6 +187,7 @@ class Player:
 
     def _played(self, seq: int, cue: Cue, source: State, outcome: Outcome, lag: float = 0.0) -> Played:
         self._cues.append(cue)
+        self._pauses = ()
         self._now = cue.at
         stage, seat = self._stage, self._stage.seat
         return Played(seq, cue, source, outcome, stage.state, seat.generation, seat.attempt, seat.last_sends, stage.awaited, lag)
@@ -216,6 +229,7 @@ class Player:
             self._foresight.draw(index, at, entered),
             self._foresight.place(index, at, entered, seat.attempt_at) if waits else None,
             heard_before(record, seat),
+            self._pauses,
         )
 
     # --- the comparison -----------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ class Cue:
         draw: the random number.
         place: when a dial of this step has its turn among those of the process; None for at once.
         heard: whether some other frame came since the step before.
+        pauses: when the link was read no more since then, and when it was read again (False).
     """
 
     at: float
@@ -42,6 +43,7 @@ class Cue:
     draw: float = UNDECIDED
     place: float | None = None
     heard: bool = False
+    pauses: tuple[tuple[float, bool], ...] = ()
 
 
 class Turnstile(Pacer):
@@ -101,7 +103,13 @@ class Stage:
         self.seat.absorb(cue.happened)
         return {name: GUARDS[name](self.seat) for name in guards}
 
+    def read(self, at: float, *, paused: bool) -> None:
+        """The link is not read any more, or is read again. Said twice it means the same."""
+        self._machine.read(self.seat.generation, at, paused=paused)
+
     def _set(self, cue: Cue) -> None:
+        for at, paused in cue.pauses:
+            self.read(at, paused=paused)
         self._turnstile.place = cue.place
         link = self.seat.link
         if link is not None:
