@@ -13,7 +13,9 @@ import pytest
 
 from realtime_fsm.auditing import command, ledger
 from realtime_fsm.auditing.command import main
-from support.brokenlogs import audited, lines_of
+from realtime_fsm.vocabulary.table import State
+from support.bench import Bench
+from support.brokenlogs import Scribe, audited, collected, lines_of
 from support.wholelog import LINES, LOSS, PONG, RECORDS, edited, renamed, without, write
 
 
@@ -66,6 +68,35 @@ def test_notes_and_doubts_can_be_made_to_fail(tmp_path: Path) -> None:
     assert [main([good]), main([good, "--fail-on", "outage"]), main([good, "--fail-on", "gap"])] == [0, 1, 0]
     assert [main([hole]), main([hole, "--fail-on", "seq"])] == [3, 1]
     assert main([write(tmp_path / "open", LINES[:-1]), "--fail-on", "open"]) == 1
+
+
+def test_a_loss_that_is_to_fail_is_told_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([write(tmp_path / "good", LINES), "--fail-on", "outage", "--fail-on", "error"]) == 1
+    said = capsys.readouterr().out
+    assert f"first violation: {tmp_path / 'good'}:{LOSS + 1}\n" in said
+    assert "here: a link is lost: stream_ended" in said
+
+
+def test_giving_up_is_told_where_it_was() -> None:
+    with collected() as records:
+        bench = Bench()
+        Scribe(bench)
+        bench.to(State.ERROR)
+    (index,) = (number for number, record in enumerate(records) if record.get("dest") == "error")
+    first = audited(lines_of(records), fail_on=["error", "open"]).first
+    assert first is not None
+    assert (first.rule, first.place.line, first.text) == ("error", index + 1, "the connection gives up: error_frame")
+
+
+def test_what_is_not_there_of_what_was_asked_for_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = write(tmp_path / "good", LINES)
+    for asked in (["--connection", "nobody"], ["--since", "2030-01-01"]):
+        assert main([good, *asked]) == 2
+        said = capsys.readouterr().out
+        assert (
+            f"unusable: {good}: no record of the connections or the time that are asked for is in it: {len(LINES)} lines" in said
+        )
+        assert "rows never taken" not in said, "none was looked for"
 
 
 def test_a_span_of_time_is_judged_alone(tmp_path: Path) -> None:

@@ -134,7 +134,8 @@ class Auditor:
             while shadows:
                 _, shadow = shadows.popitem()
                 self._conclude(shadow)
-        return self._ledger.report(self._places.files, self._places.number, self._dwells)
+        asked = bool(self._only) or not self._window.is_all
+        return self._ledger.report(self._places.files, self._places.number, self._dwells, in_part=asked)
 
     def _run(self, records: Iterator[Line], lines: Lines | list[bytes]) -> None:
         """Take records, and the lines that are none.
@@ -244,7 +245,12 @@ class Auditor:
             self._rows.append(step.id)
         if self._detail:
             self._dwells.setdefault(step.id, Histogram()).add(line.dwell)
+        failures = shadow.life.failures
         follow(shadow, line, step, t, self._detail)
+        if shadow.life.failures > failures:
+            self._say(shadow, Said("outage", f"a link is lost: {line.cause}"))
+        if step.gives_up:
+            self._say(shadow, Said("error", f"the connection gives up: {line.cause}"))
 
     def _note(self, shadow: Shadow, line: Line) -> None:
         if shadow.done and line.event != "realtime.dropped":  # a consumer may empty its stream after the end

@@ -53,9 +53,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def _about() -> dict[str, Any]:
     return {
         "help": "judge audit logs: do they show what the table and the policies allow?",
-        "description": "Judge audit logs: whether every connection did what the table and its policies allow, and how it"
-        " lived. Reads JSON lines,"
-        " plain, .gz or .zst; lines of other programs in between are fine, and so is any order of the files.",
+        "description": "Judge audit logs: whether every connection did what the table and its policies allow, and how it lived."
+        "\nReads JSON lines, plain, .gz or .zst; lines of other programs in between are fine, and so is any order of the files.",
         "epilog": _EPILOG.format(
             **{weight.value: ", ".join(rule.name for rule in RULES.values() if rule.weight is weight) for weight in Weight}
         ),

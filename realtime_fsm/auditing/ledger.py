@@ -103,15 +103,10 @@ class Ledger:
             outage = life.outage
             life.end_outage(shadow.now, shadow.link, "")
             outage.end = ""
-        notes = {"outage": life.failures, "error": life.counts.get("gave up", 0), "open": int(not shadow.done)}
-        for rule, count in notes.items():
-            if not count:
-                continue
-            weight = Weight.VIOLATION if rule in fail_on else Weight.NOTE
-            finding = Finding(rule, weight.value, RULES[rule].says, place, _name(shadow))
-            self.add(shadow, finding)
-            shadow.findings[rule] = finding, count
-            self._counts[rule] += count - 1
+        if not shadow.done:
+            weight = Weight.VIOLATION if "open" in fail_on else Weight.NOTE
+            said = f"it has not been disposed of, and is at last {shadow.state or 'in an unknown state'}"
+            self.add(shadow, Finding("open", weight.value, said, place, _name(shadow)))
 
     def _keep(self, shadow: Shadow, verdict: Verdict) -> None:
         if verdict is Verdict.CONFORMANT:
@@ -122,11 +117,12 @@ class Ledger:
             if len(self._sound) + len(self._troubled) > KEPT:
                 self._sound.pop()
 
-    def report(self, files: list[str], lines: int, dwells: Mapping[str, Histogram]) -> Report:
-        """The sum of all."""
+    def report(self, files: list[str], lines: int, dwells: Mapping[str, Histogram], *, in_part: bool = False) -> Report:
+        """The sum of all; or of a part, which some connections or a time are."""
         verdict = self._verdict()
         if verdict is Verdict.UNUSABLE and not self._unusable:
-            text = f"no record of this library is in it: {lines} lines" if lines else "it is empty"
+            which = "the connections or the time that are asked for" if in_part else "this library"
+            text = f"no record of {which} is in it: {lines} lines" if lines else "it is empty"
             for name in files or ["-"]:
                 self._loose.append(Finding("cut", "unusable", text, Place(name, 0)))
         kept = sorted(self._sound + self._troubled, key=lambda pair: pair[0])

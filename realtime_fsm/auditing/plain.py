@@ -40,8 +40,9 @@ def as_text(report: Report) -> Iterator[str]:
         yield from (f"  {line}" for line in life_lines(report.life))
     if report.counts:
         yield f"findings: {', '.join(f'{rule} {number(count)}' for rule, count in report.counts.items())}"
-    yield f"rows never taken: {len(report.never_taken)} of {len(report.never_taken) + len(report.rows)}"
-    yield from _wrapped(report.never_taken)
+    if report.connections_total:
+        yield f"rows never taken: {len(report.never_taken)} of {len(report.never_taken) + len(report.rows)}"
+        yield from _wrapped(report.never_taken)
 
 
 def _sizes(report: Report) -> str:

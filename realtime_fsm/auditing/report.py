@@ -31,13 +31,13 @@ class Verdict(IntEnum):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A line of a file, counted from 1."""
+    """A line of a file, counted from 1; 0 for the file as a whole."""
 
     file: str
     line: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 class Shown(msgspec.Struct, frozen=True):

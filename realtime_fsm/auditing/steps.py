@@ -44,6 +44,7 @@ class Step:
         answers: whether it settles the request in flight.
         may_send: how many frames it may send at most.
         must_send: how many at least.
+        gives_up: whether no further attempt is made.
         plain: whether it leaves the link and the count of attempts alone.
         errs: whether it is about an error frame.
         opens: whether it is the end of the upgrade.
@@ -55,9 +56,10 @@ class Step:
     """
 
     __slots__ = (
-        "addresses", "answers", "authenticates", "causes", "changes", "checks", "closes", "dest", "dials", "drops", "enters_live",
-        "errs", "expires", "forgives", "fresh", "id", "kind", "leaves_live", "may_send", "must_send", "of_socket", "onward",
-        "opens", "parts", "pings", "plain", "plans_retry", "ponged", "retires", "row", "source", "trigger",
+        "addresses", "answers", "authenticates", "causes", "changes", "checks", "closes", "dest", "dials", "drops",
+        "enters_live", "errs", "expires", "forgives", "fresh", "gives_up", "id", "kind", "leaves_live", "may_send", "must_send",
+        "of_socket", "onward", "opens", "parts", "pings", "plain", "plans_retry", "ponged", "retires", "row", "source",
+        "trigger",
     )  # fmt: skip
 
     def __init__(self, row: Row[State, Trigger]) -> None:
@@ -76,6 +78,7 @@ class Step:
         self.drops = bool(_LETTING_GO.intersection(does))
         self.retires = "retire_link" in does
         self.parts = "hang_up" in does or "give_up" in does
+        self.gives_up = dest is State.ERROR and self.changes
         self.plans_retry = "schedule_retry" in does
         self.pings = "send_ping" in does
         self.authenticates = "send_authentication" in does

@@ -45,7 +45,7 @@ def add_parser(subparsers: Any) -> None:
         "replay",
         help="drive the real machine from an audit log, and make a test of it",
         description="Drive the real machine from an audit log, on a virtual clock: each step as the log tells it, and a test that"
-        " reproduces them. Reads JSON lines, plain, .gz or .zst.",
+        " reproduces them.\nReads JSON lines, plain, .gz or .zst.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
