@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import settings
 
+from realtime_fsm.vocabulary.inputs import Lost
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
@@ -70,3 +71,33 @@ class AuditedWalk(Walk):
 
 TestAuditedWalk = AuditedWalk.TestCase
 TestAuditedWalk.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
+
+
+def asked_by_address() -> list[dict[str, Any]]:
+    """Where no era is known: refused without channels, then for a newcomer; between them, one link makes room for another."""
+    with collected() as records:
+        bench = Bench()
+        Scribe(bench)
+        bench.subscribe("s1")
+        bench.open()
+        bench.err(1008)
+        bench.open()
+        bench.greet()
+        bench.ask_anew("s2", up=False)
+        bench.err(1008)
+        bench.do(Lost(bench.seat.retiring or 0))
+        bench.open()
+        bench.greet()
+    return records
+
+
+def test_no_record_of_a_server_that_is_asked_by_the_address_can_be_altered() -> None:
+    records = asked_by_address()
+    assert {"rec94", "sub96", "rec97"} <= {record.get("row") for record in records}
+    lines, chance = lines_of(records), random.Random(0)
+    assert audited(lines).verdict == "conformant"
+    for index, record in enumerate(records):
+        for name, value in alterations(record, chance):
+            (altered,) = lines_of([{**record, name: value}])
+            verdict = audited([*lines[:index], altered, *lines[index + 1 :]]).verdict
+            assert verdict in ("violated", "inconclusive"), (name, value, record)
