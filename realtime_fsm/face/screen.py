@@ -131,10 +131,14 @@ class Screen:
         """What is noteworthy of a step, each with its style."""
         notes: list[tuple[str, str]] = []
         taken, at = played.outcome.taken, played.cue.at
-        if taken is None:
-            notes.append(
-                ("the link that made room is gone" if isinstance(played.cue.happened, Lost) else "noted for later", _DIM)
-            )
+        retires = any(isinstance(request, Retire) for request in played.outcome.requests)
+        if retires:
+            notes.append(("it delivers until the next one is up", _DIM))
+        if taken is None and isinstance(played.cue.happened, Lost):
+            notes.append(("OUTAGE: the link that made room is gone", _RED))
+            self._lost = at if self._lost is None else self._lost
+        elif taken is None:
+            notes.append(("noted for later", _DIM))
         if taken is not None and taken.cause is not None:
             notes.append((cause_in_words(taken.cause), _YELLOW))
         notes += [("read no more" if paused else "read again", _DIM) for _, paused in played.cue.pauses]
@@ -142,7 +146,8 @@ class Screen:
             notes.append((f"late by {span(played.lag)}", _YELLOW))
         if played.cue.place is not None:
             notes.append(("waits for its turn to dial", _DIM))
-        if played.source.is_live and not played.state.is_live and played.state is not State.DISPOSING and self._lost is None:
+        gone = played.source.is_live and not played.state.is_live and played.state is not State.DISPOSING
+        if gone and not retires and self._lost is None:
             self._lost = at
             planned = taken is not None and taken.cause is None
             notes.append(("outage, planned", _YELLOW) if planned else ("OUTAGE", _RED))
