@@ -43,7 +43,7 @@ def test_every_invariant_holds_in_every_storm() -> None:
         handovers += result.handovers
         eras.add(result.eras)
     assert faults > 500
-    assert handovers > 100
+    assert handovers > 60
     assert len(eras) > 2, "servers of several eras, and some that change"
     assert len(coverage.rows) > 100
 
