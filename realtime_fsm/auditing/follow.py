@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.guards import BY_ADDRESS, TOO_MANY, is_throttled
-from realtime_fsm.auditing.life import Life, Outage
+from realtime_fsm.auditing.outages import move, note_handover, uncover
 from realtime_fsm.auditing.rules import ROUNDING, Said
 from realtime_fsm.auditing.secrets import looks_secret
 from realtime_fsm.auditing.shadow import LIMIT, NEVER, WINDOW, settings_of
@@ -15,6 +15,7 @@ from realtime_fsm.vocabulary.errors import BadOption
 from realtime_fsm.vocabulary.table import LIVE
 
 if TYPE_CHECKING:
+    from realtime_fsm.auditing.life import Life
     from realtime_fsm.auditing.lines import Line
     from realtime_fsm.auditing.shadow import Shadow
     from realtime_fsm.auditing.steps import Step
@@ -88,6 +89,8 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
         shadow.retry = None if shadow.policies is None else (t, *envelope(shadow.policies, line))
     elif step.dials:
         shadow.retry = None
+    if shadow.handover is not None:
+        note_handover(shadow, line, step, t, shadow.handover)
     if step.retires:
         shadow.retiring = shadow.link
     elif step.parts:
@@ -115,7 +118,7 @@ def _enter(shadow: Shadow, line: Line, step: Step, t: float, *, detail: bool) ->
     if step.source == PING and dest == UNSUBSCRIBED and shadow.rest != UNSUBSCRIBED:
         shadow.idle_from = shadow.entered  # the last subscription may have been given up since then, and no step tells
     if not step.pings and (life.outage is not None or not step.ponged):
-        _move(shadow, line, step, t, t - since)
+        move(shadow, line, step, t, t - since)
     shadow.stand(dest, t, step.source)
 
 
@@ -124,38 +127,6 @@ def _draw(life: Life, since: float, until: float, state: str) -> None:
         life.segments.append((since, until - since, state))
     else:
         life.segments_left_out += 1
-
-
-def _move(shadow: Shadow, line: Line, step: Step, t: float, spent: float) -> None:
-    """What a change means that is not of a heartbeat."""
-    life, dest = shadow.life, step.dest
-    if step.source == DISCONNECTED and life.outage is not None:
-        life.down += spent
-    if dest == UNSUBSCRIBED and step.source != PING:
-        shadow.idle_from = t
-    if dest == ERROR:
-        life.count("gave up")
-    if step.enters_live:
-        shadow.up_at = t
-        shadow.retiring = None
-        if shadow.told and not shadow.desired:  # nothing is desired, so nothing is missing
-            life.end_outage(t, line.link, "healed")
-    if step.leaves_live and life.outage is None:
-        planned = line.cause is None
-        if dest != DISPOSING and not (planned and dest == DISCONNECTED):
-            life.begin_outage(Outage(line.timestamp, t, shadow.link, line.cause or step.trigger, planned=planned))
-    elif life.outage is not None:
-        _note_outage(shadow, line, step, t)
-
-
-def _note_outage(shadow: Shadow, line: Line, step: Step, t: float) -> None:
-    """Whether a state that is entered ends the outage under way."""
-    end = _ENDS.get(step.dest)
-    if end is not None and not (step.dest == DISCONNECTED and line.cause):
-        shadow.life.end_outage(t, line.link, end)
-
-
-_ENDS = {SUBSCRIBED: "healed", UNSUBSCRIBED: "healed", DISCONNECTED: "disconnected", DISPOSING: "disposed"}
 
 
 def note(shadow: Shadow, line: Line) -> Said | None:
@@ -210,7 +181,7 @@ def _gap(shadow: Shadow, line: Line) -> Said:
     if _names_secret(shadow, line):
         return _SECRET
     shadow.life.count("gaps")
-    outage = shadow.life.outage
+    outage = shadow.life.outage or shadow.handover
     if outage is not None:
         outage.gap = max(outage.gap, line.seconds)
     return Said("gap", f"a subscription may have missed events of {line.seconds:.3f} s")
@@ -267,9 +238,14 @@ def _retired(shadow: Shadow, line: Line) -> Said | None:
     if line.retired < 1 or line.dwell < 0:
         return _UNLIKE
     retiring, shadow.retiring = shadow.retiring, None
+    if shadow.state is not None:
+        shadow.now = max(shadow.now, shadow.entered + line.dwell)
     if shadow.whole and retiring != line.retired:
         return Said("link", f"link {line.retired} made room and has ended, and {retiring or 'none'} made room")
-    return None
+    if shadow.handover is None:  # an outage is under way already
+        return None
+    uncover(shadow, line)
+    return Said("outage", "the link that made room has ended before the next one was up")
 
 
 def _presence(_: Shadow, line: Line) -> Said | None:

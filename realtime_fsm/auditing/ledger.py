@@ -99,6 +99,7 @@ class Ledger:
             life.states[shadow.state] += spent
             if self._detail:
                 life.segments.append((since, spent, shadow.state))
+        shadow.end_handover(shadow.now)
         if life.outage is not None:
             outage = life.outage
             life.end_outage(shadow.now, shadow.link, "")

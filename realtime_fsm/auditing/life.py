@@ -18,13 +18,19 @@ _LIVE = tuple(state.value for state in LIVE)
 _NOWHERE = {state.value: 0.0 for state in State}
 
 
+RETIRED = "retired"
+"""The cause of an outage that began when the link ended which had made room for another one, as the record of it is called."""
+
+
 class Outage:
     """From the loss of a live link to the next moment at which everything desired is acknowledged.
+
+    A handover, in which a link delivers until another one is up, is none, unless that fails: then this is what it becomes.
 
     Attributes:
         began: when, by the clock of the wall.
         at: when, in seconds of the connection.
-        cause: the kind of failure, or what the user did.
+        cause: the kind of failure, or what the user did; `RETIRED` where nobody knows why.
         planned: whether it was the user's own doing.
         dials: how many dials were made in it.
         seconds: how long it was, or has been.
@@ -45,8 +51,8 @@ class Life:
     """What is counted of one connection, or of many together."""
 
     __slots__ = (
-        "counts", "down", "failures", "outage", "outages", "outages_left_out", "pings", "recoveries", "resubscribe", "segments",
-        "segments_left_out", "states",
+        "counts", "covered", "down", "failures", "outage", "outages", "outages_left_out", "pings", "recoveries", "resubscribe",
+        "segments", "segments_left_out", "states",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -56,6 +62,7 @@ class Life:
         self.outages: list[Outage] = []
         self.outages_left_out = 0
         self.failures = 0  # outages that nobody planned
+        self.covered = 0.0  # seconds in `reconnecting` in which the link before still delivered
         self.down = 0.0  # seconds in `disconnected` that were not wanted
         self.recoveries = Histogram()  # the length of failures that healed
         self.resubscribe = Histogram()  # from the loss of a link to the next time everything is acknowledged, planned or not
@@ -94,6 +101,7 @@ class Life:
         for name, count in other.counts.items():
             self.count(name, count)
         self.failures += other.failures
+        self.covered += other.covered
         self.down += other.down
         self.recoveries.merge(other.recoveries)
         self.resubscribe.merge(other.resubscribe)
@@ -101,13 +109,13 @@ class Life:
 
     @property
     def live(self) -> float:
-        """Seconds with a link that was up."""
-        return sum(self.states[state] for state in _LIVE)
+        """Seconds with a link that was up, or still delivered until the next one was."""
+        return sum(self.states[state] for state in _LIVE) + self.covered
 
     @property
     def availability(self) -> float | None:
         """The share of the time in which a link was wanted and up, in per cent; None where none was ever wanted."""
-        wanted = self.live + self.states[State.RECONNECTING] + self.states[State.ERROR] + self.down
+        wanted = self.live - self.covered + self.states[State.RECONNECTING] + self.states[State.ERROR] + self.down
         return 100 * self.live / wanted if wanted > 0 else None
 
     @property

@@ -62,12 +62,15 @@ WHERE whole;
 -- Every record in its place, once. `missing`: how many of the connection should have come before and did not. `desired`: how many
 -- subscriptions are desired from then on. Of a step of the machine it says: `moves`, whether it left the state; `spent`, the time
 -- that had passed in the state; `mark`, what it means to outages: one begins, or how one ends. `last_begin` and `last_end` are
--- the numbers of the newest records before that are marked so; an outage lasts while the former is the higher one.
+-- the numbers of the newest records before that are marked so; an outage lasts while the former is the higher one. `covered`:
+-- how much of `spent` was in `reconnecting` while the link before, which had made room, still delivered.
 CREATE OR REPLACE VIEW followed AS
 WITH counted AS (
     SELECT
         *,
         source <> dest AS moves,
+        -- Other kinds of records may tell a dwell, too; only that of a step counts, or of the end of a link that made room.
+        event IN ($event_transition, $event_retired) AS tells_time,
         seq - dense_rank() OVER earlier AS missing,
         CASE WHEN event = $event_subscription AND change <> $change_acknowledged
             THEN (change = $change_desired)::INT - (lag(change, 1, '') OVER of_subscription = $change_desired)::INT END AS comes
@@ -81,38 +84,52 @@ stepped AS (
     SELECT
         *,
         sum(comes) OVER so_far AS desired,
-        lag(link, 1, 0) OVER earlier AS link_of_earlier,
-        -- Other kinds of records may tell a dwell, too; only that of a step counts.
-        CASE WHEN moves IS NOT NULL THEN dwell
-            - coalesce(lag(CASE moves WHEN true THEN 0 WHEN false THEN dwell END IGNORE NULLS) OVER earlier, 0) END AS passes,
+        CASE WHEN tells_time THEN dwell
+            - coalesce(lag(CASE WHEN moves THEN 0 WHEN tells_time THEN dwell END IGNORE NULLS) OVER earlier, 0) END AS passes,
         -- Where records are missing, or contradict each other, nobody knows how much time had passed.
         missing <> coalesce(lag(CASE WHEN moves IS NOT NULL THEN missing END IGNORE NULLS) OVER earlier, 0)
-            OR source <> coalesce(lag(dest IGNORE NULLS) OVER earlier, $disconnected) AS resumes
+            OR source <> coalesce(lag(dest IGNORE NULLS) OVER earlier, $disconnected) AS resumes,
+        CASE WHEN resumes THEN link ELSE lag(link, 1, 0) OVER earlier END AS link_before
     FROM counted
     WINDOW
         earlier AS (PARTITION BY connection_id ORDER BY seq),
         so_far AS (PARTITION BY connection_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 ),
+stayed AS (
+    SELECT
+        *,
+        lag(CASE WHEN moves THEN {hands_over: "row" IN ($retiring), link: link_before, missing: missing} END IGNORE NULLS)
+            OVER (PARTITION BY connection_id ORDER BY seq) AS entry
+    FROM stepped
+),
 marked AS (
     SELECT
-        * EXCLUDE (link_of_earlier),
-        CASE WHEN resumes THEN link ELSE link_of_earlier END AS link_before,
+        * EXCLUDE (entry),
+        -- Whether it is of a handover: a link made room, and delivers until another one is up, or something fails.
+        coalesce(entry.hands_over AND missing = entry.missing, false) AS of_handover,
+        of_handover AND (event = $event_retired OR "row" IN ($parting) OR link > entry.link + 1) AS undoes,
         CASE
+            WHEN undoes AND moves IS NOT TRUE THEN 'begins'
             WHEN moves IS NOT TRUE THEN NULL
             WHEN dest IN ($subscribed, $unsubscribed) THEN 'healed'
             WHEN dest = $disposing THEN 'disposed'
             WHEN dest = $disconnected AND cause IS NULL THEN 'disconnected'
-            WHEN is_live(source) AND NOT is_live(dest) THEN 'begins'
+            -- A handover is an outage from its beginning if it is undone first by another dial.
+            WHEN "row" IN ($retiring) THEN
+                CASE WHEN lead(CASE WHEN undoes THEN coalesce("row" NOT IN ($parting), false) WHEN moves THEN false END
+                    IGNORE NULLS) OVER (PARTITION BY connection_id ORDER BY seq) THEN 'begins' END
+            WHEN (is_live(source) OR of_handover) AND NOT is_live(dest) THEN 'begins'
             WHEN is_live(dest) AND NOT is_live(source) AND desired = 0 AND missing = 0 THEN 'healed'
         END AS mark
-    FROM stepped
+    FROM stayed
 )
 SELECT
-    * EXCLUDE (passes, comes, resumes),
+    * EXCLUDE (passes, comes, resumes, tells_time, of_handover, undoes),
     coalesce(sum(CASE WHEN resumes THEN 0 ELSE passes END) OVER so_far, 0) AS elapsed,
-    CASE WHEN moves IS NOT NULL THEN least(dwell, elapsed) END AS spent,
+    CASE WHEN tells_time THEN least(dwell, elapsed) END AS spent,
     coalesce(max(CASE WHEN mark = 'begins' THEN seq END) OVER before, 0) AS last_begin,
-    coalesce(max(CASE WHEN mark <> 'begins' THEN seq END) OVER before, 0) AS last_end
+    coalesce(max(CASE WHEN mark <> 'begins' THEN seq END) OVER before, 0) AS last_end,
+    CASE WHEN of_handover AND last_begin <= last_end THEN spent WHEN tells_time THEN 0 END AS covered
 FROM marked
 WINDOW
     so_far AS (PARTITION BY connection_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
@@ -148,9 +165,9 @@ SELECT
     arg_max("timestamp", seq) AS "last",
     arg_min(elapsed, seq) AS elapsed,
     arg_max(elapsed, seq) - arg_min(elapsed, seq) AS seconds,
-    arg_max(link, seq) FILTER (event = $event_transition) - arg_min(link_before, seq) AS dials,
-    arg_min(coalesce(cause, "trigger"), seq) AS cause,
-    arg_min(cause IS NULL, seq) AS planned,
+    coalesce(arg_max(link, seq) FILTER (event = $event_transition) - arg_min(link_before, seq), 0) AS dials,
+    arg_min(coalesce(cause, "trigger", CASE event WHEN $event_retired THEN $retired END), seq) AS cause,
+    arg_min(cause IS NULL AND event <> $event_retired, seq) AS planned,
     coalesce(any_value(mark) FILTER (last_begin > last_end AND mark <> 'begins'), '') AS ended,
     coalesce(max(seconds) FILTER (event = $event_gap), 0) AS gap,
     count(*) FILTER (moves AND dest = $error) AS gave_up,
@@ -159,10 +176,12 @@ SELECT
     count(*) FILTER (event = $event_gap) AS gaps,
     count(*) FILTER (event = $event_malformed) AS malformed,
     bool_or(event = $event_close) AS closed,
+    sum(covered) FILTER (moves OR mark = 'begins') AS covered,
     -- Of the last step: its number, where it led, what it says of the time there, and what was missing by then.
-    max(seq) FILTER (event = $event_transition) AS last_step,
+    max(seq) FILTER (spent IS NOT NULL) AS last_step,
     arg_max(dest, seq) AS state,
     arg_max(CASE WHEN moves THEN 0 ELSE spent END, seq) AS stayed,
+    arg_max(CASE WHEN moves OR mark = 'begins' THEN 0 ELSE covered END, seq) AS still_covered,
     arg_max(missing, seq) FILTER (event = $event_transition) AS missing_then,
     $spent
 FROM followed
@@ -176,7 +195,8 @@ FROM spells
 WHERE outage_after IS NOT NULL;
 
 -- How each connection lived, and all of them together. `availability`: the share of the time in which a link was wanted and up,
--- in per cent. `state`: where it stood at last, if that is known. One column for the time in each state.
+-- in per cent; one that makes room for the next one, and still delivers, counts as up. `state`: where it stood at last, if that
+-- is known. One column for the time in each state.
 CREATE OR REPLACE VIEW availability AS
 WITH connections AS (
     SELECT
@@ -188,6 +208,8 @@ WITH connections AS (
         CASE WHEN max(missing) = coalesce(arg_max(missing_then, last_step), 0)
             THEN coalesce(arg_max(state, last_step), $disconnected) END AS state,
         coalesce(arg_max(stayed, last_step), 0) AS stayed,
+        coalesce(sum(covered), 0) AS covered,
+        coalesce(arg_max(still_covered, last_step), 0) AS still_covered,
         bool_or(closed) AS closed,
         count(*) FILTER (outage_after IS NOT NULL AND NOT planned) AS failures,
         count(*) FILTER (outage_after IS NOT NULL AND NOT planned AND ended = 'healed') AS recovered,
@@ -205,8 +227,11 @@ WITH connections AS (
 lives AS (
     SELECT
         *,
-        $up AS up
-    FROM (SELECT * REPLACE ($spent_to_the_end) FROM connections)
+        $up + covered AS up
+    FROM (SELECT * REPLACE (
+        covered + CASE WHEN state = $reconnecting THEN still_covered ELSE 0 END AS covered,
+        $spent_to_the_end
+    ) FROM connections)
 )
 SELECT
     connection_id,
@@ -216,7 +241,7 @@ SELECT
     max("last") AS "last",
     CASE WHEN grouping(connection_id) = 0 THEN any_value(state) END AS state,
     bool_and(closed OR coalesce(state = $disposing, false)) AS ended,
-    100 * sum(up) / nullif(sum(up + $column_reconnecting + $column_error + down), 0) AS availability,
+    100 * sum(up) / nullif(sum(up - covered + $column_reconnecting + $column_error + down), 0) AS availability,
     sum(failures) AS failures,
     sum(up) / nullif(sum(failures), 0) AS between_failures,
     sum(recovering) / nullif(sum(recovered), 0) AS to_recovery,

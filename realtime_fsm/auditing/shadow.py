@@ -23,6 +23,7 @@ from realtime_fsm.vocabulary.table import TABLE
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from realtime_fsm.auditing.life import Outage
     from realtime_fsm.auditing.lines import Line
     from realtime_fsm.auditing.report import Finding
     from realtime_fsm.vocabulary.records import OpenRecord
@@ -87,7 +88,7 @@ class _Beating:
         state: where it stands; None where nobody knows.
         swift: the steps from there that can be followed swiftly.
         attempt: dials in a row.
-        now: the time of its last step.
+        now: the time of its last step, or of the end of a link that made room.
         entered: when its state was entered.
         sends: how many frames were sent on the link.
         sent: when the newest of them were sent, at most `LIMIT`.
@@ -116,6 +117,7 @@ class Shadow(_Beating):
         by_address: whether the next dial asks for channels by its address.
         planned: whether the newest one did.
         retiring: the number of the link that makes room for it, until it is up; None where there is none.
+        handover: while that one delivers and no outage is under way: the outage that this becomes with a second dial.
         blamed: whether the last error frame of this link was the answer to a request.
         throttled: whether the next dial waits for the server's next minute.
         rejected: how many subscriptions were rejected since the last step.
@@ -128,8 +130,8 @@ class Shadow(_Beating):
 
     __slots__ = (
         "acknowledged", "anchor", "blamed", "by_address", "closed", "connection_id", "desired", "dialed_at", "done", "findings",
-        "first", "holds", "idle_from", "life", "life_from", "met", "missing", "opened_at", "over", "planned", "policies",
-        "recent", "rejected", "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
+        "first", "handover", "holds", "idle_from", "life", "life_from", "met", "missing", "opened_at", "over", "planned",
+        "policies", "recent", "rejected", "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
     )  # fmt: skip
 
     def __init__(self, connection_id: str, met: int) -> None:
@@ -145,6 +147,7 @@ class Shadow(_Beating):
         self.by_address: bool | None = False
         self.planned: bool | None = False
         self.retiring: int | None = None
+        self.handover: Outage | None = None
         self.rejected = 0
         self.throttled: bool | None = False
         self.told = self.done = self.closed = self.over = False
@@ -171,6 +174,8 @@ class Shadow(_Beating):
         """What was counted and found before a time does not count."""
         self.life, self.findings, self.life_from = Life(), {}, at
         self.missing = self.seq
+        if self.handover is not None:
+            self.handover.at = at
 
     def stand(self, state: str | None, since: float, rest: str | None = None) -> None:
         """It is in a state.
@@ -207,8 +212,14 @@ class Shadow(_Beating):
         self.told = self.whole = False
         self.desired.clear()
         self.acknowledged.clear()
-        self.retry = None
+        self.retry = self.handover = None
         self._forget_times()
+
+    def end_handover(self, t: float) -> None:
+        """Until then the link before delivered, if it made room."""
+        if self.handover is not None:
+            self.life.covered += t - self.handover.at
+            self.handover = None
 
     def make_room(self, t: float) -> None:
         """Forget the frames that have left the window; and count the heartbeats, so that no more of them wait than frames do."""

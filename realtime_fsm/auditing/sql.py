@@ -10,6 +10,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
+from realtime_fsm.auditing.life import RETIRED
 from realtime_fsm.auditing.shapes import FIELDS, KINDS
 from realtime_fsm.vocabulary.records import SCHEMA
 from realtime_fsm.vocabulary.table import LIVE, TABLE, Trigger
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from realtime_fsm.auditing.shapes import Holds, Kind
+    from realtime_fsm.vocabulary.form import Row
+    from realtime_fsm.vocabulary.table import State
 
 _TYPES: dict[Holds, str] = {"integer": "BIGINT", "float": "DOUBLE", "string": "VARCHAR", "boolean": "BOOLEAN", "json": "JSON"}
 _COLUMNS = {"event": "VARCHAR"} | {field.name: _TYPES[field.holds] for field in FIELDS.values()}
@@ -79,7 +82,10 @@ def _words() -> dict[str, str]:
         "given": _given(),
         "events": ", ".join(map(_text, events)),
         "live": ", ".join(_text(state) for state in _STATES if state in LIVE),
-        "rows": ", ".join(_text(row.id) for row in TABLE.rows),
+        "rows": _rows(TABLE.rows),
+        "retiring": _rows(row for row in TABLE.rows if "retire_link" in row.effects),
+        "parting": _rows(row for row in TABLE.rows if "hang_up" in row.effects and row.dest is None),
+        "retired": _text(RETIRED),
         "up": " + ".join(_name(state) for state in _STATES if state in LIVE),
         "spent": _each_state(f"coalesce({spent}, 0) AS {{name}}"),
         "spent_in_all": _each_state("sum({name}) AS {name}"),
@@ -91,6 +97,10 @@ def _words() -> dict[str, str]:
         **{f"event_{event.rpartition('.')[2]}": _text(event) for event in events},
         **{f"change_{change}": _text(change) for change in changes},
     }
+
+
+def _rows(rows: Iterable[Row[State, Trigger]]) -> str:
+    return ", ".join(_text(row.id) for row in rows)
 
 
 def _typed(name: str, kind: str) -> str:
