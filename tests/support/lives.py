@@ -10,11 +10,23 @@ from unittest.mock import patch
 import structlog
 
 from realtime_fsm.vocabulary.change import Gap
-from realtime_fsm.vocabulary.inputs import Closed, Connect, Disconnect, Dispose, PingSwitched, Pong, Reconnect, Unsubscribe
+from realtime_fsm.vocabulary.eras import Era
+from realtime_fsm.vocabulary.inputs import (
+    Authenticate,
+    Closed,
+    Connect,
+    Disconnect,
+    Dispose,
+    Lost,
+    PingSwitched,
+    Pong,
+    Reconnect,
+    Unsubscribe,
+)
 from realtime_fsm.vocabulary.policies import RetryPolicy
 from realtime_fsm.vocabulary.table import State
 from simulation import records, storm
-from support.bench import Bench
+from support.bench import ONCE, Bench
 from support.brokenlogs import BEGIN, Record, Scribe, collected
 
 
@@ -173,16 +185,92 @@ def dialing(bench: Bench, scribe: Scribe) -> None:
     bench.to(State.RECONNECTING)
 
 
+def handing_over(bench: Bench, scribe: Scribe) -> None:
+    bench.to(State.SUBSCRIBED).do(PingSwitched(enabled=False), after=10.0)
+    bench.ask_anew("s2", up=False)
+    bench.do(PingSwitched(enabled=True), after=2.0)
+
+
+def handed_over(bench: Bench, scribe: Scribe) -> None:
+    handing_over(bench, scribe)
+    bench.now += 1.0
+    bench.greet()
+
+
+def handed_over_at_the_second_try(bench: Bench, scribe: Scribe) -> None:
+    handing_over(bench, scribe)
+    bench.fail_dial()
+    scribe.audit.gap("s1", Gap(BEGIN, BEGIN, 0.5, 1))
+    bench.expire()
+    bench.open()
+    bench.do(Lost(bench.seat.retiring or 0), after=0.25)  # of an outage that is one already
+    bench.greet()
+
+
+def handed_over_too_late(bench: Bench, scribe: Scribe) -> None:
+    handing_over(bench, scribe)
+    bench.do(Lost(bench.seat.retiring or 0), after=0.75)
+    bench.now += 0.5
+    bench.greet()
+
+
+def never_handed_over(bench: Bench, scribe: Scribe) -> None:
+    handing_over(bench, scribe)
+    bench.do(Lost(bench.seat.retiring or 0), after=0.75)
+
+
+def handed_over_as_somebody_else(bench: Bench, scribe: Scribe) -> None:
+    handing_over(bench, scribe)
+    bench.do(Authenticate("session"), after=0.25)
+    bench.open()
+    bench.now += 0.5
+    bench.greet()
+
+
+def given_up_while_handing_over(bench: Bench, scribe: Scribe) -> None:
+    handing_over(bench, scribe)
+    bench.fail_dial()
+    bench.do(PingSwitched(enabled=False), after=4.0)
+
+
+def disconnected_while_handing_over(bench: Bench, scribe: Scribe) -> None:
+    handing_over(bench, scribe)
+    bench.do(Disconnect(), after=0.5)
+    bench.do(PingSwitched(enabled=False), after=4.0)
+
+
+def disposed_of_while_handing_over(bench: Bench, scribe: Scribe) -> None:
+    handing_over(bench, scribe)
+    bench.do(Dispose(), after=0.5)
+    scribe.audit.closed()
+
+
+def handed_over_in_an_outage(bench: Bench, scribe: Scribe) -> None:
+    bench.to(State.SUBSCRIBED).lose()
+    bench.expire()
+    bench.open()
+    bench.subscribe("s2")
+    bench.greet()
+    bench.ask_anew("s3", up=False)
+    bench.do(Lost(bench.seat.retiring or 0), after=0.75)
+    bench.greet()
+
+
 LIVES: dict[str, Callable[[Bench, Scribe], object]] = {
     life.__name__: life
     for life in (
         never_ended, healed, healed_at_the_second_try, gap_within, given_up, given_up_and_disposed_of, disposed_of_while_away,
         disconnected_while_away, disconnected_by_the_user, lost_and_not_dialed, planned, nothing_desired, rejected, dialing,
+        handing_over, handed_over, handed_over_at_the_second_try, handed_over_too_late, never_handed_over,
+        handed_over_as_somebody_else, given_up_while_handing_over, disconnected_while_handing_over,
+        disposed_of_while_handing_over, handed_over_in_an_outage,
     )
 }  # fmt: skip
 OPTIONS: dict[str, dict[str, Any]] = {
     "healed_at_the_second_try": {"retry": RetryPolicy(attempts=5)},
     "lost_and_not_dialed": {"auto_reconnect": False},
+    **{name: {"protocol": Era.E2} for name in LIVES if "hand" in name},
+    "given_up_while_handing_over": {"protocol": Era.E2, "retry": ONCE},
 }
 ALL = {name: lived(name, life, **OPTIONS.get(name, {})) for name, life in LIVES.items()}
 ENDS = {
@@ -200,6 +288,16 @@ ENDS = {
     "nothing_desired": ["healed"],
     "rejected": [],
     "dialing": [],
+    "handing_over": [],
+    "handed_over": [],
+    "handed_over_at_the_second_try": ["healed"],
+    "handed_over_too_late": ["healed"],
+    "never_handed_over": [""],
+    "handed_over_as_somebody_else": ["healed"],
+    "given_up_while_handing_over": [""],
+    "disconnected_while_handing_over": [],
+    "disposed_of_while_handing_over": [],
+    "handed_over_in_an_outage": ["healed"],
 }
 
 
