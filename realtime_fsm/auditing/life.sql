@@ -14,7 +14,8 @@
 --
 -- What there is:
 --   availability     how each connection lived: availability in per cent, failures, the time in each state, what was lost
---   outages          one by one: when, how long, why, how many dials, how it ended
+--   outages          one by one: when, how long, why, how many dials, how it ended; a link that makes room for another one and
+--                    delivers until that is up is none, unless it ends before ('retired'), or more than one dial is needed
 --   percentiles      of the time to re-subscribe and of the round trips of pings
 --   rows_taken       how often each row of the table was taken
 --   transitions, subscriptions, pings, records        what happened, one by one; `lines`, `followed`, `spells` lead there
