@@ -26,8 +26,7 @@ class Told:
         began: the number of the record with which it began.
         until: the number of the record that ends it, or of the last one.
         unwanted: whether it began because the user wanted no link; an audit does not call that an outage.
-        dials: how many it tells, and one more where the step that it began with dialed: the client does that before it begins,
-            and so it does with the first dial of a handover.
+        dials: how many it tells, and one more for a handover, whose first dial was no part of an outage when it was made.
         cut: whether an audit may see its end earlier: the user disconnected in it, or a link came up while nothing was desired.
     """
 
@@ -75,8 +74,7 @@ def told_by_the_client(log: tuple[Record, ...]) -> list[Told]:
         elif record["event"] == "realtime.outage" and record["change"] == "opened":
             began = beginning(log, number)
             outages.append(Told(began, len(log), record["planned"], is_unwanted(log[began])))
-            row = number_of(log[began].get("row", ""))
-            outages[-1].dials += row == "96" or (row != "91" and log[began]["link"] > log[began - 1]["link"])
+            outages[-1].dials += number_of(log[began].get("row", "")) == "96"
         elif record["event"] == "realtime.outage":
             outages[-1].seconds, outages[-1].until = record["seconds"], number
             outages[-1].dials += record["dials"]

@@ -482,6 +482,7 @@ class Driver:
         if taken.round_trip is not None:
             self._audit.ping(taken.round_trip)
         if row.dest is None:
+            self._outages.stay()
             return
         change = Change(row.source, dest, row.trigger, row.id, taken.attempt, taken.cause, at)
         for follower in self._followers:

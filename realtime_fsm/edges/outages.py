@@ -39,10 +39,11 @@ class Outages:
         current: the one under way, if there is one.
     """
 
-    __slots__ = ("_audit", "_handover", "current")
+    __slots__ = ("_audit", "_dialed", "_handover", "current")
 
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
+        self._dialed = 0  # in the step under way, before it is known whether an outage begins with it
         self._handover: _Handover | None = None
         self.current: Outage | None = None
 
@@ -70,8 +71,14 @@ class Outages:
             self._handover.dials += 1
             if self._handover.dials > 1:
                 self._begin(self._handover.began, planned=True)
-        if self.current is not None:
+        if self.current is None:
+            self._dialed = 1
+        else:
             self.current.dials += 1
+
+    def stay(self) -> None:
+        """A step has left the state as it was."""
+        self._dialed = 0
 
     def note(self, source: State, dest: State, now: float, *, planned: bool, covered: bool) -> None:
         """The state has changed.
@@ -89,11 +96,12 @@ class Outages:
         elif dest in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self.current is not None:
             outage, self.current = self.current, None
             self._audit.outage("closed", planned=outage.planned, seconds=now - outage.began, dials=outage.dials)
+        self._dialed = 0
 
     def _begin(self, began: float, *, planned: bool) -> None:
         self._handover = None
         if self.current is not None:
             self.current.losses += 1
             return
-        self.current = Outage(began, planned)
+        self.current = Outage(began, planned, self._dialed)
         self._audit.outage("opened", planned=planned)
