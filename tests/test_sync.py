@@ -431,7 +431,9 @@ with Realtime({served.endpoint!r}, "demo") as another:
     another.connect()
 print(realtime.state)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    # Newer versions of Python warn of each fork where there are threads.
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines() == [str(Forked("this Realtime")), "connected"]
     assert (done.stderr, done.returncode) == ("", 0), "and the end of the program disposes of it"
 
