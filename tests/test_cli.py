@@ -87,17 +87,36 @@ def test_a_fatal_refusal_ends_with_one_clear_sentence() -> None:
     with serving("--every", "0") as endpoint:
         result = result_of("listen", endpoint, "--project", "nobody", "rows")
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == "realtime-fsm: the server refused the connection with 1008: Missing or unknown project ID\n"
+    refused = "the server refused the connection with 1008: Missing or unknown project ID"
+    assert result.stderr == f"realtime-fsm: project 'nobody' at {endpoint}: {refused}\n"
+
+
+def test_a_port_that_is_taken_is_named_with_the_remedy() -> None:
+    with serving("--every", "0") as endpoint:
+        port = str(urlsplit(endpoint).port)
+        result = result_of("serve", "--port", port)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"realtime-fsm: port {port}: Address already in use; choose another port, or 0 for one that is free\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
         (("listen", "ftp://localhost", "--project", "demo", "rows"), 2, "endpoint: scheme 'ftp' cannot be dialed"),
-        (("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "1", "rows"), 1, "gave up after 1 attempt"),
+        (
+            ("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "1", "rows"),
+            1,
+            "at http://127.0.0.1:1/v1: gave up after 1 attempt",
+        ),
         (("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--log", "/nowhere/log", "rows"), 1, "No such file"),
-        (("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "few", "rows"), 2, "invalid"),
-        (("serve", "--port", "99999"), 2, "99999 is not from 0 to 65535"),
+        (("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "few", "rows"), 2, "'few' is not a whole number"),
+        (("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "0", "rows"), 2, "from 1 on, or 'forever'"),
+        (("serve", "--port", "99999"), 2, "'99999' is not a port from 0 to 65535"),
+        (("serve", "--port", "few"), 2, "'few' is not a port from 0 to 65535"),
+        (("serve", "--every", "nan"), 2, "'nan' is not a number of seconds from 0 to 3600"),
+        (("serve", "--every", "soon"), 2, "'soon' is not a number of seconds"),
+        (("serve", "--project", "a b"), 2, "project: 'a b' is not a project id"),
+        (("replay", "--speed", "quick", "log"), 2, "'quick' is not a factor above 0"),
         (("serve", "--era", "E9"), 2, "invalid choice: 'E9'"),
         ((), 2, "usage"),
     ],

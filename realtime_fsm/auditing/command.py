@@ -67,7 +67,7 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", choices=("text", "json", "markdown", "html", "junit"), default="text", help="of the report (%(default)s)"
     )
-    parser.add_argument("--output", metavar="FILE", help="write the report there instead of to standard output")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the report there instead of to standard output")
     parser.add_argument(
         "--connection", metavar="ID", action="append", default=[], help="look at this connection only; may be repeated"
     )
@@ -208,7 +208,7 @@ def _write(lines: Iterator[str], output: str | None) -> int:
     except BrokenPipeError:  # `realtime-fsm audit ... | head`: the reader has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as failure:
-        return _refuse(f"{output}: {failure.strerror}")
+        return _refuse(f"{output or 'standard output'}: {failure.strerror}")
     return 0
 
 

@@ -20,10 +20,12 @@ from realtime_fsm.edges.audit import configure
 from realtime_fsm.face import demo, replaying
 from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.diagram import FORMATS, VIEWS, diagram
+from realtime_fsm.face.output import hush, open_what_is_closed, write_all, write_line
 from realtime_fsm.face.words import in_words
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import ERAS
 from realtime_fsm.vocabulary.errors import Misuse, RealtimeError
+from realtime_fsm.vocabulary.options import realtime_url
 from realtime_fsm.vocabulary.policies import RetryPolicy
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.events import Event
 
 N = TypeVar("N", int, float)
+_BUFFER = 128  # events that wait for whoever reads; a large one takes as much memory as its frame
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 _SAMPLES = ("create", "update", "update", "delete")
 
@@ -47,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 for a tidy end, 1 for a failure (with one sentence on stderr), 2 for a misuse, 130 after Ctrl-C.
     """
+    open_what_is_closed()
     options = _parser().parse_args(arguments)
     if options.run in (audit.run, replaying.run):  # they read files, and need no event loop
         code: int = options.run(options)
@@ -57,12 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Misuse as misuse:
         return _say(f"realtime-fsm: {misuse}", USAGE)
     except RealtimeError as failure:
-        return _say(f"realtime-fsm: {failure}", FAILED)
+        where = f"project {options.project!r} at {options.endpoint}: " if options.run is _listen else ""
+        return _say(f"realtime-fsm: {where}{failure}", FAILED)
     except BrokenPipeError:  # `realtime-fsm listen ... | head`: the reader has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        hush()
         return OK
     except OSError as failure:
-        return _say(f"realtime-fsm: {failure}", FAILED)
+        where = "" if failure.filename is None else f"{failure.filename}: "
+        return _say(f"realtime-fsm: {where}{failure.strerror or failure}", FAILED)
 
 
 def _quickest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -131,20 +137,24 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _attempts(word: str) -> int | None:
-    return None if word == "forever" else _within(int(word), 1, math.inf)
+    return None if word == "forever" else _number(word, int, 1, math.inf, "a whole number from 1 on, or 'forever'")
 
 
 def _port(word: str) -> int:
-    return _within(int(word), 0, 65_535)
+    return _number(word, int, 0, 65_535, "a port from 0 to 65535")
 
 
 def _pause(word: str) -> float:
-    return _within(float(word), 0, 3600)
+    return _number(word, float, 0, 3600, "a number of seconds from 0 to 3600")
 
 
-def _within(value: N, least: float, most: float) -> N:
+def _number(word: str, sort: type[N], least: float, most: float, wanted: str) -> N:
+    try:
+        value = sort(word)
+    except ValueError:
+        value = sort(-1)  # which is out of every range here
     if not least <= value <= most:
-        raise argparse.ArgumentTypeError(f"{value} is not from {least:g} to {most:g}")
+        raise argparse.ArgumentTypeError(f"{word!r} is not {wanted}")
     return value
 
 
@@ -186,7 +196,7 @@ async def _listen(options: argparse.Namespace) -> None:
             follower = asyncio.ensure_future(_follow(realtime.states(), sys.stderr))
             stack.push_async_callback(asyncio.wait, (follower,))  # to its last line, after the end
             stack.push_async_callback(realtime.dispose)
-        await _print(await realtime.subscribe(*options.channels))
+        await _print(await realtime.subscribe(*options.channels, buffer=_BUFFER, overflow="pause"))
 
 
 async def _follow(states: AsyncIterator[Change], out: TextIO) -> None:
@@ -197,8 +207,7 @@ async def _follow(states: AsyncIterator[Change], out: TextIO) -> None:
 async def _print(subscription: Subscription) -> None:
     encode = msgspec.json.Encoder().encode
     async for event in subscription:
-        sys.stdout.buffer.write(encode(_as_record(event)) + b"\n")
-        sys.stdout.buffer.flush()
+        await write_line(encode(_as_record(event)) + b"\n")
 
 
 def _as_record(event: Event) -> dict[str, object]:
@@ -211,7 +220,14 @@ def _as_record(event: Event) -> dict[str, object]:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    async with RealtimeServer(projects=(options.project,), port=options.port, era=options.era) as server:
+    realtime_url("http://127.0.0.1", options.project)  # refuses what no client could ask for
+    server = RealtimeServer(projects=(options.project,), port=options.port, era=options.era)
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(server)
+        except OSError as failure:
+            problem = f"{os.strerror(failure.errno or 0)}; choose another port, or 0 for one that is free"
+            raise OSError(failure.errno, problem, f"port {options.port}") from failure
         print(f"Serving project {options.project!r} at {server.endpoint}; in another terminal:", flush=True)
         print(f"  realtime-fsm listen {server.endpoint} --project {options.project} rows", flush=True)
         number = 0
@@ -232,8 +248,7 @@ async def _diagram(options: argparse.Namespace) -> None:
 
 def _write(data: bytes, path: str | None) -> None:
     if path is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        write_all(data)
     else:
         Path(path).write_bytes(data)
 

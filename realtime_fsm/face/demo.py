@@ -81,6 +81,7 @@ async def run(log: str, out: TextIO) -> None:
             stage.say("server", f"listening at {server.endpoint}")
             async with Realtime(server.endpoint, project="demo") as realtime:
                 follower = asyncio.ensure_future(stage.follow(realtime.states()))
+                follower.add_done_callback(lambda done: done.cancelled() or done.exception())  # with `| head`, ours is told
                 subscription = await realtime.subscribe("rows")
                 for number in (1, 2, 3):
                     publish_row(server, f"row{number}", "create", {"title": f"order {number}"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from realtime_fsm.auditing.replay.story import Untold, Unusable, read_story, sho
 from realtime_fsm.auditing.report import Verdict
 from realtime_fsm.auditing.sources import STDIN
 from realtime_fsm.auditing.words import plural, span
+from realtime_fsm.face.output import hush
 from realtime_fsm.face.screen import Screen, palette_for
 from realtime_fsm.vocabulary.table import TABLE
 
@@ -64,9 +64,12 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _factor(word: str) -> float:
-    value = float(word)
+    try:
+        value = float(word)
+    except ValueError:
+        value = 0.0
     if not 0 < value <= 1e9:
-        raise argparse.ArgumentTypeError(f"{word} is not a factor above 0")
+        raise argparse.ArgumentTypeError(f"{word!r} is not a factor above 0, such as 10")
     return value
 
 
@@ -94,10 +97,10 @@ def run(options: argparse.Namespace) -> int:
     except Untold as untold:
         return _say(str(untold), Verdict.INCONCLUSIVE)
     except BrokenPipeError:  # `realtime-fsm replay ... | head`: the reader has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        hush()
         return Verdict.CONFORMANT
     except OSError as failure:
-        return _say(f"{options.emit_test}: {failure.strerror}", Verdict.UNUSABLE)
+        return _say(f"{failure.filename or 'standard output'}: {failure.strerror}", Verdict.UNUSABLE)
     except KeyboardInterrupt:
         return _INTERRUPTED
 
