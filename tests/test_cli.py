@@ -117,6 +117,7 @@ def test_a_port_that_is_taken_is_named_with_the_remedy() -> None:
         (("serve", "--every", "soon"), 2, "'soon' is not a number of seconds"),
         (("serve", "--project", "a b"), 2, "project: 'a b' is not a project id"),
         (("replay", "--speed", "quick", "log"), 2, "'quick' is not a factor above 0"),
+        (("replay", "--to", "-3", "log"), 2, "'-3' is not the number of a record"),
         (("serve", "--era", "E9"), 2, "invalid choice: 'E9'"),
         ((), 2, "usage"),
     ],

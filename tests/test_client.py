@@ -653,3 +653,38 @@ def test_a_realtime_shows_where_it_is_and_nothing_secret() -> None:
     realtime = Realtime(ENDPOINT, "demo", jwt="secret-token")
     assert repr(realtime) == "<Realtime demo at http://localhost/v1: disconnected>"
     assert len(realtime.connection_id) == 32
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"auto_reconnect": "no"}, "auto_reconnect: 'no' is not True or False"),
+        ({"headers": ["a"]}, "headers: list is not a mapping of names to values"),
+    ],
+)
+def test_what_cannot_be_an_option_is_refused_by_name(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(BadOption, match=f"^{sentence}"):
+        Realtime("http://localhost/v1", project="demo", **options)
+
+
+@pytest.mark.parametrize("timeout", ["soon", float("nan"), -1])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(timeout: Any) -> None:
+    async def wait() -> None:
+        async with Realtime("http://localhost/v1", project="demo") as realtime:
+            with pytest.raises(BadOption, match="timeout"):
+                await realtime.wait_connected(timeout)
+            with pytest.raises(TimeoutError):
+                await realtime.wait_connected(0)
+
+    asyncio.run(wait())
+
+
+@pytest.mark.parametrize("name", ["on_gap", "catch_up"])
+def test_what_cannot_be_called_is_refused_before_anything_is_opened(name: str) -> None:
+    async def subscribe() -> None:
+        async with Realtime("http://localhost/v1", project="demo") as realtime:
+            with pytest.raises(BadOption, match=f"{name}: int cannot be called; give a function that takes a Gap"):
+                realtime.subscribe("rows", **{name: 5})  # type: ignore[call-overload]
+            assert realtime.state is State.DISCONNECTED
+
+    asyncio.run(subscribe())

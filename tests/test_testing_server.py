@@ -188,3 +188,8 @@ async def test_the_listener_works_with_another_handler() -> None:
     assert await client.ending() == "eof"
     await client.hang_up()
     await listener.stop()
+
+
+def test_a_string_in_place_of_a_list_of_projects_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"projects: 'demo' is a single string; give a list, such as \['demo'\]"):
+        RealtimeServer(projects="demo")

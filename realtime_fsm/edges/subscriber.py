@@ -45,7 +45,7 @@ class Options:
         overflow: what becomes of events when there are more.
 
     Raises:
-        BadOption: for a buffer that is no whole number above 0, or an overflow that is none.
+        BadOption: for a buffer that is no whole number above 0, an overflow that is none, or a callable that is none.
     """
 
     buffer: int = 1024
@@ -58,6 +58,10 @@ class Options:
             raise BadOption("buffer", f"{self.buffer!r:.40} is not a whole number above 0")
         if self.overflow not in OVERFLOWS:
             raise BadOption("overflow", f"{self.overflow!r:.40} is none of {', '.join(OVERFLOWS)}")
+        for name in ("on_gap", "catch_up"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise BadOption(name, f"{type(value).__name__} cannot be called; give a function that takes a Gap")
 
 
 class Subscriber:

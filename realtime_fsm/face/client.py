@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from realtime_fsm.core.pacer import pacer_for
@@ -30,7 +31,7 @@ from realtime_fsm.vocabulary.table import State
 from realtime_fsm.vocabulary.wishes import presence_message
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable
     from ssl import SSLContext
     from types import TracebackType
 
@@ -108,6 +109,10 @@ class Realtime(Asking, Displayed):
         seconds("max_link_age", max_link_age, none=True)
         url = realtime_url(endpoint, project)
         limit = (retry or RetryPolicy()).dials_per_minute
+        if not isinstance(auto_reconnect, bool):
+            raise BadOption("auto_reconnect", f"{auto_reconnect!r:.40} is not True or False")
+        if headers is not None and not isinstance(headers, Mapping):
+            raise BadOption("headers", f"{type(headers).__name__} is not a mapping of names to values")
         seat = Seat(
             retry=retry,
             ping=ping,
@@ -231,9 +236,12 @@ class Realtime(Asking, Displayed):
         Raises:
             TimeoutError: when the time is over.
             RealtimeError: the stored error, in ``error``.
+            BadOption: for a timeout that is no number.
             Disposed: after ``dispose()``.
         """
         self._alive()
+        if timeout:  # with 0 it does not wait
+            seconds("timeout", timeout)
         async with asyncio.timeout(timeout):
             await self._driver.wait_live(patient=True)
 

@@ -51,8 +51,8 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="a log; - for standard input")
     parser.add_argument("--connection", metavar="ID", help="the connection; it may be left out where there is only one")
-    parser.add_argument("--from", dest="since", metavar="SEQ", type=int, default=1, help="show the steps from this record on")
-    parser.add_argument("--to", dest="until", metavar="SEQ", type=int, help="replay up to this record")
+    parser.add_argument("--from", dest="since", metavar="SEQ", type=_record, default=1, help="show the steps from this record on")
+    parser.add_argument("--to", dest="until", metavar="SEQ", type=_record, help="replay up to this record")
     pace = parser.add_mutually_exclusive_group()
     pace.add_argument("--step", action="store_true", help="wait for Enter after each step")
     pace.add_argument("--speed", metavar="FACTOR", type=_factor, help="take as long as it took, so many times faster")
@@ -61,6 +61,12 @@ def add_parser(subparsers: Any) -> None:
         help="write a pytest that takes the same path; without a path to standard output, instead of the steps",
     )  # fmt: skip
     parser.set_defaults(run=run)
+
+
+def _record(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is not the number of a record, from 1 on")
+    return int(word)
 
 
 def _factor(word: str) -> float:

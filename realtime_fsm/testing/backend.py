@@ -54,8 +54,11 @@ class Backend:
             ids: where the ids that the server chooses, and secrets, come from; `counted_ids` by default.
 
         Raises:
+            TypeError: for a string in place of a list of projects.
             ValueError: when there is no project, or no such era.
         """
+        if isinstance(projects, str):  # its letters would be the projects
+            raise TypeError(f"projects: {projects!r} is a single string; give a list, such as [{projects!r}]")
         if not projects:
             raise ValueError("a server needs a project")
         self.era = era_named(era)
