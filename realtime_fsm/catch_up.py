@@ -18,6 +18,9 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+from realtime_fsm.vocabulary.errors import BadOption
+from realtime_fsm.vocabulary.options import strings
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -54,20 +57,36 @@ def rows(service: TablesDB, database_id: str, table_id: str, *, queries: Iterabl
     Returns:
         What `Realtime.subscribe` takes as ``catch_up=``. It raises what the SDK raises; that is counted and told, and live events
         go on.
+
+    Raises:
+        BadOption: for a service without that call, an id that is no string, queries that are no list of strings, or a page
+            below 1.
     """
-    return _listing(lambda asked: service.list_rows(database_id, table_id, asked), "rows", queries, page)
+    _check(service, "list_rows", {"database_id": database_id, "table_id": table_id}, page)
+    conditions = strings("queries", queries, least=0)
+    return _listing(lambda asked: service.list_rows(database_id, table_id, asked), "rows", conditions, page)
 
 
 def documents(
     service: Databases, database_id: str, collection_id: str, *, queries: Iterable[str] = (), page: int = 100
 ) -> CatchUp:
     """Catch up with the documents of a collection. As `rows`."""
-    return _listing(lambda asked: service.list_documents(database_id, collection_id, asked), "documents", queries, page)
+    _check(service, "list_documents", {"database_id": database_id, "collection_id": collection_id}, page)
+    conditions = strings("queries", queries, least=0)
+    return _listing(lambda asked: service.list_documents(database_id, collection_id, asked), "documents", conditions, page)
 
 
-def _listing(ask: Callable[[list[str]], Any], key: str, queries: Iterable[str], page: int) -> CatchUp:
-    conditions = list(queries)
+def _check(service: object, call: str, ids: dict[str, str], page: int) -> None:
+    if not callable(getattr(service, call, None)):
+        raise BadOption("service", f"{type(service).__name__} has no {call}(); give a service of the official SDK")
+    for name, value in ids.items():
+        if not isinstance(value, str) or not value:
+            raise BadOption(name, f"{value!r:.40} is not a non-empty string")
+    if isinstance(page, bool) or not isinstance(page, int) or page < 1:  # with 0 the last page would never come
+        raise BadOption("page", f"{page!r:.40} is not a whole number above 0")
 
+
+def _listing(ask: Callable[[list[str]], Any], key: str, conditions: Iterable[str], page: int) -> CatchUp:
     def everything_since(moment: str) -> list[dict[str, Any]]:
         base = [
             *conditions,

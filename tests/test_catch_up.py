@@ -18,7 +18,7 @@ from appwrite.query import Query
 from appwrite.services.databases import Databases
 from appwrite.services.tables_db import TablesDB
 
-from realtime_fsm import Gap
+from realtime_fsm import BadOption, Gap
 from realtime_fsm.catch_up import documents, rows
 
 SINCE = datetime(2026, 11, 24, 10, tzinfo=UTC)
@@ -100,3 +100,23 @@ def test_older_sdks_answer_with_dictionaries() -> None:
             return {"total": 1, "rows": [{"$id": "row0", "title": "x"}]}
 
     assert caught_up(rows(Older(), "main", "orders")) == [{"$id": "row0", "title": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more", "sentence"),
+    [
+        ((5, "main", "orders"), {}, r"service: int has no list_\w+\(\)"),
+        ((None, "", "orders"), {}, "database_id: '' is not a non-empty string"),
+        ((None, "main", 5), {}, r"(table|collection)_id: 5 is not a non-empty string"),
+        ((None, "main", "orders"), {"page": 0}, "page: 0 is not a whole number above 0"),
+        ((None, "main", "orders"), {"queries": "a query"}, "queries: a single string; give a list of strings"),
+    ],
+)
+def test_what_could_not_list_anything_is_refused_when_it_is_made(
+    arguments: tuple[Any, Any, Any], more: dict[str, Any], sentence: str
+) -> None:
+    service, *ids = arguments
+    with pytest.raises(BadOption, match=sentence):
+        rows(service or TablesDB(Client()), *ids, **more)
+    with pytest.raises(BadOption, match=sentence):
+        documents(service or Databases(Client()), *ids, **more)

@@ -169,6 +169,8 @@ def test_waiting_ends_in_time_and_loses_nothing(served: Served) -> None:
         rows = realtime.subscribe("rows")
         with pytest.raises(TimeoutError):
             rows.get(timeout=0.01)
+        with pytest.raises(BadOption, match="timeout: 'soon' is not a number of seconds"):
+            rows.get(timeout="soon")  # type: ignore[arg-type]
         served.publish("rows", n=1)
         assert rows.get(timeout=LONG).payload["n"] == 1
         with pytest.raises(TimeoutError):

@@ -20,6 +20,7 @@ from realtime_fsm.face.portal import Portal
 from realtime_fsm.face.subscription import Subscribed
 from realtime_fsm.vocabulary.errors import Disposed, SubscriptionEnded
 from realtime_fsm.vocabulary.events import T_co
+from realtime_fsm.vocabulary.options import seconds
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
@@ -116,8 +117,11 @@ class Subscription(Subscribed, Generic[T_co]):
 
         Raises:
             TimeoutError: when the time is over.
+            BadOption: for a timeout that is no number of seconds.
             SubscriptionEnded: when nothing will come.
         """
+        if timeout:  # with 0 it does not wait
+            seconds("timeout", timeout)
         try:
             return self._stream.next(timeout)
         except StopAsyncIteration:
