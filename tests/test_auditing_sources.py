@@ -292,6 +292,17 @@ def test_growing_files_are_followed(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["--follow", "-"]) == 2
 
 
+def test_a_file_that_never_came_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tail.follow_files, "__kwdefaults__", {"sleep": sleep})
+    assert main(["--follow", str(tmp_path / "nothing")]) == 2
+    assert f"unusable: {tmp_path / 'nothing'}: it is empty" in capsys.readouterr().out
+
+
 def test_a_bar_shows_on_a_terminal_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -189,8 +189,11 @@ def _follow(auditor: Auditor, names: list[str]) -> None:
                 told = auditor.violation
                 print(f"realtime-fsm audit: {told.place}: {told.rule}: {told.text}", file=sys.stderr, flush=True)
 
+    names = list(dict.fromkeys(names))
+    for name in names:  # of each that nothing comes of, it is said
+        auditor.begin(name)
     try:
-        follow_files(list(dict.fromkeys(names)), feed)
+        follow_files(names, feed)
     except KeyboardInterrupt:
         return
 
