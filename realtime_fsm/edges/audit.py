@@ -93,7 +93,7 @@ class Audit:
             trigger=trigger,
             source=source,
             dest=dest,
-            dwell=round(taken.dwell, 6),
+            dwell=_micro(taken.dwell),
             attempt=taken.attempt,
             sends=taken.sends,
             cause=None if cause is None else cause.kind,
@@ -101,7 +101,7 @@ class Audit:
             close_code=cause.close_code if isinstance(cause, StreamEnded) else None,
             status=cause.status if isinstance(cause, UpgradeRefused) else None,
             era=taken.era,
-            lag=round(taken.lag, 6) if taken.lag else 0.0,
+            lag=_micro(taken.lag),
         )
 
     def subscription(
@@ -121,7 +121,7 @@ class Audit:
             subscription=identifier,
             change=change,
             error_code=_shown(code),
-            dwell=round(dwell, 6),
+            dwell=_micro(dwell),
             size=size,
         )
 
@@ -130,16 +130,16 @@ class Audit:
     ) -> None:
         """Write what became of a presence."""
         level = "warning" if change == "rejected" else "info"
-        self._write(PresenceRecord, level, change=change, error_code=_shown(code), dwell=round(dwell, 6))
+        self._write(PresenceRecord, level, change=change, error_code=_shown(code), dwell=_micro(dwell))
 
     def ping(self, round_trip: float) -> None:
         """Write that a ping was answered, after so many seconds."""
-        self._write(PingRecord, round_trip=round(round_trip, 6))
+        self._write(PingRecord, round_trip=_micro(round_trip))
 
     def outage(self, change: Literal["opened", "closed"], *, planned: bool, seconds: float = 0.0, dials: int = 0) -> None:
         """Write that an outage begins or ends."""
         level = "warning" if change == "opened" and not planned else "info"
-        self._write(OutageRecord, level, change=change, planned=planned, seconds=round(seconds, 6), dials=dials)
+        self._write(OutageRecord, level, change=change, planned=planned, seconds=_micro(seconds), dials=dials)
 
     def dropped(self, identifier: str, count: int) -> None:
         """Write how many events of a subscription had to make room, in an episode that is over."""
@@ -147,11 +147,11 @@ class Audit:
 
     def pause(self, change: Literal["opened", "closed"], paused: int, *, dwell: float, seconds: float = 0.0) -> None:
         """Write that a link is not read for a while, so that a consumer can come after."""
-        self._write(PauseRecord, change=change, paused=paused, seconds=round(seconds, 6), dwell=round(dwell, 6))
+        self._write(PauseRecord, change=change, paused=paused, seconds=_micro(seconds), dwell=_micro(dwell))
 
     def retired(self, retired: int, dwell: float) -> None:
         """Write that a link that made room has ended too early, so many seconds after the state was entered."""
-        self._write(RetiredRecord, "warning", retired=retired, dwell=round(dwell, 6))
+        self._write(RetiredRecord, "warning", retired=retired, dwell=_micro(dwell))
 
     def gap(self, identifier: str, gap: Gap) -> None:
         """Write that a subscription may have missed events."""
@@ -161,7 +161,7 @@ class Audit:
             subscription=identifier,
             since=None if gap.since is None else gap.since.isoformat(timespec="milliseconds"),
             until=_iso(gap.until),
-            seconds=round(gap.outage_seconds, 6),
+            seconds=_micro(gap.outage_seconds),
             dials=gap.attempts,
         )
 
@@ -188,7 +188,7 @@ class Audit:
         try:
             file = _plain_file()
             if file is not None:
-                file.write(b'%b,"level":"%b"}' % (_encode(record)[:-1], level.encode()))
+                file.write(_encode(record)[:-1] + _ENDS[level])
             else:
                 told = msgspec.to_builtins(record)
                 getattr(self._log, level)(told.pop("event"), **told)
@@ -219,6 +219,11 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # run from a tree that was never installed
             found[name] = "unknown"
     return found
+
+
+def _micro(seconds: float) -> float:
+    """As `round` to microseconds, in a fifth of the time."""
+    return int(seconds * 1e6 + 0.5) / 1e6
 
 
 def _iso(at: datetime) -> str:
@@ -259,6 +264,7 @@ def configure(path: str | Path) -> AuditFile:
 
 
 _encode = msgspec.json.Encoder().encode
+_ENDS = {level: b',"level":"%b"}' % level.encode() for level in ("info", "warning", "error")}
 _PROCESSORS = (
     structlog.processors.add_log_level,
     structlog.processors.JSONRenderer(serializer=lambda record, **_: _encode(record)),
