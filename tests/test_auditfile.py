@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,6 +122,14 @@ def test_what_an_application_does_with_records_is_done_though_the_file_is_ours(t
     lines = records(path)
     assert len(lines) > 5
     assert {line["host"] for line in lines} == {"here"}
+
+
+def test_levels_that_an_application_leaves_out_are_left_out_though_the_file_is_ours(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    with audit.configure(path):
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+        run(lambda: a_life(losses=1))
+    assert {line["level"] for line in records(path)} == {"warning"}
 
 
 def test_a_record_is_written_the_same_by_the_short_way_and_by_structlogs(tmp_path: Path) -> None:

@@ -278,4 +278,6 @@ def _plain_file() -> AuditFile | None:
     """
     now = structlog.get_config()
     file = now["logger_factory"]
-    return file if type(file) is AuditFile and (*now["processors"],) == _PROCESSORS else None
+    if type(file) is not AuditFile or now["wrapper_class"] is not structlog.BoundLogger:
+        return None
+    return file if (*now["processors"],) == _PROCESSORS else None
