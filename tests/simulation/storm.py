@@ -169,6 +169,7 @@ class Run:
             max_link_age=rng.choice((None, None, None, 20.0, 300.0)),
             protocol=rng.choice(self.network.protocols),
         )
+        realtime._driver._draw = random.random  # as users have it; the tests' own default is not random
         watch = Watch(self.world, realtime, wire, self.result.coverage)
         self.records.watchers[realtime.connection_id] = watch.record
         return BusyCrowd(self.world, self.network, realtime, watch)
