@@ -202,6 +202,14 @@ def test_while_a_consumer_makes_room_the_answer_is_waited_for() -> None:
     run(main)
 
 
+async def the_next_gap_begins_with_the_later(network: Network, rows: Subscription) -> None:
+    assert taken(rows) == [2, 1]
+    network.socket.cut()
+    await eventually(lambda: rows.gaps)
+    (gap,) = rows.gaps
+    assert gap.since == datetime(2026, 11, 24, 10, 0, 2, tzinfo=UTC)
+
+
 def test_what_comes_late_on_it_does_not_put_back_where_the_next_gap_begins() -> None:
     async def main() -> None:
         network = Network()
@@ -214,11 +222,7 @@ def test_what_comes_late_on_it_does_not_put_back_where_the_next_gap_begins() -> 
             await task
             network.publish("rows", payload=row(2, AFTER), timestamp=AFTER)
             await asyncio.sleep(LINGER + 1)
-            assert taken(rows) == [2, 1]
-            network.socket.cut()
-            await eventually(lambda: rows.gaps)
-            (gap,) = rows.gaps
-            assert gap.since == datetime(2026, 11, 24, 10, 0, 2, tzinfo=UTC)
+            await the_next_gap_begins_with_the_later(network, rows)
 
     run(main)
 
@@ -235,10 +239,6 @@ def test_nor_does_what_comes_later_on_the_other_one(wait: float) -> None:
                 network.sockets[0].frozen = number == 1  # its bus has lost that one
                 network.publish("rows", payload=row(number, moment), timestamp=moment)
             await asyncio.sleep(2 * LINGER + 1)
-            assert taken(rows) == [2, 1]
-            network.socket.cut()
-            await eventually(lambda: rows.gaps)
-            (gap,) = rows.gaps
-            assert gap.since == datetime(2026, 11, 24, 10, 0, 2, tzinfo=UTC)
+            await the_next_gap_begins_with_the_later(network, rows)
 
     run(main)

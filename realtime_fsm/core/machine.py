@@ -47,8 +47,8 @@ _hush(logging.getLogger("transitions"))
 class RowTransition(Transition):
     """A row as `transitions` runs it, without what no row of ours has.
 
-    Those are names to be resolved, callbacks of states, `prepare` and `after`, and a log line about each; they take three times
-    as long as the guards and effects themselves.
+    Those are names to be resolved, callbacks of states, `prepare` and `after`, and a log line about each; they take more than
+    half of the time of a trigger (tests/bench/RESULTS.md).
     """
 
     def execute(self, event_data: EventData) -> bool:

@@ -222,7 +222,7 @@ def _versions() -> dict[str, str]:
 
 
 def _micro(seconds: float) -> float:
-    """As `round` to microseconds, in a fifth of the time."""
+    """As `round` to microseconds, in less than half of the time."""
     return int(seconds * 1e6 + 0.5) / 1e6
 
 
