@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from realtime_fsm.vocabulary.errors import LinkFailure
 from realtime_fsm.vocabulary.frames import PING, ErrorFrame, PongFrame
 from realtime_fsm.vocabulary.inputs import Closed, DialFailure, Lost, Opened
+from realtime_fsm.vocabulary.sealing import seal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -132,5 +133,6 @@ class Link:
         """A task ended. A defect of ours must not make a connection silent: it counts as the loss of the link."""
         failure = None if task.cancelled() else task.exception()
         if failure is not None:
+            seal(failure)  # frames of ours hold what was being sent or read
             self._owner.report(failure)
             self._owner.feed(Lost(self.generation))

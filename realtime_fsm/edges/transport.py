@@ -145,7 +145,7 @@ class AiohttpTransport:
         if self_signed or (ssl is not None and ssl.verify_mode is CERT_NONE):
             option = "self_signed=True" if self_signed else "ssl with CERT_NONE"
             text = f"{option}: no certificate is verified, so whoever sits in between can read and change everything"
-            warnings.warn(text, InsecureWarning, stacklevel=4)  # the line that builds the Realtime
+            warnings.warn(text, InsecureWarning, stacklevel=5)  # the line that builds the Realtime
 
     async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
         """Open a WebSocket.
