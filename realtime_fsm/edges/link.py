@@ -115,14 +115,19 @@ class Link:
                 self._outbox.clear()  # the reader meets the end of the same stream, and tells why
 
     async def _close(self, seconds: float) -> None:
-        tasks = [task for task in (self._reader, self._writer) if task is not None and not task.done()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        if self._socket is not None:
-            await self._socket.close(seconds)
+        await self._stop(self._writer)
+        tidied = self._socket if seconds else None
+        if tidied is not None:
+            await tidied.close(seconds)  # its reader reads the answer
+        await self._stop(self._reader)
+        if self._socket is not None and self._socket is not tidied:
+            await self._socket.close(0)
         self._owner.feed(Closed(self.generation))
+
+    async def _stop(self, task: asyncio.Task[None] | None) -> None:
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait([task])
 
     def _task(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work, name=f"realtime_fsm link {self.generation} {name}")

@@ -356,6 +356,7 @@ class Realtime(Asking, Displayed):
     def _alive(self) -> None:
         if self.state is State.DISPOSING:
             raise Disposed
+        self._driver.check_loop()
 
     async def __aenter__(self) -> Self:
         self._alive()
