@@ -205,7 +205,7 @@ class AiohttpTransport:
         except BaseException as failure:  # the application's middlewares and resolvers raise what they like
             if isinstance(failure, asyncio.CancelledError) and _is_cancelled():
                 raise
-            why = _why(failure)
+            why = _why(failure, by="" if session is None else ", raised within the aiohttp session given as http=")
         else:
             return _AiohttpSocket(websocket, used[0], self._max_frame)
         raise why  # outside of the handler, so that aiohttp's exception is no part of ours
@@ -300,11 +300,13 @@ def _accept_list(response: aiohttp.ClientResponse) -> None:
         response._cache.pop("headers", None)  # noqa: SLF001
 
 
-def _why(failure: BaseException) -> LinkFailure:
+def _why(failure: BaseException, by: str = "") -> LinkFailure:
     """Give a failed dial its type. The text holds no address: its query may hold what is nobody's business."""
     match failure:
         case LinkFailure():
             return failure.again()  # without the frames that it came through
+        case aiohttp.ServerDisconnectedError():
+            return DialFailed("the server hung up")
         case aiohttp.ClientConnectorCertificateError(certificate_error=SSLCertVerificationError(verify_message=said)):
             return CertificateRefused(_DISTRUST.format(said.rstrip(".")))
         case aiohttp.ServerFingerprintMismatch():
@@ -325,7 +327,7 @@ def _why(failure: BaseException) -> LinkFailure:
             return DialFailed(f"the proxy cannot be reached: {_said(error)}")
         case aiohttp.ClientConnectorError(os_error=error) | (OSError() as error):
             return DialFailed(_said(error))
-    return DialFailed("the server hung up" if isinstance(failure, aiohttp.ServerDisconnectedError) else type(failure).__name__)
+    return DialFailed(type(failure).__name__ + by)
 
 
 def _said(error: OSError) -> str:
