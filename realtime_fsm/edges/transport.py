@@ -58,6 +58,7 @@ _OF_OPENSSL = re.compile(r"(?:\[.*?\] )?(.*?) \(_ssl\.c:\d+\)")
 _DISTRUST = "the server's certificate is not trusted: {}; give ssl= a context that trusts it, or self_signed=True to trust any"
 
 _TOO_LONG = re.compile(r"Got more than (\d+) bytes when reading")
+_NOT_WEBSOCKET = "the upgrade was not one to WebSocket: {}"
 _LARGER = "; give http= an aiohttp.ClientSession with a larger {}"
 
 
@@ -226,15 +227,16 @@ class AiohttpTransport:
         except _FAILURES as failure:
             why = _why(failure)  # an exception that aiohttp does not know: it would repeat the request for one of its own
         else:
-            if response.status == 101 and (connection := response.connection) and (transport := connection.transport):
-                used.append(transport)
-                _accept_list(response)
-                return response
-            response.close()
-            if response.status == 101:
-                why = DialFailed("the stream ended")
-            else:
+            if response.status != 101:
                 why = refusal(response.status, response.headers, str(request.url))
+            elif not _accept_list(response):
+                why = DialFailed(_NOT_WEBSOCKET.format("invalid connection header"))
+            elif (connection := response.connection) and (transport := connection.transport):
+                used.append(transport)
+                return response
+            else:
+                why = DialFailed("the stream ended")
+            response.close()
         raise why
 
     async def _pass_on(self, session: ClientSession, request: aiohttp.ClientRequest, proxy: str | None) -> aiohttp.ClientResponse:
@@ -290,14 +292,20 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _accept_list(response: aiohttp.ClientResponse) -> None:
-    """Let ``Connection: keep-alive, Upgrade`` pass: RFC 6455, 4.1, wants a token of the list; aiohttp before 3.15 the whole."""
+def _accept_list(response: aiohttp.ClientResponse) -> bool:
+    """Let ``Connection: keep-alive, Upgrade`` pass: RFC 6455, 4.1, wants a token of the list; aiohttp before 3.15 the whole.
+
+    Returns:
+        Whether the token is there.
+    """
     connection = ",".join(response.headers.getall("Connection", ()))
-    if "upgrade" in (token.strip().lower() for token in connection.split(",")):
-        headers = CIMultiDict(response.headers)
-        headers["Connection"] = "Upgrade"
-        response._headers = CIMultiDictProxy(headers)  # noqa: SLF001  (aiohttp has no other way)
-        response._cache.pop("headers", None)  # noqa: SLF001
+    if "upgrade" not in (token.strip().lower() for token in connection.split(",")):
+        return False
+    headers = CIMultiDict(response.headers)
+    headers["Connection"] = "Upgrade"
+    response._headers = CIMultiDictProxy(headers)  # noqa: SLF001  (aiohttp has no other way)
+    response._cache.pop("headers", None)  # noqa: SLF001
+    return True
 
 
 def _why(failure: BaseException, by: str = "") -> LinkFailure:
@@ -316,7 +324,7 @@ def _why(failure: BaseException, by: str = "") -> LinkFailure:
         case aiohttp.ClientHttpProxyError(status=status):
             return DialFailed(f"the proxy answered with HTTP {status}")
         case aiohttp.WSServerHandshakeError(message=said):
-            return DialFailed(f"the upgrade was not one to WebSocket: {said.lower()}")
+            return DialFailed(_NOT_WEBSOCKET.format(said.lower()))
         case aiohttp.ClientResponseError(message=said):
             if found := _TOO_LONG.match(said):
                 return DialFailed(f"a header of the answer has more than {found[1]} bytes{_LARGER.format('max_field_size')}")
