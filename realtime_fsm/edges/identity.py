@@ -59,9 +59,8 @@ class Credentials:
         return Identity(await self.ask(self.session), await self.ask(self.jwt), self._headers).as_headers()
 
     @staticmethod
-    @sealed
     async def ask(secret: Secret | None) -> str | None:
-        """The secret itself.
+        """The secret itself. Its callers are sealed: what it asked for is in its frame.
 
         Raises:
             IdentityUnavailable: when a callable raises, or gives something that is no secret.
