@@ -23,7 +23,7 @@ from support.network import Network
 from support.virtual import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
+    from collections.abc import Awaitable, Iterator, MutableMapping
 
 AT = datetime(2026, 11, 24, 5, 6, 7, 89, tzinfo=UTC)
 ROWS = {row.id: row for row in TABLE.rows}
@@ -87,6 +87,7 @@ def test_a_record_has_these_fields_and_no_other() -> None:
             "error_code": None,
             "close_code": None,
             "status": None,
+            "retry_after": None,
             "era": None,
             "lag": 0.0,
             "timestamp": "2026-11-24T05:06:07.000089Z",
@@ -200,6 +201,49 @@ def test_logging_that_breaks_is_isolated_counted_and_told_once() -> None:
     assert log.failures == 2
     assert told == [first]
     assert [record["seq"] for record in sink.records] == [1, 4]  # the hole shows what is missing
+
+
+def test_a_logger_of_coroutines_loses_no_record() -> None:
+    sink = Sink()
+    told: list[Exception] = []
+    structlog.configure(wrapper_class=structlog.stdlib.AsyncBoundLogger)
+
+    async def main() -> None:
+        log = audit(told=told)
+        log.ping(0.5)
+        log.transition(taken("rec24", DialFailed("refused")), AT)
+        assert log.failures == 0
+
+    asyncio.run(main())
+    assert [(record["event"], record["level"]) for record in sink.records] == [
+        ("realtime.ping", "info"),
+        ("realtime.transition", "warning"),
+    ]
+    assert told == []
+
+
+@pytest.mark.parametrize("answer", ["coroutine", "future"])
+def test_another_asynchronous_logger_is_named_once(answer: str) -> None:
+    class Asynchronous(structlog.BoundLogger):
+        def info(self, *_: object, **__: object) -> Awaitable[None]:
+            return self.write() if answer == "coroutine" else asyncio.get_running_loop().create_future()
+
+        async def write(self) -> None:
+            raise AssertionError("it is never awaited")
+
+    told: list[Exception] = []
+    structlog.configure(wrapper_class=Asynchronous)
+
+    async def main() -> int:
+        log = audit(told=told)
+        log.ping(0.5)
+        log.ping(0.5)
+        return log.failures
+
+    assert asyncio.run(main()) == 2
+    assert [str(failure) for failure in told] == [
+        "structlog's wrapper_class Asynchronous answers with coroutines; give a synchronous one"
+    ]
 
 
 def test_what_is_no_failure_of_the_logging_passes() -> None:

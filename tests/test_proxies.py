@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from realtime_fsm import BadOption, DialFailed, LinkFailure, NameNotResolved, UpgradeRefused
+from realtime_fsm.edges.proxies import environments_proxy
 from realtime_fsm.edges.transport import AiohttpTransport
 from realtime_fsm.testing import RealtimeServer
 from support.faultproxy import FaultProxy, Listener, descriptors, header, until
@@ -148,6 +149,12 @@ ENVIRONMENT = ("WS_PROXY", "WSS_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"
         (True, {"HTTPS_PROXY": "{url}", "NO_PROXY": "127.0.0.1:{port}"}, False),
         (True, {"HTTPS_PROXY": "{url}", "NO_PROXY": "127.0.0.1:1,example.org"}, True),
         (True, {"HTTPS_PROXY": ""}, False),
+        (True, {"ALL_PROXY": "{url}"}, True),
+        (False, {"all_proxy": "{bare}"}, True),
+        (False, {"HTTP_PROXY": "{url}", "ALL_PROXY": "http://127.0.0.1:1"}, True),
+        (True, {"HTTPS_PROXY": "{url}", "ALL_PROXY": "socks5://127.0.0.1:1"}, True),
+        (True, {"ALL_PROXY": "{url}", "NO_PROXY": "example.org, 127.0.0.0/8"}, False),
+        (False, {"HTTP_PROXY": "{url}", "NO_PROXY": "10.0.0.0/8,::/0,127.0.0.1/33"}, True),
         (True, {}, False),
     ],
 )
@@ -193,6 +200,29 @@ def test_a_proxy_of_the_callers_session_counts_and_ours_wins() -> None:
             assert (len(theirs.asked), len(ours.asked)) == (1, 1)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("host", "exceptions", "direct"),
+    [
+        ("192.168.7.9", "192.168.0.0/16", True),
+        ("192.168.7.9", "192.168.7.1/16", True),
+        ("192.168.7.9", "192.168.7.0/29,10.0.0.0/8", False),
+        ("[2001:db8::7]", "2001:db8::/32", True),
+        ("[2001:db8::7]", "[2001:db8::7]", True),
+        ("[2001:db8::7]", "192.168.0.0/16,[2001:db8::8]", False),
+        ("appwrite.example", "0.0.0.0/0", False),
+        ("appwrite.example", "0.0.0.0/0,.example", True),
+        ("appwrite.example", "*", True),
+    ],
+)
+def test_exceptions_of_the_environment(host: str, exceptions: str, direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", exceptions)
+    assert environments_proxy(f"wss://{host}/v1/realtime?project=demo") == (None if direct else "http://127.0.0.1:1")
 
 
 REDIRECTS = [300, 301, 302, 303, 304, 305, 307, 308]

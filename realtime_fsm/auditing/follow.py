@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.guards import BY_ADDRESS, TOO_MANY, is_throttled
+from realtime_fsm.auditing.guards import BY_ADDRESS, TOO_MANY, is_told_to_wait
 from realtime_fsm.auditing.outages import move, note_handover, uncover
 from realtime_fsm.auditing.rules import ROUNDING, Said
 from realtime_fsm.auditing.secrets import looks_secret
@@ -85,7 +85,7 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
         shadow.acknowledged.clear()
         shadow.retry = None
     if step.plans_retry:
-        shadow.throttled = is_throttled(line)
+        shadow.throttled = is_told_to_wait(line)
         shadow.retry = None if shadow.policies is None else (t, *envelope(shadow.policies, line))
     elif step.dials:
         shadow.retry = None

@@ -38,6 +38,11 @@ def is_throttled(line: Line) -> bool | None:
     return failure_code(line) == TOO_MANY
 
 
+def is_told_to_wait(line: Line) -> bool | None:
+    """Whether the next dial waits for a moment that the server, or a proxy, asked for."""
+    return True if line.retry_after else is_throttled(line)
+
+
 def blamed_end(shadow: Shadow, line: Line) -> bool | None:
     """Whether a link was ended for good because of our own request, which counts neither as fatal nor as an attempt."""
     if line.trigger != "lost" or line.cause != "error_frame" or line.error_code != POLICY or line.source == "reconnecting":

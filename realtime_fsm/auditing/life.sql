@@ -139,7 +139,7 @@ WINDOW
 CREATE OR REPLACE VIEW transitions AS
 SELECT
     connection_id, seq, "timestamp", elapsed, link, "row", "trigger", source, dest, dwell, attempt, sends, cause, error_code,
-    close_code, status, lag, missing
+    close_code, status, retry_after, lag, missing
 FROM followed
 WHERE event = $event_transition;
 

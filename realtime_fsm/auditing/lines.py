@@ -52,6 +52,7 @@ class Line(msgspec.Struct, kw_only=True, gc=False):
     error_code: Code = None
     close_code: int | None = None
     status: int | None = None
+    retry_after: float | None = None
     era: str | None = None
     lag: Annotated[float, msgspec.Meta(ge=0)] = -1.0
     event: str

@@ -119,7 +119,7 @@ class Shadow(_Beating):
         retiring: the number of the link that makes room for it, until it is up; None where there is none.
         handover: while that one delivers and no outage is under way: the outage that this becomes with a second dial.
         blamed: whether the last error frame of this link was the answer to a request.
-        throttled: whether the next dial waits for the server's next minute.
+        throttled: whether the next dial waits for a moment that the server, or a proxy, asked for.
         rejected: how many subscriptions were rejected since the last step.
         told: whether its records tell of all its subscriptions.
         whole: whether all its records have come, and made sense.

@@ -46,6 +46,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "error_code": "realtime_fsm.error_frame.code",
         "close_code": "realtime_fsm.websocket.close_code",
         "status": "http.response.status_code",
+        "retry_after": "realtime_fsm.dial.retry_after",
         "era": "realtime_fsm.server.era",
         "lag": "realtime_fsm.transition.lag",
     },

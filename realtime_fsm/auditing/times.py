@@ -125,12 +125,10 @@ def deadline_of(step: Step) -> Check | None:
 def envelope(policies: Policies, line: Line) -> tuple[float, float]:
     """Between what and what the delay before the next dial must be, in seconds, after a step that planned it."""
     least, most = policies.retry.delay(line.attempt, 0.0), policies.retry.delay(line.attempt, 1.0)
-    throttled = is_throttled(line)
-    if throttled:
-        least = max(least, WINDOW)
-    if throttled is not False:
-        most = max(most, WINDOW + policies.retry.base)
-    return least, most
+    throttled, asked = is_throttled(line), line.retry_after or 0.0
+    least = max(least, WINDOW if throttled else 0.0, asked)
+    bound = max(asked, 0.0 if throttled is False else WINDOW)
+    return least, max(most, bound + policies.retry.base) if bound else most
 
 
 def delay(shadow: Shadow, line: Line, _: Step, t: float) -> Said | None:

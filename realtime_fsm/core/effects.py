@@ -18,6 +18,7 @@ from realtime_fsm.vocabulary.errors import (
     RetriesExhausted,
     ServerError,
     StreamEnded,
+    UpgradeRefused,
 )
 from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW, Verdict
 from realtime_fsm.vocabulary.requests import Drop, End, Fail, Open, Retire, Send
@@ -58,11 +59,17 @@ def use_address(seat: Seat) -> None:
 
 
 def schedule_retry(seat: Seat) -> None:
-    """Plan the next dial as the retry policy says; a throttled one not before the server's next minute."""
+    """Plan the next dial as the retry policy says; a throttled one not before the server's next minute.
+
+    An answer with ``Retry-After`` (429, 503) is a bound, too: the dial waits at least as many seconds, of at most 3,600 that
+    count (`RETRY_AFTER_LIMIT`). Both bounds are spread over the policy's `base`, so that a fleet does not come back at once.
+    """
+    asked = seat.failure.retry_after if isinstance(seat.failure, UpgradeRefused) else None
+    least = max(THROTTLE_WINDOW if seat.judged is Verdict.THROTTLED else 0.0, asked or 0.0)
     delay = seat.retry.delay(seat.attempt, seat.draw)
-    seat.throttled = seat.judged is Verdict.THROTTLED
+    seat.throttled = least > 0
     if seat.throttled:
-        delay = max(delay, THROTTLE_WINDOW + seat.draw * seat.retry.base)
+        delay = max(delay, least + seat.draw * seat.retry.base)
     seat.attempt_at = seat.now + delay
 
 

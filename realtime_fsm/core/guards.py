@@ -70,7 +70,7 @@ def reconnect_off(seat: Seat) -> bool:
 
 
 def may_hurry(seat: Seat) -> bool:
-    """The next dial is waited for, and not because the server said that there were too many."""
+    """The next dial is waited for, and not because the server, or a proxy, asked to wait."""
     return seat.attempt_at is not None and not seat.throttled
 
 

@@ -113,7 +113,7 @@ class Seat:
         self.closing: int | None = None  # the socket that `disposing` waits for
         self.attempt = 0  # dials in a row, not forgiven
         self.attempt_at: float | None = None  # when the next dial is due
-        self.throttled = False  # whether it waits because the server said that there were too many
+        self.throttled = False  # whether it waits because the server, or a proxy, asked for it
         self.place: float | None = None  # in the queue of those who want to dial the same server
         self.session: str | None = None  # of the authentication that the step under way asks for
         self.error: RealtimeError | None = None  # why there is no link and no attempt

@@ -6,6 +6,7 @@ hold is said in `realtime_fsm.vocabulary.records`.
 
 from __future__ import annotations
 
+import inspect
 import platform
 import re
 from dataclasses import asdict
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.requests import Taken
 
 _NAMES = {row.id: (row.trigger.value, row.source.value, (row.dest or row.source).value) for row in TABLE.rows}
+_ASYNC = getattr(structlog.stdlib, "AsyncBoundLogger", ())  # deprecated: a later structlog may lack it
 _WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 
 
@@ -100,6 +102,7 @@ class Audit:
             error_code=_shown(cause.code) if isinstance(cause, ServerError) else None,
             close_code=cause.close_code if isinstance(cause, StreamEnded) else None,
             status=cause.status if isinstance(cause, UpgradeRefused) else None,
+            retry_after=cause.retry_after if isinstance(cause, UpgradeRefused) else None,
             era=taken.era,
             lag=_micro(taken.lag),
         )
@@ -190,12 +193,27 @@ class Audit:
             if file is not None:
                 file.write(_encode(record)[:-1] + _ENDS[level])
             else:
-                told = msgspec.to_builtins(record)
-                getattr(self._log, level)(told.pop("event"), **told)
+                _log(self._log.bind(), level, msgspec.to_builtins(record))
         except Exception as failure:  # noqa: BLE001  (any processor of the application's; it must not stop the link)
             self.failures += 1
             if self.failures == 1:
                 self._on_failure(failure)
+
+
+def _log(logger: Any, level: str, told: dict[str, Any]) -> None:
+    """Write through the application's logger at once, in order.
+
+    Raises:
+        TypeError: for a logger whose methods are coroutines, but `AsyncBoundLogger`, which has a synchronous one inside.
+        Exception: the application's own.
+    """
+    if isinstance(logger, _ASYNC):
+        logger = logger.sync_bl
+    answer = getattr(logger, level)(told.pop("event"), **told)
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise TypeError(f"structlog's wrapper_class {type(logger).__name__} answers with coroutines; give a synchronous one")
 
 
 def _settings(seat: Seat) -> dict[str, Any]:

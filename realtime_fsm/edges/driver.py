@@ -177,6 +177,14 @@ class Driver:
             raise WrongLoop("this Realtime")
         return self._loop
 
+    def check_loop(self) -> None:
+        """Refuse an event loop on which nothing can be dialed.
+
+        Raises:
+            WrongLoop: when the caller's aiohttp session belongs to another one.
+        """
+        self._transport.check(asyncio.get_running_loop())
+
     def feed(self, happened: Input) -> None:
         """Step the machine and do what it asks."""
         outcome = self._core.step(happened, self.loop.time(), draw=self._draw())

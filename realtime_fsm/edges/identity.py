@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary.errors import BadOption, IdentityUnavailable
 from realtime_fsm.vocabulary.options import Identity
+from realtime_fsm.vocabulary.sealing import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -48,6 +49,7 @@ class Credentials:
         """The same with another session and no JWT."""
         return Credentials(session, None, self._headers)
 
+    @sealed
     async def headers(self) -> dict[str, str]:
         """The headers to dial with.
 
@@ -58,7 +60,7 @@ class Credentials:
 
     @staticmethod
     async def ask(secret: Secret | None) -> str | None:
-        """The secret itself.
+        """The secret itself. Its callers are sealed: what it asked for is in its frame.
 
         Raises:
             IdentityUnavailable: when a callable raises, or gives something that is no secret.
@@ -70,5 +72,5 @@ class Credentials:
             value = await answer if inspect.isawaitable(answer) else answer
             return Identity(session=str(value) if isinstance(value, str) else "").session
         except Exception as failure:  # noqa: BLE001  (the user's own code; the next dial asks it again)
-            # Without its text and its traceback's chain: they may hold what must not be shown.
-            raise IdentityUnavailable(type(failure).__name__) from None
+            reason = type(failure).__name__  # its text and its traceback may hold the secret
+        raise IdentityUnavailable(reason)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from realtime_fsm.vocabulary.errors import LinkFailure
 from realtime_fsm.vocabulary.frames import PING, ErrorFrame, PongFrame
 from realtime_fsm.vocabulary.inputs import Closed, DialFailure, Lost, Opened
+from realtime_fsm.vocabulary.sealing import seal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -114,14 +115,19 @@ class Link:
                 self._outbox.clear()  # the reader meets the end of the same stream, and tells why
 
     async def _close(self, seconds: float) -> None:
-        tasks = [task for task in (self._reader, self._writer) if task is not None and not task.done()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        if self._socket is not None:
-            await self._socket.close(seconds)
+        await self._stop(self._writer)
+        tidied = self._socket if seconds else None
+        if tidied is not None:
+            await tidied.close(seconds)  # its reader reads the answer
+        await self._stop(self._reader)
+        if self._socket is not None and self._socket is not tidied:
+            await self._socket.close(0)
         self._owner.feed(Closed(self.generation))
+
+    async def _stop(self, task: asyncio.Task[None] | None) -> None:
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait([task])
 
     def _task(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work, name=f"realtime_fsm link {self.generation} {name}")
@@ -132,5 +138,6 @@ class Link:
         """A task ended. A defect of ours must not make a connection silent: it counts as the loss of the link."""
         failure = None if task.cancelled() else task.exception()
         if failure is not None:
+            seal(failure)  # frames of ours hold what was being sent or read
             self._owner.report(failure)
             self._owner.feed(Lost(self.generation))

@@ -12,6 +12,7 @@ from realtime_fsm.edges.overflow import OVERFLOWS, inbox_for
 from realtime_fsm.vocabulary.change import Gap
 from realtime_fsm.vocabulary.errors import BadOption, MalformedEvent
 from realtime_fsm.vocabulary.events import Event, moment_of
+from realtime_fsm.vocabulary.sealing import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -189,7 +190,7 @@ class Subscriber:
     async def _catch_up(self, catch_up: CatchUp, gap: Gap) -> None:
         missed: list[Event] = []
         try:
-            missed = [event if isinstance(event, Event) else Event.restored(event) for event in await catch_up(gap)]
+            missed = [*map(_event_of, await catch_up(gap))]
         except Exception as failure:  # noqa: BLE001  (the user's own code; live events go on all the same)
             self.note(failure)
         self._catching = None
@@ -254,6 +255,11 @@ class Subscriber:
         self.failures += 1
         if self.failures == 1:
             self._report(failure)
+
+
+@sealed
+def _event_of(item: Event | Mapping[str, Any]) -> Event:
+    return item if isinstance(item, Event) else Event.restored(item)
 
 
 def _latest(*moments: datetime | None) -> datetime | None:

@@ -8,7 +8,8 @@ A dial is one HTTP request. A redirect is not followed, for our headers are cred
 asked a second time behind the retry policy's back. `ws_connect()` has no option for either, so each dial is a session of its
 own with a middleware around its only request. There a caller's session comes in, too, to which the request is handed over,
 and there the socket can be had that `close()` must be able to abort. aiohttp's exceptions hold the request's headers and the
-proxy's password: they are turned into ours, and none is kept.
+proxy's password, and so do its frames: each exception becomes one of ours, which no frame hangs on. A caller's session brings
+code of the application's (middlewares, resolvers), so `dial` expects any exception.
 """
 
 from __future__ import annotations
@@ -16,31 +17,31 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import urllib.request
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from ssl import CERT_NONE, PROTOCOL_TLS_SERVER, SSLCertVerificationError, SSLContext
-from typing import TYPE_CHECKING, Protocol
-from urllib.parse import unquote, urlsplit
+from typing import Protocol
 
 import aiohttp
 from aiohttp import ClientSession, WSMsgType
+from multidict import CIMultiDict, CIMultiDictProxy
 
+from realtime_fsm.edges.proxies import environments_proxy, is_proxy
+from realtime_fsm.edges.refusals import refusal
 from realtime_fsm.vocabulary.errors import (
     BadOption,
     CertificateRefused,
     DialFailed,
     FrameTooLarge,
+    LinkFailure,
     NameNotResolved,
     StreamEnded,
-    UpgradeRefused,
+    WrongLoop,
 )
-
-if TYPE_CHECKING:
-    from realtime_fsm.vocabulary.errors import LinkFailure
+from realtime_fsm.vocabulary.sealing import sealed
 
 __all__ = ["FRAME_LIMIT", "AiohttpTransport", "ClientSession", "InsecureWarning", "Receiver", "Socket", "Transport"]
 
@@ -55,6 +56,10 @@ _FAILURES = (aiohttp.ClientError, OSError)
 _COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=(\"?)[!#-+\--:<-\[\]-~]*\1")  # RFC 6265
 _OF_OPENSSL = re.compile(r"(?:\[.*?\] )?(.*?) \(_ssl\.c:\d+\)")
 _DISTRUST = "the server's certificate is not trusted: {}; give ssl= a context that trusts it, or self_signed=True to trust any"
+
+_TOO_LONG = re.compile(r"Got more than (\d+) bytes when reading")
+_NOT_WEBSOCKET = "the upgrade was not one to WebSocket: {}"
+_LARGER = "; give http= an aiohttp.ClientSession with a larger {}"
 
 
 class InsecureWarning(UserWarning):
@@ -79,11 +84,22 @@ class Socket(Protocol):
         """
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109  (a bound of the protocol's own, not of the caller's)
-        """Close with a handshake of at most so many seconds; 0 drops the socket. Nothing else may use it any more."""
+        """Close with a handshake of at most so many seconds, which ends a `pump` under way; 0 drops the socket.
+
+        For 0 nothing else may use it any more. With a handshake the `pump` must go on: a reader that is cancelled takes the
+        answer with it.
+        """
 
 
 class Transport(Protocol):
     """What opens WebSockets."""
+
+    def check(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Refuse to dial from a loop that cannot.
+
+        Raises:
+            WrongLoop: when the caller's session belongs to another one.
+        """
 
     async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
         """Open one.
@@ -130,7 +146,7 @@ class AiohttpTransport:
             ("ssl", ssl is None or _is_clients(ssl), "not an SSLContext for clients; ssl.create_default_context() makes one"),
             ("self_signed", isinstance(self_signed, bool), "not True or False"),
             ("self_signed", not (self_signed and ssl), "given together with ssl, which says what to trust; give one of the two"),
-            ("proxy", proxy is None or _is_proxy(proxy), "not a URL such as 'http://user:password@host:3128'; it is not shown"),
+            ("proxy", proxy is None or is_proxy(proxy), "not a URL such as 'http://user:password@host:3128'; it is not shown"),
             ("trust_env", isinstance(trust_env, bool), "not True or False"),
             ("trust_env", not (trust_env and proxy), "given together with proxy, which would always win; give one of the two"),
             ("cookies", cookies is None or _are_cookies(cookies), "not a mapping of names to values that HTTP allows"),
@@ -145,8 +161,18 @@ class AiohttpTransport:
         if self_signed or (ssl is not None and ssl.verify_mode is CERT_NONE):
             option = "self_signed=True" if self_signed else "ssl with CERT_NONE"
             text = f"{option}: no certificate is verified, so whoever sits in between can read and change everything"
-            warnings.warn(text, InsecureWarning, stacklevel=4)  # the line that builds the Realtime
+            warnings.warn(text, InsecureWarning, stacklevel=5)  # the line that builds the Realtime
 
+    def check(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Refuse to dial from a loop that cannot.
+
+        Raises:
+            WrongLoop: when the caller's session belongs to another one.
+        """
+        if self._session is not None and getattr(self._session, "_loop", loop) is not loop:  # `loop` itself is deprecated
+            raise WrongLoop("the aiohttp session given as http=")
+
+    @sealed
     async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
         """Open a WebSocket.
 
@@ -159,9 +185,9 @@ class AiohttpTransport:
             self._connector = self._connector or aiohttp.TCPConnector(limit=0, force_close=True)
         elif session.closed:
             raise DialFailed("the given aiohttp session is closed")
-        proxy = await asyncio.to_thread(_environments_proxy, url) if self._trust_env else self._proxy
         used: list[asyncio.Transport] = []
         try:
+            proxy = await asyncio.to_thread(environments_proxy, url) if self._trust_env else self._proxy
             async with ClientSession(
                 connector=self._connector if session is None else session.connector,
                 connector_owner=False,
@@ -175,8 +201,12 @@ class AiohttpTransport:
                 websocket = await dialer.ws_connect(
                     address, headers=headers, proxy=proxy, ssl=self._ssl, autoping=False, max_msg_size=limit, decode_text=False
                 )
-        except _FAILURES as failure:
-            why = _why(failure)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as failure:  # the application's middlewares and resolvers raise what they like
+            if isinstance(failure, asyncio.CancelledError) and _is_cancelled():
+                raise
+            why = _why(failure, by="" if session is None else ", raised within the aiohttp session given as http=")
         else:
             return _AiohttpSocket(websocket, used[0], self._max_frame)
         raise why  # outside of the handler, so that aiohttp's exception is no part of ours
@@ -197,11 +227,16 @@ class AiohttpTransport:
         except _FAILURES as failure:
             why = _why(failure)  # an exception that aiohttp does not know: it would repeat the request for one of its own
         else:
-            if response.status == 101 and (connection := response.connection) and (transport := connection.transport):
+            if response.status != 101:
+                why = refusal(response.status, response.headers, str(request.url))
+            elif not _accept_list(response):
+                why = DialFailed(_NOT_WEBSOCKET.format("invalid connection header"))
+            elif (connection := response.connection) and (transport := connection.transport):
                 used.append(transport)
                 return response
+            else:
+                why = DialFailed("the stream ended")
             response.close()
-            why = DialFailed("the stream ended") if response.status == 101 else UpgradeRefused(response.status)
         raise why
 
     async def _pass_on(self, session: ClientSession, request: aiohttp.ClientRequest, proxy: str | None) -> aiohttp.ClientResponse:
@@ -251,9 +286,35 @@ class _AiohttpSocket:
             await asyncio.sleep(0)  # in which the event loop closes it
 
 
-def _why(failure: BaseException) -> LinkFailure:
+def _is_cancelled() -> bool:
+    """Whether the running task was asked to end, so that its `CancelledError` is not one of the application's making."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _accept_list(response: aiohttp.ClientResponse) -> bool:
+    """Let ``Connection: keep-alive, Upgrade`` pass: RFC 6455, 4.1, wants a token of the list; aiohttp before 3.15 the whole.
+
+    Returns:
+        Whether the token is there.
+    """
+    connection = ",".join(response.headers.getall("Connection", ()))
+    if "upgrade" not in (token.strip().lower() for token in connection.split(",")):
+        return False
+    headers = CIMultiDict(response.headers)
+    headers["Connection"] = "Upgrade"
+    response._headers = CIMultiDictProxy(headers)  # noqa: SLF001  (aiohttp has no other way)
+    response._cache.pop("headers", None)  # noqa: SLF001
+    return True
+
+
+def _why(failure: BaseException, by: str = "") -> LinkFailure:
     """Give a failed dial its type. The text holds no address: its query may hold what is nobody's business."""
     match failure:
+        case LinkFailure():
+            return failure.again()  # without the frames that it came through
+        case aiohttp.ServerDisconnectedError():
+            return DialFailed("the server hung up")
         case aiohttp.ClientConnectorCertificateError(certificate_error=SSLCertVerificationError(verify_message=said)):
             return CertificateRefused(_DISTRUST.format(said.rstrip(".")))
         case aiohttp.ServerFingerprintMismatch():
@@ -263,14 +324,18 @@ def _why(failure: BaseException) -> LinkFailure:
         case aiohttp.ClientHttpProxyError(status=status):
             return DialFailed(f"the proxy answered with HTTP {status}")
         case aiohttp.WSServerHandshakeError(message=said):
-            return DialFailed(f"the upgrade was not one to WebSocket: {said.lower()}")
-        case aiohttp.ClientResponseError():
+            return DialFailed(_NOT_WEBSOCKET.format(said.lower()))
+        case aiohttp.ClientResponseError(message=said):
+            if found := _TOO_LONG.match(said):
+                return DialFailed(f"a header of the answer has more than {found[1]} bytes{_LARGER.format('max_field_size')}")
+            if said.startswith("Too many headers"):
+                return DialFailed(f"the answer has too many headers{_LARGER.format('max_headers')}")
             return DialFailed("the answer was not HTTP")
         case aiohttp.ClientProxyConnectionError(os_error=error):
             return DialFailed(f"the proxy cannot be reached: {_said(error)}")
         case aiohttp.ClientConnectorError(os_error=error) | (OSError() as error):
             return DialFailed(_said(error))
-    return DialFailed("the server hung up" if isinstance(failure, aiohttp.ServerDisconnectedError) else type(failure).__name__)
+    return DialFailed(type(failure).__name__ + by)
 
 
 def _said(error: OSError) -> str:
@@ -282,29 +347,8 @@ def _said(error: OSError) -> str:
     return "; ".join(os.strerror(int(code)) for code in codes) or said
 
 
-def _environments_proxy(url: str) -> str | None:
-    # Not aiohttp's own way, which does not know HTTPS_PROXY for wss://.
-    parts, proxies = urlsplit(url), urllib.request.getproxies()
-    if urllib.request.proxy_bypass(f"{parts.hostname}:{parts.port or {'ws': 80, 'wss': 443}[parts.scheme]}"):
-        return None
-    proxy = proxies.get(parts.scheme) or proxies.get(parts.scheme.replace("ws", "http"))
-    if proxy and not _is_proxy(proxy := proxy if "://" in proxy else f"http://{proxy}"):
-        raise DialFailed("the environment's proxy is not an http:// or https:// URL")
-    return proxy
-
-
 def _is_clients(ssl: object) -> bool:
     return isinstance(ssl, SSLContext) and ssl.protocol is not PROTOCOL_TLS_SERVER
-
-
-def _is_proxy(url: object) -> bool:
-    try:
-        parts = urlsplit(url if isinstance(url, str) and url.isprintable() and " " not in url else "")
-        user = unquote(parts.username or "")
-        (user + unquote(parts.password or "")).encode("latin-1")  # as Basic authentication has it
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and ":" not in user
-    except ValueError:
-        return False
 
 
 def _are_cookies(cookies: object) -> bool:

@@ -15,6 +15,7 @@ from realtime_fsm.face.subscription import MissingChannelWarning, Subscription, 
 from realtime_fsm.vocabulary.errors import BadOption
 from realtime_fsm.vocabulary.inputs import Subscribe
 from realtime_fsm.vocabulary.payloads import reader_for
+from realtime_fsm.vocabulary.sealing import sealed
 from realtime_fsm.vocabulary.wishes import wish_of
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ class Asking(ABC):
 
         return Pending(self._subscribe(names, queries, options, payload, on_misfit, listen), Listener.stop)
 
+    @sealed
     async def _subscribe(
         self, channels: Iterable[str], queries: Iterable[str], options: Options, payload: Any, on_misfit: OnMisfit | None,
         give: Callable[[Subscriber, Subscription[Any]], R],
@@ -174,6 +176,6 @@ class Asking(ABC):
         subscription = subscription_of(self._driver, subscriber, reader, on_misfit)
         if missing := subscription.missing_channels:
             warnings.warn(
-                f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning, stacklevel=3
+                f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning, stacklevel=4
             )
         return give(subscriber, subscription)

@@ -21,6 +21,7 @@ from realtime_fsm.face.subscription import Subscribed
 from realtime_fsm.vocabulary.errors import Disposed, SubscriptionEnded
 from realtime_fsm.vocabulary.events import T_co
 from realtime_fsm.vocabulary.options import seconds
+from realtime_fsm.vocabulary.sealing import sealed
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class Subscription(Subscribed, Generic[T_co]):
         except StopAsyncIteration:
             raise SubscriptionEnded from None
 
+    @sealed
     def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
         """Listen to something else instead, as `realtime_fsm.Subscription.update`."""
         self._portal.call(lambda: self._inner.update(channels=channels, queries=queries))
@@ -194,12 +196,14 @@ class Realtime(Displayed):
     """
 
     @_takes(client.Realtime.__init__)
+    @sealed
     def __init__(self, *args: Any, **options: Any) -> None:
         self._portal = Portal("this Realtime")
         self._inner = client.Realtime(*args, **self._apart(options))
         self._end = weakref.finalize(self, self._portal.close, self._inner.dispose)
 
     @classmethod
+    @sealed
     def from_client(cls, sdk: object, **options: Any) -> Self:
         """As `realtime_fsm.Realtime.from_client`."""
         return cls(**(options_of(sdk) | options))
@@ -270,6 +274,7 @@ class Realtime(Displayed):
     def subscribe(
         self, *channels: str, payload: UnionType, on_misfit: OnMisfit | None = None, **served: Unpack[Blocking]
     ) -> Subscription[Any]: ...
+    @sealed
     def subscribe(self, *channels: str, **served: Any) -> Subscription[Any]:
         """Listen to channels, as `realtime_fsm.Realtime.subscribe`. Returns when the server has acknowledged.
 
@@ -277,6 +282,7 @@ class Realtime(Displayed):
         """
         return Subscription(self._portal, self._portal.call(lambda: self._inner.subscribe(*channels, **self._apart(served))))
 
+    @sealed
     def on(
         self, channels: str | Iterable[str], handler: Callable[[Event[Any]], object], *, payload: Any = None, **served: Any
     ) -> Listener:
@@ -303,11 +309,13 @@ class Realtime(Displayed):
         """Wait until the link is up; for so many seconds at most."""
         self._portal.call(lambda: self._inner.wait_connected(timeout))
 
+    @sealed
     def authenticate(self, session: Secret) -> dict[str, Any]:
         """Become another user. Returns the account as the server names it."""
         secret = self._portal.apart(session) if callable(session) else session
         return self._portal.call(lambda: self._inner.authenticate(secret))
 
+    @sealed
     def set_presence(
         self, status: str | None, *, metadata: Mapping[str, Any] | None = None, permissions: Iterable[str] | None = None
     ) -> dict[str, Any] | None:

@@ -27,6 +27,7 @@ from realtime_fsm.vocabulary.inputs import (
 )
 from realtime_fsm.vocabulary.options import Timeouts, realtime_url, seconds
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
+from realtime_fsm.vocabulary.sealing import sealed
 from realtime_fsm.vocabulary.table import State
 from realtime_fsm.vocabulary.wishes import presence_message
 
@@ -81,6 +82,7 @@ class Realtime(Asking, Displayed):
         BadOption: when an argument cannot be used; it names the argument and the remedy.
     """
 
+    @sealed
     def __init__(
         self,
         endpoint: str,
@@ -138,6 +140,7 @@ class Realtime(Asking, Displayed):
         self._released: asyncio.Future[None] | None = None
 
     @classmethod
+    @sealed
     def from_client(cls, client: object, **options: Any) -> Self:
         """A connection that goes where a client of the official SDK goes, as who it is.
 
@@ -245,6 +248,7 @@ class Realtime(Asking, Displayed):
         async with asyncio.timeout(timeout):
             await self._driver.wait_live(patient=True)
 
+    @sealed
     async def authenticate(self, session: Secret) -> dict[str, Any]:
         """Become another user, or a user at all. Returns the account as the server names it.
 
@@ -280,6 +284,7 @@ class Realtime(Asking, Displayed):
                 raise GreetedAsGuest
             return self.user
 
+    @sealed
     async def set_presence(
         self, status: str | None, *, metadata: Mapping[str, Any] | None = None, permissions: Iterable[str] | None = None
     ) -> dict[str, Any] | None:
@@ -351,6 +356,7 @@ class Realtime(Asking, Displayed):
     def _alive(self) -> None:
         if self.state is State.DISPOSING:
             raise Disposed
+        self._driver.check_loop()
 
     async def __aenter__(self) -> Self:
         self._alive()

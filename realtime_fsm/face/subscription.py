@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict
 
 from realtime_fsm.vocabulary.errors import BadOption, Disposed, PayloadMisfit
 from realtime_fsm.vocabulary.events import T_co
+from realtime_fsm.vocabulary.sealing import sealed
 from realtime_fsm.vocabulary.table import State
 from realtime_fsm.vocabulary.wishes import wish_of
 
@@ -147,6 +148,7 @@ class Subscription(Subscribed, Generic[T_co]):
         first = await self.__anext__()
         return [first, *self._subscriber.inbox.take(most and most - 1)]  # type: ignore[list-item]  # untyped, T_co is the dict
 
+    @sealed
     async def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
         """Listen to something else instead. Returns when the server has acknowledged.
 

@@ -161,18 +161,35 @@ class NameNotResolved(DialFailed):
     kind = "name_not_resolved"
 
 
+RETRY_AFTER_LIMIT = 3600.0
+"""Seconds that a client waits at most for an answer's ``Retry-After``: a mistake of a proxy's must not mute it for days."""
+
+
 class UpgradeRefused(DialFailed):
     """The server answered with an HTTP status instead of an upgrade.
 
     Attributes:
         status: the HTTP status.
+        location: where a redirect leads to, without login and query; None for every other status. Redirects are not followed:
+            the headers are credentials.
+        retry_after: seconds that the answer asks to wait (429 and 503), at most 3,600; None where it does not ask. The next dial
+            waits for them.
     """
 
     kind = "upgrade_refused"
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"HTTP {status} instead of an upgrade to WebSocket")
+    def __init__(self, status: int, *, location: str | None = None, retry_after: float | None = None) -> None:
+        text = f"HTTP {status} instead of an upgrade to WebSocket"
+        if location is not None:
+            remedy = "use https, in an endpoint that leads there" if location.startswith("https:") else "give that endpoint"
+            text += f"; it redirects to {location}, which is not followed: {remedy}"
+        if retry_after is not None:
+            retry_after = min(retry_after, RETRY_AFTER_LIMIT)
+            text += f"; it asks to wait for {retry_after:g} seconds"
+        super().__init__(text)
         self.status = status
+        self.location = location
+        self.retry_after = retry_after
 
 
 class CertificateRefused(DialFailed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, overload
@@ -12,6 +13,7 @@ import msgspec
 
 from realtime_fsm.vocabulary.errors import MalformedEvent
 from realtime_fsm.vocabulary.payloads import reader_for
+from realtime_fsm.vocabulary.sealing import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -74,6 +76,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     _read: _Later = msgspec.field(name="", default=msgspec.UNSET)  # the payload, decoded
 
     @staticmethod
+    @sealed
     def restored(
         payload: Mapping[str, Any],
         *,
@@ -121,9 +124,11 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         try:
             named = _named.decode(self._payload)
         except ValueError:  # an empty object, perhaps, which comes as an array
-            payload = _object(self._payload)
-            return payload.get("$id"), payload.get("$updatedAt")
-        return named.id, named.updated
+            pass
+        else:
+            return named.id, named.updated
+        payload = _object(self._payload)
+        return payload.get("$id"), payload.get("$updatedAt")
 
     @property
     def action(self) -> Action | None:
@@ -194,9 +199,9 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         Raises:
             MalformedEvent: when the server sent something else.
         """
-        moment = self._timestamp
-        if not isinstance(moment, datetime):
-            moment = self._timestamp = moment_of(moment)
+        if not isinstance(self._timestamp, datetime):
+            self._timestamp = moment_of(self._timestamp)
+        moment: datetime = self._timestamp
         return moment
 
     @property
@@ -262,7 +267,10 @@ def moment_of(stamp: Any) -> datetime:
     try:
         moment = _as_moment(stamp)
     except ValueError:
-        raise MalformedEvent("timestamp") from None
+        moment = None
+    if moment is None:  # outside of the handler, here and below: what msgspec says quotes the value
+        del stamp
+        raise MalformedEvent("timestamp")
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
@@ -277,23 +285,24 @@ def _part(name: str, decoder: msgspec.json.Decoder[_T], wire: msgspec.Raw) -> _T
     try:
         return decoder.decode(wire)
     except ValueError:  # DecodeError, ValidationError and UnicodeDecodeError are all ValueErrors
-        raise MalformedEvent(name) from None
+        pass
+    raise MalformedEvent(name)
 
 
 def _object(wire: msgspec.Raw) -> Any:
+    payload = None
     try:
         payload = _decode(wire)
     except msgspec.ValidationError:  # a number beyond a float, which the standard library takes as infinity
-        try:
+        with suppress(ValueError):
             payload = json.loads(str(bytes(wire), "utf-8"))
-        except ValueError:
-            raise MalformedEvent("payload") from None
     except ValueError:  # DecodeError and UnicodeDecodeError
-        raise MalformedEvent("payload") from None
+        pass
     if type(payload) is dict:
         return payload
     if payload == []:
         return {}
+    del payload
     raise MalformedEvent("payload")
 
 

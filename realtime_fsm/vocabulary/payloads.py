@@ -71,6 +71,7 @@ class Reader(Generic[T]):
             # PHP writes an empty object as [] (PROTOCOL: "Messages (E4)"). Each turn mends at least one, so there is an end.
             mended = _with_an_object(data, problem.steps) if problem.wants_object else None
             if mended is None:  # raised here, so that what the libraries say does not hang on as its context
+                del data
                 raise PayloadMisfit(self.wanted, problem.path, problem.what, event)
             data = mended
 

@@ -73,6 +73,7 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
         close_code: the WebSocket close code; 1006 when no close frame came.
         era: what the server speaks, as far as it is known.
         status: the HTTP status of a dial that was answered without an upgrade.
+        retry_after: seconds that this answer asked to wait (429 and 503), at most 3,600; None where it did not ask.
         lag: by how many seconds the deadline that the connection waited for had been missed: the process was busy or asleep.
     """
 
@@ -87,6 +88,7 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
     error_code: int | str | None
     close_code: int | None
     status: int | None = None
+    retry_after: float | None = None
     era: str | None = None
     lag: float = 0.0
 

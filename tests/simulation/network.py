@@ -177,6 +177,9 @@ class Wire:
         self.sockets: list[SimulatedSocket] = []
         self.released = 0
 
+    def check(self, loop: asyncio.AbstractEventLoop) -> None:
+        pass
+
     async def dial(self, url: str, headers: Mapping[str, str]) -> SimulatedSocket:
         """Open a WebSocket, if nothing comes between."""
         world, network = self.network.world, self.network

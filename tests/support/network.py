@@ -142,6 +142,9 @@ class Network:
     def wall(self) -> float:
         return asyncio.get_running_loop().time()
 
+    def check(self, loop: asyncio.AbstractEventLoop) -> None:
+        pass
+
     async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
         self.dials.append(self.wall())
         self.headers.append(headers)

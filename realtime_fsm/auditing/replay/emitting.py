@@ -285,6 +285,8 @@ def _code(happened: inputs.Input) -> str:
 def _failure(cause: errors.LinkFailure) -> str:
     name = type(cause).__name__
     match cause:
+        case errors.UpgradeRefused(status=number, retry_after=seconds) if seconds is not None:
+            return f"{name}({number}, retry_after={seconds!r})"
         case errors.UpgradeRefused(status=number) | errors.StreamEnded(close_code=number) | errors.FrameTooLarge(limit=number):
             return f"{name}({number})"
         case errors.ServerError(code=code):

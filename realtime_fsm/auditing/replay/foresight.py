@@ -44,7 +44,7 @@ def cause_of(record: TransitionRecord) -> errors.LinkFailure | None:
         case "name_not_resolved":
             return errors.NameNotResolved(UNTOLD)
         case "upgrade_refused":
-            return errors.UpgradeRefused(record.status or 0)
+            return errors.UpgradeRefused(record.status or 0, retry_after=record.retry_after)
         case "certificate_refused":
             return errors.CertificateRefused(UNTOLD)
         case "identity_unavailable":
@@ -177,7 +177,7 @@ class Foresight:
         """When the next dial is due, by the random number."""
         seat = Seat(retry=self._policies.retry)
         seat.now, seat.attempt = now, record.attempt
-        cause = cause_of(record)
+        cause = seat.failure = cause_of(record)
         if cause is not None:
             seat.judged = verdict(cause, live=record.source in LIVE)
 
