@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+import warnings
 from typing import TYPE_CHECKING, Literal, Self
 
 from realtime_fsm.testing.desk import Desk
 from realtime_fsm.testing.listener import Listener
 from realtime_fsm.testing.peer import Backend
+from realtime_fsm.testing.url import is_routed
+from realtime_fsm.vocabulary.channel_checks import ChannelWarning, doubt_about
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +39,8 @@ class RealtimeServer:
         masked: bool = True,
         rate_limit: int | Literal["era"] | None = "era",
         connection_limit: int | None = None,
+        deny_guests: bool = False,
+        guest_code: int = 401,
         platforms: Iterable[str] = ("localhost",),
         clock: Callable[[], float] = time.time,
         ids: Iterator[str] | None = None,
@@ -52,7 +57,11 @@ class RealtimeServer:
             masked: whether error texts are masked as in production; False for what a server in development says.
             rate_limit: messages a minute of one connection, in windows aligned to the minute; the next gets error 1013 and
                 is dropped. "era" for what the era allows: 32, and in E2 as many as one likes. None for no limit.
-            connection_limit: dials a minute; the next gets error 1013 and the end. None for no limit.
+            connection_limit: dials a minute of one path and one address, which is the first in ``X-Forwarded-For`` where there is
+                one; the next gets error 1013 and the end. A real server's is 128. None for no limit.
+            deny_guests: whether a guest's subscription is refused, as a project of Appwrite 2.x can have it; a guest may connect
+                and authenticate. In E4 alone.
+            guest_code: the code of that refusal. That of a real server has not been seen; with 1008 the link ends.
             platforms: host names that an ``Origin`` header may name.
             clock: tells the time, in seconds since the epoch.
             ids: where the ids that the server chooses come from; they are counted by default.
@@ -60,7 +69,7 @@ class RealtimeServer:
                 replies that come out of order, as real servers' do. None to answer in order.
 
         Raises:
-            ValueError: when there is no project, or no such era.
+            ValueError: when there is no project, no such era, or guests are denied in an era that does not know it.
         """
         self._backend = Backend(
             projects=projects,
@@ -69,16 +78,23 @@ class RealtimeServer:
             masked=masked,
             rate_limit=rate_limit,
             connection_limit=connection_limit,
+            guest_code=guest_code if deny_guests else None,
+            on_channel=_warn_of,
             ids=ids,
         )
         self._clock = clock
         self._desk = Desk(self._backend, clock, shuffle)
         self._host = host
-        self._listener = Listener(self._desk, host=host, port=port)
+        self._listener = Listener(self._desk, host=host, port=port, routed=is_routed)
         self._recovery: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<RealtimeServer {self._host}:{self._listener.port} connections={self.connections}>"
+        return f"<RealtimeServer {self._authority} connections={self.connections}>"
+
+    @property
+    def _authority(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host  # an IPv6 address
+        return f"{host}:{self._listener.port}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -96,7 +112,7 @@ class RealtimeServer:
         """
         if not self._listener.port:
             raise RuntimeError("the server has no port before it is started")
-        return f"http://{self._host}:{self._listener.port}/v1"
+        return f"http://{self._authority}/v1"
 
     @property
     def greet(self) -> Greeting:
@@ -147,6 +163,7 @@ class RealtimeServer:
         """
         self._recover()
         await self._listener.stop()
+        self._backend.restart()
 
     def drop(self) -> None:
         """End every stream without a close frame; new dials are accepted."""
@@ -218,8 +235,9 @@ class RealtimeServer:
             roles: who may see it: ``any``, ``guests``, ``users``, ``user:{id}`` or a role given to `add_user`.
             timestamp: what the event says about its time; the server's clock when it is None.
             project: in which project; None for the first.
-            memberships_of: the user whose memberships of teams this event changes; None when nobody's. A server of E2 treats
-                that user as a guest from then on, on every link that is up.
+            memberships_of: the user whose memberships of teams this event changes; None when nobody's. On a server of E1 or E2
+                where a connection has logged in by message as one user and then as another, neither this event nor a later one
+                reaches anyone, until `stop` and `start`.
 
         Returns:
             How many connections it went to.
@@ -286,6 +304,20 @@ class RealtimeServer:
         """
         return self._backend.issue_jwt(user_id, expired=expired, project=project)
 
+    def end_session(self, user_id: str, *, project: str | None = None) -> None:
+        """End a user's session, as a logout elsewhere does. Links that are up go on.
+
+        From then on a dial with that session, or with a JWT that came of it, is greeted as a guest's.
+
+        Args:
+            user_id: whose.
+            project: of which project; None for the first.
+
+        Raises:
+            LookupError: when there is no such user or project.
+        """
+        self._backend.end_session(user_id, project=project)
+
     async def wait_for_connections(self, count: int, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
         """Wait until exactly so many connections are up.
 
@@ -315,3 +347,13 @@ class RealtimeServer:
         if self._recovery is not None:
             self._recovery.cancel()
             self._recovery = None
+
+
+def _warn_of(channel: str) -> None:
+    """Warn of a channel that cannot be meant. A warning that a filter turns into an exception is told, and hurts no link."""
+    if doubt := doubt_about(channel):
+        try:
+            warnings.warn(f"a client has subscribed: {doubt}", ChannelWarning, stacklevel=2)
+        except ChannelWarning as raised:
+            context = {"message": "realtime_fsm.testing: a warning is an exception here", "exception": raised}
+            asyncio.get_running_loop().call_exception_handler(context)
