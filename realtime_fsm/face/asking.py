@@ -12,6 +12,7 @@ from realtime_fsm.edges.subscriber import Options
 from realtime_fsm.face.listener import Listener
 from realtime_fsm.face.pending import Pending
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription, subscription_of
+from realtime_fsm.vocabulary.channel_checks import warn_of
 from realtime_fsm.vocabulary.errors import BadOption
 from realtime_fsm.vocabulary.inputs import Subscribe
 from realtime_fsm.vocabulary.payloads import reader_for
@@ -157,13 +158,14 @@ class Asking(ABC):
         self, channels: Iterable[str], queries: Iterable[str], options: Options, payload: Any, on_misfit: OnMisfit | None,
         give: Callable[[Subscriber, Subscription[Any]], R],
     ) -> R:  # fmt: skip
-        wish = wish_of(self._driver.next_id(), channels, queries)
+        wish = wish_of(self._driver.next_id(), channels, queries, self._driver.project)
         if payload is None and on_misfit is not None:
             raise BadOption("on_misfit", "without payload= everything fits; give payload= the type of the payloads")
         reader = None if payload is None else reader_for(payload)
         self._alive()
         if wish.queries:
             self._driver.need("queries")
+        warn_of(wish.channels, stacklevel=3)  # before anything is registered: a filter may make an exception of it
         subscriber = self._driver.enlist(wish, options)
         self._driver.feed(Subscribe(wish))
         try:

@@ -131,6 +131,7 @@ class Realtime(Asking, Displayed):
             ),
             connection_id=self._connection_id,
             url=url,
+            project=project,
             credentials=Credentials(session, jwt, dict(headers or {})),
         )
         self._becoming = asyncio.Lock()
