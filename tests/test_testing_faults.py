@@ -269,6 +269,7 @@ async def test_a_deaf_server_answers_and_loses_its_events() -> None:
             assert await newcomer.text() == GREETING
             await subscribe(newcomer, "rows")
             assert server.publish("lost", "rows", {}) == 0, "a new link is deaf, too"
+        await server.wait_for_connections(1)
         server.heal()
         assert server.publish("heard", "rows", {}) == 1
         assert json.loads(await client.text())["data"]["events"] == ["heard"]

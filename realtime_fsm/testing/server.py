@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from realtime_fsm.testing.desk import Desk
 from realtime_fsm.testing.listener import Listener
 from realtime_fsm.testing.peer import Backend
+from realtime_fsm.testing.script import Act, parse, play
 from realtime_fsm.testing.url import is_routed
 from realtime_fsm.vocabulary.channel_checks import ChannelWarning, doubt_about
 
@@ -86,6 +87,7 @@ class RealtimeServer:
         self._desk = Desk(self._backend, clock, shuffle)
         self._host = host
         self._listener = Listener(self._desk, host=host, port=port, routed=is_routed)
+        self._scripts: set[asyncio.Task[None]] = set()
         self._recovery: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
@@ -159,8 +161,12 @@ class RealtimeServer:
     async def stop(self) -> None:
         """Stop like a server that is shut down: every stream ends without a close frame, and dials are refused.
 
-        A stopped server may be stopped again. A `fault` ends with it.
+        A stopped server may be stopped again. A `fault` and a `script` end with it.
         """
+        scripts = list(self._scripts)
+        for script in scripts:
+            script.cancel()
+        await asyncio.gather(*scripts, return_exceptions=True)
         self._recover()
         await self._listener.stop()
         self._backend.restart()
@@ -212,6 +218,36 @@ class RealtimeServer:
         if seconds:
             self._backend.faulty = True
             self._recovery = loop.call_later(seconds, self._recover)
+
+    def script(self, script: str) -> asyncio.Task[None]:
+        """Fail by a script from now on, such as ``"2s drop; 5s freeze 3s; 12s deaf; 20s fault 4s"``.
+
+        A step is a moment from now, a fault and its length: ``drop``, ``freeze`` until `thaw`, ``deaf`` from `deafen` until `heal`,
+        and ``fault``. A time is a number with ``ms``, ``s`` or ``m``, by the event loop. ``freeze`` and ``deaf`` without a length
+        last for good, ``fault`` needs one, and ``drop`` takes none. `realtime_fsm.testing.script` has the grammar.
+
+        Args:
+            script: the steps, with semicolons between them.
+
+        Returns:
+            The task that plays it. Await it to wait for the end of the last step. Cancel it to play no further step; what has begun
+            goes on. `stop` cancels it.
+
+        Raises:
+            BadOption: for a step that cannot be read, or that overlaps one of its name; it names the step and the remedy.
+            RuntimeError: when no event loop is running.
+        """
+        acts = {
+            "drop": Act(lambda _: self.drop(), self.drop),
+            "freeze": Act(lambda _: self.freeze(), self.thaw),
+            "deaf": Act(lambda _: self.deafen(), self.heal),
+            "fault": Act(self.fault, lambda: self.fault(0)),
+        }
+        steps = parse(script)
+        task = asyncio.get_running_loop().create_task(play(steps, acts), name="realtime_fsm.testing script")
+        self._scripts.add(task)
+        task.add_done_callback(self._scripts.discard)
+        return task
 
     def publish(
         self,
