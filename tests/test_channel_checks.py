@@ -57,7 +57,10 @@ def test_no_channel_of_the_protocol_is_doubted(known: str) -> None:
     assert doubt_about(known) is None
 
 
-@pytest.mark.parametrize("newer", ["sites", "sites.s1", "messages.m1.create", "tests", "files.f1", "teams.t1.x.y", "a", "ключ"])
+@pytest.mark.parametrize(
+    "newer",
+    ["sites", "sites.s1", "files0", "row-1", "rows_2", "messages.m1.create", "tests", "files.f1", "teams.t1.x.y", "a", "ключ"],
+)
 def test_a_channel_that_a_newer_server_may_have_is_not_doubted(newer: str) -> None:
     assert doubt_about(newer) is None
 

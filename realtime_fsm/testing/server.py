@@ -222,16 +222,16 @@ class RealtimeServer:
     def script(self, script: str) -> asyncio.Task[None]:
         """Fail by a script from now on, such as ``"2s drop; 5s freeze 3s; 12s deaf; 20s fault 4s"``.
 
-        A step is a moment from now, a fault and its length: ``drop``, ``freeze`` until `thaw`, ``deaf`` from `deafen` until `heal`,
-        and ``fault``. A time is a number with ``ms``, ``s`` or ``m``, by the event loop. ``freeze`` and ``deaf`` without a length
-        last for good, ``fault`` needs one, and ``drop`` takes none. `realtime_fsm.testing.script` has the grammar.
+        A step is a moment from now, a fault and its length: ``drop``, ``freeze`` until `thaw`, ``deaf`` from `deafen` until
+        `heal`, and ``fault``. A time is a number with ``ms``, ``s`` or ``m``, by the event loop. ``freeze`` and ``deaf`` without
+        a length last for good, ``fault`` needs one, and ``drop`` takes none. `realtime_fsm.testing.script` has the grammar.
 
         Args:
             script: the steps, with semicolons between them.
 
         Returns:
-            The task that plays it. Await it to wait for the end of the last step. Cancel it to play no further step; what has begun
-            goes on. `stop` cancels it.
+            The task that plays it. Await it to wait for the end of the last step. Cancel it to play no further step; a fault that
+            has begun goes on. `stop` cancels it.
 
         Raises:
             BadOption: for a step that cannot be read, or that overlaps one of its name; it names the step and the remedy.

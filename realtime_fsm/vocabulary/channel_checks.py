@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.vocabulary.errors import BadOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 CONSOLE = "console"
 """The project of the server's own console."""
@@ -91,11 +91,16 @@ def _nearest(channel: str) -> str:
     if not parts:
         return _ANYTHING
     head, *rest = parts
-    if head not in _HEADS and (alike := difflib.get_close_matches(head.lower(), _HEADS, 1, _ALIKE)):
-        head = alike[0]
-    if head in _WITHOUT_IDS and len(rest) == 1 and (alike := difflib.get_close_matches(rest[0].lower(), _ACTIONS, 1, _ALIKE)):
-        rest = alike
+    head = _meant(head, _HEADS)
+    if head in _WITHOUT_IDS and len(rest) == 1:
+        rest = [_meant(rest[0], _ACTIONS)]
     return ".".join([head, *rest])
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    """The known word that is misspelled; the word itself where that is in doubt. A word with digits is a name."""
+    alike = difflib.get_close_matches(word.lower(), known, 1, _ALIKE) if word.isalpha() else []
+    return word if word in known or not alike else alike[0]
 
 
 def _without_wildcards(parts: list[str]) -> list[str]:
