@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loopback import DEMO, connected, on_a_loop, subscribe
-from realtime_fsm import BadOption, Channel, ChannelWarning, Realtime, State, SubscriptionRejected
+from realtime_fsm import BadOption, Channel, ChannelWarning, Realtime, State, SubscriptionRejected, sync
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.vocabulary.channel_checks import doubt_about
 from support.network import Network
@@ -181,3 +181,12 @@ def test_a_rejection_tells_a_guest_and_no_one_else_to_authenticate(guest: bool) 
             assert (refusal.value.guest, "authenticate()" in str(refusal.value)) == (guest, guest)
 
     run(main)
+
+
+def test_the_synchronous_face_warns_and_refuses_as_well() -> None:
+    with sync.Realtime("http://127.0.0.1:9/v1", "demo") as realtime:  # nothing listens there, and nothing is dialed
+        with pytest.raises(ChannelWarning, match="'rows'"):
+            realtime.subscribe("row")
+        with pytest.raises(BadOption, match="for project 'console' alone"):
+            realtime.subscribe("console.tail.p1")
+        assert realtime.state is State.DISCONNECTED
