@@ -23,9 +23,17 @@ SPELLED: list[tuple[str, str, tuple[str, ...]]] = [
     (Channel.documents(), "documents", (*ACTIONS, "upsert")),
     (Channel.rows(), "rows", (*ACTIONS, "upsert")),
     (Channel.files(), "files", ACTIONS),
-    (Channel.executions(), "executions", ()),
-    (Channel.execution("e1"), "executions.e1", ()),
-    (Channel.function("f1"), "functions.f1", ()),
+    (Channel.executions(), "executions", ACTIONS),
+    (Channel.execution("e1"), "executions.e1", ACTIONS),
+    (Channel.function("f1"), "functions.f1", ACTIONS),
+    (Channel.reports(), "reports", ()),
+    (Channel.report("r1"), "reports.r1", ()),
+    (Channel.report("r1").insight(), "reports.r1.insights", ()),
+    (Channel.report("r1").insight("i1"), "reports.r1.insights.i1", ()),
+    (Channel.console(), "console", ()),
+    (Channel.project(), "project", ()),
+    (Channel.project("p1"), "projects.p1", ()),
+    (Channel.console_tail("p1"), "console.tail.p1", ()),
     (Channel.teams(), "teams", ACTIONS),
     (Channel.team("t1"), "teams.t1", ACTIONS),
     (Channel.memberships(), "memberships", ACTIONS),
@@ -92,9 +100,14 @@ WRONG: list[Callable[[], Any]] = [
     lambda: Channel.bucket("b").file().upsert(),  # type: ignore[attr-defined]
     lambda: Channel.team("t").upsert(),  # type: ignore[attr-defined]
     lambda: Channel.membership("m").upsert(),  # type: ignore[attr-defined]
-    lambda: Channel.executions().create(),  # type: ignore[attr-defined]
-    lambda: Channel.execution("e").update(),  # type: ignore[attr-defined]
-    lambda: Channel.function("f").create(),  # type: ignore[attr-defined]
+    lambda: Channel.executions().upsert(),  # type: ignore[attr-defined]
+    lambda: Channel.execution("e").upsert(),  # type: ignore[attr-defined]
+    lambda: Channel.function("f").upsert(),  # type: ignore[attr-defined]
+    lambda: Channel.reports().create(),  # type: ignore[attr-defined]
+    lambda: Channel.reports().insight(),  # type: ignore[attr-defined]
+    lambda: Channel.report("r").insight().insight(),  # type: ignore[attr-defined]
+    lambda: Channel.console().tail("p"),  # type: ignore[attr-defined]
+    lambda: Channel.console_tail(),  # type: ignore[call-arg]
     lambda: ROWS.row().create().update(),  # type: ignore[attr-defined]
     lambda: ROWS.row("1").row("2"),  # type: ignore[attr-defined]
     lambda: Channel("rows"),  # type: ignore[call-arg]
@@ -118,6 +131,7 @@ def test_what_makes_no_sense_cannot_be_called(use: Callable[[], Any]) -> None:
 CALLS: list[Callable[[str], Any]] = [
     Channel.tablesdb, Channel.database, Channel.documentsdb, Channel.vectorsdb, Channel.bucket, Channel.function,
     Channel.execution, Channel.team, Channel.membership, Channel.presence, Channel.tablesdb("d").table,
+    Channel.report, Channel.report("r").insight, Channel.project, Channel.console_tail,
     Channel.database("d").collection, ROWS.row, Channel.database("d").collection("c").document, Channel.bucket("b").file,
 ]  # fmt: skip
 

@@ -81,6 +81,7 @@ def test_subscribe_opens_the_link_and_returns_when_acknowledged() -> None:
             event = await anext(subscription)
             assert (event.events, event.channels, event.payload) == (("test.event",), ("files",), {"$id": "f"})
             assert event.subscriptions == ("s1",)
+            assert event.timestamp is not None
             assert event.timestamp.utcoffset() is not None
             assert repr(subscription) == "<Subscription s1 to rows, files>"
 
@@ -403,11 +404,12 @@ def test_the_heartbeat_can_be_switched_off_and_on() -> None:
 
 
 @only("E4", because="older servers refuse an address as a whole; test_eras_client.py has that")
-@pytest.mark.parametrize(("channel", "code"), [("refused", 1003), ("console.tail.p1", 1008)])
+@pytest.mark.parametrize(("channel", "code"), [("refused", 1003), ("banned", 1008)])
 def test_one_bad_item_is_rejected_alone(channel: str, code: int) -> None:
     async def main() -> None:
         network = Network()
         network.refused.add(b'"refused"')
+        network.banned.add(b'"banned"')
         async with network.realtime() as realtime:
             await realtime.connect()
             asked = [realtime.subscribe(f"teams.{n}") for n in range(5)]
@@ -416,7 +418,7 @@ def test_one_bad_item_is_rejected_alone(channel: str, code: int) -> None:
             results = await asyncio.gather(*asked, return_exceptions=True)
             rejected = results.pop(3)
             assert isinstance(rejected, SubscriptionRejected)
-            assert (rejected.code, rejected.channels) == (code, (channel,))
+            assert (rejected.code, rejected.channels, rejected.guest) == (code, (channel,), True)
             assert not [result for result in results if isinstance(result, BaseException)]
             await eventually(lambda: len(network.socket.peer.subscriptions) == 10)
             assert realtime.state is State.SUBSCRIBED

@@ -107,16 +107,22 @@ def test_names_are_a_list_of_strings(part: str, wire: bytes) -> None:
 )
 def test_the_time_is_aware_and_without_an_offset_it_is_utc(wire: bytes, hours: int) -> None:
     moment = event(timestamp=wire).timestamp
+    assert moment is not None
     assert moment.utcoffset() == timedelta(hours=hours)
     assert moment == datetime(2026, 11, 23, 16 - hours, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    "wire", [b"null", b"1764000000", b'""', b'"soon"', b'"2026-13-01T00:00:00Z"', b"{}", b'"\xff"'], ids=repr
-)
+@pytest.mark.parametrize("wire", [b"1764000000", b'""', b'"soon"', b'"2026-13-01T00:00:00Z"', b"{}", b'"\xff"'], ids=repr)
 def test_a_time_that_is_none_is_malformed(wire: bytes) -> None:
     with pytest.raises(MalformedEvent, match="timestamp"):
         _ = event(timestamp=wire).timestamp
+
+
+@pytest.mark.parametrize("frame", [b'{"payload":{}}', b'{"payload":{},"timestamp":null}'], ids=repr)
+def test_an_event_without_a_time_has_none(frame: bytes) -> None:
+    decoded = decode(b'{"type":"event","data":%b}' % frame)
+    assert isinstance(decoded, EventFrame)
+    assert decoded.data.timestamp is None
 
 
 # --- the payload ------------------------------------------------------------------------------------------------------
@@ -131,10 +137,17 @@ def test_an_empty_list_within_is_left_as_it_came() -> None:
     assert event(b'{"a":[],"b":{}}').payload == {"a": [], "b": {}}
 
 
-@pytest.mark.parametrize("wire", [b"null", b"7", b'"a"', b"[1]", b"[[]]", b"false", b"{", b'{"a":"\xff"}', b""], ids=repr)
-def test_a_payload_that_is_no_object_is_malformed(wire: bytes) -> None:
+@pytest.mark.parametrize("wire", [b"null", b"7", b'"a"', b"false", b"{", b"[1", b'{"a":"\xff"}', b""], ids=repr)
+def test_a_payload_that_is_neither_an_object_nor_a_list_is_malformed(wire: bytes) -> None:
     with pytest.raises(MalformedEvent, match="payload"):
         _ = event(wire).payload
+
+
+@pytest.mark.parametrize(("wire", "payload"), [(b"[1]", [1]), (b"[[]]", [[]]), (b'[{"a":1e999}]', [{"a": math.inf}])], ids=repr)
+def test_a_list_is_given_as_it_came_and_names_nothing(wire: bytes, payload: list[object]) -> None:
+    happened: Event[Any] = event(wire)
+    assert happened.payload == payload
+    assert (happened.id, happened.version) == (None, None)
 
 
 def test_a_number_beyond_a_float_is_infinite_and_the_rest_is_there() -> None:
@@ -297,7 +310,7 @@ def test_the_id_is_that_of_the_payload(wire: bytes, identifier: str | None) -> N
     assert event(wire).id == identifier
 
 
-@pytest.mark.parametrize("wire", [b"7", b"[1]", b"{", b'{"$id":"\xff"}'], ids=repr)
+@pytest.mark.parametrize("wire", [b"7", b"[1", b"{", b'{"$id":"\xff"}'], ids=repr)
 def test_a_payload_that_is_no_object_has_no_id_to_be_asked_for(wire: bytes) -> None:
     with pytest.raises(MalformedEvent, match="payload"):
         _ = event(wire).id
@@ -327,7 +340,7 @@ def test_the_repr_names_subscriptions_and_nothing_else(ids: tuple[str, ...], sai
 
 def test_the_text_of_malformed_parts_holds_nothing_of_the_wire() -> None:
     with pytest.raises(MalformedEvent) as malformed:
-        _ = event(b'["hidden"]').payload
+        _ = event(b'"hidden"').payload
     assert "hidden" not in str(malformed.value)
     assert malformed.value.__cause__ is None
     assert malformed.value.__context__ is None or malformed.value.__suppress_context__

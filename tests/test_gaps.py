@@ -275,4 +275,6 @@ def test_a_restored_event_says_when_by_itself_or_by_its_payload() -> None:
     assert Event.restored({}, timestamp=moment).timestamp == moment
     assert Event.restored(row(1)).version == ("row1", EARLIER)
     assert Event.restored({"a": 1}).version is None
-    assert Event.restored({}).timestamp.utcoffset() is not None
+    now = Event.restored({}).timestamp
+    assert now is not None
+    assert now.utcoffset() is not None

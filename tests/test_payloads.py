@@ -399,7 +399,7 @@ class Unresolved:
         (HoldingModel, "LineModel is pydantic's"),
         (list[OrderModel], "OrderModel is pydantic's"),
         (int, "int cannot be decoded: a payload is an object"),
-        (list[Order], "list"),
+        (tuple[Order], "tuple"),
         (Flat, "Flat cannot be decoded: a payload is an object"),
         (Unresolved, "Nowhere"),
         (Known | Order, "tagged"),
@@ -419,6 +419,13 @@ def test_a_type_that_nothing_becomes_is_refused_by_its_name(wanted: Any, said: s
 )
 def test_a_type_that_holds_itself_or_is_wrapped_is_welcome(wanted: Any) -> None:
     assert event('{"$id":"r","total":1,"count":1}').payload_as(wanted)
+
+
+def test_a_list_is_welcome_for_the_events_of_the_live_tail() -> None:
+    tail = event('[{"$id":"r","total":1,"count":1}]')
+    (first,) = tail.payload_as(list[Order])
+    assert (first.count, tail.payload_as(list[Order] | dict)[0].count) == (1, 1)
+    assert event('{"delivered":52}').payload_as(list[Order] | dict) == {"delivered": 52}
 
 
 def test_readers_are_kept_and_their_number_is_bounded() -> None:

@@ -23,6 +23,8 @@ from support.recorded_client import era_of
 from support.recorded_scene import Records, Scene
 from support.recorded_server import Clock, RecordedServer, delivered, run, soon
 
+pytestmark = pytest.mark.filterwarnings("ignore::realtime_fsm.ChannelWarning")  # some of what was recorded cannot be meant
+
 LINKS = [link for path in sorted(RECORDINGS.glob("*.jsonl")) for link in links(path.stem) if link.by_address]
 OLD = ("e1", "e2", "e3")
 

@@ -256,17 +256,31 @@ def test_slots_that_share_the_channels_of_the_last_change_roles_with_it() -> Non
     assert found == list(peer.subscriptions)
 
 
-@pytest.mark.parametrize(("era", "left"), [("E1", True), ("E2", False), ("E3", True), ("E4", True)])
-def test_changed_memberships_make_a_guest_in_the_second_era(era: EraName, left: bool) -> None:
+@every_era
+def test_changed_memberships_alone_change_nothing_that_was_seen(era: EraName) -> None:
     backend = Backend(era=era)
     sessions = [backend.add_user(user) for user in ("al", "bo")]
     for session in sessions:
         dial(backend, ROWS, X_Appwrite_Session=session)
-    sent = backend.publish(["e"], ["rows"], None, now=NOON, roles=["user:al"], memberships_of="al")
-    assert bool(sent) is left
-    assert names(backend, "rows", "user:al") is left
-    assert names(backend, "rows", "user:bo")
-    assert names(backend, "rows", "guests") is not left
+    say(dial(backend, ROWS), "authentication", {"session": sessions[0]})  # and no other user after that
+    assert backend.publish(["e"], ["rows"], None, now=NOON, roles=["user:al"], memberships_of="al")
+    assert reached(backend, "rows", "user:al", "user:bo", "any") == {"user:al", "user:bo", "any"}
+
+
+@pytest.mark.parametrize(("era", "deaf"), [("E1", True), ("E2", True), ("E3", False), ("E4", False)])
+def test_changed_memberships_behind_a_stale_login_end_all_events(era: EraName, deaf: bool) -> None:
+    backend = Backend(era=era)
+    al, bo = (backend.add_user(user) for user in ("al", "bo"))
+    turncoat, witness = dial(backend, ROWS), dial(backend, ROWS, X_Appwrite_Session=al)
+    for session in (al, al, bo):
+        say(turncoat, "authentication", {"session": session})
+    turncoat.leave(NOON)
+    assert names(backend, "rows"), "a stale login alone does no harm"
+    backend.publish(["e"], ["teams"], None, now=NOON, memberships_of="al")
+    assert names(backend, "rows") is not deaf, "role any included"
+    assert say(witness, "ping")["type"] == ("error" if era == "E1" else "pong")
+    backend.restart()
+    assert names(backend, "rows"), "a process that starts anew works again"
 
 
 # The same everywhere

@@ -49,7 +49,7 @@ def test_a_greeting(target: str, headers: dict[str, str]) -> None:
             "Invalid Origin. Register your new client (http://[x) as a new Web platform on your project console dashboard",
         ),
         ("/?project=demo&jwt=abc", {}, 401, "Failed to verify JWT. Invalid token: Incomplete segments"),
-        ("/?project=demo&jwt=a.b.c", {}, 401, "Failed to verify JWT. Invalid token: Signature verification failed"),
+        ("/?project=demo&jwt=a.b.c", {}, 401, "Failed to verify JWT. Invalid token: Signature failed"),
         ("/?project=demo&channels[]=a.b&a_b[0][]=q", {}, 1008, "Invalid query: Syntax error"),
         ("/?project=demo&channels[]=rows&rows=q", {}, 1008, "Invalid query: Syntax error"),
     ],
@@ -92,6 +92,18 @@ def test_too_many_dials_in_a_minute() -> None:
     assert [try_dial(backend, TARGET, NOON + second)[1].end for second in (0, 1, 59, 60)] == [False, False, True, False]
     _, reply = try_dial(Backend(connection_limit=0))
     assert (told(reply), reply.end) == (error(1013), True)
+
+
+def test_dials_are_counted_for_each_path_and_each_address() -> None:
+    backend = Backend(connection_limit=1)
+
+    def welcome(target: str = TARGET, **headers: str) -> bool:
+        return not try_dial(backend, target, **headers)[1].end
+
+    assert [welcome(), welcome(), welcome(TARGET + "&channels[]=rows")] == [True, False, False]
+    assert [welcome("/?project=demo"), welcome("/?project=demo")] == [True, False]
+    addresses = ["192.0.2.1", " 192.0.2.1 , 192.0.2.9", "192.0.2.9, 192.0.2.1", "192.0.2.9"]
+    assert [welcome(X_Forwarded_For=address) for address in addresses] == [True, False, True, False]
 
 
 def fallback(session: str, name: str = "a_session_demo") -> str:
@@ -156,10 +168,27 @@ def test_a_jwt_at_the_dial() -> None:
 
     expired = backend.issue_jwt("alice", expired=True)
     _, reply = try_dial(backend, X_Appwrite_JWT=expired)
-    assert (told(reply), reply.end) == (error(401, "Failed to verify JWT. Invalid token: Expired token"), True)
+    assert (told(reply), reply.end) == (error(401, "Failed to verify JWT. Invalid token: Expired"), True)
 
     _, reply = try_dial(backend, X_Appwrite_JWT=token, Cookie=f"a_session_demo={session}")
     assert (told(reply)["data"]["code"], reply.end) == (403, True)
+    assert told(reply)["data"]["message"].startswith(
+        "JWT and cookie used in the same request. Use either `setJWT` or `setCookie`."
+    )
+
+
+def test_who_dials_with_what_came_of_a_session_that_has_ended_is_a_guest() -> None:
+    backend = Backend()
+    session, jwt, expired = backend.add_user("alice"), backend.issue_jwt("alice"), backend.issue_jwt("alice", expired=True)
+    up = dial(backend, X_Appwrite_Session=session)
+    backend.end_session("alice")
+    assert dial(backend, X_Appwrite_Session=session).account is None
+    assert dial(backend, X_Appwrite_JWT=jwt).account is None
+    assert told(try_dial(backend, X_Appwrite_JWT=expired)[1])["data"]["code"] == 401
+    assert say(dial(backend), "authentication", {"session": session}) == error(1003)
+    assert up.account is not None, "the link that is up goes on"
+    with pytest.raises(LookupError, match="no user 'bob'"):
+        backend.end_session("bob")
 
 
 def test_users_belong_to_a_project() -> None:
@@ -214,9 +243,19 @@ def test_authentication_without_a_subscription_makes_the_server_forget_the_proje
     assert (answer["to"], answer["success"], answer["user"]["$id"]) == ("authentication", True, "alice")
     assert say(peer, "ping") == {"type": "pong"}
     assert say(peer, "unsubscribe", [{"subscriptionId": "s"}])["data"]["subscriptions"][0]["removed"] is False
-    assert say(peer, "authentication", {"session": session}) == error(1003)
+    assert say(peer, "authentication", {"session": 5}) == error(1003)
     reply = peer.handle('{"type":"subscribe","data":[{"channels":["files"]}]}', NOON)
     assert (told(reply), reply.end) == (error(1008), True)
+
+
+def test_a_second_authentication_on_a_link_whose_project_is_forgotten_ends_it() -> None:
+    backend = Backend()
+    session = backend.add_user("alice")
+    peer = dial(backend)
+    say(peer, "authentication", {"session": session})
+    reply = peer.handle(json.dumps({"type": "authentication", "data": {"session": session}}), NOON)
+    assert (told(reply), reply.end) == (error(1008), True)
+    assert not backend.peers
 
 
 def test_a_connection_that_was_not_greeted_knows_no_project() -> None:

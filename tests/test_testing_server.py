@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
 import realtime_fsm.testing
 from loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop, port_of, subscribe
 from rawclient import OPCODES, RawClient, upgrade
+from realtime_fsm import Realtime, RetriesExhausted, RetryPolicy, SubscriptionRejected
 from realtime_fsm.testing import RealtimeServer
+from realtime_fsm.testing.eras import EraName
 from realtime_fsm.testing.listener import Link, Listener
 
 
@@ -193,3 +196,61 @@ async def test_the_listener_works_with_another_handler() -> None:
 def test_a_string_in_place_of_a_list_of_projects_is_refused() -> None:
     with pytest.raises(TypeError, match=r"projects: 'demo' is a single string; give a list, such as \['demo'\]"):
         RealtimeServer(projects="demo")
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+@on_a_loop
+async def test_the_endpoint_of_an_ipv6_address_is_one_that_a_client_takes() -> None:
+    async with RealtimeServer(host="::1") as server, Realtime(server.endpoint, "demo") as realtime:
+        assert server.endpoint == f"http://[::1]:{port_of(server)}/v1"
+        assert repr(server) == f"<RealtimeServer [::1]:{port_of(server)} connections=0>"
+        await realtime.connect()
+        assert realtime.is_live
+
+
+@on_a_loop
+async def test_an_endpoint_without_v1_is_refused_as_by_a_real_server() -> None:
+    async with RealtimeServer() as server:
+        for target in ("/realtime?project=demo", "/v1/v1/realtime?project=demo", "/realtime/?project=demo"):
+            client = await RawClient.dial(port_of(server), upgrade(target))
+            assert client.head.startswith("HTTP/1.1 404 ")
+            await client.hang_up()
+        for target in (DEMO, "/?project=demo", "/anything?project=demo"):  # as recorded from one without its proxy
+            client = await RawClient.dial(port_of(server), upgrade(target))
+            assert await client.text() == GREETING
+            await client.hang_up()
+        endpoint = server.endpoint.removesuffix("/v1")
+        async with Realtime(endpoint, "demo", retry=RetryPolicy(attempts=1)) as realtime:
+            with pytest.raises(RetriesExhausted, match="HTTP 404"):
+                await realtime.connect()
+
+
+@pytest.mark.parametrize("code", [401, 403, 1003, 1008])
+@on_a_loop
+async def test_a_guest_whom_the_project_denies_is_told_to_authenticate(code: int) -> None:
+    async with RealtimeServer(deny_guests=True, guest_code=code) as server, Realtime(server.endpoint, "demo") as realtime:
+        remedy = r"you are a guest, .*: give session or jwt, or call authenticate\(\)"
+        with pytest.raises(SubscriptionRejected, match=remedy) as refusal:
+            await realtime.subscribe("rows")
+        assert (refusal.value.code, refusal.value.guest) == (code, True)
+        assert server.subscriptions == 0
+        await realtime.authenticate(server.add_user("alice"))
+        rows = await realtime.subscribe("rows")
+        assert server.publish("e", "rows", {"n": 1}) == 1
+        assert (await anext(rows)).payload == {"n": 1}
+
+
+@on_a_loop
+async def test_channels_in_the_url_are_denied_to_guests_as_well() -> None:
+    async with RealtimeServer(deny_guests=True) as server:
+        async with connected(server, DEMO + "&channels[]=rows") as client:
+            assert json.loads(await client.text())["data"]["code"] == 401
+            assert await client.ending() == "eof"
+        async with connected(server, DEMO + "&channels[]=rows", f"X-Appwrite-Session: {server.add_user('al')}") as client:
+            assert json.loads(await client.text())["type"] == "connected"
+
+
+@pytest.mark.parametrize("era", ["E1", "E2", "E3"])
+def test_no_server_of_an_older_era_denies_guests(era: EraName) -> None:
+    with pytest.raises(ValueError, match=f"deny_guests: no server of era {era} can deny guests"):
+        RealtimeServer(era=era, deny_guests=True)

@@ -100,10 +100,12 @@ class Driver:
         connection_id: the name of the connection in the audit log.
         url: the address to dial.
         credentials: who dials.
+        project: the id of the project.
         draw: gives random numbers from 0 to 1.
 
     Attributes:
         credentials: who dials next.
+        project: the id of the project.
         user: the account that the server named; None for a guest, and before the first greeting.
         malformed: how many messages of the server could not be understood, by kind.
     """
@@ -116,6 +118,7 @@ class Driver:
         connection_id: str,
         url: str,
         credentials: Credentials,
+        project: str = "",
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.credentials = credentials
@@ -125,6 +128,7 @@ class Driver:
         self._seat = seat
         self._transport = transport
         self._url = url
+        self.project = project
         self._draw = draw
         self._audit = Audit(connection_id, self.report)
         self._outages = Outages(self._audit)
@@ -315,7 +319,7 @@ class Driver:
             case Grant(id=identifier, channels=channels):
                 self._roster.grant(identifier, channels, self.loop.time())
             case Reject(id=identifier, code=code, message=message):
-                self._roster.reject(identifier, code, message)
+                self._roster.reject(identifier, code, message, guest=self.user is None)
             case Lack(id=identifier, era=era):
                 self._roster.lack(identifier, era)
             case Identify(user=user):
@@ -408,9 +412,12 @@ class Driver:
                 self._name_subscriptions(link, link.routes, event)
                 if links.overlap:
                     return self._breathe(link) if self._roster.route_late(event) else None
+                if not event._subscriptions:  # noqa: SLF001
+                    return None  # the routes have said that it is for none of ours
             identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
             if len(identifiers) == 1 and (subscriber := subscriber_of(identifiers[0])) is not None:
-                subscriber.stamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)
+                if (stamp := event._timestamp) is not None:  # noqa: SLF001  (as it came: most are never asked for)
+                    subscriber.stamp = stamp
                 crowded = subscriber.put(event)
             else:
                 crowded = route(event)

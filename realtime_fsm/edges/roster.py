@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from realtime_fsm.edges.overflow import Gate
 from realtime_fsm.edges.subscriber import Subscriber
 from realtime_fsm.edges.waiting import reject, resolve
-from realtime_fsm.vocabulary.errors import Disposed, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
+from realtime_fsm.vocabulary.errors import (
+    Disposed,
+    MalformedEvent,
+    SubscriptionEnded,
+    SubscriptionRejected,
+    UnsupportedByServer,
+)
 from realtime_fsm.vocabulary.frames import subscribe_item
 
 if TYPE_CHECKING:
@@ -78,16 +85,33 @@ class Roster:
         """
         crowded, subscriber_of = False, self.subscribers.get
         identifiers, stamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
-        if len(set(identifiers)) < len(identifiers):
+        if not identifiers:
+            identifiers = event._subscriptions = self._listening_on(event)  # noqa: SLF001
+        elif len(set(identifiers)) < len(identifiers):
             identifiers = list(dict.fromkeys(identifiers))
         for identifier in identifiers:
             if (subscriber := subscriber_of(identifier)) is not None:
-                subscriber.stamp = stamp
+                if stamp is not None:
+                    subscriber.stamp = stamp
                 if subscriber.put(event):
                     crowded = True
             elif identifier not in self._leaving:
                 self._on_stray()
         return crowded
+
+    def _listening_on(self, event: Event) -> list[str]:
+        """The subscriptions to the channels of an event, of which the server does not say whom it is for.
+
+        So it is with ``stats.connections`` on channel ``project`` (PROTOCOL: "Messages", rule 12).
+        """
+        channels: frozenset[str] = frozenset()
+        with suppress(MalformedEvent):
+            channels = frozenset(event.channels)
+        return [
+            identifier
+            for identifier, one in self.subscribers.items()
+            if one.established and not channels.isdisjoint((*one.wish.channels, *one.acknowledged))
+        ]
 
     def route_late(self, event: Event) -> bool:
         """As `route`, where another link may have brought what happened after it. It is for nobody that is not known."""
@@ -154,10 +178,10 @@ class Roster:
                 had = [event for event, whom in farewell.news if identifier in whom]
                 subscriber.resume(farewell.until, farewell.seconds, 1, stamp, had)
 
-    def reject(self, identifier: str, code: Code, message: str) -> None:
-        """The server refused it."""
+    def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
+        """The server refused it, perhaps because a guest asked."""
         wish = self._wish(identifier)
-        self._end(identifier, SubscriptionRejected(wish.channels, wish.queries, code, message), code)
+        self._end(identifier, SubscriptionRejected(wish.channels, wish.queries, code, message, guest=guest), code)
 
     def withdraw(self, identifier: str, dwell: float) -> bool:
         """The user does not want it any more; until it is removed, what comes for it is still known.

@@ -70,7 +70,7 @@ class Subscriber:
 
     Attributes:
         put: where an event goes. It is the inbox itself but for the times of catching up, so the hot path pays nothing.
-        stamp: the server's time of the last event, as it came.
+        stamp: the server's time of the last event that had one, as it came.
         failures: how many of the user's callables raised.
         misfits: how many events did not fit the type of its payloads.
     """
@@ -126,7 +126,9 @@ class Subscriber:
         return self.inbox.dropped + (0 if self._held is None else self._held.dropped)
 
     def note_late(self, event: Event) -> None:
-        """Note the server's time of an event, unless something came that happened after it."""
+        """Note the server's time of an event, unless it has none, or something came that happened after it."""
+        if event._timestamp is None:  # noqa: SLF001
+            return
         before = _moment(self.stamp)
         if before is None or _latest(before, _when(event)) != before:
             self.stamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)
@@ -273,6 +275,8 @@ def _when(event: Event) -> datetime | None:
 
 
 def _moment(stamp: Any) -> datetime | None:
+    if stamp is None:
+        return None
     with suppress(MalformedEvent):
         return moment_of(stamp)
     return None

@@ -12,6 +12,7 @@ from realtime_fsm.edges.subscriber import Options
 from realtime_fsm.face.listener import Listener
 from realtime_fsm.face.pending import Pending
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription, subscription_of
+from realtime_fsm.vocabulary.channel_checks import warn_of
 from realtime_fsm.vocabulary.errors import BadOption
 from realtime_fsm.vocabulary.inputs import Subscribe
 from realtime_fsm.vocabulary.payloads import reader_for
@@ -66,8 +67,8 @@ class Asking(ABC):
         Args:
             channels: the channels: strings such as ``"rows"`` or ``"buckets.avatars.files"``, or what `Channel` spells.
             payload: the type of the payloads: a msgspec Struct, a dataclass, a TypedDict, ``dict``, a union of tagged Structs,
-                or a pydantic model; see `Event.payload_as`. They are decoded when the consumer takes the event. A deletion's
-                payload is complete, so it fits as well.
+                or a pydantic model; ``list[...]`` for ``console.tail.{project}``; see `Event.payload_as`. They are decoded when
+                the consumer takes the event. A deletion's payload is complete, so it fits as well.
             on_misfit: called, or awaited, with the `PayloadMisfit` of an event that does not fit; then the iteration goes on
                 with the next. Without it the iteration raises it.
             queries: JSON strings of the official SDK's ``Query`` helpers; all of them must hold.
@@ -86,9 +87,10 @@ class Asking(ABC):
             The subscription, ready to be iterated.
 
         Raises:
-            BadOption: for no channel, or one that is not a non-empty string, for a query that realtime does not allow, for more
-                than fits into a frame, for a type that nothing can be decoded into, or for a ``buffer`` or ``overflow`` that
-                makes no sense.
+            BadOption: for no channel, or one that is not a non-empty string, for ``console.tail.{project}`` outside project
+                ``console``, for a query that realtime does not allow, for more than fits into a frame, for a type that nothing
+                can be decoded into, or for a ``buffer`` or ``overflow`` that makes no sense.
+            ChannelWarning: where a warning filter makes an exception of it, for a channel that cannot be meant.
             SubscriptionRejected: when the server refuses it.
             UnsupportedByServer: for queries, when the server is older than Appwrite 1.9.
             RefusedByServer, RetriesExhausted, CertificateRefused: when no link can be had.
@@ -159,13 +161,14 @@ class Asking(ABC):
         self, channels: Iterable[str], queries: Iterable[str], options: Options, payload: Any, on_misfit: OnMisfit | None,
         give: Callable[[Subscriber, Subscription[Any]], R],
     ) -> R:  # fmt: skip
-        wish = wish_of(self._driver.next_id(), channels, queries)
+        wish = wish_of(self._driver.next_id(), channels, queries, self._driver.project)
         if payload is None and on_misfit is not None:
             raise BadOption("on_misfit", "without payload= everything fits; give payload= the type of the payloads")
         reader = None if payload is None else reader_for(payload)
         self._alive()
         if wish.queries:
             self._driver.need("queries")
+        warn_of(wish.channels, stacklevel=3)  # before anything is registered: a filter may make an exception of it
         subscriber = self._driver.enlist(wish, options)
         self._driver.feed(Subscribe(wish))
         try:

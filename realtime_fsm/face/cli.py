@@ -211,8 +211,9 @@ async def _print(subscription: Subscription) -> None:
 
 
 def _as_record(event: Event) -> dict[str, object]:
+    moment = event.timestamp
     return {
-        "timestamp": event.timestamp.isoformat(timespec="milliseconds"),
+        "timestamp": None if moment is None else moment.isoformat(timespec="milliseconds"),
         "events": event.events,
         "channels": event.channels,
         "payload": event.payload,

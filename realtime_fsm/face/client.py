@@ -56,7 +56,7 @@ class Realtime(Asking, Displayed):
         session: a session secret, sent as a header at each dial, or a callable (async or not) that is asked for one before
             each; not together with ``jwt``.
         jwt: a JSON Web Token, or a callable that is asked for one before each dial.
-        headers: further headers for each dial, such as ``X-Appwrite-Dev-Key``.
+        headers: further headers for each dial, such as ``X-Appwrite-Dev-Key`` (which Appwrite 2.3 no longer has).
         http: your own aiohttp session to dial with; it is never closed here. Its connector's limit (100 by default) counts.
         retry: when to dial again.
         ping: when to ask for a sign of life.
@@ -133,6 +133,7 @@ class Realtime(Asking, Displayed):
             ),
             connection_id=self._connection_id,
             url=url,
+            project=project,
             credentials=Credentials(session, jwt, dict(headers or {})),
         )
         self._becoming = asyncio.Lock()

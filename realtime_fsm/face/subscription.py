@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict
 
+from realtime_fsm.vocabulary.channel_checks import warn_of
 from realtime_fsm.vocabulary.errors import BadOption, Disposed, PayloadMisfit
 from realtime_fsm.vocabulary.events import T_co
 from realtime_fsm.vocabulary.sealing import sealed
@@ -170,9 +171,10 @@ class Subscription(Subscribed, Generic[T_co]):
         if self._driver.state is State.DISPOSING:
             raise Disposed
         self._driver.need("update")
-        wish = wish_of(
-            self._driver.next_id(), self.channels if channels is None else channels, self.queries if queries is None else queries
-        )
+        asked = self.channels if channels is None else channels, self.queries if queries is None else queries
+        wish = wish_of(self._driver.next_id(), *asked, self._driver.project)
+        if channels is not None:
+            warn_of(wish.channels, stacklevel=2)
         async with self._subscriber.updating:
             await self._driver.replace(self._subscriber, wish)
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
+from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 from realtime_fsm.testing.eras import EraName, era_named
+from realtime_fsm.testing.eventframes import shape_of
 from realtime_fsm.testing.identity import CONSOLE, Directory
-from realtime_fsm.testing.wire import Refusal, as_php, encode, stamp
+from realtime_fsm.testing.messages import TAIL
+from realtime_fsm.testing.wire import Refusal, as_php, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from realtime_fsm.testing.identity import Dial
     from realtime_fsm.testing.peer import Peer
 
 _MINUTE = 60.0  # seconds
@@ -29,7 +34,14 @@ def counted_ids() -> Iterator[str]:
 
 
 class Backend:
-    """What all connections share: the projects, their users, and who is connected."""
+    """What all connections share: the projects, their users, and who is connected.
+
+    Attributes:
+        guest_code: the code with which a guest's subscription is refused; None to accept it.
+        on_channel: called with each channel that a client subscribes to.
+        stale_login: whether a connection of E1 or E2 logged in by message as one user, and then as another.
+        faulty: whether the server's Redis is away: the server answers, and cannot work (PROTOCOL: "Messages", rule 10).
+    """
 
     def __init__(
         self,
@@ -40,7 +52,9 @@ class Backend:
         masked: bool = True,
         rate_limit: int | Literal["era"] | None = "era",
         connection_limit: int | None = None,
+        guest_code: int | None = None,
         ids: Iterator[str] | None = None,
+        on_channel: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Set up the shared state.
 
@@ -50,27 +64,48 @@ class Backend:
             era: of which time the server is.
             masked: whether error texts are masked as in production, where the era masks any.
             rate_limit: messages a minute of one connection; "era" for what the era allows, None for no limit.
-            connection_limit: dials a minute of all connections together; None for no limit.
+            connection_limit: dials a minute of one path and one address; None for no limit.
+            guest_code: the code with which a guest's subscription is refused; None to accept it.
             ids: where the ids that the server chooses, and secrets, come from; `counted_ids` by default.
+            on_channel: called with each channel that a client subscribes to.
 
         Raises:
             TypeError: for a string in place of a list of projects.
-            ValueError: when there is no project, or no such era.
+            ValueError: when there is no project, no such era, or guests are denied in an era that does not know it.
         """
         if isinstance(projects, str):  # its letters would be the projects
             raise TypeError(f"projects: {projects!r} is a single string; give a list, such as [{projects!r}]")
         if not projects:
             raise ValueError("a server needs a project")
         self.era = era_named(era)
+        if guest_code is not None and not self.era.by_message:
+            raise ValueError(f"deny_guests: no server of era {era} can deny guests; give era='E4'")
+        self.guest_code = guest_code
+        self.on_channel = on_channel
         self.masked = masked
         self.platforms = frozenset(platforms)
         self.rate_limit = self.era.rate_limit if rate_limit == "era" else rate_limit
         self.ids = counted_ids() if ids is None else ids
         self.peers: dict[Peer, None] = {}
+        self.faulty = False
         self._default = projects[0]
         self._directories = {project: Directory(self.era.unknown) for project in (*projects, CONSOLE)}
         self._dials = Budget(connection_limit)
         self._caused: list[tuple[Peer, bytes]] = []
+        self._deaf_until = -math.inf
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what a process forgets that starts anew: that its event bus was lost behind a stale login."""
+        self.stale_login = self._lost = False
+
+    def deafen(self, until: float) -> None:
+        """Lose the event bus: until a moment no event reaches anyone, and messages are answered as before.
+
+        Args:
+            until: the moment, in seconds since the epoch; one that has passed ends it.
+        """
+        self._deaf_until = until
 
     def directory(self, project: str) -> Directory:
         """The users of a project, for a dial.
@@ -89,16 +124,30 @@ class Backend:
         except KeyError:
             raise Refusal(_POLICY, "Missing or unknown project ID") from None
 
-    def count_dial(self, now: float) -> None:
-        """Count a dial.
+    def tails(self, directory: Directory) -> frozenset[str]:
+        """The channels of the live tail: in the console's own project, one for each other project.
 
         Args:
+            directory: the users of the project that a connection belongs to.
+
+        Returns:
+            The channels; none outside the console.
+        """
+        if directory is not self._directories[CONSOLE]:
+            return frozenset()
+        return frozenset(TAIL + project for project in self._directories if project != CONSOLE)
+
+    def count_dial(self, dial: Dial, now: float) -> None:
+        """Count a dial, for its path and for where it comes from.
+
+        Args:
+            dial: the dial.
             now: seconds since the epoch.
 
         Raises:
             Refusal: with 1013 when it is one too many in this minute.
         """
-        self._dials.spend(now, "Too many requests")
+        self._dials.spend(now, "Too many requests", (dial.path, dial.address))
 
     def add_user(
         self,
@@ -145,6 +194,18 @@ class Backend:
         """
         return self._named(project).issue_jwt(user_id, expired=expired)
 
+    def end_session(self, user_id: str, *, project: str | None = None) -> None:
+        """End a user's session.
+
+        Args:
+            user_id: whose.
+            project: of which project; None for the first.
+
+        Raises:
+            LookupError: when there is no such user or project.
+        """
+        self._named(project).end_session(user_id)
+
     def publish(
         self,
         events: Sequence[str],
@@ -167,7 +228,8 @@ class Backend:
             roles: who may see it.
             timestamp: what the event says about its time; ``now`` when it is None.
             project: in which project; None for the first.
-            memberships_of: the user whose memberships have changed by it; None when nobody's have.
+            memberships_of: the user whose memberships have changed by it; None when nobody's have. With a stale login in E1 or
+                E2, neither this event nor a later one reaches anyone.
 
         Returns:
             One frame per receiving connection; where subscriptions have ids, it lists all that match.
@@ -179,17 +241,20 @@ class Backend:
         """
         directory = self._named(project)
         seen = as_php(payload)
-        happening = {"events": events, "channels": channels, "timestamp": timestamp or stamp(now), "payload": seen}
-        start = b'{"type":"event","data":' + encode(happening)[:-1]
+        console = directory is self._directories[CONSOLE]
+        shape = shape_of(channels, console=console, ids=self.era.ids)
+        frame = shape(events, channels, timestamp or stamp(now), seen)
+        if self.faulty:
+            return []
+        if memberships_of is not None and self.stale_login:
+            self._lost = True
+        if self._lost or now < self._deaf_until:
+            return []
         audience = frozenset(roles)
-        present = [peer for peer in self.peers if peer.directory is directory]
-        if memberships_of is not None:
-            for peer in present:
-                peer.memberships_changed(memberships_of)
         return [
-            (peer, start + (b',"subscriptions":' + encode(matching) if self.era.ids else b"") + b"}}")
-            for peer in present
-            if (matching := peer.matching(channels, audience, seen))
+            (peer, frame(matching))
+            for peer in self.peers
+            if peer.directory is directory and (matching := peer.matching(channels, audience, seen))
         ]
 
     def cause(
@@ -236,21 +301,23 @@ class Budget:
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
         self._window = 0.0
-        self._spent = 0
+        self._spent: Counter[object] = Counter()
 
-    def spend(self, now: float, text: str = "Too many messages.") -> None:
+    def spend(self, now: float, text: str = "Too many messages.", key: object = None) -> None:
         """Spend one.
 
         Args:
             now: seconds since the epoch.
             text: what the server says when it is one too many.
+            key: whose it is; each key has a budget of its own.
 
         Raises:
             Refusal: with 1013 when the minute's budget is spent.
         """
         window = now // _MINUTE
         if window != self._window:
-            self._window, self._spent = window, 0
-        self._spent += 1
-        if self._limit is not None and self._spent > self._limit:
+            self._window = window
+            self._spent.clear()
+        self._spent[key] += 1
+        if self._limit is not None and self._spent[key] > self._limit:
             raise Refusal(_TOO_MANY, text)

@@ -38,7 +38,8 @@ class Era:
         masked: whether texts of error 0 and of errors from 500 on (1003, 1008 and 1013 are such) are masked in production.
         explains: whether the text of a 1008 that refuses a dial is said all the same.
         login: what the message ``authentication`` does to the subscriptions: the user's id before, then the account.
-        forgets: whether a user whose memberships change is treated like a guest on the links that are up.
+        goes_deaf: whether a change of memberships behind a stale login ends all events, for everybody (PROTOCOL: "Four server
+            eras"). A stale login is one by message as one user and then as another.
         null_session: the code of the error for a session that is no text.
         unknown: what a user document does not hold yet.
     """
@@ -51,7 +52,7 @@ class Era:
     masked: bool
     explains: bool
     login: Callable[[Subscriptions, str | None, Account], None]
-    forgets: bool
+    goes_deaf: bool
     null_session: int
     unknown: frozenset[str]
 
@@ -88,7 +89,7 @@ ERAS: Mapping[str, Era] = MappingProxyType(
                 masked=False,
                 explains=True,
                 login=Subscriptions.widen,
-                forgets=False,
+                goes_deaf=True,
                 null_session=_BAD_MESSAGE,
                 unknown=_DERIVED | _IMPERSONATION,
             ),
@@ -101,7 +102,7 @@ ERAS: Mapping[str, Era] = MappingProxyType(
                 masked=True,
                 explains=False,
                 login=Subscriptions.widen,
-                forgets=True,
+                goes_deaf=True,
                 null_session=_UNCAUGHT,
                 unknown=_DERIVED | _IMPERSONATION,
             ),
@@ -114,7 +115,7 @@ ERAS: Mapping[str, Era] = MappingProxyType(
                 masked=True,
                 explains=True,
                 login=Subscriptions.replace_latest,
-                forgets=False,
+                goes_deaf=False,
                 null_session=_UNCAUGHT,
                 unknown=_DERIVED,
             ),
@@ -127,7 +128,7 @@ ERAS: Mapping[str, Era] = MappingProxyType(
                 masked=True,
                 explains=True,
                 login=Subscriptions.rebind,
-                forgets=False,
+                goes_deaf=False,
                 null_session=_BAD_MESSAGE,
                 unknown=frozenset(),
             ),

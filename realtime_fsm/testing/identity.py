@@ -27,6 +27,11 @@ _NO_LIST = (
     "called in /app/aw/app/realtime.php on line 491"
 )
 _JWT_SEGMENTS = 3
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+_BOTH = (
+    "JWT and cookie used in the same request. Use either `setJWT` or `setCookie`. Learn about which authentication method to use "
+    "in the SSR docs: https://appwrite.io/docs/products/auth/server-side-rendering"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +62,19 @@ class Dial:
     """What an upgrade request asks for.
 
     Attributes:
+        path: that of its URL.
         parameters: those of its URL.
     """
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self.parameters = parameters(request.target.partition("?")[2])
+        self.path, _, query = request.target.partition("?")
+        self.parameters = parameters(query)
+
+    @property
+    def address(self) -> str:
+        """Where it comes from, as far as it says so: the first one in ``X-Forwarded-For``, or an empty string."""
+        return self._request.header("X-Forwarded-For").partition(",")[0].strip()
 
     def _parameter(self, name: str) -> str:
         value = self.parameters.get(name, "")
@@ -165,6 +177,7 @@ class Directory:
         self.presences = Presences()
         self._unknown = unknown
         self._accounts: dict[str, Account] = {}
+        self._ended: set[str] = set()  # the users whose sessions have ended
         self._jwts: dict[str, tuple[Account, bool]] = {}
 
     def add(self, user_id: str, secret: str, attributes: Mapping[str, object], roles: Iterable[str]) -> str:
@@ -223,10 +236,11 @@ class Directory:
             The user, or None for a guest; a worthless session makes a guest.
 
         Raises:
-            Refusal: with 401 for a JWT that is bad or expired, with 403 for one beside a session.
+            Refusal: with 401 for a JWT that is bad or expired, with 403 for one beside a session. A JWT whose session has ended
+                makes a guest.
         """
         if dial.jwt and dial.session:
-            raise Refusal(403, "A session and a JWT cannot be used together")
+            raise Refusal(_FORBIDDEN, _BOTH)
         if dial.jwt:
             return self._by_jwt(dial.jwt)
         return self.by_session(dial.session)
@@ -246,17 +260,34 @@ class Directory:
             return None
         if not isinstance(held, dict) or not isinstance(held.get("id"), str):
             return None
-        account = self._accounts.get(held["id"])
+        account = self._present(held["id"])
         return account if account is not None and account.secret == held.get("secret") else None
 
-    def _by_jwt(self, token: str) -> Account:
+    def end_session(self, user_id: str) -> None:
+        """End a user's session: from now on, it and the JWTs that came of it make a guest of those who dial.
+
+        Args:
+            user_id: whose.
+
+        Raises:
+            LookupError: when there is no such user.
+        """
+        if user_id not in self._accounts:
+            raise LookupError(f"there is no user {user_id!r}")
+        self._ended.add(user_id)
+
+    def _present(self, user_id: str) -> Account | None:
+        """The account of a user whose session goes on."""
+        return None if user_id in self._ended else self._accounts.get(user_id)
+
+    def _by_jwt(self, token: str) -> Account | None:
         account, expired = self._jwts.get(token, (None, False))
         if account is None or expired:
             segments = token.count(".") + 1
-            why = "Expired token" if expired else "Signature verification failed"
-            why = why if segments == _JWT_SEGMENTS else "Incomplete segments"
-            raise Refusal(401, f"Failed to verify JWT. Invalid token: {why}")
-        return account
+            why = "Expired" if expired else "Signature failed"
+            why = why if segments >= _JWT_SEGMENTS else "Incomplete segments"
+            raise Refusal(_UNAUTHORIZED, f"Failed to verify JWT. Invalid token: {why}")
+        return self._present(account.user_id)
 
 
 def _host(origin: str) -> str | None:

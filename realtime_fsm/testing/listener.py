@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PING_LIMIT = 120
 """The longest payload of a WebSocket ping, in bytes, that is answered; a longer one ends the stream."""
@@ -109,8 +112,19 @@ class Listener:
         port: where it listens; with 0, the system chooses at the first start, and later starts take the same port again.
     """
 
-    def __init__(self, handler: Handler, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, handler: Handler, *, host: str = "127.0.0.1", port: int = 0, routed: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        """Prepare to listen; `start` does.
+
+        Args:
+            handler: what is told of the links.
+            host: the address to listen on.
+            port: the port; with 0 the system chooses one.
+            routed: whether a path leads here; a dial with another one gets HTTP 404.
+        """
         self.port = port
+        self._routed = routed
         self._handler = handler
         self._host = host
         self._runner: web.ServerRunner | None = None
@@ -182,6 +196,8 @@ class Listener:
         response = _BareSocket(link)
         if not response.can_prepare(request):
             return web.Response(status=400, headers={"Connection": "close"})
+        if not self._routed(request.path):
+            return web.Response(status=404, headers={"Connection": "close"})
         await response.prepare(request)
         self._links[link] = asyncio.current_task()
         try:

@@ -10,11 +10,15 @@ from realtime_fsm.testing.queries import BadQuery, Query, parse
 from realtime_fsm.testing.wire import Refusal, php_type
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from realtime_fsm.testing.eras import Era
 
 _UNCAUGHT, _BAD_MESSAGE, _POLICY = 0, 1003, 1008
 _SUBSCRIPTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}|unique\(\)")
 _INVALID = "Payload is not valid."
+TAIL = "console.tail."
+"""What the channels of the console's live tail begin with; the id of a project follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +95,20 @@ def session(data: object, era: Era) -> str:
     return data["session"]
 
 
-def subscribes(data: object) -> list[Wanted]:
+def subscribes(data: object, tails: Container[str] = ()) -> list[Wanted]:
     """Read a ``subscribe`` message.
 
     Args:
         data: its data.
+        tails: the channels of the console's live tail that the connection may ask for.
 
     Returns:
         What is asked for.
 
     Raises:
-        Refusal: when one item is bad; with 1008 and the end for a channel of the console.
+        Refusal: when one item is bad; with 1008 and the end for any other channel of the live tail.
     """
-    return [_wanted(item) for item in _items(data, "Each subscribe payload must be an object.")]
+    return [_wanted(item, tails) for item in _items(data, "Each subscribe payload must be an object.")]
 
 
 def unsubscribes(data: object) -> list[str]:
@@ -137,7 +142,7 @@ def _items(data: object, fault: str) -> list[dict[str, object]]:
     return items
 
 
-def _wanted(item: dict[str, object]) -> Wanted:
+def _wanted(item: dict[str, object], tails: Container[str]) -> Wanted:
     if "channels" not in item:
         raise bad("items: channels is not present in payload.")
     channels, queries = item["channels"], item.get("queries", [])
@@ -151,7 +156,7 @@ def _wanted(item: dict[str, object]) -> Wanted:
         raise bad("items: subscriptionId is not a valid id.")
     if not isinstance(queries, list):
         raise bad("items: queries is not a valid array.")
-    if any(name.startswith("console.tail.") for name in names):
+    if any(name.startswith(TAIL) and name not in tails for name in names):
         raise Refusal(_POLICY, "Console live tail is only available on the console connection.", end=True)
     try:
         parsed = tuple(parse(query) for query in queries)

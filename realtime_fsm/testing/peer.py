@@ -22,15 +22,19 @@ from realtime_fsm.testing.wire import Refusal, Reply, as_php, decode, encode, er
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["FRAME_LIMIT", "HISTORY", "Backend", "Peer", "Reply", "Request", "counted_ids"]
+__all__ = ["FAULT_DELAY", "FRAME_LIMIT", "HISTORY", "Backend", "Peer", "Reply", "Request", "counted_ids"]
 
 FRAME_LIMIT = 65_536
 """The largest frame, in bytes, that a client may send; its header counts."""
+FAULT_DELAY = 2.0
+"""Seconds that a server whose Redis is away takes to answer a ping, and to greet a dial (PROTOCOL: "Messages", rule 10)."""
 HISTORY = 1_000
 """How many messages of a connection are remembered."""
 
 _HEADER = 8  # of a client's frame that comes near the limit: 2 bytes, 2 of length, 4 of mask
-_POLICY = 1008
+_UNCAUGHT, _POLICY = 0, 1008
+_NO_REDIS = "Redis server went away"
+_NO_GUESTS = "Guests may not subscribe"  # in words of its own: no server that says it was seen
 _NO_PROJECT = "Missing project context. Reconnect to the project first."
 
 
@@ -51,6 +55,7 @@ class Peer:
         self._budget = Budget(backend.rate_limit)
         self._ended = False
         self._now = 0.0
+        self._logged_in: str | None = None  # by message, and as whom
         self._subscriptions = Subscriptions()
         self._presences: dict[object, presence.Document] = {}
 
@@ -76,7 +81,7 @@ class Peer:
         dial = Dial(request)
         try:
             directory = self._backend.directory(dial.project)
-            self._backend.count_dial(now)
+            self._backend.count_dial(dial, now)
             if dial.project != CONSOLE:
                 dial.check_origin(self._backend.platforms)
             self.account = directory.identify(dial)
@@ -87,6 +92,8 @@ class Peer:
         self.directory = directory
         self._backend.peers[self] = None
         ids: dict[str, object] = {}
+        for channel in dial.channels:
+            self._backend.on_channel(channel)
         for name, slot in wanted.items():
             ids[name] = identifier = next(self._backend.ids)
             self._subscriptions.add(identifier, slot.channels, slot.queries, self._roles())
@@ -120,6 +127,9 @@ class Peer:
         except ValueError:
             message = None
         self.received.append(raw.decode(errors="replace") if message is None else message)
+        if self._backend.faulty:
+            pinged = isinstance(message, dict) and message.get("type") == "ping"
+            return Reply(self._refuse(Refusal(_UNCAUGHT, _NO_REDIS)).frames, after=FAULT_DELAY if pinged else 0.0)
         try:
             self._budget.spend(now)
             return Reply((encode(self._answer(*messages.read(message, self._era))),))
@@ -152,18 +162,11 @@ class Peer:
         """
         return self._subscriptions.matching(channels, roles, payload)
 
-    def memberships_changed(self, user_id: str) -> None:
-        """Re-read the roles of a user, as well as the era can.
-
-        Args:
-            user_id: whose memberships have changed.
-        """
-        if self._era.forgets and self._user_id() == user_id:
-            self._subscriptions.forget_roles()
-
     def _slots(self, dial: Dial, channels: list[str]) -> Mapping[str, Slot]:
         if not channels and not self._era.by_message:
             raise Refusal(_POLICY, "Missing channels")
+        if channels:
+            self._check_guest()
         return slots(dial.parameters, channels) if self._era.ids else {"0": Slot(channels)}
 
     def _refuse(self, refusal: Refusal, *, dialing: bool = False) -> Reply:
@@ -191,8 +194,11 @@ class Peer:
     def _subscribe(self, data: object) -> list[object]:
         if self.directory is None:
             raise Refusal(_POLICY, _NO_PROJECT, end=True)
+        self._check_guest()
         answer: list[object] = []
-        for wanted in messages.subscribes(data):
+        for wanted in messages.subscribes(data, self._backend.tails(self.directory)):
+            for channel in wanted.channels:
+                self._backend.on_channel(channel)
             identifier = next(self._backend.ids) if wanted.identifier is None else wanted.identifier
             channels = rewritten(wanted.channels, self._user_id())
             self._subscriptions.add(identifier, channels, wanted.queries, self._roles())
@@ -200,11 +206,21 @@ class Peer:
             answer.append({"subscriptionId": identifier, "channels": channels, "queries": texts})
         return answer
 
+    def _check_guest(self) -> None:
+        code = self._backend.guest_code
+        if code is not None and self.account is None:
+            raise Refusal(code, _NO_GUESTS, end=code == _POLICY)
+
     def _authenticate(self, data: object) -> Mapping[str, object] | None:
         session = messages.session(data, self._era)
+        if self.directory is None and self._era.by_message:
+            raise Refusal(_POLICY, _NO_PROJECT, end=True)
         account = None if self.directory is None else self.directory.by_session(session)
         if account is None:
             raise messages.bad("Session is not valid.")
+        if self._era.goes_deaf and self._logged_in not in (None, account.user_id):
+            self._backend.stale_login = True
+        self._logged_in = account.user_id
         self._era.login(self._subscriptions, self._user_id(), account)
         self.account = account
         if not self._subscriptions.ids:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
+import warnings
 from typing import TYPE_CHECKING, Literal, Self
 
 from realtime_fsm.testing.desk import Desk
 from realtime_fsm.testing.listener import Listener
 from realtime_fsm.testing.peer import Backend
+from realtime_fsm.testing.script import Act, parse, play
+from realtime_fsm.testing.url import is_routed
+from realtime_fsm.vocabulary.channel_checks import ChannelWarning, doubt_about
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +40,8 @@ class RealtimeServer:
         masked: bool = True,
         rate_limit: int | Literal["era"] | None = "era",
         connection_limit: int | None = None,
+        deny_guests: bool = False,
+        guest_code: int = 401,
         platforms: Iterable[str] = ("localhost",),
         clock: Callable[[], float] = time.time,
         ids: Iterator[str] | None = None,
@@ -50,7 +58,11 @@ class RealtimeServer:
             masked: whether error texts are masked as in production; False for what a server in development says.
             rate_limit: messages a minute of one connection, in windows aligned to the minute; the next gets error 1013 and
                 is dropped. "era" for what the era allows: 32, and in E2 as many as one likes. None for no limit.
-            connection_limit: dials a minute; the next gets error 1013 and the end. None for no limit.
+            connection_limit: dials a minute of one path and one address, which is the first in ``X-Forwarded-For`` where there is
+                one; the next gets error 1013 and the end. A real server's is 128. None for no limit.
+            deny_guests: whether a guest's subscription is refused, as a project of Appwrite 2.x can have it; a guest may connect
+                and authenticate. In E4 alone.
+            guest_code: the code of that refusal. That of a real server has not been seen; with 1008 the link ends.
             platforms: host names that an ``Origin`` header may name.
             clock: tells the time, in seconds since the epoch.
             ids: where the ids that the server chooses come from; they are counted by default.
@@ -58,7 +70,7 @@ class RealtimeServer:
                 replies that come out of order, as real servers' do. None to answer in order.
 
         Raises:
-            ValueError: when there is no project, or no such era.
+            ValueError: when there is no project, no such era, or guests are denied in an era that does not know it.
         """
         self._backend = Backend(
             projects=projects,
@@ -67,15 +79,24 @@ class RealtimeServer:
             masked=masked,
             rate_limit=rate_limit,
             connection_limit=connection_limit,
+            guest_code=guest_code if deny_guests else None,
+            on_channel=_warn_of,
             ids=ids,
         )
         self._clock = clock
         self._desk = Desk(self._backend, clock, shuffle)
         self._host = host
-        self._listener = Listener(self._desk, host=host, port=port)
+        self._listener = Listener(self._desk, host=host, port=port, routed=is_routed)
+        self._scripts: set[asyncio.Task[None]] = set()
+        self._recovery: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<RealtimeServer {self._host}:{self._listener.port} connections={self.connections}>"
+        return f"<RealtimeServer {self._authority} connections={self.connections}>"
+
+    @property
+    def _authority(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host  # an IPv6 address
+        return f"{host}:{self._listener.port}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -93,7 +114,7 @@ class RealtimeServer:
         """
         if not self._listener.port:
             raise RuntimeError("the server has no port before it is started")
-        return f"http://{self._host}:{self._listener.port}/v1"
+        return f"http://{self._authority}/v1"
 
     @property
     def greet(self) -> Greeting:
@@ -140,9 +161,15 @@ class RealtimeServer:
     async def stop(self) -> None:
         """Stop like a server that is shut down: every stream ends without a close frame, and dials are refused.
 
-        A stopped server may be stopped again.
+        A stopped server may be stopped again. A `fault` and a `script` end with it.
         """
+        scripts = list(self._scripts)
+        for script in scripts:
+            script.cancel()
+        await asyncio.gather(*scripts, return_exceptions=True)
+        self._recover()
         await self._listener.stop()
+        self._backend.restart()
 
     def drop(self) -> None:
         """End every stream without a close frame; new dials are accepted."""
@@ -156,6 +183,71 @@ class RealtimeServer:
     def thaw(self) -> None:
         """Go on after a `freeze`: what came and what was to be sent meanwhile is dealt with, in order."""
         self._listener.thaw()
+
+    def deafen(self, seconds: float | None = None) -> None:
+        """Lose the event bus: every link stays up, messages and pings are answered, and events are lost without a notice.
+
+        Links that come meanwhile are deaf, too. A later call replaces an earlier one.
+
+        Args:
+            seconds: for how long, by the server's clock; None until `heal`.
+        """
+        self._backend.deafen(math.inf if seconds is None else self._clock() + seconds)
+
+    def heal(self) -> None:
+        """Find the event bus again after a `deafen`; the events of that time stay lost."""
+        self._backend.deafen(-math.inf)
+
+    def fault(self, seconds: float) -> None:
+        """Answer, and be unable to work, like a server whose Redis is away (PROTOCOL: "Messages", rule 10).
+
+        A ping gets error 0 after 2 s, and any other message at once; a new dial is greeted after 2 s; events are lost. Then the
+        same links work again. A fault that is under way is replaced.
+
+        Args:
+            seconds: for how long, in seconds of the event loop; with 0 a fault that is under way ends.
+
+        Raises:
+            ValueError: when it is negative, or not finite.
+            RuntimeError: when no event loop is running.
+        """
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise ValueError(f"seconds: {seconds!r} is no length of time; give a finite number, at least 0")
+        loop = asyncio.get_running_loop()
+        self._recover()
+        if seconds:
+            self._backend.faulty = True
+            self._recovery = loop.call_later(seconds, self._recover)
+
+    def script(self, script: str) -> asyncio.Task[None]:
+        """Fail by a script from now on, such as ``"2s drop; 5s freeze 3s; 12s deaf; 20s fault 4s"``.
+
+        A step is a moment from now, a fault and its length: ``drop``, ``freeze`` until `thaw`, ``deaf`` from `deafen` until
+        `heal`, and ``fault``. A time is a number with ``ms``, ``s`` or ``m``, by the event loop. ``freeze`` and ``deaf`` without
+        a length last for good, ``fault`` needs one, and ``drop`` takes none. `realtime_fsm.testing.script` has the grammar.
+
+        Args:
+            script: the steps, with semicolons between them.
+
+        Returns:
+            The task that plays it. Await it to wait for the end of the last step. Cancel it to play no further step; a fault that
+            has begun goes on. `stop` cancels it.
+
+        Raises:
+            BadOption: for a step that cannot be read, or that overlaps one of its name; it names the step and the remedy.
+            RuntimeError: when no event loop is running.
+        """
+        acts = {
+            "drop": Act(lambda _: self.drop(), self.drop),
+            "freeze": Act(lambda _: self.freeze(), self.thaw),
+            "deaf": Act(lambda _: self.deafen(), self.heal),
+            "fault": Act(self.fault, lambda: self.fault(0)),
+        }
+        steps = parse(script)
+        task = asyncio.get_running_loop().create_task(play(steps, acts), name="realtime_fsm.testing script")
+        self._scripts.add(task)
+        task.add_done_callback(self._scripts.discard)
+        return task
 
     def publish(
         self,
@@ -179,8 +271,9 @@ class RealtimeServer:
             roles: who may see it: ``any``, ``guests``, ``users``, ``user:{id}`` or a role given to `add_user`.
             timestamp: what the event says about its time; the server's clock when it is None.
             project: in which project; None for the first.
-            memberships_of: the user whose memberships of teams this event changes; None when nobody's. A server of E2 treats
-                that user as a guest from then on, on every link that is up.
+            memberships_of: the user whose memberships of teams this event changes; None when nobody's. On a server of E1 or E2
+                where a connection has logged in by message as one user and then as another, neither this event nor a later one
+                reaches anyone, until `stop` and `start`.
 
         Returns:
             How many connections it went to.
@@ -247,6 +340,20 @@ class RealtimeServer:
         """
         return self._backend.issue_jwt(user_id, expired=expired, project=project)
 
+    def end_session(self, user_id: str, *, project: str | None = None) -> None:
+        """End a user's session, as a logout elsewhere does. Links that are up go on.
+
+        From then on a dial with that session, or with a JWT that came of it, is greeted as a guest's.
+
+        Args:
+            user_id: whose.
+            project: of which project; None for the first.
+
+        Raises:
+            LookupError: when there is no such user or project.
+        """
+        self._backend.end_session(user_id, project=project)
+
     async def wait_for_connections(self, count: int, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
         """Wait until exactly so many connections are up.
 
@@ -270,3 +377,19 @@ class RealtimeServer:
             TimeoutError: when it takes longer.
         """
         await self._desk.wait(lambda: self.subscriptions == count, timeout)
+
+    def _recover(self) -> None:
+        self._backend.faulty = False
+        if self._recovery is not None:
+            self._recovery.cancel()
+            self._recovery = None
+
+
+def _warn_of(channel: str) -> None:
+    """Warn of a channel that cannot be meant. A warning that a filter turns into an exception is told, and hurts no link."""
+    if doubt := doubt_about(channel):
+        try:
+            warnings.warn(f"a client has subscribed: {doubt}", ChannelWarning, stacklevel=2)
+        except ChannelWarning as raised:
+            context = {"message": "realtime_fsm.testing: a warning is an exception here", "exception": raised}
+            asyncio.get_running_loop().call_exception_handler(context)

@@ -138,11 +138,6 @@ class Subscriptions:
         for channel in self._channels:
             self._assign(channel, account.roles)
 
-    def forget_roles(self) -> None:
-        """Listen as a guest from now on."""
-        for channel in self._channels:
-            self._assign(channel, GUEST)
-
     def _assign(self, channel: str, roles: frozenset[str]) -> None:
         holders = self._channels[channel]
         for identifier, grant in holders.items():

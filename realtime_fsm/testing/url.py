@@ -37,6 +37,21 @@ class Slot:
     queries: list[Query] = field(default_factory=list)
 
 
+def is_routed(path: str) -> bool:
+    """Whether Appwrite's own proxy leads a path to the realtime server.
+
+    An endpoint without ``/v1`` makes a client dial ``/realtime``, which that proxy answers with 404. The realtime server itself
+    was recorded to take any path, such as ``/``; so does this one.
+
+    Args:
+        path: that of a dial.
+
+    Returns:
+        False for a ``.../realtime`` other than ``/v1/realtime``.
+    """
+    return path == "/v1/realtime" or not path.rstrip("/").endswith("/realtime")
+
+
 def parameters(query: str) -> Parameters:
     """Read a query string.
 

@@ -45,7 +45,7 @@ class Gap:
     Appwrite numbers no events and replays none, so a gap says what may be missing, not what is.
 
     Attributes:
-        since: the server's time of the last event that the subscription got; None if it had got none.
+        since: the server's time of the last event with one that the subscription got; None if it had got none.
         until: the moment at which it was acknowledged again, aware, in UTC, by the clock of this machine.
         outage_seconds: from the loss of the link, or from when it made room, to that moment, in seconds.
         attempts: how many dials were made meanwhile.

@@ -54,6 +54,16 @@ class Upsertable(Actionable):
         return Complete(f"{self}.upsert")
 
 
+class Report(Complete):
+    """A report, and the way to its insights."""
+
+    __slots__ = ()
+
+    def insight(self, insight_id: str | None = None) -> Complete:
+        """One insight of the report; all of them without an id."""
+        return Complete(_all_or_one(f"{self}.insights", "insight_id", insight_id))
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Unfinished:
     """The way to a channel. Nothing is ever published there, so it cannot be subscribed to.
@@ -172,19 +182,19 @@ class Channel:
         return Actionable("files")
 
     @staticmethod
-    def executions() -> Complete:
+    def executions() -> Actionable:
         """All executions of functions."""
-        return Complete("executions")
+        return Actionable("executions")
 
     @staticmethod
-    def execution(execution_id: str) -> Complete:
+    def execution(execution_id: str) -> Actionable:
         """One execution of a function."""
-        return Complete(_last("executions", "execution_id", execution_id))
+        return Actionable(_last("executions", "execution_id", execution_id))
 
     @staticmethod
-    def function(function_id: str) -> Complete:
+    def function(function_id: str) -> Actionable:
         """The executions of one function."""
-        return Complete(_last("functions", "function_id", function_id))
+        return Actionable(_last("functions", "function_id", function_id))
 
     @staticmethod
     def teams() -> Actionable:
@@ -215,6 +225,31 @@ class Channel:
     def presence(presence_id: str) -> Upsertable:
         """One presence."""
         return Upsertable(_last("presences", "presence_id", presence_id))
+
+    @staticmethod
+    def reports() -> Complete:
+        """All reports."""
+        return Complete("reports")
+
+    @staticmethod
+    def report(report_id: str) -> Report:
+        """One report, or on to its insights."""
+        return Report(_last("reports", "report_id", report_id))
+
+    @staticmethod
+    def console() -> Complete:
+        """What the console shows; in project ``console``."""
+        return Complete("console")
+
+    @staticmethod
+    def project(project_id: str | None = None) -> Complete:
+        """One project, ``projects.{id}``; without an id channel ``project``, which brings statistics. In project ``console``."""
+        return Complete("project" if project_id is None else _with_id("projects", "project_id", project_id))
+
+    @staticmethod
+    def console_tail(project_id: str) -> Complete:
+        """The live tail of all events of a project: lists, without a time. In project ``console`` alone."""
+        return Complete(_with_id("console.tail", "project_id", project_id))
 
     @staticmethod
     def tablesdb(database_id: str) -> Tables:

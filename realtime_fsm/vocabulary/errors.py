@@ -351,10 +351,15 @@ class SubscriptionRejected(RealtimeError):
         queries: the queries asked for.
         code: the code of the error frame.
         message: the server's own text.
+        guest: whether a guest asked. A project of Appwrite 2.x can deny guests; the code of that refusal is not known.
     """
 
-    def __init__(self, channels: tuple[str, ...], queries: tuple[str, ...], code: int | str, message: str) -> None:
-        super().__init__(f"the server rejected the subscription to {', '.join(channels)} with {code}: {message}")
+    def __init__(
+        self, channels: tuple[str, ...], queries: tuple[str, ...], code: int | str, message: str, *, guest: bool = False
+    ) -> None:
+        remedy = "; you are a guest, and a project can deny guests: give session or jwt, or call authenticate()" if guest else ""
+        super().__init__(f"the server rejected the subscription to {', '.join(channels)} with {code}: {message}{remedy}")
+        self.guest = guest
         self.channels = channels
         self.queries = queries
         self.code = code

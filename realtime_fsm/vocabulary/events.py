@@ -127,8 +127,8 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
             pass
         else:
             return named.id, named.updated
-        payload = _object(self._payload)
-        return payload.get("$id"), payload.get("$updatedAt")
+        payload = _whole(self._payload)
+        return (payload.get("$id"), payload.get("$updatedAt")) if type(payload) is dict else (None, None)
 
     @property
     def action(self) -> Action | None:
@@ -193,30 +193,34 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         return found
 
     @property
-    def timestamp(self) -> datetime:
+    def timestamp(self) -> datetime | None:
         """The server's time of the event, aware, in milliseconds; an offset that is missing means UTC.
+
+        The server sends no time with the events of ``console.tail.{project}``: None (PROTOCOL: "Messages", rule 12).
 
         Raises:
             MalformedEvent: when the server sent something else.
         """
-        if not isinstance(self._timestamp, datetime):
+        if self._timestamp is not None and not isinstance(self._timestamp, datetime):
             self._timestamp = moment_of(self._timestamp)
-        moment: datetime = self._timestamp
+        moment: datetime | None = self._timestamp
         return moment
 
     @property
     def payload(self) -> T_co:
         """The row, document, file, ... as the server sent it: a dict, or what ``payload=`` has made of it.
 
+        The server sends a list with the events of ``console.tail.{project}`` (PROTOCOL: "Messages", rule 12).
+
         A deletion carries the whole of what was deleted. Integers are exact, however large. PHP writes an empty object as ``[]``
         and ``1.0`` as ``1`` (PROTOCOL: "Messages (E4)"): an empty list is given as ``{}``.
 
         Raises:
-            MalformedEvent: when the server sent something that is no object.
+            MalformedEvent: when the server sent something that is neither an object nor a list.
         """
         payload: T_co = self._read
         if payload is msgspec.UNSET:
-            payload = self._read = _object(self._payload)
+            payload = self._read = _whole(self._payload)
         return payload
 
     @overload
@@ -230,13 +234,14 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         an object.
 
         Args:
-            wanted: a msgspec Struct, a dataclass, a TypedDict, ``dict``, a union of tagged Structs, or a pydantic model.
+            wanted: a msgspec Struct, a dataclass, a TypedDict, ``dict``, a union of tagged Structs, or a pydantic model;
+                ``list[...]`` for the events of ``console.tail.{project}``.
             decimals: whether numbers with a fraction, where the type leaves open what they are, become `Decimal`: in ``dict``
                 and ``Any``. Not for pydantic, whose types say it.
 
         Raises:
             BadOption: when nothing can be decoded into the type.
-            PayloadMisfit: when the payload does not fit it, or is no object.
+            PayloadMisfit: when the payload does not fit it.
         """
         return reader_for(wanted, decimals=decimals).read(self._payload, self)
 
@@ -289,7 +294,7 @@ def _part(name: str, decoder: msgspec.json.Decoder[_T], wire: msgspec.Raw) -> _T
     raise MalformedEvent(name)
 
 
-def _object(wire: msgspec.Raw) -> Any:
+def _whole(wire: msgspec.Raw) -> Any:
     payload = None
     try:
         payload = _decode(wire)
@@ -300,8 +305,8 @@ def _object(wire: msgspec.Raw) -> Any:
         pass
     if type(payload) is dict:
         return payload
-    if payload == []:
-        return {}
+    if type(payload) is list:
+        return payload or {}
     del payload
     raise MalformedEvent("payload")
 

@@ -93,8 +93,11 @@ class _ByMsgspec(Reader[T]):
                 raise TypeError(f"{name_of(kind)} is pydantic's; make the whole a pydantic model")
             if isinstance(part, inspect.CustomType):
                 raise TypeError(f"nothing in JSON becomes a {name_of(kind)}")
-        if not _may_be_an_object(info):
-            raise TypeError("a payload is an object; give a Struct, dataclass, TypedDict, pydantic model or dict")
+        if not _may_be_a_payload(info):
+            raise TypeError(
+                "a payload is an object; give a Struct, dataclass, TypedDict, pydantic model or dict,"
+                " or list[...] for the events of console.tail.{project}"
+            )
 
     def _explain(self, error: Exception) -> _Problem:
         if not isinstance(error, msgspec.ValidationError):
@@ -202,15 +205,17 @@ def _is_pydantic(wanted: Any) -> bool:
     return hasattr(wanted, _PYDANTIC)
 
 
-def _may_be_an_object(info: inspect.Type) -> bool:
+def _may_be_a_payload(info: inspect.Type) -> bool:
     match info:
         case inspect.Metadata(type=inner):
-            return _may_be_an_object(inner)
+            return _may_be_a_payload(inner)
         case inspect.UnionType(types=types):
-            return any(map(_may_be_an_object, types))
+            return any(map(_may_be_a_payload, types))
         case inspect.StructType(array_like=array_like):
             return not array_like
-    kinds = (inspect.DataclassType, inspect.TypedDictType, inspect.DictType, inspect.AnyType, inspect.RawType)
+    kinds = (
+        inspect.DataclassType, inspect.TypedDictType, inspect.DictType, inspect.AnyType, inspect.RawType, inspect.ListType
+    )  # fmt: skip
     return isinstance(info, kinds)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.vocabulary import frames
+from realtime_fsm.vocabulary.channel_checks import refuse_console
 from realtime_fsm.vocabulary.errors import BadOption
 from realtime_fsm.vocabulary.inputs import Wish
 from realtime_fsm.vocabulary.options import is_text, strings
@@ -15,14 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def wish_of(identifier: str, channels: Iterable[str], queries: Iterable[str]) -> Wish:
+def wish_of(identifier: str, channels: Iterable[str], queries: Iterable[str], project: str) -> Wish:
     """What a user asks for, checked.
 
     Raises:
-        BadOption: for no channel, one that is not a non-empty string, a query that realtime does not allow, or more than fits
-            into a frame.
+        BadOption: for no channel, one that is not a non-empty string, or is for another project alone, a query that realtime
+            does not allow, or more than fits into a frame.
     """
     wish = Wish(identifier, strings("channels", channels), realtime_queries(queries))
+    refuse_console(wish.channels, project)
     if len(frames.message("subscribe", [frames.subscribe_item(wish.id, wish.channels, wish.queries)])) > frames.PAYLOAD_LIMIT:
         raise BadOption("channels", f"with their queries they make a frame of more than {frames.FRAME_LIMIT} bytes; split them")
     return wish

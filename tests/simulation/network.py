@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from realtime_fsm.testing.backend import Budget
 from realtime_fsm.testing.eras import EraName
+from realtime_fsm.testing.identity import CONSOLE
 from realtime_fsm.testing.peer import Backend, Peer, Reply, Request
 from realtime_fsm.testing.wire import Refusal, error
 from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, NameNotResolved, UpgradeRefused
@@ -47,7 +48,7 @@ class Network:
         self.world = world
         rng = world.rng
         self.eras = rng.choices([eras for eras, _ in _ERAS], [weight for _, weight in _ERAS])[0]
-        self.backend = Backend(connection_limit=rng.choice((None, None, None, None, 20)))
+        self.backend = Backend(projects=(CONSOLE,), connection_limit=rng.choice((None, None, None, None, 20)))
         self.sessions = tuple(self.backend.add_user(user, session_secret=SECRET) for user in ("u1", "u2"))
         world.secrets += self.sessions
         alike = rng.choice(self.eras)

@@ -18,6 +18,7 @@ from realtime_fsm import GreetedAsGuest, PingPolicy, Realtime, RealtimeError, Re
 from realtime_fsm.edges import audit, driver, farewell, roster, sleep
 from realtime_fsm.edges.transport import Transport
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscribed
+from realtime_fsm.testing.identity import CONSOLE
 from realtime_fsm.vocabulary import events
 from simulation.coverage import Coverage
 from simulation.doings import BusyCrowd
@@ -154,7 +155,7 @@ class Run:
         interval, wait = rng.choice((2.0, 5.0, 15.0, 30.0)), rng.choice((3.0, 10.0))
         realtime = Simulated(
             self.endpoint,
-            "demo",
+            CONSOLE,
             session=rng.choice((self.network.sessions[0], self._session)),
             retry=RetryPolicy(
                 attempts=rng.choice((None, None, 3, 5, 1)),

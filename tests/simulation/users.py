@@ -33,7 +33,7 @@ from simulation.world import World
 _NO_LINK = (RefusedByServer, RetriesExhausted, CertificateRefused, GreetedAsGuest, LinkLost, Disconnected, Disposed)
 _REFUSED = (SubscriptionRejected, SubscriptionEnded, UnsupportedByServer, PresenceRejected)
 _DEEP = '{"method":"and","values":[' * 70 + EVEN + "]}" * 70  # the server reads less; other bad ones are refused at the call
-_TAIL = "console.tail.logs"  # refused where messages ask; in an address it is a channel like any other
+_TAIL = "console.tail.logs"  # of an unknown project: refused where messages ask; in an address a channel like any other
 _POISON = ((_TAIL, ()), ("rows", (_DEEP,)), ("files", (_DEEP,)))
 
 

@@ -68,6 +68,8 @@ class SimulatedSocket:
             self.answer(Reply(self.network.answers[data]))
         elif any(word in data for word in self.network.refused):
             self.answer(Reply((error(1003),)))
+        elif any(word in data for word in self.network.banned):
+            self.answer(Reply((error(1008),), end=True))
         else:
             self.answer(self.peer.handle(data, self.network.wall()))
             self.network.spread()
@@ -121,6 +123,7 @@ class Network:
         self.otherwise: str | LinkFailure = GREET
         self.answers: dict[bytes, tuple[bytes, ...]] = {}  # instead of the brain's own
         self.refused: set[bytes] = set()  # words in a message that is answered with error 1003, or in an address: with 1008
+        self.banned: set[bytes] = set()  # words in a message that is answered with error 1008 and the end
         self.failing_sends = False
         self.released = False
 
