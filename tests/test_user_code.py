@@ -24,6 +24,7 @@ from realtime_fsm import (
     MissingChannelWarning,
     PayloadMisfit,
     Realtime,
+    RetriesExhausted,
     RetryPolicy,
     State,
 )
@@ -35,7 +36,6 @@ from support.virtual import VirtualLoop, eventually, run
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 ways = pytest.mark.parametrize("way", WAYS)
-PATIENT = RetryPolicy(attempts=None)
 
 
 class Order(msgspec.Struct):
@@ -94,9 +94,9 @@ def test_on_gap(kind: Kind, way: Raise) -> None:
         network = Network()
         async with network.realtime() as realtime:
             rows = await realtime.subscribe("rows", on_gap=on_gap)
-            for times in (1, 2):
+            for _ in range(2):
                 await lose_link(network, realtime)
-                await eventually(lambda: rows.failures == times)
+            await eventually(lambda: rows.failures == 2)
             publish(network, 1)
             assert (await anext(rows)).payload == {"n": 1}
             assert len(gaps) == 2
@@ -108,9 +108,7 @@ def test_on_gap(kind: Kind, way: Raise) -> None:
 @ways
 def test_catch_up(kind: Kind, way: Raise) -> None:
     async def catch_up(gap: Gap) -> Any:
-        answer = way(kind)
-        assert isinstance(answer, object)
-        return await answer  # type: ignore[misc]
+        return await way(kind)  # type: ignore[misc]
 
     async def main() -> None:
         network = Network()
@@ -127,12 +125,8 @@ def test_catch_up(kind: Kind, way: Raise) -> None:
 
 @kinds
 def test_the_answer_of_catch_up(kind: Kind) -> None:
-    def failing() -> Iterator[Event]:
-        yield Event.restored({"n": 7})
-        raise kind("of an iterator")
-
     async def catch_up(gap: Gap) -> Any:
-        return iter(Failing())
+        return Failing()
 
     class Failing:
         def __iter__(self) -> Iterator[Event]:
@@ -238,26 +232,24 @@ def test_a_check_of_a_payloads_type_that_is_asked_for(kind: Kind) -> None:
 def test_a_credential_callable_before_a_dial(kind: Kind, way: Raise, option: str) -> None:
     async def main() -> None:
         network = Network()
-        network.backend.add_user("u1", session="the secret")
+        secret = network.backend.add_user("u1")
+        if option == "jwt":
+            secret = network.backend.issue_jwt("u1")
         asked: list[float] = []
 
         def credential() -> Any:
             asked.append(network.wall())
-            return way(kind) if len(asked) == 1 else "the secret"
+            return way(kind) if len(asked) == 1 else secret
 
         options: dict[str, Any] = {option: credential}
-        realtime = network.realtime(**options)
-        states = realtime.states()
-        async with realtime:
-            await realtime.connect()
-            first = await anext(states)
-            failed = await anext(states)
-            assert (first.dest, failed.cause and str(failed.cause)) == (
-                State.RECONNECTING,
-                f"the callable for the session or JWT failed with {kind.__name__}",
-            )
-            assert len(asked) == 2
-            assert asked[1] - asked[0] < 5, "it does not wait for the timeout of the dial"
+        async with network.realtime(retry=RetryPolicy(attempts=1), **options) as realtime:
+            with pytest.raises(RetriesExhausted) as caught:
+                await realtime.connect()
+            assert str(caught.value.cause) == f"the callable for the session or JWT failed with {kind.__name__}"
+            assert network.wall() - asked[0] < 5, "it does not wait for the timeout of the dial"
+            assert network.dials == []
+            await realtime.reconnect()
+            assert realtime.user is not None
 
     assert survive(main, kind) == []
 
@@ -333,19 +325,16 @@ def test_a_warning_filter(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
         network = Network()
         async with network.realtime() as realtime:
             files = await realtime.subscribe("files")
-            for enter in (False, True):
+            for way in (
+                realtime.subscribe("rows", "account.another"),
+                realtime.subscribe("rows", "account.another").__aenter__(),
+            ):
                 with pytest.raises(kind):
-                    if enter:
-                        async with realtime.subscribe("rows", "account.another"):
-                            pytest.fail("it was not entered")
-                    else:
-                        await realtime.subscribe("rows", "account.another")
+                    await way
                 await eventually(lambda: network.listening == {"files"})
             network.publish("files", payload={"n": 1})
             assert (await anext(files)).payload == {"n": 1}
 
-    monkeypatch.setattr(warnings, "showwarning", lambda *_, **__: at_once(kind))
-    monkeypatch.setattr(warnings, "_showwarnmsg_impl", lambda *_: at_once(kind))
     with warnings.catch_warnings():
         warnings.simplefilter("always", MissingChannelWarning)
         monkeypatch.setattr(warnings, "showwarning", lambda *_, **__: at_once(kind))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -76,6 +75,5 @@ def survive(main: Callable[[], Coroutine[Any, Any, None]], kind: Kind, *, raised
             with pytest.raises(KeyboardInterrupt):
                 loop.run_until_complete(task)
         loop.run_until_complete(task)
-        with contextlib.suppress(RuntimeError):  # of no task at all
-            assert not asyncio.all_tasks(loop), "tasks are left"
+        assert not asyncio.all_tasks(loop), "tasks are left"
         return [context["message"] for context in loop.reported]
