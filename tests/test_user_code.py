@@ -10,9 +10,11 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
+import pydantic
 import pytest
 import structlog
 
@@ -221,6 +223,20 @@ def test_a_check_of_a_payloads_type_that_is_asked_for(kind: Kind) -> None:
     event = Event.restored({"n": -1})
     with pytest.raises(PayloadMisfit):
         event.payload_as(checked(kind))
+
+
+@kinds
+def test_the_schema_of_a_payloads_type(kind: Kind) -> None:
+    class Model(pydantic.BaseModel):
+        n: int
+
+        @classmethod
+        def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> Any:
+            raise kind("of a schema")
+
+    event = Event.restored({"n": "odd"})
+    with pytest.raises(KeyboardInterrupt if kind is KeyboardInterrupt else PayloadMisfit):
+        event.payload_as(Model)
 
 
 # --- identity ---------------------------------------------------------------------------------------------------------
@@ -606,6 +622,19 @@ def test_the_end_of_a_subscription_reports_what_still_waits_for_it() -> None:
             await asyncio.sleep(60)
 
     run(main, reports=6)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (partial(partial(at_once, KeyError)), "support.raising.at_once"),
+        (Handler, f"{__name__}.Handler"),
+        ([].append, "list.append"),
+        (print, "builtins.print"),
+    ],
+)
+def test_a_callable_is_named_without_what_it_holds(function: Any, name: str) -> None:
+    assert Callback("handler", function).name == name
 
 
 def test_callables_of_one_subscription_are_reported_apart() -> None:
