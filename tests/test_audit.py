@@ -42,7 +42,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
-        self.broken: Exception | None = None
+        self.broken: BaseException | None = None
         structlog.configure(processors=[structlog.processors.add_log_level, self.take])
 
     def take(self, logger: object, method: str, record: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -58,7 +58,7 @@ def taken(row: str = "rec22", cause: LinkFailure | None = None, **facts: Any) ->
     return Taken(the_row, dest, **({"dwell": 0.25, "link": 3, "sends": 7, "attempt": 2} | facts), cause=cause)
 
 
-def audit(name: str = "c1", told: list[Exception] | None = None) -> Audit:
+def audit(name: str = "c1", told: list[BaseException] | None = None) -> Audit:
     return Audit(name, ([] if told is None else told).append)
 
 
@@ -189,7 +189,7 @@ def test_without_a_configuration_nothing_is_printed_and_rows_are_counted_all_the
 
 def test_logging_that_breaks_is_isolated_counted_and_told_once() -> None:
     sink = Sink()
-    told: list[Exception] = []
+    told: list[BaseException] = []
     log = audit(told=told)
     log.transition(taken(), AT)
     first = sink.broken = RuntimeError("the first")
@@ -205,7 +205,7 @@ def test_logging_that_breaks_is_isolated_counted_and_told_once() -> None:
 
 def test_a_logger_of_coroutines_loses_no_record() -> None:
     sink = Sink()
-    told: list[Exception] = []
+    told: list[BaseException] = []
     structlog.configure(wrapper_class=structlog.stdlib.AsyncBoundLogger)
 
     async def main() -> None:
@@ -231,7 +231,7 @@ def test_another_asynchronous_logger_is_named_once(answer: str) -> None:
         async def write(self) -> None:
             raise AssertionError("it is never awaited")
 
-    told: list[Exception] = []
+    told: list[BaseException] = []
     structlog.configure(wrapper_class=Asynchronous)
 
     async def main() -> int:
@@ -246,18 +246,47 @@ def test_another_asynchronous_logger_is_named_once(answer: str) -> None:
     ]
 
 
-def test_what_is_no_failure_of_the_logging_passes() -> None:
-    class Stop(BaseException):
-        pass
+class Own(BaseException):
+    """An exception that is no `Exception`."""
 
-    def stop(*_: object) -> Any:
-        raise Stop
 
-    structlog.configure(processors=[stop])
-    told: list[Exception] = []
-    with pytest.raises(Stop):
-        audit(told=told).transition(taken(), AT)
-    assert told == []
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, SystemExit, GeneratorExit, Own])
+def test_a_processor_may_raise_what_it_likes(kind: type[BaseException]) -> None:
+    sink = Sink()
+    told: list[BaseException] = []
+    log = audit(told=told)
+    broken = sink.broken = kind("of a processor")
+    log.transition(taken(), AT)
+    sink.broken = None
+    log.transition(taken(), AT)
+    assert (log.failures, told) == (1, [broken])
+    assert [record["seq"] for record in sink.records] == [2]
+
+
+def test_an_interrupt_in_a_processor_is_raised_at_once_where_no_loop_runs() -> None:
+    sink = Sink()
+    log = audit()
+    sink.broken = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        log.transition(taken(), AT)
+    sink.broken = None
+    log.transition(taken(), AT)
+    assert [record["seq"] for record in sink.records] == [2]
+
+
+def test_records_that_a_processor_causes_are_written_behind_the_one_that_it_processes() -> None:
+    written: list[int] = []
+    log = audit()
+
+    def process(_: object, __: str, record: Any) -> Any:
+        if record["seq"] < 3:
+            log.transition(taken(), AT)
+        written.append(record["seq"])
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[process])
+    log.transition(taken(), AT)
+    assert written == [1, 2, 3]
 
 
 # --- the other records ------------------------------------------------------------------------------------------------

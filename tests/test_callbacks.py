@@ -142,7 +142,7 @@ def test_a_handler_needs_nobody_to_hold_it() -> None:
 
 
 @pytest.mark.parametrize("patient", [False, True])
-def test_what_a_handler_raises_is_counted_and_told_once_and_the_next_event_is_handled(patient: bool) -> None:
+def test_each_failure_of_a_handler_is_counted_and_reported_with_its_name_and_the_next_event_is_handled(patient: bool) -> None:
     async def main() -> None:
         network = Network()
         got: list[int] = []
@@ -161,10 +161,14 @@ def test_what_a_handler_raises_is_counted_and_told_once_and_the_next_event_is_ha
             publish(network, 1, 2, 3)
             await eventually(lambda: len(got) == 3)
             assert (got, listener.failures) == ([1, 2, 3], 2)
-            assert [str(error) for error in reported()] == ["1"]
+            assert [str(error) for error in reported()] == ["1", "2"]
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            name = f"{__name__}.{(slow if patient else plain).__qualname__}"
+            assert {context["message"] for context in loop.reported} == {f"realtime_fsm: handler failed: {name}"}
             assert realtime.state is State.SUBSCRIBED
 
-    run(main, reports=1)
+    run(main, reports=2)
 
 
 def test_a_cancelled_thing_that_a_handler_waits_for_does_not_end_it() -> None:
@@ -184,7 +188,7 @@ def test_a_cancelled_thing_that_a_handler_waits_for_does_not_end_it() -> None:
             await eventually(lambda: len(got) == 2)
             assert listener.failures == 2
 
-    run(main, reports=1)
+    run(main, reports=2)
 
 
 def test_payloads_have_their_type_and_a_misfit_is_a_failure_or_taken() -> None:
@@ -208,9 +212,9 @@ def test_payloads_have_their_type_and_a_misfit_is_a_failure_or_taken() -> None:
             assert strict == lenient == [Order(1), Order(2)]
             assert (first.failures, first.misfits, second.failures, second.misfits) == (2, 2, 0, 2)
             assert len(misfits) == 2
-            assert [type(error) for error in reported()] == [PayloadMisfit]
+            assert [type(error) for error in reported()] == [PayloadMisfit] * 2
 
-    run(main, reports=1)
+    run(main, reports=2)
 
 
 @only("E3", "E4", because="older servers know no queries; test_eras_client.py has that")

@@ -124,7 +124,7 @@ def test_a_loss_while_catching_up_asks_again_from_where_the_first_gap_began() ->
     run(main)
 
 
-def test_callables_that_raise_are_counted_and_told_once() -> None:
+def test_callables_that_raise_are_counted_and_each_is_reported() -> None:
     async def main() -> None:
         network = Network()
 
@@ -141,7 +141,7 @@ def test_callables_that_raise_are_counted_and_told_once() -> None:
             assert (await anext(rows)).payload == row(1)
             assert (rows.failures, realtime.state) == (2, State.SUBSCRIBED)
 
-    run(main, reports=1)
+    run(main, reports=2)
 
 
 def test_callables_that_do_not_come_back_end_with_the_subscription() -> None:

@@ -270,12 +270,15 @@ class StubDriver:
 
 
 def on_subscription(scene: Callable[[Subscription, Subscriber, StubDriver], Coroutine[Any, Any, None]]) -> None:
+    def report(failure: BaseException, heading: str) -> None:
+        pytest.fail(f"{heading}: {failure!r}")
+
     async def run() -> None:
         subscriber = Subscriber(
             Wish("s1", ("rows",)),
             Options(),
             asyncio.get_running_loop(),
-            lambda failure: pytest.fail(repr(failure)),
+            report,
             Audit("c", print),
             Gate(),
         )

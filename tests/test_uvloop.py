@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm import PingPolicy, Realtime, RetryPolicy, State, Timeouts
+from realtime_fsm import Event, PingPolicy, Realtime, RetryPolicy, State, Timeouts
 from realtime_fsm.face.cli import _quickest_loop
 from realtime_fsm.testing import RealtimeServer
 from support.faultproxy import FaultProxy, descriptors, until
@@ -111,3 +111,28 @@ def test_the_command_line_runs_on_it_where_it_is_installed(monkeypatch: pytest.M
     assert _quickest_loop() is uvloop.new_event_loop
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert _quickest_loop() is None
+
+
+def test_an_interrupt_in_a_handler_leaves_the_loop_and_not_the_link() -> None:
+    handled: list[int] = []
+
+    def handler(event: Event) -> None:
+        handled.append(event.payload["n"])
+        if len(handled) == 1:
+            raise KeyboardInterrupt
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        async with asyncio.timeout(20), RealtimeServer() as server, Realtime(server.endpoint, "demo") as realtime:
+            listener = await realtime.on("rows", handler)
+            for number in range(3):
+                server.publish(["e"], ["rows"], {"n": number})
+            await until(lambda: len(handled) == 3)
+            assert (listener.failures, server.connections, realtime.state) == (1, 1, State.SUBSCRIBED)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(main())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+        loop.run_until_complete(task)

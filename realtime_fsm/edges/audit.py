@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import platform
 import re
+from contextvars import copy_context
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -19,6 +20,7 @@ import msgspec
 import structlog
 
 from realtime_fsm.edges.auditfile import AuditFile
+from realtime_fsm.edges.callbacks import contain
 from realtime_fsm.vocabulary.errors import ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.vocabulary.records import (
     CloseRecord,
@@ -55,23 +57,33 @@ _WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 class Audit:
     """The records of one connection.
 
+    The application's processors run in the context in which the connection was built, and see the records in their order: a
+    record that a processor causes, by a call of the client, waits until the present one is written.
+
     Args:
         connection_id: the name of the connection.
-        on_failure: told of the first exception of the application's logging.
+        on_failure: takes the first exception of the application's logging.
 
     Attributes:
         failures: how many records the application's logging refused with an exception.
     """
 
-    __slots__ = ("_connection_id", "_link", "_log", "_on_failure", "_seq", "failures")
+    __slots__ = ("_connection_id", "_context", "_link", "_log", "_on_failure", "_seq", "_writing", "failures")
 
-    def __init__(self, connection_id: str, on_failure: Callable[[Exception], None]) -> None:
+    def __init__(self, connection_id: str, on_failure: Callable[[BaseException], None]) -> None:
         self._connection_id = connection_id
         self._log = structlog.get_logger("realtime_fsm")
         self._on_failure = on_failure
+        self._context = copy_context()
+        self._writing: list[tuple[str, Record]] | None = None  # while one is written: it, and those that it causes
         self._seq = 0
         self._link = 0
         self.failures = 0
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a record is being written: a call that comes now comes from a log processor."""
+        return self._writing is not None
 
     def opened(self, seat: Seat) -> None:
         """Write that the connection object is used for the first time, with its settings."""
@@ -188,16 +200,28 @@ class Audit:
             link=self._link,
             **fields,
         )
+        if self._writing is not None:
+            self._writing.append((level, record))
+            return
+        self._writing = [(level, record)]
+        try:
+            for caused in self._writing:
+                self._context.copy().run(self._emit, *caused)
+        finally:
+            self._writing = None
+
+    def _emit(self, level: str, record: Record) -> None:
         try:
             file = _plain_file()
             if file is not None:
                 file.write(_encode(record)[:-1] + _ENDS[level])
             else:
                 _log(self._log.bind(), level, msgspec.to_builtins(record))
-        except Exception as failure:  # noqa: BLE001  (any processor of the application's; it must not stop the link)
+        except BaseException as failure:  # noqa: BLE001  (any processor of the application's; it must not stop the link)
             self.failures += 1
             if self.failures == 1:
                 self._on_failure(failure)
+            contain(failure)
 
 
 def _log(logger: Any, level: str, told: dict[str, Any]) -> None:

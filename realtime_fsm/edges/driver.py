@@ -2,6 +2,9 @@
 
 The law: `feed` is the one funnel into the machine, and what the machine asks is done in the order in which it asks. Results
 are handed over through futures and inboxes, so no consumer's code runs inside it and nothing that one does can stop a link.
+Log processors do run inside it, and tasks that start eagerly: the inputs that they feed wait until the step is done.
+
+The connection's tasks, timers and records share the context in which the connection was built, whoever calls.
 
 Events do not pass through the machine: socket, decode, inbox, the user's `async for`. The machine is told only that a frame
 was heard, by a counter; and that nothing is read, while somebody who must lose nothing is full.
@@ -14,6 +17,7 @@ import itertools
 import random
 import warnings
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -23,6 +27,7 @@ import msgspec
 from realtime_fsm.core.book import GREETING
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.edges.audit import Audit
+from realtime_fsm.edges.callbacks import contain
 from realtime_fsm.edges.farewell import Farewell
 from realtime_fsm.edges.inbox import Inbox
 from realtime_fsm.edges.links import Links
@@ -130,7 +135,10 @@ class Driver:
         self._url = url
         self.project = project
         self._draw = draw
-        self._audit = Audit(connection_id, self.report)
+        self._context = copy_context()
+        self._inputs: list[Input] = []
+        self._stepping = False
+        self._audit = Audit(connection_id, lambda failure: self.report(failure, "the audit log failed"))
         self._outages = Outages(self._audit)
         self._roster = Roster(self.report, self._audit, self._outages, lambda: self._note_malformed("unknown_subscription"))
         self._links = Links(self, seat)
@@ -190,12 +198,40 @@ class Driver:
         self._transport.check(asyncio.get_running_loop())
 
     def feed(self, happened: Input) -> None:
-        """Step the machine and do what it asks."""
+        """Step the machine and do what it asks. From within a step, or from a log processor, the input waits for the loop.
+
+        Invariant: inputs are taken in the order in which they come, each one whole.
+        """
+        loop = self.loop
+        self._inputs.append(happened)
+        if self._audit.is_writing and not self._stepping:
+            loop.call_soon(self._step_all, loop)
+        elif not self._stepping:
+            self._context.copy().run(self._step_all, loop)
+
+    async def act(self, happened: Input) -> None:
+        """Feed an input, and wait until it is taken: at once, but for calls from within a step."""
+        self.feed(happened)
+        while self._inputs:  # noqa: ASYNC110  (the loop takes them next: an event would cost more, and say no more)
+            await asyncio.sleep(0)
+
+    def _step_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take the inputs that are there. Those that come meanwhile wait for the loop, which a call in a circle cannot block."""
+        self._stepping = True
+        try:
+            for _ in range(len(self._inputs)):
+                self._step(self._inputs.pop(0))
+        finally:
+            self._stepping = False
+            if self._inputs:
+                loop.call_soon(self._step_all, loop)
+
+    def _step(self, happened: Input) -> None:
         outcome = self._core.step(happened, self.loop.time(), draw=self._draw())
         for request in outcome.requests:
             self._perform(request)
         self._arm(outcome.deadline)
-        if outcome.taken is not None:  # last: the application's log processors run here, and one may call us again
+        if outcome.taken is not None:
             self._tell(outcome.taken)
 
     def enlist(self, wish: Wish, options: Options) -> Subscriber:
@@ -249,10 +285,13 @@ class Driver:
             patient: whether to go on waiting after `disconnect()`.
 
         Raises:
+            Disposed: after the end.
             RealtimeError: when there will be no link for now.
         """
         if self.state.is_live:
             return
+        if self.state is State.DISPOSING:
+            raise Disposed
         if self.error is not None:
             raise self.error.again()
         await self._waiting.for_link(patient=patient)
@@ -287,10 +326,18 @@ class Driver:
         """Wait until every socket that was let go of is closed; each is, within the close timeout."""
         await self._links.settle()
 
-    async def release(self) -> None:
-        """After the end: wait for the sockets and for users' callables, then release the transport."""
+    def spare(self, task: asyncio.Task[Any] | None) -> bool:
+        """Let the callable of a subscription go on that ends the connection, and tell whether the task is one's."""
+        return self._roster.spare(task)
+
+    async def release(self, spared: asyncio.Task[Any] | None = None) -> None:
+        """After the end: wait for the sockets and for users' callables, then release the transport.
+
+        Args:
+            spared: the task of the callable that ends the connection, which is not waited for.
+        """
         await self.settle()
-        await self._roster.settle()
+        await self._roster.settle(spared)
         await self._transport.close()
         self._audit.closed()
 
@@ -514,9 +561,18 @@ class Driver:
         if core is not None and core.state not in _AT_REST:
             warnings.warn("a Realtime was not disposed of: use 'async with', or await dispose()", ResourceWarning, stacklevel=2)
 
-    def report(self, failure: BaseException) -> None:
-        """Tell through the event loop's handler, which is where asyncio programs look for what nobody awaited."""
-        self.loop.call_exception_handler({"message": "realtime_fsm: an unexpected exception", "exception": failure})
+    def report(self, failure: BaseException, heading: str = "an unexpected exception") -> None:
+        """Report through the event loop's exception handler, where asyncio programs look for what no task awaits.
+
+        The handler is the user's code, too: what it raises goes to the loop's default handler.
+        """
+        try:
+            self.loop.call_exception_handler({"message": f"realtime_fsm: {heading}", "exception": failure})
+        except BaseException as raised:  # noqa: BLE001  (asyncio lets SystemExit and KeyboardInterrupt pass)
+            contain(raised)
+            self.loop.default_exception_handler(
+                {"message": f"realtime_fsm: the exception handler failed on: {heading}", "exception": raised}
+            )
 
 
 def _account(text: bytes) -> dict[str, Any] | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
+from realtime_fsm.edges.callbacks import Callback
 from realtime_fsm.vocabulary.errors import BadOption, IdentityUnavailable
 from realtime_fsm.vocabulary.options import Identity
 from realtime_fsm.vocabulary.sealing import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from contextvars import Context
 
     Secret = str | Callable[[], Awaitable[str] | str]
 
@@ -27,7 +30,7 @@ class Credentials:
         BadOption: when both are given, or something is of no use.
     """
 
-    __slots__ = ("_headers", "jwt", "session")
+    __slots__ = ("_context", "_headers", "jwt", "session")
 
     def __init__(self, session: Secret | None, jwt: Secret | None, headers: Mapping[str, str]) -> None:
         for name, secret in (("session", session), ("jwt", jwt)):
@@ -39,6 +42,7 @@ class Credentials:
         self.session = session
         self.jwt = jwt
         self._headers = headers
+        self._context = copy_context()
 
     @property
     def expects_user(self) -> bool:
@@ -56,21 +60,32 @@ class Credentials:
         Raises:
             IdentityUnavailable: when a callable raises, or gives something that is no secret.
         """
-        return Identity(await self.ask(self.session), await self.ask(self.jwt), self._headers).as_headers()
+        session, jwt = await self.ask(self.session, self._context), await self.ask(self.jwt, self._context)
+        return Identity(session, jwt, self._headers).as_headers()
 
     @staticmethod
-    async def ask(secret: Secret | None) -> str | None:
+    async def ask(secret: Secret | None, context: Context | None = None) -> str | None:
         """The secret itself. Its callers are sealed: what it asked for is in its frame.
+
+        Args:
+            secret: the secret, or a callable that gives one.
+            context: the context in which the user gave the callable; by default the present one.
 
         Raises:
             IdentityUnavailable: when a callable raises, or gives something that is no secret.
         """
         if secret is None or isinstance(secret, str):
             return secret
-        try:
-            answer = secret()
-            value = await answer if inspect.isawaitable(answer) else answer
-            return Identity(session=str(value) if isinstance(value, str) else "").session
-        except Exception as failure:  # noqa: BLE001  (the user's own code; the next dial asks it again)
-            reason = type(failure).__name__  # its text and its traceback may hold the secret
+        value, failure = await Callback("credential", _ask, context).call(secret)
+        if failure is None:
+            assert isinstance(value, str)
+            return value
+        reason = type(failure).__name__  # its text and its traceback may hold the secret
+        del value, failure
         raise IdentityUnavailable(reason)
+
+
+async def _ask(secret: Callable[[], Awaitable[str] | str]) -> str | None:
+    answer = secret()
+    value = await answer if inspect.isawaitable(answer) else answer
+    return Identity(session=str(value) if isinstance(value, str) else "").session

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from realtime_fsm.edges.callbacks import contain, is_asked_for
 from realtime_fsm.vocabulary.errors import LinkFailure
 from realtime_fsm.vocabulary.frames import PING, ErrorFrame, PongFrame
 from realtime_fsm.vocabulary.inputs import Closed, DialFailure, Lost, Opened
@@ -33,7 +34,7 @@ class Owner(Protocol):
     def parted(self, farewell: Farewell, *, broken: bool) -> None:
         """A link that has made room is let go of, and nobody knows what it owed; `broken` if the one in its place goes, too."""
 
-    def report(self, failure: BaseException) -> None:
+    def report(self, failure: BaseException, heading: str = ...) -> None:
         """Tell of an exception that nobody expected."""
 
 
@@ -73,7 +74,7 @@ class Link:
         """Ask for the headers, dial, and read to the end."""
         if self.plan is not None:
             url = f"{url}&{self.plan.query}"
-        self._reader = self._task("reader", self._read(transport, url, headers))
+        self._reader = self._task("reader", self._read, transport, url, headers)
 
     @property
     def ended(self) -> bool:
@@ -90,11 +91,11 @@ class Link:
         self.unanswered += data == PING
         self._outbox.append(data)
         if self._writer is None or self._writer.done():
-            self._writer = self._task("writer", self._write())
+            self._writer = self._task("writer", self._write)
 
     def close(self, seconds: float) -> asyncio.Task[None]:
         """Let go of the socket, with a handshake of at most so many seconds; 0 drops it. Nothing of it is told any more."""
-        return self._task("close", self._close(seconds))
+        return self._task("close", self._close, seconds)
 
     async def _read(self, transport: Transport, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
         try:
@@ -129,15 +130,21 @@ class Link:
             task.cancel()
             await asyncio.wait([task])
 
-    def _task(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = self._loop.create_task(work, name=f"realtime_fsm link {self.generation} {name}")
-        task.add_done_callback(self._look_at)
-        return task
+    def _task(self, name: str, work: Callable[..., Coroutine[None, None, None]], *given: Any) -> asyncio.Task[None]:
+        return self._loop.create_task(self._contained(work, *given), name=f"realtime_fsm link {self.generation} {name}")
 
-    def _look_at(self, task: asyncio.Task[None]) -> None:
-        """A task ended. A defect of ours must not make a connection silent: it counts as the loss of the link."""
-        failure = None if task.cancelled() else task.exception()
-        if failure is not None:
+    async def _contained(self, work: Callable[..., Coroutine[None, None, None]], *given: Any) -> None:
+        """Do a task's work. An exception that no one expects must not make the connection silent: it counts as a loss.
+
+        It is a defect of ours, or comes from the code that a caller's aiohttp session runs, a cancellation of its own included.
+        """
+        task = asyncio.current_task()
+        try:
+            await work(*given)
+        except BaseException as failure:
+            if is_asked_for(failure, task):
+                raise
+            contain(failure)
             seal(failure)  # frames of ours hold what was being sent or read
             self._owner.report(failure)
             self._owner.feed(Lost(self.generation))

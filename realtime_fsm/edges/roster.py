@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from realtime_fsm.edges.audit import Audit
+    from realtime_fsm.edges.callbacks import Report
     from realtime_fsm.edges.farewell import Farewell
     from realtime_fsm.edges.outages import Outages
     from realtime_fsm.edges.subscriber import Options
@@ -51,9 +52,7 @@ class Roster:
         gate: shut while one of them, who must lose nothing, is full.
     """
 
-    def __init__(
-        self, report: Callable[[BaseException], None], audit: Audit, outages: Outages, on_stray: Callable[[], None]
-    ) -> None:
+    def __init__(self, report: Report, audit: Audit, outages: Outages, on_stray: Callable[[], None]) -> None:
         self._report = report
         self._audit = audit
         self._on_stray = on_stray
@@ -240,10 +239,24 @@ class Roster:
                 reject(subscriber.granted, Disposed())
                 subscriber.end()
 
-    async def settle(self) -> None:
-        """Wait for what is left of the users' callables, which were cancelled."""
-        while self._leftover:
-            await asyncio.wait(tuple(self._leftover))
+    def spare(self, task: asyncio.Task[Any] | None) -> bool:
+        """Let the callable go on that ends the connection.
+
+        Args:
+            task: the task in which it runs.
+
+        Returns:
+            Whether it is a callable of a subscription of this connection.
+        """
+        return any(one.spare(task) for one in self.subscribers.values()) or task in self._leftover
+
+    async def settle(self, spared: asyncio.Task[Any] | None) -> None:
+        """Cancel the users' callables that still run, but for one, and wait for them."""
+        while tasks := [task for task in self._leftover if task is not spared]:
+            for task in tasks:
+                if not task.cancelling():
+                    task.cancel()
+            await asyncio.wait(tasks)
 
     def _end(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
         self._audit.subscription(identifier, "rejected", code)

@@ -7,6 +7,7 @@ wall does. One timer a loop compares the two, for all connections, and only whil
 from __future__ import annotations
 
 import time
+from contextvars import Context
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary, WeakSet, proxy
 
@@ -57,7 +58,7 @@ class SleepWatch:
 
     def _look_later(self) -> None:
         self._seen = (self._loop.time(), self._wall())
-        self._timer = self._loop.call_later(TICK, self._look)
+        self._timer = self._loop.call_later(TICK, self._look, context=Context())  # not that of a connection, which may end
 
     def _look(self) -> None:
         self._timer = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from realtime_fsm.edges.callbacks import Callback
 from realtime_fsm.edges.overflow import OVERFLOWS, inbox_for
 from realtime_fsm.vocabulary.change import Gap
 from realtime_fsm.vocabulary.errors import BadOption, MalformedEvent
@@ -15,11 +16,12 @@ from realtime_fsm.vocabulary.events import Event, moment_of
 from realtime_fsm.vocabulary.sealing import sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
     from datetime import datetime
     from typing import Any
 
     from realtime_fsm.edges.audit import Audit
+    from realtime_fsm.edges.callbacks import Report
     from realtime_fsm.edges.inbox import Inbox
     from realtime_fsm.edges.overflow import Gate, Overflow
     from realtime_fsm.vocabulary.inputs import Wish
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     OnGap = Callable[[Gap], object]
     CatchUp = Callable[[Gap], Awaitable[Iterable[Event | Mapping[str, Any]]]]
 
-T = TypeVar("T")
 _GAPS_KEPT = 100
 _REMEMBERED = 60.0
 """Seconds for which events that catching up has delivered are known, so that their live twins are not delivered again."""
@@ -44,6 +45,7 @@ class Options:
         on_gap: called with each gap.
         catch_up: asked, for each gap, for the events to deliver first.
         overflow: what becomes of events when there are more.
+        context: the context in which the user gave the callables.
 
     Raises:
         BadOption: for a buffer that is no whole number above 0, an overflow that is none, or a callable that is none.
@@ -53,6 +55,7 @@ class Options:
     on_gap: OnGap | None = None
     catch_up: CatchUp | None = None
     overflow: Overflow = "drop_oldest"
+    context: Context = field(default_factory=copy_context, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.buffer, bool) or not isinstance(self.buffer, int) or self.buffer < 1:
@@ -73,12 +76,13 @@ class Subscriber:
         stamp: the server's time of the last event that had one, as it came.
         failures: how many of the user's callables raised.
         misfits: how many events did not fit the type of its payloads.
+        spared: the task of a callable that ends this subscription, and goes on after that.
     """
 
     __slots__ = (
-        "_audit", "_catching", "_caught_up_to", "_gate", "_had", "_held", "_loop", "_memories", "_missed_since", "_options",
-        "_report", "acknowledged", "established", "failures", "gaps", "granted", "inbox", "misfits", "put", "removed", "resumed",
-        "stamp", "tasks", "updating", "wish",
+        "_audit", "_catch_up", "_catching", "_caught_up_to", "_failed", "_gate", "_had", "_held", "_loop", "_memories",
+        "_missed_since", "_on_gap", "_options", "_report", "acknowledged", "established", "failures", "gaps", "granted", "inbox",
+        "misfits", "put", "removed", "resumed", "spared", "stamp", "tasks", "updating", "wish",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +90,7 @@ class Subscriber:
         wish: Wish,
         options: Options,
         loop: asyncio.AbstractEventLoop,
-        report: Callable[[BaseException], None],
+        report: Report,
         audit: Audit,
         gate: Gate,
     ) -> None:
@@ -107,6 +111,11 @@ class Subscriber:
         self.failures = 0
         self.misfits = 0
         self.tasks: list[asyncio.Task[None]] = []
+        self.spared: asyncio.Task[Any] | None = None
+        on_gap, catch_up, context = options.on_gap, options.catch_up, options.context
+        self._on_gap = None if on_gap is None else Callback("on_gap", on_gap, context)
+        self._catch_up = None if catch_up is None else Callback("catch_up", _asking(catch_up), context, named=catch_up)
+        self._failed: tuple[Callback, ...] = ()
         self._report = report
         self._audit = audit
         self._catching: asyncio.Task[None] | None = None
@@ -148,38 +157,51 @@ class Subscriber:
         self.gaps.append(gap)
         del self.gaps[:-_GAPS_KEPT]
         self._audit.gap(self.wish.id, gap)
-        if self._options.on_gap is not None:
-            self._start(self.tell(self._options.on_gap, gap))
-        if self._options.catch_up is not None:
+        if self._on_gap is not None:
+            self._start(self._tell_gap(self._on_gap, gap))
+        if self._catch_up is not None:
             self._had = self._had.union(map(self._version, had))
-            self._begin_catching_up(self._options.catch_up, gap)
+            self._begin_catching_up(self._catch_up, gap)
 
     def end(self) -> None:
         """Nothing more comes."""
         for task in tuple(self.tasks):
-            task.cancel()
+            if task is not self.spared:
+                task.cancel()
+        for callback in self._failed:
+            callback.flush(self._report, self._loop)
         if self._catching is not None:
             self._catching = None
             self._deliver(())
         self.inbox.end()
 
-    async def tell(self, callback: Callable[[T], object], news: T) -> None:
-        """Call, or await, one of the user's callables. What it raises is noted."""
-        try:
-            result = callback(news)
-            if inspect.isawaitable(result):
-                await result
-        except asyncio.CancelledError as failure:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            self.note(failure)  # of something that the callable waited for
-        except Exception as failure:  # noqa: BLE001  (the user's own code; it must not hurt the link)
-            self.note(failure)
+    def spare(self, task: asyncio.Task[Any] | None) -> bool:
+        """Let the callable go on that ends this subscription, or the connection.
+
+        Args:
+            task: the task in which it runs.
+
+        Returns:
+            Whether it is a callable of this subscription.
+        """
+        if task not in self.tasks:
+            return False
+        self.spared = task
+        return True
+
+    async def tell(self, callback: Callback, news: object) -> None:
+        """Call, or await, one of the user's callables. Its failure is noted."""
+        _, failure = await callback.call(news)
+        if failure is not None:
+            self.note(callback, failure)
+
+    async def _tell_gap(self, on_gap: Callback, gap: Gap) -> None:
+        await asyncio.sleep(0)  # a task that starts eagerly is inside of the machine's step until here
+        await self.tell(on_gap, gap)
 
     # --- catching up --------------------------------------------------------------------------------------------------
 
-    def _begin_catching_up(self, catch_up: CatchUp, gap: Gap) -> None:
+    def _begin_catching_up(self, catch_up: Callback, gap: Gap) -> None:
         if self._catching is not None:  # the link was lost again before it was done: what it missed is still missing
             self._catching.cancel()
             gap = Gap(self._missed_since, gap.until, gap.outage_seconds, gap.attempts)
@@ -187,15 +209,23 @@ class Subscriber:
         if self._held is None:
             self._held = self._new_inbox()
         self.put = self._held.put
-        self._catching = self._start(self._catch_up(catch_up, gap))
+        self._catching = self._start(self._ask_for_missed(catch_up, gap))
 
-    async def _catch_up(self, catch_up: CatchUp, gap: Gap) -> None:
+    async def _ask_for_missed(self, catch_up: Callback, gap: Gap) -> None:
+        await asyncio.sleep(0)  # a task that starts eagerly is inside of the machine's step until here
         missed: list[Event] = []
         try:
-            missed = [*map(_event_of, await catch_up(gap))]
-        except Exception as failure:  # noqa: BLE001  (the user's own code; live events go on all the same)
-            self.note(failure)
-        self._catching = None
+            found, failure = await catch_up.call(gap)
+            if failure is None:
+                missed = found
+            else:
+                self.note(catch_up, failure)
+        finally:  # live events go on, whatever has ended this
+            if self._catching is asyncio.current_task():
+                self._catching = None
+                self._deliver_missed(missed)
+
+    def _deliver_missed(self, missed: list[Event]) -> None:
         self._deliver([event for event in missed if (version := self._version(event)) is None or version not in self._had])
         self._had = frozenset()
         self._caught_up_to = _latest(self._caught_up_to, *map(_when, missed))
@@ -246,17 +276,27 @@ class Subscriber:
 
     # --- the user's code ----------------------------------------------------------------------------------------------
 
-    def _start(self, work: Any) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task: asyncio.Task[None] = self._loop.create_task(work, name=f"realtime_fsm subscription {self.wish.id}")
         self.tasks.append(task)
         task.add_done_callback(self.tasks.remove)
         return task
 
-    def note(self, failure: BaseException) -> None:
-        """Counted, and told once."""
+    def note(self, callback: Callback, failure: BaseException) -> None:
+        """Count a failure of a callable, and report it."""
         self.failures += 1
-        if self.failures == 1:
-            self._report(failure)
+        if callback not in self._failed:
+            self._failed += (callback,)
+        callback.report(failure, self._report, self._loop)
+
+
+def _asking(catch_up: CatchUp) -> Callable[[Gap], Awaitable[list[Event]]]:
+    """Ask `catch_up`, and take its answer apart: the answer is the user's own, and to iterate it may fail as well."""
+
+    async def ask(gap: Gap) -> list[Event]:
+        return [*map(_event_of, await catch_up(gap))]
+
+    return ask
 
 
 @sealed

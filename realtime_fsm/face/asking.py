@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
+from realtime_fsm.edges.callbacks import Callback
 from realtime_fsm.edges.subscriber import Options
 from realtime_fsm.face.listener import Listener
 from realtime_fsm.face.pending import Pending
@@ -20,6 +20,7 @@ from realtime_fsm.vocabulary.sealing import sealed
 from realtime_fsm.vocabulary.wishes import wish_of
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from types import UnionType
 
@@ -149,7 +150,7 @@ class Asking(ABC):
 
         def listen(subscriber: Subscriber, subscription: Subscription[Any]) -> Listener:
             self._alive()  # it may have been disposed of in the moment between
-            listener = Listener(self._driver, subscriber, subscription, handler)
+            listener = Listener(self._driver, subscriber, subscription, Callback("handler", handler, options.context))
             self._listening.append(listener.task)
             listener.task.add_done_callback(self._listening.remove)
             return listener
@@ -173,12 +174,13 @@ class Asking(ABC):
         self._driver.feed(Subscribe(wish))
         try:
             await subscriber.granted
-        except asyncio.CancelledError:
+            misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, options.context)
+            subscription = subscription_of(self._driver, subscriber, reader, misfit)
+            if missing := subscription.missing_channels:
+                warnings.warn(
+                    f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning, stacklevel=4
+                )
+            return give(subscriber, subscription)
+        except BaseException:  # a cancellation, or a warning that a filter raises: the caller gets nothing to end it by
             self._driver.withdraw(subscriber)
             raise
-        subscription = subscription_of(self._driver, subscriber, reader, on_misfit)
-        if missing := subscription.missing_channels:
-            warnings.warn(
-                f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning, stacklevel=4
-            )
-        return give(subscriber, subscription)

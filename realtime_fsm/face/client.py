@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from realtime_fsm.core.pacer import pacer_for
 from realtime_fsm.core.seat import Seat
+from realtime_fsm.edges.callbacks import calling_task
 from realtime_fsm.edges.driver import Driver
 from realtime_fsm.edges.identity import Credentials
 from realtime_fsm.edges.transport import FRAME_LIMIT, AiohttpTransport
@@ -139,6 +140,8 @@ class Realtime(Asking, Displayed):
         self._becoming = asyncio.Lock()
         self._listening: list[asyncio.Task[None]] = []
         self._released: asyncio.Future[None] | None = None
+        self._spared: asyncio.Task[Any] | None = None
+        self._close_timeout = seat.timeouts.close
 
     @classmethod
     @sealed
@@ -218,7 +221,7 @@ class Realtime(Asking, Displayed):
             Disposed: after ``dispose()``.
         """
         self._alive()
-        self._driver.feed(Connect())
+        await self._driver.act(Connect())
         await self._driver.wait_live(patient=False)
 
     async def reconnect(self) -> None:
@@ -228,7 +231,7 @@ class Realtime(Asking, Displayed):
             As ``connect()``.
         """
         self._alive()
-        self._driver.feed(Reconnect())
+        await self._driver.act(Reconnect())
         await self._driver.wait_live(patient=False)
 
     async def wait_connected(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (the public signature)
@@ -325,7 +328,7 @@ class Realtime(Asking, Displayed):
             Disposed: after ``dispose()``.
         """
         self._alive()
-        self._driver.feed(Disconnect())
+        await self._driver.act(Disconnect())
         await self._driver.settle()
 
     def set_ping_enabled(self, enabled: bool) -> None:
@@ -341,18 +344,31 @@ class Realtime(Asking, Displayed):
         self._driver.feed(PingSwitched(enabled))
 
     async def dispose(self) -> None:
-        """The end: close the link within ``Timeouts.close`` seconds, end every stream. A second call is harmless."""
-        if self._released is None:
-            self._released = asyncio.ensure_future(self._release())
-        await asyncio.shield(self._released)
+        """The end: close the link within ``Timeouts.close`` seconds, end every stream. A second call is harmless.
 
-    async def _release(self) -> None:
-        self._driver.feed(Dispose())
-        for task in self._listening:
+        Callables that run are cancelled and waited for, but for one that calls this itself: it goes on. A second call from
+        elsewhere waits for it, for as many seconds, and then cancels it.
+        """
+        caller = calling_task()
+        if self._released is None:
+            self._released = asyncio.ensure_future(self._release(caller))
+        await asyncio.shield(self._released)
+        if (spared := self._spared) is not None and spared is not caller:
+            await asyncio.wait([spared], timeout=self._close_timeout)
+            spared.cancel()
+            await asyncio.wait([spared])
+
+    async def _release(self, caller: asyncio.Task[Any] | None) -> None:
+        await asyncio.sleep(0)  # a task that starts eagerly would be asked for again before it is known
+        if self._driver.spare(caller) or caller in self._listening:
+            self._spared = caller
+        await self._driver.act(Dispose())
+        listening = [task for task in self._listening if task is not caller]
+        for task in listening:
             task.cancel()
-        await self._driver.release()
-        if self._listening:
-            await asyncio.wait(self._listening)
+        await self._driver.release(caller)
+        if listening:
+            await asyncio.wait(listening)
 
     def _alive(self) -> None:
         if self.state is State.DISPOSING:

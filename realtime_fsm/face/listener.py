@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from realtime_fsm.edges.callbacks import calling_task, contain
 from realtime_fsm.face.subscription import Subscribed
 from realtime_fsm.vocabulary.errors import (
     ConsumerTooSlow,
@@ -15,10 +16,10 @@ from realtime_fsm.vocabulary.errors import (
     SubscriptionRejected,
     UnsupportedByServer,
 )
+from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from realtime_fsm.edges.callbacks import Callback
     from realtime_fsm.edges.driver import Driver
     from realtime_fsm.edges.subscriber import Subscriber
     from realtime_fsm.face.subscription import Subscription
@@ -28,14 +29,16 @@ class Listener(Subscribed):
     """A handler at work, from `Realtime.on`.
 
     It is called with one event at a time, in the order of the server; while it is at work, events are kept: the newest
-    ``buffer`` of them. An exception of the handler's is counted in ``failures``, the first is told through the event loop's
-    exception handler, and the next event follows. So does an event that does not fit ``payload=``, without ``on_misfit=``, and
-    `ConsumerTooSlow`, with ``overflow="error"``.
+    ``buffer`` of them. An exception of the handler's, whatever its type, is counted in ``failures`` and reported through the
+    event loop's exception handler, and the next event follows. The same holds for an event that does not fit ``payload=``,
+    without ``on_misfit=``, and for `ConsumerTooSlow`, with ``overflow="error"``. The event loop raises a `KeyboardInterrupt`
+    again.
 
     A plain handler runs on the event loop: it must not block.
 
     It outlives lost links, and the states ``error`` and ``disconnected``: after ``reconnect()`` it goes on. It ends after
-    ``stop()``, after ``dispose()``, and when the server refuses to restore its subscription, or has become too old for it.
+    ``stop()``, after ``dispose()``, when its task is cancelled, and when the server refuses to restore its subscription, or has
+    become too old for it. With it its subscription ends.
 
     Attributes:
         task: the task in which the handler runs.
@@ -44,16 +47,15 @@ class Listener(Subscribed):
     __slots__ = ("_at_work", "_fault", "_handler", "_stopping", "_subscription", "_waiting", "task")
     _kind = "Listener"
 
-    def __init__(
-        self, driver: Driver, subscriber: Subscriber, subscription: Subscription[Any], handler: Callable[[Any], object]
-    ) -> None:
+    def __init__(self, driver: Driver, subscriber: Subscriber, subscription: Subscription[Any], handler: Callback) -> None:
         super().__init__(driver, subscriber)
         self._subscription = subscription
         self._handler = handler
         self._at_work = self._stopping = False
         self._waiting = 0
         self._fault: asyncio.Future[None] = driver.loop.create_future()
-        self.task = driver.loop.create_task(self._listen(), name=f"realtime_fsm listener {self.id}")
+        self.task = driver.loop.create_task(self._listen(), name=f"realtime_fsm listener {self.id}", context=handler.context)
+        self.task.add_done_callback(self._end)
 
     async def stop(self) -> None:
         """End it. What the handler is doing is waited for; what it has not begun is dropped. A second call is harmless.
@@ -62,11 +64,12 @@ class Listener(Subscribed):
         ``asyncio.timeout()``: the handler then goes on for as long as it takes. ``dispose()`` cancels a handler instead.
         """
         self._stopping = True
-        if not self._at_work:
+        is_own = calling_task() is self.task
+        if not self._at_work and not is_own:
             self.task.cancel()
         with suppress(Disposed):  # which has ended it, too
             await self._subscription.unsubscribe()
-        if asyncio.current_task() is not self.task:
+        if not is_own:
             await asyncio.wait([self.task])
 
     async def wait(self) -> None:
@@ -88,16 +91,22 @@ class Listener(Subscribed):
             raise error.again()
 
     async def _listen(self) -> None:
+        await asyncio.sleep(0)  # a task that starts eagerly would run before `on()` returns
         while True:
             try:
                 async for event in self._subscription:
+                    if self._stopping:  # by `on_misfit`
+                        break
                     self._at_work = True
                     await self._subscriber.tell(self._handler, event)
                     self._at_work = False
                     if self._stopping:
                         break
             except (PayloadMisfit, ConsumerTooSlow) as news:
-                self._subscriber.note(news)
+                self._subscriber.note(self._handler, news)
+            except KeyboardInterrupt as interrupt:  # of a check of the payload's type
+                contain(interrupt)
+                self._subscriber.note(self._handler, interrupt)
             except RealtimeError as error:
                 self._tell(error)
                 if isinstance(error, SubscriptionRejected | UnsupportedByServer):
@@ -110,7 +119,15 @@ class Listener(Subscribed):
         self._fault.set_exception(error)
         self._fault.exception()  # it is told here, and not once more when the future is forgotten
         if not self._waiting:
-            self._driver.report(error)
+            self._driver.report(error, f"listener {self.id} gets no events")
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        """Withdraw the subscription: without the task no one takes its events."""
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None:
+            self._driver.report(failure)
+        if self._driver.state is not State.DISPOSING:
+            self._driver.withdraw(self._subscriber)
 
     async def _live_again(self) -> None:
         async for change in self._driver.follow():

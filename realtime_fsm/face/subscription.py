@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict
 
+from realtime_fsm.edges.callbacks import calling_task
 from realtime_fsm.vocabulary.channel_checks import warn_of
 from realtime_fsm.vocabulary.errors import BadOption, Disposed, PayloadMisfit
 from realtime_fsm.vocabulary.events import T_co
@@ -16,6 +17,7 @@ from realtime_fsm.vocabulary.wishes import wish_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
+    from realtime_fsm.edges.callbacks import Callback
     from realtime_fsm.edges.driver import Driver
     from realtime_fsm.edges.overflow import Overflow
     from realtime_fsm.edges.subscriber import CatchUp, OnGap, Subscriber
@@ -87,7 +89,11 @@ class Subscribed:
 
     @property
     def failures(self) -> int:
-        """How many times a callable that it was given raised. The first is told through the event loop's exception handler."""
+        """How many times a callable that it was given raised.
+
+        Each failure is reported through the event loop's exception handler, with the name of the callable: five at once, later
+        ones together every ten seconds.
+        """
         return self._subscriber.failures
 
     @property
@@ -181,18 +187,21 @@ class Subscription(Subscribed, Generic[T_co]):
     async def unsubscribe(self) -> None:
         """End it. Returns when the server has confirmed, or the link is gone; a second call is harmless.
 
+        Its callables that run are cancelled, but for one that calls this itself.
+
         Raises:
             Disposed: after ``dispose()``.
         """
         if self._driver.state is State.DISPOSING:
             raise Disposed
+        self._subscriber.spare(calling_task())
         self._subscriber.inbox.end()
         self._driver.withdraw(self._subscriber)
         await asyncio.shield(self._subscriber.removed)  # a caller that is cancelled must not cancel it for another
 
 
 def subscription_of(
-    driver: Driver, subscriber: Subscriber, reader: Reader[Any] | None, on_misfit: OnMisfit | None
+    driver: Driver, subscriber: Subscriber, reader: Reader[Any] | None, on_misfit: Callback | None
 ) -> Subscription[Any]:
     """What a user iterates, with a reader of payloads or without."""
     return Subscription(driver, subscriber) if reader is None else _Typed(driver, subscriber, reader, on_misfit)
@@ -217,7 +226,7 @@ class _Typed(Subscription[T_co]):
 
     __slots__ = ("_on_misfit", "_reader")
 
-    def __init__(self, driver: Driver, subscriber: Subscriber, reader: Reader[T_co], on_misfit: OnMisfit | None) -> None:
+    def __init__(self, driver: Driver, subscriber: Subscriber, reader: Reader[T_co], on_misfit: Callback | None) -> None:
         super().__init__(driver, subscriber)
         self._reader = reader
         self._on_misfit = on_misfit

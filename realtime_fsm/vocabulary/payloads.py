@@ -66,7 +66,9 @@ class Reader(Generic[T]):
         while True:
             try:
                 return self._decode(data)
-            except Exception as error:  # noqa: BLE001  (a type may hold checks of the user's, which raise what they like)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001  (a type may hold checks of the user's, which raise what they like)
                 problem = self._explain(error)
             # PHP writes an empty object as [] (PROTOCOL: "Messages (E4)"). Each turn mends at least one, so there is an end.
             mended = _with_an_object(data, problem.steps) if problem.wants_object else None
@@ -75,7 +77,7 @@ class Reader(Generic[T]):
                 raise PayloadMisfit(self.wanted, problem.path, problem.what, event)
             data = mended
 
-    def _explain(self, error: Exception) -> _Problem:
+    def _explain(self, error: BaseException) -> _Problem:
         if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
             return _Problem("no JSON that can be read", "$", (), wants_object=False)
         return _Problem(_own_check(error), "$", (), wants_object=False)
@@ -99,7 +101,7 @@ class _ByMsgspec(Reader[T]):
                 " or list[...] for the events of console.tail.{project}"
             )
 
-    def _explain(self, error: Exception) -> _Problem:
+    def _explain(self, error: BaseException) -> _Problem:
         if not isinstance(error, msgspec.ValidationError):
             return super()._explain(error)
         found = _SAID.fullmatch(str(error))
@@ -137,7 +139,7 @@ class _ByPydantic(Reader[T]):
         except ValueError:  # a strict float takes no string: see what it says to the number, and to everything else
             return self._validate(data)
 
-    def _explain(self, error: Exception) -> _Problem:
+    def _explain(self, error: BaseException) -> _Problem:
         if not isinstance(error, sys.modules["pydantic"].ValidationError):
             return super()._explain(error)
         first = error.errors(include_url=False, include_context=False)[0]
@@ -147,10 +149,12 @@ class _ByPydantic(Reader[T]):
         return _Problem(first["type"], "$" + "".join(shown), first["loc"], wants_object=first["type"] in _WANTING_AN_OBJECT)
 
     def _names(self) -> set[str]:
-        """The names of all fields; none where the type has no schema."""
+        """The names of all fields; none where the type has no schema, or its own code fails to make one."""
         try:
             return set(_properties(self._adapter.json_schema()))
-        except sys.modules["pydantic"].PydanticUserError:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001  (a type may say itself how its schema is made)
             return set()
 
 

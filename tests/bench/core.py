@@ -113,7 +113,7 @@ def record(count: int, *, profile: bool) -> dict[str, Any]:
 async def _record(count: int, *, profile: bool) -> dict[str, Any]:
     taken = Workbench().to(State.SUBSCRIBED).last.taken
     assert taken is not None
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
     sink = Audit("a" * 32, failures.append)
     watch = Profile() if profile else nullcontext()
     with tempfile.TemporaryDirectory() as folder:

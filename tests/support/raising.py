@@ -1,0 +1,79 @@
+"""What a user's callable may raise, and how; and a run that goes on after each interrupt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from support.virtual import VirtualLoop
+
+
+class Own(BaseException):
+    """An exception that is no `Exception`, as `pytest.fail()` raises one."""
+
+
+Kind = type[BaseException]
+CONTAINED: list[Kind] = [LookupError, asyncio.CancelledError, SystemExit, GeneratorExit, Own]
+KINDS: list[Kind] = [*CONTAINED, KeyboardInterrupt]
+
+Raise = Callable[[Kind], object]
+
+
+def at_once(kind: Kind) -> object:
+    """Raise from a plain callable."""
+    raise kind("of a callable")
+
+
+async def awaited(kind: Kind) -> None:
+    """Raise from a coroutine that has not waited yet."""
+    raise kind("of a callable")
+
+
+async def later(kind: Kind) -> None:
+    """Raise from a coroutine that has waited."""
+    await asyncio.sleep(1)
+    raise kind("of a callable")
+
+
+async def shared(kind: Kind) -> None:
+    """Raise what something else has raised, such as a task that another one has cancelled."""
+    result: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    if kind is asyncio.CancelledError:
+        result.cancel()
+    else:
+        result.set_exception(kind("of a callable"))
+    await result
+
+
+WAYS: list[Raise] = [at_once, awaited, later, shared]
+
+
+def survive(main: Callable[[], Coroutine[Any, Any, None]], kind: Kind, *, raised: int = 1) -> list[str]:
+    """Run a test in virtual time, which goes on after each `KeyboardInterrupt` that leaves the loop.
+
+    Args:
+        main: the test.
+        kind: what it raises in callables; where that is a `KeyboardInterrupt`, the loop must raise each of them.
+        raised: how many it raises.
+
+    Returns:
+        The headings of what was reported.
+    """
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, VirtualLoop)
+
+        async def bounded() -> None:
+            async with asyncio.timeout(5_000):
+                await main()
+
+        task = loop.create_task(bounded())
+        for _ in range(raised if kind is KeyboardInterrupt else 0):
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_until_complete(task)
+        loop.run_until_complete(task)
+        assert not asyncio.all_tasks(loop), "tasks are left"
+        return [context["message"] for context in loop.reported]
