@@ -252,3 +252,53 @@ async def test_waiting_for_a_condition() -> None:
             with pytest.raises(TimeoutError):
                 await server.wait_for_subscriptions(2, timeout=0.001)
         await server.wait_for_connections(0)
+
+
+@on_a_loop
+async def test_a_deaf_server_answers_and_loses_its_events() -> None:
+    now = [0.0]
+    async with RealtimeServer(clock=lambda: now[0]) as server, connected(server) as client:
+        await client.text()
+        await subscribe(client, "rows")
+        server.deafen()
+        now[0] += 1_000_000
+        client.send(PING)
+        assert await client.text() == PONG
+        assert server.publish("lost", "rows", {}) == 0
+        async with connected(server) as newcomer:
+            assert await newcomer.text() == GREETING
+            await subscribe(newcomer, "rows")
+            assert server.publish("lost", "rows", {}) == 0, "a new link is deaf, too"
+        await server.wait_for_connections(1)
+        server.heal()
+        assert server.publish("heard", "rows", {}) == 1
+        assert json.loads(await client.text())["data"]["events"] == ["heard"]
+
+
+@on_a_loop
+async def test_deafness_ends_by_the_clock_of_the_server() -> None:
+    now = [0.0]
+    async with RealtimeServer(clock=lambda: now[0]) as server, connected(server) as client:
+        await client.text()
+        await subscribe(client, "rows")
+        server.deafen(5)
+        now[0] = 4.9
+        assert server.publish("lost", "rows", {}) == 0
+        now[0] = 5
+        assert server.publish("heard", "rows", {}) == 1
+
+
+@on_a_loop
+async def test_a_deaf_server_loses_the_events_that_clients_cause() -> None:
+    async with RealtimeServer() as server:
+        header = f"X-Appwrite-Session: {server.add_user('alice')}"
+        async with connected(server, DEMO, header) as client:
+            await client.text()
+            await subscribe(client, "presences")
+            server.deafen()
+            client.send('{"type":"presence","data":{"status":"a"}}')
+            assert json.loads(await client.text())["type"] == "response"
+            server.heal()
+            client.send('{"type":"presence","data":{"status":"b"}}')
+            kinds = {json.loads(await client.text())["type"] for _ in range(2)}
+            assert kinds == {"response", "event"}

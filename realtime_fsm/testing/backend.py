@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from typing import TYPE_CHECKING, Literal
 
 from realtime_fsm.testing.eras import EraName, era_named
@@ -71,6 +72,15 @@ class Backend:
         self._directories = {project: Directory(self.era.unknown) for project in (*projects, CONSOLE)}
         self._dials = Budget(connection_limit)
         self._caused: list[tuple[Peer, bytes]] = []
+        self._deaf_until = -math.inf
+
+    def deafen(self, until: float) -> None:
+        """Lose the event bus: until a moment no event reaches anyone, and messages are answered as before.
+
+        Args:
+            until: the moment, in seconds since the epoch; one that has passed ends it.
+        """
+        self._deaf_until = until
 
     def directory(self, project: str) -> Directory:
         """The users of a project, for a dial.
@@ -186,6 +196,8 @@ class Backend:
         if memberships_of is not None:
             for peer in present:
                 peer.memberships_changed(memberships_of)
+        if now < self._deaf_until:
+            return []
         return [
             (peer, start + (b',"subscriptions":' + encode(matching) if self.era.ids else b"") + b"}}")
             for peer in present

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -156,6 +157,20 @@ class RealtimeServer:
     def thaw(self) -> None:
         """Go on after a `freeze`: what came and what was to be sent meanwhile is dealt with, in order."""
         self._listener.thaw()
+
+    def deafen(self, seconds: float | None = None) -> None:
+        """Lose the event bus: every link stays up, messages and pings are answered, and events are lost without a notice.
+
+        Links that come meanwhile are deaf, too. A later call replaces an earlier one.
+
+        Args:
+            seconds: for how long, by the server's clock; None until `heal`.
+        """
+        self._backend.deafen(math.inf if seconds is None else self._clock() + seconds)
+
+    def heal(self) -> None:
+        """Find the event bus again after a `deafen`; the events of that time stay lost."""
+        self._backend.deafen(-math.inf)
 
     def publish(
         self,
