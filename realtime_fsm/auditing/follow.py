@@ -97,7 +97,10 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
         shadow.retiring = None
     if step.fresh or step.addresses:
         shadow.by_address = step.addresses or line.era in BY_ADDRESS
+    if step.closes_first:
+        shadow.awaits = True
     if line.link > shadow.link:
+        shadow.awaits = False
         shadow.planned = shadow.by_address
         shadow.holds, shadow.dialed_at, shadow.sends = True, t, line.sends
         shadow.asked = shadow.blamed = shadow.throttled = False

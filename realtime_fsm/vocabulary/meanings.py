@@ -179,6 +179,10 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "ends_link": "end announced",
         "wants_channels": "channels wanted",
         "newcomers_blamed": "newcomer refused",
+        "trial_failed": "identity refused",
+        "logs_out": "authenticate(None)",
+        "presence_needs_link": "another presence id",
+        "all_closed": "old link closed",
         "handover_due": "other channels",
     }
 )
