@@ -25,6 +25,7 @@ from realtime_fsm.vocabulary.inputs import (
     Disconnect,
     Dispose,
     Greeted,
+    LogOut,
     PingSwitched,
     Pong,
     Reconnect,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 D, R, C, S, U, P, E, X = State
 OLD = {"protocol": Era.E2}
-LOGIN, LOGOUT = Authenticate("session"), Authenticate(None, guest=True)
+LOGIN, LOGOUT = Authenticate("session"), LogOut()
 Scene = Callable[[Bench], object]
 AnyRow = Row[State, Trigger]
 

@@ -49,6 +49,7 @@ class Step:
         errs: whether it is about an error frame.
         opens: whether it is the end of the upgrade.
         closes_first: whether its dial waits until what it lets go of is closed.
+        releases: whether it is the end of a link that the next dial waits for.
         closes: whether it is the end of the last socket.
         expires: whether the clock makes it.
         checks: what it is judged by, in order; the judge fills them in.
@@ -59,7 +60,7 @@ class Step:
     __slots__ = (
         "addresses", "answers", "authenticates", "causes", "changes", "checks", "closes", "closes_first", "dest", "dials", "drops",
         "enters_live", "errs", "expires", "forgives", "fresh", "gives_up", "id", "kind", "leaves_live", "may_send", "must_send",
-        "of_socket", "onward", "opens", "parts", "pings", "plain", "plans_retry", "ponged", "retires", "row", "source",
+        "of_socket", "onward", "opens", "parts", "pings", "plain", "plans_retry", "ponged", "releases", "retires", "row", "source",
         "trigger",
     )  # fmt: skip
 
@@ -95,7 +96,8 @@ class Step:
         self.ponged = row.trigger is Trigger.PONG
         self.errs = row.trigger is Trigger.SERVER_ERROR
         self.opens = row.trigger is Trigger.OPENED
-        self.closes = row.trigger is Trigger.CLOSED
+        self.closes = row.trigger is Trigger.CLOSED and row.source is State.DISPOSING
+        self.releases = row.trigger is Trigger.CLOSED and row.source is State.RECONNECTING
         self.causes = _causes(row)
         self.checks: tuple[Any, ...] = ()
         self.kind = _kind(row)

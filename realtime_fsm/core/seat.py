@@ -22,6 +22,7 @@ from realtime_fsm.vocabulary.inputs import (
     DialFailure,
     Greeted,
     Input,
+    LogOut,
     Lost,
     PingSwitched,
     Pong,
@@ -69,7 +70,6 @@ class Seat:
         "judged",
         "last_sends",
         "link",
-        "logs_out",
         "max_link_age",
         "now",
         "pacer",
@@ -134,7 +134,6 @@ class Seat:
         self.failure: LinkFailure | None = None
         self.judged = Verdict.TRANSIENT
         self.blames_newcomers = False
-        self.logs_out = False
         self.round_trip: float | None = None  # seconds from the ping to its answer
 
     @property
@@ -147,15 +146,16 @@ class Seat:
         """Forget what belonged to the step before."""
         self.now, self.draw, self.row, self.requests = now, draw, None, []
         self.failure, self.judged, self.blames_newcomers, self.round_trip = None, Verdict.TRANSIENT, False, None
-        self.logs_out = False
 
     # --- facts --------------------------------------------------------------------------------------------------------
 
     def absorb(self, happened: Input) -> None:
         """Note what an input says. Whether the state moves is the table's business."""
         match happened:
-            case Authenticate(session=session, guest=guest):
-                self.session, self.logs_out, self.trial = session, guest, not guest
+            case Authenticate(session=session):
+                self.session, self.trial = session, True
+            case LogOut():
+                self.trial = False
             case Closed(generation=generation):
                 self.awaited = tuple(other for other in self.awaited if other != generation)
             case Greeted() if self.state not in LIVE:  # a second greeting would make the book forget what is acknowledged

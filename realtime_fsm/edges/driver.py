@@ -47,6 +47,7 @@ from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
     Deadline,
     Greeted,
+    LogOut,
     Pong,
     ServerErred,
     SetPresence,
@@ -269,7 +270,7 @@ class Driver:
             raise self.error.again()
         await self._waiting.until(holds, patient=patient)
 
-    async def identify(self, happened: Authenticate, credentials: Credentials) -> None:
+    async def identify(self, happened: Authenticate | LogOut, credentials: Credentials) -> None:
         """Feed a change of identity and wait until the server has said who we are.
 
         The credentials are on trial until the server names a user; those of a guest count at once.
@@ -282,7 +283,7 @@ class Driver:
         """
         if self.state is State.DISPOSING:
             raise Disposed
-        if happened.guest:
+        if isinstance(happened, LogOut):
             self.credentials, self._trial = credentials, None
         else:
             self._trial = credentials

@@ -22,6 +22,7 @@ from realtime_fsm.vocabulary.inputs import (
     Connect,
     Disconnect,
     Dispose,
+    LogOut,
     PingSwitched,
     Reconnect,
 )
@@ -298,7 +299,7 @@ class Realtime(Asking, Displayed):
         async with self._becoming:  # one change of identity at a time, so that each call returns its own
             after = self._driver.credentials.instead(session)
             if session is None:
-                await self._driver.identify(Authenticate(None, guest=True), after)
+                await self._driver.identify(LogOut(), after)
             else:
                 await self._become(after, session)
             user = None if session is None else self.user

@@ -81,12 +81,16 @@ class Authenticate(Input):
 
     Attributes:
         session: for a message, where one is safe.
-        guest: whether the user logs out; then no user is expected, and nothing is on trial.
     """
 
     trigger = Trigger.AUTHENTICATE
     session: str | None = field(repr=False)
-    guest: bool = False
+
+
+class LogOut(Input):
+    """The user wants to be a guest. The next dials carry no identity, and expect none."""
+
+    trigger = Trigger.LOG_OUT
 
 
 @dataclass(frozen=True, slots=True)

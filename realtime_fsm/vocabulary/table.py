@@ -53,6 +53,7 @@ class Trigger(StrEnum):
     DISCONNECT = "disconnect"
     DISPOSE = "dispose"
     AUTHENTICATE = "authenticate"
+    LOG_OUT = "log_out"
     PRESENCE = "presence"
     PING_SWITCHED = "ping_switched"
     # the socket
@@ -150,21 +151,18 @@ _ROWS = (
            do=("hang_up", "tell_disconnect")),
     *_rule(14, (D, R, *_UP, E), _T.DISPOSE, X, "The end: the socket is closed and every stream ends.",
            do=("hang_up", "end_streams")),
-    *_rule(152, _DOWN, _T.AUTHENTICATE, R, "The user logs out: a link as a guest.",
-           when=("logs_out",), do=("start_afresh", "dial")),
     *_rule(90, (D, E), _T.AUTHENTICATE, R, "The new identity goes into the dial.", do=("start_afresh", "dial")),
-    *(
-        row
-        for source, dest in ((R, None), *((live, R) for live in _UP))
-        for row in _rule(152, (source,), _T.AUTHENTICATE, dest, "The user logs out: as a guest, once the link is closed.",
-                         when=("logs_out",), do=("hang_up", "close_first", "start_afresh", "dial"))
-    ),
     *_rule(91, (R,), _T.AUTHENTICATE, None, "The attempt under way is given up for one as the new identity.",
            do=("hang_up", "start_afresh", "dial")),
     *_rule(92, (S,), _T.AUTHENTICATE, None, "Something is acknowledged and nothing in flight: a message is safe here.",
            when=("message_is_safe",), do=("send_authentication",)),
     *_rule(93, _UP, _T.AUTHENTICATE, R, "A message could make the server forget the project: a new link, as the new identity.",
            do=("hang_up", "start_afresh", "dial")),
+    *_rule(152, _DOWN, _T.LOG_OUT, R, "The next link is a guest's.", do=("start_afresh", "dial")),
+    *_rule(152, (R,), _T.LOG_OUT, None, "The attempt under way ends; the next link is a guest's, once this one is closed.",
+           do=("hang_up", "close_first", "start_afresh", "dial")),
+    *_rule(152, _UP, _T.LOG_OUT, R, "The next link is a guest's, and is dialed once this one is closed.",
+           do=("hang_up", "close_first", "start_afresh", "dial")),
     *_rule(98, _DOWN, _T.PRESENCE, R, "To be shown as present needs a link: as connect.",
            when=("presence_wanted",), do=("start_afresh", "dial")),
     *_rule(99, _DOWN, _T.PRESENCE, None, "It is no longer to be restored: striking it from the book is all."),

@@ -256,8 +256,6 @@ def _code(happened: inputs.Input) -> str:
             return f"{name}(Wish({_quoted(wanted.id)}, ({_channel(wanted.channels[0])},)))"
         case inputs.Unsubscribe(id=identifier):
             return f"{name}({_quoted(identifier)})"
-        case inputs.Authenticate(guest=True):
-            return f"{name}(None, guest=True)"
         case inputs.Authenticate(session=session):
             return f"{name}({None if session is None else _quoted(UNTOLD)})"
         case inputs.SetPresence(message=message, id=identifier):

@@ -22,7 +22,7 @@ CHANNEL = "channel"
 """What stands for the channels, which are in no record."""
 _PLAIN: dict[str, type[Input]] = {
     kind.trigger.value: kind
-    for kind in (inputs.Connect, inputs.Reconnect, inputs.Disconnect, inputs.Dispose, inputs.Deadline, inputs.Woken)
+    for kind in (inputs.Connect, inputs.Reconnect, inputs.Disconnect, inputs.Dispose, inputs.LogOut, inputs.Deadline, inputs.Woken)
 }
 
 
@@ -63,8 +63,7 @@ def input_of(record: TransitionRecord, seat: Seat, spoken: inputs.Input | None) 
         case Trigger.UNSUBSCRIBE:  # a second word about one that is gone already has no record
             return inputs.Unsubscribe(UNTOLD) if spoken is None else spoken
         case Trigger.AUTHENTICATE:  # a message goes out where one is safe and there is a session for it
-            session = UNTOLD if "send_authentication" in row.effects else None
-            return inputs.Authenticate(session, guest="logs_out" in row.guards)
+            return inputs.Authenticate(UNTOLD if "send_authentication" in row.effects else None)
         case Trigger.OPENED:
             return inputs.Opened(link)
         case Trigger.GREETED:
