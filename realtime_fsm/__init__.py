@@ -13,6 +13,7 @@ from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.diagram import Diagram, DrawingFailed, diagram
 from realtime_fsm.face.listener import Listener
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
+from realtime_fsm.vocabulary.canary import Canary
 from realtime_fsm.vocabulary.change import Change, Gap
 from realtime_fsm.vocabulary.channel_checks import ChannelWarning
 from realtime_fsm.vocabulary.channels import Channel
@@ -61,6 +62,7 @@ __all__ = [
     "AuthenticationRejected",
     "BadOption",
     "BadTable",
+    "Canary",
     "CertificateRefused",
     "Change",
     "Channel",

@@ -13,6 +13,7 @@ from transitions import Machine
 
 from realtime_fsm.core import machine as machine_module
 from realtime_fsm.core.guards import GUARDS
+from realtime_fsm.vocabulary.canary import Canary
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import BadTable, CertificateRefused
 from realtime_fsm.vocabulary.form import Row, Table
@@ -21,10 +22,12 @@ from realtime_fsm.vocabulary.inputs import (
     Closed,
     Connect,
     Deadline,
+    Deaf,
     DialFailure,
     Disconnect,
     Dispose,
     Greeted,
+    LogOut,
     PingSwitched,
     Pong,
     Reconnect,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 D, R, C, S, U, P, E, X = State
 OLD = {"protocol": Era.E2}
+LOGIN, LOGOUT = Authenticate("session"), LogOut()
 Scene = Callable[[Bench], object]
 AnyRow = Row[State, Trigger]
 
@@ -106,6 +110,17 @@ def _ignore_reply(bench: Bench) -> None:
     _second_pending(bench)
     assert bench.seat.reply_by is not None
     bench.now = bench.seat.reply_by
+
+
+def _shown(bench: Bench) -> None:
+    """A presence is stored on the link."""
+    pings = bench.state is P
+    if pings:
+        bench.hear(Pong(bench.generation))
+    bench.do(SetPresence(b"{}", "one"))
+    bench.acknowledge()
+    if pings:
+        bench.expire_until(_id(S, 64))
 
 
 def _overdue(bench: Bench) -> object:
@@ -183,7 +198,22 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
     **{number: (options, _then(arrange, _hear_event), take)
        for number, (options, arrange, take) in _returns(67, lambda b: b.expire()).items()},
     **_losses(70, _nothing, lambda b: b.expire()),
+    **{number: ({**options, "canary": Canary()}, *scenes)
+       for number, (options, *scenes) in _losses(162, _nothing, lambda b: b.do(Deaf(b.generation))).items()},
     80: ({}, _nothing, lambda b: b.do(Closed(b.generation))),
+    160: ({}, _nothing, lambda b: b.do(any_input(Trigger.CANARY, 1))),
+    161: ({}, _nothing, lambda b: b.do(any_input(Trigger.CANARY, 1))),
+    150: ({}, _shown, lambda b: b.do(SetPresence(b"{}", "other"))),
+    151: ({}, _nothing, lambda b: b.do(SetPresence(b"{}"))),
+    152: ({}, _nothing, lambda b: b.do(LOGOUT)),
+    153: ({}, lambda b: b.do(LOGOUT), lambda b: b.do(Closed(b.generation))),
+    154: (OLD, lambda b: (b.open(), b.greet(), b.ask_anew("s1"), b.subscribe("s2"), b.expire(), b.do(LOGOUT)),
+          lambda b: b.do(Closed(b.generation - 1))),
+    155: ({}, lambda b: (b.do(LOGIN), b.open()), lambda b: b.hear(Greeted(b.generation, stranger=True))),
+    156: ({}, lambda b: b.do(LOGIN), lambda b: b.do(_bad_certificate(b))),
+    157: ({"protocol": Era.E4}, lambda b: (b.do(LOGIN), b.open()), lambda b: b.err(1008)),
+    158: ({}, lambda b: (b.do(LOGIN), b.open()), lambda b: b.lose(1008)),
+    159: ({"retry": ONCE}, lambda b: b.do(LOGIN), lambda b: b.expire()),
 }  # fmt: skip
 
 

@@ -56,6 +56,8 @@ def follow(shadow: Shadow, line: Line, step: Step, t: float, detail: bool) -> No
         shadow.opened_at = t
     elif step.closes:
         shadow.closed = True
+    elif step.releases:
+        shadow.awaits -= 1
     if not step.plain:
         _note_link(shadow, line, step, t)
 
@@ -80,6 +82,8 @@ def _note_sends(shadow: Shadow, line: Line, step: Step, t: float) -> None:
 def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
     if step.errs and not step.may_send:
         shadow.asked = shadow.blamed = False
+    if step.closes_first:
+        shadow.awaits = bool(shadow.holds) + (shadow.retiring is not None)
     if step.drops:
         shadow.holds = shadow.asked = shadow.blamed = False
         shadow.acknowledged.clear()
@@ -98,6 +102,7 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
     if step.fresh or step.addresses:
         shadow.by_address = step.addresses or line.era in BY_ADDRESS
     if line.link > shadow.link:
+        shadow.awaits = 0
         shadow.planned = shadow.by_address
         shadow.holds, shadow.dialed_at, shadow.sends = True, t, line.sends
         shadow.asked = shadow.blamed = shadow.throttled = False
@@ -252,6 +257,14 @@ def _presence(_: Shadow, line: Line) -> Said | None:
     return None if line.change in ("desired", "stored", "rejected", "withdrawn") else _UNLIKE
 
 
+def _canary(shadow: Shadow, line: Line) -> Said | None:
+    if line.seconds < 0 or line.change not in ("echoed", "missed", "refused", "failed"):
+        return _UNLIKE
+    policies = shadow.policies
+    unwanted = policies is not None and policies.canary is None
+    return Said("form", "a canary was sent, and the connection has no canary policy") if unwanted else None
+
+
 _TAKERS = {
     "realtime.open": _open,
     "realtime.subscription": _subscription,
@@ -262,6 +275,7 @@ _TAKERS = {
     "realtime.pause": _pause,
     "realtime.retired": _retired,
     "realtime.gap": _gap,
+    "realtime.canary": _canary,
     "realtime.malformed": _malformed,
     "realtime.close": _close,
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.core.book import AUTHENTICATE, GREETING, Book
+from realtime_fsm.core.canary import CANARY, CanaryBook
 from realtime_fsm.core.link import Blame, Link, Phase
 from realtime_fsm.core.pacer import Pacer
 from realtime_fsm.vocabulary.eras import Era
@@ -17,24 +18,30 @@ from realtime_fsm.vocabulary.errors import GreetedAsGuest, Overdue, ServerError,
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
     Authenticate,
+    Closed,
     Deadline,
+    Deaf,
     DialFailure,
     Greeted,
     Input,
+    LogOut,
     Lost,
     PingSwitched,
     Pong,
+    Probe,
     ServerErred,
     SetPresence,
     Subscribe,
     Unsubscribe,
+    Wish,
 )
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy, Verdict, verdict
-from realtime_fsm.vocabulary.requests import Identify
+from realtime_fsm.vocabulary.requests import Identify, RejectIdentity
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 
 if TYPE_CHECKING:
+    from realtime_fsm.vocabulary.canary import Canary
     from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError
     from realtime_fsm.vocabulary.form import Row
     from realtime_fsm.vocabulary.requests import Request
@@ -53,10 +60,14 @@ class Seat:
         "attempt",
         "attempt_at",
         "auto_reconnect",
+        "awaited",
         "blames_newcomers",
         "book",
         "by_address",
+        "canary",
+        "close_by",
         "closing",
+        "deaf",
         "draw",
         "entered_at",
         "era",
@@ -81,6 +92,7 @@ class Seat:
         "session",
         "state", "throttled",
         "timeouts",
+        "trial",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +105,7 @@ class Seat:
         max_link_age: float | None = None,
         pacer: Pacer | None = None,
         protocol: Era | None = None,
+        canary: Canary | None = None,
     ) -> None:
         self.retry = retry or _RETRY
         self.pacer = pacer or Pacer(self.retry.dials_per_minute)
@@ -101,7 +114,11 @@ class Seat:
         self.timeouts = timeouts or _TIMEOUTS
         self.auto_reconnect = auto_reconnect
         self.ping_enabled = self.ping.enabled
+        self.canary = canary
+        self.deaf = False  # whether a canary was missed, and none has come back since
         self.book = Book()
+        if canary is not None:
+            self.book.canary = CanaryBook(None if canary.channel is None else Wish(CANARY, (canary.channel,)))
         self.state: str = TABLE.initial.value  # the machine's; nothing else writes it
         self.entered_at: float | None = None  # when the state was entered; the first step says it of the initial one
         self.protocol = protocol
@@ -111,6 +128,9 @@ class Seat:
         self.link: Link | None = None
         self.retiring: int | None = None  # the link that delivers until the one in its place is up
         self.closing: int | None = None  # the socket that `disposing` waits for
+        self.awaited: tuple[int, ...] = ()  # the links that must be closed before the next dial
+        self.close_by = 0.0  # when that is no longer waited for
+        self.trial = False  # whether the next dials carry an identity that the server has not confirmed yet
         self.attempt = 0  # dials in a row, not forgiven
         self.attempt_at: float | None = None  # when the next dial is due
         self.throttled = False  # whether it waits because the server, or a proxy, asked for it
@@ -145,11 +165,20 @@ class Seat:
         """Note what an input says. Whether the state moves is the table's business."""
         match happened:
             case Authenticate(session=session):
-                self.session = session
+                self.session, self.trial = session, True
+            case LogOut():
+                self.trial = False
+            case Closed(generation=generation):
+                self.awaited = tuple(other for other in self.awaited if other != generation)
             case Greeted() if self.state not in LIVE:  # a second greeting would make the book forget what is acknowledged
                 self._absorb_greeting(happened)
-            case SetPresence(message=message):
-                self.book.show(message)
+            case SetPresence(message=message, id=identifier):
+                self.book.show(message, identifier)
+            case Probe() if self.state in LIVE:
+                self._absorb_probe(happened)
+            case Deaf() if self.canary is not None:
+                self.deaf = True
+                self._fail(Overdue("echo", self.canary.within))
             case Subscribe(wish=wish):
                 self.book.desire(wish)
             case Unsubscribe(id=identifier):
@@ -160,6 +189,7 @@ class Seat:
                 self.requests += self.book.settle_planned()
             case Acknowledged(to=to, granted=granted, user=user, presence=presence):
                 if to == AUTHENTICATE:
+                    self.trial = False
                     self.requests.append(Identify(user))
                 self.requests += self.book.settle(granted, presence)
                 self.live_link.asked_at = None
@@ -184,6 +214,7 @@ class Seat:
         if happened.stranger:
             self._fail(GreetedAsGuest())
             return
+        self.trial = False
         self.requests.append(Identify(happened.user))
         self.book.begin_link()
         if not self.live_link.planned:
@@ -195,6 +226,13 @@ class Seat:
             self.era = Era.E2
         assert self.era is not None
         self.book.greet(happened.channels, self.era)
+
+    def _absorb_probe(self, happened: Probe) -> None:
+        """A second one on a link shows that the first came back: the link is not deaf, and may be forgiven."""
+        link = self.live_link
+        self.deaf = self.deaf and not link.probed
+        link.probed = True
+        self.requests += self.book.probe(happened.wish, happened.presence, happened.id)
 
     def _absorb_error(self, happened: ServerErred) -> None:
         link = self.live_link
@@ -214,6 +252,8 @@ class Seat:
             self.requests += self.book.ask_again()
         else:
             self.requests += self.book.blame(happened.code, happened.message)
+        if any(isinstance(request, RejectIdentity) for request in self.requests):
+            self.trial = False
         link.asked_at = None
 
     def _absorb_end(self, close_code: int) -> None:
@@ -268,7 +308,7 @@ class Seat:
     def stable_at(self) -> float | None:
         """When the link will have proven itself."""
         link = self.link
-        if link is None or link.forgiven or link.stable_since is None:
+        if link is None or link.forgiven or link.stable_since is None or self.deaf:
             return None
         return link.stable_since + self.retry.stable_after
 

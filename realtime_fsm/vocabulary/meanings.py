@@ -146,6 +146,7 @@ TRIGGERS: Mapping[Trigger, TriggerMeaning] = MappingProxyType(
         Trigger.DISCONNECT: TriggerMeaning(Side.USER, "disconnect()", "You want no link, for now."),
         Trigger.DISPOSE: TriggerMeaning(Side.USER, "dispose()", "You are done; so is the end of `async with`."),
         Trigger.AUTHENTICATE: TriggerMeaning(Side.USER, "authenticate()", "You want to be another user, or a user at all."),
+        Trigger.LOG_OUT: TriggerMeaning(Side.USER, "authenticate(None)", "You want to be a guest."),
         Trigger.PRESENCE: TriggerMeaning(Side.USER, "set_presence()", "You want to be shown as present, or no longer."),
         Trigger.PING_SWITCHED: TriggerMeaning(Side.USER, "set_ping_enabled()", "You switch the heartbeat on or off."),
         Trigger.OPENED: TriggerMeaning(Side.SOCKET, "opened", "The upgrade to a WebSocket is done."),
@@ -156,7 +157,9 @@ TRIGGERS: Mapping[Trigger, TriggerMeaning] = MappingProxyType(
         Trigger.LOST: TriggerMeaning(Side.SOCKET, "lost", "The stream ended, or broke."),
         Trigger.DIAL_FAILED: TriggerMeaning(Side.SOCKET, "dial failed", "No WebSocket came about."),
         Trigger.CLOSED: TriggerMeaning(Side.SOCKET, "closed", "A socket that was let go of is closed."),
+        Trigger.DEAF: TriggerMeaning(Side.SOCKET, "deaf", "The link's canary did not come back: its events are lost."),
         Trigger.DEADLINE: TriggerMeaning(Side.CLOCK, "overdue", "The moment came that the state waited for."),
+        Trigger.CANARY: TriggerMeaning(Side.CLOCK, "canary due", "The link is to prove that events still arrive."),
         Trigger.WOKEN: TriggerMeaning(Side.CLOCK, "woke from sleep", "The process slept, as a suspended machine does."),
     }
 )
@@ -179,6 +182,9 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "ends_link": "end announced",
         "wants_channels": "channels wanted",
         "newcomers_blamed": "newcomer refused",
+        "trial_failed": "identity refused",
+        "presence_needs_link": "another presence id",
+        "all_closed": "old link closed",
         "handover_due": "other channels",
     }
 )

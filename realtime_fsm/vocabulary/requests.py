@@ -85,6 +85,13 @@ class RejectIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Restore:
+    """Go back to the identity that was confirmed last: the one on trial gets no link, for this error."""
+
+    error: RealtimeError
+
+
+@dataclass(frozen=True, slots=True)
 class Present:
     """Tell what the server has stored as our presence, as JSON text."""
 
@@ -96,6 +103,18 @@ class RejectPresence:
     """Tell that there will be no presence: the server refused it, or is of an era that has none."""
 
     error: RealtimeError
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryOut:
+    """Tell that the event of a canary may come from now on: its presence is stored, or it is to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryRefused:
+    """Tell that the server refused the canary, or its hidden subscription; nothing is proven."""
+
+    code: Code
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +154,11 @@ Request = (
     | Lack
     | Identify
     | RejectIdentity
+    | Restore
     | Present
     | RejectPresence
+    | CanaryOut
+    | CanaryRefused
     | Remove
     | Fail
     | End

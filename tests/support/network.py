@@ -126,6 +126,7 @@ class Network:
         self.banned: set[bytes] = set()  # words in a message that is answered with error 1008 and the end
         self.failing_sends = False
         self.released = False
+        self.on_dial: Callable[[], object] = lambda: None  # called with each dial
 
     @property
     def socket(self) -> SimulatedSocket:
@@ -149,6 +150,7 @@ class Network:
         pass
 
     async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
+        self.on_dial()
         self.dials.append(self.wall())
         self.headers.append(headers)
         how = self.script.popleft() if self.script else self.otherwise
