@@ -27,7 +27,6 @@ from typing import Protocol
 
 import aiohttp
 from aiohttp import ClientSession, WSMsgType
-from multidict import CIMultiDict, CIMultiDictProxy
 
 from realtime_fsm.edges.proxies import environments_proxy, is_proxy
 from realtime_fsm.edges.refusals import refusal
@@ -122,7 +121,7 @@ class AiohttpTransport:
         self_signed: whether to trust any certificate, of an ``https://`` proxy, too. Warns.
         proxy: an ``http://`` or ``https://`` URL, with ``user:password@`` where the proxy asks for it.
         trust_env: whether each dial takes the proxy from ``WSS_PROXY`` or ``HTTPS_PROXY`` (for ``ws://`` from ``WS_PROXY``
-            or ``HTTP_PROXY``), with the exceptions of ``NO_PROXY``.
+            or ``HTTP_PROXY``), or else from ``ALL_PROXY``, with the exceptions of ``NO_PROXY``: names, addresses, CIDR.
         cookies: cookies for each dial, sent as they stand.
         max_frame: bytes of the largest message that is taken; a larger one ends the link before it is read.
 
@@ -301,9 +300,9 @@ def _accept_list(response: aiohttp.ClientResponse) -> bool:
     connection = ",".join(response.headers.getall("Connection", ()))
     if "upgrade" not in (token.strip().lower() for token in connection.split(",")):
         return False
-    headers = CIMultiDict(response.headers)
+    headers = response.headers.copy()
     headers["Connection"] = "Upgrade"
-    response._headers = CIMultiDictProxy(headers)  # noqa: SLF001  (aiohttp has no other way)
+    response._headers = type(response.headers)(headers)  # noqa: SLF001  (aiohttp has no other way)
     response._cache.pop("headers", None)  # noqa: SLF001
     return True
 

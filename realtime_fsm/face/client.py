@@ -73,7 +73,7 @@ class Realtime(Asking, Displayed):
             trusted is fatal and names itself.
         self_signed: whether to trust any certificate. Warns with `InsecureWarning`.
         proxy: the URL of an HTTP proxy.
-        trust_env: whether the environment names the proxy (``HTTPS_PROXY``, ``NO_PROXY``, ...).
+        trust_env: whether the environment names the proxy (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ...).
         cookies: cookies for each dial.
         protocol: the `Era` that the server speaks; by default it is found out with the first dial and remembered. Servers before
             Appwrite 1.9.5 take channels in the address, so each new subscription needs another link there: it is opened beside
