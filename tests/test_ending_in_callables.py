@@ -112,8 +112,9 @@ def test_dispose_in_a_handler_cancels_the_others() -> None:
             told.append("begins")
             try:
                 await asyncio.sleep(1000)
-            finally:
+            except asyncio.CancelledError:
                 told.append("is cancelled")
+                raise
 
         async def handler(event: Event) -> None:
             await realtime.dispose()
@@ -226,8 +227,9 @@ def test_dispose_cancels_a_callable_that_has_ended_its_subscription() -> None:
             told.append("goes on")
             try:
                 await asyncio.sleep(1000)
-            finally:
+            except asyncio.CancelledError:
                 told.append("is cancelled")
+                raise
 
         async with network.realtime() as realtime:
             rows = await realtime.subscribe("rows", on_gap=on_gap)

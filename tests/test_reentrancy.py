@@ -80,7 +80,8 @@ def test_a_log_processor_that_switches_pings_at_each_record(event: str) -> None:
     run(main)
 
 
-def test_a_log_processor_in_a_circle_does_not_block_the_loop() -> None:
+@pytest.mark.parametrize("begin", ["within a step", "before a step"])
+def test_a_log_processor_in_a_circle_does_not_block_the_loop(begin: str) -> None:
     async def main() -> None:
         network = Network()
         realtime = network.realtime()
@@ -88,7 +89,7 @@ def test_a_log_processor_in_a_circle_does_not_block_the_loop() -> None:
 
         def process(_: Record) -> None:
             nonlocal calls
-            if circling:
+            if circling and calls < 1000:
                 calls += 1
                 realtime.set_ping_enabled(calls % 2 == 0)
 
@@ -96,12 +97,17 @@ def test_a_log_processor_in_a_circle_does_not_block_the_loop() -> None:
             async with realtime:
                 await realtime.connect()
                 circling = True
-                realtime.set_ping_enabled(True)
+                if begin == "within a step":
+                    realtime.set_ping_enabled(True)
+                else:
+                    rows = asyncio.ensure_future(realtime.subscribe("rows"))
                 for _ in range(20):
                     await asyncio.sleep(0)
                 circling = False
-                assert 10 < calls < 40, "the loop serves others in between"
+                assert 10 < calls < 200, "the loop serves others in between"
                 assert realtime.state is State.CONNECTED
+                if begin == "before a step":
+                    await rows
             in_order(written)
 
     run(main)
