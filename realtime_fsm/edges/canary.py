@@ -10,7 +10,6 @@ called on the driver's funnel and never feeds within that call: each step of its
 from __future__ import annotations
 
 import asyncio
-import inspect
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from realtime_fsm.core.canary import CANARY, CANARY_STATUS
+from realtime_fsm.edges.callbacks import Callback
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.inputs import Deaf, Probe, Wish
 from realtime_fsm.vocabulary.table import LIVE
@@ -50,7 +50,7 @@ class Owner(Protocol):
     def feed(self, happened: Input) -> None:
         """Step the machine."""
 
-    def report(self, failure: BaseException) -> None:
+    def report(self, failure: BaseException, heading: str) -> None:
         """Tell of an exception that nobody awaits."""
 
 
@@ -98,7 +98,7 @@ class Prober:
         self._proven = 0.0  # the last proof, or the moment at which the link could first give one
         self._proof: Any = None  # the server's time of the last echo, as it came
         self._deaf: _Deafness | None = None
-        self._reported = False
+        self._write_callback = None if canary.write is None else Callback("canary", canary.write)
 
     # --- what the driver tells ----------------------------------------------------------------------------------------
 
@@ -177,31 +177,20 @@ class Prober:
         return Probe(Wish(CANARY, ("presences",), (mine,)), message, self._presence_id)
 
     async def _write(self, link: int) -> None:
-        write = self._canary.write
-        assert write is not None
+        assert self._write_callback is not None
         try:
-            answer: Any = write()
-            if inspect.isawaitable(answer):
-                await answer
-        except asyncio.CancelledError as failure:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            self._note(failure, link)
-        except (Exception, SystemExit) as failure:  # noqa: BLE001  (the user's own code; it must not hurt the link)
-            self._note(failure, link)
-        else:
-            if link == self._link and self._probing:
-                self._await_echo()
+            _, failure = await self._write_callback.call()
         finally:
             self._writing = None
+        if failure is not None:
+            self._note(self._write_callback, failure, link)
+        elif link == self._link and self._probing:
+            self._await_echo()
 
-    def _note(self, failure: BaseException, link: int) -> None:
-        """What the callable raises is no proof of deafness; it is written each time, and reported once."""
+    def _note(self, write: Callback, failure: BaseException, link: int) -> None:
+        """Tell that the callable raised. Its failure is no proof of deafness."""
         self._audit.canary("failed")
-        if not self._reported:
-            self._reported = True
-            self._owner.report(failure)
+        write.report(failure, self._owner.report, self._owner.loop)
         if link == self._link and self._probing:
             self._prove_nothing()
 

@@ -81,8 +81,8 @@ class Subscriber:
 
     __slots__ = (
         "_audit", "_before_gap", "_catch_up", "_catching", "_caught_up_to", "_failed", "_gate", "_had", "_held", "_loop",
-        "_memories", "_missed_since", "_on_gap", "_options", "_report", "acknowledged", "established", "failures", "gaps", "granted", "inbox",
-        "misfits", "put", "removed", "resumed", "spared", "stamp", "tasks", "updating", "wish",
+        "_memories", "_missed_since", "_on_gap", "_options", "_report", "acknowledged", "established", "failures", "gaps",
+        "granted", "inbox", "misfits", "put", "removed", "resumed", "spared", "stamp", "tasks", "updating", "wish",
     )  # fmt: skip
 
     def __init__(
