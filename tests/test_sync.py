@@ -70,7 +70,8 @@ def served() -> Iterator[Served]:
     portal = Portal("the server")
     made = Served(portal)
     yield made
-    portal.close(made.server.stop)
+    portal.last = made.server.stop
+    portal.close()
 
 
 @contextmanager
@@ -384,13 +385,10 @@ def test_a_wait_that_the_end_of_the_loop_cuts_off_says_so() -> None:
         began.set()
         await asyncio.Event().wait()
 
-    async def nothing() -> None:
-        await asyncio.sleep(0)
-
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(portal.call, forever)
         assert began.wait(LONG)
-        portal.close(nothing)
+        portal.close()
         with pytest.raises(Disposed):
             waiting.result(LONG)
 
@@ -398,11 +396,8 @@ def test_a_wait_that_the_end_of_the_loop_cuts_off_says_so() -> None:
 def test_one_that_is_forgotten_on_its_own_loop_does_not_wait_for_itself() -> None:
     portal = Portal("this test")
 
-    async def nothing() -> None:
-        await asyncio.sleep(0)
-
     async def forget() -> None:
-        portal.close(nothing)
+        portal.close()
 
     with suppress(Disposed):
         portal.call(forget)
