@@ -172,6 +172,7 @@ class Asking(ABC):
             self._driver.withdraw(subscriber)
             raise
         subscription = subscription_of(self._driver, subscriber, reader, on_misfit)
+        subscription._owner = self  # noqa: SLF001  (one that is held keeps its connection alive)
         if missing := subscription.missing_channels:
             warnings.warn(
                 f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning, stacklevel=3
