@@ -13,6 +13,7 @@ from realtime_fsm.edges.driver import Driver
 from realtime_fsm.testing.eras import ERAS, EraName
 from support.brokenlogs import audited, collected, lines_of
 from support.network import Network
+from support.served import served as served  # a fixture
 
 
 @pytest.fixture(autouse=True)

@@ -86,8 +86,8 @@ def _run(future: Future[Any], work: Callable[[], Any]) -> None:
         return
     try:
         result = work()
-    except StopIteration as failure:  # no future takes one, and its waiter would wait for ever
-        stopped = RuntimeError("a callable raised StopIteration")
+    except (StopIteration, GeneratorExit) as failure:  # a coroutine that waits could not catch either of them
+        stopped = RuntimeError(f"a callable raised {type(failure).__name__}")
         stopped.__cause__ = failure
         future.set_exception(stopped)
     except BaseException as failure:  # noqa: BLE001  (the waiter gets it)
