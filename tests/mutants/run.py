@@ -23,19 +23,20 @@ from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from mutants.equivalents import EQUIVALENTS
 from mutants.mutate import Mutant, mutants_of
-from mutants.targets import DRIFT, TABLE, tests_of
+from mutants.targets import DRIFT, TABLE, files_for
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("realtime_fsm", "tests", "diagrams", ".ci", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "Makefile")
 KILLED, TIMED_OUT, SURVIVED, EQUIVALENT = "killed", "timeout", "survived", "equivalent"
 
 
-def sample(mutants: Iterable[Mutant], count: int, seed: int) -> list[Mutant]:
-    """So many mutants, of every package in proportion to its size, and at least one of each."""
+def sample(root: Path, mutants: Iterable[Mutant], count: int, seed: int) -> list[Mutant]:
+    """So many mutants that compile, of every package in proportion to its size, and at least one of each."""
     packages: dict[str, list[Mutant]] = defaultdict(list)
     for mutant in mutants:
         packages[str(Path(mutant.path).parent)].append(mutant)
@@ -44,19 +45,19 @@ def sample(mutants: Iterable[Mutant], count: int, seed: int) -> list[Mutant]:
     chosen = []
     for name in sorted(packages):
         share = max(1, round(count * len(packages[name]) / total))
-        chosen += dice.sample(packages[name], min(share, len(packages[name])))
+        shuffled = dice.sample(packages[name], len(packages[name]))
+        chosen += islice((mutant for mutant in shuffled if _compiles(mutant.applied((root / mutant.path).read_bytes()))), share)
     dice.shuffle(chosen)
     return chosen[:count]
 
 
 def all_mutants(root: Path, only: str = "") -> list[Mutant]:
-    """Every mutant of the package whose path contains a text, as far as it compiles."""
+    """Every mutant of the modules whose path contains a text."""
     found = []
     for module in sorted((root / "realtime_fsm").rglob("*.py")):
         path = module.relative_to(root).as_posix()
         if only in path:
-            source = module.read_bytes()
-            found += [mutant for mutant in mutants_of(path, source) if _compiles(mutant.applied(source))]
+            found += mutants_of(path, module.read_bytes())
     return found
 
 
@@ -86,7 +87,7 @@ class Copy:
         source = module.read_bytes()
         module.write_bytes(mutant.applied(source))
         try:
-            return self.run(tests_of(mutant.path, self.root), seconds, drift=mutant.path != TABLE)
+            return self.run(files_for(mutant.path, self.root), seconds, drift=mutant.path != TABLE)
         finally:
             module.write_bytes(source)
 
@@ -125,7 +126,7 @@ class Verdicts:
     def key(self, mutant: Mutant) -> str:
         """The name of the mutant, and of all that its verdict depends on."""
         digest = hashlib.sha256(repr(mutant).encode())
-        for name in (mutant.path, *tests_of(mutant.path, self._root)):
+        for name in (mutant.path, *files_for(mutant.path, self._root)):
             digest.update((self._root / name).read_bytes())
         return digest.hexdigest()[:24]
 
@@ -152,7 +153,7 @@ def main(given: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--budget", type=float, default=3600.0, help="seconds after which no other mutant is begun (3600)")
     parser.add_argument("--least", type=float, default=0.0, help="the least score in percent that passes")
     options = parser.parse_args(given)
-    chosen = sample(all_mutants(root, options.only), options.count, options.seed)
+    chosen = sample(root, all_mutants(root, options.only), options.count, options.seed)
     verdicts = Verdicts(root / ".mutants" / "verdicts.jsonl", root)
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
         places: queue.SimpleQueue[Copy] = queue.SimpleQueue()
@@ -188,7 +189,7 @@ def _sound(
     root: Path, chosen: list[Mutant], verdicts: Verdicts, places: queue.SimpleQueue[Copy], pool: ThreadPoolExecutor
 ) -> bool:
     """Whether all tests that are to judge pass without a mutant. That is known until the package or a test changes."""
-    tests = sorted({test for mutant in chosen for test in tests_of(mutant.path, root)})
+    tests = sorted({test for mutant in chosen for test in files_for(mutant.path, root)})
     jobs = places.qsize()
     everything = Mutant("realtime_fsm/__init__.py", 0, digest_of(root), " ".join(tests), 0, 0)
     if verdicts.get(everything) is None:

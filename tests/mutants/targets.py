@@ -12,7 +12,6 @@ LONG = (
     "test_fleet",
     "test_uvloop",
     "test_peers",
-    "test_official",
     "test_cli_output",
 )
 """Tests that judge no mutant: they take long, or measure."""
@@ -36,7 +35,7 @@ DRIFT = "tests/test_diagram_files.py::test_the_committed_diagrams_are_those_of_t
 """The check that compares diagrams/ with the table; it would kill every mutant of the table by itself."""
 
 
-def tests_of(module: str, root: Path) -> list[str]:
+def files_for(module: str, root: Path) -> list[str]:
     """The test files that concern a module, the nearest first; both relative to the root."""
     path = Path(module)
     dotted = ".".join(path.with_suffix("").parts)
