@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-peers node lint types check format diagrams drift picture simulate fuzz fleet bench bench-audit lock clean
+.PHONY: help setup demo test test-peers node lint types check format diagrams drift picture simulate fuzz fleet mutants bench bench-audit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -94,6 +94,13 @@ simulate: $(READY) ## the real client on a simulated network, until FAULTS (1000
 fleet: $(READY) ## show how a fleet of 1,000 comes back when its server is lost
 	@$(BIN)/python tests/support/fleet.py
 
+COUNT ?= 150
+SEED ?= 1
+mutants: $(READY) ## break the package in COUNT (150) small ways, chosen by SEED (1), and show which no test notices; ONLY=edges/ for some
+	@echo "== mutants: $(COUNT) small changes, each against the tests of its module; what was judged before is not judged again"
+	@cd tests && ../$(BIN)/python -m mutants.run --count $(COUNT) --seed $(SEED) $(if $(ONLY),--only $(ONLY)) $(if $(JOBS),--jobs $(JOBS)) \
+		$(if $(BUDGET),--budget $(BUDGET)) $(if $(LEAST),--least $(LEAST))
+
 BENCH_READY := $(VENV)/.bench-ready
 bench: $(READY) $(BENCH_READY) $(if $(shell command -v npm),$(PEERS_READY)) ## measure against other clients; QUICK=1 for a look, ONLY="events dial" for some
 	@echo "== bench: CPU time, memory and ratios, each with its target (about 7 minutes; QUICK=1: 2)"
@@ -120,5 +127,5 @@ lock: ## compile the lock file anew from pyproject.toml
 	@rm -rf $(VENV)-lock
 
 clean: ## remove all that was made
-	rm -rf $(VENV) $(PEERS)/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-audit.jsonl
+	rm -rf $(VENV) $(PEERS)/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .mutants build dist demo-audit.jsonl
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

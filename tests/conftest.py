@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, MutableMapping
 from typing import Any, cast
 
 import pytest
 import structlog
+from hypothesis import settings
 from structlog.testing import capture_logs
 
 from realtime_fsm.edges.driver import Driver
 from realtime_fsm.testing.eras import ERAS, EraName
 from support.brokenlogs import audited, collected, lines_of
 from support.network import Network
+from support.served import served as served  # a fixture
+
+# Where a change is judged, every run walks the same ways; elsewhere each run finds others.
+settings.register_profile("derandomized", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("derandomized")
 
 
 @pytest.fixture(autouse=True)

@@ -7,15 +7,17 @@ import gc
 import subprocess
 import sys
 import warnings
+import weakref
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from realtime_fsm import Realtime, State
+from realtime_fsm import BadOption, Realtime, State, Timeouts
 from realtime_fsm.testing import RealtimeServer
 from support.eras import NO_SERVER, ON_EVERY_ERA, only
 from support.network import Network
-from support.virtual import run
+from support.virtual import eventually, run
 
 pytestmark = ON_EVERY_ERA
 
@@ -34,6 +36,35 @@ async def main():
 
 asyncio.run(main())
 print("the end")
+"""
+
+
+ABANDONED = """
+import asyncio, sys, threading
+from realtime_fsm import Realtime
+from realtime_fsm.testing import RealtimeServer
+
+ready, over, box = threading.Event(), threading.Event(), {}
+
+async def serve():
+    async with RealtimeServer() as server:
+        box["endpoint"] = server.endpoint
+        ready.set()
+        await asyncio.to_thread(over.wait)
+
+async def main():
+    realtime = Realtime(box["endpoint"], "demo")
+    await realtime.subscribe("rows")
+    if sys.argv[1] == "held":
+        box["held"] = realtime
+
+server = threading.Thread(target=asyncio.run, args=(serve(),))
+server.start()
+ready.wait()
+asyncio.run(main())
+box.pop("held", None)
+over.set()
+server.join()
 """
 
 
@@ -67,11 +98,79 @@ def test_one_that_was_never_used_or_is_at_rest_need_not_be_disposed_of() -> None
     assert not [warning for warning in caught if "disposed" in str(warning.message)]
 
 
-@NO_SERVER
-def test_one_that_was_not_built_in_full_goes_quietly() -> None:
-    from realtime_fsm.edges.driver import Driver
+@only("E4", because="a program of its own takes its time, and its end is the same on every era")
+@pytest.mark.parametrize("how", ["held", "forgotten"])
+def test_at_the_end_of_its_loop_nothing_complains_but_the_connection_itself(how: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-W", "always", "-c", ABANDONED, how], capture_output=True, text=True, timeout=60, check=False
+    )
+    told = [line for line in result.stderr.splitlines() if not line.startswith("  ")]  # without the source line of a warning
+    assert result.returncode == 0
+    assert len(told) == 1, result.stderr
+    assert told[0].endswith("ResourceWarning: a Realtime was not disposed of: use 'async with', or await dispose()")
 
-    Driver.__new__(Driver).__del__()
+
+def test_one_that_is_forgotten_is_told_and_ends() -> None:
+    async def main() -> None:
+        network = Network()
+        realtime = network.realtime(timeouts=Timeouts(close=3))
+        await realtime.subscribe("rows")
+        with pytest.warns(ResourceWarning, match="not disposed of"):
+            del realtime
+        await eventually(lambda: network.released)
+        assert network.socket.closed == 3, "with a closing handshake"
+
+    run(main)
+
+
+@pytest.mark.parametrize("held", ["subscription", "iterator", "batches", "states", "listener"])
+def test_a_held_part_keeps_its_connection_alive(held: str) -> None:
+    async def main() -> None:
+        network = Network()
+        realtime = network.realtime()
+        heard: list[int] = []
+        part: object
+        if held == "listener":  # works without being held
+            await realtime.on("rows", lambda event: heard.append(event.payload["n"]))
+            part = None
+        else:
+            subscription = await realtime.subscribe("rows")
+            parts: dict[str, Callable[[], object]] = {
+                "subscription": lambda: subscription,
+                "iterator": lambda: aiter(subscription),
+                "batches": subscription.batches,
+                "states": realtime.states,
+            }
+            part = parts[held]()
+            del subscription, parts
+        state = realtime._driver._core
+        dispose = weakref.WeakMethod(realtime.dispose)
+        del realtime
+        gc.collect()
+        network.publish("rows", payload={"n": 1})
+        await asyncio.sleep(1)
+        assert state.state is State.SUBSCRIBED
+        if held == "iterator":
+            assert isinstance(part, AsyncIterator)
+            assert (await anext(part)).payload["n"] == 1
+        elif held == "listener":
+            assert heard == [1]
+        end = dispose()
+        assert end is not None
+        await end()
+
+    run(main)
+
+
+@NO_SERVER
+def test_one_that_was_not_built_in_full_goes_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "unraisablehook", told.append)
+        with pytest.raises(BadOption):
+            Realtime("ftp://localhost/v1", "demo")
+        gc.collect()
+    assert told == []
 
 
 @pytest.mark.skipif(not DESCRIPTORS.exists(), reason="counts file descriptors where Linux shows them")

@@ -8,9 +8,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -35,49 +34,7 @@ from realtime_fsm import (
 )
 from realtime_fsm.face.portal import Portal
 from realtime_fsm.sync import Realtime
-from realtime_fsm.testing import RealtimeServer
-
-LONG = 20.0
-QUICK = RetryPolicy(attempts=3, base=0.05, factor=1.5, cap=0.2)
-
-
-class Served:
-    """The embedded server, in a thread of its own."""
-
-    def __init__(self, portal: Portal) -> None:
-        self._portal = portal
-        self.server = portal.call(self._start)
-        self.endpoint = self.server.endpoint
-
-    @staticmethod
-    async def _start() -> RealtimeServer:
-        server = RealtimeServer(projects=["demo"])
-        await server.start()
-        return server
-
-    def do(self, what: Callable[[RealtimeServer], Any]) -> Any:
-        async def act() -> Any:
-            made = what(self.server)
-            return await made if asyncio.iscoroutine(made) else made
-
-        return self._portal.call(act)
-
-    def publish(self, channel: str, **payload: Any) -> None:
-        self.do(lambda server: server.publish([f"{channel}.1.create"], [channel], {"$id": "1", **payload}))
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    portal = Portal("the server")
-    made = Served(portal)
-    yield made
-    portal.close(made.server.stop)
-
-
-@contextmanager
-def connected(served: Served, **options: Any) -> Iterator[Realtime]:
-    with Realtime(served.endpoint, "demo", **{"retry": QUICK, **options}) as realtime:
-        yield realtime
+from support.served import LONG, QUICK, Served, connected
 
 
 def threads() -> list[str]:
@@ -219,6 +176,24 @@ def test_a_failure_raises_where_it_is_waited_for(served: Served) -> None:
         assert realtime.error is not None
         with pytest.raises(BadOption):
             realtime.subscribe()
+
+
+def test_with_a_subscription_unsubscribes_at_the_end(served: Served) -> None:
+    with connected(served) as realtime:
+        with realtime.subscribe("rows") as rows:
+            assert rows.channels == ("rows",)
+        assert realtime.state is State.UNSUBSCRIBED
+        assert served.do(lambda server: server.publish(["a.create"], ["rows"], {})) == 0, "the server does not know it any more"
+        assert list(rows) == []
+
+
+def test_it_names_its_user(served: Served) -> None:
+    session = served.do(lambda server: server.add_user("alice"))
+    with connected(served, session=session) as realtime:
+        assert realtime.user is None, "before the first link"
+        realtime.connect()
+        assert realtime.user is not None
+        assert realtime.user["$id"] == "alice"
 
 
 def test_a_subscription_ends_a_for_loop_and_a_get(served: Served) -> None:
@@ -388,10 +363,14 @@ def test_one_that_is_forgotten_is_disposed_of(served: Served) -> None:
     before = len(threads())
     realtime = Realtime(served.endpoint, "demo", ping=PingPolicy(enabled=False))
     realtime.connect()
+    thread = realtime._portal._thread
+    assert thread is not None
     assert len(threads()) == before + 1
     del realtime
-    gc.collect()
+    gc.collect()  # which does not wait: it may run in any thread
+    thread.join(LONG)
     assert len(threads()) == before
+    served.do(lambda server: server.wait_for_connections(0))
 
 
 def test_a_wait_that_the_end_of_the_loop_cuts_off_says_so() -> None:
@@ -402,13 +381,10 @@ def test_a_wait_that_the_end_of_the_loop_cuts_off_says_so() -> None:
         began.set()
         await asyncio.Event().wait()
 
-    async def nothing() -> None:
-        await asyncio.sleep(0)
-
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(portal.call, forever)
         assert began.wait(LONG)
-        portal.close(nothing)
+        portal.close()
         with pytest.raises(Disposed):
             waiting.result(LONG)
 
@@ -416,11 +392,8 @@ def test_a_wait_that_the_end_of_the_loop_cuts_off_says_so() -> None:
 def test_one_that_is_forgotten_on_its_own_loop_does_not_wait_for_itself() -> None:
     portal = Portal("this test")
 
-    async def nothing() -> None:
-        await asyncio.sleep(0)
-
     async def forget() -> None:
-        portal.close(nothing)
+        portal.close()
 
     with suppress(Disposed):
         portal.call(forget)

@@ -25,6 +25,7 @@ _VALUE = re.compile(
 )
 # What is shown to be harmless in a tenth of the time: moments, ids and words. Nothing of the above fits into them but a JWT.
 _HARMLESS = re.compile(r"[\w.+-]{0,39}|[\d:.+\-TZ ]{0,39}")
+_LONG_NUMBER = 100_000
 HIDDEN = "(hidden: it looks like a secret)"
 
 
@@ -56,7 +57,8 @@ def _is_secret(name: str, value: Any) -> bool:
         return any(_is_secret(str(key), part) for key, part in value.items())
     if isinstance(value, list):
         return any(_is_secret(name, part) for part in value)
-    return looks_secret(name)
+    is_long_number = isinstance(value, int | float) and abs(value) >= _LONG_NUMBER  # a short one counts tokens or sessions
+    return looks_secret(name) or (is_long_number and _names_secret(name))
 
 
 def _names_secret(name: str) -> bool:

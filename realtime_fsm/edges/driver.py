@@ -53,6 +53,7 @@ from realtime_fsm.vocabulary.frames import EventFrame, decode_known
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
     Deadline,
+    Dispose,
     Greeted,
     LogOut,
     Pong,
@@ -158,6 +159,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._waiting = WaitingRoom()
         self._followers: WeakSet[Inbox[Change]] | tuple[()] = ()
+        self._releasing: asyncio.Task[None] | None = None
 
     # --- what the face asks -------------------------------------------------------------------------------------------
 
@@ -389,6 +391,20 @@ class Driver:
         await self._roster.settle(spared)
         await self._transport.close()
         self._audit.closed()
+
+    def forsake(self) -> None:
+        """End the connection, of which the user holds nothing any more, on its own loop; from any thread. Warns of it."""
+        if self.state in _AT_REST or self._loop is None:
+            return
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._dispose)
+        warnings.warn("a Realtime was not disposed of: use 'async with', or await dispose()", ResourceWarning, stacklevel=3)
+
+    def _dispose(self) -> None:
+        if self._links.is_cut_off:
+            return  # its sockets are dropped by those who are cancelled
+        self.feed(Dispose())
+        self._releasing = self.loop.create_task(self.release(), name="realtime_fsm release")
 
     def wake(self) -> None:
         """The process slept."""
@@ -622,11 +638,6 @@ class Driver:
         self._outages.note(row.source, dest, self.loop.time(), planned=planned, covered=self._links.covered)
         watch = watch_of(self.loop)
         (watch.leave if dest in _AT_REST else watch.join)(self)
-
-    def __del__(self) -> None:
-        core = getattr(self, "_core", None)  # building one may have failed
-        if core is not None and core.state not in _AT_REST:
-            warnings.warn("a Realtime was not disposed of: use 'async with', or await dispose()", ResourceWarning, stacklevel=2)
 
     def report(self, failure: BaseException, heading: str = "an unexpected exception") -> None:
         """Report through the event loop's exception handler, where asyncio programs look for what no task awaits.

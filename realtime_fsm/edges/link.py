@@ -50,8 +50,8 @@ class Link:
     """
 
     __slots__ = (
-        "_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "facts", "generation", "paused", "plan", "routes",
-        "unanswered",
+        "_is_closing", "_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "facts", "generation", "paused", "plan",
+        "routes", "unanswered",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +65,7 @@ class Link:
         self.unanswered = 0
         self._owner = owner
         self._loop = loop
+        self._is_closing = False
         self._socket: Socket | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
@@ -80,6 +81,11 @@ class Link:
     def ended(self) -> bool:
         """Whether its stream has come to an end that was not of our making."""
         return self._reader is not None and self._reader.done()
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether its reader is being cancelled, and not by `close`: so it is when the event loop ends."""
+        return self._reader is not None and self._reader.cancelling() > 0 and not self._is_closing
 
     def hear(self, frame: Frame | Malformed) -> None:
         """Note what may answer a ping: a pong, or what stands for one (PROTOCOL: "Four server eras", "Messages", rule 4)."""
@@ -104,8 +110,16 @@ class Link:
             self._owner.feed(DialFailure(self.generation, cause))
             return
         self._owner.feed(Opened(self.generation))
-        end = await self._socket.pump(self._owner.receiver(self))
+        end = await self._pump(self._socket)
         self._owner.feed(Lost(self.generation, end) if isinstance(end, int) else Lost(self.generation, cause=end))
+
+    async def _pump(self, socket: Socket) -> int | LinkFailure:
+        try:
+            return await socket.pump(self._owner.receiver(self))
+        except asyncio.CancelledError:
+            if not self._is_closing:  # the event loop ends, and nothing closes the socket later
+                await socket.close(0)
+            raise
 
     async def _write(self) -> None:
         assert self._socket is not None
@@ -116,6 +130,7 @@ class Link:
                 self._outbox.clear()  # the reader meets the end of the same stream, and tells why
 
     async def _close(self, seconds: float) -> None:
+        self._is_closing = True  # not before this task has begun: one that is cancelled before closes nothing
         await self._stop(self._writer)
         tidied = self._socket if seconds else None
         if tidied is not None:

@@ -62,6 +62,11 @@ class Links:
         """Whether an event may come behind one that happened after it: two links deliver, or one of them is still behind."""
         return self.retiring is not None or (self._fading is not None and self._fading.behind)
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the event loop ends: it cancels what reads, and what begins now is not finished."""
+        return any(link is not None and link.is_cut_off for link in (self.current, self.retiring))
+
     def begin(self, generation: int, facts: Facts, plan: Plan | None, loop: asyncio.AbstractEventLoop) -> Link:
         """Have another link, which is to be opened."""
         self._overlap = None if self.retiring is None else Overlap(generation)

@@ -176,6 +176,7 @@ class Asking(ABC):
             await subscriber.granted
             misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, options.context)
             subscription = subscription_of(self._driver, subscriber, reader, misfit)
+            subscription._owner = self  # noqa: SLF001  (one that is held keeps its connection alive)
             if missing := subscription.missing_channels:
                 warnings.warn(
                     f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning, stacklevel=4

@@ -6,6 +6,7 @@ Each `Realtime` here has a thread of its own, in which the asynchronous one live
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import threading
 import weakref
@@ -20,9 +21,9 @@ from realtime_fsm.face.official import options_of
 from realtime_fsm.face.portal import Portal
 from realtime_fsm.face.subscription import Subscribed
 from realtime_fsm.vocabulary.canary import Canary
-from realtime_fsm.vocabulary.errors import Disposed, SubscriptionEnded
+from realtime_fsm.vocabulary.errors import BadOption, Disposed, SubscriptionEnded
 from realtime_fsm.vocabulary.events import T_co
-from realtime_fsm.vocabulary.options import seconds
+from realtime_fsm.vocabulary.options import Timeouts, seconds
 from realtime_fsm.vocabulary.sealing import sealed
 from realtime_fsm.vocabulary.table import State
 
@@ -67,9 +68,16 @@ def _takes(of: Callable[Concatenate[Any, P], None]) -> Callable[[Callable[..., N
 
 
 class _Stream(Generic[T]):
-    """Takes from an asynchronous iterator. What was taken for a call that was interrupted is given to the next."""
+    """Takes from an asynchronous iterator. What was taken for a call that was interrupted is given to the next.
 
-    def __init__(self, portal: Portal, source: AsyncIterator[T]) -> None:
+    Args:
+        owner: the connection, which lives for as long as a stream of it is held.
+        portal: its loop.
+        source: the iterator.
+    """
+
+    def __init__(self, owner: Realtime, portal: Portal, source: AsyncIterator[T]) -> None:
+        self._owner = owner
         self._portal = portal
         self._source = source
         self._turn = threading.Lock()
@@ -97,11 +105,11 @@ class Subscription(Subscribed, Generic[T_co]):
 
     __slots__ = ("_inner", "_portal", "_stream")
 
-    def __init__(self, portal: Portal, inner: subscription.Subscription[T_co]) -> None:
+    def __init__(self, owner: Realtime, portal: Portal, inner: subscription.Subscription[T_co]) -> None:
         super().__init__(inner._driver, inner._subscriber)  # noqa: SLF001  (the same, seen from another thread)
         self._portal = portal
         self._inner = inner
-        self._stream: _Stream[Event[T_co]] = _Stream(portal, inner)
+        self._stream: _Stream[Event[T_co]] = _Stream(owner, portal, inner)
 
     def __iter__(self) -> Self:
         return self
@@ -150,11 +158,12 @@ class Subscription(Subscribed, Generic[T_co]):
 class Listener(Subscribed):
     """A handler at work in a thread apart, so that it may block; otherwise as `realtime_fsm.Listener`."""
 
-    __slots__ = ("_inner", "_mark", "_portal")
+    __slots__ = ("_inner", "_mark", "_owner", "_portal")
     _kind = "Listener"
 
-    def __init__(self, portal: Portal, inner: listener.Listener, mark: object) -> None:
+    def __init__(self, owner: Realtime, portal: Portal, inner: listener.Listener, mark: object) -> None:
         super().__init__(inner._driver, inner._subscriber)  # noqa: SLF001  (the same, seen from another thread)
+        self._owner = owner
         self._portal = portal
         self._inner = inner
         self._mark = mark
@@ -191,18 +200,23 @@ class Realtime(Displayed):
     """One connection to Appwrite Realtime for code without an event loop; arguments and errors as `realtime_fsm.Realtime`.
 
     Callables of yours run in threads apart and may block. It is disposed of at the end of ``with``, when it is forgotten, and
-    when the program ends. A process that is forked cannot use it: make one after the fork.
+    when the program ends. A subscription or stream that is held, and a listener at work, keep it alive. A process that is forked
+    cannot use it: make one after the fork.
 
     Raises:
+        BadOption: for ``http=``, too: an aiohttp session belongs to the event loop of the caller.
         Forked: from every call in a process that was forked.
     """
 
     @_takes(client.Realtime.__init__)
     @sealed
     def __init__(self, *args: Any, **options: Any) -> None:
+        if options.get("http") is not None:
+            raise BadOption("http", "an aiohttp session belongs to one event loop, and this Realtime runs its own; leave it out")
         self._portal = Portal("this Realtime")
         self._inner = client.Realtime(*args, **self._apart(options))
-        self._end = weakref.finalize(self, self._portal.close, self._inner.dispose)
+        self._portal.last, self._portal.patience = self._inner.dispose, (options.get("timeouts") or Timeouts()).close
+        weakref.finalize(self, self._portal.close, wait=False).atexit = False  # garbage is collected in any thread
 
     @classmethod
     @sealed
@@ -253,7 +267,7 @@ class Realtime(Displayed):
         async def follow() -> AsyncIterator[Change]:
             return self._inner.states()
 
-        stream = _Stream(self._portal, self._portal.call(follow))
+        stream = _Stream(self, self._portal, self._portal.call(follow))
 
         def changes() -> Iterator[Change]:
             while True:
@@ -282,7 +296,8 @@ class Realtime(Displayed):
 
         ``with realtime.subscribe(...) as subscription`` unsubscribes at the end.
         """
-        return Subscription(self._portal, self._portal.call(lambda: self._inner.subscribe(*channels, **self._apart(served))))
+        given = self._apart(served)
+        return Subscription(self, self._portal, self._portal.call(lambda: self._inner.subscribe(*channels, **given)))
 
     @sealed
     def on(
@@ -290,14 +305,9 @@ class Realtime(Displayed):
     ) -> Listener:
         """Call a handler with each event of some channels, as `realtime_fsm.Realtime.on`; in a thread apart, so it may block."""
         mark = object()
-
-        def handle(event: Event[Any]) -> object:
-            _handling.set(mark)
-            return handler(event)
-
-        work = self._portal.apart(handle) if callable(handler) and not inspect.iscoroutinefunction(handler) else handler
+        work = handler if not callable(handler) else self._at_work(handler, mark)
         given = {**self._apart(served), **({} if payload is None else {"payload": payload})}
-        return Listener(self._portal, self._portal.call(lambda: self._inner.on(channels, work, **given)), mark)
+        return Listener(self, self._portal, self._portal.call(lambda: self._inner.on(channels, work, **given)), mark)
 
     def connect(self) -> None:
         """Open the link. Returns when it is up."""
@@ -351,8 +361,29 @@ class Realtime(Displayed):
         self._portal.call(switch)
 
     def dispose(self) -> None:
-        """The end, also of the thread. A second call is harmless."""
-        self._end()
+        """The end, also of the thread. A second call is harmless.
+
+        A handler, or another callable, that is at work goes on to its own end. It is waited for, within ``Timeouts.close``
+        seconds; the one that calls this is not.
+        """
+        self._portal.close()
+
+    def _at_work(self, handler: Callable[[Event[Any]], object], mark: object) -> Callable[[Event[Any]], object]:
+        """The handler for the loop. It holds its connection, which a listener at work keeps alive."""
+        if inspect.iscoroutinefunction(handler):
+
+            @functools.wraps(handler)
+            async def handle(event: Event[Any], _owner: Realtime = self) -> object:
+                return await handler(event)
+
+            return handle
+
+        @functools.wraps(handler)
+        def block(event: Event[Any], _owner: Realtime = self) -> object:
+            _handling.set(mark)
+            return handler(event)
+
+        return self._portal.apart(block)
 
     def _apart(self, options: dict[str, Any]) -> dict[str, Any]:
         canary = options.get("canary")

@@ -16,6 +16,7 @@ from realtime_fsm.edges.transport import FRAME_LIMIT, AiohttpTransport
 from realtime_fsm.face.asking import Asking
 from realtime_fsm.face.diagram import Displayed
 from realtime_fsm.face.official import options_of
+from realtime_fsm.face.subscription import Kept
 from realtime_fsm.vocabulary.canary import Canary
 from realtime_fsm.vocabulary.eras import Era, era
 from realtime_fsm.vocabulary.errors import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest
@@ -51,7 +52,8 @@ class Realtime(Asking, Displayed):
     """One connection to Appwrite Realtime, living through many links.
 
     Building one does not dial; ``async with`` does not either, it only disposes at the end. The first ``subscribe()`` or
-    ``connect()`` opens the link, and every subscription shares it.
+    ``connect()`` opens the link, and every subscription shares it. One that is not disposed of ends when neither it, nor a
+    subscription or stream of it, is held any more, and no listener works; that warns with ``ResourceWarning``.
 
     Args:
         endpoint: the Appwrite endpoint, such as ``"https://cloud.appwrite.io/v1"``.
@@ -219,7 +221,7 @@ class Realtime(Asking, Displayed):
 
         A stream keeps the newest 1,024 changes for a consumer that is slow.
         """
-        return self._driver.follow()
+        return Kept(self._driver.follow(), self)
 
     # --- acting -------------------------------------------------------------------------------------------------------
 
@@ -458,6 +460,11 @@ class Realtime(Asking, Displayed):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.dispose()
+
+    def __del__(self) -> None:
+        driver = getattr(self, "_driver", None)  # building one may have failed
+        if driver is not None:
+            driver.forsake()
 
     def __repr__(self) -> str:
         return f"<Realtime {self._project} at {self._endpoint}: {self.state}>"

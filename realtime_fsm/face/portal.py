@@ -2,27 +2,35 @@
 
 The law: callers' own code never runs on that loop, so a handler that blocks delays nobody but itself; and a process that was
 forked has no such thread, whatever its memory says, so it is refused.
+
+Invariant: the loop runs until `Portal.close`. A `SystemExit` that reaches it is reported and not obeyed: all who wait would wait
+for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextvars
+import functools
 import inspect
 import os
 import threading
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+import time
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from realtime_fsm.face.threads import DaemonThreads
 from realtime_fsm.vocabulary.errors import Disposed, Forked, WrongLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
 
 R = TypeVar("R")
 
-_THREADS = 32
-"""Callers' callables that run at once at most."""
+_GRACE = 1.0
+"""Seconds for which `Portal.close` waits for the loop itself, beyond its patience."""
 
 
 class Portal:
@@ -32,18 +40,22 @@ class Portal:
         what: what to call its owner in an error.
 
     Attributes:
+        last: what to run in the loop before it ends.
+        patience: for how many seconds `close` waits for callables at work.
         closed: whether it has ended, or is about to.
     """
 
     def __init__(self, what: str) -> None:
         self._what = what
+        self.last: Callable[[], Awaitable[object]] | None = None
+        self.patience = 5.0
         self._process = os.getpid()
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._over: asyncio.Event | None = None
+        self._callables = DaemonThreads("realtime_fsm callable")
+        self._over = False
         self.closed = False
-        self._pool = ThreadPoolExecutor(_THREADS, "realtime_fsm callable")
 
     def call(self, work: Callable[[], Awaitable[R]]) -> R:
         """Run something in the loop, and wait for it. An exception here, such as Ctrl-C, cancels it.
@@ -53,14 +65,9 @@ class Portal:
             Forked: in a process that was forked from the one where this was made.
             WrongLoop: from the loop itself, which would wait for itself.
         """
-        loop = self._running()
         if threading.current_thread() is self._thread:
             raise WrongLoop(self._what)
-
-        async def run() -> R:
-            return await work()
-
-        future = asyncio.run_coroutine_threadsafe(run(), loop)
+        future = self.begin(work)
         try:
             return future.result()
         except CancelledError:  # the loop has ended under it
@@ -69,65 +76,92 @@ class Portal:
             future.cancel()
             raise
 
-    def begin(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Run something in the loop, and do not wait for it."""
+    def begin(self, work: Callable[[], Awaitable[R]]) -> Future[R]:
+        """Run something in the loop, and do not wait for it.
 
-        async def run() -> None:
-            await work()
-
-        asyncio.run_coroutine_threadsafe(run(), self._running())
+        Raises:
+            Disposed, Forked: as `call`.
+        """
+        if self._process != os.getpid():
+            raise Forked(self._what)
+        with self._starting:  # what is begun before `close` has begun on the loop before it ends, and is cancelled there
+            if self.closed:
+                raise Disposed
+            return asyncio.run_coroutine_threadsafe(_awaited(work), self._running())
 
     def apart(self, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-        """The same callable for the loop: a plain one runs in a thread apart, an async one in the loop."""
+        """The same callable for the loop: a plain one runs in a thread apart, an async one in the loop.
 
+        A plain one runs in a copy of the context in which this is called.
+        """
+        given_in = contextvars.copy_context()
+
+        @functools.wraps(function)
         async def call(*given: Any) -> Any:
             if inspect.iscoroutinefunction(function):
                 return await function(*given)
-            context = contextvars.copy_context()
-            return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, function, *given)
+            context = given_in.copy()
+            result = await asyncio.get_running_loop().run_in_executor(self._callables, context.run, function, *given)
+            return await result if inspect.isawaitable(result) else result
 
         return call
 
-    def close(self, last: Callable[[], Awaitable[object]]) -> None:
-        """Run something for the last time, then end the thread. In a forked process there is none, and nothing is done."""
+    def close(self, *, wait: bool = True) -> None:
+        """Run `last`, then end the thread. In a forked process there is none, and nothing is done. A second call is harmless.
+
+        Args:
+            wait: whether to wait for the end, and for callables at work, except for the one that calls this; for `patience`
+                seconds, and a moment for the loop itself.
+        """
         if self._process != os.getpid():
             return
+        deadline = time.monotonic() + self.patience
         with self._starting:
-            self.closed = True
-            loop, thread, over = self._loop, self._thread, self._over
-        if loop is None or thread is None or over is None:
-            return
+            news, self.closed = not self.closed, True
+            if news and self._loop is not None:
+                asyncio.run_coroutine_threadsafe(self._finish(self._loop), self._loop)
+        atexit.unregister(self.close)
+        if wait and self._thread is not None and threading.current_thread() is not self._thread:
+            self._thread.join(self.patience + _GRACE)
+            self._callables.wait(max(0.0, deadline - time.monotonic()))
 
-        async def run() -> None:
-            try:
-                await last()
-            finally:
-                over.set()
-
-        future = asyncio.run_coroutine_threadsafe(run(), loop)
-        if threading.current_thread() is not thread:  # garbage is collected wherever it is found
-            future.result()
-            thread.join()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    async def _finish(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            if self.last is not None:
+                await self.last()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            if others:
+                await asyncio.wait(others)
+            await loop.shutdown_asyncgens()
+        finally:
+            self._over = True
+            loop.stop()
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        if self._process != os.getpid():
-            raise Forked(self._what)
-        with self._starting:
-            if self.closed:
-                raise Disposed
-            if self._loop is None:
-                ready = threading.Event()
-                self._thread = threading.Thread(target=self._serve, args=(ready,), name="realtime_fsm loop", daemon=True)
-                self._thread.start()
-                ready.wait()
-            assert self._loop is not None
-            return self._loop
+        if self._loop is None:
+            loop = asyncio.new_event_loop()
+            # For the resolver. An executor of asyncio's own needs another thread to end, which no thread can start at exit.
+            loop.set_default_executor(DaemonThreads("realtime_fsm resolver"))
+            thread = threading.Thread(target=self._serve, args=(loop,), name="realtime_fsm loop", daemon=True)
+            thread.start()
+            self._loop, self._thread = loop, thread
+            atexit.register(self.close)
+        return self._loop
 
-    def _serve(self, ready: threading.Event) -> None:
-        async def until_over() -> None:
-            self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
-            ready.set()
-            await self._over.wait()
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            while not self._over:
+                try:
+                    loop.run_forever()
+                except (SystemExit, KeyboardInterrupt) as failure:
+                    told = f"realtime_fsm: {type(failure).__name__} in a callable is reported, and not obeyed"
+                    loop.call_exception_handler({"message": told, "exception": failure})
+        finally:
+            loop.close()
+            self._callables.shutdown()
 
-        asyncio.run(until_over())
+
+async def _awaited(work: Callable[[], Awaitable[R]]) -> R:
+    return await work()

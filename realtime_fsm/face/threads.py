@@ -1,0 +1,98 @@
+"""The threads in which callers' callables run, so that one that blocks delays neither the event loop nor another one.
+
+Design: asyncio accepts a `ThreadPoolExecutor` only, but the threads of that class do not fit. They refuse all work as soon as the
+main thread has ended, though other threads still use the connection; and one that blocks keeps the process from ending.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class DaemonThreads(ThreadPoolExecutor):
+    """Run each job at once: an idle thread takes it, or a new one. No job ever waits for another.
+
+    Args:
+        name: the name of each thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(1)  # which starts none
+        self._name = name
+        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._changed = threading.Condition()
+        self._ours: set[threading.Thread] = set()
+        self._idle = 0
+        self._closed = False
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Run a function in a thread.
+
+        Raises:
+            RuntimeError: after `shutdown`, and when the system starts no more threads.
+        """
+        future: Future[R] = Future()
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the threads for callables have ended")
+            if self._idle:
+                self._idle -= 1
+            else:
+                thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                thread.start()
+                self._ours.add(thread)
+            self._jobs.put((future, partial(fn, *args, **kwargs)))
+        return future
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until no job runs, except for the one that calls this.
+
+        Returns:
+            Whether that came about within so many seconds.
+        """
+        own = threading.current_thread() in self._ours
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._ours) - self._idle <= own, seconds)
+
+    def shutdown(self, wait: bool = False, *, cancel_futures: bool = False) -> None:
+        """End every thread after its job. Nothing is waited for, whatever the arguments say: see `wait`."""
+        del wait, cancel_futures
+        with self._changed:
+            self._closed = True
+            for _ in self._ours:
+                self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            _run(*job)
+            del job  # an idle thread keeps nothing alive
+            with self._changed:
+                self._idle += 1
+                self._changed.notify_all()
+
+
+def _run(future: Future[Any], work: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = work()
+    except (StopIteration, GeneratorExit) as failure:  # a coroutine that waits could not catch either of them
+        stopped = RuntimeError(f"a callable raised {type(failure).__name__}")
+        stopped.__cause__ = failure
+        future.set_exception(stopped)
+    except BaseException as failure:  # noqa: BLE001  (the waiter gets it)
+        future.set_exception(failure)
+    else:
+        future.set_result(result)
+    finally:
+        del future, work  # the traceback holds this frame

@@ -1,0 +1,55 @@
+"""The tests that concern a module: those that import it, those that are named after it, then those of its package."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+LONG = (
+    "test_simulation",
+    "test_bench",
+    "test_mutants",
+    "test_fleet",
+    "test_uvloop",
+    "test_peers",
+    "test_cli_output",
+)
+"""Tests that judge no mutant: they take long, or measure."""
+PACKAGES = {
+    "vocabulary": "machine book events options policies channels frames payloads queries errors form meanings eras presence",
+    "core": "machine table_oracle book budget handover update identity presence farewell faults wakeful client handover_client",
+    "edges": "driver client inbox callbacks catch_up gaps overflow pause transport proxies tls identity presence handover_client"
+    " eras_client audit auditfile shutdown farewell batches wakeful recordings_client",
+    "face": "client callbacks sync sync_callables typed batches update cli cli_output official diagram shutdown public",
+    "face/diagram": "diagram diagram_files",
+    "auditing": "audit auditing_facts auditing_broken auditing_conformant auditing_life auditing_outages auditing_sources"
+    " auditing_sql auditing_exports auditing_command auditing_walks",
+    "auditing/replay": "replay replay_eras replay_command",
+    "testing": "testing_server testing_url testing_events testing_faults testing_identity testing_peer testing_presence"
+    " testing_queries testing_eras recordings_server recordings_eras",
+    "": "catch_up audit public sync cli",
+}
+"""The tests of each package, in the order in which they are asked."""
+TABLE = "realtime_fsm/vocabulary/table.py"
+DRIFT = "tests/test_diagram_files.py::test_the_committed_diagrams_are_those_of_the_table"
+"""The check that compares diagrams/ with the table; it would kill every mutant of the table by itself."""
+
+
+def files_for(module: str, root: Path) -> list[str]:
+    """The test files that concern a module, the nearest first; both relative to the root."""
+    path = Path(module)
+    dotted = ".".join(path.with_suffix("").parts)
+    package, _, stem = dotted.rpartition(".")
+    imports = re.compile(rf"(?:from|import) {re.escape(dotted)}\b|from {re.escape(package)} import (?:\([^)]*|[^(\n]*)\b{stem}\b")
+    near, named = [], []
+    for test in sorted((root / "tests").glob("test_*.py")):
+        if test.stem in LONG:
+            continue
+        if test.stem.removeprefix("test_") in (stem, f"{path.parent.name}_{stem}"):
+            named.append(test.stem)
+        elif imports.search(test.read_text()):
+            near.append(test.stem)
+    place = path.parent.relative_to("realtime_fsm").as_posix()
+    general = [f"test_{name}" for name in PACKAGES["" if place == "." else place].split()]
+    chosen = dict.fromkeys([*named, *near, *general])
+    return [f"tests/{stem}.py" for stem in chosen if stem not in LONG and (root / f"tests/{stem}.py").exists()]

@@ -1,0 +1,101 @@
+"""Where each step leads, written by hand: an oracle that knows nothing of the table."""
+
+from __future__ import annotations
+
+from realtime_fsm.vocabulary.table import TABLE, State
+
+SHORT = {
+    "dis": State.DISCONNECTED, "rec": State.RECONNECTING, "con": State.CONNECTED, "sub": State.SUBSCRIBED,
+    "uns": State.UNSUBSCRIBED, "pin": State.PING, "err": State.ERROR, "end": State.DISPOSING,
+}  # fmt: skip
+ORACLE = """
+connect: dis>rec err>rec
+subscribe: dis>rec err>rec rec= con= sub= uns>con
+unsubscribe all_acknowledged: con>sub
+unsubscribe none_left: con>uns sub>uns
+unsubscribe: dis= rec= con= sub= err=
+reconnect: dis>rec rec= con>rec sub>rec uns>rec pin>rec err>rec
+disconnect: rec>dis con>dis sub>dis uns>dis pin>dis err>dis
+dispose: dis>end rec>end con>end sub>end uns>end pin>end err>end
+authenticate message_is_safe: sub=
+authenticate: dis>rec rec= con>rec sub>rec uns>rec pin>rec err>rec
+presence presence_wanted: dis>rec err>rec
+presence: dis= rec= con= sub= uns= err=
+ping_switched ping_enabled: pin=
+ping_switched all_acknowledged: pin>sub
+ping_switched none_left: pin>uns
+ping_switched: dis= rec= con= sub= uns= pin>con err=
+opened: rec=
+greeted is_fatal: rec>err
+greeted: rec>con
+dial_failed is_fatal: rec>err
+dial_failed may_retry: rec=
+dial_failed: rec>err
+acknowledged all_acknowledged: con>sub
+acknowledged: con= sub= uns=
+pong all_acknowledged: pin>sub
+pong none_left: pin>uns
+pong: pin>con
+server_error wants_channels: rec=
+server_error newcomers_blamed: rec=
+server_error is_fatal: rec>err
+server_error over_budget: con= sub= uns=
+server_error request_blamed all_acknowledged: con>sub
+server_error request_blamed none_left: con>uns sub>uns
+server_error request_blamed: con= sub= uns=
+server_error answers_ping all_acknowledged: pin>sub
+server_error answers_ping none_left: pin>uns
+server_error answers_ping: pin>con
+server_error ends_link: con= sub= uns= pin=
+server_error reconnect_off: con>dis sub>dis uns>dis pin>dis
+server_error may_retry: rec= con>rec sub>rec uns>rec pin>rec
+server_error: rec>err con>err sub>err uns>err pin>err
+lost is_fatal: rec>err con>err sub>err uns>err pin>err
+lost reconnect_off: con>dis sub>dis uns>dis pin>dis
+lost may_retry: rec= con>rec sub>rec uns>rec pin>rec
+lost: rec>err con>err sub>err uns>err pin>err
+deadline attempt_due: rec=
+deadline reply_overdue reconnect_off: con>dis sub>dis uns>dis
+deadline reply_overdue may_retry: con>rec sub>rec uns>rec
+deadline reply_overdue: con>err sub>err uns>err
+deadline idle_due: uns>dis
+deadline renewal_due: con>rec sub>rec uns>rec
+deadline handover_due: con>rec sub>rec
+deadline ping_due: con>pin sub>pin uns>pin
+deadline stable_due: con= sub= uns=
+deadline heard_since_ping all_acknowledged: pin>sub
+deadline heard_since_ping none_left: pin>uns
+deadline heard_since_ping: pin>con
+deadline reconnect_off: pin>dis
+deadline may_retry: rec= pin>rec
+deadline: rec>err con= sub= uns= pin>err
+woken may_ping: con>pin sub>pin uns>pin
+woken may_hurry: rec=
+woken: rec= con= sub= uns= pin=
+closed: end=
+"""
+"""A trigger and what holds: for each state where that decides, the state it leads to; ``=`` where it stays."""
+
+
+def oracle() -> dict[tuple[State, str], State | None]:
+    steps: dict[tuple[State, str], State | None] = {}
+    for line in ORACLE.strip().splitlines():
+        situation, _, cells = line.partition(":")
+        for cell in cells.split():
+            key = SHORT[cell[:3]], situation
+            assert key not in steps, key
+            steps[key] = None if cell.endswith("=") else SHORT[cell[4:]]
+    return steps
+
+
+def test_every_row_leads_where_the_oracle_says() -> None:
+    rows = {(row.source, " ".join((row.trigger.value, *row.guards))): row.dest for row in TABLE.rows}
+    assert len(rows) == len(TABLE.rows)
+    assert rows == oracle()
+
+
+def test_every_other_cell_is_ignored() -> None:
+    decided = {(state, situation.split()[0]) for state, situation in oracle()}
+    assert {(state, trigger.value) for state in State for trigger in TABLE.triggers} - decided == {
+        (state, trigger.value) for state, trigger in TABLE.ignored
+    }
