@@ -201,6 +201,7 @@ def test_a_link_that_makes_room_is_kept_until_what_is_on_its_way_can_be_read() -
     run(main)
 
 
+@pytest.mark.loops
 def test_on_real_sockets_the_server_is_held_up_and_all_events_come_in_the_end() -> None:
     count, size = 1000, 20_000
 

@@ -22,7 +22,7 @@ pytestmark = ON_EVERY_ERA
 DESCRIPTORS = Path("/proc/self/fd")
 FORGETFUL = """
 import asyncio
-from realtime_fsm import Realtime
+from realtime_fsm import Realtime, RetryPolicy
 from realtime_fsm.testing import RealtimeServer
 
 async def main():
@@ -75,9 +75,10 @@ def test_one_that_was_not_built_in_full_goes_quietly() -> None:
 
 
 @pytest.mark.skipif(not DESCRIPTORS.exists(), reason="counts file descriptors where Linux shows them")
+@pytest.mark.loops
 def test_nothing_is_left_after_many_lives() -> None:
     async def life(server: RealtimeServer, number: int) -> None:
-        async with Realtime(server.endpoint, "demo") as realtime:
+        async with Realtime(server.endpoint, "demo", retry=RetryPolicy(dials_per_minute=None)) as realtime:
             if number % 3 == 0:
                 await realtime.connect()
             elif number % 3 == 1:

@@ -36,6 +36,8 @@ from realtime_fsm.face.portal import Portal
 from realtime_fsm.sync import Realtime
 from realtime_fsm.testing import RealtimeServer
 
+pytestmark = pytest.mark.loops
+
 LONG = 20.0
 QUICK = RetryPolicy(attempts=3, base=0.05, factor=1.5, cap=0.2)
 

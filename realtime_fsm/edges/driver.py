@@ -132,7 +132,8 @@ class Driver:
         self._links = Links(self, seat)
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._armed_for: float | None = None  # the moment of that timer: on uvloop, the handle of one that is due has no `when`
         self._waiting = WaitingRoom()
         self._followers: WeakSet[Inbox[Change]] | tuple[()] = ()
 
@@ -359,12 +360,12 @@ class Driver:
 
     def _arm(self, deadline: float | None) -> None:
         if self._timer is not None:
-            if self._timer.when() == deadline and not self._timer.cancelled():
+            if self._armed_for == deadline and not self._timer.cancelled():
                 return
             self._timer.cancel()
             self._timer = None
         if deadline is not None:
-            self._timer = self.loop.call_at(deadline, self._on_deadline)
+            self._timer, self._armed_for = self.loop.call_at(deadline, self._on_deadline), deadline
 
     def _on_deadline(self) -> None:
         self._timer = None
