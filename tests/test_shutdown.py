@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime_fsm import Realtime, State
+from realtime_fsm import Realtime, RetryPolicy, State
 from realtime_fsm.testing import RealtimeServer
 from support.eras import NO_SERVER, ON_EVERY_ERA, only
 from support.network import Network

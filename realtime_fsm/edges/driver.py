@@ -395,6 +395,7 @@ class Driver:
                     self._take(link, frame)
                 return None
             event = frame.data
+            event._size = len(data)  # noqa: SLF001
             if planned:
                 if link.routes is None:
                     return None  # before the greeting none is owed

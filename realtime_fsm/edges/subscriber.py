@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     CatchUp = Callable[[Gap], Awaitable[Iterable[Event | Mapping[str, Any]]]]
 
 T = TypeVar("T")
+BUFFER_BYTES = 64 * 1024 * 1024
+"""Bytes of frames that a subscription keeps by default: as many as the largest frame that is taken."""
 _GAPS_KEPT = 100
 _REMEMBERED = 60.0
 """Seconds for which events that catching up has delivered are known, so that their live twins are not delivered again."""
@@ -40,22 +42,27 @@ class Options:
 
     Attributes:
         buffer: how many events are kept for a consumer that is slow.
+        buffer_bytes: how many bytes of frames are kept for it at most.
         on_gap: called with each gap.
         catch_up: asked, for each gap, for the events to deliver first.
         overflow: what becomes of events when there are more.
 
     Raises:
-        BadOption: for a buffer that is no whole number above 0, an overflow that is none, or a callable that is none.
+        BadOption: for a buffer or buffer_bytes that is no whole number above 0, an overflow that is none, or a callable that
+            is none.
     """
 
     buffer: int = 1024
     on_gap: OnGap | None = None
     catch_up: CatchUp | None = None
     overflow: Overflow = "drop_oldest"
+    buffer_bytes: int = BUFFER_BYTES
 
     def __post_init__(self) -> None:
-        if isinstance(self.buffer, bool) or not isinstance(self.buffer, int) or self.buffer < 1:
-            raise BadOption("buffer", f"{self.buffer!r:.40} is not a whole number above 0")
+        for name in ("buffer", "buffer_bytes"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise BadOption(name, f"{value!r:.40} is not a whole number above 0")
         if self.overflow not in OVERFLOWS:
             raise BadOption("overflow", f"{self.overflow!r:.40} is none of {', '.join(OVERFLOWS)}")
         for name in ("on_gap", "catch_up"):
@@ -117,7 +124,9 @@ class Subscriber:
 
     def _new_inbox(self, on_drops: Callable[[int], None] | None = None) -> Inbox[Event]:
         options = self._options
-        return inbox_for(options.overflow, "this subscription", self._loop, options.buffer, self._gate, on_drops)
+        return inbox_for(
+            options.overflow, "this subscription", self._loop, options.buffer, options.buffer_bytes, self._gate, on_drops
+        )
 
     @property
     def dropped(self) -> int:

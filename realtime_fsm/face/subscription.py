@@ -32,6 +32,7 @@ class Served(TypedDict, total=False):
     catch_up: CatchUp | None
     buffer: int
     overflow: Overflow
+    buffer_bytes: int
 
 
 class MissingChannelWarning(UserWarning):
@@ -103,8 +104,8 @@ class Subscription(Subscribed, Generic[T_co]):
     ``async for`` gives events and nothing else, in the order of the server. A ``break`` leaves the subscription alive; iterate
     again to go on. It ends after ``unsubscribe()`` and after ``dispose()``. One consumer at a time.
 
-    While nobody iterates, events are kept: the newest ``buffer`` of them, or what ``overflow=`` says. What is dropped for that is
-    counted in ``dropped``.
+    While nobody iterates, events are kept: the newest ``buffer`` of them (of at most ``buffer_bytes``), or what
+    ``overflow=`` says. What is dropped for that is counted in ``dropped``.
 
     Raises:
         PayloadMisfit: from the iteration, for an event that does not fit ``payload=``, without ``on_misfit=``. Iterate again to

@@ -384,7 +384,7 @@ class ConsumerTooSlow(RealtimeError):
     def __init__(self, buffer: int, dropped: int) -> None:
         super().__init__(
             f"{dropped} event{' was' if dropped == 1 else 's were'} dropped: the consumer was too slow for a buffer of {buffer};"
-            " iterate again to go on, or give a larger buffer= or another overflow="
+            " iterate again to go on, or give a larger buffer= or buffer_bytes=, or another overflow="
         )
         self.buffer = buffer
         self.dropped = dropped

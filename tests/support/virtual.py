@@ -48,8 +48,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._clock.now
 
-    def call_at(self, when: float, *arguments: Any, **options: Any) -> asyncio.TimerHandle:
-        handle = super().call_at(when, *arguments, **options)
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]
+        handle = super().call_at(when, callback, *args, context=context)
         if when <= self.time():
             handle.__class__ = _Due
         return handle
