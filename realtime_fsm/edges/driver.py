@@ -88,6 +88,8 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.requests import Request, Taken
 
 _CHANGES_KEPT = 1024
+_TURN, _CONTROL_TURN = 256, 32
+"""Messages after which the event loop has a turn, whatever they are; and those of them that are no events, which take longer."""
 _AT_REST = (State.DISCONNECTED, State.ERROR, State.DISPOSING)
 
 
@@ -128,7 +130,9 @@ class Driver:
         self._draw = draw
         self._audit = Audit(connection_id, self.report)
         self._outages = Outages(self._audit)
-        self._roster = Roster(self.report, self._audit, self._outages, lambda: self._note_malformed("unknown_subscription"))
+        self._roster = Roster(
+            self.report, self._audit, self._outages, lambda count: self._note_malformed("unknown_subscription", count)
+        )
         self._links = Links(self, seat)
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -384,7 +388,7 @@ class Driver:
         def receive(data: bytes) -> Awaitable[None] | None:
             if link is not links.current and link is not links.retiring:
                 return asyncio.sleep(0)  # dropped, and its reader not yet stopped
-            facts.heard += 1
+            facts.heard = heard = facts.heard + 1
             try:
                 frame: Frame | Malformed = decode_known(data)
             except (ValueError, RecursionError):
@@ -393,22 +397,22 @@ class Driver:
                 link.hear(frame)
                 if link is links.current:
                     self._take(link, frame)
-                return None
+                return None if heard % _CONTROL_TURN else self._breathe(link)
             event = frame.data
             event._size = len(data)  # noqa: SLF001
             if planned:
                 if link.routes is None:
-                    return None  # before the greeting none is owed
+                    return None if heard % _TURN else self._breathe(link)  # before the greeting none is owed
                 self._name_subscriptions(link, link.routes, event)
                 if links.overlap:
-                    return self._breathe(link) if self._roster.route_late(event) else None
+                    return self._breathe(link) if self._roster.route_late(event) or not heard % _TURN else None
             identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
             if len(identifiers) == 1 and (subscriber := subscriber_of(identifiers[0])) is not None:
                 subscriber.stamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)
                 crowded = subscriber.put(event)
             else:
                 crowded = route(event)
-            return self._breathe(link) if crowded else None
+            return self._breathe(link) if crowded or not heard % _TURN else None
 
         return receive
 
@@ -469,10 +473,11 @@ class Driver:
         """A link that has made room is let go of, and nobody knows what it owed."""
         self._roster.part(farewell, broken=broken)
 
-    def _note_malformed(self, kind: str) -> None:
+    def _note_malformed(self, kind: str, count: int = 1) -> None:
         """Counted, and told once a kind."""
-        self.malformed[kind] = self.malformed.get(kind, 0) + 1
-        if self.malformed[kind] == 1:
+        known = kind in self.malformed
+        self.malformed[kind] = self.malformed.get(kind, 0) + count
+        if not known:
             self._audit.malformed(kind)
 
     # --- telling ------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Roster:
     """
 
     def __init__(
-        self, report: Callable[[BaseException], None], audit: Audit, outages: Outages, on_stray: Callable[[], None]
+        self, report: Callable[[BaseException], None], audit: Audit, outages: Outages, on_stray: Callable[[int], None]
     ) -> None:
         self._report = report
         self._audit = audit
@@ -76,7 +76,7 @@ class Roster:
         Returns:
             Whether a consumer should be let run.
         """
-        crowded, subscriber_of = False, self.subscribers.get
+        crowded, strays, subscriber_of = False, 0, self.subscribers.get
         identifiers, stamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
         if len(set(identifiers)) < len(identifiers):
             identifiers = list(dict.fromkeys(identifiers))
@@ -86,7 +86,9 @@ class Roster:
                 if subscriber.put(event):
                     crowded = True
             elif identifier not in self._leaving:
-                self._on_stray()
+                strays += 1
+        if strays:
+            self._on_stray(strays)
         return crowded
 
     def route_late(self, event: Event) -> bool:
