@@ -405,7 +405,8 @@ class Driver:
                     return None if heard % _TURN else self._breathe(link)  # before the greeting none is owed
                 self._name_subscriptions(link, link.routes, event)
                 if links.overlap:
-                    return self._breathe(link) if self._roster.route_late(event) or not heard % _TURN else None
+                    crowded = self._roster.route_late(event, links.farewell_of(link))
+                    return self._breathe(link) if crowded or not heard % _TURN else None
             identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
             if len(identifiers) == 1 and (subscriber := subscriber_of(identifiers[0])) is not None:
                 subscriber.stamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)

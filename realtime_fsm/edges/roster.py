@@ -91,11 +91,17 @@ class Roster:
             self._on_stray(strays)
         return crowded
 
-    def route_late(self, event: Event) -> bool:
-        """As `route`, where another link may have brought what happened after it. It is for nobody that is not known."""
+    def route_late(self, event: Event, farewell: Farewell | None) -> bool:
+        """As `route`, where another link may have brought what happened after it. It is for nobody that is not known.
+
+        Args:
+            event: the event.
+            farewell: of the draining link that brings it, which is to know whose order is lost; None for the other link.
+        """
         crowded = False
-        for subscriber in [self.subscribers[identifier] for identifier in event._subscriptions]:  # noqa: SLF001
-            subscriber.note_late(event)
+        for identifier, subscriber in [(i, self.subscribers[i]) for i in event._subscriptions]:  # noqa: SLF001
+            if subscriber.note_late(event) and farewell is not None:
+                farewell.disordered.add(identifier)
             crowded = subscriber.put(event) or crowded
         return crowded
 
@@ -153,7 +159,7 @@ class Roster:
         for identifier, stamp in farewell.stamps.items():
             subscriber = self.subscribers.get(identifier)
             if subscriber is not None and not (broken and subscriber.stamp is stamp):
-                had = [event for event, whom in farewell.news if identifier in whom]
+                had = [event for event, whom in farewell.news if identifier in whom and identifier not in farewell.disordered]
                 subscriber.resume(farewell.until, farewell.seconds, 1, stamp, had)
 
     def reject(self, identifier: str, code: Code, message: str) -> None:

@@ -133,11 +133,17 @@ class Subscriber:
         """How many events were dropped because the consumer was too slow."""
         return self.inbox.dropped + (0 if self._held is None else self._held.dropped)
 
-    def note_late(self, event: Event) -> None:
-        """Note the server's time of an event, unless something came that happened after it."""
-        before = _moment(self.stamp)
-        if before is None or _latest(before, _when(event)) != before:
+    def note_late(self, event: Event) -> bool:
+        """Note the server's time of an event, unless something came that happened after it.
+
+        Returns:
+            Whether something did.
+        """
+        before, when = _moment(self.stamp), _when(event)
+        if before is None or _latest(before, when) != before:
             self.stamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)
+            return False
+        return when is not None and when < before
 
     def resume(self, until: datetime, outage_seconds: float, attempts: int, stamp: Any, had: Iterable[Event] = ()) -> None:
         """It is acknowledged again, after an outage; or nobody knows what the link owed that it was acknowledged on.
