@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from threading import Thread
+from threading import Lock, Thread
 
 import pytest
 
@@ -104,23 +104,23 @@ def test_without_a_limit_no_dial_waits() -> None:
 
 
 def test_a_pacer_belongs_to_a_server_and_a_limit() -> None:
-    one = pacer_for("wss://a/v1/realtime", 128)
-    assert pacer_for("wss://a/v1/realtime", 128) is one
-    assert pacer_for("wss://a/v1/realtime", 5) is not one
-    assert pacer_for("wss://b/v1/realtime", 128) is not one
+    one = pacer_for("wss://a/v1/realtime", 128, Lock())
+    assert pacer_for("wss://a/v1/realtime", 128, Lock()) is one
+    assert pacer_for("wss://a/v1/realtime", 5, Lock()) is not one
+    assert pacer_for("wss://b/v1/realtime", 128, Lock()) is not one
 
 
 def test_the_pace_outlives_the_connections_for_a_minute() -> None:
     def dial(now: float) -> float:
         """A connection that comes, dials and goes."""
         gc.collect()
-        return pacer_for("wss://forgotten/v1/realtime", 128).take(now)
+        return pacer_for("wss://forgotten/v1/realtime", 128, Lock()).take(now)
 
     assert [dial(1_000.0) for _ in range(9)] == pytest.approx([1_000.0] * 8 + [1_000.0 + STEP])
-    held = pacer_for("wss://forgotten/v1/realtime", 128)
-    assert pacer_for("wss://other/v1/realtime", 128).take(1_061.0) == 1_061.0
+    held = pacer_for("wss://forgotten/v1/realtime", 128, Lock())
+    assert pacer_for("wss://other/v1/realtime", 128, Lock()).take(1_061.0) == 1_061.0
     known = id(held)
-    assert id(pacer_for("wss://forgotten/v1/realtime", 128)) == known, "a connection holds it"
+    assert id(pacer_for("wss://forgotten/v1/realtime", 128, Lock())) == known, "a connection holds it"
     assert held.take(1_002.0) < 1_003.0, "and it keeps its pace"
 
 
@@ -131,7 +131,7 @@ def test_a_clock_that_began_later_makes_nobody_wait() -> None:
 
 
 def test_threads_share_one_pace() -> None:
-    pacer = Pacer(12_800)
+    pacer = Pacer(12_800, Lock())
     places: list[float] = []
     threads = [Thread(target=lambda: places.extend(pacer.take(0.0) for _ in range(2_000))) for _ in range(4)]
     for thread in threads:

@@ -12,15 +12,21 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from threading import Lock
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 BURST = 8
 """Dials that may leave at once."""
 _ROUNDING = 1e-6
 """Seconds that sums of steps may be off."""
+
+_UNSHARED = nullcontext()
 
 
 class _Rate:
@@ -65,13 +71,14 @@ class Pacer:
 
     Args:
         limit: dials in any 60 seconds; None for no limit.
+        lock: held while a place is taken or given back, where connections have threads of their own.
     """
 
     __slots__ = ("__weakref__", "_free", "_left", "_limit", "_lock", "_planned")
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, lock: AbstractContextManager[Any] = _UNSHARED) -> None:
         self._limit = limit
-        self._lock = Lock()  # the connections of one process may have threads of their own
+        self._lock = lock
         self._forget()
 
     def _forget(self) -> None:
@@ -142,11 +149,12 @@ _BUSY: set[Pacer] = set()
 _PACERS: WeakValueDictionary[tuple[str, int | None], Pacer] = WeakValueDictionary()
 
 
-def pacer_for(server: str, limit: int | None) -> Pacer:
+def pacer_for(server: str, limit: int | None, lock: AbstractContextManager[Any]) -> Pacer:
     """The pacer that all connections of this process to one server share.
 
     Args:
         server: the server's host, port and path.
         limit: dials a minute; None for no limit.
+        lock: for the threads of those connections.
     """
-    return _PACERS.setdefault((server, limit), Pacer(limit))
+    return _PACERS.setdefault((server, limit), Pacer(limit, lock))

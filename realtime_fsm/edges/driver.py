@@ -15,7 +15,7 @@ import random
 import warnings
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 import msgspec
@@ -36,6 +36,7 @@ from realtime_fsm.vocabulary.errors import (
     AuthenticationRejected,
     Disconnected,
     Disposed,
+    LinkPaused,
     MalformedEvent,
     PresenceRejected,
     SubscriptionEnded,
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.inputs import Input, Wish
     from realtime_fsm.vocabulary.requests import Request, Taken
 
+T = TypeVar("T")
 _CHANGES_KEPT = 1024
 _TURN, _CONTROL_TURN = 256, 32
 """Messages after which the event loop has a turn, whatever they are; and those of them that are no events, which take longer."""
@@ -138,7 +140,7 @@ class Driver:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
         self._armed_for: float | None = None  # the moment of that timer: on uvloop, the handle of one that is due has no `when`
-        self._waiting = WaitingRoom()
+        self._waiting = WaitingRoom(self.answer)
         self._followers: WeakSet[Inbox[Change]] | tuple[()] = ()
 
     # --- what the face asks -------------------------------------------------------------------------------------------
@@ -219,7 +221,7 @@ class Driver:
         granted = self._roster.succeed(subscriber, wish, self.loop, self._dwell())
         self.feed(Subscribe(wish))
         try:
-            await granted
+            await self.answer(granted)
         finally:
             superseded = old if subscriber.wish is wish else wish.id
             if self._roster.withdraw(superseded, self._dwell()):
@@ -275,6 +277,30 @@ class Driver:
             self._waiting.presented(None)
             return None
         return await self._waiting.for_presence(lambda: self.feed(SetPresence(message)))
+
+    async def answer(self, future: asyncio.Future[T], *, shared: bool = False) -> T:
+        """Wait for an answer of the server, and while nothing is read from the link only for the reply timeout.
+
+        Args:
+            future: the answer.
+            shared: whether others wait for it, too; otherwise the end of this wait cancels it.
+
+        Raises:
+            LinkPaused: when nothing has been read for as long.
+        """
+        begun, reply = self.loop.time(), self._seat.timeouts.reply
+        try:
+            while not future.done():
+                link, now = self._links.current, self.loop.time()
+                paused_since = None if link is None else link.paused_since
+                until = reply + (now if paused_since is None else max(begun, paused_since))
+                if until <= now:
+                    raise LinkPaused(reply)
+                await asyncio.wait((future,), timeout=until - now)
+            return future.result()
+        finally:
+            if not shared:
+                future.cancel()
 
     async def settle(self) -> None:
         """Wait until every socket that was let go of is closed; each is, within the close timeout."""
@@ -447,7 +473,7 @@ class Driver:
     def _pause(self, link: Link, *, paused: bool) -> float:
         """Note since now whether it is read."""
         now = self.loop.time()
-        link.paused = paused
+        link.paused_since = now if paused else None
         self._arm(self._core.read(link.generation, now, paused=paused))
         return now
 

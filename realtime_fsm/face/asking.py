@@ -12,7 +12,7 @@ from realtime_fsm.edges.subscriber import BUFFER_BYTES, Options
 from realtime_fsm.face.listener import Listener
 from realtime_fsm.face.pending import Pending
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription, subscription_of
-from realtime_fsm.vocabulary.errors import BadOption
+from realtime_fsm.vocabulary.errors import BadOption, LinkPaused
 from realtime_fsm.vocabulary.inputs import Subscribe
 from realtime_fsm.vocabulary.payloads import reader_for
 from realtime_fsm.vocabulary.wishes import wish_of
@@ -80,7 +80,7 @@ class Asking(ABC):
                 ``"latest"`` keeps the newest event for each `Event.id`, in the place of the older one; ``"error"`` raises
                 `ConsumerTooSlow` from the iteration; ``"pause"`` loses nothing, but reads nothing more from the link until half
                 of the buffer is free: meanwhile every other subscription of this connection waits, and so does each call that
-                needs an answer, and a link that has died is not noticed.
+                needs an answer (with `LinkPaused` after ``Timeouts.reply``), and a link that has died is not noticed.
             buffer_bytes: how many bytes of frames are kept at most: 64 MiB, if nothing is said. One event is always kept.
 
         Returns:
@@ -94,6 +94,7 @@ class Asking(ABC):
             UnsupportedByServer: for queries, when the server is older than Appwrite 1.9.
             RefusedByServer, RetriesExhausted, CertificateRefused: when no link can be had.
             LinkLost: when the link is lost meanwhile and ``auto_reconnect`` is off.
+            LinkPaused: when a consumer with ``overflow="pause"`` stays full meanwhile, for ``Timeouts.reply``.
             Disconnected: when ``disconnect()`` is called meanwhile.
             Disposed: after ``dispose()``.
         """
@@ -171,8 +172,8 @@ class Asking(ABC):
         subscriber = self._driver.enlist(wish, options)
         self._driver.feed(Subscribe(wish))
         try:
-            await subscriber.granted
-        except asyncio.CancelledError:
+            await self._driver.answer(subscriber.granted)
+        except (asyncio.CancelledError, LinkPaused):
             self._driver.withdraw(subscriber)
             raise
         subscription = subscription_of(self._driver, subscriber, reader, on_misfit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict
 
@@ -179,13 +178,14 @@ class Subscription(Subscribed, Generic[T_co]):
         """End it. Returns when the server has confirmed, or the link is gone; a second call is harmless.
 
         Raises:
+            LinkPaused: when a consumer with ``overflow="pause"`` stays full for ``Timeouts.reply``; it ends all the same.
             Disposed: after ``dispose()``.
         """
         if self._driver.state is State.DISPOSING:
             raise Disposed
         self._subscriber.inbox.end()
         self._driver.withdraw(self._subscriber)
-        await asyncio.shield(self._subscriber.removed)  # a caller that is cancelled must not cancel it for another
+        await self._driver.answer(self._subscriber.removed, shared=True)
 
 
 def subscription_of(
