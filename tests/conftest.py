@@ -22,6 +22,9 @@ settings.register_profile("derandomized", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("derandomized")
 
+LOOPS = ("asyncio", "uvloop")
+"""The event loops on which a test with the mark `loops` runs."""
+
 
 @pytest.fixture(autouse=True)
 def _no_logging_is_left_behind() -> Iterator[None]:
@@ -37,9 +40,19 @@ def _no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("loops") is not None:
+        metafunc.parametrize("_loop", LOOPS, indirect=True)
     if "server_era" in metafunc.fixturenames:
         said = metafunc.definition.get_closest_marker("eras")
         metafunc.parametrize("server_era", ERAS if said is None else said.args, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop of `asyncio.run`; tests in virtual time bring their own."""
+    if getattr(request, "param", "asyncio") == "uvloop":
+        uvloop = pytest.importorskip("uvloop")
+        monkeypatch.setattr("asyncio.events.new_event_loop", uvloop.new_event_loop)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from realtime_fsm.vocabulary.errors import (
     IdentityUnavailable,
     LinkFailure,
     LinkLost,
+    LinkPaused,
     MalformedEvent,
     Misuse,
     NameNotResolved,
@@ -65,6 +66,7 @@ SAMPLES: list[tuple[RealtimeError, list[str], dict[str, object]]] = [
     (RetriesExhausted(1, StreamEnded()), ["after 1 attempt;", "1006"], {"attempts": 1}),
     (RetriesExhausted(3, StreamEnded()), ["after 3 attempts;", "1006"], {"attempts": 3}),
     (LinkLost(StreamEnded(1001)), ["lost", "1001"], {}),
+    (LinkPaused(10.0), ["10 s", "pause", "buffer="], {"seconds": 10.0}),
     (Disconnected(), ["disconnect()"], {}),
     (
         SubscriptionRejected(("rows", "files"), ("q",), 1003, "bad"),

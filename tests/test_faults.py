@@ -19,7 +19,7 @@ from support.eras import BY_MESSAGE, ON_EVERY_ERA, only
 from support.faultproxy import DOWN, UP, FaultProxy, descriptors, until
 from support.network import Network
 
-pytestmark = ON_EVERY_ERA
+pytestmark = [ON_EVERY_ERA, pytest.mark.loops]
 
 PATIENT = RetryPolicy(attempts=None, base=0.02, cap=0.1)
 ONCE = RetryPolicy(attempts=1)

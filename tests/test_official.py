@@ -12,6 +12,8 @@ from realtime_fsm import BadOption, InsecureWarning, Realtime, RetryPolicy
 from realtime_fsm.face.official import options_of
 from realtime_fsm.testing import RealtimeServer
 
+pytestmark = pytest.mark.loops
+
 HIDDEN = "hunter2"
 
 

@@ -50,6 +50,10 @@ def test_the_modes_are_those_that_are_documented() -> None:
         ({"buffer": 0}, "buffer"),
         ({"buffer": True}, "buffer"),
         ({"buffer": 2.0}, "buffer"),
+        ({"buffer_bytes": 0}, "buffer_bytes"),
+        ({"buffer_bytes": True}, "buffer_bytes"),
+        ({"buffer_bytes": 1e6}, "buffer_bytes"),
+        ({"buffer_bytes": None}, "buffer_bytes"),
     ],
 )
 def test_values_that_make_no_sense_are_refused_by_name(options: dict[str, Any], named: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm import PingPolicy, Realtime, State, Subscription, Timeouts
+from realtime_fsm import LinkPaused, PingPolicy, Realtime, State, Subscription, Timeouts
 from realtime_fsm.testing import RealtimeServer
 from support.faultproxy import until
 from support.network import Network
@@ -89,13 +89,14 @@ def test_a_link_that_is_not_read_is_pinged_and_not_taken_for_dead_until_it_is_re
     run(main)
 
 
-def test_a_call_waits_for_its_answer_as_long_as_nothing_is_read() -> None:
+def test_a_call_waits_for_its_answer_while_nothing_is_read() -> None:
     async def main() -> None:
         network = Network()
         async with network.realtime(timeouts=Timeouts(reply=10)) as realtime:
             rows = await stalled(network, realtime)
-            asking = asyncio.create_task(realtime.subscribe("files"))
             await asyncio.sleep(LONG)
+            asking = asyncio.create_task(realtime.subscribe("files"))
+            await asyncio.sleep(9.9)
             assert not asking.done()
             await take(rows, BUFFER)
             assert (await asking).channels == ("files",)
@@ -201,6 +202,7 @@ def test_a_link_that_makes_room_is_kept_until_what_is_on_its_way_can_be_read() -
     run(main)
 
 
+@pytest.mark.loops
 def test_on_real_sockets_the_server_is_held_up_and_all_events_come_in_the_end() -> None:
     count, size = 1000, 20_000
 
@@ -224,3 +226,49 @@ def test_on_real_sockets_the_server_is_held_up_and_all_events_come_in_the_end() 
             assert (rows.dropped, server.connections) == (0, 1)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("asks", ["subscribe", "update", "unsubscribe", "presence"])
+def test_a_consumer_that_asks_while_it_is_full_gets_an_error_in_time(asks: str) -> None:
+    async def main() -> None:
+        network = Network()
+        session = network.backend.add_user("alice")
+        async with network.realtime(timeouts=Timeouts(reply=2), session=session) as realtime:
+            other = await realtime.subscribe("teams")
+            rows = await realtime.subscribe("rows", buffer=4, overflow="pause")
+            for number in range(40):
+                network.publish("rows", payload={"n": number})
+            assert (await anext(rows)).payload["n"] == 0
+            asked: dict[str, Callable[[], Awaitable[Any]]] = {
+                "subscribe": lambda: realtime.subscribe("files"),
+                "update": lambda: other.update(channels=["files"]),
+                "unsubscribe": other.unsubscribe,
+                "presence": lambda: realtime.set_presence("online"),
+            }
+            loop = asyncio.get_running_loop()
+            begun = loop.time()
+            with pytest.raises(LinkPaused, match="nothing was read for 2 s"):
+                await asked[asks]()
+            assert loop.time() - begun == pytest.approx(2, abs=0.1)
+            assert [(await anext(rows)).payload["n"] for _ in range(39)] == list(range(1, 40)), "nothing is lost"
+            await realtime.subscribe("memberships")
+            await asyncio.sleep(1)
+            assert (len(network.dials), rows.dropped) == (1, 0)
+
+    run(main)
+
+
+def test_a_call_waits_while_the_consumer_goes_on() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(timeouts=Timeouts(reply=2)) as realtime:
+            rows = await realtime.subscribe("rows", buffer=4, overflow="pause")
+            for number in range(40):
+                network.publish("rows", payload={"n": number})
+            asking = asyncio.ensure_future(realtime.subscribe("files"))
+            for number in range(40):
+                assert (await anext(rows)).payload["n"] == number
+                await asyncio.sleep(0.5)
+            assert (await asking).channels == ("files",), "it took longer than the timeout, and the link was read again and again"
+
+    run(main)

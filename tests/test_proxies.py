@@ -20,6 +20,8 @@ from realtime_fsm.edges.transport import AiohttpTransport
 from realtime_fsm.testing import RealtimeServer
 from support.faultproxy import FaultProxy, Listener, descriptors, header, until
 
+pytestmark = pytest.mark.loops
+
 DATA = Path(__file__).parent / "data"
 USER, PASSWORD = "mallory", "p@ss/geheim"
 LOGIN = f"{USER}:p%40ss%2Fgeheim"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime_fsm import BadOption, Realtime, State, Timeouts
+from realtime_fsm import BadOption, Realtime, RetryPolicy, State, Timeouts
 from realtime_fsm.testing import RealtimeServer
 from support.eras import NO_SERVER, ON_EVERY_ERA, only
 from support.network import Network
@@ -24,7 +24,7 @@ pytestmark = ON_EVERY_ERA
 DESCRIPTORS = Path("/proc/self/fd")
 FORGETFUL = """
 import asyncio
-from realtime_fsm import Realtime
+from realtime_fsm import Realtime, RetryPolicy
 from realtime_fsm.testing import RealtimeServer
 
 async def main():
@@ -174,9 +174,10 @@ def test_one_that_was_not_built_in_full_goes_quietly(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(not DESCRIPTORS.exists(), reason="counts file descriptors where Linux shows them")
+@pytest.mark.loops
 def test_nothing_is_left_after_many_lives() -> None:
     async def life(server: RealtimeServer, number: int) -> None:
-        async with Realtime(server.endpoint, "demo") as realtime:
+        async with Realtime(server.endpoint, "demo", retry=RetryPolicy(dials_per_minute=None)) as realtime:
             if number % 3 == 0:
                 await realtime.connect()
             elif number % 3 == 1:

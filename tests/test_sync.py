@@ -36,6 +36,8 @@ from realtime_fsm.face.portal import Portal
 from realtime_fsm.sync import Realtime
 from support.served import LONG, QUICK, Served, connected
 
+pytestmark = pytest.mark.loops
+
 
 def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "realtime_fsm loop"]

@@ -19,6 +19,8 @@ from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.vocabulary.policies import Verdict, verdict
 from support.faultproxy import FaultProxy, descriptors, until
 
+pytestmark = pytest.mark.loops
+
 DATA = Path(__file__).parent / "data"
 ONCE = RetryPolicy(attempts=1)
 

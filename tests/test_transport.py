@@ -19,6 +19,8 @@ from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, NameNotResolved, StreamEnded, UpgradeRefused
 from support.faultproxy import Listener, descriptors, header, until
 
+pytestmark = pytest.mark.loops
+
 QUICK = RetryPolicy(base=0.02, cap=0.1)
 
 

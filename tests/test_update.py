@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from realtime_fsm import BadOption, Disposed, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
+from realtime_fsm import BadOption, Disposed, PingPolicy, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.vocabulary.errors import LinkLost
 from support.eras import ON_EVERY_ERA, only
@@ -28,6 +28,21 @@ def test_it_listens_to_the_new_channels_and_no_longer_to_the_old() -> None:
             await eventually(lambda: network.socket.peer.subscriptions == ("s2",))
             assert taken(subscription) == [2]
             assert realtime.malformed == {}
+
+    run(main)
+
+
+def test_a_ping_that_is_due_while_the_answer_is_awaited() -> None:
+    async def main() -> None:
+        network = Network()
+        network.latencies.append(0.125)
+        async with network.realtime(ping=PingPolicy(interval=0.5, timeout=0.3)) as realtime:
+            subscription = await realtime.subscribe("rows")
+            for number in range(6):
+                await subscription.update(channels=[f"rows.{number}.update"])
+                await asyncio.sleep(0.1)
+            assert subscription.channels == ("rows.5.update",)
+            assert len(network.dials) == 1
 
     run(main)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm import BadOption, Disconnected, PingPolicy, RetryPolicy, State
-from realtime_fsm.core.pacer import Pacer, pacer_for
+from realtime_fsm.core.pacer import Pacer
 from realtime_fsm.edges.sleep import JUMP, TICK, SleepWatch, watch_of
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.vocabulary.errors import DialFailed
@@ -134,7 +134,8 @@ def test_the_connections_of_a_process_keep_the_pace_together(server_era: EraName
             assert url
         await asyncio.gather(*(connection.connect() for connection in connections))
         begin = network.dials[0]
-        assert [round((dial - begin) // 60) for dial in network.dials] == [0] * 5 + [1] * 5 + [2] * 2
+        moments = [0.0] * 5 + [60.0 + 12 * number for number in range(7)]
+        assert [dial - begin for dial in network.dials] == pytest.approx(moments, abs=0.1)
         assert {connection._driver._core._seat.attempt for connection in connections} <= {0, 1}, "waiting is no failed attempt"
         for connection in connections:
             await connection.dispose()
@@ -163,20 +164,6 @@ def test_one_who_does_not_wait_any_more_gives_the_place_back(server_era: EraName
     run(main)
 
 
-@NO_SERVER
-def test_who_slept_through_a_place_takes_another() -> None:
-    pacer = Pacer(2)
-    assert [pacer.take(0.0) for _ in range(4)] == [0.0, 0.0, 60.0, 60.0]
-    assert pacer.come(60.0, 59.0) == 60.0, "not yet"
-    assert pacer.come(60.0, 60.5) == 60.5, "a busy loop"
-    assert pacer.come(60.0, 90.0) == 90.0, "there is room"
-    late = Pacer(2)
-    places = [late.take(0.0) for _ in range(6)]
-    times = [late.come(place, 500.0) for place in places[2:]]
-    assert sorted(times) == [500.0, 500.0, 560.0, 560.0], "all slept; they do not come at once"
-    assert Pacer(None).come(5.0, 90.0) == 5.0
-
-
 def test_a_throttled_dial_does_not_hurry_after_a_sleep(server_era: EraName) -> None:
     async def main() -> None:
         network = Network(connection_limit=1)
@@ -190,16 +177,6 @@ def test_a_throttled_dial_does_not_hurry_after_a_sleep(server_era: EraName) -> N
             assert network.dials[2] - network.dials[1] >= 60
 
     run(main)
-
-
-@NO_SERVER
-def test_a_pacer_belongs_to_a_server_and_a_limit() -> None:
-    one = pacer_for("wss://a/v1/realtime", 128)
-    assert pacer_for("wss://a/v1/realtime", 128) is one
-    assert pacer_for("wss://a/v1/realtime", 5) is not one
-    assert pacer_for("wss://b/v1/realtime", 128) is not one
-    free = pacer_for("wss://a/v1/realtime", None)
-    assert [free.take(5.0) for _ in range(1000)] == [5.0] * 1000
 
 
 def test_the_heartbeat_that_is_off_stays_off_after_a_sleep() -> None:

@@ -175,6 +175,8 @@ class Connection:
             return Outcome(None, (Drop(happened.generation, tidy=False),), due)
         if self._means_nothing(happened, source, trigger, due):
             return Outcome(None, (), due)
+        if isinstance(happened, ServerErred) and seat.overhears(happened):
+            return Outcome(None, (), due)
         seat.absorb(happened)
         if (source, trigger) in TABLE.ignored:
             return Outcome(None, tuple(seat.requests), seat.deadline)

@@ -256,6 +256,26 @@ class Seat:
             self.trial = False
         link.asked_at = None
 
+    def overhears(self, happened: ServerErred) -> bool:
+        """Note an error frame that changes nothing on a live link, however often the server sends it.
+
+        A 1013 names a message that the server dropped (PROTOCOL: "Messages", rule 4), and none is out. A 1008 announces the end
+        of the link, as the one before did.
+
+        Returns:
+            Whether it is such a frame.
+        """
+        link = self.live_link
+        if self.state not in LIVE or self.book.in_flight is not None:
+            return False
+        last = link.last_error
+        again = happened.code == 1008 and last is not None and last.cause.code == 1008
+        if again or (happened.code == 1013 and link.pinged is None):
+            blamed = again and last is not None and last.blamed
+            link.last_error = Blame(ServerError(happened.code, happened.message), link.heard, blamed)
+            return True
+        return False
+
     def _absorb_end(self, close_code: int) -> None:
         """The last error frame is the reason, if nothing was heard after it; else the close code is."""
         link = self.live_link

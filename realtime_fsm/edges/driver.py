@@ -19,7 +19,7 @@ import warnings
 from contextlib import suppress
 from contextvars import copy_context
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 import msgspec
@@ -43,6 +43,7 @@ from realtime_fsm.vocabulary.errors import (
     AuthenticationRejected,
     Disconnected,
     Disposed,
+    LinkPaused,
     MalformedEvent,
     PresenceRejected,
     SubscriptionEnded,
@@ -100,7 +101,10 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.inputs import Authenticate, Input, Wish
     from realtime_fsm.vocabulary.requests import Request, Taken
 
+T = TypeVar("T")
 _CHANGES_KEPT = 1024
+_TURN, _CONTROL_TURN = 256, 32
+"""Messages after which the event loop has a turn, whatever they are; and those of them that are no events, which take longer."""
 _AT_REST = (State.DISCONNECTED, State.ERROR, State.DISPOSING)
 
 
@@ -149,15 +153,18 @@ class Driver:
         self._stepping = False
         self._audit = Audit(connection_id, lambda failure: self.report(failure, "the audit log failed"))
         self._outages = Outages(self._audit)
-        self._roster = Roster(self.report, self._audit, self._outages, lambda: self._note_malformed("unknown_subscription"))
+        self._roster = Roster(
+            self.report, self._audit, self._outages, lambda count: self._note_malformed("unknown_subscription", count)
+        )
         self._links = Links(self, seat)
         self._prober = None if seat.canary is None else Prober(seat.canary, self, seat, self._roster, self._audit)
         if self._prober is not None:
             self._roster.on_canary = self._prober.heard
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._waiting = WaitingRoom()
+        self._timer: asyncio.Handle | None = None
+        self._armed_for: float | None = None  # the moment of that timer: on uvloop, the handle of one that is due has no `when`
+        self._waiting = WaitingRoom(self.answer)
         self._followers: WeakSet[Inbox[Change]] | tuple[()] = ()
         self._releasing: asyncio.Task[None] | None = None
 
@@ -283,7 +290,7 @@ class Driver:
         granted = self._roster.succeed(subscriber, wish, self.loop, self._dwell())
         self.feed(Subscribe(wish))
         try:
-            await granted
+            await self.answer(granted)
         finally:
             superseded = old if subscriber.wish is wish else wish.id
             if self._roster.withdraw(superseded, self._dwell()):
@@ -370,6 +377,30 @@ class Driver:
             self._waiting.presented(None)
             return None
         return await self._waiting.for_presence(lambda: self.feed(SetPresence(message, identifier)))
+
+    async def answer(self, future: asyncio.Future[T], *, shared: bool = False) -> T:
+        """Wait for an answer of the server, and while nothing is read from the link only for the reply timeout.
+
+        Args:
+            future: the answer.
+            shared: whether others wait for it, too; otherwise the end of this wait cancels it.
+
+        Raises:
+            LinkPaused: when nothing has been read for as long.
+        """
+        begun, reply = self.loop.time(), self._seat.timeouts.reply
+        try:
+            while not future.done():
+                link, now = self._links.current, self.loop.time()
+                paused_since = None if link is None else link.paused_since
+                until = reply + (now if paused_since is None else max(begun, paused_since))
+                if until <= now:
+                    raise LinkPaused(reply)
+                await asyncio.wait((future,), timeout=until - now)
+            return future.result()
+        finally:
+            if not shared:
+                future.cancel()
 
     async def settle(self) -> None:
         """Wait until every socket that was let go of is closed; each is, within the close timeout."""
@@ -500,12 +531,12 @@ class Driver:
 
     def _arm(self, deadline: float | None) -> None:
         if self._timer is not None:
-            if self._timer.when() == deadline and not self._timer.cancelled():
+            if self._armed_for == deadline and not self._timer.cancelled():
                 return
             self._timer.cancel()
             self._timer = None
         if deadline is not None:
-            self._timer = self.loop.call_at(deadline, self._on_deadline)
+            self._timer, self._armed_for = self.loop.call_at(deadline, self._on_deadline), deadline
 
     def _on_deadline(self) -> None:
         self._timer = None
@@ -524,7 +555,7 @@ class Driver:
         def receive(data: bytes) -> Awaitable[None] | None:
             if link is not links.current and link is not links.retiring:
                 return asyncio.sleep(0)  # dropped, and its reader not yet stopped
-            facts.heard += 1
+            facts.heard = heard = facts.heard + 1
             try:
                 frame: Frame | Malformed = decode_known(data)
             except (ValueError, RecursionError):
@@ -533,16 +564,18 @@ class Driver:
                 link.hear(frame)
                 if link is links.current:
                     self._take(link, frame)
-                return None
+                return None if heard % _CONTROL_TURN else self._breathe(link)
             event = frame.data
+            event._size = len(data)  # noqa: SLF001
             if planned:
                 if link.routes is None:
-                    return None  # before the greeting none is owed
+                    return None if heard % _TURN else self._breathe(link)  # before the greeting none is owed
                 self._name_subscriptions(link, link.routes, event)
                 if links.overlap:
-                    return self._breathe(link) if self._roster.route_late(event) else None
+                    crowded = self._roster.route_late(event, links.farewell_of(link))
+                    return self._breathe(link) if crowded or not heard % _TURN else None
                 if not event._subscriptions:  # noqa: SLF001
-                    return None  # the routes have said that it is for none of ours
+                    return None if heard % _TURN else self._breathe(link)  # the routes have said that it is for none of ours
             identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
             if len(identifiers) == 1 and (subscriber := subscriber_of(identifiers[0])) is not None:
                 if (stamp := event._timestamp) is not None:  # noqa: SLF001  (as it came: most are never asked for)
@@ -550,7 +583,7 @@ class Driver:
                 crowded = subscriber.put(event)
             else:
                 crowded = route(event)
-            return self._breathe(link) if crowded else None
+            return self._breathe(link) if crowded or not heard % _TURN else None
 
         return receive
 
@@ -584,7 +617,7 @@ class Driver:
     def _pause(self, link: Link, *, paused: bool) -> float:
         """Note since now whether it is read."""
         now = self.loop.time()
-        link.paused = paused
+        link.paused_since = now if paused else None
         self._arm(self._core.read(link.generation, now, paused=paused))
         return now
 
@@ -614,10 +647,11 @@ class Driver:
         """A link that has made room is let go of, and nobody knows what it owed."""
         self._roster.part(farewell, broken=broken)
 
-    def _note_malformed(self, kind: str) -> None:
+    def _note_malformed(self, kind: str, count: int = 1) -> None:
         """Counted, and told once a kind."""
-        self.malformed[kind] = self.malformed.get(kind, 0) + 1
-        if self.malformed[kind] == 1:
+        known = kind in self.malformed
+        self.malformed[kind] = self.malformed.get(kind, 0) + count
+        if not known:
             self._audit.malformed(kind)
 
     # --- telling ------------------------------------------------------------------------------------------------------

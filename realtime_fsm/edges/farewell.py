@@ -33,9 +33,10 @@ class Farewell:
         seconds: as given.
         until: that moment, by the clock of this machine.
         news: what was delivered since then, by either link.
+        disordered: the subscriptions that got an event from this link behind one that happened after it.
     """
 
-    __slots__ = ("_asked_at", "_link", "_trusted", "news", "seconds", "stamps", "until")
+    __slots__ = ("_asked_at", "_link", "_trusted", "disordered", "news", "seconds", "stamps", "until")
 
     def __init__(self, link: Link, stamps: dict[str, Any], seconds: float) -> None:
         self._link = link
@@ -45,6 +46,7 @@ class Farewell:
         self.seconds = seconds
         self.until = datetime.now(UTC)
         self.news: list[tuple[Event, Sequence[str]]] = []
+        self.disordered: set[str] = set()
 
     def ask(self, now: float, *, pings: bool) -> None:
         """Ask the link for a sign of life, unless pings are off or the budget has no room for one."""
@@ -68,3 +70,10 @@ class Farewell:
         """Whether nothing is missing."""
         answered = self._asked_at is not None and not self._link.unanswered
         return (answered or self._trusted) and not self._link.ended
+
+    @property
+    def doubts(self) -> dict[str, Any]:
+        """Those of `stamps` whose subscriptions may miss something, or got it in another order than the server's."""
+        if not self.fares_well:
+            return self.stamps
+        return {identifier: stamp for identifier, stamp in self.stamps.items() if identifier in self.disordered}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from realtime_fsm.vocabulary.errors import ConcurrentIteration, ConsumerTooSlow, WrongLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from realtime_fsm.vocabulary.errors import RealtimeError
 
@@ -72,12 +72,15 @@ class Inbox(Generic[T]):
         return False
 
     def _crowd(self, item: T) -> bool:
-        if len(self._items) < self._capacity:
+        if not self._lacks_room(item):
             self._items.append(item)
             self._wake()
             return True
         self._overflow(item)
         return self._episode % (self._half + 1) == 0
+
+    def _lacks_room(self, _: T) -> bool:
+        return len(self._items) >= self._capacity
 
     def _overflow(self, item: T) -> None:
         """It is full, and there is one more."""
@@ -173,7 +176,7 @@ class Inbox(Generic[T]):
         """Take the oldest item, which must be there."""
         item = self._items.popleft()
         if self._unsettled:
-            self._settle()
+            self._took((item,))
         return item
 
     def take(self, most: int | None = None) -> list[T]:
@@ -185,11 +188,15 @@ class Inbox(Generic[T]):
         else:
             taken = [items.popleft() for _ in range(most)]
         if self._unsettled:
-            self._settle()
+            self._took(taken)
         return taken
 
+    def _took(self, _: Sequence[T]) -> None:
+        """The consumer has taken items, and something is out of the ordinary."""
+        self._settle()
+
     def _settle(self) -> None:
-        """The consumer has taken something, and something is out of the ordinary."""
+        """See to what is out of the ordinary."""
         self._unsettled, self._at_hand = False, self._items
         if self._episode:
             episode, self._episode = self._episode, 0

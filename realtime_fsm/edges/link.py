@@ -43,15 +43,15 @@ class Link:
 
     Attributes:
         facts: what the machine knows of it; each message is counted there.
-        paused: whether nothing is read from it, so that a consumer can come after.
+        paused_since: since when nothing is read from it, so that a consumer catches up; None while it is read.
         plan: what was asked for by its address; None where messages ask.
         routes: how events find their subscriptions; None where the server names them by our ids.
         unanswered: how many pings are, of those that were sent.
     """
 
     __slots__ = (
-        "_is_closing", "_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "facts", "generation", "paused", "plan",
-        "routes", "unanswered",
+        "_is_closing", "_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "facts", "generation", "paused_since",
+        "plan", "routes", "unanswered",
     )  # fmt: skip
 
     def __init__(
@@ -59,7 +59,7 @@ class Link:
     ) -> None:
         self.generation = generation
         self.facts = facts
-        self.paused = False
+        self.paused_since: float | None = None
         self.plan = plan
         self.routes: Routes | None = None
         self.unanswered = 0
@@ -76,6 +76,11 @@ class Link:
         if self.plan is not None:
             url = f"{url}&{self.plan.query}"
         self._reader = self._task("reader", self._read, transport, url, headers)
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is read from it."""
+        return self.paused_since is not None
 
     @property
     def ended(self) -> bool:

@@ -67,6 +67,10 @@ class Links:
         """Whether the event loop ends: it cancels what reads, and what begins now is not finished."""
         return any(link is not None and link.is_cut_off for link in (self.current, self.retiring))
 
+    def farewell_of(self, link: Link) -> Farewell | None:
+        """The farewell of a link that makes room, if it has begun."""
+        return self._farewell if link is self.retiring else None
+
     def begin(self, generation: int, facts: Facts, plan: Plan | None, loop: asyncio.AbstractEventLoop) -> Link:
         """Have another link, which is to be opened."""
         self._overlap = None if self.retiring is None else Overlap(generation)
@@ -122,13 +126,14 @@ class Links:
             self._lingering = None
         link, self.retiring = self.retiring, None
         farewell, self._farewell = self._farewell, None
-        doubtful = farewell is not None and not farewell.fares_well  # before its reader is stopped
+        if farewell is not None:
+            farewell.stamps = farewell.doubts  # before its reader is stopped
         if link is not None:
             self._close(link, self._seat.timeouts.close)
             self._fading, self._overlap = self._overlap, None
             if self._fading is not None:
                 self._fading.end()
-        if farewell is not None and doubtful:
+        if farewell is not None and farewell.stamps:
             self._owner.parted(farewell, broken=broken)
 
     def fresh(self, link: Link, event: Event, subscriptions: list[str]) -> list[str]:

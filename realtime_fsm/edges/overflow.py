@@ -1,17 +1,17 @@
 """The overflow: what becomes of the events of a subscription whose consumer is too slow for its buffer.
 
-The law: memory is bounded in every mode, and what is not delivered is counted. A buffer holds its `buffer` events. Twice as many
-can be there after `catch_up`, which has a buffer of its own while it runs; and with ``"pause"``, when another link delivers
-before the consumer has made room.
+The law: memory is bounded in every mode, and what is not delivered is counted. A buffer holds its `buffer` events, and no more
+than its `buffer_bytes`, but always one event. Twice as much can be there after `catch_up`, which has a buffer of its own while it
+runs; and with ``"pause"``, when another link delivers before the consumer has made room.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from realtime_fsm.edges.inbox import Inbox
+from realtime_fsm.edges.buffer import Buffer
 from realtime_fsm.vocabulary.errors import MalformedEvent
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.events import Event
-
-T = TypeVar("T")
 
 Overflow = Literal["drop_oldest", "drop_newest", "latest", "error", "pause"]
 """What becomes of events when the buffer is full.
@@ -70,25 +68,26 @@ class Gate:
             await self._opened.wait()
 
 
-class _DropNewest(Inbox[T]):
+class _DropNewest(Buffer):
     __slots__ = ()
 
-    def _overflow(self, item: T) -> None:
-        self._drop()
+    def _overflow(self, item: Event) -> None:
+        self._discard(item)
 
 
-class _Erring(Inbox[T]):
+class _Erring(Buffer):
     __slots__ = ()
 
-    def put(self, item: T) -> bool:
+    def put(self, item: Event) -> bool:
         if not self._overrun:
             return super().put(item)
-        self._overflow(item)
-        return False
-
-    def _overflow(self, item: T) -> None:
         self._overrun += 1
         self._drop()
+        return False
+
+    def _overflow(self, item: Event) -> None:
+        self._overrun += 1
+        self._discard(item)
 
 
 class _Newest:
@@ -96,7 +95,7 @@ class _Newest:
 
     __slots__ = ("_by_id", "_on_replaced")
 
-    def __init__(self, on_replaced: Callable[[], None]) -> None:
+    def __init__(self, on_replaced: Callable[[Event], None]) -> None:
         self._by_id: OrderedDict[object, Event] = OrderedDict()
         self._on_replaced = on_replaced
 
@@ -104,10 +103,11 @@ class _Newest:
         return _identity(event) in self._by_id
 
     def append(self, event: Event) -> None:
-        before = len(self._by_id)
-        self._by_id[_identity(event)] = event
-        if len(self._by_id) == before:
-            self._on_replaced()
+        identity = _identity(event)
+        before = self._by_id.get(identity)
+        self._by_id[identity] = event
+        if before is not None:
+            self._on_replaced(before)
 
     def extend(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -133,21 +133,23 @@ def _identity(event: Event) -> object:
         return event
 
 
-class _Latest(Inbox["Event"]):
+class _Latest(Buffer):
     __slots__ = ()
 
     def __init__(self, *facts: Any) -> None:
         super().__init__(*facts)
-        self._items = self._at_hand = _Newest(self._drop)  # type: ignore[assignment]  # as a deque in what is asked of it
+        self._items = self._at_hand = _Newest(self._discard)  # type: ignore[assignment]  # as a deque in what is asked of it
 
     def _overflow(self, item: Event) -> None:
         if not self._items.holds(item):  # type: ignore[attr-defined]
-            self._items.popleft()
-            self._drop()
+            super()._overflow(item)
+            return
         self._items.append(item)
+        while self._exceeds(2) and len(self._items) > 1:
+            self._discard(self._items.popleft())
 
 
-class _Pausing(Inbox[T]):
+class _Pausing(Buffer):
     __slots__ = ("_paused", "gate")
 
     def __init__(self, *facts: Any) -> None:
@@ -155,15 +157,16 @@ class _Pausing(Inbox[T]):
         self.gate = Gate()
         self._paused = False
 
-    def _crowd(self, item: T) -> bool:
+    def _crowd(self, item: Event) -> bool:
         if self._ended:  # nobody may take it, and nothing is to wait for that
             return super()._crowd(item)
-        if len(self._items) < 2 * self._capacity:
+        full = self._lacks_room(item)
+        if len(self._items) < 2 * self._capacity and not self._exceeds(4):
             self._items.append(item)
             self._wake()
         else:
-            self._drop()
-        if len(self._items) >= self._capacity:
+            self._discard(item)
+        if full or len(self._items) >= self._capacity or self._exceeds(2):
             self._paused = True
             self._unsettle()
             self.gate.shut(self)
@@ -179,7 +182,7 @@ class _Pausing(Inbox[T]):
 
     def _settle(self) -> None:
         super()._settle()
-        if self._paused and len(self._items) <= self._capacity // 2:
+        if self._paused and len(self._items) <= self._capacity // 2 and not self._exceeds(1):
             self._open()
         if self._paused:
             self._unsettle()
@@ -189,8 +192,8 @@ class _Pausing(Inbox[T]):
         self.gate.open(self)
 
 
-_MODES: dict[str, type[Inbox[Any]]] = {
-    "drop_oldest": Inbox,
+_MODES: dict[str, type[Buffer]] = {
+    "drop_oldest": Buffer,
     "drop_newest": _DropNewest,
     "latest": _Latest,
     "error": _Erring,
@@ -203,9 +206,10 @@ def inbox_for(
     what: str,
     loop: asyncio.AbstractEventLoop,
     capacity: int,
+    limit: int,
     gate: Gate,
     on_drops: Callable[[int], None] | None,
-) -> Inbox[Event]:
+) -> Buffer:
     """The inbox of a mode.
 
     Args:
@@ -213,10 +217,11 @@ def inbox_for(
         what: what it is called in errors.
         loop: the loop of its consumer.
         capacity: how many events it holds.
+        limit: how many bytes of frames it holds.
         gate: what is shut while it must not get more.
         on_drops: told of each episode of drops, with how many there were.
     """
-    inbox = _MODES[overflow](what, loop, capacity, on_drops)
+    inbox = _MODES[overflow](what, loop, capacity, limit, on_drops)
     if isinstance(inbox, _Pausing):
         inbox.gate = gate
     return inbox

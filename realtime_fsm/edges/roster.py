@@ -54,7 +54,7 @@ class Roster:
         gate: shut while one of them, who must lose nothing, is full.
     """
 
-    def __init__(self, report: Report, audit: Audit, outages: Outages, on_stray: Callable[[], None]) -> None:
+    def __init__(self, report: Report, audit: Audit, outages: Outages, on_stray: Callable[[int], None]) -> None:
         self._report = report
         self._audit = audit
         self._on_stray = on_stray
@@ -86,7 +86,7 @@ class Roster:
         Returns:
             Whether a consumer should be let run.
         """
-        crowded, subscriber_of = False, self.subscribers.get
+        crowded, strays, subscriber_of = False, 0, self.subscribers.get
         identifiers, stamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
         if not identifiers:
             identifiers = event._subscriptions = self._listening_on(event)  # noqa: SLF001
@@ -102,7 +102,9 @@ class Roster:
                 event._subscriptions = [other for other in identifiers if other != CANARY]  # noqa: SLF001  (it is hidden)
                 self.on_canary(event)
             elif identifier not in self._leaving:
-                self._on_stray()
+                strays += 1
+        if strays:
+            self._on_stray(strays)
         return crowded
 
     def _listening_on(self, event: Event) -> list[str]:
@@ -119,11 +121,17 @@ class Roster:
             if one.established and not channels.isdisjoint((*one.wish.channels, *one.acknowledged))
         ]
 
-    def route_late(self, event: Event) -> bool:
-        """As `route`, where another link may have brought what happened after it. It is for nobody that is not known."""
+    def route_late(self, event: Event, farewell: Farewell | None) -> bool:
+        """As `route`, where another link may have brought what happened after it. It is for nobody that is not known.
+
+        Args:
+            event: the event.
+            farewell: of the draining link that brings it, which is to know whose order is lost; None for the other link.
+        """
         crowded = False
-        for subscriber in [self.subscribers[identifier] for identifier in event._subscriptions]:  # noqa: SLF001
-            subscriber.note_late(event)
+        for identifier, subscriber in [(i, self.subscribers[i]) for i in event._subscriptions]:  # noqa: SLF001
+            if subscriber.note_late(event) and farewell is not None:
+                farewell.disordered.add(identifier)
             crowded = subscriber.put(event) or crowded
         return crowded
 
@@ -205,7 +213,7 @@ class Roster:
         for identifier, stamp in farewell.stamps.items():
             subscriber = self.subscribers.get(identifier)
             if subscriber is not None and not (broken and subscriber.stamp is stamp):
-                had = [event for event, whom in farewell.news if identifier in whom]
+                had = [event for event, whom in farewell.news if identifier in whom and identifier not in farewell.disordered]
                 subscriber.resume(farewell.until, farewell.seconds, 1, stamp, had)
 
     def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:

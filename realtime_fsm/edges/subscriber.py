@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     OnGap = Callable[[Gap], object]
     CatchUp = Callable[[Gap], Awaitable[Iterable[Event | Mapping[str, Any]]]]
 
+BUFFER_BYTES = 64 * 1024 * 1024
+"""Bytes of frames that a subscription keeps by default: as many as the largest frame that is taken."""
 _GAPS_KEPT = 100
 _REMEMBERED = 60.0
 """Seconds for which events that catching up has delivered are known, so that their live twins are not delivered again."""
@@ -42,24 +44,29 @@ class Options:
 
     Attributes:
         buffer: how many events are kept for a consumer that is slow.
+        buffer_bytes: how many bytes of frames are kept for it at most.
         on_gap: called with each gap.
         catch_up: asked, for each gap, for the events to deliver first.
         overflow: what becomes of events when there are more.
         context: the context in which the user gave the callables.
 
     Raises:
-        BadOption: for a buffer that is no whole number above 0, an overflow that is none, or a callable that is none.
+        BadOption: for a buffer or buffer_bytes that is no whole number above 0, an overflow that is none, or a callable that
+            is none.
     """
 
     buffer: int = 1024
     on_gap: OnGap | None = None
     catch_up: CatchUp | None = None
     overflow: Overflow = "drop_oldest"
+    buffer_bytes: int = BUFFER_BYTES
     context: Context = field(default_factory=copy_context, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.buffer, bool) or not isinstance(self.buffer, int) or self.buffer < 1:
-            raise BadOption("buffer", f"{self.buffer!r:.40} is not a whole number above 0")
+        for name in ("buffer", "buffer_bytes"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise BadOption(name, f"{value!r:.40} is not a whole number above 0")
         if self.overflow not in OVERFLOWS:
             raise BadOption("overflow", f"{self.overflow!r:.40} is none of {', '.join(OVERFLOWS)}")
         for name in ("on_gap", "catch_up"):
@@ -128,20 +135,28 @@ class Subscriber:
 
     def _new_inbox(self, on_drops: Callable[[int], None] | None = None) -> Inbox[Event]:
         options = self._options
-        return inbox_for(options.overflow, "this subscription", self._loop, options.buffer, self._gate, on_drops)
+        return inbox_for(
+            options.overflow, "this subscription", self._loop, options.buffer, options.buffer_bytes, self._gate, on_drops
+        )
 
     @property
     def dropped(self) -> int:
         """How many events were dropped because the consumer was too slow."""
         return self.inbox.dropped + (0 if self._held is None else self._held.dropped)
 
-    def note_late(self, event: Event) -> None:
-        """Note the server's time of an event, unless it has none, or something came that happened after it."""
+    def note_late(self, event: Event) -> bool:
+        """Note the server's time of an event, unless it has none, or something came that happened after it.
+
+        Returns:
+            Whether something did.
+        """
         if event._timestamp is None:  # noqa: SLF001
-            return
-        before = _moment(self.stamp)
-        if before is None or _latest(before, _when(event)) != before:
+            return False
+        before, when = _moment(self.stamp), _when(event)
+        if before is None or _latest(before, when) != before:
             self.stamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)
+            return False
+        return when is not None and when < before
 
     def expect_gap(self) -> None:
         """Remember what comes until its gap is told, so that catching up does not repeat it."""

@@ -6,17 +6,20 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from realtime_fsm.vocabulary.errors import RealtimeError
 
 
 class WaitingRoom:
-    """Futures by what they wait for."""
+    """Futures by what they wait for.
 
-    __slots__ = ("_for_identity", "_for_link", "_for_presence")
+    Args:
+        answer: waits for an answer of the server.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[asyncio.Future[Any]], Awaitable[Any]]) -> None:
+        self._answer = answer
         self._for_link: dict[asyncio.Future[None], tuple[Callable[[], bool], bool]] = {}
         self._for_identity: list[asyncio.Future[None]] = []
         self._for_presence: list[asyncio.Future[dict[str, Any] | None]] = []
@@ -48,7 +51,7 @@ class WaitingRoom:
         self._for_identity.append(future)
         try:
             begin()
-            await future
+            await self._answer(future)
         finally:
             self._for_identity.remove(future)
 
@@ -62,7 +65,8 @@ class WaitingRoom:
         self._for_presence.append(future)
         try:
             begin()
-            return await future
+            presence: dict[str, Any] | None = await self._answer(future)
+            return presence
         finally:
             self._for_presence.remove(future)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from realtime_fsm.edges.callbacks import Callback
-from realtime_fsm.edges.subscriber import Options
+from realtime_fsm.edges.subscriber import BUFFER_BYTES, Options
 from realtime_fsm.face.listener import Listener
 from realtime_fsm.face.pending import Pending
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription, subscription_of
@@ -59,6 +59,7 @@ class Asking(ABC):
     def subscribe(
         self, *channels: str, payload: Any = None, on_misfit: OnMisfit | None = None, queries: Iterable[str] = (),
         on_gap: OnGap | None = None, catch_up: CatchUp | None = None, buffer: int = _BUFFER, overflow: Overflow = _OVERFLOW,
+        buffer_bytes: int = BUFFER_BYTES,
     ) -> Pending[Any]:  # fmt: skip
         """Listen to channels. Opens the link if there is none; returns when the server has acknowledged.
 
@@ -82,7 +83,8 @@ class Asking(ABC):
                 ``"latest"`` keeps the newest event for each `Event.id`, in the place of the older one; ``"error"`` raises
                 `ConsumerTooSlow` from the iteration; ``"pause"`` loses nothing, but reads nothing more from the link until half
                 of the buffer is free: meanwhile every other subscription of this connection waits, and so does each call that
-                needs an answer, and a link that has died is not noticed.
+                needs an answer (with `LinkPaused` after ``Timeouts.reply``), and a link that has died is not noticed.
+            buffer_bytes: how many bytes of frames are kept at most: 64 MiB, if nothing is said. One event is always kept.
 
         Returns:
             The subscription, ready to be iterated.
@@ -90,16 +92,17 @@ class Asking(ABC):
         Raises:
             BadOption: for no channel, or one that is not a non-empty string, for ``console.tail.{project}`` outside project
                 ``console``, for a query that realtime does not allow, for more than fits into a frame, for a type that nothing
-                can be decoded into, or for a ``buffer`` or ``overflow`` that makes no sense.
+                can be decoded into, or for a ``buffer``, ``buffer_bytes`` or ``overflow`` that makes no sense.
             ChannelWarning: where a warning filter makes an exception of it, for a channel that cannot be meant.
             SubscriptionRejected: when the server refuses it.
             UnsupportedByServer: for queries, when the server is older than Appwrite 1.9.
             RefusedByServer, RetriesExhausted, CertificateRefused: when no link can be had.
             LinkLost: when the link is lost meanwhile and ``auto_reconnect`` is off.
+            LinkPaused: when a consumer with ``overflow="pause"`` stays full meanwhile, for ``Timeouts.reply``.
             Disconnected: when ``disconnect()`` is called meanwhile.
             Disposed: after ``dispose()``.
         """
-        options = Options(buffer, on_gap, catch_up, overflow)
+        options = Options(buffer, on_gap, catch_up, overflow, buffer_bytes)
         begin = self._subscribe(channels, queries, options, payload, on_misfit, lambda _, subscription: subscription)
         return Pending(begin, Subscription.unsubscribe)
 
@@ -121,6 +124,7 @@ class Asking(ABC):
         self, channels: str | Iterable[str], handler: Callable[[Event[Any]], object], *, payload: Any = None,
         on_misfit: OnMisfit | None = None, queries: Iterable[str] = (), on_gap: OnGap | None = None,
         catch_up: CatchUp | None = None, buffer: int = _BUFFER, overflow: Overflow = _OVERFLOW,
+        buffer_bytes: int = BUFFER_BYTES,
     ) -> Pending[Listener]:  # fmt: skip
         """Call a handler with each event of some channels. Returns when the server has acknowledged.
 
@@ -136,6 +140,7 @@ class Asking(ABC):
             catch_up: as for ``subscribe()``.
             buffer: how many events are kept while the handler is at work: 1,024, if nothing is said.
             overflow: as for ``subscribe()``; with ``"error"``, `ConsumerTooSlow` counts as a failure of the handler.
+            buffer_bytes: as for ``subscribe()``.
 
         Returns:
             The listener. It works without being held; ``dispose()`` ends it.
@@ -146,7 +151,7 @@ class Asking(ABC):
         if not callable(handler):
             raise BadOption("handler", f"{type(handler).__name__} cannot be called; give a function that takes an event")
         names = channels if isinstance(channels, Iterable) and not isinstance(channels, str) else (channels,)
-        options = Options(buffer, on_gap, catch_up, overflow)
+        options = Options(buffer, on_gap, catch_up, overflow, buffer_bytes)
 
         def listen(subscriber: Subscriber, subscription: Subscription[Any]) -> Listener:
             self._alive()  # it may have been disposed of in the moment between
@@ -173,7 +178,7 @@ class Asking(ABC):
         subscriber = self._driver.enlist(wish, options)
         self._driver.feed(Subscribe(wish))
         try:
-            await subscriber.granted
+            await self._driver.answer(subscriber.granted)
             misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, options.context)
             subscription = subscription_of(self._driver, subscriber, reader, misfit)
             subscription._owner = self  # noqa: SLF001  (one that is held keeps its connection alive)

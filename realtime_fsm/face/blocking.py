@@ -56,6 +56,7 @@ class Blocking(TypedDict, total=False):
     catch_up: Callable[[Gap], Iterable[Event | Mapping[str, Any]]] | None
     buffer: int
     overflow: Overflow
+    buffer_bytes: int
 
 
 def _takes(of: Callable[Concatenate[Any, P], None]) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:

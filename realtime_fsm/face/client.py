@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from realtime_fsm.core.pacer import pacer_for
@@ -133,7 +134,7 @@ class Realtime(Asking, Displayed):
             timeouts=timeouts,
             auto_reconnect=auto_reconnect,
             max_link_age=max_link_age,
-            pacer=pacer_for(url.partition("?")[0], limit),
+            pacer=pacer_for(url.partition("?")[0], limit, Lock()),
             protocol=None if protocol is None else era(protocol),
             canary=canary,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict, TypeVar
 
@@ -39,6 +38,7 @@ class Served(TypedDict, total=False):
     catch_up: CatchUp | None
     buffer: int
     overflow: Overflow
+    buffer_bytes: int
 
 
 class MissingChannelWarning(UserWarning):
@@ -137,8 +137,8 @@ class Subscription(Subscribed, Generic[T_co]):
     ``async for`` gives events and nothing else, in the order of the server. A ``break`` leaves the subscription alive; iterate
     again to go on. It ends after ``unsubscribe()`` and after ``dispose()``. One consumer at a time.
 
-    While nobody iterates, events are kept: the newest ``buffer`` of them, or what ``overflow=`` says. What is dropped for that is
-    counted in ``dropped``.
+    While nobody iterates, events are kept: the newest ``buffer`` of them (of at most ``buffer_bytes``), or what
+    ``overflow=`` says. What is dropped for that is counted in ``dropped``.
 
     Raises:
         PayloadMisfit: from the iteration, for an event that does not fit ``payload=``, without ``on_misfit=``. Iterate again to
@@ -217,6 +217,7 @@ class Subscription(Subscribed, Generic[T_co]):
         Its callables that run are cancelled, but for one that calls this itself.
 
         Raises:
+            LinkPaused: when a consumer with ``overflow="pause"`` stays full for ``Timeouts.reply``; it ends all the same.
             Disposed: after ``dispose()``.
         """
         if self._driver.state is State.DISPOSING:
@@ -224,7 +225,7 @@ class Subscription(Subscribed, Generic[T_co]):
         self._subscriber.spare(calling_task())
         self._subscriber.inbox.end()
         self._driver.withdraw(self._subscriber)
-        await asyncio.shield(self._subscriber.removed)  # a caller that is cancelled must not cancel it for another
+        await self._driver.answer(self._subscriber.removed, shared=True)
 
 
 def subscription_of(

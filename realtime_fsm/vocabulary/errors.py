@@ -25,6 +25,7 @@
     ├── RefusedByServer               fatal: the server will not have this connection; no attempt follows
     ├── RetriesExhausted              every attempt that the retry policy allows has failed
     ├── LinkLost                      the link was lost and auto_reconnect is off
+    ├── LinkPaused                    a call needs an answer, and a full consumer keeps the link from being read
     ├── Disconnected                  disconnect() ended what was waiting
     ├── AuthenticationRejected        the server refused another identity on a live link, which lives on
     ├── PresenceRejected              the server refused a presence
@@ -322,6 +323,21 @@ class LinkLost(RealtimeError):
         self.__cause__ = cause
 
 
+class LinkPaused(RealtimeError):
+    """No answer can come: nothing is read from the link, because a consumer with ``overflow="pause"`` is full.
+
+    Attributes:
+        seconds: for how long nothing was read.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f'no answer can come: nothing was read for {seconds:g} s, because a consumer with overflow="pause" is full;'
+            " take its events meanwhile, in another task, or give it a larger buffer="
+        )
+        self.seconds = seconds
+
+
 class Disconnected(RealtimeError):
     """``disconnect()`` was called while this call was waiting."""
 
@@ -406,7 +422,7 @@ class ConsumerTooSlow(RealtimeError):
     def __init__(self, buffer: int, dropped: int) -> None:
         super().__init__(
             f"{dropped} event{' was' if dropped == 1 else 's were'} dropped: the consumer was too slow for a buffer of {buffer};"
-            " iterate again to go on, or give a larger buffer= or another overflow="
+            " iterate again to go on, or give a larger buffer= or buffer_bytes=, or another overflow="
         )
         self.buffer = buffer
         self.dropped = dropped

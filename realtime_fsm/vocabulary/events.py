@@ -74,6 +74,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     _timestamp: Any = msgspec.field(name="timestamp", default=None)
     _subscriptions: list[str] = msgspec.field(name="subscriptions", default_factory=list)
     _read: _Later = msgspec.field(name="", default=msgspec.UNSET)  # the payload, decoded
+    _size: Any = msgspec.field(name="(bytes)", default=0)  # bytes of its frame; whoever receives one sets it
 
     @staticmethod
     @sealed
@@ -93,7 +94,8 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
             timestamp: when; by default the payload's own ``$updatedAt``, or else now.
         """
         when = timestamp.isoformat() if timestamp else payload.get("$updatedAt", datetime.now(UTC).isoformat())
-        return Event(msgspec.Raw(_encode(payload)), tuple(events), tuple(channels), when)
+        encoded = _encode(payload)
+        return Event(msgspec.Raw(encoded), tuple(events), tuple(channels), when, _size=len(encoded))
 
     @property
     def subscriptions(self) -> tuple[str, ...]:

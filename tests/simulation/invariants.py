@@ -163,7 +163,7 @@ class Watch:
         if deadline is None:
             self.must(timer is None, "a timer without a deadline")
         else:
-            self.must(timer is not None and timer.when() == deadline, "the timer is not set to the deadline")
+            self.must(timer is not None and timer._when == deadline, "the timer is not set to the deadline")
         self.links.holds(driver._links)
         self.outages.settle(real=driver._outages.current is not None)
 
@@ -195,7 +195,7 @@ class Watch:
         """Around the driver's own: a link that has made room goes, and what it may have owed is told."""
         link = self.links.made_room[-1]
         self.must(farewell._link.generation == link.generation, "a gap is told because of another link")
-        self.must(not link.shows_life, "a gap is told, though the link has shown that it lives")
+        self.must(not link.shows_life or farewell.disordered, "a gap is told, though the link has shown that it lives")
         self._parting = True
         self._parted(farewell, broken=broken)
         self._parting = False

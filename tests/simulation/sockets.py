@@ -266,7 +266,7 @@ class SimulatedSocket:
     def _arm(self) -> None:
         head = self._line[0][0]
         if self._timer is not None and not self._timer.cancelled():
-            if self._timer.when() <= head:
+            if self._timer._when <= head:  # type: ignore[attr-defined]
                 return
             self._timer.cancel()
         self._timer = self.world.loop.call_at(head, self._arrive)

@@ -27,6 +27,15 @@ class _NoWaiting(selectors.SelectSelector):
         return ready
 
 
+class _Due(asyncio.TimerHandle):
+    """The handle of a timer that is already due: as on uvloop, it does not know `when`."""
+
+    __slots__ = ()
+
+    def when(self) -> float:
+        raise AttributeError("'Handle' object has no attribute 'when'")
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """A loop in virtual time. It never sleeps."""
 
@@ -38,6 +47,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._clock.now
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]
+        handle = super().call_at(when, callback, *args, context=context)
+        if when <= self.time():
+            handle.__class__ = _Due
+        return handle
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]], *, reports: int | None = 0) -> T:

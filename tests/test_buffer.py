@@ -1,0 +1,184 @@
+"""A buffer is bounded in bytes, too: in each mode, counted and told as other drops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+import msgspec
+import pytest
+
+from realtime_fsm import ConsumerTooSlow, Event
+from realtime_fsm.edges.buffer import Buffer
+from realtime_fsm.edges.overflow import OVERFLOWS, Gate, Overflow, inbox_for
+from support.network import Network
+from support.virtual import eventually, run
+
+LIMIT = 10_000
+SIZE = 1_000
+
+
+def event(number: int, size: int = SIZE, name: str | None = None) -> Event:
+    return Event(msgspec.Raw(b'{"$id":"%b","n":%d}' % ((name or str(number)).encode(), number)), _size=size)
+
+
+def numbers(events: list[Event]) -> list[int]:
+    return [one.payload["n"] for one in events]
+
+
+async def buffer(overflow: Overflow, capacity: int = 1_000, told: list[int] | None = None) -> Buffer:
+    on_drops = None if told is None else told.append
+    return inbox_for(overflow, "this subscription", asyncio.get_running_loop(), capacity, LIMIT, Gate(), on_drops)
+
+
+def held(of: Buffer) -> int:
+    """The bytes that it holds."""
+    return sum(one._size for one in of._items)
+
+
+@pytest.mark.parametrize(
+    ("overflow", "kept"),
+    [
+        ("drop_oldest", range(20, 30)),
+        ("latest", range(20, 30)),
+        ("drop_newest", range(10)),
+        ("error", range(10)),
+        ("pause", range(20)),
+    ],
+)
+def test_the_bytes_are_bounded_in_each_mode(overflow: Overflow, kept: range) -> None:
+    async def main() -> None:
+        told: list[int] = []
+        inbox = await buffer(overflow, told=told)
+        for number in range(30):
+            inbox.put(event(number))
+        assert held(inbox) == len(kept) * SIZE
+        assert inbox.dropped == 30 - len(kept)
+        assert numbers(inbox.take()) == list(kept)
+        if overflow == "error":
+            with pytest.raises(ConsumerTooSlow, match="buffer_bytes="):
+                await anext(inbox)
+        assert told == [30 - len(kept)]
+
+    run(main)
+
+
+@pytest.mark.parametrize("overflow", OVERFLOWS)
+def test_a_larger_event_is_kept_alone(overflow: Overflow) -> None:
+    async def main() -> None:
+        inbox = await buffer(overflow)
+        inbox.put(event(1, 5 * LIMIT))
+        assert numbers(inbox.take()) == [1]
+        inbox.put(event(2))
+        assert numbers(inbox.take()) == [2], "and what it took is free again"
+        assert inbox.dropped == 0
+
+    run(main)
+
+
+def test_a_larger_event_takes_the_place_of_all_older_ones() -> None:
+    async def main() -> None:
+        inbox = await buffer("drop_oldest")
+        for number in range(5):
+            inbox.put(event(number))
+        inbox.put(event(5, 5 * LIMIT))
+        assert (numbers(list(inbox._items)), inbox.dropped) == ([5], 5)
+        inbox.put(event(6))
+        assert (numbers(inbox.take()), inbox.dropped) == ([6], 6)
+
+    run(main)
+
+
+@pytest.mark.parametrize("overflow", OVERFLOWS)
+def test_a_consumer_that_is_fast_enough_loses_nothing(overflow: Overflow) -> None:
+    async def main() -> None:
+        inbox = await buffer(overflow)
+        got: list[Event] = []
+        for number in range(0, 500, 4):
+            for one in range(4):
+                inbox.put(event(number + one))
+            got += [await anext(inbox) for _ in range(3)]
+            got += inbox.take(1)
+        assert numbers(got) == list(range(500))
+        assert inbox.dropped == 0
+
+    run(main)
+
+
+@pytest.mark.parametrize("overflow", OVERFLOWS)
+def test_a_consumer_that_stays_behind_by_more_than_half_loses_nothing(overflow: Overflow) -> None:
+    async def main() -> None:
+        inbox = await buffer(overflow)
+        got: list[Event] = []
+        for number in range(8):
+            inbox.put(event(number))
+        for number in range(8, 300):
+            got.append(await anext(inbox))
+            assert inbox.put(event(number)), "a producer lets it run"
+        assert numbers(got) == list(range(292))
+        assert (inbox.dropped, held(inbox)) == (0, 8 * SIZE)
+
+    run(main)
+
+
+def test_of_one_thing_the_newest_takes_the_bytes_of_the_older() -> None:
+    async def main() -> None:
+        inbox = await buffer("latest")
+        for number in range(100):
+            inbox.put(event(number, name="same"))
+        assert (held(inbox), inbox.dropped) == (SIZE, 99)
+        for number in range(100, 109):
+            inbox.put(event(number))
+        inbox.put(event(109, 3 * SIZE, "same"))
+        assert held(inbox) <= LIMIT
+        assert inbox.dropped == 101, "the oldest place goes, and it is the same one's"
+
+    run(main)
+
+
+def test_what_catching_up_brings_is_counted() -> None:
+    async def main() -> None:
+        inbox = await buffer("drop_oldest")
+        inbox.put_all(event(number) for number in range(30))
+        assert len(inbox) == 30, "it is in memory already"
+        inbox.put(event(30))
+        assert held(inbox) == LIMIT
+
+    run(main)
+
+
+def test_a_pause_begins_with_the_bytes_and_ends_with_half_of_them() -> None:
+    async def main() -> None:
+        inbox = await buffer("pause")
+        gate = inbox.gate  # type: ignore[attr-defined]
+        for number in range(11):
+            assert not gate.is_shut
+            inbox.put(event(number))
+        assert gate.is_shut
+        for _ in range(5):
+            await anext(inbox)
+            assert gate.is_shut
+        await anext(inbox)
+        assert not gate.is_shut, "5 of 10 KB are left"
+
+    run(main)
+
+
+def test_a_subscription_keeps_so_many_bytes_and_the_log_tells(records: list[MutableMapping[str, Any]]) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            rows = await realtime.subscribe("rows", buffer_bytes=LIMIT)
+            for number in range(100):
+                network.publish("rows", payload={"$id": "1", "n": number, "text": "x" * SIZE})
+            await eventually(lambda: rows.dropped > 80)
+            inbox = rows._subscriber.inbox
+            assert LIMIT / 2 < held(inbox) <= LIMIT  # type: ignore[arg-type]
+            assert rows.dropped == 100 - len(inbox)
+            last = [(await anext(rows)).payload["n"] for _ in range(len(inbox))][-1]
+            assert last == 99
+            dropped = [record for record in records if record["event"] == "realtime.dropped"]
+            assert [record["count"] for record in dropped] == [rows.dropped]
+
+    run(main)

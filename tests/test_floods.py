@@ -1,0 +1,94 @@
+"""A server that repeats itself: the event loop has its turns, the log stays short, and requests leave."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+
+from realtime_fsm import State
+from realtime_fsm.testing.wire import error
+from support.network import Network
+from support.virtual import eventually, run
+
+EVENT = b'{"type":"event","data":{"channels":["rows"],"timestamp":0,"payload":{"$id":"same"},"subscriptions":["%b"]}}'
+FLOODS = {
+    "no JSON": b"{",
+    "an unknown type": b'{"type":"x"}',
+    "pongs": b'{"type":"pong"}',
+    "answers that nobody awaits": b'{"type":"response","data":{"to":"subscribe","success":true,"subscriptions":[]}}',
+    "greetings": b'{"type":"connected","data":{"channels":[],"subscriptions":[],"user":null}}',
+    "events for a subscription that is not known": EVENT % b"s999",
+    "events of one thing, of which the newest is kept": EVENT % b"s1",
+    "1013": error(1013),
+}
+
+
+@pytest.mark.parametrize("frame", FLOODS.values(), ids=FLOODS)
+def test_the_event_loop_has_its_turns_whatever_comes(frame: bytes) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows", overflow="latest")
+            facts = realtime._driver._seat.live_link
+            before = facts.heard
+            for _ in range(5_000):
+                network.socket._inbound.put_nowait(frame)
+            turns = [before]
+            while facts.heard < before + 5_000:
+                await asyncio.sleep(0)
+                turns.append(facts.heard)
+            most = max(after - one for one, after in itertools.pairwise(turns))
+            assert most <= (256 if "event" in str(frame) else 32)
+
+    run(main)
+
+
+def test_ids_that_are_not_known_are_counted_once_a_frame(records: list[MutableMapping[str, Any]]) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            network.socket.push(network.event(b'"payload":{}', *(f"x{number}" for number in range(1_000))))
+            await eventually(lambda: realtime.malformed)
+            assert realtime.malformed == {"unknown_subscription": 1_000}
+            assert [record["event"] for record in records].count("realtime.malformed") == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("code", [1008, 1013])
+def test_a_repeated_error_is_one_record_at_most_and_holds_nothing_up(code: int, records: list[MutableMapping[str, Any]]) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            before = len(records)
+            for _ in range(1_000):
+                network.socket.push(error(code))
+            await asyncio.sleep(5)
+            assert len(records) - before == (code == 1008)
+            async with asyncio.timeout(5):
+                await realtime.subscribe("files")
+            assert (realtime.state, len(network.dials)) == (State.SUBSCRIBED, 1)
+
+    run(main)
+
+
+def test_a_repeated_1008_is_the_reason_of_the_end() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            for _ in range(3):
+                network.socket.push(error(1008))
+                network.socket.push(FLOODS["pongs"])
+            network.socket.push(error(1008))
+            network.socket.cut()
+            await eventually(lambda: realtime.state is State.ERROR)
+            assert "1008" in str(realtime.error)
+
+    run(main)

@@ -1,0 +1,142 @@
+"""The pacer: how often a process may dial one server."""
+
+from __future__ import annotations
+
+import gc
+from threading import Lock, Thread
+
+import pytest
+
+from realtime_fsm.core.pacer import BURST, Pacer, pacer_for
+
+STEP = 60 / 128
+
+
+def most_in_a_minute(dials: list[float]) -> int:
+    """The most dials that any 60 seconds hold."""
+    return max(sum(begin <= dial < begin + 60 - 1e-6 for dial in dials) for begin in dials)
+
+
+def drive(pacer: Pacer, places: list[float], late: dict[float, float], began: float = 0.0) -> list[float]:
+    """Let each dial come at its place, or so much later as `late` says of it, until all have left.
+
+    Returns:
+        When each left.
+    """
+    left, waiting = [place for place in places if place == began], sorted(place for place in places if place > began)
+    while waiting:
+        place = waiting.pop(0)
+        now = max(place + late.pop(place, 0.0), left[-1] if left else 0.0)
+        again = pacer.come(place, now)
+        if again == now:
+            left.append(now)
+        else:
+            assert again > now
+            waiting = sorted([*waiting, again])
+    return left
+
+
+def test_a_burst_of_eight_then_one_every_60_128th_of_a_minute() -> None:
+    pacer = Pacer(128)
+    places = [pacer.take(0.0) for _ in range(400)]
+    assert places[:BURST] == [0.0] * 8
+    assert places[8:128] == pytest.approx([STEP * number for number in range(1, 121)])
+    assert places[128:] == pytest.approx([60 + STEP * number for number in range(272)])
+    assert most_in_a_minute(drive(pacer, places, {})) == 128
+
+
+def test_a_burst_is_there_again_after_a_while() -> None:
+    pacer = Pacer(128)
+    assert [pacer.take(0.0) for _ in range(8)] == [0.0] * 8
+    assert [pacer.take(4.0) for _ in range(9)] == pytest.approx([4.0] * 8 + [4.0 + STEP])
+
+
+def test_the_limit_holds_where_dials_come_late() -> None:
+    pacer = Pacer(128)
+    places = [pacer.take(0.0) for _ in range(384)]
+    late = {place: 60.9 - place for place in places if 0 < place <= 60.9}
+    left = drive(pacer, places, late)
+    assert len(left) == 384
+    assert most_in_a_minute(left) <= 128
+    assert left.count(60.9) == BURST, "all come at once, and a burst of them leaves"
+    assert max(left) < 260, "none waits much longer than the others"
+
+
+@pytest.mark.parametrize("lateness", [0.004, 0.2, 3.0, 30.0])
+def test_the_limit_holds_for_a_busy_loop(lateness: float) -> None:
+    pacer = Pacer(128)
+    places = [pacer.take(0.0) for _ in range(600)]
+    late = {place: lateness * (number * 7919 % 13) / 13 for number, place in enumerate(places) if place > 0}
+    left = drive(pacer, places, late)
+    assert len(left) == 600
+    assert most_in_a_minute(left) <= 128
+    assert max(left) < max(places) + 3 * lateness + 10
+
+
+def test_a_small_limit_has_a_smaller_burst() -> None:
+    pacer = Pacer(2)
+    places = [pacer.take(0.0) for _ in range(5)]
+    assert places == [0.0, 0.0, 60.0, 90.0, 120.0]
+    assert pacer.come(60.0, 59.0) == 60.0, "not yet"
+    assert pacer.come(60.0, 60.5) == 60.5, "a busy loop"
+
+
+def test_all_that_sleep_do_not_come_at_once() -> None:
+    pacer = Pacer(2)
+    places = [pacer.take(0.0) for _ in range(6)]
+    assert [pacer.come(place, 500.0) for place in places[2:]] == [500.0, 500.0, 560.0, 590.0]
+
+
+def test_a_place_that_is_given_back_serves_the_next() -> None:
+    pacer = Pacer(1)
+    assert [pacer.take(0.0) for _ in range(3)] == [0.0, 60.0, 120.0]
+    pacer.give_back(120.0)
+    pacer.give_back(60.0)
+    assert [pacer.take(1.0) for _ in range(3)] == [60.0, 120.0, 180.0]
+    pacer.give_back(60.0)
+    assert pacer.take(70.0) == 240.0, "that moment is over"
+
+
+def test_without_a_limit_no_dial_waits() -> None:
+    free = Pacer(None)
+    assert [free.take(5.0) for _ in range(1000)] == [5.0] * 1000
+    assert free.come(5.0, 90.0) == 90.0
+
+
+def test_a_pacer_belongs_to_a_server_and_a_limit() -> None:
+    one = pacer_for("wss://a/v1/realtime", 128, Lock())
+    assert pacer_for("wss://a/v1/realtime", 128, Lock()) is one
+    assert pacer_for("wss://a/v1/realtime", 5, Lock()) is not one
+    assert pacer_for("wss://b/v1/realtime", 128, Lock()) is not one
+
+
+def test_the_pace_outlives_the_connections_for_a_minute() -> None:
+    def dial(now: float) -> float:
+        """A connection that comes, dials and goes."""
+        gc.collect()
+        return pacer_for("wss://forgotten/v1/realtime", 128, Lock()).take(now)
+
+    assert [dial(1_000.0) for _ in range(9)] == pytest.approx([1_000.0] * 8 + [1_000.0 + STEP])
+    held = pacer_for("wss://forgotten/v1/realtime", 128, Lock())
+    assert pacer_for("wss://other/v1/realtime", 128, Lock()).take(1_061.0) == 1_061.0
+    known = id(held)
+    assert id(pacer_for("wss://forgotten/v1/realtime", 128, Lock())) == known, "a connection holds it"
+    assert held.take(1_002.0) < 1_003.0, "and it keeps its pace"
+
+
+def test_a_clock_that_began_later_makes_nobody_wait() -> None:
+    pacer = Pacer(128)
+    assert [pacer.take(50_000.0) for _ in range(8)] == [50_000.0] * 8
+    assert pacer.take(1_000.0) == 1_000.0
+
+
+def test_threads_share_one_pace() -> None:
+    pacer = Pacer(12_800, Lock())
+    places: list[float] = []
+    threads = [Thread(target=lambda: places.extend(pacer.take(0.0) for _ in range(2_000))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(places) == 8_000
+    assert len(set(places)) == 8_000 - BURST + 1, "no two have one place, but for the burst"
