@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest, RetriesExhausted, State
+from realtime_fsm import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest, RetriesExhausted, State, Timeouts
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.vocabulary.errors import IdentityUnavailable
+from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, IdentityUnavailable
+from realtime_fsm.vocabulary.frames import PING
 from support.eras import BY_MESSAGE, NO_SERVER, ON_EVERY_ERA
 from support.network import Network
 from support.virtual import eventually, run
@@ -172,6 +173,198 @@ def test_authenticating_and_subscribing_at_once_never_meets_a_forgotten_project(
             await realtime.disconnect()
             seen = [await anext(states) for _ in range(4)]
             assert not [change for change in seen if change.cause is not None]
+
+    run(main)
+
+
+# --- a worthless identity costs nothing -----------------------------------------------------------------------------------
+
+
+def test_a_worthless_session_leaves_the_good_one_in_its_place() -> None:
+    """With plain `account` subscribed it needs a new link, which greets a guest."""
+
+    async def main() -> None:
+        network = Network()
+        alice = network.backend.add_user("alice")
+        async with network.realtime(session=alice) as realtime:
+            account = await realtime.subscribe("account")
+            waiting = asyncio.ensure_future(anext(account))
+            with pytest.raises(GreetedAsGuest):
+                await realtime.authenticate("worthless")
+            assert realtime.error is None
+            await realtime.wait_subscribed()
+            assert realtime.user is not None
+            assert realtime.user["$id"] == "alice"
+            assert network.headers[-1] == {"X-Appwrite-Session": alice}
+            network.publish("account", "account.alice", roles=["user:alice"])
+            assert await waiting
+
+    run(main)
+
+
+@NO_SERVER
+@pytest.mark.parametrize("failure", ["refused", "callable", "forbidden", "hang"])
+def test_a_new_identity_without_a_link_leaves_the_old_one(failure: str) -> None:
+    async def main() -> None:
+        network = Network(era="E4")
+        alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
+        answers = [bob]
+
+        def once() -> str:
+            return answers.pop() if failure == "callable" else bob
+
+        async with network.realtime(session=alice) as realtime:
+            await realtime.subscribe("account")
+            if failure == "refused":
+                network.script.extend([DialFailed("refused")] * 3)
+            elif failure == "hang":
+                network.script.extend(["hang"] * 3)
+            elif failure == "forbidden":
+                network.script.append(CertificateRefused("self-signed"))
+            with pytest.raises(CertificateRefused if failure == "forbidden" else RetriesExhausted):
+                await realtime.authenticate(once)
+            await realtime.wait_subscribed()
+            assert (network.headers[-1], realtime.state) == ({"X-Appwrite-Session": alice}, State.SUBSCRIBED)
+            assert (await realtime.authenticate(bob))["$id"] == "bob"
+
+    run(main)
+
+
+def test_both_wait_for_everything_desired_on_the_new_link() -> None:
+    async def main() -> None:
+        network = Network()
+        alice = network.backend.add_user("alice")
+        async with network.realtime() as realtime:
+            await realtime.subscribe("account")
+            await realtime.subscribe("rows")
+            await realtime.authenticate(alice)
+            assert (realtime.state, network.listening) == (State.SUBSCRIBED, {"account", "account.alice", "rows"})
+            socket = network.socket
+            await realtime.reconnect()
+            assert (realtime.state, network.socket is socket) == (State.SUBSCRIBED, False)
+
+    run(main)
+
+
+def test_the_user_logs_out() -> None:
+    async def main() -> None:
+        network = Network()
+        alice = network.backend.add_user("alice")
+        async with network.realtime(session=alice, headers={"X-More": "kept"}) as realtime:
+            await realtime.subscribe("rows")
+            link = network.socket
+            closed: list[float | None] = []
+            network.on_dial = lambda: closed.append(link.closed)
+            assert await realtime.authenticate(None) is None
+            assert (realtime.user, realtime.state, network.headers[-1]) == (None, State.SUBSCRIBED, {"X-More": "kept"})
+            assert closed[0] is not None, "the old link is closed before the next dial"
+            network.socket.cut()
+            links = len(network.dials)
+            await eventually(lambda: len(network.dials) > links and realtime.is_live)
+            assert network.headers[-1] == {"X-More": "kept"}
+            assert (await realtime.authenticate(alice))["$id"] == "alice"
+            await realtime.disconnect()
+            assert await realtime.authenticate(None) is None
+            assert (realtime.user, network.headers[-1]) == (None, {"X-More": "kept"})
+
+    run(main)
+
+
+@NO_SERVER
+def test_a_link_that_does_not_close_holds_a_logout_up_no_longer_than_a_close_may_take() -> None:
+    async def main() -> None:
+        network = Network(era="E4")
+        alice = network.backend.add_user("alice")
+        async with network.realtime(session=alice, timeouts=Timeouts(close=3)) as realtime:
+            await realtime.subscribe("rows")
+            network.socket.frozen = True
+            before = network.wall()
+            assert await realtime.authenticate(None) is None
+            assert 3 <= network.wall() - before < 3.2
+
+    run(main)
+
+
+@BY_MESSAGE
+@pytest.mark.parametrize("ended", [False, True])
+def test_with_a_presence_another_identity_uses_a_new_link(ended: bool) -> None:
+    """By message the server would keep the old user's presence for 30 days, and never show the new one."""
+
+    async def main() -> None:
+        network = Network()
+        alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
+        async with network.realtime(session=alice) as realtime:
+            await realtime.subscribe("rows")
+            await realtime.set_presence("online")
+            if ended:
+                await realtime.set_presence(None)
+            await realtime.authenticate(bob)
+            assert len(network.dials) == 2
+            stored = network.backend.directory("demo").presences._stored
+            await asyncio.sleep(1)
+            assert list(stored) == ([] if ended else ["bob"])
+
+    run(main)
+
+
+# --- waiting --------------------------------------------------------------------------------------------------------------
+
+
+def test_wait_subscribed() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            with pytest.raises(TimeoutError):
+                await realtime.wait_subscribed(1)
+            with pytest.raises(BadOption):
+                await realtime.wait_subscribed(-1)
+            waiting = asyncio.ensure_future(realtime.wait_subscribed())
+            await asyncio.sleep(0)
+            await realtime.connect()
+            await waiting  # nothing was desired
+            rows = await realtime.subscribe("rows")
+            network.socket.cut()
+            await asyncio.sleep(0.02)
+            assert not realtime.is_live
+            await realtime.wait_subscribed(60)
+            assert network.listening == {"rows"}
+            network.answers[PING] = ()
+            await eventually(lambda: realtime.state is State.PING)
+            await realtime.wait_subscribed(0)
+            network.answers.clear()
+            network.socket.push(b'{"type":"pong"}')
+            await rows.unsubscribe()
+            await realtime.wait_subscribed(0)
+            network.otherwise = DialFailed("refused")
+            with pytest.raises(RetriesExhausted):
+                await realtime.reconnect()
+            with pytest.raises(RetriesExhausted):
+                await realtime.wait_subscribed()
+            late = asyncio.ensure_future(realtime.wait_subscribed())
+        with pytest.raises(RetriesExhausted):
+            await late
+        with pytest.raises(Disposed):
+            await realtime.wait_subscribed()
+
+    run(main)
+
+
+@BY_MESSAGE
+def test_it_waits_for_what_is_desired_at_the_call_and_for_nothing_later() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            network.socket.frozen = True
+            first = asyncio.ensure_future(realtime.subscribe("files"))
+            await asyncio.sleep(0)
+            assert realtime.state is State.SUBSCRIBED
+            with pytest.raises(TimeoutError):
+                await realtime.wait_subscribed(0.5)
+            waiting = asyncio.ensure_future(realtime.wait_subscribed())
+            await asyncio.sleep(0)
+            first.cancel()
+            await waiting  # it is no longer desired
 
     run(main)
 

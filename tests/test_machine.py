@@ -25,6 +25,7 @@ from realtime_fsm.vocabulary.inputs import (
     Disconnect,
     Dispose,
     Greeted,
+    LogOut,
     PingSwitched,
     Pong,
     Reconnect,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 D, R, C, S, U, P, E, X = State
 OLD = {"protocol": Era.E2}
+LOGIN, LOGOUT = Authenticate("session"), LogOut()
 Scene = Callable[[Bench], object]
 AnyRow = Row[State, Trigger]
 
@@ -106,6 +108,17 @@ def _ignore_reply(bench: Bench) -> None:
     _second_pending(bench)
     assert bench.seat.reply_by is not None
     bench.now = bench.seat.reply_by
+
+
+def _shown(bench: Bench) -> None:
+    """A presence is stored on the link."""
+    pings = bench.state is P
+    if pings:
+        bench.hear(Pong(bench.generation))
+    bench.do(SetPresence(b"{}", "one"))
+    bench.acknowledge()
+    if pings:
+        bench.expire_until(_id(S, 64))
 
 
 def _overdue(bench: Bench) -> object:
@@ -184,6 +197,17 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
        for number, (options, arrange, take) in _returns(67, lambda b: b.expire()).items()},
     **_losses(70, _nothing, lambda b: b.expire()),
     80: ({}, _nothing, lambda b: b.do(Closed(b.generation))),
+    150: ({}, _shown, lambda b: b.do(SetPresence(b"{}", "other"))),
+    151: ({}, _nothing, lambda b: b.do(SetPresence(b"{}"))),
+    152: ({}, _nothing, lambda b: b.do(LOGOUT)),
+    153: ({}, lambda b: b.do(LOGOUT), lambda b: b.do(Closed(b.generation))),
+    154: (OLD, lambda b: (b.open(), b.greet(), b.ask_anew("s1"), b.subscribe("s2"), b.expire(), b.do(LOGOUT)),
+          lambda b: b.do(Closed(b.generation - 1))),
+    155: ({}, lambda b: (b.do(LOGIN), b.open()), lambda b: b.hear(Greeted(b.generation, stranger=True))),
+    156: ({}, lambda b: b.do(LOGIN), lambda b: b.do(_bad_certificate(b))),
+    157: ({"protocol": Era.E4}, lambda b: (b.do(LOGIN), b.open()), lambda b: b.err(1008)),
+    158: ({}, lambda b: (b.do(LOGIN), b.open()), lambda b: b.lose(1008)),
+    159: ({"retry": ONCE}, lambda b: b.do(LOGIN), lambda b: b.expire()),
 }  # fmt: skip
 
 

@@ -231,6 +231,104 @@ def test_what_cannot_be_sent_is_refused_at_the_call(arguments: tuple[Any], optio
     run(main)
 
 
+# --- its id ---------------------------------------------------------------------------------------------------------------
+
+
+def presence_ids(socket: SimulatedSocket) -> list[str]:
+    """The ids that were sent on a socket."""
+    messages = [json.loads(data) for data in socket.sent]
+    return [message["data"]["presenceId"] for message in messages if message["type"] == "presence"]
+
+
+def test_the_id_is_the_same_on_every_link_so_it_can_be_watched() -> None:
+    async def main() -> None:
+        network = Network()
+        alice, bob = (network.realtime(session=network.backend.add_user(user)) for user in ("alice", "bob"))
+        async with alice, bob:
+            permissions = ['read("users")', 'update("user:alice")']
+            stored = await alice.set_presence("online", permissions=permissions)
+            assert stored is not None
+            watcher = await bob.subscribe(f"presences.{stored['$id']}")
+            for _ in range(2):
+                network.sockets[0].cut()
+                network.socket.cut()
+                await alice.reconnect()
+                await bob.wait_subscribed()
+                await eventually(lambda: shown(network) == ["online"])
+            again = await alice.set_presence("away", permissions=permissions)
+            assert again is not None
+            assert again["$id"] == stored["$id"] != alice.connection_id
+            assert (await anext(watcher)).payload["$id"] == stored["$id"]
+            other = network.realtime(session=network.backend.add_user("carol"))
+            async with other:
+                theirs = await other.set_presence("online")
+                assert theirs is not None
+                assert theirs["$id"] != stored["$id"], "random for each connection"
+
+    run(main)
+
+
+def test_another_id_needs_another_link_which_is_dialed_when_the_old_one_is_closed() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+            await realtime.subscribe("rows")
+            stored = await realtime.set_presence("online", presence_id="alice-phone")
+            assert stored is not None
+            assert (stored["$id"], len(network.dials)) == ("alice-phone", 1)
+            kept = await realtime.set_presence("away")
+            assert kept is not None
+            assert (kept["$id"], len(network.dials)) == ("alice-phone", 1), "the one of the call before"
+            other = await realtime.set_presence("online", presence_id="alice-tablet")
+            assert other is not None
+            assert (other["$id"], len(network.dials), realtime.state) == ("alice-tablet", 2, State.SUBSCRIBED)
+            assert [presence_ids(socket) for socket in network.sockets] == [["alice-phone"] * 2, ["alice-tablet"]]
+            await realtime.set_presence(None)
+            await realtime.set_presence("back", presence_id="third")
+            assert presence_ids(network.socket) == ["third"], "the second link has one, although none is wanted any more"
+
+    run(main)
+
+
+def test_an_id_that_was_refused_does_not_take_the_link() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+            with pytest.raises(PresenceRejected):
+                await realtime.set_presence("online", permissions=['read("team:none")'], presence_id="one")
+            stored = await realtime.set_presence("online", presence_id="two")
+            assert stored is not None
+            assert (stored["$id"], len(network.dials)) == ("two", 1)
+
+    run(main)
+
+
+def test_another_id_while_one_is_on_its_way() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+            await realtime.connect()
+            calls = [realtime.set_presence("a", presence_id="one"), realtime.set_presence("b", presence_id="two")]
+            answers = await asyncio.gather(*calls)
+            assert [answer and answer["$id"] for answer in answers] == ["two"] * 2
+            assert len(network.dials) == 2
+
+    run(main)
+
+
+@pytest.mark.parametrize("wrong", ["", "-a", "a" * 37, "ä", "a b", 5])
+def test_an_id_that_the_server_does_not_take_is_refused_at_the_call(wrong: Any) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            with pytest.raises(BadOption) as caught:
+                await realtime.set_presence("online", presence_id=wrong)
+            assert caught.value.option == "presence_id"
+        assert network.dials == []
+
+    run(main)
+
+
 # --- authentication -------------------------------------------------------------------------------------------------------
 
 

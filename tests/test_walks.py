@@ -13,15 +13,18 @@ from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, UpgradeRefused
 from realtime_fsm.vocabulary.inputs import (
     Authenticate,
+    Closed,
     Connect,
     Deadline,
     DialFailure,
     Dispose,
     Input,
+    LogOut,
     Lost,
     PingSwitched,
     Pong,
     Reconnect,
+    SetPresence,
     Subscribe,
     Unsubscribe,
     Wish,
@@ -96,9 +99,18 @@ class Walk(RuleBasedStateMachine):
     def command(self, happened: Input) -> None:
         self.step(happened)
 
-    @rule(happened=st.sampled_from([Woken(), Authenticate("session"), Authenticate(None)]))
+    @rule(happened=st.sampled_from([Woken(), Authenticate("session"), Authenticate(None), LogOut()]))
     def wake_or_change(self, happened: Input) -> None:
         self.step(happened)
+
+    @rule(identifier=st.sampled_from([None, "one", "two"]))
+    def show(self, identifier: str | None) -> None:
+        self.step(SetPresence(None if identifier is None else b"{}", identifier or ""))
+
+    @precondition(lambda self: self.bench.seat.awaited)
+    @rule(which=st.integers(0, 1))
+    def close_what_is_awaited(self, which: int) -> None:
+        self.step(Closed(self.bench.seat.awaited[which % len(self.bench.seat.awaited)]))
 
     @rule(enabled=st.booleans())
     def switch_ping(self, enabled: bool) -> None:
@@ -170,7 +182,8 @@ class Walk(RuleBasedStateMachine):
     def word_of_an_old_socket(self, trigger: Trigger, back: int) -> None:
         happened = any_input(trigger, self.bench.generation - back)
         seat = self.bench.seat
-        if hasattr(happened, "generation") and happened.generation not in (seat.closing, seat.retiring):
+        awaited = (seat.closing, seat.retiring, *seat.awaited)
+        if hasattr(happened, "generation") and happened.generation not in awaited:
             before = self.bench.state, self.bench.seat.deadline
             self.step(happened)
             assert self.bench.last.taken is None

@@ -56,6 +56,8 @@ def follow(shadow: Shadow, line: Line, step: Step, t: float, detail: bool) -> No
         shadow.opened_at = t
     elif step.closes:
         shadow.closed = True
+    elif step.releases:
+        shadow.awaits -= 1
     if not step.plain:
         _note_link(shadow, line, step, t)
 
@@ -80,6 +82,8 @@ def _note_sends(shadow: Shadow, line: Line, step: Step, t: float) -> None:
 def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
     if step.errs and not step.may_send:
         shadow.asked = shadow.blamed = False
+    if step.closes_first:
+        shadow.awaits = bool(shadow.holds) + (shadow.retiring is not None)
     if step.drops:
         shadow.holds = shadow.asked = shadow.blamed = False
         shadow.acknowledged.clear()
@@ -98,6 +102,7 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
     if step.fresh or step.addresses:
         shadow.by_address = step.addresses or line.era in BY_ADDRESS
     if line.link > shadow.link:
+        shadow.awaits = 0
         shadow.planned = shadow.by_address
         shadow.holds, shadow.dialed_at, shadow.sends = True, t, line.sends
         shadow.asked = shadow.blamed = shadow.throttled = False

@@ -94,6 +94,10 @@ def _handover_due(shadow: Shadow, _: Line) -> bool | None:
     return None
 
 
+def _all_closed(shadow: Shadow, _: Line) -> bool | None:
+    return shadow.awaits <= 1 if shadow.whole else None
+
+
 def _request_blamed(shadow: Shadow, _: Line) -> bool | None:
     return shadow.asked
 
@@ -103,6 +107,7 @@ FACTS: dict[str, Fact] = {
     "wants_channels": _wants_channels,
     "newcomers_blamed": _newcomers_blamed,
     "handover_due": _handover_due,
+    "all_closed": _all_closed,
     "may_retry": _may_retry,
     "reconnect_off": _reconnect_off,
     "may_hurry": _may_hurry,

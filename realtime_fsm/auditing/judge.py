@@ -64,7 +64,8 @@ def _counts(shadow: Shadow, line: Line, step: Step, _: float) -> Said | None:
         return Said(
             "attempt", f"there were {attempt} attempts, or {attempt + 1} with a dial" if step.dials else f"it is {attempt}"
         )
-    unpaced = step.dials and shadow.policies is not None and shadow.policies.retry.dials_per_minute is None
+    held = step.closes_first or (shadow.awaits > 0 and not step.releases)
+    unpaced = step.dials and not held and shadow.policies is not None and shadow.policies.retry.dials_per_minute is None
     if unpaced:
         return Said("attempt", f"nothing holds a dial back, and it counts as attempt {attempt + 1}")
     if line.link != shadow.link:

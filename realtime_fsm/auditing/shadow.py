@@ -120,6 +120,7 @@ class Shadow(_Beating):
         handover: while that one delivers and no outage is under way: the outage that this becomes with a second dial.
         blamed: whether the last error frame of this link was the answer to a request.
         throttled: whether the next dial waits for the server's next minute.
+        awaits: how many links are to be closed before the next dial.
         rejected: how many subscriptions were rejected since the last step.
         told: whether its records tell of all its subscriptions.
         whole: whether all its records have come, and made sense.
@@ -129,7 +130,7 @@ class Shadow(_Beating):
     """
 
     __slots__ = (
-        "acknowledged", "anchor", "blamed", "by_address", "closed", "connection_id", "desired", "dialed_at", "done", "findings",
+        "acknowledged", "anchor", "awaits", "blamed", "by_address", "closed", "connection_id", "desired", "dialed_at", "done", "findings",
         "first", "handover", "holds", "idle_from", "life", "life_from", "met", "missing", "opened_at", "over", "planned",
         "policies", "recent", "rejected", "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
     )  # fmt: skip
@@ -150,6 +151,7 @@ class Shadow(_Beating):
         self.handover: Outage | None = None
         self.rejected = 0
         self.throttled: bool | None = False
+        self.awaits = 0
         self.told = self.done = self.closed = self.over = False
         self.whole = True
         self.policies: Policies | None = None

@@ -48,6 +48,8 @@ class Step:
         plain: whether it leaves the link and the count of attempts alone.
         errs: whether it is about an error frame.
         opens: whether it is the end of the upgrade.
+        closes_first: whether its dial waits until what it lets go of is closed.
+        releases: whether it is the end of a link that the next dial waits for.
         closes: whether it is the end of the last socket.
         expires: whether the clock makes it.
         checks: what it is judged by, in order; the judge fills them in.
@@ -56,9 +58,9 @@ class Step:
     """
 
     __slots__ = (
-        "addresses", "answers", "authenticates", "causes", "changes", "checks", "closes", "dest", "dials", "drops",
+        "addresses", "answers", "authenticates", "causes", "changes", "checks", "closes", "closes_first", "dest", "dials", "drops",
         "enters_live", "errs", "expires", "forgives", "fresh", "gives_up", "id", "kind", "leaves_live", "may_send", "must_send",
-        "of_socket", "onward", "opens", "parts", "pings", "plain", "plans_retry", "ponged", "retires", "row", "source",
+        "of_socket", "onward", "opens", "parts", "pings", "plain", "plans_retry", "ponged", "releases", "retires", "row", "source",
         "trigger",
     )  # fmt: skip
 
@@ -74,6 +76,7 @@ class Step:
         self.dials = "dial" in does
         self.fresh = "start_afresh" in does
         self.addresses = "use_address" in does
+        self.closes_first = "close_first" in does
         self.forgives = "forgive" in does
         self.drops = bool(_LETTING_GO.intersection(does))
         self.retires = "retire_link" in does
@@ -93,7 +96,8 @@ class Step:
         self.ponged = row.trigger is Trigger.PONG
         self.errs = row.trigger is Trigger.SERVER_ERROR
         self.opens = row.trigger is Trigger.OPENED
-        self.closes = row.trigger is Trigger.CLOSED
+        self.closes = row.trigger is Trigger.CLOSED and row.source is State.DISPOSING
+        self.releases = row.trigger is Trigger.CLOSED and row.source is State.RECONNECTING
         self.causes = _causes(row)
         self.checks: tuple[Any, ...] = ()
         self.kind = _kind(row)
@@ -122,7 +126,7 @@ def _causes(row: Row[State, Trigger]) -> frozenset[str | None]:
         return frozenset({"error_frame"})
     if row.trigger in _FAILING:
         return KINDS
-    if row.trigger is Trigger.GREETED and "is_fatal" in row.guards:
+    if row.trigger is Trigger.GREETED and "drop_link" in row.effects:
         return frozenset({"greeted_as_guest"})
     if row.trigger is Trigger.DEADLINE and "drop_link" in row.effects:
         return frozenset(_OVERDUE.get(row.source, {"reply_overdue"}))

@@ -57,7 +57,9 @@ class Book:
         "_named",
         "_pending",
         "_planned",
+        "_presence_asked",
         "_presence_due",
+        "_presence_id",
         "_removals",
         "_shown",
         "_suspects",
@@ -66,6 +68,7 @@ class Book:
         "emptied",
         "in_flight",
         "presence",
+        "presence_on_link",
         "settled",
     )
 
@@ -86,6 +89,9 @@ class Book:
         self._named: Sequence[str] = ()  # the channels that the server named with its greeting
         self._era = Era.E4
         self.presence: bytes | None = None  # the message that shows us as present
+        self._presence_id = ""
+        self._presence_asked: str | None = None  # the id in the presence message that is in flight
+        self.presence_on_link: str | None = None  # the id of the presence that the server has stored for the link that is up
         self._presence_due = False
         self._shown = False  # whether the server has stored it once
 
@@ -93,6 +99,10 @@ class Book:
     def acknowledged(self) -> KeysView[str]:
         """What the server has acknowledged on this link, and is still desired."""
         return self._acknowledged.keys()
+
+    def serves(self, identifiers: Iterable[str]) -> bool:
+        """Whether each of them is acknowledged on this link, as far as it is still desired."""
+        return all(identifier in self._acknowledged or identifier not in self.desired for identifier in identifiers)
 
     # --- the user -----------------------------------------------------------------------------------------------------
 
@@ -129,11 +139,21 @@ class Book:
             self.show(None)
         return gone
 
-    def show(self, presence: bytes | None) -> None:
+    def show(self, presence: bytes | None, identifier: str = "") -> None:
         """The user wants to be shown as present, or no longer; a message that waits is replaced."""
-        self.presence = presence
+        self.presence, self._presence_id = presence, identifier
         self._presence_due = presence is not None
         self._shown = False
+
+    @property
+    def presence_needs_link(self) -> bool:
+        """Whether the presence wants another id than the one that this link has: the server would ignore it."""
+        return self.presence is not None and self.presence_taken not in (None, self._presence_id)
+
+    @property
+    def presence_taken(self) -> str | None:
+        """The id of the presence that this link has, or is to have by the message that is in flight."""
+        return self._presence_asked if self.presence_on_link is None else self.presence_on_link
 
     # --- the link -----------------------------------------------------------------------------------------------------
 
@@ -197,7 +217,7 @@ class Book:
         self._pending = {identifier: None for identifier in self.desired if identifier not in suspected}
         self._removals.clear()
         self._acknowledged.clear()
-        self.in_flight = None
+        self.in_flight = self.presence_on_link = self._presence_asked = None
         self.by_address = False
         return removed
 
@@ -223,6 +243,7 @@ class Book:
         else:
             assert self.presence is not None
             self._presence_due = False
+            self._presence_asked = self._presence_id
             self.in_flight = Control(PRESENCE, (), self.presence)
         for identifier in self.in_flight.ids:
             self._pending.pop(identifier, None)
@@ -234,10 +255,17 @@ class Book:
         """Whether an authentication by message is safe on this link (PROTOCOL: "Messages", rule 3).
 
         With nothing acknowledged the server would forget the project; a plain `account` of a guest would not be bound anew;
-        and one request is in flight at a time.
+        the old user's presence would stay stored for 30 days (rule 11); and one request is in flight at a time.
         """
         plain = any("account" in wish.channels for wish in self.desired.values())
-        return self.in_flight is None and self.settled and not plain and not self.by_address
+        return (
+            self.in_flight is None
+            and self.settled
+            and not plain
+            and not self.by_address
+            and self.presence is None
+            and self.presence_on_link is None
+        )
 
     def authenticate(self, session: str) -> Control:
         """Take an authentication into flight."""
@@ -255,6 +283,7 @@ class Book:
         """The request in flight was answered."""
         asked, self.in_flight = self.in_flight, None
         if asked is not None and asked.kind == PRESENCE:
+            self.presence_on_link = self.presence_on_link or self._presence_asked
             if self._presence_due:  # a newer one is to follow, and to be told
                 return []
             self._shown = True
@@ -280,6 +309,7 @@ class Book:
         if asked.kind == AUTHENTICATE:
             return [RejectIdentity(code, message)]
         if asked.kind == PRESENCE:
+            self._presence_asked = None
             if self._presence_due:  # a newer one is to follow, and may fare better
                 return []
             self.show(None)

@@ -20,7 +20,7 @@ from realtime_fsm.vocabulary.errors import (
     StreamEnded,
 )
 from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW, Verdict
-from realtime_fsm.vocabulary.requests import Drop, End, Fail, Open, Retire, Send
+from realtime_fsm.vocabulary.requests import Drop, End, Fail, Open, Restore, Retire, Send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,14 @@ def start_afresh(seat: Seat) -> None:
 
 
 def dial(seat: Seat) -> None:
-    """Open a socket, as the next link; when the server has been dialed too often, as soon as there is a place."""
+    """Open a socket, as the next link; when the server has been dialed too often, as soon as there is a place.
+
+    A link that must be closed before is waited for, for as long as a close may take.
+    """
+    if seat.awaited and seat.now < seat.close_by:
+        seat.attempt_at = seat.close_by
+        return
+    seat.awaited = ()
     seat.place = seat.pacer.take(seat.now) if seat.place is None else seat.pacer.come(seat.place, seat.now)
     if seat.place > seat.now:
         seat.attempt_at = seat.place
@@ -156,6 +163,19 @@ def hang_up(seat: Seat) -> None:
     _let_go(seat, tidy=True)
 
 
+def close_first(seat: Seat) -> None:
+    """Let the next dial wait until the links that this step lets go of are closed."""
+    seat.awaited = tuple(request.generation for request in seat.requests if isinstance(request, Drop))
+    seat.close_by = seat.now + seat.timeouts.close
+
+
+def restore_identity(seat: Seat) -> None:
+    """Go back to the identity that was confirmed last, and tell who wanted the other one."""
+    assert seat.failure is not None
+    seat.trial = False
+    seat.requests.append(Restore(_final_error(seat.failure, seat.judged, seat.attempt)))
+
+
 def give_up(seat: Seat) -> None:
     """Keep the typed error and tell everybody who waits."""
     assert seat.failure is not None
@@ -215,6 +235,7 @@ def _end_retiring(seat: Seat) -> None:
 
 
 def _tell(seat: Seat, error: RealtimeError, *, streams: bool) -> None:
+    seat.trial = False  # who wanted another identity is told, too, and the one before counts
     seat.requests.append(Fail(error, seat.book.withdraw_unestablished(), streams))
 
 
@@ -235,8 +256,8 @@ EFFECTS: dict[str, Callable[[Seat], None]] = {
     effect.__name__: effect
     for effect in (
         start_afresh, dial, use_address, retire_link, schedule_retry, await_greeting, welcome, plan_ping, send_ping,
-        stop_awaiting_pong, send_request, send_authentication, forgive, drop_link, hang_up, give_up, tell_loss,
-        tell_disconnect, end_streams, forget_socket,
+        stop_awaiting_pong, send_request, send_authentication, forgive, drop_link, hang_up, close_first, restore_identity,
+        give_up, tell_loss, tell_disconnect, end_streams, forget_socket,
     )
 }  # fmt: skip
 """The effects by name."""

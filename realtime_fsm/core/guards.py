@@ -100,6 +100,21 @@ def handover_due(seat: Seat) -> bool:
     return _passed(seat.handover_at, seat.now)
 
 
+def presence_needs_link(seat: Seat) -> bool:
+    """The presence that is wanted has another id than the one that the server keeps for this link."""
+    return seat.book.presence_needs_link
+
+
+def trial_failed(seat: Seat) -> bool:
+    """An identity that no greeting has confirmed yet gets no link: it is refused for good, or its attempts are used up."""
+    return seat.trial and seat.failure is not None and (is_fatal(seat) or not may_retry(seat))
+
+
+def all_closed(seat: Seat) -> bool:
+    """No link is left whose end the next dial waits for."""
+    return not seat.awaited
+
+
 def presence_wanted(seat: Seat) -> bool:
     """The user wants to be shown as present."""
     return seat.book.presence is not None
@@ -153,7 +168,8 @@ def _passed(moment: float | None, now: float) -> bool:
 GUARDS: dict[str, Callable[[Seat], bool]] = {
     guard.__name__: guard
     for guard in (
-        all_acknowledged, none_left, wants_channels, newcomers_blamed, presence_wanted, handover_due, answers_ping,
+        all_acknowledged, none_left, wants_channels, newcomers_blamed, presence_wanted, presence_needs_link,
+        trial_failed, all_closed, handover_due, answers_ping,
         over_budget, ends_link, request_blamed, is_fatal, may_retry, reconnect_off, may_hurry, attempt_due, reply_overdue,
         may_ping, ping_due, renewal_due, message_is_safe, idle_due, stable_due, ping_enabled, heard_since_ping,
     )

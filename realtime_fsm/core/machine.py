@@ -203,7 +203,7 @@ class Connection:
         seat = self._seat
         match happened:
             case Closed(generation=generation):
-                return generation != seat.closing
+                return generation not in seat.awaited if source is State.RECONNECTING else generation != seat.closing
             case Acknowledged(to=to, granted=granted) if not seat.book.answers(to, granted):
                 return True
             case ServerErred(code=1003) if seat.book.by_address and seat.live_link.pinged is None:

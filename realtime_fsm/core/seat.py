@@ -17,10 +17,12 @@ from realtime_fsm.vocabulary.errors import GreetedAsGuest, Overdue, ServerError,
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
     Authenticate,
+    Closed,
     Deadline,
     DialFailure,
     Greeted,
     Input,
+    LogOut,
     Lost,
     PingSwitched,
     Pong,
@@ -31,7 +33,7 @@ from realtime_fsm.vocabulary.inputs import (
 )
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy, Verdict, verdict
-from realtime_fsm.vocabulary.requests import Identify
+from realtime_fsm.vocabulary.requests import Identify, RejectIdentity
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 
 if TYPE_CHECKING:
@@ -53,9 +55,11 @@ class Seat:
         "attempt",
         "attempt_at",
         "auto_reconnect",
+        "awaited",
         "blames_newcomers",
         "book",
         "by_address",
+        "close_by",
         "closing",
         "draw",
         "entered_at",
@@ -81,6 +85,7 @@ class Seat:
         "session",
         "state", "throttled",
         "timeouts",
+        "trial",
     )  # fmt: skip
 
     def __init__(
@@ -111,6 +116,9 @@ class Seat:
         self.link: Link | None = None
         self.retiring: int | None = None  # the link that delivers until the one in its place is up
         self.closing: int | None = None  # the socket that `disposing` waits for
+        self.awaited: tuple[int, ...] = ()  # the links that must be closed before the next dial
+        self.close_by = 0.0  # when that is no longer waited for
+        self.trial = False  # whether the next dials carry an identity that the server has not confirmed yet
         self.attempt = 0  # dials in a row, not forgiven
         self.attempt_at: float | None = None  # when the next dial is due
         self.throttled = False  # whether it waits because the server said that there were too many
@@ -145,11 +153,15 @@ class Seat:
         """Note what an input says. Whether the state moves is the table's business."""
         match happened:
             case Authenticate(session=session):
-                self.session = session
+                self.session, self.trial = session, True
+            case LogOut():
+                self.trial = False
+            case Closed(generation=generation):
+                self.awaited = tuple(other for other in self.awaited if other != generation)
             case Greeted() if self.state not in LIVE:  # a second greeting would make the book forget what is acknowledged
                 self._absorb_greeting(happened)
-            case SetPresence(message=message):
-                self.book.show(message)
+            case SetPresence(message=message, id=identifier):
+                self.book.show(message, identifier)
             case Subscribe(wish=wish):
                 self.book.desire(wish)
             case Unsubscribe(id=identifier):
@@ -160,6 +172,7 @@ class Seat:
                 self.requests += self.book.settle_planned()
             case Acknowledged(to=to, granted=granted, user=user, presence=presence):
                 if to == AUTHENTICATE:
+                    self.trial = False
                     self.requests.append(Identify(user))
                 self.requests += self.book.settle(granted, presence)
                 self.live_link.asked_at = None
@@ -184,6 +197,7 @@ class Seat:
         if happened.stranger:
             self._fail(GreetedAsGuest())
             return
+        self.trial = False
         self.requests.append(Identify(happened.user))
         self.book.begin_link()
         if not self.live_link.planned:
@@ -214,6 +228,8 @@ class Seat:
             self.requests += self.book.ask_again()
         else:
             self.requests += self.book.blame(happened.code, happened.message)
+        if any(isinstance(request, RejectIdentity) for request in self.requests):
+            self.trial = False
         link.asked_at = None
 
     def _absorb_end(self, close_code: int) -> None:

@@ -47,6 +47,7 @@ from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
     Deadline,
     Greeted,
+    LogOut,
     Pong,
     ServerErred,
     SetPresence,
@@ -67,6 +68,7 @@ from realtime_fsm.vocabulary.requests import (
     RejectIdentity,
     RejectPresence,
     Remove,
+    Restore,
     Retire,
     Send,
 )
@@ -84,7 +86,7 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.events import Event
     from realtime_fsm.vocabulary.frames import Frame, Malformed
-    from realtime_fsm.vocabulary.inputs import Input, Wish
+    from realtime_fsm.vocabulary.inputs import Authenticate, Input, Wish
     from realtime_fsm.vocabulary.requests import Request, Taken
 
 _CHANGES_KEPT = 1024
@@ -103,7 +105,7 @@ class Driver:
         draw: gives random numbers from 0 to 1.
 
     Attributes:
-        credentials: who dials next.
+        credentials: who dials, as the server confirmed it last.
         user: the account that the server named; None for a guest, and before the first greeting.
         malformed: how many messages of the server could not be understood, by kind.
     """
@@ -119,6 +121,7 @@ class Driver:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.credentials = credentials
+        self._trial: Credentials | None = None  # who dials instead, until the server confirms or refuses it
         self.user: dict[str, Any] | None = None
         self.malformed: dict[str, int] = {}
         self._core = Connection(seat)
@@ -182,6 +185,7 @@ class Driver:
         outcome = self._core.step(happened, self.loop.time(), draw=self._draw())
         for request in outcome.requests:
             self._perform(request)
+        self._waiting.look()
         self._arm(outcome.deadline)
         if outcome.taken is not None:  # last: the application's log processors run here, and one may call us again
             self._tell(outcome.taken)
@@ -243,21 +247,49 @@ class Driver:
             return
         if self.error is not None:
             raise self.error.again()
-        await self._waiting.for_link(patient=patient)
+        await self._waiting.until(lambda: self.state.is_live, patient=patient)
 
-    async def identify(self, happened: Input) -> None:
+    async def wait_subscribed(self, *, patient: bool) -> None:
+        """Wait until everything that is desired now is acknowledged on the link that is up, or is no longer desired.
+
+        Args:
+            patient: whether to go on waiting after `disconnect()`.
+
+        Raises:
+            RealtimeError: when there will be no link for now.
+        """
+        book = self._seat.book
+        wanted = tuple(book.desired)
+
+        def holds() -> bool:
+            return self.state.is_live and book.serves(wanted)
+
+        if holds():
+            return
+        if self.error is not None:
+            raise self.error.again()
+        await self._waiting.until(holds, patient=patient)
+
+    async def identify(self, happened: Authenticate | LogOut, credentials: Credentials) -> None:
         """Feed a change of identity and wait until the server has said who we are.
+
+        The credentials are on trial until the server names a user; those of a guest count at once.
 
         Raises:
             AuthenticationRejected: when it refused a message.
+            GreetedAsGuest, RefusedByServer, RetriesExhausted: when they get no link; the ones before dial again.
             Disposed: after the end, which may have come while the caller waited for its turn.
             RealtimeError: when there will be no link for now.
         """
         if self.state is State.DISPOSING:
             raise Disposed
+        if isinstance(happened, LogOut):
+            self.credentials, self._trial = credentials, None
+        else:
+            self._trial = credentials
         await self._waiting.for_identity(lambda: self.feed(happened))
 
-    async def present(self, message: bytes | None) -> dict[str, Any] | None:
+    async def present(self, message: bytes | None, identifier: str) -> dict[str, Any] | None:
         """Feed how the user wants to be shown, and wait until the server has stored it.
 
         Raises:
@@ -269,7 +301,7 @@ class Driver:
             self.feed(SetPresence(None))
             self._waiting.presented(None)
             return None
-        return await self._waiting.for_presence(lambda: self.feed(SetPresence(message)))
+        return await self._waiting.for_presence(lambda: self.feed(SetPresence(message, identifier)))
 
     async def settle(self) -> None:
         """Wait until every socket that was let go of is closed; each is, within the close timeout."""
@@ -319,11 +351,16 @@ class Driver:
                 self._audit.presence("rejected", error.code if isinstance(error, PresenceRejected) else None)
                 if not self._waiting.reject_presence(error):
                     self.report(error)  # it was restored, and nobody waits for it
+            case Restore(error=error):
+                self._trial = None
+                self._waiting.reject_identity(error)
             case RejectIdentity(code=code, message=message):
+                self._trial = None
                 self._waiting.reject_identity(AuthenticationRejected(code, message))
             case Remove(id=identifier):
                 self._roster.remove(identifier)
             case Fail(error=error, withdrawn=withdrawn, streams=streams):
+                self._trial = None
                 self._roster.fail(error, withdrawn, streams=streams)
                 self._waiting.fail(error, patient=not isinstance(error, Disconnected))
             case End():
@@ -334,11 +371,19 @@ class Driver:
 
     def _name_user(self, user: bytes) -> None:
         self.user = _account(user)
+        if self._trial is not None and self.user is not None:
+            self.credentials = self._trial
+        self._trial = None
         self._waiting.identified()
+
+    @property
+    def _dialing(self) -> Credentials:
+        """Who dials next, or has dialed the link that is not greeted yet."""
+        return self.credentials if self._trial is None else self._trial
 
     def _open(self, generation: int, plan: Plan | None) -> None:
         link = self._links.begin(generation, self._seat.live_link, plan, self.loop)
-        link.open(self._transport, self._url, self.credentials.headers)
+        link.open(self._transport, self._url, self._dialing.headers)
         self._roster.mend()
         self._outages.dial()
 
@@ -450,7 +495,7 @@ class Driver:
         user, slots = bytes(frame.data.user), frame.slots
         if link.plan is not None and link.routes is None:
             link.routes = link.plan.routes(slots or {}, frame.channels)
-        stranger = user == b"null" and self.credentials.expects_user
+        stranger = self._dialing.expects_user and _account(user) is None
         self.feed(Greeted(link.generation, user, stranger, frame.channels, numbered=slots is not None))
         if link.plan is not None and link is self._links.current:
             self.feed(Acknowledged(link.generation, GREETING, ()))
@@ -487,8 +532,6 @@ class Driver:
         change = Change(row.source, dest, row.trigger, row.id, taken.attempt, taken.cause, at)
         for follower in self._followers:
             follower.put(change)
-        if dest.is_live:
-            self._waiting.link_is_up()
         planned = taken.cause is None
         self._outages.note(row.source, dest, self.loop.time(), planned=planned, covered=self._links.covered)
         watch = watch_of(self.loop)

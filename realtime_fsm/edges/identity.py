@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     Secret = str | Callable[[], Awaitable[str] | str]
 
 
+_IDENTITY_HEADERS = ("x-appwrite-session", "x-appwrite-jwt")
+
+
 class Credentials:
     """The identity of a connection. Its repr shows nothing of it.
 
@@ -44,9 +47,10 @@ class Credentials:
         """Whether the server should know us."""
         return self.session is not None or self.jwt is not None
 
-    def instead(self, session: Secret) -> Credentials:
-        """The same with another session and no JWT."""
-        return Credentials(session, None, self._headers)
+    def instead(self, session: Secret | None) -> Credentials:
+        """The same with another session, or as a guest, and without the JWT or session of before, one in a header included."""
+        kept = {name: value for name, value in self._headers.items() if name.lower() not in _IDENTITY_HEADERS}
+        return Credentials(session, None, kept)
 
     async def headers(self) -> dict[str, str]:
         """The headers to dial with.

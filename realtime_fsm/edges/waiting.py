@@ -17,21 +17,22 @@ class WaitingRoom:
     __slots__ = ("_for_identity", "_for_link", "_for_presence")
 
     def __init__(self) -> None:
-        self._for_link: dict[asyncio.Future[None], bool] = {}
+        self._for_link: dict[asyncio.Future[None], tuple[Callable[[], bool], bool]] = {}
         self._for_identity: list[asyncio.Future[None]] = []
         self._for_presence: list[asyncio.Future[dict[str, Any] | None]] = []
 
-    async def for_link(self, *, patient: bool) -> None:
-        """Wait until the link is up.
+    async def until(self, holds: Callable[[], bool], *, patient: bool) -> None:
+        """Wait until something holds that needs a link; `look` looks whether it does.
 
         Args:
+            holds: the condition.
             patient: whether to go on waiting after `disconnect()`.
 
         Raises:
             RealtimeError: what `fail` is given.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._for_link[future] = patient
+        self._for_link[future] = holds, patient
         try:
             await future
         finally:
@@ -65,10 +66,11 @@ class WaitingRoom:
         finally:
             self._for_presence.remove(future)
 
-    def link_is_up(self) -> None:
-        """The link is up."""
-        for future in self._for_link:
-            resolve(future)
+    def look(self) -> None:
+        """Resolve the calls whose condition holds."""
+        for future, (holds, _) in self._for_link.items():
+            if holds():
+                resolve(future)
 
     def identified(self) -> None:
         """The server has said who we are."""
@@ -94,7 +96,7 @@ class WaitingRoom:
 
     def fail(self, error: RealtimeError, *, patient: bool) -> None:
         """There will be no link for now; the patient wait on, unless they are told, too."""
-        for future, is_patient in self._for_link.items():
+        for future, (_, is_patient) in self._for_link.items():
             if patient or not is_patient:
                 reject(future, error)
         self.reject_identity(error)

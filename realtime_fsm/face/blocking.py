@@ -296,23 +296,37 @@ class Realtime(Displayed):
         self._portal.call(self._inner.connect)
 
     def reconnect(self) -> None:
-        """Open a new link at once. Returns when it is up."""
+        """Open a new link at once. Returns when everything desired is acknowledged on it."""
         self._portal.call(self._inner.reconnect)
 
     def wait_connected(self, timeout: float | None = None) -> None:
         """Wait until the link is up; for so many seconds at most."""
         self._portal.call(lambda: self._inner.wait_connected(timeout))
 
-    def authenticate(self, session: Secret) -> dict[str, Any]:
-        """Become another user. Returns the account as the server names it."""
+    def wait_subscribed(self, timeout: float | None = None) -> None:
+        """Wait until everything that is desired now is acknowledged; for so many seconds at most."""
+        self._portal.call(lambda: self._inner.wait_subscribed(timeout))
+
+    @overload
+    def authenticate(self, session: Secret) -> dict[str, Any]: ...
+    @overload
+    def authenticate(self, session: None) -> None: ...
+    def authenticate(self, session: Secret | None) -> dict[str, Any] | None:
+        """Become another user, or log out with None, as `realtime_fsm.Realtime.authenticate`."""
         secret = self._portal.apart(session) if callable(session) else session
         return self._portal.call(lambda: self._inner.authenticate(secret))
 
     def set_presence(
-        self, status: str | None, *, metadata: Mapping[str, Any] | None = None, permissions: Iterable[str] | None = None
+        self,
+        status: str | None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        permissions: Iterable[str] | None = None,
+        presence_id: str | None = None,
     ) -> dict[str, Any] | None:
         """Be shown as present to other users, or no longer. Returns the presence as the server stored it."""
-        return self._portal.call(lambda: self._inner.set_presence(status, metadata=metadata, permissions=permissions))
+        given: dict[str, Any] = {"metadata": metadata, "permissions": permissions, "presence_id": presence_id}
+        return self._portal.call(lambda: self._inner.set_presence(status, **given))
 
     def disconnect(self) -> None:
         """Close the link and keep the subscriptions for the next one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from realtime_fsm.core.pacer import pacer_for
 from realtime_fsm.core.seat import Seat
@@ -22,13 +22,14 @@ from realtime_fsm.vocabulary.inputs import (
     Connect,
     Disconnect,
     Dispose,
+    LogOut,
     PingSwitched,
     Reconnect,
 )
 from realtime_fsm.vocabulary.options import Timeouts, realtime_url, seconds
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.table import State
-from realtime_fsm.vocabulary.wishes import presence_message
+from realtime_fsm.vocabulary.wishes import presence_identifier, presence_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -124,6 +125,7 @@ class Realtime(Asking, Displayed):
         )
         self._endpoint, self._project = endpoint, project
         self._connection_id = uuid.uuid4().hex
+        self._presence_id = uuid.uuid4().hex  # others see it, so it is not the one of the log
         self._driver = Driver(
             seat,
             self._transport(
@@ -218,14 +220,16 @@ class Realtime(Asking, Displayed):
         await self._driver.wait_live(patient=False)
 
     async def reconnect(self) -> None:
-        """Open a new link at once, with a full count of attempts, whatever the state. Returns when it is up.
+        """Open a new link at once, with a full count of attempts, whatever the state.
+
+        Returns when the server has acknowledged everything on it that is desired now; at once when nothing is.
 
         Raises:
             As ``connect()``.
         """
         self._alive()
         self._driver.feed(Reconnect())
-        await self._driver.wait_live(patient=False)
+        await self._driver.wait_subscribed(patient=False)
 
     async def wait_connected(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (the public signature)
         """Wait until the link is up; at once if it is. It opens nothing itself.
@@ -245,54 +249,99 @@ class Realtime(Asking, Displayed):
         async with asyncio.timeout(timeout):
             await self._driver.wait_live(patient=True)
 
-    async def authenticate(self, session: Secret) -> dict[str, Any]:
-        """Become another user, or a user at all. Returns the account as the server names it.
+    async def wait_subscribed(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (the public signature)
+        """Wait until the server has acknowledged everything that is desired now on the link that is up; at once if it has.
 
-        On a live link the identity is changed by a message where that is safe: something is acknowledged, nothing is in flight
-        and no subscription is to plain ``account`` (PROTOCOL: "Messages", rule 3). Everywhere else a new link is opened, as the
-        new user. Later dials carry the new identity in any case, instead of the session or JWT given before.
+        With nothing desired it returns when the link is up. It opens nothing itself.
 
         Args:
-            session: a session secret, or a callable that is asked for one.
+            timeout: for how many seconds at most; None for no end.
+
+        Raises:
+            As ``wait_connected()``.
+        """
+        self._alive()
+        if timeout:  # with 0 it does not wait
+            seconds("timeout", timeout)
+        async with asyncio.timeout(timeout):
+            await self._driver.wait_subscribed(patient=True)
+
+    @overload
+    async def authenticate(self, session: Secret) -> dict[str, Any]: ...
+    @overload
+    async def authenticate(self, session: None) -> None: ...
+    async def authenticate(self, session: Secret | None) -> dict[str, Any] | None:
+        """Become another user, or a user at all; with None, log out. Opens the link if there is none.
+
+        On a live link a message changes the identity where that is safe: something is acknowledged, nothing is in flight, no
+        subscription is to plain ``account``, and the link has no presence (PROTOCOL: "Messages", rules 3 and 11). Everywhere
+        else a new link is opened, as the new user. The session or JWT of before counts until the server names the new user;
+        when the server does not, this call raises, and the old identity dials again. Subscriptions and iterators go on.
+
+        ``None`` closes the link, then connects as a guest. An identity in ``cookies=``, or in a header other than
+        ``X-Appwrite-Session`` and ``X-Appwrite-JWT``, stays as it was given.
+
+        Args:
+            session: a session secret, a callable that is asked for one, or None.
+
+        Returns:
+            The account as the server names it, or None after a logout; once everything desired is acknowledged again.
 
         Raises:
             BadOption: when it is no secret.
             AuthenticationRejected: when the server refuses the message; the link and its old identity live on.
             IdentityUnavailable: when the callable raises.
-            GreetedAsGuest: when a new link was needed and the server does not know the session.
+            GreetedAsGuest: when the server does not know the session; the old identity dials again.
             RefusedByServer, RetriesExhausted, CertificateRefused, LinkLost: when no link can be had.
             Disconnected, Disposed: as ``connect()``.
         """
         self._alive()
         async with self._becoming:  # one change of identity at a time, so that each call returns its own
-            before = self._driver.credentials
-            after, secret = before.instead(session), await Credentials.ask(session)
-            self._alive()  # it may have been disposed of while the call waited for its turn, or for the secret
-            self._driver.credentials = after
-            try:
-                await self._driver.identify(Authenticate(secret))
-            except AuthenticationRejected as rejected:
-                if rejected.code != _TOO_MANY:
-                    self._driver.credentials = before
-                    raise
-                await self._driver.identify(Reconnect())  # the window is spent: the next dial tells who we are
-            if self.user is None:
-                raise GreetedAsGuest
-            return self.user
+            after = self._driver.credentials.instead(session)
+            if session is None:
+                await self._driver.identify(LogOut(), after)
+            else:
+                await self._become(after, session)
+            user = None if session is None else self.user
+        await self._driver.wait_subscribed(patient=False)
+        return user
+
+    async def _become(self, after: Credentials, session: Secret) -> None:
+        secret = await Credentials.ask(session)
+        self._alive()  # it may have been disposed of while the call waited for its turn, or for the secret
+        try:
+            await self._driver.identify(Authenticate(secret), after)
+        except AuthenticationRejected as rejected:
+            if rejected.code != _TOO_MANY:
+                raise
+            await self._driver.identify(Authenticate(None), after)  # the window is spent: the next dial tells who we are
+        if self.user is None:
+            raise GreetedAsGuest
 
     async def set_presence(
-        self, status: str | None, *, metadata: Mapping[str, Any] | None = None, permissions: Iterable[str] | None = None
+        self,
+        status: str | None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        permissions: Iterable[str] | None = None,
+        presence_id: str | None = None,
     ) -> dict[str, Any] | None:
         """Be shown as present to other users. Opens the link if there is none.
 
         It is set again on every later link, the latest one only. ``None`` ends that: the protocol has no message that clears a
         presence, so on the server it ends with the link that is up.
 
+        The presence keeps its id on every link, so ``presences.{id}`` can be watched. A link takes one id only: another one
+        needs a new link, which is opened when the old one is closed. A user has one presence at a time: while another
+        connection of the same user shows one, the server keeps the id of that.
+
         Args:
             status: what is shown, such as ``"online"``.
             metadata: what else is stored with it. What is left out is kept as the server has it.
             permissions: who may see and change it, as strings of the official SDK's ``Permission`` helpers; by default only
                 yourself. Without an ``update`` for yourself among them, the server refuses the next presence.
+            presence_id: the id, at most 36 of ``a-z A-Z 0-9 . _ -``, not starting with a special character; None for the one of
+                the call before, and at first for a random one of this connection.
 
         Returns:
             The presence as the server stored it; None where none is wanted (any more).
@@ -304,11 +353,13 @@ class Realtime(Asking, Displayed):
             RefusedByServer, RetriesExhausted, CertificateRefused, LinkLost: when no link can be had.
             Disconnected, Disposed: as ``connect()``.
         """
-        message = None if status is None else presence_message(status, metadata, permissions)
+        identifier = self._presence_id if presence_id is None else presence_identifier(presence_id)
+        message = None if status is None else presence_message(status, metadata, permissions, identifier)
         self._alive()
         if message is not None:
             self._driver.need("presence")
-        return await self._driver.present(message)
+            self._presence_id = identifier
+        return await self._driver.present(message, identifier)
 
     async def disconnect(self) -> None:
         """Close the link and keep the subscriptions for the next one. Returns when the socket is closed.

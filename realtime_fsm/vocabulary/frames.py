@@ -201,9 +201,11 @@ def authentication(session: str) -> bytes:
     return _encode({"type": "authentication", "data": {"session": session}})
 
 
-def presence(status: str, metadata: Mapping[str, Any] | None, permissions: Sequence[str] | None) -> bytes:
-    """A ``presence`` message. What is None is left to the server, which keeps what it has stored."""
-    given = {"status": status, "metadata": metadata, "permissions": permissions}
+def presence(
+    status: str, metadata: Mapping[str, Any] | None, permissions: Sequence[str] | None, identifier: str | None = None
+) -> bytes:
+    """A ``presence`` message. What is None is left to the server, which keeps what it has stored, or chooses an id."""
+    given = {"status": status, "presenceId": identifier, "metadata": metadata, "permissions": permissions}
     return _encode({"type": "presence", "data": {name: value for name, value in given.items() if value is not None}})
 
 

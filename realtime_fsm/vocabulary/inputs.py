@@ -77,18 +77,34 @@ class Dispose(Input):
 
 @dataclass(frozen=True, slots=True)
 class Authenticate(Input):
-    """The user wants another identity. The next dials carry it; `session` is for a message, where one is safe."""
+    """The user wants another identity. The next dials carry it, on trial until the server confirms it.
+
+    Attributes:
+        session: for a message, where one is safe.
+    """
 
     trigger = Trigger.AUTHENTICATE
     session: str | None = field(repr=False)
 
 
+class LogOut(Input):
+    """The user wants to be a guest. The next dials carry no identity, and expect none."""
+
+    trigger = Trigger.LOG_OUT
+
+
 @dataclass(frozen=True, slots=True)
 class SetPresence(Input):
-    """The user wants to be shown as present, by a message that says how; or no longer, if there is none."""
+    """The user wants to be shown as present, by a message that says how; or no longer, if there is none.
+
+    Attributes:
+        message: the message; it holds the id, too.
+        id: the id of the presence; a link takes one only, the server ignores a second.
+    """
 
     trigger = Trigger.PRESENCE
     message: bytes | None = field(repr=False)
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,13 @@ class RejectIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Restore:
+    """Go back to the identity that was confirmed last: the one on trial gets no link, for this error."""
+
+    error: RealtimeError
+
+
+@dataclass(frozen=True, slots=True)
 class Present:
     """Tell what the server has stored as our presence, as JSON text."""
 
@@ -135,6 +142,7 @@ Request = (
     | Lack
     | Identify
     | RejectIdentity
+    | Restore
     | Present
     | RejectPresence
     | Remove

@@ -53,6 +53,7 @@ class Trigger(StrEnum):
     DISCONNECT = "disconnect"
     DISPOSE = "dispose"
     AUTHENTICATE = "authenticate"
+    LOG_OUT = "log_out"
     PRESENCE = "presence"
     PING_SWITCHED = "ping_switched"
     # the socket
@@ -157,10 +158,18 @@ _ROWS = (
            when=("message_is_safe",), do=("send_authentication",)),
     *_rule(93, _UP, _T.AUTHENTICATE, R, "A message could make the server forget the project: a new link, as the new identity.",
            do=("hang_up", "start_afresh", "dial")),
+    *_rule(152, _DOWN, _T.LOG_OUT, R, "The next link is a guest's.", do=("start_afresh", "dial")),
+    *_rule(152, (R,), _T.LOG_OUT, None, "The attempt under way ends; the next link is a guest's, once this one is closed.",
+           do=("hang_up", "close_first", "start_afresh", "dial")),
+    *_rule(152, _UP, _T.LOG_OUT, R, "The next link is a guest's, and is dialed once this one is closed.",
+           do=("hang_up", "close_first", "start_afresh", "dial")),
     *_rule(98, _DOWN, _T.PRESENCE, R, "To be shown as present needs a link: as connect.",
            when=("presence_wanted",), do=("start_afresh", "dial")),
     *_rule(99, _DOWN, _T.PRESENCE, None, "It is no longer to be restored: striking it from the book is all."),
     *_rule(100, (R,), _T.PRESENCE, None, "It is in the book and goes out after the greeting."),
+    *_rule(150, _UP, _T.PRESENCE, R, "The server ignores a second id on a link: a new link, once this one is closed.",
+           when=("presence_needs_link",), do=("hang_up", "close_first", "start_afresh", "dial")),
+    *_rule(151, (P,), _T.PRESENCE, None, "It is in the book and goes out after the answer."),
     *_rule(101, _QUIET, _T.PRESENCE, None, "It goes out as soon as no other request is in flight.", do=("send_request",)),
     *_rule(15, (D, R, E), _T.PING_SWITCHED, None, "It counts from the next link on."),
     *_rule(16, _QUIET, _T.PING_SWITCHED, None, "The next ping is planned anew, or none is.", do=("plan_ping",)),
@@ -168,6 +177,11 @@ _ROWS = (
     *_return(18, _T.PING_SWITCHED, (), ("stop_awaiting_pong", "plan_ping", "send_request"), "Pings are off, so none is awaited"),
     # --- the socket, on the way up ------------------------------------------------------------------------------------
     *_rule(21, (R,), _T.OPENED, None, "The upgrade is done; nothing may be sent before the greeting.", do=("await_greeting",)),
+    *_rule(153, (R,), _T.CLOSED, None, "The old link is closed, and the next dial waited for that.",
+           when=("all_closed",), do=("dial",)),
+    *_rule(154, (R,), _T.CLOSED, None, "An old link is closed; the next dial waits for another one."),
+    *_rule(155, (R,), _T.GREETED, None, "The new identity is worth nothing: the old one is restored and dialed at once.",
+           when=("trial_failed",), do=("drop_link", "restore_identity", "start_afresh", "dial")),
     *_rule(35, (R,), _T.GREETED, E, "The server greets a guest where a user was expected.",
            when=("is_fatal",), do=("drop_link", "give_up")),
     *_rule(22, (R,), _T.GREETED, C, "The link is up: everything desired is subscribed on it.", do=("welcome", "send_request")),
@@ -177,12 +191,14 @@ _ROWS = (
            when=("newcomers_blamed",), do=("drop_link", "dial")),
     *(
         row
-        for number, trigger, what in (
-            (23, _T.DIAL_FAILED, "No WebSocket came about"),
-            (26, _T.SERVER_ERROR, "The server refused before the greeting, which ends the attempt"),
-            (29, _T.LOST, "The stream ended before the greeting"),
+        for number, trial, trigger, what in (
+            (23, 156, _T.DIAL_FAILED, "No WebSocket came about"),
+            (26, 157, _T.SERVER_ERROR, "The server refused before the greeting, which ends the attempt"),
+            (29, 158, _T.LOST, "The stream ended before the greeting"),
         )
         for row in (
+            *_rule(trial, (R,), trigger, None, f"{what}, and so ends the new identity: the old one is dialed at once.",
+                   when=("trial_failed",), do=("drop_link", "restore_identity", "start_afresh", "dial")),
             *_rule(number, (R,), trigger, E, f"{what}, for a reason that another attempt would meet again.",
                    when=("is_fatal",), do=("drop_link", "give_up")),
             *_rule(number + 1, (R,), trigger, None, f"{what}: dial again after the retry policy's delay.",
@@ -192,6 +208,8 @@ _ROWS = (
         )
     ),
     *_rule(32, (R,), _T.DEADLINE, None, "The delay is over.", when=("attempt_due",), do=("dial",)),
+    *_rule(159, (R,), _T.DEADLINE, None, "No greeting in time, and so ends the new identity: the old one is dialed at once.",
+           when=("trial_failed",), do=("drop_link", "restore_identity", "start_afresh", "dial")),
     *_rule(33, (R,), _T.DEADLINE, None, "No upgrade or no greeting in time: dial again after the retry policy's delay.",
            when=("may_retry",), do=("drop_link", "schedule_retry")),
     *_rule(34, (R,), _T.DEADLINE, E, "No upgrade or no greeting in time, and the retry policy allows no further dial.",
@@ -254,11 +272,11 @@ _IGNORED = {
     **_ignore((D,), (_T.DISCONNECT,), "There is no link already."),
     **_ignore((R, *_UP), (_T.CONNECT,), "A link is wanted already."),
     **_ignore((R,), (_T.ACKNOWLEDGED, _T.PONG), "Nothing was asked on this link yet."),
-    **_ignore((R, *_UP), (_T.CLOSED,), "An earlier socket is closed; the machine has let go of it before."),
+    **_ignore(_UP, (_T.CLOSED,), "An earlier socket is closed; the machine has let go of it before."),
     **_ignore(_UP, (_T.OPENED, _T.GREETED, _T.DIAL_FAILED), "This link is up already."),
     **_ignore(_QUIET, (_T.PONG,), "A late answer: its ping was settled by other frames, or by an error frame."),
     **_ignore((U,), (_T.UNSUBSCRIBE,), "There is nothing left to remove."),
-    **_ignore((P,), (_T.SUBSCRIBE, _T.UNSUBSCRIBE, _T.PRESENCE), "It is in the book and goes out after the answer."),
+    **_ignore((P,), (_T.SUBSCRIBE, _T.UNSUBSCRIBE), "It is in the book and goes out after the answer."),
     **_ignore((P,), (_T.ACKNOWLEDGED,), "No request is out while a pong is awaited."),
     **_ignore((X,), (t for t in _T if t is not _T.CLOSED), "Nothing follows the end."),
 }

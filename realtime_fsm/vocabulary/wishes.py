@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from realtime_fsm.vocabulary.queries import realtime_queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 
 
 def wish_of(identifier: str, channels: Iterable[str], queries: Iterable[str]) -> Wish:
@@ -28,7 +31,23 @@ def wish_of(identifier: str, channels: Iterable[str], queries: Iterable[str]) ->
     return wish
 
 
-def presence_message(status: str, metadata: Mapping[str, Any] | None, permissions: Iterable[str] | None) -> bytes:
+def presence_identifier(identifier: str) -> str:
+    """Check the id of a presence (PROTOCOL: "Messages", rule 7).
+
+    Raises:
+        BadOption: for one that the server does not take.
+    """
+    if not isinstance(identifier, str) or not _IDENTIFIER.fullmatch(identifier):
+        shown = f"{identifier!r:.60}" if isinstance(identifier, str) else type(identifier).__name__
+        raise BadOption(
+            "presence_id", f"{shown} is not an id (up to 36 of a-z A-Z 0-9 . _ -, not starting with a special character)"
+        )
+    return str.__str__(identifier)
+
+
+def presence_message(
+    status: str, metadata: Mapping[str, Any] | None, permissions: Iterable[str] | None, identifier: str | None = None
+) -> bytes:
     """The message that shows somebody as present.
 
     Raises:
@@ -40,7 +59,7 @@ def presence_message(status: str, metadata: Mapping[str, Any] | None, permission
         raise BadOption("metadata", f"{type(metadata).__name__} is not a mapping")
     allowed = None if permissions is None else strings("permissions", permissions, least=0)
     try:
-        message = frames.presence(status, metadata, allowed)
+        message = frames.presence(status, metadata, allowed, identifier)
     except (TypeError, ValueError):
         raise BadOption("metadata", "it holds something that JSON has no form for (its values are not shown)") from None
     if len(message) > frames.PAYLOAD_LIMIT:

@@ -123,6 +123,7 @@ class Network:
         self.refused: set[bytes] = set()  # words in a message that is answered with error 1003, or in an address: with 1008
         self.failing_sends = False
         self.released = False
+        self.on_dial: Callable[[], object] = lambda: None  # called with each dial
 
     @property
     def socket(self) -> SimulatedSocket:
@@ -143,6 +144,7 @@ class Network:
         return asyncio.get_running_loop().time()
 
     async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
+        self.on_dial()
         self.dials.append(self.wall())
         self.headers.append(headers)
         how = self.script.popleft() if self.script else self.otherwise

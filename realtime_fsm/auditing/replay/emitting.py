@@ -258,8 +258,8 @@ def _code(happened: inputs.Input) -> str:
             return f"{name}({_quoted(identifier)})"
         case inputs.Authenticate(session=session):
             return f"{name}({None if session is None else _quoted(UNTOLD)})"
-        case inputs.SetPresence(message=message):
-            return f"{name}({message!r})"
+        case inputs.SetPresence(message=message, id=identifier):
+            return f"{name}({message!r}, {_quoted(identifier)})"
         case inputs.PingSwitched(enabled=enabled):
             return f"{name}(enabled={enabled})"
         case inputs.Greeted(generation=link, stranger=True):

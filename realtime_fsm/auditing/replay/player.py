@@ -11,7 +11,7 @@ from realtime_fsm.auditing.replay.foresight import DUE, ROWS, Foresight
 from realtime_fsm.auditing.replay.rebuilding import heard_before, input_of, presence, switched, wish
 from realtime_fsm.auditing.replay.stage import Cue, Stage
 from realtime_fsm.auditing.replay.story import Untold
-from realtime_fsm.vocabulary.inputs import Lost, Subscribe, Unsubscribe
+from realtime_fsm.vocabulary.inputs import Lost, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.vocabulary.records import PauseRecord, PresenceRecord, RetiredRecord, SubscriptionRecord, TransitionRecord
 from realtime_fsm.vocabulary.requests import Fail, Grant, Lack, Present, Reject, RejectPresence, Remove
 from realtime_fsm.vocabulary.table import State, Trigger
@@ -115,7 +115,7 @@ class Player:
     # --- the records --------------------------------------------------------------------------------------------------
 
     def _note(self, told: Told, record: SubscriptionRecord | PresenceRecord) -> Played | None:
-        """What the user says comes before its step; while a pong is awaited it has none."""
+        """What the user says comes before its step; of a subscription it has none while a pong is awaited."""
         if record.change not in ("desired", "withdrawn"):
             what = _said(record)
             if self._owed and self._owed[0] == what:
@@ -124,7 +124,7 @@ class Player:
                 self._told.append(what)
             return None
         happened = self._happened(record)
-        if self._stage.state is not State.PING:
+        if self._stage.state is not State.PING or isinstance(happened, SetPresence):
             self._spoken = happened
             return None
         return self._without_step(record, happened)

@@ -22,7 +22,7 @@ CHANNEL = "channel"
 """What stands for the channels, which are in no record."""
 _PLAIN: dict[str, type[Input]] = {
     kind.trigger.value: kind
-    for kind in (inputs.Connect, inputs.Reconnect, inputs.Disconnect, inputs.Dispose, inputs.Deadline, inputs.Woken)
+    for kind in (inputs.Connect, inputs.Reconnect, inputs.Disconnect, inputs.Dispose, inputs.LogOut, inputs.Deadline, inputs.Woken)
 }
 
 
@@ -56,8 +56,10 @@ def input_of(record: TransitionRecord, seat: Seat, spoken: inputs.Input | None) 
     if record.trigger in _PLAIN:
         return _PLAIN[record.trigger]()
     match record.trigger:
-        case Trigger.SUBSCRIBE | Trigger.PRESENCE:
+        case Trigger.SUBSCRIBE:
             return spoken
+        case Trigger.PRESENCE:
+            return _with_id(spoken, seat, another="presence_needs_link" in row.guards)
         case Trigger.UNSUBSCRIBE:  # a second word about one that is gone already has no record
             return inputs.Unsubscribe(UNTOLD) if spoken is None else spoken
         case Trigger.AUTHENTICATE:  # a message goes out where one is safe and there is a session for it
@@ -65,7 +67,7 @@ def input_of(record: TransitionRecord, seat: Seat, spoken: inputs.Input | None) 
         case Trigger.OPENED:
             return inputs.Opened(link)
         case Trigger.GREETED:
-            return inputs.Greeted(link, stranger="is_fatal" in row.guards, numbered=record.era not in (Era.E1, Era.E2))
+            return inputs.Greeted(link, stranger="drop_link" in row.effects, numbered=record.era not in (Era.E1, Era.E2))
         case Trigger.ACKNOWLEDGED:
             if seat.book.by_address:
                 return inputs.Acknowledged(link, GREETING, ())
@@ -81,9 +83,19 @@ def input_of(record: TransitionRecord, seat: Seat, spoken: inputs.Input | None) 
         case Trigger.DIAL_FAILED:
             return inputs.DialFailure(link, cause_of(record) or DialFailed(UNTOLD))
         case Trigger.CLOSED:
-            return inputs.Closed(link if seat.closing is None else seat.closing)
+            closing = seat.awaited[0] if seat.awaited else seat.closing
+            return inputs.Closed(link if closing is None else closing)
         case _:
             return None
+
+
+def _with_id(spoken: inputs.Input | None, seat: Seat, *, another: bool) -> inputs.Input | None:
+    """A presence under the id that the link has, or under another one: no id is in a record."""
+    if not isinstance(spoken, inputs.SetPresence):
+        return spoken
+    taken = seat.book.presence_taken
+    own = UNTOLD if taken is None else taken
+    return inputs.SetPresence(spoken.message, f"{own}, another" if another else own)
 
 
 def switched(record: TransitionRecord, index: int, foresight: Foresight) -> Input:
