@@ -130,9 +130,9 @@ class Shadow(_Beating):
     """
 
     __slots__ = (
-        "acknowledged", "anchor", "awaits", "blamed", "by_address", "closed", "connection_id", "desired", "dialed_at", "done", "findings",
-        "first", "handover", "holds", "idle_from", "life", "life_from", "met", "missing", "opened_at", "over", "planned",
-        "policies", "recent", "rejected", "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
+        "acknowledged", "anchor", "awaits", "blamed", "by_address", "closed", "connection_id", "desired", "dialed_at", "done",
+        "findings", "first", "handover", "holds", "idle_from", "life", "life_from", "met", "missing", "opened_at", "over",
+        "planned", "policies", "recent", "rejected", "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
     )  # fmt: skip
 
     def __init__(self, connection_id: str, met: int) -> None:

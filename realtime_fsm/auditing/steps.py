@@ -58,10 +58,10 @@ class Step:
     """
 
     __slots__ = (
-        "addresses", "answers", "authenticates", "causes", "changes", "checks", "closes", "closes_first", "dest", "dials", "drops",
-        "enters_live", "errs", "expires", "forgives", "fresh", "gives_up", "id", "kind", "leaves_live", "may_send", "must_send",
-        "of_socket", "onward", "opens", "parts", "pings", "plain", "plans_retry", "ponged", "releases", "retires", "row", "source",
-        "trigger",
+        "addresses", "answers", "authenticates", "causes", "changes", "checks", "closes", "closes_first", "dest", "dials",
+        "drops", "enters_live", "errs", "expires", "forgives", "fresh", "gives_up", "id", "kind", "leaves_live", "may_send",
+        "must_send", "of_socket", "onward", "opens", "parts", "pings", "plain", "plans_retry", "ponged", "releases",
+        "retires", "row", "source", "trigger",
     )  # fmt: skip
 
     def __init__(self, row: Row[State, Trigger]) -> None:

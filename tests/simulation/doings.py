@@ -40,6 +40,7 @@ class BusyCrowd(Crowd):
             self.follow: 0.2,
             self.collide: 0.3,
             self.authenticate: 0.4,
+            self.log_out: 0.1,
             self.change_everything: 0.4,
             self.appear: 0.6,
             self.disappear: 0.2,
@@ -202,6 +203,13 @@ class BusyCrowd(Crowd):
             overtaken = mine != self._authentications  # of two at a time, both are told of the later one
             self.world.must(session != BOGUS or overtaken, f"authenticated with nothing, as {user['$id']}")
 
+    async def log_out(self) -> None:
+        self._authentications += 1
+        self.watch.wire.guest = True
+        async with self.endless_patience():
+            user = await self.realtime.authenticate(None)
+        self.world.must(user is None, "a guest with an account")
+
     async def change_everything(self) -> None:
         """Become somebody else while what was just asked for is on its way; where addresses ask, while a link makes room."""
         await asyncio.gather(self.act(self.subscribe), self.act(self._become_soon))
@@ -217,7 +225,8 @@ class BusyCrowd(Crowd):
         mine, status = self._presences, f"status {self._presences}"
         forbidden = [rng.choice(_FORBIDDEN)] if rng.random() < self.poison else None
         async with self.endless_patience():
-            stored = await self.realtime.set_presence(status, permissions=forbidden)
+            named = rng.choice((None, None, "one", "two"))
+            stored = await self.realtime.set_presence(status, permissions=forbidden, presence_id=named)
         overtaken = mine != self._presences  # of two at a time, both are told of the later one
         confused = self.world.faults["stray error frame"]  # it lets a reply, which names nothing, stand for the next one
         self.world.must(overtaken or confused or (stored or {}).get("status") == status, "present, as something else")

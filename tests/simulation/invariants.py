@@ -21,6 +21,7 @@ from realtime_fsm.vocabulary.inputs import (
     Deadline,
     Greeted,
     Input,
+    LogOut,
     Lost,
     Opened,
     ServerErred,
@@ -242,11 +243,11 @@ class Watch:
             self._newcomers(happened, outcome)
         for request in outcome.requests:
             self._look_at(request, now, happened)
-        if isinstance(happened, Greeted) and row is not None:
+        if isinstance(happened, Greeted) and row is not None and "restore_identity" not in row.effects:
             self._greeted(outcome)
         if isinstance(happened, ServerErred) and happened.code == 1013 and self._before[0] is State.RECONNECTING and row:
             self._dials.throttled(now)
-        if isinstance(happened, Authenticate):
+        if isinstance(happened, Authenticate | LogOut):
             self.must(self.links.retiring is None, "a link delivers as somebody else")
         covered = self.links.retiring is not None
         self.outages.moved(self._before[0], self.state, None if row is None else row.dest, covered=covered)

@@ -22,7 +22,15 @@ CHANNEL = "channel"
 """What stands for the channels, which are in no record."""
 _PLAIN: dict[str, type[Input]] = {
     kind.trigger.value: kind
-    for kind in (inputs.Connect, inputs.Reconnect, inputs.Disconnect, inputs.Dispose, inputs.LogOut, inputs.Deadline, inputs.Woken)
+    for kind in (
+        inputs.Connect,
+        inputs.Reconnect,
+        inputs.Disconnect,
+        inputs.Dispose,
+        inputs.LogOut,
+        inputs.Deadline,
+        inputs.Woken,
+    )
 }
 
 
