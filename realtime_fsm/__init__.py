@@ -13,6 +13,7 @@ from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.diagram import Diagram, DrawingFailed, diagram
 from realtime_fsm.face.listener import Listener
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
+from realtime_fsm.vocabulary.canary import Canary
 from realtime_fsm.vocabulary.change import Change, Gap
 from realtime_fsm.vocabulary.channels import Channel
 from realtime_fsm.vocabulary.eras import Era
@@ -60,6 +61,7 @@ __all__ = [
     "AuthenticationRejected",
     "BadOption",
     "BadTable",
+    "Canary",
     "CertificateRefused",
     "Change",
     "Channel",

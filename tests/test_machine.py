@@ -13,6 +13,7 @@ from transitions import Machine
 
 from realtime_fsm.core import machine as machine_module
 from realtime_fsm.core.guards import GUARDS
+from realtime_fsm.vocabulary.canary import Canary
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import BadTable, CertificateRefused
 from realtime_fsm.vocabulary.form import Row, Table
@@ -21,6 +22,7 @@ from realtime_fsm.vocabulary.inputs import (
     Closed,
     Connect,
     Deadline,
+    Deaf,
     DialFailure,
     Disconnect,
     Dispose,
@@ -196,7 +198,11 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
     **{number: (options, _then(arrange, _hear_event), take)
        for number, (options, arrange, take) in _returns(67, lambda b: b.expire()).items()},
     **_losses(70, _nothing, lambda b: b.expire()),
+    **{number: ({**options, "canary": Canary()}, *scenes)
+       for number, (options, *scenes) in _losses(162, _nothing, lambda b: b.do(Deaf(b.generation))).items()},
     80: ({}, _nothing, lambda b: b.do(Closed(b.generation))),
+    160: ({}, _nothing, lambda b: b.do(any_input(Trigger.CANARY, 1))),
+    161: ({}, _nothing, lambda b: b.do(any_input(Trigger.CANARY, 1))),
     150: ({}, _shown, lambda b: b.do(SetPresence(b"{}", "other"))),
     151: ({}, _nothing, lambda b: b.do(SetPresence(b"{}"))),
     152: ({}, _nothing, lambda b: b.do(LOGOUT)),

@@ -257,6 +257,14 @@ def _presence(_: Shadow, line: Line) -> Said | None:
     return None if line.change in ("desired", "stored", "rejected", "withdrawn") else _UNLIKE
 
 
+def _canary(shadow: Shadow, line: Line) -> Said | None:
+    if line.seconds < 0 or line.change not in ("echoed", "missed", "refused", "failed"):
+        return _UNLIKE
+    policies = shadow.policies
+    unwanted = policies is not None and policies.canary is None
+    return Said("form", "a canary was sent, and the connection has no canary policy") if unwanted else None
+
+
 _TAKERS = {
     "realtime.open": _open,
     "realtime.subscription": _subscription,
@@ -267,6 +275,7 @@ _TAKERS = {
     "realtime.pause": _pause,
     "realtime.retired": _retired,
     "realtime.gap": _gap,
+    "realtime.canary": _canary,
     "realtime.malformed": _malformed,
     "realtime.close": _close,
 }

@@ -69,6 +69,7 @@ class Line(msgspec.Struct, kw_only=True, gc=False):
     auto_reconnect: bool = True
     max_link_age: float | None = None
     protocol: str | None = None
+    canary: dict[str, float | bool] | None = None
     versions: dict[str, str] | None = None
 
 
@@ -108,7 +109,7 @@ def _kinds(cls: type[errors.LinkFailure]) -> set[str]:
     return {cls.kind}.union(*map(_kinds, cls.__subclasses__()))
 
 
-KINDS = frozenset(_kinds(errors.LinkFailure) | {f"{what}_overdue" for what in ("upgrade", "greeting", "reply", "pong")})
+KINDS = frozenset(_kinds(errors.LinkFailure) | {f"{what}_overdue" for what in ("upgrade", "greeting", "reply", "pong", "echo")})
 """The kinds of failure that a cause can be."""
 
 _EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)
@@ -147,6 +148,7 @@ _STRICT: dict[str, Any] = {
     "ping": _settings(PingPolicy, float | bool),
     "timeouts": _settings(Timeouts, float | None),
     "protocol": _ERA,
+    "canary": dict[Literal["every", "within", "write"], float | bool] | None,
     # The texts of the rarer kinds; whoever looks at such a record looks at them, too.
     "subscription": Annotated[str, msgspec.Meta(max_length=36)],
     "kind": Annotated[str, msgspec.Meta(max_length=36)],

@@ -15,6 +15,7 @@ from realtime_fsm.auditing.life import Life
 from realtime_fsm.auditing.rules import ROUNDING
 from realtime_fsm.auditing.secrets import secret_fields
 from realtime_fsm.auditing.steps import BACK, PING, SWIFT
+from realtime_fsm.vocabulary.canary import Canary
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
@@ -36,6 +37,10 @@ CONTEXT = 5
 NEVER = float("-inf")
 
 
+UNTOLD_CHANNEL = "canary"
+"""What stands for the channel of a canary, which no record tells."""
+
+
 class Policies:
     """The settings that a connection told when it was opened.
 
@@ -43,7 +48,7 @@ class Policies:
         BadOption, TypeError: for settings that the library does not accept.
     """
 
-    __slots__ = ("auto_reconnect", "max_link_age", "ping", "protocol", "retry", "timeouts")
+    __slots__ = ("auto_reconnect", "canary", "max_link_age", "ping", "protocol", "retry", "timeouts")
 
     def __init__(self, opened: OpenRecord | Line) -> None:
         given: Any = opened
@@ -53,6 +58,17 @@ class Policies:
         self.auto_reconnect = opened.auto_reconnect
         self.max_link_age = opened.max_link_age
         self.protocol = None if opened.protocol is None else Era(opened.protocol)
+        self.canary = None if opened.canary is None else _canary(opened.canary)
+
+
+def _canary(told: dict[str, float | bool]) -> Canary:
+    """A canary as it was told; something stands for what is written."""
+    given: Any = {name: value for name, value in told.items() if name != "write"}
+    return Canary(**given, write=_write, channel=UNTOLD_CHANNEL) if told.get("write") else Canary(**given)
+
+
+async def _write() -> None:
+    """Stand for what the user's callable writes; nothing calls it."""
 
 
 _KNOWN: dict[bytes, tuple[Policies, tuple[str, ...]]] = {}
@@ -68,8 +84,16 @@ def settings_of(opened: Line) -> tuple[Policies, tuple[str, ...]]:
     Raises:
         BadOption, TypeError: for settings that the library does not accept.
     """
-    told = (opened.retry, opened.ping, opened.timeouts, opened.auto_reconnect, opened.max_link_age, opened.protocol)
-    key = msgspec.json.encode((*told, opened.versions))
+    told = (
+        opened.retry,
+        opened.ping,
+        opened.timeouts,
+        opened.auto_reconnect,
+        opened.max_link_age,
+        opened.protocol,
+        opened.canary,
+    )
+    key = msgspec.json.encode((*told, opened.canary, opened.versions))
     known = _KNOWN.get(key)
     if known is None:
         known = Policies(opened), tuple(secret_fields({"versions": opened.versions or {}}))

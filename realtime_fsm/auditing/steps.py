@@ -17,7 +17,16 @@ _NONE: frozenset[str | None] = frozenset({None})
 _OVERDUE = {State.RECONNECTING: {"upgrade_overdue", "greeting_overdue"}, State.PING: {"pong_overdue"}}
 _LETTING_GO = frozenset({"drop_link", "hang_up", "retire_link"})
 _OF_SOCKET = frozenset(
-    {Trigger.OPENED, Trigger.GREETED, Trigger.ACKNOWLEDGED, Trigger.PONG, Trigger.SERVER_ERROR, Trigger.LOST, Trigger.DIAL_FAILED}
+    {
+        Trigger.OPENED,
+        Trigger.GREETED,
+        Trigger.ACKNOWLEDGED,
+        Trigger.PONG,
+        Trigger.SERVER_ERROR,
+        Trigger.LOST,
+        Trigger.DIAL_FAILED,
+        Trigger.DEAF,
+    }
 )
 
 
@@ -118,12 +127,14 @@ def _kind(row: Row[State, Trigger]) -> int:
     return ASKED if asks and stays else 0
 
 
-_FAILING = (Trigger.SERVER_ERROR, Trigger.LOST, Trigger.DIAL_FAILED)
+_FAILING = (Trigger.SERVER_ERROR, Trigger.LOST, Trigger.DIAL_FAILED, Trigger.DEAF)
 
 
 def _causes(row: Row[State, Trigger]) -> frozenset[str | None]:
     if row.trigger is Trigger.SERVER_ERROR:
         return frozenset({"error_frame"})
+    if row.trigger is Trigger.DEAF:
+        return frozenset({"echo_overdue"})
     if row.trigger in _FAILING:
         return KINDS
     if row.trigger is Trigger.GREETED and "drop_link" in row.effects:

@@ -17,10 +17,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from realtime_fsm.core.canary import CANARY, CanaryBook
 from realtime_fsm.vocabulary import eras, frames
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import PresenceRejected, UnsupportedByServer
-from realtime_fsm.vocabulary.requests import Grant, Lack, Present, Reject, RejectIdentity, RejectPresence, Remove
+from realtime_fsm.vocabulary.requests import (
+    CanaryOut,
+    CanaryRefused,
+    Grant,
+    Lack,
+    Present,
+    Reject,
+    RejectIdentity,
+    RejectPresence,
+    Remove,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, KeysView, Sequence
@@ -34,7 +45,8 @@ SUBSCRIBE, UNSUBSCRIBE, AUTHENTICATE, PRESENCE = "subscribe", "unsubscribe", "au
 GREETING = "connected"
 """What acknowledges channels in the address."""
 
-Blamed = Reject | RejectIdentity | RejectPresence | Remove
+Blamed = Reject | RejectIdentity | RejectPresence | Remove | CanaryRefused
+_CANARY_ALONE = (CANARY,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,7 @@ class Book:
         "_shown",
         "_suspects",
         "by_address",
+        "canary",
         "desired",
         "emptied",
         "in_flight",
@@ -89,6 +102,7 @@ class Book:
         self._named: Sequence[str] = ()  # the channels that the server named with its greeting
         self._era = Era.E4
         self.presence: bytes | None = None  # the message that shows us as present
+        self.canary: CanaryBook | None = None
         self._presence_id = ""
         self._presence_asked: str | None = None  # the id in the presence message that is in flight
         self.presence_on_link: str | None = None  # the id of the presence that the server has stored for the link that is up
@@ -165,7 +179,9 @@ class Book:
     def plan(self) -> Plan:
         """Everything desired, for the address of the next link."""
         self._planned = tuple(self.desired)
-        return eras.plan(self.desired.values())
+        canary = self.canary
+        hidden = () if canary is None or canary.wish is None else (canary.wish,)
+        return eras.plan((*self.desired.values(), *hidden))
 
     def greet(self, channels: Sequence[str], era: Era) -> None:
         """The link that is up was asked by its address."""
@@ -175,6 +191,8 @@ class Book:
         """What the link was asked for by its address is acknowledged with the greeting."""
         told: list[Grant | Lack | RejectPresence] = []
         planned, self._planned = self._planned, ()
+        if self.canary is not None:
+            self.canary.listening = self.canary.wish is not None
         self._suspects = ()  # the server was of another era when it refused them; an address asks for all
         for wish in [self.desired[identifier] for identifier in planned if identifier in self.desired]:
             self._pending.pop(wish.id, None)
@@ -209,7 +227,7 @@ class Book:
     def end_link(self) -> list[Remove]:
         """The link is gone, and with it all that the server knew of us."""
         removed = [Remove(identifier) for identifier in self._removals]
-        if self.in_flight is not None:
+        if self.in_flight is not None and self.in_flight.ids != _CANARY_ALONE:
             # Of an unsubscribe, nothing is desired any more; of an authentication, the next dial carries it.
             removed += [Remove(identifier) for identifier in self.in_flight.ids if identifier not in self.desired]
             self._put_back(self.in_flight)
@@ -219,6 +237,8 @@ class Book:
         self._acknowledged.clear()
         self.in_flight = self.presence_on_link = self._presence_asked = None
         self.by_address = False
+        if self.canary is not None:
+            self.canary.forget_link()
         return removed
 
     @property
@@ -226,7 +246,8 @@ class Book:
         """Whether something is to be asked, and nothing is in flight."""
         if self.in_flight is not None or self.by_address:
             return False
-        return bool(self._pending or self._suspects or self._removals or self._presence_due)
+        canary = self.canary is not None and self.canary.waits
+        return bool(self._pending or self._suspects or self._removals or self._presence_due or canary)
 
     def next_request(self) -> Control | None:
         """Take the next request into flight: first the innocent, then one group of suspects, then removals and presence."""
@@ -240,15 +261,39 @@ class Book:
             self.in_flight = self._batch(SUBSCRIBE, group, (self._item(identifier) for identifier in group), suspect=True)
         elif self._removals:
             self.in_flight = self._batch(UNSUBSCRIBE, self._removals, map(frames.unsubscribe_item, self._removals))
+        elif self.canary is not None and self.canary.waits:
+            self.in_flight = self._next_of(self.canary)
         else:
-            assert self.presence is not None
-            self._presence_due = False
-            self._presence_asked = self._presence_id
-            self.in_flight = Control(PRESENCE, (), self.presence)
+            self.in_flight = self._next_presence()
         for identifier in self.in_flight.ids:
             self._pending.pop(identifier, None)
             self._removals.pop(identifier, None)
         return self.in_flight
+
+    def _next_presence(self) -> Control:
+        assert self.presence is not None
+        self._presence_due = False
+        self._presence_asked = self._presence_id
+        return Control(PRESENCE, (), self.presence)
+
+    def _next_of(self, canary: CanaryBook) -> Control:
+        """The hidden subscription, or a presence to be heard on it: the one that is wanted, or one of the canary's own."""
+        if canary.wish_due:
+            canary.wish_due = False
+            assert canary.wish is not None
+            item = frames.subscribe_item(CANARY, canary.wish.channels, canary.wish.queries)
+            return self._batch(SUBSCRIBE, _CANARY_ALONE, (item,))
+        canary.presence_due, canary.out, canary.own = False, True, self.presence is None
+        if not canary.own:
+            return self._next_presence()
+        assert canary.presence is not None
+        self._presence_asked = canary.id
+        return Control(PRESENCE, (), canary.presence)
+
+    def probe(self, wish: Wish, presence: bytes | None, identifier: str) -> list[CanaryOut]:
+        """A canary is due on the link that is up."""
+        canary = self.canary = CanaryBook() if self.canary is None else self.canary
+        return [CanaryOut()] if canary.probe(wish, presence, identifier) else []
 
     @property
     def may_authenticate(self) -> bool:
@@ -279,18 +324,26 @@ class Book:
         asked = self.in_flight
         return asked is not None and asked.kind == to and {g.subscription_id for g in granted} == set(asked.ids)
 
-    def settle(self, granted: Sequence[Granted], presence: bytes = b"null") -> list[Grant | Remove | Present]:
+    def settle(self, granted: Sequence[Granted], presence: bytes = b"null") -> list[Grant | Remove | Present | CanaryOut]:
         """The request in flight was answered."""
         asked, self.in_flight = self.in_flight, None
+        if asked is not None and asked.ids == _CANARY_ALONE:
+            assert self.canary is not None
+            self.canary.listening = True
+            return [] if self.canary.presence_due else [CanaryOut()]
         if asked is not None and asked.kind == PRESENCE:
             self.presence_on_link = self.presence_on_link or self._presence_asked
-            if self._presence_due:  # a newer one is to follow, and to be told
-                return []
+            out, own = self._end_canary()
+            heard: list[Grant | Remove | Present | CanaryOut] = [CanaryOut()] if out else []
+            if own or self._presence_due:  # a newer one is to follow, and to be told
+                return heard
             self._shown = True
-            return [Present(presence)]
+            return [Present(presence), *heard]
+        if asked is not None and asked.kind == AUTHENTICATE and self.canary is not None:
+            self.canary.listening = False  # its subscription is the user's who was
         if asked is None or asked.kind == UNSUBSCRIBE:
             return [Remove(g.subscription_id) for g in granted]
-        told: list[Grant | Remove | Present] = []
+        told: list[Grant | Remove | Present | CanaryOut] = []
         for g in granted:
             if g.subscription_id in self.desired:
                 self._acknowledged[g.subscription_id] = None
@@ -308,12 +361,18 @@ class Book:
             return []
         if asked.kind == AUTHENTICATE:
             return [RejectIdentity(code, message)]
+        if asked.ids == _CANARY_ALONE:
+            assert self.canary is not None
+            self.canary.presence_due = False
+            return [CanaryRefused(code)]
         if asked.kind == PRESENCE:
             self._presence_asked = None
-            if self._presence_due:  # a newer one is to follow, and may fare better
-                return []
+            out, own = self._end_canary()
+            refused: list[Blamed] = [CanaryRefused(code)] if out else []
+            if own or self._presence_due:  # a newer one is to follow, and may fare better
+                return refused
             self.show(None)
-            return [RejectPresence(PresenceRejected(code, message))]
+            return [RejectPresence(PresenceRejected(code, message)), *refused]
         # What was to be removed counts as removed: the user has let go of it, and what still comes for it is dropped.
         gone: list[Blamed] = [Remove(identifier) for identifier in asked.ids if identifier not in self.desired]
         ids = [identifier for identifier in asked.ids if identifier in self.desired]
@@ -331,14 +390,29 @@ class Book:
             return []
         if asked.kind == AUTHENTICATE:  # by the next window it may not be safe any more; whoever asked can dial anew
             return [RejectIdentity(1013, "too many messages")]
+        if asked.ids == _CANARY_ALONE:
+            assert self.canary is not None
+            self.canary.wish_due = True
+            return []
         if asked.kind == PRESENCE:
-            self._presence_due = self.presence is not None
+            out, own = self._end_canary()
+            if out and self.canary is not None:
+                self.canary.presence_due = True
+            self._presence_due = self.presence is not None and not own
             return []
         if asked.kind == UNSUBSCRIBE:
             self._removals |= dict.fromkeys(asked.ids)
             return []
         self._put_back(asked)
         return [Remove(identifier) for identifier in asked.ids if identifier not in self.desired]
+
+    def _end_canary(self) -> tuple[bool, bool]:
+        """Whether the presence that was in flight is a canary, and one of its own."""
+        if self.canary is None:
+            return False, False
+        ended = self.canary.out, self.canary.own
+        self.canary.out = self.canary.own = False
+        return ended
 
     # --- within -------------------------------------------------------------------------------------------------------
 

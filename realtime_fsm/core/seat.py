@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.core.book import AUTHENTICATE, GREETING, Book
+from realtime_fsm.core.canary import CANARY, CanaryBook
 from realtime_fsm.core.link import Blame, Link, Phase
 from realtime_fsm.core.pacer import Pacer
 from realtime_fsm.vocabulary.eras import Era
@@ -19,6 +20,7 @@ from realtime_fsm.vocabulary.inputs import (
     Authenticate,
     Closed,
     Deadline,
+    Deaf,
     DialFailure,
     Greeted,
     Input,
@@ -26,10 +28,12 @@ from realtime_fsm.vocabulary.inputs import (
     Lost,
     PingSwitched,
     Pong,
+    Probe,
     ServerErred,
     SetPresence,
     Subscribe,
     Unsubscribe,
+    Wish,
 )
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy, Verdict, verdict
@@ -37,6 +41,7 @@ from realtime_fsm.vocabulary.requests import Identify, RejectIdentity
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 
 if TYPE_CHECKING:
+    from realtime_fsm.vocabulary.canary import Canary
     from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError
     from realtime_fsm.vocabulary.form import Row
     from realtime_fsm.vocabulary.requests import Request
@@ -59,8 +64,10 @@ class Seat:
         "blames_newcomers",
         "book",
         "by_address",
+        "canary",
         "close_by",
         "closing",
+        "deaf",
         "draw",
         "entered_at",
         "era",
@@ -98,6 +105,7 @@ class Seat:
         max_link_age: float | None = None,
         pacer: Pacer | None = None,
         protocol: Era | None = None,
+        canary: Canary | None = None,
     ) -> None:
         self.retry = retry or _RETRY
         self.pacer = pacer or Pacer(self.retry.dials_per_minute)
@@ -106,7 +114,11 @@ class Seat:
         self.timeouts = timeouts or _TIMEOUTS
         self.auto_reconnect = auto_reconnect
         self.ping_enabled = self.ping.enabled
+        self.canary = canary
+        self.deaf = False  # whether a canary was missed, and none has come back since
         self.book = Book()
+        if canary is not None:
+            self.book.canary = CanaryBook(None if canary.channel is None else Wish(CANARY, (canary.channel,)))
         self.state: str = TABLE.initial.value  # the machine's; nothing else writes it
         self.entered_at: float | None = None  # when the state was entered; the first step says it of the initial one
         self.protocol = protocol
@@ -162,6 +174,11 @@ class Seat:
                 self._absorb_greeting(happened)
             case SetPresence(message=message, id=identifier):
                 self.book.show(message, identifier)
+            case Probe() if self.state in LIVE:
+                self._absorb_probe(happened)
+            case Deaf() if self.canary is not None:
+                self.deaf = True
+                self._fail(Overdue("echo", self.canary.within))
             case Subscribe(wish=wish):
                 self.book.desire(wish)
             case Unsubscribe(id=identifier):
@@ -209,6 +226,13 @@ class Seat:
             self.era = Era.E2
         assert self.era is not None
         self.book.greet(happened.channels, self.era)
+
+    def _absorb_probe(self, happened: Probe) -> None:
+        """A second one on a link shows that the first came back: the link is not deaf, and may be forgiven."""
+        link = self.live_link
+        self.deaf = self.deaf and not link.probed
+        link.probed = True
+        self.requests += self.book.probe(happened.wish, happened.presence, happened.id)
 
     def _absorb_error(self, happened: ServerErred) -> None:
         link = self.live_link
@@ -284,7 +308,7 @@ class Seat:
     def stable_at(self) -> float | None:
         """When the link will have proven itself."""
         link = self.link
-        if link is None or link.forgiven or link.stable_since is None:
+        if link is None or link.forgiven or link.stable_since is None or self.deaf:
             return None
         return link.stable_since + self.retry.stable_after
 

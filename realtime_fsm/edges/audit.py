@@ -20,6 +20,7 @@ import structlog
 from realtime_fsm.edges.auditfile import AuditFile
 from realtime_fsm.vocabulary.errors import ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.vocabulary.records import (
+    CanaryRecord,
     CloseRecord,
     DroppedRecord,
     GapRecord,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from realtime_fsm.core.seat import Seat
+    from realtime_fsm.vocabulary.canary import Canary
     from realtime_fsm.vocabulary.change import Gap
     from realtime_fsm.vocabulary.frames import Code
     from realtime_fsm.vocabulary.records import Record
@@ -149,6 +151,13 @@ class Audit:
         """Write that a link is not read for a while, so that a consumer can come after."""
         self._write(PauseRecord, change=change, paused=paused, seconds=_micro(seconds), dwell=_micro(dwell))
 
+    def canary(
+        self, change: Literal["echoed", "missed", "refused", "failed"], code: Code | None = None, *, seconds: float = 0.0
+    ) -> None:
+        """Write what became of a canary, so many seconds after it was due."""
+        level = "info" if change == "echoed" else "warning"
+        self._write(CanaryRecord, level, change=change, error_code=_shown(code), seconds=_micro(seconds))
+
     def retired(self, retired: int, dwell: float) -> None:
         """Write that a link that made room has ended too early, so many seconds after the state was entered."""
         self._write(RetiredRecord, "warning", retired=retired, dwell=_micro(dwell))
@@ -207,7 +216,12 @@ def _settings(seat: Seat) -> dict[str, Any]:
         "max_link_age": seat.max_link_age,
         "versions": _versions(),
         "protocol": seat.protocol,
+        "canary": None if seat.canary is None else _canary(seat.canary),
     }
+
+
+def _canary(canary: Canary) -> dict[str, float | bool]:
+    return {"every": canary.every, "within": canary.within, "write": canary.write is not None}
 
 
 @cache

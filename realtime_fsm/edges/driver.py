@@ -21,8 +21,10 @@ from weakref import WeakSet
 import msgspec
 
 from realtime_fsm.core.book import GREETING
+from realtime_fsm.core.canary import CANARY
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.edges.audit import Audit
+from realtime_fsm.edges.canary import Prober
 from realtime_fsm.edges.farewell import Farewell
 from realtime_fsm.edges.inbox import Inbox
 from realtime_fsm.edges.links import Links
@@ -56,6 +58,8 @@ from realtime_fsm.vocabulary.inputs import (
     Woken,
 )
 from realtime_fsm.vocabulary.requests import (
+    CanaryOut,
+    CanaryRefused,
     Drop,
     End,
     Fail,
@@ -82,6 +86,7 @@ if TYPE_CHECKING:
     from realtime_fsm.edges.link import Link
     from realtime_fsm.edges.subscriber import Options, Subscriber
     from realtime_fsm.edges.transport import Receiver, Transport
+    from realtime_fsm.vocabulary.canary import Canary
     from realtime_fsm.vocabulary.eras import Era, Plan, Routes
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.events import Event
@@ -133,6 +138,9 @@ class Driver:
         self._outages = Outages(self._audit)
         self._roster = Roster(self.report, self._audit, self._outages, lambda: self._note_malformed("unknown_subscription"))
         self._links = Links(self, seat)
+        self._prober = None if seat.canary is None else Prober(seat.canary, self, seat, self._roster, self._audit)
+        if self._prober is not None:
+            self._roster.on_canary = self._prober.heard
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -155,6 +163,11 @@ class Driver:
     def era(self) -> Era | None:
         """What the server speaks, as far as it is known."""
         return self._core.era
+
+    @property
+    def canary(self) -> Canary | None:
+        """How deaf links are found."""
+        return self._seat.canary
 
     def need(self, feature: str) -> None:
         """Refuse what the server is known to lack.
@@ -186,6 +199,8 @@ class Driver:
         for request in outcome.requests:
             self._perform(request)
         self._waiting.look()
+        if self._prober is not None:
+            self._prober.look()
         self._arm(outcome.deadline)
         if outcome.taken is not None:  # last: the application's log processors run here, and one may call us again
             self._tell(outcome.taken)
@@ -310,6 +325,8 @@ class Driver:
     async def release(self) -> None:
         """After the end: wait for the sockets and for users' callables, then release the transport."""
         await self.settle()
+        if self._prober is not None:
+            await self._prober.settle()
         await self._roster.settle()
         await self._transport.close()
         self._audit.closed()
@@ -357,6 +374,10 @@ class Driver:
             case RejectIdentity(code=code, message=message):
                 self._trial = None
                 self._waiting.reject_identity(AuthenticationRejected(code, message))
+            case CanaryOut() if self._prober is not None:
+                self._prober.out()
+            case CanaryRefused(code=code) if self._prober is not None:
+                self._prober.refused(code)
             case Remove(id=identifier):
                 self._roster.remove(identifier)
             case Fail(error=error, withdrawn=withdrawn, streams=streams):
@@ -505,7 +526,10 @@ class Driver:
         channels: tuple[str, ...] = ()
         with suppress(MalformedEvent):
             channels = event.channels
-        ours = self._roster.known(routes.to(event._subscriptions, channels))  # noqa: SLF001
+        meant = routes.to(event._subscriptions, channels)  # noqa: SLF001
+        if CANARY in meant and link is self._links.current:
+            self._roster.on_canary(event)
+        ours = self._roster.known(meant)
         event._subscriptions = self._links.fresh(link, event, ours)  # noqa: SLF001
 
     def parted(self, farewell: Farewell, *, broken: bool) -> None:

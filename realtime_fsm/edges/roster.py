@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from realtime_fsm.core.canary import CANARY
 from realtime_fsm.edges.overflow import Gate
 from realtime_fsm.edges.subscriber import Subscriber
 from realtime_fsm.edges.waiting import reject, resolve
@@ -41,6 +42,7 @@ class Roster:
 
     Attributes:
         subscribers: them, by id.
+        on_canary: gets the events of the hidden subscription.
         gate: shut while one of them, who must lose nothing, is full.
     """
 
@@ -56,6 +58,8 @@ class Roster:
         self._withdrawn: dict[str, None] = {}
         self._leftover: list[asyncio.Task[None]] = []
         self._outages = outages
+        self._deafness: dict[Subscriber, Any] | None = None  # whom a deaf link served, and the last event of each
+        self.on_canary: Callable[[Event], None] = lambda _: None
         self.gate = Gate()
 
     def enlist(self, wish: Wish, options: Options, loop: asyncio.AbstractEventLoop, dwell: float) -> Subscriber:
@@ -85,6 +89,9 @@ class Roster:
                 subscriber.stamp = stamp
                 if subscriber.put(event):
                     crowded = True
+            elif identifier == CANARY:
+                event._subscriptions = [other for other in identifiers if other != CANARY]  # noqa: SLF001  (it is hidden)
+                self.on_canary(event)
             elif identifier not in self._leaving:
                 self._on_stray()
         return crowded
@@ -127,7 +134,13 @@ class Roster:
         resolve(successor.granted)
 
     def _resume(self, subscriber: Subscriber, now: float) -> None:
-        """After a loss it may have missed something: it is told once, under whichever id comes first."""
+        """After a loss it may have missed something: it is told once, under whichever id comes first.
+
+        After a deaf link the next one may be deaf, too: it is told when an echo has come.
+        """
+        if self._deafness is not None and subscriber in self._deafness:
+            subscriber.expect_gap()
+            return
         outage = self._outages.current
         if outage is None or subscriber.resumed == (outage.began, outage.losses):
             return
@@ -135,6 +148,24 @@ class Roster:
         if not subscriber.established:
             return
         subscriber.resume(datetime.now(UTC), now - outage.began, outage.dials, subscriber.stamp)
+
+    def begin_deafness(self) -> None:
+        """The link was deaf: nobody knows what those whom it served have missed."""
+        self._deafness = {one: one.stamp for one in self.subscribers.values() if one.established}
+
+    def end_deafness(self, until: datetime, seconds: float, dials: int, proof: Any) -> None:
+        """A link is no longer deaf, or nothing can prove it: those whom the deaf one served are told, once.
+
+        Args:
+            until: the moment.
+            seconds: how long it is since the last proof.
+            dials: how many dials were made since then.
+            proof: the server's time of it, as it came.
+        """
+        deafness, self._deafness = self._deafness or {}, None
+        for subscriber in dict.fromkeys(self.subscribers.values()):
+            if subscriber in deafness:
+                subscriber.resume(until, seconds, dials, deafness[subscriber], subscriber.met_gap(), proof)
 
     @property
     def stamps(self) -> dict[str, Any]:

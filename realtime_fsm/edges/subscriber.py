@@ -75,9 +75,9 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_audit", "_catching", "_caught_up_to", "_gate", "_had", "_held", "_loop", "_memories", "_missed_since", "_options",
-        "_report", "acknowledged", "established", "failures", "gaps", "granted", "inbox", "misfits", "put", "removed", "resumed",
-        "stamp", "tasks", "updating", "wish",
+        "_audit", "_before_gap", "_catching", "_caught_up_to", "_gate", "_had", "_held", "_loop", "_memories",
+        "_missed_since", "_options", "_report", "acknowledged", "established", "failures", "gaps", "granted", "inbox",
+        "misfits", "put", "removed", "resumed", "stamp", "tasks", "updating", "wish",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +109,7 @@ class Subscriber:
         self._report = report
         self._audit = audit
         self._catching: asyncio.Task[None] | None = None
+        self._before_gap: list[Event] = []
         self._missed_since: datetime | None = None
         self._caught_up_to: datetime | None = None
         self._held: Inbox[Event] | None = None  # what comes while it catches up
@@ -130,7 +131,32 @@ class Subscriber:
         if before is None or _latest(before, _when(event)) != before:
             self.stamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)
 
-    def resume(self, until: datetime, outage_seconds: float, attempts: int, stamp: Any, had: Iterable[Event] = ()) -> None:
+    def expect_gap(self) -> None:
+        """Remember what comes until its gap is told, so that catching up does not repeat it."""
+        if self._options.catch_up is not None and self.put == self.inbox.put:
+            self._before_gap = []
+            self.put = self._put_before_gap
+
+    def _put_before_gap(self, event: Event) -> bool:
+        self._before_gap.append(event)
+        return self.inbox.put(event)
+
+    def met_gap(self) -> list[Event]:
+        """What has come since it was acknowledged again."""
+        had, self._before_gap = self._before_gap, []
+        if self.put == self._put_before_gap:
+            self.put = self.inbox.put
+        return had
+
+    def resume(
+        self,
+        until: datetime,
+        outage_seconds: float,
+        attempts: int,
+        stamp: Any,
+        had: Iterable[Event] = (),
+        proof: Any = None,
+    ) -> None:
         """It is acknowledged again, after an outage; or nobody knows what the link owed that it was acknowledged on.
 
         Args:
@@ -139,9 +165,10 @@ class Subscriber:
             attempts: how many dials were made in it.
             stamp: the server's time of the last event before, as it came.
             had: what has come since the acknowledgement, and is not missing.
+            proof: the server's time at which its link was last known to work, as it came.
         """
         # What was caught up with is not missing the next time, though a late live event may have come behind it.
-        gap = Gap(_latest(_moment(stamp), self._caught_up_to), until, outage_seconds, attempts)
+        gap = Gap(_latest(_moment(stamp), _moment(proof), self._caught_up_to), until, outage_seconds, attempts)
         self.gaps.append(gap)
         del self.gaps[:-_GAPS_KEPT]
         self._audit.gap(self.wish.id, gap)

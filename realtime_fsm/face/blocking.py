@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections import deque
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
 from realtime_fsm.face import client
@@ -18,6 +19,7 @@ from realtime_fsm.face.diagram import Displayed
 from realtime_fsm.face.official import options_of
 from realtime_fsm.face.portal import Portal
 from realtime_fsm.face.subscription import Subscribed
+from realtime_fsm.vocabulary.canary import Canary
 from realtime_fsm.vocabulary.errors import Disposed, SubscriptionEnded
 from realtime_fsm.vocabulary.events import T_co
 from realtime_fsm.vocabulary.options import seconds
@@ -345,6 +347,9 @@ class Realtime(Displayed):
         self._end()
 
     def _apart(self, options: dict[str, Any]) -> dict[str, Any]:
+        canary = options.get("canary")
+        if isinstance(canary, Canary) and canary.write is not None:
+            options = options | {"canary": replace(canary, write=self._portal.apart(canary.write))}
         callables = {name: self._portal.apart(options[name]) for name in _CALLABLES if callable(options.get(name))}
         return options | callables
 

@@ -15,6 +15,7 @@ from realtime_fsm.edges.transport import FRAME_LIMIT, AiohttpTransport
 from realtime_fsm.face.asking import Asking
 from realtime_fsm.face.diagram import Displayed
 from realtime_fsm.face.official import options_of
+from realtime_fsm.vocabulary.canary import Canary
 from realtime_fsm.vocabulary.eras import Era, era
 from realtime_fsm.vocabulary.errors import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest
 from realtime_fsm.vocabulary.inputs import (
@@ -77,6 +78,7 @@ class Realtime(Asking, Displayed):
             the old one, which delivers until then.
         max_frame: bytes of the largest message that is taken from the server (64 MiB); a larger one ends the link, with
             `FrameTooLarge` as its cause.
+        canary: how to find a deaf link; None looks for none. See `Canary`.
 
     Raises:
         BadOption: when an argument cannot be used; it names the argument and the remedy.
@@ -103,8 +105,14 @@ class Realtime(Asking, Displayed):
         cookies: Mapping[str, str] | None = None,
         max_frame: int = FRAME_LIMIT,
         protocol: Era | str | None = None,
+        canary: Canary | None = None,
     ) -> None:
-        for name, value, kind in (("retry", retry, RetryPolicy), ("ping", ping, PingPolicy), ("timeouts", timeouts, Timeouts)):
+        for name, value, kind in (
+            ("retry", retry, RetryPolicy),
+            ("ping", ping, PingPolicy),
+            ("timeouts", timeouts, Timeouts),
+            ("canary", canary, Canary),
+        ):
             if value is not None and not isinstance(value, kind):
                 raise BadOption(name, f"{type(value).__name__} is not a {kind.__name__}")
         seconds("max_link_age", max_link_age, none=True)
@@ -122,6 +130,7 @@ class Realtime(Asking, Displayed):
             max_link_age=max_link_age,
             pacer=pacer_for(url.partition("?")[0], limit),
             protocol=None if protocol is None else era(protocol),
+            canary=canary,
         )
         self._endpoint, self._project = endpoint, project
         self._connection_id = uuid.uuid4().hex
@@ -354,12 +363,27 @@ class Realtime(Asking, Displayed):
             Disconnected, Disposed: as ``connect()``.
         """
         identifier = self._presence_id if presence_id is None else presence_identifier(presence_id)
+        if permissions is not None and not isinstance(permissions, str):
+            permissions = tuple(permissions)
         message = None if status is None else presence_message(status, metadata, permissions, identifier)
+        self._heard_by_its_setter(permissions)
         self._alive()
         if message is not None:
             self._driver.need("presence")
             self._presence_id = identifier
         return await self._driver.present(message, identifier)
+
+    def _heard_by_its_setter(self, permissions: Iterable[str] | None) -> None:
+        """Refuse a presence that a canary could not hear.
+
+        Raises:
+            BadOption: where a canary sends it, and nobody may read it.
+        """
+        canary = self._driver.canary
+        if canary is None or canary.write is not None or permissions is None:
+            return
+        if not any(permission.startswith("read(") for permission in permissions):
+            raise BadOption("permissions", "no read(...) among them, so no canary is heard; add one, or give Canary(write=...)")
 
     async def disconnect(self) -> None:
         """Close the link and keep the subscriptions for the next one. Returns when the socket is closed.

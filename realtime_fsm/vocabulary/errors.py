@@ -18,7 +18,7 @@
     │   │   └── CertificateRefused    TLS: the server's certificate is not trusted (fatal)
     │   ├── IdentityUnavailable       the callable that gives the session or JWT raised
     │   ├── GreetedAsGuest            the server does not know the session or JWT (fatal)
-    │   ├── Overdue                   nothing came in time: upgrade, greeting, reply or pong
+    │   ├── Overdue                   nothing came in time: upgrade, greeting, reply, pong or echo
     │   ├── StreamEnded               the stream ended without an error frame
     │   ├── FrameTooLarge             the server sent a message above the limit
     │   └── ServerError               the server said why
@@ -208,7 +208,7 @@ class Overdue(LinkFailure):
     """Nothing came in time.
 
     Attributes:
-        awaited: ``"upgrade"``, ``"greeting"``, ``"reply"`` or ``"pong"``.
+        awaited: ``"upgrade"``, ``"greeting"``, ``"reply"``, ``"pong"``, or ``"echo"`` of a canary.
         seconds: how long it was waited for.
     """
 

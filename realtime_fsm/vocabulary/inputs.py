@@ -194,6 +194,28 @@ class Deadline(Input):
     trigger = Trigger.DEADLINE
 
 
+class Deaf(SocketInput):
+    """The canary of a link did not come back in time."""
+
+    trigger = Trigger.DEAF
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Input):
+    """A canary is due.
+
+    Attributes:
+        wish: the hidden subscription on which its event is to be heard.
+        presence: a presence of its own, for when the user wants none; None where something else is written.
+        id: the id of that presence.
+    """
+
+    trigger = Trigger.CANARY
+    wish: Wish
+    presence: bytes | None = field(default=None, repr=False)
+    id: str = ""
+
+
 class Woken(Input):
     """The process slept: its clock has jumped."""
 

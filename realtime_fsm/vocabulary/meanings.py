@@ -157,7 +157,9 @@ TRIGGERS: Mapping[Trigger, TriggerMeaning] = MappingProxyType(
         Trigger.LOST: TriggerMeaning(Side.SOCKET, "lost", "The stream ended, or broke."),
         Trigger.DIAL_FAILED: TriggerMeaning(Side.SOCKET, "dial failed", "No WebSocket came about."),
         Trigger.CLOSED: TriggerMeaning(Side.SOCKET, "closed", "A socket that was let go of is closed."),
+        Trigger.DEAF: TriggerMeaning(Side.SOCKET, "deaf", "The link's canary did not come back: its events are lost."),
         Trigger.DEADLINE: TriggerMeaning(Side.CLOCK, "overdue", "The moment came that the state waited for."),
+        Trigger.CANARY: TriggerMeaning(Side.CLOCK, "canary due", "The link is to prove that events still arrive."),
         Trigger.WOKEN: TriggerMeaning(Side.CLOCK, "woke from sleep", "The process slept, as a suspended machine does."),
     }
 )

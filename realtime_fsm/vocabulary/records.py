@@ -45,6 +45,7 @@ class OpenRecord(Record, frozen=True, kw_only=True, tag="realtime.open"):
         auto_reconnect: whether a lost link is replaced.
         max_link_age: the age at which a link is renewed, in seconds.
         protocol: the era that the server is said to speak; None where it is found out.
+        canary: the canary policy, its times in seconds, and whether something is written for it; None where there is none.
         versions: of this library, of Python and of what it runs on.
     """
 
@@ -55,6 +56,7 @@ class OpenRecord(Record, frozen=True, kw_only=True, tag="realtime.open"):
     max_link_age: float | None
     versions: dict[str, str]
     protocol: str | None = None
+    canary: dict[str, float | bool] | None = None
 
 
 class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transition"):
@@ -189,6 +191,20 @@ class RetiredRecord(Record, frozen=True, kw_only=True, tag="realtime.retired"):
     dwell: float
 
 
+class CanaryRecord(Record, frozen=True, kw_only=True, tag="realtime.canary"):
+    """A canary went out, to prove that events still arrive.
+
+    Attributes:
+        change: what became of it: its event came back, or was missed; the server refused it, or the user's callable raised.
+        error_code: the code of the error frame that refused it.
+        seconds: from when it was due.
+    """
+
+    change: Literal["echoed", "missed", "refused", "failed"]
+    error_code: int | str | None = None
+    seconds: float = 0.0
+
+
 class GapRecord(Record, frozen=True, kw_only=True, tag="realtime.gap"):
     """A subscription may have missed events.
 
@@ -231,6 +247,7 @@ AnyRecord = (
     | DroppedRecord
     | PauseRecord
     | RetiredRecord
+    | CanaryRecord
     | GapRecord
     | MalformedRecord
     | CloseRecord

@@ -106,6 +106,18 @@ class RejectPresence:
 
 
 @dataclass(frozen=True, slots=True)
+class CanaryOut:
+    """Tell that the event of a canary may come from now on: its presence is stored, or it is to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryRefused:
+    """Tell that the server refused the canary, or its hidden subscription; nothing is proven."""
+
+    code: Code
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Tell that a subscription is gone from the server, or its link is."""
 
@@ -145,6 +157,8 @@ Request = (
     | Restore
     | Present
     | RejectPresence
+    | CanaryOut
+    | CanaryRefused
     | Remove
     | Fail
     | End

@@ -65,8 +65,10 @@ class Trigger(StrEnum):
     LOST = "lost"
     DIAL_FAILED = "dial_failed"
     CLOSED = "closed"
+    DEAF = "deaf"
     # the clock
     DEADLINE = "deadline"
+    CANARY = "canary"
     WOKEN = "woken"
 
 
@@ -234,6 +236,7 @@ _ROWS = (
     *_loss(53, _UP, _T.SERVER_ERROR, (), "The server reports a fault that no request explains"),
     *_rule(56, _UP, _T.LOST, E, "The server ended the link for good.", when=("is_fatal",), do=("drop_link", "give_up")),
     *_loss(57, _UP, _T.LOST, (), "The link ended"),
+    *_loss(162, _UP, _T.DEAF, (), "A canary went out and did not come back, though the peer answers"),
     # --- the clock, live ----------------------------------------------------------------------------------------------
     *_loss(60, _QUIET, _T.DEADLINE, ("reply_overdue",), "A request was not answered in time"),
     *_rule(63, (U,), _T.DEADLINE, D, "Nothing has been subscribed for as long as an idle link is kept.",
@@ -249,6 +252,8 @@ _ROWS = (
     *_return(67, _T.DEADLINE, ("heard_since_ping",), ("stop_awaiting_pong", "send_request"),
              "No pong, but other frames came since: the link lives"),
     *_loss(70, (P,), _T.DEADLINE, (), "Nothing was heard since the ping"),
+    *_rule(160, _QUIET, _T.CANARY, None, "It goes out as soon as no other request is in flight.", do=("send_request",)),
+    *_rule(161, (P,), _T.CANARY, None, "It is in the book and goes out after the answer."),
     *_rule(74, _QUIET, _T.WOKEN, P, "The process slept, and the link may have died meanwhile: ask at once.",
            when=("may_ping",), do=("send_ping",)),
     *_rule(75, _UP, _T.WOKEN, None, "The process slept; the answer that is awaited will tell, or no pings are wanted."),
@@ -264,12 +269,14 @@ def _ignore(states: Iterable[State], triggers: Iterable[Trigger], why: str) -> d
     return {(state, trigger): why for state in states for trigger in triggers}
 
 
-_SOCKET = (_T.OPENED, _T.GREETED, _T.ACKNOWLEDGED, _T.PONG, _T.SERVER_ERROR, _T.LOST, _T.DIAL_FAILED)
+_SOCKET = (_T.OPENED, _T.GREETED, _T.ACKNOWLEDGED, _T.PONG, _T.SERVER_ERROR, _T.LOST, _T.DIAL_FAILED, _T.DEAF)
 
 _IGNORED = {
     **_ignore(_DOWN, (*_SOCKET, _T.CLOSED), "There is no socket: this is a late word of one that was dropped."),
     **_ignore(_DOWN, (_T.DEADLINE, _T.WOKEN), "Nothing is waited for."),
     **_ignore((D,), (_T.DISCONNECT,), "There is no link already."),
+    **_ignore((D, R, E), (_T.CANARY,), "No link is up that could prove anything."),
+    **_ignore((R,), (_T.DEAF,), "This link has not been up yet."),
     **_ignore((R, *_UP), (_T.CONNECT,), "A link is wanted already."),
     **_ignore((R,), (_T.ACKNOWLEDGED, _T.PONG), "Nothing was asked on this link yet."),
     **_ignore(_UP, (_T.CLOSED,), "An earlier socket is closed; the machine has let go of it before."),

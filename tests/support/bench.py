@@ -17,6 +17,7 @@ from realtime_fsm.vocabulary.inputs import (
     Closed,
     Connect,
     Deadline,
+    Deaf,
     DialFailure,
     Disconnect,
     Dispose,
@@ -27,6 +28,7 @@ from realtime_fsm.vocabulary.inputs import (
     Opened,
     PingSwitched,
     Pong,
+    Probe,
     Reconnect,
     ServerErred,
     SetPresence,
@@ -195,5 +197,7 @@ def any_input(trigger: Trigger, generation: int) -> Input:
         Trigger.LOST: Lost(generation),
         Trigger.DIAL_FAILED: DialFailure(generation, DialFailed("refused")),
         Trigger.CLOSED: Closed(generation),
+        Trigger.DEAF: Deaf(generation),
+        Trigger.CANARY: Probe(Wish("canary", ("presences",)), b"{}", "own"),
         Trigger.DEADLINE: Deadline(),
     }[trigger]

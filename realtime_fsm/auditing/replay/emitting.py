@@ -16,6 +16,7 @@ from realtime_fsm.auditing.replay.rebuilding import CHANNEL, wish
 from realtime_fsm.auditing.replay.stage import FRAMES, UNDECIDED, Cue, Stage
 from realtime_fsm.auditing.secrets import looks_secret
 from realtime_fsm.auditing.words import plural
+from realtime_fsm.core.canary import CANARY
 from realtime_fsm.vocabulary import errors, inputs
 from realtime_fsm.vocabulary.frames import PAYLOAD_LIMIT, subscribe_item
 from realtime_fsm.vocabulary.table import TABLE
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from realtime_fsm.auditing.replay.player import Played
     from realtime_fsm.auditing.shadow import Policies
+    from realtime_fsm.vocabulary.canary import Canary
 
 _DIGITS = (3, 6, 9)
 _CODE, _LINE = 60, 130
@@ -102,7 +104,7 @@ _TAIL = """\
 def test_the_connection_takes_the_path_that_was_logged() -> None:
     turns = Turns(None)
     seat = Seat(
-        retry=RETRY, ping=PING, timeouts=TIMEOUTS, auto_reconnect={auto}, max_link_age={age}, pacer=turns, protocol={protocol}
+        retry=RETRY, ping=PING, timeouts=TIMEOUTS, auto_reconnect={auto}, max_link_age={age}, pacer=turns, protocol={era}{more}
     )
     connection = Connection(seat)
     for number, step in enumerate(STEPS, 1):
@@ -133,9 +135,13 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
     codes = [_code(cue.happened) for cue in cues]
     names = {name for code in codes for name in re.findall(r"\b[A-Z]\w+(?=\()", code)}
     used = {"Input", *(kind.__name__ for kind in FRAMES)} | {name for name in names if hasattr(inputs, name)}
-    public = {"PingPolicy", "RetryPolicy", "Timeouts", *(() if policies.protocol is None else ("Era",))} | {
-        name for name in names if hasattr(errors, name)
-    }
+    public = {
+        "PingPolicy",
+        "RetryPolicy",
+        "Timeouts",
+        *(() if policies.protocol is None else ("Era",)),
+        *(() if policies.canary is None else ("Canary",)),
+    } | {name for name in names if hasattr(errors, name)}
     steps = list(_steps(played, cues, codes, digits))
     yield _HEAD.format(
         connection=_named(connection),
@@ -153,7 +159,17 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
     ).rstrip("\n")
     yield from steps
     protocol = None if policies.protocol is None else f"Era.{policies.protocol.value}"
-    yield _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age, protocol=protocol).rstrip("\n")
+    more = _canary(policies.canary)
+    tail = _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age, era=protocol, more=more)
+    yield tail.rstrip("\n")
+
+
+def _canary(canary: Canary | None) -> str:
+    """A canary policy, as a further argument; a canary that writes has something in its place that nothing calls."""
+    if canary is None:
+        return ""
+    write = "" if canary.write is None else f", write=print, channel={_quoted(CHANNEL)}"
+    return f",\n        canary=Canary({canary.every!r}, {canary.within!r}{write}),"
 
 
 def _steps(played: Sequence[Played], cues: Sequence[Cue], codes: Sequence[str], digits: int | None) -> Iterator[str]:
@@ -260,6 +276,10 @@ def _code(happened: inputs.Input) -> str:
             return f"{name}({None if session is None else _quoted(UNTOLD)})"
         case inputs.SetPresence(message=message, id=identifier):
             return f"{name}({message!r}, {_quoted(identifier)})"
+        case inputs.Probe(presence=None):
+            return f"{name}(Wish({_quoted(CANARY)}, ({_quoted(CHANNEL)},)))"
+        case inputs.Probe(presence=presence, id=identifier):
+            return f"{name}(Wish({_quoted(CANARY)}, ({_quoted(CHANNEL)},)), {presence!r}, {_quoted(identifier)})"
         case inputs.PingSwitched(enabled=enabled):
             return f"{name}(enabled={enabled})"
         case inputs.Greeted(generation=link, stranger=True):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.replay.foresight import ROWS, UNTOLD, cause_of
 from realtime_fsm.core.book import GREETING, SUBSCRIBE
+from realtime_fsm.core.canary import CANARY
 from realtime_fsm.vocabulary import frames, inputs
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import DialFailed, ServerError, StreamEnded
@@ -90,6 +91,12 @@ def input_of(record: TransitionRecord, seat: Seat, spoken: inputs.Input | None) 
             return _end(link, record)
         case Trigger.DIAL_FAILED:
             return inputs.DialFailure(link, cause_of(record) or DialFailed(UNTOLD))
+        case Trigger.DEAF:
+            return inputs.Deaf(link)
+        case Trigger.CANARY:
+            written = seat.canary is not None and seat.canary.write is not None
+            hidden = inputs.Wish(CANARY, (CHANNEL,))
+            return inputs.Probe(hidden) if written else inputs.Probe(hidden, frames.presence(UNTOLD, None, None), CANARY)
         case Trigger.CLOSED:
             closing = seat.awaited[0] if seat.awaited else seat.closing
             return inputs.Closed(link if closing is None else closing)

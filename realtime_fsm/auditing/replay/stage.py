@@ -81,6 +81,7 @@ class Stage:
             max_link_age=policies.max_link_age,
             pacer=self._turnstile,
             protocol=policies.protocol,
+            canary=policies.canary,
         )
         self._machine = Connection(self.seat)
         for cue in cues:

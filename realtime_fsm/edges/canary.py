@@ -1,0 +1,255 @@
+"""The canaries of a connection: it causes an event on its own link, and a link that does not bring the event is deaf.
+
+Invariant: deafness is concluded from one thing only: a canary is known to be out on the link that is up, and no event of the
+hidden subscription came within its time while the link was read.
+
+Design: the prober owns one timer. It asks the machine to send (`Probe`) and tells the machine of a missing echo (`Deaf`). It is
+called on the driver's funnel and never feeds within that call: each step of its own begins with a timer or a task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from realtime_fsm.core.canary import CANARY, CANARY_STATUS
+from realtime_fsm.vocabulary.eras import Era
+from realtime_fsm.vocabulary.inputs import Deaf, Probe, Wish
+from realtime_fsm.vocabulary.table import LIVE
+from realtime_fsm.vocabulary.wishes import presence_message
+
+if TYPE_CHECKING:
+    from realtime_fsm.core.seat import Seat
+    from realtime_fsm.edges.audit import Audit
+    from realtime_fsm.edges.roster import Roster
+    from realtime_fsm.vocabulary.canary import Canary
+    from realtime_fsm.vocabulary.events import Event
+    from realtime_fsm.vocabulary.frames import Code
+    from realtime_fsm.vocabulary.inputs import Input
+
+
+class Owner(Protocol):
+    """The connection that the prober serves."""
+
+    user: dict[str, Any] | None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the connection."""
+
+    @property
+    def era(self) -> Era | None:
+        """The era of the server, as far as it is known."""
+
+    def feed(self, happened: Input) -> None:
+        """Step the machine."""
+
+    def report(self, failure: BaseException) -> None:
+        """Tell of an exception that nobody awaits."""
+
+
+@dataclass(slots=True)
+class _Deafness:
+    """A gap that no echo has ended yet.
+
+    Attributes:
+        began: the last proof, in seconds of the loop's clock.
+        proof: the server's time of it, as it came; None if there was none.
+        link: the number of the link on which a canary was missed first.
+    """
+
+    began: float
+    proof: Any
+    link: int
+
+
+_LIVE = frozenset(state.value for state in LIVE)
+
+
+class Prober:
+    """Sends the canaries of one connection.
+
+    Args:
+        canary: the policy.
+        owner: the connection.
+        seat: its facts.
+        roster: its subscribers, who are told of the gap.
+        audit: where it is written.
+    """
+
+    def __init__(self, canary: Canary, owner: Owner, seat: Seat, roster: Roster, audit: Audit) -> None:
+        self._canary = canary
+        self._owner = owner
+        self._seat = seat
+        self._roster = roster
+        self._audit = audit
+        self._presence_id = uuid.uuid4().hex
+        self._link = 0  # the number of the link that is probed; 0 for none
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._probing = False  # a canary was asked for, and neither its echo came nor its time is over
+        self._began = 0.0  # when it was asked for
+        self._proven = 0.0  # the last proof, or the moment at which the link could first give one
+        self._proof: Any = None  # the server's time of the last echo, as it came
+        self._deaf: _Deafness | None = None
+        self._reported = False
+
+    # --- what the driver tells ----------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """The machine has taken a step: begin to probe a link that serves everything, and end with it."""
+        link = self._seat.link
+        serves = link is not None and self._seat.state in _LIVE and self._seat.book.settled
+        number = link.generation if link is not None and serves else 0
+        if number == self._link:
+            return
+        self._stop()
+        self._link = number
+        if number:
+            if self._deaf is None:
+                self._proven = self._owner.loop.time()
+            self._plan(0.0)
+
+    def stop(self) -> None:
+        """Nothing follows."""
+        self._stop()
+        self._link = 0
+
+    async def settle(self) -> None:
+        """Wait until the user's callable, which was cancelled, has ended."""
+        if self._writing is not None:
+            await asyncio.wait((self._writing,))
+
+    def out(self) -> None:
+        """The event may come from now on, or may be written."""
+        if not self._probing:
+            return
+        if self._canary.write is None:
+            self._await_echo()
+        else:
+            self._writing = self._owner.loop.create_task(self._write(self._link), name="realtime_fsm canary")
+
+    def refused(self, code: Code) -> None:
+        """The server refused it, so nothing is proven; the next one is due in its time."""
+        self._audit.canary("refused", code)
+        self._prove_nothing()
+
+    def heard(self, event: Event) -> None:
+        """An event of the hidden subscription came: the link is not deaf."""
+        now = self._owner.loop.time()
+        self._proven, self._proof = now, event._timestamp  # noqa: SLF001  (as it came)
+        if not self._probing:
+            return
+        self._probing = False
+        self._audit.canary("echoed", seconds=now - self._began)
+        self._tell_gap(now)
+        self._plan(max(0.0, self._began + self._canary.every - now))
+
+    # --- probing ------------------------------------------------------------------------------------------------------
+
+    def _plan(self, delay: float) -> None:
+        self._cancel_timer()
+        self._timer = self._owner.loop.call_later(delay, self._probe)
+
+    def _probe(self) -> None:
+        self._timer = None
+        if self._writing is not None:  # the one before is still being written
+            self._plan(self._canary.within)
+            return
+        happened = self._next()
+        if happened is None:
+            self._tell_gap(self._owner.loop.time())
+            self._plan(self._canary.every)
+            return
+        self._probing, self._began = True, self._owner.loop.time()
+        self._owner.feed(happened)
+
+    def _next(self) -> Probe | None:
+        """The canary that can go out on this link; None where no presence can be set."""
+        if self._canary.channel is not None:
+            return Probe(Wish(CANARY, (self._canary.channel,)))
+        user = None if self._owner.user is None else self._owner.user.get("$id")
+        if self._owner.era is not Era.E4 or not isinstance(user, str):
+            return None
+        mine = msgspec.json.encode({"method": "equal", "attribute": "userId", "values": [user]}).decode()
+        message = presence_message(CANARY_STATUS, None, None, self._presence_id)
+        return Probe(Wish(CANARY, ("presences",), (mine,)), message, self._presence_id)
+
+    async def _write(self, link: int) -> None:
+        write = self._canary.write
+        assert write is not None
+        try:
+            answer: Any = write()
+            if inspect.isawaitable(answer):
+                await answer
+        except asyncio.CancelledError as failure:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._note(failure, link)
+        except (Exception, SystemExit) as failure:  # noqa: BLE001  (the user's own code; it must not hurt the link)
+            self._note(failure, link)
+        else:
+            if link == self._link and self._probing:
+                self._await_echo()
+        finally:
+            self._writing = None
+
+    def _note(self, failure: BaseException, link: int) -> None:
+        """What the callable raises is no proof of deafness; it is written each time, and reported once."""
+        self._audit.canary("failed")
+        if not self._reported:
+            self._reported = True
+            self._owner.report(failure)
+        if link == self._link and self._probing:
+            self._prove_nothing()
+
+    def _prove_nothing(self) -> None:
+        now = self._owner.loop.time()
+        self._probing = False
+        self._tell_gap(now)
+        self._plan(max(0.0, self._began + self._canary.every - now))
+
+    def _await_echo(self) -> None:
+        self._cancel_timer()
+        self._timer = self._owner.loop.call_later(self._canary.within, self._miss)
+
+    def _miss(self) -> None:
+        """No echo. While nothing is read, silence means nothing, and the echo is awaited anew."""
+        self._timer = None
+        link = self._seat.link
+        assert link is not None
+        if link.paused:
+            self._await_echo()
+            return
+        self._audit.canary("missed", seconds=self._owner.loop.time() - self._began)
+        if self._deaf is None:
+            self._deaf = _Deafness(self._proven, self._proof, self._link)
+            self._roster.begin_deafness()
+        self._owner.feed(Deaf(self._link))
+
+    def _tell_gap(self, now: float) -> None:
+        """Tell everyone who was served by a deaf link what may be missing: from the last proof until now."""
+        if self._deaf is not None:
+            deaf, self._deaf = self._deaf, None
+            dials = self._seat.generation - deaf.link
+            self._roster.end_deafness(datetime.now(UTC), now - deaf.began, dials, deaf.proof)
+
+    # --- timers -------------------------------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        self._cancel_timer()
+        self._probing = False
+        if self._writing is not None:
+            self._writing.cancel()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
