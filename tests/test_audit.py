@@ -231,6 +231,7 @@ def write_each(log: Audit) -> None:
     log.pause("closed", 2, dwell=3.0, seconds=2.5)
     log.retired(2, 0.25)
     log.gap("s1", Gap(None, AT, 1.5, 2))
+    log.canary("missed", seconds=10.25)
     log.malformed("not_json")
     log.closed()
 
@@ -238,12 +239,12 @@ def write_each(log: Audit) -> None:
 def test_every_kind_of_record_is_of_the_schema_and_counted_with_the_others() -> None:
     sink = Sink()
     write_each(audit())
-    assert [record["seq"] for record in sink.records] == list(range(1, 13))
+    assert [record["seq"] for record in sink.records] == list(range(1, 14))
     assert {record["event"] for record in sink.records} == {kind.__struct_config__.tag for kind in RECORDS}
     for record in sink.records:
         del record["level"]
         assert type(msgspec.convert(record, AnyRecord)).__struct_config__.tag == record["event"]
-    assert [record["link"] for record in sink.records] == [0] + [3] * 11, "the newest link"
+    assert [record["link"] for record in sink.records] == [0] + [3] * 12, "the newest link"
 
 
 def test_the_json_schema_names_every_field_of_every_record() -> None:

@@ -55,7 +55,7 @@ def beginning(log: tuple[Record, ...], opened: int) -> int:
     if moves(log[before]) and log[before]["dest"] not in LIVE and number_of(log[before]["row"]) != "96":
         return before
     step = next(i for i in range(opened, len(log)) if "row" in log[i])
-    if number_of(log[step]["row"]) == "91":
+    if number_of(log[step]["row"]) in ("91", "152"):
         return step
     return next(i for i in range(step, -1, -1) if moves(log[i]))
 

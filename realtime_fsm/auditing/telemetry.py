@@ -33,6 +33,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "max_link_age": "realtime_fsm.policy.max_link_age",
         "versions": "realtime_fsm.package.versions",
         "protocol": "realtime_fsm.policy.protocol",
+        "canary": "realtime_fsm.policy.canary",
     },
     "realtime.transition": {
         "row": "realtime_fsm.table.row",
@@ -74,6 +75,11 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "paused": "realtime_fsm.pause.link",
         "seconds": "realtime_fsm.pause.duration",
         "dwell": "realtime_fsm.pause.dwell",
+    },
+    "realtime.canary": {
+        "change": "realtime_fsm.canary.change",
+        "error_code": "realtime_fsm.error_frame.code",
+        "seconds": "realtime_fsm.canary.duration",
     },
     "realtime.retired": {"retired": "realtime_fsm.retired.link", "dwell": "realtime_fsm.retired.dwell"},
     "realtime.gap": {
