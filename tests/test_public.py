@@ -95,7 +95,7 @@ def test_the_runnable_example_runs() -> None:
 
 
 def test_every_example_compiles_and_shows_public_names_only() -> None:
-    assert len(examples()) == 10
+    assert len(examples()) == 11
     for example in examples():
         for node in ast.walk(ast.parse(example)):
             if isinstance(node, ast.ImportFrom) and node.module == "realtime_fsm":
