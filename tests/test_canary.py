@@ -339,13 +339,13 @@ def test_while_nothing_is_read_silence_means_nothing() -> None:
         network = Network()
         async with own(network) as realtime:
             rows = await realtime.subscribe("rows", buffer=1, overflow="pause")
-            await asyncio.sleep(1)
-            network.publish("rows", payload={"n": 1})
-            network.publish("rows", payload={"n": 2})
-            await asyncio.sleep(298.995)
+            await asyncio.sleep(290)
+            for number in range(4):
+                network.publish("rows", payload={"n": number})
             await asyncio.sleep(60)
-            assert (len(network.dials), realtime.state) == (1, State.SUBSCRIBED)
-            assert [(await anext(rows)).payload["n"] for _ in range(2)] == [1, 2]
+            assert realtime._driver._seat.live_link.paused
+            assert (len(network.dials), realtime.is_live) == (1, True)
+            assert [(await anext(rows)).payload["n"] for _ in range(4)] == [0, 1, 2, 3]
             await asyncio.sleep(600)
             assert len(network.dials) == 1
 
@@ -458,6 +458,29 @@ def test_a_write_that_hangs_is_no_proof_either_and_ends_with_the_connection() ->
             await eventually(lambda: len(network.dials) == 2)
             await asyncio.sleep(20)
             assert len(times) == 2, "the one before was cancelled with its link"
+
+    run(main)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_write_that_takes_long_holds_the_next_one_up(ended: bool) -> None:
+    async def main() -> None:
+        network = Network()
+        calls: list[float] = []
+
+        async def write() -> None:
+            calls.append(network.wall())
+            network.publish("beats", payload={"n": 0})
+            if len(calls) == 1:
+                await asyncio.sleep(310 if ended else 1_000_000)
+
+        async with network.realtime(canary=Canary(300, 10, write, "beats"), retry=EVER) as realtime:
+            await realtime.subscribe("rows")
+            await asyncio.sleep(500)
+            assert len(calls) == (2 if ended else 1), "its echo came, and the callable had not returned"
+            network.publish("beats", payload={"n": 0})
+            await asyncio.sleep(1)
+            assert (len(network.dials), realtime.state) == (1, State.SUBSCRIBED)
 
     run(main)
 

@@ -61,6 +61,8 @@ from test_walks import Walk
 
 SLOW: dict[str, Any] = {"timeouts": Timeouts(reply=100.0)}
 RAREST = {"18", "19", "20"}
+CANARIES = {"160", "161", "162", "163", "164"}
+"""No storm has a canary; tests/test_canary.py replays these rows."""
 
 
 def lived(live: Callable[[Bench], object], **options: Any) -> list[Record]:
@@ -102,7 +104,7 @@ def test_the_seeds_hold_every_row_and_every_era() -> None:
     """Else the test before proves less than it says."""
     records = [record for seed in SEEDS for log in logs_of(seed) for record in log if "row" in record]
     missing = {number_of(row.id) for row in TABLE.rows} - {number_of(record["row"]) for record in records}
-    assert len(missing - RAREST) < 4, missing  # other versions of Python take turns in another order
+    assert len(missing - RAREST - CANARIES) < 4, missing  # other versions of Python take turns in another order
     assert {record["era"] for record in records} >= {"E1", "E2", "E3", "E4"}
 
 

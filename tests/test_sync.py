@@ -20,6 +20,7 @@ from appwrite.client import Client
 import realtime_fsm
 from realtime_fsm import (
     BadOption,
+    Canary,
     Disconnected,
     Disposed,
     Era,
@@ -115,17 +116,34 @@ def test_a_lost_link_is_replaced_while_the_loop_waits(served: Served) -> None:
         assert len(rows.gaps) == 1
 
 
+def test_a_canary_may_be_written_by_code_that_blocks(served: Served) -> None:
+    wrote = threading.Event()
+
+    def write() -> None:
+        served.publish("beats", n=0)
+        wrote.set()
+
+    with connected(served, canary=Canary(every=300, within=10, write=write, channel="beats")) as realtime:
+        rows = realtime.subscribe("rows")
+        assert wrote.wait(LONG)
+        served.publish("rows", n=1)
+        assert rows.get(LONG).payload["n"] == 1
+
+
 def test_every_call_has_its_blocking_form(served: Served) -> None:
     session = served.do(lambda server: server.add_user("alice"))
     with connected(served) as realtime:
         realtime.connect()
         realtime.wait_connected(timeout=LONG)
         realtime.reconnect()
+        realtime.wait_subscribed(timeout=LONG)
         assert realtime.authenticate(lambda: session)["$id"] == "alice"
-        presence = realtime.set_presence("online", metadata={"device": "phone"})
+        presence = realtime.set_presence("online", metadata={"device": "phone"}, presence_id="alice-phone")
         assert presence is not None
-        assert presence["status"] == "online"
+        assert (presence["status"], presence["$id"]) == ("online", "alice-phone")
         assert realtime.set_presence(None) is None
+        assert realtime.authenticate(None) is None
+        assert realtime.user is None
         realtime.set_ping_enabled(False)
         rows = realtime.subscribe("rows")
         rows.update(channels=["files"])

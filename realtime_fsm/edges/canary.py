@@ -116,11 +116,6 @@ class Prober:
                 self._proven = self._owner.loop.time()
             self._plan(0.0)
 
-    def stop(self) -> None:
-        """Nothing follows."""
-        self._stop()
-        self._link = 0
-
     async def settle(self) -> None:
         """Wait until the user's callable, which was cancelled, has ended."""
         if self._writing is not None:

@@ -9,7 +9,7 @@ from realtime_fsm.vocabulary.errors import BadOption
 from realtime_fsm.vocabulary.options import seconds, strings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class Canary:
     Attributes:
         every: seconds from one canary to the next; the first on a link goes out when everything is acknowledged.
         within: seconds in which its event must come back, from when the presence is stored, or ``write`` has returned.
-        write: awaited to cause an event on ``channel``, such as to update a row. An exception is reported, and is no proof.
+        write: called, or awaited, to cause an event on ``channel``, such as to update a row. A plain one runs on the event loop
+            (of ``realtime_fsm.sync``: in a thread apart) and must not block. An exception is reported, and is no proof.
         channel: where that event happens.
 
     Raises:
@@ -35,7 +36,7 @@ class Canary:
 
     every: float = 300.0
     within: float = 10.0
-    write: Callable[[], Awaitable[object]] | None = field(default=None, repr=False)
+    write: Callable[[], object] | None = field(default=None, repr=False)
     channel: str | None = None
 
     def __post_init__(self) -> None:
