@@ -16,6 +16,7 @@ from support.network import Network
 from support.virtual import eventually, run
 
 pytestmark = ON_EVERY_ERA
+NOBODY: str | None = None
 
 
 def test_a_callable_is_asked_before_every_dial() -> None:
@@ -197,7 +198,7 @@ def test_a_worthless_session_leaves_the_good_one_in_its_place() -> None:
             assert realtime.user["$id"] == "alice"
             assert network.headers[-1] == {"X-Appwrite-Session": alice}
             network.publish("account", "account.alice", roles=["user:alice"])
-            assert await waiting
+            assert (await waiting).channels
 
     run(main)
 
@@ -255,7 +256,7 @@ def test_the_user_logs_out() -> None:
             link = network.socket
             closed: list[float | None] = []
             network.on_dial = lambda: closed.append(link.closed)
-            assert await realtime.authenticate(None) is None
+            assert await realtime.authenticate(NOBODY) is None
             assert (realtime.user, realtime.state, network.headers[-1]) == (None, State.SUBSCRIBED, {"X-More": "kept"})
             assert closed[0] is not None, "the old link is closed before the next dial"
             network.socket.cut()
@@ -264,7 +265,7 @@ def test_the_user_logs_out() -> None:
             assert network.headers[-1] == {"X-More": "kept"}
             assert (await realtime.authenticate(alice))["$id"] == "alice"
             await realtime.disconnect()
-            assert await realtime.authenticate(None) is None
+            assert await realtime.authenticate(NOBODY) is None
             assert (realtime.user, network.headers[-1]) == (None, {"X-More": "kept"})
 
     run(main)
@@ -279,7 +280,7 @@ def test_a_link_that_does_not_close_holds_a_logout_up_no_longer_than_a_close_may
             await realtime.subscribe("rows")
             network.socket.frozen = True
             before = network.wall()
-            assert await realtime.authenticate(None) is None
+            assert await realtime.authenticate(NOBODY) is None
             assert 3 <= network.wall() - before < 3.2
 
     run(main)

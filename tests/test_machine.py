@@ -198,8 +198,8 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
     **{number: (options, _then(arrange, _hear_event), take)
        for number, (options, arrange, take) in _returns(67, lambda b: b.expire()).items()},
     **_losses(70, _nothing, lambda b: b.expire()),
-    **{number: ({**options, "canary": Canary()}, *scenes)
-       for number, (options, *scenes) in _losses(162, _nothing, lambda b: b.do(Deaf(b.generation))).items()},
+    **{number: ({**options, "canary": Canary()}, before, take)
+       for number, (options, before, take) in _losses(162, _nothing, lambda b: b.do(Deaf(b.generation))).items()},
     80: ({}, _nothing, lambda b: b.do(Closed(b.generation))),
     160: ({}, _nothing, lambda b: b.do(any_input(Trigger.CANARY, 1))),
     161: ({}, _nothing, lambda b: b.do(any_input(Trigger.CANARY, 1))),

@@ -75,6 +75,22 @@ def test_an_id_may_be_chosen_for_a_new_presence(backend: Backend, alice: Peer) -
     assert (stored["$id"], stored["$sequence"]) == ("p1", "2")
 
 
+def test_an_id_is_kept_on_every_link_and_a_second_one_is_ignored_while_the_first_is_there(backend: Backend, alice: Peer) -> None:
+    """As recorded: one presence a user, which keeps its id until the link that set it first ends."""
+    session = backend.add_user("bo", session_secret=HUSH)
+    first, second = dial(backend, X_Appwrite_Session=session), dial(backend, X_Appwrite_Session=session)
+    for number in range(2):
+        assert show(alice, status="x", presenceId="alice-phone")["$id"] == "alice-phone", number
+        assert show(alice, status="x", presenceId="other")["$id"] == "alice-phone", "a second id is ignored"
+        alice.leave()
+        alice = dial(backend, X_Appwrite_Session=backend.add_user(f"al{number}", session_secret=f"{HUSH}{number}"))
+    assert show(first, status="online", presenceId="d1")["$id"] == "d1"
+    shared = show(second, status="busy", presenceId="d2")
+    assert (shared["$id"], shared["status"]) == ("d1", "busy")
+    first.leave()
+    assert show(second, status="busy2", presenceId="d2")["$id"] == "d2"
+
+
 def test_a_guest_has_no_presence(backend: Backend) -> None:
     guest = dial(backend)
     assert say(guest, "presence", {"status": "online"}) == error(401, "User must be authorized")
