@@ -17,7 +17,6 @@ from support.brokenlogs import audited, collected, lines_of
 from support.network import Network
 from support.served import served as served  # a fixture
 
-
 # Where a change is judged, every run walks the same ways; elsewhere each run finds others.
 settings.register_profile("derandomized", derandomize=True)
 if os.environ.get("CI"):
