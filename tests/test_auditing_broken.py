@@ -106,6 +106,8 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
     "a close before the end": (lambda: renumbered([*RECORDS[:PONG], RECORDS[CLOSE] | {"link": 1}]), "violated", "end", PONG + 1),
     "a JWT in a field": (lambda: edited(PONG, user=JWT), "violated", "secret", PONG + 1),
     "a session by its name": (lambda: edited(PONG, request={"headers": {"session": "hunter2"}}), "violated", "secret", PONG + 1),
+    "a secret that is a number": (lambda: edited(PONG, password=12345678), "violated", "secret", PONG + 1),
+    "a secret that is the name of a number": (lambda: edited(PONG, **{JWT: 1}), "violated", "secret", PONG + 1),
     "a cookie in a list": (lambda: edited(PONG, notes=["a_session_demo=0123"]), "violated", "secret", PONG + 1),
     "a secret as an error code": (lambda: edited(LOSS, error_code="f" * 20 + "0" * 44), "violated", "secret", LOSS + 1),
     "a secret as a subscription": (

@@ -15,6 +15,7 @@ from realtime_fsm.auditing.telemetry import ATTRIBUTES, COMMON, METRICS, SEVERIT
 from realtime_fsm.auditing.telemetrypage import telemetry_page
 from realtime_fsm.vocabulary.records import RECORDS, AnyRecord
 from realtime_fsm.vocabulary.table import LIVE, State
+from support.some import some
 
 # --- lnav -------------------------------------------------------------------------------------------------------------
 
@@ -41,7 +42,7 @@ def test_the_lnav_format_has_the_documented_structure() -> None:
     assert OURS["file-type"] == "json"
     assert set(OURS["level"]) <= LEVELS
     assert all(isinstance(part, str) or ("field" in part and fits(part, ELEMENT)) for part in OURS["line-format"])
-    for value in OURS["value"].values():
+    for value in some(OURS["value"].values()):
         assert fits(value, VALUE)
         assert value["kind"] in {"string", "integer", "float", "boolean", "json"}
     assert all(fits(light, {"pattern": str, "color": str}) for light in OURS["highlights"].values())
@@ -65,7 +66,7 @@ def test_lnav_finds_what_it_needs_in_a_line() -> None:
     shown = {part["field"] for part in OURS["line-format"] if isinstance(part, dict)}
     assert OURS["opid-field"] == "connection_id"
     assert OURS["opid-field"] in shown, "lnav goes from record to record of a connection by what the line shows"
-    for sample in OURS["sample"]:
+    for sample in some(OURS["sample"]):
         record = json.loads(sample["line"])
         assert {OURS[f"{name}-field"] for name in ("timestamp", "level", "opid", "body")} <= set(record)
         level = record.pop("level")
@@ -106,7 +107,7 @@ def test_an_attribute_is_of_one_type_and_of_one_field() -> None:
 def test_names_keep_the_rules_of_the_conventions() -> None:
     attributes = {attribute(kind.event, field.name) for kind in KINDS for field in kind.fields} - {TIMESTAMP}
     events, metrics = {event_name(kind.event) for kind in KINDS}, {metric.name for metric in METRICS}
-    for name in attributes | events | metrics:
+    for name in some(attributes | events | metrics):
         assert re.fullmatch(r"[a-z](?:[._]?[a-z0-9])*", name)
     foreign = {name for name in attributes if not name.startswith("realtime_fsm.")}
     assert foreign == {"error.type", "http.response.status_code"}, "no own name stands in a namespace of theirs"
@@ -125,7 +126,7 @@ def test_metrics_are_made_of_fields_that_exist() -> None:
         assert {*metric.by, *conditioned, *filter(None, (metric.value,))} <= set(fields), metric.name
         if metric.value:
             assert fields[metric.value].holds in ("float", "integer")
-        for name, word in re.findall(r'\{(\w+)\} == "(\w+)"', metric.when):
+        for name, word in some(re.findall(r'\{(\w+)\} == "(\w+)"', metric.when)):
             assert word in fields[name].words, metric.name
         assert (metric.instrument == "Histogram") == bool(metric.buckets)
         assert list(metric.buckets) == sorted(set(metric.buckets))
@@ -139,7 +140,7 @@ def test_the_page_shows_the_mapping_and_carries_it_out() -> None:
     for kind in KINDS:
         section = page.split(f"### `{event_name(kind.event)}`")[1].split("\n#")[0]
         statements = configuration.split(f'== "{kind.event}"\n')[1].split("- conditions")[0]
-        for field in kind.fields:
+        for field in some(kind.fields):
             name = attribute(kind.event, field.name)
             if name == TIMESTAMP:
                 continue

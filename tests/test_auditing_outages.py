@@ -14,6 +14,7 @@ from realtime_fsm.vocabulary.table import LIVE
 from support.brokenlogs import BEGIN, Record, audited, lines_of
 from support.lives import ALL, LIVES
 from support.simlogs import SEEDS, logs_of, number_of
+from support.some import some
 
 # --- beside the records of the client ---------------------------------------------------------------------------------
 
@@ -93,7 +94,7 @@ def compared(log: tuple[Record, ...], connection: ConnectionReport) -> Iterator[
     """Compare each outage with what the client tells. The answer says of each what it was."""
     found = {round((outage.start - BEGIN).total_seconds()): outage for outage in connection.life.outages}
     told = told_by_the_client(log)
-    for outage in told:
+    for outage in some(told):
         if outage.unwanted:
             assert outage.began not in found
             yield "unwanted"
@@ -110,7 +111,7 @@ def compared(log: tuple[Record, ...], connection: ConnectionReport) -> Iterator[
             assert own.seconds == pytest.approx(outage.seconds, abs=5e-4)
             assert (own.end, own.dials) == ("healed", outage.dials)
             yield "retired" if own.cause == "retired" else "handover" if "96" in log[outage.began].get("row", "") else "loss"
-    for began in found:  # the rest lies in outages that an audit saw the end of before
+    for began in some(found):  # the rest lies in outages that an audit saw the end of before
         assert any(outage.began < began < outage.until and (outage.cut or outage.unwanted) for outage in told)
 
 
@@ -118,7 +119,7 @@ def test_in_storms_the_outages_are_those_that_the_client_tells() -> None:
     kinds: list[str] = []
     handovers = 0
     for seed in SEEDS:
-        for log in logs_of(seed):
+        for log in some(logs_of(seed)):
             (connection,) = audited(lines_of(numbered(log))).connections
             assert connection.verdict != "violated"
             assert connection.life.outages_left_out == 0

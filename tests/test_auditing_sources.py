@@ -19,6 +19,7 @@ from realtime_fsm.auditing.command import main
 from realtime_fsm.auditing.sources import Unreadable, blocks_of, in_order, lines_in, lines_of, open_log
 from support.brokenlogs import audited
 from support.brokenlogs import lines_of as encoded
+from support.some import some
 from support.wholelog import LINES, PONG, RECORDS, differences, edited, renamed, write
 
 MAGIC = b"\x28\xb5\x2f\xfd"
@@ -132,7 +133,7 @@ def test_blocks_are_judged_like_their_lines(end: bytes) -> None:
         text.replace(b"}\n{", b"}\nhello\n{", 1),
         text.replace(b"}\n{", b"}\n\n\n{"),
     )
-    for whole in strange:
+    for whole in some(strange):
         auditor = Auditor()
         auditor.begin("log")
         for block in blocks_of(io.BytesIO(whole)):

@@ -11,6 +11,7 @@ from realtime_fsm.vocabulary.inputs import Lost
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
+from support.some import some
 from support.wholelog import differences
 from test_walks import Walk
 
@@ -62,8 +63,8 @@ class AuditedWalk(Walk):
         assert report.verdict == "conformant", report.first
         assert differences(report, audited(lines, detail=True)) == [], "the express comes to the same"
         chance = random.Random(len(self.records))
-        for index, record in chance.sample(list(enumerate(self.records)), min(12, len(self.records))):
-            for name, value in alterations(record, chance):
+        for index, record in some(chance.sample(list(enumerate(self.records)), min(12, len(self.records)))):
+            for name, value in some(alterations(record, chance)):
                 (altered,) = lines_of([{**record, name: value}])
                 verdict = audited([*lines[:index], altered, *lines[index + 1 :]]).verdict
                 assert verdict in ("violated", "inconclusive"), (name, value, record)
@@ -96,8 +97,8 @@ def test_no_record_of_a_server_that_is_asked_by_the_address_can_be_altered() -> 
     assert {"rec94", "sub96", "rec97"} <= {record.get("row") for record in records}
     lines, chance = lines_of(records), random.Random(0)
     assert audited(lines).verdict == "conformant"
-    for index, record in enumerate(records):
-        for name, value in alterations(record, chance):
+    for index, record in some(enumerate(records)):
+        for name, value in some(alterations(record, chance)):
             (altered,) = lines_of([{**record, name: value}])
             verdict = audited([*lines[:index], altered, *lines[index + 1 :]]).verdict
             assert verdict in ("violated", "inconclusive"), (name, value, record)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from realtime_fsm.core.budget import LIMIT, Budget
 from realtime_fsm.vocabulary.policies import PingPolicy
+from support.some import some
 
 MINUTE = 60.0
 few = settings(deadline=None, max_examples=100)
@@ -21,14 +22,14 @@ wants = st.lists(st.tuples(st.sampled_from([0, 0, 0, 0.5, 3, 59, 60, 61]) | st.f
 
 
 def spend(budget: Budget, now: float, count: int, *, ping: bool = False) -> None:
-    for _ in range(count):
+    for _ in some(range(count)):
         assert budget.free_at(now, ping=ping) == now
         budget.note_send(now, ping=ping)
 
 
 def when_free(budget: Budget, now: float, *, ping: bool) -> float:
     """Wait as a driver does: come again at the moment that was named, until it is now."""
-    for _ in range(LIMIT + 2):
+    for _ in some(range(LIMIT + 2)):
         at = budget.free_at(now, ping=ping)
         assert at >= now, "never in the past"
         if at == now:

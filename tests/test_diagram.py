@@ -23,6 +23,7 @@ from realtime_fsm.face.diagram.poster import poster
 from realtime_fsm.face.diagram.route import route
 from realtime_fsm.face.diagram.sheet import Rect, Sheet
 from realtime_fsm.vocabulary.form import Row, Table
+from support.some import some
 
 VIEWS = ("overview", "full", *(f"state:{state}" for state in State))
 TEXTS = ("mermaid", "dot", "plantuml", "markdown", "json")
@@ -78,7 +79,7 @@ def test_merged_arrows_stand_for_each_row_exactly_once() -> None:
     arrows = merged_arrows(TABLE, groups)
     drawn = [row.id for arrow in arrows for row in arrow.rows]
     assert sorted(drawn) == sorted(row.id for row in TABLE.rows if row.dest is not None)
-    for arrow in arrows:
+    for arrow in some(arrows):
         assert {row.source for row in arrow.rows} == set(members[arrow.tail])
         assert {row.dest for row in arrow.rows} == set(members[arrow.head])
     assert len(arrows) < 20  # at a glance
@@ -123,7 +124,7 @@ def test_every_text_carries_the_fingerprint_and_is_the_same_each_time(kind: str,
 @pytest.mark.parametrize("kind", ["mermaid", "dot", "plantuml", "markdown", "json"])
 def test_the_full_view_has_each_row_with_its_guards_and_effects_in_order(kind: str) -> None:
     text = re.sub(r"<[^>]*>|`", " ", text_of(kind, "full").replace("&quot;", '"'))
-    for row in TABLE.rows:
+    for row in some(TABLE.rows):
         parts = [row.trigger.value, *row.guards, *row.effects, *([row.dest.value] if row.dest else [])]
         apart = r"\b.*?\b" if kind != "json" else r"\b[^{}]*?\b"
         ordered = apart.join(re.escape(part) for part in ([row.id, *parts] if kind in ("mermaid", "plantuml") else [row.id]))
@@ -196,7 +197,7 @@ def test_every_link_of_the_reference_leads_somewhere() -> None:
         assert set(re.findall(r"transitions\.md#([\w-]+)", text)) <= set(ROWS)
         assert set(re.findall(r"states\.md#([\w-]+)", text)) <= set(State)
         assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= headings
-    for line in (states + rows).splitlines():
+    for line in some((states + rows).splitlines()):
         if line.startswith("| "):
             assert "||" not in line.replace(" ", "")
 
@@ -248,7 +249,7 @@ def test_the_full_sheet_has_the_shape_of_paper() -> None:
 
 def test_places_that_do_not_face_each_other_are_joined_by_a_slope() -> None:
     high, low = Rect(0, 0, 100, 40), Rect(300, 200, 100, 40)
-    for tail, head in itertools.permutations((high, low)):
+    for tail, head in some(itertools.permutations((high, low))):
         way = route(tail, head, (), paired=False)
         assert len(way.points) == 4
         assert way.tip[0] in (head.x, head.right)
@@ -259,7 +260,7 @@ def test_another_table_is_drawn_as_well() -> None:
     rows = [row for row in TABLE.rows if row.id not in {"err14", "pin14", "uns57", "uns63", "con64", "con74", "pin12"}]
     rows[0] = replace(rows[0], guards=("unheard_of",), effects=("novelty",))
     other = replace(TABLE, rows=tuple(rows))
-    for kind, view in itertools.product(TEXTS, ("overview", "full", "state:ping")):
+    for kind, view in some(itertools.product(TEXTS, ("overview", "full", "state:ping"))):
         assert other.fingerprint in text_of(kind, view, table=other)
     assert '"means": ""' in text_of("json", "full", table=other)
 

@@ -18,6 +18,7 @@ from realtime_fsm.vocabulary.errors import MalformedEvent
 from realtime_fsm.vocabulary.events import Event
 from realtime_fsm.vocabulary.frames import EventFrame, decode
 from recording import load
+from support.some import some
 
 ROW = "databases.main.tables.orders.rows.r1"
 PARTS = ("events", "channels", "timestamp", "payload")
@@ -80,7 +81,7 @@ def test_a_bad_part_does_not_spoil_the_others(part: str) -> None:
         with pytest.raises(MalformedEvent) as malformed:
             getattr(happened, part)
         assert malformed.value.part == part
-    for other in set(PARTS) - {part}:
+    for other in some(set(PARTS) - {part}):
         assert getattr(happened, other)
 
 
@@ -197,7 +198,7 @@ def named(*names: str) -> Event:
 
 def recorded(end: str) -> Event:
     """The first event of the real emitter whose first name ends so."""
-    for step in load("05-events-real-emitter"):
+    for step in some(load("05-events-real-emitter")):
         if step.frame.get("type") == "event" and step.frame["data"]["events"][0].endswith(end):
             frame = decode(json.dumps(step.frame).encode())
             assert isinstance(frame, EventFrame)

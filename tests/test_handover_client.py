@@ -26,6 +26,7 @@ from realtime_fsm.testing.wire import error
 from realtime_fsm.vocabulary.errors import DialFailed
 from support.eras import ON_EVERY_ERA, only
 from support.network import HANG, LATENCY, MUTE, Network, SimulatedSocket, taken
+from support.some import some
 from support.virtual import eventually, run
 
 pytestmark = [ON_EVERY_ERA, only("E1", "E2", "E3", because="the newest one takes new channels by message, on the same link")]
@@ -95,7 +96,7 @@ def test_everything_is_delivered_once_before_during_and_after_it(seed: int) -> N
             await asyncio.sleep(2 * LINGER)
             assert len(network.dials) == 3
             assert realtime.malformed == {}
-            for subscription, since in subscriptions:
+            for subscription, since in some(subscriptions):
                 got = taken(subscription)
                 assert bool(subscription.gaps) == (got != sorted(got)), "a gap is told where the order is not the server's"
                 everything, owed = publisher.of(subscription), publisher.of(subscription, since)
@@ -319,7 +320,7 @@ def test_a_newcomer_that_the_server_refuses_is_told_and_the_others_live() -> Non
             rows = await realtime.subscribe("rows")
             calls: list[Any] = [realtime.subscribe("rows.1"), realtime.subscribe("bad")]
             refusals = await asyncio.gather(*calls, return_exceptions=True)
-            for refused, channel in zip(refusals, ("rows.1", "bad"), strict=True):  # which of them it was, nobody knows
+            for refused, channel in some(zip(refusals, ("rows.1", "bad"), strict=True)):  # which of them it was, nobody knows
                 assert isinstance(refused, SubscriptionRejected)
                 assert (refused.channels, refused.code) == ((channel,), 1008)
             files = await realtime.subscribe("files")

@@ -20,6 +20,7 @@ from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.vocabulary.queries import realtime_queries
 from support.recorded_server import until
 from support.sdk import Sdk
+from support.some import some
 from test_cli import serving
 
 pytestmark = pytest.mark.peers
@@ -91,7 +92,7 @@ async def test_every_query_of_the_sdk_is_allowed_or_refused_as_the_server_does()
         assert realtime_queries(good) == tuple(good)
         await sdk.do("subscribe", name="good", channels=["rows"], queries=good)
         await server.wait_for_subscriptions(1)
-        for query in await sdk.do("query", queries=refused):
+        for query in some(await sdk.do("query", queries=refused)):
             with pytest.raises(BadOption):
                 realtime_queries([query])
             await sdk.do("subscribe", name="bad", channels=["rows"], queries=[query])

@@ -24,6 +24,7 @@ from realtime_fsm import (
 from realtime_fsm.vocabulary.errors import DialFailed
 from realtime_fsm.vocabulary.frames import PING
 from support.network import Network, SimulatedSocket, taken
+from support.some import some
 from support.virtual import VirtualLoop, eventually, run
 
 
@@ -341,7 +342,7 @@ def look_at(socket: SimulatedSocket) -> int:
     acknowledged: set[str] = set()
     awaited, logins, greeted, position = "", 0, False, 0
     for count, frame in [*socket.heard, (len(socket.sent), b'{"type":"end"}')]:
-        for data in socket.sent[position:count]:
+        for data in some(socket.sent[position:count]):
             message = json.loads(data)
             assert greeted
             assert not awaited, f"{message['type']} while the answer to {awaited} is awaited"

@@ -15,6 +15,7 @@ from realtime_fsm import testing
 from realtime_fsm.vocabulary import errors
 from realtime_fsm.vocabulary.table import TABLE, State
 from support.readme import README, examples
+from support.some import some
 
 PACKAGE = Path(realtime_fsm.__file__).parent
 LAYERS = ("vocabulary", "core", "edges", "auditing", "face")
@@ -96,8 +97,8 @@ def test_the_runnable_example_runs() -> None:
 
 def test_every_example_compiles_and_shows_public_names_only() -> None:
     assert len(examples()) == 11
-    for example in examples():
-        for node in ast.walk(ast.parse(example)):
+    for example in some(examples()):
+        for node in some(ast.walk(ast.parse(example))):
             if isinstance(node, ast.ImportFrom) and node.module == "realtime_fsm":
                 assert {alias.name for alias in node.names} <= set(realtime_fsm.__all__)
 
@@ -105,7 +106,7 @@ def test_every_example_compiles_and_shows_public_names_only() -> None:
 def test_every_feature_is_linked_to_a_test_that_exists() -> None:
     links = re.findall(r"\[`(test_\w+)`\]\((tests/\w+\.py)\)", README.read_text(encoding="utf-8"))
     assert len(links) > 20
-    for name, path in links:
+    for name, path in some(links):
         text = (README.parent / path).read_text(encoding="utf-8")
         assert re.search(rf"^(async )?def {name}\(", text, re.MULTILINE), (name, path)
 

@@ -23,6 +23,7 @@ from recording import RECORDINGS as RECORDED
 from support import recorded_server as wire
 from support.recorded_scene import Records, Scene
 from support.recorded_server import Clock, RecordedServer, run, soon
+from support.some import some
 
 MESSAGES, MISUSE, GARBAGE = "01-message-subscribe", "01b-subscribe-invalid-payloads", "03-ping-and-malformed"
 SIZES, DIALS, IDENTITY = "03b-oversize", "04-project-errors", "06-authentication"
@@ -187,7 +188,7 @@ class MessageScene(Scene):
         answers, self.answers = self.answers, []
         await wire.acknowledge(self.peer, self.asked, data | {"subscriptions": answers})
         subscriptions = await soon(asyncio.gather(*self.calls))
-        for subscription, item, answer in zip(subscriptions, self.asked, answers, strict=True):
+        for subscription, item, answer in some(zip(subscriptions, self.asked, answers, strict=True)):
             assert subscription.channels == tuple(item["channels"])
             assert subscription.acknowledged_channels == tuple(answer["channels"])
             self.cast.enter(answer["subscriptionId"], subscription)
@@ -208,7 +209,7 @@ class MessageScene(Scene):
             assert (await self.peer.message("subscribe"))["data"][0]["channels"] == self.asked[0]["channels"]
         self.peer.send(text)
         errors: list[Any] = await soon(asyncio.gather(*pending, return_exceptions=True))
-        for error in errors:
+        for error in some(errors):
             self.told.append(error)
             assert type(error) is kind
             assert {"code": error.code, "message": error.message} == data

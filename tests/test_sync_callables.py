@@ -22,6 +22,7 @@ from realtime_fsm.face.portal import Portal
 from realtime_fsm.face.threads import DaemonThreads
 from realtime_fsm.sync import Realtime
 from support.served import LONG, QUICK, Served, connected
+from support.some import some
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -111,7 +112,7 @@ def test_callables_that_block_delay_no_other() -> None:
         released.wait(LONG)
 
     blocked = [portal.begin(portal.apart(block)) for _ in range(100)]  # more than any pool of a usual size has threads
-    for _ in blocked:
+    for _ in some(blocked):
         assert at_work.acquire(timeout=LONG)
     assert portal.call(portal.apart(lambda: "token")) == "token"
     released.set()

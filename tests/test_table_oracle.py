@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from realtime_fsm.vocabulary.table import TABLE, State
+from support.some import some
 
 SHORT = {
     "dis": State.DISCONNECTED, "rec": State.RECONNECTING, "con": State.CONNECTED, "sub": State.SUBSCRIBED,
@@ -79,9 +80,9 @@ closed: end=
 
 def oracle() -> dict[tuple[State, str], State | None]:
     steps: dict[tuple[State, str], State | None] = {}
-    for line in ORACLE.strip().splitlines():
+    for line in some(ORACLE.strip().splitlines()):
         situation, _, cells = line.partition(":")
-        for cell in cells.split():
+        for cell in some(cells.split()):
             key = SHORT[cell[:3]], situation
             assert key not in steps, key
             steps[key] = None if cell.endswith("=") else SHORT[cell[4:]]

@@ -15,6 +15,7 @@ from realtime_fsm.vocabulary.errors import DialFailed
 from realtime_fsm.vocabulary.frames import PING
 from support.eras import NO_SERVER, ON_EVERY_ERA
 from support.network import Network
+from support.some import some
 from support.virtual import VirtualLoop, eventually, run
 
 pytestmark = ON_EVERY_ERA
@@ -129,7 +130,7 @@ def test_the_connections_of_a_process_keep_the_pace_together(server_era: EraName
         policy: dict[str, Any] = {"retry": RetryPolicy(dials_per_minute=5), "protocol": server_era}  # so nobody asks for it
         connections = [network.realtime(**policy) for _ in range(12)]
         url = connections[0]._driver._url
-        for connection in connections:
+        for connection in some(connections):
             connection._driver._core._seat.pacer = connections[0]._driver._core._seat.pacer
             assert url
         await asyncio.gather(*(connection.connect() for connection in connections))

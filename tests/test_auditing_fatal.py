@@ -1,0 +1,40 @@
+"""A connection that dials again after a refusal for good violates the table, however sure it was of itself."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+
+from realtime_fsm.core import machine
+from realtime_fsm.vocabulary.eras import Era
+from realtime_fsm.vocabulary.inputs import Connect
+from realtime_fsm.vocabulary.table import State
+from support.bench import Bench
+from support.brokenlogs import Scribe, audited, collected, lines_of
+
+
+def log_of_a_refusal(code: int) -> tuple[State, list[str]]:
+    bench = Bench(protocol=Era.E4)
+    with collected() as records:
+        Scribe(bench)
+        bench.do(Connect())
+        bench.open()
+        bench.err(code)
+        state = bench.state
+    return state, lines_of(records)
+
+
+@pytest.mark.parametrize("code", [401, 403, 1008])
+def test_a_retry_after_a_fatal_refusal_is_a_violation(code: int) -> None:
+    state, lines = log_of_a_refusal(code)
+    assert (state, audited(lines).verdict) == (State.ERROR, "conformant")
+    with patch.dict(machine.GUARDS, {"is_fatal": lambda seat: False}):
+        machine._the_machine.cache_clear()
+        broken, lines = log_of_a_refusal(code)
+    machine._the_machine.cache_clear()
+    assert broken is State.RECONNECTING
+    report = audited(lines)
+    assert report.verdict == "violated"
+    assert report.first is not None
+    assert "26" in str(report.first)
