@@ -31,9 +31,14 @@ if TYPE_CHECKING:
 
 def start_afresh(seat: Seat) -> None:
     """Forget earlier failures, and an address that was only a guess."""
-    seat.attempt = 0
+    seat.attempt = seat.refusals = 0
     seat.error = None
     seat.by_address = seat.era is not None and seat.era.in_url
+
+
+def expect_first_link(seat: Seat) -> None:
+    """Count by ``attempts`` until a link has been up: the user asked for one, and is to be told soon if there is none."""
+    seat.been_up = False
 
 
 def dial(seat: Seat) -> None:
@@ -60,6 +65,7 @@ def use_address(seat: Seat) -> None:
 def schedule_retry(seat: Seat) -> None:
     """Plan the next dial as the retry policy says; a throttled one not before the server's next minute."""
     delay = seat.retry.delay(seat.attempt, seat.draw)
+    seat.refusals = seat.refusals + 1 if seat.refused else 0
     seat.throttled = seat.judged is Verdict.THROTTLED
     if seat.throttled:
         delay = max(delay, THROTTLE_WINDOW + seat.draw * seat.retry.base)
@@ -80,6 +86,8 @@ def welcome(seat: Seat) -> None:
         seat.retiring = None
         link.alone_at = seat.now + LINGER
     link.stable_since = None if seat.book.desired and not seat.book.settled else seat.now
+    if link.stable_since is not None:
+        seat.note_up(link)
     if seat.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
         link.renew_at = seat.now + seat.max_link_age * (1 - seat.draw / 10)
     link.wanting_since = seat.now if seat.book.wants_handover else None
@@ -158,9 +166,8 @@ def hang_up(seat: Seat) -> None:
 
 def give_up(seat: Seat) -> None:
     """Keep the typed error and tell everybody who waits."""
-    assert seat.failure is not None
     _end_retiring(seat)
-    seat.error = _final_error(seat.failure, seat.judged, seat.attempt)
+    seat.error = _final_error(seat)
     _tell(seat, seat.error, streams=True)
 
 
@@ -218,9 +225,11 @@ def _tell(seat: Seat, error: RealtimeError, *, streams: bool) -> None:
     seat.requests.append(Fail(error, seat.book.withdraw_unestablished(), streams))
 
 
-def _final_error(cause: LinkFailure, judged: Verdict, attempts: int) -> RealtimeError:
-    if judged is not Verdict.FATAL:
-        return RetriesExhausted(attempts, cause)
+def _final_error(seat: Seat) -> RealtimeError:
+    cause = seat.failure
+    assert cause is not None
+    if seat.judged is not Verdict.FATAL:
+        return RetriesExhausted(seat.attempt, cause, "reconnect_attempts" if seat.been_up else "attempts")
     match cause:
         case ServerError(code=code, message=message):
             return RefusedByServer(code, message)
@@ -234,7 +243,7 @@ def _final_error(cause: LinkFailure, judged: Verdict, attempts: int) -> Realtime
 EFFECTS: dict[str, Callable[[Seat], None]] = {
     effect.__name__: effect
     for effect in (
-        start_afresh, dial, use_address, retire_link, schedule_retry, await_greeting, welcome, plan_ping, send_ping,
+        start_afresh, expect_first_link, dial, use_address, retire_link, schedule_retry, await_greeting, welcome, plan_ping, send_ping,
         stop_awaiting_pong, send_request, send_authentication, forgive, drop_link, hang_up, give_up, tell_loss,
         tell_disconnect, end_streams, forget_socket,
     )

@@ -61,7 +61,7 @@ def newcomers_blamed(seat: Seat) -> bool:
 
 def may_retry(seat: Seat) -> bool:
     """The retry policy allows another dial."""
-    return seat.retry.allows(seat.attempt)
+    return seat.retry.allows(seat.attempt, been_up=seat.been_up)
 
 
 def reconnect_off(seat: Seat) -> bool:

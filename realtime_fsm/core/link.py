@@ -28,7 +28,7 @@ class Link:
 
     __slots__ = (
         "alone_at", "asked_at", "budget", "forgiven", "generation", "heard", "idle_since", "last_error", "paused", "phase",
-        "ping_at", "pinged", "planned", "renew_at", "since", "stable_since", "wanting_since",
+        "ping_at", "pinged", "planned", "proven", "renew_at", "since", "stable_since", "wanting_since",
     )  # fmt: skip
 
     def __init__(self, generation: int, now: float, ping_interval: float, *, planned: bool) -> None:
@@ -49,6 +49,7 @@ class Link:
         self.alone_at = now  # when the one that made room for it is gone
         self.wanting_since: float | None = None  # since when something is desired that only another address can ask for
         self.forgiven = False
+        self.proven = False  # whether everything desired has once been acknowledged on it
 
     @property
     def is_silent(self) -> bool:

@@ -30,11 +30,13 @@ from realtime_fsm.vocabulary.inputs import (
     Unsubscribe,
 )
 from realtime_fsm.vocabulary.options import Timeouts
-from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy, Verdict, verdict
+from realtime_fsm.vocabulary.policies import POLICY, PingPolicy, RetryPolicy, Verdict, verdict
 from realtime_fsm.vocabulary.requests import Identify
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError
     from realtime_fsm.vocabulary.form import Row
     from realtime_fsm.vocabulary.requests import Request
@@ -53,6 +55,7 @@ class Seat:
         "attempt",
         "attempt_at",
         "auto_reconnect",
+        "been_up",
         "blames_newcomers",
         "book",
         "by_address",
@@ -73,6 +76,8 @@ class Seat:
         "ping_enabled",
         "place",
         "protocol",
+        "refusals",
+        "refused",
         "requests",
         "retiring",
         "retry",
@@ -112,6 +117,8 @@ class Seat:
         self.retiring: int | None = None  # the link that delivers until the one in its place is up
         self.closing: int | None = None  # the socket that `disposing` waits for
         self.attempt = 0  # dials in a row, not forgiven
+        self.refusals = 0  # how often in a row the server refused us (1008)
+        self.been_up = False  # whether a link has been up since the user asked for one
         self.attempt_at: float | None = None  # when the next dial is due
         self.throttled = False  # whether it waits because the server said that there were too many
         self.place: float | None = None  # in the queue of those who want to dial the same server
@@ -126,6 +133,7 @@ class Seat:
         self.failure: LinkFailure | None = None
         self.judged = Verdict.TRANSIENT
         self.blames_newcomers = False
+        self.refused = False  # whether the failure counts as a refusal
         self.round_trip: float | None = None  # seconds from the ping to its answer
 
     @property
@@ -137,7 +145,8 @@ class Seat:
     def begin_step(self, now: float, draw: float) -> None:
         """Forget what belonged to the step before."""
         self.now, self.draw, self.row, self.requests = now, draw, None, []
-        self.failure, self.judged, self.blames_newcomers, self.round_trip = None, Verdict.TRANSIENT, False, None
+        self.failure, self.judged, self.round_trip = None, Verdict.TRANSIENT, None
+        self.blames_newcomers = self.refused = False
 
     # --- facts --------------------------------------------------------------------------------------------------------
 
@@ -157,11 +166,11 @@ class Seat:
             case PingSwitched(enabled=enabled):
                 self.ping_enabled = enabled
             case Acknowledged(to=to) if to == GREETING:
-                self.requests += self.book.settle_planned()
+                self._grant(self.book.settle_planned())
             case Acknowledged(to=to, granted=granted, user=user, presence=presence):
                 if to == AUTHENTICATE:
                     self.requests.append(Identify(user))
-                self.requests += self.book.settle(granted, presence)
+                self._grant(self.book.settle(granted, presence))
                 self.live_link.asked_at = None
             case ServerErred():
                 self._absorb_error(happened)
@@ -176,9 +185,30 @@ class Seat:
                 self.era = Era.E2 if self.era is Era.E1 else self.era
         self._note_stability()
 
-    def _fail(self, cause: LinkFailure) -> None:
+    def _grant(self, told: Sequence[Request]) -> None:
+        self.requests += told
+        if self.book.refusals.accepted:
+            self.refusals = 0
+
+    def _fail(self, cause: LinkFailure, *, blamed: bool = False) -> None:
+        """Note why an attempt or a link ended; `blamed` if the answer to the request in flight announced it."""
         self.failure = cause
-        self.judged = verdict(cause, live=self.state in LIVE)
+        self.judged = verdict(cause, live=self.state in LIVE, may_pass=self._may_pass(blamed=blamed))
+        code = cause.code if isinstance(cause, ServerError) else cause.close_code if isinstance(cause, StreamEnded) else None
+        if code == POLICY:
+            self.refused = not (self.book.refusals.accepted if blamed else self._is_proven)
+
+    @property
+    def _is_proven(self) -> bool:
+        return self.link is not None and self.link.proven
+
+    def _may_pass(self, *, blamed: bool) -> bool:
+        """Whether a refusal may pass: until it has come ``attempts`` times in a row, where another dial can tell more."""
+        most = self.retry.attempts
+        borne = most is None or self.refusals + 1 < most
+        if blamed:
+            return borne or not self.book.refusals.everything
+        return self._is_proven or (self.been_up and borne)
 
     def _absorb_greeting(self, happened: Greeted) -> None:
         if happened.stranger:
@@ -223,10 +253,9 @@ class Seat:
         if last is None or last.heard != link.heard:
             self._fail(StreamEnded(close_code))
             return
-        self._fail(last.cause)
-        if last.blamed and self.judged is Verdict.FATAL:
+        self._fail(last.cause, blamed=last.blamed)
+        if last.blamed and last.cause.code == POLICY and self.book.refusals.accepted:
             # Our own request ended this link, and the book knows which: the link did not fail, it told us something.
-            self.judged = Verdict.TRANSIENT
             self.attempt = max(0, self.attempt - 1)
 
     def _absorb_silence(self, link: Link) -> None:
@@ -244,9 +273,16 @@ class Seat:
         link = self.link
         if link is not None and link.phase is Phase.LIVE:
             quiet = self.book.settled or not self.book.desired
+            if quiet:
+                self.note_up(link)
             link.stable_since = _since(link.stable_since, self.now, holds=quiet)
             link.idle_since = _since(link.idle_since, self.now, holds=self.book.emptied)
             link.wanting_since = _since(link.wanting_since, self.now, holds=self.book.wants_handover)
+
+    def note_up(self, link: Link) -> None:
+        """Note that everything desired is acknowledged on a link, or nothing is desired."""
+        self.been_up = link.proven = True
+        self.refusals = 0
 
     # --- deadlines ----------------------------------------------------------------------------------------------------
 
