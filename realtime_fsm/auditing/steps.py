@@ -36,6 +36,8 @@ class Step:
     Attributes:
         row: the row.
         causes: what its cause may be.
+        expects: whether it is a new beginning, after which no link has been up.
+        finds: whether the era of the server is found out anew.
         dials: whether it dials, or takes a place in the queue of those who want to.
         addresses: whether it asks for channels by the address from then on.
         drops: whether it lets go of the link.
@@ -56,10 +58,10 @@ class Step:
     """
 
     __slots__ = (
-        "addresses", "answers", "authenticates", "causes", "changes", "checks", "closes", "dest", "dials", "drops",
-        "enters_live", "errs", "expires", "forgives", "fresh", "gives_up", "id", "kind", "leaves_live", "may_send", "must_send",
-        "of_socket", "onward", "opens", "parts", "pings", "plain", "plans_retry", "ponged", "retires", "row", "source",
-        "trigger",
+        "addresses", "answers", "authenticates", "causes", "changes", "checks", "closes", "dest", "dials", "drops", "enters_live",
+        "errs", "expects", "expires", "finds", "forgives", "fresh", "gives_up", "id", "kind", "leaves_live", "may_send",
+        "must_send", "of_socket", "onward", "opens", "parts", "pings", "plain", "plans_retry", "ponged", "retires", "row",
+        "source", "trigger",
     )  # fmt: skip
 
     def __init__(self, row: Row[State, Trigger]) -> None:
@@ -73,6 +75,8 @@ class Step:
         self.leaves_live = row.source in LIVE and dest not in LIVE
         self.dials = "dial" in does
         self.fresh = "start_afresh" in does
+        self.expects = "expect_first_link" in does
+        self.finds = "find_era" in does
         self.addresses = "use_address" in does
         self.forgives = "forgive" in does
         self.drops = bool(_LETTING_GO.intersection(does))

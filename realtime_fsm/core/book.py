@@ -296,7 +296,7 @@ class Book:
         # What was to be removed counts as removed: the user has let go of it, and what still comes for it is dropped.
         gone: list[Blamed] = [Remove(identifier) for identifier in asked.ids if identifier not in self.desired]
         ids = [identifier for identifier in asked.ids if identifier in self.desired]
-        guilty = code != POLICY or self._is_newcomer_alone(ids) or self.refusals.refuse(asked.ids, self.desired)
+        guilty = code != POLICY or self._is_newcomer_alone(ids) or self.refusals.refuse(ids, self.desired)
         if len(asked.ids) == 1 and ids and guilty:
             self.withdraw(ids[0])
             return [Reject(ids[0], code, message)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.core.link import LINGER, Heartbeat, Link, Phase
 from realtime_fsm.vocabulary import frames
+from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import (
     CertificateRefused,
     Disconnected,
@@ -19,21 +20,35 @@ from realtime_fsm.vocabulary.errors import (
     ServerError,
     StreamEnded,
 )
-from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW, Verdict
+from realtime_fsm.vocabulary.policies import POLICY, THROTTLE_WINDOW, Verdict
 from realtime_fsm.vocabulary.requests import Drop, End, Fail, Open, Retire, Send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from realtime_fsm.core.seat import Seat
-    from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError
+    from realtime_fsm.vocabulary.errors import RealtimeError
 
 
 def start_afresh(seat: Seat) -> None:
-    """Forget earlier failures, and an address that was only a guess."""
+    """Forget earlier failures."""
     seat.attempt = seat.refusals = 0
-    seat.error = None
-    seat.by_address = seat.era is not None and seat.era.in_url
+    seat.error = seat.renewal = None
+    seat.renewed = False
+
+
+def find_era(seat: Seat) -> None:
+    """Choose how the server is asked; one that refused us for good may be of another era by now."""
+    if isinstance(seat.error, RefusedByServer) and seat.error.code == POLICY:
+        seat.era = seat.protocol
+    seat.doubtful = seat.era is Era.E3 and seat.protocol is None
+    _choose_address(seat)
+
+
+def renew_credentials(seat: Seat) -> None:
+    """Let the next dial be made only if the callable gives another secret."""
+    assert isinstance(seat.failure, ServerError)
+    seat.renewed, seat.renewal = True, seat.failure
 
 
 def expect_first_link(seat: Seat) -> None:
@@ -54,12 +69,14 @@ def dial(seat: Seat) -> None:
     seat.generation += 1
     seat.link = Link(seat.generation, seat.now, seat.ping.interval, planned=seat.by_address)
     seat.last_sends = 0
-    seat.requests.append(Open(seat.generation, seat.book.plan() if seat.by_address else None))
+    seat.requests.append(Open(seat.generation, seat.book.plan() if seat.by_address else None, seat.renewal))
+    seat.renewal = None
 
 
 def use_address(seat: Seat) -> None:
-    """From now on channels travel in the address."""
+    """Let channels travel in the address. A server that refuses to be asked without them is no E4."""
     seat.by_address = True
+    seat.doubtful = False
 
 
 def schedule_retry(seat: Seat) -> None:
@@ -70,6 +87,7 @@ def schedule_retry(seat: Seat) -> None:
     if seat.throttled:
         delay = max(delay, THROTTLE_WINDOW + seat.draw * seat.retry.base)
     seat.attempt_at = seat.now + delay
+    _choose_address(seat)
 
 
 def await_greeting(seat: Seat) -> None:
@@ -81,6 +99,7 @@ def welcome(seat: Seat) -> None:
     """The link is up."""
     link = seat.live_link
     _enter(link, Phase.LIVE, seat.now)
+    seat.renewed = False
     if seat.retiring is not None:
         seat.requests.append(Drop(seat.retiring, tidy=True))
         seat.retiring = None
@@ -194,6 +213,11 @@ def forget_socket(seat: Seat) -> None:
     seat.closing = None
 
 
+def _choose_address(seat: Seat) -> None:
+    """Forget a guess, and ask an E3 once more without channels in the address: it may be an E4, which greets alike."""
+    seat.by_address = seat.era is not None and seat.era.in_url and not seat.doubtful
+
+
 def _enter(link: Link, phase: Phase, now: float) -> None:
     link.phase = phase
     link.since = now
@@ -243,9 +267,9 @@ def _final_error(seat: Seat) -> RealtimeError:
 EFFECTS: dict[str, Callable[[Seat], None]] = {
     effect.__name__: effect
     for effect in (
-        start_afresh, expect_first_link, dial, use_address, retire_link, schedule_retry, await_greeting, welcome, plan_ping, send_ping,
-        stop_awaiting_pong, send_request, send_authentication, forgive, drop_link, hang_up, give_up, tell_loss,
-        tell_disconnect, end_streams, forget_socket,
+        start_afresh, expect_first_link, find_era, renew_credentials, dial, use_address, retire_link, schedule_retry,
+        await_greeting, welcome, plan_ping, send_ping, stop_awaiting_pong, send_request, send_authentication, forgive, drop_link,
+        hang_up, give_up, tell_loss, tell_disconnect, end_streams, forget_socket,
     )
 }  # fmt: skip
 """The effects by name."""

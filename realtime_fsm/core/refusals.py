@@ -46,7 +46,7 @@ class Refusals:
         """Note that the server refused a group, and ends the link.
 
         Args:
-            group: the ids that were asked for.
+            group: the ids that were asked for, and are still desired.
             desired: all ids that the user wants.
 
         Returns:
@@ -55,6 +55,6 @@ class Refusals:
         if self.accepted:
             return True
         disjoint = bool(self._last) and not set(self._last).intersection(group)
-        self.everything = disjoint or len(desired) == 1
+        self.everything = bool(group) and (disjoint or len(desired) == 1)
         self._last = tuple(group)
         return False

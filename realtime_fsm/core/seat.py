@@ -60,6 +60,7 @@ class Seat:
         "book",
         "by_address",
         "closing",
+        "doubtful",
         "draw",
         "entered_at",
         "era",
@@ -78,6 +79,9 @@ class Seat:
         "protocol",
         "refusals",
         "refused",
+        "renewable",
+        "renewal",
+        "renewed",
         "requests",
         "retiring",
         "retry",
@@ -112,6 +116,7 @@ class Seat:
         self.protocol = protocol
         self.era = protocol  # what the server speaks, as far as it is known
         self.by_address = protocol is not None and protocol.in_url  # whether it is asked by the address that is dialed
+        self.doubtful = False  # whether a server that greets like an E3 may be an E4
         self.generation = 0
         self.link: Link | None = None
         self.retiring: int | None = None  # the link that delivers until the one in its place is up
@@ -133,6 +138,9 @@ class Seat:
         self.failure: LinkFailure | None = None
         self.judged = Verdict.TRANSIENT
         self.blames_newcomers = False
+        self.renewable = False  # whether a callable gave the credentials that were refused
+        self.renewed = False  # whether it was asked again since the last greeting
+        self.renewal: ServerError | None = None  # why the next dial is to be made with other credentials, or not at all
         self.refused = False  # whether the failure counts as a refusal
         self.round_trip: float | None = None  # seconds from the ping to its answer
 
@@ -146,7 +154,7 @@ class Seat:
         """Forget what belonged to the step before."""
         self.now, self.draw, self.row, self.requests = now, draw, None, []
         self.failure, self.judged, self.round_trip = None, Verdict.TRANSIENT, None
-        self.blames_newcomers = self.refused = False
+        self.blames_newcomers = self.refused = self.renewable = False
 
     # --- facts --------------------------------------------------------------------------------------------------------
 
@@ -207,7 +215,7 @@ class Seat:
         most = self.retry.attempts
         borne = most is None or self.refusals + 1 < most
         if blamed:
-            return borne or not self.book.refusals.everything
+            return borne or not (self.book.desired and self.book.refusals.everything)
         return self._is_proven or (self.been_up and borne)
 
     def _absorb_greeting(self, happened: Greeted) -> None:
@@ -219,7 +227,9 @@ class Seat:
         if not self.live_link.planned:
             self.era = Era.E4
             return
-        if happened.numbered:
+        if happened.numbered:  # as an E4 is, too, that is asked by its address
+            if self.era is not Era.E3:
+                self.doubtful = self.protocol is None and self.era is not None
             self.era = Era.E3
         elif self.era is not Era.E1:
             self.era = Era.E2
@@ -229,6 +239,7 @@ class Seat:
     def _absorb_error(self, happened: ServerErred) -> None:
         link = self.live_link
         cause = ServerError(happened.code, happened.message)
+        self.renewable = happened.renewable
         blamed = self.book.in_flight is not None
         link.last_error = Blame(cause, link.heard, blamed)
         self._fail(cause)

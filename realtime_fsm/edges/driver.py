@@ -15,6 +15,7 @@ import random
 import warnings
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -80,7 +81,7 @@ if TYPE_CHECKING:
     from realtime_fsm.edges.link import Link
     from realtime_fsm.edges.subscriber import Options, Subscriber
     from realtime_fsm.edges.transport import Receiver, Transport
-    from realtime_fsm.vocabulary.eras import Era, Plan, Routes
+    from realtime_fsm.vocabulary.eras import Era, Routes
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.events import Event
     from realtime_fsm.vocabulary.frames import Frame, Malformed
@@ -297,8 +298,8 @@ class Driver:
         match request:
             case Send(generation=generation, data=data):
                 self._links.of(generation).send(data)
-            case Open(generation=generation, plan=plan):
-                self._open(generation, plan)
+            case Open():
+                self._open(request)
             case Retire(generation=generation):
                 self._links.retire(generation)
                 self._outages.cover(self.loop.time())
@@ -336,9 +337,9 @@ class Driver:
         self.user = _account(user)
         self._waiting.identified()
 
-    def _open(self, generation: int, plan: Plan | None) -> None:
-        link = self._links.begin(generation, self._seat.live_link, plan, self.loop)
-        link.open(self._transport, self._url, self.credentials.headers)
+    def _open(self, request: Open) -> None:
+        link = self._links.begin(request.generation, self._seat.live_link, request.plan, self.loop)
+        link.open(self._transport, self._url, partial(self.credentials.headers, request.renewal))
         self._roster.mend()
         self._outages.dial()
 
@@ -418,7 +419,7 @@ class Driver:
                 user, presence = bytes(reply.user), bytes(reply.presence)
                 self.feed(Acknowledged(link.generation, reply.to, reply.subscriptions, user, presence))
             case frames.ErrorFrame():
-                self.feed(ServerErred(link.generation, frame.code, frame.message))
+                self.feed(ServerErred(link.generation, frame.code, frame.message, self.credentials.renewable))
             case frames.ConnectedFrame():
                 self._greet(link, frame)
             case frames.Malformed(kind=kind):

@@ -11,6 +11,8 @@ from realtime_fsm.vocabulary.options import Identity
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from realtime_fsm.vocabulary.errors import ServerError
+
     Secret = str | Callable[[], Awaitable[str] | str]
 
 
@@ -26,7 +28,7 @@ class Credentials:
         BadOption: when both are given, or something is of no use.
     """
 
-    __slots__ = ("_headers", "jwt", "session")
+    __slots__ = ("_given", "_headers", "jwt", "session")
 
     def __init__(self, session: Secret | None, jwt: Secret | None, headers: Mapping[str, str]) -> None:
         for name, secret in (("session", session), ("jwt", jwt)):
@@ -38,23 +40,38 @@ class Credentials:
         self.session = session
         self.jwt = jwt
         self._headers = headers
+        self._given: tuple[str | None, str | None] | None = None  # the secrets of the newest dial
 
     @property
     def expects_user(self) -> bool:
         """Whether the server should know us."""
         return self.session is not None or self.jwt is not None
 
+    @property
+    def renewable(self) -> bool:
+        """Whether a callable gives the secret, and may give another one."""
+        return callable(self.session) or callable(self.jwt)
+
     def instead(self, session: Secret) -> Credentials:
         """The same with another session and no JWT."""
         return Credentials(session, None, self._headers)
 
-    async def headers(self) -> dict[str, str]:
-        """The headers to dial with.
+    async def headers(self, renewal: ServerError | None = None) -> dict[str, str]:
+        """Ask for the headers to dial with.
+
+        Args:
+            renewal: why the server refused those of the dial before, if only others will do.
 
         Raises:
             IdentityUnavailable: when a callable raises, or gives something that is no secret.
+            ServerError: the refusal, when the callable gives the same secret again.
         """
-        return Identity(await self.ask(self.session), await self.ask(self.jwt), self._headers).as_headers()
+        given = await self.ask(self.session), await self.ask(self.jwt)
+        same, self._given = given == self._given, given
+        if renewal is not None and same:
+            del given
+            raise renewal.again()
+        return Identity(*given, self._headers).as_headers()
 
     @staticmethod
     async def ask(secret: Secret | None) -> str | None:

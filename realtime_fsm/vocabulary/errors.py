@@ -286,9 +286,7 @@ class RetriesExhausted(RealtimeError):
         option: the limit of `RetryPolicy` that is used up: ``"attempts"``, or ``"reconnect_attempts"`` after a link has been up.
     """
 
-    def __init__(
-        self, attempts: int, cause: LinkFailure, option: Literal["attempts", "reconnect_attempts"] = "attempts"
-    ) -> None:
+    def __init__(self, attempts: int, cause: LinkFailure, option: Literal["attempts", "reconnect_attempts"] = "attempts") -> None:
         dials = f"{attempts} attempt{'' if attempts == 1 else 's'}"
         super().__init__(f"gave up after {dials}; RetryPolicy.{option} allows no more; the last one: {cause}")
         self.attempts = attempts

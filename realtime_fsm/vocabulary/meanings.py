@@ -179,6 +179,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "ends_link": "end announced",
         "wants_channels": "channels wanted",
         "newcomers_blamed": "newcomer refused",
+        "credentials_renewable": "credentials refused once",
         "handover_due": "other channels",
     }
 )
