@@ -87,6 +87,7 @@ class Seat:
         "retry",
         "round_trip",
         "row",
+        "server",
         "session",
         "state", "throttled",
         "timeouts",
@@ -102,7 +103,9 @@ class Seat:
         max_link_age: float | None = None,
         pacer: Pacer | None = None,
         protocol: Era | None = None,
+        server: str = "",
     ) -> None:
+        self.server = server  # host and port, for the texts of errors
         self.retry = retry or _RETRY
         self.pacer = pacer or Pacer(self.retry.dials_per_minute)
         self.max_link_age = max_link_age
@@ -201,6 +204,8 @@ class Seat:
     def _fail(self, cause: LinkFailure, *, blamed: bool = False) -> None:
         """Note why an attempt or a link ended; `blamed` if the answer to the request in flight announced it."""
         self.failure = cause
+        if self.state not in LIVE:
+            cause.server = self.server
         self.judged = verdict(cause, live=self.state in LIVE, may_pass=self._may_pass(blamed=blamed))
         code = cause.code if isinstance(cause, ServerError) else cause.close_code if isinstance(cause, StreamEnded) else None
         if code == POLICY:

@@ -24,6 +24,7 @@ import msgspec
 from realtime_fsm.core.book import GREETING
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.edges.audit import Audit
+from realtime_fsm.edges.failures import Failures
 from realtime_fsm.edges.farewell import Farewell
 from realtime_fsm.edges.inbox import Inbox
 from realtime_fsm.edges.links import Links
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from realtime_fsm.edges.link import Link
     from realtime_fsm.edges.subscriber import Options, Subscriber
     from realtime_fsm.edges.transport import Receiver, Transport
+    from realtime_fsm.vocabulary.change import Failure
     from realtime_fsm.vocabulary.eras import Era, Routes
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.events import Event
@@ -106,6 +108,7 @@ class Driver:
     Attributes:
         credentials: who dials next.
         user: the account that the server named; None for a guest, and before the first greeting.
+        failures: the newest failed attempt, or loss of a link, and who is told of the next ones.
         malformed: how many messages of the server could not be understood, by kind.
     """
 
@@ -122,6 +125,7 @@ class Driver:
         self.credentials = credentials
         self.user: dict[str, Any] | None = None
         self.malformed: dict[str, int] = {}
+        self.failures = Failures(seat)
         self._core = Connection(seat)
         self._seat = seat
         self._transport = transport
@@ -153,6 +157,11 @@ class Driver:
     def era(self) -> Era | None:
         """What the server speaks, as far as it is known."""
         return self._core.era
+
+    @property
+    def last_failure(self) -> Failure | None:
+        """The newest failed attempt, or loss of a link."""
+        return self.failures.last
 
     def need(self, feature: str) -> None:
         """Refuse what the server is known to lack.
@@ -480,6 +489,7 @@ class Driver:
         at = datetime.now(UTC)
         self._audit.transition(taken, at)
         row, dest = taken.row, taken.dest
+        self.failures.note(taken, at, self.loop.time())
         if taken.round_trip is not None:
             self._audit.ping(taken.round_trip)
         if row.dest is None:

@@ -136,9 +136,15 @@ class LinkFailure(RealtimeError):
 
     Attributes:
         kind: a short stable word for logs (``"stream_ended"``, ``"pong_overdue"``, ...).
+        server: host and port, where no link came about; else empty. It holds nothing else of the address.
     """
 
     kind: str = "link_failure"
+    server: str = ""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{self.server}: {text}" if self.server else text
 
 
 class DialFailed(LinkFailure):
