@@ -43,11 +43,12 @@ class Failures:
             at: its moment, aware, in UTC.
             now: the same moment, in seconds of the machine's clock.
         """
-        if taken.cause is not None and "drop_link" in taken.row.effects:
+        effects = taken.row.effects
+        if taken.cause is not None and "drop_link" in effects and "use_address" not in effects:  # which only asks for the era
             self.last = Failure(taken.cause, at, self._next_dial(at, now))
             if taken.row.source is State.RECONNECTING and self.tell is not None:
                 self.tell(self.last)
-        elif self.last is not None and "dial" in taken.row.effects and self._seat.link is None:  # it waits for its turn
+        elif self.last is not None and "dial" in effects and self._seat.link is None:  # it waits for its turn
             self.last = replace(self.last, next_dial=self._next_dial(at, now))
 
     def _next_dial(self, at: datetime, now: float) -> datetime | None:

@@ -205,6 +205,8 @@ async def _listen(options: argparse.Namespace) -> None:
 
 
 def _tell_failure(failure: Failure) -> None:
+    if not failure.delay:  # the end of the command tells the last one
+        return
     with suppress(OSError, ValueError):  # stderr is gone; listening goes on
         print(f"realtime-fsm: {failure_in_words(failure)}", file=sys.stderr, flush=True)
 

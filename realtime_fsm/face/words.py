@@ -24,7 +24,7 @@ def in_words(change: Change) -> str:
 
 
 def failure_in_words(failure: Failure) -> str:
-    """A failed attempt in one line.
+    """Tell a failed attempt in one line.
 
     Args:
         failure: the attempt.
