@@ -32,7 +32,7 @@ def test_a_life_has_the_same_figures_both_ways(name: str, tmp_path: Path) -> Non
     assert [outage.end for outage in report.connections[0].life.outages] == ENDS[name]
 
 
-@pytest.mark.parametrize("seed", [5, 14, 28, 122])
+@pytest.mark.parametrize("seed", [5, 4, 28, 122])
 def test_a_storm_has_the_same_figures_both_ways(seed: int, tmp_path: Path) -> None:
     report = compare([write(tmp_path / "log.jsonl", simulated(seed))])
     assert report.verdict != "violated"
