@@ -14,7 +14,7 @@ from realtime_fsm.face.diagram import Diagram, DrawingFailed, diagram
 from realtime_fsm.face.listener import Listener
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
 from realtime_fsm.vocabulary.canary import Canary
-from realtime_fsm.vocabulary.change import Change, Gap
+from realtime_fsm.vocabulary.change import Change, Failure, Gap
 from realtime_fsm.vocabulary.channel_checks import ChannelWarning
 from realtime_fsm.vocabulary.channels import Channel
 from realtime_fsm.vocabulary.eras import Era
@@ -77,6 +77,7 @@ __all__ = [
     "DrawingFailed",
     "Era",
     "Event",
+    "Failure",
     "Forked",
     "FrameTooLarge",
     "Gap",

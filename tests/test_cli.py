@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from rawclient import RawClient, upgrade
+from realtime_fsm import Failure, StreamEnded
+from realtime_fsm.face.words import failure_in_words
 
 COMMAND = [sys.executable, "-m", "realtime_fsm"]
 PATIENCE = 30.0
@@ -89,6 +92,20 @@ def test_a_fatal_refusal_ends_with_one_clear_sentence() -> None:
     assert (result.returncode, result.stdout) == (1, "")
     refused = "the server refused the connection with 1008: Missing or unknown project ID"
     assert result.stderr == f"realtime-fsm: project 'nobody' at {endpoint}: {refused}\n"
+
+
+def test_each_failed_dial_is_told_with_host_and_port_its_cause_and_the_next_delay() -> None:
+    result = result_of("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "2", "rows")
+    first, last = result.stderr.splitlines()
+    dial = "127.0.0.1:1: the dial failed: Connection refused"
+    assert re.fullmatch(rf"realtime-fsm: {dial}; the next dial is in [12]\.\d s", first)
+    assert last.endswith(f"gave up after 2 attempts; RetryPolicy.attempts allows no more; the last one: {dial}")
+    assert "project=" not in result.stderr
+
+
+def test_the_last_failed_dial_has_no_next_one() -> None:
+    failure = Failure(StreamEnded(), datetime(2026, 11, 27, tzinfo=UTC), None)
+    assert failure_in_words(failure) == "the stream ended (close code 1006); no dial follows"
 
 
 def test_a_port_that_is_taken_is_named_with_the_remedy() -> None:

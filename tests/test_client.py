@@ -162,7 +162,7 @@ def test_connect_waits_until_the_link_is_up() -> None:
 def test_when_retries_are_exhausted_whoever_waits_is_told_and_reconnect_starts_afresh() -> None:
     async def main() -> None:
         network = Network()
-        async with network.realtime() as realtime:
+        async with network.realtime(retry=RetryPolicy(attempts=3, reconnect_attempts=3)) as realtime:
             rows = await realtime.subscribe("rows")
             network.publish("rows", payload={"n": 1})
             await eventually(lambda: len(rows._subscriber.inbox) == 1)
@@ -176,7 +176,8 @@ def test_when_retries_are_exhausted_whoever_waits_is_told_and_reconnect_starts_a
             assert len({id(result) for result in results}) == len(results), "each gets an error of its own"
             assert realtime.state is State.ERROR
             assert isinstance(realtime.error, RetriesExhausted)
-            assert (realtime.error.attempts, str(realtime.error.cause)) == (3, "the dial failed: refused")
+            assert (realtime.error.attempts, realtime.error.option) == (3, "reconnect_attempts")
+            assert str(realtime.error.cause) == f"{realtime._driver._seat.server}: the dial failed: refused"
 
             assert (await anext(rows)).payload == {"n": 1}, "what is held comes first"
             for attempt in (anext(rows), realtime.wait_connected()):

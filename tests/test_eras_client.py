@@ -57,6 +57,7 @@ def test_the_era_is_found_out_with_one_question_and_remembered(server_era: EraNa
             assert realtime.era is None
             rows = await realtime.subscribe("rows")
             questions = int(server_era != "E4")
+            again = 2 * int(server_era == "E3")  # an E4 that was asked by its address greets alike, so the user's calls ask anew
             greeted_as = Era("E2" if server_era == "E1" else server_era)  # they differ in their heartbeat alone
             assert era_of(realtime) is greeted_as
             assert (len(network.questions), len(network.dials)) == (questions, 1)
@@ -70,7 +71,7 @@ def test_the_era_is_found_out_with_one_question_and_remembered(server_era: EraNa
             await realtime.connect()
             await eventually(lambda: realtime.state is State.SUBSCRIBED)
             await realtime.reconnect()
-            assert (era_of(realtime), len(network.questions), len(network.dials)) == (server_era, questions, 6)
+            assert (era_of(realtime), len(network.questions), len(network.dials)) == (server_era, questions + again, 6)
             await eventually(lambda: realtime.state is State.SUBSCRIBED)
             network.publish("rows", payload={"n": 1})
             await asyncio.sleep(1)

@@ -64,7 +64,12 @@ SAMPLES: list[tuple[RealtimeError, list[str], dict[str, object]]] = [
     (ServerError("42S02", "oops"), ["42S02", "oops"], {"code": "42S02", "message": "oops", "kind": "error_frame"}),
     (RefusedByServer(1008, "unknown project"), ["1008", "unknown project"], {"code": 1008, "message": "unknown project"}),
     (RetriesExhausted(1, StreamEnded()), ["after 1 attempt;", "1006"], {"attempts": 1}),
-    (RetriesExhausted(3, StreamEnded()), ["after 3 attempts;", "1006"], {"attempts": 3}),
+    (RetriesExhausted(3, StreamEnded()), ["after 3 attempts;", "RetryPolicy.attempts allows", "1006"], {"option": "attempts"}),
+    (
+        RetriesExhausted(3, StreamEnded(), "reconnect_attempts"),
+        ["RetryPolicy.reconnect_attempts allows"],
+        {"attempts": 3, "option": "reconnect_attempts"},
+    ),
     (LinkLost(StreamEnded(1001)), ["lost", "1001"], {}),
     (LinkPaused(10.0), ["10 s", "pause", "buffer="], {"seconds": 10.0}),
     (Disconnected(), ["disconnect()"], {}),

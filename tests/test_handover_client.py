@@ -297,7 +297,7 @@ def test_while_dials_fail_the_old_link_delivers_and_a_gap_is_told_to_be_safe() -
 def test_an_end_of_retries_lets_go_of_the_old_link_too() -> None:
     async def main() -> None:
         network = Network()
-        async with network.realtime(retry=RetryPolicy(attempts=2)) as realtime:
+        async with network.realtime(retry=RetryPolicy(attempts=2, reconnect_attempts=2)) as realtime:
             rows = await realtime.subscribe("rows")
             network.otherwise = DialFailed("refused")
             with pytest.raises(RetriesExhausted):

@@ -31,6 +31,7 @@ from realtime_fsm.vocabulary.inputs import (
     PingSwitched,
     Pong,
     Reconnect,
+    ServerErred,
     SetPresence,
     Unsubscribe,
     Woken,
@@ -123,6 +124,30 @@ def _shown(bench: Bench) -> None:
         bench.expire_until(_id(S, 64))
 
 
+def _never_proven(bench: Bench) -> None:
+    """The link is up, not everything was ever acknowledged on it, and the server refuses us, not a request."""
+    state = bench.state
+    bench.do(Reconnect())
+    bench.do(Disconnect())
+    bench.subscribe("s2")
+    bench.open()
+    bench.greet()
+    bench.err(1013)
+    if state is P:
+        bench.expire()
+    bench.err(1008)
+    assert bench.state is state
+
+
+def _back_without_greeting(bench: Bench) -> None:
+    """A link has been up, and the next one is not greeted yet."""
+    bench.open()
+    bench.greet()
+    bench.lose()
+    bench.expire()
+    bench.open()
+
+
 def _overdue(bench: Bench) -> object:
     return bench.do(Deadline())
 
@@ -182,7 +207,8 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
     **_returns(49, lambda b: b.err(1003)),
     52: ({}, _nothing, lambda b: b.err(1008)),
     **_losses(53, _nothing, lambda b: b.err(500)),
-    56: ({}, lambda b: b.err(1008), lambda b: b.lose()),
+    56: ({}, _never_proven, lambda b: b.lose()),
+    130: ({}, _back_without_greeting, lambda b: b.hear(ServerErred(b.generation, 401, "", renewable=True))),
     **_losses(57, _nothing, lambda b: b.lose()),
     **_losses(60, _ignore_reply, _overdue),
     63: ({"timeouts": Timeouts(idle=20)}, _nothing, lambda b: b.expire()),

@@ -20,7 +20,7 @@ from realtime_fsm.vocabulary.errors import (
     StreamEnded,
     UpgradeRefused,
 )
-from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW, PingPolicy, RetryPolicy, Verdict, verdict
+from realtime_fsm.vocabulary.policies import POLICY, THROTTLE_WINDOW, PingPolicy, RetryPolicy, Verdict, verdict
 from support.some import some
 
 few = settings(deadline=None, max_examples=100)
@@ -38,7 +38,7 @@ def retry_policies(draw: st.DrawFn) -> RetryPolicy:
 
 def test_the_default_delays_are_two_and_eight_seconds_and_three_dials() -> None:
     policy = RetryPolicy()
-    assert policy == RetryPolicy(attempts=3, base=2, factor=4, cap=30, stable_after=30)
+    assert policy == RetryPolicy(attempts=3, reconnect_attempts=None, base=2, factor=4, cap=30, stable_after=30)
     assert [policy.allows(attempt) for attempt in range(5)] == [True, True, True, False, False]
     assert [policy.delay(attempt, 1) for attempt in (1, 2, 3, 4)] == [2, 8, 30, 30]
 
@@ -77,18 +77,26 @@ def test_a_factor_of_one_keeps_the_delay() -> None:
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 10])
-def test_attempts_counts_dials_the_first_included(attempts: int) -> None:
-    policy = RetryPolicy(attempts=attempts)
+@pytest.mark.parametrize("been_up", [False, True])
+def test_attempts_counts_dials_the_first_included(attempts: int, been_up: bool) -> None:
+    policy = RetryPolicy(reconnect_attempts=attempts) if been_up else RetryPolicy(attempts=attempts)
     dials = 1
-    while policy.allows(dials):
+    while policy.allows(dials, been_up=been_up):
         dials += 1
     assert dials == attempts
+
+
+def test_a_server_that_was_there_once_is_waited_for_for_ever_by_default() -> None:
+    assert RetryPolicy().allows(10**9, been_up=True)
+    assert not RetryPolicy(attempts=None, reconnect_attempts=3).allows(3, been_up=True)
+    assert RetryPolicy(attempts=None, reconnect_attempts=3).allows(10**9)
 
 
 @pytest.mark.parametrize(
     ("option", "values"),
     [
         ("attempts", [0, -1, 2.0, True, "3", float("inf")]),
+        ("reconnect_attempts", [0, -1, 2.0, True, "3", float("inf")]),
         ("base", [0, -1, float("nan"), float("inf"), None, True, "2"]),
         ("factor", [0, -1, 0.999, float("nan"), float("inf"), None, True, "4"]),
         ("cap", [0, -1, float("nan"), float("inf"), None, True, "30", 1.9]),
@@ -165,6 +173,18 @@ def test_a_code_is_fatal_or_throttled_only_where_the_protocol_says_so(code: int 
     fatal = {1008} if live else {1008, 401, 403}
     expected = F if code in fatal else H if code == 1013 else T
     assert verdict(ServerError(code, "any text"), live=live) is expected
+
+
+@pytest.mark.parametrize("cause", [ServerError(POLICY, ""), StreamEnded(POLICY)])
+@pytest.mark.parametrize("live", [False, True])
+def test_a_refusal_is_fatal_unless_it_may_pass(cause: LinkFailure, live: bool) -> None:
+    assert verdict(cause, live=live) is F
+    assert verdict(cause, live=live, may_pass=True) is T
+
+
+@pytest.mark.parametrize("cause", [CertificateRefused("self-signed"), ServerError(401, ""), ServerError(403, "")])
+def test_nothing_but_a_refusal_may_pass(cause: LinkFailure) -> None:
+    assert verdict(cause, live=False, may_pass=True) is F
 
 
 def test_a_throttled_client_waits_beyond_the_minute_of_the_server() -> None:

@@ -176,6 +176,8 @@ def test_a_failure_raises_where_it_is_waited_for(served: Served) -> None:
         with pytest.raises(RetriesExhausted):
             realtime.subscribe("rows")
         assert realtime.error is not None
+        assert realtime.last_failure is not None
+        assert realtime.last_failure.next_dial is None
         with pytest.raises(BadOption):
             realtime.subscribe()
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.guards import BY_ADDRESS, TOO_MANY, is_told_to_wait
+from realtime_fsm.auditing.guards import BY_ADDRESS, TOO_MANY, is_refusal, is_told_to_wait
 from realtime_fsm.auditing.outages import move, note_handover, uncover
 from realtime_fsm.auditing.rules import ROUNDING, Said
 from realtime_fsm.auditing.secrets import looks_secret
 from realtime_fsm.auditing.shadow import LIMIT, NEVER, WINDOW, settings_of
 from realtime_fsm.auditing.steps import DISCONNECTED, DISPOSING, ERROR, PING, SUBSCRIBED, UNSUBSCRIBED
 from realtime_fsm.auditing.times import envelope
+from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import BadOption
 from realtime_fsm.vocabulary.table import LIVE
 
@@ -60,6 +61,10 @@ def follow(shadow: Shadow, line: Line, step: Step, t: float, detail: bool) -> No
         shadow.awaits -= 1
     if not step.plain:
         _note_link(shadow, line, step, t)
+    elif step.enters_live:
+        _note_era(shadow, line.era)
+    if step.changes and (step.dest in (SUBSCRIBED, UNSUBSCRIBED) or (step.enters_live and shadow.whole and not shadow.desired)):
+        shadow.note_up()
 
 
 def _note_sends(shadow: Shadow, line: Line, step: Step, t: float) -> None:
@@ -80,6 +85,9 @@ def _note_sends(shadow: Shadow, line: Line, step: Step, t: float) -> None:
 
 
 def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
+    if step.plans_retry:
+        refused = is_refusal(shadow, line)
+        shadow.refusals = 0 if refused is False else None if refused is None or shadow.refusals is None else shadow.refusals + 1
     if step.errs and not step.may_send:
         shadow.asked = shadow.blamed = False
     if step.closes_first:
@@ -99,15 +107,44 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
         shadow.retiring = shadow.link
     elif step.parts:
         shadow.retiring = None
-    if step.fresh or step.addresses:
-        shadow.by_address = step.addresses or line.era in BY_ADDRESS
+    if step.addresses:
+        shadow.by_address, shadow.doubtful = True, False
+    elif step.finds or step.plans_retry:
+        if step.finds:
+            shadow.doubtful = None if shadow.policies is None else line.era == Era.E3 and shadow.policies.protocol is None
+        shadow.by_address = _asks_by_address(shadow, line.era)
+    elif step.fresh:
+        shadow.by_address = line.era in BY_ADDRESS
+    shadow.era = line.era
+    if step.fresh:
+        shadow.refusals = 0
+    if step.expects:
+        shadow.been_up = False
+    elif step.restores:
+        shadow.been_up = shadow.ever_up
     if line.link > shadow.link:
         shadow.awaits = 0
         shadow.planned = shadow.by_address
         shadow.holds, shadow.dialed_at, shadow.sends = True, t, line.sends
-        shadow.asked = shadow.blamed = shadow.throttled = False
+        shadow.asked = shadow.blamed = shadow.throttled = shadow.proven = shadow.accepted = False
         shadow.renew()
     shadow.link, shadow.attempt = line.link, line.attempt
+
+
+def _note_era(shadow: Shadow, era: str | None) -> None:
+    """Note what a greeting shows."""
+    if not shadow.whole or shadow.policies is None:
+        shadow.doubtful = None
+    elif era == Era.E3 and shadow.era not in (None, Era.E3):
+        shadow.doubtful = shadow.policies.protocol is None
+    shadow.era = era
+
+
+def _asks_by_address(shadow: Shadow, era: str | None) -> bool | None:
+    """Whether the next dial asks by its address; a server that greets like an E3 is asked once like an E4."""
+    if era != Era.E3:
+        return era in BY_ADDRESS
+    return None if shadow.doubtful is None else not shadow.doubtful
 
 
 def _enter(shadow: Shadow, line: Line, step: Step, t: float, *, detail: bool) -> None:
@@ -217,11 +254,16 @@ def _subscription(shadow: Shadow, line: Line) -> Said | None:
     shadow.told = shadow.whole
     if line.change == "acknowledged":
         shadow.acknowledged.add(who)
+        shadow.accepted = True
+        shadow.refusals = 0
+        _note_quiet(shadow)
     elif line.change == "desired":
         shadow.desired.add(who)
     elif line.change in ("withdrawn", "removed", "rejected"):
         shadow.desired.discard(who)
         shadow.acknowledged.discard(who)
+        if line.change != "removed":  # which tells what became of a link, and may come with its end
+            _note_quiet(shadow)
         if line.change == "rejected":
             shadow.rejected += 1
             shadow.life.count("rejected")
@@ -229,6 +271,12 @@ def _subscription(shadow: Shadow, line: Line) -> Said | None:
     else:
         return _UNLIKE
     return None
+
+
+def _note_quiet(shadow: Shadow) -> None:
+    """Note whether everything desired is acknowledged, as the machine does with what the user says or the server answers."""
+    if shadow.whole and shadow.state in _LIVE and shadow.desired <= shadow.acknowledged:
+        shadow.note_up()
 
 
 def _pause(shadow: Shadow, line: Line) -> Said | None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from realtime_fsm.vocabulary.eras import Era
+from realtime_fsm.vocabulary.policies import POLICY
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 BY_ADDRESS = frozenset({"E1", "E2", "E3"})
 """The eras of servers that are asked by the address that is dialed."""
-POLICY, TOO_MANY, TOO_MANY_REQUESTS = 1008, 1013, 429
+TOO_MANY, TOO_MANY_REQUESTS = 1013, 429
 
 
 def failure_code(line: Line) -> int | str | None:
@@ -44,10 +47,27 @@ def is_told_to_wait(line: Line) -> bool | None:
 
 
 def blamed_end(shadow: Shadow, line: Line) -> bool | None:
-    """Whether a link was ended for good because of our own request, which counts neither as fatal nor as an attempt."""
+    """Whether the answer to our own request announced the end of a link."""
     if line.trigger != "lost" or line.cause != "error_frame" or line.error_code != POLICY or line.source == "reconnecting":
         return False
     return shadow.blamed
+
+
+def is_forgiven(shadow: Shadow, line: Line) -> bool | None:
+    """Whether the end of a link does not count as a failed attempt: it tells which request is to blame."""
+    blamed = blamed_end(shadow, line)
+    return shadow.accepted if blamed else blamed
+
+
+def is_refusal(shadow: Shadow, line: Line) -> bool | None:
+    """Whether a failure counts as a refusal of the connection."""
+    if failure_code(line) != POLICY:
+        return False
+    blamed = blamed_end(shadow, line)
+    if blamed is None:
+        return None
+    excused = shadow.accepted if blamed else shadow.proven
+    return None if excused is None else not excused
 
 
 def is_fatal(shadow: Shadow, line: Line) -> bool | None:
@@ -56,13 +76,45 @@ def is_fatal(shadow: Shadow, line: Line) -> bool | None:
         return True
     code = failure_code(line)
     if code == POLICY:
-        blamed = blamed_end(shadow, line)
-        return None if blamed is None else not blamed
+        return _is_refused_for_good(shadow, line)
     return code in (401, 403) and line.source == "reconnecting"
 
 
+def _is_refused_for_good(shadow: Shadow, line: Line) -> bool | None:
+    blamed, borne = blamed_end(shadow, line), _is_borne(shadow)
+    if blamed is None:
+        return None
+    if blamed:  # which subscriptions were asked for, and so whether all are refused, is in no record
+        return False if shadow.accepted or borne else None
+    if shadow.proven is not False:
+        return None if shadow.proven is None else False
+    if not shadow.been_up:
+        return None if shadow.been_up is None else True
+    return None if borne is None else not borne
+
+
+def _is_borne(shadow: Shadow) -> bool | None:
+    """Whether one more refusal in a row is not yet too many."""
+    if shadow.policies is None:
+        return None
+    most = shadow.policies.retry.attempts
+    if most is None:
+        return True
+    return None if shadow.refusals is None else shadow.refusals + 1 < most
+
+
 def _may_retry(shadow: Shadow, line: Line) -> bool | None:
-    return None if shadow.policies is None else shadow.policies.retry.allows(line.attempt)
+    if shadow.policies is None:
+        return None
+    retry = shadow.policies.retry
+    first, later = retry.allows(line.attempt), retry.allows(line.attempt, been_up=True)
+    if shadow.been_up is None:
+        return first if first is later else None
+    return later if shadow.been_up else first
+
+
+def _credentials_renewable(shadow: Shadow, line: Line) -> bool | None:
+    return False if line.error_code not in (401, 403) or shadow.been_up is False else None
 
 
 def _reconnect_off(shadow: Shadow, _: Line) -> bool | None:
@@ -80,8 +132,10 @@ def _may_hurry(shadow: Shadow, _: Line) -> bool | None:
 
 
 def _wants_channels(shadow: Shadow, line: Line) -> bool | None:
-    if line.error_code != POLICY or shadow.planned:
+    if line.error_code != POLICY or shadow.planned or (line.era == Era.E4 and shadow.refusals == 0):
         return False
+    if line.era == Era.E4 and shadow.refusals is None:
+        return None
     if shadow.policies is None or shadow.planned is None:
         return None
     return shadow.policies.protocol is None
@@ -111,6 +165,7 @@ FACTS: dict[str, Fact] = {
     "is_fatal": is_fatal,
     "wants_channels": _wants_channels,
     "newcomers_blamed": _newcomers_blamed,
+    "credentials_renewable": _credentials_renewable,
     "handover_due": _handover_due,
     "all_closed": _all_closed,
     "may_retry": _may_retry,

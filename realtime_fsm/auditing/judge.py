@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.guards import BY_ADDRESS, Choice, blamed_end
+from realtime_fsm.auditing.guards import BY_ADDRESS, Choice, is_forgiven
 from realtime_fsm.auditing.rules import ROUNDING, Said
 from realtime_fsm.auditing.shadow import LIMIT, WINDOW
 from realtime_fsm.auditing.steps import DISPOSING, STEPS
@@ -55,8 +55,8 @@ def _counts(shadow: Shadow, line: Line, step: Step, _: float) -> Said | None:
     if shadow.state is None:
         return None
     attempt = 0 if step.fresh or step.forgives else shadow.attempt
-    blamed = blamed_end(shadow, line)
-    if blamed or (blamed is None and line.attempt != attempt):
+    forgiven = is_forgiven(shadow, line)
+    if forgiven or (forgiven is None and line.attempt != attempt):
         attempt = max(0, attempt - 1)
     if step.dials and line.attempt == attempt + 1:
         return _dialed(shadow, line, step)

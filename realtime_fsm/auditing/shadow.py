@@ -142,6 +142,13 @@ class Shadow(_Beating):
         planned: whether the newest one did.
         retiring: the number of the link that makes room for it, until it is up; None where there is none.
         handover: while that one delivers and no outage is under way: the outage that this becomes with a second dial.
+        been_up: whether a link has been up since the user asked for one.
+        ever_up: whether any link has.
+        proven: whether everything desired has once been acknowledged on this link.
+        accepted: whether the server has accepted a subscription on this link.
+        refusals: how often in a row the server refused the connection; None where nobody knows.
+        era: what the server spoke at the last step that tells it.
+        doubtful: whether a server that greets like an E3 may be an E4.
         blamed: whether the last error frame of this link was the answer to a request.
         throttled: whether the next dial waits for a moment that the server, or a proxy, asked for.
         awaits: how many links are to be closed before the next dial.
@@ -154,9 +161,10 @@ class Shadow(_Beating):
     """
 
     __slots__ = (
-        "acknowledged", "anchor", "awaits", "blamed", "by_address", "closed", "connection_id", "desired", "dialed_at", "done",
-        "findings", "first", "handover", "holds", "idle_from", "life", "life_from", "met", "missing", "opened_at", "over",
-        "planned", "policies", "recent", "rejected", "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
+        "accepted", "acknowledged", "anchor", "awaits", "been_up", "blamed", "by_address", "closed", "connection_id", "desired",
+        "dialed_at", "done", "doubtful", "era", "ever_up", "findings", "first", "handover", "holds", "idle_from", "life",
+        "life_from", "met", "missing", "opened_at", "over", "planned", "policies", "proven", "recent", "refusals", "rejected",
+        "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
     )  # fmt: skip
 
     def __init__(self, connection_id: str, met: int) -> None:
@@ -168,6 +176,13 @@ class Shadow(_Beating):
         self.now = self.entered = self.anchor = self.life_from = 0.0
         self.holds: bool | None = False
         self.asked: bool | None = False
+        self.been_up: bool | None = False
+        self.ever_up: bool | None = False
+        self.proven: bool | None = False
+        self.accepted: bool | None = False
+        self.refusals: int | None = 0
+        self.era: str | None = None
+        self.doubtful: bool | None = False
         self.blamed: bool | None = False
         self.by_address: bool | None = False
         self.planned: bool | None = False
@@ -235,11 +250,17 @@ class Shadow(_Beating):
         self.settle()
         self.stand(None, self.entered)
         self.holds = self.asked = self.blamed = self.throttled = self.by_address = self.planned = None
+        self.been_up = self.ever_up = self.proven = self.accepted = self.refusals = self.doubtful = None
         self.told = self.whole = False
         self.desired.clear()
         self.acknowledged.clear()
         self.retry = self.handover = None
         self._forget_times()
+
+    def note_up(self) -> None:
+        """Note that everything desired is acknowledged on the link, or nothing is desired."""
+        self.been_up = self.ever_up = self.proven = True
+        self.refusals = 0
 
     def end_handover(self, t: float) -> None:
         """Until then the link before delivered, if it made room."""

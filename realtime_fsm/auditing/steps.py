@@ -45,6 +45,8 @@ class Step:
     Attributes:
         row: the row.
         causes: what its cause may be.
+        expects: whether it is a new beginning, after which no link has been up.
+        finds: whether the era of the server is found out anew.
         dials: whether it dials, or takes a place in the queue of those who want to.
         addresses: whether it asks for channels by the address from then on.
         drops: whether it lets go of the link.
@@ -68,9 +70,9 @@ class Step:
 
     __slots__ = (
         "addresses", "answers", "authenticates", "causes", "changes", "checks", "closes", "closes_first", "dest", "dials",
-        "drops", "enters_live", "errs", "expires", "forgives", "fresh", "gives_up", "id", "kind", "leaves_live", "may_send",
-        "must_send", "of_socket", "onward", "opens", "parts", "pings", "plain", "plans_retry", "ponged", "releases",
-        "retires", "row", "source", "trigger",
+        "drops", "enters_live", "errs", "expects", "expires", "finds", "forgives", "fresh", "gives_up", "id", "kind",
+        "leaves_live", "may_send", "must_send", "of_socket", "onward", "opens", "parts", "pings", "plain", "plans_retry",
+        "ponged", "releases", "restores", "retires", "row", "source", "trigger",
     )  # fmt: skip
 
     def __init__(self, row: Row[State, Trigger]) -> None:
@@ -84,6 +86,9 @@ class Step:
         self.leaves_live = row.source in LIVE and dest not in LIVE
         self.dials = "dial" in does
         self.fresh = "start_afresh" in does
+        self.expects = "expect_first_link" in does
+        self.restores = "restore_identity" in does
+        self.finds = "find_era" in does
         self.addresses = "use_address" in does
         self.closes_first = "close_first" in does
         self.forgives = "forgive" in does

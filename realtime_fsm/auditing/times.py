@@ -132,8 +132,11 @@ def envelope(policies: Policies, line: Line) -> tuple[float, float]:
 
 
 def delay(shadow: Shadow, line: Line, _: Step, t: float) -> Said | None:
-    """Whether a dial after a failure waited as long as it should; one that the end of a sleep brings forward need not."""
-    if shadow.retry is None or line.trigger == "woken":
+    """Whether a dial after a failure waited as long as it should.
+
+    One that the user, or the end of a sleep, brings forward need not.
+    """
+    if shadow.retry is None or line.trigger in ("woken", "reconnect"):
         return None
     began, least, most = shadow.retry
     waited = t - began

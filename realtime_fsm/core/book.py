@@ -18,9 +18,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from realtime_fsm.core.canary import CANARY, CanaryBook
+from realtime_fsm.core.refusals import Refusals
 from realtime_fsm.vocabulary import eras, frames
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import PresenceRejected, UnsupportedByServer
+from realtime_fsm.vocabulary.policies import POLICY
 from realtime_fsm.vocabulary.requests import (
     CanaryOut,
     CanaryRefused,
@@ -82,6 +84,7 @@ class Book:
         "in_flight",
         "presence",
         "presence_on_link",
+        "refusals",
         "settled",
     )
 
@@ -96,6 +99,7 @@ class Book:
         self._established: dict[str, None] = {}
         self._pending: dict[str, None] = {}
         self._suspects: tuple[tuple[str, ...], ...] = ()
+        self.refusals = Refusals()
         self._removals: dict[str, None] = {}
         self._planned: tuple[str, ...] = ()  # what the newest link was asked for by its address
         self.by_address = False  # whether the link that is up was asked so
@@ -174,6 +178,7 @@ class Book:
     def begin_link(self) -> None:
         """A link is up. Nothing has been asked on it by message."""
         self.settled = self.emptied = self.by_address = False
+        self.refusals.begin_link()
         self._presence_due = self.presence is not None
 
     def plan(self) -> Plan:
@@ -206,6 +211,7 @@ class Book:
         if self.presence is not None:
             self.show(None)
             told.append(RejectPresence(UnsupportedByServer("presence", self._era, self._era.releases)))
+        self.refusals.accept()
         self._note_progress()
         return told
 
@@ -257,8 +263,9 @@ class Book:
             self.in_flight = self._batch(SUBSCRIBE, self._pending, (self._item(identifier) for identifier in self._pending))
         elif self._suspects:
             group, *rest = self._suspects
-            self._suspects = tuple(rest)
             self.in_flight = self._batch(SUBSCRIBE, group, (self._item(identifier) for identifier in group), suspect=True)
+            left = group[len(self.in_flight.ids) :]
+            self._suspects = (left, *rest) if left else tuple(rest)
         elif self._removals:
             self.in_flight = self._batch(UNSUBSCRIBE, self._removals, map(frames.unsubscribe_item, self._removals))
         elif self.canary is not None and self.canary.waits:
@@ -351,6 +358,8 @@ class Book:
                 told.append(Grant(g.subscription_id, g.channels))
             else:  # withdrawn while it was in flight
                 self._removals[g.subscription_id] = None
+        if told and self.refusals.accept() and self._suspects:  # none of the small groups tells anything
+            self._suspects = (tuple(identifier for group in self._suspects for identifier in group),)
         self._note_progress()
         return told
 
@@ -376,12 +385,19 @@ class Book:
         # What was to be removed counts as removed: the user has let go of it, and what still comes for it is dropped.
         gone: list[Blamed] = [Remove(identifier) for identifier in asked.ids if identifier not in self.desired]
         ids = [identifier for identifier in asked.ids if identifier in self.desired]
-        if len(asked.ids) == 1 and ids:
+        guilty = code != POLICY or self._is_newcomer_alone(ids) or self.refusals.refuse(ids, self.desired)
+        if len(asked.ids) == 1 and ids and guilty:
             self.withdraw(ids[0])
             return [Reject(ids[0], code, message)]
         middle = (len(ids) + 1) // 2
-        self._suspects = (*(tuple(half) for half in (ids[:middle], ids[middle:]) if half), *self._suspects)
+        halves = tuple(tuple(half) for half in (ids[:middle], ids[middle:]) if half)
+        # Where nothing was accepted, another group comes first: if the server refuses that as well, it refuses everything.
+        self._suspects = (*halves, *self._suspects) if guilty else (*self._suspects, *halves)
         return gone
+
+    def _is_newcomer_alone(self, ids: Sequence[str]) -> bool:
+        """Whether these are the only one, which was never acknowledged: the link lived until the user asked for it."""
+        return len(ids) == len(self.desired) == 1 and ids[0] not in self._established
 
     def ask_again(self) -> list[RejectIdentity | Remove]:
         """The request in flight was dropped by the server (1013): it goes out again, later."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.core.link import LINGER, Heartbeat, Link, Phase
 from realtime_fsm.vocabulary import frames
+from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import (
     CertificateRefused,
     Disconnected,
@@ -20,21 +21,40 @@ from realtime_fsm.vocabulary.errors import (
     StreamEnded,
     UpgradeRefused,
 )
-from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW, Verdict
+from realtime_fsm.vocabulary.policies import POLICY, THROTTLE_WINDOW, Verdict
 from realtime_fsm.vocabulary.requests import Drop, End, Fail, Open, Restore, Retire, Send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from realtime_fsm.core.seat import Seat
-    from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError
+    from realtime_fsm.vocabulary.errors import RealtimeError
 
 
 def start_afresh(seat: Seat) -> None:
-    """Forget earlier failures, and an address that was only a guess."""
-    seat.attempt = 0
-    seat.error = None
-    seat.by_address = seat.era is not None and seat.era.in_url
+    """Forget earlier failures."""
+    seat.attempt = seat.refusals = 0
+    seat.error = seat.renewal = None
+    seat.renewed = False
+
+
+def find_era(seat: Seat) -> None:
+    """Choose how the server is asked; one that refused us for good may be of another era by now."""
+    if isinstance(seat.error, RefusedByServer) and seat.error.code == POLICY:
+        seat.era = seat.protocol
+    seat.doubtful = seat.era is Era.E3 and seat.protocol is None
+    _choose_address(seat)
+
+
+def renew_credentials(seat: Seat) -> None:
+    """Let the next dial be made only if the callable gives another secret."""
+    assert isinstance(seat.failure, ServerError)
+    seat.renewed, seat.renewal = True, seat.failure
+
+
+def expect_first_link(seat: Seat) -> None:
+    """Count by ``attempts`` until a link has been up: the user asked for one, and is to be told soon if there is none."""
+    seat.been_up = False
 
 
 def dial(seat: Seat) -> None:
@@ -57,12 +77,14 @@ def dial(seat: Seat) -> None:
     seat.generation += 1
     seat.link = Link(seat.generation, seat.now, seat.ping.interval, planned=seat.by_address)
     seat.last_sends = 0
-    seat.requests.append(Open(seat.generation, seat.book.plan() if seat.by_address else None))
+    seat.requests.append(Open(seat.generation, seat.book.plan() if seat.by_address else None, seat.renewal))
+    seat.renewal = None
 
 
 def use_address(seat: Seat) -> None:
-    """From now on channels travel in the address."""
+    """Let channels travel in the address. A server that refuses to be asked without them is no E4."""
     seat.by_address = True
+    seat.doubtful = False
 
 
 def schedule_retry(seat: Seat) -> None:
@@ -74,10 +96,12 @@ def schedule_retry(seat: Seat) -> None:
     asked = seat.failure.retry_after if isinstance(seat.failure, UpgradeRefused) else None
     least = max(THROTTLE_WINDOW if seat.judged is Verdict.THROTTLED else 0.0, asked or 0.0)
     delay = seat.retry.delay(seat.attempt, seat.draw)
+    seat.refusals = seat.refusals + 1 if seat.refused else 0
     seat.throttled = least > 0
     if seat.throttled:
         delay = max(delay, least + seat.draw * seat.retry.base)
     seat.attempt_at = seat.now + delay
+    _choose_address(seat)
 
 
 def await_greeting(seat: Seat) -> None:
@@ -89,11 +113,14 @@ def welcome(seat: Seat) -> None:
     """The link is up."""
     link = seat.live_link
     _enter(link, Phase.LIVE, seat.now)
+    seat.renewed = False
     if seat.retiring is not None:
         seat.requests.append(Drop(seat.retiring, tidy=True))
         seat.retiring = None
         link.alone_at = seat.now + LINGER
     link.stable_since = None if seat.book.desired and not seat.book.settled else seat.now
+    if link.stable_since is not None:
+        seat.note_up(link)
     if seat.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
         link.renew_at = seat.now + seat.max_link_age * (1 - seat.draw / 10)
     link.wanting_since = seat.now if seat.book.wants_handover else None
@@ -178,16 +205,15 @@ def close_first(seat: Seat) -> None:
 
 def restore_identity(seat: Seat) -> None:
     """Go back to the identity that was confirmed last, and tell who wanted the other one."""
-    assert seat.failure is not None
     seat.trial = False
-    seat.requests.append(Restore(_final_error(seat.failure, seat.judged, seat.attempt)))
+    seat.requests.append(Restore(_final_error(seat)))
+    seat.been_up = seat.ever_up
 
 
 def give_up(seat: Seat) -> None:
     """Keep the typed error and tell everybody who waits."""
-    assert seat.failure is not None
     _end_retiring(seat)
-    seat.error = _final_error(seat.failure, seat.judged, seat.attempt)
+    seat.error = _final_error(seat)
     _tell(seat, seat.error, streams=True)
 
 
@@ -212,6 +238,11 @@ def end_streams(seat: Seat) -> None:
 def forget_socket(seat: Seat) -> None:
     """The last socket is closed."""
     seat.closing = None
+
+
+def _choose_address(seat: Seat) -> None:
+    """Forget a guess, and ask an E3 once more without channels in the address: it may be an E4, which greets alike."""
+    seat.by_address = seat.era is not None and seat.era.in_url and not seat.doubtful
 
 
 def _enter(link: Link, phase: Phase, now: float) -> None:
@@ -246,9 +277,11 @@ def _tell(seat: Seat, error: RealtimeError, *, streams: bool) -> None:
     seat.requests.append(Fail(error, seat.book.withdraw_unestablished(), streams))
 
 
-def _final_error(cause: LinkFailure, judged: Verdict, attempts: int) -> RealtimeError:
-    if judged is not Verdict.FATAL:
-        return RetriesExhausted(attempts, cause)
+def _final_error(seat: Seat) -> RealtimeError:
+    cause = seat.failure
+    assert cause is not None
+    if seat.judged is not Verdict.FATAL:
+        return RetriesExhausted(seat.attempt, cause, "reconnect_attempts" if seat.been_up else "attempts")
     match cause:
         case ServerError(code=code, message=message):
             return RefusedByServer(code, message)
@@ -262,9 +295,9 @@ def _final_error(cause: LinkFailure, judged: Verdict, attempts: int) -> Realtime
 EFFECTS: dict[str, Callable[[Seat], None]] = {
     effect.__name__: effect
     for effect in (
-        start_afresh, dial, use_address, retire_link, schedule_retry, await_greeting, welcome, plan_ping, send_ping,
-        stop_awaiting_pong, send_request, send_authentication, forgive, drop_link, hang_up, close_first, restore_identity,
-        give_up, tell_loss, tell_disconnect, end_streams, forget_socket,
+        start_afresh, expect_first_link, find_era, renew_credentials, dial, use_address, retire_link, schedule_retry,
+        await_greeting, welcome, plan_ping, send_ping, stop_awaiting_pong, send_request, send_authentication, forgive, drop_link,
+        hang_up, close_first, restore_identity, give_up, tell_loss, tell_disconnect, end_streams, forget_socket,
     )
 }  # fmt: skip
 """The effects by name."""

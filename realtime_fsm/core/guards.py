@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.vocabulary.policies import Verdict
+from realtime_fsm.vocabulary.eras import Era
+from realtime_fsm.vocabulary.policies import POLICY, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ def over_budget(seat: Seat) -> bool:
 
 def ends_link(seat: Seat) -> bool:
     """The error frame is one that the server ends a live link with (PROTOCOL: "Errors and endings")."""
-    return _error_code(seat) == 1008
+    return _error_code(seat) == POLICY
 
 
 def request_blamed(seat: Seat) -> bool:
@@ -50,8 +51,12 @@ def is_fatal(seat: Seat) -> bool:
 
 
 def wants_channels(seat: Seat) -> bool:
-    """A dial without channels was refused with 1008, which is how older servers ask for them in the address."""
-    return seat.protocol is None and not seat.live_link.planned and _error_code(seat) == 1008
+    """A dial without channels was refused with 1008, which is how older servers ask for them in the address.
+
+    One that is known to take messages means something else by it, unless it says so again.
+    """
+    unknown = seat.protocol is None and (seat.era is not Era.E4 or seat.refusals > 0)
+    return unknown and not seat.live_link.planned and _error_code(seat) == POLICY
 
 
 def newcomers_blamed(seat: Seat) -> bool:
@@ -59,9 +64,14 @@ def newcomers_blamed(seat: Seat) -> bool:
     return seat.blames_newcomers
 
 
+def credentials_renewable(seat: Seat) -> bool:
+    """The server refuses the credentials after a link has been up, and the callable was not asked again since a greeting."""
+    return seat.renewable and seat.been_up and not seat.renewed and _error_code(seat) in (401, 403)
+
+
 def may_retry(seat: Seat) -> bool:
     """The retry policy allows another dial."""
-    return seat.retry.allows(seat.attempt)
+    return seat.retry.allows(seat.attempt, been_up=seat.been_up)
 
 
 def reconnect_off(seat: Seat) -> bool:
@@ -168,10 +178,10 @@ def _passed(moment: float | None, now: float) -> bool:
 GUARDS: dict[str, Callable[[Seat], bool]] = {
     guard.__name__: guard
     for guard in (
-        all_acknowledged, none_left, wants_channels, newcomers_blamed, presence_wanted, presence_needs_link,
-        trial_failed, all_closed, handover_due, answers_ping,
-        over_budget, ends_link, request_blamed, is_fatal, may_retry, reconnect_off, may_hurry, attempt_due, reply_overdue,
-        may_ping, ping_due, renewal_due, message_is_safe, idle_due, stable_due, ping_enabled, heard_since_ping,
+        all_acknowledged, none_left, wants_channels, newcomers_blamed, credentials_renewable, presence_wanted,
+        presence_needs_link, trial_failed, all_closed, handover_due, answers_ping, over_budget, ends_link, request_blamed,
+        is_fatal, may_retry, reconnect_off, may_hurry, attempt_due, reply_overdue, may_ping, ping_due, renewal_due,
+        message_is_safe, idle_due, stable_due, ping_enabled, heard_since_ping,
     )
 }  # fmt: skip
 """The guards by name."""

@@ -28,7 +28,7 @@ class Link:
 
     __slots__ = (
         "alone_at", "asked_at", "budget", "forgiven", "generation", "heard", "idle_since", "last_error", "paused", "phase",
-        "ping_at", "pinged", "planned", "probed", "renew_at", "since", "stable_since", "wanting_since",
+        "ping_at", "pinged", "planned", "probed", "proven", "renew_at", "since", "stable_since", "wanting_since",
     )  # fmt: skip
 
     def __init__(self, generation: int, now: float, ping_interval: float, *, planned: bool) -> None:
@@ -50,6 +50,7 @@ class Link:
         self.wanting_since: float | None = None  # since when something is desired that only another address can ask for
         self.forgiven = False
         self.probed = False  # whether a canary was due on it
+        self.proven = False  # whether everything desired has once been acknowledged on it
 
     @property
     def is_silent(self) -> bool:

@@ -36,11 +36,13 @@ from realtime_fsm.vocabulary.inputs import (
     Wish,
 )
 from realtime_fsm.vocabulary.options import Timeouts
-from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy, Verdict, verdict
+from realtime_fsm.vocabulary.policies import POLICY, PingPolicy, RetryPolicy, Verdict, verdict
 from realtime_fsm.vocabulary.requests import Identify, RejectIdentity
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from realtime_fsm.vocabulary.canary import Canary
     from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError
     from realtime_fsm.vocabulary.form import Row
@@ -61,6 +63,7 @@ class Seat:
         "attempt_at",
         "auto_reconnect",
         "awaited",
+        "been_up",
         "blames_newcomers",
         "book",
         "by_address",
@@ -68,10 +71,12 @@ class Seat:
         "close_by",
         "closing",
         "deaf",
+        "doubtful",
         "draw",
         "entered_at",
         "era",
         "error",
+        "ever_up",
         "failure",
         "generation",
         "judged",
@@ -84,11 +89,17 @@ class Seat:
         "ping_enabled",
         "place",
         "protocol",
+        "refusals",
+        "refused",
+        "renewable",
+        "renewal",
+        "renewed",
         "requests",
         "retiring",
         "retry",
         "round_trip",
         "row",
+        "server",
         "session",
         "state", "throttled",
         "timeouts",
@@ -106,7 +117,9 @@ class Seat:
         pacer: Pacer | None = None,
         protocol: Era | None = None,
         canary: Canary | None = None,
+        server: str = "",
     ) -> None:
+        self.server = server  # host and port, for the texts of errors
         self.retry = retry or _RETRY
         self.pacer = pacer or Pacer(self.retry.dials_per_minute)
         self.max_link_age = max_link_age
@@ -124,6 +137,7 @@ class Seat:
         self.protocol = protocol
         self.era = protocol  # what the server speaks, as far as it is known
         self.by_address = protocol is not None and protocol.in_url  # whether it is asked by the address that is dialed
+        self.doubtful = False  # whether a server that greets like an E3 may be an E4
         self.generation = 0
         self.link: Link | None = None
         self.retiring: int | None = None  # the link that delivers until the one in its place is up
@@ -132,6 +146,9 @@ class Seat:
         self.close_by = 0.0  # when that is no longer waited for
         self.trial = False  # whether the next dials carry an identity that the server has not confirmed yet
         self.attempt = 0  # dials in a row, not forgiven
+        self.refusals = 0  # how often in a row the server refused us (1008)
+        self.been_up = False  # whether a link has been up since the user asked for one
+        self.ever_up = False  # whether any link has
         self.attempt_at: float | None = None  # when the next dial is due
         self.throttled = False  # whether it waits because the server, or a proxy, asked for it
         self.place: float | None = None  # in the queue of those who want to dial the same server
@@ -146,6 +163,10 @@ class Seat:
         self.failure: LinkFailure | None = None
         self.judged = Verdict.TRANSIENT
         self.blames_newcomers = False
+        self.renewable = False  # whether a callable gave the credentials that were refused
+        self.renewed = False  # whether it was asked again since the last greeting
+        self.renewal: ServerError | None = None  # why the next dial is to be made with other credentials, or not at all
+        self.refused = False  # whether the failure counts as a refusal
         self.round_trip: float | None = None  # seconds from the ping to its answer
 
     @property
@@ -157,7 +178,8 @@ class Seat:
     def begin_step(self, now: float, draw: float) -> None:
         """Forget what belonged to the step before."""
         self.now, self.draw, self.row, self.requests = now, draw, None, []
-        self.failure, self.judged, self.blames_newcomers, self.round_trip = None, Verdict.TRANSIENT, False, None
+        self.failure, self.judged, self.round_trip = None, Verdict.TRANSIENT, None
+        self.blames_newcomers = self.refused = self.renewable = False
 
     # --- facts --------------------------------------------------------------------------------------------------------
 
@@ -186,12 +208,12 @@ class Seat:
             case PingSwitched(enabled=enabled):
                 self.ping_enabled = enabled
             case Acknowledged(to=to) if to == GREETING:
-                self.requests += self.book.settle_planned()
+                self._grant(self.book.settle_planned())
             case Acknowledged(to=to, granted=granted, user=user, presence=presence):
                 if to == AUTHENTICATE:
                     self.trial = False
                     self.requests.append(Identify(user))
-                self.requests += self.book.settle(granted, presence)
+                self._grant(self.book.settle(granted, presence))
                 self.live_link.asked_at = None
             case ServerErred():
                 self._absorb_error(happened)
@@ -206,9 +228,32 @@ class Seat:
                 self.era = Era.E2 if self.era is Era.E1 else self.era
         self._note_stability()
 
-    def _fail(self, cause: LinkFailure) -> None:
+    def _grant(self, told: Sequence[Request]) -> None:
+        self.requests += told
+        if self.book.refusals.accepted:
+            self.refusals = 0
+
+    def _fail(self, cause: LinkFailure, *, blamed: bool = False) -> None:
+        """Note why an attempt or a link ended; `blamed` if the answer to the request in flight announced it."""
         self.failure = cause
-        self.judged = verdict(cause, live=self.state in LIVE)
+        if self.state not in LIVE:
+            cause.server = self.server
+        self.judged = verdict(cause, live=self.state in LIVE, may_pass=self._may_pass(blamed=blamed))
+        code = cause.code if isinstance(cause, ServerError) else cause.close_code if isinstance(cause, StreamEnded) else None
+        if code == POLICY:
+            self.refused = not (self.book.refusals.accepted if blamed else self._is_proven)
+
+    @property
+    def _is_proven(self) -> bool:
+        return self.link is not None and self.link.proven
+
+    def _may_pass(self, *, blamed: bool) -> bool:
+        """Whether a refusal may pass: until it has come ``attempts`` times in a row, where another dial can tell more."""
+        most = self.retry.attempts
+        borne = most is None or self.refusals + 1 < most
+        if blamed:
+            return borne or not (self.book.desired and self.book.refusals.everything)
+        return self._is_proven or (self.been_up and borne)
 
     def _absorb_greeting(self, happened: Greeted) -> None:
         if happened.stranger:
@@ -220,7 +265,9 @@ class Seat:
         if not self.live_link.planned:
             self.era = Era.E4
             return
-        if happened.numbered:
+        if happened.numbered:  # as an E4 is, too, that is asked by its address
+            if self.era is not Era.E3:
+                self.doubtful = self.protocol is None and self.era is not None
             self.era = Era.E3
         elif self.era is not Era.E1:
             self.era = Era.E2
@@ -237,6 +284,7 @@ class Seat:
     def _absorb_error(self, happened: ServerErred) -> None:
         link = self.live_link
         cause = ServerError(happened.code, happened.message)
+        self.renewable = happened.renewable
         blamed = self.book.in_flight is not None
         link.last_error = Blame(cause, link.heard, blamed)
         self._fail(cause)
@@ -283,10 +331,9 @@ class Seat:
         if last is None or last.heard != link.heard:
             self._fail(StreamEnded(close_code))
             return
-        self._fail(last.cause)
-        if last.blamed and self.judged is Verdict.FATAL:
+        self._fail(last.cause, blamed=last.blamed)
+        if last.blamed and last.cause.code == POLICY and self.book.refusals.accepted:
             # Our own request ended this link, and the book knows which: the link did not fail, it told us something.
-            self.judged = Verdict.TRANSIENT
             self.attempt = max(0, self.attempt - 1)
 
     def _absorb_silence(self, link: Link) -> None:
@@ -304,9 +351,16 @@ class Seat:
         link = self.link
         if link is not None and link.phase is Phase.LIVE:
             quiet = self.book.settled or not self.book.desired
+            if quiet:
+                self.note_up(link)
             link.stable_since = _since(link.stable_since, self.now, holds=quiet)
             link.idle_since = _since(link.idle_since, self.now, holds=self.book.emptied)
             link.wanting_since = _since(link.wanting_since, self.now, holds=self.book.wants_handover)
+
+    def note_up(self, link: Link) -> None:
+        """Note that everything desired is acknowledged on a link, or nothing is desired."""
+        self.been_up = self.ever_up = link.proven = True
+        self.refusals = 0
 
     # --- deadlines ----------------------------------------------------------------------------------------------------
 

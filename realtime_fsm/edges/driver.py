@@ -19,6 +19,7 @@ import warnings
 from contextlib import suppress
 from contextvars import copy_context
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
@@ -30,6 +31,7 @@ from realtime_fsm.core.machine import Connection
 from realtime_fsm.edges.audit import Audit
 from realtime_fsm.edges.callbacks import contain
 from realtime_fsm.edges.canary import Prober
+from realtime_fsm.edges.failures import Failures
 from realtime_fsm.edges.farewell import Farewell
 from realtime_fsm.edges.inbox import Inbox
 from realtime_fsm.edges.links import Links
@@ -94,7 +96,8 @@ if TYPE_CHECKING:
     from realtime_fsm.edges.subscriber import Options, Subscriber
     from realtime_fsm.edges.transport import Receiver, Transport
     from realtime_fsm.vocabulary.canary import Canary
-    from realtime_fsm.vocabulary.eras import Era, Plan, Routes
+    from realtime_fsm.vocabulary.change import Failure
+    from realtime_fsm.vocabulary.eras import Era, Routes
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.events import Event
     from realtime_fsm.vocabulary.frames import Frame, Malformed
@@ -124,6 +127,7 @@ class Driver:
         credentials: who dials, as the server confirmed it last.
         project: the id of the project.
         user: the account that the server named; None for a guest, and before the first greeting.
+        failures: the newest failed attempt, or loss of a link, and who is told of the next ones.
         malformed: how many messages of the server could not be understood, by kind.
     """
 
@@ -142,6 +146,7 @@ class Driver:
         self._trial: Credentials | None = None  # who dials instead, until the server confirms or refuses it
         self.user: dict[str, Any] | None = None
         self.malformed: dict[str, int] = {}
+        self.failures = Failures(seat)
         self._core = Connection(seat)
         self._seat = seat
         self._transport = transport
@@ -189,6 +194,11 @@ class Driver:
     def canary(self) -> Canary | None:
         """How deaf links are found."""
         return self._seat.canary
+
+    @property
+    def last_failure(self) -> Failure | None:
+        """The newest failed attempt, or loss of a link."""
+        return self.failures.last
 
     def need(self, feature: str) -> None:
         """Refuse what the server is known to lack.
@@ -452,8 +462,8 @@ class Driver:
         match request:
             case Send(generation=generation, data=data):
                 self._links.of(generation).send(data)
-            case Open(generation=generation, plan=plan):
-                self._open(generation, plan)
+            case Open():
+                self._open(request)
             case Retire(generation=generation):
                 self._links.retire(generation)
                 self._outages.cover(self.loop.time())
@@ -508,9 +518,9 @@ class Driver:
         """Who dials next, or has dialed the link that is not greeted yet."""
         return self.credentials if self._trial is None else self._trial
 
-    def _open(self, generation: int, plan: Plan | None) -> None:
-        link = self._links.begin(generation, self._seat.live_link, plan, self.loop)
-        link.open(self._transport, self._url, self._dialing.headers)
+    def _open(self, request: Open) -> None:
+        link = self._links.begin(request.generation, self._seat.live_link, request.plan, self.loop)
+        link.open(self._transport, self._url, partial(self._dialing.headers, request.renewal))
         self._roster.mend()
         self._outages.dial()
 
@@ -595,7 +605,7 @@ class Driver:
                 user, presence = bytes(reply.user), bytes(reply.presence)
                 self.feed(Acknowledged(link.generation, reply.to, reply.subscriptions, user, presence))
             case frames.ErrorFrame():
-                self.feed(ServerErred(link.generation, frame.code, frame.message))
+                self.feed(ServerErred(link.generation, frame.code, frame.message, self.credentials.renewable))
             case frames.ConnectedFrame():
                 self._greet(link, frame)
             case frames.Malformed(kind=kind):
@@ -660,6 +670,7 @@ class Driver:
         at = datetime.now(UTC)
         self._audit.transition(taken, at)
         row, dest = taken.row, taken.dest
+        self.failures.note(taken, at, self.loop.time())
         if taken.round_trip is not None:
             self._audit.ping(taken.round_trip)
         if row.dest is None:

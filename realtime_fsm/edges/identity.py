@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from contextvars import Context
 
+    from realtime_fsm.vocabulary.errors import ServerError
+
     Secret = str | Callable[[], Awaitable[str] | str]
 
 
@@ -33,7 +35,7 @@ class Credentials:
         BadOption: when both are given, or something is of no use.
     """
 
-    __slots__ = ("_context", "_headers", "jwt", "session")
+    __slots__ = ("_context", "_given", "_headers", "jwt", "session")
 
     def __init__(self, session: Secret | None, jwt: Secret | None, headers: Mapping[str, str]) -> None:
         for name, secret in (("session", session), ("jwt", jwt)):
@@ -46,11 +48,17 @@ class Credentials:
         self.jwt = jwt
         self._headers = headers
         self._context = copy_context()
+        self._given: tuple[str | None, str | None] | None = None  # the secrets of the newest dial
 
     @property
     def expects_user(self) -> bool:
         """Whether the server should know us."""
         return self.session is not None or self.jwt is not None
+
+    @property
+    def renewable(self) -> bool:
+        """Whether a callable gives the secret, and may give another one."""
+        return callable(self.session) or callable(self.jwt)
 
     def instead(self, session: Secret | None) -> Credentials:
         """The same with another session, or as a guest, and without the JWT or session of before, one in a header included."""
@@ -58,14 +66,21 @@ class Credentials:
         return Credentials(session, None, kept)
 
     @sealed
-    async def headers(self) -> dict[str, str]:
-        """The headers to dial with.
+    async def headers(self, renewal: ServerError | None = None) -> dict[str, str]:
+        """Ask for the headers to dial with.
+
+        Args:
+            renewal: why the server refused those of the dial before, if only others will do.
 
         Raises:
             IdentityUnavailable: when a callable raises, or gives something that is no secret.
+            ServerError: the refusal, when the callable gives the same secret again.
         """
-        session, jwt = await self.ask(self.session, self._context), await self.ask(self.jwt, self._context)
-        return Identity(session, jwt, self._headers).as_headers()
+        given = await self.ask(self.session, self._context), await self.ask(self.jwt, self._context)
+        same, self._given = given == self._given, given
+        if renewal is not None and same:
+            raise renewal.again()
+        return Identity(*given, self._headers).as_headers()
 
     @staticmethod
     async def ask(secret: Secret | None, context: Context | None = None) -> str | None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from realtime_fsm.edges.subscriber import OnGap
     from realtime_fsm.face import listener, subscription
     from realtime_fsm.face.subscription import OnMisfit
-    from realtime_fsm.vocabulary.change import Change, Gap
+    from realtime_fsm.vocabulary.change import Change, Failure, Gap
     from realtime_fsm.vocabulary.eras import Era
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.events import Event
@@ -246,6 +246,11 @@ class Realtime(Displayed):
     def error(self) -> RealtimeError | None:
         """Why there is no link and no attempt will be made, in ``error``."""
         return self._inner.error
+
+    @property
+    def last_failure(self) -> Failure | None:
+        """Why the newest failed attempt failed, or the newest link was lost, and when the next dial is due."""
+        return self._inner.last_failure
 
     @property
     def era(self) -> Era | None:

@@ -8,7 +8,7 @@ import math
 import os
 import signal
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
@@ -21,7 +21,7 @@ from realtime_fsm.face import demo, replaying
 from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.diagram import FORMATS, VIEWS, diagram
 from realtime_fsm.face.output import hush, open_what_is_closed, write_all, write_line
-from realtime_fsm.face.words import in_words
+from realtime_fsm.face.words import failure_in_words, in_words
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import ERAS
 from realtime_fsm.vocabulary.errors import Misuse, RealtimeError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from realtime_fsm.face.subscription import Subscription
-    from realtime_fsm.vocabulary.change import Change
+    from realtime_fsm.vocabulary.change import Change, Failure
     from realtime_fsm.vocabulary.events import Event
 
 N = TypeVar("N", int, float)
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         "listen",
         help="print the events of some channels, one JSON line each",
         description="Print the events of some channels on stdout, one JSON line each; on a terminal also the changes of state,"
-        " in words, on stderr. Ends with Ctrl-C.",
+        " in words, on stderr. Each failed dial is told on stderr. Ends with Ctrl-C.",
         epilog="Identity comes from the environment, so that it stays out of the list of processes: APPWRITE_SESSION or"
         " APPWRITE_JWT.",
     )
@@ -99,7 +99,11 @@ def _parser() -> argparse.ArgumentParser:
     listen.add_argument("--log", metavar="FILE", help="append the audit log to this file, as JSON lines")
     listen.add_argument(
         "--attempts", metavar="N", type=_attempts, default=RetryPolicy().attempts,
-        help="how many dials in a row may fail: a number or 'forever' (%(default)s)",
+        help="how many dials in a row may fail before a link has been up: a number or 'forever' (%(default)s)",
+    )  # fmt: skip
+    listen.add_argument(
+        "--reconnect-attempts", metavar="N", type=_attempts, default=RetryPolicy().reconnect_attempts,
+        help="how many dials in a row may fail after a link has been up: a number or 'forever' (forever)",
     )  # fmt: skip
     listen.set_defaults(run=_listen)
 
@@ -189,14 +193,22 @@ async def _listen(options: argparse.Namespace) -> None:
                 options.project,
                 session=os.environ.get("APPWRITE_SESSION") or None,
                 jwt=os.environ.get("APPWRITE_JWT") or None,
-                retry=RetryPolicy(attempts=options.attempts),
+                retry=RetryPolicy(attempts=options.attempts, reconnect_attempts=options.reconnect_attempts),
             )
         )
+        realtime._driver.failures.tell = _tell_failure  # noqa: SLF001  (the states do not show each attempt)
         if sys.stderr.isatty():
             follower = asyncio.ensure_future(_follow(realtime.states(), sys.stderr))
             stack.push_async_callback(asyncio.wait, (follower,))  # to its last line, after the end
             stack.push_async_callback(realtime.dispose)
         await _print(await realtime.subscribe(*options.channels, buffer=_BUFFER, overflow="pause"))
+
+
+def _tell_failure(failure: Failure) -> None:
+    if not failure.delay:  # the end of the command tells the last one
+        return
+    with suppress(OSError, ValueError):  # stderr is gone; listening goes on
+        print(f"realtime-fsm: {failure_in_words(failure)}", file=sys.stderr, flush=True)
 
 
 async def _follow(states: AsyncIterator[Change], out: TextIO) -> None:

@@ -30,7 +30,7 @@ from realtime_fsm.vocabulary.inputs import (
     PingSwitched,
     Reconnect,
 )
-from realtime_fsm.vocabulary.options import Timeouts, realtime_url, seconds
+from realtime_fsm.vocabulary.options import Timeouts, host_and_port, realtime_url, seconds
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.sealing import sealed
 from realtime_fsm.vocabulary.table import State
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from realtime_fsm.edges.identity import Secret
     from realtime_fsm.edges.transport import ClientSession, Transport
-    from realtime_fsm.vocabulary.change import Change
+    from realtime_fsm.vocabulary.change import Change, Failure
     from realtime_fsm.vocabulary.errors import RealtimeError
 
 _TOO_MANY = 1013
@@ -137,6 +137,7 @@ class Realtime(Asking, Displayed):
             pacer=pacer_for(url.partition("?")[0], limit, Lock()),
             protocol=None if protocol is None else era(protocol),
             canary=canary,
+            server=host_and_port(url),
         )
         self._endpoint, self._project = endpoint, project
         self._connection_id = uuid.uuid4().hex
@@ -199,6 +200,14 @@ class Realtime(Asking, Displayed):
         return self._driver.error
 
     @property
+    def last_failure(self) -> Failure | None:
+        """Why the newest failed attempt failed, or the newest link was lost, and when the next dial is due.
+
+        None before the first. A later success does not clear it: compare its moment.
+        """
+        return self._driver.last_failure
+
+    @property
     def era(self) -> Era | None:
         """What the server speaks, as far as it is known: what was said by ``protocol=``, or what its greeting shows."""
         return self._driver.era
@@ -239,9 +248,10 @@ class Realtime(Asking, Displayed):
         await self._driver.wait_live(patient=False)
 
     async def reconnect(self) -> None:
-        """Open a new link at once, with a full count of attempts, whatever the state.
+        """Open a new link at once, whatever the state.
 
-        Returns when the server has acknowledged everything on it that is desired now; at once when nothing is.
+        During an outage it dials now and keeps the count of failed attempts; without a link wanted it starts afresh. Returns when
+        the server has acknowledged everything on the link that is desired now; at once when nothing is.
 
         Raises:
             As ``connect()``.

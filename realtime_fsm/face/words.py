@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.vocabulary.meanings import STATES
 
 if TYPE_CHECKING:
-    from realtime_fsm.vocabulary.change import Change
+    from realtime_fsm.vocabulary.change import Change, Failure
 
 
 def in_words(change: Change) -> str:
@@ -21,3 +21,16 @@ def in_words(change: Change) -> str:
     """
     because = f", because {change.cause}" if change.cause is not None else ""
     return f"{change.source} -> {change.dest}: {STATES[change.dest].brief}{because}"
+
+
+def failure_in_words(failure: Failure) -> str:
+    """Tell a failed attempt in one line.
+
+    Args:
+        failure: the attempt.
+
+    Returns:
+        Such as ``localhost:80: the dial failed: Connection refused; the next dial is in 1.5 s``.
+    """
+    delay = failure.delay
+    return f"{failure.error}; {'no dial follows' if delay is None else f'the next dial is in {delay:.1f} s'}"

@@ -36,6 +36,26 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that failed, or the loss of a link.
+
+    Attributes:
+        error: why, typed; its text names host and port where no link came about.
+        at: the moment, aware, in UTC.
+        next_dial: when the next dial is due, aware, in UTC; None where none follows.
+    """
+
+    error: LinkFailure
+    at: datetime
+    next_dial: datetime | None
+
+    @property
+    def delay(self) -> float | None:
+        """Seconds from the failure to the next dial; None where none follows."""
+        return None if self.next_dial is None else (self.next_dial - self.at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A span of time whose events one subscription may have missed, because there was no link that it was acknowledged on.
 

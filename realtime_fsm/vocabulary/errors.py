@@ -41,7 +41,7 @@ The text of an error frame is the server's own (`message`); it is kept out of th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
     from realtime_fsm.vocabulary.events import Event
@@ -137,9 +137,15 @@ class LinkFailure(RealtimeError):
 
     Attributes:
         kind: a short stable word for logs (``"stream_ended"``, ``"pong_overdue"``, ...).
+        server: host and port, where no link came about; else empty. It holds nothing else of the address.
     """
 
     kind: str = "link_failure"
+    server: str = ""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{self.server}: {text}" if self.server else text
 
 
 class DialFailed(LinkFailure):
@@ -301,11 +307,14 @@ class RetriesExhausted(RealtimeError):
     Attributes:
         attempts: how many dials in a row failed.
         cause: why the last one did.
+        option: the limit of `RetryPolicy` that is used up: ``"attempts"``, or ``"reconnect_attempts"`` after a link has been up.
     """
 
-    def __init__(self, attempts: int, cause: LinkFailure) -> None:
-        super().__init__(f"gave up after {attempts} attempt{'' if attempts == 1 else 's'}; the last one: {cause}")
+    def __init__(self, attempts: int, cause: LinkFailure, option: Literal["attempts", "reconnect_attempts"] = "attempts") -> None:
+        dials = f"{attempts} attempt{'' if attempts == 1 else 's'}"
+        super().__init__(f"gave up after {dials}; RetryPolicy.{option} allows no more; the last one: {cause}")
         self.attempts = attempts
+        self.option = option
         self.cause = cause
         self.__cause__ = cause
 

@@ -158,11 +158,16 @@ class Pong(SocketInput):
 
 @dataclass(frozen=True, slots=True)
 class ServerErred(SocketInput):
-    """An ``error`` frame came."""
+    """An ``error`` frame came.
+
+    Attributes:
+        renewable: whether a callable gave the credentials of the link, and may give others.
+    """
 
     trigger = Trigger.SERVER_ERROR
     code: Code
     message: str
+    renewable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,20 @@ def realtime_url(endpoint: str, project: str) -> str:
     return f"{scheme}://{netloc}{parts.path.rstrip('/')}/realtime?project={quote(project, safe='')}"
 
 
+def host_and_port(url: str) -> str:
+    """Name the server that a URL leads to, and nothing else of the URL.
+
+    Args:
+        url: the URL of a WebSocket, as `realtime_url` gives it.
+
+    Returns:
+        Such as ``cloud.appwrite.io:443``; an IPv6 address in brackets.
+    """
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port or (443 if parts.scheme == 'wss' else 80)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """As whom to dial. Secrets stay out of every repr.

@@ -21,12 +21,19 @@ THROTTLE_WINDOW = 60.0
 class RetryPolicy:
     """When to dial again.
 
+    A link *has been up* once everything desired was acknowledged on it, or it was greeted with nothing desired. Until then, after
+    `connect()`, `authenticate()`, or a `subscribe()`, `reconnect()` or `set_presence()` without a link, ``attempts`` counts: a
+    wrong endpoint is told within seconds. For everything later ``reconnect_attempts`` counts: a server that is away for an hour
+    is no reason to go deaf.
+
     The delay before dial n+2 of a row is ``min(cap, base * factor**n)``, half of it fixed and half of it random. The first
     dial of all is immediate; the first after a loss waits anything from nothing to ``base``, so that a fleet comes back spread
     out.
 
     Attributes:
-        attempts: how many dials in a row may fail, the first included; None means for ever.
+        attempts: how many dials in a row may fail before a link has been up, the first included; None means for ever. After as
+            many refusals in a row (1008) a link that has been up is given up, too.
+        reconnect_attempts: how many dials in a row may fail after a link has been up; None means for ever.
         base: the first delay, in seconds.
         factor: how much longer each next delay is.
         cap: the longest delay, in seconds.
@@ -40,6 +47,7 @@ class RetryPolicy:
     """
 
     attempts: int | None = 3
+    reconnect_attempts: int | None = None
     base: float = 2.0
     factor: float = 4.0
     cap: float = 30.0
@@ -47,7 +55,7 @@ class RetryPolicy:
     dials_per_minute: int | None = 128
 
     def __post_init__(self) -> None:
-        for name in ("attempts", "dials_per_minute"):
+        for name in ("attempts", "reconnect_attempts", "dials_per_minute"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise BadOption(f"RetryPolicy.{name}", f"{value!r} is not a whole number from 1, or None for no limit")
@@ -65,9 +73,15 @@ class RetryPolicy:
         if self.cap < self.base:
             raise BadOption("RetryPolicy.cap", f"{self.cap!r} is below base ({self.base!r})")
 
-    def allows(self, attempt: int) -> bool:
-        """Whether another dial may follow after ``attempt`` dials in a row."""
-        return self.attempts is None or attempt < self.attempts
+    def allows(self, attempt: int, *, been_up: bool = False) -> bool:
+        """Tell whether another dial may follow.
+
+        Args:
+            attempt: how many dials in a row were made.
+            been_up: whether a link has been up.
+        """
+        most = self.reconnect_attempts if been_up else self.attempts
+        return most is None or attempt < most
 
     def delay(self, attempt: int, draw: float) -> float:
         """How long to wait before the next dial.
@@ -126,13 +140,19 @@ class Verdict(enum.Enum):
     TRANSIENT = "transient"
 
 
-def verdict(cause: LinkFailure, *, live: bool) -> Verdict:
+POLICY = 1008
+"""The code of a refusal: of an error frame, or of a close where no error frame came."""
+
+
+def verdict(cause: LinkFailure, *, live: bool, may_pass: bool = False) -> Verdict:
     """Judge why an attempt or a link ended. This is the one place that does.
 
     - A refused **certificate** is fatal: the next attempt would meet the same one, and trusting it is not ours to decide.
     - A greeting **as a guest** where a session or JWT was given is fatal: it was asked for just before this dial.
     - An **error frame** or, where none came, a **close code** 1008 (policy: unknown project, bad origin, no channels) is
-      fatal, live or not: the server ends a link with it only for good (PROTOCOL: "Errors and endings").
+      fatal on the way to the first link: the server ends a link with it (PROTOCOL: "Errors and endings"), and a wrong project
+      stays wrong. It may pass where a link has been up, because a server that starts, or loses its database, says it for a
+      while; and where the request in flight is to blame. The caller counts how often it came, and says so by ``may_pass``.
     - 401 and 403 before the greeting are about who is dialing; dialing again as the same changes nothing: fatal. On a live
       link they answer a request and never end the link, so as the reason for an end they are only the last thing heard.
     - 1013 says "too many": the server's window is a minute, and coming back within it is refused again: throttled. HTTP 429
@@ -145,6 +165,7 @@ def verdict(cause: LinkFailure, *, live: bool) -> Verdict:
     Args:
         cause: why the attempt or link ended.
         live: whether the greeting had come.
+        may_pass: whether a refusal (1008) may pass.
 
     Returns:
         The verdict.
@@ -153,7 +174,9 @@ def verdict(cause: LinkFailure, *, live: bool) -> Verdict:
         case CertificateRefused() | GreetedAsGuest():
             return Verdict.FATAL
         case ServerError(code=code) | StreamEnded(close_code=code):
-            if code == 1008 or (code in (401, 403) and not live):
+            if code == POLICY:
+                return Verdict.TRANSIENT if may_pass else Verdict.FATAL
+            if code in (401, 403) and not live:
                 return Verdict.FATAL
             return Verdict.THROTTLED if code == 1013 else Verdict.TRANSIENT
         case UpgradeRefused(status=429):

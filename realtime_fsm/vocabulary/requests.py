@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from realtime_fsm.vocabulary.eras import Era, Plan
-    from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError
+    from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError, ServerError
     from realtime_fsm.vocabulary.form import Row
     from realtime_fsm.vocabulary.frames import Code
     from realtime_fsm.vocabulary.table import State, Trigger
@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Dial, as link number `generation`; with channels in the address, if there is a plan of them."""
+    """Dial, as link number `generation`; with channels in the address, if there is a plan of them.
+
+    Attributes:
+        renewal: why the server refused the credentials of the dial before; without others the dial fails for that.
+    """
 
     generation: int
     plan: Plan | None = None
+    renewal: ServerError | None = None
 
 
 @dataclass(frozen=True, slots=True)

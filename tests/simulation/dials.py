@@ -13,7 +13,9 @@ _WINDOW = 60.0
 _DUST = 1e-6  # what floating point leaves of a moment
 _NEVER = -1e9
 _GUESS, _WITHOUT_NEWCOMERS, _HURRY = "rec94", "rec97", "rec76"
-_PROMPT = {_GUESS, _WITHOUT_NEWCOMERS, _HURRY, "con73", "sub73", "uns73", "con96", "sub96"}
+_RENEWED, _NOW = "rec130", "rec11"
+_PROMPT = {_GUESS, _WITHOUT_NEWCOMERS, _HURRY, _RENEWED, _NOW, "con73", "sub73", "uns73", "con96", "sub96"}
+_UNASKED = {_GUESS, _WITHOUT_NEWCOMERS, _RENEWED, _NOW}
 
 
 class Dials:
@@ -36,10 +38,12 @@ class Dials:
     def look_at_row(self, row: Row[State, Trigger]) -> None:
         """A row was taken; it may lead to a dial."""
         self._prompt |= row.id in _PROMPT
-        self._beyond += row.id in (_GUESS, _WITHOUT_NEWCOMERS)
+        self._beyond += row.id in _UNASKED
+        if {"find_era", "schedule_retry"}.intersection(row.effects):
+            self._by_address = self._seat.by_address
         if "start_afresh" in row.effects:
-            self._by_address = bool(self._in_url)
             self._beyond = 0
+        if "start_afresh" in row.effects or row.id == _NOW:
             self._throttled_at = _NEVER  # the user takes it on himself
         if "forgive" in row.effects:
             self._beyond = 0
@@ -74,5 +78,5 @@ class Dials:
         self._must(now >= self._throttled_at + _WINDOW - _DUST, "a throttled dial does not wait for the server's next minute")
         late = now >= self._dropped_at + retry.base / 2
         self._must(attempt < 2 or late or self._prompt, "a dial without a delay")
-        allowed = retry.attempts is None or attempt <= retry.attempts + self._beyond
-        self._must(allowed, "more dials than the policy allows")
+        most = retry.reconnect_attempts if self._seat.been_up else retry.attempts
+        self._must(most is None or attempt <= most + self._beyond, "more dials than the policy allows")

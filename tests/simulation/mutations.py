@@ -261,6 +261,8 @@ _MUTATIONS: dict[str, Mutation] = {
     "a lost link is not let go of": _without("drop_link", 58),
     "a new link asks for nothing": _without("send_request", 22),
     "a retry is not planned": _without("schedule_retry", 24),
+    "an outage counts as the way to the first link": _with(seat.Seat, "note_up", lambda _: lambda self, link: None),
+    "every refusal may pass": _with(seat.Seat, "_may_pass", lambda _: lambda self, *, blamed: True),
     "reconnect() keeps the stored error": _without("start_afresh", 10),
     "a pong is awaited for ever": _without("stop_awaiting_pong", 42),
     "disconnect() keeps the socket": _without("hang_up", 13),
@@ -282,7 +284,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "old sockets are listened to": _both(
         _with(machine.Connection, "_means_nothing", _every_generation), _with(driver.Driver, "receiver", _every_link)
     ),
-    "a throttled dial comes back at once": _with(seat, "verdict", lambda _: lambda cause, *, live: Verdict.TRANSIENT),
+    "a throttled dial comes back at once": _with(seat, "verdict", lambda _: lambda cause, **known: Verdict.TRANSIENT),
     "dials are not paced": _unpaced,
     # the driver and its streams
     "the timer is set once": _with(driver.Driver, "_arm", _lazy),

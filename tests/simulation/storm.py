@@ -159,6 +159,7 @@ class Run:
             session=rng.choice((self.network.sessions[0], self._session)),
             retry=RetryPolicy(
                 attempts=rng.choice((None, None, 3, 5, 1)),
+                reconnect_attempts=rng.choice((None, None, 3, 5, 1)),
                 base=rng.choice((0.2, 2.0)),
                 cap=rng.choice((5.0, 30.0)),
                 stable_after=rng.choice((5.0, 30.0)),

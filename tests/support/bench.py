@@ -171,7 +171,7 @@ class Bench:
         return self
 
 
-ONCE = RetryPolicy(attempts=1)
+ONCE = RetryPolicy(attempts=1, reconnect_attempts=1)
 """One dial, and no other."""
 
 

@@ -272,10 +272,13 @@ class BookMachine(RuleBasedStateMachine):
             self.book.begin_link()
         elif self.dying:
             relink(self.book, self.server, self.account)
+        self.desire(0, None)  # a server that refuses everything has its own tests
         wanted, guilty = len(self.wanted), len(self.wanted & set(self.server.bad))
         levels = 1 + math.ceil(math.log2(wanted + 1))
         links = 1 + guilty * levels
-        converge(self.book, self.server, self.account, links * (wanted + 1) + wanted + 2 * guilty * levels + 2)
+        bound = links * (wanted + 1) + wanted + 2 * guilty * levels + 2
+        # Until something is accepted each group has a link of its own, and the search begins anew then.
+        converge(self.book, self.server, self.account, 2 * bound + 3 * wanted)
         assert self.account.rejected <= set(self.server.bad)
         assert self.wanted.isdisjoint(self.server.bad)
         assert self.book.acknowledged == self.server.holds - self.forsaken == self.wanted

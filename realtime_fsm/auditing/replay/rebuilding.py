@@ -86,7 +86,8 @@ def input_of(record: TransitionRecord, seat: Seat, spoken: inputs.Input | None) 
             return inputs.Pong(link)
         case Trigger.SERVER_ERROR:
             cause = cause_of(record)
-            return inputs.ServerErred(link, cause.code if isinstance(cause, ServerError) else 0, UNTOLD)
+            code = cause.code if isinstance(cause, ServerError) else 0
+            return inputs.ServerErred(link, code, UNTOLD, "credentials_renewable" in row.guards)
         case Trigger.LOST:
             return _end(link, record)
         case Trigger.DIAL_FAILED:

@@ -1,0 +1,60 @@
+"""The refusals: whether the server refuses one subscription, or all of them.
+
+A server answers a subscribe with 1008 and ends the link (PROTOCOL: "Messages", rule 5). It names no item, so the book asks
+again in smaller groups, one link for each group. Two disjoint groups refused, and nothing accepted in between, mean that the
+server refuses everything; then no item is to blame.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+
+class Refusals:
+    """What the server has accepted and refused of one connection since it last accepted something.
+
+    Attributes:
+        accepted: whether the link that is up has accepted a subscription.
+        everything: whether the server refuses everything, as far as the last refusal tells.
+    """
+
+    __slots__ = ("_last", "accepted", "everything")
+
+    def __init__(self) -> None:
+        self.everything = False
+        self.accepted = False
+        self._last: tuple[str, ...] = ()  # the group that was refused last
+
+    def begin_link(self) -> None:
+        """Note a new link."""
+        self.accepted = False
+
+    def accept(self) -> bool:
+        """Note that the server accepted a subscription on the link that is up.
+
+        Returns:
+            Whether it refused everything until then.
+        """
+        refused_everything = self.everything
+        self.accepted, self._last, self.everything = True, (), False
+        return refused_everything
+
+    def refuse(self, group: Sequence[str], desired: Collection[str]) -> bool:
+        """Note that the server refused a group, and ends the link.
+
+        Args:
+            group: the ids that were asked for, and are still desired.
+            desired: all ids that the user wants.
+
+        Returns:
+            Whether this very group is to blame: the same link has accepted another one.
+        """
+        if self.accepted:
+            return True
+        disjoint = bool(self._last) and not set(self._last).intersection(group)
+        self.everything = bool(group) and (disjoint or len(desired) == 1)
+        self._last = tuple(group)
+        return False
