@@ -28,9 +28,9 @@ def test_a_state_is_explained(state: State) -> None:
 def test_a_trigger_is_explained_and_what_is_written_as_a_call_can_be_called(trigger: Trigger) -> None:
     meaning = TRIGGERS[trigger]
     assert meaning.means.endswith(".")
-    assert meaning.phrase.endswith(")") == (meaning.side is Side.USER)
+    assert meaning.phrase.endswith("()") == (meaning.side is Side.USER)
     if meaning.side is Side.USER and trigger is not Trigger.UNSUBSCRIBE:  # that is a subscription's
-        assert callable(getattr(Realtime, meaning.phrase.partition("(")[0]))
+        assert callable(getattr(Realtime, meaning.phrase.removesuffix("()")))
 
 
 def test_the_words_for_guards_are_about_guards_that_the_table_asks() -> None:

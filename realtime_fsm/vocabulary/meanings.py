@@ -146,7 +146,7 @@ TRIGGERS: Mapping[Trigger, TriggerMeaning] = MappingProxyType(
         Trigger.DISCONNECT: TriggerMeaning(Side.USER, "disconnect()", "You want no link, for now."),
         Trigger.DISPOSE: TriggerMeaning(Side.USER, "dispose()", "You are done; so is the end of `async with`."),
         Trigger.AUTHENTICATE: TriggerMeaning(Side.USER, "authenticate()", "You want to be another user, or a user at all."),
-        Trigger.LOG_OUT: TriggerMeaning(Side.USER, "authenticate(None)", "You want to be a guest."),
+        Trigger.LOG_OUT: TriggerMeaning(Side.USER, "authenticate()", "You want to be a guest: `authenticate(None)`."),
         Trigger.PRESENCE: TriggerMeaning(Side.USER, "set_presence()", "You want to be shown as present, or no longer."),
         Trigger.PING_SWITCHED: TriggerMeaning(Side.USER, "set_ping_enabled()", "You switch the heartbeat on or off."),
         Trigger.OPENED: TriggerMeaning(Side.SOCKET, "opened", "The upgrade to a WebSocket is done."),
