@@ -426,6 +426,7 @@ def test_a_test_has_as_few_digits_as_lead_along_the_same_path(stable_after: floa
     ("happened", "code"),
     [
         (ServerErred(2, "it's", ""), """ServerErred(2, "it's", "")"""),
+        (ServerErred(2, 401, "", renewable=True), 'ServerErred(2, 401, "", renewable=True)'),
         (DialFailure(1, ServerError(1008, "text")), 'DialFailure(1, ServerError(1008, "not in the log"))'),
         (DialFailure(1, StreamEnded(1002)), "DialFailure(1, StreamEnded(1002))"),
         (Unsubscribe('"'), "Unsubscribe('\"')"),

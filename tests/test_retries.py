@@ -342,6 +342,14 @@ def test_what_greets_like_an_e3_in_the_place_of_an_e4_is_asked_once_more(how: st
     assert bench.machine.era is Era.E4
 
 
+def test_in_a_handover_the_address_stays() -> None:
+    bench = downgraded()
+    bench.ask_anew("s2", up=False)
+    bench.fail_dial()
+    bench.expire()
+    assert bench.requests(Open)[0].plan is not None
+
+
 def test_what_is_an_e3_is_asked_no_more_after_that() -> None:
     bench = downgraded()
     for again in (True, False):

@@ -133,6 +133,7 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
 
 def _note_era(shadow: Shadow, era: str | None) -> None:
     """Note what a greeting shows."""
+    shadow.retiring = None
     if not shadow.whole or shadow.policies is None:
         shadow.doubtful = None
     elif era == Era.E3 and shadow.era not in (None, Era.E3):
@@ -144,6 +145,8 @@ def _asks_by_address(shadow: Shadow, era: str | None) -> bool | None:
     """Whether the next dial asks by its address; a server that greets like an E3 is asked once like an E4."""
     if era != Era.E3:
         return era in BY_ADDRESS
+    if shadow.retiring is not None:
+        return True
     return None if shadow.doubtful is None else not shadow.doubtful
 
 

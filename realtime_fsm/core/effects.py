@@ -241,8 +241,12 @@ def forget_socket(seat: Seat) -> None:
 
 
 def _choose_address(seat: Seat) -> None:
-    """Forget a guess, and ask an E3 once more without channels in the address: it may be an E4, which greets alike."""
-    seat.by_address = seat.era is not None and seat.era.in_url and not seat.doubtful
+    """Forget a guess, and ask an E3 once more without channels in the address: it may be an E4, which greets alike.
+
+    Not in a handover: where the link before still delivers, the next one is to take over what that is asked for.
+    """
+    doubtful = seat.doubtful and seat.retiring is None
+    seat.by_address = seat.era is not None and seat.era.in_url and not doubtful
 
 
 def _enter(link: Link, phase: Phase, now: float) -> None:

@@ -288,8 +288,8 @@ def _code(happened: inputs.Input) -> str:
             return f"{name}({link}, numbered=False)"
         case inputs.Acknowledged(generation=link, to=to, granted=granted):
             return f"{name}({link}, {_quoted(to)}, granted({', '.join(_quoted(g.subscription_id) for g in granted)}))"
-        case inputs.ServerErred(generation=link, code=code, message=message):
-            return f"{name}({link}, {_literal(code)}, {_quoted(message)})"
+        case inputs.ServerErred(generation=link, code=code, message=message, renewable=renewable):
+            return f"{name}({link}, {_literal(code)}, {_quoted(message)}{', renewable=True' * renewable})"
         case inputs.Lost(generation=link, close_code=code, cause=None):
             return f"{name}({link}, {code})"
         case inputs.Lost(generation=link, cause=cause) if cause is not None:
