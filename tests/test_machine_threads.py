@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
 
 from realtime_fsm.vocabulary.inputs import Connect, Disconnect, Lost
+from realtime_fsm.vocabulary.requests import Outcome
 from realtime_fsm.vocabulary.table import State
 from support.bench import Bench
+from support.some import some
 
 THREADS, LIVES = 4, 60
 
@@ -28,7 +30,7 @@ def _impatient() -> Iterator[None]:
 def life(bench: Bench) -> list[tuple[State, str]]:
     """A connection's way through its states, with the rows that it takes."""
     way = []
-    for step in (
+    steps: tuple[Callable[[], Outcome], ...] = (
         lambda: bench.do(Connect()),
         bench.open,
         bench.greet,
@@ -36,7 +38,8 @@ def life(bench: Bench) -> list[tuple[State, str]]:
         bench.acknowledge,
         lambda: bench.do(Lost(bench.generation)),
         lambda: bench.do(Disconnect()),
-    ):
+    )
+    for step in some(steps):
         outcome = step()
         assert outcome.taken is not None, "each step takes a row"
         way.append((bench.state, outcome.taken.row.id))

@@ -42,7 +42,7 @@ def sample(root: Path, mutants: Iterable[Mutant], count: int, seed: int) -> list
         packages[str(Path(mutant.path).parent)].append(mutant)
     total = sum(map(len, packages.values()))
     dice = random.Random(seed)
-    chosen = []
+    chosen: list[Mutant] = []
     for name in sorted(packages):
         share = max(1, round(count * len(packages[name]) / total))
         shuffled = dice.sample(packages[name], len(packages[name]))
