@@ -120,14 +120,16 @@ def test_names_keep_the_rules_of_the_conventions() -> None:
 def test_metrics_are_made_of_fields_that_exist() -> None:
     assert len({metric.name for metric in METRICS}) == len(METRICS)
     shapes = {kind.event: {field.name: field for field in kind.fields} for kind in KINDS}
+    words = [word for metric in METRICS for word in re.findall(r'\{(\w+)\} == "(\w+)"', metric.when)]
+    assert words, "some metrics have a condition"
     for metric in METRICS:
         fields = shapes[metric.event]
         conditioned = re.findall(r"\{(\w+)\}", metric.when)
         assert {*metric.by, *conditioned, *filter(None, (metric.value,))} <= set(fields), metric.name
         if metric.value:
             assert fields[metric.value].holds in ("float", "integer")
-        for name, word in some(re.findall(r'\{(\w+)\} == "(\w+)"', metric.when)):
-            assert word in fields[name].words, metric.name
+        conditions = re.findall(r'\{(\w+)\} == "(\w+)"', metric.when)
+        assert all(word in fields[name].words for name, word in conditions), metric.name
         assert (metric.instrument == "Histogram") == bool(metric.buckets)
         assert list(metric.buckets) == sorted(set(metric.buckets))
         assert re.fullmatch(r"s|\{[a-z]+\}", metric.unit), "UCUM: seconds, or an annotation in the singular"

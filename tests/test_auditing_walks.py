@@ -63,11 +63,13 @@ class AuditedWalk(Walk):
         assert report.verdict == "conformant", report.first
         assert differences(report, audited(lines, detail=True)) == [], "the express comes to the same"
         chance = random.Random(len(self.records))
+        unnoticed = []
         for index, record in some(chance.sample(list(enumerate(self.records)), min(12, len(self.records)))):
-            for name, value in some(alterations(record, chance)):
+            for name, value in alterations(record, chance):
                 (altered,) = lines_of([{**record, name: value}])
-                verdict = audited([*lines[:index], altered, *lines[index + 1 :]]).verdict
-                assert verdict in ("violated", "inconclusive"), (name, value, record)
+                if audited([*lines[:index], altered, *lines[index + 1 :]]).verdict == "conformant":
+                    unnoticed.append((name, value, record))
+        assert unnoticed == []
 
 
 TestAuditedWalk = AuditedWalk.TestCase
@@ -97,8 +99,10 @@ def test_no_record_of_a_server_that_is_asked_by_the_address_can_be_altered() -> 
     assert {"rec94", "sub96", "rec97"} <= {record.get("row") for record in records}
     lines, chance = lines_of(records), random.Random(0)
     assert audited(lines).verdict == "conformant"
-    for index, record in some(enumerate(records)):
-        for name, value in some(alterations(record, chance)):
+    unnoticed = []
+    for index, record in enumerate(records):
+        for name, value in alterations(record, chance):
             (altered,) = lines_of([{**record, name: value}])
-            verdict = audited([*lines[:index], altered, *lines[index + 1 :]]).verdict
-            assert verdict in ("violated", "inconclusive"), (name, value, record)
+            if audited([*lines[:index], altered, *lines[index + 1 :]]).verdict == "conformant":
+                unnoticed.append((name, value, record))
+    assert unnoticed == []

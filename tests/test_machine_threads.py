@@ -13,6 +13,7 @@ from realtime_fsm.vocabulary.inputs import Connect, Disconnect, Lost
 from realtime_fsm.vocabulary.requests import Outcome
 from realtime_fsm.vocabulary.table import State
 from support.bench import Bench
+from support.some import some
 
 THREADS, LIVES = 4, 60
 
@@ -38,7 +39,7 @@ def life(bench: Bench) -> list[tuple[State, str]]:
         lambda: bench.do(Lost(bench.generation)),
         lambda: bench.do(Disconnect()),
     )
-    for step in steps:
+    for step in some(steps):
         outcome = step()
         assert outcome.taken is not None, "each step takes a row"
         way.append((bench.state, outcome.taken.row.id))

@@ -122,7 +122,7 @@ def test_survivors_are_named_and_the_score_is_last(project: Path, capsys: pytest
 
 def test_a_mutant_that_hangs_is_killed_by_its_timeout(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module = "def wait():\n    while True:\n        break\n"
-    code, out = judged(project, module, "def test_it():\n    wait()\n", capsys, "--seconds", "20")
+    code, out = judged(project, module, "def test_it():\n    wait()\n", capsys, "--seconds", "8")
     assert "timeout   realtime_fsm/catch_up.py:3: break  ->  continue" in out
     assert code == 0
 

@@ -24,7 +24,6 @@ from realtime_fsm import (
 from realtime_fsm.vocabulary.errors import DialFailed
 from realtime_fsm.vocabulary.frames import PING
 from support.network import Network, SimulatedSocket, taken
-from support.some import some
 from support.virtual import VirtualLoop, eventually, run
 
 
@@ -342,14 +341,11 @@ def look_at(socket: SimulatedSocket) -> int:
     acknowledged: set[str] = set()
     awaited, logins, greeted, position = "", 0, False, 0
     for count, frame in [*socket.heard, (len(socket.sent), b'{"type":"end"}')]:
-        for data in some(socket.sent[position:count]):
-            message = json.loads(data)
-            assert greeted
-            assert not awaited, f"{message['type']} while the answer to {awaited} is awaited"
-            awaited = message["type"]
-            if awaited == "authentication":
-                assert acknowledged, "authenticates with nothing acknowledged"
-                logins += 1
+        kinds = [json.loads(data)["type"] for data in socket.sent[position:count]]
+        assert len(kinds) <= (greeted and not awaited), f"{kinds} while the greeting, or the answer to {awaited!r}, is awaited"
+        assert acknowledged or "authentication" not in kinds, "authenticates with nothing acknowledged"
+        awaited = kinds[0] if kinds else awaited
+        logins += kinds.count("authentication")
         position = count
         heard = json.loads(frame)
         match heard["type"]:

@@ -209,10 +209,9 @@ class MessageScene(Scene):
             assert (await self.peer.message("subscribe"))["data"][0]["channels"] == self.asked[0]["channels"]
         self.peer.send(text)
         errors: list[Any] = await soon(asyncio.gather(*pending, return_exceptions=True))
-        for error in some(errors):
-            self.told.append(error)
-            assert type(error) is kind
-            assert {"code": error.code, "message": error.message} == data
+        self.told += errors
+        said = [(type(error), {"code": error.code, "message": error.message}) for error in errors]
+        assert said == [(kind, data)] * len(pending)
         if not self.greeted:
             self.check_refusal(self.fault)
         elif pinged and data["code"] in (1003, 1013):

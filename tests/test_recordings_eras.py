@@ -22,7 +22,6 @@ from recording import RECORDINGS, Excluded, Recorded, Step, links, load
 from support.recorded_client import era_of
 from support.recorded_scene import Records, Scene
 from support.recorded_server import Clock, RecordedServer, delivered, run, soon
-from support.some import some
 
 pytestmark = pytest.mark.filterwarnings("ignore::realtime_fsm.ChannelWarning")  # some of what was recorded cannot be meant
 
@@ -219,8 +218,8 @@ class AddressScene(Scene):
         await self.change(dest=State.SUBSCRIBED if self.parts else State.CONNECTED)
         assert self.realtime.era == ("E3" if self.ids else "E2")
         assert self.realtime.user == data["user"]
-        for _, part in some(self.parts):
-            assert part.acknowledged_channels == tuple(c for c in data["channels"] if self.own(c) in part.channels)
+        expected = [tuple(c for c in data["channels"] if self.own(c) in part.channels) for _, part in self.parts]
+        assert [part.acknowledged_channels for _, part in self.parts] == expected
 
     def in_our_slots(self, text: str, data: dict[str, Any]) -> str:
         """The ids of the greeting, by the numbers that our client has given to the slots."""

@@ -35,7 +35,6 @@ from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.requests import Drop, Fail, Grant, Lack, Open, Reject, Remove, Send
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 from support.bench import Bench, any_input
-from support.some import some
 
 CODES = st.sampled_from([0, 401, 500, 1003, 1008, 1013])
 
@@ -286,9 +285,9 @@ class Walk(RuleBasedStateMachine):
         assert set(book.desired) == self.desired
         asked = set(book.in_flight.ids) if book.in_flight and book.in_flight.kind == "subscribe" else set()
         suspected = {identifier for group in book._suspects for identifier in group}
-        for identifier in some(self.desired):
-            places = [identifier in place for place in (book.acknowledged, asked, book._pending, suspected)]
-            assert sum(places) == 1, f"{identifier} is in {places}"
+        all_places = (book.acknowledged, asked, book._pending, suspected)
+        places = {identifier: sum(identifier in place for place in all_places) for identifier in self.desired}
+        assert places == dict.fromkeys(self.desired, 1), "each is in one place"
         if state is State.SUBSCRIBED:
             assert self.desired
         if state is State.UNSUBSCRIBED:

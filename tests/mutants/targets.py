@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 LONG = (
@@ -35,6 +36,12 @@ DRIFT = "tests/test_diagram_files.py::test_the_committed_diagrams_are_those_of_t
 """The check that compares diagrams/ with the table; it would kill every mutant of the table by itself."""
 
 
+@cache
+def _texts(root: Path) -> dict[str, str]:
+    return {test.stem: test.read_text() for test in sorted((root / "tests").glob("test_*.py"))}
+
+
+@cache
 def files_for(module: str, root: Path) -> list[str]:
     """The test files that concern a module, the nearest first; both relative to the root."""
     path = Path(module)
@@ -42,13 +49,13 @@ def files_for(module: str, root: Path) -> list[str]:
     package, _, stem = dotted.rpartition(".")
     imports = re.compile(rf"(?:from|import) {re.escape(dotted)}\b|from {re.escape(package)} import (?:\([^)]*|[^(\n]*)\b{stem}\b")
     near, named = [], []
-    for test in sorted((root / "tests").glob("test_*.py")):
-        if test.stem in LONG:
+    for test, text in _texts(root).items():
+        if test in LONG:
             continue
-        if test.stem.removeprefix("test_") in (stem, f"{path.parent.name}_{stem}"):
-            named.append(test.stem)
-        elif imports.search(test.read_text()):
-            near.append(test.stem)
+        if test.removeprefix("test_") in (stem, f"{path.parent.name}_{stem}"):
+            named.append(test)
+        elif stem in text and imports.search(text):
+            near.append(test)
     place = path.parent.relative_to("realtime_fsm").as_posix()
     general = [f"test_{name}" for name in PACKAGES["" if place == "." else place].split()]
     chosen = dict.fromkeys([*named, *near, *general])
