@@ -29,7 +29,11 @@ def counted_ids() -> Iterator[str]:
 
 
 class Backend:
-    """What all connections share: the projects, their users, and who is connected."""
+    """What all connections share: the projects, their users, and who is connected.
+
+    Attributes:
+        faulty: whether the server's Redis is away: the server answers, and cannot work (PROTOCOL: "Messages", rule 10).
+    """
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class Backend:
         self.rate_limit = self.era.rate_limit if rate_limit == "era" else rate_limit
         self.ids = counted_ids() if ids is None else ids
         self.peers: dict[Peer, None] = {}
+        self.faulty = False
         self._default = projects[0]
         self._directories = {project: Directory(self.era.unknown) for project in (*projects, CONSOLE)}
         self._dials = Budget(connection_limit)
@@ -181,6 +186,8 @@ class Backend:
         seen = as_php(payload)
         happening = {"events": events, "channels": channels, "timestamp": timestamp or stamp(now), "payload": seen}
         start = b'{"type":"event","data":' + encode(happening)[:-1]
+        if self.faulty:
+            return []
         audience = frozenset(roles)
         present = [peer for peer in self.peers if peer.directory is directory]
         if memberships_of is not None:

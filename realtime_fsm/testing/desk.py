@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from realtime_fsm.testing.peer import HISTORY, Backend, Peer, Reply, Request
+from realtime_fsm.testing.peer import FAULT_DELAY, HISTORY, Backend, Peer, Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +55,10 @@ class Desk:
         request = Request(target, headers)
         if self.greet == "late":
             self._ungreeted[link] = request
+        elif self.greet and self._backend.faulty:
+            asyncio.get_running_loop().call_later(FAULT_DELAY, self._greet, link, peer, request)
         elif self.greet:
-            self._perform(link, peer.greet(request, self._clock()))
+            self._greet(link, peer, request)
         self._look()
 
     def message(self, link: Link, data: str | bytes) -> None:
@@ -104,6 +106,11 @@ class Desk:
         finally:
             self._waiters.remove(waiter)
 
+    def _greet(self, link: Link, peer: Peer, request: Request) -> None:
+        if link in self._peers:
+            self._perform(link, peer.greet(request, self._clock()))
+            self._look()
+
     def _deal(self, link: Link) -> None:
         messages = self._at_once.pop(link)
         assert self._shuffle is not None  # or nothing is put by
@@ -118,7 +125,7 @@ class Desk:
         if link in self._ungreeted:
             self._greet_late(link, peer, data)
         else:
-            self._perform(link, peer.handle(data, self._clock()))
+            self._reply(link, peer.handle(data, self._clock()))
         self._look()
 
     def _greet_late(self, link: Link, peer: Peer, data: str | bytes) -> None:
@@ -129,6 +136,12 @@ class Desk:
         greeting = peer.greet(self._ungreeted.pop(link), now)
         answer = Reply() if greeting.end else stranger.handle(data, now)
         self._perform(link, Reply(greeting.frames + answer.frames, greeting.end or answer.end, answer.reset))
+
+    def _reply(self, link: Link, reply: Reply) -> None:
+        if reply.after:
+            asyncio.get_running_loop().call_later(reply.after, self._perform, link, reply)
+        else:
+            self._perform(link, reply)
 
     def _perform(self, link: Link, reply: Reply) -> None:
         for frame in reply.frames:

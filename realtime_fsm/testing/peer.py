@@ -22,15 +22,18 @@ from realtime_fsm.testing.wire import Refusal, Reply, as_php, decode, encode, er
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["FRAME_LIMIT", "HISTORY", "Backend", "Peer", "Reply", "Request", "counted_ids"]
+__all__ = ["FAULT_DELAY", "FRAME_LIMIT", "HISTORY", "Backend", "Peer", "Reply", "Request", "counted_ids"]
 
 FRAME_LIMIT = 65_536
 """The largest frame, in bytes, that a client may send; its header counts."""
+FAULT_DELAY = 2.0
+"""Seconds that a server whose Redis is away takes to answer a ping, and to greet a dial (PROTOCOL: "Messages", rule 10)."""
 HISTORY = 1_000
 """How many messages of a connection are remembered."""
 
 _HEADER = 8  # of a client's frame that comes near the limit: 2 bytes, 2 of length, 4 of mask
-_POLICY = 1008
+_UNCAUGHT, _POLICY = 0, 1008
+_NO_REDIS = "Redis server went away"
 _NO_PROJECT = "Missing project context. Reconnect to the project first."
 
 
@@ -120,6 +123,9 @@ class Peer:
         except ValueError:
             message = None
         self.received.append(raw.decode(errors="replace") if message is None else message)
+        if self._backend.faulty:
+            pinged = isinstance(message, dict) and message.get("type") == "ping"
+            return Reply(self._refuse(Refusal(_UNCAUGHT, _NO_REDIS)).frames, after=FAULT_DELAY if pinged else 0.0)
         try:
             self._budget.spend(now)
             return Reply((encode(self._answer(*messages.read(message, self._era))),))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -73,6 +75,7 @@ class RealtimeServer:
         self._desk = Desk(self._backend, clock, shuffle)
         self._host = host
         self._listener = Listener(self._desk, host=host, port=port)
+        self._recovery: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"<RealtimeServer {self._host}:{self._listener.port} connections={self.connections}>"
@@ -140,8 +143,9 @@ class RealtimeServer:
     async def stop(self) -> None:
         """Stop like a server that is shut down: every stream ends without a close frame, and dials are refused.
 
-        A stopped server may be stopped again.
+        A stopped server may be stopped again. A `fault` ends with it.
         """
+        self._recover()
         await self._listener.stop()
 
     def drop(self) -> None:
@@ -156,6 +160,27 @@ class RealtimeServer:
     def thaw(self) -> None:
         """Go on after a `freeze`: what came and what was to be sent meanwhile is dealt with, in order."""
         self._listener.thaw()
+
+    def fault(self, seconds: float) -> None:
+        """Answer, and be unable to work, like a server whose Redis is away (PROTOCOL: "Messages", rule 10).
+
+        A ping gets error 0 after 2 s, and any other message at once; a new dial is greeted after 2 s; events are lost. Then the
+        same links work again. A fault that is under way is replaced.
+
+        Args:
+            seconds: for how long, in seconds of the event loop; with 0 a fault that is under way ends.
+
+        Raises:
+            ValueError: when it is negative, or not finite.
+            RuntimeError: when no event loop is running.
+        """
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise ValueError(f"seconds: {seconds!r} is no length of time; give a finite number, at least 0")
+        loop = asyncio.get_running_loop()
+        self._recover()
+        if seconds:
+            self._backend.faulty = True
+            self._recovery = loop.call_later(seconds, self._recover)
 
     def publish(
         self,
@@ -270,3 +295,9 @@ class RealtimeServer:
             TimeoutError: when it takes longer.
         """
         await self._desk.wait(lambda: self.subscriptions == count, timeout)
+
+    def _recover(self) -> None:
+        self._backend.faulty = False
+        if self._recovery is not None:
+            self._recovery.cancel()
+            self._recovery = None

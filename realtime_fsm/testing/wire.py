@@ -46,11 +46,13 @@ class Reply:
         frames: text messages to send, in order.
         end: the stream ends behind them, with a bare FIN and no close frame.
         reset: the stream is reset at once, with nothing sent.
+        after: seconds that the server takes before it sends the frames.
     """
 
     frames: tuple[bytes, ...] = ()
     end: bool = False
     reset: bool = False
+    after: float = 0.0
 
 
 def error(code: int, message: str = MASKED) -> bytes:
