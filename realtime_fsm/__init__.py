@@ -52,7 +52,7 @@ from realtime_fsm.vocabulary.errors import (
 from realtime_fsm.vocabulary.events import Event
 from realtime_fsm.vocabulary.form import Row
 from realtime_fsm.vocabulary.options import Timeouts
-from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
+from realtime_fsm.vocabulary.policies import PingPolicy, PingPolicyWarning, RetryPolicy
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 
 __all__ = [
@@ -88,6 +88,7 @@ __all__ = [
     "Overdue",
     "PayloadMisfit",
     "PingPolicy",
+    "PingPolicyWarning",
     "PresenceRejected",
     "Realtime",
     "RealtimeError",

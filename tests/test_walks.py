@@ -33,7 +33,7 @@ from realtime_fsm.vocabulary.requests import Drop, Fail, Grant, Lack, Open, Reje
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 from support.bench import Bench, any_input
 
-CODES = st.sampled_from([0, 401, 500, 1003, 1008, 1013])
+CODES = st.sampled_from([0, 401, 500, 1003, 1008, 1013, "42S02"])
 
 
 class Walk(RuleBasedStateMachine):
@@ -272,8 +272,9 @@ class Walk(RuleBasedStateMachine):
         assert set(book.desired) == self.desired
         asked = set(book.in_flight.ids) if book.in_flight and book.in_flight.kind == "subscribe" else set()
         suspected = {identifier for group in book._suspects for identifier in group}
+        repeated = list(book._again.ids)
         for identifier in self.desired:
-            places = [identifier in place for place in (book.acknowledged, asked, book._pending, suspected)]
+            places = [identifier in place for place in (book.acknowledged, asked, book._pending, suspected, repeated)]
             assert sum(places) == 1, f"{identifier} is in {places}"
         if state is State.SUBSCRIBED:
             assert self.desired

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.core.budget import Budget
 
 if TYPE_CHECKING:
+    from realtime_fsm.core.fault import Fault
     from realtime_fsm.vocabulary.errors import ServerError
 
 LINGER = 1.0
@@ -27,8 +28,8 @@ class Link:
     """One WebSocket, from dial to end."""
 
     __slots__ = (
-        "alone_at", "asked_at", "budget", "forgiven", "generation", "heard", "idle_since", "last_error", "paused", "phase",
-        "ping_at", "pinged", "planned", "renew_at", "since", "stable_since", "wanting_since",
+        "alone_at", "asked_at", "budget", "fault", "forgiven", "generation", "heard", "idle_since", "last_error", "paused",
+        "phase", "ping_at", "pinged", "pings", "planned", "proven_at", "renew_at", "since", "stable_since", "wanting_since",
     )  # fmt: skip
 
     def __init__(self, generation: int, now: float, ping_interval: float, *, planned: bool) -> None:
@@ -44,11 +45,19 @@ class Link:
         self.ping_at: float | None = None  # when the next ping is due
         self.renew_at: float | None = None  # when it is as old as it may grow
         self.pinged: Heartbeat | None = None  # the ping that is out
+        self.pings = 0  # how many have left
+        self.fault: Fault | None = None  # of the server, until a request is acknowledged
+        self.proven_at: float | None = None  # when the server last proved here that it works; None before it did
         self.stable_since: float | None = None  # since when everything desired is acknowledged
         self.idle_since: float | None = None  # since when nothing is desired any more
         self.alone_at = now  # when the one that made room for it is gone
         self.wanting_since: float | None = None  # since when something is desired that only another address can ask for
         self.forgiven = False
+
+    @property
+    def at_fault(self) -> bool:
+        """Whether a server fault is under way on it."""
+        return self.fault is not None and self.fault.is_open
 
     @property
     def is_silent(self) -> bool:

@@ -19,7 +19,7 @@ from transitions import Machine, Transition
 
 from realtime_fsm.core.effects import EFFECTS
 from realtime_fsm.core.guards import GUARDS
-from realtime_fsm.vocabulary.inputs import Acknowledged, Closed, Deadline, Lost, ServerErred, SocketInput
+from realtime_fsm.vocabulary.inputs import Acknowledged, Closed, Deadline, Lost, Recovered, ServerErred, SocketInput
 from realtime_fsm.vocabulary.requests import Drop, Outcome, Taken
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 
@@ -194,6 +194,7 @@ class Connection:
             seat.failure,
             seat.era,
             seat.round_trip,
+            seat.fault_news,
             lag=0.0 if due is None else max(0.0, now - due),
         )
         return Outcome(taken, tuple(seat.requests), seat.deadline)
@@ -208,6 +209,8 @@ class Connection:
                 return True
             case ServerErred(code=1003) if seat.book.by_address and seat.live_link.pinged is None:
                 return True  # of the oldest servers, to a ping that was settled before: nothing else is sent on such a link
+            case Recovered() if seat.link is None or not seat.link.at_fault:
+                return True
             case SocketInput(generation=generation):
                 return seat.link is None or generation != seat.link.generation
             case Deadline():

@@ -48,6 +48,7 @@ from realtime_fsm.vocabulary.inputs import (
     Deadline,
     Greeted,
     Pong,
+    Recovered,
     ServerErred,
     SetPresence,
     Subscribe,
@@ -57,6 +58,7 @@ from realtime_fsm.vocabulary.inputs import (
 from realtime_fsm.vocabulary.requests import (
     Drop,
     End,
+    EndFault,
     Fail,
     Grant,
     Identify,
@@ -323,6 +325,10 @@ class Driver:
                 self._waiting.reject_identity(AuthenticationRejected(code, message))
             case Remove(id=identifier):
                 self._roster.remove(identifier)
+            case EndFault(seconds=seconds, lost=True):
+                self._outages.reach_back(self.loop.time() - seconds)
+            case EndFault(seconds=seconds):
+                self._roster.recover(seconds)
             case Fail(error=error, withdrawn=withdrawn, streams=streams):
                 self._roster.fail(error, withdrawn, streams=streams)
                 self._waiting.fail(error, patient=not isinstance(error, Disconnected))
@@ -394,6 +400,8 @@ class Driver:
                     self._take(link, frame)
                 return None
             event = frame.data
+            if facts.at_fault and link is links.current:
+                self.feed(Recovered(link.generation))
             if planned:
                 if link.routes is None:
                     return None  # before the greeting none is owed
@@ -481,6 +489,8 @@ class Driver:
         row, dest = taken.row, taken.dest
         if taken.round_trip is not None:
             self._audit.ping(taken.round_trip)
+        if taken.fault is not None:
+            self._audit.fault(taken.fault, at)
         if row.dest is None:
             self._outages.stay()
             return

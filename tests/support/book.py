@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from realtime_fsm.core.book import SUBSCRIBE, UNSUBSCRIBE, Book, Control
+from realtime_fsm.core.book import SUBSCRIBE, UNSUBSCRIBE, Book
+from realtime_fsm.core.control import Control
 from realtime_fsm.vocabulary.frames import Granted
 from realtime_fsm.vocabulary.inputs import Wish
 from realtime_fsm.vocabulary.requests import Grant, Reject, Remove, Request

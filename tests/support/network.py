@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from realtime_fsm import Realtime, Subscription
 from realtime_fsm.edges.transport import ClientSession, Receiver, Socket, Transport
 from realtime_fsm.testing.eras import EraName, era_named
-from realtime_fsm.testing.peer import Backend, Peer, Reply, Request
+from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Peer, Reply, Request
 from realtime_fsm.testing.wire import error
 from realtime_fsm.vocabulary.errors import LinkFailure, StreamEnded
 
@@ -69,7 +69,8 @@ class SimulatedSocket:
         elif any(word in data for word in self.network.refused):
             self.answer(Reply((error(1003),)))
         else:
-            self.answer(self.peer.handle(data, self.network.wall()))
+            reply = self.peer.handle(data, self.network.wall())
+            asyncio.get_running_loop().call_later(reply.after, self.answer, reply) if reply.after else self.answer(reply)
             self.network.spread()
 
     def answer(self, reply: Reply) -> None:
@@ -157,6 +158,8 @@ class Network:
         target = f"{parts.path}?{parts.query}"
         if how == GREET and any(word.strip(b'"').decode() in target for word in self.refused):
             socket.answer(Reply((error(1008),), end=True))
+        elif how == GREET and self.backend.faulty:
+            asyncio.get_running_loop().call_later(FAULT_DELAY, self._greet_late, socket, Request(target, tuple(headers.items())))
         elif how == GREET:
             reply = socket.peer.greet(Request(target, tuple(headers.items())), self.wall())
             if reply.end and "channels" not in parts.query and self.by_address:
@@ -167,6 +170,10 @@ class Network:
 
     async def close(self) -> None:
         self.released = True
+
+    def _greet_late(self, socket: SimulatedSocket, request: Request) -> None:
+        if socket.closed is None:
+            socket.answer(socket.peer.greet(request, self.wall()))
 
     def become(self, era: EraName) -> None:
         """Another server stands in its place, with the same users: every stream ends."""
