@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from realtime_fsm.vocabulary.faults import is_server_fault
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -112,6 +114,7 @@ FACTS: dict[str, Fact] = {
     "heard_since_ping": lambda _, line: line.cause is None,
     "over_budget": lambda _, line: line.error_code == TOO_MANY,
     "answers_ping": lambda _, line: line.error_code in (1003, TOO_MANY),
+    "server_at_fault": lambda _, line: line.error_code is not None and is_server_fault(line.error_code),
     "ends_link": lambda _, line: line.error_code == POLICY,
 }
 """What the records tell of the guards, by the guards' names."""

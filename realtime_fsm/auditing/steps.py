@@ -18,7 +18,7 @@ _OVERDUE = {State.RECONNECTING: {"upgrade_overdue", "greeting_overdue"}, State.P
 _LETTING_GO = frozenset({"drop_link", "hang_up", "retire_link"})
 _OF_SOCKET = frozenset(
     {Trigger.OPENED, Trigger.GREETED, Trigger.ACKNOWLEDGED, Trigger.PONG, Trigger.SERVER_ERROR, Trigger.LOST, Trigger.DIAL_FAILED}
-)
+).union({Trigger.RECOVERED})
 
 
 PINGED, ANSWERED, ASKED, GRANTED = 1, 2, 3, 4

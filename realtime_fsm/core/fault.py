@@ -24,6 +24,11 @@ STEADY = 10.0
 _HALVED_FROM = 2  # failures: the second repetition goes out in halves
 
 
+def pause_before(repetition: int, retry: RetryPolicy, draw: float) -> float:
+    """Tell how many seconds to wait before a repetition, by its number from 0 and a random number from 0 to 1."""
+    return min(retry.delay(repetition, draw), STEADY) if repetition < QUICK else STEADY
+
+
 class Fault:
     """What a link remembers of a server fault, until a request is acknowledged.
 
@@ -32,16 +37,17 @@ class Fault:
         is_open: whether the server has proved nothing since.
         ping_failed: whether an error answered the newest ping.
         again_at: when the next request may leave; None for at once.
+        repetitions: how many were planned.
     """
 
-    __slots__ = ("_repetitions", "again_at", "is_open", "ping_failed", "since")
+    __slots__ = ("again_at", "is_open", "ping_failed", "repetitions", "since")
 
     def __init__(self) -> None:
         self.since = 0.0
         self.is_open = False
         self.ping_failed = False
         self.again_at: float | None = None
-        self._repetitions = 0
+        self.repetitions = 0
 
     def open(self, since: float) -> None:
         """Begin, unless it has begun already."""
@@ -50,9 +56,8 @@ class Fault:
 
     def postpone(self, now: float, retry: RetryPolicy, draw: float) -> None:
         """Plan the next repetition."""
-        quick = self._repetitions < QUICK
-        self.again_at = now + (min(retry.delay(self._repetitions, draw), STEADY) if quick else STEADY)
-        self._repetitions += 1
+        self.again_at = now + pause_before(self.repetitions, retry, draw)
+        self.repetitions += 1
 
 
 @dataclass(frozen=True, slots=True)
