@@ -14,6 +14,7 @@ from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.seat import Seat
 from realtime_fsm.edges.link import Link as RealLink
 from realtime_fsm.edges.transport import Receiver
+from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.frames import PING
 from realtime_fsm.vocabulary.inputs import (
     Authenticate,
@@ -30,6 +31,7 @@ from realtime_fsm.vocabulary.inputs import (
 )
 from realtime_fsm.vocabulary.requests import (
     Drop,
+    EndFault,
     Fail,
     Grant,
     Open,
@@ -318,6 +320,14 @@ class Watch:
                     self._dials.dropped(now)
             case Send(generation=generation, data=data):
                 self._send(generation, data, now, up=up)
+            case EndFault(lost=True):
+                if self.links.current is not None:
+                    self.links.current.at_fault = True
+            case EndFault():
+                self.outages.recover([self.ledger.of[one] for one in self.wants.streams if one in self.wants.desired])
+            case Reject(id=identifier, code=code):
+                kept = identifier in self.wants.granted and is_server_fault(code)
+                self.must(not kept, "a server fault ends a subscription that was acknowledged")
             case Grant(id=identifier):
                 self.must(identifier in self.wants.desired, "grants what nobody wants")
             case Remove(id=identifier):
