@@ -14,7 +14,7 @@ from realtime_fsm import Realtime, Subscription
 from realtime_fsm.edges.transport import ClientSession, Receiver, Socket, Transport
 from realtime_fsm.testing.eras import EraName, era_named
 from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Peer, Reply, Request
-from realtime_fsm.testing.wire import error
+from realtime_fsm.testing.wire import MASKED, encode, error
 from realtime_fsm.vocabulary.errors import LinkFailure, StreamEnded
 
 _NUMBERS = itertools.count()  # each network is a server of its own, so the pacing of one test is not that of another
@@ -64,7 +64,9 @@ class SimulatedSocket:
     # the server's side
 
     def _arrive(self, data: bytes) -> None:
-        if data in self.network.answers:
+        if (code := self.network.code_for(data)) is not None:
+            self.push(encode({"type": "error", "data": {"code": code, "message": MASKED}}))
+        elif data in self.network.answers:
             self.answer(Reply(self.network.answers[data]))
         elif any(word in data for word in self.network.refused):
             self.answer(Reply((error(1003),)))
@@ -122,6 +124,8 @@ class Network:
         self.otherwise: str | LinkFailure = GREET
         self.answers: dict[bytes, tuple[bytes, ...]] = {}  # instead of the brain's own
         self.refused: set[bytes] = set()  # words in a message that is answered with error 1003, or in an address: with 1008
+        self.fault: int | str | None = None  # the code with which every request is answered; pings fare well
+        self.refused_with: dict[bytes, int | str] = {}  # codes of errors that answer messages with these words
         self.failing_sends = False
         self.released = False
 
@@ -139,6 +143,11 @@ class Network:
     def listening(self) -> set[str]:
         """The channels on which the newest link listens, as the server has it."""
         return {channel for channel, holders in self.socket.peer._subscriptions._channels.items() if holders}
+
+    def code_for(self, data: bytes) -> int | str | None:
+        """The code of the error that answers a message, if one is arranged for it."""
+        named = (code for word, code in self.refused_with.items() if word in data)
+        return next(named, None if b'"ping"' in data else self.fault)
 
     def wall(self) -> float:
         return asyncio.get_running_loop().time()
