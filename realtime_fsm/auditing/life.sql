@@ -200,7 +200,8 @@ WHERE outage_after IS NOT NULL;
 -- The server faults, one by one: when they ended or, where they are not over, were noticed; and how long they were.
 CREATE OR REPLACE VIEW faults AS
 SELECT connection_id, seq, "timestamp", link, since, "until", change = $change_closed AS ended,
-    round(seconds + CASE WHEN change = $change_closed THEN 0 ELSE last_elapsed - elapsed END, 6) AS seconds
+    round(CASE WHEN change = $change_closed THEN least(seconds, elapsed)
+        ELSE least(seconds + last_elapsed - elapsed, last_elapsed) END, 6) AS seconds
 FROM (
     SELECT
         *,

@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from realtime_fsm import Realtime
+from realtime_fsm.core.book import GREETING
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.seat import Seat
 from realtime_fsm.edges.link import Link as RealLink
@@ -17,6 +18,7 @@ from realtime_fsm.edges.transport import Receiver
 from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.frames import PING
 from realtime_fsm.vocabulary.inputs import (
+    Acknowledged,
     Authenticate,
     Closed,
     Deadline,
@@ -42,7 +44,7 @@ from realtime_fsm.vocabulary.requests import (
     Retire,
     Send,
 )
-from realtime_fsm.vocabulary.table import LIVE, State
+from realtime_fsm.vocabulary.table import LIVE, State, Trigger
 from simulation.coverage import Coverage
 from simulation.dials import Dials
 from simulation.ledger import Ledger
@@ -183,7 +185,10 @@ class Watch:
                 model.socket.under_way.discard(number)
                 whom = model.recipients(data, number, self._history.channels(number))
                 self.ledger.arrived(number, link.generation, [one for one in whom if one in self.wants.streams])
-            return receive(data)
+            pause = receive(data)
+            over = not link.facts.at_fault or link is not self._driver._links.current
+            self.must(over or not found, "an event came, and the server fault is not over")
+            return pause
 
         return received
 
@@ -240,6 +245,9 @@ class Watch:
             self.must(self.state is self._before[0], "the state moved without a row")
         self._old_sockets(happened, outcome)
         self._the_clock(happened, now, outcome)
+        if row is not None and happened.trigger in (Trigger.PONG, Trigger.ACKNOWLEDGED) and self._seat.link is not None:
+            greeted = isinstance(happened, Acknowledged) and happened.to == GREETING
+            self.must(greeted or not self._seat.link.at_fault, "the server has answered, and the server fault is not over")
         if isinstance(happened, ServerErred):
             self._newcomers(happened, outcome)
         for request in outcome.requests:

@@ -116,7 +116,7 @@ class Bench:
         )
         return self.hear(Acknowledged(self.generation, asked.kind, granted))
 
-    def err(self, code: int, message: str = "Error: Server Error") -> Outcome:
+    def err(self, code: int | str, message: str = "Error: Server Error") -> Outcome:
         return self.hear(ServerErred(self.generation, code, message))
 
     def lose(self, close_code: int = 1006) -> Outcome:

@@ -16,7 +16,7 @@ from simulation import records
 from simulation.storm import simulate
 from support.brokenlogs import Record
 
-SEEDS = (10, 51, 71, 122, 151, 156, 200, 288, 326, 400, 418)
+SEEDS = (1, 4, 8, 13, 18, 19, 24, 36, 64, 70, 80)
 """Servers of every era, and all rows that storms take but the rarest."""
 
 
