@@ -308,8 +308,7 @@ class Book:
             whole: whether a ping has failed, too, so that no item is to blame.
         """
         asked, self.in_flight = self.in_flight, None
-        if asked is None:
-            return []
+        assert asked is not None
         if asked.kind == AUTHENTICATE:
             return [RejectIdentity(code, message)]
         self._again.note(asked.kind, failed=True)

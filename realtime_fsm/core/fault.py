@@ -50,9 +50,8 @@ class Fault:
         self.repetitions = 0
 
     def open(self, since: float) -> None:
-        """Begin, unless it has begun already."""
-        if not self.is_open:
-            self.is_open, self.since = True, since
+        """Begin."""
+        self.is_open, self.since = True, since
 
     def postpone(self, now: float, retry: RetryPolicy, draw: float) -> None:
         """Plan the next repetition."""
