@@ -55,7 +55,7 @@ from realtime_fsm.vocabulary.errors import (
 from realtime_fsm.vocabulary.events import Event
 from realtime_fsm.vocabulary.form import Row
 from realtime_fsm.vocabulary.options import Timeouts
-from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
+from realtime_fsm.vocabulary.policies import PingPolicy, PingPolicyWarning, RetryPolicy
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 
 __all__ = [
@@ -95,6 +95,7 @@ __all__ = [
     "Overdue",
     "PayloadMisfit",
     "PingPolicy",
+    "PingPolicyWarning",
     "PresenceRejected",
     "Realtime",
     "RealtimeError",

@@ -39,6 +39,8 @@ GAP = {"event": "realtime.gap", "subscription": "s1", "since": None, "until": "2
 DROPPED = {"event": "realtime.dropped", "subscription": "s1", "count": 3}
 PAUSE = {"event": "realtime.pause", "change": "opened", "paused": 1, "seconds": 0.0, "dwell": 0.0}
 RETIRED = {"event": "realtime.retired", "dwell": 0.5}
+FAULT = {"event": "realtime.fault", "change": "opened", "since": "2026-11-24T05:00:00Z", "until": None, "seconds": 0.5}
+REJECTED = {"event": "realtime.subscription", "subscription": "s1", "change": "rejected", "dwell": 0.0, "size": 0}
 CLOSED = {"event": "realtime.outage", "change": "closed", "planned": False, "seconds": 1.0, "dials": 1}
 COMMON = {name: OPEN[name] for name in ("schema", "machine", "connection_id", "timestamp", "level")}
 
@@ -152,6 +154,18 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
     ),
     "a secret among the versions": (
         lambda: edited(0, versions=OPEN["versions"] | {"python": f"token={JWT}"}), "violated", "secret", 1,
+    ),
+    "a server fault of no kind": (lambda: inserted(LOSS, {**FAULT, "change": "stored"}), "violated", "form", LOSS + 1),
+    "a server fault of less than nothing": (lambda: inserted(LOSS, {**FAULT, "seconds": -1.0}), "violated", "form", LOSS + 1),
+    "a server fault twice": (lambda: inserted(LOSS, FAULT, FAULT), "violated", "recovery", LOSS + 2),
+    "a server fault without a link": (lambda: inserted(DIAL, {**FAULT, "link": 1}), "violated", "recovery", DIAL + 1),
+    "the end of no server fault": (lambda: inserted(LOSS, {**FAULT, "change": "closed"}), "violated", "recovery", LOSS + 1),
+    "a recovery from no server fault": (
+        lambda: inserted(LOSS, {**RECORDS[PONG], "row": "sub114", "trigger": "recovered", "source": "subscribed", "dwell": 0.5}),
+        "violated", "recovery", LOSS + 1,
+    ),
+    "a server fault that ends what was acknowledged": (
+        lambda: inserted(LOSS, {**REJECTED, "error_code": 500}), "violated", "kept", LOSS + 1,
     ),
     "an outage that is over too early": (
         lambda: inserted(DIAL, CLOSED | {"link": 1}), "violated", "healed", DIAL + 1,

@@ -16,6 +16,7 @@ from bench.auditlog import run
 from realtime_fsm.auditing import auditor, ledger
 from realtime_fsm.auditing.auditor import Auditor
 from realtime_fsm.auditing.gauges import Histogram
+from realtime_fsm.auditing.plain import life_lines
 from realtime_fsm.auditing.words import percent, span
 from support.brokenlogs import audited, lines_of
 from support.lives import ALL
@@ -38,6 +39,20 @@ def test_life_is_told() -> None:
     assert (outage.cause, outage.dials, outage.planned, outage.end) == ("stream_ended", 1, False, "healed")
     assert outage.seconds == life.to_recovery == pytest.approx(1.5)
     assert life.availability == pytest.approx(100 * 31.1 / 32.6, rel=0.001)
+
+
+def test_the_time_of_a_server_fault_is_told_and_is_not_available() -> None:
+    (connection,) = audited(lines_of(ALL["at_fault"])).connections
+    life = connection.life
+    assert (life.faults, life.failures) == (2, 0)
+    assert life.at_fault == pytest.approx(30 + 2 + 7 + 0.01, abs=4), "from the acknowledgement to the event, and two repetitions"
+    wanted = sum(seconds for state, seconds in life.states.items() if state not in ("disconnected", "disposing"))
+    assert life.availability == pytest.approx(100 * (1 - life.at_fault / wanted), rel=1e-6)
+    (other,) = audited(lines_of(ALL["at_fault_to_the_end"])).connections
+    assert (other.life.faults, other.verdict) == (2, "conformant")
+    assert other.life.at_fault == pytest.approx(30 + 3.5 + 0.5, abs=0.1)
+    plain = "\n".join(life_lines(life))
+    assert "server faults 2, together " in plain
 
 
 def test_percentiles_are_within_one_per_cent() -> None:

@@ -50,7 +50,7 @@ def is_unwanted(record: Record) -> bool:
 
 def beginning(log: tuple[Record, ...], opened: int) -> int:
     """The number of the record that an outage began with. It is told behind the step, or while one in `reconnecting` is taken."""
-    before = next(i for i in range(opened - 1, -1, -1) if log[i]["event"] != "realtime.ping")
+    before = next(i for i in range(opened - 1, -1, -1) if log[i]["event"] not in ("realtime.ping", "realtime.fault"))
     if log[before]["event"] == "realtime.retired":
         return before
     if moves(log[before]) and log[before]["dest"] not in LIVE and number_of(log[before]["row"]) != "96":

@@ -348,7 +348,7 @@ def test_the_latest_presence_wins() -> None:
     stored(bench)
     assert (bench.requests(Present), bench.requests(Send)[0].data) == ([], AWAY)
     bench.do(SetPresence(ONLINE))
-    bench.err(500)
+    bench.err(1003)
     assert (bench.requests(RejectPresence), bench.requests(Send)[0].data) == ([], ONLINE)
 
 

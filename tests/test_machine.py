@@ -31,6 +31,7 @@ from realtime_fsm.vocabulary.inputs import (
     PingSwitched,
     Pong,
     Reconnect,
+    Recovered,
     ServerErred,
     SetPresence,
     Unsubscribe,
@@ -105,6 +106,17 @@ def _losses(number: int, before: Scene, take: Scene) -> dict[int, tuple[dict[str
 
 def _hear_event(bench: Bench) -> None:
     bench.hear_something()
+
+
+def _at_fault(bench: Bench) -> None:
+    """A server fault is under way; in `ping`, another ping is out."""
+    if bench.state is P:
+        bench.err(0)
+        bench.expire_until("sub64")
+    else:
+        _second_pending(bench)
+        bench.err(500)
+        assert bench.seat.live_link.at_fault
 
 
 def _ignore_reply(bench: Bench) -> None:
@@ -206,6 +218,11 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
     48: ({}, _then(_second_pending, lambda b: b.state is C and b.subscribe("s3")), lambda b: b.err(1003)),
     **_returns(49, lambda b: b.err(1003)),
     52: ({}, _nothing, lambda b: b.err(1008)),
+    110: ({}, _second_pending, lambda b: b.err(500)),
+    **_returns(111, lambda b: b.err(0)),
+    114: ({}, _at_fault, lambda b: b.hear(Recovered(b.generation))),
+    115: ({"ping": PingPolicy(interval=300.0)}, _then(_second_pending, lambda b: b.err(500)),
+          lambda b: b.expire_until(_id(b.state, 115))),
     **_losses(53, _nothing, lambda b: b.err(500)),
     56: ({}, _never_proven, lambda b: b.lose()),
     130: ({}, _back_without_greeting, lambda b: b.hear(ServerErred(b.generation, 401, "", renewable=True))),

@@ -36,7 +36,7 @@ from realtime_fsm.vocabulary.requests import Drop, Fail, Grant, Lack, Open, Reje
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 from support.bench import Bench, any_input
 
-CODES = st.sampled_from([0, 401, 500, 1003, 1008, 1013])
+CODES = st.sampled_from([0, 401, 500, 1003, 1008, 1013, "42S02"])
 
 
 class Walk(RuleBasedStateMachine):
@@ -285,7 +285,7 @@ class Walk(RuleBasedStateMachine):
         assert set(book.desired) == self.desired
         asked = set(book.in_flight.ids) if book.in_flight and book.in_flight.kind == "subscribe" else set()
         suspected = {identifier for group in book._suspects for identifier in group}
-        all_places = (book.acknowledged, asked, book._pending, suspected)
+        all_places = (book.acknowledged, asked, book._pending, suspected, list(book._again.ids))
         places = {identifier: sum(identifier in place for place in all_places) for identifier in self.desired}
         assert places == dict.fromkeys(self.desired, 1), "each is in one place"
         if state is State.SUBSCRIBED:

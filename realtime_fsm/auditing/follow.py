@@ -13,6 +13,7 @@ from realtime_fsm.auditing.steps import DISCONNECTED, DISPOSING, ERROR, PING, SU
 from realtime_fsm.auditing.times import envelope
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import BadOption
+from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.table import LIVE
 
 if TYPE_CHECKING:
@@ -211,6 +212,25 @@ def _outage(shadow: Shadow, line: Line) -> Said | None:
     return None if line.change == "opened" else _UNLIKE
 
 
+def _fault(shadow: Shadow, line: Line) -> Said | None:
+    if line.seconds < 0 or line.change not in ("opened", "closed"):
+        return _UNLIKE
+    since = shadow.faulty_since
+    if line.change == "opened":
+        shadow.faulty_since = shadow.now - line.seconds
+        shadow.life.count("faults")
+        if since is not None:
+            return Said("recovery", "a server fault begins, and the one before is not over")
+        if shadow.state is not None and shadow.state not in _LIVE:
+            return Said("recovery", f"a server fault begins, and the connection is {shadow.state}")
+        return Said("fault", "the server answers, and cannot work")
+    shadow.faulty_since = None
+    if since is None and shadow.whole:
+        return Said("recovery", "a server fault is over, and none was under way")
+    shadow.life.faulty += max(0.0, min(line.seconds, shadow.now - shadow.life_from))
+    return None
+
+
 def _dropped(shadow: Shadow, line: Line) -> Said:
     if line.count < 1:
         return _UNLIKE
@@ -257,6 +277,7 @@ def _subscription(shadow: Shadow, line: Line) -> Said | None:
     shadow.told = shadow.whole
     if line.change == "acknowledged":
         shadow.acknowledged.add(who)
+        shadow.established.add(who)
         shadow.accepted = True
         shadow.refusals = 0
         _note_quiet(shadow)
@@ -265,11 +286,15 @@ def _subscription(shadow: Shadow, line: Line) -> Said | None:
     elif line.change in ("withdrawn", "removed", "rejected"):
         shadow.desired.discard(who)
         shadow.acknowledged.discard(who)
+        established = who in shadow.established
+        shadow.established.discard(who)
         if line.change != "removed":  # which tells what became of a link, and may come with its end
             _note_quiet(shadow)
         if line.change == "rejected":
             shadow.rejected += 1
             shadow.life.count("rejected")
+            if established and line.error_code is not None and is_server_fault(line.error_code):
+                return Said("kept", f"error {line.error_code} ends a subscription that was acknowledged")
             return Said("rejected", "the server rejected a subscription")
     else:
         return _UNLIKE
@@ -322,6 +347,7 @@ _TAKERS = {
     "realtime.presence": _presence,
     "realtime.ping": _ping,
     "realtime.outage": _outage,
+    "realtime.fault": _fault,
     "realtime.dropped": _dropped,
     "realtime.pause": _pause,
     "realtime.retired": _retired,

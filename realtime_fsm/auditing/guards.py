@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary.eras import Era
+from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.policies import POLICY
 
 if TYPE_CHECKING:
@@ -177,6 +178,7 @@ FACTS: dict[str, Fact] = {
     "heard_since_ping": lambda _, line: line.cause is None,
     "over_budget": lambda _, line: line.error_code == TOO_MANY,
     "answers_ping": lambda _, line: line.error_code in (1003, TOO_MANY),
+    "server_at_fault": lambda _, line: line.error_code is not None and is_server_fault(line.error_code),
     "ends_link": lambda _, line: line.error_code == POLICY,
 }
 """What the records tell of the guards, by the guards' names."""

@@ -137,6 +137,12 @@ def _healed(shadow: Shadow, line: Line, _: Step, __: float) -> Said | None:
     return None if shadow.desired else Said("healed", "no subscription is desired")
 
 
+def _recovered(shadow: Shadow, _: Line, __: Step, ___: float) -> Said | None:
+    if shadow.faulty_since is not None or not shadow.whole:
+        return None
+    return Said("recovery", "no server fault was under way")
+
+
 def _closed_once(shadow: Shadow, _: Line, __: Step, ___: float) -> Said | None:
     return Said("end", "the socket was closed before") if shadow.closed else None
 
@@ -162,6 +168,7 @@ def _prepare(step: Step) -> None:
         (deadline_of(step), True),
         (delay, row.source is State.RECONNECTING and step.dials and not step.fresh),
         (_healed, row.source is State.CONNECTED and row.dest is State.SUBSCRIBED),
+        (_recovered, row.trigger is Trigger.RECOVERED),
         (_closed_once, row.source is State.DISPOSING),
     )
     step.checks = tuple(check for check, needed in checks if check is not None and needed)

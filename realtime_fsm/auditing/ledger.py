@@ -100,6 +100,8 @@ class Ledger:
             if self._detail:
                 life.segments.append((since, spent, shadow.state))
         shadow.end_handover(shadow.now)
+        if shadow.faulty_since is not None:
+            life.faulty += max(0.0, shadow.now - max(shadow.faulty_since, shadow.life_from))
         if life.outage is not None:
             outage = life.outage
             life.end_outage(shadow.now, shadow.link, "")

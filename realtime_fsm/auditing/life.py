@@ -51,8 +51,8 @@ class Life:
     """What is counted of one connection, or of many together."""
 
     __slots__ = (
-        "counts", "covered", "down", "failures", "outage", "outages", "outages_left_out", "pings", "recoveries", "resubscribe",
-        "segments", "segments_left_out", "states",
+        "counts", "covered", "down", "failures", "faulty", "outage", "outages", "outages_left_out", "pings", "recoveries",
+        "resubscribe", "segments", "segments_left_out", "states",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -64,6 +64,7 @@ class Life:
         self.failures = 0  # outages that nobody planned
         self.covered = 0.0  # seconds in `reconnecting` in which the link before still delivered
         self.down = 0.0  # seconds in `disconnected` that were not wanted
+        self.faulty = 0.0  # seconds on live links in which the server was at fault
         self.recoveries = Histogram()  # the length of failures that healed
         self.resubscribe = Histogram()  # from the loss of a link to the next time everything is acknowledged, planned or not
         self.pings = Histogram()
@@ -103,6 +104,7 @@ class Life:
         self.failures += other.failures
         self.covered += other.covered
         self.down += other.down
+        self.faulty += other.faulty
         self.recoveries.merge(other.recoveries)
         self.resubscribe.merge(other.resubscribe)
         self.pings.merge(other.pings)
@@ -114,9 +116,9 @@ class Life:
 
     @property
     def availability(self) -> float | None:
-        """The share of the time in which a link was wanted and up, in per cent; None where none was ever wanted."""
+        """The share of the time in which a link was wanted, up, and the server not at fault, in per cent; None where none was."""
         wanted = self.live - self.covered + self.states[State.RECONNECTING] + self.states[State.ERROR] + self.down
-        return 100 * self.live / wanted if wanted > 0 else None
+        return 100 * max(0.0, self.live - self.faulty) / wanted if wanted > 0 else None
 
     @property
     def between_failures(self) -> float | None:

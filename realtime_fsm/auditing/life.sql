@@ -16,6 +16,7 @@
 --   availability     how each connection lived: availability in per cent, failures, the time in each state, what was lost
 --   outages          one by one: when, how long, why, how many dials, how it ended; a link that makes room for another one and
 --                    delivers until that is up is none, unless it ends before ('retired'), or more than one dial is needed
+--   faults           one by one: when the server answered, and could not work, and for how long
 --   percentiles      of the time to re-subscribe and of the round trips of pings
 --   rows_taken       how often each row of the table was taken
 --   transitions, subscriptions, pings, records        what happened, one by one; `lines`, `followed`, `spells` lead there
@@ -176,6 +177,7 @@ SELECT
     coalesce(sum("count") FILTER (event = $event_dropped), 0) AS dropped,
     count(*) FILTER (event = $event_gap) AS gaps,
     count(*) FILTER (event = $event_malformed) AS malformed,
+    count(*) FILTER (event = $event_fault AND change = $change_opened) AS faults,
     bool_or(event = $event_close) AS closed,
     sum(covered) FILTER (moves OR mark = 'begins') AS covered,
     -- Of the last step: its number, where it led, what it says of the time there, and what was missing by then.
@@ -195,9 +197,24 @@ SELECT
 FROM spells
 WHERE outage_after IS NOT NULL;
 
+-- The server faults, one by one: when they ended or, where they are not over, were noticed; and how long they were.
+CREATE OR REPLACE VIEW faults AS
+SELECT connection_id, seq, "timestamp", link, since, "until", change = $change_closed AS ended,
+    round(CASE WHEN change = $change_closed THEN least(seconds, elapsed)
+        ELSE least(seconds + last_elapsed - elapsed, last_elapsed) END, 6) AS seconds
+FROM (
+    SELECT
+        *,
+        max(elapsed) OVER (PARTITION BY connection_id) AS last_elapsed,
+        max(missing) OVER (PARTITION BY connection_id) AS last_missing,
+        lead(CASE WHEN event = $event_fault THEN change END IGNORE NULLS) OVER (PARTITION BY connection_id ORDER BY seq) AS follows
+    FROM followed
+)
+WHERE event = $event_fault AND (change = $change_closed OR (follows IS NULL AND missing = last_missing));
+
 -- How each connection lived, and all of them together. `availability`: the share of the time in which a link was wanted and up,
--- in per cent; one that makes room for the next one, and still delivers, counts as up. `state`: where it stood at last, if that
--- is known. One column for the time in each state.
+-- in per cent; one that makes room for the next one, and still delivers, counts as up; one whose server is at fault does not.
+-- `state`: where it stood at last, if that is known. One column for the time in each state.
 CREATE OR REPLACE VIEW availability AS
 WITH connections AS (
     SELECT
@@ -220,6 +237,7 @@ WITH connections AS (
         sum(dropped) AS dropped,
         sum(gaps) AS gaps,
         sum(malformed) AS malformed,
+        sum(faults) AS faults,
         coalesce(sum($column_disconnected) FILTER (outage_after IS NOT NULL), 0) AS down,
         $spent_in_all
     FROM spells
@@ -228,11 +246,13 @@ WITH connections AS (
 lives AS (
     SELECT
         *,
-        $up + covered AS up
+        $up + covered AS up,
+        coalesce(at_fault, 0) AS faulty
     FROM (SELECT * REPLACE (
         covered + CASE WHEN state = $reconnecting THEN still_covered ELSE 0 END AS covered,
         $spent_to_the_end
     ) FROM connections)
+    LEFT JOIN (SELECT connection_id, sum(seconds) AS at_fault FROM faults GROUP BY connection_id) USING (connection_id)
 )
 SELECT
     connection_id,
@@ -242,7 +262,7 @@ SELECT
     max("last") AS "last",
     CASE WHEN grouping(connection_id) = 0 THEN any_value(state) END AS state,
     bool_and(closed OR coalesce(state = $disposing, false)) AS ended,
-    100 * sum(up) / nullif(sum(up - covered + $column_reconnecting + $column_error + down), 0) AS availability,
+    100 * greatest(0, sum(up) - sum(faulty)) / nullif(sum(up - covered + $column_reconnecting + $column_error + down), 0) AS availability,
     sum(failures) AS failures,
     sum(up) / nullif(sum(failures), 0) AS between_failures,
     sum(recovering) / nullif(sum(recovered), 0) AS to_recovery,
@@ -251,6 +271,8 @@ SELECT
     sum(dropped) AS dropped,
     sum(gaps) AS gaps,
     sum(malformed) AS malformed,
+    sum(faults) AS faults,
+    round(sum(faulty), 6) AS at_fault,
     $spent_by_all
 FROM lives
 GROUP BY GROUPING SETS ((connection_id), ());

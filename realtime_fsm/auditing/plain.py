@@ -103,6 +103,8 @@ def life_lines(life: LifeLine) -> Iterator[str]:
     )
     yield from (f"{name}: {_spread(spread)}" for name, spread in _spreads(life))
     yield ", ".join(f"{name} {number(count)}" for name, count in _counts(life))
+    if life.faults or life.at_fault:
+        yield f"server faults {number(life.faults)}, together {span(life.at_fault)}"
     for outage in life.outages[:_SHOWN]:
         planned = ", planned" if outage.planned else ""
         yield (

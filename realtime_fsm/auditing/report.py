@@ -110,6 +110,8 @@ class LifeLine(msgspec.Struct, frozen=True):
     dropped: int
     gaps: int
     malformed: int
+    faults: int
+    at_fault: float
     outages: list[OutageLine]
     outages_left_out: int
 
@@ -224,6 +226,8 @@ def life_of(life: Life) -> LifeLine:
         dropped=life.counts.get("dropped", 0),
         gaps=life.counts.get("gaps", 0),
         malformed=life.counts.get("malformed", 0),
+        faults=life.counts.get("faults", 0),
+        at_fault=round(life.faulty, 6),
         outages=[
             OutageLine(o.began, round(o.at, 6), round(o.seconds, 6), o.cause, o.planned, o.dials, o.gap, o.end)
             for o in life.outages

@@ -52,6 +52,10 @@ RULES: dict[str, Rule] = {
         Rule("deadline", _V, "Dial, greeting, reply, idling, renewal and forgiving keep the times of the policies."),
         Rule("delay", _V, "A dial after a failure waits as long as the retry policy says."),
         Rule("healed", _V, "Everything desired is acknowledged before 'subscribed' is entered and before an outage is over."),
+        Rule("kept", _V, "A server fault ends no subscription that was ever acknowledged."),
+        Rule(
+            "recovery", _V, "A server fault begins on a live link and ends once: with a proof that the server works, or the link."
+        ),
         Rule("end", _V, "Nothing follows the end but the closing of the socket."),
         Rule("clock", _V, "Time within a state never goes back."),
         Rule("secret", _V, "No value looks like a secret."),
@@ -62,6 +66,7 @@ RULES: dict[str, Rule] = {
         Rule("late", _N, "The process is never busy or asleep for more than a second past a deadline."),
         Rule("open", _N, "The connection has been disposed of."),
         Rule("outage", _N, "No link is lost unless the user wants it."),
+        Rule("fault", _N, "The server is never at fault."),
         Rule("gap", _N, "No subscription may have missed events."),
         Rule("dropped", _N, "No events had to make room."),
         Rule("rejected", _N, "No subscription is rejected."),

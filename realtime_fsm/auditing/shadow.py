@@ -6,6 +6,7 @@ not judged: after a hole much is None, and comes back with the records.
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from realtime_fsm.auditing.steps import BACK, PING, SWIFT
 from realtime_fsm.vocabulary.canary import Canary
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.options import Timeouts
-from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
+from realtime_fsm.vocabulary.policies import PingPolicy, PingPolicyWarning, RetryPolicy
 from realtime_fsm.vocabulary.table import TABLE
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ class Policies:
     def __init__(self, opened: OpenRecord | Line) -> None:
         given: Any = opened
         self.retry = RetryPolicy(**given.retry)
-        self.ping = PingPolicy(**given.ping)
+        with warnings.catch_warnings():  # the program that made it was warned
+            warnings.simplefilter("ignore", PingPolicyWarning)
+            self.ping = PingPolicy(**given.ping)
         self.timeouts = Timeouts(**given.timeouts)
         self.auto_reconnect = opened.auto_reconnect
         self.max_link_age = opened.max_link_age
@@ -141,6 +144,8 @@ class Shadow(_Beating):
         by_address: whether the next dial asks for channels by its address.
         planned: whether the newest one did.
         retiring: the number of the link that makes room for it, until it is up; None where there is none.
+        faulty_since: when the server had last proved that it worked, during a server fault; None where there is none.
+        established: the subscriptions that were ever acknowledged.
         handover: while that one delivers and no outage is under way: the outage that this becomes with a second dial.
         been_up: whether a link has been up since the user asked for one.
         ever_up: whether any link has.
@@ -162,9 +167,9 @@ class Shadow(_Beating):
 
     __slots__ = (
         "accepted", "acknowledged", "anchor", "awaits", "been_up", "blamed", "by_address", "closed", "connection_id", "desired",
-        "dialed_at", "done", "doubtful", "era", "ever_up", "findings", "first", "handover", "holds", "idle_from", "life",
-        "life_from", "met", "missing", "opened_at", "over", "planned", "policies", "proven", "recent", "refusals", "rejected",
-        "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
+        "dialed_at", "done", "doubtful", "era", "established", "ever_up", "faulty_since", "findings", "first", "handover",
+        "holds", "idle_from", "life", "life_from", "met", "missing", "opened_at", "over", "planned", "policies", "proven",
+        "recent", "refusals", "rejected", "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
     )  # fmt: skip
 
     def __init__(self, connection_id: str, met: int) -> None:
@@ -197,6 +202,8 @@ class Shadow(_Beating):
         self.pong_within = self.reply_within = float("inf")
         self.desired: set[str] = set()
         self.acknowledged: set[str] = set()
+        self.established: set[str] = set()
+        self.faulty_since: float | None = None
         self.retry: tuple[float, float, float] | None = None
         self.recent: deque[tuple[int, bytes]] = deque(maxlen=CONTEXT)
         self.findings: dict[str, tuple[Finding, int]] = {}
@@ -254,7 +261,8 @@ class Shadow(_Beating):
         self.told = self.whole = False
         self.desired.clear()
         self.acknowledged.clear()
-        self.retry = self.handover = None
+        self.established.clear()
+        self.retry = self.handover = self.faulty_since = None
         self._forget_times()
 
     def note_up(self) -> None:

@@ -23,6 +23,7 @@ _OF_SOCKET = frozenset(
         Trigger.ACKNOWLEDGED,
         Trigger.PONG,
         Trigger.SERVER_ERROR,
+        Trigger.RECOVERED,
         Trigger.LOST,
         Trigger.DIAL_FAILED,
         Trigger.DEAF,

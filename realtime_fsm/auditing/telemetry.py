@@ -70,6 +70,12 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "seconds": "realtime_fsm.outage.duration",
         "dials": "realtime_fsm.outage.dials",
     },
+    "realtime.fault": {
+        "change": "realtime_fsm.fault.change",
+        "since": "realtime_fsm.fault.since",
+        "until": "realtime_fsm.fault.until",
+        "seconds": "realtime_fsm.fault.duration",
+    },
     "realtime.dropped": {"subscription": "realtime_fsm.subscription.id", "count": "realtime_fsm.dropped.events"},
     "realtime.pause": {
         "change": "realtime_fsm.pause.change",
@@ -155,6 +161,13 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "realtime_fsm.outage.duration", "Histogram", "s", "realtime.outage", "How long outages were that have ended.",
         value="seconds", by=("planned",), when='{change} == "closed"', buckets=_LONG,
+    ),
+    Metric(
+        "realtime_fsm.faults", "Counter", "{fault}", "realtime.fault", "Server faults that began.", when='{change} == "opened"',
+    ),
+    Metric(
+        "realtime_fsm.fault.duration", "Histogram", "s", "realtime.fault", "How long server faults were that have ended.",
+        value="seconds", when='{change} == "closed"', buckets=_LONG,
     ),
     Metric(
         "realtime_fsm.ping.duration", "Histogram", "s", "realtime.ping", "The round trips of pings.",

@@ -8,16 +8,20 @@ is in flight at a time and everything that waits is merged into it. When an erro
 and nothing says which: the batch is halved and each half asked alone, until the guilty item stands alone. A half stays apart
 from the rest, also over the next links, because asking for it may end the link (1008).
 
+A server fault blames nothing: the request is repeated, those that were never acknowledged apart from the others
+(`realtime_fsm.core.fault`).
+
 Older servers are asked by the address that is dialed, and acknowledge with their greeting (`plan`, `greeted`). On such a link
 nothing is asked by message, what is withdrawn is gone at once, and what is desired later waits for the next link.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from realtime_fsm.core.canary import CANARY, CanaryBook
+from realtime_fsm.core.control import Control, batched
+from realtime_fsm.core.fault import Batch, Repetitions
 from realtime_fsm.core.refusals import Refusals
 from realtime_fsm.vocabulary import eras, frames
 from realtime_fsm.vocabulary.eras import Era
@@ -51,42 +55,14 @@ Blamed = Reject | RejectIdentity | RejectPresence | Remove | CanaryRefused
 _CANARY_ALONE = (CANARY,)
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
-    """A control request: one frame, one answer."""
-
-    kind: str
-    ids: tuple[str, ...]
-    data: bytes = field(repr=False)
-    suspect: bool = False
-
-
 class Book:
     """The subscriptions of one connection."""
 
     __slots__ = (
-        "_acknowledged",
-        "_era",
-        "_established",
-        "_named",
-        "_pending",
-        "_planned",
-        "_presence_asked",
-        "_presence_due",
-        "_presence_id",
-        "_removals",
-        "_shown",
-        "_suspects",
-        "by_address",
-        "canary",
-        "desired",
-        "emptied",
-        "in_flight",
-        "presence",
-        "presence_on_link",
-        "refusals",
-        "settled",
-    )
+        "_acknowledged", "_again", "_era", "_established", "_named", "_pending", "_planned", "_presence_asked", "_presence_due",
+        "_presence_id", "_removals", "_shown", "_suspects", "by_address", "canary", "desired", "emptied", "in_flight",
+        "presence", "presence_on_link", "refusals", "settled",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.desired: dict[str, Wish] = {}
@@ -100,6 +76,7 @@ class Book:
         self._pending: dict[str, None] = {}
         self._suspects: tuple[tuple[str, ...], ...] = ()
         self.refusals = Refusals()
+        self._again = Repetitions()
         self._removals: dict[str, None] = {}
         self._planned: tuple[str, ...] = ()  # what the newest link was asked for by its address
         self.by_address = False  # whether the link that is up was asked so
@@ -137,6 +114,7 @@ class Book:
         self._pending.pop(identifier, None)
         self._established.pop(identifier, None)
         self._suspects = tuple(rest for group in self._suspects if (rest := _without(group, identifier)))
+        self._again.withdraw(identifier)
         acknowledged = identifier in self._acknowledged
         self._acknowledged.pop(identifier, None)
         self._note_shrinking()
@@ -198,7 +176,7 @@ class Book:
         planned, self._planned = self._planned, ()
         if self.canary is not None:
             self.canary.listening = self.canary.wish is not None
-        self._suspects = ()  # the server was of another era when it refused them; an address asks for all
+        self._suspects = self._again.batches = ()  # the server was of another era when it refused them; an address asks for all
         for wish in [self.desired[identifier] for identifier in planned if identifier in self.desired]:
             self._pending.pop(wish.id, None)
             if wish.queries and not self._era.has("queries"):
@@ -237,8 +215,9 @@ class Book:
             # Of an unsubscribe, nothing is desired any more; of an authentication, the next dial carries it.
             removed += [Remove(identifier) for identifier in self.in_flight.ids if identifier not in self.desired]
             self._put_back(self.in_flight)
-        suspected = {identifier for group in self._suspects for identifier in group}
-        self._pending = {identifier: None for identifier in self.desired if identifier not in suspected}
+        apart = {identifier for group in self._suspects for identifier in group}.union(self._again.ids)
+        self._pending = {identifier: None for identifier in self.desired if identifier not in apart}
+        self._again.end_link()
         self._removals.clear()
         self._acknowledged.clear()
         self.in_flight = self.presence_on_link = self._presence_asked = None
@@ -252,22 +231,34 @@ class Book:
         """Whether something is to be asked, and nothing is in flight."""
         if self.in_flight is not None or self.by_address:
             return False
-        canary = self.canary is not None and self.canary.waits
-        return bool(self._pending or self._suspects or self._removals or self._presence_due or canary)
+        return self.has_news or any(self._others.values())
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something is to be asked that no server fault has met."""
+        return bool(self._pending or self._suspects)
 
     def next_request(self) -> Control | None:
-        """Take the next request into flight: first the innocent, then one group of suspects, then removals and presence."""
+        """Take the next request into flight: first the innocent, then one group of suspects, then the rest.
+
+        Of the rest, a kind of request that a server fault has met gives way to the others.
+        """
         if not self.waits:
             return None
         if self._pending:
-            self.in_flight = self._batch(SUBSCRIBE, self._pending, (self._item(identifier) for identifier in self._pending))
+            self.in_flight = batched(SUBSCRIBE, self._pending, (self._item(identifier) for identifier in self._pending))
         elif self._suspects:
             group, *rest = self._suspects
-            self.in_flight = self._batch(SUBSCRIBE, group, (self._item(identifier) for identifier in group), suspect=True)
+            self.in_flight = batched(SUBSCRIBE, group, (self._item(identifier) for identifier in group), suspect=True)
             left = group[len(self.in_flight.ids) :]
             self._suspects = (left, *rest) if left else tuple(rest)
-        elif self._removals:
-            self.in_flight = self._batch(UNSUBSCRIBE, self._removals, map(frames.unsubscribe_item, self._removals))
+        elif (kind := self._again.next_kind(self._others)) == SUBSCRIBE:
+            batch = self._again.take()
+            self.in_flight = batched(SUBSCRIBE, batch.ids, (self._item(identifier) for identifier in batch.ids), batch=batch)
+            later = batch.ids[len(self.in_flight.ids) :]
+            self._again.batches += (Batch(later, batch.failures),) if later else ()
+        elif kind == UNSUBSCRIBE:
+            self.in_flight = batched(UNSUBSCRIBE, self._removals, map(frames.unsubscribe_item, self._removals))
         elif self.canary is not None and self.canary.waits:
             self.in_flight = self._next_of(self.canary)
         else:
@@ -289,7 +280,7 @@ class Book:
             canary.wish_due = False
             assert canary.wish is not None
             item = frames.subscribe_item(CANARY, canary.wish.channels, canary.wish.queries)
-            return self._batch(SUBSCRIBE, _CANARY_ALONE, (item,))
+            return batched(SUBSCRIBE, _CANARY_ALONE, (item,))
         canary.presence_due, canary.out, canary.own = False, True, self.presence is None
         if not canary.own:
             return self._next_presence()
@@ -334,6 +325,8 @@ class Book:
     def settle(self, granted: Sequence[Granted], presence: bytes = b"null") -> list[Grant | Remove | Present | CanaryOut]:
         """The request in flight was answered."""
         asked, self.in_flight = self.in_flight, None
+        if asked is not None:
+            self._again.note(asked.kind, failed=False)
         if asked is not None and asked.ids == _CANARY_ALONE:
             assert self.canary is not None
             self.canary.listening = True
@@ -399,6 +392,57 @@ class Book:
         """Whether these are the only one, which was never acknowledged: the link lived until the user asked for it."""
         return len(ids) == len(self.desired) == 1 and ids[0] not in self._established
 
+    @property
+    def in_repetition(self) -> bool:
+        """Whether the request in flight is one that a server fault has met before."""
+        asked = self.in_flight
+        return asked is not None and (asked.batch is not None or (asked.kind != SUBSCRIBE and asked.kind in self._again))
+
+    def repeat(self, code: Code, message: str, attempts: int | None, *, whole: bool) -> list[Blamed]:
+        """A server fault answered the request in flight: it goes out again, later.
+
+        Args:
+            code: the code of the error frame.
+            message: its text.
+            attempts: after how many requests alone a subscription that was never acknowledged is rejected; None for never.
+            whole: whether a ping has failed, too, so that no item is to blame.
+        """
+        asked, self.in_flight = self.in_flight, None
+        assert asked is not None
+        if asked.kind == AUTHENTICATE:
+            return [RejectIdentity(code, message)]
+        if asked.ids == _CANARY_ALONE or asked.kind == PRESENCE:
+            return self._repeat_presence(code, asked)
+        self._again.note(asked.kind, failed=True)
+        if asked.kind == UNSUBSCRIBE:
+            self._removals |= dict.fromkeys(asked.ids)
+            return []
+        told: list[Blamed] = [Remove(identifier) for identifier in asked.ids if identifier not in self.desired]
+        for batch in self._unanswered(asked).fail(self._established, whole=whole) if len(told) < len(asked.ids) else ():
+            if attempts is not None and batch.alone >= attempts and batch.ids[0] not in self._established:
+                self.withdraw(batch.ids[0])
+                told.append(Reject(batch.ids[0], code, message))
+            else:
+                self._again.batches += (batch,)
+        return told
+
+    def _repeat_presence(self, code: Code, asked: Control) -> list[Blamed]:
+        """Keep the user's presence for a repetition. A canary proves nothing now, and the next one is due in its time."""
+        if asked.ids == _CANARY_ALONE:
+            assert self.canary is not None
+            self.canary.presence_due = False
+            return [CanaryRefused(code)]
+        self._presence_asked = None
+        out, own = self._end_canary()
+        if not own:
+            self._again.note(PRESENCE, failed=True)
+            self._presence_due = self.presence is not None
+        return [CanaryRefused(code)] if out else []
+
+    def reunite(self) -> None:
+        """A ping has failed, too: no item is to blame for a server fault, and what was divided is asked for together."""
+        self._again.reunite(self._established)
+
     def ask_again(self) -> list[RejectIdentity | Remove]:
         """The request in flight was dropped by the server (1013): it goes out again, later."""
         asked, self.in_flight = self.in_flight, None
@@ -433,29 +477,30 @@ class Book:
     # --- within -------------------------------------------------------------------------------------------------------
 
     def _put_back(self, asked: Control) -> None:
-        ids = tuple(identifier for identifier in asked.ids if identifier in self.desired)
-        if not asked.suspect:
+        batch = self._unanswered(asked)
+        ids = batch.ids
+        if ids and asked.batch is not None:
+            self._again.batches = (batch, *self._again.batches)
+        elif not asked.suspect:
             self._pending |= dict.fromkeys(ids)
         elif ids:
             self._suspects = (ids, *self._suspects)
 
+    def _unanswered(self, asked: Control) -> Batch:
+        """What of a request is still desired."""
+        before = asked.batch or Batch(asked.ids)
+        ids = tuple(identifier for identifier in asked.ids if identifier in self.desired)
+        return Batch(ids, before.failures, before.alone if ids == before.ids else 0)
+
+    @property
+    def _others(self) -> dict[str, object]:
+        """What waits behind the innocent and the suspects, by the kind of its request."""
+        canary = self.canary is not None and self.canary.waits
+        return {SUBSCRIBE: self._again.batches, UNSUBSCRIBE: self._removals, PRESENCE: self._presence_due or canary}
+
     def _item(self, identifier: str) -> bytes:
         wish = self.desired[identifier]
         return frames.subscribe_item(identifier, wish.channels, wish.queries)
-
-    @staticmethod
-    def _batch(kind: str, ids: Iterable[str], items: Iterable[bytes], *, suspect: bool = False) -> Control:
-        """As many of the items as fit into one frame; at least one."""
-        chosen: list[str] = []
-        encoded: list[bytes] = []
-        size = frames.ENVELOPE
-        for identifier, item in zip(ids, items, strict=True):
-            size += len(item) + 1
-            if chosen and size > frames.PAYLOAD_LIMIT:
-                break
-            chosen.append(identifier)
-            encoded.append(item)
-        return Control(kind, tuple(chosen), frames.message(kind, encoded), suspect)
 
     def _note_progress(self) -> None:
         if self.desired and len(self._acknowledged) == len(self.desired):  # nothing is acknowledged that is not desired

@@ -12,11 +12,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
-from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW
+from realtime_fsm.vocabulary.policies import MOST_PINGS, THROTTLE_WINDOW
 
 LIMIT = 32
 """Frames in a minute on one connection."""
-_MOST_PINGS = LIMIT // 2
 
 
 class Budget:
@@ -30,7 +29,7 @@ class Budget:
 
     def __init__(self, ping_interval: float) -> None:
         # One more than fits into a window on schedule: a ping that waited for a reply is followed by one on time.
-        pings = min(_MOST_PINGS, math.ceil(min(_MOST_PINGS, THROTTLE_WINDOW / ping_interval)) + 1)
+        pings = min(MOST_PINGS, math.ceil(min(MOST_PINGS, THROTTLE_WINDOW / ping_interval)) + 1)
         self._most_pings = pings
         # When they were sent. Tuples, because most are empty: of each connection, a list takes 56 bytes, a deque 600.
         self._pings: tuple[float, ...] = ()

@@ -131,16 +131,18 @@ def welcome(seat: Seat) -> None:
 
 def plan_ping(seat: Seat) -> None:
     """The next ping goes out one interval from now, or not at all."""
-    seat.live_link.ping_at = seat.now + seat.ping.interval if seat.ping_enabled else None
+    link = seat.live_link
+    link.ping_at = seat.now + seat.ping.interval_after(link.pings) if seat.ping_enabled else None
 
 
 def send_ping(seat: Seat) -> None:
     """Ask for a sign of life. Pings keep their interval; one that is late does not make the next ones hurry."""
     link = seat.live_link
     _send(seat, frames.PING, ping=True)
+    link.pings += 1
     link.pinged = Heartbeat(seat.now, link.heard)
     due = seat.now if link.ping_at is None else link.ping_at
-    link.ping_at = due + seat.ping.interval
+    link.ping_at = due + seat.ping.interval_after(link.pings)
     if link.ping_at <= seat.now:
         plan_ping(seat)
 
@@ -153,7 +155,7 @@ def stop_awaiting_pong(seat: Seat) -> None:
 def send_request(seat: Seat) -> None:
     """Send the next control request, if one waits, none is in flight and the budget has room."""
     link = seat.live_link
-    if link.budget.free_at(seat.now, ping=False) > seat.now:
+    if seat.free_at(link) > seat.now:
         return
     request = seat.book.next_request()
     if request is not None:
@@ -178,6 +180,7 @@ def retire_link(seat: Seat) -> None:
     """Let the link deliver, and do nothing else, until another one is up."""
     link = seat.live_link
     seat.retiring = link.generation
+    seat.end_fault(link, lost=True)
     seat.requests.append(Retire(link.generation))
     seat.link = None
     seat.requests += seat.book.end_link()
@@ -264,6 +267,7 @@ def _send(seat: Seat, data: bytes, *, ping: bool) -> None:
 def _let_go(seat: Seat, *, tidy: bool) -> None:
     seat.attempt_at = None
     if seat.link is not None:
+        seat.end_fault(seat.link, lost=True)
         seat.requests.append(Drop(seat.link.generation, tidy))
         seat.closing = seat.link.generation
         seat.link = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary.eras import Era
+from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.policies import POLICY, Verdict
 
 if TYPE_CHECKING:
@@ -37,6 +38,17 @@ def over_budget(seat: Seat) -> bool:
 def ends_link(seat: Seat) -> bool:
     """The error frame is one that the server ends a live link with (PROTOCOL: "Errors and endings")."""
     return _error_code(seat) == POLICY
+
+
+def server_at_fault(seat: Seat) -> bool:
+    """The error frame says that the server cannot work, and not that it refuses something."""
+    code = _error_code(seat)
+    return code is not None and is_server_fault(code)
+
+
+def repetition_due(seat: Seat) -> bool:
+    """A request that met a server fault is to be repeated, and the budget has room for it."""
+    return seat.again_at is not None and _passed(seat.budget_at, seat.now)
 
 
 def request_blamed(seat: Seat) -> bool:
@@ -179,9 +191,9 @@ GUARDS: dict[str, Callable[[Seat], bool]] = {
     guard.__name__: guard
     for guard in (
         all_acknowledged, none_left, wants_channels, newcomers_blamed, credentials_renewable, presence_wanted,
-        presence_needs_link, trial_failed, all_closed, handover_due, answers_ping, over_budget, ends_link, request_blamed,
-        is_fatal, may_retry, reconnect_off, may_hurry, attempt_due, reply_overdue, may_ping, ping_due, renewal_due,
-        message_is_safe, idle_due, stable_due, ping_enabled, heard_since_ping,
+        presence_needs_link, trial_failed, all_closed, handover_due, answers_ping, over_budget, ends_link, server_at_fault,
+        request_blamed, is_fatal, may_retry, reconnect_off, may_hurry, attempt_due, reply_overdue, may_ping, ping_due,
+        renewal_due, message_is_safe, idle_due, stable_due, repetition_due, ping_enabled, heard_since_ping,
     )
 }  # fmt: skip
 """The guards by name."""

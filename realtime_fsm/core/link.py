@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.core.budget import Budget
 
 if TYPE_CHECKING:
+    from realtime_fsm.core.fault import Fault
     from realtime_fsm.vocabulary.errors import ServerError
 
 LINGER = 1.0
@@ -27,8 +28,9 @@ class Link:
     """One WebSocket, from dial to end."""
 
     __slots__ = (
-        "alone_at", "asked_at", "budget", "forgiven", "generation", "heard", "idle_since", "last_error", "paused", "phase",
-        "ping_at", "pinged", "planned", "probed", "proven", "renew_at", "since", "stable_since", "wanting_since",
+        "alone_at", "asked_at", "budget", "fault", "forgiven", "generation", "heard", "idle_since", "last_error", "paused",
+        "phase", "ping_at", "pinged", "pings", "planned", "probed", "proven", "proven_at", "renew_at", "since", "stable_since",
+        "wanting_since",
     )  # fmt: skip
 
     def __init__(self, generation: int, now: float, ping_interval: float, *, planned: bool) -> None:
@@ -44,6 +46,9 @@ class Link:
         self.ping_at: float | None = None  # when the next ping is due
         self.renew_at: float | None = None  # when it is as old as it may grow
         self.pinged: Heartbeat | None = None  # the ping that is out
+        self.pings = 0  # how many have left
+        self.fault: Fault | None = None  # of the server, until a request is acknowledged
+        self.proven_at: float | None = None  # when the server last proved here that it works; None before it did
         self.stable_since: float | None = None  # since when everything desired is acknowledged
         self.idle_since: float | None = None  # since when nothing is desired any more
         self.alone_at = now  # when the one that made room for it is gone
@@ -51,6 +56,11 @@ class Link:
         self.forgiven = False
         self.probed = False  # whether a canary was due on it
         self.proven = False  # whether everything desired has once been acknowledged on it
+
+    @property
+    def at_fault(self) -> bool:
+        """Whether a server fault is under way on it."""
+        return self.fault is not None and self.fault.is_open
 
     @property
     def is_silent(self) -> bool:

@@ -19,7 +19,7 @@ from transitions import Machine, Transition
 
 from realtime_fsm.core.effects import EFFECTS
 from realtime_fsm.core.guards import GUARDS
-from realtime_fsm.vocabulary.inputs import Acknowledged, Closed, Deadline, Deaf, Lost, ServerErred, SocketInput
+from realtime_fsm.vocabulary.inputs import Acknowledged, Closed, Deadline, Deaf, Lost, Recovered, ServerErred, SocketInput
 from realtime_fsm.vocabulary.requests import Drop, Outcome, Taken
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 
@@ -196,6 +196,7 @@ class Connection:
             seat.failure,
             seat.era,
             seat.round_trip,
+            seat.fault_news,
             lag=0.0 if due is None else max(0.0, now - due),
         )
         return Outcome(taken, tuple(seat.requests), seat.deadline)
@@ -211,6 +212,8 @@ class Connection:
             case ServerErred(code=1003) if seat.book.by_address and seat.live_link.pinged is None:
                 return True  # of the oldest servers, to a ping that was settled before: nothing else is sent on such a link
             case Deaf() if seat.canary is None:
+                return True
+            case Recovered() if seat.link is None or not seat.link.at_fault:
                 return True
             case SocketInput(generation=generation):
                 return seat.link is None or generation != seat.link.generation

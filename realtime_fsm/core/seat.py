@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.core.book import AUTHENTICATE, GREETING, Book
 from realtime_fsm.core.canary import CANARY, CanaryBook
+from realtime_fsm.core.fault import Fault
 from realtime_fsm.core.link import Blame, Link, Phase
 from realtime_fsm.core.pacer import Pacer
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import GreetedAsGuest, Overdue, ServerError, StreamEnded
+from realtime_fsm.vocabulary.faults import FaultNews, is_server_fault
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
     Authenticate,
@@ -29,6 +31,7 @@ from realtime_fsm.vocabulary.inputs import (
     PingSwitched,
     Pong,
     Probe,
+    Recovered,
     ServerErred,
     SetPresence,
     Subscribe,
@@ -37,7 +40,7 @@ from realtime_fsm.vocabulary.inputs import (
 )
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import POLICY, PingPolicy, RetryPolicy, Verdict, verdict
-from realtime_fsm.vocabulary.requests import Identify, RejectIdentity
+from realtime_fsm.vocabulary.requests import EndFault, Identify, RejectIdentity
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 
 if TYPE_CHECKING:
@@ -78,6 +81,7 @@ class Seat:
         "error",
         "ever_up",
         "failure",
+        "fault_news",
         "generation",
         "judged",
         "last_sends",
@@ -167,6 +171,7 @@ class Seat:
         self.renewed = False  # whether it was asked again since the last greeting
         self.renewal: ServerError | None = None  # why the next dial is to be made with other credentials, or not at all
         self.refused = False  # whether the failure counts as a refusal
+        self.fault_news: FaultNews | None = None
         self.round_trip: float | None = None  # seconds from the ping to its answer
 
     @property
@@ -178,7 +183,7 @@ class Seat:
     def begin_step(self, now: float, draw: float) -> None:
         """Forget what belonged to the step before."""
         self.now, self.draw, self.row, self.requests = now, draw, None, []
-        self.failure, self.judged, self.round_trip = None, Verdict.TRANSIENT, None
+        self.failure, self.judged, self.round_trip, self.fault_news = None, Verdict.TRANSIENT, None, None
         self.blames_newcomers = self.refused = self.renewable = False
 
     # --- facts --------------------------------------------------------------------------------------------------------
@@ -210,6 +215,8 @@ class Seat:
             case Acknowledged(to=to) if to == GREETING:
                 self._grant(self.book.settle_planned())
             case Acknowledged(to=to, granted=granted, user=user, presence=presence):
+                self._prove(self.live_link)
+                self.live_link.fault = None
                 if to == AUTHENTICATE:
                     self.trial = False
                     self.requests.append(Identify(user))
@@ -226,6 +233,9 @@ class Seat:
             case Pong() if self.link is not None and self.link.pinged is not None:
                 self.round_trip = self.now - self.link.pinged.at
                 self.era = Era.E2 if self.era is Era.E1 else self.era
+                self._prove(self.link)
+            case Recovered() if self.link is not None:
+                self._prove(self.link)
         self._note_stability()
 
     def _grant(self, told: Sequence[Request]) -> None:
@@ -291,6 +301,7 @@ class Seat:
         if link.pinged is not None and happened.code == 1003:  # the pong of the oldest servers (PROTOCOL: "Four server eras")
             self.round_trip = self.now - link.pinged.at
             self.era = Era.E1 if self.era is Era.E2 else self.era
+            self._prove(link)
         if link.planned and link.phase is not Phase.LIVE and happened.code not in (1013, 401, 403):
             rejected = self.book.blame_newcomers(happened.code, happened.message)
             self.blames_newcomers = bool(rejected)
@@ -298,11 +309,44 @@ class Seat:
         if happened.code == 1013 and link.phase is Phase.LIVE:
             link.budget.note_refusal(self.now)
             self.requests += self.book.ask_again()
+        elif link.phase is Phase.LIVE and is_server_fault(happened.code) and (blamed or link.pinged is not None):
+            self._absorb_fault(link, happened)
         else:
             self.requests += self.book.blame(happened.code, happened.message)
         if any(isinstance(request, RejectIdentity) for request in self.requests):
             self.trial = False
         link.asked_at = None
+
+    def _absorb_fault(self, link: Link, happened: ServerErred) -> None:
+        """The server cannot do what was asked, or cannot answer a ping (PROTOCOL: "Messages", rule 10)."""
+        fault = link.fault = link.fault or Fault()
+        known = self.book.in_repetition and link.proven_at is not None  # it fails for itself: else the server has worked since
+        if not known and not fault.is_open:
+            fault.open(link.since if link.proven_at is None else link.proven_at)
+            self.fault_news = FaultNews(opened=True, seconds=self.now - fault.since)
+        if link.pinged is not None:
+            fault.ping_failed = True
+            self.book.reunite()
+            return
+        self.requests += self.book.repeat(happened.code, happened.message, self.retry.attempts, whole=fault.ping_failed)
+        fault.again_at = None
+        if self.book.waits:
+            fault.postpone(self.now, self.retry, self.draw)
+
+    def _prove(self, link: Link) -> None:
+        """The server works, which ends a fault."""
+        link.proven_at = self.now
+        if link.fault is not None:
+            link.fault.ping_failed = False
+            self.end_fault(link, lost=False)
+
+    def end_fault(self, link: Link, *, lost: bool) -> None:
+        """A fault that is under way is over; or its link is, if `lost`."""
+        if link.fault is not None and link.fault.is_open:
+            seconds = self.now - link.fault.since
+            link.fault.is_open = lost
+            self.fault_news = FaultNews(opened=False, seconds=seconds)
+            self.requests.append(EndFault(seconds, lost))
 
     def overhears(self, happened: ServerErred) -> bool:
         """Note an error frame that changes nothing on a live link, however often the server sends it.
@@ -408,7 +452,20 @@ class Seat:
     def budget_at(self) -> float | None:
         """When the next control request may leave."""
         link = self.link
-        return None if link is None or not self.book.waits else link.budget.free_at(self.now, ping=False)
+        return None if link is None or not self.book.waits else self.free_at(link)
+
+    def free_at(self, link: Link) -> float:
+        """When the budget has room for a request, and a server fault lets it be sent."""
+        free_at, again_at = link.budget.free_at(self.now, ping=False), self.again_at
+        return free_at if again_at is None else max(free_at, again_at)
+
+    @property
+    def again_at(self) -> float | None:
+        """When the next request is to be repeated; None where there is none, or something else can be asked first."""
+        fault = None if self.link is None else self.link.fault
+        if fault is None or not self.book.waits or (self.book.has_news and not fault.is_open):
+            return None
+        return fault.again_at
 
     @property
     def deadline(self) -> float | None:

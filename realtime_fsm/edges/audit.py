@@ -11,7 +11,7 @@ import platform
 import re
 from contextvars import copy_context
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from realtime_fsm.vocabulary.records import (
     CanaryRecord,
     CloseRecord,
     DroppedRecord,
+    FaultRecord,
     GapRecord,
     MalformedRecord,
     OpenRecord,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from realtime_fsm.core.seat import Seat
     from realtime_fsm.vocabulary.canary import Canary
     from realtime_fsm.vocabulary.change import Gap
+    from realtime_fsm.vocabulary.faults import FaultNews
     from realtime_fsm.vocabulary.frames import Code
     from realtime_fsm.vocabulary.records import Record
     from realtime_fsm.vocabulary.requests import Taken
@@ -152,6 +154,23 @@ class Audit:
     def ping(self, round_trip: float) -> None:
         """Write that a ping was answered, after so many seconds."""
         self._write(PingRecord, round_trip=_micro(round_trip))
+
+    def fault(self, news: FaultNews, at: datetime) -> None:
+        """Write that a server fault begins or ends.
+
+        Args:
+            news: which of them, and how long ago the server had last proved that it worked.
+            at: the moment, aware, in UTC.
+        """
+        self._write(
+            FaultRecord,
+            "warning" if news.opened else "info",
+            at,
+            change="opened" if news.opened else "closed",
+            since=_iso(at - timedelta(seconds=news.seconds)),
+            until=None if news.opened else _iso(at),
+            seconds=_micro(news.seconds),
+        )
 
     def outage(self, change: Literal["opened", "closed"], *, planned: bool, seconds: float = 0.0, dials: int = 0) -> None:
         """Write that an outage begins or ends."""

@@ -60,6 +60,7 @@ from realtime_fsm.vocabulary.inputs import (
     Greeted,
     LogOut,
     Pong,
+    Recovered,
     ServerErred,
     SetPresence,
     Subscribe,
@@ -71,6 +72,7 @@ from realtime_fsm.vocabulary.requests import (
     CanaryRefused,
     Drop,
     End,
+    EndFault,
     Fail,
     Grant,
     Identify,
@@ -496,6 +498,10 @@ class Driver:
                 self._prober.refused(code)
             case Remove(id=identifier):
                 self._roster.remove(identifier)
+            case EndFault(seconds=seconds, lost=True):
+                self._outages.reach_back(self.loop.time() - seconds)
+            case EndFault(seconds=seconds):
+                self._roster.recover(seconds)
             case Fail(error=error, withdrawn=withdrawn, streams=streams):
                 self._trial = None
                 self._roster.fail(error, withdrawn, streams=streams)
@@ -577,6 +583,8 @@ class Driver:
                 return None if heard % _CONTROL_TURN else self._breathe(link)
             event = frame.data
             event._size = len(data)  # noqa: SLF001
+            if facts.at_fault and link is links.current:
+                self.feed(Recovered(link.generation))
             if planned:
                 if link.routes is None:
                     return None if heard % _TURN else self._breathe(link)  # before the greeting none is owed
@@ -673,6 +681,8 @@ class Driver:
         self.failures.note(taken, at, self.loop.time())
         if taken.round_trip is not None:
             self._audit.ping(taken.round_trip)
+        if taken.fault is not None:
+            self._audit.fault(taken.fault, at)
         if row.dest is None:
             self._outages.stay()
             return

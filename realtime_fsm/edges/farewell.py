@@ -69,7 +69,7 @@ class Farewell:
     def fares_well(self) -> bool:
         """Whether nothing is missing."""
         answered = self._asked_at is not None and not self._link.unanswered
-        return (answered or self._trusted) and not self._link.ended
+        return (answered or self._trusted) and not (self._link.ended or self._link.facts.at_fault)
 
     @property
     def doubts(self) -> dict[str, Any]:

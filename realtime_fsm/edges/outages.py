@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Outage:
-    """One outage, in seconds of the event loop's clock; `losses` counts the links that were lost in it."""
+    """One outage, in seconds of the event loop's clock; `losses` counts the links that were lost in it.
+
+    A server fault before it, on the link that was lost, belongs to its gap: events may be missing from `missing_since` on.
+    """
 
     began: float
+    missing_since: float
     planned: bool
     dials: int = 0
     losses: int = 1
@@ -39,17 +43,22 @@ class Outages:
         current: the one under way, if there is one.
     """
 
-    __slots__ = ("_audit", "_dialed", "_handover", "current")
+    __slots__ = ("_audit", "_dialed", "_faulty_since", "_handover", "current")
 
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
         self._dialed = 0  # in the step under way, before it is known whether an outage begins with it
         self._handover: _Handover | None = None
+        self._faulty_since: float | None = None  # of a server fault that lasts until its link is lost
         self.current: Outage | None = None
 
     def cover(self, now: float) -> None:
         """A link makes room for another one, and delivers until then."""
         self._handover = _Handover(now)
+
+    def reach_back(self, since: float) -> None:
+        """A link is lost, or makes room, during a server fault: its events are missing since the server last worked."""
+        self._faulty_since = since
 
     def covered(self, now: float) -> float | None:
         """The other link is up.
@@ -58,6 +67,8 @@ class Outages:
             For how many seconds the one before has made room; None if that was an outage, or is a part of one.
         """
         handover, self._handover = self._handover, None
+        if handover is not None:
+            self._faulty_since = None  # the farewell tells the gap
         return None if handover is None else now - handover.began
 
     def uncover(self, now: float, *, planned: bool) -> None:
@@ -100,8 +111,10 @@ class Outages:
 
     def _begin(self, began: float, *, planned: bool) -> None:
         self._handover = None
+        faulty_since, self._faulty_since = self._faulty_since, None
         if self.current is not None:
             self.current.losses += 1
             return
-        self.current = Outage(began, planned, self._dialed)
+        missing_since = began if faulty_since is None else min(began, faulty_since)
+        self.current = Outage(began, missing_since, planned, self._dialed)
         self._audit.outage("opened", planned=planned)

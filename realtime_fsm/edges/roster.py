@@ -178,7 +178,19 @@ class Roster:
         subscriber.resumed = outage.began, outage.losses
         if not subscriber.established:
             return
-        subscriber.resume(datetime.now(UTC), now - outage.began, outage.dials, subscriber.stamp)
+        subscriber.resume(datetime.now(UTC), now - outage.missing_since, outage.dials, subscriber.stamp)
+
+    def recover(self, seconds: float) -> None:
+        """A server fault is over: those that the link serves may have missed something. Others are told when it serves them.
+
+        Args:
+            seconds: how long ago the server had last proved that it worked.
+        """
+        outage, until = self._outages.current, datetime.now(UTC)
+        for identifier, subscriber in list(self.subscribers.items()):
+            served = outage is None or subscriber.resumed == (outage.began, outage.losses)
+            if served and subscriber.established and identifier not in self._withdrawn:
+                subscriber.resume(until, seconds, 0, subscriber.stamp)
 
     def begin_deafness(self) -> None:
         """The link was deaf: nobody knows what those whom it served have missed."""

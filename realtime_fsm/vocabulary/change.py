@@ -62,12 +62,16 @@ class Gap:
     Before Appwrite 1.9.5 also one in which a link made room for another, and did not show afterwards that it had lived; what the
     other link has brought by then is delivered already.
 
+    Also one in which the server was at fault: it answered, and could not do its work (PROTOCOL: "Messages", rule 10).
+
     Appwrite numbers no events and replays none, so a gap says what may be missing, not what is.
 
     Attributes:
         since: the server's time of the last event with one that the subscription got; None if it had got none.
-        until: the moment at which it was acknowledged again, aware, in UTC, by the clock of this machine.
-        outage_seconds: from the loss of the link, or from when it made room, to that moment, in seconds.
+        until: the moment at which it was acknowledged again, or the server proved that it works again, aware, in UTC, by the
+            clock of this machine.
+        outage_seconds: from the loss of the link, from when it made room, or from the last proof that the server worked, to
+            that moment, in seconds.
         attempts: how many dials were made meanwhile.
     """
 

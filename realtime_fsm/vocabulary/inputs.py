@@ -156,6 +156,12 @@ class Pong(SocketInput):
     trigger = Trigger.PONG
 
 
+class Recovered(SocketInput):
+    """An event came during a server fault; events do not pass through the machine."""
+
+    trigger = Trigger.RECOVERED
+
+
 @dataclass(frozen=True, slots=True)
 class ServerErred(SocketInput):
     """An ``error`` frame came.

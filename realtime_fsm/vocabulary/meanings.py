@@ -154,6 +154,7 @@ TRIGGERS: Mapping[Trigger, TriggerMeaning] = MappingProxyType(
         Trigger.ACKNOWLEDGED: TriggerMeaning(Side.SOCKET, "acknowledged", "The server answered a control request."),
         Trigger.PONG: TriggerMeaning(Side.SOCKET, "pong", "The server answered a heartbeat."),
         Trigger.SERVER_ERROR: TriggerMeaning(Side.SOCKET, "server error", "The server's `error` frame came."),
+        Trigger.RECOVERED: TriggerMeaning(Side.SOCKET, "recovered", "An event came, so a server fault is over."),
         Trigger.LOST: TriggerMeaning(Side.SOCKET, "lost", "The stream ended, or broke."),
         Trigger.DIAL_FAILED: TriggerMeaning(Side.SOCKET, "dial failed", "No WebSocket came about."),
         Trigger.CLOSED: TriggerMeaning(Side.SOCKET, "closed", "A socket that was let go of is closed."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 THROTTLE_WINDOW = 60.0
 """Seconds that are sure to reach into the server's next minute, whatever its clock says (PROTOCOL: "Messages", rule 4)."""
+
+MOST_PINGS = 16
+"""Pings in a minute on one connection: half of what the server takes (PROTOCOL: "Messages", rule 4)."""
+QUICK_PINGS, SLOW_PING = 4, 5.0
+"""How many pings of a link keep an interval that the budget cannot carry, and the interval of the others, in seconds."""
+_CARRIED = THROTTLE_WINDOW / MOST_PINGS  # the shortest interval that can be kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +109,19 @@ class RetryPolicy:
         return whole * (1 + draw) / 2
 
 
+class PingPolicyWarning(UserWarning):
+    """A `PingPolicy` wants pings faster than the server's budget of messages carries."""
+
+
 @dataclass(frozen=True, slots=True)
 class PingPolicy:
     """When to ask the server for a sign of life with the application's ``ping`` (PROTOCOL: "Messages (E4)").
 
     Attributes:
         interval: seconds from ping to ping, under traffic too; the first on a link comes at a random moment of the first
-            interval, so that connections that came back together do not ping together.
+            interval, so that connections that came back together do not ping together. Below 3.75 s it is faster than the
+            budget of messages carries: four pings of a link keep it, and one every 5 s follows. Warns with
+            `PingPolicyWarning`.
         timeout: seconds in which any frame must be heard after a ping; then the link is dead.
         enabled: whether pings are sent at all; ``set_ping_enabled()`` changes it later.
 
@@ -130,6 +143,28 @@ class PingPolicy:
             )
         if not isinstance(self.enabled, bool):
             raise BadOption("PingPolicy.enabled", f"{self.enabled!r} is not True or False")
+        if self._is_too_fast:
+            warnings.warn(
+                f"PingPolicy.interval: {self.interval!r} s is faster than the budget of messages carries; after the first "
+                f"{QUICK_PINGS} of a link there is one every {SLOW_PING:g} s. Give at least {_CARRIED!r} to keep the interval.",
+                PingPolicyWarning,
+                stacklevel=3,
+            )
+
+    @property
+    def _is_too_fast(self) -> bool:
+        return self.interval < _CARRIED
+
+    def interval_after(self, pings: int) -> float:
+        """Tell how long to wait before the next ping.
+
+        Args:
+            pings: how many have left on the link.
+
+        Returns:
+            Seconds.
+        """
+        return SLOW_PING if self._is_too_fast and pings >= QUICK_PINGS else self.interval
 
 
 class Verdict(enum.Enum):

@@ -153,6 +153,22 @@ class OutageRecord(Record, frozen=True, kw_only=True, tag="realtime.outage"):
     dials: int
 
 
+class FaultRecord(Record, frozen=True, kw_only=True, tag="realtime.fault"):
+    """A server fault on a live link: the server answers, and cannot do its work.
+
+    Attributes:
+        change: whether it begins, or ends: with a proof that the server works, or with its link.
+        since: when the server had last proved on this link that it worked (a pong, an answer, or the greeting), UTC, ISO 8601.
+        until: when it ended, UTC, ISO 8601; None where it begins.
+        seconds: from `since` to the moment of the record.
+    """
+
+    change: Literal["opened", "closed"]
+    since: str
+    until: str | None
+    seconds: float
+
+
 class DroppedRecord(Record, frozen=True, kw_only=True, tag="realtime.dropped"):
     """Events of a subscription had to make room: one record an episode, when the consumer has taken something again.
 
@@ -213,8 +229,8 @@ class GapRecord(Record, frozen=True, kw_only=True, tag="realtime.gap"):
     Attributes:
         subscription: its id.
         since: the server's time of its last event, ISO 8601; None if it had got none.
-        until: when it was acknowledged again, UTC, ISO 8601.
-        seconds: how long it was not acknowledged, or the link that it was acknowledged on made room.
+        until: when it was acknowledged again, or the server proved that it works again, UTC, ISO 8601.
+        seconds: how long it was not acknowledged, the link that it was acknowledged on made room, or the server was at fault.
         dials: how many dials were made meanwhile.
     """
 
@@ -246,6 +262,7 @@ AnyRecord = (
     | PresenceRecord
     | PingRecord
     | OutageRecord
+    | FaultRecord
     | DroppedRecord
     | PauseRecord
     | RetiredRecord

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from realtime_fsm.vocabulary.eras import Era, Plan
     from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError, ServerError
+    from realtime_fsm.vocabulary.faults import FaultNews
     from realtime_fsm.vocabulary.form import Row
     from realtime_fsm.vocabulary.frames import Code
     from realtime_fsm.vocabulary.table import State, Trigger
@@ -130,6 +131,19 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True)
+class EndFault:
+    """Tell that a server fault is over; or, if `lost`, that its link is.
+
+    Attributes:
+        seconds: how long ago the server had last proved that it worked.
+        lost: whether the link is gone, or draining.
+    """
+
+    seconds: float
+    lost: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Fail:
     """Tell everybody who waits for a link that there will be none for now.
 
@@ -165,6 +179,7 @@ Request = (
     | CanaryOut
     | CanaryRefused
     | Remove
+    | EndFault
     | Fail
     | End
 )
@@ -184,6 +199,7 @@ class Taken:
         cause: the failure that the step is about: an error frame, an end, something overdue; None on the other rows.
         era: what the server speaks, as far as it is known.
         round_trip: seconds from a ping to the answer that the step is about; None on the other rows.
+        fault: what the step says of a server fault; None where it says nothing.
         lag: seconds since the deadline that was waited for, if it had passed: the process was busy or asleep.
     """
 
@@ -196,6 +212,7 @@ class Taken:
     cause: LinkFailure | None
     era: Era | None = None
     round_trip: float | None = None
+    fault: FaultNews | None = None
     lag: float = 0.0
 
 

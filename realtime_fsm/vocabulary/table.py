@@ -62,6 +62,7 @@ class Trigger(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     PONG = "pong"
     SERVER_ERROR = "server_error"
+    RECOVERED = "recovered"
     LOST = "lost"
     DIAL_FAILED = "dial_failed"
     CLOSED = "closed"
@@ -233,13 +234,18 @@ _ROWS = (
            when=("request_blamed", "all_acknowledged"), do=("send_request",)),
     *_rule(47, (C, S), _T.SERVER_ERROR, U, "The request in flight is to blame; nothing else is desired.",
            when=("request_blamed", "none_left"), do=("send_request",)),
+    *_rule(110, _QUIET, _T.SERVER_ERROR, None, "The server cannot do what was asked: the request is repeated, later.",
+           when=("request_blamed", "server_at_fault")),
     *_rule(48, _QUIET, _T.SERVER_ERROR, None, "The request in flight is to blame, not the link.",
            when=("request_blamed",), do=("send_request",)),
     *_return(49, _T.SERVER_ERROR, ("answers_ping",), ("stop_awaiting_pong", "send_request"),
              "The ping was refused, by a peer that is alive"),
     *_rule(52, _UP, _T.SERVER_ERROR, None, "The server is about to end the link: the end itself is judged.",
            when=("ends_link",)),
-    *_loss(53, _UP, _T.SERVER_ERROR, (), "The server reports a fault that no request explains"),
+    *_return(111, _T.SERVER_ERROR, (), ("stop_awaiting_pong", "send_request"),
+             "An error answered the ping: the peer is alive, and the server is at fault"),
+    *_loss(53, _QUIET, _T.SERVER_ERROR, (), "The server reports a fault that no request explains"),
+    *_rule(114, _UP, _T.RECOVERED, None, "An event came during a server fault: the server works again."),
     *_rule(56, (C, P), _T.LOST, E, "The server refuses us, and not everything was ever acknowledged on this link.",
            when=("is_fatal",), do=("drop_link", "give_up")),
     *_loss(57, _UP, _T.LOST, (), "The link ended"),
@@ -255,6 +261,8 @@ _ROWS = (
     *_rule(64, _QUIET, _T.DEADLINE, P, "The next heartbeat is due.", when=("ping_due",), do=("send_ping",)),
     *_rule(65, _QUIET, _T.DEADLINE, None, "The link has proven itself: earlier failures are forgiven.",
            when=("stable_due",), do=("forgive",)),
+    *_rule(115, _QUIET, _T.DEADLINE, None, "A request that met a server fault is repeated.",
+           when=("repetition_due",), do=("send_request",)),
     *_rule(66, _QUIET, _T.DEADLINE, None, "The send budget has room again.", do=("send_request",)),
     *_return(67, _T.DEADLINE, ("heard_since_ping",), ("stop_awaiting_pong", "send_request"),
              "No pong, but other frames came since: the link lives"),
@@ -276,7 +284,9 @@ def _ignore(states: Iterable[State], triggers: Iterable[Trigger], why: str) -> d
     return {(state, trigger): why for state in states for trigger in triggers}
 
 
-_SOCKET = (_T.OPENED, _T.GREETED, _T.ACKNOWLEDGED, _T.PONG, _T.SERVER_ERROR, _T.LOST, _T.DIAL_FAILED, _T.DEAF)
+_SOCKET = (
+    _T.OPENED, _T.GREETED, _T.ACKNOWLEDGED, _T.PONG, _T.SERVER_ERROR, _T.RECOVERED, _T.LOST, _T.DIAL_FAILED, _T.DEAF,
+)  # fmt: skip
 
 _IGNORED = {
     **_ignore(_DOWN, (*_SOCKET, _T.CLOSED), "There is no socket: this is a late word of one that was dropped."),
@@ -285,7 +295,7 @@ _IGNORED = {
     **_ignore((D, R, E), (_T.CANARY,), "No link is up that could prove anything."),
     **_ignore((R,), (_T.DEAF,), "This link has not been up yet."),
     **_ignore((R, *_UP), (_T.CONNECT,), "A link is wanted already."),
-    **_ignore((R,), (_T.ACKNOWLEDGED, _T.PONG), "Nothing was asked on this link yet."),
+    **_ignore((R,), (_T.ACKNOWLEDGED, _T.PONG, _T.RECOVERED), "Nothing was asked on this link yet."),
     **_ignore(_UP, (_T.CLOSED,), "An earlier socket is closed; the machine has let go of it before."),
     **_ignore(_UP, (_T.OPENED, _T.GREETED, _T.DIAL_FAILED), "This link is up already."),
     **_ignore(_QUIET, (_T.PONG,), "A late answer: its ping was settled by other frames, or by an error frame."),

@@ -10,12 +10,15 @@ from collections.abc import Awaitable
 from typing import Any
 
 from realtime_fsm import Realtime
+from realtime_fsm.core.book import GREETING
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.seat import Seat
 from realtime_fsm.edges.link import Link as RealLink
 from realtime_fsm.edges.transport import Receiver
+from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.frames import PING
 from realtime_fsm.vocabulary.inputs import (
+    Acknowledged,
     Authenticate,
     Closed,
     Deadline,
@@ -31,6 +34,7 @@ from realtime_fsm.vocabulary.inputs import (
 )
 from realtime_fsm.vocabulary.requests import (
     Drop,
+    EndFault,
     Fail,
     Grant,
     Open,
@@ -41,7 +45,7 @@ from realtime_fsm.vocabulary.requests import (
     Retire,
     Send,
 )
-from realtime_fsm.vocabulary.table import LIVE, State
+from realtime_fsm.vocabulary.table import LIVE, State, Trigger
 from simulation.coverage import Coverage
 from simulation.dials import Dials
 from simulation.ledger import Ledger
@@ -182,7 +186,10 @@ class Watch:
                 model.socket.under_way.discard(number)
                 whom = model.recipients(data, number, self._history.channels(number))
                 self.ledger.arrived(number, link.generation, [one for one in whom if one in self.wants.streams])
-            return receive(data)
+            pause = receive(data)
+            over = not link.facts.at_fault or link is not self._driver._links.current
+            self.must(over or not found, "an event came, and the server fault is not over")
+            return pause
 
         return received
 
@@ -239,6 +246,9 @@ class Watch:
             self.must(self.state is self._before[0], "the state moved without a row")
         self._old_sockets(happened, outcome)
         self._the_clock(happened, now, outcome)
+        if row is not None and happened.trigger in (Trigger.PONG, Trigger.ACKNOWLEDGED) and self._seat.link is not None:
+            greeted = isinstance(happened, Acknowledged) and happened.to == GREETING
+            self.must(greeted or not self._seat.link.at_fault, "the server has answered, and the server fault is not over")
         if isinstance(happened, ServerErred):
             self._newcomers(happened, outcome)
         for request in outcome.requests:
@@ -319,6 +329,14 @@ class Watch:
                     self._dials.dropped(now)
             case Send(generation=generation, data=data):
                 self._send(generation, data, now, up=up)
+            case EndFault(lost=True):
+                if self.links.current is not None:
+                    self.links.current.at_fault = True
+            case EndFault():
+                self.outages.recover([self.ledger.of[one] for one in self.wants.streams if one in self.wants.desired])
+            case Reject(id=identifier, code=code):
+                kept = identifier in self.wants.granted and is_server_fault(code)
+                self.must(not kept, "a server fault ends a subscription that was acknowledged")
             case Grant(id=identifier):
                 self.must(identifier in self.wants.desired, "grants what nobody wants")
             case Remove(id=identifier):

@@ -36,6 +36,7 @@ class Link:
         asked: the frames that the machine sent on it.
         sent_at: when it did, within the last minute.
         answered: how many messages came on it that answer a ping.
+        at_fault: whether the server was, when it had made room.
         trusted: whether pings were off when it had made room.
         newest: the highest number of the events that came on it.
         upto: how many events had happened when it had made room.
@@ -50,6 +51,7 @@ class Link:
         self.sent_at: deque[float] = deque()
         self.answered = 0
         self.trusted = False
+        self.at_fault = False
         self.newest = self.upto = 0
         self._ids = {wish.id for wish in wishes or ()}
 
@@ -62,7 +64,9 @@ class Link:
     def shows_life(self) -> bool:
         """Whether it was asked when it had made room, every ping that was ever sent on it is answered, and it has not ended."""
         socket = self.socket
-        return socket is not None and not socket.over and self.last_words == [PING] and self.answered >= socket.sent.count(PING)
+        if socket is None or socket.over or self.at_fault:
+            return False
+        return self.last_words == [PING] and self.answered >= socket.sent.count(PING)
 
     @property
     def last_words(self) -> list[bytes]:
@@ -71,7 +75,7 @@ class Link:
 
     def excuses(self, number: int) -> bool:
         """Whether it is nobody's fault that an event did not come on it, and that nobody was told."""
-        if self.socket is None or self.socket.over:
+        if self.socket is None or self.socket.over or self.at_fault:
             return False
         return self.newest < number <= self.upto if self.trusted else self.shows_life and number in self.socket.overtaken
 

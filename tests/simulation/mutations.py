@@ -95,6 +95,11 @@ def _forgetful(ask_again: Any) -> Any:
     return forget
 
 
+def _blaming(repeat: Any) -> Any:
+    """A server fault rejects what it meets, as another error does."""
+    return lambda self, code, message, attempts, *, whole: self.blame(code, message)
+
+
 def _any_reply(answers: Any) -> Any:
     return lambda self, to, granted: self.in_flight is not None and self.in_flight.kind == to
 
@@ -310,6 +315,9 @@ _MUTATIONS: dict[str, Mutation] = {
     # what is told
     "a handler that raises is called no more": _with(subscriber.Subscriber, "tell", _fragile),
     "nobody is told of the end": _with(waiting.WaitingRoom, "fail", lambda _: lambda self, error, *, patient: None),
+    "a server fault ends what was acknowledged": _with(book.Book, "repeat", _blaming),
+    "a server fault is told of no gap": _with(roster.Roster, "recover", lambda _: lambda self, seconds: None),
+    "a proof does not end a server fault": _with(seat.Seat, "_prove", lambda _: lambda self, link: None),
     "the session is in the records": _with(audit, "_shown", lambda _: lambda code: SECRET),
 }
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from realtime_fsm.testing.backend import Budget
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.testing.identity import CONSOLE
-from realtime_fsm.testing.peer import Backend, Peer, Reply, Request
+from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Peer, Reply, Request
 from realtime_fsm.testing.wire import Refusal, error
 from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, NameNotResolved, UpgradeRefused
 from simulation.history import History
@@ -86,6 +86,9 @@ class Network:
             if socket.server.deaf:
                 socket.unheard.add(number)
                 continue
+            if socket.server.faulty:
+                socket.lose(number)
+                continue
             ids = b',"subscriptions":' + _json(matching).encode() if peer._era.ids else b""
             socket.under_way.add(number)
             socket.server.when_awake(partial(socket.emit, start + ids + b"}}", "event"))
@@ -123,6 +126,9 @@ class Network:
             case "event bus lost" if not server.deaf:
                 server.deaf = True
                 later(rng.choice((1.0, 5.0, 20.0)), setattr, server, "deaf", False)
+            case "server at fault" if not server.faulty:
+                server.faulty = True
+                later(rng.choice((1.0, 5.0, 20.0, 60.0)), server.recover)
             case "network parted" if not self.parted:
                 self.parted = True
                 for socket in list(self.sockets.values()):
@@ -162,6 +168,7 @@ class Network:
         for server in self.servers:
             server.up, server.deaf = True, False
             server.thaw()
+            server.recover()
 
 
 class Wire:
@@ -248,4 +255,5 @@ class Wire:
             socket.emit(b'{"type":"event","data":{"channels":["rows"],"payload":{},"subscriptions":["0"]}}', "greeting")
         if fault == "budget spent before":
             network.spend(socket.peer, rng.choice((8, 30, 32)))
-        socket.answer(reply, "greeting", after=rng.uniform(0.1, 12.0) if fault == "greeting delayed" else 0.0)
+        late = FAULT_DELAY if socket.server.faulty else 0.0
+        socket.answer(reply, "greeting", after=rng.uniform(0.1, 12.0) if fault == "greeting delayed" else late)

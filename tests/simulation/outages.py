@@ -2,12 +2,13 @@
 
 The law. While a link delivers in the place of another there is no outage; unless it ends too early, is let go of with nobody in
 its place, or more than one dial was needed. In an outage each subscription that was acknowledged before is told of one gap when
-it is acknowledged again, after each loss; and of none at any other time.
+it is acknowledged again, after each loss; when a server fault is over, each that the link serves is; and of none at any other
+time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from realtime_fsm.vocabulary.table import LIVE, State
 from simulation.ledger import Stream
@@ -26,6 +27,7 @@ class Outages:
         self._dials: int | None = None  # since a link makes room; None while none does
         self._losses = 0
         self._owed: list[str] = []
+        self._recovered: list[str] = []
         self._told: list[str] = []
 
     def retire(self) -> None:
@@ -60,6 +62,11 @@ class Outages:
             if stream.granted:
                 self._owed.append(stream.wish.id)
 
+    def recover(self, streams: Iterable[Stream]) -> None:
+        """A server fault is over."""
+        served = (stream for stream in streams if not self.under_way or stream.told_on == self._losses)
+        self._recovered += {stream.wish.id for stream in served if stream.granted}
+
     def told(self, identifier: str) -> None:
         """A subscription was told of a gap."""
         self._told.append(identifier)
@@ -67,7 +74,10 @@ class Outages:
     def settle(self, *, real: bool) -> None:
         """The driver has done what the step asked for."""
         self._must(real == self.under_way, "an outage is not told, or told without a reason")
-        self._must(self._told == self._owed, f"gaps are told of {self._told}, and should be of {self._owed}")
+        first, others = self._told[: len(self._recovered)], self._told[len(self._recovered) :]
+        right = sorted(first) == sorted(self._recovered) and others == self._owed
+        self._must(right, f"gaps are told of {self._told}, and should be of {[*self._recovered, *self._owed]}")
+        self._recovered.clear()
         self._owed.clear()
         self._told.clear()
 

@@ -1,11 +1,11 @@
-"""The server processes: each of an era, each able to die, come back as another, freeze and go deaf."""
+"""The server processes: each of an era, each able to die, come back as another, freeze, go deaf and be unable to work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from realtime_fsm.testing.eras import EraName, era_named
-from realtime_fsm.testing.peer import Backend, Peer
+from realtime_fsm.testing.peer import Backend, Peer, Reply
 from simulation.sockets import SimulatedSocket
 from simulation.world import World
 
@@ -19,6 +19,7 @@ class Server:
         self.era = era
         self.up = True
         self.deaf = False
+        self.faulty = False
         self.sockets: dict[SimulatedSocket, None] = {}
         self._frozen = False
         self._held: list[Callable[[], None]] = []
@@ -49,6 +50,20 @@ class Server:
         held, self._held = self._held, []
         for work in held:
             self.when_awake(work)
+
+    def recover(self) -> None:
+        """It can work again."""
+        self.faulty = False
+        for socket in self.sockets:
+            socket.end_fault()
+
+    def handle(self, peer: Peer, data: bytes) -> Reply:
+        """Answer a message, as well as it can."""
+        self.backend.faulty = self.faulty
+        try:
+            return peer.handle(data, self.world.wall())
+        finally:
+            self.backend.faulty = False
 
     def die(self) -> None:
         """Every stream ends without a word."""

@@ -51,6 +51,10 @@ CODES = (1000, 1001, 1005, 1006, 1008, 1011, 1012, 1013)
 _STRAY = (500, 0, 401, 1003, 1013, "42S02")
 
 
+_CONFUSING = ("reply repeated", "reply shuffled", "events fall behind", "frame delayed")
+"""Faults after which an answer may be older than it seems."""
+
+
 class SimulatedSocket:
     """One stream.
 
@@ -83,6 +87,8 @@ class SimulatedSocket:
         self._arrived: deque[bytes | int] = deque()
         self._arrival: asyncio.Future[None] | None = None
         self._replies: list[bytes] = []
+        self._lost: set[int] = set()
+        self._noticed = self._odd = False
 
     @property
     def sound(self) -> bool:
@@ -158,10 +164,26 @@ class SimulatedSocket:
     def _handle(self, data: bytes) -> None:
         if self._ended:
             return
-        reply = self.peer.handle(data, self.world.wall())
+        reply = self.server.handle(self.peer, data)
+        self._noticed |= self.server.faulty and not self.under_way
         if reply.frames and b'"code":1013' in reply.frames[0]:
             self.world.count("throttled")
-        self.answer(reply, "error" if reply.frames and b'"error"' in reply.frames[0][:20] else "reply")
+        self.answer(reply, "error" if reply.frames and b'"error"' in reply.frames[0][:20] else "reply", after=reply.after)
+
+    def lose(self, number: int) -> None:
+        """An event is lost, because the server cannot work."""
+        self.unheard.add(number)
+        self._lost.add(number)
+
+    def end_fault(self) -> None:
+        """The server can work again. What was lost meanwhile must be told, if an answer of that time has shown it.
+
+        An answer shows nothing in front of events that are under way, or where answers come twice, late or out of order.
+        """
+        if self._noticed and not self._odd:
+            self.unheard -= self._lost
+        self._lost.clear()
+        self._noticed = False
 
     def answer(self, reply: Reply, what: str, *, after: float = 0.0) -> None:
         """Send what the brain says."""
@@ -212,6 +234,7 @@ class SimulatedSocket:
         elif fault == "frame delayed":
             self._latest = max(self._latest, world.loop.time() + rng.uniform(0.1, _LAG))
         world.count(fault)
+        self._odd |= fault in _CONFUSING
         match fault:
             case "stream goes silent":
                 self._silent_in = True

@@ -50,7 +50,7 @@ def nothing_desired_is_lost(seat: Seat, state: State, links: Links, wants: Wants
     must(state is not State.UNSUBSCRIBED, "unsubscribed, with something desired")
     flying = book.in_flight
     asked = flying.ids if flying is not None and flying.kind == "subscribe" else ()
-    places = (book.acknowledged, asked, book._pending, [one for group in book._suspects for one in group])
+    places = (book.acknowledged, asked, book._pending, [one for group in book._suspects for one in group], [*book._again.ids])
     for identifier in desired:
         must(sum(identifier in place for place in places) == 1, "something desired is nowhere, or twice in the book")
     if state is State.CONNECTED:

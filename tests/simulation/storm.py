@@ -14,7 +14,7 @@ from selectors import SelectorKey
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm import GreetedAsGuest, PingPolicy, Realtime, RealtimeError, RetryPolicy, State, Timeouts
+from realtime_fsm import GreetedAsGuest, PingPolicy, PingPolicyWarning, Realtime, RealtimeError, RetryPolicy, State, Timeouts
 from realtime_fsm.edges import audit, driver, farewell, roster, sleep
 from realtime_fsm.edges.transport import Transport
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscribed
@@ -118,7 +118,8 @@ def _stage(world: World) -> Iterator[Records]:
         stack.enter_context(patch.object(watch, "_sleepers", Ordered()))
         world.buffer = world.rng.choice((4, 64, 1024))
         stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore", MissingChannelWarning)
+        for kind in (MissingChannelWarning, PingPolicyWarning):
+            warnings.simplefilter("ignore", kind)
         yield records
 
 

@@ -70,6 +70,7 @@ WEATHER = (
     "another era",
     "server frozen",
     "event bus lost",
+    "server at fault",
     "network parted",
     "budgets spent",
     "process suspended",

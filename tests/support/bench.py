@@ -30,6 +30,7 @@ from realtime_fsm.vocabulary.inputs import (
     Pong,
     Probe,
     Reconnect,
+    Recovered,
     ServerErred,
     SetPresence,
     Subscribe,
@@ -118,7 +119,7 @@ class Bench:
         )
         return self.hear(Acknowledged(self.generation, asked.kind, granted))
 
-    def err(self, code: int, message: str = "Error: Server Error") -> Outcome:
+    def err(self, code: int | str, message: str = "Error: Server Error") -> Outcome:
         return self.hear(ServerErred(self.generation, code, message))
 
     def lose(self, close_code: int = 1006) -> Outcome:
@@ -194,6 +195,7 @@ def any_input(trigger: Trigger, generation: int) -> Input:
         Trigger.ACKNOWLEDGED: Acknowledged(generation, "subscribe", ()),
         Trigger.PONG: Pong(generation),
         Trigger.SERVER_ERROR: ServerErred(generation, 500, ""),
+        Trigger.RECOVERED: Recovered(generation),
         Trigger.LOST: Lost(generation),
         Trigger.DIAL_FAILED: DialFailure(generation, DialFailed("refused")),
         Trigger.CLOSED: Closed(generation),

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from realtime_fsm.core.book import SUBSCRIBE, UNSUBSCRIBE, Book, Control
+from realtime_fsm.core.book import SUBSCRIBE, UNSUBSCRIBE, Book
+from realtime_fsm.core.control import Control
 from realtime_fsm.vocabulary.frames import Granted
 from realtime_fsm.vocabulary.inputs import Wish
 from realtime_fsm.vocabulary.requests import Grant, Reject, Remove, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 FRAME_LIMIT = 65_536
-BAD_MESSAGE, POLICY = 1003, 1008
+FAULT, BAD_MESSAGE, POLICY = 0, 1003, 1008
+ATTEMPTS = 3
 
 
 def frame_size(data: bytes) -> int:
@@ -140,9 +142,16 @@ def answer(book: Book, server: Server, account: Account, asked: Control) -> None
         assert book.answers(asked.kind, granted)
         account.note(book.settle(granted))
         return
-    account.note(book.blame(code, "Error: Server Error"))
+    account.note(blamed(book, code))
     if code == POLICY:
         relink(book, server, account)
+
+
+def blamed(book: Book, code: int) -> Sequence[Request]:
+    """Let an error answer the request in flight."""
+    if code == FAULT:
+        return book.repeat(code, "Error: Server Error", ATTEMPTS, whole=False)
+    return book.blame(code, "Error: Server Error")
 
 
 def relink(book: Book, server: Server, account: Account) -> None:
@@ -173,7 +182,9 @@ class BookMachine(RuleBasedStateMachine):
 
     # --- the user -----------------------------------------------------------------------------------------------------
 
-    @rule(size=st.sampled_from([0, 0, 9_000, 30_000, 65_000]), code=st.sampled_from([None, None, None, BAD_MESSAGE, POLICY]))
+    @rule(
+        size=st.sampled_from([0, 0, 9_000, 30_000, 65_000]), code=st.sampled_from([None, None, None, FAULT, BAD_MESSAGE, POLICY])
+    )
     def desire(self, size: int, code: int | None) -> None:
         identifier = f"s{len(self.known)}"
         self.known.append(identifier)
@@ -205,7 +216,7 @@ class BookMachine(RuleBasedStateMachine):
         if code is None:
             self.account.note(self.book.settle(self.server.accept(asked)))
         else:
-            self.account.note(self.book.blame(code, "Error: Server Error"))
+            self.account.note(blamed(self.book, code))
             self.dying = code == POLICY
         if rejected := self.account.rejected - before:
             assert rejected == set(asked.ids) <= set(self.server.bad), "the guilty item alone is rejected"
@@ -214,6 +225,16 @@ class BookMachine(RuleBasedStateMachine):
     @rule()
     def throttle(self) -> None:
         self.account.note(self.book.ask_again())
+
+    @precondition(lambda self: self.up and not self.dying and self.book.in_flight)
+    @rule(whole=st.booleans())
+    def meet_a_fault(self, whole: bool) -> None:
+        self.account.note(self.book.repeat(FAULT, "Error: Server Error", None, whole=whole))
+
+    @precondition(lambda self: self.up and not self.dying)
+    @rule()
+    def fail_a_ping(self) -> None:
+        self.book.reunite()
 
     @precondition(lambda self: self.up and not self.dying and self.book.in_flight and self.book.in_flight.kind == UNSUBSCRIBE)
     @rule()
@@ -275,8 +296,9 @@ class BookMachine(RuleBasedStateMachine):
         self.desire(0, None)  # a server that refuses everything has its own tests
         wanted, guilty = len(self.wanted), len(self.wanted & set(self.server.bad))
         levels = 1 + math.ceil(math.log2(wanted + 1))
+        again = sum(code == FAULT for code in self.server.bad.values()) * (levels + ATTEMPTS + 2)
         links = 1 + guilty * levels
-        bound = links * (wanted + 1) + wanted + 2 * guilty * levels + 2
+        bound = links * (wanted + 1) + wanted + 2 * guilty * levels + 2 + again
         # Until something is accepted each group has a link of its own, and the search begins anew then.
         converge(self.book, self.server, self.account, 2 * bound + 3 * wanted)
         assert self.account.rejected <= set(self.server.bad)

@@ -74,6 +74,8 @@ class Scribe:
             self.audit.transition(outcome.taken, BEGIN + timedelta(seconds=self.bench.now))
             if outcome.taken.round_trip is not None:
                 self.audit.ping(outcome.taken.round_trip)
+            if outcome.taken.fault is not None:
+                self.audit.fault(outcome.taken.fault, BEGIN + timedelta(seconds=self.bench.now))
         return outcome
 
     def dwell(self, after: float) -> float:

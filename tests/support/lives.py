@@ -21,6 +21,7 @@ from realtime_fsm.vocabulary.inputs import (
     PingSwitched,
     Pong,
     Reconnect,
+    Recovered,
     Unsubscribe,
 )
 from realtime_fsm.vocabulary.policies import RetryPolicy
@@ -256,6 +257,37 @@ def handed_over_in_an_outage(bench: Bench, scribe: Scribe) -> None:
     bench.greet()
 
 
+def at_fault(bench: Bench, scribe: Scribe) -> None:
+    """A ping meets a server fault, an event ends it; then a request does, and its acknowledgement."""
+    bench.to(State.SUBSCRIBED).expire_until("sub64")
+    bench.now += 2.0
+    bench.err(0)
+    scribe.audit.gap("s1", Gap(BEGIN, BEGIN, 32.0, 0))
+    bench.now += 7.0
+    bench.hear(Recovered(bench.generation))
+    bench.subscribe("s2")
+    bench.err(500)
+    bench.expire_until("sub115")
+    bench.err(500)
+    bench.expire_until("sub115")
+    bench.acknowledge()
+    bench.do(Dispose(), after=1.0)
+    scribe.audit.closed()
+
+
+def at_fault_to_the_end(bench: Bench, scribe: Scribe) -> None:
+    """The link is lost during one server fault, and another one is not over."""
+    bench.to(State.SUBSCRIBED).expire_until("sub64")
+    bench.err("42S02")
+    bench.now += 3.5
+    bench.lose()
+    bench.expire()
+    bench.open()
+    bench.greet()
+    bench.err(0)
+    bench.do(PingSwitched(enabled=True), after=0.5)
+
+
 LIVES: dict[str, Callable[[Bench, Scribe], object]] = {
     life.__name__: life
     for life in (
@@ -263,7 +295,7 @@ LIVES: dict[str, Callable[[Bench, Scribe], object]] = {
         disconnected_while_away, disconnected_by_the_user, lost_and_not_dialed, planned, nothing_desired, rejected, dialing,
         handing_over, handed_over, handed_over_at_the_second_try, handed_over_too_late, never_handed_over,
         handed_over_as_somebody_else, given_up_while_handing_over, disconnected_while_handing_over,
-        disposed_of_while_handing_over, handed_over_in_an_outage,
+        disposed_of_while_handing_over, handed_over_in_an_outage, at_fault, at_fault_to_the_end,
     )
 }  # fmt: skip
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -298,6 +330,8 @@ ENDS = {
     "disconnected_while_handing_over": [],
     "disposed_of_while_handing_over": [],
     "handed_over_in_an_outage": ["healed"],
+    "at_fault": [],
+    "at_fault_to_the_end": [""],
 }
 
 

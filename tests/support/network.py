@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from realtime_fsm import Realtime, Subscription
 from realtime_fsm.edges.transport import ClientSession, Receiver, Socket, Transport
 from realtime_fsm.testing.eras import EraName, era_named
-from realtime_fsm.testing.peer import Backend, Peer, Reply, Request
-from realtime_fsm.testing.wire import error
+from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Peer, Reply, Request
+from realtime_fsm.testing.wire import MASKED, encode, error
 from realtime_fsm.vocabulary.errors import LinkFailure, StreamEnded
 
 _NUMBERS = itertools.count()  # each network is a server of its own, so the pacing of one test is not that of another
@@ -64,14 +64,17 @@ class SimulatedSocket:
     # the server's side
 
     def _arrive(self, data: bytes) -> None:
-        if data in self.network.answers:
+        if (code := self.network.code_for(data)) is not None:
+            self.push(encode({"type": "error", "data": {"code": code, "message": MASKED}}))
+        elif data in self.network.answers:
             self.answer(Reply(self.network.answers[data]))
         elif any(word in data for word in self.network.refused):
             self.answer(Reply((error(1003),)))
         elif any(word in data for word in self.network.banned):
             self.answer(Reply((error(1008),), end=True))
         else:
-            self.answer(self.peer.handle(data, self.network.wall()))
+            reply = self.peer.handle(data, self.network.wall())
+            asyncio.get_running_loop().call_later(reply.after, self.answer, reply) if reply.after else self.answer(reply)
             self.network.spread()
 
     def answer(self, reply: Reply) -> None:
@@ -124,6 +127,8 @@ class Network:
         self.answers: dict[bytes, tuple[bytes, ...]] = {}  # instead of the brain's own
         self.refused: set[bytes] = set()  # words in a message that is answered with error 1003, or in an address: with 1008
         self.banned: set[bytes] = set()  # words in a message that is answered with error 1008 and the end
+        self.fault: int | str | None = None  # the code with which every request is answered; pings fare well
+        self.refused_with: dict[bytes, int | str] = {}  # codes of errors that answer messages with these words
         self.failing_sends = False
         self.released = False
         self.on_dial: Callable[[], object] = lambda: None  # called with each dial
@@ -142,6 +147,11 @@ class Network:
     def listening(self) -> set[str]:
         """The channels on which the newest link listens, as the server has it."""
         return {channel for channel, holders in self.socket.peer._subscriptions._channels.items() if holders}
+
+    def code_for(self, data: bytes) -> int | str | None:
+        """The code of the error that answers a message, if one is arranged for it."""
+        named = (code for word, code in self.refused_with.items() if word in data)
+        return next(named, None if b'"ping"' in data else self.fault)
 
     def wall(self) -> float:
         return asyncio.get_running_loop().time()
@@ -165,6 +175,8 @@ class Network:
         target = f"{parts.path}?{parts.query}"
         if how == GREET and any(word.strip(b'"').decode() in target for word in self.refused):
             socket.answer(Reply((error(1008),), end=True))
+        elif how == GREET and self.backend.faulty:
+            asyncio.get_running_loop().call_later(FAULT_DELAY, self._greet_late, socket, Request(target, tuple(headers.items())))
         elif how == GREET:
             reply = socket.peer.greet(Request(target, tuple(headers.items())), self.wall())
             if reply.end and "channels" not in parts.query and self.by_address:
@@ -175,6 +187,10 @@ class Network:
 
     async def close(self) -> None:
         self.released = True
+
+    def _greet_late(self, socket: SimulatedSocket, request: Request) -> None:
+        if socket.closed is None:
+            socket.answer(socket.peer.greet(request, self.wall()))
 
     def become(self, era: EraName) -> None:
         """Another server stands in its place, with the same users: every stream ends."""

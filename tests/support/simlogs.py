@@ -16,7 +16,7 @@ from simulation import records
 from simulation.storm import simulate
 from support.brokenlogs import Record
 
-SEEDS = (1, 16, 29, 36, 55, 59, 95, 116, 129, 147, 166, 288)
+SEEDS = (1, 4, 8, 13, 18, 19, 24, 36, 64, 70, 80)
 """Servers of every era, and all rows that storms take but the rarest."""
 
 

@@ -85,7 +85,8 @@ class Figures:
     def compare_life(self, name: str | None, life: LifeLine) -> None:
         found = self.lives[name]
         for figure in (
-            "failures", "between_failures", "to_recovery", "gave_up", "rejected", "dropped", "gaps", "malformed", "availability",
+            "failures", "between_failures", "to_recovery", "gave_up", "rejected", "dropped", "gaps", "malformed", "faults",
+            "at_fault", "availability",
         ):  # fmt: skip
             assert found[figure] == near(getattr(life, figure)), (name, figure)
         assert {state: found[state] for state in life.states} == {state: near(spent) for state, spent in life.states.items()}

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.replay.stage import UNDECIDED
 from realtime_fsm.core.effects import schedule_retry, welcome
+from realtime_fsm.core.fault import pause_before
 from realtime_fsm.core.link import Link
 from realtime_fsm.core.seat import Seat
 from realtime_fsm.vocabulary import errors
+from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.policies import verdict
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 
@@ -67,13 +69,14 @@ class Foresight:
         self._steps = steps
         self._policies = policies
 
-    def draw(self, index: int, now: float, entered: float) -> float:
+    def draw(self, index: int, now: float, entered: float, repetitions: int = 0) -> float:
         """The random number of a step.
 
         Args:
             index: which one.
             now: its moment.
             entered: when the state in which it ends was entered.
+            repetitions: how many were planned before in a server fault.
         """
         record = self._steps[index]
         effects = ROWS[record.row].effects
@@ -83,6 +86,9 @@ class Foresight:
             if due is None and moment(UNDECIDED) >= least:
                 return UNDECIDED
             return _solve(moment, least if due is None else due)
+        if _meets_fault(record):
+            retry, due = self._policies.retry, self._repetition(index, entered)
+            return 1.0 if due is None else _solve(lambda draw: now + pause_before(repetitions, retry, draw), due)
         if "welcome" in effects:
             return self._welcoming(index, now)
         return UNDECIDED
@@ -128,6 +134,20 @@ class Foresight:
                 break
         return None, least
 
+    def _repetition(self, index: int, entered: float) -> float | None:
+        """When the request was repeated that met a server fault in a step; None if it was not."""
+        sends, link, sent_at = self._steps[index].sends, self._steps[index].link, None
+        for record, at in self._after(index, entered):
+            if record.link != link or _meets_fault(record):
+                break
+            row = ROWS[record.row]
+            if "repetition_due" in row.guards:
+                return at - record.lag
+            if record.sends > sends and "send_ping" not in row.effects and sent_at is None:
+                sent_at = at
+            sends = record.sends
+        return sent_at
+
     def _welcoming(self, index: int, now: float) -> float:
         """The random number of a greeting. Where pings do not tell it because each was held up, the renewal does."""
         ping, renewal = self._first_ping(index, now), self._renewal(index, now)
@@ -157,15 +177,16 @@ class Foresight:
         Any of them may have waited for a reply, and none was ever sent before it was due; so one in time tells for all. Where
         even so it is later than it can have been, it was overdue for an interval, and the next ones were planned anew.
         """
-        link, interval, sent = self._steps[index].link, self._policies.ping.interval, 0
+        link, interval, sent, later = self._steps[index].link, self._policies.ping.interval, 0, 0.0
         dues: list[float] = []
         for record, at in self._after(index, now):
             if record.link != link or record.dest not in LIVE or record.trigger == Trigger.PING_SWITCHED:
                 break
             if "send_ping" in ROWS[record.row].effects:
                 if record.trigger == Trigger.DEADLINE:
-                    dues.append(at - record.lag - sent * interval)
+                    dues.append(at - record.lag - later)
                 sent += 1
+                later += self._policies.ping.interval_after(sent)
         first = min(dues, default=None)
         if first is not None and first > now + interval + DUE and dues[0] <= first + DUE:
             return dues[0] - interval - 1e-6
@@ -203,6 +224,12 @@ class Foresight:
             return due
 
         return moment
+
+
+def _meets_fault(record: TransitionRecord) -> bool:
+    """Whether a step is about a request that meets a server fault."""
+    answered = record.trigger == Trigger.SERVER_ERROR and record.source in LIVE and record.source != State.PING
+    return answered and record.dest in LIVE and record.error_code is not None and is_server_fault(record.error_code)
 
 
 def _solve(moment: Callable[[float], float], due: float) -> float:

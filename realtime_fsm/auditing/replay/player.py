@@ -222,11 +222,12 @@ class Player:
             happened = input_of(record, seat, spoken)
         if happened is None:
             raise Untold(f"{told.place}: the log does not tell what is subscribed to, or shown")
+        fault = None if seat.link is None else seat.link.fault
         waits = "dial" in row.effects and record.link == seat.generation
         return Cue(
             at,
             happened,
-            self._foresight.draw(index, at, entered),
+            self._foresight.draw(index, at, entered, 0 if fault is None else fault.repetitions),
             self._foresight.place(index, at, entered, seat.attempt_at) if waits else None,
             heard_before(record, seat),
             self._pauses,

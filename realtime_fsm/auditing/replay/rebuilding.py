@@ -84,6 +84,8 @@ def input_of(record: TransitionRecord, seat: Seat, spoken: inputs.Input | None) 
             return inputs.Acknowledged(link, SUBSCRIBE, ()) if asked is None else _answer(link, asked.kind, asked.ids)
         case Trigger.PONG:
             return inputs.Pong(link)
+        case Trigger.RECOVERED:
+            return inputs.Recovered(link)
         case Trigger.SERVER_ERROR:
             cause = cause_of(record)
             code = cause.code if isinstance(cause, ServerError) else 0

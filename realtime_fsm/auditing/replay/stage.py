@@ -9,7 +9,7 @@ from realtime_fsm.core.guards import GUARDS
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.pacer import Pacer
 from realtime_fsm.core.seat import Seat
-from realtime_fsm.vocabulary.inputs import Acknowledged, Greeted, Pong, ServerErred
+from realtime_fsm.vocabulary.inputs import Acknowledged, Greeted, Pong, Recovered, ServerErred
 from realtime_fsm.vocabulary.table import LIVE, State
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 UNDECIDED = 0.5
 """The random number of a step that needs none."""
-FRAMES = (Greeted, Acknowledged, Pong, ServerErred)
+FRAMES = (Greeted, Acknowledged, Pong, Recovered, ServerErred)
 """The inputs that are frames: each is a sign of life, too."""
 
 
@@ -134,6 +134,6 @@ class Stage:
             "handover": seat.handover_at,
             "ping": seat.ping_at,
             "stability": seat.stable_at,
-            "budget": seat.budget_at,
+            "budget" if seat.again_at is None else "repetition": seat.budget_at,
         }
         return next(what for what, moment in waits.items() if moment == due)

@@ -1,0 +1,38 @@
+"""Server faults: the server answers, and cannot do its work.
+
+Seen on a real server whose Redis was away (PROTOCOL: "Messages", rule 10): pings and subscribes are answered with error 0, new
+dials are greeted, and later the same link works again. Error 0 is also the answer to a query that is not allowed (rule 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from realtime_fsm.vocabulary.frames import Code
+
+_BAD_MESSAGE, _POLICY, _TOO_MANY = 1003, 1008, 1013
+_REFUSALS = range(400, 500)
+
+
+def is_server_fault(code: Code) -> bool:
+    """Tell whether the code of an error frame says that the server cannot work, and not that it refuses something.
+
+    Args:
+        code: the code: 1003, 1008 and 4xx refuse, 1013 says that there were too many; 0, 5xx, a text and the rest are faults.
+    """
+    return isinstance(code, str) or (code not in (_BAD_MESSAGE, _POLICY, _TOO_MANY) and code not in _REFUSALS)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultNews:
+    """A server fault that begins or ends with a step.
+
+    Attributes:
+        opened: whether it begins.
+        seconds: how long ago the server last proved that it worked.
+    """
+
+    opened: bool
+    seconds: float
