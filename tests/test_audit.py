@@ -16,6 +16,7 @@ from realtime_fsm.edges import audit as audit_module
 from realtime_fsm.edges.audit import Audit
 from realtime_fsm.vocabulary.change import Gap
 from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded, UpgradeRefused
+from realtime_fsm.vocabulary.faults import FaultNews
 from realtime_fsm.vocabulary.records import RECORDS, SCHEMA, AnyRecord, json_schema
 from realtime_fsm.vocabulary.requests import Taken
 from realtime_fsm.vocabulary.table import TABLE, State
@@ -301,6 +302,7 @@ def write_each(log: Audit) -> None:
     log.presence("rejected", 401, dwell=0.5)
     log.ping(0.0123456789)
     log.outage("opened", planned=False)
+    log.fault(FaultNews(opened=True, seconds=2.5), AT)
     log.dropped("s1", 7)
     log.pause("closed", 2, dwell=3.0, seconds=2.5)
     log.retired(2, 0.25)
