@@ -32,6 +32,7 @@ from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.network import Network
 from support.replaying import replayed, story_of
+from support.some import some
 from support.virtual import eventually, run
 
 R, S, E = State.RECONNECTING, State.SUBSCRIBED, State.ERROR
@@ -285,7 +286,7 @@ def test_a_proven_link_that_is_ended_by_a_refusal_is_replaced(end: int) -> None:
 def test_a_refused_redial_passes_until_it_comes_attempts_times_in_a_row(said: str, attempts: int) -> None:
     bench = Bench(protocol=Era.E4, retry=RetryPolicy(attempts=attempts)).to(S)
     bench.lose()
-    for before in range(attempts):
+    for before in some(range(attempts)):
         assert (bench.state, bench.seat.refusals) == (R, before)
         bench.expire()
         bench.open()
