@@ -158,11 +158,9 @@ class Driver:
         self._context = copy_context()
         self._inputs: list[Input] = []
         self._stepping = False
-        self._audit = Audit(connection_id, lambda failure: self.report(failure, "the audit log failed"))
+        self._audit = Audit(connection_id, self._report_audit, self._context)
         self._outages = Outages(self._audit)
-        self._roster = Roster(
-            self.report, self._audit, self._outages, lambda count: self._note_malformed("unknown_subscription", count)
-        )
+        self._roster = Roster(self.report, self._audit, self._outages, self._note_stray)
         self._links = Links(self, seat)
         self._prober = None if seat.canary is None else Prober(seat.canary, self, seat, self._roster, self._audit)
         if self._prober is not None:
@@ -664,6 +662,12 @@ class Driver:
     def parted(self, farewell: Farewell, *, broken: bool) -> None:
         """A link that has made room is let go of, and nobody knows what it owed."""
         self._roster.part(farewell, broken=broken)
+
+    def _report_audit(self, failure: BaseException) -> None:
+        self.report(failure, "the audit log failed")
+
+    def _note_stray(self, count: int) -> None:
+        self._note_malformed("unknown_subscription", count)
 
     def _note_malformed(self, kind: str, count: int = 1) -> None:
         """Counted, and told once a kind."""

@@ -45,6 +45,10 @@ class _Successor:
     granted: asyncio.Future[None]
 
 
+def _ignore(event: Event) -> None:
+    """Do nothing with the event of a canary, where none is wanted."""
+
+
 class Roster:
     """The subscribers by id.
 
@@ -65,7 +69,7 @@ class Roster:
         self._leftover: list[asyncio.Task[None]] = []
         self._outages = outages
         self._deafness: dict[Subscriber, Any] | None = None  # whom a deaf link served, and the last event of each
-        self.on_canary: Callable[[Event], None] = lambda _: None
+        self.on_canary: Callable[[Event], None] = _ignore
         self.gate = Gate()
 
     def enlist(self, wish: Wish, options: Options, loop: asyncio.AbstractEventLoop, dwell: float) -> Subscriber:

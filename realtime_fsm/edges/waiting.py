@@ -18,6 +18,8 @@ class WaitingRoom:
         answer: waits for an answer of the server.
     """
 
+    __slots__ = ("_answer", "_for_identity", "_for_link", "_for_presence")
+
     def __init__(self, answer: Callable[[asyncio.Future[Any]], Awaitable[Any]]) -> None:
         self._answer = answer
         self._for_link: dict[asyncio.Future[None], tuple[Callable[[], bool], bool]] = {}
