@@ -330,10 +330,7 @@ class Driver:
         """
         if self.state.is_live:
             return
-        if self.state is State.DISPOSING:
-            raise Disposed
-        if self.error is not None:
-            raise self.error.again()
+        self._raise_for_rest(patient=patient)
         await self._waiting.until(lambda: self.state.is_live, patient=patient)
 
     async def wait_subscribed(self, *, patient: bool) -> None:
@@ -353,9 +350,20 @@ class Driver:
 
         if holds():
             return
-        if self.error is not None:
-            raise self.error.again()
+        self._raise_for_rest(patient=patient)
         await self._waiting.until(holds, patient=patient)
+
+    def _raise_for_rest(self, *, patient: bool) -> None:
+        """Refuse to wait where no link will come. The link of a caller that waits twice may end between the two.
+
+        Args:
+            patient: whether the caller goes on waiting in `disconnected`.
+
+        Raises:
+            RealtimeError: why no link will come.
+        """
+        if self.state in _AT_REST and not (patient and self.state is State.DISCONNECTED):
+            raise self._waiting.failure.again()
 
     async def identify(self, happened: Authenticate | LogOut, credentials: Credentials) -> None:
         """Feed a change of identity and wait until the server has said who we are.
@@ -613,7 +621,7 @@ class Driver:
                 user, presence = bytes(reply.user), bytes(reply.presence)
                 self.feed(Acknowledged(link.generation, reply.to, reply.subscriptions, user, presence))
             case frames.ErrorFrame():
-                self.feed(ServerErred(link.generation, frame.code, frame.message, self.credentials.renewable))
+                self.feed(ServerErred(link.generation, frame.code, frame.message, self._dialing.renewable))
             case frames.ConnectedFrame():
                 self._greet(link, frame)
             case frames.Malformed(kind=kind):
