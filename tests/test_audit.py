@@ -16,6 +16,7 @@ from realtime_fsm.edges import audit as audit_module
 from realtime_fsm.edges.audit import Audit
 from realtime_fsm.vocabulary.change import Gap
 from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded, UpgradeRefused
+from realtime_fsm.vocabulary.faults import FaultNews
 from realtime_fsm.vocabulary.records import RECORDS, SCHEMA, AnyRecord, json_schema
 from realtime_fsm.vocabulary.requests import Taken
 from realtime_fsm.vocabulary.table import TABLE, State
@@ -301,6 +302,7 @@ def write_each(log: Audit) -> None:
     log.presence("rejected", 401, dwell=0.5)
     log.ping(0.0123456789)
     log.outage("opened", planned=False)
+    log.fault(FaultNews(opened=True, seconds=2.5), AT)
     log.dropped("s1", 7)
     log.pause("closed", 2, dwell=3.0, seconds=2.5)
     log.retired(2, 0.25)
@@ -313,12 +315,12 @@ def write_each(log: Audit) -> None:
 def test_every_kind_of_record_is_of_the_schema_and_counted_with_the_others() -> None:
     sink = Sink()
     write_each(audit())
-    assert [record["seq"] for record in sink.records] == list(range(1, 14))
+    assert [record["seq"] for record in sink.records] == list(range(1, 15))
     assert {record["event"] for record in sink.records} == {kind.__struct_config__.tag for kind in RECORDS}
     for record in some(sink.records):
         del record["level"]
         assert type(msgspec.convert(record, AnyRecord)).__struct_config__.tag == record["event"]
-    assert [record["link"] for record in sink.records] == [0] + [3] * 12, "the newest link"
+    assert [record["link"] for record in sink.records] == [0] + [3] * 13, "the newest link"
 
 
 def test_the_json_schema_names_every_field_of_every_record() -> None:

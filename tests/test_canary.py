@@ -157,7 +157,7 @@ def test_repeated_deafness_backs_off_like_failing_dials() -> None:
 def test_where_attempts_are_used_up_it_gives_up() -> None:
     async def main() -> None:
         network = Network()
-        async with own(network, retry=RetryPolicy(attempts=2)) as realtime:
+        async with own(network, retry=RetryPolicy(attempts=2, reconnect_attempts=2)) as realtime:
             rows = await realtime.subscribe("rows")
             deafen(network)
             with pytest.raises(RetriesExhausted) as caught:

@@ -88,7 +88,8 @@ def test_a_repeated_1008_is_the_reason_of_the_end() -> None:
                 network.socket.push(FLOODS["pongs"])
             network.socket.push(error(1008))
             network.socket.cut()
-            await eventually(lambda: realtime.state is State.ERROR)
-            assert "1008" in str(realtime.error)
+            await eventually(lambda: realtime.last_failure is not None)
+            assert realtime.last_failure is not None
+            assert "1008" in str(realtime.last_failure.error)
 
     run(main)

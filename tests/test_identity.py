@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest, RetriesExhausted, State, Timeouts
+from realtime_fsm import (
+    AuthenticationRejected,
+    BadOption,
+    Disposed,
+    GreetedAsGuest,
+    RetriesExhausted,
+    RetryPolicy,
+    State,
+    Timeouts,
+)
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, IdentityUnavailable
 from realtime_fsm.vocabulary.frames import PING
@@ -314,7 +323,7 @@ def test_with_a_presence_another_identity_uses_a_new_link(ended: bool) -> None:
 def test_wait_subscribed() -> None:
     async def main() -> None:
         network = Network()
-        async with network.realtime() as realtime:
+        async with network.realtime(retry=RetryPolicy(reconnect_attempts=3)) as realtime:
             with pytest.raises(TimeoutError):
                 await realtime.wait_subscribed(1)
             with pytest.raises(BadOption):

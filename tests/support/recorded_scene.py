@@ -15,7 +15,7 @@ from support import recorded_server as wire
 from support.recorded_client import whole
 from support.recorded_server import Clock, Guest, Peer, RecordedServer, soon
 
-QUICK = RetryPolicy(attempts=None, base=0.01, cap=0.05)
+QUICK = RetryPolicy(attempts=5, base=0.01, cap=0.05)
 PINGS = PingPolicy(interval=30, timeout=10)  # on a clock that is put forward
 Records = list[MutableMapping[str, Any]]
 
