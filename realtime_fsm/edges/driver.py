@@ -493,7 +493,7 @@ class Driver:
             case RejectPresence(error=error):
                 self._audit.presence("rejected", error.code if isinstance(error, PresenceRejected) else None)
                 if not self._waiting.reject_presence(error):
-                    self.report(error)  # it was restored, and nobody waits for it
+                    self.report(error, "the presence could not be restored")  # no call waits for it
             case Restore(error=error):
                 self._trial = None
                 self._waiting.reject_identity(error)
