@@ -19,8 +19,8 @@ from realtime_fsm.face.diagram import Displayed
 from realtime_fsm.face.official import options_of
 from realtime_fsm.face.subscription import Kept
 from realtime_fsm.vocabulary.canary import Canary
-from realtime_fsm.vocabulary.eras import Era, era
 from realtime_fsm.vocabulary.channel_checks import refuse_console
+from realtime_fsm.vocabulary.eras import Era, era
 from realtime_fsm.vocabulary.errors import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest
 from realtime_fsm.vocabulary.inputs import (
     Authenticate,
