@@ -22,7 +22,7 @@ from realtime_fsm.edges.callbacks import Callback
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.inputs import Deaf, Probe, Wish
 from realtime_fsm.vocabulary.policies import POLICY
-from realtime_fsm.vocabulary.table import LIVE
+from realtime_fsm.vocabulary.table import LIVE, State
 from realtime_fsm.vocabulary.wishes import presence_message
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class Prober:
         self._link = 0  # the number of the link that is probed; 0 for none
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
+        self._spared = False  # whether that ends the connection, and goes on
         self._probing = False  # a canary was asked for, and neither its echo came nor its time is over
         self._began = 0.0  # when it was asked for
         self._proven = 0.0  # the last proof, or the moment at which the link could first give one
@@ -120,9 +121,21 @@ class Prober:
                 self._proven = now
             self._plan(max(0.0, self._refused_until - now))
 
+    def spare(self, task: asyncio.Task[Any] | None) -> bool:
+        """Let the user's callable go on that ends the connection.
+
+        Args:
+            task: the task in which it runs.
+
+        Returns:
+            Whether it is the one that is being written by.
+        """
+        self._spared = task is not None and task is self._writing
+        return self._spared
+
     async def settle(self) -> None:
-        """Wait until the user's callable, which was cancelled, has ended."""
-        if self._writing is not None:
+        """Wait until the user's callable, which was cancelled, has ended; not for one that ends the connection itself."""
+        if self._writing is not None and not self._spared:
             await asyncio.wait((self._writing,))
 
     def out(self) -> None:
@@ -210,7 +223,8 @@ class Prober:
 
     def _note(self, write: Callback, failure: BaseException, link: int) -> None:
         """Tell that the callable raised, or hangs. Its failure is no proof of deafness."""
-        self._audit.canary("failed")
+        if self._seat.state != State.DISPOSING:  # the log may be closed
+            self._audit.canary("failed")
         write.report(failure, self._owner.report, self._owner.loop)
         if link == self._link and self._probing:
             self._prove_nothing()
@@ -251,7 +265,7 @@ class Prober:
     def _stop(self) -> None:
         self._cancel_timer()
         self._probing = False
-        if self._writing is not None:
+        if self._writing is not None and not self._spared:
             self._writing.cancel()
 
     def _cancel_timer(self) -> None:

@@ -427,8 +427,8 @@ class Driver:
         await self._links.settle()
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
-        """Let the callable of a subscription go on that ends the connection, and tell whether the task is one's."""
-        return self._roster.spare(task)
+        """Let the callable go on that ends the connection, and tell whether the task is one's."""
+        return self._roster.spare(task) or (self._prober is not None and self._prober.spare(task))
 
     async def release(self, spared: asyncio.Task[Any] | None = None) -> None:
         """After the end: wait for the sockets and for users' callables, then release the transport.
