@@ -13,7 +13,6 @@ from realtime_fsm import Canary, Event, Gap, PayloadMisfit, Realtime, State, Tim
 from support.network import Network
 from support.virtual import eventually, run
 
-
 Records = list[MutableMapping[str, Any]]
 
 
