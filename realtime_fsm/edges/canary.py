@@ -52,7 +52,7 @@ class Owner(Protocol):
         """Step the machine."""
 
     def report(self, failure: BaseException, heading: str) -> None:
-        """Tell of an exception that nobody awaits."""
+        """Report an exception that no task awaits."""
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ The law: `feed` is the one funnel into the machine, and what the machine asks is
 are handed over through futures and inboxes, so no consumer's code runs inside it and nothing that one does can stop a link.
 Log processors do run inside it, and tasks that start eagerly: the inputs that they feed wait until the step is done.
 
-The connection's tasks, timers and records share the context in which the connection was built, whoever calls.
+The connection's tasks, timers and records share the context in which the connection was built, whichever call starts them.
 
 Events do not pass through the machine: socket, decode, inbox, the user's `async for`. The machine is told only that a frame
 was heard, by a counter; and that nothing is read, while somebody who must lose nothing is full.
@@ -129,7 +129,7 @@ class Driver:
         credentials: who dials, as the server confirmed it last.
         project: the id of the project.
         user: the account that the server named; None for a guest, and before the first greeting.
-        failures: the newest failed attempt, or loss of a link, and who is told of the next ones.
+        failures: the newest failed attempt, or loss of a link, and what the next ones are reported to.
         malformed: how many messages of the server could not be understood, by kind.
     """
 

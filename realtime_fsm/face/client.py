@@ -402,7 +402,7 @@ class Realtime(Asking, Displayed):
         """Refuse a presence that a canary could not hear.
 
         Raises:
-            BadOption: where a canary sends it, and nobody may read it.
+            BadOption: where a canary sends it, and no role may read it.
         """
         canary = self._driver.canary
         if canary is None or canary.write is not None or permissions is None:
