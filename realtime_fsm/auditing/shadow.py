@@ -112,7 +112,7 @@ class _Beating:
         seq: the number of its last record.
         last: the moment of its last record.
         link: the number of its link.
-        state: where it stands; None where nobody knows.
+        state: where it stands; None where it is not known.
         swift: the steps from there that can be followed swiftly.
         attempt: dials in a row.
         now: the time of its last step, or of the end of a link that made room.
@@ -151,7 +151,7 @@ class Shadow(_Beating):
         ever_up: whether any link has.
         proven: whether everything desired has once been acknowledged on this link.
         accepted: whether the server has accepted a subscription on this link.
-        refusals: how often in a row the server refused the connection; None where nobody knows.
+        refusals: how often in a row the server refused the connection; None where it is not known.
         era: what the server spoke at the last step that tells it.
         doubtful: whether a server that greets like an E3 may be an E4.
         blamed: whether the last error frame of this link was the answer to a request.
@@ -229,9 +229,9 @@ class Shadow(_Beating):
         """It is in a state.
 
         Args:
-            state: which; None where nobody knows.
+            state: which; None where it is not known.
             since: when it was entered.
-            rest: in `ping`, where it came from; None where nobody knows.
+            rest: in `ping`, where it came from; None where it is not known.
         """
         self.state, self.entered, self.anchor = state, since, since
         self.rest = rest if state == PING else state

@@ -4,7 +4,7 @@ The law: `feed` is the one funnel into the machine, and what the machine asks is
 are handed over through futures and inboxes, so no consumer's code runs inside it and nothing that one does can stop a link.
 Log processors do run inside it, and tasks that start eagerly: the inputs that they feed wait until the step is done.
 
-The connection's tasks, timers and records share the context in which the connection was built, whoever calls.
+The connection's tasks, timers and records share the context in which the connection was built, whichever call starts them.
 
 Events do not pass through the machine: socket, decode, inbox, the user's `async for`. The machine is told only that a frame
 was heard, by a counter; and that nothing is read, while somebody who must lose nothing is full.
@@ -129,7 +129,7 @@ class Driver:
         credentials: who dials, as the server confirmed it last.
         project: the id of the project.
         user: the account that the server named; None for a guest, and before the first greeting.
-        failures: the newest failed attempt, or loss of a link, and who is told of the next ones.
+        failures: the newest failed attempt, or loss of a link, and what the next ones are reported to.
         malformed: how many messages of the server could not be understood, by kind.
     """
 
@@ -328,10 +328,7 @@ class Driver:
         """
         if self.state.is_live:
             return
-        if self.state is State.DISPOSING:
-            raise Disposed
-        if self.error is not None:
-            raise self.error.again()
+        self._raise_for_rest(patient=patient)
         await self._waiting.until(lambda: self.state.is_live, patient=patient)
 
     async def wait_subscribed(self, *, patient: bool) -> None:
@@ -351,9 +348,20 @@ class Driver:
 
         if holds():
             return
-        if self.error is not None:
-            raise self.error.again()
+        self._raise_for_rest(patient=patient)
         await self._waiting.until(holds, patient=patient)
+
+    def _raise_for_rest(self, *, patient: bool) -> None:
+        """Refuse to wait where no link will come. The link of a caller that waits twice may end between the two.
+
+        Args:
+            patient: whether the caller goes on waiting in `disconnected`.
+
+        Raises:
+            RealtimeError: why no link will come.
+        """
+        if self.state in _AT_REST and not (patient and self.state is State.DISCONNECTED):
+            raise self._waiting.failure.again()
 
     async def identify(self, happened: Authenticate | LogOut, credentials: Credentials) -> None:
         """Feed a change of identity and wait until the server has said who we are.
@@ -417,8 +425,8 @@ class Driver:
         await self._links.settle()
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
-        """Let the callable of a subscription go on that ends the connection, and tell whether the task is one's."""
-        return self._roster.spare(task)
+        """Let the callable go on that ends the connection, and tell whether the task is one's."""
+        return self._roster.spare(task) or (self._prober is not None and self._prober.spare(task))
 
     async def release(self, spared: asyncio.Task[Any] | None = None) -> None:
         """After the end: wait for the sockets and for users' callables, then release the transport.
@@ -483,7 +491,7 @@ class Driver:
             case RejectPresence(error=error):
                 self._audit.presence("rejected", error.code if isinstance(error, PresenceRejected) else None)
                 if not self._waiting.reject_presence(error):
-                    self.report(error)  # it was restored, and nobody waits for it
+                    self.report(error, "the presence could not be restored")  # no call waits for it
             case Restore(error=error):
                 self._trial = None
                 self._waiting.reject_identity(error)
@@ -611,7 +619,7 @@ class Driver:
                 user, presence = bytes(reply.user), bytes(reply.presence)
                 self.feed(Acknowledged(link.generation, reply.to, reply.subscriptions, user, presence))
             case frames.ErrorFrame():
-                self.feed(ServerErred(link.generation, frame.code, frame.message, self.credentials.renewable))
+                self.feed(ServerErred(link.generation, frame.code, frame.message, self._dialing.renewable))
             case frames.ConnectedFrame():
                 self._greet(link, frame)
             case frames.Malformed(kind=kind):

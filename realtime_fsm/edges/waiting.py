@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from realtime_fsm.vocabulary.errors import Disconnected
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -16,12 +18,16 @@ class WaitingRoom:
 
     Args:
         answer: waits for an answer of the server.
+
+    Attributes:
+        failure: what `fail` was given last.
     """
 
     __slots__ = ("_answer", "_for_identity", "_for_link", "_for_presence")
 
     def __init__(self, answer: Callable[[asyncio.Future[Any]], Awaitable[Any]]) -> None:
         self._answer = answer
+        self.failure: RealtimeError = Disconnected()
         self._for_link: dict[asyncio.Future[None], tuple[Callable[[], bool], bool]] = {}
         self._for_identity: list[asyncio.Future[None]] = []
         self._for_presence: list[asyncio.Future[dict[str, Any] | None]] = []
@@ -102,6 +108,7 @@ class WaitingRoom:
 
     def fail(self, error: RealtimeError, *, patient: bool) -> None:
         """There will be no link for now; the patient wait on, unless they are told, too."""
+        self.failure = error
         for future, (_, is_patient) in self._for_link.items():
             if patient or not is_patient:
                 reject(future, error)

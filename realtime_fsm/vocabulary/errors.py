@@ -382,7 +382,8 @@ class SubscriptionRejected(RealtimeError):
     def __init__(
         self, channels: tuple[str, ...], queries: tuple[str, ...], code: int | str, message: str, *, guest: bool = False
     ) -> None:
-        remedy = "; you are a guest, and a project can deny guests: give session or jwt, or call authenticate()" if guest else ""
+        denied = guest and not isinstance(code, str) and not 500 <= code < 600  # those say that the server cannot work
+        remedy = "; you are a guest, and a project can deny guests: give session or jwt, or call authenticate()" if denied else ""
         super().__init__(f"the server rejected the subscription to {', '.join(channels)} with {code}: {message}{remedy}")
         self.guest = guest
         self.channels = channels
