@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 
 from realtime_fsm import Realtime, RetryPolicy, State
-from realtime_fsm.edges.transport import AiohttpTransport, Socket, _why
+from realtime_fsm.edges.sockets import Socket
+from realtime_fsm.edges.transport import AiohttpTransport, _why
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, NameNotResolved, StreamEnded, UpgradeRefused
 from support.faultproxy import Listener, descriptors, header, until
