@@ -93,3 +93,21 @@ def test_a_repeated_1008_is_the_reason_of_the_end() -> None:
             assert "1008" in str(realtime.last_failure.error)
 
     run(main)
+
+
+def test_a_reply_behind_a_1013_is_an_answer() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            asking = asyncio.create_task(realtime.subscribe("files"))
+            await asyncio.sleep(0)
+            network.socket.push(error(1013))
+            async with asyncio.timeout(5):
+                files = await asking
+            assert files.channels == ("files",)
+            assert realtime.state is State.SUBSCRIBED
+            await asyncio.sleep(200)
+            assert sum(b'"files"' in message for message in network.socket.sent) == 1
+
+    run(main)

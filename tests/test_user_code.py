@@ -31,7 +31,7 @@ from realtime_fsm import (
     State,
 )
 from realtime_fsm.edges.callbacks import Callback, contain
-from realtime_fsm.edges.transport import Socket
+from realtime_fsm.edges.sockets import Socket
 from support.network import Network
 from support.raising import CONTAINED, KINDS, WAYS, Kind, Own, Raise, at_once, later, survive
 from support.virtual import VirtualLoop, eventually, run

@@ -157,6 +157,7 @@ class Shadow(_Beating):
         blamed: whether the last error frame of this link was the answer to a request.
         throttled: whether the next dial waits for a moment that the server, or a proxy, asked for.
         awaits: how many links are to be closed before the next dial.
+        put_back: whether a 1013 has put a request back, and none was sent on this link since: a late reply may answer it.
         rejected: how many subscriptions were rejected since the last step.
         told: whether its records tell of all its subscriptions.
         whole: whether all its records have come, and made sense.
@@ -169,7 +170,7 @@ class Shadow(_Beating):
         "accepted", "acknowledged", "anchor", "awaits", "been_up", "blamed", "by_address", "closed", "connection_id", "desired",
         "dialed_at", "done", "doubtful", "era", "established", "ever_up", "faulty_since", "findings", "first", "handover",
         "holds", "idle_from", "life", "life_from", "met", "missing", "opened_at", "over", "planned", "policies", "proven",
-        "recent", "refusals", "rejected", "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
+        "put_back", "recent", "refusals", "rejected", "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
     )  # fmt: skip
 
     def __init__(self, connection_id: str, met: int) -> None:
@@ -181,6 +182,7 @@ class Shadow(_Beating):
         self.now = self.entered = self.anchor = self.life_from = 0.0
         self.holds: bool | None = False
         self.asked: bool | None = False
+        self.put_back: bool | None = False
         self.been_up: bool | None = False
         self.ever_up: bool | None = False
         self.proven: bool | None = False
@@ -256,7 +258,7 @@ class Shadow(_Beating):
         """Records are missing: forget what depends on them."""
         self.settle()
         self.stand(None, self.entered)
-        self.holds = self.asked = self.blamed = self.throttled = self.by_address = self.planned = None
+        self.holds = self.asked = self.put_back = self.blamed = self.throttled = self.by_address = self.planned = None
         self.been_up = self.ever_up = self.proven = self.accepted = self.refusals = self.doubtful = None
         self.told = self.whole = False
         self.desired.clear()

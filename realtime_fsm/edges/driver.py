@@ -95,8 +95,8 @@ if TYPE_CHECKING:
     from realtime_fsm.core.seat import Seat
     from realtime_fsm.edges.identity import Credentials
     from realtime_fsm.edges.link import Link
+    from realtime_fsm.edges.sockets import Receiver, Transport
     from realtime_fsm.edges.subscriber import Options, Subscriber
-    from realtime_fsm.edges.transport import Receiver, Transport
     from realtime_fsm.vocabulary.canary import Canary
     from realtime_fsm.vocabulary.change import Failure
     from realtime_fsm.vocabulary.eras import Era, Routes
@@ -626,10 +626,12 @@ class Driver:
                 self._note_malformed(kind)
 
     async def _breathe(self, link: Link) -> None:
-        """Let consumers run, and read no more while one of them, who must lose nothing, is full."""
+        """Let consumers run, and deliver no more while one of them, who must lose nothing, is full."""
         await asyncio.sleep(0)
-        if not self._roster.gate.is_shut:
-            return
+        if self._roster.gate.is_shut:
+            await link.pause(partial(self._wait_for_consumers, link))
+
+    async def _wait_for_consumers(self, link: Link) -> None:
         began = self._pause(link, paused=True)
         self._audit.pause("opened", link.generation, dwell=self._dwell())
         try:

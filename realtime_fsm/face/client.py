@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from realtime_fsm.edges.identity import Secret
-    from realtime_fsm.edges.transport import ClientSession, Transport
+    from realtime_fsm.edges.sockets import Transport
+    from realtime_fsm.edges.transport import ClientSession
     from realtime_fsm.vocabulary.change import Change, Failure
     from realtime_fsm.vocabulary.errors import RealtimeError
 
