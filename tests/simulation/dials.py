@@ -14,7 +14,8 @@ _DUST = 1e-6  # what floating point leaves of a moment
 _NEVER = -1e9
 _GUESS, _WITHOUT_NEWCOMERS, _HURRY = "rec94", "rec97", "rec76"
 _RENEWED, _NOW = "rec130", "rec11"
-_PROMPT = {_GUESS, _WITHOUT_NEWCOMERS, _HURRY, _RENEWED, _NOW, "con73", "sub73", "uns73", "con96", "sub96"}
+_RESTORED = {f"rec{number}" for number in range(155, 160)}  # the old identity is dialed in place of one worth nothing
+_PROMPT = {_GUESS, _WITHOUT_NEWCOMERS, _HURRY, _RENEWED, _NOW, *_RESTORED, "con73", "sub73", "uns73", "con96", "sub96"}
 _UNASKED = {_GUESS, _WITHOUT_NEWCOMERS, _RENEWED, _NOW}
 
 

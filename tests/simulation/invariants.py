@@ -242,6 +242,8 @@ class Watch:
             self.must(self.state is (row.dest or row.source), "the state is not where the row leads")
             self.must(row.source is self._before[0], "the row is of another state")
             self._dials.look_at_row(row)
+            if isinstance(happened, ServerErred) and happened.code == 1013 and row.source is State.RECONNECTING:
+                self._dials.throttled(now)
         else:
             self.must(self.state is self._before[0], "the state moved without a row")
         self._old_sockets(happened, outcome)
@@ -255,8 +257,6 @@ class Watch:
             self._look_at(request, now, happened)
         if isinstance(happened, Greeted) and row is not None and "restore_identity" not in row.effects:
             self._greeted(outcome)
-        if isinstance(happened, ServerErred) and happened.code == 1013 and self._before[0] is State.RECONNECTING and row:
-            self._dials.throttled(now)
         if isinstance(happened, Authenticate | LogOut):
             self.must(self.links.retiring is None, "a link delivers as somebody else")
         covered = self.links.retiring is not None
@@ -314,7 +314,7 @@ class Watch:
         up = isinstance(happened, Greeted) and self.state in LIVE
         match request:
             case Open(generation=generation, plan=plan):
-                self._dials.open(request, now, automatic=isinstance(happened, Deadline | Woken))
+                self._dials.open(request, now, automatic=isinstance(happened, Deadline | Woken | SocketInput))
                 self.links.open(generation, plan, self.wants.desired.values())
                 self.outages.open()
                 self.wire.network.count_dial(now)
