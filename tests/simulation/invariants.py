@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from realtime_fsm import Realtime
+from realtime_fsm import Realtime, RetryPolicy
 from realtime_fsm.core.book import GREETING
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.seat import Seat
 from realtime_fsm.edges.link import Link as RealLink
 from realtime_fsm.edges.transport import Receiver
+from realtime_fsm.vocabulary.errors import RetriesExhausted
 from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.frames import PING
 from realtime_fsm.vocabulary.inputs import (
@@ -49,7 +50,7 @@ from realtime_fsm.vocabulary.table import LIVE, State, Trigger
 from simulation.coverage import Coverage
 from simulation.dials import Dials
 from simulation.ledger import Ledger
-from simulation.links import Links
+from simulation.links import Link, Links
 from simulation.network import Wire
 from simulation.outages import Outages
 from simulation.sockets import EVENT
@@ -120,6 +121,16 @@ class Watch:
     def state(self) -> State:
         """Where the connection stands."""
         return _STATES[self._seat.state]
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """How dials are repeated."""
+        return self._seat.retry
+
+    @property
+    def replaces_links(self) -> bool:
+        """Whether the user wants a lost link to be replaced."""
+        return self._seat.auto_reconnect
 
     @property
     def satisfied(self) -> bool:
@@ -241,7 +252,9 @@ class Watch:
             self.coverage.rows[row.id] += 1
             self.must(self.state is (row.dest or row.source), "the state is not where the row leads")
             self.must(row.source is self._before[0], "the row is of another state")
-            self._dials.look_at_row(row)
+            self._dials.look_at_row(row, now)
+            if row.source is State.PING and row.trigger is Trigger.DEADLINE and "drop_link" in row.effects:
+                self._silent(self.links.current)
             if isinstance(happened, ServerErred) and happened.code == 1013 and row.source is State.RECONNECTING:
                 self._dials.throttled(now)
         else:
@@ -251,6 +264,8 @@ class Watch:
         if row is not None and happened.trigger in (Trigger.PONG, Trigger.ACKNOWLEDGED) and self._seat.link is not None:
             greeted = isinstance(happened, Acknowledged) and happened.to == GREETING
             self.must(greeted or not self._seat.link.at_fault, "the server has answered, and the server fault is not over")
+        if isinstance(happened, ServerErred) and happened.code == 1008 and self._before[0] in LIVE:
+            self._dials.refused()
         if isinstance(happened, ServerErred):
             self._newcomers(happened, outcome)
         for request in outcome.requests:
@@ -261,8 +276,21 @@ class Watch:
             self.must(self.links.retiring is None, "a link delivers as somebody else")
         covered = self.links.retiring is not None
         self.outages.moved(self._before[0], self.state, None if row is None else row.dest, covered=covered)
+        self._dials.look_at_link(now, quiet=self._is_quiet())
         what_a_state_holds(self._seat, self.state, outcome.deadline, self.links, self.must)
         nothing_desired_is_lost(self._seat, self.state, self.links, self.wants, self.must)
+
+    def _is_quiet(self) -> bool:
+        """Whether everything is acknowledged on the link that is up that was desired when that was last so, or is none."""
+        link = self.links.current
+        if link is None or not link.greeted or self.state not in LIVE:
+            return False
+        link.quiet = self.wants.desired.keys() <= link.granted or (link.quiet and self.state is not State.CONNECTED)
+        return link.quiet
+
+    def _silent(self, link: Link | None) -> None:
+        """A link is given up because nothing was heard since its ping."""
+        self.must(link is not None and link.heard == link.heard_before_ping, "a link is given up that was heard of")
 
     def _is_current(self, generation: int) -> bool:
         return self.links.current is not None and self.links.current.generation == generation
@@ -342,7 +370,11 @@ class Watch:
             case Remove(id=identifier):
                 self.must(identifier not in self.wants.desired, "removes what is wanted")
             case Fail(error=error) | RejectPresence(error=error):
+                if isinstance(error, RetriesExhausted):
+                    self._dials.given_up(error)
                 self.must(self.world.hides(f"{error} {error!r}"), "a secret in an error")
+        if isinstance(request, Grant) and self.links.current is not None:
+            self.links.current.granted.add(request.id)
         self.wants.look_at(request, self.links.current, len(self._history))
 
     def _send(self, generation: int, data: bytes, now: float, *, up: bool) -> None:
@@ -352,6 +384,8 @@ class Watch:
             return
         self.must(data != PING or self.wants.pings, "a ping, though they are off")
         link.asked.append(data)
+        if data == PING:
+            link.heard_before_ping = link.heard
         link.sent_at.append(now)
         while link.sent_at[0] <= now - _WINDOW + _DUST:
             link.sent_at.popleft()

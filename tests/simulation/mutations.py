@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm.core import book, budget, effects, seat
+from realtime_fsm.core import book, budget, effects, pacer, seat
+from realtime_fsm.core import link as core_link
 from realtime_fsm.edges import audit, driver, farewell, inbox, link, links, outages, roster, subscriber, waiting
 from realtime_fsm.vocabulary.policies import Verdict
 from realtime_fsm.vocabulary.table import State
@@ -241,6 +242,18 @@ def _both_wanted(replace: Any) -> Any:
     return keep
 
 
+def _forgiving(welcome: Any) -> Any:
+    def greet(seat: Any) -> None:
+        welcome(seat)
+        seat.attempt = 0
+
+    return greet
+
+
+def _without_date(version: Any) -> Any:
+    return staticmethod(lambda event: None if (found := version(event)) is None else (found[0], ""))
+
+
 def _fragile(tell: Any) -> Any:
     async def raising(self: Any, callback: Any, news: Any) -> None:
         result = callback(news)
@@ -291,12 +304,20 @@ _MUTATIONS: dict[str, Mutation] = {
     ),
     "a throttled dial comes back at once": _with(seat, "verdict", lambda _: lambda cause, **known: Verdict.TRANSIENT),
     "dials are not paced": _unpaced,
+    "a budget of 33": _with(budget, "LIMIT", lambda _: 33),
+    "failures are forgiven at the greeting": _with_effect("welcome", _forgiving),
+    "a ping's verdict ignores what was heard": _with(
+        core_link.Link, "is_silent", lambda _: property(lambda self: self.pinged is not None and not self.paused)
+    ),
+    "a place among the dials is kept": _with(pacer.Pacer, "give_back", lambda _: lambda self, place: None),
     # the driver and its streams
     "the timer is set once": _with(driver.Driver, "_arm", _lazy),
     "a socket is dropped and not closed": _with(driver.Driver, "_drop", _lost_without_closing),
     "frames are sent twice": _with(link.Link, "send", _twice),
     "events go to the unsubscribed": _with(roster.Roster, "_leave", _unforgotten),
     "a full stream loses the newest, silently": _with(inbox.Inbox, "put", _newest_lost),
+    "events are told apart by their ids alone": _with(subscriber.Subscriber, "_version", _without_date),
+    "what comes while catching up is lost": _with(inbox.Inbox, "take_over", lambda _: lambda self, other, wanted: None),
     "what was caught up comes again": _with(subscriber.Subscriber, "_is_new", lambda _: lambda self, event, seen: True),
     # one link in the place of another
     "a link that has made room is kept": _with(links.Links, "linger", _lingering_for_ever),

@@ -14,15 +14,16 @@ from selectors import SelectorKey
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm import GreetedAsGuest, PingPolicy, PingPolicyWarning, Realtime, RealtimeError, RetryPolicy, State, Timeouts
+from realtime_fsm import PingPolicy, PingPolicyWarning, Realtime, RealtimeError, RetryPolicy, State, Timeouts
 from realtime_fsm.edges import audit, driver, farewell, roster, sleep
 from realtime_fsm.edges.transport import Transport
-from realtime_fsm.face.subscription import MissingChannelWarning, Subscribed
+from realtime_fsm.face.subscription import MissingChannelWarning
 from realtime_fsm.testing.identity import CONSOLE
 from realtime_fsm.vocabulary import events
+from simulation.calm import Calm
 from simulation.coverage import Coverage
 from simulation.doings import BusyCrowd
-from simulation.history import Bug, misbehave, passes
+from simulation.history import Bug, misbehave
 from simulation.invariants import Watch
 from simulation.network import CHANNELS, Network
 from simulation.records import LogRefused, Records, recorded
@@ -31,8 +32,6 @@ from simulation.world import Violation, World
 from support.virtual import VirtualLoop
 
 _NUMBERS = itertools.count()  # each world is a server of its own, so the pacing of one run is not that of another
-HEAL_BOUND = 300.0
-"""Virtual seconds after the network heals in which everything desired must be acknowledged."""
 
 
 class Loop(VirtualLoop):
@@ -203,11 +202,9 @@ class Run:
             await self._stop(users)
             await self._stop(weather)
             self.network.heal()
-            for crowd in self.crowds:
-                await self._heal(crowd)
-                if rng.random() < 0.4:
-                    crowd.watch.silence()
-                    await self._heal(crowd)
+            calm = Calm(world, self.network)
+            await calm.look_at(self.crowds)
+            self.result.healed = calm.slowest
         for crowd in self.crowds:
             await self._dispose(crowd)
         await self._stop(weather)
@@ -230,47 +227,6 @@ class Run:
             for _ in range(rng.choice((1, 1, 3, 10)) if self.network.sockets else 0):
                 channels = rng.choices(CHANNELS, k=2)
                 self.network.publish(*channels, *(("account.u1",) if "account" in channels else ()))
-
-    async def _heal(self, crowd: Crowd) -> None:
-        """Everything desired must be acknowledged within the bound, and delivering; what was lost meanwhile was told."""
-        world, watch = self.world, crowd.watch
-        begin = world.loop.time()
-        crowd.realtime.set_ping_enabled(True)  # without pings nothing shows that a stream went silent
-        healthy = 0
-        while (healthy := healthy + 1 if watch.satisfied else 0) < 2:  # for so long that what is under way has come
-            if world.loop.time() > begin + HEAL_BOUND:
-                world.fail(f"not healed after {HEAL_BOUND:g} s: {watch.name} is {watch.state}")
-                return
-            if watch.state in (State.ERROR, State.DISCONNECTED):
-                world.note("heal", watch.name)
-                self._try_again(crowd.realtime)
-            await asyncio.sleep(0.5)
-        self.result.healed = max(self.result.healed, world.loop.time() - begin)
-        orphans = crowd.orphans()
-        world.must(not orphans, f"{orphans} are asked for, and nobody holds them")
-        await crowd.drain(end=False)
-        for one in (*crowd.all, *crowd.listeners):
-            if one.id in watch.wants.desired:
-                watch.ledger.complete(one.id, watch.excused)
-                await self._deliver(crowd, one)
-
-    async def _deliver(self, crowd: Crowd, one: Subscribed) -> None:
-        """An event that happens now must reach it, unless the link is renewed at this very moment: then the next one."""
-        for _ in range(3):
-            link = crowd.watch.link
-            while not passes(one.queries, number := self.network.publish(one.channels[0])):
-                pass
-            if await crowd.receive(one, number):
-                return
-            if crowd.watch.link == link:
-                break
-        self.world.fail(f"{one.id}: nothing is delivered, though all has healed")
-
-    def _try_again(self, realtime: Realtime) -> None:
-        """Leave a state that none leaves by itself. What was lost before may still come to light, so it may fail, too."""
-        stranger = isinstance(realtime.error, GreetedAsGuest)
-        call = realtime.authenticate(self.network.sessions[0]) if stranger else realtime.reconnect()
-        asyncio.ensure_future(call).add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     async def _dispose(self, crowd: Crowd) -> None:
         world, wire = self.world, crowd.watch.wire

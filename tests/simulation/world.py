@@ -75,6 +75,7 @@ WEATHER = (
     "budgets spent",
     "process suspended",
     "wall clock set",
+    "outage of hours",
 )
 """What may happen at any time."""
 
@@ -91,7 +92,7 @@ _ODDS = {
     "dial": (DIAL, (0.0, 0.1, 0.2, 0.4)),
     "inbound": (INBOUND, (0.03, 0.1, 0.2, 0.4)),
     "outbound": (OUTBOUND, (0.0, 0.05, 0.1, 0.2)),
-    "weather": (WEATHER, (1.0,)),
+    "weather": (WEATHER[:-1], (1.0,)),
     "late": (LATE, (0.0, 0.1, 0.5)),
     "users": (USERS, (0.0, 0.1, 0.3)),
     "log": (LOG, (0.0, 0.0, 0.0, 0.02)),
