@@ -1,6 +1,6 @@
 """Calm weather: nothing goes wrong any more, so all must heal; then come what storms hardly ever show.
 
-Those are a user who spends a link's budget for minutes on end, one who changes his mind again and again while a dial waits for
+Those are servers that lose every event, a user who spends a link's budget for minutes on end, one who changes his mind again and again while a dial waits for
 its turn, and an outage of hours. What must hold is what the server sees: messages, dials, and when they come.
 """
 
@@ -21,6 +21,7 @@ HEAL_BOUND = 300.0
 """Virtual seconds after the network heals in which everything desired must be acknowledged."""
 _MINUTE, _BUSTLE, _HOUR = 60.0, 150.0, 3_600.0
 _HESITATIONS = 24
+_MARGIN = 5.0  # seconds for messages and their answers
 
 
 class Calm:
@@ -43,8 +44,10 @@ class Calm:
             if rng.random() < 0.4:
                 crowd.watch.silence()
                 await self.heal(crowd)
-            if rng.random() < 0.2:
+            if rng.random() < 0.4:
                 await self.bustle(crowd)
+            if rng.random() < 0.5:
+                await self.deafen(crowd)
             if rng.random() < 0.2:
                 await self.hesitate(crowd)
                 await self.heal(crowd)
@@ -99,11 +102,28 @@ class Calm:
             return
         world.note("bustle", crowd.watch.name)
         await asyncio.sleep(2 * _MINUTE)  # what the storm has spent counts no more
+        await asyncio.sleep(max(0.0, crowd.watch.next_ping - world.loop.time() - world.rng.uniform(0.0, 0.3)))
         dropped, until = world.faults["throttled"], world.loop.time() + _BUSTLE
         while world.loop.time() < until:
             subscription = await crowd.realtime.subscribe("rows", buffer=world.buffer)
             await subscription.unsubscribe()
         world.must(world.faults["throttled"] == dropped, "the server drops messages, though its budget was known")
+
+    async def deafen(self, crowd: Crowd) -> None:
+        """Let every server lose all events: a link that has a canary is given up in time."""
+        watch, loop = crowd.watch, self.world.loop
+        if watch.canary is None or not watch.wants.desired:
+            return
+        await asyncio.sleep(watch.canary.every)  # one is out, if the link was not renewed
+        await self.heal(crowd)
+        for server in self.network.servers:
+            server.deaf_since = loop.time()
+        link = watch.link
+        await asyncio.sleep(watch.canary.every + watch.canary.within + _MARGIN)
+        self.world.must(watch.link > link, f"{watch.name}: the link is deaf, and no canary was missed")
+        for server in self.network.servers:
+            server.deaf_since = None
+        await self.heal(crowd)
 
     async def hesitate(self, crowd: Crowd) -> None:
         """Want a link and then none, again and again: a dial that was waited for and is not needed delays no other one."""
@@ -128,6 +148,7 @@ class Calm:
     async def outage(self, crowds: Sequence[Crowd]) -> None:
         """Let every server be away for hours. Who has no limit comes back without help; the others have said so before."""
         world, rng = self.world, self.world.rng
+        await asyncio.sleep(_MINUTE)  # those that the storm has killed are back
         up = [crowd for crowd in crowds if crowd.watch.state in LIVE]
         hours = rng.choice((1, 2, 5)) if len(crowds) == 1 else 1
         world.count("outage of hours")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from realtime_fsm import Realtime, RetryPolicy
+from realtime_fsm import Canary, Realtime, RetryPolicy
 from realtime_fsm.core.book import GREETING
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.seat import Seat
@@ -23,6 +23,7 @@ from realtime_fsm.vocabulary.inputs import (
     Authenticate,
     Closed,
     Deadline,
+    Deaf,
     Greeted,
     Input,
     LogOut,
@@ -48,10 +49,11 @@ from realtime_fsm.vocabulary.requests import (
 )
 from realtime_fsm.vocabulary.table import LIVE, State, Trigger
 from simulation.coverage import Coverage
+from simulation.deafness import Deafness
 from simulation.dials import Dials
 from simulation.ledger import Ledger
 from simulation.links import Link, Links
-from simulation.network import Wire
+from simulation.network import CANARY, Wire
 from simulation.outages import Outages
 from simulation.sockets import EVENT
 from simulation.states import nothing_desired_is_lost, what_a_state_holds
@@ -109,7 +111,11 @@ class Watch:
         vars(self._driver._roster).update(succeed=self.succeed)
         self.ledger = Ledger(world, self._history)
         self.links = Links(world, self.must, self._seat, self._history)
-        self.outages = Outages(self.must)
+        self.deafness = Deafness(world, self._seat, self.must)
+        self.outages = Outages(self.must, self.deafness)
+        roster = self._driver._roster
+        self._end_deafness = roster.end_deafness
+        vars(roster).update(end_deafness=self.end_deafness)
         self.wants = Wants(self.ledger, self.outages, pings=self._seat.ping_enabled)
         self._dials = Dials(self._seat, self.must)
         self._dropped: set[int] = set()
@@ -128,6 +134,16 @@ class Watch:
         return self._seat.retry
 
     @property
+    def canary(self) -> Canary | None:
+        """How deaf links are found."""
+        return self._seat.canary
+
+    @property
+    def next_ping(self) -> float:
+        """When the next ping is due; before all times if none is."""
+        return self._seat.ping_at or 0.0
+
+    @property
     def replaces_links(self) -> bool:
         """Whether the user wants a lost link to be replaced."""
         return self._seat.auto_reconnect
@@ -138,7 +154,7 @@ class Watch:
         link, wants = self.links.current, self.wants
         if self.state not in LIVE or link is None or link.socket is None or not link.socket.sound:
             return False
-        if self.links.retiring is not None or self.links.lingering is not None:
+        if self.deafness.served or self.links.retiring is not None or self.links.lingering is not None:
             return False
         served = all(one in self._seat.book.acknowledged and link.serves(wish) for one, wish in wants.desired.items())
         return served and wants.shown_by(link)
@@ -197,7 +213,10 @@ class Watch:
                 model.socket.under_way.discard(number)
                 whom = model.recipients(data, number, self._history.channels(number))
                 self.ledger.arrived(number, link.generation, [one for one in whom if one in self.wants.streams])
+            echo = found and self._history.channels(int(found[1])) == (CANARY,)
+            self.deafness.echo = bool(echo) and link is self._driver._links.current
             pause = receive(data)
+            self.deafness.echo = False
             over = not link.facts.at_fault or link is not self._driver._links.current
             self.must(over or not found, "an event came, and the server fault is not over")
             return pause
@@ -218,12 +237,23 @@ class Watch:
         self._parted(farewell, broken=broken)
         self._parting = False
 
+    def end_deafness(self, *news: Any) -> None:
+        """Around the roster's own: a link hears again, and those that a deaf one served are told."""
+        told = self.deafness.telling = list[str]()
+        self._end_deafness(*news)
+        self.deafness.telling = None
+        self.deafness.end(told, self.wants.streams)
+
     def record(self, record: Any) -> None:
         """The audit log was told something."""
         if record["event"] == "realtime.gap":
-            if not self._parting:
+            telling = self.deafness.telling
+            if telling is not None:
+                telling.append(record["subscription"])
+            elif not self._parting:
                 self.outages.told(record["subscription"])
-            self.ledger.told(record["subscription"], record["since"], late=self._parting)
+            late = self._parting or telling is not None
+            self.ledger.told(record["subscription"], record["since"], late=late)
 
     # --- the machine ----------------------------------------------------------------------------------------------------
 
@@ -238,6 +268,8 @@ class Watch:
         self._before = self.state, self._seat.deadline
         self.coverage.cell = self.state, happened.trigger
         self.coverage.cells[self.coverage.cell] += 1
+        if isinstance(happened, Deaf) and self._is_current(happened.generation):
+            self.deafness.begin(self.links.current, [self.ledger.of[one] for one in self.wants.streams])
         if self.state is not State.DISPOSING:
             self.wants.hear(happened)
         if isinstance(happened, Opened) and self._is_current(happened.generation):  # the dial has come back this very moment
@@ -277,6 +309,7 @@ class Watch:
         covered = self.links.retiring is not None
         self.outages.moved(self._before[0], self.state, None if row is None else row.dest, covered=covered)
         self._dials.look_at_link(now, quiet=self._is_quiet())
+        self.deafness.look(self.links.current, now)
         what_a_state_holds(self._seat, self.state, outcome.deadline, self.links, self.must)
         nothing_desired_is_lost(self._seat, self.state, self.links, self.wants, self.must)
 
@@ -365,6 +398,10 @@ class Watch:
             case Reject(id=identifier, code=code):
                 kept = identifier in self.wants.granted and is_server_fault(code)
                 self.must(not kept, "a server fault ends a subscription that was acknowledged")
+                link = self.links.current
+                alone = link is not None and link.wishes is None and not link.granted
+                known = identifier in self.wants.granted and code == 1008
+                self.must(not (known and alone), "a server that refuses everything ends a subscription that was acknowledged")
             case Grant(id=identifier):
                 self.must(identifier in self.wants.desired, "grants what nobody wants")
             case Remove(id=identifier):

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm.core import book, budget, effects, pacer, seat
+from realtime_fsm.core import book, budget, effects, pacer, refusals, seat
 from realtime_fsm.core import link as core_link
-from realtime_fsm.edges import audit, driver, farewell, inbox, link, links, outages, roster, subscriber, waiting
+from realtime_fsm.edges import audit, canary, driver, farewell, inbox, link, links, outages, roster, subscriber, waiting
 from realtime_fsm.vocabulary.policies import Verdict
 from realtime_fsm.vocabulary.table import State
 from simulation.coverage import machine
@@ -339,6 +339,10 @@ _MUTATIONS: dict[str, Mutation] = {
     "a server fault ends what was acknowledged": _with(book.Book, "repeat", _blaming),
     "a server fault is told of no gap": _with(roster.Roster, "recover", lambda _: lambda self, seconds: None),
     "a proof does not end a server fault": _with(seat.Seat, "_prove", lambda _: lambda self, link: None),
+    "a missing echo is not noticed": _with(canary.Prober, "_miss", lambda _: lambda self: None),
+    "a deaf link is told of no gap": _with(roster.Roster, "end_deafness", lambda _: lambda self, *news: None),
+    "a deaf link is told of before an echo": _with(roster.Roster, "begin_deafness", lambda _: lambda self: None),
+    "every refusal is blamed on its request": _with(refusals.Refusals, "refuse", lambda _: lambda self, group, desired: True),
     "the session is in the records": _with(audit, "_shown", lambda _: lambda code: SECRET),
 }
 

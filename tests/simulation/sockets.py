@@ -178,7 +178,8 @@ class SimulatedSocket:
         self._noticed |= self.server.faulty and not self.under_way
         if reply.frames and b'"code":1013' in reply.frames[0]:
             self.world.count("throttled")
-        self.answer(reply, "error" if reply.frames and b'"error"' in reply.frames[0][:20] else "reply", after=reply.after)
+        after = reply.after + self.world.rng.random() * self.world.thinking
+        self.answer(reply, "error" if reply.frames and b'"error"' in reply.frames[0][:20] else "reply", after=after)
 
     def lose(self, number: int) -> None:
         """An event is lost, because the server cannot work."""

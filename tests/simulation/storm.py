@@ -14,7 +14,7 @@ from selectors import SelectorKey
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm import PingPolicy, PingPolicyWarning, Realtime, RealtimeError, RetryPolicy, State, Timeouts
+from realtime_fsm import Canary, PingPolicy, PingPolicyWarning, Realtime, RealtimeError, RetryPolicy, State, Timeouts
 from realtime_fsm.edges import audit, driver, farewell, roster, sleep
 from realtime_fsm.edges.transport import Transport
 from realtime_fsm.face.subscription import MissingChannelWarning
@@ -25,7 +25,7 @@ from simulation.coverage import Coverage
 from simulation.doings import BusyCrowd
 from simulation.history import Bug, misbehave
 from simulation.invariants import Watch
-from simulation.network import CHANNELS, Network
+from simulation.network import CANARY, CHANNELS, Network
 from simulation.records import LogRefused, Records, recorded
 from simulation.users import Crowd
 from simulation.world import Violation, World
@@ -152,6 +152,7 @@ class Run:
             def _transport(self, *given: Any, **options: Any) -> Transport:
                 return wire
 
+        every, within = rng.choice(((0.0, 0.0), (0.0, 0.0), (15.0, 5.0), (60.0, 10.0)))
         interval, wait = rng.choice((2.0, 5.0, 15.0, 30.0)), rng.choice((3.0, 10.0))
         realtime = Simulated(
             self.endpoint,
@@ -169,6 +170,7 @@ class Run:
             timeouts=Timeouts(dial=wait, greeting=wait, reply=wait, idle=rng.choice((None, None, 5.0, 20.0))),
             auto_reconnect=rng.random() < 0.85,
             max_link_age=rng.choice((None, None, None, 20.0, 300.0)),
+            canary=Canary(every, within, write=self._sing, channel=CANARY) if every else None,
             protocol=rng.choice(self.network.protocols),
         )
         realtime._driver._draw = random.random  # as users have it; the tests' own default is not random
@@ -180,6 +182,11 @@ class Run:
         """A session as a callable gives it."""
         await misbehave(self.world)
         return self.network.sessions[0]
+
+    async def _sing(self) -> None:
+        """Cause the event that a canary waits for."""
+        await misbehave(self.world)
+        self.network.publish(CANARY)
 
     async def whole(self) -> None:
         """The run, unless an invariant breaks first."""
@@ -216,7 +223,8 @@ class Run:
     async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            self.world.must(ended is None or isinstance(ended, asyncio.CancelledError), f"a task of the run broke: {ended!r}")
 
     async def _publish(self) -> None:
         """Let things happen on the server, singly and in bursts, for ever."""

@@ -70,6 +70,7 @@ WEATHER = (
     "another era",
     "server frozen",
     "event bus lost",
+    "everything refused",
     "server at fault",
     "network parted",
     "budgets spent",
@@ -145,6 +146,7 @@ class World:
             self._kinds[group] = list(kinds)
             self._weights[group] = weights if any(weights) else [1.0] * len(kinds)
         self.event_lag = self.rng.choice((0.0, 0.0, 0.3, 3.0))  # events may take another way than replies, and a longer one
+        self.thinking = self.rng.choice((0.0, 0.0, 0.1, 0.4))  # seconds that a server may take for an answer
         self.gap = self.rng.choice((2.0, 6.0, 20.0))  # between two changes of the weather, in seconds
 
     # --- chance -------------------------------------------------------------------------------------------------------
