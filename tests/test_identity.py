@@ -18,8 +18,9 @@ from realtime_fsm import (
     Timeouts,
 )
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, IdentityUnavailable
+from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, IdentityUnavailable, UpgradeRefused
 from realtime_fsm.vocabulary.frames import PING
+from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW
 from support.eras import BY_MESSAGE, NO_SERVER, ON_EVERY_ERA
 from support.network import Network
 from support.virtual import eventually, run
@@ -188,6 +189,25 @@ def test_authenticating_and_subscribing_at_once_never_meets_a_forgotten_project(
 
 
 # --- a worthless identity costs nothing -----------------------------------------------------------------------------------
+
+
+def test_the_good_identity_waits_where_the_server_wants_no_dial_now() -> None:
+    """It would be turned away, too; with one attempt, for good."""
+
+    async def main() -> None:
+        network = Network()
+        alice, bob = (network.backend.add_user(name) for name in ("alice", "bob"))
+        async with network.realtime(session=alice, retry=RetryPolicy(attempts=1, reconnect_attempts=1)) as realtime:
+            await realtime.subscribe("account")
+            network.script.append(UpgradeRefused(429))
+            with pytest.raises(RetriesExhausted):
+                await realtime.authenticate(bob)
+            assert network.headers[-1] == {"X-Appwrite-Session": bob}
+            await realtime.wait_subscribed()
+            assert network.headers[-1] == {"X-Appwrite-Session": alice}
+            assert network.dials[-1] >= network.dials[-2] + THROTTLE_WINDOW
+
+    run(main)
 
 
 def test_a_worthless_session_leaves_the_good_one_in_its_place() -> None:

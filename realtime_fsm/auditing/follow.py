@@ -89,6 +89,7 @@ def _note_sends(shadow: Shadow, line: Line, step: Step, t: float) -> None:
 
 
 def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
+    waits = step.plans_retry or (step.restores and is_told_to_wait(line))
     if step.plans_retry:
         refused = is_refusal(shadow, line)
         shadow.refusals = 0 if refused is False else None if refused is None or shadow.refusals is None else shadow.refusals + 1
@@ -100,7 +101,7 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
         shadow.holds = shadow.asked = shadow.blamed = False
         shadow.acknowledged.clear()
         shadow.retry = None
-    if step.plans_retry:
+    if waits:
         shadow.throttled = is_told_to_wait(line)
         shadow.retry = None if shadow.policies is None else (t, *envelope(shadow.policies, line))
     elif step.dials:
@@ -113,7 +114,7 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
         shadow.retiring = None
     if step.addresses:
         shadow.by_address, shadow.doubtful = True, False
-    elif step.finds or step.plans_retry:
+    elif step.finds or waits:
         if step.finds:
             shadow.doubtful = None if shadow.policies is None else line.era == Era.E3 and shadow.policies.protocol is None
         shadow.by_address = _asks_by_address(shadow, line.era)

@@ -60,8 +60,12 @@ def expect_first_link(seat: Seat) -> None:
 def dial(seat: Seat) -> None:
     """Open a socket, as the next link; when the server has been dialed too often, as soon as there is a place.
 
-    A link that must be closed before is waited for, for as long as a close may take.
+    A link that must be closed before is waited for, for as long as a close may take. So is the moment that the server asked for
+    in the step under way, where another identity takes the place of the one that it turned away.
     """
+    if _least_wait(seat) > 0:
+        schedule_retry(seat)
+        return
     if seat.awaited and seat.now < seat.close_by:
         seat.attempt_at = seat.close_by
         return
@@ -93,8 +97,7 @@ def schedule_retry(seat: Seat) -> None:
     An answer with ``Retry-After`` (429, 503) is a bound, too: the dial waits at least as many seconds, of at most 3,600 that
     count (`RETRY_AFTER_LIMIT`). Both bounds are spread over the policy's `base`, so that a fleet does not come back at once.
     """
-    asked = seat.failure.retry_after if isinstance(seat.failure, UpgradeRefused) else None
-    least = max(THROTTLE_WINDOW if seat.judged is Verdict.THROTTLED else 0.0, asked or 0.0)
+    least = _least_wait(seat)
     delay = seat.retry.delay(seat.attempt, seat.draw)
     seat.refusals = seat.refusals + 1 if seat.refused else 0
     seat.throttled = least > 0
@@ -241,6 +244,12 @@ def end_streams(seat: Seat) -> None:
 def forget_socket(seat: Seat) -> None:
     """The last socket is closed."""
     seat.closing = None
+
+
+def _least_wait(seat: Seat) -> float:
+    """Seconds for which the server, or a proxy, wants no dial, as the failure of the step under way says."""
+    asked = seat.failure.retry_after if isinstance(seat.failure, UpgradeRefused) else None
+    return max(THROTTLE_WINDOW if seat.judged is Verdict.THROTTLED else 0.0, asked or 0.0)
 
 
 def _choose_address(seat: Seat) -> None:

@@ -1,10 +1,14 @@
-"""The dials as the watcher has them: when one may be made that no user asked for, and what its address must say."""
+"""The dials as the watcher has them: when one may be made that no user asked for, and what its address must say.
+
+It counts the dials in a row itself, and knows from its own model of the links which of them has been up, and for how long.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from realtime_fsm.core.seat import Seat
+from realtime_fsm.vocabulary.errors import RetriesExhausted
 from realtime_fsm.vocabulary.form import Row
 from realtime_fsm.vocabulary.requests import Open
 from realtime_fsm.vocabulary.table import State, Trigger
@@ -14,7 +18,8 @@ _DUST = 1e-6  # what floating point leaves of a moment
 _NEVER = -1e9
 _GUESS, _WITHOUT_NEWCOMERS, _HURRY = "rec94", "rec97", "rec76"
 _RENEWED, _NOW = "rec130", "rec11"
-_PROMPT = {_GUESS, _WITHOUT_NEWCOMERS, _HURRY, _RENEWED, _NOW, "con73", "sub73", "uns73", "con96", "sub96"}
+_RESTORED = {f"rec{number}" for number in range(155, 160)}  # the old identity is dialed in place of one worth nothing
+_PROMPT = {_GUESS, _WITHOUT_NEWCOMERS, _HURRY, _RENEWED, _NOW, *_RESTORED, "con73", "sub73", "uns73", "con96", "sub96"}
 _UNASKED = {_GUESS, _WITHOUT_NEWCOMERS, _RENEWED, _NOW}
 
 
@@ -32,21 +37,31 @@ class Dials:
         self._dropped_at = self._throttled_at = _NEVER
         self._prompt = False  # whether the next one need not wait, though no user asked for it
         self._beyond = 0  # how many the policy was not asked for
+        self._row = self._ended = 0  # dials in a row, and how many of their links a request of our own may have ended
+        self._been_up = self._ever_up = False
+        self._quiet_since: float | None = None  # since when everything desired is acknowledged on the link that is up
         self._in_url = None if seat.protocol is None else seat.protocol.in_url  # None where that is not known
         self._by_address = bool(self._in_url)
 
-    def look_at_row(self, row: Row[State, Trigger]) -> None:
+    def look_at_row(self, row: Row[State, Trigger], now: float) -> None:
         """A row was taken; it may lead to a dial."""
         self._prompt |= row.id in _PROMPT
         self._beyond += row.id in _UNASKED
         if {"find_era", "schedule_retry"}.intersection(row.effects):
             self._by_address = self._seat.by_address
         if "start_afresh" in row.effects:
-            self._beyond = 0
+            self._beyond = self._row = self._ended = 0
+        if "expect_first_link" in row.effects:
+            self._been_up = False
+        if "restore_identity" in row.effects:
+            self._been_up = self._ever_up
         if "start_afresh" in row.effects or row.id == _NOW:
             self._throttled_at = _NEVER  # the user takes it on himself
         if "forgive" in row.effects:
-            self._beyond = 0
+            since = self._quiet_since
+            proven = since is not None and now >= since + self._seat.retry.stable_after - _DUST
+            self._must(proven, "a link is forgiven that has proven nothing")
+            self._beyond = self._row = self._ended = 0
         if row.id == _GUESS:
             self._must(self._seat.protocol is None, "a guess, though the protocol was said")
             self._by_address = True
@@ -54,6 +69,23 @@ class Dials:
     def greeted(self, *, by_address: bool) -> None:
         """The server has shown how it is asked."""
         self._in_url = by_address
+
+    def look_at_link(self, now: float, *, quiet: bool) -> None:
+        """Everything desired is acknowledged on the link that is up; or not, or none is."""
+        self._quiet_since = (now if self._quiet_since is None else self._quiet_since) if quiet else None
+        self._been_up |= quiet
+        self._ever_up |= quiet
+
+    def refused(self) -> None:
+        """The server may end the link because of a request of ours."""
+        self._ended += 1
+
+    def given_up(self, error: RetriesExhausted) -> None:
+        """No attempt is left."""
+        option = "reconnect_attempts" if self._been_up else "attempts"
+        most = getattr(self._seat.retry, option)
+        self._must(error.option == option, f"{error.option} are used up, and {option} should be")
+        self._must(most is not None and self._row >= most, f"gives up after {self._row} dials, and {option} is {most}")
 
     def dropped(self, now: float) -> None:
         """The current link is let go of."""
@@ -71,12 +103,13 @@ class Dials:
         if automatic:
             self._look(now)
         self.newest = request.generation
+        self._row += 1
         self._throttled_at, self._prompt = _NEVER, False
 
     def _look(self, now: float) -> None:
-        retry, attempt = self._seat.retry, self._seat.attempt
+        retry, made = self._seat.retry, self._row - self._ended
         self._must(now >= self._throttled_at + _WINDOW - _DUST, "a throttled dial does not wait for the server's next minute")
-        late = now >= self._dropped_at + retry.base / 2
-        self._must(attempt < 2 or late or self._prompt, "a dial without a delay")
-        most = retry.reconnect_attempts if self._seat.been_up else retry.attempts
-        self._must(most is None or attempt <= most + self._beyond, "more dials than the policy allows")
+        late = made < 1 or now >= self._dropped_at + retry.delay(made, 0.0) - _DUST
+        self._must(late or self._prompt, f"dial {made + 1} in a row comes {now - self._dropped_at:.3f} s after the one before")
+        most = retry.reconnect_attempts if self._been_up else retry.attempts
+        self._must(most is None or made < most + self._beyond, "more dials than the policy allows")

@@ -12,6 +12,8 @@ from realtime_fsm.vocabulary.change import Gap
 from simulation.world import MARKER, World
 
 EVEN = '{"method":"equal","attribute":"even","values":[true]}'
+DOCUMENTS = 5
+"""What happens, happens to so few things; so each has many versions."""
 _BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 
 
@@ -46,7 +48,7 @@ class History:
     def payload(number: int) -> dict[str, Any]:
         """What an event holds."""
         moment = (_BEGIN + timedelta(milliseconds=number)).isoformat(timespec="milliseconds")
-        return {"$id": f"e{number}", "$updatedAt": moment, "text": MARKER, "n": number, "even": number % 2 == 0}
+        return {"$id": f"d{number % DOCUMENTS}", "$updatedAt": moment, "text": MARKER, "n": number, "even": number % 2 == 0}
 
     @staticmethod
     def number(moment: datetime) -> int:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from realtime_fsm import Realtime
+from realtime_fsm import Canary, Realtime, RetryPolicy
 from realtime_fsm.core.book import GREETING
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.seat import Seat
 from realtime_fsm.edges.link import Link as RealLink
 from realtime_fsm.edges.sockets import Receiver
+from realtime_fsm.vocabulary.errors import RetriesExhausted
 from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.frames import PING
 from realtime_fsm.vocabulary.inputs import (
@@ -22,6 +23,7 @@ from realtime_fsm.vocabulary.inputs import (
     Authenticate,
     Closed,
     Deadline,
+    Deaf,
     Greeted,
     Input,
     LogOut,
@@ -47,10 +49,11 @@ from realtime_fsm.vocabulary.requests import (
 )
 from realtime_fsm.vocabulary.table import LIVE, State, Trigger
 from simulation.coverage import Coverage
+from simulation.deafness import Deafness
 from simulation.dials import Dials
 from simulation.ledger import Ledger
-from simulation.links import Links
-from simulation.network import Wire
+from simulation.links import Link, Links
+from simulation.network import CANARY, Wire
 from simulation.outages import Outages
 from simulation.sockets import EVENT
 from simulation.states import nothing_desired_is_lost, what_a_state_holds
@@ -108,7 +111,11 @@ class Watch:
         vars(self._driver._roster).update(succeed=self.succeed)
         self.ledger = Ledger(world, self._history)
         self.links = Links(world, self.must, self._seat, self._history)
-        self.outages = Outages(self.must)
+        self.deafness = Deafness(world, self._seat, self.must)
+        self.outages = Outages(self.must, self.deafness)
+        roster = self._driver._roster
+        self._end_deafness = roster.end_deafness
+        vars(roster).update(end_deafness=self.end_deafness)
         self.wants = Wants(self.ledger, self.outages, pings=self._seat.ping_enabled)
         self._dials = Dials(self._seat, self.must)
         self._dropped: set[int] = set()
@@ -122,12 +129,32 @@ class Watch:
         return _STATES[self._seat.state]
 
     @property
+    def policy(self) -> RetryPolicy:
+        """How dials are repeated."""
+        return self._seat.retry
+
+    @property
+    def canary(self) -> Canary | None:
+        """How deaf links are found."""
+        return self._seat.canary
+
+    @property
+    def next_ping(self) -> float:
+        """When the next ping is due; before all times if none is."""
+        return self._seat.ping_at or 0.0
+
+    @property
+    def replaces_links(self) -> bool:
+        """Whether the user wants a lost link to be replaced."""
+        return self._seat.auto_reconnect
+
+    @property
     def satisfied(self) -> bool:
         """Whether everything wanted is acknowledged, by the book and by the server, on the one stream there is, which works."""
         link, wants = self.links.current, self.wants
         if self.state not in LIVE or link is None or link.socket is None or not link.socket.sound:
             return False
-        if self.links.retiring is not None or self.links.lingering is not None:
+        if self.deafness.served or self.links.retiring is not None or self.links.lingering is not None:
             return False
         served = all(one in self._seat.book.acknowledged and link.serves(wish) for one, wish in wants.desired.items())
         return served and wants.shown_by(link)
@@ -186,7 +213,10 @@ class Watch:
                 model.socket.under_way.discard(number)
                 whom = model.recipients(data, number, self._history.channels(number))
                 self.ledger.arrived(number, link.generation, [one for one in whom if one in self.wants.streams])
+            echo = found and self._history.channels(int(found[1])) == (CANARY,)
+            self.deafness.echo = bool(echo) and link is self._driver._links.current
             pause = receive(data)
+            self.deafness.echo = False
             over = not link.facts.at_fault or link is not self._driver._links.current
             self.must(over or not found, "an event came, and the server fault is not over")
             return pause
@@ -207,12 +237,23 @@ class Watch:
         self._parted(farewell, broken=broken)
         self._parting = False
 
+    def end_deafness(self, *news: Any) -> None:
+        """Around the roster's own: a link hears again, and those that a deaf one served are told."""
+        told = self.deafness.telling = list[str]()
+        self._end_deafness(*news)
+        self.deafness.telling = None
+        self.deafness.end(told, self.wants.streams)
+
     def record(self, record: Any) -> None:
         """The audit log was told something."""
         if record["event"] == "realtime.gap":
-            if not self._parting:
+            telling = self.deafness.telling
+            if telling is not None:
+                telling.append(record["subscription"])
+            elif not self._parting:
                 self.outages.told(record["subscription"])
-            self.ledger.told(record["subscription"], record["since"], late=self._parting)
+            late = self._parting or telling is not None
+            self.ledger.told(record["subscription"], record["since"], late=late)
 
     # --- the machine ----------------------------------------------------------------------------------------------------
 
@@ -227,6 +268,8 @@ class Watch:
         self._before = self.state, self._seat.deadline
         self.coverage.cell = self.state, happened.trigger
         self.coverage.cells[self.coverage.cell] += 1
+        if isinstance(happened, Deaf) and self._is_current(happened.generation):
+            self.deafness.begin(self.links.current, [self.ledger.of[one] for one in self.wants.streams])
         if self.state is not State.DISPOSING:
             self.wants.hear(happened)
         if isinstance(happened, Opened) and self._is_current(happened.generation):  # the dial has come back this very moment
@@ -241,7 +284,11 @@ class Watch:
             self.coverage.rows[row.id] += 1
             self.must(self.state is (row.dest or row.source), "the state is not where the row leads")
             self.must(row.source is self._before[0], "the row is of another state")
-            self._dials.look_at_row(row)
+            self._dials.look_at_row(row, now)
+            if row.source is State.PING and row.trigger is Trigger.DEADLINE and "drop_link" in row.effects:
+                self._silent(self.links.current)
+            if isinstance(happened, ServerErred) and happened.code == 1013 and row.source is State.RECONNECTING:
+                self._dials.throttled(now)
         else:
             self.must(self.state is self._before[0], "the state moved without a row")
         self._old_sockets(happened, outcome)
@@ -249,20 +296,34 @@ class Watch:
         if row is not None and happened.trigger in (Trigger.PONG, Trigger.ACKNOWLEDGED) and self._seat.link is not None:
             greeted = isinstance(happened, Acknowledged) and happened.to == GREETING
             self.must(greeted or not self._seat.link.at_fault, "the server has answered, and the server fault is not over")
+        if isinstance(happened, ServerErred) and happened.code == 1008 and self._before[0] in LIVE:
+            self._dials.refused()
         if isinstance(happened, ServerErred):
             self._newcomers(happened, outcome)
         for request in outcome.requests:
             self._look_at(request, now, happened)
         if isinstance(happened, Greeted) and row is not None and "restore_identity" not in row.effects:
             self._greeted(outcome)
-        if isinstance(happened, ServerErred) and happened.code == 1013 and self._before[0] is State.RECONNECTING and row:
-            self._dials.throttled(now)
         if isinstance(happened, Authenticate | LogOut):
             self.must(self.links.retiring is None, "a link delivers as somebody else")
         covered = self.links.retiring is not None
         self.outages.moved(self._before[0], self.state, None if row is None else row.dest, covered=covered)
+        self._dials.look_at_link(now, quiet=self._is_quiet())
+        self.deafness.look(self.links.current, now)
         what_a_state_holds(self._seat, self.state, outcome.deadline, self.links, self.must)
         nothing_desired_is_lost(self._seat, self.state, self.links, self.wants, self.must)
+
+    def _is_quiet(self) -> bool:
+        """Whether everything is acknowledged on the link that is up that was desired when that was last so, or is none."""
+        link = self.links.current
+        if link is None or not link.greeted or self.state not in LIVE:
+            return False
+        link.quiet = self.wants.desired.keys() <= link.granted or (link.quiet and self.state is not State.CONNECTED)
+        return link.quiet
+
+    def _silent(self, link: Link | None) -> None:
+        """A link is given up because nothing was heard since its ping."""
+        self.must(link is not None and link.heard == link.heard_before_ping, "a link is given up that was heard of")
 
     def _is_current(self, generation: int) -> bool:
         return self.links.current is not None and self.links.current.generation == generation
@@ -314,7 +375,7 @@ class Watch:
         up = isinstance(happened, Greeted) and self.state in LIVE
         match request:
             case Open(generation=generation, plan=plan):
-                self._dials.open(request, now, automatic=isinstance(happened, Deadline | Woken))
+                self._dials.open(request, now, automatic=isinstance(happened, Deadline | Woken | SocketInput))
                 self.links.open(generation, plan, self.wants.desired.values())
                 self.outages.open()
                 self.wire.network.count_dial(now)
@@ -337,12 +398,20 @@ class Watch:
             case Reject(id=identifier, code=code):
                 kept = identifier in self.wants.granted and is_server_fault(code)
                 self.must(not kept, "a server fault ends a subscription that was acknowledged")
+                link = self.links.current
+                alone = link is not None and link.wishes is None and not link.granted
+                known = identifier in self.wants.granted and code == 1008
+                self.must(not (known and alone), "a server that refuses everything ends a subscription that was acknowledged")
             case Grant(id=identifier):
                 self.must(identifier in self.wants.desired, "grants what nobody wants")
             case Remove(id=identifier):
                 self.must(identifier not in self.wants.desired, "removes what is wanted")
             case Fail(error=error) | RejectPresence(error=error):
+                if isinstance(error, RetriesExhausted):
+                    self._dials.given_up(error)
                 self.must(self.world.hides(f"{error} {error!r}"), "a secret in an error")
+        if isinstance(request, Grant) and self.links.current is not None:
+            self.links.current.granted.add(request.id)
         self.wants.look_at(request, self.links.current, len(self._history))
 
     def _send(self, generation: int, data: bytes, now: float, *, up: bool) -> None:
@@ -352,6 +421,8 @@ class Watch:
             return
         self.must(data != PING or self.wants.pings, "a ping, though they are off")
         link.asked.append(data)
+        if data == PING:
+            link.heard_before_ping = link.heard
         link.sent_at.append(now)
         while link.sent_at[0] <= now - _WINDOW + _DUST:
             link.sent_at.popleft()

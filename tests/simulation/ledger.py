@@ -49,6 +49,7 @@ class Stream:
         self._late: set[int] = set()  # what arrived when a later one had: of two links one may be ahead
         self._early: set[int] = set()  # what came before it was acknowledged: a stray error frame hid that
         self._twins: set[int] = set()  # what was handed back and came again, right after a sleep
+        self._again: set[int] = set()  # what may come again: a link that made room had brought it out of order
         self._newest = self._last = 0
         self._taken = asyncio.Event()
 
@@ -76,7 +77,9 @@ class Stream:
     def take(self, number: int, dropped: int) -> Iterable[tuple[bool, str, str]]:
         """Its consumer got an event: what must hold, what is said if it does not, and which known defect would explain it."""
         known = "memory slept away" * (number in self._twins)
-        yield number not in self.given, f"event {number} twice", known
+        yield number not in self.given or number in self._again, f"event {number} twice", known
+        if number in self.given:
+            self._again.discard(number)
         yield number > self._last or number in self._late, f"event {number} out of order", known
         self.given.add(number)
         self._taken.set()
@@ -105,6 +108,8 @@ class Stream:
         if since in self._early:
             since = max((self.arrived | self.restored) - self._early, default=0)
         if late:
+            if any(number > since for number in self._late):
+                self._again.update(number for number in self.arrived if since < number <= upto)
             self._late.update(range(since + 1, upto + 1))
         self.gaps.append((since, upto))
 

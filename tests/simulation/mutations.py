@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm.core import book, budget, effects, seat
-from realtime_fsm.edges import audit, driver, farewell, inbox, link, links, outages, roster, subscriber, waiting
+from realtime_fsm.core import book, budget, effects, pacer, refusals, seat
+from realtime_fsm.core import link as core_link
+from realtime_fsm.edges import audit, canary, driver, farewell, inbox, link, links, outages, roster, subscriber, waiting
 from realtime_fsm.vocabulary.policies import Verdict
 from realtime_fsm.vocabulary.table import State
 from simulation.coverage import machine
@@ -241,6 +242,18 @@ def _both_wanted(replace: Any) -> Any:
     return keep
 
 
+def _forgiving(welcome: Any) -> Any:
+    def greet(seat: Any) -> None:
+        welcome(seat)
+        seat.attempt = 0
+
+    return greet
+
+
+def _without_date(version: Any) -> Any:
+    return staticmethod(lambda event: None if (found := version(event)) is None else (found[0], ""))
+
+
 def _fragile(tell: Any) -> Any:
     async def raising(self: Any, callback: Any, news: Any) -> None:
         result = callback(news)
@@ -291,12 +304,20 @@ _MUTATIONS: dict[str, Mutation] = {
     ),
     "a throttled dial comes back at once": _with(seat, "verdict", lambda _: lambda cause, **known: Verdict.TRANSIENT),
     "dials are not paced": _unpaced,
+    "a budget of 33": _with(budget, "LIMIT", lambda _: 33),
+    "failures are forgiven at the greeting": _with_effect("welcome", _forgiving),
+    "a ping's verdict ignores what was heard": _with(
+        core_link.Link, "is_silent", lambda _: property(lambda self: self.pinged is not None and not self.paused)
+    ),
+    "a place among the dials is kept": _with(pacer.Pacer, "give_back", lambda _: lambda self, place: None),
     # the driver and its streams
     "the timer is set once": _with(driver.Driver, "_arm", _lazy),
     "a socket is dropped and not closed": _with(driver.Driver, "_drop", _lost_without_closing),
     "frames are sent twice": _with(link.Link, "send", _twice),
     "events go to the unsubscribed": _with(roster.Roster, "_leave", _unforgotten),
     "a full stream loses the newest, silently": _with(inbox.Inbox, "put", _newest_lost),
+    "events are told apart by their ids alone": _with(subscriber.Subscriber, "_version", _without_date),
+    "what comes while catching up is lost": _with(inbox.Inbox, "take_over", lambda _: lambda self, other, wanted: None),
     "what was caught up comes again": _with(subscriber.Subscriber, "_is_new", lambda _: lambda self, event, seen: True),
     # one link in the place of another
     "a link that has made room is kept": _with(links.Links, "linger", _lingering_for_ever),
@@ -318,6 +339,10 @@ _MUTATIONS: dict[str, Mutation] = {
     "a server fault ends what was acknowledged": _with(book.Book, "repeat", _blaming),
     "a server fault is told of no gap": _with(roster.Roster, "recover", lambda _: lambda self, seconds: None),
     "a proof does not end a server fault": _with(seat.Seat, "_prove", lambda _: lambda self, link: None),
+    "a missing echo is not noticed": _with(canary.Prober, "_miss", lambda _: lambda self: None),
+    "a deaf link is told of no gap": _with(roster.Roster, "end_deafness", lambda _: lambda self, *news: None),
+    "a deaf link is told of before an echo": _with(roster.Roster, "begin_deafness", lambda _: lambda self: None),
+    "every refusal is blamed on its request": _with(refusals.Refusals, "refuse", lambda _: lambda self, group, desired: True),
     "the session is in the records": _with(audit, "_shown", lambda _: lambda code: SECRET),
 }
 

@@ -28,6 +28,8 @@ from simulation.world import BOGUS, SECRET, World
 _ANYBODY = frozenset({"any"})
 _json = partial(json.dumps, separators=(",", ":"))
 CHANNELS = ("rows", "files", "teams", "memberships", "executions", "account")
+CANARY = "documents"
+"""The channel that only canaries use."""
 
 
 _ERAS: tuple[tuple[tuple[EraName, ...], float], ...] = (
@@ -79,7 +81,7 @@ class Network:
         happening = {"events": ["an.event"], "channels": channels, "timestamp": payload["$updatedAt"], "payload": payload}
         start = b'{"type":"event","data":' + _json(happening)[:-1].encode()
         number = len(self.history)
-        for peer, socket in self.sockets.items():
+        for peer, socket in list(self.sockets.items()):  # a frame may cut its stream
             matching = peer.matching(channels, _ANYBODY, payload)
             if not matching:
                 continue
@@ -124,8 +126,11 @@ class Network:
             case "another era" if len(self.eras) > 1:
                 self._move(rng.choice(([server], self.servers)), rng.choice(self.eras), rng.choice((0.0, 0.5, 5.0)))
             case "event bus lost" if not server.deaf:
-                server.deaf = True
-                later(rng.choice((1.0, 5.0, 20.0)), setattr, server, "deaf", False)
+                server.deaf_since = world.loop.time()
+                later(rng.choice((1.0, 5.0, 20.0, 200.0)), setattr, server, "deaf_since", None)
+            case "everything refused" if not server.refusing:
+                server.refusing = True
+                later(rng.choice((1.0, 5.0, 20.0, 60.0)), setattr, server, "refusing", False)
             case "server at fault" if not server.faulty:
                 server.faulty = True
                 later(rng.choice((1.0, 5.0, 20.0, 60.0)), server.recover)
@@ -166,7 +171,7 @@ class Network:
         self.parted = False
         self.backend._dials = Budget(None)
         for server in self.servers:
-            server.up, server.deaf = True, False
+            server.up, server.deaf_since, server.refusing = True, None, False
             server.thaw()
             server.recover()
 
@@ -178,6 +183,7 @@ class Wire:
         sockets: every socket that was ever opened, in order.
         released: how often the transport was closed.
         guest: whether its user has ever logged out.
+        dialed_at: when the newest dial left.
     """
 
     def __init__(self, network: Network, name: str) -> None:
@@ -186,6 +192,7 @@ class Wire:
         self.sockets: list[SimulatedSocket] = []
         self.released = 0
         self.guest = False
+        self.dialed_at = 0.0
 
     def check(self, loop: asyncio.AbstractEventLoop) -> None:
         pass
@@ -193,6 +200,7 @@ class Wire:
     async def dial(self, url: str, headers: Mapping[str, str]) -> SimulatedSocket:
         """Open a WebSocket, if nothing comes between."""
         world, network = self.network.world, self.network
+        self.dialed_at = world.loop.time()
         world.must(self.released == 0, "a dial after the transport was released")
         session = headers.get("X-Appwrite-Session")
         world.must(session in (*network.sessions, BOGUS) or self.guest, "a dial without its identity")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from realtime_fsm.vocabulary.table import LIVE, State
+from simulation.deafness import Deafness
 from simulation.ledger import Stream
 
 
@@ -21,8 +22,9 @@ class Outages:
         under_way: whether there is one.
     """
 
-    def __init__(self, must: Callable[[object, str], None]) -> None:
+    def __init__(self, must: Callable[[object, str], None], deafness: Deafness) -> None:
         self.under_way = False
+        self._deafness = deafness
         self._must = must
         self._dials: int | None = None  # since a link makes room; None while none does
         self._losses = 0
@@ -57,7 +59,7 @@ class Outages:
 
     def grant(self, stream: Stream) -> None:
         """A subscription is acknowledged."""
-        if self.under_way and stream.told_on != self._losses:
+        if self.under_way and stream.told_on != self._losses and stream not in self._deafness.served:
             stream.told_on = self._losses
             if stream.granted:
                 self._owed.append(stream.wish.id)

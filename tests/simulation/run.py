@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from realtime_fsm.vocabulary.table import TABLE
+from simulation.calm import HEAL_BOUND
 from simulation.coverage import Coverage
 from simulation.known import KNOWN
-from simulation.storm import HEAL_BOUND, Result, simulate
+from simulation.storm import Result, simulate
 from simulation.world import DIAL, ENDING, INBOUND, LATE, LOG, OUTBOUND, USERS, WEATHER
 
 _GROUPS = {

@@ -1,4 +1,4 @@
-"""The server processes: each of an era, each able to die, come back as another, freeze, go deaf and be unable to work."""
+"""The server processes: each of an era, able to die, come back as another, freeze, go deaf, refuse all and be unable to work."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from realtime_fsm.testing.eras import EraName, era_named
 from realtime_fsm.testing.peer import Backend, Peer, Reply
+from realtime_fsm.testing.wire import error
 from simulation.sockets import SimulatedSocket
 from simulation.world import World
 
@@ -18,7 +19,8 @@ class Server:
         self.backend = backend
         self.era = era
         self.up = True
-        self.deaf = False
+        self.deaf_since: float | None = None
+        self.refusing = False
         self.faulty = False
         self.sockets: dict[SimulatedSocket, None] = {}
         self._frozen = False
@@ -29,6 +31,11 @@ class Server:
         self.backend.era = era_named(self.era)
         self.backend.rate_limit = self.backend.era.rate_limit
         return Peer(self.backend)
+
+    @property
+    def deaf(self) -> bool:
+        """Whether it hears of no event, so it sends none."""
+        return self.deaf_since is not None
 
     @property
     def frozen(self) -> bool:
@@ -59,6 +66,9 @@ class Server:
 
     def handle(self, peer: Peer, data: bytes) -> Reply:
         """Answer a message, as well as it can."""
+        if self.refusing and b'"type":"subscribe"' in data:
+            peer.leave()
+            return Reply((error(1008),), end=True)
         self.backend.faulty = self.faulty
         try:
             return peer.handle(data, self.world.wall())

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 EVENT = re.compile(rb'\{"type":"event","data":.*"n":(\d+)')
 _STEP = 1e-6
 _GRAIN = 0.004  # what arrives within it arrives in one read
+_MOST, _WINDOW = 32, 60.0
+"""Messages that a server takes from one link, and in how many seconds."""
 _LAG = 20.0
 """Seconds by which a stream may fall behind."""
 _NONSENSE = (
@@ -89,6 +91,8 @@ class SimulatedSocket:
         self._replies: list[bytes] = []
         self._lost: set[int] = set()
         self._noticed = self._odd = False
+        self._saw: deque[float] = deque()  # when messages came to the server, within the last minute
+        self._bunched = False  # whether the way there has held some back
 
     @property
     def sound(self) -> bool:
@@ -107,6 +111,7 @@ class SimulatedSocket:
             world.count(fault)
         if fault == "send fails":
             self.cut()
+        self._bunched |= fault in ("send stalls", "request delayed")
         if fault == "send stalls":
             self._stalled = True
             await asyncio.sleep(world.rng.uniform(0.1, 15.0))
@@ -159,6 +164,11 @@ class SimulatedSocket:
 
     def _reach_server(self, data: bytes) -> None:
         if not self._silent_out and not self._ended:
+            now, saw = self.world.loop.time(), self._saw
+            saw.append(now)
+            while saw[0] <= now - _WINDOW + _GRAIN:
+                saw.popleft()
+            self.world.must(len(saw) <= _MOST or self._bunched, "the server saw more messages than a minute may have")
             self.server.when_awake(lambda: self._handle(data))
 
     def _handle(self, data: bytes) -> None:
@@ -168,7 +178,8 @@ class SimulatedSocket:
         self._noticed |= self.server.faulty and not self.under_way
         if reply.frames and b'"code":1013' in reply.frames[0]:
             self.world.count("throttled")
-        self.answer(reply, "error" if reply.frames and b'"error"' in reply.frames[0][:20] else "reply", after=reply.after)
+        after = reply.after + self.world.rng.random() * self.world.thinking
+        self.answer(reply, "error" if reply.frames and b'"error"' in reply.frames[0][:20] else "reply", after=after)
 
     def lose(self, number: int) -> None:
         """An event is lost, because the server cannot work."""

@@ -14,25 +14,24 @@ from selectors import SelectorKey
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm import GreetedAsGuest, PingPolicy, PingPolicyWarning, Realtime, RealtimeError, RetryPolicy, State, Timeouts
+from realtime_fsm import Canary, PingPolicy, PingPolicyWarning, Realtime, RealtimeError, RetryPolicy, State, Timeouts
 from realtime_fsm.edges import audit, driver, farewell, roster, sleep
 from realtime_fsm.edges.sockets import Transport
-from realtime_fsm.face.subscription import MissingChannelWarning, Subscribed
+from realtime_fsm.face.subscription import MissingChannelWarning
 from realtime_fsm.testing.identity import CONSOLE
 from realtime_fsm.vocabulary import events
+from simulation.calm import Calm
 from simulation.coverage import Coverage
 from simulation.doings import BusyCrowd
-from simulation.history import Bug, misbehave, passes
+from simulation.history import Bug, misbehave
 from simulation.invariants import Watch
-from simulation.network import CHANNELS, Network
+from simulation.network import CANARY, CHANNELS, Network
 from simulation.records import LogRefused, Records, recorded
 from simulation.users import Crowd
 from simulation.world import Violation, World
 from support.virtual import VirtualLoop
 
 _NUMBERS = itertools.count()  # each world is a server of its own, so the pacing of one run is not that of another
-HEAL_BOUND = 300.0
-"""Virtual seconds after the network heals in which everything desired must be acknowledged."""
 
 
 class Loop(VirtualLoop):
@@ -153,6 +152,7 @@ class Run:
             def _transport(self, *given: Any, **options: Any) -> Transport:
                 return wire
 
+        every, within = rng.choice(((0.0, 0.0), (0.0, 0.0), (15.0, 5.0), (60.0, 10.0)))
         interval, wait = rng.choice((2.0, 5.0, 15.0, 30.0)), rng.choice((3.0, 10.0))
         realtime = Simulated(
             self.endpoint,
@@ -170,6 +170,7 @@ class Run:
             timeouts=Timeouts(dial=wait, greeting=wait, reply=wait, idle=rng.choice((None, None, 5.0, 20.0))),
             auto_reconnect=rng.random() < 0.85,
             max_link_age=rng.choice((None, None, None, 20.0, 300.0)),
+            canary=Canary(every, within, write=self._sing, channel=CANARY) if every else None,
             protocol=rng.choice(self.network.protocols),
         )
         realtime._driver._draw = random.random  # as users have it; the tests' own default is not random
@@ -181,6 +182,11 @@ class Run:
         """A session as a callable gives it."""
         await misbehave(self.world)
         return self.network.sessions[0]
+
+    async def _sing(self) -> None:
+        """Cause the event that a canary waits for."""
+        await misbehave(self.world)
+        self.network.publish(CANARY)
 
     async def whole(self) -> None:
         """The run, unless an invariant breaks first."""
@@ -203,11 +209,9 @@ class Run:
             await self._stop(users)
             await self._stop(weather)
             self.network.heal()
-            for crowd in self.crowds:
-                await self._heal(crowd)
-                if rng.random() < 0.4:
-                    crowd.watch.silence()
-                    await self._heal(crowd)
+            calm = Calm(world, self.network)
+            await calm.look_at(self.crowds)
+            self.result.healed = calm.slowest
         for crowd in self.crowds:
             await self._dispose(crowd)
         await self._stop(weather)
@@ -219,7 +223,8 @@ class Run:
     async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            self.world.must(ended is None or isinstance(ended, asyncio.CancelledError), f"a task of the run broke: {ended!r}")
 
     async def _publish(self) -> None:
         """Let things happen on the server, singly and in bursts, for ever."""
@@ -230,47 +235,6 @@ class Run:
             for _ in range(rng.choice((1, 1, 3, 10)) if self.network.sockets else 0):
                 channels = rng.choices(CHANNELS, k=2)
                 self.network.publish(*channels, *(("account.u1",) if "account" in channels else ()))
-
-    async def _heal(self, crowd: Crowd) -> None:
-        """Everything desired must be acknowledged within the bound, and delivering; what was lost meanwhile was told."""
-        world, watch = self.world, crowd.watch
-        begin = world.loop.time()
-        crowd.realtime.set_ping_enabled(True)  # without pings nothing shows that a stream went silent
-        healthy = 0
-        while (healthy := healthy + 1 if watch.satisfied else 0) < 2:  # for so long that what is under way has come
-            if world.loop.time() > begin + HEAL_BOUND:
-                world.fail(f"not healed after {HEAL_BOUND:g} s: {watch.name} is {watch.state}")
-                return
-            if watch.state in (State.ERROR, State.DISCONNECTED):
-                world.note("heal", watch.name)
-                self._try_again(crowd.realtime)
-            await asyncio.sleep(0.5)
-        self.result.healed = max(self.result.healed, world.loop.time() - begin)
-        orphans = crowd.orphans()
-        world.must(not orphans, f"{orphans} are asked for, and nobody holds them")
-        await crowd.drain(end=False)
-        for one in (*crowd.all, *crowd.listeners):
-            if one.id in watch.wants.desired:
-                watch.ledger.complete(one.id, watch.excused)
-                await self._deliver(crowd, one)
-
-    async def _deliver(self, crowd: Crowd, one: Subscribed) -> None:
-        """An event that happens now must reach it, unless the link is renewed at this very moment: then the next one."""
-        for _ in range(3):
-            link = crowd.watch.link
-            while not passes(one.queries, number := self.network.publish(one.channels[0])):
-                pass
-            if await crowd.receive(one, number):
-                return
-            if crowd.watch.link == link:
-                break
-        self.world.fail(f"{one.id}: nothing is delivered, though all has healed")
-
-    def _try_again(self, realtime: Realtime) -> None:
-        """Leave a state that none leaves by itself. What was lost before may still come to light, so it may fail, too."""
-        stranger = isinstance(realtime.error, GreetedAsGuest)
-        call = realtime.authenticate(self.network.sessions[0]) if stranger else realtime.reconnect()
-        asyncio.ensure_future(call).add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
     async def _dispose(self, crowd: Crowd) -> None:
         world, wire = self.world, crowd.watch.wire

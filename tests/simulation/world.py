@@ -70,11 +70,13 @@ WEATHER = (
     "another era",
     "server frozen",
     "event bus lost",
+    "everything refused",
     "server at fault",
     "network parted",
     "budgets spent",
     "process suspended",
     "wall clock set",
+    "outage of hours",
 )
 """What may happen at any time."""
 
@@ -91,7 +93,7 @@ _ODDS = {
     "dial": (DIAL, (0.0, 0.1, 0.2, 0.4)),
     "inbound": (INBOUND, (0.03, 0.1, 0.2, 0.4)),
     "outbound": (OUTBOUND, (0.0, 0.05, 0.1, 0.2)),
-    "weather": (WEATHER, (1.0,)),
+    "weather": (WEATHER[:-1], (1.0,)),
     "late": (LATE, (0.0, 0.1, 0.5)),
     "users": (USERS, (0.0, 0.1, 0.3)),
     "log": (LOG, (0.0, 0.0, 0.0, 0.02)),
@@ -144,6 +146,7 @@ class World:
             self._kinds[group] = list(kinds)
             self._weights[group] = weights if any(weights) else [1.0] * len(kinds)
         self.event_lag = self.rng.choice((0.0, 0.0, 0.3, 3.0))  # events may take another way than replies, and a longer one
+        self.thinking = self.rng.choice((0.0, 0.0, 0.1, 0.4))  # seconds that a server may take for an answer
         self.gap = self.rng.choice((2.0, 6.0, 20.0))  # between two changes of the weather, in seconds
 
     # --- chance -------------------------------------------------------------------------------------------------------

@@ -80,9 +80,9 @@ class Foresight:
         """
         record = self._steps[index]
         effects = ROWS[record.row].effects
-        if "schedule_retry" in effects:
+        moment = self._delayed(record, now)
+        if "schedule_retry" in effects or ("restore_identity" in effects and moment(0.0) > now):  # the server asked to wait
             due, least = self._dial(index, entered)
-            moment = self._delayed(record, now)
             if due is None and moment(UNDECIDED) >= least:
                 return UNDECIDED
             return _solve(moment, least if due is None else due)

@@ -1,0 +1,169 @@
+"""Calm weather: nothing goes wrong any more, so all must heal; then come what storms hardly ever show.
+
+Those are servers that lose every event, a user who spends a link's budget for minutes on end, one who changes his mind again and again while a dial waits for
+its turn, and an outage of hours. What must hold is what the server sees: messages, dials, and when they come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from realtime_fsm import GreetedAsGuest, Realtime, RealtimeError, State
+from realtime_fsm.face.subscription import Subscribed
+from realtime_fsm.vocabulary.table import LIVE
+from simulation.history import passes
+from simulation.network import CHANNELS, Network
+from simulation.users import Crowd
+from simulation.world import World
+
+HEAL_BOUND = 300.0
+"""Virtual seconds after the network heals in which everything desired must be acknowledged."""
+_MINUTE, _BUSTLE, _HOUR = 60.0, 150.0, 3_600.0
+_HESITATIONS = 24
+_MARGIN = 5.0  # seconds for messages and their answers
+
+
+class Calm:
+    """The calm after the storm.
+
+    Attributes:
+        slowest: how long it took to heal at most, in seconds.
+    """
+
+    def __init__(self, world: World, network: Network) -> None:
+        self.world = world
+        self.network = network
+        self.slowest = 0.0
+
+    async def look_at(self, crowds: Sequence[Crowd]) -> None:
+        """See that all is well, and stays well."""
+        rng = self.world.rng
+        for crowd in crowds:
+            await self.heal(crowd)
+            if rng.random() < 0.4:
+                crowd.watch.silence()
+                await self.heal(crowd)
+            if rng.random() < 0.4:
+                await self.bustle(crowd)
+            if rng.random() < 0.5:
+                await self.deafen(crowd)
+            if rng.random() < 0.2:
+                await self.hesitate(crowd)
+                await self.heal(crowd)
+        if rng.random() < 0.15:
+            await self.outage(crowds)
+
+    async def heal(self, crowd: Crowd) -> None:
+        """Everything desired must be acknowledged within the bound, and delivering; what was lost meanwhile was told."""
+        world, watch = self.world, crowd.watch
+        begin = world.loop.time()
+        crowd.realtime.set_ping_enabled(True)  # without pings nothing shows that a stream went silent
+        healthy = 0
+        while (healthy := healthy + 1 if watch.satisfied else 0) < 2:  # for so long that what is under way has come
+            if world.loop.time() > begin + HEAL_BOUND:
+                world.fail(f"not healed after {HEAL_BOUND:g} s: {watch.name} is {watch.state}")
+                return
+            if watch.state in (State.ERROR, State.DISCONNECTED):
+                world.note("heal", watch.name)
+                self._try_again(crowd.realtime)
+            await asyncio.sleep(0.5)
+        self.slowest = max(self.slowest, world.loop.time() - begin)
+        orphans = crowd.orphans()
+        world.must(not orphans, f"{orphans} are asked for, and nobody holds them")
+        await crowd.drain(end=False)
+        for one in (*crowd.all, *crowd.listeners):
+            if one.id in watch.wants.desired:
+                watch.ledger.complete(one.id, watch.excused)
+                await self._deliver(crowd, one)
+
+    async def _deliver(self, crowd: Crowd, one: Subscribed) -> None:
+        """An event that happens now must reach it, unless the link is renewed at this very moment: then the next one."""
+        for _ in range(3):
+            link = crowd.watch.link
+            while not passes(one.queries, number := self.network.publish(one.channels[0])):
+                pass
+            if await crowd.receive(one, number):
+                return
+            if crowd.watch.link == link:
+                break
+        self.world.fail(f"{one.id}: nothing is delivered, though all has healed")
+
+    def _try_again(self, realtime: Realtime) -> None:
+        """Leave a state that none leaves by itself. What was lost before may still come to light, so it may fail, too."""
+        stranger = isinstance(realtime.error, GreetedAsGuest)
+        call = realtime.authenticate(self.network.sessions[0]) if stranger else realtime.reconnect()
+        asyncio.ensure_future(call).add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    async def bustle(self, crowd: Crowd) -> None:
+        """Come and go for minutes on end, where messages ask. The server drops none of them as one too many."""
+        link, world = crowd.watch.links.current, self.world
+        if link is None or link.wishes is not None:
+            return
+        world.note("bustle", crowd.watch.name)
+        await asyncio.sleep(2 * _MINUTE)  # what the storm has spent counts no more
+        await asyncio.sleep(max(0.0, crowd.watch.next_ping - world.loop.time() - world.rng.uniform(0.0, 0.3)))
+        dropped, until = world.faults["throttled"], world.loop.time() + _BUSTLE
+        while world.loop.time() < until:
+            subscription = await crowd.realtime.subscribe("rows", buffer=world.buffer)
+            await subscription.unsubscribe()
+        world.must(world.faults["throttled"] == dropped, "the server drops messages, though its budget was known")
+
+    async def deafen(self, crowd: Crowd) -> None:
+        """Let every server lose all events: a link that has a canary is given up in time."""
+        watch, loop = crowd.watch, self.world.loop
+        if watch.canary is None or not watch.wants.desired:
+            return
+        await asyncio.sleep(watch.canary.every)  # one is out, if the link was not renewed
+        await self.heal(crowd)
+        for server in self.network.servers:
+            server.deaf_since = loop.time()
+        link = watch.link
+        await asyncio.sleep(watch.canary.every + watch.canary.within + _MARGIN)
+        self.world.must(watch.link > link, f"{watch.name}: the link is deaf, and no canary was missed")
+        for server in self.network.servers:
+            server.deaf_since = None
+        await self.heal(crowd)
+
+    async def hesitate(self, crowd: Crowd) -> None:
+        """Want a link and then none, again and again: a dial that was waited for and is not needed delays no other one."""
+        limit, world = self.network.limit, self.world
+        if limit is None:
+            return
+        world.note("hesitate", crowd.watch.name)
+        await crowd.realtime.disconnect()
+        await asyncio.sleep(2 * _MINUTE)
+        calls = []
+        for _ in range(_HESITATIONS):
+            calls.append(asyncio.ensure_future(crowd.realtime.reconnect()))
+            await asyncio.sleep(0)
+            await crowd.realtime.disconnect()
+        begin = world.loop.time()
+        calls.append(asyncio.ensure_future(crowd.realtime.reconnect()))
+        for outcome in await asyncio.gather(*calls, return_exceptions=True):
+            world.must(outcome is None or isinstance(outcome, RealtimeError), f"reconnect() raised {outcome!r}")
+        waited = crowd.watch.wire.dialed_at - begin
+        world.must(waited <= 4 * _MINUTE / limit, f"{crowd.watch.name}: a dial waits {waited:.1f} s for nobody")
+
+    async def outage(self, crowds: Sequence[Crowd]) -> None:
+        """Let every server be away for hours. Who has no limit comes back without help; the others have said so before."""
+        world, rng = self.world, self.world.rng
+        await asyncio.sleep(_MINUTE)  # those that the storm has killed are back
+        up = [crowd for crowd in crowds if crowd.watch.state in LIVE]
+        hours = rng.choice((1, 2, 5)) if len(crowds) == 1 else 1
+        world.count("outage of hours")
+        for server in self.network.servers:
+            server.die()
+        for _ in range(3):
+            await asyncio.sleep(hours * _HOUR / 3)
+            self.network.publish(*CHANNELS)
+        for crowd in up:
+            limit, state = crowd.watch.policy.reconnect_attempts, crowd.watch.state
+            right = State.RECONNECTING if limit is None else State.ERROR
+            if not crowd.watch.replaces_links:
+                right = State.DISCONNECTED
+            world.must(state is right, f"{crowd.watch.name} is {state} after {hours} h, and should be {right}")
+        for server in self.network.servers:
+            server.up = True
+        for crowd in crowds:
+            await self.heal(crowd)

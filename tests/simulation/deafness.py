@@ -1,0 +1,75 @@
+"""The deaf links as the watcher has them: their pings are answered, their events are lost, and only a canary shows it.
+
+The law. A link with a canary that goes deaf for long is replaced. Those that it served are told of one gap each, and only when an
+event of the canary has come on a later link; nothing is told of them before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from realtime_fsm.core.seat import Seat
+from realtime_fsm.vocabulary.table import LIVE
+from simulation.ledger import Stream
+from simulation.links import Link
+from simulation.world import World
+
+_SLOW = 20.0  # seconds that a user's callable may take, and the requests before it
+
+
+class Deafness:
+    """The deaf links of one connection.
+
+    Attributes:
+        served: the streams that a deaf link served, and that are not told yet.
+        echo: whether an event of the canary is coming on the current link this very moment.
+        telling: the subscriptions that are told of a gap this very moment; None while none is.
+    """
+
+    def __init__(self, world: World, seat: Seat, must: Callable[[object, str], None]) -> None:
+        self.served: list[Stream] = []
+        self.echo = False
+        self.telling: list[str] | None = None
+        self._world = world
+        self._seat = seat
+        self._must = must
+        self._began: tuple[int, float, float] | None = None
+
+    def begin(self, link: Link | None, streams: Iterable[Stream]) -> None:
+        """A canary was missed."""
+        world = self._world
+        if not self.served:
+            self.served = [stream for stream in streams if stream.granted]
+        socket = None if link is None else link.socket
+        if link is None or socket is None:
+            self._must(False, "a link is deaf that is not there")
+            return
+        awake = world.loop.time() > world.woke_at + _SLOW
+        self._must(world.stormy or socket.unheard or not awake or not socket.sound, "a link is called deaf that hears")
+        socket.unheard = {number for number in socket.unheard if number <= link.newest}  # the rest is told
+
+    def end(self, told: list[str], ids: Iterable[str]) -> None:
+        """Those that it served were told."""
+        raised = self._world.faults["callable raises"]  # which proves nothing, and ends the wait
+        self._must(self.echo or raised, "a deaf link is told of, and no canary has come back")
+        right = [stream.wish.id for stream in self.served]
+        expected = sorted(set(right).intersection(ids))
+        self._must(sorted(told) == expected, f"after a deaf link gaps are told of {told}, and should be of {expected}")
+        self.served = []
+
+    def look(self, link: Link | None, now: float) -> None:
+        """A link that is deaf for long must be found."""
+        canary, hidden = self._seat.canary, self._seat.book.canary
+        server = None if link is None or link.socket is None else link.socket.server
+        listening = canary is not None and hidden is not None and hidden.listening and self._seat.state in LIVE
+        if not listening or link is None or server is None or server.deaf_since is None or not link.quiet:
+            self._began = None
+            return
+        if self._began is None or self._began[:2] != (link.generation, server.deaf_since):
+            self._began = link.generation, server.deaf_since, now
+        assert canary is not None
+        bound = 2 * (canary.every + canary.within) + _SLOW
+        excused = self._world.faults["callable raises"] or now < self._world.woke_at + bound
+        self._must(
+            excused or now <= self._began[2] + bound, f"a link has been deaf for {now - self._began[2]:.0f} s, and is kept"
+        )
