@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.errors import RealtimeError
 
 
+_DISCONNECTED = Disconnected()  # one for all: each call gets a copy
+
+
 class WaitingRoom:
     """Futures by what they wait for.
 
@@ -23,11 +26,11 @@ class WaitingRoom:
         failure: what `fail` was given last.
     """
 
-    __slots__ = ("_answer", "_for_identity", "_for_link", "_for_presence")
+    __slots__ = ("_answer", "_for_identity", "_for_link", "_for_presence", "failure")
 
     def __init__(self, answer: Callable[[asyncio.Future[Any]], Awaitable[Any]]) -> None:
         self._answer = answer
-        self.failure: RealtimeError = Disconnected()
+        self.failure: RealtimeError = _DISCONNECTED
         self._for_link: dict[asyncio.Future[None], tuple[Callable[[], bool], bool]] = {}
         self._for_identity: list[asyncio.Future[None]] = []
         self._for_presence: list[asyncio.Future[dict[str, Any] | None]] = []
