@@ -1,7 +1,8 @@
 """Calm weather: nothing goes wrong any more, so all must heal; then come what storms hardly ever show.
 
 Those are servers that lose every event, a user who spends a link's budget for minutes on end, one who changes his mind again and
-again while a dial waits for its turn, and an outage of hours. What must hold is what the server sees: messages, dials, and when they come.
+again while a dial waits for its turn, and an outage of hours. What must hold is what the server sees: messages, dials, and when
+they come.
 """
 
 from __future__ import annotations
