@@ -151,7 +151,7 @@ class Subscriber:
         """Note the server's time of an event, unless it has none, or something came that happened after it.
 
         Returns:
-            Whether something did.
+            Whether something did. The live twin of what catching up has delivered is not told to the consumer, and not late.
         """
         if event._timestamp is None:  # noqa: SLF001
             return False
@@ -159,7 +159,7 @@ class Subscriber:
         if before is None or _latest(before, when) != before:
             self.stamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)
             return False
-        return when is not None and when < before
+        return when is not None and when < before and not self._remembers(event)
 
     def expect_gap(self) -> None:
         """Remember what comes until its gap is told, so that catching up does not repeat it."""
@@ -298,8 +298,11 @@ class Subscriber:
         self._choose_put()
 
     def _put_if_new(self, event: Event) -> bool:
+        return not self._remembers(event) and self.inbox.put(event)
+
+    def _remembers(self, event: Event) -> bool:
         version = self._version(event)
-        return not any(version in seen for seen in self._memories) and self.inbox.put(event)
+        return any(version in seen for seen in self._memories)
 
     def _is_new(self, event: Event, seen: set[tuple[str, str]]) -> bool:
         version = self._version(event)
