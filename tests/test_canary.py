@@ -385,6 +385,37 @@ def test_catching_up_waits_for_the_end_of_the_gap_and_repeats_nothing() -> None:
     run(main)
 
 
+def test_a_gap_repeats_nothing_soon_after_another_one() -> None:
+    """What catching up brought is remembered for a minute; what comes before the next gap is told is remembered as well."""
+
+    async def main() -> None:
+        network = Network()
+        missed: list[list[int]] = [[1], [2, 3]]
+
+        def row(number: int) -> dict[str, Any]:
+            return {"$id": f"r{number}", "$updatedAt": "2026-01-01T00:00:00.000+00:00", "n": number}
+
+        async def catch_up(gap: Gap) -> list[dict[str, Any]]:
+            return [row(number) for number in missed.pop(0)]
+
+        async with own(network) as realtime:
+            rows = await realtime.subscribe("rows", catch_up=catch_up)
+            await asyncio.sleep(1)
+            network.socket.cut()
+            await eventually(lambda: len(missed) == 1)
+            deafen(network)
+            await eventually(lambda: len(network.dials) == 3)
+            await eventually(lambda: realtime.state is State.SUBSCRIBED)
+            heal(network)
+            network.socket.latency = 0.2
+            network.publish("rows", payload=row(3))
+            await eventually(lambda: not missed)
+            await asyncio.sleep(1)
+            assert sorted(taken(rows)) == [1, 2, 3]
+
+    run(main)
+
+
 # --- something that is written --------------------------------------------------------------------------------------------
 
 
@@ -409,6 +440,35 @@ def written(network: Network, *, by: str = "write", **options: Any) -> tuple[Rea
 async def listen(realtime: Realtime) -> Subscription:
     """Listen to the channel of the canary, too."""
     return await realtime.subscribe("rows", "beats")
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_canary_that_is_given_up_before_it_begins_is_not_the_last(turns: int) -> None:
+    """The link is given up a few turns of the loop after it served everything, when a canary was due."""
+
+    async def main() -> None:
+        network = Network(era="E3")
+        realtime, _ = written(network)
+        async with realtime:
+            await listen(realtime)
+            await realtime.disconnect()
+            changes = realtime.states()
+            connecting = asyncio.ensure_future(realtime.connect())
+            async for change in changes:
+                if change.dest is State.SUBSCRIBED:
+                    break
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await realtime.disconnect()
+            await asyncio.gather(connecting, return_exceptions=True)
+            await realtime.connect()
+            await asyncio.sleep(1)
+            deafen(network)
+            dialed = len(network.dials)
+            await asyncio.sleep(320)
+            assert len(network.dials) > dialed
+
+    run(main)
 
 
 @pytest.mark.parametrize("era", ["E1", "E2", "E3", "E4"])

@@ -178,7 +178,7 @@ class Prober:
 
     def _probe(self) -> None:
         self._timer = None
-        if self._writing is not None:  # the one before is still being written
+        if self._writing is not None and not self._writing.done():  # the one before is still being written
             self._plan(self._canary.within)
             self._note_hanging()
             return

@@ -87,9 +87,10 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_audit", "_before_gap", "_catch_up", "_catching", "_caught_up_to", "_failed", "_gate", "_had", "_held", "_loop",
-        "_memories", "_missed_since", "_on_gap", "_options", "_report", "acknowledged", "established", "failures", "gaps",
-        "granted", "inbox", "misfits", "put", "removed", "resumed", "spared", "stamp", "tasks", "updating", "wish",
+        "_audit", "_before_gap", "_catch_up", "_catching", "_caught_up_to", "_expects_gap", "_failed", "_gate", "_had", "_held",
+        "_loop", "_memories", "_missed_since", "_on_gap", "_options", "_report", "_usual_put", "acknowledged", "established",
+        "failures", "gaps", "granted", "inbox", "misfits", "put", "removed", "resumed", "spared", "stamp", "tasks", "updating",
+        "wish",
     )  # fmt: skip
 
     def __init__(
@@ -107,6 +108,8 @@ class Subscriber:
         self._loop = loop
         self.inbox = self._new_inbox(lambda count: audit.dropped(self.wish.id, count))
         self.put: Callable[[Event], bool] = self.inbox.put
+        self._usual_put = self.put  # where events go, but for the times in which a gap is expected
+        self._expects_gap = False
         self.granted: asyncio.Future[None] = loop.create_future()
         self.removed: asyncio.Future[None] = loop.create_future()
         self.acknowledged: tuple[str, ...] = ()
@@ -148,7 +151,7 @@ class Subscriber:
         """Note the server's time of an event, unless it has none, or something came that happened after it.
 
         Returns:
-            Whether something did.
+            Whether something did. The live twin of what catching up has delivered is not told to the consumer, and not late.
         """
         if event._timestamp is None:  # noqa: SLF001
             return False
@@ -156,23 +159,32 @@ class Subscriber:
         if before is None or _latest(before, when) != before:
             self.stamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)
             return False
-        return when is not None and when < before
+        return when is not None and when < before and not self._remembers(event)
 
     def expect_gap(self) -> None:
         """Remember what comes until its gap is told, so that catching up does not repeat it."""
-        if self._options.catch_up is not None and self.put == self.inbox.put:
-            self._before_gap = []
-            self.put = self._put_before_gap
+        if self._options.catch_up is not None and not self._expects_gap:
+            self._expects_gap = True
+            self._choose_put()
 
     def _put_before_gap(self, event: Event) -> bool:
         self._before_gap.append(event)
-        return self.inbox.put(event)
+        return self._usual_put(event)
+
+    def _choose_put(self) -> None:
+        """Choose where the next events go."""
+        if self._held is not None:
+            self._usual_put = self._held.put
+        else:
+            self._usual_put = self._put_if_new if self._memories else self.inbox.put
+        self.put = self._put_before_gap if self._expects_gap else self._usual_put
 
     def met_gap(self) -> list[Event]:
         """What has come since it was acknowledged again."""
         had, self._before_gap = self._before_gap, []
-        if self.put == self._put_before_gap:
-            self.put = self.inbox.put
+        if self._expects_gap:
+            self._expects_gap = False
+            self._choose_put()
         return had
 
     def resume(
@@ -250,7 +262,7 @@ class Subscriber:
         self._missed_since = gap.since
         if self._held is None:
             self._held = self._new_inbox()
-        self.put = self._held.put
+        self._choose_put()
         self._catching = self._start(self._ask_for_missed(catch_up, gap))
 
     async def _ask_for_missed(self, catch_up: Callback, gap: Gap) -> None:
@@ -283,11 +295,14 @@ class Subscriber:
         if seen:
             self._memories.append(seen)
             self._forget_later(seen)
-        self.put = self._put_if_new if self._memories else self.inbox.put
+        self._choose_put()
 
     def _put_if_new(self, event: Event) -> bool:
+        return not self._remembers(event) and self.inbox.put(event)
+
+    def _remembers(self, event: Event) -> bool:
         version = self._version(event)
-        return not any(version in seen for seen in self._memories) and self.inbox.put(event)
+        return any(version in seen for seen in self._memories)
 
     def _is_new(self, event: Event, seen: set[tuple[str, str]]) -> bool:
         version = self._version(event)
@@ -313,8 +328,8 @@ class Subscriber:
             self._forget_later(seen)  # the process slept, and the stream's backlog is still to be read
             return
         self._memories.remove(seen)
-        if not self._memories and self._catching is None:
-            self.put = self.inbox.put
+        if not self._memories:
+            self._choose_put()
 
     # --- the user's code ----------------------------------------------------------------------------------------------
 

@@ -154,7 +154,9 @@ class Watch:
         link, wants = self.links.current, self.wants
         if self.state not in LIVE or link is None or link.socket is None or not link.socket.sound:
             return False
-        if self.deafness.served or self.links.retiring is not None or self.links.lingering is not None:
+        if any(stream.wish.id in wants.desired for stream in self.deafness.served):
+            return False
+        if self.links.retiring is not None or self.links.lingering is not None:
             return False
         served = all(one in self._seat.book.acknowledged and link.serves(wish) for one, wish in wants.desired.items())
         return served and wants.shown_by(link)

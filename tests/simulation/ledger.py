@@ -49,8 +49,9 @@ class Stream:
         self._late: set[int] = set()  # what arrived when a later one had: of two links one may be ahead
         self._early: set[int] = set()  # what came before it was acknowledged: a stray error frame hid that
         self._twins: set[int] = set()  # what was handed back and came again, right after a sleep
+        self._disordered: set[int] = set()  # what came when something later had, whether it was handed back before or not
         self._again: set[int] = set()  # what may come again: a link that made room had brought it out of order
-        self._newest = self._last = 0
+        self._newest = self._last = self._highest = 0
         self._taken = asyncio.Event()
 
     @property
@@ -65,6 +66,9 @@ class Stream:
         if link > self.acknowledged_on:
             self._early.add(number)
         self.arrived.add(number)
+        self._highest = max(number, self._highest)
+        if number < self._highest:
+            self._disordered.add(number)
         if number in self.restored:
             if woken:
                 self._twins.add(number)
@@ -108,7 +112,7 @@ class Stream:
         if since in self._early:
             since = max((self.arrived | self.restored) - self._early, default=0)
         if late:
-            if any(number > since for number in self._late):
+            if any(number > since for number in self._disordered):
                 self._again.update(number for number in self.arrived if since < number <= upto)
             self._late.update(range(since + 1, upto + 1))
         self.gaps.append((since, upto))

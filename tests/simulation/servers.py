@@ -20,6 +20,7 @@ class Server:
         self.era = era
         self.up = True
         self.deaf_since: float | None = None
+        self.mute = False
         self.refusing = False
         self.faulty = False
         self.sockets: dict[SimulatedSocket, None] = {}
@@ -34,8 +35,8 @@ class Server:
 
     @property
     def deaf(self) -> bool:
-        """Whether it hears of no event, so it sends none."""
-        return self.deaf_since is not None
+        """Whether it hears of no event, so it sends none: for a while, or until it is healed."""
+        return self.mute or self.deaf_since is not None
 
     @property
     def frozen(self) -> bool:
