@@ -173,11 +173,13 @@ class Subscriber:
 
     def _choose_put(self) -> None:
         """Choose where the next events go."""
+        usual: Callable[[Event], bool]
         if self._held is not None:
-            self._usual_put = self._held.put
+            usual = self._held.put
         else:
-            self._usual_put = self._put_if_new if self._memories else self.inbox.put
-        self.put = self._put_before_gap if self._expects_gap else self._usual_put
+            usual = self._put_if_new if self._memories else self.inbox.put
+        self._usual_put = usual
+        self.put = self._put_before_gap if self._expects_gap else usual
 
     def met_gap(self) -> list[Event]:
         """What has come since it was acknowledged again."""
