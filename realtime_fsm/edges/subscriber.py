@@ -173,11 +173,11 @@ class Subscriber:
 
     def _choose_put(self) -> None:
         """Choose where the next events go."""
-        usual: Callable[[Event], bool]
+        usual: Callable[[Event], bool] = self.inbox.put
         if self._held is not None:
             usual = self._held.put
-        else:
-            usual = self._put_if_new if self._memories else self.inbox.put
+        elif self._memories:
+            usual = self._put_if_new
         self._usual_put = usual
         self.put = self._put_before_gap if self._expects_gap else usual
 
