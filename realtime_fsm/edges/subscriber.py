@@ -175,8 +175,10 @@ class Subscriber:
         """Choose where the next events go."""
         if self._held is not None:
             self._usual_put = self._held.put
+        elif self._memories:
+            self._usual_put = self._put_if_new
         else:
-            self._usual_put = self._put_if_new if self._memories else self.inbox.put
+            self._usual_put = self.inbox.put
         self.put = self._put_before_gap if self._expects_gap else self._usual_put
 
     def met_gap(self) -> list[Event]:
