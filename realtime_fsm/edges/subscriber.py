@@ -108,7 +108,7 @@ class Subscriber:
         self._loop = loop
         self.inbox = self._new_inbox(lambda count: audit.dropped(self.wish.id, count))
         self.put: Callable[[Event], bool] = self.inbox.put
-        self._usual_put = self.put  # where events go, but for the times in which a gap is expected
+        self._usual_put: Callable[[Event], bool] = self.inbox.put  # but for the times in which a gap is expected
         self._expects_gap = False
         self.granted: asyncio.Future[None] = loop.create_future()
         self.removed: asyncio.Future[None] = loop.create_future()
