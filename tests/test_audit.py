@@ -315,12 +315,12 @@ def write_each(log: Audit) -> None:
 def test_every_kind_of_record_is_of_the_schema_and_counted_with_the_others() -> None:
     sink = Sink()
     write_each(audit())
-    assert [record["seq"] for record in sink.records] == list(range(1, 14))
+    assert [record["seq"] for record in sink.records] == list(range(1, 15))
     assert {record["event"] for record in sink.records} == {kind.__struct_config__.tag for kind in RECORDS}
     for record in some(sink.records):
         del record["level"]
         assert type(msgspec.convert(record, AnyRecord)).__struct_config__.tag == record["event"]
-    assert [record["link"] for record in sink.records] == [0] + [3] * 12, "the newest link"
+    assert [record["link"] for record in sink.records] == [0] + [3] * 13, "the newest link"
 
 
 def test_the_json_schema_names_every_field_of_every_record() -> None:

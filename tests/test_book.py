@@ -49,6 +49,50 @@ def test_what_comes_while_a_request_is_in_flight_waits_for_its_answer() -> None:
     assert asked(book).ids == ("b",)
 
 
+def test_a_reply_behind_a_1013_answers_the_request_that_was_put_back() -> None:
+    book = book_of("a", "b")
+    asked(book)
+    book.desire(wish("c"))
+    assert book.ask_again() == []
+    assert not book.answers(SUBSCRIBE, grants("a"))
+    assert not book.answers(UNSUBSCRIBE, grants("a", "b"))
+    assert book.answers(SUBSCRIBE, grants("b", "a"))
+    book.withdraw("b")
+    assert book.settle(grants("a", "b")) == [Grant("a", ("rows",))]
+    assert not book.answers(SUBSCRIBE, grants("a", "b")), "once"
+    assert asked(book).ids == ("c",)
+    book.settle(grants("c"))
+    removal = asked(book)
+    assert (removal.kind, removal.ids) == (UNSUBSCRIBE, ("b",)), "the server has it, and the user does not want it"
+
+
+@pytest.mark.parametrize("later", ["asked again", "another link"])
+def test_a_request_that_was_put_back_is_answered_by_no_reply(later: str) -> None:
+    book = book_of("a")
+    asked(book)
+    book.ask_again()
+    if later == "another link":
+        book.end_link()
+        book.begin_link()
+        assert not book.answers(SUBSCRIBE, grants("a"))
+    else:
+        book.desire(wish("b"))
+        assert asked(book).ids == ("a", "b")
+        assert not book.answers(SUBSCRIBE, grants("a")), "the request in flight has other ids"
+        assert book.answers(SUBSCRIBE, grants("a", "b"))
+
+
+def test_a_suspect_that_was_put_back_is_acknowledged_by_a_late_reply() -> None:
+    book = book_of("a", "b")
+    asked(book)
+    book.blame(BAD_MESSAGE, "bad")
+    assert asked(book).ids == ("a",)
+    book.ask_again()
+    assert book.answers(SUBSCRIBE, grants("a"))
+    assert book.settle(grants("a")) == [Grant("a", ("rows",))]
+    assert asked(book).ids == ("b",)
+
+
 @pytest.mark.parametrize(("beyond", "first"), [(-8, ("a", "b")), (1, ("a",)), (99, ("a",))])
 def test_a_batch_is_split_when_its_frame_would_be_too_large(beyond: int, first: tuple[str, ...]) -> None:
     book = Book()

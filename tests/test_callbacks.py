@@ -18,6 +18,7 @@ from realtime_fsm import (
     PayloadMisfit,
     Realtime,
     RetriesExhausted,
+    RetryPolicy,
     State,
     SubscriptionRejected,
 )
@@ -439,7 +440,7 @@ def test_it_waits_out_an_error_and_goes_on_after_reconnect(auto: bool, kind: typ
     async def main() -> None:
         network = Network()
         got: list[Event] = []
-        async with network.realtime(auto_reconnect=auto) as realtime:
+        async with network.realtime(auto_reconnect=auto, retry=RetryPolicy(reconnect_attempts=3)) as realtime:
             listener = await realtime.on("rows", got.append)
             waiting = asyncio.ensure_future(listener.wait())
             await asyncio.sleep(0)
@@ -464,7 +465,7 @@ def test_it_waits_out_an_error_and_goes_on_after_reconnect(auto: bool, kind: typ
 def test_with_nobody_waiting_trouble_is_told_through_the_loop() -> None:
     async def main() -> None:
         network = Network()
-        async with network.realtime() as realtime:
+        async with network.realtime(retry=RetryPolicy(reconnect_attempts=3)) as realtime:
             listener = await realtime.on("rows", print)
             await fail(network, realtime)
             await eventually(reported)
@@ -479,7 +480,7 @@ def test_with_nobody_waiting_trouble_is_told_through_the_loop() -> None:
 def test_it_ends_in_error_with_dispose() -> None:
     async def main() -> None:
         network = Network()
-        async with network.realtime() as realtime:
+        async with network.realtime(retry=RetryPolicy(reconnect_attempts=3)) as realtime:
             listener = await realtime.on("rows", print)
             await fail(network, realtime)
         assert listener.task.done()

@@ -157,7 +157,7 @@ def test_repeated_deafness_backs_off_like_failing_dials() -> None:
 def test_where_attempts_are_used_up_it_gives_up() -> None:
     async def main() -> None:
         network = Network()
-        async with own(network, retry=RetryPolicy(attempts=2)) as realtime:
+        async with own(network, retry=RetryPolicy(attempts=2, reconnect_attempts=2)) as realtime:
             rows = await realtime.subscribe("rows")
             deafen(network)
             with pytest.raises(RetriesExhausted) as caught:
@@ -506,7 +506,7 @@ def test_a_write_that_raises_is_reported_and_is_no_proof_of_deafness(by: str) ->
     run(main, reports=3)
 
 
-def test_a_write_that_hangs_is_no_proof_either_and_ends_with_the_connection() -> None:
+def test_a_write_that_hangs_is_told_once_is_no_proof_either_and_ends_with_the_connection() -> None:
     async def main() -> None:
         network = Network()
         realtime, times = written(network, by="hang")
@@ -518,8 +518,12 @@ def test_a_write_that_hangs_is_no_proof_either_and_ends_with_the_connection() ->
             await eventually(lambda: len(network.dials) == 2)
             await asyncio.sleep(20)
             assert len(times) == 2, "the one before was cancelled with its link"
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            (told,) = loop.reported
+            assert "has not returned for 300 s" in str(told["exception"])
 
-    run(main)
+    run(main, reports=1)
 
 
 @pytest.mark.parametrize("ended", [True, False])
@@ -541,6 +545,28 @@ def test_a_write_that_takes_long_holds_the_next_one_up(ended: bool) -> None:
             network.publish("beats", payload={"n": 0})
             await asyncio.sleep(1)
             assert (len(network.dials), realtime.state) == (1, State.SUBSCRIBED)
+
+    run(main, reports=1)
+
+
+def test_a_refusal_that_ends_the_link_is_asked_for_again_in_its_time_only() -> None:
+    """Otherwise each new link would end over its canary."""
+
+    async def main() -> None:
+        network = Network()
+        realtime, times = written(network)
+        async with realtime:
+            await realtime.subscribe("rows")
+            await asyncio.sleep(1)
+            network.banned.add(b'"canary"')
+            network.socket.cut()
+            await asyncio.sleep(299)
+            assert (realtime.state, len(network.dials), len(times)) == (State.SUBSCRIBED, 3, 1)
+            await asyncio.sleep(300)
+            assert len(network.dials) == 4
+            network.banned.clear()
+            await asyncio.sleep(300)
+            assert (len(network.dials), len(times)) == (4, 2)
 
     run(main)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loopback import DEMO, connected, on_a_loop, subscribe
-from realtime_fsm import BadOption, Channel, ChannelWarning, Realtime, State, SubscriptionRejected, sync
+from realtime_fsm import BadOption, Canary, Channel, ChannelWarning, Realtime, State, SubscriptionRejected, sync
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.vocabulary.channel_checks import doubt_about
 from support.network import Network
@@ -181,6 +181,20 @@ def test_a_rejection_tells_a_guest_and_no_one_else_to_authenticate(guest: bool) 
             assert (refusal.value.guest, "authenticate()" in str(refusal.value)) == (guest, guest)
 
     run(main)
+
+
+@pytest.mark.parametrize(("code", "told"), [(0, True), (401, True), (500, False), ("42S02", False)])
+def test_a_server_that_cannot_work_is_no_reason_to_authenticate(code: int | str, told: bool) -> None:
+    rejected = SubscriptionRejected(("rows",), (), code, "Error: Server Error", guest=True)
+    assert (rejected.guest, "authenticate()" in str(rejected)) == (True, told)
+
+
+def test_a_canary_does_not_listen_to_the_consoles_live_tail_outside_the_console() -> None:
+    """The server would end each link over it."""
+    canary = Canary(write=list, channel="console.tail.p1")
+    with pytest.raises(BadOption, match=r"Canary\.channel: .* is for project 'console' alone"):
+        Realtime("http://127.0.0.1:9/v1", "demo", canary=canary)
+    assert Realtime("http://127.0.0.1:9/v1", "console", canary=canary).state is State.DISCONNECTED
 
 
 def test_the_synchronous_face_warns_and_refuses_as_well() -> None:

@@ -95,7 +95,7 @@ def test_a_merged_arrow_marks_what_not_all_members_share() -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("sub56", "refused for good"),
+        ("con56", "refused for good"),
         ("sub57", "lost with auto-reconnect off"),
         ("sub58", "lost"),
         ("sub59", "retries used up"),

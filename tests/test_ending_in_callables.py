@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
 import pytest
 
-from realtime_fsm import Event, Gap, PayloadMisfit, Realtime, State, Timeouts
+from realtime_fsm import Canary, Event, Gap, PayloadMisfit, Realtime, State, Timeouts
 from support.network import Network
 from support.virtual import eventually, run
+
+Records = list[MutableMapping[str, Any]]
 
 
 class Order(msgspec.Struct):
@@ -62,6 +64,41 @@ def test_a_callable_disposes_of_the_connection_and_goes_on(kind: str, way: Calla
         await realtime.dispose()
 
     run(main)
+
+
+@ways
+def test_a_canarys_write_disposes_of_the_connection_and_goes_on(way: Callable[..., Awaitable[object]]) -> None:
+    async def main() -> None:
+        network, told = Network(), list[str]()
+
+        async def write() -> None:
+            await way(realtime.dispose)
+            told.append(f"{realtime.state}, released {network.released}")
+            await asyncio.sleep(3)
+            told.append("ends")
+
+        realtime = network.realtime(canary=Canary(write=write, channel="beats"))
+        await realtime.subscribe("rows")
+        await eventually(lambda: told)
+        await realtime.dispose()
+        assert told == ["disposing, released True", "ends"]
+
+    run(main)
+
+
+def test_a_canarys_write_that_raises_after_it_has_disposed_is_reported_and_not_logged_behind_the_end(records: Records) -> None:
+    async def main() -> None:
+        async def write() -> None:
+            await realtime.dispose()
+            raise LookupError
+
+        realtime = Network().realtime(canary=Canary(write=write, channel="beats"))
+        await realtime.subscribe("rows")
+        await eventually(lambda: realtime.state is State.DISPOSING)
+        await realtime.dispose()
+
+    run(main, reports=1)
+    assert records[-1]["event"] == "realtime.close"
 
 
 @ways

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -39,6 +40,11 @@ async def network() -> AsyncIterator[tuple[RealtimeServer, FaultProxy]]:
         await until(lambda: not proxy.links and not server.connections)
         await until(lambda: asyncio.all_tasks() <= tasks)
         await until(lambda: descriptors() == held)
+
+
+def host_of(proxy: FaultProxy) -> str:
+    """Give the host and port that the text of a failed dial names."""
+    return urlsplit(proxy.endpoint).netloc
 
 
 async def lost(states: AsyncIterator[Change]) -> LinkFailure:
@@ -154,7 +160,7 @@ def test_a_slow_drip_is_slow_and_no_fault() -> None:
 
 def test_a_server_that_refuses_is_given_up_by_name_and_found_again_on_demand() -> None:
     async def main() -> None:
-        known: dict[str, Any] = {"protocol": Network.era, "retry": RetryPolicy(attempts=2, base=0.02)}
+        known: dict[str, Any] = {"protocol": Network.era, "retry": RetryPolicy(attempts=2, reconnect_attempts=2, base=0.02)}
         async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", **known) as realtime:
             rows = await realtime.subscribe("rows")
             states = realtime.states()
@@ -162,7 +168,7 @@ def test_a_server_that_refuses_is_given_up_by_name_and_found_again_on_demand() -
             proxy.cut()
             assert (await lost(states)).kind == "stream_ended"
             given_up = await anext(states)
-            assert (given_up.dest, str(given_up.cause)) == (State.ERROR, "the dial failed: Connection refused")
+            assert (given_up.dest, str(given_up.cause)) == (State.ERROR, f"{host_of(proxy)}: the dial failed: Connection refused")
             await proxy.heal()
             await realtime.reconnect()
             await settled(realtime, states)
@@ -215,7 +221,7 @@ def test_a_dial_that_comes_to_nothing_says_why_and_holds_nothing(
             with pytest.raises(RetriesExhausted) as caught:
                 await realtime.connect()
             await happening
-            assert (str(caught.value.cause), realtime.state) == (cause, State.ERROR)
+            assert (str(caught.value.cause), realtime.state) == (f"{host_of(proxy)}: {cause}", State.ERROR)
             assert proxy.accepted == 1, "one attempt is one connection"
             await proxy.heal()
             await until(lambda: not proxy.links and not server.connections)

@@ -88,7 +88,26 @@ def test_a_repeated_1008_is_the_reason_of_the_end() -> None:
                 network.socket.push(FLOODS["pongs"])
             network.socket.push(error(1008))
             network.socket.cut()
-            await eventually(lambda: realtime.state is State.ERROR)
-            assert "1008" in str(realtime.error)
+            await eventually(lambda: realtime.last_failure is not None)
+            assert realtime.last_failure is not None
+            assert "1008" in str(realtime.last_failure.error)
+
+    run(main)
+
+
+def test_a_reply_behind_a_1013_is_an_answer() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.subscribe("rows")
+            asking = asyncio.create_task(realtime.subscribe("files"))
+            await asyncio.sleep(0)
+            network.socket.push(error(1013))
+            async with asyncio.timeout(5):
+                files = await asking
+            assert files.channels == ("files",)
+            assert realtime.state is State.SUBSCRIBED
+            await asyncio.sleep(200)
+            assert sum(b'"files"' in message for message in network.socket.sent) == 1
 
     run(main)

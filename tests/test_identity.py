@@ -343,7 +343,7 @@ def test_with_a_presence_another_identity_uses_a_new_link(ended: bool) -> None:
 def test_wait_subscribed() -> None:
     async def main() -> None:
         network = Network()
-        async with network.realtime() as realtime:
+        async with network.realtime(retry=RetryPolicy(reconnect_attempts=3)) as realtime:
             with pytest.raises(TimeoutError):
                 await realtime.wait_subscribed(1)
             with pytest.raises(BadOption):

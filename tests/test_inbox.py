@@ -268,6 +268,9 @@ class StubDriver:
     def withdraw(self, subscriber: Subscriber) -> None:
         self.withdrawn.append(subscriber.wish.id)
 
+    async def answer(self, future: asyncio.Future[None], *, shared: bool = False) -> None:
+        await (asyncio.shield(future) if shared else future)
+
 
 def on_subscription(scene: Callable[[Subscription, Subscriber, StubDriver], Coroutine[Any, Any, None]]) -> None:
     def report(failure: BaseException, heading: str) -> None:

@@ -142,7 +142,9 @@ def test_one_that_is_refused_when_it_is_restored_is_told_through_the_loop() -> N
             await lose(network, realtime)
             loop = asyncio.get_running_loop()
             assert isinstance(loop, VirtualLoop)
-            assert [type(report["exception"]) for report in loop.reported] == [PresenceRejected]
+            (report,) = loop.reported
+            assert type(report["exception"]) is PresenceRejected
+            assert report["message"] == "realtime_fsm: the presence could not be restored"
             network.refused.clear()
             await lose(network, realtime)
             assert asked(network.socket) == []

@@ -207,7 +207,7 @@ class MessageScene(Scene):
         if pending and self.greeted:
             kind = PresenceRejected if data["code"] == 401 else SubscriptionRejected
         if kind is SubscriptionRejected:
-            for _ in range(QUICK.attempts or 0 if is_server_fault(data["code"]) else 1):
+            for _ in some(range(QUICK.attempts or 0 if is_server_fault(data["code"]) else 1)):
                 assert (await self.peer.message("subscribe"))["data"][0]["channels"] == self.asked[0]["channels"]
                 self.peer.send(text)
         else:

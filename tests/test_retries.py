@@ -32,6 +32,7 @@ from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.network import Network
 from support.replaying import replayed, story_of
+from support.some import some
 from support.virtual import eventually, run
 
 R, S, E = State.RECONNECTING, State.SUBSCRIBED, State.ERROR
@@ -109,8 +110,6 @@ ANEW: dict[str, Callable[[Bench], object]] = {
     "subscribe": lambda b: (b.do(Disconnect()), b.subscribe("s2")),
     "presence": lambda b: (b.do(Disconnect()), b.do(SetPresence(b"{}"))),
     "reconnect": lambda b: (b.do(Disconnect()), b.do(Reconnect())),
-    "authenticate": lambda b: b.do(Authenticate(None)),
-    "authenticate in an outage": lambda b: (b.lose(), b.do(Authenticate(None))),
 }
 
 
@@ -121,6 +120,17 @@ def test_a_new_beginning_counts_by_attempts_again(how: str) -> None:
     assert (bench.seat.attempt, fail_dials(bench, 10)) == (1, 3)
     assert isinstance(bench.machine.error, RetriesExhausted)
     assert bench.machine.error.option == "attempts"
+
+
+@pytest.mark.parametrize("outage", [False, True])
+def test_a_new_identity_counts_by_attempts_and_the_one_before_by_reconnect_attempts(outage: bool) -> None:
+    bench = Bench(retry=RetryPolicy(attempts=3, reconnect_attempts=5)).to(S)
+    if outage:
+        bench.lose()
+    bench.do(Authenticate(None))
+    assert (bench.seat.attempt, fail_dials(bench, 20)) == (1, 3 + 5)
+    assert isinstance(bench.machine.error, RetriesExhausted)
+    assert (bench.machine.error.attempts, bench.machine.error.option) == (5, "reconnect_attempts")
 
 
 def test_a_new_link_in_the_place_of_a_live_one_is_no_new_beginning() -> None:
@@ -276,7 +286,7 @@ def test_a_proven_link_that_is_ended_by_a_refusal_is_replaced(end: int) -> None:
 def test_a_refused_redial_passes_until_it_comes_attempts_times_in_a_row(said: str, attempts: int) -> None:
     bench = Bench(protocol=Era.E4, retry=RetryPolicy(attempts=attempts)).to(S)
     bench.lose()
-    for before in range(attempts):
+    for before in some(range(attempts)):
         assert (bench.state, bench.seat.refusals) == (R, before)
         bench.expire()
         bench.open()

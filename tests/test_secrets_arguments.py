@@ -258,9 +258,7 @@ class Bill(BaseModel):
 
 MALFORMED = {
     "payload that is a text": b'{"payload":"geheim"}',
-    "payload that is a list": b'{"payload":["geheim"]}',
     "payload that is no UTF-8": b'{"payload":{"a":"geheim\xff"}}',
-    "payload with a long number": b'{"payload":["geheim",1e999]}',
     "payload whose id is odd": b'{"payload":{"$id":{"geheim":1},"a":"geheim\xff"}}',
     "events": b'{"payload":{},"events":"geheim"}',
     "events of no text": b'{"payload":{},"events":["geheim",5]}',

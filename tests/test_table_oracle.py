@@ -20,15 +20,20 @@ disconnect: rec>dis con>dis sub>dis uns>dis pin>dis err>dis
 dispose: dis>end rec>end con>end sub>end uns>end pin>end err>end
 authenticate message_is_safe: sub=
 authenticate: dis>rec rec= con>rec sub>rec uns>rec pin>rec err>rec
+log_out: dis>rec err>rec rec= con>rec sub>rec uns>rec pin>rec
 presence presence_wanted: dis>rec err>rec
-presence: dis= rec= con= sub= uns= err=
+presence presence_needs_link: con>rec sub>rec uns>rec pin>rec
+presence: dis= rec= con= sub= uns= pin= err=
+canary: con= sub= uns= pin=
 ping_switched ping_enabled: pin=
 ping_switched all_acknowledged: pin>sub
 ping_switched none_left: pin>uns
 ping_switched: dis= rec= con= sub= uns= pin>con err=
 opened: rec=
+greeted trial_failed: rec=
 greeted is_fatal: rec>err
 greeted: rec>con
+dial_failed trial_failed: rec=
 dial_failed is_fatal: rec>err
 dial_failed may_retry: rec=
 dial_failed: rec>err
@@ -39,8 +44,11 @@ pong none_left: pin>uns
 pong: pin>con
 server_error wants_channels: rec=
 server_error newcomers_blamed: rec=
+server_error credentials_renewable: rec=
+server_error trial_failed: rec=
 server_error is_fatal: rec>err
 server_error over_budget: con= sub= uns=
+server_error request_blamed server_at_fault: con= sub= uns=
 server_error request_blamed all_acknowledged: con>sub
 server_error request_blamed none_left: con>uns sub>uns
 server_error request_blamed: con= sub= uns=
@@ -48,13 +56,21 @@ server_error answers_ping all_acknowledged: pin>sub
 server_error answers_ping none_left: pin>uns
 server_error answers_ping: pin>con
 server_error ends_link: con= sub= uns= pin=
-server_error reconnect_off: con>dis sub>dis uns>dis pin>dis
-server_error may_retry: rec= con>rec sub>rec uns>rec pin>rec
-server_error: rec>err con>err sub>err uns>err pin>err
-lost is_fatal: rec>err con>err sub>err uns>err pin>err
+server_error all_acknowledged: pin>sub
+server_error none_left: pin>uns
+server_error reconnect_off: con>dis sub>dis uns>dis
+server_error may_retry: rec= con>rec sub>rec uns>rec
+server_error: rec>err con>err sub>err uns>err pin>con
+recovered: con= sub= uns= pin=
+lost trial_failed: rec=
+lost is_fatal: rec>err con>err pin>err
 lost reconnect_off: con>dis sub>dis uns>dis pin>dis
 lost may_retry: rec= con>rec sub>rec uns>rec pin>rec
 lost: rec>err con>err sub>err uns>err pin>err
+deaf reconnect_off: con>dis sub>dis uns>dis pin>dis
+deaf may_retry: con>rec sub>rec uns>rec pin>rec
+deaf: con>err sub>err uns>err pin>err
+deadline trial_failed: rec=
 deadline attempt_due: rec=
 deadline reply_overdue reconnect_off: con>dis sub>dis uns>dis
 deadline reply_overdue may_retry: con>rec sub>rec uns>rec
@@ -63,6 +79,7 @@ deadline idle_due: uns>dis
 deadline renewal_due: con>rec sub>rec uns>rec
 deadline handover_due: con>rec sub>rec
 deadline ping_due: con>pin sub>pin uns>pin
+deadline repetition_due: con= sub= uns=
 deadline stable_due: con= sub= uns=
 deadline heard_since_ping all_acknowledged: pin>sub
 deadline heard_since_ping none_left: pin>uns
@@ -73,7 +90,8 @@ deadline: rec>err con= sub= uns= pin>err
 woken may_ping: con>pin sub>pin uns>pin
 woken may_hurry: rec=
 woken: rec= con= sub= uns= pin=
-closed: end=
+closed all_closed: rec=
+closed: rec= end=
 """
 """A trigger and what holds: for each state where that decides, the state it leads to; ``=`` where it stays."""
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import pytest
 
 from realtime_fsm import Realtime, RetryPolicy, State
-from realtime_fsm.edges.transport import AiohttpTransport, Socket, _why
+from realtime_fsm.edges.transport import AiohttpTransport, _why
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, NameNotResolved, StreamEnded, UpgradeRefused
-from support.faultproxy import Listener, descriptors, header, until
+from support.faultproxy import Listener, descriptors, until
+from support.frames import upgraded
 
 pytestmark = pytest.mark.loops
 
@@ -146,33 +144,6 @@ def test_a_tidy_close_of_a_frozen_peer_is_bounded_and_sends_on_a_closed_socket_a
             await transport.close()
 
     asyncio.run(main())
-
-
-@asynccontextmanager
-async def upgraded(*frames: bytes, hang_up: bool = True, **options: Any) -> AsyncIterator[Socket]:
-    """A socket whose server upgrades, sends raw frames, reads nothing, and perhaps ends the stream."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        key = header((await reader.readuntil(b"\r\n\r\n")).decode(), "Sec-WebSocket-Key")[0]
-        accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())  # noqa: S324
-        head = b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
-        writer.write(head % accept + b"".join(frames))
-        if hang_up:
-            writer.close()
-        else:
-            writers.append(writer)
-
-    writers: list[asyncio.StreamWriter] = []
-    async with asyncio.timeout(10), await asyncio.start_server(handle, "127.0.0.1", 0, limit=1024) as server:
-        held = descriptors()
-        transport = AiohttpTransport(**options)
-        socket = await transport.dial(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/", {})
-        yield socket
-        await socket.close(0.1)
-        await transport.close()
-        for writer in writers:
-            writer.transport.abort()
-        await until(lambda: descriptors() == held)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from realtime_fsm import (
     State,
 )
 from realtime_fsm.edges.callbacks import Callback, contain
-from realtime_fsm.edges.transport import Socket
+from realtime_fsm.edges.sockets import Socket
 from support.network import Network
 from support.raising import CONTAINED, KINDS, WAYS, Kind, Own, Raise, at_once, later, survive
 from support.virtual import VirtualLoop, eventually, run
@@ -261,7 +261,8 @@ def test_a_credential_callable_before_a_dial(kind: Kind, way: Raise, option: str
         async with network.realtime(retry=RetryPolicy(attempts=1), **options) as realtime:
             with pytest.raises(RetriesExhausted) as caught:
                 await realtime.connect()
-            assert str(caught.value.cause) == f"the callable for the session or JWT failed with {kind.__name__}"
+            said = str(caught.value.cause).split(": ", 1)
+            assert said == [realtime._driver._seat.server, f"the callable for the session or JWT failed with {kind.__name__}"]
             assert network.wall() - asked[0] < 5, "it does not wait for the timeout of the dial"
             assert network.dials == []
             await realtime.reconnect()

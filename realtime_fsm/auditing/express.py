@@ -96,7 +96,7 @@ def express(
                             return record
                         shadow.asked_at = t
                     elif kind is ASKED and shadow.asked is False:
-                        shadow.asked, shadow.asked_at = True, t
+                        shadow.asked, shadow.asked_at, shadow.put_back = True, t, False
                     else:
                         return record
                     sent.append(t)

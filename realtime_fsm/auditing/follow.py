@@ -75,13 +75,16 @@ def _note_sends(shadow: Shadow, line: Line, step: Step, t: float) -> None:
             shadow.blamed = shadow.asked
             if line.error_code == TOO_MANY:
                 shadow.closed_until = t + WINDOW
+                shadow.put_back = shadow.asked or shadow.put_back
+        else:
+            shadow.put_back = False
         shadow.asked = False
     if sent > 0:
         if len(shadow.sent) == LIMIT:
             shadow.make_room(t)
         shadow.sent.append(t)
         if not step.pings:
-            shadow.asked, shadow.asked_at = True, t
+            shadow.asked, shadow.asked_at, shadow.put_back = True, t, False
     shadow.sends = line.sends
 
 
@@ -128,7 +131,7 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
         shadow.awaits = 0
         shadow.planned = shadow.by_address
         shadow.holds, shadow.dialed_at, shadow.sends = True, t, line.sends
-        shadow.asked = shadow.blamed = shadow.throttled = shadow.proven = shadow.accepted = False
+        shadow.asked = shadow.put_back = shadow.blamed = shadow.throttled = shadow.proven = shadow.accepted = False
         shadow.renew()
     shadow.link, shadow.attempt = line.link, line.attempt
 

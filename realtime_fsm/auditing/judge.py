@@ -96,7 +96,8 @@ def _of_a_link(shadow: Shadow, _: Line, step: Step, __: float) -> Said | None:
 
 
 def _answered(shadow: Shadow, line: Line, _: Step, __: float) -> Said | None:
-    if shadow.asked is not False or line.era in BY_ADDRESS:  # where the address asks, the greeting answers
+    by_address = line.era in BY_ADDRESS  # where the address asks, the greeting answers
+    if by_address or shadow.asked is not False or shadow.put_back is not False:
         return None
     return Said("request", "no request was in flight")
 

@@ -112,7 +112,7 @@ class _Beating:
         seq: the number of its last record.
         last: the moment of its last record.
         link: the number of its link.
-        state: where it stands; None where nobody knows.
+        state: where it stands; None where it is not known.
         swift: the steps from there that can be followed swiftly.
         attempt: dials in a row.
         now: the time of its last step, or of the end of a link that made room.
@@ -151,12 +151,13 @@ class Shadow(_Beating):
         ever_up: whether any link has.
         proven: whether everything desired has once been acknowledged on this link.
         accepted: whether the server has accepted a subscription on this link.
-        refusals: how often in a row the server refused the connection; None where nobody knows.
+        refusals: how often in a row the server refused the connection; None where it is not known.
         era: what the server spoke at the last step that tells it.
         doubtful: whether a server that greets like an E3 may be an E4.
         blamed: whether the last error frame of this link was the answer to a request.
         throttled: whether the next dial waits for a moment that the server, or a proxy, asked for.
         awaits: how many links are to be closed before the next dial.
+        put_back: whether a 1013 has put a request back, and none was sent on this link since: a late reply may answer it.
         rejected: how many subscriptions were rejected since the last step.
         told: whether its records tell of all its subscriptions.
         whole: whether all its records have come, and made sense.
@@ -169,7 +170,7 @@ class Shadow(_Beating):
         "accepted", "acknowledged", "anchor", "awaits", "been_up", "blamed", "by_address", "closed", "connection_id", "desired",
         "dialed_at", "done", "doubtful", "era", "established", "ever_up", "faulty_since", "findings", "first", "handover",
         "holds", "idle_from", "life", "life_from", "met", "missing", "opened_at", "over", "planned", "policies", "proven",
-        "recent", "refusals", "rejected", "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
+        "put_back", "recent", "refusals", "rejected", "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
     )  # fmt: skip
 
     def __init__(self, connection_id: str, met: int) -> None:
@@ -181,6 +182,7 @@ class Shadow(_Beating):
         self.now = self.entered = self.anchor = self.life_from = 0.0
         self.holds: bool | None = False
         self.asked: bool | None = False
+        self.put_back: bool | None = False
         self.been_up: bool | None = False
         self.ever_up: bool | None = False
         self.proven: bool | None = False
@@ -229,9 +231,9 @@ class Shadow(_Beating):
         """It is in a state.
 
         Args:
-            state: which; None where nobody knows.
+            state: which; None where it is not known.
             since: when it was entered.
-            rest: in `ping`, where it came from; None where nobody knows.
+            rest: in `ping`, where it came from; None where it is not known.
         """
         self.state, self.entered, self.anchor = state, since, since
         self.rest = rest if state == PING else state
@@ -256,7 +258,7 @@ class Shadow(_Beating):
         """Records are missing: forget what depends on them."""
         self.settle()
         self.stand(None, self.entered)
-        self.holds = self.asked = self.blamed = self.throttled = self.by_address = self.planned = None
+        self.holds = self.asked = self.put_back = self.blamed = self.throttled = self.by_address = self.planned = None
         self.been_up = self.ever_up = self.proven = self.accepted = self.refusals = self.doubtful = None
         self.told = self.whole = False
         self.desired.clear()

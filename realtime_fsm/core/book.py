@@ -59,9 +59,9 @@ class Book:
     """The subscriptions of one connection."""
 
     __slots__ = (
-        "_acknowledged", "_again", "_era", "_established", "_named", "_pending", "_planned", "_presence_asked", "_presence_due",
-        "_presence_id", "_removals", "_shown", "_suspects", "by_address", "canary", "desired", "emptied", "in_flight",
-        "presence", "presence_on_link", "refusals", "settled",
+        "_acknowledged", "_again", "_dropped", "_era", "_established", "_named", "_pending", "_planned", "_presence_asked",
+        "_presence_due", "_presence_id", "_removals", "_shown", "_suspects", "by_address", "canary", "desired", "emptied",
+        "in_flight", "presence", "presence_on_link", "refusals", "settled",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -78,6 +78,7 @@ class Book:
         self.refusals = Refusals()
         self._again = Repetitions()
         self._removals: dict[str, None] = {}
+        self._dropped: Control | None = None  # a subscribe that a 1013 has put back, on this link
         self._planned: tuple[str, ...] = ()  # what the newest link was asked for by its address
         self.by_address = False  # whether the link that is up was asked so
         self._named: Sequence[str] = ()  # the channels that the server named with its greeting
@@ -111,10 +112,8 @@ class Book:
         """The user does not want it any more. The answer tells if it is gone from the server at once."""
         if self.desired.pop(identifier, None) is None:
             return []
-        self._pending.pop(identifier, None)
+        self._forget_request(identifier)
         self._established.pop(identifier, None)
-        self._suspects = tuple(rest for group in self._suspects if (rest := _without(group, identifier)))
-        self._again.withdraw(identifier)
         acknowledged = identifier in self._acknowledged
         self._acknowledged.pop(identifier, None)
         self._note_shrinking()
@@ -220,7 +219,7 @@ class Book:
         self._again.end_link()
         self._removals.clear()
         self._acknowledged.clear()
-        self.in_flight = self.presence_on_link = self._presence_asked = None
+        self.in_flight = self._dropped = self.presence_on_link = self._presence_asked = None
         self.by_address = False
         if self.canary is not None:
             self.canary.forget_link()
@@ -263,6 +262,7 @@ class Book:
             self.in_flight = self._next_of(self.canary)
         else:
             self.in_flight = self._next_presence()
+        self._dropped = None
         for identifier in self.in_flight.ids:
             self._pending.pop(identifier, None)
             self._removals.pop(identifier, None)
@@ -315,16 +315,29 @@ class Book:
         self.in_flight = Control(AUTHENTICATE, (), frames.authentication(session))
         return self.in_flight
 
+    @property
+    def answerable(self) -> Control | None:
+        """The request that a reply may answer: the one in flight, or else the subscribe that a 1013 has put back."""
+        return self.in_flight or self._dropped
+
     def answers(self, to: str, granted: Sequence[Granted]) -> bool:
-        """Whether a reply is the one that is awaited (PROTOCOL: "Messages", rule 1)."""
+        """Whether a reply is the one that is awaited (PROTOCOL: "Messages", rule 1).
+
+        A 1013 does not name the message that the server dropped. So while nothing is in flight, the reply may also be the one to
+        the subscribe that the 1013 has put back: it proves that the server has these subscriptions.
+        """
         if to == GREETING:
             return self.by_address
-        asked = self.in_flight
+        asked = self.answerable
         return asked is not None and asked.kind == to and {g.subscription_id for g in granted} == set(asked.ids)
 
     def settle(self, granted: Sequence[Granted], presence: bytes = b"null") -> list[Grant | Remove | Present | CanaryOut]:
-        """The request in flight was answered."""
+        """The request in flight was answered, or the one that a 1013 has put back."""
         asked, self.in_flight = self.in_flight, None
+        if asked is None and self._dropped is not None:
+            asked, self._dropped = self._dropped, None
+            for identifier in asked.ids:
+                self._forget_request(identifier)
         if asked is not None:
             self._again.note(asked.kind, failed=False)
         if asked is not None and asked.ids == _CANARY_ALONE:
@@ -464,6 +477,7 @@ class Book:
             self._removals |= dict.fromkeys(asked.ids)
             return []
         self._put_back(asked)
+        self._dropped = asked
         return [Remove(identifier) for identifier in asked.ids if identifier not in self.desired]
 
     def _end_canary(self) -> tuple[bool, bool]:
@@ -475,6 +489,12 @@ class Book:
         return ended
 
     # --- within -------------------------------------------------------------------------------------------------------
+
+    def _forget_request(self, identifier: str) -> None:
+        """Ask for a subscription no more."""
+        self._pending.pop(identifier, None)
+        self._suspects = tuple(rest for group in self._suspects if (rest := _without(group, identifier)))
+        self._again.withdraw(identifier)
 
     def _put_back(self, asked: Control) -> None:
         batch = self._unanswered(asked)

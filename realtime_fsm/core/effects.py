@@ -290,7 +290,7 @@ def _end_retiring(seat: Seat) -> None:
 
 
 def _tell(seat: Seat, error: RealtimeError, *, streams: bool) -> None:
-    seat.trial = False  # who wanted another identity is told, too, and the one before counts
+    seat.trial = False  # a call that wants another identity fails, too, and the one before counts
     seat.requests.append(Fail(error, seat.book.withdraw_unestablished(), streams))
 
 

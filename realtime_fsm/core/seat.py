@@ -15,7 +15,7 @@ from realtime_fsm.core.fault import Fault
 from realtime_fsm.core.link import Blame, Link, Phase
 from realtime_fsm.core.pacer import Pacer
 from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.errors import GreetedAsGuest, Overdue, ServerError, StreamEnded
+from realtime_fsm.vocabulary.errors import GreetedAsGuest, IdentityUnavailable, Overdue, ServerError, StreamEnded
 from realtime_fsm.vocabulary.faults import FaultNews, is_server_fault
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
@@ -246,7 +246,7 @@ class Seat:
     def _fail(self, cause: LinkFailure, *, blamed: bool = False) -> None:
         """Note why an attempt or a link ended; `blamed` if the answer to the request in flight announced it."""
         self.failure = cause
-        if self.state not in LIVE:
+        if self.state not in LIVE and not isinstance(cause, IdentityUnavailable):
             cause.server = self.server
         self.judged = verdict(cause, live=self.state in LIVE, may_pass=self._may_pass(blamed=blamed))
         code = cause.code if isinstance(cause, ServerError) else cause.close_code if isinstance(cause, StreamEnded) else None

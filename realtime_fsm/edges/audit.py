@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import platform
 import re
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -67,6 +67,7 @@ class Audit:
     Args:
         connection_id: the name of the connection.
         on_failure: takes the first exception of the application's logging.
+        context: the context in which the application's processors run; by default a copy of the present one.
 
     Attributes:
         failures: how many records the application's logging refused with an exception.
@@ -74,11 +75,11 @@ class Audit:
 
     __slots__ = ("_connection_id", "_context", "_link", "_log", "_on_failure", "_seq", "_writing", "failures")
 
-    def __init__(self, connection_id: str, on_failure: Callable[[BaseException], None]) -> None:
+    def __init__(self, connection_id: str, on_failure: Callable[[BaseException], None], context: Context | None = None) -> None:
         self._connection_id = connection_id
         self._log = structlog.get_logger("realtime_fsm")
         self._on_failure = on_failure
-        self._context = copy_context()
+        self._context = copy_context() if context is None else context
         self._writing: list[tuple[str, Record]] | None = None  # while one is written: it, and those that it causes
         self._seq = 0
         self._link = 0

@@ -21,7 +21,8 @@ from realtime_fsm.core.canary import CANARY, CANARY_STATUS
 from realtime_fsm.edges.callbacks import Callback
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.inputs import Deaf, Probe, Wish
-from realtime_fsm.vocabulary.table import LIVE
+from realtime_fsm.vocabulary.policies import POLICY
+from realtime_fsm.vocabulary.table import LIVE, State
 from realtime_fsm.vocabulary.wishes import presence_message
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Owner(Protocol):
         """Step the machine."""
 
     def report(self, failure: BaseException, heading: str) -> None:
-        """Tell of an exception that nobody awaits."""
+        """Report an exception that no task awaits."""
 
 
 @dataclass(slots=True)
@@ -93,11 +94,14 @@ class Prober:
         self._link = 0  # the number of the link that is probed; 0 for none
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
+        self._spared = False  # whether that ends the connection, and goes on
         self._probing = False  # a canary was asked for, and neither its echo came nor its time is over
         self._began = 0.0  # when it was asked for
         self._proven = 0.0  # the last proof, or the moment at which the link could first give one
         self._proof: Any = None  # the server's time of the last echo, as it came
         self._deaf: _Deafness | None = None
+        self._refused_until = 0.0  # when the next one is due, where the server ended the link over the last one
+        self._writing_since: float | None = None  # of a call of ``write`` that has not returned, and was not told of
         self._write_callback = None if canary.write is None else Callback("canary", canary.write)
 
     # --- what the driver tells ----------------------------------------------------------------------------------------
@@ -112,13 +116,26 @@ class Prober:
         self._stop()
         self._link = number
         if number:
+            now = self._owner.loop.time()
             if self._deaf is None:
-                self._proven = self._owner.loop.time()
-            self._plan(0.0)
+                self._proven = now
+            self._plan(max(0.0, self._refused_until - now))
+
+    def spare(self, task: asyncio.Task[Any] | None) -> bool:
+        """Let the user's callable go on that ends the connection.
+
+        Args:
+            task: the task in which it runs.
+
+        Returns:
+            Whether it is the one that is being written by.
+        """
+        self._spared = task is not None and task is self._writing
+        return self._spared
 
     async def settle(self) -> None:
-        """Wait until the user's callable, which was cancelled, has ended."""
-        if self._writing is not None:
+        """Wait until the user's callable, which was cancelled, has ended; not for one that ends the connection itself."""
+        if self._writing is not None and not self._spared:
             await asyncio.wait((self._writing,))
 
     def out(self) -> None:
@@ -128,11 +145,18 @@ class Prober:
         if self._canary.write is None:
             self._await_echo()
         else:
+            self._writing_since = self._owner.loop.time()
             self._writing = self._owner.loop.create_task(self._write(self._link), name="realtime_fsm canary")
+            self._plan(self._canary.every)
 
     def refused(self, code: Code) -> None:
-        """The server refused it, so nothing is proven; the next one is due in its time."""
+        """The server refused it, so nothing is proven; the next one is due in its time, on another link, too.
+
+        A server that refuses with 1008 ends the link (PROTOCOL: "Messages", rule 5), so a canary on each new link would end each.
+        """
         self._audit.canary("refused", code)
+        if code == POLICY:
+            self._refused_until = self._began + self._canary.every
         self._prove_nothing()
 
     def heard(self, event: Event) -> None:
@@ -156,6 +180,7 @@ class Prober:
         self._timer = None
         if self._writing is not None and not self._writing.done():  # the one before is still being written
             self._plan(self._canary.within)
+            self._note_hanging()
             return
         happened = self._next()
         if happened is None:
@@ -187,9 +212,19 @@ class Prober:
         elif link == self._link and self._probing:
             self._await_echo()
 
+    def _note_hanging(self) -> None:
+        """Tell once that the callable has not returned before the next canary is due: until it does, none goes out."""
+        since, every = self._writing_since, self._canary.every
+        if since is not None and self._owner.loop.time() >= since + every:
+            self._writing_since = None
+            assert self._write_callback is not None
+            hangs = TimeoutError(f"Canary.write has not returned for {every:g} s; until it does, no canary goes out")
+            self._note(self._write_callback, hangs, self._link)
+
     def _note(self, write: Callback, failure: BaseException, link: int) -> None:
-        """Tell that the callable raised. Its failure is no proof of deafness."""
-        self._audit.canary("failed")
+        """Tell that the callable raised, or hangs. Its failure is no proof of deafness."""
+        if self._seat.state != State.DISPOSING:  # the log may be closed
+            self._audit.canary("failed")
         write.report(failure, self._owner.report, self._owner.loop)
         if link == self._link and self._probing:
             self._prove_nothing()
@@ -230,7 +265,7 @@ class Prober:
     def _stop(self) -> None:
         self._cancel_timer()
         self._probing = False
-        if self._writing is not None:
+        if self._writing is not None and not self._spared:
             self._writing.cancel()
 
     def _cancel_timer(self) -> None:

@@ -4,7 +4,7 @@ The law: `feed` is the one funnel into the machine, and what the machine asks is
 are handed over through futures and inboxes, so no consumer's code runs inside it and nothing that one does can stop a link.
 Log processors do run inside it, and tasks that start eagerly: the inputs that they feed wait until the step is done.
 
-The connection's tasks, timers and records share the context in which the connection was built, whoever calls.
+The connection's tasks, timers and records share the context in which the connection was built, whichever call starts them.
 
 Events do not pass through the machine: socket, decode, inbox, the user's `async for`. The machine is told only that a frame
 was heard, by a counter; and that nothing is read, while somebody who must lose nothing is full.
@@ -95,8 +95,8 @@ if TYPE_CHECKING:
     from realtime_fsm.core.seat import Seat
     from realtime_fsm.edges.identity import Credentials
     from realtime_fsm.edges.link import Link
+    from realtime_fsm.edges.sockets import Receiver, Transport
     from realtime_fsm.edges.subscriber import Options, Subscriber
-    from realtime_fsm.edges.transport import Receiver, Transport
     from realtime_fsm.vocabulary.canary import Canary
     from realtime_fsm.vocabulary.change import Failure
     from realtime_fsm.vocabulary.eras import Era, Routes
@@ -129,7 +129,7 @@ class Driver:
         credentials: who dials, as the server confirmed it last.
         project: the id of the project.
         user: the account that the server named; None for a guest, and before the first greeting.
-        failures: the newest failed attempt, or loss of a link, and who is told of the next ones.
+        failures: the newest failed attempt, or loss of a link, and what the next ones are reported to.
         malformed: how many messages of the server could not be understood, by kind.
     """
 
@@ -158,11 +158,9 @@ class Driver:
         self._context = copy_context()
         self._inputs: list[Input] = []
         self._stepping = False
-        self._audit = Audit(connection_id, lambda failure: self.report(failure, "the audit log failed"))
+        self._audit = Audit(connection_id, self._report_audit, self._context)
         self._outages = Outages(self._audit)
-        self._roster = Roster(
-            self.report, self._audit, self._outages, lambda count: self._note_malformed("unknown_subscription", count)
-        )
+        self._roster = Roster(self.report, self._audit, self._outages, self._note_stray)
         self._links = Links(self, seat)
         self._prober = None if seat.canary is None else Prober(seat.canary, self, seat, self._roster, self._audit)
         if self._prober is not None:
@@ -330,10 +328,7 @@ class Driver:
         """
         if self.state.is_live:
             return
-        if self.state is State.DISPOSING:
-            raise Disposed
-        if self.error is not None:
-            raise self.error.again()
+        self._raise_for_rest(patient=patient)
         await self._waiting.until(lambda: self.state.is_live, patient=patient)
 
     async def wait_subscribed(self, *, patient: bool) -> None:
@@ -353,9 +348,20 @@ class Driver:
 
         if holds():
             return
-        if self.error is not None:
-            raise self.error.again()
+        self._raise_for_rest(patient=patient)
         await self._waiting.until(holds, patient=patient)
+
+    def _raise_for_rest(self, *, patient: bool) -> None:
+        """Refuse to wait where no link will come. The link of a caller that waits twice may end between the two.
+
+        Args:
+            patient: whether the caller goes on waiting in `disconnected`.
+
+        Raises:
+            RealtimeError: why no link will come.
+        """
+        if self.state in _AT_REST and not (patient and self.state is State.DISCONNECTED):
+            raise self._waiting.failure.again()
 
     async def identify(self, happened: Authenticate | LogOut, credentials: Credentials) -> None:
         """Feed a change of identity and wait until the server has said who we are.
@@ -419,8 +425,8 @@ class Driver:
         await self._links.settle()
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
-        """Let the callable of a subscription go on that ends the connection, and tell whether the task is one's."""
-        return self._roster.spare(task)
+        """Let the callable go on that ends the connection, and tell whether the task is one's."""
+        return self._roster.spare(task) or (self._prober is not None and self._prober.spare(task))
 
     async def release(self, spared: asyncio.Task[Any] | None = None) -> None:
         """After the end: wait for the sockets and for users' callables, then release the transport.
@@ -485,7 +491,7 @@ class Driver:
             case RejectPresence(error=error):
                 self._audit.presence("rejected", error.code if isinstance(error, PresenceRejected) else None)
                 if not self._waiting.reject_presence(error):
-                    self.report(error)  # it was restored, and nobody waits for it
+                    self.report(error, "the presence could not be restored")  # no call waits for it
             case Restore(error=error):
                 self._trial = None
                 self._waiting.reject_identity(error)
@@ -613,17 +619,19 @@ class Driver:
                 user, presence = bytes(reply.user), bytes(reply.presence)
                 self.feed(Acknowledged(link.generation, reply.to, reply.subscriptions, user, presence))
             case frames.ErrorFrame():
-                self.feed(ServerErred(link.generation, frame.code, frame.message, self.credentials.renewable))
+                self.feed(ServerErred(link.generation, frame.code, frame.message, self._dialing.renewable))
             case frames.ConnectedFrame():
                 self._greet(link, frame)
             case frames.Malformed(kind=kind):
                 self._note_malformed(kind)
 
     async def _breathe(self, link: Link) -> None:
-        """Let consumers run, and read no more while one of them, who must lose nothing, is full."""
+        """Let consumers run, and deliver no more while one of them, who must lose nothing, is full."""
         await asyncio.sleep(0)
-        if not self._roster.gate.is_shut:
-            return
+        if self._roster.gate.is_shut:
+            await link.pause(partial(self._wait_for_consumers, link))
+
+    async def _wait_for_consumers(self, link: Link) -> None:
         began = self._pause(link, paused=True)
         self._audit.pause("opened", link.generation, dwell=self._dwell())
         try:
@@ -664,6 +672,12 @@ class Driver:
     def parted(self, farewell: Farewell, *, broken: bool) -> None:
         """A link that has made room is let go of, and nobody knows what it owed."""
         self._roster.part(farewell, broken=broken)
+
+    def _report_audit(self, failure: BaseException) -> None:
+        self.report(failure, "the audit log failed")
+
+    def _note_stray(self, count: int) -> None:
+        self._note_malformed("unknown_subscription", count)
 
     def _note_malformed(self, kind: str, count: int = 1) -> None:
         """Counted, and told once a kind."""

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_fsm.edges.callbacks import contain, is_asked_for
+from realtime_fsm.edges.readahead import ReadAhead
 from realtime_fsm.vocabulary.errors import LinkFailure
 from realtime_fsm.vocabulary.frames import PING, ErrorFrame, PongFrame
 from realtime_fsm.vocabulary.inputs import Closed, DialFailure, Lost, Opened
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from realtime_fsm.core.link import Link as Facts
     from realtime_fsm.edges.farewell import Farewell
-    from realtime_fsm.edges.transport import Receiver, Socket, Transport
+    from realtime_fsm.edges.sockets import Receiver, Socket, Transport
     from realtime_fsm.vocabulary.eras import Plan, Routes
     from realtime_fsm.vocabulary.frames import Frame, Malformed
     from realtime_fsm.vocabulary.inputs import Input
@@ -43,15 +44,15 @@ class Link:
 
     Attributes:
         facts: what the machine knows of it; each message is counted there.
-        paused_since: since when nothing is read from it, so that a consumer catches up; None while it is read.
+        paused_since: since when none of its messages is delivered, so that a consumer catches up; None while they are.
         plan: what was asked for by its address; None where messages ask.
         routes: how events find their subscriptions; None where the server names them by our ids.
         unanswered: how many pings are, of those that were sent.
     """
 
     __slots__ = (
-        "_is_closing", "_loop", "_outbox", "_owner", "_reader", "_socket", "_writer", "facts", "generation", "paused_since",
-        "plan", "routes", "unanswered",
+        "_ahead", "_is_closing", "_loop", "_outbox", "_owner", "_pausing", "_reader", "_socket", "_writer", "facts", "generation",
+        "paused_since", "plan", "routes", "unanswered",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +68,8 @@ class Link:
         self._loop = loop
         self._is_closing = False
         self._socket: Socket | None = None
+        self._ahead: ReadAhead | None = None
+        self._pausing: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
         self._outbox: list[bytes] = []  # a handful at most
@@ -79,7 +82,7 @@ class Link:
 
     @property
     def paused(self) -> bool:
-        """Whether nothing is read from it."""
+        """Whether none of its messages is delivered for now."""
         return self.paused_since is not None
 
     @property
@@ -118,13 +121,26 @@ class Link:
         end = await self._pump(self._socket)
         self._owner.feed(Lost(self.generation, end) if isinstance(end, int) else Lost(self.generation, cause=end))
 
+    async def pause(self, pause: Callable[[], Awaitable[None]]) -> None:
+        """Deliver no message before a pause is over. Meanwhile the socket is read ahead, within bounds."""
+        assert self._ahead is not None
+        if self._ahead.holds:  # a message that was held has led to another pause
+            await pause()
+        elif not self._is_closing:
+            self._ahead.holds = True
+            self._pausing = self._task("pause", self._ahead.deliver_after, pause)
+
     async def _pump(self, socket: Socket) -> int | LinkFailure:
+        self._ahead = ReadAhead(self._owner.receiver(self))
         try:
-            return await socket.pump(self._owner.receiver(self))
+            end = await socket.pump(self._ahead.receive)
+            if self._pausing is not None and not self._pausing.done():
+                await asyncio.wait([self._pausing])  # the end comes behind the messages
         except asyncio.CancelledError:
             if not self._is_closing:  # the event loop ends, and nothing closes the socket later
                 await socket.close(0)
             raise
+        return end
 
     async def _write(self) -> None:
         assert self._socket is not None
@@ -137,6 +153,9 @@ class Link:
     async def _close(self, seconds: float) -> None:
         self._is_closing = True  # not before this task has begun: one that is cancelled before closes nothing
         await self._stop(self._writer)
+        await self._stop(self._pausing)
+        if self._ahead is not None:
+            self._ahead.discard()
         tidied = self._socket if seconds else None
         if tidied is not None:
             await tidied.close(seconds)  # its reader reads the answer

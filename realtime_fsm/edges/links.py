@@ -68,7 +68,7 @@ class Links:
         return any(link is not None and link.is_cut_off for link in (self.current, self.retiring))
 
     def farewell_of(self, link: Link) -> Farewell | None:
-        """The farewell of a link that makes room, if it has begun."""
+        """The farewell of a draining link, if it has begun."""
         return self._farewell if link is self.retiring else None
 
     def begin(self, generation: int, facts: Facts, plan: Plan | None, loop: asyncio.AbstractEventLoop) -> Link:

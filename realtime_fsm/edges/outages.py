@@ -57,7 +57,7 @@ class Outages:
         self._handover = _Handover(now)
 
     def reach_back(self, since: float) -> None:
-        """A link is lost, or makes room, during a server fault: its events are missing since the server last worked."""
+        """A link is lost, or begins to drain, during a server fault: its events are missing since the server last worked."""
         self._faulty_since = since
 
     def covered(self, now: float) -> float | None:

@@ -45,6 +45,10 @@ class _Successor:
     granted: asyncio.Future[None]
 
 
+def _ignore(event: Event) -> None:
+    """Do nothing with the event of a canary, where none is wanted."""
+
+
 class Roster:
     """The subscribers by id.
 
@@ -65,7 +69,7 @@ class Roster:
         self._leftover: list[asyncio.Task[None]] = []
         self._outages = outages
         self._deafness: dict[Subscriber, Any] | None = None  # whom a deaf link served, and the last event of each
-        self.on_canary: Callable[[Event], None] = lambda _: None
+        self.on_canary: Callable[[Event], None] = _ignore
         self.gate = Gate()
 
     def enlist(self, wish: Wish, options: Options, loop: asyncio.AbstractEventLoop, dwell: float) -> Subscriber:
@@ -122,7 +126,7 @@ class Roster:
         ]
 
     def route_late(self, event: Event, farewell: Farewell | None) -> bool:
-        """As `route`, where another link may have brought what happened after it. It is for nobody that is not known.
+        """As `route`, where another link may have brought what happened after it. Each of its ids is known.
 
         Args:
             event: the event.
@@ -165,9 +169,9 @@ class Roster:
         resolve(successor.granted)
 
     def _resume(self, subscriber: Subscriber, now: float) -> None:
-        """After a loss it may have missed something: it is told once, under whichever id comes first.
+        """After a loss it may have missed something: it gets one gap, under whichever id comes first.
 
-        After a deaf link the next one may be deaf, too: it is told when an echo has come.
+        After a deaf link the next one may be deaf, too: it gets the gap when an echo has come.
         """
         if self._deafness is not None and subscriber in self._deafness:
             subscriber.expect_gap()
@@ -193,7 +197,7 @@ class Roster:
                 subscriber.resume(until, seconds, 0, subscriber.stamp)
 
     def begin_deafness(self) -> None:
-        """The link was deaf: nobody knows what those whom it served have missed."""
+        """The link was deaf: the subscriptions that it served may have missed events."""
         self._deafness = {one: one.stamp for one in self.subscribers.values() if one.established}
 
     def end_deafness(self, until: datetime, seconds: float, dials: int, proof: Any) -> None:

@@ -15,15 +15,15 @@ code of the application's (middlewares, resolvers), so `dial` expects any except
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from ssl import CERT_NONE, PROTOCOL_TLS_SERVER, SSLCertVerificationError, SSLContext
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp import ClientSession, WSMsgType
@@ -42,15 +42,18 @@ from realtime_fsm.vocabulary.errors import (
 )
 from realtime_fsm.vocabulary.sealing import sealed
 
-__all__ = ["FRAME_LIMIT", "AiohttpTransport", "ClientSession", "InsecureWarning", "Receiver", "Socket", "Transport"]
+if TYPE_CHECKING:
+    from realtime_fsm.edges.sockets import Receiver, Socket
 
-Receiver = Callable[[bytes], Awaitable[None] | None]
-"""Takes one message. Its answer, if there is one, is to be awaited before the next is read."""
+__all__ = ["FRAME_LIMIT", "AiohttpTransport", "ClientSession", "InsecureWarning"]
 
 FRAME_LIMIT = 64 * 1024 * 1024
 """Bytes of the largest frame that is taken from a server by default. Events of 20 MB were seen; aiohttp's default is 4 MiB."""
 _NO_STATUS, _LOST = 1005, 1006
 _TOO_BIG = 1009
+_GOODBYE = (1000).to_bytes(2, "big")
+_TURN = 32
+"""Frames that reach no consumer, after which the event loop has a turn."""
 _FAILURES = (aiohttp.ClientError, OSError)
 _COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=(\"?)[!#-+\--:<-\[\]-~]*\1")  # RFC 6265
 _OF_OPENSSL = re.compile(r"(?:\[.*?\] )?(.*?) \(_ssl\.c:\d+\)")
@@ -63,52 +66,6 @@ _LARGER = "; give http= an aiohttp.ClientSession with a larger {}"
 
 class InsecureWarning(UserWarning):
     """Links are open to whoever sits in between: no certificate is verified, because an option says so."""
-
-
-class Socket(Protocol):
-    """One open WebSocket."""
-
-    async def send(self, data: bytes) -> None:
-        """Send one text frame.
-
-        Raises:
-            LinkFailure: when the socket is closing or closed.
-        """
-
-    async def pump(self, deliver: Receiver) -> int | LinkFailure:
-        """Deliver each message until the stream ends.
-
-        Returns:
-            The close code, 1006 when no close frame came; or a cause of our own, such as a message above the limit.
-        """
-
-    async def close(self, timeout: float) -> None:  # noqa: ASYNC109  (a bound of the protocol's own, not of the caller's)
-        """Close with a handshake of at most so many seconds, which ends a `pump` under way; 0 drops the socket.
-
-        For 0 nothing else may use it any more. With a handshake the `pump` must go on: a reader that is cancelled takes the
-        answer with it.
-        """
-
-
-class Transport(Protocol):
-    """What opens WebSockets."""
-
-    def check(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Refuse to dial from a loop that cannot.
-
-        Raises:
-            WrongLoop: when the caller's session belongs to another one.
-        """
-
-    async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
-        """Open one.
-
-        Raises:
-            LinkFailure: when it does not come about.
-        """
-
-    async def close(self) -> None:
-        """Release what the transport itself holds."""
 
 
 class AiohttpTransport:
@@ -198,7 +155,14 @@ class AiohttpTransport:
                 # http:// is the same to a server and known to proxies; aiohttp refuses what reaches its limit.
                 address, limit = url.replace("ws", "http", 1), self._max_frame + 1
                 websocket = await dialer.ws_connect(
-                    address, headers=headers, proxy=proxy, ssl=self._ssl, autoping=False, max_msg_size=limit, decode_text=False
+                    address,
+                    headers=headers,
+                    proxy=proxy,
+                    ssl=self._ssl,
+                    autoping=False,
+                    autoclose=False,
+                    max_msg_size=limit,
+                    decode_text=False,
                 )
         except (KeyboardInterrupt, GeneratorExit):
             raise
@@ -245,44 +209,82 @@ class AiohttpTransport:
         return await get(request.url, cookies=twice, proxy=proxy, ssl=request.ssl)
 
 
-@dataclass(slots=True, eq=False)
 class _AiohttpSocket:
-    websocket: aiohttp.ClientWebSocketResponse[bool]
-    transport: asyncio.Transport
-    limit: int
+    __slots__ = ("_closing", "_ended", "_idle", "_limit", "_turns", "_websocket", "transport")
+
+    def __init__(self, websocket: aiohttp.ClientWebSocketResponse[bool], transport: asyncio.Transport, limit: int) -> None:
+        self._websocket, self.transport, self._limit = websocket, transport, limit
+        self._closing = self._ended = False
+        self._turns = itertools.count(1)
+        self._idle = asyncio.Event()  # no `receive` is pending
+        self._idle.set()
 
     async def send(self, data: bytes) -> None:
+        if self._closing:
+            raise StreamEnded(_LOST)
         try:
-            await self.websocket.send_frame(data, WSMsgType.TEXT)
+            await self._websocket.send_frame(data, WSMsgType.TEXT)
         except _FAILURES as failure:
             raise StreamEnded(_LOST) from failure
 
     async def pump(self, deliver: Receiver) -> int | LinkFailure:
-        receive, text = self.websocket.receive, WSMsgType.TEXT
-        while True:
-            kind, data, _ = await receive()
-            if kind is text or kind is WSMsgType.BINARY:
-                if (pause := deliver(data)) is not None:
-                    await pause
-            elif kind is WSMsgType.CLOSE:
-                return data or _NO_STATUS  # not close_code: that is lost when the echo cannot be written any more
-            elif kind is WSMsgType.ERROR and self.websocket.close_code == _TOO_BIG:
-                return FrameTooLarge(self.limit)  # ours; a peer's own 1009 comes as CLOSE and means the opposite
-            elif kind in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-                return int(self.websocket.close_code or _LOST)
-            elif kind is WSMsgType.PING:
-                with suppress(*_FAILURES):  # the end may have come behind it; more to read may stand before
-                    await self.websocket.pong(data)
+        receive, text, idle = self._websocket.receive, WSMsgType.TEXT, self._idle
+        idle.clear()
+        try:
+            while True:
+                kind, data, _ = await receive()
+                if kind is text or kind is WSMsgType.BINARY:
+                    if (pause := deliver(data)) is not None:
+                        idle.set()
+                        await pause
+                        if self._closing and deliver != self._discard:
+                            return _LOST  # `close` reads the rest
+                        idle.clear()
+                elif (end := await self._control(kind, data)) is not None:
+                    self._ended = True
+                    return end
+        finally:
+            idle.set()
+
+    async def _control(self, kind: WSMsgType, data: Any) -> int | LinkFailure | None:
+        """Answer a control frame, or give the end of the stream."""
+        if kind is WSMsgType.CLOSE:
+            if not self._closing:
+                await self._websocket.close()  # the answer
+            return data or _NO_STATUS  # not close_code: that is lost when the echo cannot be written any more
+        if kind is WSMsgType.ERROR and self._websocket.close_code == _TOO_BIG:
+            return FrameTooLarge(self._limit)  # ours; a peer's own 1009 comes as CLOSE and means the opposite
+        if kind in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+            return int(self._websocket.close_code or _LOST)
+        if kind is WSMsgType.PING:
+            with suppress(*_FAILURES):  # the end may have come behind it; more to read may stand before
+                await self._websocket.pong(data)
+        if (turn := self._discard(data)) is not None:
+            await turn
+        return None
+
+    def _discard(self, _: object) -> Awaitable[None] | None:
+        """Count a frame that reaches no consumer. While aiohttp holds frames it never waits, so the event loop needs a turn."""
+        return None if next(self._turns) % _TURN else asyncio.sleep(0)
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):  # aiohttp's own bound starts again with every frame of a busy link
-                    await self.websocket.close()
+            with suppress(TimeoutError, *_FAILURES):
+                async with asyncio.timeout(timeout):
+                    await self._shake_hands()
         finally:
             # Closing alone would keep the descriptor for as long as a peer that reads nothing holds what we sent.
             self.transport.abort()
+            await self._websocket.close()  # sends nothing any more, and gives the connection back
             await asyncio.sleep(0)  # in which the event loop closes it
+
+    async def _shake_hands(self) -> None:
+        """Send a close frame, and read to the server's. The `close` of aiohttp reads on without a turn for the event loop."""
+        self._closing = True
+        await self._websocket.send_frame(_GOODBYE, WSMsgType.CLOSE)
+        await self._idle.wait()
+        if not self._ended:
+            await self.pump(self._discard)
 
 
 def _is_cancelled() -> bool:

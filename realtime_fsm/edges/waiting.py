@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from realtime_fsm.vocabulary.errors import Disconnected
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from realtime_fsm.vocabulary.errors import RealtimeError
+
+
+_DISCONNECTED = Disconnected()  # one for all: each call gets a copy
 
 
 class WaitingRoom:
@@ -16,10 +21,16 @@ class WaitingRoom:
 
     Args:
         answer: waits for an answer of the server.
+
+    Attributes:
+        failure: what `fail` was given last.
     """
+
+    __slots__ = ("_answer", "_for_identity", "_for_link", "_for_presence", "failure")
 
     def __init__(self, answer: Callable[[asyncio.Future[Any]], Awaitable[Any]]) -> None:
         self._answer = answer
+        self.failure: RealtimeError = _DISCONNECTED
         self._for_link: dict[asyncio.Future[None], tuple[Callable[[], bool], bool]] = {}
         self._for_identity: list[asyncio.Future[None]] = []
         self._for_presence: list[asyncio.Future[dict[str, Any] | None]] = []
@@ -100,6 +111,7 @@ class WaitingRoom:
 
     def fail(self, error: RealtimeError, *, patient: bool) -> None:
         """There will be no link for now; the patient wait on, unless they are told, too."""
+        self.failure = error
         for future, (_, is_patient) in self._for_link.items():
             if patient or not is_patient:
                 reject(future, error)

@@ -174,7 +174,7 @@ class Asking(ABC):
         self._alive()
         if wish.queries:
             self._driver.need("queries")
-        warn_of(wish.channels, stacklevel=3)  # before anything is registered: a filter may make an exception of it
+        warn_of(wish.channels, stacklevel=4)  # before anything is registered: a filter may make an exception of it
         subscriber = self._driver.enlist(wish, options)
         self._driver.feed(Subscribe(wish))
         try:

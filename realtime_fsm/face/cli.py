@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         "listen",
         help="print the events of some channels, one JSON line each",
         description="Print the events of some channels on stdout, one JSON line each; on a terminal also the changes of state,"
-        " in words, on stderr. Each failed dial is told on stderr. Ends with Ctrl-C.",
+        " in words, on stderr; stderr shows each failed dial in any case. Ends with Ctrl-C.",
         epilog="Identity comes from the environment, so that it stays out of the list of processes: APPWRITE_SESSION or"
         " APPWRITE_JWT.",
     )

@@ -19,6 +19,7 @@ from realtime_fsm.face.diagram import Displayed
 from realtime_fsm.face.official import options_of
 from realtime_fsm.face.subscription import Kept
 from realtime_fsm.vocabulary.canary import Canary
+from realtime_fsm.vocabulary.channel_checks import refuse_console
 from realtime_fsm.vocabulary.eras import Era, era
 from realtime_fsm.vocabulary.errors import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest
 from realtime_fsm.vocabulary.inputs import (
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from realtime_fsm.edges.identity import Secret
-    from realtime_fsm.edges.transport import ClientSession, Transport
+    from realtime_fsm.edges.sockets import Transport
+    from realtime_fsm.edges.transport import ClientSession
     from realtime_fsm.vocabulary.change import Change, Failure
     from realtime_fsm.vocabulary.errors import RealtimeError
 
@@ -123,6 +125,8 @@ class Realtime(Asking, Displayed):
                 raise BadOption(name, f"{type(value).__name__} is not a {kind.__name__}")
         seconds("max_link_age", max_link_age, none=True)
         url = realtime_url(endpoint, project)
+        if canary is not None and canary.channel is not None:
+            refuse_console((canary.channel,), project, "Canary.channel")
         limit = (retry or RetryPolicy()).dials_per_minute
         if not isinstance(auto_reconnect, bool):
             raise BadOption("auto_reconnect", f"{auto_reconnect!r:.40} is not True or False")
@@ -399,7 +403,7 @@ class Realtime(Asking, Displayed):
         """Refuse a presence that a canary could not hear.
 
         Raises:
-            BadOption: where a canary sends it, and nobody may read it.
+            BadOption: where a canary sends it, and no role may read it.
         """
         canary = self._driver.canary
         if canary is None or canary.write is not None or permissions is None:

@@ -137,7 +137,7 @@ class Subscription(Subscribed, Generic[T_co]):
     ``async for`` gives events and nothing else, in the order of the server. A ``break`` leaves the subscription alive; iterate
     again to go on. It ends after ``unsubscribe()`` and after ``dispose()``. One consumer at a time.
 
-    While nobody iterates, events are kept: the newest ``buffer`` of them (of at most ``buffer_bytes``), or what
+    While no consumer iterates, events are kept: the newest ``buffer`` of them (of at most ``buffer_bytes``), or what
     ``overflow=`` says. What is dropped for that is counted in ``dropped``.
 
     Raises:
@@ -207,7 +207,7 @@ class Subscription(Subscribed, Generic[T_co]):
         asked = self.channels if channels is None else channels, self.queries if queries is None else queries
         wish = wish_of(self._driver.next_id(), *asked, self._driver.project)
         if channels is not None:
-            warn_of(wish.channels, stacklevel=2)
+            warn_of(wish.channels, stacklevel=3)
         async with self._subscriber.updating:
             await self._driver.replace(self._subscriber, wish)
 

@@ -118,7 +118,7 @@ class Listener:
         """Prepare to listen; `start` does.
 
         Args:
-            handler: what is told of the links.
+            handler: what gets the news of the links.
             host: the address to listen on.
             port: the port; with 0 the system chooses one.
             routed: whether a path leads here; a dial with another one gets HTTP 404.

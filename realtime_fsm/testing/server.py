@@ -386,7 +386,7 @@ class RealtimeServer:
 
 
 def _warn_of(channel: str) -> None:
-    """Warn of a channel that cannot be meant. A warning that a filter turns into an exception is told, and hurts no link."""
+    """Warn of a channel that cannot be meant. A warning that a filter turns into an exception is reported, and hurts no link."""
     if doubt := doubt_about(channel):
         try:
             warnings.warn(f"a client has subscribed: {doubt}", ChannelWarning, stacklevel=2)

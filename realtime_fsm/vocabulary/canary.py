@@ -27,7 +27,8 @@ class Canary:
         every: seconds from one canary to the next; the first on a link goes out when everything is acknowledged.
         within: seconds in which its event must come back, from when the presence is stored, or ``write`` has returned.
         write: called, or awaited, to cause an event on ``channel``, such as to update a row. A plain one runs on the event loop
-            (of ``realtime_fsm.sync``: in a thread apart) and must not block. An exception is reported, and is no proof.
+            (of ``realtime_fsm.sync``: in a thread apart) and must not block. An exception is reported, and proves nothing; nor
+            does a call that has not returned after ``every`` seconds.
         channel: where that event happens.
 
     Raises:

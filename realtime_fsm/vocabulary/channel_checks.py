@@ -41,19 +41,20 @@ class ChannelWarning(UserWarning):
     """A channel that cannot be meant, such as ``"row"``, ``" rows"`` or ``"rows.*"``: no known server publishes there."""
 
 
-def refuse_console(channels: Iterable[str], project: str) -> None:
+def refuse_console(channels: Iterable[str], project: str, option: str = "channels") -> None:
     """Refuse the console's live tail outside the console: the server ends the link over it (PROTOCOL: "Messages", rule 12).
 
     Args:
         channels: the channels that a user asks for.
         project: the id of the connection's project.
+        option: the argument that holds them.
 
     Raises:
         BadOption: for a channel of the live tail; it names the channel.
     """
     for channel in channels:
         if channel.startswith(f"{_TAIL}.") and project != CONSOLE:
-            raise BadOption("channels", f"{channel!r:.80} is for project {CONSOLE!r} alone; connect to that project for it")
+            raise BadOption(option, f"{channel!r:.80} is for project {CONSOLE!r} alone; connect to that project for it")
 
 
 def warn_of(channels: Iterable[str], *, stacklevel: int) -> None:

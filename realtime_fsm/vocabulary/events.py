@@ -74,7 +74,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     _timestamp: Any = msgspec.field(name="timestamp", default=None)
     _subscriptions: list[str] = msgspec.field(name="subscriptions", default_factory=list)
     _read: _Later = msgspec.field(name="", default=msgspec.UNSET)  # the payload, decoded
-    _size: Any = msgspec.field(name="(bytes)", default=0)  # bytes of its frame; whoever receives one sets it
+    _size: Any = msgspec.field(name="(bytes)", default=0)  # bytes of its frame; the receiver sets it
 
     @staticmethod
     @sealed

@@ -44,8 +44,8 @@ class Timeouts:
     Attributes:
         dial: for the WebSocket upgrade, from the start of the dial.
         greeting: for the server's ``connected`` frame after the upgrade.
-        reply: for the answer to a subscribe or unsubscribe.
-        close: for the closing handshake; then the socket is dropped.
+        reply: for the answer to a control request; and how long a call waits while nothing is read (`LinkPaused`).
+        close: for the closing handshake, then the socket is dropped; in ``realtime_fsm.sync`` for callables at work, too.
         idle: how long a link without any subscription left is kept; None keeps it.
 
     Raises:

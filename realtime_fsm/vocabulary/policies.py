@@ -30,7 +30,7 @@ class RetryPolicy:
 
     A link *has been up* once everything desired was acknowledged on it, or it was greeted with nothing desired. Until then, after
     `connect()`, `authenticate()`, or a `subscribe()`, `reconnect()` or `set_presence()` without a link, ``attempts`` counts: a
-    wrong endpoint is told within seconds. For everything later ``reconnect_attempts`` counts: a server that is away for an hour
+    wrong endpoint fails within seconds. For everything later ``reconnect_attempts`` counts: a server that is away for an hour
     is no reason to go deaf.
 
     The delay before dial n+2 of a row is ``min(cap, base * factor**n)``, half of it fixed and half of it random. The first

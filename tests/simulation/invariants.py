@@ -14,7 +14,7 @@ from realtime_fsm.core.book import GREETING
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.seat import Seat
 from realtime_fsm.edges.link import Link as RealLink
-from realtime_fsm.edges.transport import Receiver
+from realtime_fsm.edges.sockets import Receiver
 from realtime_fsm.vocabulary.errors import RetriesExhausted
 from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.frames import PING

@@ -15,7 +15,7 @@ from realtime_fsm.vocabulary.errors import StreamEnded
 from simulation.world import World
 
 if TYPE_CHECKING:
-    from realtime_fsm.edges.transport import Receiver
+    from realtime_fsm.edges.sockets import Receiver
     from simulation.servers import Server
 
 EVENT = re.compile(rb'\{"type":"event","data":.*"n":(\d+)')

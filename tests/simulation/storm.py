@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from realtime_fsm import Canary, PingPolicy, PingPolicyWarning, Realtime, RealtimeError, RetryPolicy, State, Timeouts
 from realtime_fsm.edges import audit, driver, farewell, roster, sleep
-from realtime_fsm.edges.transport import Transport
+from realtime_fsm.edges.sockets import Transport
 from realtime_fsm.face.subscription import MissingChannelWarning
 from realtime_fsm.testing.identity import CONSOLE
 from realtime_fsm.vocabulary import events

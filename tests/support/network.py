@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from realtime_fsm import Realtime, Subscription
-from realtime_fsm.edges.transport import ClientSession, Receiver, Socket, Transport
+from realtime_fsm.edges.sockets import Receiver, Socket, Transport
+from realtime_fsm.edges.transport import ClientSession
 from realtime_fsm.testing.eras import EraName, era_named
 from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Peer, Reply, Request
 from realtime_fsm.testing.wire import MASKED, encode, error

@@ -8,7 +8,7 @@ import struct
 from collections.abc import MutableMapping
 from typing import Any
 
-from realtime_fsm import PingPolicy, Realtime, RefusedByServer, RetryPolicy, State, Subscription
+from realtime_fsm import PingPolicy, Realtime, RefusedByServer, RetryPolicy, State, Subscription, Timeouts
 from realtime_fsm.testing.eras import EraName
 from recording import Recorded, Step, secrets
 from support import recorded_server as wire
@@ -16,6 +16,7 @@ from support.recorded_client import whole
 from support.recorded_server import Clock, Guest, Peer, RecordedServer, soon
 
 QUICK = RetryPolicy(attempts=5, base=0.01, cap=0.05)
+TIMEOUTS = Timeouts(close=0.2)  # the server of a scene that is over answers no closing handshake
 PINGS = PingPolicy(interval=30, timeout=10)  # on a clock that is put forward
 Records = list[MutableMapping[str, Any]]
 
@@ -34,7 +35,7 @@ class Scene(Guest):
     ) -> None:
         self.link, self.server, self.clock, self.records = link, server, clock, records
         project = link.query["project"][0]
-        options: dict[str, Any] = {"retry": QUICK, "ping": PINGS, "protocol": protocol, **identity}
+        options: dict[str, Any] = {"retry": QUICK, "ping": PINGS, "timeouts": TIMEOUTS, "protocol": protocol, **identity}
         super().__init__(Realtime(server.endpoint, project, **options))
         self.realtime._driver._draw = lambda: 0.0  # the first ping comes as late as the others
         self.peer: Peer

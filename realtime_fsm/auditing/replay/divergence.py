@@ -94,7 +94,7 @@ def _reason(stage: Stage, cue: Cue) -> str:
             return "no step: it waits for no socket to close"
         case SocketInput() if seat.link is None:
             return "no step: it has no link"
-        case Acknowledged() if seat.book.in_flight is None:
+        case Acknowledged() if seat.book.answerable is None:
             return "no step: nothing was asked"
         case _:
             return f"no step: {TABLE.ignored.get((state, happened.trigger), 'nothing follows the end')}"

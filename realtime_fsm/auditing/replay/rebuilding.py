@@ -80,7 +80,7 @@ def input_of(record: TransitionRecord, seat: Seat, spoken: inputs.Input | None) 
         case Trigger.ACKNOWLEDGED:
             if seat.book.by_address:
                 return inputs.Acknowledged(link, GREETING, ())
-            asked = seat.book.in_flight
+            asked = seat.book.answerable
             return inputs.Acknowledged(link, SUBSCRIBE, ()) if asked is None else _answer(link, asked.kind, asked.ids)
         case Trigger.PONG:
             return inputs.Pong(link)

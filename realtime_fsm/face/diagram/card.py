@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from realtime_fsm.face.diagram.sheet import Sheet
     from realtime_fsm.vocabulary.table import State
 
-WIDTH = 640.0
+WIDTH = 742.0
 _ROW, _HEADS, _TOP, _MARGIN = 19.0, 20.0, 62.0, 14.0
 _SIZE = 10
-_COLUMNS = (92.0, 42.0, 176.0, 212.0, 90.0)
+_COLUMNS = (92.0, 42.0, 190.0, 300.0, 90.0)
 _NAMES = ("on", "row", "if, asked in this order", "do", "go to")
 _ROOM = WIDTH - 2 * _MARGIN
 
