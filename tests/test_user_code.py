@@ -261,8 +261,9 @@ def test_a_credential_callable_before_a_dial(kind: Kind, way: Raise, option: str
         async with network.realtime(retry=RetryPolicy(attempts=1), **options) as realtime:
             with pytest.raises(RetriesExhausted) as caught:
                 await realtime.connect()
-            said = str(caught.value.cause).split(": ", 1)
-            assert said == [realtime._driver._seat.server, f"the callable for the session or JWT failed with {kind.__name__}"]
+            assert str(caught.value.cause) == f"the callable for the session or JWT failed with {kind.__name__}", (
+                "no server's fault"
+            )
             assert network.wall() - asked[0] < 5, "it does not wait for the timeout of the dial"
             assert network.dials == []
             await realtime.reconnect()

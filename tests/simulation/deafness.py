@@ -23,12 +23,13 @@ class Deafness:
     Attributes:
         served: the streams that a deaf link served, and that are not told yet.
         echo: whether an event of the canary is coming on the current link this very moment.
+        refused: whether the server has refused a canary, which proves nothing and ends the wait.
         telling: the subscriptions that are told of a gap this very moment; None while none is.
     """
 
     def __init__(self, world: World, seat: Seat, must: Callable[[object, str], None]) -> None:
         self.served: list[Stream] = []
-        self.echo = False
+        self.echo = self.refused = False
         self.telling: list[str] | None = None
         self._world = world
         self._seat = seat
@@ -51,11 +52,11 @@ class Deafness:
     def end(self, told: list[str], ids: Iterable[str]) -> None:
         """Those that it served were told."""
         raised = self._world.faults["callable raises"]  # which proves nothing, and ends the wait
-        self._must(self.echo or raised, "a deaf link is told of, and no canary has come back")
+        self._must(self.echo or self.refused or raised, "a deaf link is told of, and no canary has come back")
         right = [stream.wish.id for stream in self.served]
         expected = sorted(set(right).intersection(ids))
         self._must(sorted(told) == expected, f"after a deaf link gaps are told of {told}, and should be of {expected}")
-        self.served = []
+        self.served, self.refused = [], False
 
     def look(self, link: Link | None, now: float) -> None:
         """A link that is deaf for long must be found."""

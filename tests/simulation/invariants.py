@@ -35,6 +35,7 @@ from realtime_fsm.vocabulary.inputs import (
     Woken,
 )
 from realtime_fsm.vocabulary.requests import (
+    CanaryRefused,
     Drop,
     EndFault,
     Fail,
@@ -392,6 +393,8 @@ class Watch:
                     self._dials.dropped(now)
             case Send(generation=generation, data=data):
                 self._send(generation, data, now, up=up)
+            case CanaryRefused():
+                self.deafness.refused = True
             case EndFault(lost=True):
                 if self.links.current is not None:
                     self.links.current.at_fault = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import uuid
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -110,6 +111,8 @@ def _stage(world: World) -> Iterator[Records]:
     with ExitStack() as stack:
         stack.callback(random.setstate, chance)
         random.seed(world.rng.random())  # the driver's dice
+        names = random.Random(world.seed)  # of presences and connections
+        stack.enter_context(patch.object(uuid, "uuid4", lambda: uuid.UUID(int=names.getrandbits(128), version=4)))
         stack.enter_context(recorded(records))
         for module in (driver, roster, farewell, audit, events):
             stack.enter_context(patch.object(module, "datetime", world.datetime_class()))

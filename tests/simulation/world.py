@@ -112,6 +112,7 @@ class World:
     """What everybody in a run shares.
 
     Attributes:
+        seed: what all chance comes from.
         rng: the one source of chance.
         stormy: whether faults strike; the healed network has none.
         faults: the injected faults by kind.
@@ -122,6 +123,7 @@ class World:
     """
 
     def __init__(self, seed: int, loop: VirtualLoop) -> None:
+        self.seed = seed
         self.rng = random.Random(seed)
         self.loop = loop
         self.stormy = True
