@@ -118,7 +118,7 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
         if step.finds:
             shadow.doubtful = None if shadow.policies is None else line.era == Era.E3 and shadow.policies.protocol is None
         shadow.by_address = _asks_by_address(shadow, line.era)
-    elif step.fresh:
+    elif step.fresh and step.source in _LIVE:  # in `reconnecting` the machine dials again as it did
         shadow.by_address = line.era in BY_ADDRESS
     shadow.era = line.era
     if step.fresh:
