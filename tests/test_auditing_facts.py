@@ -224,7 +224,7 @@ def test_on_a_server_that_is_asked_by_messages_the_greeting_answers_nothing() ->
 
 
 def test_a_restored_identity_is_dialed_as_the_failed_one_was() -> None:
-    """A server that greets like an E3 is asked without channels once, and an identity that fails there changes nothing of that."""
+    """A server that greets like an E3 is asked without channels once, also for an identity that fails."""
     with collected() as records:
         bench = Bench(retry=RetryPolicy(attempts=1, reconnect_attempts=None))
         Scribe(bench)
