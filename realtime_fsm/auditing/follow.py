@@ -28,7 +28,10 @@ SEGMENTS = 2000
 
 
 def resync(shadow: Shadow, line: Line, step: Step | None) -> None:
-    """Believe the record: what came before it does not explain it. The numbers are those that it leaves, but for a sure dial or frame."""
+    """Believe the record: what came before it does not explain it.
+
+    The numbers are those that it leaves, less a dial or a frame that its row makes for certain.
+    """
     shadow.blind()
     shadow.stand(line.source, shadow.now - max(0.0, line.dwell))
     shadow.link, shadow.attempt, shadow.sends = line.link, max(0, line.attempt), max(0, line.sends)
