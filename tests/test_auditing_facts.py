@@ -10,7 +10,7 @@ import pytest
 from realtime_fsm.auditing.report import Report
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import UpgradeRefused
-from realtime_fsm.vocabulary.inputs import Connect, DialFailure, Unsubscribe, Woken
+from realtime_fsm.vocabulary.inputs import Authenticate, Connect, DialFailure, Unsubscribe, Woken
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.table import State
 from support.bench import Bench
@@ -221,3 +221,23 @@ def test_on_a_server_that_is_asked_by_messages_the_greeting_answers_nothing() ->
     records = handed_over()
     modern = [{**record, "era": "E4"} if record.get("era") else record for record in records]
     assert found(audited(lines_of(modern))) == ("violated", "request")
+
+
+def test_a_restored_identity_is_dialed_as_the_failed_one_was() -> None:
+    """A server that greets like an E3 is asked without channels once, also for an identity that fails."""
+    with collected() as records:
+        bench = Bench(retry=RetryPolicy(attempts=1, reconnect_attempts=None))
+        Scribe(bench)
+        bench.subscribe("s1")
+        bench.open()
+        bench.err(1008)
+        bench.open()
+        bench.greet()
+        bench.lose()
+        bench.do(Authenticate("session"), after=0.1)
+        bench.fail_dial()
+        bench.open()
+        bench.err(1008)
+    steps = [record for record in records if "row" in record]
+    assert [(step["row"], step["era"]) for step in steps[-3:]] == [("rec156", "E3"), ("rec21", "E3"), ("rec94", "E3")]
+    assert found(audited(lines_of(records))) == ("conformant", None)

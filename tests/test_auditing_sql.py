@@ -33,7 +33,7 @@ def test_a_life_has_the_same_figures_both_ways(name: str, tmp_path: Path) -> Non
     assert [outage.end for outage in report.connections[0].life.outages] == ENDS[name]
 
 
-@pytest.mark.parametrize("seed", [7, 14, 28, 122])
+@pytest.mark.parametrize("seed", [7, 14, 24, 29, 122])
 def test_a_storm_has_the_same_figures_both_ways(seed: int, tmp_path: Path) -> None:
     report = compare([write(tmp_path / "log.jsonl", simulated(seed))])
     assert report.verdict != "violated"
@@ -47,7 +47,7 @@ def test_the_demonstration_has_the_same_figures_both_ways(tmp_path: Path) -> Non
 
 
 def test_records_that_are_missing_leave_the_same_holes(tmp_path: Path) -> None:
-    """Behind a violation the built-in audit goes on in its own way; a hole is none, but may look like one."""
+    """A hole is a doubt and no violation, wherever it is."""
     variants: list[Record] = []
     handovers = [name for name in LIVES if "hand" in name]
     faults = [name for name in LIVES if "fault" in name]
@@ -57,8 +57,8 @@ def test_records_that_are_missing_leave_the_same_holes(tmp_path: Path) -> None:
             variants += [{**record, "connection_id": f"{name} without {length} from {start}"} for record in kept]
     log = write(tmp_path / "log.jsonl", variants)
     report, views = built_in([log]), Views([log])
-    compared = Figures(views).compare(report, fair=lambda connection: connection.verdict != "violated")
-    assert compared > report.connections_total / 2
+    assert report.verdict == "inconclusive", report.first
+    assert Figures(views).compare(report) == report.connections_total
     assert views.one("FROM availability WHERE connection_id = 'healed without 5 from 9'")["missing"] == 5
 
 

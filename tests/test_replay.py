@@ -109,6 +109,18 @@ def test_the_seeds_hold_every_row_and_every_era() -> None:
     assert {record["era"] for record in records} >= {"E1", "E2", "E3", "E4"}
 
 
+def test_a_frame_that_was_only_overheard_is_heard_again(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).err(1013)
+        bench.lose()
+
+    records = lived(live)
+    assert (records[-1]["row"], records[-1]["error_code"]) == ("sub58", 1013)
+    played = replay(tmp_path, records)
+    assert rows(played)[-2:] == [None, "sub58"]
+    run_emitted(emitted(story_of(tmp_path / "log", records), played))
+
+
 class ReplayedWalk(Walk):
     """A walk that is written down and replayed at its end; a step that is altered is not reproduced."""
 

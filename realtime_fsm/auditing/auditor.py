@@ -16,7 +16,7 @@ import msgspec
 
 from realtime_fsm.auditing.express import express
 from realtime_fsm.auditing.finding import disorder, explained, finding_of
-from realtime_fsm.auditing.follow import follow, note, resync
+from realtime_fsm.auditing.follow import doubt, follow, note, resync
 from realtime_fsm.auditing.gauges import Histogram
 from realtime_fsm.auditing.judge import misplaced
 from realtime_fsm.auditing.ledger import Ledger
@@ -222,23 +222,27 @@ class Auditor:
         if shadow.done:
             self._say(shadow, Said("end", "the connection object was closed before"))
         facts = line.source, line.trigger, line.dest
+        believed = False
         if step is None or line.source != shadow.state or facts != (step.source, step.trigger, step.dest):
             said = misplaced(shadow, line, step)
             if said is not None:
                 self._say(shadow, said)
-                resync(shadow, line)
+                resync(shadow, line, step)
                 if step is None:
                     shadow.stand(None, shadow.entered)
                     return
+                believed = True
             elif shadow.state is None:
-                resync(shadow, line)
+                resync(shadow, line, step)
+                believed = True
             assert step is not None
         t = shadow.entered + line.dwell
         for check in step.checks:
             wrong = check(shadow, line, step, t)
             if wrong is not None:
                 if self._say(shadow, explained(wrong, self._line)):
-                    resync(shadow, line)
+                    resync(shadow, line, step)
+                    believed = True
                     t = shadow.entered + max(0.0, line.dwell)
                 break
         if self._window.shows(shadow):
@@ -247,6 +251,8 @@ class Auditor:
             self._dwells.setdefault(step.id, Histogram()).add(line.dwell)
         failures = shadow.life.failures
         follow(shadow, line, step, t, self._detail)
+        if believed:
+            doubt(shadow, step)
         if shadow.life.failures > failures:
             self._say(shadow, Said("outage", f"a link is lost: {line.cause}"))
         if step.gives_up:

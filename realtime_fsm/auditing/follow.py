@@ -27,15 +27,30 @@ SEGMENTS = 2000
 """Bars of one connection that a picture shows."""
 
 
-def resync(shadow: Shadow, line: Line) -> None:
-    """Believe the record: what came before it does not explain it."""
+def resync(shadow: Shadow, line: Line, step: Step | None) -> None:
+    """Believe the record: what came before it does not explain it.
+
+    The numbers are those that it leaves, less a dial or a frame that its row makes for certain.
+    """
     shadow.blind()
     shadow.stand(line.source, shadow.now - max(0.0, line.dwell))
     shadow.link, shadow.attempt, shadow.sends = line.link, max(0, line.attempt), max(0, line.sends)
+    if step is not None:
+        shadow.sends -= step.must_send
+        if step.fresh and step.dials and line.attempt > 0:
+            shadow.link -= 1
     if line.source in _LIVE:
         shadow.holds = True
     elif line.source in (DISCONNECTED, ERROR):
         shadow.holds = False
+
+
+def doubt(shadow: Shadow, step: Step) -> None:
+    """Forget whether a step that was believed sent a request, or dialed: its numbers tell that only beside those before."""
+    if step.may_send and not step.pings:
+        shadow.asked = shadow.put_back = None
+    if step.dials and not step.fresh:
+        shadow.holds = None
 
 
 def follow(shadow: Shadow, line: Line, step: Step, t: float, detail: bool) -> None:
@@ -58,14 +73,16 @@ def follow(shadow: Shadow, line: Line, step: Step, t: float, detail: bool) -> No
         shadow.opened_at = t
     elif step.closes:
         shadow.closed = True
-    elif step.releases:
+    elif step.releases and shadow.awaits is not None:
         shadow.awaits -= 1
     if not step.plain:
         _note_link(shadow, line, step, t)
     elif step.enters_live:
         _note_era(shadow, line.era)
-    if step.changes and (step.dest in (SUBSCRIBED, UNSUBSCRIBED) or (step.enters_live and shadow.whole and not shadow.desired)):
+    if step.changes and step.dest in (SUBSCRIBED, UNSUBSCRIBED):
         shadow.note_up()
+    elif step.enters_live and not shadow.desired:
+        shadow.note_up(surely=shadow.whole)
 
 
 def _note_sends(shadow: Shadow, line: Line, step: Step, t: float) -> None:
@@ -96,7 +113,7 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
     if step.errs and not step.may_send:
         shadow.asked = shadow.blamed = False
     if step.closes_first:
-        shadow.awaits = bool(shadow.holds) + (shadow.retiring is not None)
+        shadow.awaits = None if shadow.holds is None else shadow.holds + (shadow.retiring is not None)
     if step.drops:
         shadow.holds = shadow.asked = shadow.blamed = False
         shadow.acknowledged.clear()
@@ -118,7 +135,7 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
         if step.finds:
             shadow.doubtful = None if shadow.policies is None else line.era == Era.E3 and shadow.policies.protocol is None
         shadow.by_address = _asks_by_address(shadow, line.era)
-    elif step.fresh:
+    elif step.fresh and step.source in _LIVE:  # in `reconnecting` the machine dials again as it did
         shadow.by_address = line.era in BY_ADDRESS
     shadow.era = line.era
     if step.fresh:
@@ -307,8 +324,8 @@ def _subscription(shadow: Shadow, line: Line) -> Said | None:
 
 def _note_quiet(shadow: Shadow) -> None:
     """Note whether everything desired is acknowledged, as the machine does with what the user says or the server answers."""
-    if shadow.whole and shadow.state in _LIVE and shadow.desired <= shadow.acknowledged:
-        shadow.note_up()
+    if shadow.state in _LIVE and shadow.desired <= shadow.acknowledged:
+        shadow.note_up(surely=shadow.whole)
 
 
 def _pause(shadow: Shadow, line: Line) -> Said | None:

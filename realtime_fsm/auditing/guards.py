@@ -155,7 +155,7 @@ def _handover_due(shadow: Shadow, _: Line) -> bool | None:
 
 
 def _all_closed(shadow: Shadow, _: Line) -> bool | None:
-    return shadow.awaits <= 1 if shadow.whole else None
+    return None if shadow.awaits is None or not shadow.whole else shadow.awaits <= 1
 
 
 def _request_blamed(shadow: Shadow, _: Line) -> bool | None:

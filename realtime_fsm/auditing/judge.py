@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.guards import BY_ADDRESS, Choice, is_forgiven
+from realtime_fsm.auditing.guards import BY_ADDRESS, Choice, is_forgiven, is_told_to_wait
 from realtime_fsm.auditing.rules import ROUNDING, Said
 from realtime_fsm.auditing.shadow import LIMIT, WINDOW
 from realtime_fsm.auditing.steps import DISPOSING, STEPS
@@ -64,7 +64,9 @@ def _counts(shadow: Shadow, line: Line, step: Step, _: float) -> Said | None:
         return Said(
             "attempt", f"there were {attempt} attempts, or {attempt + 1} with a dial" if step.dials else f"it is {attempt}"
         )
-    held = step.closes_first or (shadow.awaits > 0 and not step.releases)
+    held = (
+        step.closes_first or (shadow.awaits != 0 and not step.releases) or (step.restores and is_told_to_wait(line) is not False)
+    )
     unpaced = step.dials and not held and shadow.policies is not None and shadow.policies.retry.dials_per_minute is None
     if unpaced:
         return Said("attempt", f"nothing holds a dial back, and it counts as attempt {attempt + 1}")

@@ -91,7 +91,7 @@ stepped AS (
         -- Where records are missing, or contradict each other, nobody knows how much time had passed.
         missing <> coalesce(lag(CASE WHEN moves IS NOT NULL THEN missing END IGNORE NULLS) OVER earlier, 0)
             OR source <> coalesce(lag(dest IGNORE NULLS) OVER earlier, $disconnected) AS resumes,
-        CASE WHEN resumes THEN link ELSE lag(link, 1, 0) OVER earlier END AS link_before
+        CASE WHEN resumes THEN link - coalesce("row" IN ($dialing) AND attempt > 0, false)::INT ELSE lag(link, 1, 0) OVER earlier END AS link_before
     FROM counted
     WINDOW
         earlier AS (PARTITION BY connection_id ORDER BY seq),

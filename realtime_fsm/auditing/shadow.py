@@ -156,7 +156,7 @@ class Shadow(_Beating):
         doubtful: whether a server that greets like an E3 may be an E4.
         blamed: whether the last error frame of this link was the answer to a request.
         throttled: whether the next dial waits for a moment that the server, or a proxy, asked for.
-        awaits: how many links are to be closed before the next dial.
+        awaits: how many links are to be closed before the next dial; None where it is not known.
         put_back: whether a 1013 has put a request back, and none was sent on this link since: a late reply may answer it.
         rejected: how many subscriptions were rejected since the last step.
         told: whether its records tell of all its subscriptions.
@@ -197,7 +197,7 @@ class Shadow(_Beating):
         self.handover: Outage | None = None
         self.rejected = 0
         self.throttled: bool | None = False
-        self.awaits = 0
+        self.awaits: int | None = 0
         self.told = self.done = self.closed = self.over = False
         self.whole = True
         self.policies: Policies | None = None
@@ -264,13 +264,17 @@ class Shadow(_Beating):
         self.desired.clear()
         self.acknowledged.clear()
         self.established.clear()
-        self.retry = self.handover = self.faulty_since = None
+        self.retry = self.handover = self.faulty_since = self.awaits = None
         self._forget_times()
 
-    def note_up(self) -> None:
-        """Note that everything desired is acknowledged on the link, or nothing is desired."""
-        self.been_up = self.ever_up = self.proven = True
-        self.refusals = 0
+    def note_up(self, *, surely: bool = True) -> None:
+        """Note that everything desired is acknowledged on the link, or nothing is desired; or that this may be so."""
+        if surely:
+            self.been_up = self.ever_up = self.proven = True
+            self.refusals = 0
+        else:
+            self.been_up, self.ever_up, self.proven = self.been_up or None, self.ever_up or None, self.proven or None
+            self.refusals = None if self.refusals else self.refusals
 
     def end_handover(self, t: float) -> None:
         """Until then the link before delivered, if it made room."""

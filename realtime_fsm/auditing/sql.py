@@ -84,6 +84,7 @@ def _words() -> dict[str, str]:
         "live": ", ".join(_text(state) for state in _STATES if state in LIVE),
         "rows": _rows(TABLE.rows),
         "retiring": _rows(row for row in TABLE.rows if "retire_link" in row.effects),
+        "dialing": _rows(row for row in TABLE.rows if {"start_afresh", "dial"} <= set(row.effects)),
         "parting": _rows(row for row in TABLE.rows if "hang_up" in row.effects and row.dest is None),
         "retired": _text(RETIRED),
         "up": " + ".join(_name(state) for state in _STATES if state in LIVE),

@@ -21,7 +21,7 @@ MOST_PINGS = 16
 """Pings in a minute on one connection: half of what the server takes (PROTOCOL: "Messages", rule 4)."""
 QUICK_PINGS, SLOW_PING = 4, 5.0
 """How many pings of a link keep an interval that the budget cannot carry, and the interval of the others, in seconds."""
-_CARRIED = THROTTLE_WINDOW / MOST_PINGS  # the shortest interval that can be kept
+CARRIED = THROTTLE_WINDOW / MOST_PINGS  # the shortest interval that can be kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +146,14 @@ class PingPolicy:
         if self._is_too_fast:
             warnings.warn(
                 f"PingPolicy.interval: {self.interval!r} s is faster than the budget of messages carries; after the first "
-                f"{QUICK_PINGS} of a link there is one every {SLOW_PING:g} s. Give at least {_CARRIED!r} to keep the interval.",
+                f"{QUICK_PINGS} of a link there is one every {SLOW_PING:g} s. Give at least {CARRIED!r} to keep the interval.",
                 PingPolicyWarning,
                 stacklevel=3,
             )
 
     @property
     def _is_too_fast(self) -> bool:
-        return self.interval < _CARRIED
+        return self.interval < CARRIED
 
     def interval_after(self, pings: int) -> float:
         """Tell how long to wait before the next ping.

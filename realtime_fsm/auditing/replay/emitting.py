@@ -19,6 +19,7 @@ from realtime_fsm.auditing.words import plural
 from realtime_fsm.core.canary import CANARY
 from realtime_fsm.vocabulary import errors, inputs
 from realtime_fsm.vocabulary.frames import PAYLOAD_LIMIT, subscribe_item
+from realtime_fsm.vocabulary.policies import CARRIED
 from realtime_fsm.vocabulary.table import TABLE
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from realtime_fsm.auditing.replay.player import Played
     from realtime_fsm.auditing.shadow import Policies
     from realtime_fsm.vocabulary.canary import Canary
+    from realtime_fsm.vocabulary.policies import PingPolicy
+    from realtime_fsm.vocabulary.requests import Outcome
 
 _DIGITS = (3, 6, 9)
 _CODE, _LINE = 60, 130
@@ -44,7 +47,7 @@ stepped with what happened, at the moments of the log, and must take the same ro
 {noqa}from __future__ import annotations
 
 from typing import NamedTuple
-
+{warnings}
 from realtime_fsm import {public}
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.pacer import Pacer
@@ -55,7 +58,7 @@ from realtime_fsm.vocabulary.inputs import (
 )
 
 RETRY = {retry}
-PING = {ping}
+{ping}
 TIMEOUTS = {timeouts}
 FRAMES = ({frames})
 
@@ -132,6 +135,7 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
         doubt: why the log tells no more; None if it tells all.
     """
     cues, digits = _readable(policies, played)
+    too_fast = policies.ping.interval < CARRIED
     codes = [_code(cue.happened) for cue in cues]
     names = {name for code in codes for name in re.findall(r"\b[A-Z]\w+(?=\()", code)}
     used = {"Input", *(kind.__name__ for kind in FRAMES)} | {name for name in names if hasattr(inputs, name)}
@@ -141,6 +145,7 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
         "Timeouts",
         *(() if policies.protocol is None else ("Era",)),
         *(() if policies.canary is None else ("Canary",)),
+        *(("PingPolicyWarning",) if too_fast else ()),
     } | {name for name in names if hasattr(errors, name)}
     steps = list(_steps(played, cues, codes, digits))
     yield _HEAD.format(
@@ -153,7 +158,8 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
         public=", ".join(sorted(public)),
         inputs="\n".join(f"    {name}," for name in sorted(used)),
         retry=policies.retry,
-        ping=policies.ping,
+        warnings="from warnings import catch_warnings, simplefilter\n" if too_fast else "",
+        ping=_ping(policies.ping, too_fast=too_fast),
         timeouts=policies.timeouts,
         frames=", ".join(sorted(kind.__name__ for kind in FRAMES)),
     ).rstrip("\n")
@@ -162,6 +168,13 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
     more = _canary(policies.canary)
     tail = _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age, era=protocol, more=more)
     yield tail.rstrip("\n")
+
+
+def _ping(ping: PingPolicy, *, too_fast: bool) -> str:
+    """A ping policy, as a statement that does not warn again of one that is too fast."""
+    if not too_fast:
+        return f"PING = {ping}"
+    return f'with catch_warnings():\n    simplefilter("ignore", PingPolicyWarning)\n    PING = {ping}'
 
 
 def _canary(canary: Canary | None) -> str:
@@ -231,27 +244,43 @@ def _unpadded(cue: Cue) -> Cue:
 
 
 def _rounded(policies: Policies, played: Sequence[Played], cues: Sequence[Cue], digits: int) -> list[Cue] | None:
-    """The inputs, rounded; None if the machine takes another path with them."""
-    stage, now, rounded = Stage(policies), 0.0, []
+    """The inputs, rounded; None if the machine takes another path with them.
+
+    An input at the very moment at which something falls due may be rounded to the wrong side of it: then the next one will do.
+    """
+    stage, rounded, unit = Stage(policies), list[Cue](), 10.0**-digits
     for step, cue in zip(played, cues, strict=True):
-        pauses = tuple((max(now, round(at, digits)), paused) for at, paused in cue.pauses)
-        for at, paused in pauses:
-            stage.read(at, paused=paused)
-        now, due = max(now, round(cue.at, digits)), stage.seat.deadline
-        if isinstance(cue.happened, inputs.Deadline) and due is not None:
-            now = max(now, _above(due, digits))
-        place = None if cue.place is None else max(_above(cue.place, digits), now + 10.0**-digits)
-        cue = replace(cue, at=now, draw=round(cue.draw, 6), place=place, pauses=pauses)
-        outcome = stage.feed(cue)
-        seat = stage.seat
-        if (
-            (outcome.taken and outcome.taken.row) != (step.outcome.taken and step.outcome.taken.row)
-            or (stage.state, seat.generation, seat.attempt, seat.last_sends) != (step.state, step.link, step.attempt, step.sends)
-            or list(map(type, outcome.requests)) != list(map(type, step.outcome.requests))
-        ):
+        for nudge in (0.0, unit, -unit):
+            if nudge:
+                stage = Stage(policies, rounded)
+            near = _near(stage, cue, rounded[-1].at if rounded else 0.0, digits, nudge)
+            if _is_as_played(step, stage.feed(near), stage):
+                rounded.append(near)
+                break
+        else:
             return None
-        rounded.append(cue)
     return rounded
+
+
+def _near(stage: Stage, cue: Cue, now: float, digits: int, nudge: float) -> Cue:
+    """An input, rounded, and not before a moment; the stage reads and pauses as it says."""
+    pauses = tuple((max(now, round(at, digits)), paused) for at, paused in cue.pauses)
+    for at, paused in pauses:
+        stage.read(at, paused=paused)
+    now, due = max(now, round(round(cue.at, digits) + nudge, digits)), stage.seat.deadline
+    if isinstance(cue.happened, inputs.Deadline) and due is not None:
+        now = max(now, _above(due, digits))
+    place = None if cue.place is None else max(_above(cue.place, digits), now + 10.0**-digits)
+    return replace(cue, at=now, draw=round(cue.draw, 6), place=place, pauses=pauses)
+
+
+def _is_as_played(step: Played, outcome: Outcome, stage: Stage) -> bool:
+    seat = stage.seat
+    return (
+        (outcome.taken and outcome.taken.row) == (step.outcome.taken and step.outcome.taken.row)
+        and (stage.state, seat.generation, seat.attempt, seat.last_sends) == (step.state, step.link, step.attempt, step.sends)
+        and list(map(type, outcome.requests)) == list(map(type, step.outcome.requests))
+    )
 
 
 def _above(moment: float, digits: int) -> float:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.replay.divergence import Diverged, cause_in_words, explained
-from realtime_fsm.auditing.replay.foresight import DUE, ROWS, Foresight
+from realtime_fsm.auditing.replay.foresight import DUE, ROWS, UNTOLD, Foresight
 from realtime_fsm.auditing.replay.rebuilding import heard_before, input_of, presence, switched, wish
 from realtime_fsm.auditing.replay.stage import Cue, Stage
 from realtime_fsm.auditing.replay.story import Untold
-from realtime_fsm.vocabulary.inputs import Lost, SetPresence, Subscribe, Unsubscribe
+from realtime_fsm.vocabulary.inputs import Lost, ServerErred, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.vocabulary.records import PauseRecord, PresenceRecord, RetiredRecord, SubscriptionRecord, TransitionRecord
 from realtime_fsm.vocabulary.requests import Fail, Grant, Lack, Present, Reject, RejectPresence, Remove
 from realtime_fsm.vocabulary.table import State, Trigger
@@ -97,6 +97,9 @@ class Player:
             if until is not None and record.seq > until:
                 return
             if isinstance(record, TransitionRecord):
+                overheard = self._overhear(record)
+                if overheard is not None:
+                    yield overheard
                 played = self._step(told, record)
             elif isinstance(record, SubscriptionRecord | PresenceRecord):
                 noted = self._note(told, record)
@@ -135,6 +138,22 @@ class Player:
             own = "none" if retiring is None else f"link {retiring}"
             raise Diverged(told, f"the end of link {record.retired}, which made room, and {own} makes room in the machine")
         return self._without_step(record, Lost(record.retired))
+
+    def _overhear(self, record: TransitionRecord) -> Played | None:
+        """An error frame that changes nothing has no record; where the link then ends, the cause of that tells of it."""
+        link, code = self._stage.seat.link, record.error_code
+        if link is None or code is None or record.trigger != Trigger.LOST or record.cause != "error_frame":
+            return None
+        last = link.last_error
+        if last is not None and last.heard == link.heard and last.cause.code == code:
+            return None
+        source, happened = self._stage.state, ServerErred(link.generation, code, UNTOLD)
+        cue = Cue(self._moment(record), happened, pauses=self._pauses)
+        outcome = self._stage.feed(cue)
+        if outcome.taken is not None:
+            self._stage = Stage(self._story.policies, self._cues)
+            return None
+        return self._played(record.seq, cue, source, outcome)
 
     def _pause(self, record: PauseRecord) -> None:
         """What is awaited waits; the next step tells of it. On a link that makes room it changes nothing."""
