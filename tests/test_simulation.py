@@ -22,6 +22,10 @@ SEEDS = range(10)
 ENOUGH = 80
 """Seeds in which a mutation must be caught; most are in the first two."""
 BEGIN = {
+    "every refusal may pass": 25,
+    "newcomers are never to blame": 9,
+    "the era is not remembered": 2,
+    "what a link owed that died silently is not told": 2,
     "a guess is made, whatever was said": 18,
     "a presence is not restored": 6,
     "a throttled request is forgotten": 3,

@@ -106,7 +106,8 @@ class Watch:
         self._seat: Seat = self._driver._core._seat
         self._driver._core = Watched(self._seat, self)
         self._feed, self._receiver = self._driver.feed, self._driver.receiver
-        self._parted, self._parting = self._driver.parted, False
+        self._parted: Any = self._driver.parted
+        self._parting: list[str] | None = None  # those told this very moment of what a link may have owed
         vars(self._driver).update(feed=self.feed, receiver=self.receiver, parted=self.parted)
         self._succeed = self._driver._roster.succeed
         vars(self._driver._roster).update(succeed=self.succeed)
@@ -236,9 +237,11 @@ class Watch:
         link = self.links.made_room[-1]
         self.must(farewell._link.generation == link.generation, "a gap is told because of another link")
         self.must(not link.shows_life or farewell.disordered, "a gap is told, though the link has shown that it lives")
-        self._parting = True
+        served = sorted(self.wants.streams.intersection(farewell.stamps))
+        told = self._parting = list[str]()
         self._parted(farewell, broken=broken)
-        self._parting = False
+        self._parting = None
+        self.must(broken or sorted(told) == served, f"a link may owe events to {served}, and gaps are told of {told}")
 
     def end_deafness(self, *news: Any) -> None:
         """Around the roster's own: a link hears again, and those that a deaf one served are told."""
@@ -253,9 +256,11 @@ class Watch:
             telling = self.deafness.telling
             if telling is not None:
                 telling.append(record["subscription"])
-            elif not self._parting:
+            elif self._parting is not None:
+                self._parting.append(record["subscription"])
+            else:
                 self.outages.told(record["subscription"])
-            late = self._parting or telling is not None
+            late = self._parting is not None or telling is not None
             self.ledger.told(record["subscription"], record["since"], late=late)
 
     # --- the machine ----------------------------------------------------------------------------------------------------
@@ -288,6 +293,7 @@ class Watch:
             self.must(self.state is (row.dest or row.source), "the state is not where the row leads")
             self.must(row.source is self._before[0], "the row is of another state")
             self._dials.look_at_row(row, now)
+            self._dials.look_at_end(row, happened)
             if row.source is State.PING and row.trigger is Trigger.DEADLINE and "drop_link" in row.effects:
                 self._silent(self.links.current)
             if isinstance(happened, ServerErred) and happened.code == 1013 and row.source is State.RECONNECTING:
@@ -306,7 +312,7 @@ class Watch:
         for request in outcome.requests:
             self._look_at(request, now, happened)
         if isinstance(happened, Greeted) and row is not None and "restore_identity" not in row.effects:
-            self._greeted(outcome)
+            self._greeted(happened, outcome)
         if isinstance(happened, Authenticate | LogOut):
             self.must(self.links.retiring is None, "a link delivers as somebody else")
         covered = self.links.retiring is not None
@@ -362,15 +368,18 @@ class Watch:
             new = []
         self.must(rejected == new, f"{rejected} are to blame, and should be {new}")
         self.must(not new or self.state is State.RECONNECTING, "a newcomer takes the others with it")
+        dials = any(isinstance(request, Open) for request in outcome.requests)
+        waits = self._seat.place is not None or self._seat.awaited
+        self.must(not new or dials or waits, "a newcomer delays the others")
 
-    def _greeted(self, outcome: Outcome) -> None:
+    def _greeted(self, happened: Greeted, outcome: Outcome) -> None:
         link = self.links.current
         if link is None or self.state not in LIVE:
             self.must(self.state is State.ERROR, "greeted, and neither up nor refused")
             return
         link.greeted = True
         planned = link.wishes is not None
-        self._dials.greeted(by_address=planned)
+        self._dials.greeted(by_address=planned, numbered=happened.numbered)
         asks = any(type(request) is Send for request in outcome.requests)
         self.must(asks or planned or not self.wants.desired, "up again, and not subscribed again")
 
@@ -412,6 +421,7 @@ class Watch:
             case Remove(id=identifier):
                 self.must(identifier not in self.wants.desired, "removes what is wanted")
             case Fail(error=error) | RejectPresence(error=error):
+                self._dials.failed(error)
                 if isinstance(error, RetriesExhausted):
                     self._dials.given_up(error)
                 self.must(self.world.hides(f"{error} {error!r}"), "a secret in an error")
