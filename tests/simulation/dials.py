@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from realtime_fsm.core.seat import Seat
-from realtime_fsm.vocabulary.errors import RetriesExhausted
+from realtime_fsm.vocabulary.errors import RefusedByServer, RetriesExhausted
 from realtime_fsm.vocabulary.form import Row
+from realtime_fsm.vocabulary.inputs import Input, Lost, ServerErred
+from realtime_fsm.vocabulary.policies import POLICY
 from realtime_fsm.vocabulary.requests import Open
 from realtime_fsm.vocabulary.table import State, Trigger
 
@@ -40,13 +42,16 @@ class Dials:
         self._row = self._ended = 0  # dials in a row, and how many of their links a request of our own may have ended
         self._been_up = self._ever_up = False
         self._quiet_since: float | None = None  # since when everything desired is acknowledged on the link that is up
-        self._in_url = None if seat.protocol is None else seat.protocol.in_url  # None where that is not known
-        self._by_address = bool(self._in_url)
+        self._by_address = seat.protocol is not None and seat.protocol.in_url
+        self._wants_address = False  # whether the last server that greeted takes channels in the address alone
+        self._refused = False  # whether the last error is a refusal, after which the server may be another one
 
     def look_at_row(self, row: Row[State, Trigger], now: float) -> None:
         """A row was taken; it may lead to a dial."""
         self._prompt |= row.id in _PROMPT
         self._beyond += row.id in _UNASKED
+        if "find_era" in row.effects and self._refused:
+            self._wants_address = self._refused = False
         if {"find_era", "schedule_retry"}.intersection(row.effects):
             self._by_address = self._seat.by_address
         if "start_afresh" in row.effects:
@@ -66,9 +71,20 @@ class Dials:
             self._must(self._seat.protocol is None, "a guess, though the protocol was said")
             self._by_address = True
 
-    def greeted(self, *, by_address: bool) -> None:
-        """The server has shown how it is asked."""
-        self._in_url = by_address
+    def look_at_end(self, row: Row[State, Trigger], happened: Input) -> None:
+        """A refusal ends an attempt; before a link has been up, no dial follows that the policy plans."""
+        code = happened.code if isinstance(happened, ServerErred) else None
+        code = happened.close_code if isinstance(happened, Lost) else code
+        planned = row.source is State.RECONNECTING and "schedule_retry" in row.effects
+        self._must(not (planned and code == POLICY) or self._been_up, "a refusal passes on the way to the first link")
+
+    def greeted(self, *, by_address: bool, numbered: bool) -> None:
+        """The server shows how it is asked. One that numbers its subscriptions may take messages, too."""
+        self._wants_address = by_address and not numbered
+
+    def failed(self, error: Exception) -> None:
+        """Nothing is dialed any more."""
+        self._refused = isinstance(error, RefusedByServer) and error.code == POLICY
 
     def look_at_link(self, now: float, *, quiet: bool) -> None:
         """Everything desired is acknowledged on the link that is up; or not, or none is."""
@@ -100,6 +116,8 @@ class Dials:
         self._must(request.generation > self.newest, "a generation that was used before")
         asked = request.plan is not None
         self._must(asked == self._by_address, "asks by the address instead of by message, or the other way round")
+        blind = self._wants_address and not asked and not self._seat.doubtful
+        self._must(not blind, "the address asks for nothing, though the server takes no messages")
         if automatic:
             self._look(now)
         self.newest = request.generation

@@ -6,15 +6,12 @@ desired, what was sent and when. So it does not have to believe what the package
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Any
 
 from realtime_fsm import Canary, Realtime, RetryPolicy
 from realtime_fsm.core.book import GREETING
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.seat import Seat
-from realtime_fsm.edges.link import Link as RealLink
-from realtime_fsm.edges.sockets import Receiver
 from realtime_fsm.vocabulary.errors import RetriesExhausted
 from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.frames import PING
@@ -31,7 +28,6 @@ from realtime_fsm.vocabulary.inputs import (
     Opened,
     ServerErred,
     SocketInput,
-    Wish,
     Woken,
 )
 from realtime_fsm.vocabulary.requests import (
@@ -50,15 +46,11 @@ from realtime_fsm.vocabulary.requests import (
 )
 from realtime_fsm.vocabulary.table import LIVE, State, Trigger
 from simulation.coverage import Coverage
-from simulation.deafness import Deafness
+from simulation.deliveries import Deliveries
 from simulation.dials import Dials
-from simulation.ledger import Ledger
-from simulation.links import Link, Links
-from simulation.network import CANARY, Wire
-from simulation.outages import Outages
-from simulation.sockets import EVENT
+from simulation.links import Link
+from simulation.network import Wire
 from simulation.states import nothing_desired_is_lost, what_a_state_holds
-from simulation.wants import Wants
 from simulation.world import World
 
 _LIMIT, _WINDOW = 32, 60.0
@@ -86,38 +78,17 @@ class Watched(Connection):
         return outcome
 
 
-class Watch:
+class Watch(Deliveries):
     """Watches one connection.
 
     Attributes:
-        links: its links.
-        wants: what its users want.
-        outages: when nothing delivers.
-        ledger: what its streams owe their consumers.
+        coverage: the rows and guards that were met.
     """
 
     def __init__(self, world: World, realtime: Realtime, wire: Wire, coverage: Coverage) -> None:
-        self.world = world
-        self.name = wire.name
+        super().__init__(world, realtime, wire)
         self.coverage = coverage
-        self.wire = wire
-        self._history = wire.network.history
-        self._driver: Any = realtime._driver
-        self._seat: Seat = self._driver._core._seat
         self._driver._core = Watched(self._seat, self)
-        self._feed, self._receiver = self._driver.feed, self._driver.receiver
-        self._parted, self._parting = self._driver.parted, False
-        vars(self._driver).update(feed=self.feed, receiver=self.receiver, parted=self.parted)
-        self._succeed = self._driver._roster.succeed
-        vars(self._driver._roster).update(succeed=self.succeed)
-        self.ledger = Ledger(world, self._history)
-        self.links = Links(world, self.must, self._seat, self._history)
-        self.deafness = Deafness(world, self._seat, self.must)
-        self.outages = Outages(self.must, self.deafness)
-        roster = self._driver._roster
-        self._end_deafness = roster.end_deafness
-        vars(roster).update(end_deafness=self.end_deafness)
-        self.wants = Wants(self.ledger, self.outages, pings=self._seat.ping_enabled)
         self._dials = Dials(self._seat, self.must)
         self._dropped: set[int] = set()
         self._same_moment = 0
@@ -183,83 +154,6 @@ class Watch:
             return "deaf"
         return "late" if any(link.excuses(number) for link in self.links.made_room) else ""
 
-    def must(self, holds: object, what: str, *, known: str = "") -> None:
-        if not holds:
-            self.world.must(False, f"{self.name}: {what}", known=known)
-
-    # --- the driver ---------------------------------------------------------------------------------------------------
-
-    def feed(self, happened: Input) -> None:
-        """Around the driver's own: it must hold the links, have told the outages, and have armed its timer."""
-        self._feed(happened)
-        driver, deadline = self._driver, self._seat.deadline
-        timer = driver._timer
-        if deadline is None:
-            self.must(timer is None, "a timer without a deadline")
-        else:
-            self.must(timer is not None and timer._when == deadline, "the timer is not set to the deadline")
-        self.links.holds(driver._links)
-        self.outages.settle(real=driver._outages.current is not None)
-
-    def receiver(self, link: RealLink) -> Receiver:
-        """Around the driver's own: what comes on the current link, or on one that makes room for it, is owed to the streams."""
-        receive: Receiver = self._receiver(link)
-
-        def received(data: bytes) -> Awaitable[None] | None:
-            found = EVENT.match(data)
-            model = self.links.delivering(link, self._driver._links)
-            if model is not None:
-                model.hear(data)
-            if found and model is not None and model.socket is not None:
-                number = int(found[1])
-                model.newest = max(number, model.newest)
-                model.socket.under_way.discard(number)
-                whom = model.recipients(data, number, self._history.channels(number))
-                self.ledger.arrived(number, link.generation, [one for one in whom if one in self.wants.streams])
-            echo = found and self._history.channels(int(found[1])) == (CANARY,)
-            self.deafness.echo = bool(echo) and link is self._driver._links.current
-            pause = receive(data)
-            self.deafness.echo = False
-            over = not link.facts.at_fault or link is not self._driver._links.current
-            self.must(over or not found, "an event came, and the server fault is not over")
-            return pause
-
-        return received
-
-    def succeed(self, subscriber: Any, wish: Wish, *more: Any) -> Any:
-        """Around the roster's own: somebody wants to listen to something else."""
-        self.wants.successors[wish.id] = self.ledger.of[subscriber.wish.id]
-        return self._succeed(subscriber, wish, *more)
-
-    def parted(self, farewell: Any, *, broken: bool) -> None:
-        """Around the driver's own: a link that has made room goes, and what it may have owed is told."""
-        link = self.links.made_room[-1]
-        self.must(farewell._link.generation == link.generation, "a gap is told because of another link")
-        self.must(not link.shows_life or farewell.disordered, "a gap is told, though the link has shown that it lives")
-        self._parting = True
-        self._parted(farewell, broken=broken)
-        self._parting = False
-
-    def end_deafness(self, *news: Any) -> None:
-        """Around the roster's own: a link hears again, and those that a deaf one served are told."""
-        told = self.deafness.telling = list[str]()
-        self._end_deafness(*news)
-        self.deafness.telling = None
-        self.deafness.end(told, self.wants.streams)
-
-    def record(self, record: Any) -> None:
-        """The audit log was told something."""
-        if record["event"] == "realtime.gap":
-            telling = self.deafness.telling
-            if telling is not None:
-                telling.append(record["subscription"])
-            elif not self._parting:
-                self.outages.told(record["subscription"])
-            late = self._parting or telling is not None
-            self.ledger.told(record["subscription"], record["since"], late=late)
-
-    # --- the machine ----------------------------------------------------------------------------------------------------
-
     def before(self, happened: Input, now: float) -> None:
         """Before a step."""
         self.world.steps += 1
@@ -288,6 +182,7 @@ class Watch:
             self.must(self.state is (row.dest or row.source), "the state is not where the row leads")
             self.must(row.source is self._before[0], "the row is of another state")
             self._dials.look_at_row(row, now)
+            self._dials.look_at_end(row, happened)
             if row.source is State.PING and row.trigger is Trigger.DEADLINE and "drop_link" in row.effects:
                 self._silent(self.links.current)
             if isinstance(happened, ServerErred) and happened.code == 1013 and row.source is State.RECONNECTING:
@@ -306,7 +201,7 @@ class Watch:
         for request in outcome.requests:
             self._look_at(request, now, happened)
         if isinstance(happened, Greeted) and row is not None and "restore_identity" not in row.effects:
-            self._greeted(outcome)
+            self._greeted(happened, outcome)
         if isinstance(happened, Authenticate | LogOut):
             self.must(self.links.retiring is None, "a link delivers as somebody else")
         covered = self.links.retiring is not None
@@ -362,15 +257,18 @@ class Watch:
             new = []
         self.must(rejected == new, f"{rejected} are to blame, and should be {new}")
         self.must(not new or self.state is State.RECONNECTING, "a newcomer takes the others with it")
+        dials = any(isinstance(request, Open) for request in outcome.requests)
+        waits = self._seat.place is not None or self._seat.awaited
+        self.must(not new or dials or waits, "a newcomer delays the others")
 
-    def _greeted(self, outcome: Outcome) -> None:
+    def _greeted(self, happened: Greeted, outcome: Outcome) -> None:
         link = self.links.current
         if link is None or self.state not in LIVE:
             self.must(self.state is State.ERROR, "greeted, and neither up nor refused")
             return
         link.greeted = True
         planned = link.wishes is not None
-        self._dials.greeted(by_address=planned)
+        self._dials.greeted(by_address=planned, numbered=happened.numbered)
         asks = any(type(request) is Send for request in outcome.requests)
         self.must(asks or planned or not self.wants.desired, "up again, and not subscribed again")
 
@@ -412,6 +310,7 @@ class Watch:
             case Remove(id=identifier):
                 self.must(identifier not in self.wants.desired, "removes what is wanted")
             case Fail(error=error) | RejectPresence(error=error):
+                self._dials.failed(error)
                 if isinstance(error, RetriesExhausted):
                     self._dials.given_up(error)
                 self.must(self.world.hides(f"{error} {error!r}"), "a secret in an error")

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm.core import book, budget, effects, pacer, refusals, seat
+from realtime_fsm.core import book, budget, pacer, refusals, seat
 from realtime_fsm.core import link as core_link
-from realtime_fsm.edges import audit, canary, driver, farewell, inbox, link, links, outages, roster, subscriber, waiting
+from realtime_fsm.edges import audit, buffer, canary, driver, farewell, inbox, link, links, outages, roster, subscriber, waiting
 from realtime_fsm.vocabulary.policies import Verdict
 from realtime_fsm.vocabulary.table import State
 from simulation.coverage import machine
@@ -138,13 +138,6 @@ def _lazy(arm: Any) -> Any:
     return once
 
 
-def _newest_lost(put: Any) -> Any:
-    def full(self: Any, item: Any) -> Any:
-        return False if len(self._items) >= self._capacity else put(self, item)
-
-    return full
-
-
 def _twice(send: Any) -> Any:
     def doubled(self: Any, data: bytes) -> None:
         send(self, data)
@@ -158,14 +151,6 @@ def _lost_without_closing(drop: Any) -> Any:
         self._links.current = None
 
     return leak
-
-
-def _unpaced() -> AbstractContextManager[object]:
-    def dial(seat: Any) -> None:
-        seat.place = seat.now
-        effects.dial(seat)
-
-    return patch.dict(machine.EFFECTS, {"dial": dial})
 
 
 def _with_effect(name: str, make: Callable[[Any], Any]) -> Mutation:
@@ -303,7 +288,10 @@ _MUTATIONS: dict[str, Mutation] = {
         _with(machine.Connection, "_means_nothing", _every_generation), _with(driver.Driver, "receiver", _every_link)
     ),
     "a throttled dial comes back at once": _with(seat, "verdict", lambda _: lambda cause, **known: Verdict.TRANSIENT),
-    "dials are not paced": _unpaced,
+    "dials are not paced": _both(
+        _with(pacer.Pacer, "take", lambda _: lambda self, now: now),
+        _with(pacer.Pacer, "come", lambda _: lambda self, place, now: now),
+    ),
     "a budget of 33": _with(budget, "LIMIT", lambda _: 33),
     "failures are forgiven at the greeting": _with_effect("welcome", _forgiving),
     "a ping's verdict ignores what was heard": _with(
@@ -315,7 +303,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "a socket is dropped and not closed": _with(driver.Driver, "_drop", _lost_without_closing),
     "frames are sent twice": _with(link.Link, "send", _twice),
     "events go to the unsubscribed": _with(roster.Roster, "_leave", _unforgotten),
-    "a full stream loses the newest, silently": _with(inbox.Inbox, "put", _newest_lost),
+    "a full stream loses the newest, silently": _with(buffer.Buffer, "_overflow", lambda _: lambda self, item: None),
     "events are told apart by their ids alone": _with(subscriber.Subscriber, "_version", _without_date),
     "what comes while catching up is lost": _with(inbox.Inbox, "take_over", lambda _: lambda self, other, wanted: None),
     "what was caught up comes again": _with(subscriber.Subscriber, "_is_new", lambda _: lambda self, event, seen: True),

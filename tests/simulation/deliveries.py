@@ -1,0 +1,132 @@
+"""The deliveries: a watcher of what one connection's driver does: its links, its timer, and what it tells the streams.
+
+It stands around the driver's own functions, and compares what they do with models of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from realtime_fsm import Realtime
+from realtime_fsm.core.seat import Seat
+from realtime_fsm.edges.link import Link as RealLink
+from realtime_fsm.edges.sockets import Receiver
+from realtime_fsm.vocabulary.inputs import Input, Wish
+from simulation.deafness import Deafness
+from simulation.ledger import Ledger
+from simulation.links import Links
+from simulation.network import CANARY, Wire
+from simulation.outages import Outages
+from simulation.sockets import EVENT
+from simulation.wants import Wants
+from simulation.world import World
+
+
+class Deliveries:
+    """Watches the driver of one connection.
+
+    Attributes:
+        links: its links.
+        wants: what its users want.
+        outages: when nothing delivers.
+        deafness: when a link hears nothing.
+        ledger: what its streams owe their consumers.
+    """
+
+    def __init__(self, world: World, realtime: Realtime, wire: Wire) -> None:
+        self.world = world
+        self.name = wire.name
+        self.wire = wire
+        self._history = wire.network.history
+        self._driver: Any = realtime._driver
+        self._seat: Seat = self._driver._core._seat
+        roster = self._driver._roster
+        self._feed, self._receiver = self._driver.feed, self._driver.receiver
+        self._parted: Any = self._driver.parted
+        self._parting: list[str] | None = None  # those told this very moment of what a link may have owed
+        self._succeed, self._end_deafness = roster.succeed, roster.end_deafness
+        vars(self._driver).update(feed=self.feed, receiver=self.receiver, parted=self.parted)
+        vars(roster).update(succeed=self.succeed, end_deafness=self.end_deafness)
+        self.ledger = Ledger(world, self._history)
+        self.links = Links(world, self.must, self._seat, self._history)
+        self.deafness = Deafness(world, self._seat, self.must)
+        self.outages = Outages(self.must, self.deafness)
+        self.wants = Wants(self.ledger, self.outages, pings=self._seat.ping_enabled)
+
+    def must(self, holds: object, what: str, *, known: str = "") -> None:
+        if not holds:
+            self.world.must(False, f"{self.name}: {what}", known=known)
+
+    def feed(self, happened: Input) -> None:
+        """Around the driver's own: it must hold the links, have told the outages, and have armed its timer."""
+        self._feed(happened)
+        driver, deadline = self._driver, self._seat.deadline
+        timer = driver._timer
+        if deadline is None:
+            self.must(timer is None, "a timer without a deadline")
+        else:
+            self.must(timer is not None and timer._when == deadline, "the timer is not set to the deadline")
+        self.links.holds(driver._links)
+        self.outages.settle(real=driver._outages.current is not None)
+
+    def receiver(self, link: RealLink) -> Receiver:
+        """Around the driver's own: what comes on the current link, or on one that makes room for it, is owed to the streams."""
+        receive: Receiver = self._receiver(link)
+
+        def received(data: bytes) -> Awaitable[None] | None:
+            found = EVENT.match(data)
+            model = self.links.delivering(link, self._driver._links)
+            if model is not None:
+                model.hear(data)
+            if found and model is not None and model.socket is not None:
+                number = int(found[1])
+                model.newest = max(number, model.newest)
+                model.socket.under_way.discard(number)
+                whom = model.recipients(data, number, self._history.channels(number))
+                self.ledger.arrived(number, link.generation, [one for one in whom if one in self.wants.streams])
+            echo = found and self._history.channels(int(found[1])) == (CANARY,)
+            self.deafness.echo = bool(echo) and link is self._driver._links.current
+            pause = receive(data)
+            self.deafness.echo = False
+            over = not link.facts.at_fault or link is not self._driver._links.current
+            self.must(over or not found, "an event came, and the server fault is not over")
+            return pause
+
+        return received
+
+    def succeed(self, subscriber: Any, wish: Wish, *more: Any) -> Any:
+        """Around the roster's own: somebody wants to listen to something else."""
+        self.wants.successors[wish.id] = self.ledger.of[subscriber.wish.id]
+        return self._succeed(subscriber, wish, *more)
+
+    def parted(self, farewell: Any, *, broken: bool) -> None:
+        """Around the driver's own: a link that has made room goes, and what it may have owed is told."""
+        link = self.links.made_room[-1]
+        self.must(farewell._link.generation == link.generation, "a gap is told because of another link")
+        self.must(not link.shows_life or farewell.disordered, "a gap is told, though the link has shown that it lives")
+        served = sorted(self.wants.streams.intersection(farewell.stamps))
+        told = self._parting = list[str]()
+        self._parted(farewell, broken=broken)
+        self._parting = None
+        self.must(broken or sorted(told) == served, f"a link may owe events to {served}, and gaps are told of {told}")
+
+    def end_deafness(self, *news: Any) -> None:
+        """Around the roster's own: a link hears again, and those that a deaf one served are told."""
+        told = self.deafness.telling = list[str]()
+        self._end_deafness(*news)
+        self.deafness.telling = None
+        self.deafness.end(told, self.wants.streams)
+
+    def record(self, record: Any) -> None:
+        """The audit log was told something."""
+        if record["event"] == "realtime.gap":
+            telling = self.deafness.telling
+            if telling is not None:
+                telling.append(record["subscription"])
+            elif self._parting is not None:
+                self._parting.append(record["subscription"])
+            else:
+                self.outages.told(record["subscription"])
+            late = self._parting is not None or telling is not None
+            self.ledger.told(record["subscription"], record["since"], late=late)
