@@ -97,7 +97,8 @@ def run(options: argparse.Namespace) -> int:
     if options.step and not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _say("--step needs a terminal", Verdict.UNUSABLE)
     try:
-        return _replay(read_story(options.files, options.connection), options)
+        code = _replay(read_story(options.files, options.connection), options)
+        sys.stdout.flush()  # a reader that has gone is met here, and not at the exit of the process
     except Unusable as unusable:
         return _say(str(unusable), Verdict.UNUSABLE)
     except Untold as untold:
@@ -109,6 +110,7 @@ def run(options: argparse.Namespace) -> int:
         return _say(f"{failure.filename or 'standard output'}: {failure.strerror}", Verdict.UNUSABLE)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    return code
 
 
 def _say(sentence: str, code: int) -> int:
