@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_fsm.core.book import SUBSCRIBE, UNSUBSCRIBE, Book
-from realtime_fsm.vocabulary.requests import Grant, Reject, Remove
+from realtime_fsm.core.book import PRESENCE, SUBSCRIBE, UNSUBSCRIBE, Book
+from realtime_fsm.core.canary import CANARY
+from realtime_fsm.vocabulary.requests import CanaryRefused, Grant, Reject, Remove
 from support.book import (
     BAD_MESSAGE,
     FRAME_LIMIT,
@@ -47,6 +48,28 @@ def test_what_comes_while_a_request_is_in_flight_waits_for_its_answer() -> None:
     assert book.next_request() is None
     assert book.settle(grants("a")) == [Grant("a", ("rows",))]
     assert asked(book).ids == ("b",)
+
+
+def test_a_reply_to_nothing_changes_nothing() -> None:
+    book = book_of("a")
+    assert book.settle(()) == []
+    assert asked(book).ids == ("a",)
+
+
+def test_a_server_fault_that_answers_a_presence_of_the_canarys_own_repeats_nothing() -> None:
+    book = book_of("a")
+    asked(book)
+    book.settle(grants("a"))
+    assert book.probe(wish(CANARY), b"{}", "mine") == []
+    listening = book.next_request()
+    assert listening is not None
+    assert listening.ids == (CANARY,)
+    assert book.settle(grants(CANARY)) == []
+    shown = book.next_request()
+    assert shown is not None
+    assert shown.kind == PRESENCE
+    assert book.repeat(0, "", 3, whole=False) == [CanaryRefused(0)]
+    assert not book.waits
 
 
 def test_a_reply_behind_a_1013_answers_the_request_that_was_put_back() -> None:
