@@ -11,6 +11,7 @@ import structlog
 from hypothesis import settings
 from structlog.testing import capture_logs
 
+from realtime_fsm.core import pacer
 from realtime_fsm.edges.driver import Driver
 from realtime_fsm.testing.eras import ERAS, EraName
 from support.brokenlogs import audited, collected, lines_of
@@ -37,6 +38,12 @@ def _no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quarter of a first delay, and the first ping after three quarters of an interval: else a test would fail now and then."""
     defaults = {**(Driver.__init__.__kwdefaults__ or {}), "draw": lambda: 0.25}
     monkeypatch.setattr(Driver.__init__, "__kwdefaults__", defaults)
+
+
+@pytest.fixture(autouse=True)
+def _no_dials_of_earlier_tests() -> None:
+    """A server of an earlier test may have had the same port within the minute, and its dials are none of this one's."""
+    pacer._PACERS.clear()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
