@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Buffer(Inbox[Event]):
-    """An inbox of events, bounded in number and bytes; the oldest make room, and are counted.
+    """An inbox of events, bounded in number and bytes; the oldest are dropped, and are counted.
 
     Args:
         what: what it is called in errors.
