@@ -10,6 +10,7 @@ from realtime_fsm.core import machine
 from realtime_fsm.core.guards import GUARDS
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.inputs import Connect
+from realtime_fsm.vocabulary.names import Guard
 from realtime_fsm.vocabulary.table import State
 from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
@@ -30,7 +31,7 @@ def log_of_a_refusal(code: int) -> tuple[State, list[bytes]]:
 def test_a_retry_after_a_fatal_refusal_is_a_violation(code: int) -> None:
     state, lines = log_of_a_refusal(code)
     assert (state, audited(lines).verdict) == (State.ERROR, "conformant")
-    with patch.dict(GUARDS, {"is_fatal": lambda seat: False}):
+    with patch.dict(GUARDS, {Guard.IS_FATAL: lambda seat: False}):
         machine._the_machine.cache_clear()
         broken, lines = log_of_a_refusal(code)
     machine._the_machine.cache_clear()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.faults import is_server_fault
+from realtime_fsm.vocabulary.names import Guard
 from realtime_fsm.vocabulary.policies import POLICY
 
 if TYPE_CHECKING:
@@ -163,32 +164,32 @@ def _request_blamed(shadow: Shadow, _: Line) -> bool | None:
 
 
 FACTS: dict[str, Fact] = {
-    "is_fatal": is_fatal,
-    "wants_channels": _wants_channels,
-    "newcomers_blamed": _newcomers_blamed,
-    "credentials_renewable": _credentials_renewable,
-    "handover_due": _handover_due,
-    "all_closed": _all_closed,
-    "may_retry": _may_retry,
-    "reconnect_off": _reconnect_off,
-    "may_hurry": _may_hurry,
-    "attempt_due": _without_link,
-    "request_blamed": _request_blamed,
-    "reply_overdue": lambda _, line: line.cause == "reply_overdue",
-    "heard_since_ping": lambda _, line: line.cause is None,
-    "over_budget": lambda _, line: line.error_code == TOO_MANY,
-    "answers_ping": lambda _, line: line.error_code in (1003, TOO_MANY),
-    "server_at_fault": lambda _, line: line.error_code is not None and is_server_fault(line.error_code),
-    "ends_link": lambda _, line: line.error_code == POLICY,
+    Guard.IS_FATAL: is_fatal,
+    Guard.WANTS_CHANNELS: _wants_channels,
+    Guard.NEWCOMERS_BLAMED: _newcomers_blamed,
+    Guard.CREDENTIALS_RENEWABLE: _credentials_renewable,
+    Guard.HANDOVER_DUE: _handover_due,
+    Guard.ALL_CLOSED: _all_closed,
+    Guard.MAY_RETRY: _may_retry,
+    Guard.RECONNECT_OFF: _reconnect_off,
+    Guard.MAY_HURRY: _may_hurry,
+    Guard.ATTEMPT_DUE: _without_link,
+    Guard.REQUEST_BLAMED: _request_blamed,
+    Guard.REPLY_OVERDUE: lambda _, line: line.cause == "reply_overdue",
+    Guard.HEARD_SINCE_PING: lambda _, line: line.cause is None,
+    Guard.OVER_BUDGET: lambda _, line: line.error_code == TOO_MANY,
+    Guard.ANSWERS_PING: lambda _, line: line.error_code in (1003, TOO_MANY),
+    Guard.SERVER_AT_FAULT: lambda _, line: line.error_code is not None and is_server_fault(line.error_code),
+    Guard.ENDS_LINK: lambda _, line: line.error_code == POLICY,
 }
 """What the records tell of the guards, by the guards' names."""
 
 
 def _is_out(guard: str, step: Step) -> bool:
     """Whether a guard cannot hold where a row has the causes that it may have."""
-    if guard == "reply_overdue":
+    if guard == Guard.REPLY_OVERDUE:
         return guard not in step.causes
-    return guard == "is_fatal" and step.causes == {None}
+    return guard == Guard.IS_FATAL and step.causes == {None}
 
 
 class Choice:

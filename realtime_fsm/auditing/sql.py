@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.life import RETIRED
 from realtime_fsm.auditing.shapes import FIELDS, KINDS
+from realtime_fsm.vocabulary.names import Effect
 from realtime_fsm.vocabulary.records import SCHEMA
 from realtime_fsm.vocabulary.table import LIVE, TABLE, Trigger
 
@@ -83,9 +84,9 @@ def _words() -> dict[str, str]:
         "events": ", ".join(map(_text, events)),
         "live": ", ".join(_text(state) for state in _STATES if state in LIVE),
         "rows": _rows(TABLE.rows),
-        "retiring": _rows(row for row in TABLE.rows if "retire_link" in row.effects),
-        "dialing": _rows(row for row in TABLE.rows if {"start_afresh", "dial"} <= set(row.effects)),
-        "parting": _rows(row for row in TABLE.rows if "hang_up" in row.effects and row.dest is None),
+        "retiring": _rows(row for row in TABLE.rows if Effect.RETIRE_LINK in row.effects),
+        "dialing": _rows(row for row in TABLE.rows if {Effect.START_AFRESH, Effect.DIAL} <= set(row.effects)),
+        "parting": _rows(row for row in TABLE.rows if Effect.HANG_UP in row.effects and row.dest is None),
         "retired": _text(RETIRED),
         "up": " + ".join(_name(state) for state in _STATES if state in LIVE),
         "spent": _each_state(f"coalesce({spent}, 0) AS {{name}}"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.auditing.lines import KINDS
+from realtime_fsm.vocabulary.names import Effect
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ DISCONNECTED, RECONNECTING, CONNECTED, SUBSCRIBED, UNSUBSCRIBED, PING, ERROR, DI
 
 _NONE: frozenset[str | None] = frozenset({None})
 _OVERDUE = {State.RECONNECTING: {"upgrade_overdue", "greeting_overdue"}, State.PING: {"pong_overdue"}}
-_LETTING_GO = frozenset({"drop_link", "hang_up", "retire_link"})
+_LETTING_GO = frozenset({Effect.DROP_LINK, Effect.HANG_UP, Effect.RETIRE_LINK})
 _OF_SOCKET = frozenset(
     {
         Trigger.OPENED,
@@ -85,27 +86,27 @@ class Step:
         self.changes = row.dest is not None
         self.enters_live = dest in LIVE and row.source not in LIVE
         self.leaves_live = row.source in LIVE and dest not in LIVE
-        self.dials = "dial" in does
-        self.fresh = "start_afresh" in does
-        self.expects = "expect_first_link" in does
-        self.restores = "restore_identity" in does
-        self.finds = "find_era" in does
-        self.addresses = "use_address" in does
-        self.closes_first = "close_first" in does
-        self.forgives = "forgive" in does
+        self.dials = Effect.DIAL in does
+        self.fresh = Effect.START_AFRESH in does
+        self.expects = Effect.EXPECT_FIRST_LINK in does
+        self.restores = Effect.RESTORE_IDENTITY in does
+        self.finds = Effect.FIND_ERA in does
+        self.addresses = Effect.USE_ADDRESS in does
+        self.closes_first = Effect.CLOSE_FIRST in does
+        self.forgives = Effect.FORGIVE in does
         self.drops = bool(_LETTING_GO.intersection(does))
-        self.retires = "retire_link" in does
-        self.parts = "hang_up" in does or "give_up" in does
+        self.retires = Effect.RETIRE_LINK in does
+        self.parts = Effect.HANG_UP in does or Effect.GIVE_UP in does
         self.gives_up = dest is State.ERROR and self.changes
-        self.plans_retry = "schedule_retry" in does
-        self.pings = "send_ping" in does
-        self.authenticates = "send_authentication" in does
+        self.plans_retry = Effect.SCHEDULE_RETRY in does
+        self.pings = Effect.SEND_PING in does
+        self.authenticates = Effect.SEND_AUTHENTICATION in does
         self.answers = row.trigger in (Trigger.ACKNOWLEDGED, Trigger.SERVER_ERROR)
         self.of_socket = row.trigger in _OF_SOCKET
         self.expires = row.trigger is Trigger.DEADLINE
-        self.may_send = int("send_request" in does or self.pings or self.authenticates)
+        self.may_send = int(Effect.SEND_REQUEST in does or self.pings or self.authenticates)
         # The clock wakes a quiet link for one of its reasons; where none of the others is met, it is to send.
-        only_sends = self.expires and not self.changes and does == ("send_request",)
+        only_sends = self.expires and not self.changes and does == (Effect.SEND_REQUEST,)
         self.must_send = int(self.pings or self.authenticates or only_sends)
         self.plain = not (self.dials or self.fresh or self.forgives or self.drops or row.trigger in _FAILING)
         self.ponged = row.trigger is Trigger.PONG
@@ -123,13 +124,13 @@ class Step:
 
 def _kind(row: Row[State, Trigger]) -> int:
     stays = row.dest is None
-    if "send_ping" in row.effects and row.trigger is Trigger.DEADLINE:
+    if Effect.SEND_PING in row.effects and row.trigger is Trigger.DEADLINE:
         return PINGED
     if row.trigger is Trigger.PONG:
         return ANSWERED
     if row.trigger is Trigger.ACKNOWLEDGED and stays:
         return GRANTED
-    asks = row.trigger in (Trigger.SUBSCRIBE, Trigger.UNSUBSCRIBE, Trigger.PRESENCE) and "send_request" in row.effects
+    asks = row.trigger in (Trigger.SUBSCRIBE, Trigger.UNSUBSCRIBE, Trigger.PRESENCE) and Effect.SEND_REQUEST in row.effects
     return ASKED if asks and stays else 0
 
 
@@ -143,9 +144,9 @@ def _causes(row: Row[State, Trigger]) -> frozenset[str | None]:
         return frozenset({"echo_overdue"})
     if row.trigger in _FAILING:
         return KINDS
-    if row.trigger is Trigger.GREETED and "drop_link" in row.effects:
+    if row.trigger is Trigger.GREETED and Effect.DROP_LINK in row.effects:
         return frozenset({"greeted_as_guest"})
-    if row.trigger is Trigger.DEADLINE and "drop_link" in row.effects:
+    if row.trigger is Trigger.DEADLINE and Effect.DROP_LINK in row.effects:
         return frozenset(_OVERDUE.get(row.source, {"reply_overdue"}))
     return _NONE
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.auditing.guards import is_throttled
 from realtime_fsm.auditing.rules import LATE, ROUNDING, Said
 from realtime_fsm.auditing.shadow import WINDOW
+from realtime_fsm.vocabulary.names import Guard
 from realtime_fsm.vocabulary.table import State, Trigger
 
 if TYPE_CHECKING:
@@ -102,12 +103,12 @@ def _deadline_of(step: Step) -> Timed | None:
         if step.trigger == Trigger.GREETED:
             return _greeted
         return _not_up if step.expires and step.drops else None
-    if "reply_overdue" in guards or step.trigger == Trigger.ACKNOWLEDGED:
+    if Guard.REPLY_OVERDUE in guards or step.trigger == Trigger.ACKNOWLEDGED:
         return _acknowledged
     return next((check for name, check in _LEAST.items() if name in guards), None)
 
 
-_LEAST: dict[str, Timed] = {"stable_due": _forgiven, "renewal_due": _renewed, "idle_due": _idle}
+_LEAST: dict[str, Timed] = {Guard.STABLE_DUE: _forgiven, Guard.RENEWAL_DUE: _renewed, Guard.IDLE_DUE: _idle}
 
 
 def deadline_of(step: Step) -> Check | None:

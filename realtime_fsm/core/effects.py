@@ -21,6 +21,7 @@ from realtime_fsm.vocabulary.errors import (
     StreamEnded,
     UpgradeRefused,
 )
+from realtime_fsm.vocabulary.names import Effect
 from realtime_fsm.vocabulary.policies import POLICY, THROTTLE_WINDOW, Verdict
 from realtime_fsm.vocabulary.requests import Drop, End, Fail, Open, Restore, Retire, Send
 
@@ -310,11 +311,30 @@ def _final_error(seat: Seat) -> RealtimeError:
 
 
 EFFECTS: dict[str, Callable[[Seat], None]] = {
-    effect.__name__: effect
-    for effect in (
-        start_afresh, expect_first_link, find_era, renew_credentials, dial, use_address, retire_link, schedule_retry,
-        await_greeting, welcome, plan_ping, send_ping, stop_awaiting_pong, send_request, send_authentication, forgive, drop_link,
-        hang_up, close_first, restore_identity, give_up, tell_loss, tell_disconnect, end_streams, forget_socket,
-    )
-}  # fmt: skip
+    Effect.START_AFRESH: start_afresh,
+    Effect.EXPECT_FIRST_LINK: expect_first_link,
+    Effect.FIND_ERA: find_era,
+    Effect.RENEW_CREDENTIALS: renew_credentials,
+    Effect.DIAL: dial,
+    Effect.USE_ADDRESS: use_address,
+    Effect.RETIRE_LINK: retire_link,
+    Effect.SCHEDULE_RETRY: schedule_retry,
+    Effect.AWAIT_GREETING: await_greeting,
+    Effect.WELCOME: welcome,
+    Effect.PLAN_PING: plan_ping,
+    Effect.SEND_PING: send_ping,
+    Effect.STOP_AWAITING_PONG: stop_awaiting_pong,
+    Effect.SEND_REQUEST: send_request,
+    Effect.SEND_AUTHENTICATION: send_authentication,
+    Effect.FORGIVE: forgive,
+    Effect.DROP_LINK: drop_link,
+    Effect.HANG_UP: hang_up,
+    Effect.CLOSE_FIRST: close_first,
+    Effect.RESTORE_IDENTITY: restore_identity,
+    Effect.GIVE_UP: give_up,
+    Effect.TELL_LOSS: tell_loss,
+    Effect.TELL_DISCONNECT: tell_disconnect,
+    Effect.END_STREAMS: end_streams,
+    Effect.FORGET_SOCKET: forget_socket,
+}
 """The effects by name."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.faults import is_server_fault
+from realtime_fsm.vocabulary.names import Guard
 from realtime_fsm.vocabulary.policies import POLICY, Verdict
 
 if TYPE_CHECKING:
@@ -188,12 +189,35 @@ def _passed(moment: float | None, now: float) -> bool:
 
 
 GUARDS: dict[str, Callable[[Seat], bool]] = {
-    guard.__name__: guard
-    for guard in (
-        all_acknowledged, none_left, wants_channels, newcomers_blamed, credentials_renewable, presence_wanted,
-        presence_needs_link, trial_failed, all_closed, handover_due, answers_ping, over_budget, ends_link, server_at_fault,
-        request_blamed, is_fatal, may_retry, reconnect_off, may_hurry, attempt_due, reply_overdue, may_ping, ping_due,
-        renewal_due, message_is_safe, idle_due, stable_due, repetition_due, ping_enabled, heard_since_ping,
-    )
-}  # fmt: skip
+    Guard.ALL_ACKNOWLEDGED: all_acknowledged,
+    Guard.NONE_LEFT: none_left,
+    Guard.WANTS_CHANNELS: wants_channels,
+    Guard.NEWCOMERS_BLAMED: newcomers_blamed,
+    Guard.CREDENTIALS_RENEWABLE: credentials_renewable,
+    Guard.PRESENCE_WANTED: presence_wanted,
+    Guard.PRESENCE_NEEDS_LINK: presence_needs_link,
+    Guard.TRIAL_FAILED: trial_failed,
+    Guard.ALL_CLOSED: all_closed,
+    Guard.HANDOVER_DUE: handover_due,
+    Guard.ANSWERS_PING: answers_ping,
+    Guard.OVER_BUDGET: over_budget,
+    Guard.ENDS_LINK: ends_link,
+    Guard.SERVER_AT_FAULT: server_at_fault,
+    Guard.REQUEST_BLAMED: request_blamed,
+    Guard.IS_FATAL: is_fatal,
+    Guard.MAY_RETRY: may_retry,
+    Guard.RECONNECT_OFF: reconnect_off,
+    Guard.MAY_HURRY: may_hurry,
+    Guard.ATTEMPT_DUE: attempt_due,
+    Guard.REPLY_OVERDUE: reply_overdue,
+    Guard.MAY_PING: may_ping,
+    Guard.PING_DUE: ping_due,
+    Guard.RENEWAL_DUE: renewal_due,
+    Guard.MESSAGE_IS_SAFE: message_is_safe,
+    Guard.IDLE_DUE: idle_due,
+    Guard.STABLE_DUE: stable_due,
+    Guard.REPETITION_DUE: repetition_due,
+    Guard.PING_ENABLED: ping_enabled,
+    Guard.HEARD_SINCE_PING: heard_since_ping,
+}
 """The guards by name."""

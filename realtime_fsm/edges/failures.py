@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary.change import Failure
+from realtime_fsm.vocabulary.names import Effect
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
@@ -44,11 +45,13 @@ class Failures:
             now: the same moment, in seconds of the machine's clock.
         """
         effects = taken.row.effects
-        if taken.cause is not None and "drop_link" in effects and "use_address" not in effects:  # which only asks for the era
+        if (
+            taken.cause is not None and Effect.DROP_LINK in effects and Effect.USE_ADDRESS not in effects
+        ):  # which only asks for the era
             self.last = Failure(taken.cause, at, self._next_dial(at, now))
             if taken.row.source is State.RECONNECTING and self.tell is not None:
                 self.tell(self.last)
-        elif self.last is not None and "dial" in effects and self._seat.link is None:  # it waits for its turn
+        elif self.last is not None and Effect.DIAL in effects and self._seat.link is None:  # it waits for its turn
             self.last = replace(self.last, next_dial=self._next_dial(at, now))
 
     def _next_dial(self, at: datetime, now: float) -> datetime | None:

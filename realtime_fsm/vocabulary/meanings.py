@@ -11,6 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from realtime_fsm.vocabulary.names import Guard
 from realtime_fsm.vocabulary.table import State, Trigger
 
 if TYPE_CHECKING:
@@ -168,29 +169,29 @@ TRIGGERS: Mapping[Trigger, TriggerMeaning] = MappingProxyType(
 
 REASONS: Mapping[str, str] = MappingProxyType(
     {
-        "is_fatal": "refused for good",
-        "reconnect_off": "lost with auto-reconnect off",
-        "reply_overdue": "overdue",
-        "idle_due": "idle too long",
-        "renewal_due": "link too old",
-        "ping_due": "ping due",
-        "stable_due": "proven stable",
-        "attempt_due": "delay over",
-        "heard_since_ping": "other frames came",
-        "request_blamed": "request refused",
-        "answers_ping": "ping refused",
-        "over_budget": "too many messages",
-        "ends_link": "end announced",
-        "wants_channels": "channels wanted",
-        "newcomers_blamed": "newcomer refused",
-        "trial_failed": "identity refused",
-        "presence_needs_link": "another presence id",
-        "all_closed": "old link closed",
-        "credentials_renewable": "credentials refused once",
-        "handover_due": "other channels",
+        Guard.IS_FATAL: "refused for good",
+        Guard.RECONNECT_OFF: "lost with auto-reconnect off",
+        Guard.REPLY_OVERDUE: "overdue",
+        Guard.IDLE_DUE: "idle too long",
+        Guard.RENEWAL_DUE: "link too old",
+        Guard.PING_DUE: "ping due",
+        Guard.STABLE_DUE: "proven stable",
+        Guard.ATTEMPT_DUE: "delay over",
+        Guard.HEARD_SINCE_PING: "other frames came",
+        Guard.REQUEST_BLAMED: "request refused",
+        Guard.ANSWERS_PING: "ping refused",
+        Guard.OVER_BUDGET: "too many messages",
+        Guard.ENDS_LINK: "end announced",
+        Guard.WANTS_CHANNELS: "channels wanted",
+        Guard.NEWCOMERS_BLAMED: "newcomer refused",
+        Guard.TRIAL_FAILED: "identity refused",
+        Guard.PRESENCE_NEEDS_LINK: "another presence id",
+        Guard.ALL_CLOSED: "old link closed",
+        Guard.CREDENTIALS_RENEWABLE: "credentials refused once",
+        Guard.HANDOVER_DUE: "other channels",
     }
 )
 """The guards that tell more than the trigger, in the words that go on an arrow instead; the first that a row has is taken."""
 
-REFUSALS: Mapping[str, str] = MappingProxyType({"may_retry": "retries used up"})
+REFUSALS: Mapping[str, str] = MappingProxyType({Guard.MAY_RETRY: "retries used up"})
 """The guards whose *failing* tells more than the trigger: what goes on the arrow of a row that is asked after them."""

@@ -19,6 +19,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary.form import Row, Table
+from realtime_fsm.vocabulary.names import Effect as Do
+from realtime_fsm.vocabulary.names import Guard as If
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,40 +89,42 @@ def _rule(
     dest: State | None,
     why: str,
     *,
-    when: tuple[str, ...] = (),
-    do: tuple[str, ...] = (),
+    when: tuple[If, ...] = (),
+    do: tuple[Do, ...] = (),
 ) -> tuple[Row[State, Trigger], ...]:
     return tuple(Row(f"{_SHORT[source]}{number}", source, trigger, dest, when, do, why) for source in sources)
 
 
 def _loss(
-    number: int, sources: tuple[State, ...], trigger: Trigger, when: tuple[str, ...], what: str
+    number: int, sources: tuple[State, ...], trigger: Trigger, when: tuple[If, ...], what: str
 ) -> tuple[Row[State, Trigger], ...]:
     """The link is gone: three rows that belong together, numbered from `number`."""
     return (
         *_rule(
             number, sources, trigger, D, f"{what}, and auto_reconnect is off: whoever waits is told.",
-            when=(*when, "reconnect_off"), do=("drop_link", "tell_loss"),
+            when=(*when, If.RECONNECT_OFF), do=(Do.DROP_LINK, Do.TELL_LOSS),
         ),
         *_rule(
             number + 1, sources, trigger, R, f"{what}: dial again after the retry policy's delay.",
-            when=(*when, "may_retry"), do=("drop_link", "schedule_retry"),
+            when=(*when, If.MAY_RETRY), do=(Do.DROP_LINK, Do.SCHEDULE_RETRY),
         ),
         *_rule(
             number + 2, sources, trigger, E, f"{what}, and the retry policy allows no further dial.",
-            when=when, do=("drop_link", "give_up"),
+            when=when, do=(Do.DROP_LINK, Do.GIVE_UP),
         ),
     )  # fmt: skip
 
 
 def _return(
-    number: int, trigger: Trigger, when: tuple[str, ...], do: tuple[str, ...], what: str
+    number: int, trigger: Trigger, when: tuple[If, ...], do: tuple[Do, ...], what: str
 ) -> tuple[Row[State, Trigger], ...]:
     """The heartbeat is over: three rows that go back to what the subscriptions say, numbered from `number`."""
     return (
-        *_rule(number, (P,), trigger, S, f"{what}; everything desired is acknowledged.", when=(*when, "all_acknowledged"), do=do),
         *_rule(
-            number + 1, (P,), trigger, U, f"{what}; the last subscription has been removed.", when=(*when, "none_left"), do=do
+            number, (P,), trigger, S, f"{what}; everything desired is acknowledged.", when=(*when, If.ALL_ACKNOWLEDGED), do=do
+        ),
+        *_rule(
+            number + 1, (P,), trigger, U, f"{what}; the last subscription has been removed.", when=(*when, If.NONE_LEFT), do=do
         ),
         *_rule(number + 2, (P,), trigger, C, f"{what}; nothing is desired, or not all of it acknowledged.", when=when, do=do),
     )
@@ -134,70 +138,72 @@ _T = Trigger
 _ROWS = (
     # --- the user -----------------------------------------------------------------------------------------------------
     *_rule(1, _DOWN, _T.CONNECT, R, "The user wants a link: the first dial is immediate, with a full count.",
-           do=("find_era", "start_afresh", "expect_first_link", "dial")),
+           do=(Do.FIND_ERA, Do.START_AFRESH, Do.EXPECT_FIRST_LINK, Do.DIAL)),
     *_rule(2, _DOWN, _T.SUBSCRIBE, R, "A subscription needs a link: as connect.",
-           do=("find_era", "start_afresh", "expect_first_link", "dial")),
+           do=(Do.FIND_ERA, Do.START_AFRESH, Do.EXPECT_FIRST_LINK, Do.DIAL)),
     *_rule(3, (R,), _T.SUBSCRIBE, None, "It is in the book and goes out after the greeting."),
-    *_rule(4, (C, S), _T.SUBSCRIBE, None, "It goes out as soon as no other request is in flight.", do=("send_request",)),
-    *_rule(5, (U,), _T.SUBSCRIBE, C, "Something is desired again and not yet acknowledged.", do=("send_request",)),
+    *_rule(4, (C, S), _T.SUBSCRIBE, None, "It goes out as soon as no other request is in flight.", do=(Do.SEND_REQUEST,)),
+    *_rule(5, (U,), _T.SUBSCRIBE, C, "Something is desired again and not yet acknowledged.", do=(Do.SEND_REQUEST,)),
     *_rule(6, (C,), _T.UNSUBSCRIBE, S, "What was not yet acknowledged is gone; all the rest is.",
-           when=("all_acknowledged",), do=("send_request",)),
+           when=(If.ALL_ACKNOWLEDGED,), do=(Do.SEND_REQUEST,)),
     *_rule(7, (C, S), _T.UNSUBSCRIBE, U, "The last subscription has been removed; the link stays.",
-           when=("none_left",), do=("send_request",)),
-    *_rule(8, (C, S), _T.UNSUBSCRIBE, None, "Others remain.", do=("send_request",)),
+           when=(If.NONE_LEFT,), do=(Do.SEND_REQUEST,)),
+    *_rule(8, (C, S), _T.UNSUBSCRIBE, None, "Others remain.", do=(Do.SEND_REQUEST,)),
     *_rule(9, (D, R, E), _T.UNSUBSCRIBE, None, "There is no link to tell: striking it from the book is all."),
     *_rule(10, (D, E), _T.RECONNECT, R, "The user wants a link now, with a full count.",
-           do=("find_era", "start_afresh", "expect_first_link", "dial")),
+           do=(Do.FIND_ERA, Do.START_AFRESH, Do.EXPECT_FIRST_LINK, Do.DIAL)),
     *_rule(11, (R,), _T.RECONNECT, None, "The attempt under way is given up for one that starts at once; the count goes on.",
-           do=("drop_link", "find_era", "dial")),
+           do=(Do.DROP_LINK, Do.FIND_ERA, Do.DIAL)),
     *_rule(12, _UP, _T.RECONNECT, R, "The user wants a new link instead of this one, at once, with a full count.",
-           do=("hang_up", "find_era", "start_afresh", "dial")),
+           do=(Do.HANG_UP, Do.FIND_ERA, Do.START_AFRESH, Do.DIAL)),
     *_rule(13, (R, *_UP, E), _T.DISCONNECT, D, "The user wants no link; the subscriptions are kept for the next one.",
-           do=("hang_up", "tell_disconnect")),
+           do=(Do.HANG_UP, Do.TELL_DISCONNECT)),
     *_rule(14, (D, R, *_UP, E), _T.DISPOSE, X, "The end: the socket is closed and every stream ends.",
-           do=("hang_up", "end_streams")),
+           do=(Do.HANG_UP, Do.END_STREAMS)),
     *_rule(90, (D, E), _T.AUTHENTICATE, R, "The new identity goes into the dial.",
-           do=("find_era", "start_afresh", "expect_first_link", "dial")),
+           do=(Do.FIND_ERA, Do.START_AFRESH, Do.EXPECT_FIRST_LINK, Do.DIAL)),
     *_rule(91, (R,), _T.AUTHENTICATE, None, "The attempt under way is given up for one as the new identity.",
-           do=("hang_up", "find_era", "start_afresh", "expect_first_link", "dial")),
+           do=(Do.HANG_UP, Do.FIND_ERA, Do.START_AFRESH, Do.EXPECT_FIRST_LINK, Do.DIAL)),
     *_rule(92, (S,), _T.AUTHENTICATE, None, "Something is acknowledged and nothing in flight: a message is safe here.",
-           when=("message_is_safe",), do=("send_authentication",)),
+           when=(If.MESSAGE_IS_SAFE,), do=(Do.SEND_AUTHENTICATION,)),
     *_rule(93, _UP, _T.AUTHENTICATE, R, "A message could make the server forget the project: a new link, as the new identity.",
-           do=("hang_up", "start_afresh", "expect_first_link", "dial")),
+           do=(Do.HANG_UP, Do.START_AFRESH, Do.EXPECT_FIRST_LINK, Do.DIAL)),
     *_rule(152, _DOWN, _T.LOG_OUT, R, "The next link is a guest's.",
-           do=("find_era", "start_afresh", "expect_first_link", "dial")),
+           do=(Do.FIND_ERA, Do.START_AFRESH, Do.EXPECT_FIRST_LINK, Do.DIAL)),
     *_rule(152, (R,), _T.LOG_OUT, None, "The attempt under way ends; the next link is a guest's, once this one is closed.",
-           do=("hang_up", "close_first", "start_afresh", "expect_first_link", "dial")),
+           do=(Do.HANG_UP, Do.CLOSE_FIRST, Do.START_AFRESH, Do.EXPECT_FIRST_LINK, Do.DIAL)),
     *_rule(152, _UP, _T.LOG_OUT, R, "The next link is a guest's, and is dialed once this one is closed.",
-           do=("hang_up", "close_first", "start_afresh", "expect_first_link", "dial")),
+           do=(Do.HANG_UP, Do.CLOSE_FIRST, Do.START_AFRESH, Do.EXPECT_FIRST_LINK, Do.DIAL)),
     *_rule(98, _DOWN, _T.PRESENCE, R, "To be shown as present needs a link: as connect.",
-           when=("presence_wanted",), do=("find_era", "start_afresh", "expect_first_link", "dial")),
+           when=(If.PRESENCE_WANTED,), do=(Do.FIND_ERA, Do.START_AFRESH, Do.EXPECT_FIRST_LINK, Do.DIAL)),
     *_rule(99, _DOWN, _T.PRESENCE, None, "It is no longer to be restored: striking it from the book is all."),
     *_rule(100, (R,), _T.PRESENCE, None, "It is in the book and goes out after the greeting."),
     *_rule(150, _UP, _T.PRESENCE, R, "The server ignores a second id on a link: a new link, once this one is closed.",
-           when=("presence_needs_link",), do=("hang_up", "close_first", "start_afresh", "dial")),
+           when=(If.PRESENCE_NEEDS_LINK,), do=(Do.HANG_UP, Do.CLOSE_FIRST, Do.START_AFRESH, Do.DIAL)),
     *_rule(151, (P,), _T.PRESENCE, None, "It is in the book and goes out after the answer."),
-    *_rule(101, _QUIET, _T.PRESENCE, None, "It goes out as soon as no other request is in flight.", do=("send_request",)),
+    *_rule(101, _QUIET, _T.PRESENCE, None, "It goes out as soon as no other request is in flight.", do=(Do.SEND_REQUEST,)),
     *_rule(15, (D, R, E), _T.PING_SWITCHED, None, "It counts from the next link on."),
-    *_rule(16, _QUIET, _T.PING_SWITCHED, None, "The next ping is planned anew, or none is.", do=("plan_ping",)),
-    *_rule(17, (P,), _T.PING_SWITCHED, None, "Still on: the answer is awaited as before.", when=("ping_enabled",)),
-    *_return(18, _T.PING_SWITCHED, (), ("stop_awaiting_pong", "plan_ping", "send_request"), "Pings are off, so none is awaited"),
+    *_rule(16, _QUIET, _T.PING_SWITCHED, None, "The next ping is planned anew, or none is.", do=(Do.PLAN_PING,)),
+    *_rule(17, (P,), _T.PING_SWITCHED, None, "Still on: the answer is awaited as before.", when=(If.PING_ENABLED,)),
+    *_return(
+        18, _T.PING_SWITCHED, (), (Do.STOP_AWAITING_PONG, Do.PLAN_PING, Do.SEND_REQUEST), "Pings are off, so none is awaited"
+    ),
     # --- the socket, on the way up ------------------------------------------------------------------------------------
-    *_rule(21, (R,), _T.OPENED, None, "The upgrade is done; nothing may be sent before the greeting.", do=("await_greeting",)),
+    *_rule(21, (R,), _T.OPENED, None, "The upgrade is done; nothing may be sent before the greeting.", do=(Do.AWAIT_GREETING,)),
     *_rule(153, (R,), _T.CLOSED, None, "The old link is closed, and the next dial waited for that.",
-           when=("all_closed",), do=("dial",)),
+           when=(If.ALL_CLOSED,), do=(Do.DIAL,)),
     *_rule(154, (R,), _T.CLOSED, None, "An old link is closed; the next dial waits for another one."),
     *_rule(155, (R,), _T.GREETED, None, "The new identity is worth nothing: the old one is restored and dialed at once.",
-           when=("trial_failed",), do=("drop_link", "restore_identity", "start_afresh", "dial")),
+           when=(If.TRIAL_FAILED,), do=(Do.DROP_LINK, Do.RESTORE_IDENTITY, Do.START_AFRESH, Do.DIAL)),
     *_rule(35, (R,), _T.GREETED, E, "The server greets a guest where a user was expected.",
-           when=("is_fatal",), do=("drop_link", "give_up")),
-    *_rule(22, (R,), _T.GREETED, C, "The link is up: everything desired is subscribed on it.", do=("welcome", "send_request")),
+           when=(If.IS_FATAL,), do=(Do.DROP_LINK, Do.GIVE_UP)),
+    *_rule(22, (R,), _T.GREETED, C, "The link is up: everything desired is subscribed on it.", do=(Do.WELCOME, Do.SEND_REQUEST)),
     *_rule(94, (R,), _T.SERVER_ERROR, None, "Refused without channels: an older server wants them in the address.",
-           when=("wants_channels",), do=("drop_link", "use_address", "dial")),
+           when=(If.WANTS_CHANNELS,), do=(Do.DROP_LINK, Do.USE_ADDRESS, Do.DIAL)),
     *_rule(97, (R,), _T.SERVER_ERROR, None, "What was new in the address is to blame: the others are asked for without it.",
-           when=("newcomers_blamed",), do=("drop_link", "dial")),
+           when=(If.NEWCOMERS_BLAMED,), do=(Do.DROP_LINK, Do.DIAL)),
     *_rule(130, (R,), _T.SERVER_ERROR, None, "The server refuses the credentials (401, 403), and the callable may give new ones.",
-           when=("credentials_renewable",), do=("drop_link", "renew_credentials", "dial")),
+           when=(If.CREDENTIALS_RENEWABLE,), do=(Do.DROP_LINK, Do.RENEW_CREDENTIALS, Do.DIAL)),
     *(
         row
         for number, trial, trigger, what in (
@@ -207,76 +213,76 @@ _ROWS = (
         )
         for row in (
             *_rule(trial, (R,), trigger, None, f"{what}, and so ends the new identity: the old one is dialed at once.",
-                   when=("trial_failed",), do=("drop_link", "restore_identity", "start_afresh", "dial")),
+                   when=(If.TRIAL_FAILED,), do=(Do.DROP_LINK, Do.RESTORE_IDENTITY, Do.START_AFRESH, Do.DIAL)),
             *_rule(number, (R,), trigger, E, f"{what}, for a reason that another attempt would meet again.",
-                   when=("is_fatal",), do=("drop_link", "give_up")),
+                   when=(If.IS_FATAL,), do=(Do.DROP_LINK, Do.GIVE_UP)),
             *_rule(number + 1, (R,), trigger, None, f"{what}: dial again after the retry policy's delay.",
-                   when=("may_retry",), do=("drop_link", "schedule_retry")),
+                   when=(If.MAY_RETRY,), do=(Do.DROP_LINK, Do.SCHEDULE_RETRY)),
             *_rule(number + 2, (R,), trigger, E, f"{what}, and the retry policy allows no further dial.",
-                   do=("drop_link", "give_up")),
+                   do=(Do.DROP_LINK, Do.GIVE_UP)),
         )
     ),
-    *_rule(32, (R,), _T.DEADLINE, None, "The delay is over.", when=("attempt_due",), do=("dial",)),
+    *_rule(32, (R,), _T.DEADLINE, None, "The delay is over.", when=(If.ATTEMPT_DUE,), do=(Do.DIAL,)),
     *_rule(159, (R,), _T.DEADLINE, None, "No greeting in time, and so ends the new identity: the old one is dialed at once.",
-           when=("trial_failed",), do=("drop_link", "restore_identity", "start_afresh", "dial")),
+           when=(If.TRIAL_FAILED,), do=(Do.DROP_LINK, Do.RESTORE_IDENTITY, Do.START_AFRESH, Do.DIAL)),
     *_rule(33, (R,), _T.DEADLINE, None, "No upgrade or no greeting in time: dial again after the retry policy's delay.",
-           when=("may_retry",), do=("drop_link", "schedule_retry")),
+           when=(If.MAY_RETRY,), do=(Do.DROP_LINK, Do.SCHEDULE_RETRY)),
     *_rule(34, (R,), _T.DEADLINE, E, "No upgrade or no greeting in time, and the retry policy allows no further dial.",
-           do=("drop_link", "give_up")),
+           do=(Do.DROP_LINK, Do.GIVE_UP)),
     # --- the socket, live ---------------------------------------------------------------------------------------------
     *_rule(40, (C,), _T.ACKNOWLEDGED, S, "Everything desired is acknowledged on this link.",
-           when=("all_acknowledged",), do=("send_request",)),
-    *_rule(41, _QUIET, _T.ACKNOWLEDGED, None, "One request is answered; the next may go out.", do=("send_request",)),
-    *_return(42, _T.PONG, (), ("stop_awaiting_pong", "send_request"), "The server answered"),
+           when=(If.ALL_ACKNOWLEDGED,), do=(Do.SEND_REQUEST,)),
+    *_rule(41, _QUIET, _T.ACKNOWLEDGED, None, "One request is answered; the next may go out.", do=(Do.SEND_REQUEST,)),
+    *_return(42, _T.PONG, (), (Do.STOP_AWAITING_PONG, Do.SEND_REQUEST), "The server answered"),
     *_rule(45, _QUIET, _T.SERVER_ERROR, None, "Too many messages: what was dropped is sent again in the next window.",
-           when=("over_budget",), do=("send_request",)),
+           when=(If.OVER_BUDGET,), do=(Do.SEND_REQUEST,)),
     *_rule(46, (C,), _T.SERVER_ERROR, S, "The request in flight is to blame; without it all the rest is acknowledged.",
-           when=("request_blamed", "all_acknowledged"), do=("send_request",)),
+           when=(If.REQUEST_BLAMED, If.ALL_ACKNOWLEDGED), do=(Do.SEND_REQUEST,)),
     *_rule(47, (C, S), _T.SERVER_ERROR, U, "The request in flight is to blame; nothing else is desired.",
-           when=("request_blamed", "none_left"), do=("send_request",)),
+           when=(If.REQUEST_BLAMED, If.NONE_LEFT), do=(Do.SEND_REQUEST,)),
     *_rule(110, _QUIET, _T.SERVER_ERROR, None, "The server cannot do what was asked: the request is repeated, later.",
-           when=("request_blamed", "server_at_fault")),
+           when=(If.REQUEST_BLAMED, If.SERVER_AT_FAULT)),
     *_rule(48, _QUIET, _T.SERVER_ERROR, None, "The request in flight is to blame, not the link.",
-           when=("request_blamed",), do=("send_request",)),
-    *_return(49, _T.SERVER_ERROR, ("answers_ping",), ("stop_awaiting_pong", "send_request"),
+           when=(If.REQUEST_BLAMED,), do=(Do.SEND_REQUEST,)),
+    *_return(49, _T.SERVER_ERROR, (If.ANSWERS_PING,), (Do.STOP_AWAITING_PONG, Do.SEND_REQUEST),
              "The ping was refused, by a peer that is alive"),
     *_rule(52, _UP, _T.SERVER_ERROR, None, "The server is about to end the link: the end itself is judged.",
-           when=("ends_link",)),
-    *_return(111, _T.SERVER_ERROR, (), ("stop_awaiting_pong", "send_request"),
+           when=(If.ENDS_LINK,)),
+    *_return(111, _T.SERVER_ERROR, (), (Do.STOP_AWAITING_PONG, Do.SEND_REQUEST),
              "An error answered the ping: the peer is alive, and the server is at fault"),
     *_loss(53, _QUIET, _T.SERVER_ERROR, (), "The server reports a fault that no request explains"),
     *_rule(114, _UP, _T.RECOVERED, None, "An event came during a server fault: the server works again."),
     *_rule(56, (C, P), _T.LOST, E, "The server refuses us, and not everything was ever acknowledged on this link.",
-           when=("is_fatal",), do=("drop_link", "give_up")),
+           when=(If.IS_FATAL,), do=(Do.DROP_LINK, Do.GIVE_UP)),
     *_loss(57, _UP, _T.LOST, (), "The link ended"),
     *_loss(162, _UP, _T.DEAF, (), "A canary went out and did not come back, though the peer answers"),
     # --- the clock, live ----------------------------------------------------------------------------------------------
-    *_loss(60, _QUIET, _T.DEADLINE, ("reply_overdue",), "A request was not answered in time"),
+    *_loss(60, _QUIET, _T.DEADLINE, (If.REPLY_OVERDUE,), "A request was not answered in time"),
     *_rule(63, (U,), _T.DEADLINE, D, "Nothing has been subscribed for as long as an idle link is kept.",
-           when=("idle_due",), do=("hang_up",)),
+           when=(If.IDLE_DUE,), do=(Do.HANG_UP,)),
     *_rule(73, _QUIET, _T.DEADLINE, R, "The link is as old as the user lets one grow: a new one, tidily and at once.",
-           when=("renewal_due",), do=("hang_up", "start_afresh", "dial")),
+           when=(If.RENEWAL_DUE,), do=(Do.HANG_UP, Do.START_AFRESH, Do.DIAL)),
     *_rule(96, (C, S), _T.DEADLINE, R, "Channels travel in the address: a new link with all of them, while this one delivers.",
-           when=("handover_due",), do=("retire_link", "start_afresh", "dial")),
-    *_rule(64, _QUIET, _T.DEADLINE, P, "The next heartbeat is due.", when=("ping_due",), do=("send_ping",)),
+           when=(If.HANDOVER_DUE,), do=(Do.RETIRE_LINK, Do.START_AFRESH, Do.DIAL)),
+    *_rule(64, _QUIET, _T.DEADLINE, P, "The next heartbeat is due.", when=(If.PING_DUE,), do=(Do.SEND_PING,)),
     *_rule(65, _QUIET, _T.DEADLINE, None, "The link has proven itself: earlier failures are forgiven.",
-           when=("stable_due",), do=("forgive",)),
+           when=(If.STABLE_DUE,), do=(Do.FORGIVE,)),
     *_rule(115, _QUIET, _T.DEADLINE, None, "A request that met a server fault is repeated.",
-           when=("repetition_due",), do=("send_request",)),
-    *_rule(66, _QUIET, _T.DEADLINE, None, "The send budget has room again.", do=("send_request",)),
-    *_return(67, _T.DEADLINE, ("heard_since_ping",), ("stop_awaiting_pong", "send_request"),
+           when=(If.REPETITION_DUE,), do=(Do.SEND_REQUEST,)),
+    *_rule(66, _QUIET, _T.DEADLINE, None, "The send budget has room again.", do=(Do.SEND_REQUEST,)),
+    *_return(67, _T.DEADLINE, (If.HEARD_SINCE_PING,), (Do.STOP_AWAITING_PONG, Do.SEND_REQUEST),
              "No pong, but other frames came since: the link lives"),
     *_loss(70, (P,), _T.DEADLINE, (), "Nothing was heard since the ping"),
-    *_rule(160, _QUIET, _T.CANARY, None, "It goes out as soon as no other request is in flight.", do=("send_request",)),
+    *_rule(160, _QUIET, _T.CANARY, None, "It goes out as soon as no other request is in flight.", do=(Do.SEND_REQUEST,)),
     *_rule(161, (P,), _T.CANARY, None, "It is in the book and goes out after the answer."),
     *_rule(74, _QUIET, _T.WOKEN, P, "The process slept, and the link may have died meanwhile: ask at once.",
-           when=("may_ping",), do=("send_ping",)),
+           when=(If.MAY_PING,), do=(Do.SEND_PING,)),
     *_rule(75, _UP, _T.WOKEN, None, "The process slept; the answer that is awaited will tell, or no pings are wanted."),
     *_rule(76, (R,), _T.WOKEN, None, "The process slept: the network may be back, so the next dial is now.",
-           when=("may_hurry",), do=("dial",)),
+           when=(If.MAY_HURRY,), do=(Do.DIAL,)),
     *_rule(77, (R,), _T.WOKEN, None, "The process slept; the dial under way has its deadline, and a throttled one its minute."),
     # --- the end ------------------------------------------------------------------------------------------------------
-    *_rule(80, (X,), _T.CLOSED, None, "The socket is closed; nothing is held any more.", do=("forget_socket",)),
+    *_rule(80, (X,), _T.CLOSED, None, "The socket is closed; nothing is held any more.", do=(Do.FORGET_SOCKET,)),
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from realtime_fsm.core.seat import Seat
 from realtime_fsm.vocabulary.errors import RefusedByServer, RetriesExhausted
 from realtime_fsm.vocabulary.form import Row
 from realtime_fsm.vocabulary.inputs import Input, Lost, ServerErred
+from realtime_fsm.vocabulary.names import Effect
 from realtime_fsm.vocabulary.policies import POLICY
 from realtime_fsm.vocabulary.requests import Open
 from realtime_fsm.vocabulary.table import State, Trigger
@@ -50,19 +51,19 @@ class Dials:
         """A row was taken; it may lead to a dial."""
         self._prompt |= row.id in _PROMPT
         self._beyond += row.id in _UNASKED
-        if "find_era" in row.effects and self._refused:
+        if Effect.FIND_ERA in row.effects and self._refused:
             self._wants_address = self._refused = False
-        if {"find_era", "schedule_retry"}.intersection(row.effects):
+        if {Effect.FIND_ERA, Effect.SCHEDULE_RETRY}.intersection(row.effects):
             self._by_address = self._seat.by_address
-        if "start_afresh" in row.effects:
+        if Effect.START_AFRESH in row.effects:
             self._beyond = self._row = self._ended = 0
-        if "expect_first_link" in row.effects:
+        if Effect.EXPECT_FIRST_LINK in row.effects:
             self._been_up = False
-        if "restore_identity" in row.effects:
+        if Effect.RESTORE_IDENTITY in row.effects:
             self._been_up = self._ever_up
-        if "start_afresh" in row.effects or row.id == _NOW:
+        if Effect.START_AFRESH in row.effects or row.id == _NOW:
             self._throttled_at = _NEVER  # the user takes it on himself
-        if "forgive" in row.effects:
+        if Effect.FORGIVE in row.effects:
             since = self._quiet_since
             proven = since is not None and now >= since + self._seat.retry.stable_after - _DUST
             self._must(proven, "a link is forgiven that has proven nothing")
@@ -75,7 +76,7 @@ class Dials:
         """A refusal ends an attempt; before a link has been up, no dial follows that the policy plans."""
         code = happened.code if isinstance(happened, ServerErred) else None
         code = happened.close_code if isinstance(happened, Lost) else code
-        planned = row.source is State.RECONNECTING and "schedule_retry" in row.effects
+        planned = row.source is State.RECONNECTING and Effect.SCHEDULE_RETRY in row.effects
         self._must(not (planned and code == POLICY) or self._been_up, "a refusal passes on the way to the first link")
 
     def greeted(self, *, by_address: bool, numbered: bool) -> None:

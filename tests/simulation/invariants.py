@@ -30,6 +30,7 @@ from realtime_fsm.vocabulary.inputs import (
     SocketInput,
     Woken,
 )
+from realtime_fsm.vocabulary.names import Effect
 from realtime_fsm.vocabulary.requests import (
     CanaryRefused,
     Drop,
@@ -183,7 +184,7 @@ class Watch(Deliveries):
             self.must(row.source is self._before[0], "the row is of another state")
             self._dials.look_at_row(row, now)
             self._dials.look_at_end(row, happened)
-            if row.source is State.PING and row.trigger is Trigger.DEADLINE and "drop_link" in row.effects:
+            if row.source is State.PING and row.trigger is Trigger.DEADLINE and Effect.DROP_LINK in row.effects:
                 self._silent(self.links.current)
             if isinstance(happened, ServerErred) and happened.code == 1013 and row.source is State.RECONNECTING:
                 self._dials.throttled(now)
@@ -200,7 +201,7 @@ class Watch(Deliveries):
             self._newcomers(happened, outcome)
         for request in outcome.requests:
             self._look_at(request, now, happened)
-        if isinstance(happened, Greeted) and row is not None and "restore_identity" not in row.effects:
+        if isinstance(happened, Greeted) and row is not None and Effect.RESTORE_IDENTITY not in row.effects:
             self._greeted(happened, outcome)
         if isinstance(happened, Authenticate | LogOut):
             self.must(self.links.retiring is None, "a link delivers as somebody else")

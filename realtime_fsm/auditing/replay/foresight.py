@@ -16,6 +16,7 @@ from realtime_fsm.core.link import Link
 from realtime_fsm.core.seat import Seat
 from realtime_fsm.vocabulary import errors
 from realtime_fsm.vocabulary.faults import is_server_fault
+from realtime_fsm.vocabulary.names import Effect, Guard
 from realtime_fsm.vocabulary.policies import verdict
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 
@@ -81,7 +82,9 @@ class Foresight:
         record = self._steps[index]
         effects = ROWS[record.row].effects
         moment = self._delayed(record, now)
-        if "schedule_retry" in effects or ("restore_identity" in effects and moment(0.0) > now):  # the server asked to wait
+        if Effect.SCHEDULE_RETRY in effects or (
+            Effect.RESTORE_IDENTITY in effects and moment(0.0) > now
+        ):  # the server asked to wait
             due, least = self._dial(index, entered)
             if due is None and moment(UNDECIDED) >= least:
                 return UNDECIDED
@@ -89,7 +92,7 @@ class Foresight:
         if _meets_fault(record):
             retry, due = self._policies.retry, self._repetition(index, entered)
             return 1.0 if due is None else _solve(lambda draw: now + pause_before(repetitions, retry, draw), due)
-        if "welcome" in effects:
+        if Effect.WELCOME in effects:
             return self._welcoming(index, now)
         return UNDECIDED
 
@@ -106,7 +109,7 @@ class Foresight:
         Where none was sent although they were on, none was due either, and off will do.
         """
         for record in self._steps[index + 1 :]:
-            if "send_ping" in ROWS[record.row].effects:
+            if Effect.SEND_PING in ROWS[record.row].effects:
                 return True
             if record.trigger == Trigger.PING_SWITCHED:
                 break
@@ -130,7 +133,7 @@ class Foresight:
                 return at - record.lag, least
             least = at
             effects = ROWS[record.row].effects
-            if record.dest != State.RECONNECTING or "dial" in effects:
+            if record.dest != State.RECONNECTING or Effect.DIAL in effects:
                 break
         return None, least
 
@@ -141,9 +144,9 @@ class Foresight:
             if record.link != link or _meets_fault(record):
                 break
             row = ROWS[record.row]
-            if "repetition_due" in row.guards:
+            if Guard.REPETITION_DUE in row.guards:
                 return at - record.lag
-            if record.sends > sends and "send_ping" not in row.effects and sent_at is None:
+            if record.sends > sends and Effect.SEND_PING not in row.effects and sent_at is None:
                 sent_at = at
             sends = record.sends
         return sent_at
@@ -163,11 +166,11 @@ class Foresight:
         link, least = self._steps[index].link, -inf
         for record, at in self._after(index, now):
             guards = ROWS[record.row].guards
-            if "renewal_due" in guards:
+            if Guard.RENEWAL_DUE in guards:
                 return max(at - record.lag, least), at
             if record.link != link or record.dest not in LIVE:
                 break
-            if "ping_due" in guards:  # a link that was due for renewal was renewed instead
+            if Guard.PING_DUE in guards:  # a link that was due for renewal was renewed instead
                 least = at + 1e-6
         return None
 
@@ -182,7 +185,7 @@ class Foresight:
         for record, at in self._after(index, now):
             if record.link != link or record.dest not in LIVE or record.trigger == Trigger.PING_SWITCHED:
                 break
-            if "send_ping" in ROWS[record.row].effects:
+            if Effect.SEND_PING in ROWS[record.row].effects:
                 if record.trigger == Trigger.DEADLINE:
                     dues.append(at - record.lag - later)
                 sent += 1

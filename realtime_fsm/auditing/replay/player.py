@@ -12,6 +12,7 @@ from realtime_fsm.auditing.replay.rebuilding import heard_before, input_of, pres
 from realtime_fsm.auditing.replay.stage import Cue, Stage
 from realtime_fsm.auditing.replay.story import Untold
 from realtime_fsm.vocabulary.inputs import Lost, ServerErred, SetPresence, Subscribe, Unsubscribe
+from realtime_fsm.vocabulary.names import Effect
 from realtime_fsm.vocabulary.records import PauseRecord, PresenceRecord, RetiredRecord, SubscriptionRecord, TransitionRecord
 from realtime_fsm.vocabulary.requests import Fail, Grant, Lack, Present, Reject, RejectPresence, Remove
 from realtime_fsm.vocabulary.table import State, Trigger
@@ -242,7 +243,7 @@ class Player:
         if happened is None:
             raise Untold(f"{told.place}: the log does not tell what is subscribed to, or shown")
         fault = None if seat.link is None else seat.link.fault
-        waits = "dial" in row.effects and record.link == seat.generation
+        waits = Effect.DIAL in row.effects and record.link == seat.generation
         return Cue(
             at,
             happened,

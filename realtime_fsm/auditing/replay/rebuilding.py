@@ -11,6 +11,7 @@ from realtime_fsm.vocabulary import frames, inputs
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import DialFailed, ServerError, StreamEnded
 from realtime_fsm.vocabulary.frames import Granted, subscribe_item
+from realtime_fsm.vocabulary.names import Effect, Guard
 from realtime_fsm.vocabulary.table import State, Trigger
 
 if TYPE_CHECKING:
@@ -68,15 +69,15 @@ def input_of(record: TransitionRecord, seat: Seat, spoken: inputs.Input | None) 
         case Trigger.SUBSCRIBE:
             return spoken
         case Trigger.PRESENCE:
-            return _with_id(spoken, seat, another="presence_needs_link" in row.guards)
+            return _with_id(spoken, seat, another=Guard.PRESENCE_NEEDS_LINK in row.guards)
         case Trigger.UNSUBSCRIBE:  # a second word about one that is gone already has no record
             return inputs.Unsubscribe(UNTOLD) if spoken is None else spoken
         case Trigger.AUTHENTICATE:  # a message goes out where one is safe and there is a session for it
-            return inputs.Authenticate(UNTOLD if "send_authentication" in row.effects else None)
+            return inputs.Authenticate(UNTOLD if Effect.SEND_AUTHENTICATION in row.effects else None)
         case Trigger.OPENED:
             return inputs.Opened(link)
         case Trigger.GREETED:
-            return inputs.Greeted(link, stranger="drop_link" in row.effects, numbered=record.era not in (Era.E1, Era.E2))
+            return inputs.Greeted(link, stranger=Effect.DROP_LINK in row.effects, numbered=record.era not in (Era.E1, Era.E2))
         case Trigger.ACKNOWLEDGED:
             if seat.book.by_address:
                 return inputs.Acknowledged(link, GREETING, ())
@@ -89,7 +90,7 @@ def input_of(record: TransitionRecord, seat: Seat, spoken: inputs.Input | None) 
         case Trigger.SERVER_ERROR:
             cause = cause_of(record)
             code = cause.code if isinstance(cause, ServerError) else 0
-            return inputs.ServerErred(link, code, UNTOLD, "credentials_renewable" in row.guards)
+            return inputs.ServerErred(link, code, UNTOLD, Guard.CREDENTIALS_RENEWABLE in row.guards)
         case Trigger.LOST:
             return _end(link, record)
         case Trigger.DIAL_FAILED:
@@ -118,7 +119,7 @@ def _with_id(spoken: inputs.Input | None, seat: Seat, *, another: bool) -> input
 
 def switched(record: TransitionRecord, index: int, foresight: Foresight) -> Input:
     """The switch of the pings: the rows of `ping` tell which way, all others tell it later."""
-    at_once = "ping_enabled" in ROWS[record.row].guards
+    at_once = Guard.PING_ENABLED in ROWS[record.row].guards
     return inputs.PingSwitched(at_once if record.source == State.PING else foresight.pings_on(index))
 
 
@@ -144,6 +145,6 @@ def heard_before(record: TransitionRecord, seat: Seat) -> bool:
     if link is None:
         return False
     if record.trigger == Trigger.DEADLINE and link.pinged is not None:
-        return "heard_since_ping" in ROWS[record.row].guards and link.heard == link.pinged.heard
+        return Guard.HEARD_SINCE_PING in ROWS[record.row].guards and link.heard == link.pinged.heard
     last = link.last_error
     return record.trigger == Trigger.LOST and record.cause != "error_frame" and last is not None and last.heard == link.heard

@@ -1,0 +1,23 @@
+"""Guards and effects: each registered member has its function, and a rule that uses it."""
+
+from __future__ import annotations
+
+from realtime_fsm.core.effects import EFFECTS
+from realtime_fsm.core.guards import GUARDS
+from realtime_fsm.vocabulary.names import Effect, Guard
+from realtime_fsm.vocabulary.table import TABLE
+
+
+def test_each_guard_is_defined_and_asked_by_a_rule() -> None:
+    asked = {guard for row in TABLE.rows for guard in row.guards}
+    assert set(GUARDS) == set(Guard) == asked
+
+
+def test_each_effect_is_defined_and_done_by_a_rule() -> None:
+    done = {effect for row in TABLE.rows for effect in row.effects}
+    assert set(EFFECTS) == set(Effect) == done
+
+
+def test_rules_name_members_and_no_plain_texts() -> None:
+    assert {type(guard) for row in TABLE.rows for guard in row.guards} == {Guard}
+    assert {type(effect) for row in TABLE.rows for effect in row.effects} == {Effect}
