@@ -51,7 +51,8 @@ class Deafness:
 
     def end(self, told: list[str], ids: Iterable[str]) -> None:
         """Those that it served were told."""
-        raised = self._world.faults["callable raises"]  # which proves nothing, and ends the wait
+        # A canary that cannot be written proves nothing, and ends the wait.
+        raised = self._world.faults["callable raises"] or self._world.a_write_hung
         self._must(self.echo or self.refused or raised, "a deaf link is told of, and no canary has come back")
         right = [stream.wish.id for stream in self.served]
         expected = sorted(set(right).intersection(ids))

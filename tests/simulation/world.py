@@ -13,6 +13,8 @@ import asyncio
 import hashlib
 import random
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -23,6 +25,9 @@ SECRET = "the-secret-of-a-session"  # noqa: S105
 BOGUS = "the-secret-of-no-session"
 MARKER = "the-marker-of-a-payload"
 """None of them may ever be seen in a record, an error or a repr."""
+
+SHORTEST_EVERY = 15.0
+"""Seconds between two canaries, at least."""
 
 EPOCH = 1_800_000_000.0
 """What the wall clock shows when the loop's clock shows nought."""
@@ -136,6 +141,8 @@ class World:
         self.lines: deque[str] = deque(maxlen=60)
         self.steps = 0
         self.woke_at = -1e9  # when the process was last suspended
+        self.longest_write = 0.0  # of a canary that has returned, in seconds
+        self.writes: list[float] = []  # when those began that have not
         self.secrets: tuple[str, ...] = (SECRET, BOGUS, MARKER)  # what no record, error or repr may show
         self._hash = hashlib.blake2b(digest_size=8)
         self._wall_offset = 0.0
@@ -150,6 +157,24 @@ class World:
         self.event_lag = self.rng.choice((0.0, 0.0, 0.3, 3.0))  # events may take another way than replies, and a longer one
         self.thinking = self.rng.choice((0.0, 0.0, 0.1, 0.4))  # seconds that a server may take for an answer
         self.gap = self.rng.choice((2.0, 6.0, 20.0))  # between two changes of the weather, in seconds
+
+    # --- users' code --------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Note for how long a canary is being written."""
+        begun = self.loop.time()
+        self.writes.append(begun)
+        try:
+            yield
+        finally:
+            self.writes.remove(begun)
+            self.longest_write = max(self.longest_write, self.loop.time() - begun)
+
+    @property
+    def a_write_hung(self) -> bool:
+        """Whether a canary was being written for as long as the shortest ``every``, so that the product gives it up."""
+        return max(self.longest_write, *(self.loop.time() - begun for begun in self.writes), 0.0) >= SHORTEST_EVERY
 
     # --- chance -------------------------------------------------------------------------------------------------------
 
