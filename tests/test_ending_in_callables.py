@@ -114,8 +114,7 @@ def test_dispose_from_elsewhere_waits_for_a_handler_that_has_disposed(way: Calla
 
             await realtime.on("rows", handler)
             network.publish("rows")
-            async for change in realtime.states():
-                assert change.dest is State.DISPOSING
+            assert [change.dest async for change in realtime.states()] == [State.DISPOSING]
         assert told == ["ends"]
 
     run(main)

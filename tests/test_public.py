@@ -90,9 +90,14 @@ def test_the_readme_shows_every_state_and_a_record_that_exists() -> None:
         assert part in record
 
 
-def test_the_runnable_example_runs() -> None:
+def test_the_runnable_example_runs_to_its_end() -> None:
     example = next(example for example in examples() if "RealtimeServer" in example)
-    exec(compile(example, "README.md", "exec"), {"__name__": "readme"})  # noqa: S102  (our own text)
+    assert example.rstrip().endswith("\nasyncio.run(test_my_feature())"), "the last line runs its assertions"
+    checked: list[str] = []
+    scope = {"__name__": "readme", "checked": checked}
+    marked = example.replace("\n\n\nasyncio.run(", '\n        checked.append("to the end")\n\n\nasyncio.run(')
+    exec(compile(marked, "README.md", "exec"), scope)  # noqa: S102  (our own text)
+    assert checked == ["to the end"]
 
 
 def test_every_example_compiles_and_shows_public_names_only() -> None:

@@ -15,6 +15,7 @@ from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.vocabulary.errors import (
     AuthenticationRejected,
     BadOption,
+    Disposed,
     GreetedAsGuest,
     IdentityUnavailable,
     MalformedEvent,
@@ -60,7 +61,7 @@ BAD: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("face", [Realtime, sync.Realtime], ids=["async", "sync"])
 def test_an_argument_that_cannot_be_used(face: Any, bad: dict[str, Any]) -> None:
     given = {"endpoint": "http://127.0.0.1:1/v1", "project": "demo", **SECRETS, **bad}
-    with pytest.raises((BadOption, TypeError)) as caught:
+    with pytest.raises(TypeError if "nonsense" in bad else BadOption) as caught:
         face(**given)
     assert_silent(caught.value)
 
@@ -176,7 +177,7 @@ def test_a_session_that_the_server_does_not_know(live: bool) -> None:
         async with network.realtime() as realtime:
             if live:
                 await realtime.subscribe("rows")
-            with pytest.raises((AuthenticationRejected, GreetedAsGuest)) as caught:
+            with pytest.raises(AuthenticationRejected if live else GreetedAsGuest) as caught:
                 await realtime.authenticate(MARK)
             assert_silent(caught.value)
 
@@ -194,7 +195,7 @@ def test_an_authentication_that_is_cancelled(secret: Any) -> None:
                     await realtime.authenticate(secret)
             assert_silent(caught.value)
             await realtime.dispose()
-            with pytest.raises(Exception, match="disposed") as late:
+            with pytest.raises(Disposed) as late:
                 await realtime.authenticate(secret)
             assert_silent(late.value)
 

@@ -89,8 +89,9 @@ async def test_a_client_that_reads_nothing_does_not_hold_the_server_up() -> None
 @on_a_loop
 async def test_an_idle_tcp_connection_does_not_hold_the_server_up() -> None:
     async with RealtimeServer() as server:
-        _, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
         await server.stop()
+        assert await reader.read() == b"", "the server ends the stream"
         writer.close()
         await writer.wait_closed()
 
@@ -164,7 +165,7 @@ async def test_a_dropped_link_stays_silent_when_the_server_thaws() -> None:
         server.publish("e", "rows", {})
         server.drop()
         server.thaw()
-        await client.ending()
+        assert await client.ending() == "reset", "no frame comes before the end, and the ping is never read"
 
 
 @on_a_loop

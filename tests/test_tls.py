@@ -101,8 +101,13 @@ def test_a_certificate_that_is_refused_says_why_and_what_to_do(shown: str, optio
 @pytest.mark.parametrize("shown", ["localhost", "self-signed"])
 def test_a_context_that_trusts_the_certificate_is_enough(shown: str, host: str) -> None:
     async def main() -> None:
-        async with secured(shown) as (_, port):
-            await dial(port, host=host, ssl=trusting("authority" if shown == "localhost" else "self-signed"))
+        async with secured(shown) as (server, port):
+            transport = AiohttpTransport(ssl=trusting("authority" if shown == "localhost" else "self-signed"))
+            socket = await transport.dial(f"wss://{host}:{port}/v1/realtime?project=demo", {})
+            await server.wait_for_connections(1)
+            assert server.connections == 1
+            await socket.close(1)
+            await transport.close()
 
     asyncio.run(main())
 

@@ -232,9 +232,7 @@ def test_entering_it_unsubscribes_at_the_end() -> None:
             async with realtime.subscribe("rows", payload=Order) as orders:
                 assert_type(orders, Subscription[Order])
                 network.publish("rows", payload={"n": 1})
-                async for event in orders:
-                    assert event.payload == Order(1)
-                    break
+                assert (await anext(orders)).payload == Order(1)
             assert realtime.state is State.UNSUBSCRIBED
             assert [event async for event in orders] == []
 

@@ -659,14 +659,15 @@ def test_a_thread_of_its_own_keeps_its_interrupts() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
 
-        def elsewhere() -> None:
-            async def inside() -> None:
+        def elsewhere() -> str:
+            async def inside() -> str:
                 contain(KeyboardInterrupt())
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
+                return "runs on"
 
-            asyncio.run(inside())
+            return asyncio.run(inside())
 
-        await loop.run_in_executor(None, elsewhere)
+        assert await loop.run_in_executor(None, elsewhere) == "runs on"
 
     asyncio.run(main())
