@@ -269,7 +269,7 @@ class SubscriptionRejected(RealtimeError):
 
 
 class PresenceRejected(RealtimeError):
-    """The server refused a presence. It is not restored on later links.
+    """The server refused a presence. Later links restore the one that the server stored before, if there is one.
 
     Attributes:
         code: the code of the error frame.
