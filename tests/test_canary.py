@@ -163,6 +163,7 @@ def test_where_attempts_are_used_up_it_gives_up() -> None:
             with pytest.raises(RetriesExhausted) as caught:
                 await anext(rows)
             assert isinstance(caught.value.cause, Overdue)
+            assert str(caught.value).endswith(f"{realtime._driver._seat.server}: no echo within 10 seconds")
 
     run(main)
 

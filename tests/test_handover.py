@@ -12,6 +12,7 @@ from realtime_fsm.vocabulary.errors import PresenceRejected, StreamEnded, Unsupp
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
     Authenticate,
+    Connect,
     Disconnect,
     Dispose,
     Greeted,
@@ -402,6 +403,38 @@ def test_a_presence_that_was_stored_survives_an_end_of_retries() -> None:
     stored(bench)
     bench.lose()
     assert (bench.state, bench.seat.book.presence) == (E, ONLINE)
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_presence_that_was_stored_outlives_later_calls_that_a_disconnect_ends(calls: int) -> None:
+    bench = Bench().to(C)
+    bench.do(SetPresence(ONLINE, "p"))
+    stored(bench)
+    for _ in range(calls):
+        bench.do(SetPresence(AWAY, "p"))
+    bench.do(Disconnect())
+    assert (bench.state, bench.seat.book.presence) == (D, ONLINE)
+    bench.do(Connect())
+    bench.open()
+    bench.greet()
+    assert bench.requests(Send)[0].data == ONLINE
+
+
+def test_a_presence_that_was_stored_outlives_one_that_is_refused() -> None:
+    bench = Bench().to(C)
+    bench.do(SetPresence(ONLINE, "p"))
+    stored(bench)
+    bench.do(SetPresence(AWAY, "p"))
+    bench.err(1003)
+    assert bench.requests(RejectPresence)
+    assert (bench.seat.book.presence, bench.seat.book.waits) == (ONLINE, False), "the server shows it on this link"
+    bench.lose()
+    bench.expire()
+    bench.open()
+    bench.greet()
+    assert bench.requests(Send)[0].data == ONLINE
+    bench.err(1003)
+    assert bench.seat.book.presence is None, "refused itself, it is given up"
 
 
 def test_a_server_without_presences_is_named() -> None:

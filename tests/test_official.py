@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from appwrite.client import Client
 
-from realtime_fsm import BadOption, InsecureWarning, Realtime, RetryPolicy
+from realtime_fsm import BadOption, InsecureWarning, Realtime, RetryPolicy, sync
 from realtime_fsm.face.official import options_of
 from realtime_fsm.testing import RealtimeServer
 
@@ -65,9 +66,18 @@ def test_what_realtime_cannot_use_is_refused_with_the_remedy(client: object, say
     assert HIDDEN not in f"{caught.value}{caught.value!r}"
 
 
-def test_a_self_signed_client_is_as_trusting_and_as_loud() -> None:
-    with pytest.warns(InsecureWarning):
-        Realtime.from_client(client_of().set_self_signed())
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Realtime.from_client(client_of().set_self_signed()),
+        lambda: sync.Realtime.from_client(client_of().set_self_signed()),
+        lambda: sync.Realtime("http://127.0.0.1:9/v1", "demo", self_signed=True),
+    ],
+)
+def test_a_self_signed_client_is_as_trusting_and_as_loud(build: Callable[[], object]) -> None:
+    with pytest.warns(InsecureWarning) as caught:
+        build()
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_what_is_said_beside_the_client_wins() -> None:

@@ -203,7 +203,7 @@ def test_it_opens_a_link_and_waits_for_one_as_a_subscription_does() -> None:
             network.otherwise = "greet"
             await realtime.reconnect()
             await asyncio.sleep(1)
-            assert asked(network.socket) == [], "what was never stored is forgotten"
+            assert asked(network.socket) == ["away"], "of what was never stored nothing is left"
         with pytest.raises(Disposed):
             await realtime.set_presence("online")
 

@@ -306,6 +306,20 @@ def test_another_failure_in_between_begins_the_row_of_refusals_anew() -> None:
     assert bench.state is R
 
 
+def test_an_error_for_good_names_host_and_port_and_no_query() -> None:
+    async def main() -> None:
+        network = Network(projects=("other",))
+        async with network.realtime(session="hidden") as realtime:
+            with pytest.raises(RefusedByServer) as caught:
+                await realtime.connect()
+            server = realtime._driver._seat.server
+            assert (caught.value.server, str(caught.value).partition(": ")[0]) == (server, server)
+            assert ":" in server
+            assert "?" not in str(caught.value)
+
+    run(main)
+
+
 def test_before_a_link_has_been_up_one_refusal_is_enough() -> None:
     bench = Bench(protocol=Era.E4).to(R)
     bench.open()

@@ -60,8 +60,8 @@ class Book:
 
     __slots__ = (
         "_acknowledged", "_again", "_dropped", "_era", "_established", "_named", "_pending", "_planned", "_presence_asked",
-        "_presence_due", "_presence_id", "_removals", "_shown", "_suspects", "by_address", "canary", "desired", "emptied",
-        "in_flight", "presence", "presence_on_link", "refusals", "settled",
+        "_presence_due", "_presence_id", "_removals", "_shown", "_stored", "_suspects", "by_address", "canary", "desired",
+        "emptied", "in_flight", "presence", "presence_on_link", "refusals", "settled",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -90,6 +90,7 @@ class Book:
         self.presence_on_link: str | None = None  # the id of the presence that the server has stored for the link that is up
         self._presence_due = False
         self._shown = False  # whether the server has stored it once
+        self._stored: tuple[bytes, str] | None = None  # the presence before, which is wanted again if the newest call fails
 
     @property
     def acknowledged(self) -> KeysView[str]:
@@ -131,14 +132,25 @@ class Book:
         for identifier in gone:
             self.withdraw(identifier)
         if not self._shown:
-            self.show(None)
+            self._fall_back()
         return gone
 
     def show(self, presence: bytes | None, identifier: str = "") -> None:
         """The user wants to be shown as present, or no longer; a message that waits is replaced."""
+        if presence is None:
+            self._stored = None
+        elif self.presence is not None and self._shown:
+            self._stored = self.presence, self._presence_id
         self.presence, self._presence_id = presence, identifier
         self._presence_due = presence is not None
         self._shown = False
+
+    def _fall_back(self) -> None:
+        """The newest call for a presence fails: the one that the server stored before it is wanted again."""
+        message, identifier = (None, "") if self._shown or self._stored is None else self._stored
+        self.show(message, identifier)
+        self._shown = message is not None
+        self._presence_due = self._shown and self.presence_on_link is None
 
     @property
     def presence_needs_link(self) -> bool:
@@ -386,7 +398,7 @@ class Book:
             refused: list[Blamed] = [CanaryRefused(code)] if out else []
             if own or self._presence_due:  # a newer one is to follow, and may fare better
                 return refused
-            self.show(None)
+            self._fall_back()
             return [RejectPresence(PresenceRejected(code, message)), *refused]
         # What was to be removed counts as removed: the user has let go of it, and what still comes for it is dropped.
         gone: list[Blamed] = [Remove(identifier) for identifier in asked.ids if identifier not in self.desired]

@@ -14,6 +14,7 @@ from realtime_fsm.vocabulary.errors import (
     CertificateRefused,
     Disconnected,
     GreetedAsGuest,
+    IdentityUnavailable,
     LinkLost,
     RefusedByServer,
     RetriesExhausted,
@@ -299,12 +300,14 @@ def _final_error(seat: Seat) -> RealtimeError:
     cause = seat.failure
     assert cause is not None
     if seat.judged is not Verdict.FATAL:
+        if not isinstance(cause, IdentityUnavailable):
+            cause.server = seat.server  # of a live link, too: the error stands alone, far from what was dialed
         return RetriesExhausted(seat.attempt, cause, "reconnect_attempts" if seat.been_up else "attempts")
     match cause:
         case ServerError(code=code, message=message):
-            return RefusedByServer(code, message)
+            return RefusedByServer(code, message, seat.server)
         case StreamEnded(close_code=code):
-            return RefusedByServer(code, "closed without an error frame")
+            return RefusedByServer(code, "closed without an error frame", seat.server)
         case _:
             assert isinstance(cause, CertificateRefused | GreetedAsGuest)
             return cause

@@ -18,7 +18,6 @@ import asyncio
 import itertools
 import os
 import re
-import warnings
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -30,6 +29,7 @@ from aiohttp import ClientSession, WSMsgType
 
 from realtime_fsm.edges.proxies import environments_proxy, is_proxy
 from realtime_fsm.edges.refusals import refusal
+from realtime_fsm.vocabulary.callers import warn
 from realtime_fsm.vocabulary.errors import (
     BadOption,
     CertificateRefused,
@@ -117,7 +117,7 @@ class AiohttpTransport:
         if self_signed or (ssl is not None and ssl.verify_mode is CERT_NONE):
             option = "self_signed=True" if self_signed else "ssl with CERT_NONE"
             text = f"{option}: no certificate is verified, so whoever sits in between can read and change everything"
-            warnings.warn(text, InsecureWarning, stacklevel=5)  # the line that builds the Realtime
+            warn(text, InsecureWarning)
 
     def check(self, loop: asyncio.AbstractEventLoop) -> None:
         """Refuse to dial from a loop that cannot.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
@@ -12,6 +11,7 @@ from realtime_fsm.edges.subscriber import BUFFER_BYTES, Options
 from realtime_fsm.face.listener import Listener
 from realtime_fsm.face.pending import Pending
 from realtime_fsm.face.subscription import MissingChannelWarning, Subscription, subscription_of
+from realtime_fsm.vocabulary.callers import warn
 from realtime_fsm.vocabulary.channel_checks import warn_of
 from realtime_fsm.vocabulary.errors import BadOption
 from realtime_fsm.vocabulary.inputs import Subscribe
@@ -174,7 +174,7 @@ class Asking(ABC):
         self._alive()
         if wish.queries:
             self._driver.need("queries")
-        warn_of(wish.channels, stacklevel=4)  # before anything is registered: a filter may make an exception of it
+        warn_of(wish.channels)  # before anything is registered: a filter may make an exception of it
         subscriber = self._driver.enlist(wish, options)
         self._driver.feed(Subscribe(wish))
         try:
@@ -183,9 +183,7 @@ class Asking(ABC):
             subscription = subscription_of(self._driver, subscriber, reader, misfit)
             subscription._owner = self  # noqa: SLF001  (one that is held keeps its connection alive)
             if missing := subscription.missing_channels:
-                warnings.warn(
-                    f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning, stacklevel=4
-                )
+                warn(f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning)
             return give(subscriber, subscription)
         except BaseException:  # a cancellation, or a warning that a filter raises: the caller gets nothing to end it by
             self._driver.withdraw(subscriber)

@@ -366,6 +366,8 @@ class Realtime(Asking, Displayed):
         It is set again on every later link, the latest one only. ``None`` ends that: the protocol has no message that clears a
         presence, so on the server it ends with the link that is up.
 
+        When the call fails, also by ``disconnect()``, the presence that the server stored last is wanted as before.
+
         The presence keeps its id on every link, so ``presences.{id}`` can be watched. A link takes one id only: another one
         needs a new link, which is opened when the old one is closed. A user has one presence at a time: while another
         connection of the same user shows one, the server keeps the id of that.

@@ -29,8 +29,6 @@ class Pending(Coroutine[Any, Any, R]):
         self._end = end
         self._result: R
 
-    # A frame between the caller and the coroutine in either form, so that a warning's `stacklevel` is the same for both.
-
     def __await__(self) -> Generator[Any, Any, R]:
         return (yield from self._begin.__await__())
 

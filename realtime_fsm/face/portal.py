@@ -21,6 +21,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from realtime_fsm.face.threads import DaemonThreads
+from realtime_fsm.vocabulary.callers import on_behalf
 from realtime_fsm.vocabulary.errors import Disposed, Forked, WrongLoop
 
 if TYPE_CHECKING:
@@ -67,14 +68,15 @@ class Portal:
         """
         if threading.current_thread() is self._thread:
             raise WrongLoop(self._what)
-        future = self.begin(work)
-        try:
-            return future.result()
-        except CancelledError:  # the loop has ended under it
-            raise Disposed from None
-        except BaseException:
-            future.cancel()
-            raise
+        with on_behalf():
+            future = self.begin(work)
+            try:
+                return future.result()
+            except CancelledError:  # the loop has ended under it
+                raise Disposed from None
+            except BaseException:
+                future.cancel()
+                raise
 
     def begin(self, work: Callable[[], Awaitable[R]]) -> Future[R]:
         """Run something in the loop, and do not wait for it.

@@ -207,7 +207,7 @@ class Subscription(Subscribed, Generic[T_co]):
         asked = self.channels if channels is None else channels, self.queries if queries is None else queries
         wish = wish_of(self._driver.next_id(), *asked, self._driver.project)
         if channels is not None:
-            warn_of(wish.channels, stacklevel=3)
+            warn_of(wish.channels)
         async with self._subscriber.updating:
             await self._driver.replace(self._subscriber, wish)
 

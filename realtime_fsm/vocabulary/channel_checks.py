@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import difflib
 import re
-import warnings
 from typing import TYPE_CHECKING
 
+from realtime_fsm.vocabulary.callers import warn
 from realtime_fsm.vocabulary.errors import BadOption
 
 if TYPE_CHECKING:
@@ -57,16 +57,15 @@ def refuse_console(channels: Iterable[str], project: str, option: str = "channel
             raise BadOption(option, f"{channel!r:.80} is for project {CONSOLE!r} alone; connect to that project for it")
 
 
-def warn_of(channels: Iterable[str], *, stacklevel: int) -> None:
-    """Warn of each channel that cannot be meant.
+def warn_of(channels: Iterable[str]) -> None:
+    """Warn of each channel that cannot be meant, at the line that asks for it.
 
     Args:
         channels: the channels that a user asks for.
-        stacklevel: whose line the warning names; 2 is the caller's.
     """
     for channel in channels:
         if doubt := doubt_about(channel):
-            warnings.warn(doubt, ChannelWarning, stacklevel=stacklevel + 1)
+            warn(doubt, ChannelWarning)
 
 
 def doubt_about(channel: str) -> str | None:

@@ -169,12 +169,15 @@ class RefusedByServer(RealtimeError):
     Attributes:
         code: the code of the error frame, or the close code when no error frame came.
         message: the server's own text.
+        server: its host and port; empty where they are not known.
     """
 
-    def __init__(self, code: int | str, message: str) -> None:
-        super().__init__(f"the server refused the connection with {code}: {message}")
+    def __init__(self, code: int | str, message: str, server: str = "") -> None:
+        where = f"{server}: " if server else ""
+        super().__init__(f"{where}the server refused the connection with {code}: {message}")
         self.code = code
         self.message = message
+        self.server = server
 
 
 class RetriesExhausted(RealtimeError):
@@ -269,7 +272,7 @@ class SubscriptionRejected(RealtimeError):
 
 
 class PresenceRejected(RealtimeError):
-    """The server refused a presence. It is not restored on later links.
+    """The server refused a presence. Later links restore the one that the server stored before, if there is one.
 
     Attributes:
         code: the code of the error frame.

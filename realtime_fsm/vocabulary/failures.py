@@ -13,7 +13,7 @@ class LinkFailure(RealtimeError):
 
     Attributes:
         kind: a short stable word for logs (``"stream_ended"``, ``"pong_overdue"``, ...).
-        server: host and port, where no link came about; else empty. It holds nothing else of the address.
+        server: host and port, where no link came about, or no other is dialed; else empty. It holds nothing else of the address.
     """
 
     kind: str = "link_failure"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 import sys
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from realtime_fsm.vocabulary.callers import warn
 from realtime_fsm.vocabulary.errors import BadOption, CertificateRefused, GreetedAsGuest, ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.vocabulary.options import seconds
 
@@ -144,11 +144,10 @@ class PingPolicy:
         if not isinstance(self.enabled, bool):
             raise BadOption("PingPolicy.enabled", f"{self.enabled!r} is not True or False")
         if self._is_too_fast:
-            warnings.warn(
+            warn(
                 f"PingPolicy.interval: {self.interval!r} s is faster than the budget of messages carries; after the first "
                 f"{QUICK_PINGS} of a link there is one every {SLOW_PING:g} s. Give at least {CARRIED!r} to keep the interval.",
                 PingPolicyWarning,
-                stacklevel=3,
             )
 
     @property
