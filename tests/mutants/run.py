@@ -91,7 +91,7 @@ class Copy:
         finally:
             module.write_bytes(source)
 
-    def run(self, tests: list[str], seconds: float, *, drift: bool = True) -> str:
+    def run(self, tests: list[str], seconds: float, *, drift: bool = True, output: int = subprocess.DEVNULL) -> str:
         """Run test files within so many seconds; a process that hangs is killed with all that it started."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
         if not drift:
@@ -99,7 +99,7 @@ class Copy:
         # Bytecode is not kept: two mutants of one size may fall into one second of the file's time.
         environment = {**os.environ, "PYTHONPATH": str(self.place), "PYTHONDONTWRITEBYTECODE": "1"}
         with subprocess.Popen(
-            command, cwd=self.place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command, cwd=self.place, env=environment, stdout=output, stderr=subprocess.DEVNULL, start_new_session=True
         ) as process:
             try:
                 return SURVIVED if process.wait(seconds) == 0 else KILLED
@@ -198,7 +198,11 @@ def _sound(
         def passes(shard: list[str]) -> bool:
             place = places.get()
             try:
-                return not shard or place.run(shard, 1800.0) == SURVIVED
+                with (place.place / "output").open("w+b") as output:
+                    sound = not shard or place.run(shard, 1800.0, output=output.fileno()) == SURVIVED
+                    if not sound:
+                        print((place.place / "output").read_text(errors="replace")[-2000:], flush=True)
+                return sound
             finally:
                 places.put(place)
 
