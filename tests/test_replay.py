@@ -330,7 +330,7 @@ def test_a_turn_in_the_queue_of_those_who_dial_is_known_from_the_dial(tmp_path: 
     assert places == pytest.approx([60.0])
     unfinished = replay(tmp_path, records[:-2])
     assert unfinished[-1].cue.place is not None
-    assert "place=" in emitted(story_of(tmp_path / "log", records))
+    assert "dial_slot=" in emitted(story_of(tmp_path / "log", records))
 
 
 def test_how_many_subscriptions_fit_into_a_frame_is_known_from_their_sizes(tmp_path: Path) -> None:
@@ -372,6 +372,19 @@ def test_every_kind_of_failed_dial_is_reproduced(cause: Any, tmp_path: Path) -> 
     story = story_of(tmp_path / "log", records)
     run_emitted(emitted(story))
     assert type(cause).__name__ in emitted(story)
+
+
+def test_an_emitted_test_imports_nothing_but_the_facade_and_public_names(tmp_path: Path) -> None:
+    text = emitted(story_of(tmp_path / "log", lived(lambda bench: bench.to(State.SUBSCRIBED))))
+    modules = re.findall(r"^from (realtime_fsm[\w.]*) import", text, re.MULTILINE)
+    assert modules == ["realtime_fsm", "realtime_fsm.testing.replay"]
+
+
+def test_an_emitted_test_fails_on_another_path_and_says_where(tmp_path: Path) -> None:
+    text = emitted(story_of(tmp_path / "log", lived(lambda bench: bench.to(State.SUBSCRIBED))))
+    assert text.count('"rec22"') == 1
+    with pytest.raises(AssertionError, match=r"step \d+ at .*Greeted.*'rec22'.* instead of .*'rec23'"):
+        run_emitted(text.replace('"rec22"', '"rec23"'))
 
 
 def test_every_kind_of_end_is_reproduced(tmp_path: Path) -> None:

@@ -400,7 +400,7 @@ def test_the_test_goes_to_standard_output(tmp_path: Path, capsys: pytest.Capture
     assert "reproduced: 15 steps" in err
     tree = ast.parse(out)
     imported = {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
-    assert imported == {"__future__", "typing", "realtime_fsm"}
+    assert imported == {"__future__", "realtime_fsm"}
     assert not any(isinstance(node, ast.Import) for node in ast.walk(tree))
     assert TEST in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert "placeholders stand for them" in (ast.get_docstring(tree) or "")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.replay.foresight import UNTOLD
 from realtime_fsm.auditing.replay.rebuilding import CHANNEL, wish
-from realtime_fsm.auditing.replay.stage import FRAMES, UNDECIDED, Cue, Stage
+from realtime_fsm.auditing.replay.stage import UNDECIDED, Cue, Stage, asks
 from realtime_fsm.auditing.secrets import looks_secret
 from realtime_fsm.auditing.words import plural
 from realtime_fsm.core.canary import CANARY
@@ -45,56 +45,15 @@ stepped with what happened, at the moments of the log, and must take the same ro
 """
 
 {noqa}from __future__ import annotations
-
-from typing import NamedTuple
 {warnings}
 from realtime_fsm import {public}
-from realtime_fsm.core.machine import Connection
-from realtime_fsm.core.pacer import Pacer
-from realtime_fsm.core.seat import Seat
-from realtime_fsm.vocabulary.frames import Granted
-from realtime_fsm.vocabulary.inputs import (
-{inputs}
+from realtime_fsm.testing.replay import (
+{names}
 )
 
 RETRY = {retry}
 {ping}
 TIMEOUTS = {timeouts}
-FRAMES = ({frames})
-
-
-class Step(NamedTuple):
-    """What happens at a moment, and what must come of it."""
-
-    at: float  # seconds since the first step
-    happened: Input
-    row: str | None  # None: it is only noted
-    state: str
-    link: int
-    attempt: int
-    sends: int
-    asks: str  # what the machine asks to be done
-    draw: float = 0.5  # the random number, which decides how long a delay is
-    place: float | None = None  # when a dial has its turn among those of the process; None for at once
-    heard: bool = False  # whether some other frame, such as an event, came before
-    pauses: tuple[tuple[float, bool], ...] = ()  # when the link was read no more, and when again (False)
-
-
-class Turns(Pacer):
-    """When dials have their turns, as the log shows it."""
-
-    place: float | None = None
-
-    def take(self, now: float) -> float:
-        return now if self.place is None else self.place
-
-    def come(self, place: float, now: float) -> float:
-        return self.take(now)
-
-
-def granted(*names: str) -> tuple[Granted, ...]:
-    return tuple(Granted(name) for name in names)
-
 
 # fmt: off
 STEPS = (
@@ -105,23 +64,9 @@ _TAIL = """\
 
 
 def test_the_connection_takes_the_path_that_was_logged() -> None:
-    turns = Turns(None)
-    seat = Seat(
-        retry=RETRY, ping=PING, timeouts=TIMEOUTS, auto_reconnect={auto}, max_link_age={age}, pacer=turns, protocol={era}{more}
+    check_path(
+        STEPS, retry=RETRY, ping=PING, timeouts=TIMEOUTS, auto_reconnect={auto}, max_link_age={age}, era={era}{more}
     )
-    connection = Connection(seat)
-    for number, step in enumerate(STEPS, 1):
-        for at, paused in step.pauses:
-            connection.read(seat.generation, at, paused=paused)
-        turns.place = step.place
-        if seat.link is not None:  # each frame is a sign of life
-            seat.link.heard += step.heard
-            seat.link.heard += isinstance(step.happened, FRAMES) and step.happened.generation == seat.link.generation
-        outcome = connection.step(step.happened, step.at, draw=step.draw)
-        row = None if outcome.taken is None else outcome.taken.row.id
-        asks = " ".join(type(request).__name__ for request in outcome.requests)
-        came = (row, connection.state, seat.generation, seat.attempt, seat.last_sends, asks)
-        assert came == step[2:8], f"step {{number}} at {{step.at}} s: {{step.happened}}"
 """
 
 
@@ -138,7 +83,8 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
     too_fast = policies.ping.interval < CARRIED
     codes = [_code(cue.happened) for cue in cues]
     names = {name for code in codes for name in re.findall(r"\b[A-Z]\w+(?=\()", code)}
-    used = {"Input", *(kind.__name__ for kind in FRAMES)} | {name for name in names if hasattr(inputs, name)}
+    used = {"Step", "check_path"} | {name for name in names if not hasattr(errors, name)}
+    used |= {"granted"} if any("granted(" in code for code in codes) else set()
     public = {
         "PingPolicy",
         "RetryPolicy",
@@ -156,12 +102,11 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
         table=TABLE.fingerprint,
         doubt="" if doubt is None else " The log tells no more, because something is missing in it.",
         public=", ".join(sorted(public)),
-        inputs="\n".join(f"    {name}," for name in sorted(used)),
+        names="\n".join(f"    {name}," for name in sorted(used)),
         retry=policies.retry,
-        warnings="from warnings import catch_warnings, simplefilter\n" if too_fast else "",
+        warnings="\nfrom warnings import catch_warnings, simplefilter\n" if too_fast else "",
         ping=_ping(policies.ping, too_fast=too_fast),
         timeouts=policies.timeouts,
-        frames=", ".join(sorted(kind.__name__ for kind in FRAMES)),
     ).rstrip("\n")
     yield from steps
     protocol = None if policies.protocol is None else f"Era.{policies.protocol.value}"
@@ -192,7 +137,7 @@ def _steps(played: Sequence[Played], cues: Sequence[Cue], codes: Sequence[str], 
         row = "None" if step.outcome.taken is None else _quoted(step.outcome.taken.row.id)
         yield (
             f"    Step({_at(cue.at, digits):>{last}}, {f'{code},':<{width + 1}} {f'{row},':<8} {f'{_quoted(step.state)},':<15} "
-            f"{step.link}, {step.attempt}, {step.sends}, {_quoted(_asks(step))}{''.join(_more(cue, digits))}),"
+            f"{step.link}, {step.attempt}, {step.sends}, {_quoted(asks(step.outcome))}{''.join(_more(cue, digits))}),"
         )
 
 
@@ -201,15 +146,11 @@ def _named(connection: str) -> str:
     return f"connection {connection}" if plain else "a connection"
 
 
-def _asks(step: Played) -> str:
-    return " ".join(type(request).__name__ for request in step.outcome.requests)
-
-
 def _more(cue: Cue, digits: int | None) -> Iterator[str]:
     if cue.draw != UNDECIDED:
         yield f", draw={cue.draw!r}"
     if cue.place is not None:
-        yield f", place={_at(cue.place, digits)}"
+        yield f", dial_slot={_at(cue.place, digits)}"
     if cue.heard:
         yield ", heard=True"
     if cue.pauses:
@@ -296,9 +237,10 @@ def _code(happened: inputs.Input) -> str:
     name = type(happened).__name__
     match happened:
         case inputs.Subscribe(wish=wanted) if wanted.queries:
-            return f"{name}(Wish({_quoted(wanted.id)}, ({_channel(wanted.channels[0])},), ({_quoted(wanted.queries[0])},)))"
+            channel, query = _channel(wanted.channels[0]), _quoted(wanted.queries[0])
+            return f"{name}(SubscriptionSpec({_quoted(wanted.id)}, ({channel},), ({query},)))"
         case inputs.Subscribe(wish=wanted):
-            return f"{name}(Wish({_quoted(wanted.id)}, ({_channel(wanted.channels[0])},)))"
+            return f"{name}(SubscriptionSpec({_quoted(wanted.id)}, ({_channel(wanted.channels[0])},)))"
         case inputs.Unsubscribe(id=identifier):
             return f"{name}({_quoted(identifier)})"
         case inputs.Authenticate(session=session):
@@ -306,9 +248,9 @@ def _code(happened: inputs.Input) -> str:
         case inputs.SetPresence(message=message, id=identifier):
             return f"{name}({message!r}, {_quoted(identifier)})"
         case inputs.Probe(presence=None):
-            return f"{name}(Wish({_quoted(CANARY)}, ({_quoted(CHANNEL)},)))"
+            return f"{name}(SubscriptionSpec({_quoted(CANARY)}, ({_quoted(CHANNEL)},)))"
         case inputs.Probe(presence=presence, id=identifier):
-            return f"{name}(Wish({_quoted(CANARY)}, ({_quoted(CHANNEL)},)), {presence!r}, {_quoted(identifier)})"
+            return f"{name}(SubscriptionSpec({_quoted(CANARY)}, ({_quoted(CHANNEL)},)), {presence!r}, {_quoted(identifier)})"
         case inputs.PingSwitched(enabled=enabled):
             return f"{name}(enabled={enabled})"
         case inputs.Greeted(generation=link, stranger=True):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from realtime_fsm.core.guards import GUARDS
 from realtime_fsm.core.machine import Connection
 from realtime_fsm.core.pacer import Pacer
 from realtime_fsm.core.seat import Seat
+from realtime_fsm.vocabulary import requests
 from realtime_fsm.vocabulary.inputs import Acknowledged, Greeted, Pong, Recovered, ServerErred
 from realtime_fsm.vocabulary.table import LIVE, State
 
@@ -16,13 +17,56 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from realtime_fsm.auditing.shadow import Policies
+    from realtime_fsm.vocabulary.canary import Canary
+    from realtime_fsm.vocabulary.eras import Era
     from realtime_fsm.vocabulary.inputs import Input
-    from realtime_fsm.vocabulary.requests import Outcome
+    from realtime_fsm.vocabulary.options import Timeouts
+    from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
+    from realtime_fsm.vocabulary.requests import Outcome, Request
 
 UNDECIDED = 0.5
 """The random number of a step that needs none."""
 FRAMES = (Greeted, Acknowledged, Pong, Recovered, ServerErred)
 """The inputs that are frames: each is a sign of life, too."""
+
+ASKS: dict[type[Request], str] = {
+    requests.Open: "open",
+    requests.Send: "send",
+    requests.Drop: "drop",
+    requests.Retire: "drain",
+    requests.Grant: "acknowledge",
+    requests.Reject: "reject",
+    requests.Lack: "missing_channels",
+    requests.Identify: "identify",
+    requests.RejectIdentity: "reject_identity",
+    requests.Restore: "restore_identity",
+    requests.Present: "presence",
+    requests.RejectPresence: "reject_presence",
+    requests.CanaryOut: "canary_sent",
+    requests.CanaryRefused: "canary_refused",
+    requests.Remove: "remove",
+    requests.EndFault: "end_fault",
+    requests.Fail: "fail",
+    requests.End: "end",
+}
+"""The words for commands in emitted tests. Files of users hold them, so a word stays when its class gets another name."""
+
+
+def asks(outcome: Outcome) -> str:
+    """Name the commands of a step, in their order, with blanks between the words."""
+    return " ".join(ASKS[type(request)] for request in outcome.requests)
+
+
+class Settings(NamedTuple):
+    """The settings of a connection; `realtime_fsm.Realtime` explains each."""
+
+    retry: RetryPolicy
+    ping: PingPolicy
+    timeouts: Timeouts
+    auto_reconnect: bool
+    max_link_age: float | None
+    protocol: Era | None
+    canary: Canary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +115,7 @@ class Stage:
         seat: what it remembers.
     """
 
-    def __init__(self, policies: Policies, cues: Iterable[Cue] = ()) -> None:
+    def __init__(self, policies: Policies | Settings, cues: Iterable[Cue] = ()) -> None:
         self._turnstile = Turnstile()
         self.seat = Seat(
             retry=policies.retry,
