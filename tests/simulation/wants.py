@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from realtime_fsm.vocabulary.errors import UnsupportedByServer
 from realtime_fsm.vocabulary.inputs import Input, PingSwitched, SetPresence, Subscribe, Unsubscribe, Wish
 from realtime_fsm.vocabulary.requests import End, Fail, Grant, Lack, Present, Reject, RejectPresence, Remove
 from simulation.ledger import Ledger, Stream
@@ -74,6 +75,8 @@ class Wants:
                 self._grant(identifier, link.generation, happened)
             case Present():
                 self._shown = True
+            case RejectPresence(error=UnsupportedByServer()):
+                self._show(None)
             case RejectPresence():
                 self._fall_back()
             case End():
