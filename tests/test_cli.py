@@ -90,7 +90,8 @@ def test_a_fatal_refusal_ends_with_one_clear_sentence() -> None:
     with serving("--every", "0") as endpoint:
         result = result_of("listen", endpoint, "--project", "nobody", "rows")
     assert (result.returncode, result.stdout) == (1, "")
-    refused = "the server refused the connection with 1008: Missing or unknown project ID"
+    server = endpoint.removeprefix("http://").removesuffix("/v1")
+    refused = f"the server {server} refused the connection with 1008: Missing or unknown project ID"
     assert result.stderr == f"realtime-fsm: project 'nobody' at {endpoint}: {refused}\n"
 
 

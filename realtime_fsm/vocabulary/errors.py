@@ -173,8 +173,8 @@ class RefusedByServer(RealtimeError):
     """
 
     def __init__(self, code: int | str, message: str, server: str = "") -> None:
-        where = f"{server}: " if server else ""
-        super().__init__(f"{where}the server refused the connection with {code}: {message}")
+        name = f"the server {server}" if server else "the server"
+        super().__init__(f"{name} refused the connection with {code}: {message}")
         self.code = code
         self.message = message
         self.server = server
