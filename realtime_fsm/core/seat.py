@@ -358,8 +358,8 @@ class Seat:
     def overhears(self, happened: ServerErred) -> bool:
         """Note an error frame that changes nothing on a live link, however often the server sends it.
 
-        A 1013 or 429 names a message that the server dropped (PROTOCOL: "Messages", rule 4), and none is out. A 1008 announces the end
-        of the link, as the one before did.
+        A 1013 or 429 names a message that the server dropped (PROTOCOL: "Messages", rule 4), and none is out. A 1008 announces
+        the end of the link, as the one before did.
 
         Returns:
             Whether it is such a frame.
