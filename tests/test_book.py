@@ -325,16 +325,17 @@ def test_the_innocent_go_before_the_suspects_and_apart_from_them() -> None:
 
 @pytest.mark.parametrize("interrupt", ["end_link", "ask_again"])
 @pytest.mark.parametrize("in_flight", [False, True])
-def test_suspects_stay_apart_over_throttling_and_the_next_links(interrupt: str, in_flight: bool) -> None:
+@pytest.mark.parametrize("code", [BAD_MESSAGE, POLICY])
+def test_suspects_stay_apart_over_throttling_and_the_next_links(code: int, interrupt: str, in_flight: bool) -> None:
     book = book_of(*"abcd")
     asked(book)
-    book.blame(POLICY, "")
+    book.blame(code, "")
     if in_flight:
         assert asked(book).ids == ("a", "b")
     assert getattr(book, interrupt)() == []
     for expected in (("a", "b"), ("c", "d")):
         control = asked(book)
-        assert (control.ids, control.suspect) == (expected, True)
+        assert (control.ids, control.suspect, control.batch is not None) == (expected, code != POLICY, code == POLICY)
         book.settle(grants(*control.ids))
 
 

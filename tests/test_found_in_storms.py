@@ -156,7 +156,7 @@ def test_what_was_under_suspicion_is_innocent_when_an_older_server_takes_it_by_i
     bench.greet()
     bench.err(1008)
     bench.lose()
-    assert bench.seat.book._suspects
+    assert bench.seat.book.repeats
     bench.expire()
     bench.open()
     bench.err(1008)
@@ -166,7 +166,7 @@ def test_what_was_under_suspicion_is_innocent_when_an_older_server_takes_it_by_i
     bench.greet()
     assert bench.state is State.SUBSCRIBED
     assert bench.seat.book.acknowledged == {"s1", "s2"}
-    assert not bench.seat.book._suspects
+    assert not bench.seat.book.repeats
 
 
 # --- what a subscription listens to -------------------------------------------------------------------------------------------

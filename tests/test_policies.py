@@ -151,6 +151,7 @@ JUDGED: list[tuple[str, LinkFailure, Verdict, Verdict]] = [
     ("the server's window is a minute", ServerError(1013, ""), H, H),
     ("the server's window is a minute", StreamEnded(1013), H, H),
     ("what proxies say instead of 1013", UpgradeRefused(429), H, H),
+    *(("what HTTP says instead of 1013", ServerError(code, ""), H, H) for code in (429, "429")),
     *(("the server's bad day", ServerError(code, ""), T, T) for code in ANY_OTHER),
     *(("a restart", StreamEnded(code), T, T) for code in (1000, 1001, 1006, 1011, 1012)),
     *(("a proxy in between", UpgradeRefused(status), T, T) for status in (301, 401, 403, 404, 500, 502, 503)),
@@ -171,7 +172,7 @@ def test_each_class_of_failure_has_its_verdict(why: str, cause: LinkFailure, bef
 @given(st.integers() | st.text(max_size=20), st.booleans())
 def test_a_code_is_fatal_or_throttled_only_where_the_protocol_says_so(code: int | str, live: bool) -> None:
     fatal = {1008} if live else {1008, 401, 403}
-    expected = F if code in fatal else H if code == 1013 else T
+    expected = F if code in fatal else H if code in (1013, 429, "429") else T
     assert verdict(ServerError(code, "any text"), live=live) is expected
 
 

@@ -313,7 +313,8 @@ def test_an_error_for_good_names_host_and_port_and_no_query() -> None:
             with pytest.raises(RefusedByServer) as caught:
                 await realtime.connect()
             server = realtime._driver._seat.server
-            assert (caught.value.server, str(caught.value).partition(": ")[0]) == (server, server)
+            assert caught.value.server == server
+            assert server in str(caught.value)
             assert ":" in server
             assert "?" not in str(caught.value)
 

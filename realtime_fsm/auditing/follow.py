@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.guards import BY_ADDRESS, TOO_MANY, is_refusal, is_told_to_wait
+from realtime_fsm.auditing.guards import BY_ADDRESS, drops_message, is_refusal, is_told_to_wait
 from realtime_fsm.auditing.outages import move, note_handover, uncover
 from realtime_fsm.auditing.rules import ROUNDING, Said
 from realtime_fsm.auditing.secrets import looks_secret
@@ -90,7 +90,7 @@ def _note_sends(shadow: Shadow, line: Line, step: Step, t: float) -> None:
     if step.answers:
         if step.errs:
             shadow.blamed = shadow.asked
-            if line.error_code == TOO_MANY:
+            if drops_message(line):
                 shadow.closed_until = t + WINDOW
                 shadow.put_back = shadow.asked or shadow.put_back
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.faults import is_server_fault
+from realtime_fsm.vocabulary.faults import is_server_fault, is_throttle
 from realtime_fsm.vocabulary.names import Guard
 from realtime_fsm.vocabulary.policies import POLICY
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BY_ADDRESS = frozenset({"E1", "E2", "E3"})
 """The eras of servers that are asked by the address that is dialed."""
-TOO_MANY, TOO_MANY_REQUESTS = 1013, 429
+TOO_MANY_REQUESTS = 429
 
 
 def failure_code(line: Line) -> int | str | None:
@@ -36,11 +36,17 @@ def failure_code(line: Line) -> int | str | None:
     return line.close_code if line.cause == "stream_ended" else None
 
 
+def drops_message(line: Line) -> bool:
+    """Whether an error frame says that the server dropped a message, because there were too many."""
+    return line.error_code is not None and is_throttle(line.error_code)
+
+
 def is_throttled(line: Line) -> bool | None:
     """Whether the server, or a proxy in front of it, said that there were too many; a log that tells no status cannot say."""
     if line.cause == "upgrade_refused":
         return None if line.status is None else line.status == TOO_MANY_REQUESTS
-    return failure_code(line) == TOO_MANY
+    code = failure_code(line)
+    return code is not None and is_throttle(code)
 
 
 def is_told_to_wait(line: Line) -> bool | None:
@@ -144,7 +150,7 @@ def _wants_channels(shadow: Shadow, line: Line) -> bool | None:
 
 
 def _newcomers_blamed(shadow: Shadow, line: Line) -> bool | None:
-    if line.error_code in (401, 403, TOO_MANY) or shadow.planned is False:
+    if line.error_code in (401, 403) or drops_message(line) or shadow.planned is False:
         return False
     return shadow.rejected > 0 if shadow.whole else None
 
@@ -177,8 +183,8 @@ FACTS: dict[str, Fact] = {
     Guard.REQUEST_BLAMED: _request_blamed,
     Guard.REPLY_OVERDUE: lambda _, line: line.cause == "reply_overdue",
     Guard.HEARD_SINCE_PING: lambda _, line: line.cause is None,
-    Guard.OVER_BUDGET: lambda _, line: line.error_code == TOO_MANY,
-    Guard.ANSWERS_PING: lambda _, line: line.error_code in (1003, TOO_MANY),
+    Guard.OVER_BUDGET: lambda _, line: drops_message(line),
+    Guard.ANSWERS_PING: lambda _, line: line.error_code == 1003 or drops_message(line),
     Guard.SERVER_AT_FAULT: lambda _, line: line.error_code is not None and is_server_fault(line.error_code),
     Guard.ENDS_LINK: lambda _, line: line.error_code == POLICY,
 }

@@ -127,7 +127,8 @@ def _window(shadow: Shadow, line: Line, _: Step, t: float) -> Said | None:
     if len(shadow.sent) == LIMIT and t - shadow.sent[0] < WINDOW - ROUNDING:
         return Said("budget", f"it is frame {LIMIT + 1} within {t - shadow.sent[0]:.3f} s")
     if t < shadow.closed_until - ROUNDING:
-        return Said("budget", f"the server said 1013, and the next frame may be sent {shadow.closed_until - t:.3f} s later")
+        later = shadow.closed_until - t
+        return Said("budget", f"the server said that there were too many, and the next frame may be sent {later:.3f} s later")
     return None
 
 

@@ -47,7 +47,7 @@ RULES: dict[str, Rule] = {
         Rule("link", _V, "There is at most one link, and one that makes room for it; with each dial the number grows by one."),
         Rule("attempt", _V, "Each dial counts as an attempt; only a new beginning or a link that proved itself forgives them."),
         Rule("request", _V, "One request is in flight at a time, and no ping beside it."),
-        Rule("budget", _V, "At most 32 frames are sent on a link in 60 seconds, and none in the 60 after a 1013."),
+        Rule("budget", _V, "At most 32 frames are sent on a link in 60 seconds, and none in the 60 after a 1013 or 429."),
         Rule("pong", _V, "A ping is answered, or given up, within its timeout and not before."),
         Rule("deadline", _V, "Dial, greeting, reply, idling, renewal and forgiving keep the times of the policies."),
         Rule("delay", _V, "A dial after a failure waits as long as the retry policy says."),

@@ -6,10 +6,11 @@ subscription is never silently lost: a new link makes it pending again.
 The theory. Replies come out of order and an error frame names nobody (PROTOCOL: "Messages", rules 1 and 5), so one request
 is in flight at a time and everything that waits is merged into it. When an error answers a batch, one of its items is bad
 and nothing says which: the batch is halved and each half asked alone, until the guilty item stands alone. A half stays apart
-from the rest, also over the next links, because asking for it may end the link (1008).
+from the rest, also over the next links.
 
 A server fault blames nothing: the request is repeated, those that were never acknowledged apart from the others
-(`realtime_fsm.core.fault`).
+(`realtime_fsm.core.fault`). A refusal (1008) announces the end of the link, so its halves wait for the next link; on a link that
+stays up they wait as long as the repetition of a server fault does.
 
 Older servers are asked by the address that is dialed, and acknowledge with their greeting (`plan`, `greeted`). On such a link
 nothing is asked by message, what is withdrawn is gone at once, and what is desired later waits for the next link.
@@ -246,7 +247,7 @@ class Book:
 
     @property
     def has_news(self) -> bool:
-        """Whether something is to be asked that no server fault has met."""
+        """Whether something is to be asked that neither a server fault nor a refusal (1008) has met."""
         return bool(self._pending or self._suspects)
 
     def next_request(self) -> Control | None:
@@ -376,13 +377,24 @@ class Book:
                 told.append(Grant(g.subscription_id, g.channels))
             else:  # withdrawn while it was in flight
                 self._removals[g.subscription_id] = None
-        if told and self.refusals.accept() and self._suspects:  # none of the small groups tells anything
-            self._suspects = (tuple(identifier for group in self._suspects for identifier in group),)
+        if told and self.refusals.accept():  # none of the small groups tells anything
+            self.reunite()
         self._note_progress()
         return told
 
-    def blame(self, code: Code, message: str) -> list[Blamed]:
-        """An error answered the request in flight: reject its only item, or halve it."""
+    @property
+    def repeats(self) -> bool:
+        """Whether subscriptions wait for a repetition."""
+        return bool(self._again.batches)
+
+    def blame(self, code: Code, message: str, attempts: int | None = None) -> list[Blamed]:
+        """Reject the only item of the request in flight, or halve the request: an error answered it.
+
+        Args:
+            code: the code of the error frame.
+            message: its text.
+            attempts: after how many refusals (1008) alone a subscription that was never acknowledged is rejected; None for never.
+        """
         asked, self.in_flight = self.in_flight, None
         if asked is None:
             return []
@@ -404,13 +416,20 @@ class Book:
         gone: list[Blamed] = [Remove(identifier) for identifier in asked.ids if identifier not in self.desired]
         ids = [identifier for identifier in asked.ids if identifier in self.desired]
         guilty = code != POLICY or self._is_newcomer_alone(ids) or self.refusals.refuse(ids, self.desired)
-        if len(asked.ids) == 1 and ids and guilty:
+        before, lone = self._unanswered(asked), len(asked.ids) == 1 and bool(ids)
+        spent = attempts is not None and before.alone + 1 >= attempts and not self._established.keys() & ids
+        if lone and (guilty or spent):
             self.withdraw(ids[0])
             return [Reject(ids[0], code, message)]
         middle = (len(ids) + 1) // 2
         halves = tuple(tuple(half) for half in (ids[:middle], ids[middle:]) if half)
-        # Where nothing was accepted, another group comes first: if the server refuses that as well, it refuses everything.
-        self._suspects = (*halves, *self._suspects) if guilty else (*self._suspects, *halves)
+        if code == POLICY:
+            self._again.note(SUBSCRIBE, failed=True)
+            later = tuple(Batch(half, before.failures, before.alone + lone) for half in halves)
+            # Where nothing was accepted, another group comes first: if the server refuses that as well, it refuses everything.
+            self._again.batches = (*later, *self._again.batches) if guilty else (*self._again.batches, *later)
+        else:
+            self._suspects = (*halves, *self._suspects)
         return gone
 
     def _is_newcomer_alone(self, ids: Sequence[str]) -> bool:
@@ -421,7 +440,9 @@ class Book:
     def in_repetition(self) -> bool:
         """Whether the request in flight is one that a server fault has met before."""
         asked = self.in_flight
-        return asked is not None and (asked.batch is not None or (asked.kind != SUBSCRIBE and asked.kind in self._again))
+        if asked is None or asked.kind == SUBSCRIBE:
+            return asked is not None and asked.batch is not None and asked.batch.failures > 0
+        return asked.kind in self._again
 
     def repeat(self, code: Code, message: str, attempts: int | None, *, whole: bool) -> list[Blamed]:
         """A server fault answered the request in flight: it goes out again, later.
@@ -465,11 +486,11 @@ class Book:
         return [CanaryRefused(code)] if out else []
 
     def reunite(self) -> None:
-        """A ping has failed, too: no item is to blame for a server fault, and what was divided is asked for together."""
+        """Put together what was divided: the server failed for every item, so no item is to blame."""
         self._again.reunite(self._established)
 
     def ask_again(self) -> list[RejectIdentity | Remove]:
-        """The request in flight was dropped by the server (1013): it goes out again, later."""
+        """The request in flight was dropped by the server (1013, 429): it goes out again, later."""
         asked, self.in_flight = self.in_flight, None
         if asked is None:
             return []

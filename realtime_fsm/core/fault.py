@@ -4,7 +4,7 @@ Invariant: a server fault ends no subscription that was ever acknowledged.
 
 Design: A request that meets a fault is repeated, at the pace of `Fault.postpone`. The server answers with the same error 0 to a
 query that it does not allow, so one item may be the cause: a failing batch is divided until a guilty item stands alone, unless a
-ping fails, too, which no item explains.
+ping fails, too, which no item explains. A request that a refusal (1008) answers on a link that stays up keeps the same pace.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def pause_before(repetition: int, retry: RetryPolicy, draw: float) -> float:
 
 
 class Fault:
-    """What a link remembers of a server fault, until a request is acknowledged.
+    """What a link remembers of a server fault, or of a refusal (1008) that did not end it, until a request is acknowledged.
 
     Attributes:
         since: when the server last proved that it worked.
@@ -66,7 +66,7 @@ class Batch:
     Attributes:
         ids: their ids.
         failures: how many requests for them have met a server fault.
-        alone: how many of those were for one subscription alone.
+        alone: how many requests for one of them alone have met a server fault or a refusal.
     """
 
     ids: tuple[str, ...]
@@ -102,7 +102,7 @@ class Batch:
 
 
 class Repetitions:
-    """The requests that server faults have met, and that are to be repeated.
+    """The requests that server faults and refusals (1008) have met, and that are to be repeated.
 
     Attributes:
         batches: the subscriptions among them, in the order in which they are asked for.

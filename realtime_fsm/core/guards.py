@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.faults import is_server_fault
+from realtime_fsm.vocabulary.faults import is_server_fault, is_throttle
 from realtime_fsm.vocabulary.names import Guard
 from realtime_fsm.vocabulary.policies import POLICY, Verdict
 
@@ -27,13 +27,14 @@ def none_left(seat: Seat) -> bool:
 
 
 def answers_ping(seat: Seat) -> bool:
-    """The error frame answers the ping: 1013 (no room for it) or 1003 (unknown to the oldest servers)."""
-    return _error_code(seat) in (1003, 1013)
+    """The error frame answers the ping: 1013 or 429 (no room for it) or 1003 (unknown to the oldest servers)."""
+    return _error_code(seat) == 1003 or over_budget(seat)
 
 
 def over_budget(seat: Seat) -> bool:
-    """The error frame says that there were too many messages."""
-    return _error_code(seat) == 1013
+    """The error frame says that there were too many messages: 1013, or 429 as a proxy may say it."""
+    code = _error_code(seat)
+    return code is not None and is_throttle(code)
 
 
 def ends_link(seat: Seat) -> bool:
@@ -48,7 +49,7 @@ def server_at_fault(seat: Seat) -> bool:
 
 
 def repetition_due(seat: Seat) -> bool:
-    """A request that met a server fault is to be repeated, and the budget has room for it."""
+    """A request that met a server fault or a refusal (1008) is to be repeated, and the budget has room for it."""
     return seat.again_at is not None and _passed(seat.budget_at, seat.now)
 
 

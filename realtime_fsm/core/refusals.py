@@ -1,8 +1,8 @@
 """The refusals: whether the server refuses one subscription, or all of them.
 
 A server answers a subscribe with 1008 and ends the link (PROTOCOL: "Messages", rule 5). It names no item, so the book asks
-again in smaller groups, one link for each group. Two disjoint groups refused, and nothing accepted in between, mean that the
-server refuses everything; then no item is to blame.
+again in smaller groups, one link for each group; where the link stays up, at the pace of `Fault.postpone`. Two disjoint groups
+refused, and nothing accepted in between, mean that the server refuses everything; then no item is to blame.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from realtime_fsm.core.link import Blame, Link, Phase
 from realtime_fsm.core.pacer import Pacer
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import GreetedAsGuest, IdentityUnavailable, Overdue, ServerError, StreamEnded
-from realtime_fsm.vocabulary.faults import FaultNews, is_server_fault
+from realtime_fsm.vocabulary.faults import FaultNews, is_server_fault, is_throttle
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
     Authenticate,
@@ -302,17 +302,19 @@ class Seat:
             self.round_trip = self.now - link.pinged.at
             self.era = Era.E1 if self.era is Era.E2 else self.era
             self._prove(link)
-        if link.planned and link.phase is not Phase.LIVE and happened.code not in (1013, 401, 403):
+        if link.planned and link.phase is not Phase.LIVE and not (is_throttle(happened.code) or happened.code in (401, 403)):
             rejected = self.book.blame_newcomers(happened.code, happened.message)
             self.blames_newcomers = bool(rejected)
             self.requests += rejected
-        if happened.code == 1013 and link.phase is Phase.LIVE:
+        if is_throttle(happened.code) and link.phase is Phase.LIVE:
             link.budget.note_refusal(self.now)
             self.requests += self.book.ask_again()
         elif link.phase is Phase.LIVE and is_server_fault(happened.code) and (blamed or link.pinged is not None):
             self._absorb_fault(link, happened)
         else:
-            self.requests += self.book.blame(happened.code, happened.message)
+            self.requests += self.book.blame(happened.code, happened.message, self.retry.attempts)
+            if link.phase is Phase.LIVE and blamed and happened.code == POLICY and self.book.repeats:
+                self._postpone(link)
         if any(isinstance(request, RejectIdentity) for request in self.requests):
             self.trial = False
         link.asked_at = None
@@ -329,6 +331,11 @@ class Seat:
             self.book.reunite()
             return
         self.requests += self.book.repeat(happened.code, happened.message, self.retry.attempts, whole=fault.ping_failed)
+        self._postpone(link)
+
+    def _postpone(self, link: Link) -> None:
+        """Let what is to be asked again wait: a server fault met it, or a refusal (1008) of a link that stays up."""
+        fault = link.fault = link.fault or Fault()
         fault.again_at = None
         if self.book.waits:
             fault.postpone(self.now, self.retry, self.draw)
@@ -351,8 +358,8 @@ class Seat:
     def overhears(self, happened: ServerErred) -> bool:
         """Note an error frame that changes nothing on a live link, however often the server sends it.
 
-        A 1013 names a message that the server dropped (PROTOCOL: "Messages", rule 4), and none is out. A 1008 announces the end
-        of the link, as the one before did.
+        A 1013 or 429 names a message that the server dropped (PROTOCOL: "Messages", rule 4), and none is out. A 1008 announces
+        the end of the link, as the one before did.
 
         Returns:
             Whether it is such a frame.
@@ -362,7 +369,7 @@ class Seat:
             return False
         last = link.last_error
         again = happened.code == 1008 and last is not None and last.cause.code == 1008
-        if again or (happened.code == 1013 and link.pinged is None):
+        if again or (is_throttle(happened.code) and link.pinged is None):
             blamed = again and last is not None and last.blamed
             link.last_error = Blame(ServerError(happened.code, happened.message), link.heard, blamed)
             return True
@@ -455,7 +462,7 @@ class Seat:
         return None if link is None or not self.book.waits else self.free_at(link)
 
     def free_at(self, link: Link) -> float:
-        """When the budget has room for a request, and a server fault lets it be sent."""
+        """When the budget has room for a request, and the wait before a repetition is over."""
         free_at, again_at = link.budget.free_at(self.now, ping=False), self.again_at
         return free_at if again_at is None else max(free_at, again_at)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from realtime_fsm.edges.callbacks import contain, is_asked_for
 from realtime_fsm.edges.readahead import ReadAhead
 from realtime_fsm.vocabulary.errors import LinkFailure
+from realtime_fsm.vocabulary.faults import is_throttle
 from realtime_fsm.vocabulary.frames import PING, ErrorFrame, PongFrame
 from realtime_fsm.vocabulary.inputs import Closed, DialFailure, Lost, Opened
 from realtime_fsm.vocabulary.sealing import seal
@@ -97,7 +98,7 @@ class Link:
 
     def hear(self, frame: Frame | Malformed) -> None:
         """Note what may answer a ping: a pong, or what stands for one (PROTOCOL: "Four server eras", "Messages", rule 4)."""
-        if isinstance(frame, PongFrame) or (isinstance(frame, ErrorFrame) and frame.code in (1003, 1013)):
+        if isinstance(frame, PongFrame) or (isinstance(frame, ErrorFrame) and (frame.code == 1003 or is_throttle(frame.code))):
             self.unanswered = max(0, self.unanswered - 1)
 
     def send(self, data: bytes) -> None:

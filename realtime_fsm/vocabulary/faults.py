@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from realtime_fsm.vocabulary.frames import Code
 
-_BAD_MESSAGE, _POLICY, _TOO_MANY = 1003, 1008, 1013
+_BAD_MESSAGE, _POLICY = 1003, 1008
+_TOO_MANY = (1013, 429, "429")
 _REFUSALS = range(400, 500)
 
 
@@ -20,9 +21,21 @@ def is_server_fault(code: Code) -> bool:
     """Tell whether the code of an error frame says that the server cannot work, and not that it refuses something.
 
     Args:
-        code: the code: 1003, 1008 and 4xx refuse, 1013 says that there were too many; 0, 5xx, a text and the rest are faults.
+        code: the code: 1003, 1008 and 4xx refuse, 1013 and 429 say that there were too many (`is_throttle`); 0, 5xx, a text
+            and the rest are faults.
     """
-    return isinstance(code, str) or (code not in (_BAD_MESSAGE, _POLICY, _TOO_MANY) and code not in _REFUSALS)
+    if is_throttle(code):
+        return False
+    return isinstance(code, str) or (code not in (_BAD_MESSAGE, _POLICY) and code not in _REFUSALS)
+
+
+def is_throttle(code: Code) -> bool:
+    """Tell whether the code of an error frame says that there were too many messages, and so nothing about one of them.
+
+    Args:
+        code: the code: 1013, or what HTTP says for it, 429, as a number or a text (PROTOCOL: "Four server eras").
+    """
+    return code in _TOO_MANY
 
 
 @dataclass(frozen=True, slots=True)

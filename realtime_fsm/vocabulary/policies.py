@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary.callers import warn
 from realtime_fsm.vocabulary.errors import BadOption, CertificateRefused, GreetedAsGuest, ServerError, StreamEnded, UpgradeRefused
+from realtime_fsm.vocabulary.faults import is_throttle
 from realtime_fsm.vocabulary.options import seconds
 
 if TYPE_CHECKING:
@@ -189,8 +190,8 @@ def verdict(cause: LinkFailure, *, live: bool, may_pass: bool = False) -> Verdic
       while; and where the request in flight is to blame. The caller counts how often it came, and says so by ``may_pass``.
     - 401 and 403 before the greeting are about who is dialing; dialing again as the same changes nothing: fatal. On a live
       link they answer a request and never end the link, so as the reason for an end they are only the last thing heard.
-    - 1013 says "too many": the server's window is a minute, and coming back within it is refused again: throttled. HTTP 429
-      is what proxies in front of it say.
+    - 1013 says "too many": the server's window is a minute, and coming back within it is refused again: throttled. Proxies in
+      front of it say 429.
     - Any **other code** (1003, 0, 500, a database's own) is the server's bad day: transient.
     - An end **without a word**, an unanswered dial or ping, a name that does not resolve, a refused port, a TLS handshake
       that breaks, an HTTP status instead of an upgrade (a redirect, too, which is not followed): networks, restarts and
@@ -212,7 +213,7 @@ def verdict(cause: LinkFailure, *, live: bool, may_pass: bool = False) -> Verdic
                 return Verdict.TRANSIENT if may_pass else Verdict.FATAL
             if code in (401, 403) and not live:
                 return Verdict.FATAL
-            return Verdict.THROTTLED if code == 1013 else Verdict.TRANSIENT
+            return Verdict.THROTTLED if is_throttle(code) else Verdict.TRANSIENT
         case UpgradeRefused(status=429):
             return Verdict.THROTTLED
         case _:

@@ -17,7 +17,7 @@ from realtime_fsm.core.seat import Seat
 from realtime_fsm.vocabulary import errors
 from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.names import Effect, Guard
-from realtime_fsm.vocabulary.policies import verdict
+from realtime_fsm.vocabulary.policies import POLICY, verdict
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Foresight:
             index: which one.
             now: its moment.
             entered: when the state in which it ends was entered.
-            repetitions: how many were planned before in a server fault.
+            repetitions: how many were planned before on this link.
         """
         record = self._steps[index]
         effects = ROWS[record.row].effects
@@ -230,9 +230,10 @@ class Foresight:
 
 
 def _meets_fault(record: TransitionRecord) -> bool:
-    """Whether a step is about a request that meets a server fault."""
+    """Whether a step is about a request that meets a server fault or a refusal (1008), and may be repeated on the same link."""
     answered = record.trigger == Trigger.SERVER_ERROR and record.source in LIVE and record.source != State.PING
-    return answered and record.dest in LIVE and record.error_code is not None and is_server_fault(record.error_code)
+    code = record.error_code
+    return answered and record.dest in LIVE and code is not None and (code == POLICY or is_server_fault(code))
 
 
 def _solve(moment: Callable[[float], float], due: float) -> float:

@@ -1,0 +1,126 @@
+"""The names that the tests import which `realtime-fsm replay --emit-test` writes; they stay when the machine's own names change.
+
+An emitted test holds the inputs of one connection, as its log tells them. `check_path` steps the machine with each input and
+compares the rule, the state, the counts and the commands with those of the log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from realtime_fsm.auditing.replay.stage import UNDECIDED, Cue, Settings, Stage, asks
+from realtime_fsm.vocabulary.frames import Granted
+from realtime_fsm.vocabulary.inputs import (
+    Acknowledged,
+    Authenticate,
+    Closed,
+    Connect,
+    Deadline,
+    Deaf,
+    DialFailure,
+    Disconnect,
+    Dispose,
+    Greeted,
+    Input,
+    LogOut,
+    Lost,
+    Opened,
+    PingSwitched,
+    Pong,
+    Probe,
+    Reconnect,
+    Recovered,
+    ServerErred,
+    SetPresence,
+    Subscribe,
+    Unsubscribe,
+    Woken,
+)  # fmt: skip
+from realtime_fsm.vocabulary.inputs import Wish as SubscriptionSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from realtime_fsm.vocabulary.canary import Canary
+    from realtime_fsm.vocabulary.eras import Era
+    from realtime_fsm.vocabulary.options import Timeouts
+    from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
+
+__all__ = [
+    "Acknowledged", "Authenticate", "Closed", "Connect", "Deadline", "Deaf", "DialFailure", "Disconnect", "Dispose", "Greeted",
+    "LogOut", "Lost", "Opened", "PingSwitched", "Pong", "Probe", "Reconnect", "Recovered", "ServerErred", "SetPresence", "Step",
+    "Subscribe", "SubscriptionSpec", "Unsubscribe", "Woken", "check_path", "granted",
+]  # fmt: skip
+
+
+class Step(NamedTuple):
+    """One input, and the state that the machine must reach with it.
+
+    Attributes:
+        at: the moment, in seconds since the first step.
+        input: the input.
+        row: the id of the rule; None for an input that takes no rule.
+        state: the state afterwards.
+        link: the number of the link afterwards.
+        attempt: the number of the attempt afterwards.
+        sends: how many frames the step sends.
+        asks: the words for the commands of the step, in their order.
+        draw: the random number of the step, which decides how long a delay is.
+        dial_slot: when the rate limit of the process lets a dial go, in seconds since the first step; None for at once.
+        heard: whether another frame, such as an event, came since the step before.
+        pauses: when reading from the link stopped (True) and went on (False).
+    """
+
+    at: float
+    input: Input
+    row: str | None
+    state: str
+    link: int
+    attempt: int
+    sends: int
+    asks: str
+    draw: float = UNDECIDED
+    dial_slot: float | None = None
+    heard: bool = False
+    pauses: tuple[tuple[float, bool], ...] = ()
+
+
+def granted(*names: str) -> tuple[Granted, ...]:
+    """Name the subscriptions that a reply acknowledges."""
+    return tuple(Granted(name) for name in names)
+
+
+def check_path(
+    steps: Sequence[Step],
+    *,
+    retry: RetryPolicy,
+    ping: PingPolicy,
+    timeouts: Timeouts,
+    auto_reconnect: bool,
+    max_link_age: float | None,
+    era: Era | None,
+    canary: Canary | None = None,
+) -> None:
+    """Step the machine along a path, and compare each step.
+
+    Args:
+        steps: the path.
+        retry: the retry policy.
+        ping: the ping policy.
+        timeouts: the timeouts, in seconds.
+        auto_reconnect: whether a lost link is replaced.
+        max_link_age: after how many seconds a link is renewed; None for never.
+        era: the era that was set; None if it is found out.
+        canary: the canary policy; None for no canary.
+
+    Raises:
+        AssertionError: when the machine takes another path. The text names the step, what came and what was expected.
+    """
+    stage = Stage(Settings(retry, ping, timeouts, auto_reconnect, max_link_age, era, canary))
+    for number, step in enumerate(steps, 1):
+        outcome = stage.feed(Cue(step.at, step.input, step.draw, step.dial_slot, step.heard, step.pauses))
+        row, seat = None if outcome.taken is None else outcome.taken.row.id, stage.seat
+        came = (row, stage.state, seat.generation, seat.attempt, seat.last_sends, asks(outcome))
+        expected = (step.row, step.state, step.link, step.attempt, step.sends, step.asks)
+        if came != expected:
+            raise AssertionError(f"step {number} at {step.at} s, {step.input}: {came} instead of {expected}")
