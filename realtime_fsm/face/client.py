@@ -138,7 +138,7 @@ class Realtime(Asking, Displayed):
             timeouts=timeouts,
             auto_reconnect=auto_reconnect,
             max_link_age=max_link_age,
-            pacer=pacer_for(url.partition("?")[0], limit, Lock()),
+            pacer=pacer_for(url, limit, Lock()),
             protocol=None if protocol is None else era(protocol),
             canary=canary,
             server=host_and_port(url),
