@@ -8,6 +8,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Literal, Self
 
+from realtime_fsm.edges.callbacks import contain
 from realtime_fsm.testing.desk import Desk
 from realtime_fsm.testing.listener import Listener
 from realtime_fsm.testing.peer import Backend
@@ -386,10 +387,15 @@ class RealtimeServer:
 
 
 def _warn_of(channel: str) -> None:
-    """Warn of a channel that cannot be meant. A warning that a filter turns into an exception is reported, and hurts no link."""
+    """Warn of a channel that cannot be meant.
+
+    A filter may turn the warning into an exception, and a ``warnings.showwarning`` of the user's may raise anything. Such an
+    exception is reported, and hurts no link.
+    """
     if doubt := doubt_about(channel):
         try:
             warnings.warn(f"a client has subscribed: {doubt}", ChannelWarning, stacklevel=2)
-        except ChannelWarning as raised:
+        except BaseException as raised:  # noqa: BLE001  (the user's own code: it must not hurt the link)
+            contain(raised)
             context = {"message": "realtime_fsm.testing: a warning is an exception here", "exception": raised}
             asyncio.get_running_loop().call_exception_handler(context)
