@@ -43,7 +43,7 @@ def _no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_dials_of_earlier_tests() -> None:
     """A server of an earlier test may have had the same port within the minute, and its dials are none of this one's."""
-    pacer._PACERS.clear()
+    pacer._SERVERS.clear()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -167,6 +168,32 @@ async def test_a_warning_of_the_server_that_is_an_exception_hurts_no_link() -> N
             assert json.loads(await client.text())["data"]["success"]
         assert [type(context["exception"]) for context in told] == [ChannelWarning]
         assert server.publish("e", "row", {}) == 1
+
+
+@pytest.mark.parametrize("raised", [ZeroDivisionError, asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+def test_a_hook_for_warnings_that_raises_hurts_no_link_of_the_server(
+    raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[BaseException] = []
+
+    def show(*_: Any) -> None:
+        raise raised
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        async with RealtimeServer() as server, connected(server) as client:
+            await client.text()
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")
+                monkeypatch.setattr(warnings, "showwarning", show)
+                client.send('{"type":"subscribe","data":[{"subscriptionId":"s","channels":["row"]}]}')
+                assert json.loads(await client.text())["data"]["success"]
+            assert server.publish("e", "row", {}) == 1
+            assert json.loads(await client.text())["type"] == "event"
+
+    with pytest.raises(KeyboardInterrupt) if raised is KeyboardInterrupt else nullcontext():
+        asyncio.run(main())
+    assert [type(failure) for failure in told] == [raised]
 
 
 @pytest.mark.parametrize("guest", [True, False])

@@ -103,11 +103,58 @@ def test_without_a_limit_no_dial_waits() -> None:
     assert free.come(5.0, 90.0) == 90.0
 
 
-def test_a_pacer_belongs_to_a_server_and_a_limit() -> None:
-    one = pacer_for("wss://a/v1/realtime", 128, Lock())
-    assert pacer_for("wss://a/v1/realtime", 128, Lock()) is one
-    assert pacer_for("wss://a/v1/realtime", 5, Lock()) is not one
-    assert pacer_for("wss://b/v1/realtime", 128, Lock()) is not one
+def test_without_a_limit_dials_count_for_those_with_one() -> None:
+    free, paced = (pacer_for("wss://mixed/v1/realtime", limit, Lock()) for limit in (None, 128))
+    assert [free.take(0.0) for _ in range(20)] == [0.0] * 20
+    assert paced.take(0.0) == pytest.approx(STEP)
+
+
+def at_once(pacers: list[Pacer], now: float) -> int:
+    """How many dials leave at once."""
+    return sum(pacer.take(now) == now for pacer in pacers for _ in range(20))
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["wss://A:443/v1/realtime", "wss://a./v1/realtime", "wss://a/realtime?project=p", "ws://a:443/v1/realtime", "wss://a.:0443"],
+)
+@pytest.mark.parametrize("limit", [128, 127])
+def test_the_connections_to_one_server_share_one_burst(other: str, limit: int) -> None:
+    """However the server is spelled, and whatever their limits are."""
+    assert at_once([pacer_for("wss://a/v1/realtime", 128, Lock()), pacer_for(other, limit, Lock())], 1_000.0) == BURST
+
+
+@pytest.mark.parametrize("other", ["wss://b/v1/realtime", "wss://a:444/v1/realtime", "ws://a/v1/realtime", "wss://[::1]/v1"])
+def test_another_host_or_port_is_another_server(other: str) -> None:
+    assert at_once([pacer_for("wss://a/v1/realtime", 128, Lock()), pacer_for(other, 128, Lock())], 1_000.0) == 2 * BURST
+
+
+def test_each_limit_counts_the_dials_of_all() -> None:
+    """Connections with 128, 120 and 5 a minute come to one server at once: with each dial the limit of its own holds."""
+    waiting: list[tuple[float, int]] = []
+    pacers = {limit: pacer_for("wss://three/v1/realtime", limit, Lock()) for limit in (128, 120, 5)}
+    left: list[tuple[float, int]] = []
+    for limit, pacer in pacers.items():
+        places = [(pacer.take(0.0), limit) for _ in range(150 if limit > 5 else 6)]
+        left += [each for each in places if each[0] == 0.0]
+        waiting += [each for each in places if each[0] > 0.0]
+    while waiting:
+        now, limit = min(waiting)
+        waiting.remove((now, limit))
+        again = pacers[limit].come(now, now)
+        (left if again == now else waiting).append((again, limit))
+    assert [limit for _, limit in left].count(5) == 6
+    for number, (now, limit) in enumerate(left):
+        assert sum(dial > now - 60 + 1e-6 for dial, _ in left[: number + 1]) <= limit
+    assert most_in_a_minute([dial for dial, _ in left]) == 128
+    assert max(dial for dial, limit in left if limit > 5) < 200, "306 dials, and no moment is wasted"
+
+
+def test_a_small_limit_that_meets_a_busy_server_waits_no_longer_than_its_own_step() -> None:
+    quick, slow = (pacer_for("wss://busy/v1/realtime", limit, Lock()) for limit in (128, 1))
+    assert [quick.take(0.0) for _ in range(8)] == [0.0] * 8
+    assert slow.take(0.0) == 60.0
+    assert quick.take(4.0) == 4.0, "the plan of the slow one delays no other"
 
 
 def test_the_pace_outlives_the_connections_for_a_minute() -> None:
@@ -119,19 +166,20 @@ def test_the_pace_outlives_the_connections_for_a_minute() -> None:
     assert [dial(1_000.0) for _ in range(9)] == pytest.approx([1_000.0] * 8 + [1_000.0 + STEP])
     held = pacer_for("wss://forgotten/v1/realtime", 128, Lock())
     assert pacer_for("wss://other/v1/realtime", 128, Lock()).take(1_061.0) == 1_061.0
-    known = id(held)
-    assert id(pacer_for("wss://forgotten/v1/realtime", 128, Lock())) == known, "a connection holds it"
+    gc.collect()
+    assert pacer_for("wss://forgotten/v1/realtime", 128, Lock())._dials is held._dials, "a connection holds them"
     assert held.take(1_002.0) < 1_003.0, "and it keeps its pace"
 
 
 def test_a_clock_that_began_later_makes_nobody_wait() -> None:
     pacer = Pacer(128)
     assert [pacer.take(50_000.0) for _ in range(8)] == [50_000.0] * 8
-    assert pacer.take(1_000.0) == 1_000.0
+    assert pacer.take(50_000.0) > 50_000.0
+    assert [pacer.take(1_000.0) for _ in range(8)] == [1_000.0] * 8, "neither dials nor plans of that clock count"
 
 
 def test_threads_share_one_pace() -> None:
-    pacer = Pacer(12_800, Lock())
+    pacer = pacer_for("wss://threads/v1/realtime", 12_800, Lock())
     places: list[float] = []
     threads = [Thread(target=lambda: places.extend(pacer.take(0.0) for _ in range(2_000))) for _ in range(4)]
     for thread in threads:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+from typing import Any
 
 import pytest
 
 import realtime_fsm.testing
 from loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop, port_of, subscribe
 from rawclient import OPCODES, RawClient, upgrade
-from realtime_fsm import Realtime, RetriesExhausted, RetryPolicy, SubscriptionRejected
+from realtime_fsm import BadOption, Realtime, RetriesExhausted, RetryPolicy, SubscriptionRejected
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.testing.listener import Link, Listener
@@ -238,6 +240,27 @@ async def test_a_guest_whom_the_project_denies_is_told_to_authenticate(code: int
         rows = await realtime.subscribe("rows")
         assert server.publish("e", "rows", {"n": 1}) == 1
         assert (await anext(rows)).payload == {"n": 1}
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@on_a_loop
+async def test_the_code_of_that_refusal_may_be_a_text_as_in_one_recording(masked: bool) -> None:
+    async with (
+        RealtimeServer(deny_guests=True, guest_code="42S02", masked=masked) as server,
+        Realtime(server.endpoint, "demo", retry=RetryPolicy(attempts=1)) as realtime,
+    ):
+        with pytest.raises(SubscriptionRejected) as refusal:
+            await realtime.subscribe("rows")
+        assert (refusal.value.code, refusal.value.guest) == ("42S02", True)
+        assert (refusal.value.message == "Error: Server Error") is masked
+
+
+@pytest.mark.parametrize("deny_guests", [True, False])
+@pytest.mark.parametrize("code", [None, True, 401.0, b"401", [401]])
+def test_a_code_that_no_error_frame_has_is_refused_at_once(code: Any, deny_guests: bool) -> None:
+    problem = f"guest_code: {code!r} is no code; give a number such as 401, or a text such as '42S02'"
+    with pytest.raises(BadOption, match=f"^{re.escape(problem)}$"):
+        RealtimeServer(deny_guests=deny_guests, guest_code=code)
 
 
 @on_a_loop

@@ -138,7 +138,7 @@ class Realtime(Asking, Displayed):
             timeouts=timeouts,
             auto_reconnect=auto_reconnect,
             max_link_age=max_link_age,
-            pacer=pacer_for(url.partition("?")[0], limit, Lock()),
+            pacer=pacer_for(url, limit, Lock()),
             protocol=None if protocol is None else era(protocol),
             canary=canary,
             server=host_and_port(url),
@@ -315,8 +315,12 @@ class Realtime(Asking, Displayed):
         ``None`` closes the link, then connects as a guest. An identity in ``cookies=``, or in a header other than
         ``X-Appwrite-Session`` and ``X-Appwrite-JWT``, stays as it was given.
 
+        A caller that stops waiting, by ``asyncio.timeout`` say, does not take the change back: the server may name the new user
+        later, and then the identity changes. Read ``user``, or call again, to be sure.
+
         Args:
-            session: a session secret, a callable that is asked for one, or None.
+            session: a session secret, a callable that gives one, or None. The call asks the callable once, and then each dial
+                asks again, that of this change included. So a secret that works only once is not enough.
 
         Returns:
             The account as the server names it, or None after a logout; once everything desired is acknowledged again.

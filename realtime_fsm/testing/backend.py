@@ -52,7 +52,7 @@ class Backend:
         masked: bool = True,
         rate_limit: int | Literal["era"] | None = "era",
         connection_limit: int | None = None,
-        guest_code: int | None = None,
+        guest_code: int | str | None = None,
         ids: Iterator[str] | None = None,
         on_channel: Callable[[str], None] = lambda _: None,
     ) -> None:

@@ -71,7 +71,7 @@ class Era:
         Returns:
             The text of the error frame.
         """
-        fault = refusal.code == _UNCAUGHT or refusal.code >= _FAULTS
+        fault = isinstance(refusal.code, str) or refusal.code == _UNCAUGHT or refusal.code >= _FAULTS
         said = self.explains and dialing and refusal.code == _POLICY
         return MASKED if self.masked and fault and not said else refusal.message
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-import warnings
 from typing import TYPE_CHECKING, Literal, Self
 
+from realtime_fsm.testing.channel_warnings import warn_of
 from realtime_fsm.testing.desk import Desk
 from realtime_fsm.testing.listener import Listener
 from realtime_fsm.testing.peer import Backend
 from realtime_fsm.testing.script import Act, parse, play
 from realtime_fsm.testing.url import is_routed
-from realtime_fsm.vocabulary.channel_checks import ChannelWarning, doubt_about
+from realtime_fsm.vocabulary.errors import BadOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ class RealtimeServer:
         rate_limit: int | Literal["era"] | None = "era",
         connection_limit: int | None = None,
         deny_guests: bool = False,
-        guest_code: int = 401,
+        guest_code: int | str = 401,
         platforms: Iterable[str] = ("localhost",),
         clock: Callable[[], float] = time.time,
         ids: Iterator[str] | None = None,
@@ -62,7 +62,8 @@ class RealtimeServer:
                 one; the next gets error 1013 and the end. A real server's is 128. None for no limit.
             deny_guests: whether a guest's subscription is refused, as a project of Appwrite 2.x can have it; a guest may connect
                 and authenticate. In E4 alone.
-            guest_code: the code of that refusal. That of a real server has not been seen; with 1008 the link ends.
+            guest_code: the code of that refusal, a number or a text. That of a real server has not been seen; with 1008 the link
+                ends.
             platforms: host names that an ``Origin`` header may name.
             clock: tells the time, in seconds since the epoch.
             ids: where the ids that the server chooses come from; they are counted by default.
@@ -71,7 +72,10 @@ class RealtimeServer:
 
         Raises:
             ValueError: when there is no project, no such era, or guests are denied in an era that does not know it.
+            BadOption: for a ``guest_code`` that is no code of an error frame.
         """
+        if isinstance(guest_code, bool) or not isinstance(guest_code, int | str):
+            raise BadOption("guest_code", f"{guest_code!r:.40} is no code; give a number such as 401, or a text such as '42S02'")
         self._backend = Backend(
             projects=projects,
             platforms=platforms,
@@ -80,7 +84,7 @@ class RealtimeServer:
             rate_limit=rate_limit,
             connection_limit=connection_limit,
             guest_code=guest_code if deny_guests else None,
-            on_channel=_warn_of,
+            on_channel=warn_of,
             ids=ids,
         )
         self._clock = clock
@@ -383,13 +387,3 @@ class RealtimeServer:
         if self._recovery is not None:
             self._recovery.cancel()
             self._recovery = None
-
-
-def _warn_of(channel: str) -> None:
-    """Warn of a channel that cannot be meant. A warning that a filter turns into an exception is reported, and hurts no link."""
-    if doubt := doubt_about(channel):
-        try:
-            warnings.warn(f"a client has subscribed: {doubt}", ChannelWarning, stacklevel=2)
-        except ChannelWarning as raised:
-            context = {"message": "realtime_fsm.testing: a warning is an exception here", "exception": raised}
-            asyncio.get_running_loop().call_exception_handler(context)

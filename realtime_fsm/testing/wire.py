@@ -26,12 +26,12 @@ class Refusal(Exception):
     """The server objects; what it says goes out as an ``error`` frame.
 
     Attributes:
-        code: the error frame's code.
+        code: the error frame's code; a text for an exception of the database (PROTOCOL: "Four server eras").
         message: its text, before it is masked.
         end: whether the stream ends behind it.
     """
 
-    def __init__(self, code: int, message: str, *, end: bool = False) -> None:
+    def __init__(self, code: int | str, message: str, *, end: bool = False) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message
@@ -55,7 +55,7 @@ class Reply:
     after: float = 0.0
 
 
-def error(code: int, message: str = MASKED) -> bytes:
+def error(code: int | str, message: str = MASKED) -> bytes:
     """Encode an ``error`` frame.
 
     Args:

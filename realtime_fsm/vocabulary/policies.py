@@ -46,9 +46,10 @@ class RetryPolicy:
         factor: how much longer each next delay is.
         cap: the longest delay, in seconds.
         stable_after: how many seconds a link must live with everything acknowledged before earlier failures are forgiven.
-        dials_per_minute: how many dials to one server all connections of this process with this limit may make in any 60
-            seconds; the server takes 128 per path and IP. At most eight leave at once, and the others follow evenly: one
-            every 60/128 s. Waiting for one's turn is not a failed attempt. None for no limit.
+        dials_per_minute: how many dials this process may make to one server in any 60 seconds, before a connection with this
+            policy dials; the dials of all its connections count, and the server takes 128 per path and IP. At most eight leave
+            at once, and the others follow evenly: one every 60/128 s. Waiting for one's turn is not a failed attempt. None for
+            no limit.
 
     Raises:
         BadOption: for values that make no sense.
