@@ -1,0 +1,86 @@
+"""The public surface, one name a line.
+
+``python -m support.surface > data/public_surface.txt``, in the folder tests/, freezes it anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from realtime_fsm.auditing.report import Report
+from realtime_fsm.face.cli import _parser
+from realtime_fsm.vocabulary.records import RECORDS
+from realtime_fsm.vocabulary.table import TABLE
+
+FROZEN = Path(__file__).resolve().parents[1] / "data" / "public_surface.txt"
+MODULES = (
+    "realtime_fsm",
+    "realtime_fsm.audit",
+    "realtime_fsm.catch_up",
+    "realtime_fsm.sync",
+    "realtime_fsm.testing",
+    "realtime_fsm.testing.replay",
+)
+
+
+def surface() -> Iterator[str]:
+    """Name what users import, read in a log or a report, and type."""
+    for module in MODULES:
+        for name in importlib.import_module(module).__all__:
+            yield f"{module}.{name}"
+            value = getattr(importlib.import_module(module), name)
+            if inspect.isclass(value):
+                yield from sorted({f"{module}.{name}.{member}" for member in _members(value)})
+            elif inspect.isroutine(value):
+                yield f"{module}.{name}({', '.join(_parameters(value))})"
+    for record in RECORDS:
+        fields: Any = record.__struct_encode_fields__
+        yield f"record {record.__struct_config__.tag}: {', '.join(sorted(fields))}"
+    yield from (f"rule {row.id}" for row in TABLE.rows)
+    yield from _words(_parser())
+    yield from sorted(_keys("report", Report))
+
+
+def _members(kind: type) -> Iterator[str]:
+    own = [base for base in kind.__mro__ if base.__module__.startswith("realtime_fsm")]
+    for base in own:
+        for name, member in vars(base).items():
+            if name.startswith("_"):
+                continue
+            yield f"{name}({', '.join(_parameters(member))})" if inspect.isfunction(member) else name
+        yield from (name for name in inspect.get_annotations(base) if not name.startswith("_"))
+    if "__init__" in {name for base in own for name in vars(base)} and not issubclass(kind, Enum):
+        yield f"__init__({', '.join(_parameters(kind))})"
+
+
+def _parameters(value: Any) -> list[str]:
+    return [name for name in inspect.signature(value).parameters if name != "self" and not name.startswith("_")]
+
+
+def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for _, command in sorted(action.choices.items()):
+                yield from _words(command)
+        else:
+            yield f"{parser.prog} {' '.join(action.option_strings) or action.dest}"
+
+
+def _keys(path: str, kind: Any) -> Iterator[str]:
+    for field in msgspec.structs.fields(kind):
+        yield f"{path}.{field.encode_name}"
+        for part in (field.type, *getattr(field.type, "__args__", ())):
+            if inspect.isclass(part) and issubclass(part, msgspec.Struct):
+                yield from _keys(f"{path}.{field.encode_name}", part)
+
+
+if __name__ == "__main__":
+    print("\n".join(surface()))
