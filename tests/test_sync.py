@@ -47,11 +47,13 @@ def threads() -> list[str]:
 
 
 def test_it_has_every_name_of_the_asynchronous_one() -> None:
-    for name, here in (("Realtime", realtime_fsm.sync.Realtime), ("Subscription", realtime_fsm.sync.Subscription)):
+    for name, here, foreign in (
+        ("Realtime", realtime_fsm.sync.Realtime, set()),
+        ("Subscription", realtime_fsm.sync.Subscription, set()),
+        ("Listener", realtime_fsm.sync.Listener, {"task"}),  # of an event loop that the user does not see
+    ):
         there = {each for each in dir(getattr(realtime_fsm, name)) if not each.startswith("_")}
-        assert there <= set(dir(here)) | {"batches"}, name
-    there = {each for each in dir(realtime_fsm.Listener) if not each.startswith("_")} - {"task"}
-    assert there <= set(dir(realtime_fsm.sync.Listener))
+        assert there - set(dir(here)) == foreign, name
 
 
 def test_events_arrive_in_a_for_loop(served: Served) -> None:
@@ -63,6 +65,31 @@ def test_events_arrive_in_a_for_loop(served: Served) -> None:
             served.publish("rows", n=number)
         assert [event.payload["n"] for _, event in zip(range(3), rows, strict=False)] == [0, 1, 2]
         assert (rows.id, rows.channels, rows.dropped, rows.gaps, rows.misfits) == ("s1", ("rows",), 0, (), 0)
+
+
+def test_batches_are_lists_of_what_is_there_and_take_turns_with_the_loop(served: Served) -> None:
+    with connected(served) as realtime:
+        rows, marks = realtime.subscribe("rows"), realtime.subscribe("marks")
+        for number in range(5):
+            served.publish("rows", n=number)
+        served.publish("marks", n=0)
+        marks.get(LONG)  # which came behind them
+        batches = rows.batches(max=3)
+        assert [event.payload["n"] for event in next(batches)] == [0, 1, 2]
+        assert rows.get(LONG).payload["n"] == 3
+        assert [event.payload["n"] for event in next(batches)] == [4]
+        with pytest.raises(BadOption, match="max: 0 is not a whole number above 0"):
+            rows.batches(max=0)
+        rows.unsubscribe()
+        assert list(batches) == []
+        assert list(rows.batches()) == []
+
+
+def test_batches_that_are_held_keep_the_connection_alive(served: Served) -> None:
+    batches = Realtime(served.endpoint, "demo").subscribe("rows").batches()
+    gc.collect()
+    served.publish("rows", n=1)
+    assert [event.payload["n"] for event in next(batches)] == [1]
 
 
 def test_a_lost_link_is_replaced_while_the_loop_waits(served: Served) -> None:

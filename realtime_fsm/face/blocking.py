@@ -98,16 +98,26 @@ class _Stream(Generic[T]):
             return self._taken.popleft()
 
 
+def _steps(stream: _Stream[T]) -> Iterator[T]:
+    """Iterate over a stream, by steps that block."""
+    while True:
+        try:
+            yield stream.next(None)
+        except StopAsyncIteration:
+            return
+
+
 class Subscription(Subscribed, Generic[T_co]):
     """Events of some channels, as an iterator that blocks; otherwise as `realtime_fsm.Subscription`.
 
     Threads may share it: each event goes to one of them.
     """
 
-    __slots__ = ("_inner", "_portal", "_stream")
+    __slots__ = ("_inner", "_owner", "_portal", "_stream")
 
     def __init__(self, owner: Realtime, portal: Portal, inner: subscription.Subscription[T_co]) -> None:
         super().__init__(inner._driver, inner._subscriber)  # noqa: SLF001  (the same, seen from another thread)
+        self._owner = owner
         self._portal = portal
         self._inner = inner
         self._stream: _Stream[Event[T_co]] = _Stream(owner, portal, inner)
@@ -138,6 +148,14 @@ class Subscription(Subscribed, Generic[T_co]):
             return self._stream.next(timeout)
         except StopAsyncIteration:
             raise SubscriptionEnded from None
+
+    def batches(self, max: int | None = None) -> Iterator[list[Event[T_co]]]:  # noqa: A002  (the public signature)
+        """The same events in lists, as `realtime_fsm.Subscription.batches`; each step blocks until there is one.
+
+        Raises:
+            BadOption: for a maximum that is no whole number above 0.
+        """
+        return _steps(_Stream(self._owner, self._portal, self._inner.batches(max)))
 
     @sealed
     def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
@@ -273,16 +291,7 @@ class Realtime(Displayed):
         async def follow() -> AsyncIterator[Change]:
             return self._inner.states()
 
-        stream = _Stream(self, self._portal, self._portal.call(follow))
-
-        def changes() -> Iterator[Change]:
-            while True:
-                try:
-                    yield stream.next(None)
-                except StopAsyncIteration:
-                    return
-
-        return changes()
+        return _steps(_Stream(self, self._portal, self._portal.call(follow)))
 
     # --- acting -------------------------------------------------------------------------------------------------------
 

@@ -20,20 +20,49 @@ CONSOLE = "console"
 
 _TAIL = "console.tail"
 _ACTIONS = ("create", "update", "upsert", "delete")
-_GENERAL = ("account", "documents", "rows", "files", "executions", "teams", "memberships", "presences", "reports")
+_WITHOUT_IDS = ("documents", "rows", "files")
+_WITH_IDS = ("account", "executions", "teams", "memberships", "presences", "reports")
+_GENERAL = (*_WITH_IDS, *_WITHOUT_IDS)
 """The channels of everything of a kind."""
 _ANYTHING = "rows"
-_LEADS_TO = {
+_ONE_OR_ALL = (
+    "databases.?.collections.?.documents",
+    "databases.?.tables.?.rows",
+    "tablesdb.?.tables.?.rows",
+    "documentsdb.?.collections.?.documents",
+    "vectorsdb.?.collections.?.documents",
+    "buckets.?.files",
+    "reports.?.insights",
+)
+_SPELLED = (
+    *_GENERAL,
+    *(f"{kind}.?" for kind in _WITH_IDS),
+    *_ONE_OR_ALL,
+    *(f"{path}.?" for path in _ONE_OR_ALL),
+    *("functions.?", CONSOLE, "project", "projects.?", f"{_TAIL}.?"),
+)
+"""Every channel of the protocol, but for its action; ``?`` is an id (PROTOCOL: "Channels")."""
+_TEMPLATES = [(*spelled.split("."), *action) for spelled in _SPELLED for action in ((), ("!",))]
+"""The same in parts; ``!`` is an action."""
+_UNFINISHED = [tuple(path.split(".")) for path in _ONE_OR_ALL if not path.startswith("reports")]
+_PATHS = "|".join(_SPELLED).replace(".", r"\.").replace("?", r"[\w-]+")
+_KNOWN = re.compile(rf"(?:{_PATHS})(?:\.(?:{'|'.join(_ACTIONS)}))?")
+_KINDS = {
     "databases": "documents",
     "documentsdb": "documents",
     "vectorsdb": "documents",
+    "collections": "documents",
     "tablesdb": "rows",
+    "tables": "rows",
     "buckets": "files",
     "functions": "executions",
+    "users": "account",
+    CONSOLE: CONSOLE,
+    **{kind: kind for kind in _GENERAL},
 }
-"""What other channels begin with, and the channel of everything of the kind that they lead to."""
-_HEADS = (*_GENERAL, *_LEADS_TO, "project", "projects", CONSOLE)
-_WITHOUT_IDS = ("documents", "rows", "files")
+"""Words of a path, and the channel of everything of the kind that they lead to."""
+_NO_HEADS = ("tables", "collections", "users")
+"""Words that no channel begins with; the first two stand behind a database, the last one in the names of events."""
 _ALIKE = 0.8  # of 1: "row" and "rows" are 0.86 alike, "sites" and "files" 0.6
 
 
@@ -53,7 +82,7 @@ def refuse_console(channels: Iterable[str], project: str, option: str = "channel
         BadOption: for a channel of the live tail; it names the channel.
     """
     for channel in channels:
-        if channel.startswith(f"{_TAIL}.") and project != CONSOLE:
+        if _squeezed(channel).lower().startswith(f"{_TAIL}.") and project != CONSOLE:
             raise BadOption(option, f"{channel!r:.80} is for project {CONSOLE!r} alone; connect to that project for it")
 
 
@@ -84,29 +113,67 @@ def doubt_about(channel: str) -> str | None:
 
 
 def _nearest(channel: str) -> str:
-    """The channel itself, unless it cannot be meant."""
-    parts = [part for part in re.sub(r"\s", "", channel).split(".") if part]
-    if "*" in channel:
-        parts = _without_wildcards([part for part in parts if "*" not in part])
-    if not parts:
-        return _ANYTHING
-    head, *rest = parts
-    head = _meant(head, _HEADS)
-    if head in _WITHOUT_IDS and len(rest) == 1:
-        rest = [_meant(rest[0], _ACTIONS)]
-    return ".".join([head, *rest])
+    """The channel itself, unless it cannot be meant; else one of the protocol."""
+    parts = channel.split(".")
+    if _KNOWN.fullmatch(channel):
+        return channel
+    if all(map(_is_plain, parts)):
+        return _corrected(parts) or channel
+    for piece in (_squeezed(channel), *re.split(r"[^\w.*-]+", channel)):
+        parts = [part for part in piece.split(".") if part]
+        if "*" in piece:
+            parts = _of_the_kind([part for part in parts if "*" not in part])
+        if found := _corrected(parts):
+            return found
+    return _ANYTHING
 
 
-def _meant(word: str, known: Sequence[str]) -> str:
-    """The known word that is misspelled; the word itself where that is in doubt. A word with digits is a name."""
+def _squeezed(channel: str) -> str:
+    """The channel without white space, and without what cannot be seen."""
+    return "".join(character for character in channel if character.isprintable() and not character.isspace())
+
+
+def _is_plain(part: str) -> bool:
+    return re.fullmatch(r"[\w-]+", part) is not None
+
+
+def _corrected(parts: list[str]) -> str | None:
+    """The channel of the protocol that is misspelled, is left unfinished or says too much; None where that is in doubt."""
+    if _KNOWN.fullmatch(".".join(parts)):
+        return ".".join(parts)
+    found = [fitting for template in _TEMPLATES if (fitting := _fitted(parts, template))]
+    found += [f"{fitting}.{path[-1]}" for path in _UNFINISHED if (fitting := _fitted(parts, path[:-1]))]
+    if not found and parts:
+        if parts[0] in _WITHOUT_IDS and all(part in _ACTIONS for part in parts[1:]):
+            return ".".join(parts[:2])
+        if head := _meant(parts[0], _NO_HEADS):
+            return ".".join(_of_the_kind([head, *parts[1:]]))
+    return found[0] if found else None
+
+
+def _fitted(parts: list[str], template: Sequence[str]) -> str | None:
+    """What the parts mean, if the template is meant."""
+    if len(parts) != len(template):
+        return None
+    meant = [
+        (part if _is_plain(part) else None) if place == "?" else _meant(part, _ACTIONS if place == "!" else (place,))
+        for part, place in zip(parts, template, strict=True)
+    ]
+    return None if None in meant else ".".join(filter(None, meant))
+
+
+def _meant(word: str, known: Sequence[str]) -> str | None:
+    """The known word that is meant; None where that is in doubt. A word with digits is a name."""
+    if word in known:
+        return word
     alike = difflib.get_close_matches(word.lower(), known, 1, _ALIKE) if word.isalpha() else []
-    return word if word in known or not alike else alike[0]
+    return alike[0] if alike else None
 
 
-def _without_wildcards(parts: list[str]) -> list[str]:
-    """A subscription has no wildcards: the channel of everything of the kind stands for them."""
+def _of_the_kind(parts: list[str]) -> list[str]:
+    """The channel of everything of the kind that a path leads to; a subscription has no wildcards."""
     action = parts[-1:] if parts and parts[-1] in _ACTIONS else []
-    kinds = [_LEADS_TO.get(part, part) for part in parts if part in _GENERAL or part in _LEADS_TO]
+    kinds = [_KINDS[part] for part in parts if part in _KINDS]
     if kinds:
         return [*kinds[-1:], *action]
     return [_ANYTHING, *action] if parts == action else parts
