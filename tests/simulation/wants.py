@@ -35,6 +35,7 @@ class Wants:
         self.pings = pings
         self.presence: bytes | None = None
         self._shown = False
+        self._stored: bytes | None = None
         self._ledger = ledger
         self._outages = outages
 
@@ -64,7 +65,7 @@ class Wants:
                 for identifier in withdrawn:
                     self._end(identifier)
                 if not self._shown:
-                    self._show(None)
+                    self._fall_back()
             case Grant(id=identifier):
                 assert link is not None
                 self.granted.add(identifier)
@@ -74,7 +75,7 @@ class Wants:
             case Present():
                 self._shown = True
             case RejectPresence():
-                self._show(None)
+                self._fall_back()
             case End():
                 self.streams.clear()
 
@@ -110,4 +111,13 @@ class Wants:
         self.successors.pop(identifier, None)
 
     def _show(self, message: bytes | None) -> None:
+        if message is None:
+            self._stored = None
+        elif self._shown and self.presence is not None:
+            self._stored = self.presence
         self.presence, self._shown = message, False
+
+    def _fall_back(self) -> None:
+        """A call for a presence fails: the one that the server stored before it is wanted again, unless that one failed."""
+        self._show(None if self._shown else self._stored)
+        self._shown = self.presence is not None
