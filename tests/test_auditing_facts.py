@@ -10,7 +10,7 @@ import pytest
 from realtime_fsm.auditing.report import Report
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import UpgradeRefused
-from realtime_fsm.vocabulary.inputs import Authenticate, Connect, DialFailure, Unsubscribe, Woken
+from realtime_fsm.vocabulary.inputs import Authenticate, Closed, Connect, DialFailure, Unsubscribe, Woken
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.table import State
 from support.bench import Bench
@@ -241,3 +241,28 @@ def test_a_restored_identity_is_dialed_as_the_failed_one_was() -> None:
     steps = [record for record in records if "row" in record]
     assert [(step["row"], step["era"]) for step in steps[-3:]] == [("rec156", "E3"), ("rec21", "E3"), ("rec94", "E3")]
     assert found(audited(lines_of(records))) == ("conformant", None)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "waits"),
+    [(UpgradeRefused(429), True), (UpgradeRefused(503, retry_after=7.0), True), (UpgradeRefused(502), False)],
+)
+def test_a_restored_identity_is_dialed_at_once_unless_the_server_asked_to_wait(refusal: UpgradeRefused, waits: bool) -> None:
+    """Without a limit of dials, nothing but the server's word holds back the dial of the identity before."""
+    with collected() as records:
+        bench = Bench(retry=RetryPolicy(attempts=1, reconnect_attempts=None, dials_per_minute=None))
+        Scribe(bench)
+        bench.do(Connect())
+        bench.open()
+        bench.greet()
+        bench.do(Authenticate("session"), after=0.1)
+        bench.do(Closed(bench.generation))
+        bench.do(DialFailure(bench.generation, refusal))
+        if waits:
+            bench.expire()
+    failed = next(i for i, record in enumerate(records) if record.get("row") == "rec156")
+    assert (records[failed]["link"] == records[-1]["link"]) is not waits, "the dial waits, or is made in the same step"
+    assert found(audited(lines_of(records))) == ("conformant", None)
+    if waits:
+        assert found(audited(altered(records[: failed + 1], failed, status=502, retry_after=None))) == ("violated", "attempt")
+        assert found(audited(altered(records[: failed + 1], failed, status=None, retry_after=None)))[0] != "violated", "unknown"

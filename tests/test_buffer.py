@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from realtime_fsm import ConsumerTooSlow, Event
+from realtime_fsm import ConsumerTooSlow, Event, Gap
 from realtime_fsm.edges.buffer import Buffer
 from realtime_fsm.edges.overflow import OVERFLOWS, Gate, Overflow, inbox_for
+from realtime_fsm.vocabulary.payloads import reader_for
 from support.network import Network
 from support.virtual import eventually, run
 
@@ -144,6 +145,38 @@ def test_what_catching_up_brings_is_counted() -> None:
         assert len(inbox) == 30, "it is in memory already"
         inbox.put(event(30))
         assert held(inbox) == LIMIT
+
+    run(main)
+
+
+@pytest.mark.parametrize("how", ["a mapping", "an event", "a typed event"])
+def test_the_rows_that_catching_up_brings_count_their_encoded_bytes(how: str) -> None:
+    """They are encoded once, when they enter; live events then drop them as they drop each other."""
+
+    def item(row: dict[str, Any]) -> Event | dict[str, Any]:
+        if how == "a mapping":
+            return row
+        made = Event.restored(row)
+        return made if how == "an event" else made.read_by(reader_for(dict[str, Any]))
+
+    rows = [{"$id": f"r{number}", "n": number, "text": "x" * SIZE} for number in range(20)]
+
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+
+            async def catch_up(_: Gap) -> list[Any]:
+                return [item(row) for row in rows]
+
+            subscription = await realtime.subscribe("rows", buffer_bytes=LIMIT, catch_up=catch_up)
+            network.socket.cut()
+            inbox = subscription._subscriber.inbox
+            await eventually(lambda: len(inbox) == 20)
+            assert held(inbox) == sum(len(msgspec.json.encode(row)) for row in rows)  # type: ignore[arg-type]
+            network.publish("rows", payload={"$id": "live", "n": 20})
+            await eventually(lambda: subscription.dropped)
+            assert held(inbox) <= LIMIT  # type: ignore[arg-type]
+            assert subscription.dropped == 21 - len(inbox)
 
     run(main)
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -35,12 +36,22 @@ from realtime_fsm import (
 from realtime_fsm.face.portal import Portal
 from realtime_fsm.sync import Realtime
 from support.served import LONG, QUICK, Served, connected
+from support.virtual import eventually
 
 pytestmark = pytest.mark.loops
 
 
+class Numbered(msgspec.Struct):
+    n: int
+
+
 def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "realtime_fsm loop"]
+
+
+def settle(realtime: Realtime, condition: Callable[[], object]) -> None:
+    """Return when a condition holds on the loop of a connection."""
+    realtime._portal.call(lambda: eventually(condition, within=LONG))
 
 
 # --- the same names -----------------------------------------------------------------------------------------------------
@@ -260,10 +271,70 @@ def test_a_disposal_ends_the_waits_of_other_threads(served: Served) -> None:
         realtime = Realtime(served.endpoint, "demo", retry=QUICK)
         rows, changes = realtime.subscribe("rows"), realtime.states()
         events, states = pool.submit(lambda: list(rows)), pool.submit(lambda: [change.dest for change in changes])
+        inboxes = [rows._subscriber.inbox, *realtime._inner._driver._followers]
+        settle(realtime, lambda: all(inbox._waiting for inbox in inboxes))
         realtime.dispose()
         assert events.result(LONG) == []
         assert states.result(LONG)[-1] is State.DISPOSING
         realtime.dispose()
+
+
+def held(realtime: Realtime, rows: realtime_fsm.sync.Subscription[Any], count: int) -> None:
+    """Return when the inbox of a subscription holds so many events."""
+    settle(realtime, lambda: len(rows._subscriber.inbox) == count)
+
+
+def test_a_disposal_between_two_calls_loses_nothing_that_is_held(served: Served) -> None:
+    realtime = Realtime(served.endpoint, "demo", retry=QUICK)
+    rows, changes = realtime.subscribe("rows"), realtime.states()
+    for number in range(4):
+        served.publish("rows", n=number)
+    assert next(rows).payload["n"] == 0
+    held(realtime, rows, 3)
+    realtime.dispose()
+    assert rows.get(timeout=0).payload["n"] == 1
+    assert [event.payload["n"] for event in rows] == [2, 3]
+    assert [change.dest for change in changes] == [State.DISPOSING]
+    with pytest.raises(SubscriptionEnded):
+        rows.get()
+
+
+def test_what_is_held_at_a_disposal_keeps_its_type_and_its_misfits(served: Served) -> None:
+    told: list[PayloadMisfit] = []
+    realtime = Realtime(served.endpoint, "demo", retry=QUICK)
+    lenient = realtime.subscribe("rows", payload=Numbered, on_misfit=told.append)
+    strict = realtime.subscribe("rows", payload=Numbered)
+    for number in (1, "two", 3):
+        served.publish("rows", n=number)
+    held(realtime, lenient, 3)
+    held(realtime, strict, 3)
+    realtime.dispose()
+    assert [event.payload.n for event in lenient] == [1, 3]
+    assert (len(told), lenient.misfits) == (1, 1)
+    assert next(strict).payload.n == 1
+    with pytest.raises(PayloadMisfit):
+        next(strict)
+    assert [event.payload.n for event in strict] == [3]
+
+
+def test_what_is_held_waits_for_the_loop_that_ends(served: Served) -> None:
+    goes_on = threading.Event()
+    realtime = Realtime(served.endpoint, "demo", retry=QUICK)
+    rows = realtime.subscribe("rows")
+    served.publish("rows", n=1)
+    held(realtime, rows, 1)
+    end = realtime._inner.dispose
+
+    async def slow() -> None:
+        await asyncio.to_thread(goes_on.wait, LONG)
+        await end()
+
+    realtime._portal.last = slow
+    realtime._portal.close(wait=False)
+    with pytest.raises(TimeoutError):
+        rows.get(timeout=0)
+    goes_on.set()
+    assert [event.payload["n"] for event in rows] == [1]
 
 
 def test_it_works_beside_a_running_loop(served: Served) -> None:

@@ -204,5 +204,7 @@ class Inbox(Generic[T]):
                 self._on_drops(episode)
 
     def _check_loop(self) -> None:
+        if self._ended and self._loop.is_closed():
+            return  # nothing waits any more, and any loop may take what is held
         if asyncio.get_running_loop() is not self._loop:
             raise WrongLoop(self._what)

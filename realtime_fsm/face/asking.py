@@ -85,6 +85,7 @@ class Asking(ABC):
                 of the buffer is free: meanwhile every other subscription of this connection waits, and so does each call that
                 needs an answer (with `LinkPaused` after ``Timeouts.reply``), and a link that has died is not noticed.
             buffer_bytes: how many bytes of frames are kept at most: 64 MiB, if nothing is said. One event is always kept.
+                An item of ``catch_up`` counts as the bytes of its encoded payload.
 
         Returns:
             The subscription, ready to be iterated.

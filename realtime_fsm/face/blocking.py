@@ -11,6 +11,7 @@ import inspect
 import threading
 import weakref
 from collections import deque
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType, UnionType
 
     from realtime_fsm.edges.identity import Secret
+    from realtime_fsm.edges.inbox import Inbox
     from realtime_fsm.edges.overflow import Overflow
     from realtime_fsm.edges.subscriber import OnGap
     from realtime_fsm.face import listener, subscription
@@ -75,12 +77,14 @@ class _Stream(Generic[T]):
         owner: the connection, which lives for as long as a stream of it is held.
         portal: its loop.
         source: the iterator.
+        inbox: where its items wait, also when the loop has ended.
     """
 
-    def __init__(self, owner: Realtime, portal: Portal, source: AsyncIterator[T]) -> None:
+    def __init__(self, owner: Realtime, portal: Portal, source: AsyncIterator[T], inbox: Inbox[Any]) -> None:
         self._owner = owner
         self._portal = portal
         self._source = source
+        self._inbox = inbox
         self._turn = threading.Lock()
         self._taken: deque[T] = deque()
 
@@ -91,10 +95,18 @@ class _Stream(Generic[T]):
 
         with self._turn:
             if not self._taken:
-                try:
+                with suppress(Disposed):
                     self._portal.call(take)
-                except Disposed:  # the streams have ended, and the loop with them
-                    raise StopAsyncIteration from None
+            if not self._taken:  # the loop ends, and what the inbox still holds outlives it
+                if not self._portal.await_end(timeout) and timeout is not None:
+                    raise TimeoutError
+                if not self._inbox:
+                    raise StopAsyncIteration
+                heir = Portal("this stream")
+                try:
+                    heir.call(take)
+                finally:
+                    heir.close()
             return self._taken.popleft()
 
 
@@ -120,7 +132,7 @@ class Subscription(Subscribed, Generic[T_co]):
         self._owner = owner
         self._portal = portal
         self._inner = inner
-        self._stream: _Stream[Event[T_co]] = _Stream(owner, portal, inner)
+        self._stream: _Stream[Event[T_co]] = _Stream(owner, portal, inner, inner._subscriber.inbox)  # noqa: SLF001
 
     def __iter__(self) -> Self:
         return self
@@ -155,7 +167,7 @@ class Subscription(Subscribed, Generic[T_co]):
         Raises:
             BadOption: for a maximum that is no whole number above 0.
         """
-        return _steps(_Stream(self._owner, self._portal, self._inner.batches(max)))
+        return _steps(_Stream(self._owner, self._portal, self._inner.batches(max), self._inner._subscriber.inbox))  # noqa: SLF001
 
     @sealed
     def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
@@ -288,10 +300,11 @@ class Realtime(Displayed):
     def states(self) -> Iterator[Change]:
         """The changes of state from now on, as an iterator that blocks; it ends after ``dispose()``."""
 
-        async def follow() -> AsyncIterator[Change]:
-            return self._inner.states()
+        async def follow() -> Inbox[Change]:
+            return self._inner._driver.follow()  # noqa: SLF001  (the same, seen from another thread)
 
-        return _steps(_Stream(self, self._portal, self._portal.call(follow)))
+        inbox = self._portal.call(follow)
+        return _steps(_Stream(self, self._portal, inbox, inbox))
 
     # --- acting -------------------------------------------------------------------------------------------------------
 

@@ -103,7 +103,8 @@ class Portal:
             if inspect.iscoroutinefunction(function):
                 return await function(*given)
             context = given_in.copy()
-            result = await asyncio.get_running_loop().run_in_executor(self._callables, context.run, function, *given)
+            threads = None if self._over else self._callables  # another loop may call it when this one has ended
+            result = await asyncio.get_running_loop().run_in_executor(threads, context.run, function, *given)
             return await result if inspect.isawaitable(result) else result
 
         return call
@@ -126,6 +127,21 @@ class Portal:
         if wait and self._thread is not None and threading.current_thread() is not self._thread:
             self._thread.join(self.patience + _GRACE)
             self._callables.wait(max(0.0, deadline - time.monotonic()))
+
+    def await_end(self, timeout: float | None) -> bool:
+        """Wait until the thread has ended after `close`, as long as `close` itself does.
+
+        Args:
+            timeout: for how many seconds to wait at most; None for no limit but that.
+
+        Returns:
+            Whether it has ended.
+        """
+        if self._thread is None:
+            return True
+        longest = self.patience + _GRACE
+        self._thread.join(longest if timeout is None else min(timeout, longest))
+        return not self._thread.is_alive()
 
     async def _finish(self, loop: asyncio.AbstractEventLoop) -> None:
         try:

@@ -254,7 +254,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
             PayloadMisfit: when it does not fit.
         """
         parts = self._payload, self._events, self._channels, self._timestamp, self._subscriptions
-        return _OfType(*parts, reader.read(self._payload, self))
+        return _OfType(*parts, reader.read(self._payload, self), self._size)
 
     def __repr__(self) -> str:
         # No payload here: a repr ends up in logs. The same for the ids that names of events are made of.

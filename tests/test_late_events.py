@@ -1,0 +1,79 @@
+"""An event that comes behind a later one, while two links deliver: it makes a gap, unless catching up has delivered it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from realtime_fsm import Gap
+from realtime_fsm.edges.audit import Audit
+from realtime_fsm.edges.farewell import Farewell
+from realtime_fsm.edges.roster import Roster
+from realtime_fsm.edges.subscriber import Options
+from realtime_fsm.vocabulary.events import Event, moment_of
+from realtime_fsm.vocabulary.inputs import Wish
+from support.virtual import eventually, run
+
+BEFORE, BETWEEN, AFTER = (datetime(2026, 11, 24, 10, 0, second, tzinfo=UTC) for second in range(3))
+
+
+def row(number: int, moment: datetime) -> dict[str, Any]:
+    return {"$id": f"row{number}", "$updatedAt": moment.isoformat()}
+
+
+def live(number: int, moment: datetime) -> Event:
+    """An event as a link brings it."""
+    raw = msgspec.Raw(msgspec.json.encode(row(number, moment)))
+    return Event(raw, (), (), moment.isoformat(), ["s1"])
+
+
+def report(failure: BaseException, heading: str) -> None:
+    pytest.fail(f"{heading}: {failure!r}")
+
+
+@pytest.mark.parametrize(("number", "is_late"), [(2, False), (3, True)])
+def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, is_late: bool) -> None:
+    """Row 2 is heard on both links: its live twin is neither delivered again nor told; row 3 is truly late."""
+
+    async def catch_up(_: Gap) -> list[dict[str, Any]]:
+        return [row(2, BETWEEN)]
+
+    async def main() -> None:
+        roster = Roster(report, Audit("c", print), cast("Any", None), lambda _: None)
+        subscriber = roster.enlist(Wish("s1", ("rows",)), Options(catch_up=catch_up), asyncio.get_running_loop(), 0.0)
+        link = SimpleNamespace(ended=False, unanswered=False, facts=SimpleNamespace(budget=None, at_fault=False))
+        farewell = Farewell(cast("Any", link), {"s1": BEFORE.isoformat()}, 1.0)
+        farewell.ask(0.0, pings=False)
+        roster.route_late(live(1, AFTER), None)
+        subscriber.resume(AFTER, 1.0, 1, BEFORE.isoformat())
+        await eventually(lambda: len(subscriber.inbox) == 2)
+
+        roster.route_late(live(number, BETWEEN), farewell)
+
+        assert [event.id for event in subscriber.inbox.take()] == ["row1", "row2", *(["row3"] if is_late else [])]
+        assert farewell.doubts == ({"s1": BEFORE.isoformat()} if is_late else {})
+        farewell.stamps = farewell.doubts
+        roster.part(farewell, broken=False)
+        assert len(subscriber.gaps) == 1 + is_late
+        await eventually(lambda: not subscriber.tasks)
+        subscriber.end()
+
+    run(main)
+
+
+def test_an_event_that_is_not_behind_another_one_is_not_late() -> None:
+    async def main() -> None:
+        roster = Roster(report, Audit("c", print), cast("Any", None), lambda _: None)
+        subscriber = roster.enlist(Wish("s1", ("rows",)), Options(), asyncio.get_running_loop(), 0.0)
+        assert [subscriber.note_late(live(n, moment)) for n, moment in enumerate((BEFORE, AFTER, AFTER, BETWEEN))] == [
+            False, False, False, True,
+        ]  # fmt: skip
+        assert moment_of(subscriber.stamp) == AFTER, "a late one does not put back where the next gap begins"
+        subscriber.end()
+
+    run(main)
