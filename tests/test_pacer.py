@@ -8,6 +8,7 @@ from threading import Lock, Thread
 import pytest
 
 from realtime_fsm.core.pacer import BURST, Pacer, pacer_for
+from support.some import some
 
 STEP = 60 / 128
 
