@@ -11,7 +11,7 @@ from realtime_fsm.auditing.replay.foresight import DUE, ROWS, UNTOLD, Foresight
 from realtime_fsm.auditing.replay.rebuilding import heard_before, input_of, presence, switched, wish
 from realtime_fsm.auditing.replay.stage import Cue, Stage
 from realtime_fsm.auditing.replay.story import Untold
-from realtime_fsm.vocabulary.inputs import Lost, ServerErred, SetPresence, Subscribe, Unsubscribe
+from realtime_fsm.vocabulary.inputs import Closed, Lost, ServerErred, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.vocabulary.names import Effect
 from realtime_fsm.vocabulary.records import PauseRecord, PresenceRecord, RetiredRecord, SubscriptionRecord, TransitionRecord
 from realtime_fsm.vocabulary.requests import Fail, Grant, Lack, Present, Reject, RejectPresence, Remove
@@ -101,6 +101,7 @@ class Player:
                 overheard = self._overhear(record)
                 if overheard is not None:
                     yield overheard
+                yield from self._close_unrecorded(record)
                 played = self._step(told, record)
             elif isinstance(record, SubscriptionRecord | PresenceRecord):
                 noted = self._note(told, record)
@@ -155,6 +156,15 @@ class Player:
             self._stage = Stage(self._story.policies, self._cues)
             return None
         return self._played(record.seq, cue, source, outcome)
+
+    def _close_unrecorded(self, record: TransitionRecord) -> Iterator[Played]:
+        """The end of a link for which no state waits has no record; a dial that goes at once tells of it."""
+        seat, source, row = self._stage.seat, self._stage.state, ROWS.get(record.row)
+        if row is None or Effect.DIAL not in row.effects or source is State.RECONNECTING or record.link != seat.generation + 1:
+            return
+        for generation in seat.awaited:
+            cue = Cue(self._moment(record), Closed(generation), pauses=self._pauses)
+            yield self._played(record.seq, cue, source, self._stage.feed(cue))
 
     def _pause(self, record: PauseRecord) -> None:
         """What is awaited waits; the next step tells of it. On a link that makes room it changes nothing."""
