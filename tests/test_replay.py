@@ -551,7 +551,7 @@ def test_a_log_of_an_unmended_machine_parts_from_a_mended_one(tmp_path: Path) ->
     """What a replay is for: the path of an incident, run with another table."""
     story = story_of(tmp_path / "log", RECORDS)
     text = emitted(story)
-    with changed("sub58", effects=(Effect.DROP_LINK, Effect.TELL_LOSS), dest=State.DISCONNECTED):
+    with changed("sub58", effects=(Effect.ABORT_LINK, Effect.NOTIFY_LINK_LOST), dest=State.DISCONNECTED):
         with pytest.raises(Diverged, match=f"log:{LOSS + 1}: "):
             replayed(story)
         with pytest.raises(AssertionError, match="Lost"):

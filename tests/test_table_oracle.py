@@ -13,12 +13,12 @@ ORACLE = """
 connect: dis>rec err>rec
 subscribe: dis>rec err>rec rec= con= sub= uns>con
 unsubscribe all_acknowledged: con>sub
-unsubscribe none_left: con>uns sub>uns
+unsubscribe no_subscriptions: con>uns sub>uns
 unsubscribe: dis= rec= con= sub= err=
 reconnect: dis>rec rec= con>rec sub>rec uns>rec pin>rec err>rec
 disconnect: rec>dis con>dis sub>dis uns>dis pin>dis err>dis
 dispose: dis>end rec>end con>end sub>end uns>end pin>end err>end
-authenticate message_is_safe: sub=
+authenticate can_authenticate_in_band: sub=
 authenticate: dis>rec rec= con>rec sub>rec uns>rec pin>rec err>rec
 log_out: dis>rec err>rec rec= con>rec sub>rec uns>rec pin>rec
 presence presence_wanted: dis>rec err>rec
@@ -27,7 +27,7 @@ presence: dis= rec= con= sub= uns= pin= err=
 canary: con= sub= uns= pin=
 ping_switched ping_enabled: pin=
 ping_switched all_acknowledged: pin>sub
-ping_switched none_left: pin>uns
+ping_switched no_subscriptions: pin>uns
 ping_switched: dis= rec= con= sub= uns= pin>con err=
 opened: rec=
 greeted trial_failed: rec=
@@ -40,24 +40,24 @@ dial_failed: rec>err
 acknowledged all_acknowledged: con>sub
 acknowledged: con= sub= uns=
 pong all_acknowledged: pin>sub
-pong none_left: pin>uns
+pong no_subscriptions: pin>uns
 pong: pin>con
-server_error wants_channels: rec=
-server_error newcomers_blamed: rec=
+server_error server_needs_url_channels: rec=
+server_error new_subscriptions_rejected: rec=
 server_error credentials_renewable: rec=
 server_error trial_failed: rec=
 server_error is_fatal: rec>err
-server_error over_budget: con= sub= uns=
-server_error request_blamed server_at_fault: con= sub= uns=
-server_error request_blamed all_acknowledged: con>sub
-server_error request_blamed none_left: con>uns sub>uns
-server_error request_blamed: con= sub= uns=
-server_error answers_ping all_acknowledged: pin>sub
-server_error answers_ping none_left: pin>uns
-server_error answers_ping: pin>con
-server_error ends_link: con= sub= uns= pin=
+server_error rate_limited: con= sub= uns=
+server_error error_answers_request server_at_fault: con= sub= uns=
+server_error error_answers_request all_acknowledged: con>sub
+server_error error_answers_request no_subscriptions: con>uns sub>uns
+server_error error_answers_request: con= sub= uns=
+server_error error_answers_ping all_acknowledged: pin>sub
+server_error error_answers_ping no_subscriptions: pin>uns
+server_error error_answers_ping: pin>con
+server_error error_precedes_close: con= sub= uns= pin=
 server_error all_acknowledged: pin>sub
-server_error none_left: pin>uns
+server_error no_subscriptions: pin>uns
 server_error reconnect_off: con>dis sub>dis uns>dis
 server_error may_retry: rec= con>rec sub>rec uns>rec
 server_error: rec>err con>err sub>err uns>err pin>con
@@ -82,13 +82,13 @@ deadline ping_due: con>pin sub>pin uns>pin
 deadline repetition_due: con= sub= uns=
 deadline stable_due: con= sub= uns=
 deadline heard_since_ping all_acknowledged: pin>sub
-deadline heard_since_ping none_left: pin>uns
+deadline heard_since_ping no_subscriptions: pin>uns
 deadline heard_since_ping: pin>con
 deadline reconnect_off: pin>dis
 deadline may_retry: rec= pin>rec
 deadline: rec>err con= sub= uns= pin>err
 woken may_ping: con>pin sub>pin uns>pin
-woken may_hurry: rec=
+woken can_dial_early: rec=
 woken: rec= con= sub= uns= pin=
 closed all_closed: rec=
 closed: rec= end=

@@ -171,22 +171,22 @@ def _request_blamed(shadow: Shadow, _: Line) -> bool | None:
 
 FACTS: dict[str, Fact] = {
     Guard.IS_FATAL: is_fatal,
-    Guard.WANTS_CHANNELS: _wants_channels,
-    Guard.NEWCOMERS_BLAMED: _newcomers_blamed,
+    Guard.SERVER_NEEDS_URL_CHANNELS: _wants_channels,
+    Guard.NEW_SUBSCRIPTIONS_REJECTED: _newcomers_blamed,
     Guard.CREDENTIALS_RENEWABLE: _credentials_renewable,
     Guard.HANDOVER_DUE: _handover_due,
     Guard.ALL_CLOSED: _all_closed,
     Guard.MAY_RETRY: _may_retry,
     Guard.RECONNECT_OFF: _reconnect_off,
-    Guard.MAY_HURRY: _may_hurry,
+    Guard.CAN_DIAL_EARLY: _may_hurry,
     Guard.ATTEMPT_DUE: _without_link,
-    Guard.REQUEST_BLAMED: _request_blamed,
+    Guard.ERROR_ANSWERS_REQUEST: _request_blamed,
     Guard.REPLY_OVERDUE: lambda _, line: line.cause == "reply_overdue",
     Guard.HEARD_SINCE_PING: lambda _, line: line.cause is None,
-    Guard.OVER_BUDGET: lambda _, line: drops_message(line),
-    Guard.ANSWERS_PING: lambda _, line: line.error_code == 1003 or drops_message(line),
+    Guard.RATE_LIMITED: lambda _, line: drops_message(line),
+    Guard.ERROR_ANSWERS_PING: lambda _, line: line.error_code == 1003 or drops_message(line),
     Guard.SERVER_AT_FAULT: lambda _, line: line.error_code is not None and is_server_fault(line.error_code),
-    Guard.ENDS_LINK: lambda _, line: line.error_code == POLICY,
+    Guard.ERROR_PRECEDES_CLOSE: lambda _, line: line.error_code == POLICY,
 }
 """What the records tell of the guards, by the guards' names."""
 

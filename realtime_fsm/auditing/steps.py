@@ -16,7 +16,7 @@ DISCONNECTED, RECONNECTING, CONNECTED, SUBSCRIBED, UNSUBSCRIBED, PING, ERROR, DI
 
 _NONE: frozenset[str | None] = frozenset({None})
 _OVERDUE = {State.RECONNECTING: {"upgrade_overdue", "greeting_overdue"}, State.PING: {"pong_overdue"}}
-_LETTING_GO = frozenset({Effect.DROP_LINK, Effect.HANG_UP, Effect.RETIRE_LINK})
+_LETTING_GO = frozenset({Effect.ABORT_LINK, Effect.CLOSE_LINK, Effect.DRAIN_LINK})
 _OF_SOCKET = frozenset(
     {
         Trigger.OPENED,
@@ -87,16 +87,16 @@ class Step:
         self.enters_live = dest in LIVE and row.source not in LIVE
         self.leaves_live = row.source in LIVE and dest not in LIVE
         self.dials = Effect.DIAL in does
-        self.fresh = Effect.START_AFRESH in does
+        self.fresh = Effect.RESET_ATTEMPTS in does
         self.expects = Effect.EXPECT_FIRST_LINK in does
         self.restores = Effect.RESTORE_IDENTITY in does
         self.finds = Effect.FIND_ERA in does
-        self.addresses = Effect.USE_ADDRESS in does
+        self.addresses = Effect.USE_URL_SUBSCRIPTIONS in does
         self.closes_first = Effect.CLOSE_FIRST in does
-        self.forgives = Effect.FORGIVE in does
+        self.forgives = Effect.RESET_BACKOFF in does
         self.drops = bool(_LETTING_GO.intersection(does))
-        self.retires = Effect.RETIRE_LINK in does
-        self.parts = Effect.HANG_UP in does or Effect.GIVE_UP in does
+        self.retires = Effect.DRAIN_LINK in does
+        self.parts = Effect.CLOSE_LINK in does or Effect.FAIL_PERMANENTLY in does
         self.gives_up = dest is State.ERROR and self.changes
         self.plans_retry = Effect.SCHEDULE_RETRY in does
         self.pings = Effect.SEND_PING in does
@@ -144,9 +144,9 @@ def _causes(row: Row[State, Trigger]) -> frozenset[str | None]:
         return frozenset({"echo_overdue"})
     if row.trigger in _FAILING:
         return KINDS
-    if row.trigger is Trigger.GREETED and Effect.DROP_LINK in row.effects:
+    if row.trigger is Trigger.GREETED and Effect.ABORT_LINK in row.effects:
         return frozenset({"greeted_as_guest"})
-    if row.trigger is Trigger.DEADLINE and Effect.DROP_LINK in row.effects:
+    if row.trigger is Trigger.DEADLINE and Effect.ABORT_LINK in row.effects:
         return frozenset(_OVERDUE.get(row.source, {"reply_overdue"}))
     return _NONE
 

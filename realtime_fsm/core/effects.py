@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.errors import RealtimeError
 
 
-def start_afresh(seat: Seat) -> None:
+def reset_attempts(seat: Seat) -> None:
     """Forget earlier failures."""
     seat.attempt = seat.refusals = 0
     seat.error = seat.renewal = None
@@ -87,7 +87,7 @@ def dial(seat: Seat) -> None:
     seat.renewal = None
 
 
-def use_address(seat: Seat) -> None:
+def use_url_subscriptions(seat: Seat) -> None:
     """Let channels travel in the address. A server that refuses to be asked without them is no E4."""
     seat.by_address = True
     seat.doubtful = False
@@ -114,7 +114,7 @@ def await_greeting(seat: Seat) -> None:
     _enter(seat.live_link, Phase.GREETING, seat.now)
 
 
-def welcome(seat: Seat) -> None:
+def start_live_link(seat: Seat) -> None:
     """The link is up."""
     link = seat.live_link
     _enter(link, Phase.LIVE, seat.now)
@@ -129,12 +129,12 @@ def welcome(seat: Seat) -> None:
     if seat.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
         link.renew_at = seat.now + seat.max_link_age * (1 - seat.draw / 10)
     link.wanting_since = seat.now if seat.book.wants_handover else None
-    plan_ping(seat)
+    schedule_ping(seat)
     if link.ping_at is not None:  # anywhere in the first interval: those that came back together need not ping together
         link.ping_at -= seat.draw * seat.ping.interval
 
 
-def plan_ping(seat: Seat) -> None:
+def schedule_ping(seat: Seat) -> None:
     """The next ping goes out one interval from now, or not at all."""
     link = seat.live_link
     link.ping_at = seat.now + seat.ping.interval_after(link.pings) if seat.ping_enabled else None
@@ -149,10 +149,10 @@ def send_ping(seat: Seat) -> None:
     due = seat.now if link.ping_at is None else link.ping_at
     link.ping_at = due + seat.ping.interval_after(link.pings)
     if link.ping_at <= seat.now:
-        plan_ping(seat)
+        schedule_ping(seat)
 
 
-def stop_awaiting_pong(seat: Seat) -> None:
+def clear_ping(seat: Seat) -> None:
     """The heartbeat is over."""
     seat.live_link.pinged = None
 
@@ -175,13 +175,13 @@ def send_authentication(seat: Seat) -> None:
     _send(seat, seat.book.authenticate(seat.session).data, ping=False)
 
 
-def forgive(seat: Seat) -> None:
+def reset_backoff(seat: Seat) -> None:
     """The count of attempts starts anew with the next loss."""
     seat.live_link.forgiven = True
     seat.attempt = 0
 
 
-def retire_link(seat: Seat) -> None:
+def drain_link(seat: Seat) -> None:
     """Let the link deliver, and do nothing else, until another one is up."""
     link = seat.live_link
     seat.retiring = link.generation
@@ -191,12 +191,12 @@ def retire_link(seat: Seat) -> None:
     seat.requests += seat.book.end_link()
 
 
-def drop_link(seat: Seat) -> None:
+def abort_link(seat: Seat) -> None:
     """Let go of the socket at once: there is nobody to say goodbye to."""
     _let_go(seat, tidy=False)
 
 
-def hang_up(seat: Seat) -> None:
+def close_link(seat: Seat) -> None:
     """Let go of the socket with a closing handshake, and of a place among those who want to dial."""
     if seat.place is not None:
         seat.pacer.give_back(seat.place)
@@ -218,20 +218,20 @@ def restore_identity(seat: Seat) -> None:
     seat.been_up = seat.ever_up
 
 
-def give_up(seat: Seat) -> None:
+def fail_permanently(seat: Seat) -> None:
     """Keep the typed error and tell everybody who waits."""
     _end_retiring(seat)
     seat.error = _final_error(seat)
     _tell(seat, seat.error, streams=True)
 
 
-def tell_loss(seat: Seat) -> None:
+def notify_link_lost(seat: Seat) -> None:
     """Tell everybody who waits that the link is lost and none will follow by itself."""
     assert seat.failure is not None
     _tell(seat, LinkLost(seat.failure), streams=True)
 
 
-def tell_disconnect(seat: Seat) -> None:
+def notify_disconnected(seat: Seat) -> None:
     """Tell pending calls that the user disconnected; iterators wait for the next link."""
     seat.error = None
     _tell(seat, Disconnected(), streams=False)
@@ -243,7 +243,7 @@ def end_streams(seat: Seat) -> None:
     seat.requests.append(End())
 
 
-def forget_socket(seat: Seat) -> None:
+def clear_closing(seat: Seat) -> None:
     """The last socket is closed."""
     seat.closing = None
 
@@ -314,30 +314,30 @@ def _final_error(seat: Seat) -> RealtimeError:
 
 
 EFFECTS: dict[str, Callable[[Seat], None]] = {
-    Effect.START_AFRESH: start_afresh,
+    Effect.RESET_ATTEMPTS: reset_attempts,
     Effect.EXPECT_FIRST_LINK: expect_first_link,
     Effect.FIND_ERA: find_era,
     Effect.RENEW_CREDENTIALS: renew_credentials,
     Effect.DIAL: dial,
-    Effect.USE_ADDRESS: use_address,
-    Effect.RETIRE_LINK: retire_link,
+    Effect.USE_URL_SUBSCRIPTIONS: use_url_subscriptions,
+    Effect.DRAIN_LINK: drain_link,
     Effect.SCHEDULE_RETRY: schedule_retry,
     Effect.AWAIT_GREETING: await_greeting,
-    Effect.WELCOME: welcome,
-    Effect.PLAN_PING: plan_ping,
+    Effect.START_LIVE_LINK: start_live_link,
+    Effect.SCHEDULE_PING: schedule_ping,
     Effect.SEND_PING: send_ping,
-    Effect.STOP_AWAITING_PONG: stop_awaiting_pong,
+    Effect.CLEAR_PING: clear_ping,
     Effect.SEND_REQUEST: send_request,
     Effect.SEND_AUTHENTICATION: send_authentication,
-    Effect.FORGIVE: forgive,
-    Effect.DROP_LINK: drop_link,
-    Effect.HANG_UP: hang_up,
+    Effect.RESET_BACKOFF: reset_backoff,
+    Effect.ABORT_LINK: abort_link,
+    Effect.CLOSE_LINK: close_link,
     Effect.CLOSE_FIRST: close_first,
     Effect.RESTORE_IDENTITY: restore_identity,
-    Effect.GIVE_UP: give_up,
-    Effect.TELL_LOSS: tell_loss,
-    Effect.TELL_DISCONNECT: tell_disconnect,
+    Effect.FAIL_PERMANENTLY: fail_permanently,
+    Effect.NOTIFY_LINK_LOST: notify_link_lost,
+    Effect.NOTIFY_DISCONNECTED: notify_disconnected,
     Effect.END_STREAMS: end_streams,
-    Effect.FORGET_SOCKET: forget_socket,
+    Effect.CLEAR_CLOSING: clear_closing,
 }
 """The effects by name."""

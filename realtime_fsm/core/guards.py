@@ -21,23 +21,23 @@ def all_acknowledged(seat: Seat) -> bool:
     return seat.book.settled
 
 
-def none_left(seat: Seat) -> bool:
+def no_subscriptions(seat: Seat) -> bool:
     """Something was desired on this link, and nothing is any more."""
     return seat.book.emptied
 
 
-def answers_ping(seat: Seat) -> bool:
+def error_answers_ping(seat: Seat) -> bool:
     """The error frame answers the ping: 1013 or 429 (no room for it) or 1003 (unknown to the oldest servers)."""
-    return _error_code(seat) == 1003 or over_budget(seat)
+    return _error_code(seat) == 1003 or rate_limited(seat)
 
 
-def over_budget(seat: Seat) -> bool:
+def rate_limited(seat: Seat) -> bool:
     """The error frame says that there were too many messages: 1013, or 429 as a proxy may say it."""
     code = _error_code(seat)
     return code is not None and is_throttle(code)
 
 
-def ends_link(seat: Seat) -> bool:
+def error_precedes_close(seat: Seat) -> bool:
     """The error frame is one that the server ends a live link with (PROTOCOL: "Errors and endings")."""
     return _error_code(seat) == POLICY
 
@@ -53,7 +53,7 @@ def repetition_due(seat: Seat) -> bool:
     return seat.again_at is not None and _passed(seat.budget_at, seat.now)
 
 
-def request_blamed(seat: Seat) -> bool:
+def error_answers_request(seat: Seat) -> bool:
     """A control request was in flight, so the error frame is its answer."""
     last = seat.live_link.last_error
     return last is not None and last.blamed
@@ -64,7 +64,7 @@ def is_fatal(seat: Seat) -> bool:
     return seat.judged is Verdict.FATAL
 
 
-def wants_channels(seat: Seat) -> bool:
+def server_needs_url_channels(seat: Seat) -> bool:
     """A dial without channels was refused with 1008, which is how older servers ask for them in the address.
 
     One that is known to take messages means something else by it, unless it says so again.
@@ -73,7 +73,7 @@ def wants_channels(seat: Seat) -> bool:
     return unknown and not seat.live_link.planned and _error_code(seat) == POLICY
 
 
-def newcomers_blamed(seat: Seat) -> bool:
+def new_subscriptions_rejected(seat: Seat) -> bool:
     """The server refused an address, and what had never been acknowledged was taken out of it."""
     return seat.blames_newcomers
 
@@ -93,7 +93,7 @@ def reconnect_off(seat: Seat) -> bool:
     return not seat.auto_reconnect
 
 
-def may_hurry(seat: Seat) -> bool:
+def can_dial_early(seat: Seat) -> bool:
     """The next dial is waited for, and not because the server, or a proxy, asked to wait."""
     return seat.attempt_at is not None and not seat.throttled
 
@@ -149,7 +149,7 @@ def renewal_due(seat: Seat) -> bool:
     return _passed(seat.renew_at, seat.now)
 
 
-def message_is_safe(seat: Seat) -> bool:
+def can_authenticate_in_band(seat: Seat) -> bool:
     """The identity can be changed on this link, by a message that can go out now."""
     link = seat.live_link
     return (
@@ -191,30 +191,30 @@ def _passed(moment: float | None, now: float) -> bool:
 
 GUARDS: dict[str, Callable[[Seat], bool]] = {
     Guard.ALL_ACKNOWLEDGED: all_acknowledged,
-    Guard.NONE_LEFT: none_left,
-    Guard.WANTS_CHANNELS: wants_channels,
-    Guard.NEWCOMERS_BLAMED: newcomers_blamed,
+    Guard.NO_SUBSCRIPTIONS: no_subscriptions,
+    Guard.SERVER_NEEDS_URL_CHANNELS: server_needs_url_channels,
+    Guard.NEW_SUBSCRIPTIONS_REJECTED: new_subscriptions_rejected,
     Guard.CREDENTIALS_RENEWABLE: credentials_renewable,
     Guard.PRESENCE_WANTED: presence_wanted,
     Guard.PRESENCE_NEEDS_LINK: presence_needs_link,
     Guard.TRIAL_FAILED: trial_failed,
     Guard.ALL_CLOSED: all_closed,
     Guard.HANDOVER_DUE: handover_due,
-    Guard.ANSWERS_PING: answers_ping,
-    Guard.OVER_BUDGET: over_budget,
-    Guard.ENDS_LINK: ends_link,
+    Guard.ERROR_ANSWERS_PING: error_answers_ping,
+    Guard.RATE_LIMITED: rate_limited,
+    Guard.ERROR_PRECEDES_CLOSE: error_precedes_close,
     Guard.SERVER_AT_FAULT: server_at_fault,
-    Guard.REQUEST_BLAMED: request_blamed,
+    Guard.ERROR_ANSWERS_REQUEST: error_answers_request,
     Guard.IS_FATAL: is_fatal,
     Guard.MAY_RETRY: may_retry,
     Guard.RECONNECT_OFF: reconnect_off,
-    Guard.MAY_HURRY: may_hurry,
+    Guard.CAN_DIAL_EARLY: can_dial_early,
     Guard.ATTEMPT_DUE: attempt_due,
     Guard.REPLY_OVERDUE: reply_overdue,
     Guard.MAY_PING: may_ping,
     Guard.PING_DUE: ping_due,
     Guard.RENEWAL_DUE: renewal_due,
-    Guard.MESSAGE_IS_SAFE: message_is_safe,
+    Guard.CAN_AUTHENTICATE_IN_BAND: can_authenticate_in_band,
     Guard.IDLE_DUE: idle_due,
     Guard.STABLE_DUE: stable_due,
     Guard.REPETITION_DUE: repetition_due,

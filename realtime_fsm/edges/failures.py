@@ -46,7 +46,7 @@ class Failures:
         """
         effects = taken.row.effects
         if (
-            taken.cause is not None and Effect.DROP_LINK in effects and Effect.USE_ADDRESS not in effects
+            taken.cause is not None and Effect.ABORT_LINK in effects and Effect.USE_URL_SUBSCRIPTIONS not in effects
         ):  # which only asks for the era
             self.last = Failure(taken.cause, at, self._next_dial(at, now))
             if taken.row.source is State.RECONNECTING and self.tell is not None:

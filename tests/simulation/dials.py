@@ -55,15 +55,15 @@ class Dials:
             self._wants_address = self._refused = False
         if {Effect.FIND_ERA, Effect.SCHEDULE_RETRY}.intersection(row.effects):
             self._by_address = self._seat.by_address
-        if Effect.START_AFRESH in row.effects:
+        if Effect.RESET_ATTEMPTS in row.effects:
             self._beyond = self._row = self._ended = 0
         if Effect.EXPECT_FIRST_LINK in row.effects:
             self._been_up = False
         if Effect.RESTORE_IDENTITY in row.effects:
             self._been_up = self._ever_up
-        if Effect.START_AFRESH in row.effects or row.id == _NOW:
+        if Effect.RESET_ATTEMPTS in row.effects or row.id == _NOW:
             self._throttled_at = _NEVER  # the user takes it on himself
-        if Effect.FORGIVE in row.effects:
+        if Effect.RESET_BACKOFF in row.effects:
             since = self._quiet_since
             proven = since is not None and now >= since + self._seat.retry.stable_after - _DUST
             self._must(proven, "a link is forgiven that has proven nothing")

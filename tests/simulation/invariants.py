@@ -184,7 +184,7 @@ class Watch(Deliveries):
             self.must(row.source is self._before[0], "the row is of another state")
             self._dials.look_at_row(row, now)
             self._dials.look_at_end(row, happened)
-            if row.source is State.PING and row.trigger is Trigger.DEADLINE and Effect.DROP_LINK in row.effects:
+            if row.source is State.PING and row.trigger is Trigger.DEADLINE and Effect.ABORT_LINK in row.effects:
                 self._silent(self.links.current)
             if isinstance(happened, ServerErred) and happened.code == 1013 and row.source is State.RECONNECTING:
                 self._dials.throttled(now)

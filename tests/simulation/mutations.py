@@ -163,11 +163,11 @@ def _lingering_for_ever(linger: Any) -> Any:
     return lambda self, loop: None
 
 
-def _oblivious(retire_link: Any) -> Any:
+def _oblivious(drain_link: Any) -> Any:
     """What the link was to be replaced for is forgotten."""
 
     def retire(seat: Any) -> None:
-        retire_link(seat)
+        drain_link(seat)
         seat.book._pending = {one: None for one in seat.book._pending if one in seat.book._established}
 
     return retire
@@ -262,25 +262,25 @@ def _both(*mutations: Mutation) -> Mutation:
 
 _MUTATIONS: dict[str, Mutation] = {
     # the table
-    "a lost link is not let go of": _without(Effect.DROP_LINK, 58),
+    "a lost link is not let go of": _without(Effect.ABORT_LINK, 58),
     "a new link asks for nothing": _without(Effect.SEND_REQUEST, 22),
     "a retry is not planned": _without(Effect.SCHEDULE_RETRY, 24),
     "an outage counts as the way to the first link": _with(seat.Seat, "note_up", lambda _: lambda self, link: None),
     "every refusal may pass": _with(seat.Seat, "_may_pass", lambda _: lambda self, *, blamed: True),
-    "reconnect() keeps the stored error": _without(Effect.START_AFRESH, 10),
-    "a pong is awaited for ever": _without(Effect.STOP_AWAITING_PONG, 42),
-    "disconnect() keeps the socket": _without(Effect.HANG_UP, 13),
+    "reconnect() keeps the stored error": _without(Effect.RESET_ATTEMPTS, 10),
+    "a pong is awaited for ever": _without(Effect.CLEAR_PING, 42),
+    "disconnect() keeps the socket": _without(Effect.CLOSE_LINK, 13),
     "the last removal leads to subscribed": _leading("sub7", State.SUBSCRIBED),
     "silence after a ping is no loss": _with_guard(Guard.HEARD_SINCE_PING, lambda seat: True),
     "the retry policy is not asked": _with_guard(Guard.MAY_RETRY, lambda seat: True),
-    "newcomers are never to blame": _with_guard(Guard.NEWCOMERS_BLAMED, lambda seat: False),
-    "a guess is made, whatever was said": _with_guard(Guard.WANTS_CHANNELS, lambda seat: seat.judged is Verdict.FATAL),
-    "another identity leaves the link of the old one": _instead(Effect.HANG_UP, Effect.DROP_LINK, 91),
+    "newcomers are never to blame": _with_guard(Guard.NEW_SUBSCRIPTIONS_REJECTED, lambda seat: False),
+    "a guess is made, whatever was said": _with_guard(Guard.SERVER_NEEDS_URL_CHANNELS, lambda seat: seat.judged is Verdict.FATAL),
+    "another identity leaves the link of the old one": _instead(Effect.CLOSE_LINK, Effect.ABORT_LINK, 91),
     # the book
     "acknowledgements outlive their link": _with(book.Book, "end_link", _keeping),
     "a throttled request is forgotten": _with(book.Book, "ask_again", _forgetful),
     "any reply is taken for the awaited one": _with(book.Book, "answers", _any_reply),
-    "a handover forgets what it is for": _with_effect(Effect.RETIRE_LINK, _oblivious),
+    "a handover forgets what it is for": _with_effect(Effect.DRAIN_LINK, _oblivious),
     "the era is not remembered": _with(seat.Seat, "_absorb_greeting", _without_era),
     "a presence is not restored": _with(book.Book, "begin_link", _absent),
     # the machine and its rules
@@ -294,7 +294,7 @@ _MUTATIONS: dict[str, Mutation] = {
         _with(pacer.Pacer, "come", lambda _: lambda self, place, now: now),
     ),
     "a budget of 33": _with(budget, "LIMIT", lambda _: 33),
-    "failures are forgiven at the greeting": _with_effect(Effect.WELCOME, _forgiving),
+    "failures are forgiven at the greeting": _with_effect(Effect.START_LIVE_LINK, _forgiving),
     "a ping's verdict ignores what was heard": _with(
         core_link.Link, "is_silent", lambda _: property(lambda self: self.pinged is not None and not self.paused)
     ),

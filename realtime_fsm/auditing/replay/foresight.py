@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.replay.stage import UNDECIDED
-from realtime_fsm.core.effects import schedule_retry, welcome
+from realtime_fsm.core.effects import schedule_retry, start_live_link
 from realtime_fsm.core.fault import pause_before
 from realtime_fsm.core.link import Link
 from realtime_fsm.core.seat import Seat
@@ -92,7 +92,7 @@ class Foresight:
         if _meets_fault(record):
             retry, due = self._policies.retry, self._repetition(index, entered)
             return 1.0 if due is None else _solve(lambda draw: now + pause_before(repetitions, retry, draw), due)
-        if Effect.WELCOME in effects:
+        if Effect.START_LIVE_LINK in effects:
             return self._welcoming(index, now)
         return UNDECIDED
 
@@ -222,7 +222,7 @@ class Foresight:
         def moment(draw: float) -> float:
             seat.draw = draw
             seat.link = Link(1, now, self._policies.ping.interval, planned=False)
-            welcome(seat)
+            start_live_link(seat)
             due: float = getattr(seat.link, what)
             return due
 

@@ -77,7 +77,7 @@ def input_of(record: TransitionRecord, seat: Seat, spoken: inputs.Input | None) 
         case Trigger.OPENED:
             return inputs.Opened(link)
         case Trigger.GREETED:
-            return inputs.Greeted(link, stranger=Effect.DROP_LINK in row.effects, numbered=record.era not in (Era.E1, Era.E2))
+            return inputs.Greeted(link, stranger=Effect.ABORT_LINK in row.effects, numbered=record.era not in (Era.E1, Era.E2))
         case Trigger.ACKNOWLEDGED:
             if seat.book.by_address:
                 return inputs.Acknowledged(link, GREETING, ())
