@@ -31,7 +31,7 @@ class Inbox(Generic[T]):
 
     __slots__ = (
         "__weakref__", "_at_hand", "_capacity", "_ended", "_episode", "_fault", "_half", "_items", "_loop", "_on_drops",
-        "_overrun", "_unsettled", "_waiter", "_waiting", "_what", "dropped",
+        "_overrun", "_released", "_unsettled", "_waiter", "_waiting", "_what", "dropped",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +48,7 @@ class Inbox(Generic[T]):
         self._waiter: asyncio.Future[None] | None = None  # what wakes it, until it is woken
         self._fault: RealtimeError | None = None
         self._ended = False
+        self._released = False
         self.dropped = 0
         self._episode = 0  # of those, the ones since the consumer last took something
         self._overrun = 0  # of those, the ones that the consumer is to be told of by an error
@@ -124,6 +125,10 @@ class Inbox(Generic[T]):
         self._ended = True
         self._fault = None
         self._wake()
+
+    def release(self) -> None:
+        """Let any event loop take the items that are left: the loop of this inbox has ended."""
+        self._released = True
 
     def __len__(self) -> int:
         return len(self._items)
@@ -204,7 +209,7 @@ class Inbox(Generic[T]):
                 self._on_drops(episode)
 
     def _check_loop(self) -> None:
-        if self._ended and self._loop.is_closed():
-            return  # nothing waits any more, and any loop may take what is held
+        if self._released:
+            return
         if asyncio.get_running_loop() is not self._loop:
             raise WrongLoop(self._what)

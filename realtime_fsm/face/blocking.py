@@ -102,6 +102,7 @@ class _Stream(Generic[T]):
                     raise TimeoutError
                 if not self._inbox:
                     raise StopAsyncIteration
+                self._inbox.release()
                 heir = Portal("this stream")
                 try:
                     heir.call(take)
