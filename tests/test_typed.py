@@ -302,8 +302,8 @@ def test_it_is_a_coroutine_wherever_one_is_wanted() -> None:
                 task = group.create_task(realtime.subscribe("rows"))
             both = await asyncio.gather(realtime.subscribe("files"), asyncio.wait_for(realtime.subscribe("teams"), 5))
             assert [subscription.channels for subscription in (task.result(), *both)] == [("rows",), ("files",), ("teams",)]
-            realtime.subscribe("users").close()
-            again = realtime.subscribe("users")
+            realtime.subscribe("teams").close()
+            again = realtime.subscribe("teams")
             await again
             with pytest.raises(RuntimeError, match="already awaited"):
                 await again
