@@ -121,7 +121,7 @@ def test_one_after_the_other_at_once_loses_nothing(seed: int) -> None:
             first = await realtime.subscribe("rows")
             publishing = asyncio.ensure_future(publisher.publish(400))
             await asyncio.sleep(0.1)
-            others = [await realtime.subscribe(channel) for channel in (*CHANNELS, "users", "rows")]
+            others = [await realtime.subscribe(channel) for channel in (*CHANNELS, "executions", "rows")]
             await publishing
             await asyncio.sleep(2 * LINGER)
             got = taken(first)
@@ -137,7 +137,7 @@ def test_a_burst_of_subscriptions_shares_two_links_at_most() -> None:
     async def main() -> None:
         network = Network()
         async with network.realtime() as realtime:
-            await realtime.subscribe("users")
+            await realtime.subscribe("executions")
             await asyncio.sleep(5)
             before = len(network.dials)
             names = [f"rows.{number}" for number in range(10)]
