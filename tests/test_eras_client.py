@@ -26,7 +26,7 @@ from realtime_fsm.vocabulary.frames import PING
 from support.eras import ON_EVERY_ERA, only
 from support.network import Network, taken
 from support.some import some
-from support.virtual import eventually, run
+from support.virtual import VirtualLoop, eventually, run
 
 pytestmark = ON_EVERY_ERA
 
@@ -305,6 +305,12 @@ def test_a_presence_that_the_next_server_lacks_is_told_through_the_loop() -> Non
             await realtime.set_presence("online")
             network.become("E1")
             await eventually(lambda: len(network.dials) == 2 and realtime.is_live)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        (report,) = loop.reported
+        assert report["message"] == "realtime_fsm: the presence could not be restored"
+        assert isinstance(report["exception"], UnsupportedByServer)
+        assert "which has no presence for realtime; upgrade it" in str(report["exception"])
 
     run(main, reports=1)
 

@@ -155,7 +155,7 @@ class ReplayedWalk(Walk):
         for index in chance.sample(steps, min(2, len(steps))):
             for name, value in alterations(self.records[index], chance):
                 altered = [*self.records[:index], {**self.records[index], name: value}, *self.records[index + 1 :]]
-                with pytest.raises((Diverged, Untold)):
+                with pytest.raises(Untold if name == "seq" else Diverged):
                     _whole(self.path, altered)
 
 
@@ -484,18 +484,22 @@ def edited(index: int, **fields: Any) -> list[Record]:
         (lambda: edited(LOSS + 1, dwell=9.0), LOSS + 1, "missed by 0.000000 s in the log, by 7.000000 s of the mach"),
         (lambda: edited(LOSS + 1, dwell=0.1), LOSS + 1, "it waits until"),
         (lambda: edited(kind("subscription", 1), change="removed"), at("con40"), "subscriptions: s1 removed in the log, s1 ack"),
-        (lambda: edited(kind("subscription"), change="acknowledged"), at("con4"), "does not tell what is subscribed to"),
         (lambda: edited(kind("subscription", 1), change="withdrawn"), at("con40"), "the user called unsubscribe, and no step"),
     ],
 )  # fmt: skip
 def test_the_machine_and_a_log_part_where_the_log_was_altered(
     records: Callable[[], list[Record]], index: int, said: str, tmp_path: Path
 ) -> None:
-    with pytest.raises((Diverged, Untold)) as parted:
+    with pytest.raises(Diverged) as parted:
         replay(tmp_path, records())
-    lines = "\n".join([str(parted.value), *getattr(parted.value, "lines", ())])
+    lines = "\n".join([str(parted.value), *parted.value.lines])
     assert said in lines
     assert f"log:{index + 1}: " in lines
+
+
+def test_a_log_that_does_not_tell_the_subscriptions_is_not_replayed(tmp_path: Path) -> None:
+    with pytest.raises(Untold, match=rf"log:{at('con4') + 1}: .*does not tell what is subscribed to"):
+        replay(tmp_path, edited(kind("subscription"), change="acknowledged"))
 
 
 def misplaced(live: Callable[[Bench], object], model: str, **fields: Any) -> list[Record]:

@@ -138,8 +138,9 @@ def test_a_frame_that_a_defect_keeps_from_being_sent_or_read() -> None:
 
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("realtime_fsm.edges.driver.decode_known", defect)
-                with pytest.raises(Exception):  # noqa: B017, PT011
+                with pytest.raises(RetriesExhausted, match="the stream ended"):
                     await realtime.authenticate(server.add_user(MARK))
+            assert [type(defects) for defects in told] == [AssertionError]
             assert_silent(*told)
 
     asyncio.run(main())
