@@ -19,6 +19,7 @@ from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.network import Network
 from support.replaying import replayed, story_of
+from support.some import some
 from support.virtual import eventually, run
 from test_auditing_facts import altered, found
 
@@ -65,7 +66,7 @@ def test_a_link_that_refuses_and_stays_up_is_asked_at_the_pace_of_a_server_fault
             await eventually(lambda: realtime.state is State.SUBSCRIBED)
             assert [len(stream.gaps) for stream in streams] == [1] * count
             assert len(network.dials) == 2
-            for number, stream in enumerate(streams):
+            for number, stream in enumerate(some(streams)):
                 network.publish(f"files.f{number}", payload={"n": number})
                 assert (await anext(stream)).payload == {"n": number}
 
