@@ -51,9 +51,11 @@ async def lost(states: AsyncIterator[Change]) -> LinkFailure:
     """Why the link was given up."""
     async for change in states:
         if change.dest is State.RECONNECTING:
-            assert change.cause is not None
-            return change.cause
-    raise AssertionError("disposed of")
+            break
+    else:
+        raise AssertionError("disposed of")
+    assert change.cause is not None
+    return change.cause
 
 
 async def settled(realtime: Realtime, states: AsyncIterator[Change]) -> None:

@@ -88,8 +88,16 @@ def test_a_proxy_of_the_environment_that_cannot_be_used(monkeypatch: pytest.Monk
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("raised", [KeyError(MARK), RuntimeError(MARK), aiohttp.ClientError(MARK), OSError(MARK)])
-def test_a_dial_that_a_middleware_breaks(raised: Exception) -> None:
+@pytest.mark.parametrize(
+    ("raised", "named"),
+    [
+        (KeyError(MARK), "KeyError, raised within the aiohttp session"),
+        (RuntimeError(MARK), "RuntimeError, raised within the aiohttp session"),
+        (aiohttp.ClientError(MARK), "ClientError"),
+        (OSError(MARK), "ClientOSError"),
+    ],
+)
+def test_a_dial_that_a_middleware_breaks(raised: Exception, named: str) -> None:
     async def broken(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         raise raised
 
@@ -98,7 +106,7 @@ def test_a_dial_that_a_middleware_breaks(raised: Exception) -> None:
             aiohttp.ClientSession(middlewares=(broken,)) as session,
             Realtime("http://127.0.0.1:1/v1", "demo", http=session, retry=ONCE, **SECRETS) as realtime,
         ):
-            await failed(realtime)
+            assert f"the dial failed: {named}" in str(await failed(realtime))
 
     asyncio.run(main())
 
@@ -108,7 +116,7 @@ def test_a_session_that_is_closed() -> None:
         session = aiohttp.ClientSession()
         async with Realtime("http://127.0.0.1:1/v1", "demo", http=session, retry=ONCE, **SECRETS) as realtime:
             await session.close()
-            await failed(realtime)
+            assert "the given aiohttp session is closed" in str(await failed(realtime))
 
     asyncio.run(main())
 

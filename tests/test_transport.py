@@ -230,8 +230,7 @@ def test_a_dial_that_is_cancelled_holds_nothing(own: bool) -> None:
         async with await asyncio.start_server(listen, "127.0.0.1", 0) as server, aiohttp.ClientSession() as session:
             held = descriptors()
             url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-            waits = (lambda: asyncio.sleep(0), lambda: asyncio.sleep(0.001), heard.wait)  # connecting, or sending, sent
-            for wait in waits:
+            for wait in (lambda: asyncio.sleep(0), lambda: asyncio.sleep(0.001), heard.wait):  # connecting, or sending, sent
                 dialing = asyncio.create_task(dial(url, session=None if own else session))
                 await wait()
                 dialing.cancel()
