@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_fsm.vocabulary.errors import BadOption
-from realtime_fsm.vocabulary.options import strings
+from realtime_fsm.vocabulary.options import validated_strings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -63,8 +63,8 @@ def rows(service: TablesDB, database_id: str, table_id: str, *, queries: Iterabl
             below 1.
     """
     _check(service, "list_rows", {"database_id": database_id, "table_id": table_id}, page)
-    conditions = strings("queries", queries, least=0)
-    return _listing(lambda asked: service.list_rows(database_id, table_id, asked), "rows", conditions, page)
+    conditions = validated_strings("queries", queries, least=0)
+    return _make_catch_up(lambda asked: service.list_rows(database_id, table_id, asked), "rows", conditions, page)
 
 
 def documents(
@@ -72,8 +72,8 @@ def documents(
 ) -> CatchUp:
     """Catch up with the documents of a collection. As `rows`."""
     _check(service, "list_documents", {"database_id": database_id, "collection_id": collection_id}, page)
-    conditions = strings("queries", queries, least=0)
-    return _listing(lambda asked: service.list_documents(database_id, collection_id, asked), "documents", conditions, page)
+    conditions = validated_strings("queries", queries, least=0)
+    return _make_catch_up(lambda asked: service.list_documents(database_id, collection_id, asked), "documents", conditions, page)
 
 
 def _check(service: object, call: str, ids: dict[str, str], page: int) -> None:
@@ -86,7 +86,7 @@ def _check(service: object, call: str, ids: dict[str, str], page: int) -> None:
         raise BadOption("page", f"{page!r:.40} is not a whole number above 0")
 
 
-def _listing(ask: Callable[[list[str]], Any], key: str, conditions: Iterable[str], page: int) -> CatchUp:
+def _make_catch_up(ask: Callable[[list[str]], Any], key: str, conditions: Iterable[str], page: int) -> CatchUp:
     def everything_since(moment: str) -> list[dict[str, Any]]:
         base = [
             *conditions,
@@ -99,7 +99,7 @@ def _listing(ask: Callable[[list[str]], Any], key: str, conditions: Iterable[str
             cursor = [_query("cursorAfter", None, found[-1]["$id"])] if found else []
             answer = ask(base + cursor)
             items = (answer if isinstance(answer, dict) else answer.to_dict())[key]
-            found += map(_flat, items)
+            found += map(_merge_data_columns, items)
             if len(items) < page:
                 return found
 
@@ -120,7 +120,7 @@ def _query(method: str, attribute: str | None, *values: object) -> str:
     return json.dumps(query)
 
 
-def _flat(item: dict[str, Any]) -> dict[str, Any]:
+def _merge_data_columns(item: dict[str, Any]) -> dict[str, Any]:
     """As an event's payload has it: the SDK's models keep a row's own columns apart, under ``data``."""
     own = item.get("data")
     return {**{key: value for key, value in item.items() if key != "data"}, **own} if isinstance(own, dict) else item

@@ -11,14 +11,14 @@ import msgspec
 import pytest
 import structlog
 
-from realtime_fsm.core.seat import Seat
+from realtime_fsm.core.seat import ConnectionContext
 from realtime_fsm.edges import audit as audit_module
-from realtime_fsm.edges.audit import Audit
+from realtime_fsm.edges.audit import AuditWriter
 from realtime_fsm.vocabulary.change import Gap
 from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.vocabulary.faults import FaultNews
 from realtime_fsm.vocabulary.records import RECORDS, SCHEMA, AnyRecord, json_schema
-from realtime_fsm.vocabulary.requests import Taken
+from realtime_fsm.vocabulary.requests import TransitionTaken
 from realtime_fsm.vocabulary.table import TABLE, State
 from support.network import Network
 from support.some import some
@@ -54,14 +54,14 @@ class Sink:
         raise structlog.DropEvent
 
 
-def taken(row: str = "rec22", cause: LinkFailure | None = None, **facts: Any) -> Taken:
+def taken(row: str = "rec22", cause: LinkFailure | None = None, **facts: Any) -> TransitionTaken:
     the_row = ROWS[row]
     dest = the_row.source if the_row.dest is None else the_row.dest
-    return Taken(the_row, dest, **({"dwell": 0.25, "link": 3, "sends": 7, "attempt": 2} | facts), cause=cause)
+    return TransitionTaken(the_row, dest, **({"dwell": 0.25, "link": 3, "sends": 7, "attempt": 2} | facts), cause=cause)
 
 
-def audit(name: str = "c1", told: list[BaseException] | None = None) -> Audit:
-    return Audit(name, ([] if told is None else told).append)
+def audit(name: str = "c1", told: list[BaseException] | None = None) -> AuditWriter:
+    return AuditWriter(name, ([] if told is None else told).append)
 
 
 # --- the record -------------------------------------------------------------------------------------------------------
@@ -294,9 +294,9 @@ def test_records_that_a_processor_causes_are_written_behind_the_one_that_it_proc
 # --- the other records ------------------------------------------------------------------------------------------------
 
 
-def write_each(log: Audit) -> None:
+def write_each(log: AuditWriter) -> None:
     """Every kind of record once."""
-    log.opened(Seat(max_link_age=3600.0))
+    log.opened(ConnectionContext(max_link_age=3600.0))
     log.transition(taken("sub58", StreamEnded()), AT)
     log.subscription("s1", "rejected", 1003)
     log.presence("rejected", 401, dwell=0.5)

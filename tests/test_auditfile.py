@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from realtime_fsm import State, audit
-from realtime_fsm.edges.audit import Audit
+from realtime_fsm.edges.audit import AuditWriter
 from realtime_fsm.edges.auditfile import AuditFile
 from support.bench import Bench
 from support.network import Network
@@ -147,10 +147,10 @@ def test_a_record_is_written_the_same_by_the_short_way_and_by_structlogs(tmp_pat
 
 
 def test_a_time_on_the_second_is_written_like_any_other(tmp_path: Path) -> None:
-    taken, failures = Bench().to(State.SUBSCRIBED).last.taken, list[BaseException]()
+    taken, failures = Bench().to(State.SUBSCRIBED).last.transition, list[BaseException]()
     assert taken is not None
     with audit.configure(tmp_path / "audit.jsonl"):
-        sink = Audit("c1", failures.append)
+        sink = AuditWriter("c1", failures.append)
         for microsecond in (0, 10):
             sink.transition(taken, datetime(2026, 1, 2, 3, 4, 5, microsecond, tzinfo=UTC))
     assert not failures

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from realtime_fsm.auditing.command import main
-from realtime_fsm.auditing.sources import lines_in
+from realtime_fsm.auditing.sources import split_lines
 from support.brokenlogs import Record, audited, lines_of
 from support.wholelog import (
     BACK,
@@ -223,6 +223,6 @@ def test_a_broken_log_gets_the_right_verdict_and_line(name: str) -> None:
 def test_a_file_gets_the_report_that_its_lines_get(name: str, tmp_path: Path) -> None:
     lines = BROKEN[name][0]()
     log, out = write(tmp_path / "log", lines), tmp_path / "report"
-    report = audited(lines_in(b"".join(lines)), name=log)
+    report = audited(split_lines(b"".join(lines)), name=log)
     assert main([log, "--format", "json", "--output", str(out)]) == report.exit_code
     assert msgspec.json.decode(out.read_bytes()) == msgspec.json.decode(msgspec.json.encode(report))

@@ -141,6 +141,6 @@ def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
     quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
     arguments = [CHROMIUM, *quiet, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
     dom = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True).stdout
-    assert dom.count('class="bar"') == len(audited(LINES, detail=True).connections[0].bars)
+    assert dom.count('class="bar"') == len(audited(LINES, detail=True).connections[0].timeline)
     assert "outage: 1.5 s, cause stream_ended, attempts 1" in dom
     assert "sub64 x 1, 30 s" in dom

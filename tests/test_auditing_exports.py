@@ -52,7 +52,7 @@ def test_the_lnav_format_has_the_documented_structure() -> None:
 def test_the_lnav_format_knows_every_field_and_each_one_once() -> None:
     assert set(OURS["value"]) == {"event", "level", *FIELDS}
     assert {name: value["kind"] for name, value in OURS["value"].items() if name in FIELDS} == {
-        name: field.holds for name, field in FIELDS.items()
+        name: field.json_type for name, field in FIELDS.items()
     }
     shown = [part["field"] for part in OURS["line-format"] if isinstance(part, dict)]
     assert len(shown) == len(set(shown))
@@ -100,7 +100,7 @@ def test_an_attribute_is_of_one_type_and_of_one_field() -> None:
     fields: dict[str, set[tuple[str, str]]] = {}
     for kind in KINDS:
         for field in kind.fields:
-            fields.setdefault(attribute(kind.event, field.name), set()).add((field.name, field.holds))
+            fields.setdefault(attribute(kind.event, field.name), set()).add((field.name, field.json_type))
     assert {name: found for name, found in fields.items() if len(found) > 1} == {}
 
 
@@ -127,9 +127,9 @@ def test_metrics_are_made_of_fields_that_exist() -> None:
         conditioned = re.findall(r"\{(\w+)\}", metric.when)
         assert {*metric.by, *conditioned, *filter(None, (metric.value,))} <= set(fields), metric.name
         if metric.value:
-            assert fields[metric.value].holds in ("float", "integer")
+            assert fields[metric.value].json_type in ("float", "integer")
         conditions = re.findall(r'\{(\w+)\} == "(\w+)"', metric.when)
-        assert all(word in fields[name].words for name, word in conditions), metric.name
+        assert all(word in fields[name].allowed_values for name, word in conditions), metric.name
         assert (metric.instrument == "Histogram") == bool(metric.buckets)
         assert list(metric.buckets) == sorted(set(metric.buckets))
         assert re.fullmatch(r"s|\{[a-z]+\}", metric.unit), "UCUM: seconds, or an annotation in the singular"

@@ -10,7 +10,7 @@ import pytest
 from realtime_fsm.auditing.report import Report
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import UpgradeRefused
-from realtime_fsm.vocabulary.inputs import Authenticate, Closed, Connect, DialFailure, Unsubscribe, Woken
+from realtime_fsm.vocabulary.inputs import Authenticate, Closed, Connect, DialFailure, ResumedFromSuspend, Unsubscribe
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.table import State
 from support.bench import Bench
@@ -95,7 +95,7 @@ def refused(status: int, *, woken: bool = False) -> list[Record]:
         bench.do(Connect())
         bench.do(DialFailure(bench.generation, UpgradeRefused(status)))
         if woken:
-            bench.do(Woken(), after=1.0)
+            bench.do(ResumedFromSuspend(), after=1.0)
         else:
             bench.expire()
     return records
@@ -175,7 +175,7 @@ def answered(after: float) -> list[Record]:
         for change, seconds in (("opened", 0.0), ("closed", 50.0)):
             bench.now += seconds
             scribe.audit.pause(change, 1, dwell=scribe.dwell(0.0), seconds=seconds)  # type: ignore[arg-type]
-            bench.machine.read(1, bench.now, paused=change == "opened")
+            bench.machine.set_read_paused(1, bench.now, paused=change == "opened")
         bench.now += after
         bench.acknowledge()
     return records
@@ -196,7 +196,7 @@ def test_what_is_awaited_waits_while_nothing_is_read_and_no_longer() -> None:
 def handed_over() -> list[Record]:
     """A server that is asked by the address: another subscription needs another link."""
     with collected() as records:
-        bench = Bench(protocol=Era.E3, max_link_age=50.0)
+        bench = Bench(era=Era.E3, max_link_age=50.0)
         Scribe(bench)
         bench.subscribe("s1")
         for _ in range(2):

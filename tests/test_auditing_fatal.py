@@ -17,7 +17,7 @@ from support.brokenlogs import Scribe, audited, collected, lines_of
 
 
 def log_of_a_refusal(code: int) -> tuple[State, list[bytes]]:
-    bench = Bench(protocol=Era.E4)
+    bench = Bench(era=Era.E4)
     with collected() as records:
         Scribe(bench)
         bench.do(Connect())
@@ -32,9 +32,9 @@ def test_a_retry_after_a_fatal_refusal_is_a_violation(code: int) -> None:
     state, lines = log_of_a_refusal(code)
     assert (state, audited(lines).verdict) == (State.ERROR, "conformant")
     with patch.dict(GUARDS, {Guard.IS_FATAL: lambda seat: False}):
-        machine._the_machine.cache_clear()
+        machine._shared_machine.cache_clear()
         broken, lines = log_of_a_refusal(code)
-    machine._the_machine.cache_clear()
+    machine._shared_machine.cache_clear()
     assert broken is State.RECONNECTING
     report = audited(lines)
     assert report.verdict == "violated"

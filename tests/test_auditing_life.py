@@ -17,7 +17,7 @@ from realtime_fsm.auditing import auditor, ledger
 from realtime_fsm.auditing.auditor import Auditor
 from realtime_fsm.auditing.gauges import Histogram
 from realtime_fsm.auditing.plain import life_lines
-from realtime_fsm.auditing.words import percent, span
+from realtime_fsm.auditing.words import format_duration, percent
 from support.brokenlogs import audited, lines_of
 from support.lives import ALL
 from support.longlog import lines, live, write
@@ -83,7 +83,7 @@ def test_nothing_and_everything_have_a_bucket() -> None:
     [(None, "none"), (0, "0 ms"), (2e-5, "20 us"), (0.25, "250 ms"), (61.5, "61.5 s"), (3700, "1 h 1 min"), (90_000, "1 d 1 h")],
 )
 def test_times_are_said_shortly(seconds: float | None, said: str) -> None:
-    assert span(seconds) == said
+    assert format_duration(seconds) == said
     assert percent(99.9999) == "99.999 %"
 
 
@@ -122,7 +122,7 @@ def test_memory_does_not_grow_with_the_connections_that_have_ended(monkeypatch: 
         return peak
 
     monkeypatch.setattr(ledger, "KEPT", 20)
-    monkeypatch.setattr(auditor, "REMEMBERED", 20)
+    monkeypatch.setattr(auditor, "MAX_ENDED_TRACKED", 20)
     fed(100)  # what is made once
     few, many = fed(100), fed(300)
     assert many < few * 1.2

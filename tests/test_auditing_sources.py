@@ -16,7 +16,7 @@ import zstandard
 from realtime_fsm.auditing import progress, sources, tail
 from realtime_fsm.auditing.auditor import BATCH, Auditor
 from realtime_fsm.auditing.command import main
-from realtime_fsm.auditing.sources import Unreadable, blocks_of, in_order, lines_in, lines_of, open_log
+from realtime_fsm.auditing.sources import Unreadable, open_log, read_blocks, read_lines, sort_by_content, split_lines
 from support.brokenlogs import audited
 from support.brokenlogs import lines_of as encoded
 from support.some import some
@@ -65,7 +65,7 @@ def test_files_are_read_in_the_order_of_their_content(tmp_path: Path) -> None:
     other = write(tmp_path / "0.log", renamed("other"))
     for names in ([later, earlier, other], [other, later, earlier, earlier]):
         assert main([*names, "--format", "json", "--output", str(tmp_path / "out.json")]) == 0
-    assert in_order([later, "-", earlier]) == [earlier, later, "-"]
+    assert sort_by_content([later, "-", earlier]) == [earlier, later, "-"]
 
 
 def test_the_number_decides_where_the_clock_was_set_back(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_the_number_decides_where_the_clock_was_set_back(tmp_path: Path) -> None
     late = [{**record, "timestamp": "2020-01-01T00:00:00Z"} for record in RECORDS[cut:]]
     names = [write(tmp_path / "late", encoded(late)), write(tmp_path / "early", LINES[:cut])]
     overlap = write(tmp_path / "late", encoded([{**late[0], "seq": 1}]))
-    assert in_order(names) == [overlap, names[1]]
+    assert sort_by_content(names) == [overlap, names[1]]
 
 
 def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,11 +115,11 @@ def test_lines_of_any_length_come_whole_and_rubbish_in_pieces(monkeypatch: pytes
     monkeypatch.setattr(sources, "_BLOCK", 16)
     monkeypatch.setattr(sources, "LONGEST", 64)
     text = b"a\n" * 9 + b"b" * 50 + b"\n\n" + b"c" * 200 + b"\nd"
-    blocks = list(blocks_of(io.BytesIO(text)))
+    blocks = list(read_blocks(io.BytesIO(text)))
     assert b"".join(blocks) == text
     assert all(block.endswith(b"\n") or len(block) >= 64 for block in blocks[:-1])
     assert max(map(len, blocks)) < 64 + 2 * 16
-    assert list(lines_of(io.BytesIO(text)))[:11] == [b"a\n"] * 9 + [b"b" * 50 + b"\n", b"\n"]
+    assert list(read_lines(io.BytesIO(text)))[:11] == [b"a\n"] * 9 + [b"b" * 50 + b"\n", b"\n"]
 
 
 @pytest.mark.parametrize("end", [b"\n", b""])
@@ -136,9 +136,9 @@ def test_blocks_are_judged_like_their_lines(end: bytes) -> None:
     for whole in some(strange):
         auditor = Auditor()
         auditor.begin("log")
-        for block in blocks_of(io.BytesIO(whole)):
+        for block in read_blocks(io.BytesIO(whole)):
             auditor.feed_block(block)
-        assert differences(auditor.finish(), audited(lines_in(whole))) == []
+        assert differences(auditor.finish(), audited(split_lines(whole))) == []
 
 
 def test_after_lines_of_others_records_are_found_line_by_line_for_a_while() -> None:
@@ -186,7 +186,7 @@ def test_zst_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     half = len(LINES) // 2
     path.write_bytes(compressed(LINES[:half]) + compressed(LINES[half:]))  # frames are written one after the other
     with open_log(str(path)) as file:
-        assert list(lines_of(file)) == LINES
+        assert list(read_lines(file)) == LINES
     assert main([str(path)]) == 0
     path.write_bytes(compressed(edited(PONG, row="sub41")))
     assert main([str(path)]) == 1
@@ -235,7 +235,7 @@ def test_zst_is_read_with_what_later_pythons_have(library: str, tmp_path: Path, 
 
     monkeypatch.setattr(sources, "import_module", imported)
     with open_log(str(path)) as file:
-        assert list(lines_of(file)) == LINES
+        assert list(read_lines(file)) == LINES
 
 
 class ZstdError(Exception):
@@ -249,7 +249,7 @@ def test_a_damage_is_told_and_a_defect_is_not_hidden(failure: Exception, told: t
             raise failure
 
     with pytest.raises(told):
-        list(lines_of(Broken()))
+        list(read_lines(Broken()))
 
 
 # --- growing files ----------------------------------------------------------------------------------------------------
@@ -314,7 +314,7 @@ def test_a_bar_shows_on_a_terminal_only(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(progress, "LONG", 10)
     terminal = Terminal()
     with progress.Progress([log], terminal) as shown, open_log(log, shown.watch) as file:
-        assert list(lines_of(file)) == LINES
+        assert list(read_lines(file)) == LINES
         shown.add(1)
     assert "auditing [" in terminal.getvalue()
     silent = io.StringIO()

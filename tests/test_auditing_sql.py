@@ -238,11 +238,11 @@ def test_every_field_of_every_record_has_a_shape_and_a_meaning() -> None:
         assert kind.means
         assert tuple(field.name for field in kind.fields) == record.__struct_fields__
         assert all(field.means for field in kind.fields)
-    assert (FIELDS["error_code"].holds, FIELDS["dwell"].holds, FIELDS["retry"].holds) == ("string", "float", "json")
-    assert (FIELDS["cause"].given, FIELDS["lag"].given, FIELDS["dest"].given) == (False, False, True)
+    assert (FIELDS["error_code"].json_type, FIELDS["dwell"].json_type, FIELDS["retry"].json_type) == ("string", "float", "json")
+    assert (FIELDS["cause"].required, FIELDS["lag"].required, FIELDS["dest"].required) == (False, False, True)
 
 
 def test_a_name_holds_the_same_in_all_kinds() -> None:
     for kind in KINDS:
         for field in some(kind.fields):
-            assert (field.name, field.holds) == (field.name, FIELDS[field.name].holds)
+            assert (field.name, field.json_type) == (field.name, FIELDS[field.name].json_type)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import settings
 
-from realtime_fsm.vocabulary.inputs import Lost
+from realtime_fsm.vocabulary.inputs import LinkClosed
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
@@ -88,7 +88,7 @@ def asked_by_address() -> list[dict[str, Any]]:
         bench.greet()
         bench.ask_anew("s2", up=False)
         bench.err(1008)
-        bench.do(Lost(bench.seat.retiring or 0))
+        bench.do(LinkClosed(bench.seat.draining_generation or 0))
         bench.open()
         bench.greet()
     return records

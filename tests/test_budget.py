@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_fsm.core.budget import LIMIT, Budget
+from realtime_fsm.core.budget import MESSAGES_PER_MINUTE, SendBudget
 from realtime_fsm.vocabulary.policies import PingPolicy
 from support.some import some
 
@@ -21,16 +21,16 @@ intervals = st.floats(0.1, 600)
 wants = st.lists(st.tuples(st.sampled_from([0, 0, 0, 0.5, 3, 59, 60, 61]) | st.floats(0, 70), st.booleans()), max_size=150)
 
 
-def spend(budget: Budget, now: float, count: int, *, ping: bool = False) -> None:
+def spend(budget: SendBudget, now: float, count: int, *, ping: bool = False) -> None:
     for _ in some(range(count)):
-        assert budget.free_at(now, ping=ping) == now
-        budget.note_send(now, ping=ping)
+        assert budget.available_at(now, ping=ping) == now
+        budget.record_send(now, ping=ping)
 
 
-def when_free(budget: Budget, now: float, *, ping: bool) -> float:
+def when_free(budget: SendBudget, now: float, *, ping: bool) -> float:
     """Wait as a driver does: come again at the moment that was named, until it is now."""
-    for _ in some(range(LIMIT + 2)):
-        at = budget.free_at(now, ping=ping)
+    for _ in some(range(MESSAGES_PER_MINUTE + 2)):
+        at = budget.available_at(now, ping=ping)
         assert at >= now, "never in the past"
         if at == now:
             return now
@@ -43,38 +43,38 @@ def when_free(budget: Budget, now: float, *, ping: bool) -> float:
 )
 @pytest.mark.parametrize("first", [False, True])
 def test_pings_and_requests_have_a_lane_each(interval: float, pings: int, first: bool) -> None:
-    budget = Budget(interval)
+    budget = SendBudget(interval)
     for ping in (first, not first):
-        spend(budget, 100, pings if ping else LIMIT - pings, ping=ping)
-        assert budget.free_at(100, ping=ping) == 100 + MINUTE
+        spend(budget, 100, pings if ping else MESSAGES_PER_MINUTE - pings, ping=ping)
+        assert budget.available_at(100, ping=ping) == 100 + MINUTE
 
 
 def test_room_comes_back_one_minute_after_each_frame() -> None:
-    budget = Budget(MINUTE)
+    budget = SendBudget(MINUTE)
     for moment in range(30):
         spend(budget, moment, 1)
-    assert budget.free_at(59, ping=False) == 60
+    assert budget.available_at(59, ping=False) == 60
     spend(budget, 60, 1)
-    assert budget.free_at(60, ping=False) == 61
+    assert budget.available_at(60, ping=False) == 61
 
 
 @pytest.mark.parametrize("ping", [False, True])
 def test_a_refusal_closes_the_budget_for_a_minute(ping: bool) -> None:
-    budget = Budget(30)
+    budget = SendBudget(30)
     spend(budget, 10, 1)
-    budget.note_refusal(10)
-    assert budget.free_at(10, ping=ping) == 10 + MINUTE
-    assert budget.free_at(69.5, ping=ping) == 10 + MINUTE
-    assert budget.free_at(70, ping=ping) == 70
-    assert budget.free_at(75, ping=ping) == 75
+    budget.block_for_window(10)
+    assert budget.available_at(10, ping=ping) == 10 + MINUTE
+    assert budget.available_at(69.5, ping=ping) == 10 + MINUTE
+    assert budget.available_at(70, ping=ping) == 70
+    assert budget.available_at(75, ping=ping) == 75
 
 
 def test_the_frames_of_a_link_are_counted_over_all_minutes() -> None:
-    budget = Budget(30)
+    budget = SendBudget(30)
     for moment in (0, 100, 200):
         spend(budget, moment, 20)
-        budget.free_at(moment + 90, ping=True)
-    assert budget.total == 60
+        budget.available_at(moment + 90, ping=True)
+    assert budget.frames_sent == 60
 
 
 @few
@@ -82,21 +82,21 @@ def test_the_frames_of_a_link_are_counted_over_all_minutes() -> None:
 def test_no_minute_holds_more_than_the_limit(
     interval: float, now: float, wishes: list[tuple[float, bool]], refusals: set[int]
 ) -> None:
-    budget = Budget(interval)
+    budget = SendBudget(interval)
     sent: list[float] = []
     closed: list[tuple[float, float]] = []
     for index, (pause, ping) in enumerate(wishes):
         now = when_free(budget, now + pause, ping=ping)
-        budget.note_send(now, ping=ping)
+        budget.record_send(now, ping=ping)
         sent.append(now)
         if index in refusals:
-            budget.note_refusal(now)
+            budget.block_for_window(now)
             closed.append((now, now + MINUTE))
     for moment in sent:
-        assert bisect_left(sent, moment + MINUTE) - bisect_left(sent, moment) <= LIMIT
+        assert bisect_left(sent, moment + MINUTE) - bisect_left(sent, moment) <= MESSAGES_PER_MINUTE
     for start, end in closed:
         assert bisect_left(sent, end) == bisect_right(sent, start), "nothing leaves while the budget is closed"
-    assert budget.total == len(sent)
+    assert budget.frames_sent == len(sent)
 
 
 def beside_a_heartbeat(interval: float, asked: list[float]) -> tuple[list[float], list[float]]:
@@ -105,18 +105,21 @@ def beside_a_heartbeat(interval: float, asked: list[float]) -> tuple[list[float]
     Returns:
         How late each ping was, and how long each request waited, for those that were sent within 20 minutes of the last.
     """
-    budget, now, ping_at, waiting = Budget(interval), 0.0, interval, deque(asked)
+    budget, now, ping_at, waiting = SendBudget(interval), 0.0, interval, deque(asked)
     late, waits = [], []
     while waiting and now < asked[-1] + 20 * MINUTE:
-        if max(ping_at, budget.free_at(now, ping=True)) <= now:
+        if max(ping_at, budget.available_at(now, ping=True)) <= now:
             late.append(now - ping_at)
             ping_at += interval
-            budget.note_send(now, ping=True)
-        elif max(waiting[0], budget.free_at(now, ping=False)) <= now:
+            budget.record_send(now, ping=True)
+        elif max(waiting[0], budget.available_at(now, ping=False)) <= now:
             waits.append(now - waiting.popleft())
-            budget.note_send(now, ping=False)
+            budget.record_send(now, ping=False)
         else:
-            pinged, sent = max(ping_at, budget.free_at(now, ping=True)), max(waiting[0], budget.free_at(now, ping=False))
+            pinged, sent = (
+                max(ping_at, budget.available_at(now, ping=True)),
+                max(waiting[0], budget.available_at(now, ping=False)),
+            )
             assert min(pinged, sent) > now
             now = min(pinged, sent)
     return late, waits
@@ -139,4 +142,4 @@ def test_no_heartbeat_silences_the_requests(interval: float) -> None:
 
 def test_any_legal_interval_makes_a_budget() -> None:
     policy = PingPolicy(interval=1e-307, timeout=1e-307)
-    assert Budget(policy.interval).free_at(0, ping=True) == 0
+    assert SendBudget(policy.interval).available_at(0, ping=True) == 0

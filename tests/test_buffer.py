@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from realtime_fsm import ConsumerTooSlow, Event, Gap
-from realtime_fsm.edges.buffer import Buffer
-from realtime_fsm.edges.overflow import OVERFLOWS, Gate, Overflow, inbox_for
-from realtime_fsm.vocabulary.payloads import reader_for
+from realtime_fsm.edges.buffer import EventBuffer
+from realtime_fsm.edges.overflow import OVERFLOWS, Overflow, ReadGate, make_buffer
+from realtime_fsm.vocabulary.payloads import payload_decoder
 from support.network import Network
 from support.virtual import eventually, run
 
@@ -28,12 +28,12 @@ def numbers(events: list[Event]) -> list[int]:
     return [one.payload["n"] for one in events]
 
 
-async def buffer(overflow: Overflow, capacity: int = 1_000, told: list[int] | None = None) -> Buffer:
+async def buffer(overflow: Overflow, capacity: int = 1_000, told: list[int] | None = None) -> EventBuffer:
     on_drops = None if told is None else told.append
-    return inbox_for(overflow, "this subscription", asyncio.get_running_loop(), capacity, LIMIT, Gate(), on_drops)
+    return make_buffer(overflow, "this subscription", asyncio.get_running_loop(), capacity, LIMIT, ReadGate(), on_drops)
 
 
-def held(of: Buffer) -> int:
+def held(of: EventBuffer) -> int:
     """The bytes that it holds."""
     return sum(one._size for one in of._items)
 
@@ -56,7 +56,7 @@ def test_the_bytes_are_bounded_in_each_mode(overflow: Overflow, kept: range) -> 
             inbox.put(event(number))
         assert held(inbox) == len(kept) * SIZE
         assert inbox.dropped == 30 - len(kept)
-        assert numbers(inbox.take()) == list(kept)
+        assert numbers(inbox.take_nowait()) == list(kept)
         if overflow == "error":
             with pytest.raises(ConsumerTooSlow, match="buffer_bytes="):
                 await anext(inbox)
@@ -70,9 +70,9 @@ def test_a_larger_event_is_kept_alone(overflow: Overflow) -> None:
     async def main() -> None:
         inbox = await buffer(overflow)
         inbox.put(event(1, 5 * LIMIT))
-        assert numbers(inbox.take()) == [1]
+        assert numbers(inbox.take_nowait()) == [1]
         inbox.put(event(2))
-        assert numbers(inbox.take()) == [2], "and what it took is free again"
+        assert numbers(inbox.take_nowait()) == [2], "and what it took is free again"
         assert inbox.dropped == 0
 
     run(main)
@@ -86,7 +86,7 @@ def test_a_larger_event_takes_the_place_of_all_older_ones() -> None:
         inbox.put(event(5, 5 * LIMIT))
         assert (numbers(list(inbox._items)), inbox.dropped) == ([5], 5)
         inbox.put(event(6))
-        assert (numbers(inbox.take()), inbox.dropped) == ([6], 6)
+        assert (numbers(inbox.take_nowait()), inbox.dropped) == ([6], 6)
 
     run(main)
 
@@ -100,7 +100,7 @@ def test_a_consumer_that_is_fast_enough_loses_nothing(overflow: Overflow) -> Non
             for one in range(4):
                 inbox.put(event(number + one))
             got += [await anext(inbox) for _ in range(3)]
-            got += inbox.take(1)
+            got += inbox.take_nowait(1)
         assert numbers(got) == list(range(500))
         assert inbox.dropped == 0
 
@@ -156,8 +156,8 @@ def test_the_rows_that_catching_up_brings_count_their_encoded_bytes(how: str) ->
     def item(row: dict[str, Any]) -> Event | dict[str, Any]:
         if how == "a mapping":
             return row
-        made = Event.restored(row)
-        return made if how == "an event" else made.read_by(reader_for(dict[str, Any]))
+        made = Event.from_payload(row)
+        return made if how == "an event" else made.decode_payload_with(payload_decoder(dict[str, Any]))
 
     rows = [{"$id": f"r{number}", "n": number, "text": "x" * SIZE} for number in range(20)]
 
@@ -170,7 +170,7 @@ def test_the_rows_that_catching_up_brings_count_their_encoded_bytes(how: str) ->
 
             subscription = await realtime.subscribe("rows", buffer_bytes=LIMIT, catch_up=catch_up)
             network.socket.cut()
-            inbox = subscription._subscriber.inbox
+            inbox = subscription._subscriber.buffer
             await eventually(lambda: len(inbox) == 20)
             assert held(inbox) == sum(len(msgspec.json.encode(row)) for row in rows)  # type: ignore[arg-type]
             network.publish("rows", payload={"$id": "live", "n": 20})
@@ -186,14 +186,14 @@ def test_a_pause_begins_with_the_bytes_and_ends_with_half_of_them() -> None:
         inbox = await buffer("pause")
         gate = inbox.gate  # type: ignore[attr-defined]
         for number in range(11):
-            assert not gate.is_shut
+            assert not gate.is_blocked
             inbox.put(event(number))
-        assert gate.is_shut
+        assert gate.is_blocked
         for _ in range(5):
             await anext(inbox)
-            assert gate.is_shut
+            assert gate.is_blocked
         await anext(inbox)
-        assert not gate.is_shut, "5 of 10 KB are left"
+        assert not gate.is_blocked, "5 of 10 KB are left"
 
     run(main)
 
@@ -206,7 +206,7 @@ def test_a_subscription_keeps_so_many_bytes_and_the_log_tells(records: list[Muta
             for number in range(100):
                 network.publish("rows", payload={"$id": "1", "n": number, "text": "x" * SIZE})
             await eventually(lambda: rows.dropped > 80)
-            inbox = rows._subscriber.inbox
+            inbox = rows._subscriber.buffer
             assert LIMIT / 2 < held(inbox) <= LIMIT  # type: ignore[arg-type]
             assert rows.dropped == 100 - len(inbox)
             last = [(await anext(rows)).payload["n"] for _ in range(len(inbox))][-1]

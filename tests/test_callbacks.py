@@ -22,7 +22,7 @@ from realtime_fsm import (
     State,
     SubscriptionRejected,
 )
-from realtime_fsm.edges.roster import Roster
+from realtime_fsm.edges.roster import SubscriptionRegistry
 from realtime_fsm.vocabulary.errors import DialFailed
 from realtime_fsm.vocabulary.inputs import Dispose
 from support.eras import NO_SERVER, ON_EVERY_ERA, only
@@ -384,7 +384,7 @@ def test_dispose_in_the_moment_of_the_acknowledgement_leaves_no_handler_behind(m
 
         def grant(*told: Any) -> None:
             asyncio.get_running_loop().call_soon(realtime._driver.feed, Dispose())
-            Roster.grant(roster, *told)
+            SubscriptionRegistry.acknowledge(roster, *told)
 
         monkeypatch.setattr(roster, "grant", grant)
         with pytest.raises(Disposed):

@@ -319,7 +319,7 @@ def test_where_the_minute_is_spent_it_goes_out_in_the_next_one(word: str) -> Non
         async with own(network) as realtime:
             rows = await realtime.subscribe("rows")
             spent = [error(1013)]
-            real = network.socket.peer.handle
+            real = network.socket.peer.receive_message
 
             def handle(data: bytes, now: float) -> Any:
                 if spent and f'"type":"{word}"'.encode() in data:
@@ -327,7 +327,7 @@ def test_where_the_minute_is_spent_it_goes_out_in_the_next_one(word: str) -> Non
                     return type(real(b'{"type":"ping"}', now))()
                 return real(data, now)
 
-            network.socket.peer.handle = handle  # type: ignore[method-assign,assignment]
+            network.socket.peer.receive_message = handle  # type: ignore[method-assign,assignment]
             await asyncio.sleep(200)
             assert spent == []
             assert (len(network.dials), rows.gaps, statuses(network)[-1]) == (1, (), "canary")
@@ -344,7 +344,7 @@ def test_while_nothing_is_read_silence_means_nothing() -> None:
             for number in range(4):
                 network.publish("rows", payload={"n": number})
             await asyncio.sleep(60)
-            assert realtime._driver._seat.live_link.paused
+            assert realtime._driver._seat.require_link.read_paused
             assert (len(network.dials), realtime.is_live) == (1, True)
             assert [(await anext(rows)).payload["n"] for _ in range(4)] == [0, 1, 2, 3]
             await asyncio.sleep(600)

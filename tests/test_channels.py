@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm import BadOption, Channel, Realtime
-from realtime_fsm.vocabulary.options import strings
+from realtime_fsm.vocabulary.options import validated_strings
 
 ACTIONS = ("create", "update", "delete")
 ROWS = Channel.tablesdb("main").table("orders")
@@ -67,7 +67,7 @@ def test_every_channel_of_the_protocol_is_spelled(channel: str, text: str, actio
 
 
 def test_a_channel_is_a_plain_string_once_it_is_asked_for() -> None:
-    asked = strings("channels", (Channel.rows().create(), "files", Channel.files()))
+    asked = validated_strings("channels", (Channel.rows().create(), "files", Channel.files()))
     assert [(type(channel), channel) for channel in asked] == [(str, "rows.create"), (str, "files")]
 
 
@@ -163,6 +163,6 @@ def test_an_id_that_would_be_read_as_an_action_is_refused_where_one_may_stand(ac
 def test_the_way_to_a_channel_is_none_and_says_how_it_goes_on() -> None:
     assert str(Channel.bucket("b")) == "buckets.b"
     with pytest.raises(BadOption, match=r"^channels: <buckets.b: no channel before .file\(\)> is not a non-empty string$"):
-        strings("channels", ["rows", Channel.bucket("b")])  # type: ignore[list-item]
+        validated_strings("channels", ["rows", Channel.bucket("b")])  # type: ignore[list-item]
     for way in (Channel.tablesdb("d"), Channel.documentsdb("d"), Channel.database("d").table("t"), Channel.database("d")):
         assert "no channel before ." in repr(way)

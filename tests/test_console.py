@@ -19,11 +19,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from brain import NOON, dial, error, say, subscribe, told, try_dial
+from brain import NOON, dial, error, send, single_frame, subscribe, try_dial
 from loopback import on_a_loop
 from realtime_fsm import Channel, Realtime, RetryPolicy, Subscription
 from realtime_fsm.testing import RealtimeServer
-from realtime_fsm.testing.peer import Backend, Peer
+from realtime_fsm.testing.peer import Backend, ServerConnection
 from support.network import Network
 from support.recorded_server import soon
 from support.virtual import eventually, run
@@ -42,7 +42,9 @@ class Entry(msgspec.Struct):
 # --- the server -------------------------------------------------------------------------------------------------------
 
 
-def frames(backend: Backend, events: str, channel: str, payload: object, project: str = "console") -> list[tuple[Peer, bytes]]:
+def frames(
+    backend: Backend, events: str, channel: str, payload: object, project: str = "console"
+) -> list[tuple[ServerConnection, bytes]]:
     return backend.publish([events], [channel], payload, now=NOON, project=project)
 
 
@@ -73,12 +75,12 @@ def test_the_statistics_of_the_console_name_no_subscription() -> None:
 )
 def test_any_other_live_tail_ends_the_link(target: str, channel: str) -> None:
     peer, _ = try_dial(Backend(), target)
-    reply = peer.handle(json.dumps({"type": "subscribe", "data": [{"channels": ["files", channel]}]}), NOON)
-    assert (told(reply), reply.end) == (error(1008), True)
+    reply = peer.receive_message(json.dumps({"type": "subscribe", "data": [{"channels": ["files", channel]}]}), NOON)
+    assert (single_frame(reply), reply.end) == (error(1008), True)
 
 
 def test_one_bad_item_beside_a_live_tail_is_a_bad_message() -> None:
-    assert say(dial(Backend(), CONSOLE), "subscribe", [{"channels": ["console.tail.demo"]}, {}]) == error(1003)
+    assert send(dial(Backend(), CONSOLE), "subscribe", [{"channels": ["console.tail.demo"]}, {}]) == error(1003)
 
 
 # --- the client -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from realtime_fsm import Event, Gap, Realtime, State
-from realtime_fsm.edges.sleep import watch_of
+from realtime_fsm.edges.sleep import detector_for
 from support.network import Network
 from support.virtual import eventually, run
 
@@ -97,7 +97,7 @@ def test_tasks_and_timers_of_a_connection_hold_no_context_of_a_caller() -> None:
             assert dialed == ["none"] * 3
             timer: Any = realtime._driver._timer
             assert timer._context.get(request) is None
-            watch: Any = watch_of(asyncio.get_running_loop())
+            watch: Any = detector_for(asyncio.get_running_loop())
             assert watch._timer._context.get(request) is None
 
     run(main)

@@ -15,13 +15,13 @@ from transitions.extensions import GraphMachine
 from realtime_fsm import TABLE, BadOption, State, Trigger
 from realtime_fsm.core import machine
 from realtime_fsm.face.diagram import FORMATS, Diagram, DrawingFailed, diagram
-from realtime_fsm.face.diagram.arrows import flocks, merged_arrows, pairs, phrase, plain_arrows
-from realtime_fsm.face.diagram.card import fits
+from realtime_fsm.face.diagram.arrows import edge_text, merged_arrows, pairs, plain_arrows, state_groups
+from realtime_fsm.face.diagram.card import row_fits
 from realtime_fsm.face.diagram.overview import overview
-from realtime_fsm.face.diagram.portrait import portrait
-from realtime_fsm.face.diagram.poster import poster
+from realtime_fsm.face.diagram.portrait import state_view
+from realtime_fsm.face.diagram.poster import full_view
 from realtime_fsm.face.diagram.route import route
-from realtime_fsm.face.diagram.sheet import Rect, Sheet
+from realtime_fsm.face.diagram.sheet import Canvas, Rect
 from realtime_fsm.vocabulary.form import Row, Table
 from support.some import some
 
@@ -30,8 +30,8 @@ TEXTS = ("mermaid", "dot", "plantuml", "markdown", "json")
 ROWS = {row.id: row for row in TABLE.rows}
 SHEETS = {
     "overview": overview(TABLE, None),
-    "full": poster(TABLE, State.PING),
-    **{f"state:{state}": portrait(TABLE, state, State.SUBSCRIBED) for state in State},
+    "full": full_view(TABLE, State.PING),
+    **{f"state:{state}": state_view(TABLE, state, State.SUBSCRIBED) for state in State},
 }
 
 
@@ -74,7 +74,7 @@ def test_the_arrows_are_those_that_the_diagrams_of_transitions_have() -> None:
 
 
 def test_merged_arrows_stand_for_each_row_exactly_once() -> None:
-    groups = flocks(TABLE)
+    groups = state_groups(TABLE)
     members = {group.name: group.members for group in groups} | {state.value: (state,) for state in State}
     arrows = merged_arrows(TABLE, groups)
     drawn = [row.id for arrow in arrows for row in arrow.rows]
@@ -86,7 +86,7 @@ def test_merged_arrows_stand_for_each_row_exactly_once() -> None:
 
 
 def test_a_merged_arrow_marks_what_not_all_members_share() -> None:
-    arrows = {(arrow.tail, arrow.head): arrow for arrow in merged_arrows(TABLE, flocks(TABLE))}
+    arrows = {(arrow.tail, arrow.head): arrow for arrow in merged_arrows(TABLE, state_groups(TABLE))}
     assert "idle too long (unsubscribed)" in arrows["live", "disconnected"].words
     assert "link too old (not in ping)" in arrows["live", "reconnecting"].words
     assert "lost" in arrows["live", "reconnecting"].words
@@ -107,7 +107,7 @@ def test_a_merged_arrow_marks_what_not_all_members_share() -> None:
     ],
 )
 def test_the_words_of_a_row(row: str, words: str) -> None:
-    assert phrase(TABLE, ROWS[row]) == words
+    assert edge_text(TABLE, ROWS[row]) == words
 
 
 # --- formats ----------------------------------------------------------------------------------------------------------
@@ -210,24 +210,29 @@ def test_every_link_of_the_reference_leads_somewhere() -> None:
 # --- the composition --------------------------------------------------------------------------------------------------
 
 
-def crossing(sheet: Sheet) -> list[str]:
+def crossing(sheet: Canvas) -> list[str]:
     """What is written over something else."""
-    texts = [*(wire.text for wire in sheet.wires if wire.text), *sheet.notes]
-    faults = [f"{one.lines} and {other.lines}" for one, other in itertools.combinations(texts, 2) if one.rect.meets(other.rect)]
+    texts = [*(wire.text for wire in sheet.edges if wire.text), *sheet.notes]
+    faults = [
+        f"{one.lines} and {other.lines}" for one, other in itertools.combinations(texts, 2) if one.rect.overlaps(other.rect)
+    ]
     inner = {box.name for box in sheet.boxes if box.text or box.name.startswith(("legend", "start"))}
     faults += [
-        f"{text.lines} on {box.name}" for text in texts for box in sheet.boxes if box.name in inner and text.rect.meets(box.rect)
+        f"{text.lines} on {box.name}"
+        for text in texts
+        for box in sheet.boxes
+        if box.name in inner and text.rect.overlaps(box.rect)
     ]
     page = Rect(0, 0, *sheet.size)
     for text in texts:
         rect = text.rect
         if rect.x < page.x or rect.y < page.y or rect.right > page.right or rect.bottom > page.bottom:
             faults.append(f"{text.lines} leaves the page")
-    for wire, text in itertools.product(sheet.wires, texts):
+    for wire, text in itertools.product(sheet.edges, texts):
         straight = zip(wire.route.points, wire.route.points[3:], strict=False)
         for (x, y), (to_x, to_y) in itertools.islice(straight, 0, None, 3):
             line = Rect(min(x, to_x), min(y, to_y), abs(to_x - x) + 0.1, abs(to_y - y) + 0.1)
-            if (x == to_x or y == to_y) and line.meets(text.rect):
+            if (x == to_x or y == to_y) and line.overlaps(text.rect):
                 faults.append(f"an arrow from {wire.tail} to {wire.head} crosses {text.lines}")
     return faults
 
@@ -240,11 +245,11 @@ def test_nothing_is_written_over_anything_else(view: str) -> None:
 @pytest.mark.parametrize("view", SHEETS)
 def test_no_box_covers_another(view: str) -> None:
     named = [box for box in SHEETS[view].boxes if box.text]
-    assert [(a.name, b.name) for a, b in itertools.combinations(named, 2) if a.rect.meets(b.rect)] == []
+    assert [(a.name, b.name) for a, b in itertools.combinations(named, 2) if a.rect.overlaps(b.rect)] == []
 
 
 def test_no_text_is_wider_than_its_column() -> None:
-    assert [row.id for row in TABLE.rows if not fits(row)] == []
+    assert [row.id for row in TABLE.rows if not row_fits(row)] == []
 
 
 def test_the_full_sheet_has_the_shape_of_paper() -> None:

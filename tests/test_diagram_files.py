@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from realtime_fsm import TABLE, Realtime, State
-from realtime_fsm.face.diagram import Diagram, Displayed, DrawingFailed, check, diagram, write_all
+from realtime_fsm.face.diagram import Diagram, DrawingFailed, NotebookDisplay, check, diagram, write_all
 from realtime_fsm.face.diagram.graphviz import draw, stamp_in
 
 COMMITTED = Path(__file__).parents[1] / "diagrams"
@@ -96,15 +96,15 @@ def test_graphviz_draws_it_without_a_complaint(view: str) -> None:
     picture = diagram("svg", view, current=State.PING)
     assert picture.count("<svg ") == 1
     assert "version" not in picture.split("<svg")[0].partition("?>")[2]
-    assert stamp_in(picture.encode()) == Diagram(view, current=State.PING).stamp()
-    assert stamp_in(diagram("png", "overview")) == Diagram().stamp()
+    assert stamp_in(picture.encode()) == Diagram(view, current=State.PING).provenance()
+    assert stamp_in(diagram("png", "overview")) == Diagram().provenance()
 
 
 def test_a_picture_carries_its_stamp_and_stays_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, tmp_path, GOOD)
-    assert stamp_in(diagram("svg").encode()) == Diagram().stamp()
+    assert stamp_in(diagram("svg").encode()) == Diagram().provenance()
     picture = diagram("png", "full")
-    assert stamp_in(picture) == Diagram("full").stamp()
+    assert stamp_in(picture) == Diagram("full").provenance()
     at, kinds = 8, []
     while at < len(picture):
         (length,) = struct.unpack(">I", picture[at : at + 4])
@@ -143,7 +143,7 @@ def test_a_command_that_cannot_be_run_is_said(tmp_path: Path, monkeypatch: pytes
 # --- notebooks --------------------------------------------------------------------------------------------------------
 
 
-class Shown(Displayed):
+class Shown(NotebookDisplay):
     state = State.PING
 
     def __repr__(self) -> str:
@@ -155,7 +155,7 @@ def test_a_notebook_shows_the_picture(tmp_path: Path, monkeypatch: pytest.Monkey
     bundle = Shown()._repr_mimebundle_()
     assert set(bundle) == {"image/svg+xml", "text/plain"}
     assert bundle["text/plain"] == "<Shown>"
-    assert Diagram(current=State.PING).stamp() in bundle["image/svg+xml"]
+    assert Diagram(current=State.PING).provenance() in bundle["image/svg+xml"]
 
 
 def test_a_notebook_without_graphviz_shows_mermaid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,6 +169,6 @@ def test_a_notebook_without_graphviz_shows_mermaid(tmp_path: Path, monkeypatch: 
 
 
 def test_a_realtime_shows_itself() -> None:
-    assert issubclass(Realtime, Displayed)
+    assert issubclass(Realtime, NotebookDisplay)
     bundle = Realtime("https://cloud.appwrite.io/v1", project="demo")._repr_mimebundle_(include={"text/plain"})
     assert bundle["text/plain"] == "<Realtime demo at https://cloud.appwrite.io/v1: disconnected>"

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from realtime_fsm import DialFailed, Disposed, Realtime, RetriesExhausted, RetryPolicy, State, Timeouts, WrongLoop
-from realtime_fsm.edges.transport import AiohttpTransport, _why
+from realtime_fsm.edges.transport import AiohttpTransport, _classify_failure
 from realtime_fsm.testing import RealtimeServer
 from support.faultproxy import FaultProxy, Listener, header, until
 
@@ -80,7 +80,7 @@ def test_a_resolver_that_breaks_is_named_by_its_exception() -> None:
 
 
 def test_without_a_session_of_the_callers_the_name_stands_alone() -> None:
-    assert str(_why(RuntimeError("geheim"))) == "the dial failed: RuntimeError"
+    assert str(_classify_failure(RuntimeError("geheim"))) == "the dial failed: RuntimeError"
 
 
 def test_ctrl_c_within_a_dial_is_raised() -> None:

@@ -167,10 +167,10 @@ def test_streams_of_states_that_nobody_holds_are_forgotten(how: str) -> None:
             await realtime.connect()
             realtime.states()
             driver: Any = realtime._driver
-            assert len(driver._followers) == 0
+            assert len(driver._state_watchers) == 0
             kept = realtime.states()
             await getattr(realtime, how)()
-            assert len(driver._followers) == 1
+            assert len(driver._state_watchers) == 1
             assert (await anext(kept)).source is State.CONNECTED
 
     run(main)

@@ -241,7 +241,7 @@ def test_a_callable_ends_its_subscription_and_goes_on(kind: str, way: Callable[.
             told.append("goes on")
             await asyncio.sleep(5)
             told.append("ends")
-            return [Event.restored({"n": 1})]
+            return [Event.from_payload({"n": 1})]
 
         async with network.realtime() as realtime:
             options: dict[str, Any] = {kind: ending}

@@ -6,16 +6,16 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from realtime_fsm.vocabulary.eras import Era, Plan, era, named, plan
+from realtime_fsm.vocabulary.eras import Era, UrlPlan, acknowledged_channels, parse_era, url_plan
 from realtime_fsm.vocabulary.errors import BadOption
-from realtime_fsm.vocabulary.inputs import Wish
+from realtime_fsm.vocabulary.inputs import SubscriptionSpec
 
 IS_X = '{"method":"equal","attribute":"title","values":["x"]}'
 ABOVE_3 = '{"method":"greaterThan","attribute":"n","values":[3]}'
 EVERYTHING = '{"method":"select","values":["*"]}'
 
 
-def items(given: Plan) -> list[tuple[str, str]]:
+def items(given: UrlPlan) -> list[tuple[str, str]]:
     return parse_qsl(given.query, keep_blank_values=True)
 
 
@@ -23,50 +23,59 @@ def items(given: Plan) -> list[tuple[str, str]]:
 
 
 def test_an_era_knows_its_releases_and_what_it_has() -> None:
-    assert [one.in_url for one in Era] == [True, True, True, False]
-    assert [one.has("queries") for one in Era] == [False, False, True, True]
-    assert [one.has("presence") for one in Era] == [one.has("update") for one in Era] == [False, False, False, True]
+    assert [one.subscribes_in_url for one in Era] == [True, True, True, False]
+    assert [one.supports("queries") for one in Era] == [False, False, True, True]
+    assert [one.supports("presence") for one in Era] == [one.supports("update") for one in Era] == [False, False, False, True]
     assert all("1." in one.releases for one in Era)
 
 
 def test_an_era_is_taken_as_itself_or_by_its_name() -> None:
-    assert era("E2") is era(Era.E2) is Era.E2
+    assert parse_era("E2") is parse_era(Era.E2) is Era.E2
 
 
 @pytest.mark.parametrize("wrong", ["E5", "e2", 2, None])
 def test_what_is_no_era_is_refused_with_those_that_are(wrong: object) -> None:
     with pytest.raises(BadOption, match="E1, E2, E3, E4") as caught:
-        era(wrong)
-    assert caught.value.option == "protocol"
+        parse_era(wrong)
+    assert caught.value.option == "era"
 
 
 # --- into the address -----------------------------------------------------------------------------------------------------
 
 
 def test_channels_are_named_each_once_in_the_order_of_the_wishes() -> None:
-    made = plan([Wish("s1", ("rows", "files")), Wish("s2", ("teams", "rows"))])
+    made = url_plan([SubscriptionSpec("s1", ("rows", "files")), SubscriptionSpec("s2", ("teams", "rows"))])
     assert items(made) == [("channels[]", "rows"), ("channels[]", "files"), ("channels[]", "teams")]
     assert made.plain == {"rows": ("s1", "s2"), "files": ("s1",), "teams": ("s2",)}
 
 
 def test_nothing_desired_is_an_empty_channel_which_servers_accept() -> None:
-    assert items(plan([])) == [("channels[]", "")]
+    assert items(url_plan([])) == [("channels[]", "")]
 
 
 def test_so_it_stands_where_the_server_may_strike_all_others() -> None:
-    assert items(plan([Wish("s1", ("account.bob",))])) == [("channels[]", "account.bob"), ("channels[]", "")]
-    assert items(plan([Wish("s1", ("account.bob", "account"))])) == [("channels[]", "account.bob"), ("channels[]", "account")]
+    assert items(url_plan([SubscriptionSpec("s1", ("account.bob",))])) == [("channels[]", "account.bob"), ("channels[]", "")]
+    assert items(url_plan([SubscriptionSpec("s1", ("account.bob", "account"))])) == [
+        ("channels[]", "account.bob"),
+        ("channels[]", "account"),
+    ]
 
 
 def test_a_channel_is_spelled_so_that_no_address_is_spoiled() -> None:
-    made = plan([Wish("s1", ("a&b=c", "✓", "a b"))])
+    made = url_plan([SubscriptionSpec("s1", ("a&b=c", "✓", "a b"))])
     assert items(made) == [("channels[]", "a&b=c"), ("channels[]", "✓"), ("channels[]", "a b")]
     assert made.query.isascii()
     assert " " not in made.query
 
 
 def test_each_filtered_subscription_has_a_slot_of_its_own() -> None:
-    made = plan([Wish("s1", ("a.b",), (IS_X, ABOVE_3)), Wish("s2", ("rows",), (IS_X,)), Wish("s3", ("files",))])
+    made = url_plan(
+        [
+            SubscriptionSpec("s1", ("a.b",), (IS_X, ABOVE_3)),
+            SubscriptionSpec("s2", ("rows",), (IS_X,)),
+            SubscriptionSpec("s3", ("files",)),
+        ]
+    )
     assert items(made) == [
         ("channels[]", "a.b"), ("channels[]", "rows"), ("channels[]", "files"),
         ("a_b[1][]", IS_X), ("a_b[1][]", ABOVE_3), ("rows[2][]", IS_X),
@@ -75,7 +84,7 @@ def test_each_filtered_subscription_has_a_slot_of_its_own() -> None:
 
 
 def test_a_channel_with_and_without_queries_is_asked_for_both_ways() -> None:
-    made = plan([Wish("s1", ("rows",), (IS_X,)), Wish("s2", ("rows", "files"))])
+    made = url_plan([SubscriptionSpec("s1", ("rows",), (IS_X,)), SubscriptionSpec("s2", ("rows", "files"))])
     assert items(made)[2:] == [("rows[1][]", IS_X), ("rows[0][]", EVERYTHING)]
 
 
@@ -83,37 +92,47 @@ def test_a_channel_with_and_without_queries_is_asked_for_both_ways() -> None:
 
 
 def test_without_ids_an_event_goes_to_each_subscription_of_its_channels_once() -> None:
-    routes = plan([Wish("s1", ("rows", "files")), Wish("s2", ("rows",)), Wish("s3", ("teams",))]).routes({}, ())
-    assert routes.to((), ("rows", "files", "databases.d.tables.t.rows")) == ("s1", "s2")
-    assert routes.to((), ("buckets",)) == ()
+    routes = url_plan(
+        [SubscriptionSpec("s1", ("rows", "files")), SubscriptionSpec("s2", ("rows",)), SubscriptionSpec("s3", ("teams",))]
+    ).routes({}, ())
+    assert routes.match((), ("rows", "files", "databases.d.tables.t.rows")) == ("s1", "s2")
+    assert routes.match((), ("buckets",)) == ()
 
 
 def test_with_ids_a_slot_is_one_subscription_and_the_common_slot_goes_by_channel() -> None:
-    made = plan([Wish("s1", ("rows",), (IS_X,)), Wish("s2", ("rows",)), Wish("s3", ("files",))])
+    made = url_plan(
+        [SubscriptionSpec("s1", ("rows",), (IS_X,)), SubscriptionSpec("s2", ("rows",)), SubscriptionSpec("s3", ("files",))]
+    )
     routes = made.routes({0: "common", 1: "mine"}, ())
-    assert routes.to(("mine",), ("rows",)) == ("s1",)
-    assert routes.to(("common",), ("rows",)) == ("s2",)
-    assert routes.to(("common", "mine"), ("rows", "files")) == ("s1", "s2", "s3")
-    assert routes.to(("somebody else's",), ("rows",)) == ()
+    assert routes.match(("mine",), ("rows",)) == ("s1",)
+    assert routes.match(("common",), ("rows",)) == ("s2",)
+    assert routes.match(("common", "mine"), ("rows", "files")) == ("s1", "s2", "s3")
+    assert routes.match(("somebody else's",), ("rows",)) == ()
 
 
 def test_a_slot_that_the_server_did_not_number_gets_nothing() -> None:
-    assert plan([Wish("s1", ("rows",), (IS_X,))]).routes({0: "common"}, ()).to(("common",), ("rows",)) == ()
+    assert url_plan([SubscriptionSpec("s1", ("rows",), (IS_X,))]).routes({0: "common"}, ()).match(("common",), ("rows",)) == ()
 
 
 def test_an_event_that_names_the_users_account_alone_is_one_of_plain_account() -> None:
-    made = plan([Wish("s1", ("account",)), Wish("s2", ("account.alice",)), Wish("s3", ("rows",))])
+    made = url_plan(
+        [SubscriptionSpec("s1", ("account",)), SubscriptionSpec("s2", ("account.alice",)), SubscriptionSpec("s3", ("rows",))]
+    )
     routes = made.routes({}, ("account", "rows", "account.alice"))
-    assert routes.to((), ("account.alice",)) == ("s2", "s1")
-    assert routes.to((), ("account", "account.alice")) == ("s1", "s2")
-    assert plan([Wish("s3", ("rows",))]).routes({}, ("account.alice",)).to((), ("account.alice",)) == ()
-    acting = plan([Wish("s1", ("account",)), Wish("s2", ("account.update",))]).routes(
+    assert routes.match((), ("account.alice",)) == ("s2", "s1")
+    assert routes.match((), ("account", "account.alice")) == ("s1", "s2")
+    assert url_plan([SubscriptionSpec("s3", ("rows",))]).routes({}, ("account.alice",)).match((), ("account.alice",)) == ()
+    acting = url_plan([SubscriptionSpec("s1", ("account",)), SubscriptionSpec("s2", ("account.update",))]).routes(
         {}, ("account.alice", "account.alice.update")
     )
-    assert acting.to((), ("account.alice.update",)) == ("s2",)
+    assert acting.match((), ("account.alice.update",)) == ("s2",)
 
 
 def test_a_greetings_channels_are_those_of_the_wish_and_the_users_account() -> None:
     greeting = ("rows", "account", "files", "account.alice", "account.alice.update")
-    assert named(Wish("s1", ("files", "account", "account.bob")), greeting) == ("account", "files", "account.alice")
-    assert named(Wish("s2", ("rows", "teams")), greeting) == ("rows",)
+    assert acknowledged_channels(SubscriptionSpec("s1", ("files", "account", "account.bob")), greeting) == (
+        "account",
+        "files",
+        "account.alice",
+    )
+    assert acknowledged_channels(SubscriptionSpec("s2", ("rows", "teams")), greeting) == ("rows",)

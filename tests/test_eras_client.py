@@ -83,7 +83,7 @@ def test_the_era_is_found_out_with_one_question_and_remembered(server_era: EraNa
 def test_with_a_protocol_nobody_asks(server_era: EraName) -> None:
     async def main() -> None:
         network = Network()
-        async with network.realtime(protocol=server_era) as realtime:
+        async with network.realtime(era=server_era) as realtime:
             assert realtime.era is Era(server_era)
             await realtime.subscribe("rows")
             assert (realtime.era, len(network.questions), len(network.dials)) == (server_era, 0, 1)
@@ -125,7 +125,7 @@ def test_a_protocol_that_is_not_the_servers_is_refused_or_outgrown(server_era: E
     async def main() -> None:
         for protocol in ERAS:
             network = Network()
-            async with network.realtime(protocol=protocol) as realtime:
+            async with network.realtime(era=protocol) as realtime:
                 if protocol == "E4" != server_era:
                     with pytest.raises(RefusedByServer):
                         await realtime.subscribe("rows")
@@ -240,7 +240,7 @@ def test_queries_end_with_a_server_that_has_none_and_the_others_live_on() -> Non
 def test_queries_are_refused_by_name(known: bool, server_era: EraName) -> None:
     async def main() -> None:
         network = Network()
-        async with network.realtime(protocol=server_era if known else None) as realtime:
+        async with network.realtime(era=server_era if known else None) as realtime:
             with pytest.raises(UnsupportedByServer, match=r"queries") as caught:
                 await realtime.subscribe("rows", queries=[BIG])
             assert caught.value.era == (server_era if known else "E2")
@@ -284,7 +284,7 @@ def test_queries_that_turn_out_to_be_lacking_leave_the_others_alone() -> None:
 def test_a_presence_is_refused_by_name(known: bool, server_era: EraName) -> None:
     async def main() -> None:
         network = Network()
-        async with network.realtime(protocol=server_era if known else None) as realtime:
+        async with network.realtime(era=server_era if known else None) as realtime:
             with pytest.raises(UnsupportedByServer, match=r"presence") as caught:
                 await realtime.set_presence("online")
             assert caught.value.feature == "presence"
@@ -335,17 +335,17 @@ def test_each_subscription_gets_exactly_its_own_events() -> None:
             first = await asyncio.gather(*(realtime.subscribe(*channels, queries=queries) for channels, queries in asked[:4]))
             rest = await asyncio.gather(*(realtime.subscribe(*channels, queries=queries) for channels, queries in asked[4:]))
             parts: list[Subscription] = [*first, *rest]
-            happened = []
+            input_ = []
             for n in range(12):
                 channels = [("rows",), ("files",), ("rows", "databases.d.tables.t.rows"), ("teams", "files"), ("rows", "teams")][
                     n % 5
                 ]
-                happened.append((n, channels))
+                input_.append((n, channels))
                 network.publish(*channels, payload={"n": n, "even": n % 2 == 0})
                 await asyncio.sleep(0.2)
             await asyncio.sleep(3)
             for part, (wanted, queries) in some(zip(parts, asked, strict=True)):
-                touched = [n for n, channels in happened if set(wanted) & set(channels)]
+                touched = [n for n, channels in input_ if set(wanted) & set(channels)]
                 assert taken(part) == [
                     n for n in touched if (EVEN not in queries or n % 2 == 0) and (BIG not in queries or n > 5)
                 ]

@@ -91,7 +91,7 @@ SAMPLES: list[tuple[RealtimeError, list[str], dict[str, object]]] = [
     (ConsumerTooSlow(10, 2), ["2 events were dropped"], {"dropped": 2}),
     (MalformedEvent("timestamp"), ["timestamp"], {"part": "timestamp"}),
     (
-        PayloadMisfit(dict[str, int], "$.n", "expected `int`, got `str`", Event.restored({"n": "hidden"})),
+        PayloadMisfit(dict[str, int], "$.n", "expected `int`, got `str`", Event.from_payload({"n": "hidden"})),
         ["dict[str, int] at $.n: expected `int`"],
         {"wanted": dict[str, int], "path": "$.n", "problem": "expected `int`, got `str`"},
     ),
@@ -145,7 +145,7 @@ def test_failures_of_different_sorts_have_different_words_for_logs() -> None:
 @EACH_SAMPLE
 def test_copies_and_pickles_keep_everything(error: RealtimeError) -> None:
     pickled = pickle.loads(pickle.dumps(error))  # noqa: S301  (our own bytes)
-    for twin in (copy.copy(error), pickled, error.again()):
+    for twin in (copy.copy(error), pickled, error.copy_for_raise()):
         assert type(twin) is type(error)
         assert twin is not error
         assert str(twin) == str(error)
@@ -154,11 +154,11 @@ def test_copies_and_pickles_keep_everything(error: RealtimeError) -> None:
 
 @EACH_SAMPLE
 def test_raising_again_leaves_no_trace_on_the_stored_error(error: RealtimeError) -> None:
-    stored = error.again()
+    stored = error.copy_for_raise()
     with pytest.raises(type(error)) as first:
-        raise stored.again()
+        raise stored.copy_for_raise()
     with pytest.raises(type(error)) as second:
-        raise stored.again()
+        raise stored.copy_for_raise()
     assert stored.__traceback__ is None
     assert first.value is not second.value
     assert len(first.traceback) == len(second.traceback)
@@ -169,4 +169,4 @@ def test_the_cause_is_in_the_traceback_also_when_raised_again(wrap: type[LinkLos
     cause = ServerError(1003, "bad")
     stored = wrap(cause)
     assert stored.cause is stored.__cause__ is cause
-    assert stored.again().cause is stored.again().__cause__ is cause
+    assert stored.copy_for_raise().cause is stored.copy_for_raise().__cause__ is cause

@@ -48,12 +48,12 @@ def test_the_parts_are_those_of_the_frame() -> None:
         b'"timestamp":"2026-11-23T16:00:00.125+00:00","payload":{"$id":"r1","n":1},"subscriptions":["s1","s2"]}}'
     )
     assert isinstance(frame, EventFrame)
-    happened = frame.data
-    assert happened.events == ("rows.r1.create", "rows.*")
-    assert happened.channels == ("rows",)
-    assert happened.timestamp == datetime(2026, 11, 23, 16, 0, 0, 125_000, tzinfo=UTC)
-    assert happened.payload == {"$id": "r1", "n": 1}
-    assert happened.subscriptions == ("s1", "s2")
+    input_ = frame.data
+    assert input_.events == ("rows.r1.create", "rows.*")
+    assert input_.channels == ("rows",)
+    assert input_.timestamp == datetime(2026, 11, 23, 16, 0, 0, 125_000, tzinfo=UTC)
+    assert input_.payload == {"$id": "r1", "n": 1}
+    assert input_.subscriptions == ("s1", "s2")
 
 
 def test_an_event_of_the_older_eras_names_no_subscription() -> None:
@@ -64,8 +64,8 @@ def test_an_event_of_the_older_eras_names_no_subscription() -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_is_decoded_once(part: str) -> None:
-    happened = event(b'{"a":1}', events=b'["e"]', channels=b'["c"]', timestamp=b'"2026-01-01T00:00:00Z"')
-    assert getattr(happened, part) is getattr(happened, part)
+    input_ = event(b'{"a":1}', events=b'["e"]', channels=b'["c"]', timestamp=b'"2026-01-01T00:00:00Z"')
+    assert getattr(input_, part) is getattr(input_, part)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -76,13 +76,13 @@ def test_a_bad_part_does_not_spoil_the_others(part: str) -> None:
         "timestamp": b'"2026-01-01T00:00:00Z"',
         "payload": b'{"a":1}',
     }
-    happened = event(**(good | {part: b"7"}))
+    input_ = event(**(good | {part: b"7"}))
     for _ in range(2):  # the second look meets the same
         with pytest.raises(MalformedEvent) as malformed:
-            getattr(happened, part)
+            getattr(input_, part)
         assert malformed.value.part == part
     for other in some(set(PARTS) - {part}):
-        assert getattr(happened, other)
+        assert getattr(input_, other)
 
 
 @pytest.mark.parametrize("part", ["events", "channels"])
@@ -146,9 +146,9 @@ def test_a_payload_that_is_neither_an_object_nor_a_list_is_malformed(wire: bytes
 
 @pytest.mark.parametrize(("wire", "payload"), [(b"[1]", [1]), (b"[[]]", [[]]), (b'[{"a":1e999}]', [{"a": math.inf}])], ids=repr)
 def test_a_list_is_given_as_it_came_and_names_nothing(wire: bytes, payload: list[object]) -> None:
-    happened: Event[Any] = event(wire)
-    assert happened.payload == payload
-    assert (happened.id, happened.version) == (None, None)
+    input_: Event[Any] = event(wire)
+    assert input_.payload == payload
+    assert (input_.id, input_.version) == (None, None)
 
 
 def test_a_number_beyond_a_float_is_infinite_and_the_rest_is_there() -> None:
@@ -319,12 +319,12 @@ def test_a_payload_that_is_no_object_has_no_id_to_be_asked_for(wire: bytes) -> N
 @pytest.mark.parametrize("touched", [False, True])
 @pytest.mark.parametrize("twin_of", [copy.copy, copy.deepcopy, lambda whole: pickle.loads(pickle.dumps(whole))])  # noqa: S301
 def test_copies_and_pickles_are_whole(twin_of: Any, touched: bool) -> None:
-    happened = recorded("rows.r1.update")
+    input_ = recorded("rows.r1.update")
     if touched:
-        assert happened.payload
-    twin = twin_of(happened)
+        assert input_.payload
+    twin = twin_of(input_)
     for part in (*PARTS, "subscriptions"):
-        assert getattr(twin, part) == getattr(happened, part)
+        assert getattr(twin, part) == getattr(input_, part)
 
 
 # --- logs -------------------------------------------------------------------------------------------------------------
@@ -332,10 +332,10 @@ def test_copies_and_pickles_are_whole(twin_of: Any, touched: bool) -> None:
 
 @pytest.mark.parametrize(("ids", "said"), [((), "nobody"), (("s1",), "s1"), (("s1", "s2"), "s1, s2")])
 def test_the_repr_names_subscriptions_and_nothing_else(ids: tuple[str, ...], said: str) -> None:
-    happened = event(b'{"a":"hidden"}', events=b'["hidden"]', channels=b'["hidden"]', ids=ids)
-    assert happened.payload
-    assert happened.events
-    assert repr(happened) == f"<Event for {said}>"
+    input_ = event(b'{"a":"hidden"}', events=b'["hidden"]', channels=b'["hidden"]', ids=ids)
+    assert input_.payload
+    assert input_.events
+    assert repr(input_) == f"<Event for {said}>"
 
 
 def test_the_text_of_malformed_parts_holds_nothing_of_the_wire() -> None:

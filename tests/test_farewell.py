@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm import Event, Gap, PingPolicy, Realtime, RetryPolicy, State, Subscription
-from realtime_fsm.core.link import LINGER
+from realtime_fsm.core.link import DRAIN_SECONDS
 from realtime_fsm.testing.wire import error
 from realtime_fsm.vocabulary.frames import PING
 from support.eras import ON_EVERY_ERA, only
@@ -49,7 +49,7 @@ def test_what_a_link_owed_that_had_died_without_a_word_is_told() -> None:
         async with network.realtime(ping=QUICK) as realtime:
             rows, files = await dying(network, realtime, on_gap=told.append)
             assert (taken(rows), told) == ([], [])
-            await asyncio.sleep(LINGER + QUICK.timeout)
+            await asyncio.sleep(DRAIN_SECONDS + QUICK.timeout)
             (gap,) = rows.gaps
             assert gap.since == datetime(2026, 11, 24, 10, tzinfo=UTC), "as it was when the other link was up"
             assert (gap.outage_seconds > 0, gap.attempts, told, files.gaps) == (True, 1, [gap], ())
@@ -72,14 +72,14 @@ def test_an_event_behind_one_that_happened_after_it_is_told(catches_up: bool) ->
         async with network.realtime(ping=QUICK) as realtime:
             teams = await realtime.subscribe("teams")
             rows = await realtime.subscribe("rows", catch_up=catch_up if catches_up else None)
-            await asyncio.sleep(2 * LINGER)
+            await asyncio.sleep(2 * DRAIN_SECONDS)
             network.publish("rows", payload=row(1, BEFORE), timestamp=BEFORE)
             await asyncio.sleep(1)
             network.socket.latency = 0.6  # a packet is lost, and sent again
             network.publish("rows", payload=row(2, BETWEEN), timestamp=BETWEEN)
             await realtime.subscribe("files")
             network.publish("rows", payload=row(3, AFTER), timestamp=AFTER)
-            await asyncio.sleep(LINGER + QUICK.timeout)
+            await asyncio.sleep(DRAIN_SECONDS + QUICK.timeout)
             assert (len(rows.gaps), teams.gaps) == (1, ())
             assert taken(rows) == [1, 3, 2, *([3] if catches_up else [])], "the newest version comes last again"
 
@@ -93,15 +93,15 @@ def test_what_it_owed_is_caught_up_with_and_what_came_meanwhile_does_not_come_tw
         async def catch_up(gap: Gap) -> list[Any]:
             asked.append(gap.since)
             await asyncio.sleep(1)
-            return [row(2, AFTER), row(3, AFTER), Event.restored(row(4, AFTER))]
+            return [row(2, AFTER), row(3, AFTER), Event.from_payload(row(4, AFTER))]
 
         async with network.realtime(ping=QUICK) as realtime:
             rows, _ = await dying(network, realtime, catch_up=catch_up)
-            await asyncio.sleep(LINGER + QUICK.timeout)
+            await asyncio.sleep(DRAIN_SECONDS + QUICK.timeout)
             network.publish("rows", payload=row(5, AFTER))
             await asyncio.sleep(2)
             assert [(await anext(rows)).payload["n"] for _ in range(4)] == [3, 2, 4, 5]
-            assert (len(rows._subscriber.inbox), asked) == (0, [datetime(2026, 11, 24, 10, tzinfo=UTC)])
+            assert (len(rows._subscriber.buffer), asked) == (0, [datetime(2026, 11, 24, 10, tzinfo=UTC)])
             network.socket.cut()  # and of the next gap nothing is known yet
             await eventually(lambda: len(asked) == 2 and realtime.state is State.SUBSCRIBED)
             await asyncio.sleep(2)
@@ -117,7 +117,7 @@ def test_a_link_that_lives_is_asked_once_and_nothing_is_told() -> None:
         async with network.realtime(ping=QUICK) as realtime:
             rows = await realtime.subscribe("rows")
             await realtime.subscribe("files")
-            await asyncio.sleep(LINGER + 1)
+            await asyncio.sleep(DRAIN_SECONDS + 1)
             assert (network.sockets[0].sent.count(PING), network.sockets[0].closed is None) == (1, False)
             assert rows.gaps == ()
 
@@ -161,7 +161,7 @@ def test_an_end_before_the_other_link_is_up_is_told_once() -> None:
             await eventually(lambda: realtime.state is State.RECONNECTING)
             network.sockets[0].cut()
             await asking
-            await asyncio.sleep(2 * LINGER)
+            await asyncio.sleep(2 * DRAIN_SECONDS)
             assert len(rows.gaps) == 1
 
     run(main)
@@ -175,7 +175,7 @@ def test_where_pings_are_off_a_link_is_trusted_but_for_its_end() -> None:
                 rows, _ = await dying(network, realtime)
                 if ends:
                     network.sockets[0].cut()
-                await asyncio.sleep(2 * LINGER)
+                await asyncio.sleep(2 * DRAIN_SECONDS)
                 assert (len(rows.gaps), network.sockets[0].sent) == (ends, [])
 
     run(main)
@@ -186,9 +186,9 @@ def test_where_the_budget_has_no_room_for_a_ping_it_is_told_to_be_safe() -> None
         network = Network()
         async with network.realtime() as realtime:
             rows = await realtime.subscribe("rows")
-            realtime._driver._seat.live_link.budget.note_refusal(asyncio.get_running_loop().time())
+            realtime._driver._seat.require_link.budget.block_for_window(asyncio.get_running_loop().time())
             await realtime.subscribe("files")
-            await asyncio.sleep(2 * LINGER)
+            await asyncio.sleep(2 * DRAIN_SECONDS)
             assert (len(rows.gaps), network.sockets[0].sent) == (1, [])
 
     run(main)
@@ -202,7 +202,7 @@ def test_an_error_frame_that_refuses_the_ping_is_a_sign_of_life(answer: bytes) -
         async with network.realtime(ping=QUICK) as realtime:
             rows = await realtime.subscribe("rows")
             await realtime.subscribe("files")
-            await asyncio.sleep(LINGER + QUICK.timeout + 1)
+            await asyncio.sleep(DRAIN_SECONDS + QUICK.timeout + 1)
             assert (len(rows.gaps), realtime.state) == (answer == error(500), State.SUBSCRIBED)
 
     run(main)
@@ -248,13 +248,13 @@ def test_what_comes_late_on_it_does_not_put_back_where_the_next_gap_begins() -> 
             network.publish("rows", payload=row(1, BEFORE), timestamp=BEFORE)
             await task
             network.publish("rows", payload=row(2, AFTER), timestamp=AFTER)
-            await asyncio.sleep(LINGER + 1)
+            await asyncio.sleep(DRAIN_SECONDS + 1)
             await the_next_gap_begins_with_the_later(network, rows)
 
     run(main)
 
 
-@pytest.mark.parametrize("wait", [0.1, LINGER + 1])
+@pytest.mark.parametrize("wait", [0.1, DRAIN_SECONDS + 1])
 def test_nor_does_what_comes_later_on_the_other_one(wait: float) -> None:
     async def main() -> None:
         network = Network()
@@ -265,7 +265,7 @@ def test_nor_does_what_comes_later_on_the_other_one(wait: float) -> None:
             for number, moment in ((1, BEFORE), (2, AFTER)):
                 network.sockets[0].frozen = number == 1  # its bus has lost that one
                 network.publish("rows", payload=row(number, moment), timestamp=moment)
-            await asyncio.sleep(2 * LINGER + 1)
+            await asyncio.sleep(2 * DRAIN_SECONDS + 1)
             await the_next_gap_begins_with_the_later(network, rows)
 
     run(main)

@@ -162,7 +162,7 @@ def test_a_slow_drip_is_slow_and_no_fault() -> None:
 
 def test_a_server_that_refuses_is_given_up_by_name_and_found_again_on_demand() -> None:
     async def main() -> None:
-        known: dict[str, Any] = {"protocol": Network.era, "retry": RetryPolicy(attempts=2, reconnect_attempts=2, base=0.02)}
+        known: dict[str, Any] = {"era": Network.era, "retry": RetryPolicy(attempts=2, reconnect_attempts=2, base=0.02)}
         async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", **known) as realtime:
             rows = await realtime.subscribe("rows")
             states = realtime.states()

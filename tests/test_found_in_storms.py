@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from realtime_fsm import Disposed, Event, Gap, Realtime, RetryPolicy, State, SubscriptionEnded, UnsupportedByServer
-from realtime_fsm.core.link import LINGER
-from realtime_fsm.core.seat import SETTLING
-from realtime_fsm.edges.overlap import PATIENCE, Overlap
+from realtime_fsm.core.link import DRAIN_SECONDS
+from realtime_fsm.core.seat import HANDOVER_DEBOUNCE
+from realtime_fsm.edges.overlap import CAUGHT_UP_AFTER, HandoverDeduplicator
 from realtime_fsm.testing.eras import era_named
 from realtime_fsm.testing.wire import error
 from realtime_fsm.vocabulary.frames import EventFrame, decode, message, subscribe_item
-from realtime_fsm.vocabulary.inputs import Greeted
+from realtime_fsm.vocabulary.inputs import GreetingReceived
 from support.bench import Bench
 from support.network import HANG, Network
 from support.some import some
@@ -49,14 +49,14 @@ async def lose(network: Network, realtime: Realtime) -> None:
 def test_a_link_that_is_behind_brings_nothing_twice_when_the_one_before_it_is_gone() -> None:
     async def main() -> None:
         network = Network("E2")
-        async with network.realtime(protocol="E2") as realtime:
+        async with network.realtime(era="E2") as realtime:
             rows = await realtime.subscribe("rows")
             await realtime.subscribe("files")
-            network.socket._latest += 3 * LINGER
+            network.socket._latest += 3 * DRAIN_SECONDS
             network.publish("rows", payload=row(1))
-            await asyncio.sleep(2 * LINGER)
-            assert (realtime._driver._links.retiring, held(rows)) == (None, [1])
-            await asyncio.sleep(2 * LINGER)
+            await asyncio.sleep(2 * DRAIN_SECONDS)
+            assert (realtime._driver._links.draining, held(rows)) == (None, [1])
+            await asyncio.sleep(2 * DRAIN_SECONDS)
             network.publish("rows", payload=row(2))
             await asyncio.sleep(1)
             assert held(rows) == [2]
@@ -67,12 +67,12 @@ def test_a_link_that_is_behind_brings_nothing_twice_when_the_one_before_it_is_go
 def test_a_link_that_is_behind_brings_nothing_twice_while_it_makes_room_itself() -> None:
     async def main() -> None:
         network = Network("E2")
-        async with network.realtime(protocol="E2") as realtime:
+        async with network.realtime(era="E2") as realtime:
             rows = await realtime.subscribe("rows")
             await realtime.subscribe("files")
-            network.socket._latest += SETTLING + 1
+            network.socket._latest += HANDOVER_DEBOUNCE + 1
             network.publish("rows", payload=row(1))
-            await asyncio.sleep(SETTLING)
+            await asyncio.sleep(HANDOVER_DEBOUNCE)
             assert held(rows) == [1]
             network.script.append(HANG)
             pending = asyncio.ensure_future(realtime.subscribe("teams"))
@@ -93,22 +93,22 @@ def event(number: int) -> Event:
 
 
 def test_what_the_older_link_was_ahead_with_is_forgotten_when_the_newer_one_must_have_caught_up() -> None:
-    overlap = Overlap(NEWER)
+    overlap = HandoverDeduplicator(NEWER)
     for _ in range(2):
-        assert overlap.fresh(event(0), ["s1"], OLDER) == ["s1"]
-    assert overlap.fresh(event(1), ["s1"], NEWER) == ["s1"]
-    overlap.end()
-    assert overlap.fresh(event(0), ["s1", "s2"], NEWER) == ["s2"], "once of twice"
-    for number in some(range(1, PATIENCE + 1)):
-        assert overlap.fresh(event(number), ["s1"], NEWER) == ["s1"]
-    assert overlap.fresh(event(0), ["s1"], NEWER) == ["s1"]
+        assert overlap.filter_new(event(0), ["s1"], OLDER) == ["s1"]
+    assert overlap.filter_new(event(1), ["s1"], NEWER) == ["s1"]
+    overlap.older_closed()
+    assert overlap.filter_new(event(0), ["s1", "s2"], NEWER) == ["s2"], "once of twice"
+    for number in some(range(1, CAUGHT_UP_AFTER + 1)):
+        assert overlap.filter_new(event(number), ["s1"], NEWER) == ["s1"]
+    assert overlap.filter_new(event(0), ["s1"], NEWER) == ["s1"]
 
 
 def test_what_makes_room_and_is_given_up_for_another_identity_leaves_a_gap() -> None:
     async def main() -> None:
         network = Network("E2")
         session = network.backend.add_user("alice")
-        async with network.realtime(protocol="E2", retry=RetryPolicy(dials_per_minute=2)) as realtime:
+        async with network.realtime(era="E2", retry=RetryPolicy(dials_per_minute=2)) as realtime:
             rows = await realtime.subscribe("rows")
             await realtime.subscribe("files")
             asyncio.ensure_future(realtime.subscribe("teams")).add_done_callback(lambda done: done.exception())
@@ -125,7 +125,7 @@ def test_what_makes_room_and_is_given_up_for_another_identity_leaves_a_gap() -> 
 def test_a_second_greeting_does_not_make_a_link_deaf(era: Any) -> None:
     async def main() -> None:
         network = Network(era)
-        async with network.realtime(protocol=era) as realtime:
+        async with network.realtime(era=era) as realtime:
             queries = [EVEN] if era == "E3" else []
             rows = await realtime.subscribe("rows", queries=queries)
             network.socket.push(b'{"type":"connected","data":{"channels":[],"subscriptions":[],"user":{}}}')
@@ -140,8 +140,8 @@ def test_a_second_greeting_does_not_make_a_link_deaf(era: Any) -> None:
 def test_a_second_greeting_is_no_news_for_the_machine() -> None:
     bench = Bench().to(State.SUBSCRIBED)
     before = bench.last.deadline
-    bench.hear(Greeted(bench.generation))
-    assert (bench.state, bench.last.requests, bench.seat.book.settled) == (State.SUBSCRIBED, (), True)
+    bench.hear(GreetingReceived(bench.generation))
+    assert (bench.state, bench.last.commands, bench.seat.book.all_acknowledged) == (State.SUBSCRIBED, (), True)
     assert bench.last.deadline == before
 
 
@@ -160,8 +160,8 @@ def test_what_was_under_suspicion_is_innocent_when_an_older_server_takes_it_by_i
     bench.expire()
     bench.open()
     bench.err(1008)
-    assert bench.last.taken is not None
-    assert bench.last.taken.row.id == "rec94"
+    assert bench.last.transition is not None
+    assert bench.last.transition.row.id == "rec94"
     bench.open()
     bench.greet()
     assert bench.state is State.SUBSCRIBED

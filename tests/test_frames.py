@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.frames import (
+    AcknowledgedSubscription,
     ConnectedFrame,
     ErrorFrame,
     EventFrame,
     Frame,
-    Granted,
     Malformed,
     PongFrame,
     ResponseFrame,
@@ -82,7 +82,10 @@ def test_a_reply_says_what_was_granted() -> None:
     frame = understood(REPLY)
     assert isinstance(frame, ResponseFrame)
     assert frame.data.to == "subscribe"
-    assert frame.data.subscriptions == (Granted("s1", ("account", "account.u1")), Granted("s2", ()))
+    assert frame.data.subscriptions == (
+        AcknowledgedSubscription("s1", ("account", "account.u1")),
+        AcknowledgedSubscription("s2", ()),
+    )
 
 
 def test_the_reply_to_an_unsubscribe_names_ids_alone() -> None:
@@ -90,7 +93,7 @@ def test_the_reply_to_an_unsubscribe_names_ids_alone() -> None:
         b'{"type":"response","data":{"to":"unsubscribe","subscriptions":[{"subscriptionId":"s1","removed":true}]}}'
     )
     assert isinstance(frame, ResponseFrame)
-    assert frame.data.subscriptions == (Granted("s1"),)
+    assert frame.data.subscriptions == (AcknowledgedSubscription("s1"),)
 
 
 def test_a_reply_to_something_else_grants_nothing() -> None:
@@ -273,13 +276,13 @@ def test_an_unsubscribe_message_is_the_protocols() -> None:
 @pytest.mark.parametrize("kind", ["subscribe", "unsubscribe"])
 def test_the_envelope_is_enough_for_both_messages(kind: str) -> None:
     items = [b"x" * 10, b"y" * 20]
-    assert len(frames.message(kind, items)) <= frames.ENVELOPE + sum(len(item) + 1 for item in items)
+    assert len(frames.message(kind, items)) <= frames.ENVELOPE_BYTES + sum(len(item) + 1 for item in items)
 
 
 def test_the_header_of_the_largest_frame_is_counted() -> None:
     two_bytes_of_length = 2 + 2 + 4
-    assert frames.PAYLOAD_LIMIT < 65_536  # so that its length fits into two bytes
-    assert frames.PAYLOAD_LIMIT + two_bytes_of_length == frames.FRAME_LIMIT == 65_536
+    assert frames.MAX_CLIENT_PAYLOAD < 65_536  # so that its length fits into two bytes
+    assert frames.MAX_CLIENT_PAYLOAD + two_bytes_of_length == frames.MAX_CLIENT_FRAME == 65_536
 
 
 def test_an_error_frame_is_never_lost_for_its_text() -> None:

@@ -81,7 +81,7 @@ def test_what_was_missed_comes_first_and_nothing_comes_twice() -> None:
             network.publish("rows", payload=row(2))  # it is in the answer, too
             network.publish("rows", payload=row(3))
             await asyncio.sleep(5)
-            return [row(1), Event.restored(row(2), events=["e"], channels=["rows"]), row(1)]
+            return [row(1), Event.from_payload(row(2), events=["e"], channels=["rows"]), row(1)]
 
         async with network.realtime() as realtime:
             rows = await realtime.subscribe("rows", catch_up=catch_up)
@@ -272,9 +272,9 @@ def test_a_process_that_slept_remembers_what_it_caught_up_with() -> None:
 @NO_SERVER
 def test_a_restored_event_says_when_by_itself_or_by_its_payload() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    assert Event.restored({}, timestamp=moment).timestamp == moment
-    assert Event.restored(row(1)).version == ("row1", EARLIER)
-    assert Event.restored({"a": 1}).version is None
-    now = Event.restored({}).timestamp
+    assert Event.from_payload({}, timestamp=moment).timestamp == moment
+    assert Event.from_payload(row(1)).version == ("row1", EARLIER)
+    assert Event.from_payload({"a": 1}).version is None
+    now = Event.from_payload({}).timestamp
     assert now is not None
     assert now.utcoffset() is not None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from realtime_fsm.core.book import GREETING
-from realtime_fsm.core.link import LINGER
-from realtime_fsm.core.seat import SETTLING
+from realtime_fsm.core.book import GREETING_ACK
+from realtime_fsm.core.link import DRAIN_SECONDS
+from realtime_fsm.core.seat import HANDOVER_DEBOUNCE
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import PresenceRejected, StreamEnded, UnsupportedByServer
 from realtime_fsm.vocabulary.inputs import (
@@ -15,28 +15,40 @@ from realtime_fsm.vocabulary.inputs import (
     Connect,
     Disconnect,
     Dispose,
-    Greeted,
-    Lost,
-    PingSwitched,
+    GreetingReceived,
+    LinkClosed,
+    PingEnabledChanged,
     Pong,
     Reconnect,
     SetPresence,
     Subscribe,
+    SubscriptionSpec,
     Unsubscribe,
-    Wish,
 )
 from realtime_fsm.vocabulary.policies import PingPolicy
-from realtime_fsm.vocabulary.requests import Drop, Fail, Grant, Lack, Open, Present, Reject, RejectPresence, Remove, Retire, Send
+from realtime_fsm.vocabulary.requests import (
+    CloseLink,
+    FailWaiters,
+    OpenLink,
+    PresenceRefused,
+    PresenceStored,
+    RetireLink,
+    SendFrame,
+    SubscriptionAcknowledged,
+    SubscriptionRefused,
+    SubscriptionRemoved,
+    SubscriptionUnsupported,
+)
 from realtime_fsm.vocabulary.table import State
 from support.bench import ONCE, Bench
 
 D, R, C, S, U, P, E, X = State
-OLD = {"protocol": Era.E2}
+OLD = {"era": Era.E2}
 QUERY = ('{"method":"isNull","attribute":"n"}',)
 
 
 def row_of(bench: Bench) -> str:
-    return bench.last.taken.row.id if bench.last.taken else ""
+    return bench.last.transition.row.id if bench.last.transition else ""
 
 
 # --- which era ------------------------------------------------------------------------------------------------------------
@@ -45,17 +57,17 @@ def row_of(bench: Bench) -> str:
 def test_a_dial_without_channels_that_is_refused_is_tried_with_them_and_that_is_remembered() -> None:
     bench = Bench()
     bench.subscribe()
-    assert bench.requests(Open)[0].plan is None
+    assert bench.requests(OpenLink)[0].plan is None
     bench.open()
     bench.err(1008)
-    (dial,) = bench.requests(Open)
+    (dial,) = bench.requests(OpenLink)
     assert (row_of(bench), dial.plan.query, bench.machine.era) == ("rec94", "channels[]=rows", None)
     bench.open()
     bench.greet()
     assert bench.state is S
     bench.lose()
     bench.expire()
-    assert bench.requests(Open)[0].plan is not None
+    assert bench.requests(OpenLink)[0].plan is not None
 
 
 def test_a_refusal_with_channels_is_fatal_and_the_next_start_makes_no_guess() -> None:
@@ -66,7 +78,7 @@ def test_a_refusal_with_channels_is_fatal_and_the_next_start_makes_no_guess() ->
         bench.err(1008)
     assert (bench.state, row_of(bench)) == (E, "rec26")
     bench.do(Reconnect())
-    assert bench.requests(Open)[0].plan is None
+    assert bench.requests(OpenLink)[0].plan is None
 
 
 @pytest.mark.parametrize(
@@ -78,10 +90,10 @@ def test_a_greeting_tells_the_era(numbered: bool, era: Era) -> None:
     bench.open()
     bench.err(1008)
     bench.open()
-    bench.hear(Greeted(bench.generation, channels=("rows",), numbered=numbered))
+    bench.hear(GreetingReceived(bench.generation, channels=("rows",), has_subscription_ids=numbered))
     assert bench.machine.era is era
-    assert bench.last.taken is not None
-    assert bench.last.taken.era is era
+    assert bench.last.transition is not None
+    assert bench.last.transition.era is era
 
 
 def test_a_link_that_is_up_without_channels_in_its_address_is_the_newest_era() -> None:
@@ -94,12 +106,12 @@ def test_a_refused_ping_is_the_pong_of_the_first_era_and_is_remembered() -> None
     bench.now += 0.5
     bench.err(1003)
     assert (bench.state, bench.machine.era) == (S, Era.E1)
-    assert bench.last.taken is not None
-    assert bench.last.taken.round_trip == 0.5
+    assert bench.last.transition is not None
+    assert bench.last.transition.round_trip == 0.5
     bench.lose()
     bench.expire()
     bench.open()
-    bench.hear(Greeted(bench.generation, channels=("rows",), numbered=False))
+    bench.hear(GreetingReceived(bench.generation, channels=("rows",), has_subscription_ids=False))
     assert bench.machine.era is Era.E1
 
 
@@ -110,31 +122,31 @@ def test_a_refused_ping_tells_nothing_about_a_newer_era() -> None:
 
 
 def test_a_pong_tells_that_a_server_of_the_first_era_is_one_of_the_second_now() -> None:
-    bench = Bench(protocol=Era.E1).to(P)
+    bench = Bench(era=Era.E1).to(P)
     bench.hear(Pong(bench.generation))
     assert (bench.state, bench.machine.era) == (S, Era.E2)
 
 
 def test_a_refused_ping_that_was_settled_before_means_nothing() -> None:
     bench = Bench(**OLD).to(P)
-    bench.do(PingSwitched(enabled=False))
+    bench.do(PingEnabledChanged(enabled=False))
     deadline = bench.last.deadline
     bench.err(1003)
-    assert (bench.last.taken, bench.state, bench.last.deadline) == (None, S, deadline)
+    assert (bench.last.transition, bench.state, bench.last.deadline) == (None, S, deadline)
     bench.lose()
-    assert bench.last.taken is not None
-    assert isinstance(bench.last.taken.cause, StreamEnded), "and explains no end"
+    assert bench.last.transition is not None
+    assert isinstance(bench.last.transition.cause, StreamEnded), "and explains no end"
 
 
 def test_a_protocol_that_was_said_is_taken_at_its_word() -> None:
-    bench = Bench(protocol=Era.E4)
+    bench = Bench(era=Era.E4)
     bench.subscribe()
     bench.open()
     bench.err(1008)
     assert bench.state is E
-    old = Bench(protocol=Era.E1)
+    old = Bench(era=Era.E1)
     old.subscribe()
-    assert (old.requests(Open)[0].plan is not None, old.machine.era) == (True, Era.E1)
+    assert (old.requests(OpenLink)[0].plan is not None, old.machine.era) == (True, Era.E1)
 
 
 # --- one link takes the place of another ------------------------------------------------------------------------------------
@@ -144,26 +156,29 @@ def test_another_subscription_gets_a_link_of_its_own_while_the_old_one_delivers(
     bench = Bench(**OLD).to(S)
     old = bench.generation
     bench.subscribe("s2", "files")
-    assert (bench.state, bench.last.requests) == (S, ())
+    assert (bench.state, bench.last.commands) == (S, ())
     bench.expire()
     assert (bench.state, row_of(bench)) == (R, "sub96")
-    assert [type(request) for request in bench.last.requests] == [Retire, Open]
-    assert bench.requests(Open)[0].plan.query == "channels[]=rows&channels[]=files"
+    assert [type(request) for request in bench.last.commands] == [RetireLink, OpenLink]
+    assert bench.requests(OpenLink)[0].plan.query == "channels[]=rows&channels[]=files"
     bench.open()
-    bench.hear(Greeted(bench.generation, channels=("rows", "files"), numbered=False))
-    assert bench.requests(Drop) == [Drop(old, tidy=True)]
-    bench.do(Acknowledged(bench.generation, GREETING, ()))
-    assert (bench.state, bench.requests(Grant)) == (S, [Grant("s1", ("rows",)), Grant("s2", ("files",))])
-    assert not bench.requests(Send)
+    bench.hear(GreetingReceived(bench.generation, channels=("rows", "files"), has_subscription_ids=False))
+    assert bench.requests(CloseLink) == [CloseLink(old, graceful=True)]
+    bench.do(Acknowledged(bench.generation, GREETING_ACK, ()))
+    assert (bench.state, bench.requests(SubscriptionAcknowledged)) == (
+        S,
+        [SubscriptionAcknowledged("s1", ("rows",)), SubscriptionAcknowledged("s2", ("files",))],
+    )
+    assert not bench.requests(SendFrame)
 
 
 def test_what_is_desired_in_a_row_shares_one_other_link() -> None:
     bench = Bench(**OLD).to(S)
     for number in range(2, 6):
         bench.subscribe(f"s{number}")
-        bench.now += SETTLING / 10
+        bench.now += HANDOVER_DEBOUNCE / 10
     bench.expire()
-    assert len(bench.requests(Open)[0].plan.plain["rows"]) == 5
+    assert len(bench.requests(OpenLink)[0].plan.plain["rows"]) == 5
     bench.open()
     bench.greet()
     assert (bench.state, bench.seat.handover_at) == (S, None)
@@ -176,7 +191,7 @@ def test_what_is_desired_while_another_link_is_dialed_gets_the_next_one() -> Non
     bench.subscribe("s2")
     bench.open()
     bench.greet()
-    assert (bench.state, bench.seat.handover_at) == (C, bench.now + LINGER), "when the one that made room is gone"
+    assert (bench.state, bench.seat.handover_at) == (C, bench.now + DRAIN_SECONDS), "when the one that made room is gone"
     bench.expire()
     bench.open()
     bench.greet()
@@ -198,13 +213,13 @@ def test_a_handover_that_fails_goes_on_while_the_old_link_delivers() -> None:
     bench.expire()
     bench.fail_dial()
     assert bench.state is R
-    assert bench.requests(Drop) == [Drop(bench.generation, tidy=False)]
-    assert bench.seat.retiring is not None
+    assert bench.requests(CloseLink) == [CloseLink(bench.generation, graceful=False)]
+    assert bench.seat.draining_generation is not None
     bench.expire()
     bench.open()
     bench.greet()
     assert bench.state is S
-    assert bench.seat.retiring is None
+    assert bench.seat.draining_generation is None
 
 
 @pytest.mark.parametrize("ends", [Disconnect(), Dispose(), Authenticate(None)])
@@ -212,41 +227,41 @@ def test_what_makes_room_is_let_go_of_when_no_other_link_is_to_take_its_place(en
     bench = Bench(**OLD).to(S)
     bench.subscribe("s2")
     bench.expire()
-    retiring = bench.seat.retiring
+    retiring = bench.seat.draining_generation
     assert retiring is not None
     bench.do(ends)
-    assert Drop(retiring, tidy=True) in bench.requests(Drop)
-    assert bench.seat.retiring is None
+    assert CloseLink(retiring, graceful=True) in bench.requests(CloseLink)
+    assert bench.seat.draining_generation is None
 
 
 def test_a_handover_that_is_given_up_lets_go_of_everything() -> None:
     bench = Bench(retry=ONCE, **OLD).to(S)
     bench.subscribe("s2")
     bench.expire()
-    retiring = bench.seat.retiring
+    retiring = bench.seat.draining_generation
     bench.fail_dial()
     assert bench.state is E
-    assert {request.generation for request in bench.requests(Drop)} == {retiring, bench.generation}
-    assert bench.requests(Fail)[0].withdrawn == ("s2",)
+    assert {request.generation for request in bench.requests(CloseLink)} == {retiring, bench.generation}
+    assert bench.requests(FailWaiters)[0].withdrawn == ("s2",)
 
 
 def test_the_end_of_what_makes_room_is_no_loss_for_the_machine() -> None:
     bench = Bench(**OLD).to(S)
     bench.subscribe("s2")
     bench.expire()
-    retiring, deadline = bench.seat.retiring, bench.last.deadline
+    retiring, deadline = bench.seat.draining_generation, bench.last.deadline
     assert retiring is not None
-    bench.do(Lost(retiring))
-    assert (bench.last.taken, bench.last.requests) == (None, (Drop(retiring, tidy=False),))
+    bench.do(LinkClosed(retiring))
+    assert (bench.last.transition, bench.last.commands) == (None, (CloseLink(retiring, graceful=False),))
     assert (bench.state, bench.last.deadline) == (R, deadline)
-    bench.do(Lost(retiring))
-    assert bench.last.requests == ()
+    bench.do(LinkClosed(retiring))
+    assert bench.last.commands == ()
 
 
 def test_what_is_removed_is_gone_at_once_and_the_link_stays() -> None:
     bench = Bench(**OLD).to(S)
     bench.do(Unsubscribe("s1"))
-    assert (bench.state, bench.last.requests) == (U, (Remove("s1"),))
+    assert (bench.state, bench.last.commands) == (U, (SubscriptionRemoved("s1"),))
     bench.subscribe("s2")
     assert bench.state is C
     bench.expire()
@@ -260,7 +275,7 @@ def test_what_is_removed_while_it_is_dialed_for_is_not_granted() -> None:
     bench.do(Unsubscribe("s1"))
     bench.open()
     bench.greet()
-    assert (bench.state, bench.requests(Grant)) == (C, [])
+    assert (bench.state, bench.requests(SubscriptionAcknowledged)) == (C, [])
     bench.expire()
     bench.open()
     bench.greet()
@@ -269,8 +284,8 @@ def test_what_is_removed_while_it_is_dialed_for_is_not_granted() -> None:
 
 def test_an_acknowledgement_by_greeting_means_nothing_where_messages_ask() -> None:
     bench = Bench().to(C)
-    bench.do(Acknowledged(bench.generation, GREETING, ()))
-    assert bench.last.taken is None
+    bench.do(Acknowledged(bench.generation, GREETING_ACK, ()))
+    assert bench.last.transition is None
 
 
 # --- what a server lacks, or refuses ----------------------------------------------------------------------------------------
@@ -278,27 +293,27 @@ def test_an_acknowledgement_by_greeting_means_nothing_where_messages_ask() -> No
 
 def test_queries_are_refused_where_the_greeting_shows_that_the_server_has_none() -> None:
     bench = Bench(**OLD)
-    bench.do(Subscribe(Wish("s1", ("rows",), QUERY)))
+    bench.do(Subscribe(SubscriptionSpec("s1", ("rows",), QUERY)))
     bench.open()
     bench.greet()
-    assert (bench.state, bench.requests(Lack)) == (C, [Lack("s1", Era.E2)])
+    assert (bench.state, bench.requests(SubscriptionUnsupported)) == (C, [SubscriptionUnsupported("s1", Era.E2)])
     assert not bench.seat.book.desired
 
 
 def test_queries_are_served_by_the_era_that_has_them() -> None:
-    bench = Bench(protocol=Era.E3)
-    bench.do(Subscribe(Wish("s1", ("rows",), QUERY)))
+    bench = Bench(era=Era.E3)
+    bench.do(Subscribe(SubscriptionSpec("s1", ("rows",), QUERY)))
     bench.open()
     bench.greet()
-    assert (bench.state, bench.requests(Grant)) == (S, [Grant("s1", ("rows",))])
+    assert (bench.state, bench.requests(SubscriptionAcknowledged)) == (S, [SubscriptionAcknowledged("s1", ("rows",))])
 
 
 def test_a_newcomer_that_the_server_refuses_does_not_take_the_others_with_it() -> None:
     bench = Bench(**OLD).to(S)
     bench.ask_anew("s2", up=False)
     bench.err(1008)
-    assert (bench.state, bench.requests(Reject)) == (R, [Reject("s2", 1008, "Error: Server Error")])
-    assert bench.requests(Open)[0].plan.plain == {"rows": ("s1",)}
+    assert (bench.state, bench.requests(SubscriptionRefused)) == (R, [SubscriptionRefused("s2", 1008, "Error: Server Error")])
+    assert bench.requests(OpenLink)[0].plan.plain == {"rows": ("s1",)}
     bench.open()
     bench.greet()
     assert bench.state is S
@@ -309,13 +324,13 @@ def test_who_dials_and_how_often_is_no_newcomers_fault(code: int) -> None:
     bench = Bench(**OLD).to(S)
     bench.ask_anew("s2", up=False)
     bench.err(code)
-    assert not bench.requests(Reject)
+    assert not bench.requests(SubscriptionRefused)
 
 
 def test_identity_belongs_into_the_dial() -> None:
     bench = Bench(**OLD).to(S)
     bench.do(Authenticate("session"))
-    assert (bench.state, bench.requests(Send)) == (R, [])
+    assert (bench.state, bench.requests(SendFrame)) == (R, [])
 
 
 # --- presence -----------------------------------------------------------------------------------------------------------------
@@ -330,16 +345,16 @@ def stored(bench: Bench) -> None:
 def test_a_presence_is_set_once_everything_is_subscribed_and_again_on_every_link() -> None:
     bench = Bench().to(S)
     bench.do(SetPresence(ONLINE))
-    assert bench.requests(Send)[0].data == ONLINE
+    assert bench.requests(SendFrame)[0].data == ONLINE
     stored(bench)
-    assert bench.requests(Present) == [Present(b'{"$id":"p"}')]
+    assert bench.requests(PresenceStored) == [PresenceStored(b'{"$id":"p"}')]
     bench.lose()
     bench.expire()
     bench.open()
     bench.greet()
-    assert bench.requests(Send)[0].data != ONLINE
+    assert bench.requests(SendFrame)[0].data != ONLINE
     bench.acknowledge()
-    assert (bench.state, bench.requests(Send)[0].data) == (S, ONLINE)
+    assert (bench.state, bench.requests(SendFrame)[0].data) == (S, ONLINE)
 
 
 def test_the_latest_presence_wins() -> None:
@@ -347,10 +362,10 @@ def test_the_latest_presence_wins() -> None:
     bench.do(SetPresence(ONLINE))
     bench.do(SetPresence(AWAY))
     stored(bench)
-    assert (bench.requests(Present), bench.requests(Send)[0].data) == ([], AWAY)
+    assert (bench.requests(PresenceStored), bench.requests(SendFrame)[0].data) == ([], AWAY)
     bench.do(SetPresence(ONLINE))
     bench.err(1003)
-    assert (bench.requests(RejectPresence), bench.requests(Send)[0].data) == ([], ONLINE)
+    assert (bench.requests(PresenceRefused), bench.requests(SendFrame)[0].data) == ([], ONLINE)
 
 
 def test_a_presence_that_is_not_wanted_any_more_is_not_restored() -> None:
@@ -362,14 +377,14 @@ def test_a_presence_that_is_not_wanted_any_more_is_not_restored() -> None:
     bench.expire()
     bench.open()
     bench.greet()
-    assert not bench.requests(Send)
+    assert not bench.requests(SendFrame)
 
 
 def test_a_refused_presence_is_told_and_forgotten() -> None:
     bench = Bench().to(C)
     bench.do(SetPresence(ONLINE))
     bench.err(401)
-    (told,) = bench.requests(RejectPresence)
+    (told,) = bench.requests(PresenceRefused)
     assert isinstance(told.error, PresenceRejected)
     assert (bench.state, told.error.code, bench.seat.book.presence) == (C, 401, None)
 
@@ -379,7 +394,7 @@ def test_a_presence_that_was_one_message_too_many_is_sent_in_the_next_window() -
     bench.do(SetPresence(ONLINE))
     bench.err(1013)
     bench.expire_until("con66")
-    assert bench.requests(Send)[0].data == ONLINE
+    assert bench.requests(SendFrame)[0].data == ONLINE
 
 
 def test_a_presence_that_was_dropped_and_is_not_wanted_any_more_stays_away() -> None:
@@ -387,7 +402,7 @@ def test_a_presence_that_was_dropped_and_is_not_wanted_any_more_stays_away() -> 
     bench.do(SetPresence(ONLINE))
     bench.do(SetPresence(None))
     bench.err(1013)
-    assert not bench.seat.book.waits
+    assert not bench.seat.book.has_pending_request
 
 
 def test_a_presence_that_was_never_stored_is_forgotten_with_the_link() -> None:
@@ -417,7 +432,7 @@ def test_a_presence_that_was_stored_outlives_later_calls_that_a_disconnect_ends(
     bench.do(Connect())
     bench.open()
     bench.greet()
-    assert bench.requests(Send)[0].data == ONLINE
+    assert bench.requests(SendFrame)[0].data == ONLINE
 
 
 def test_a_presence_that_was_stored_outlives_one_that_is_refused() -> None:
@@ -426,13 +441,13 @@ def test_a_presence_that_was_stored_outlives_one_that_is_refused() -> None:
     stored(bench)
     bench.do(SetPresence(AWAY, "p"))
     bench.err(1003)
-    assert bench.requests(RejectPresence)
-    assert (bench.seat.book.presence, bench.seat.book.waits) == (ONLINE, False), "the server shows it on this link"
+    assert bench.requests(PresenceRefused)
+    assert (bench.seat.book.presence, bench.seat.book.has_pending_request) == (ONLINE, False), "the server shows it on this link"
     bench.lose()
     bench.expire()
     bench.open()
     bench.greet()
-    assert bench.requests(Send)[0].data == ONLINE
+    assert bench.requests(SendFrame)[0].data == ONLINE
     bench.err(1003)
     assert bench.seat.book.presence is None, "refused itself, it is given up"
 
@@ -442,6 +457,6 @@ def test_a_server_without_presences_is_named() -> None:
     bench.do(SetPresence(ONLINE))
     bench.open()
     bench.greet()
-    (told,) = bench.requests(RejectPresence)
+    (told,) = bench.requests(PresenceRefused)
     assert isinstance(told.error, UnsupportedByServer)
     assert (told.error.feature, told.error.era, bench.seat.book.presence) == ("presence", "E2", None)

@@ -20,8 +20,8 @@ from realtime_fsm import (
     Subscription,
     SubscriptionRejected,
 )
-from realtime_fsm.core.link import LINGER
-from realtime_fsm.core.seat import SETTLING
+from realtime_fsm.core.link import DRAIN_SECONDS
+from realtime_fsm.core.seat import HANDOVER_DEBOUNCE
 from realtime_fsm.testing.wire import error
 from realtime_fsm.vocabulary.errors import DialFailed
 from support.eras import ON_EVERY_ERA, only
@@ -86,14 +86,14 @@ def test_everything_is_delivered_once_before_during_and_after_it(seed: int) -> N
             subscriptions: list[tuple[Subscription, float]] = [(first, 0.0)]
             windows = []
             for channels in (("rows", "teams"), ("files",)):
-                await asyncio.sleep(draw.uniform(1.1, 2) * LINGER)
+                await asyncio.sleep(draw.uniform(1.1, 2) * DRAIN_SECONDS)
                 begun = asyncio.get_running_loop().time()
                 subscription = await realtime.subscribe(*channels, buffer=10_000)
                 now = asyncio.get_running_loop().time()
-                windows.append((begun, now + LINGER))
+                windows.append((begun, now + DRAIN_SECONDS))
                 subscriptions.append((subscription, now))
             await publishing
-            await asyncio.sleep(2 * LINGER)
+            await asyncio.sleep(2 * DRAIN_SECONDS)
             assert len(network.dials) == 3
             assert realtime.malformed == {}
             for subscription, since in some(subscriptions):
@@ -123,7 +123,7 @@ def test_one_after_the_other_at_once_loses_nothing(seed: int) -> None:
             await asyncio.sleep(0.1)
             others = [await realtime.subscribe(channel) for channel in (*CHANNELS, "executions", "rows")]
             await publishing
-            await asyncio.sleep(2 * LINGER)
+            await asyncio.sleep(2 * DRAIN_SECONDS)
             got = taken(first)
             assert sorted(got) == publisher.of(first)
             assert bool(first.gaps) == (got != sorted(got)), "a gap is told where the order is not the server's"
@@ -197,7 +197,7 @@ def test_the_end_of_a_link_that_has_made_room_costs_no_link() -> None:
             files = await realtime.subscribe("files")
             network.sockets[0].cut()
             network.publish("rows", payload={"n": 1})
-            await asyncio.sleep(LINGER * 2)
+            await asyncio.sleep(DRAIN_SECONDS * 2)
             assert (taken(rows), realtime.state, len(network.dials)) == ([1], State.SUBSCRIBED, 2)
             assert (len(rows.gaps), files.gaps) == (1, ()), "what it still owed, nobody knows"
             assert closed(network.sockets) == [True, False]
@@ -214,7 +214,7 @@ def test_a_link_that_ends_before_the_other_one_is_up_makes_an_outage_and_a_gap()
         async with network.realtime() as realtime:
             rows = await realtime.subscribe("rows")
             network.publish("rows", payload={"n": 1})
-            await eventually(lambda: len(rows._subscriber.inbox) == 1)
+            await eventually(lambda: len(rows._subscriber.buffer) == 1)
             asking = await handing_over(network, realtime, HANG)
             network.socket.cut()
             await asyncio.sleep(1)
@@ -267,7 +267,7 @@ def test_an_outage_is_one_gap_although_it_ends_with_another_link_for_what_is_new
             if again:
                 network.socket.cut()
             files = await asking
-            await asyncio.sleep(2 * LINGER)
+            await asyncio.sleep(2 * DRAIN_SECONDS)
             assert (len(rows.gaps), files.gaps, realtime.state) == (1 + again, (), State.SUBSCRIBED)
             assert network.listening == {"rows", "files"}
 
@@ -379,7 +379,7 @@ def test_whatever_happens_in_the_middle_leaves_nothing_behind(moment: str, act: 
             rows = await realtime.subscribe("rows")
             if moment == "settling":
                 asking = asyncio.ensure_future(realtime.subscribe("files"))
-                await asyncio.sleep(SETTLING / 2)
+                await asyncio.sleep(HANDOVER_DEBOUNCE / 2)
             else:
                 how: Any = {HANG: HANG, MUTE: MUTE, "lingering": "greet"}.get(moment, DialFailed("refused"))
                 asking = await handing_over(network, realtime, how)
@@ -393,7 +393,7 @@ def test_whatever_happens_in_the_middle_leaves_nothing_behind(moment: str, act: 
                 assert type(outcome) is (Disposed if act is disposes else Disconnected)
             if act is not disposes:
                 await eventually(lambda: realtime.state is State.SUBSCRIBED)
-                await asyncio.sleep(LINGER + 1)
+                await asyncio.sleep(DRAIN_SECONDS + 1)
                 network.publish("rows", payload={"n": 1})
                 await asyncio.sleep(1)
                 assert taken(rows) == [1]

@@ -20,7 +20,7 @@ from realtime_fsm import (
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, IdentityUnavailable, UpgradeRefused
 from realtime_fsm.vocabulary.frames import PING
-from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW
+from realtime_fsm.vocabulary.policies import RATE_LIMIT_WINDOW
 from support.eras import BY_MESSAGE, NO_SERVER, ON_EVERY_ERA
 from support.network import Network
 from support.virtual import eventually, run
@@ -205,7 +205,7 @@ def test_the_good_identity_waits_where_the_server_wants_no_dial_now() -> None:
             assert network.headers[-1] == {"X-Appwrite-Session": bob}
             await realtime.wait_subscribed()
             assert network.headers[-1] == {"X-Appwrite-Session": alice}
-            assert network.dials[-1] >= network.dials[-2] + THROTTLE_WINDOW
+            assert network.dials[-1] >= network.dials[-2] + RATE_LIMIT_WINDOW
 
     run(main)
 
@@ -459,7 +459,7 @@ def test_a_user_that_cannot_be_read_is_nobody() -> None:
         network = Network()
         async with network.realtime() as realtime:
             await realtime.subscribe("rows")
-            realtime._driver._name_user(b"{")
+            realtime._driver._set_user(b"{")
             assert realtime.user is None
             network.answers[b'{"type":"authentication","data":{"session":"odd"}}'] = (
                 b'{"type":"response","data":{"to":"authentication","success":true,"user":[]}}',

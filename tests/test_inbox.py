@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_fsm.edges.audit import Audit
-from realtime_fsm.edges.inbox import Inbox
-from realtime_fsm.edges.overflow import Gate
-from realtime_fsm.edges.subscriber import Options, Subscriber
+from realtime_fsm.edges.audit import AuditWriter
+from realtime_fsm.edges.inbox import StreamBuffer
+from realtime_fsm.edges.overflow import ReadGate
+from realtime_fsm.edges.subscriber import DeliveryOptions, SubscriptionDelivery
 from realtime_fsm.face.subscription import Subscription
 from realtime_fsm.vocabulary.errors import ConcurrentIteration, LinkLost, StreamEnded, WrongLoop
-from realtime_fsm.vocabulary.inputs import Wish
+from realtime_fsm.vocabulary.inputs import SubscriptionSpec
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from realtime_fsm.edges.driver import Driver
 
 
-def on_inbox(scene: Callable[[Inbox[int]], Coroutine[Any, Any, None]], capacity: int = 10) -> None:
+def on_inbox(scene: Callable[[StreamBuffer[int]], Coroutine[Any, Any, None]], capacity: int = 10) -> None:
     async def run() -> None:
-        await scene(Inbox("this stream", asyncio.get_running_loop(), capacity))
+        await scene(StreamBuffer("this stream", asyncio.get_running_loop(), capacity))
 
     asyncio.run(run())
 
 
-async def waiting(inbox: Inbox[int]) -> asyncio.Task[int]:
+async def waiting(inbox: StreamBuffer[int]) -> asyncio.Task[int]:
     """A consumer that waits."""
     task = asyncio.ensure_future(anext(inbox))
     await asyncio.sleep(0)
@@ -39,7 +39,7 @@ async def waiting(inbox: Inbox[int]) -> asyncio.Task[int]:
     return task
 
 
-def fill(inbox: Inbox[int], *items: int) -> list[bool]:
+def fill(inbox: StreamBuffer[int], *items: int) -> list[bool]:
     return [inbox.put(item) for item in items]
 
 
@@ -47,10 +47,10 @@ def fill(inbox: Inbox[int], *items: int) -> list[bool]:
 
 
 def test_items_come_in_order_then_the_end() -> None:
-    async def scene(inbox: Inbox[int]) -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
         fill(inbox, 1, 2, 3)
         assert len(inbox) == 3
-        inbox.end()
+        inbox.close()
         assert [item async for item in inbox] == [1, 2, 3]
         assert [item async for item in inbox] == []
 
@@ -58,24 +58,24 @@ def test_items_come_in_order_then_the_end() -> None:
 
 
 def test_a_break_leaves_the_rest_for_the_next_iteration() -> None:
-    async def scene(inbox: Inbox[int]) -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
         fill(inbox, 1, 2, 3)
         taken = []
         async for item in inbox:
             taken.append(item)
             break
         assert taken == [1]
-        inbox.end()
+        inbox.close()
         assert [item async for item in inbox] == [2, 3]
 
     on_inbox(scene)
 
 
 def test_the_oldest_make_room_and_are_counted() -> None:
-    async def scene(inbox: Inbox[int]) -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
         fill(inbox, *range(7))
         assert (len(inbox), inbox.dropped) == (3, 4)
-        inbox.end()
+        inbox.close()
         assert [item async for item in inbox] == [4, 5, 6]
         assert inbox.dropped == 4
 
@@ -85,7 +85,7 @@ def test_the_oldest_make_room_and_are_counted() -> None:
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 8), st.lists(st.booleans(), max_size=60))
 def test_nothing_is_lost_but_what_is_counted(capacity: int, puts: list[bool]) -> None:
-    async def scene(inbox: Inbox[int]) -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
         got: list[int] = []
         produced = 0
         for is_put in puts:
@@ -95,7 +95,7 @@ def test_nothing_is_lost_but_what_is_counted(capacity: int, puts: list[bool]) ->
             elif len(inbox):
                 got.append(await anext(inbox))
             assert len(inbox) <= capacity
-        inbox.end()
+        inbox.close()
         got += [item async for item in inbox]
         assert len(got) + inbox.dropped == produced
         assert got == sorted(set(got))
@@ -116,14 +116,14 @@ def test_nothing_is_lost_but_what_is_counted(capacity: int, puts: list[bool]) ->
 def test_the_producer_is_told_while_the_room_is_half_full_and_seldom_when_that_has_not_helped(
     capacity: int, told: list[bool]
 ) -> None:
-    async def scene(inbox: Inbox[int]) -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
         assert fill(inbox, *range(len(told))) == told
 
     on_inbox(scene, capacity)
 
 
 def test_a_consumer_that_takes_something_is_fast_enough() -> None:
-    async def scene(inbox: Inbox[int]) -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
         for _ in range(20):
             assert fill(inbox, 1) == [False]
             assert await anext(inbox) == 1
@@ -135,7 +135,7 @@ def test_a_consumer_that_takes_something_is_fast_enough() -> None:
 
 
 def test_a_waiting_consumer_gets_the_next_item_and_the_one_after_it() -> None:
-    async def scene(inbox: Inbox[int]) -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
         task = await waiting(inbox)
         fill(inbox, 1, 2)
         assert await task == 1
@@ -145,7 +145,7 @@ def test_a_waiting_consumer_gets_the_next_item_and_the_one_after_it() -> None:
 
 
 def test_a_cancelled_consumer_loses_no_item() -> None:
-    async def scene(inbox: Inbox[int]) -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
         task = await waiting(inbox)
         fill(inbox, 1)
         task.cancel()  # in the moment in which it was about to get it
@@ -163,7 +163,7 @@ def test_a_cancelled_consumer_loses_no_item() -> None:
 
 
 def test_a_second_consumer_is_told_and_the_first_goes_on_waiting() -> None:
-    async def scene(inbox: Inbox[int]) -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
         task = await waiting(inbox)
         with pytest.raises(ConcurrentIteration, match="this stream"):
             await anext(inbox)
@@ -174,7 +174,7 @@ def test_a_second_consumer_is_told_and_the_first_goes_on_waiting() -> None:
 
 
 def test_a_second_consumer_does_not_snatch_the_item_of_the_first() -> None:
-    async def scene(inbox: Inbox[int]) -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
         task = await waiting(inbox)
         fill(inbox, 1)
         try:
@@ -189,7 +189,7 @@ def test_a_second_consumer_does_not_snatch_the_item_of_the_first() -> None:
 @pytest.mark.parametrize("held", [False, True])
 def test_another_event_loop_is_refused(held: bool) -> None:
     loop = asyncio.new_event_loop()
-    inbox: Inbox[int] = Inbox("this stream", loop, 10)
+    inbox: StreamBuffer[int] = StreamBuffer("this stream", loop, 10)
     loop.close()
     if held:
         fill(inbox, 1)
@@ -209,7 +209,7 @@ def test_another_event_loop_is_refused(held: bool) -> None:
 def test_a_fault_comes_after_what_is_held_whenever_it_is_asked_until_it_is_mended(wait: bool) -> None:
     error = LinkLost(StreamEnded())
 
-    async def scene(inbox: Inbox[int]) -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
         if wait:
             task = await waiting(inbox)
             inbox.fail(error)
@@ -224,7 +224,7 @@ def test_a_fault_comes_after_what_is_held_whenever_it_is_asked_until_it_is_mende
                 await anext(inbox)
             assert raised.value is not error
             assert raised.value.cause is error.cause
-        inbox.mend()
+        inbox.clear_error()
         task = await waiting(inbox)
         fill(inbox, 2)
         assert await task == 2
@@ -234,10 +234,10 @@ def test_a_fault_comes_after_what_is_held_whenever_it_is_asked_until_it_is_mende
 
 
 def test_a_fault_that_is_mended_at_once_is_not_seen() -> None:
-    async def scene(inbox: Inbox[int]) -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
         task = await waiting(inbox)
         inbox.fail(LinkLost(StreamEnded()))
-        inbox.mend()
+        inbox.clear_error()
         await asyncio.sleep(0)
         fill(inbox, 1)
         assert await task == 1
@@ -246,10 +246,10 @@ def test_a_fault_that_is_mended_at_once_is_not_seen() -> None:
 
 
 def test_the_end_wakes_who_waits() -> None:
-    async def scene(inbox: Inbox[int]) -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
         task = await waiting(inbox)
-        inbox.end()
-        inbox.end()
+        inbox.close()
+        inbox.close()
         with pytest.raises(StopAsyncIteration):
             await task
 
@@ -267,25 +267,25 @@ class StubDriver:
     def __init__(self) -> None:
         self.withdrawn: list[str] = []
 
-    def withdraw(self, subscriber: Subscriber) -> None:
+    def withdraw(self, subscriber: SubscriptionDelivery) -> None:
         self.withdrawn.append(subscriber.wish.id)
 
     async def answer(self, future: asyncio.Future[None], *, shared: bool = False) -> None:
         await (asyncio.shield(future) if shared else future)
 
 
-def on_subscription(scene: Callable[[Subscription, Subscriber, StubDriver], Coroutine[Any, Any, None]]) -> None:
+def on_subscription(scene: Callable[[Subscription, SubscriptionDelivery, StubDriver], Coroutine[Any, Any, None]]) -> None:
     def report(failure: BaseException, heading: str) -> None:
         pytest.fail(f"{heading}: {failure!r}")
 
     async def run() -> None:
-        subscriber = Subscriber(
-            Wish("s1", ("rows",)),
-            Options(),
+        subscriber = SubscriptionDelivery(
+            SubscriptionSpec("s1", ("rows",)),
+            DeliveryOptions(),
             asyncio.get_running_loop(),
             report,
-            Audit("c", print),
-            Gate(),
+            AuditWriter("c", print),
+            ReadGate(),
         )
         driver = StubDriver()
         await scene(Subscription(cast("Driver", driver), subscriber), subscriber, driver)
@@ -295,9 +295,9 @@ def on_subscription(scene: Callable[[Subscription, Subscriber, StubDriver], Coro
 
 @pytest.mark.parametrize("faulty", [False, True])
 def test_an_iteration_ends_after_unsubscribe(faulty: bool) -> None:
-    async def scene(subscription: Subscription, subscriber: Subscriber, driver: StubDriver) -> None:
+    async def scene(subscription: Subscription, subscriber: SubscriptionDelivery, driver: StubDriver) -> None:
         if faulty:
-            subscriber.inbox.fail(LinkLost(StreamEnded()))
+            subscriber.buffer.fail(LinkLost(StreamEnded()))
         subscriber.removed.set_result(None)
         await subscription.unsubscribe()
         assert driver.withdrawn == ["s1"]
@@ -307,7 +307,7 @@ def test_an_iteration_ends_after_unsubscribe(faulty: bool) -> None:
 
 
 def test_a_call_that_is_given_up_does_not_spoil_the_next() -> None:
-    async def scene(subscription: Subscription, subscriber: Subscriber, driver: StubDriver) -> None:
+    async def scene(subscription: Subscription, subscriber: SubscriptionDelivery, driver: StubDriver) -> None:
         first = asyncio.ensure_future(subscription.unsubscribe())
         await asyncio.sleep(0)
         first.cancel()

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from realtime_fsm import Gap
-from realtime_fsm.edges.audit import Audit
-from realtime_fsm.edges.farewell import Farewell
-from realtime_fsm.edges.roster import Roster
-from realtime_fsm.edges.subscriber import Options
-from realtime_fsm.vocabulary.events import Event, moment_of
-from realtime_fsm.vocabulary.inputs import Wish
+from realtime_fsm.edges.audit import AuditWriter
+from realtime_fsm.edges.farewell import DrainCheck
+from realtime_fsm.edges.roster import SubscriptionRegistry
+from realtime_fsm.edges.subscriber import DeliveryOptions
+from realtime_fsm.vocabulary.events import Event, parse_timestamp
+from realtime_fsm.vocabulary.inputs import SubscriptionSpec
 from support.virtual import eventually, run
 
 BEFORE, BETWEEN, AFTER = (datetime(2026, 11, 24, 10, 0, second, tzinfo=UTC) for second in range(3))
@@ -44,21 +44,23 @@ def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, is_late
         return [row(2, BETWEEN)]
 
     async def main() -> None:
-        roster = Roster(report, Audit("c", print), cast("Any", None), lambda _: None)
-        subscriber = roster.enlist(Wish("s1", ("rows",)), Options(catch_up=catch_up), asyncio.get_running_loop(), 0.0)
+        roster = SubscriptionRegistry(report, AuditWriter("c", print), cast("Any", None), lambda _: None)
+        subscriber = roster.register(
+            SubscriptionSpec("s1", ("rows",)), DeliveryOptions(catch_up=catch_up), asyncio.get_running_loop(), 0.0
+        )
         link = SimpleNamespace(ended=False, unanswered=False, facts=SimpleNamespace(budget=None, at_fault=False))
-        farewell = Farewell(cast("Any", link), {"s1": BEFORE.isoformat()}, 1.0)
-        farewell.ask(0.0, pings=False)
-        roster.route_late(live(1, AFTER), None)
-        subscriber.resume(AFTER, 1.0, 1, BEFORE.isoformat())
-        await eventually(lambda: len(subscriber.inbox) == 2)
+        farewell = DrainCheck(cast("Any", link), {"s1": BEFORE.isoformat()}, 1.0)
+        farewell.send_probe(0.0, pings=False)
+        roster.route_out_of_order(live(1, AFTER), None)
+        subscriber.record_gap(AFTER, 1.0, 1, BEFORE.isoformat())
+        await eventually(lambda: len(subscriber.buffer) == 2)
 
-        roster.route_late(live(number, BETWEEN), farewell)
+        roster.route_out_of_order(live(number, BETWEEN), farewell)
 
-        assert [event.id for event in subscriber.inbox.take()] == ["row1", "row2", *(["row3"] if is_late else [])]
+        assert [event.id for event in subscriber.buffer.take_nowait()] == ["row1", "row2", *(["row3"] if is_late else [])]
         assert farewell.doubts == ({"s1": BEFORE.isoformat()} if is_late else {})
-        farewell.stamps = farewell.doubts
-        roster.part(farewell, broken=False)
+        farewell.last_event_times = farewell.doubts
+        roster.report_possible_loss(farewell, broken=False)
         assert len(subscriber.gaps) == 1 + is_late
         await eventually(lambda: not subscriber.tasks)
         subscriber.end()
@@ -68,12 +70,12 @@ def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, is_late
 
 def test_an_event_that_is_not_behind_another_one_is_not_late() -> None:
     async def main() -> None:
-        roster = Roster(report, Audit("c", print), cast("Any", None), lambda _: None)
-        subscriber = roster.enlist(Wish("s1", ("rows",)), Options(), asyncio.get_running_loop(), 0.0)
-        assert [subscriber.note_late(live(n, moment)) for n, moment in enumerate((BEFORE, AFTER, AFTER, BETWEEN))] == [
+        roster = SubscriptionRegistry(report, AuditWriter("c", print), cast("Any", None), lambda _: None)
+        subscriber = roster.register(SubscriptionSpec("s1", ("rows",)), DeliveryOptions(), asyncio.get_running_loop(), 0.0)
+        assert [subscriber.note_out_of_order(live(n, moment)) for n, moment in enumerate((BEFORE, AFTER, AFTER, BETWEEN))] == [
             False, False, False, True,
         ]  # fmt: skip
-        assert moment_of(subscriber.stamp) == AFTER, "a late one does not put back where the next gap begins"
+        assert parse_timestamp(subscriber.last_timestamp) == AFTER, "a late one does not put back where the next gap begins"
         subscriber.end()
 
     run(main)

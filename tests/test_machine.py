@@ -26,16 +26,16 @@ from realtime_fsm.vocabulary.inputs import (
     DialFailure,
     Disconnect,
     Dispose,
-    Greeted,
+    ErrorReceived,
+    GreetingReceived,
     LogOut,
-    PingSwitched,
+    PingEnabledChanged,
     Pong,
     Reconnect,
     Recovered,
-    ServerErred,
+    ResumedFromSuspend,
     SetPresence,
     Unsubscribe,
-    Woken,
 )
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy
@@ -43,10 +43,10 @@ from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 from support.bench import ONCE, Bench, any_input
 
 if TYPE_CHECKING:
-    from realtime_fsm.core.seat import Seat
+    from realtime_fsm.core.seat import ConnectionContext
 
 D, R, C, S, U, P, E, X = State
-OLD = {"protocol": Era.E2}
+OLD = {"era": Era.E2}
 LOGIN, LOGOUT = Authenticate("session"), LogOut()
 Scene = Callable[[Bench], object]
 AnyRow = Row[State, Trigger]
@@ -116,7 +116,7 @@ def _at_fault(bench: Bench) -> None:
     else:
         _second_pending(bench)
         bench.err(500)
-        assert bench.seat.live_link.at_fault
+        assert bench.seat.require_link.at_fault
 
 
 def _ignore_reply(bench: Bench) -> None:
@@ -179,10 +179,10 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
     12: ({}, _nothing, lambda b: b.do(Reconnect())),
     13: ({}, _nothing, lambda b: b.do(Disconnect())),
     14: ({}, _nothing, lambda b: b.do(Dispose())),
-    15: ({}, _nothing, lambda b: b.do(PingSwitched(enabled=False))),
-    16: ({}, _nothing, lambda b: b.do(PingSwitched(enabled=False))),
-    17: ({}, _nothing, lambda b: b.do(PingSwitched(enabled=True))),
-    **_returns(18, lambda b: b.do(PingSwitched(enabled=False))),
+    15: ({}, _nothing, lambda b: b.do(PingEnabledChanged(enabled=False))),
+    16: ({}, _nothing, lambda b: b.do(PingEnabledChanged(enabled=False))),
+    17: ({}, _nothing, lambda b: b.do(PingEnabledChanged(enabled=True))),
+    **_returns(18, lambda b: b.do(PingEnabledChanged(enabled=False))),
     98: ({}, _nothing, lambda b: b.do(SetPresence(b"{}"))),
     99: ({}, _nothing, lambda b: b.do(SetPresence(None))),
     100: ({}, _nothing, lambda b: b.do(SetPresence(b"{}"))),
@@ -192,7 +192,7 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
     92: ({}, _nothing, lambda b: b.do(Authenticate("session"))),
     93: ({}, _nothing, lambda b: b.do(Authenticate(None))),
     21: ({}, _nothing, lambda b: b.open()),
-    35: ({}, lambda b: b.open(), lambda b: b.hear(Greeted(b.generation, stranger=True))),
+    35: ({}, lambda b: b.open(), lambda b: b.hear(GreetingReceived(b.generation, unexpected_guest=True))),
     22: ({}, lambda b: b.open(), lambda b: b.greet()),
     23: ({}, _nothing, lambda b: b.do(_bad_certificate(b))),
     24: ({}, _nothing, lambda b: b.fail_dial()),
@@ -200,7 +200,7 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
     94: ({}, lambda b: b.open(), lambda b: b.err(1008)),
     96: (OLD, lambda b: b.subscribe("s2"), lambda b: b.expire()),
     97: (OLD, lambda b: (b.open(), b.greet(), b.ask_anew("s1"), b.ask_anew("s2", up=False)), lambda b: b.err(1003)),
-    26: ({"protocol": Era.E4}, lambda b: b.open(), lambda b: b.err(1008)),
+    26: ({"era": Era.E4}, lambda b: b.open(), lambda b: b.err(1008)),
     27: ({}, lambda b: b.open(), lambda b: b.err(500)),
     28: ({"retry": ONCE}, lambda b: b.open(), lambda b: b.err(500)),
     29: ({}, lambda b: b.open(), lambda b: b.lose(1008)),
@@ -225,15 +225,15 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
           lambda b: b.expire_until(_id(b.state, 115))),
     **_losses(53, _nothing, lambda b: b.err(500)),
     56: ({}, _never_proven, lambda b: b.lose()),
-    130: ({}, _back_without_greeting, lambda b: b.hear(ServerErred(b.generation, 401, "", renewable=True))),
+    130: ({}, _back_without_greeting, lambda b: b.hear(ErrorReceived(b.generation, 401, "", renewable=True))),
     **_losses(57, _nothing, lambda b: b.lose()),
     **_losses(60, _ignore_reply, _overdue),
     63: ({"timeouts": Timeouts(idle=20)}, _nothing, lambda b: b.expire()),
     73: ({"max_link_age": 20.0}, _nothing, lambda b: b.expire()),
-    74: ({}, _nothing, lambda b: b.do(Woken())),
-    75: ({"ping": PingPolicy(enabled=False)}, _nothing, lambda b: b.do(Woken())),
-    76: ({}, lambda b: b.fail_dial(), lambda b: b.do(Woken())),
-    77: ({}, _nothing, lambda b: b.do(Woken())),
+    74: ({}, _nothing, lambda b: b.do(ResumedFromSuspend())),
+    75: ({"ping": PingPolicy(enabled=False)}, _nothing, lambda b: b.do(ResumedFromSuspend())),
+    76: ({}, lambda b: b.fail_dial(), lambda b: b.do(ResumedFromSuspend())),
+    77: ({}, _nothing, lambda b: b.do(ResumedFromSuspend())),
     64: ({}, _nothing, lambda b: b.expire_until(_id(b.state, 64))),
     65: ({}, _nothing, lambda b: b.expire_until(_id(b.state, 65))),
     66: ({"ping": PingPolicy(interval=300.0)}, _then(_second_pending, lambda b: b.err(1013)),
@@ -252,9 +252,9 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
     153: ({}, lambda b: b.do(LOGOUT), lambda b: b.do(Closed(b.generation))),
     154: (OLD, lambda b: (b.open(), b.greet(), b.ask_anew("s1"), b.subscribe("s2"), b.expire(), b.do(LOGOUT)),
           lambda b: b.do(Closed(b.generation - 1))),
-    155: ({}, lambda b: (b.do(LOGIN), b.open()), lambda b: b.hear(Greeted(b.generation, stranger=True))),
+    155: ({}, lambda b: (b.do(LOGIN), b.open()), lambda b: b.hear(GreetingReceived(b.generation, unexpected_guest=True))),
     156: ({}, lambda b: b.do(LOGIN), lambda b: b.do(_bad_certificate(b))),
-    157: ({"protocol": Era.E4}, lambda b: (b.do(LOGIN), b.open()), lambda b: b.err(1008)),
+    157: ({"era": Era.E4}, lambda b: (b.do(LOGIN), b.open()), lambda b: b.err(1008)),
     158: ({}, lambda b: (b.do(LOGIN), b.open()), lambda b: b.lose(1008)),
     159: ({"retry": ONCE}, lambda b: b.do(LOGIN), lambda b: b.expire()),
 }  # fmt: skip
@@ -284,9 +284,9 @@ def _play(row: AnyRow) -> Bench:
 def test_each_row_is_taken(row: AnyRow, kind: type[Machine], monkeypatch: pytest.MonkeyPatch) -> None:
     """By the machine that runs, and by that of `transitions` as it is."""
     events = events_of(kind)  # type: ignore[arg-type]
-    monkeypatch.setattr(machine_module, "_the_machine", lambda: events)
+    monkeypatch.setattr(machine_module, "_shared_machine", lambda: events)
     bench = _play(row)
-    taken = bench.last.taken
+    taken = bench.last.transition
     assert taken is not None
     assert (taken.row.id, taken.dest) == (row.id, row.dest or row.source)
     assert bench.state is taken.dest
@@ -305,8 +305,8 @@ def test_every_rule_has_a_scene() -> None:
 def test_each_guard_is_seen_to_hold_and_to_fail_in_each_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[tuple[str, str], set[bool]] = defaultdict(set)
 
-    def watched(name: str, guard: Callable[[Seat], bool]) -> Callable[[Seat], bool]:
-        def ask(seat: Seat) -> bool:
+    def watched(name: str, guard: Callable[[ConnectionContext], bool]) -> Callable[[ConnectionContext], bool]:
+        def ask(seat: ConnectionContext) -> bool:
             holds = guard(seat)
             seen[seat.state, name].add(holds)
             return holds
@@ -314,12 +314,12 @@ def test_each_guard_is_seen_to_hold_and_to_fail_in_each_cell(monkeypatch: pytest
         return ask
 
     monkeypatch.setattr(machine_module, "GUARDS", {name: watched(name, guard) for name, guard in GUARDS.items()})
-    machine_module._the_machine.cache_clear()
+    machine_module._shared_machine.cache_clear()
     try:
         for row in TABLE.rows:
             _play(row)
     finally:
-        machine_module._the_machine.cache_clear()
+        machine_module._shared_machine.cache_clear()
     expected = {(row.source.value, name) for row in TABLE.rows for name in row.guards}
     one_sided = {key: seen[key] for key in expected if seen[key] != {True, False}}
     assert one_sided == {}
@@ -330,7 +330,7 @@ def test_an_ignored_cell_does_nothing(state: State, trigger: Trigger) -> None:
     bench = Bench().to(state)
     before = (bench.seat.generation, bench.seat.attempt, bench.seat.deadline)
     outcome = bench.do(any_input(trigger, bench.generation))
-    assert outcome.taken is None
+    assert outcome.transition is None
     assert bench.state is state
     assert (bench.seat.generation, bench.seat.attempt, bench.seat.deadline) == before
 
@@ -342,7 +342,7 @@ def test_an_old_socket_never_moves_the_machine(state: State, trigger: Trigger) -
     if bench.generation == 0:
         bench.seat.generation = 1
     outcome = bench.do(any_input(trigger, bench.generation - 1))
-    assert (outcome.taken, outcome.requests, bench.state) == (None, (), state)
+    assert (outcome.transition, outcome.commands, bench.state) == (None, (), state)
 
 
 @pytest.mark.parametrize("state", State)
@@ -352,7 +352,7 @@ def test_a_deadline_that_comes_early_is_ignored(state: State) -> None:
     if deadline is not None:
         bench.now = deadline - 0.001
     outcome = bench.do(Deadline())
-    assert (outcome.taken, bench.state, outcome.deadline) == (None, state, deadline)
+    assert (outcome.transition, bench.state, outcome.deadline) == (None, state, deadline)
 
 
 @pytest.mark.parametrize("state", State)
@@ -365,9 +365,9 @@ def test_what_a_state_may_hold(state: State) -> None:
         assert bench.seat.link is not None
     if state is X:
         assert bench.seat.deadline is None
-        assert bench.seat.closing is not None
+        assert bench.seat.closing_generation is not None
         bench.do(Closed(bench.generation))
-        assert bench.seat.closing is None
+        assert bench.seat.closing_generation is None
 
 
 def test_a_table_that_cannot_be_run_is_refused_when_the_machine_is_built() -> None:
@@ -378,11 +378,11 @@ def test_a_table_that_cannot_be_run_is_refused_when_the_machine_is_built() -> No
 
 def test_the_round_trip_of_a_ping_is_told_with_its_answer() -> None:
     bench = Bench().to(P)
-    assert bench.last.taken is not None
-    assert bench.last.taken.round_trip is None
+    assert bench.last.transition is not None
+    assert bench.last.transition.round_trip is None
     bench.now += 0.25
     bench.hear(Pong(bench.generation))
-    assert bench.last.taken.round_trip == 0.25
+    assert bench.last.transition.round_trip == 0.25
 
 
 @pytest.mark.parametrize("late", [0.0, 20.0])
@@ -392,18 +392,18 @@ def test_a_deadline_that_was_missed_is_told(late: float) -> None:
     assert bench.last.deadline is not None
     bench.now = bench.last.deadline + late
     bench.do(Deadline())
-    assert bench.last.taken is not None
-    assert (bench.last.taken.row.id, bench.last.taken.lag) == ("sub64", late)
+    assert bench.last.transition is not None
+    assert (bench.last.transition.row.id, bench.last.transition.lag) == ("sub64", late)
 
 
 def test_silence_means_nothing_while_nothing_is_read() -> None:
     bench = Bench().to(P)
-    assert bench.machine.read(bench.generation, bench.now, paused=True) == bench.seat.deadline
+    assert bench.machine.set_read_paused(bench.generation, bench.now, paused=True) == bench.seat.deadline
     bench.expire()
-    assert (bench.state, bench.last.taken and bench.last.taken.cause) == (S, None)
+    assert (bench.state, bench.last.transition and bench.last.transition.cause) == (S, None)
     bench.expire_until("sub64")
     bench.now = bench.seat.deadline or 0
-    bench.machine.read(bench.generation, bench.now, paused=False)
+    bench.machine.set_read_paused(bench.generation, bench.now, paused=False)
     bench.expire()
     assert bench.state is S, "what came in the last moment of the pause was not heard"
     bench.expire_until("sub64")
@@ -416,31 +416,31 @@ def test_a_reply_is_awaited_anew_when_reading_goes_on() -> None:
     bench.subscribe("s2")
     due = bench.seat.reply_by
     assert due is not None
-    deadline = bench.machine.read(bench.generation, bench.now, paused=True)
+    deadline = bench.machine.set_read_paused(bench.generation, bench.now, paused=True)
     assert bench.seat.reply_by is None
     assert deadline == bench.now + bench.seat.ping.interval > due, "only the next ping is due"
     bench.now = due + 100
     bench.do(Deadline())
     assert bench.state is S
-    assert bench.machine.read(bench.generation, bench.now, paused=False) == bench.now + bench.seat.timeouts.reply
+    assert bench.machine.set_read_paused(bench.generation, bench.now, paused=False) == bench.now + bench.seat.timeouts.reply
     bench.acknowledge()
     assert bench.state is S
 
 
 def test_a_pause_of_an_old_link_or_of_none_is_nothing() -> None:
     bench = Bench().to(P)
-    bench.machine.read(bench.generation - 1, bench.now, paused=True)
+    bench.machine.set_read_paused(bench.generation - 1, bench.now, paused=True)
     bench.expire()
     assert bench.state is R
-    assert bench.machine.read(bench.generation, bench.now, paused=False) == bench.seat.deadline
+    assert bench.machine.set_read_paused(bench.generation, bench.now, paused=False) == bench.seat.deadline
 
 
 def test_what_the_application_says_of_the_other_loggers_level_stands() -> None:
     logger = logging.getLogger("a logger of the tests")
-    machine_module._hush(logger)
+    machine_module._quiet_logger(logger)
     assert logger.level == logging.WARNING
     logger.setLevel(logging.DEBUG)
-    machine_module._hush(logger)
+    machine_module._quiet_logger(logger)
     assert logger.level == logging.DEBUG
 
 
@@ -449,7 +449,7 @@ def test_the_first_ping_of_a_link_comes_at_a_random_moment_and_the_next_after_an
     bench = Bench().to(R)
     bench.open()
     up = bench.now
-    bench.machine.step(Greeted(bench.generation), up, draw=draw)
+    bench.machine.step(GreetingReceived(bench.generation), up, draw=draw)
     assert bench.seat.ping_at == pytest.approx(up + 30 * (1 - draw))
     bench.expire()
     bench.hear(Pong(bench.generation))

@@ -9,8 +9,8 @@ from threading import Barrier
 
 import pytest
 
-from realtime_fsm.vocabulary.inputs import Connect, Disconnect, Lost
-from realtime_fsm.vocabulary.requests import Outcome
+from realtime_fsm.vocabulary.inputs import Connect, Disconnect, LinkClosed
+from realtime_fsm.vocabulary.requests import StepResult
 from realtime_fsm.vocabulary.table import State
 from support.bench import Bench
 from support.some import some
@@ -30,19 +30,19 @@ def _impatient() -> Iterator[None]:
 def life(bench: Bench) -> list[tuple[State, str]]:
     """A connection's way through its states, with the rows that it takes."""
     way = []
-    steps: tuple[Callable[[], Outcome], ...] = (
+    steps: tuple[Callable[[], StepResult], ...] = (
         lambda: bench.do(Connect()),
         bench.open,
         bench.greet,
         bench.subscribe,
         bench.acknowledge,
-        lambda: bench.do(Lost(bench.generation)),
+        lambda: bench.do(LinkClosed(bench.generation)),
         lambda: bench.do(Disconnect()),
     )
     for step in some(steps):
         outcome = step()
-        assert outcome.taken is not None, "each step takes a row"
-        way.append((bench.state, outcome.taken.row.id))
+        assert outcome.transition is not None, "each step takes a row"
+        way.append((bench.state, outcome.transition.row.id))
     return way
 
 

@@ -9,9 +9,9 @@ import tracemalloc
 from collections import Counter
 
 from realtime_fsm import PingPolicy, Realtime, RetryPolicy, State
-from realtime_fsm.core.machine import Connection
+from realtime_fsm.core.machine import ConnectionMachine
 from realtime_fsm.core.pacer import Pacer
-from realtime_fsm.core.seat import Seat
+from realtime_fsm.core.seat import ConnectionContext
 from realtime_fsm.vocabulary.frames import PING
 from support.bench import Bench
 from support.network import Network
@@ -39,12 +39,12 @@ def test_thousands_of_subscriptions_on_one_link_are_asked_for_in_few_frames_and_
             assert all(len(frame) <= 65_536 for frame in frames)
             driver = realtime._driver
             driver._roster.subscribers = Counted(driver._roster.subscribers)  # type: ignore[assignment]
-            receive = driver.receiver(driver._links.current)  # type: ignore[arg-type]
+            receive = driver.message_handler(driver._links.current)  # type: ignore[arg-type]
             for number in (0, count // 2, count - 1):
                 receive(b'{"type":"event","data":{"payload":{"n":1},"subscriptions":["%b"]}}' % subscriptions[number].id.encode())
-                assert len(subscriptions[number]._subscriber.inbox) == 1
+                assert len(subscriptions[number]._subscriber.buffer) == 1
             assert Counted.looks == 3
-            assert sum(len(subscription._subscriber.inbox) for subscription in subscriptions) == 3
+            assert sum(len(subscription._subscriber.buffer) for subscription in subscriptions) == 3
             await asyncio.gather(*(subscription.unsubscribe() for subscription in subscriptions[: count // 2]))
             assert realtime.state is State.SUBSCRIBED
 
@@ -101,9 +101,9 @@ def test_the_machines_part_of_a_connection_is_small() -> None:
     pacer = Pacer(None)
 
     def live() -> object:
-        return Connection(Bench(pacer=pacer).to(State.SUBSCRIBED).seat)
+        return ConnectionMachine(Bench(pacer=pacer).to(State.SUBSCRIBED).seat)
 
-    assert _bytes_each(lambda: Seat(pacer=pacer)) < 1200
+    assert _bytes_each(lambda: ConnectionContext(pacer=pacer)) < 1200
     assert _bytes_each(live) < 2600, "with a subscription, and the row that was taken last"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from realtime_fsm import TABLE, Realtime, State, Trigger
 from realtime_fsm.core.guards import GUARDS
-from realtime_fsm.vocabulary.meanings import REASONS, REFUSALS, STATES, TRIGGERS, Group, Side
+from realtime_fsm.vocabulary.meanings import GUARD_LABELS, NEGATED_GUARD_LABELS, STATES, TRIGGERS, StateKind, TriggerSource
 
 
 def test_every_state_and_trigger_has_a_meaning_in_the_tables_order() -> None:
@@ -17,22 +17,22 @@ def test_every_state_and_trigger_has_a_meaning_in_the_tables_order() -> None:
 @pytest.mark.parametrize("state", State)
 def test_a_state_is_explained(state: State) -> None:
     meaning = STATES[state]
-    assert meaning.means.endswith(".")
+    assert meaning.description.endswith(".")
     assert meaning.advice.endswith(".")
-    assert meaning.holds
+    assert meaning.resources
     assert not meaning.brief.endswith(".")
-    assert (meaning.group is Group.LIVE) == state.is_live
+    assert (meaning.group is StateKind.LIVE) == state.is_live
 
 
 @pytest.mark.parametrize("trigger", Trigger)
 def test_a_trigger_is_explained_and_what_is_written_as_a_call_can_be_called(trigger: Trigger) -> None:
     meaning = TRIGGERS[trigger]
-    assert meaning.means.endswith(".")
-    assert meaning.phrase.endswith(")") == (meaning.side is Side.USER)
-    if meaning.side is Side.USER and trigger is not Trigger.UNSUBSCRIBE:  # that is a subscription's
+    assert meaning.description.endswith(".")
+    assert meaning.phrase.endswith(")") == (meaning.side is TriggerSource.USER)
+    if meaning.side is TriggerSource.USER and trigger is not Trigger.UNSUBSCRIBE:  # that is a subscription's
         assert callable(getattr(Realtime, meaning.phrase.partition("(")[0]))
 
 
 def test_the_words_for_guards_are_about_guards_that_the_table_asks() -> None:
     asked = {guard for row in TABLE.rows for guard in row.guards}
-    assert {*REASONS, *REFUSALS} <= asked <= set(GUARDS)
+    assert {*GUARD_LABELS, *NEGATED_GUARD_LABELS} <= asked <= set(GUARDS)

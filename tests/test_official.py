@@ -10,7 +10,7 @@ import pytest
 from appwrite.client import Client
 
 from realtime_fsm import BadOption, InsecureWarning, Realtime, RetryPolicy, sync
-from realtime_fsm.face.official import options_of
+from realtime_fsm.face.official import options_from_client
 from realtime_fsm.testing import RealtimeServer
 
 pytestmark = pytest.mark.loops
@@ -23,7 +23,7 @@ def client_of(endpoint: str = "https://appwrite.test/v1") -> Any:
 
 
 def test_endpoint_project_and_nothing_else() -> None:
-    assert options_of(client_of()) == {
+    assert options_from_client(client_of()) == {
         "endpoint": "https://appwrite.test/v1",
         "project": "demo",
         "self_signed": False,
@@ -35,18 +35,18 @@ def test_endpoint_project_and_nothing_else() -> None:
 def test_its_identity_is_taken(name: str, option: str) -> None:
     client = client_of()
     getattr(client, name)(HIDDEN)
-    assert options_of(client)[option] == HIDDEN
+    assert options_from_client(client)[option] == HIDDEN
 
 
 def test_impersonation_developer_key_and_cookies_go_along() -> None:
     client = client_of().set_impersonate_user_id("alice").set_cookie("a=b").add_header("X-Appwrite-Dev-Key", "dev")
     headers = {"x-appwrite-impersonate-user-id": "alice", "cookie": "a=b", "x-appwrite-dev-key": "dev"}
-    assert options_of(client)["headers"] == headers
+    assert options_from_client(client)["headers"] == headers
 
 
 def test_a_project_of_older_releases_is_found_in_a_header() -> None:
     client = Client().set_endpoint("https://appwrite.test/v1").add_header("X-Appwrite-Project", "demo")
-    assert options_of(client)["project"] == "demo"
+    assert options_from_client(client)["project"] == "demo"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from realtime_fsm.vocabulary.errors import BadOption
-from realtime_fsm.vocabulary.options import Identity, Timeouts, realtime_url, seconds
+from realtime_fsm.vocabulary.options import ResolvedIdentity, Timeouts, check_seconds, realtime_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,26 +29,26 @@ def test_positive_finite_numbers_are_seconds(value: float) -> None:
 @pytest.mark.parametrize("value", [*NO_SECONDS, None], ids=repr)
 def test_everything_else_is_refused_by_name(value: Any) -> None:
     with pytest.raises(BadOption, match="dial") as refusal:
-        seconds("dial", value)
+        check_seconds("dial", value)
     assert refusal.value.option == "dial"
     assert repr(value) in str(refusal.value)
 
 
 def test_a_whole_number_beyond_a_float_is_refused() -> None:
     with pytest.raises(BadOption):
-        seconds("dial", 10**400)
+        check_seconds("dial", 10**400)
 
 
 def test_none_is_a_value_only_where_it_says_so() -> None:
-    seconds("idle", None, none=True)
+    check_seconds("idle", None, none=True)
     with pytest.raises(BadOption):
-        seconds("idle", 0, none=True)
+        check_seconds("idle", 0, none=True)
 
 
 def test_the_least_is_exclusive() -> None:
-    seconds("dial", 5.1, least=5)
+    check_seconds("dial", 5.1, least=5)
     with pytest.raises(BadOption, match="above 5"):
-        seconds("dial", 5, least=5)
+        check_seconds("dial", 5, least=5)
 
 
 # --- Timeouts ---------------------------------------------------------------------------------------------------------
@@ -170,26 +170,26 @@ def test_without_a_usable_project_the_server_would_connect_to_its_own_console(pr
 @pytest.mark.parametrize(
     ("identity", "headers"),
     [
-        (Identity(), {}),
-        (Identity(session="s"), {"X-Appwrite-Session": "s"}),
-        (Identity(jwt="j"), {"X-Appwrite-JWT": "j"}),
-        (Identity(headers={"X-Appwrite-Dev-Key": "k"}), {"X-Appwrite-Dev-Key": "k"}),
-        (Identity(session="s", headers={"X-Other": ""}), {"X-Other": "", "X-Appwrite-Session": "s"}),
+        (ResolvedIdentity(), {}),
+        (ResolvedIdentity(session="s"), {"X-Appwrite-Session": "s"}),
+        (ResolvedIdentity(jwt="j"), {"X-Appwrite-JWT": "j"}),
+        (ResolvedIdentity(headers={"X-Appwrite-Dev-Key": "k"}), {"X-Appwrite-Dev-Key": "k"}),
+        (ResolvedIdentity(session="s", headers={"X-Other": ""}), {"X-Other": "", "X-Appwrite-Session": "s"}),
     ],
 )
-def test_the_identity_travels_in_headers(identity: Identity, headers: dict[str, str]) -> None:
+def test_the_identity_travels_in_headers(identity: ResolvedIdentity, headers: dict[str, str]) -> None:
     assert identity.as_headers() == headers
 
 
 def test_the_headers_are_a_copy_of_their_own() -> None:
     given = {"X-Other": "1"}
-    Identity(session="s", headers=given).as_headers()["X-More"] = "2"
+    ResolvedIdentity(session="s", headers=given).as_headers()["X-More"] = "2"
     assert given == {"X-Other": "1"}
 
 
 def test_session_and_jwt_at_once_are_refused_as_the_server_would() -> None:
     with pytest.raises(BadOption, match="one of the two") as refusal:
-        Identity(session=HIDDEN, jwt=HIDDEN)
+        ResolvedIdentity(session=HIDDEN, jwt=HIDDEN)
     assert HIDDEN not in str(refusal.value)
 
 
@@ -199,7 +199,7 @@ def test_session_and_jwt_at_once_are_refused_as_the_server_would() -> None:
 )
 def test_what_does_not_fit_into_a_header_is_refused_and_not_shown(name: str, value: Any) -> None:
     with pytest.raises(BadOption) as refusal:
-        Identity(**{name: value})
+        ResolvedIdentity(**{name: value})
     assert refusal.value.option == name
     assert HIDDEN not in str(refusal.value)
 
@@ -209,7 +209,7 @@ def test_what_does_not_fit_into_a_header_is_refused_and_not_shown(name: str, val
 )
 def test_headers_are_pairs_of_strings(headers: Any) -> None:
     with pytest.raises(BadOption) as refusal:
-        Identity(headers=headers)
+        ResolvedIdentity(headers=headers)
     assert refusal.value.option == "headers"
     assert HIDDEN not in str(refusal.value)
 
@@ -217,30 +217,30 @@ def test_headers_are_pairs_of_strings(headers: Any) -> None:
 @pytest.mark.parametrize("key", ["X-Appwrite-Key", "x-appwrite-key", "X-APPWRITE-KEY"])
 def test_a_server_key_has_no_realtime_identity(key: str) -> None:
     with pytest.raises(BadOption, match="session or jwt") as refusal:
-        Identity(headers={key: HIDDEN})
+        ResolvedIdentity(headers={key: HIDDEN})
     assert HIDDEN not in str(refusal.value)
 
 
 @pytest.mark.parametrize("headers", [{"X-A": "a\r\nX-B: b"}, {"X-A\r\nX-B": "a"}, {"": "a"}, {"X-A": "a\0"}], ids=repr)
 def test_a_header_that_does_not_fit_into_one_line_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(BadOption):
-        Identity(headers=headers)
+        ResolvedIdentity(headers=headers)
 
 
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: Identity(session="s", headers={"x-appwrite-jwt": "j"}),
-        lambda: Identity(jwt="j", headers={"X-Appwrite-Session": "s"}),
-        lambda: Identity(session="s", headers={"x-appwrite-session": "another"}),
+        lambda: ResolvedIdentity(session="s", headers={"x-appwrite-jwt": "j"}),
+        lambda: ResolvedIdentity(jwt="j", headers={"X-Appwrite-Session": "s"}),
+        lambda: ResolvedIdentity(session="s", headers={"x-appwrite-session": "another"}),
     ],
 )
-def test_two_identities_are_refused_however_they_are_given(build: Callable[[], Identity]) -> None:
+def test_two_identities_are_refused_however_they_are_given(build: Callable[[], ResolvedIdentity]) -> None:
     with pytest.raises(BadOption):
         build()
 
 
 def test_secrets_stay_out_of_the_repr() -> None:
-    for identity in (Identity(session=HIDDEN, headers={"X-Appwrite-Dev-Key": HIDDEN}), Identity(jwt=HIDDEN)):
+    for identity in (ResolvedIdentity(session=HIDDEN, headers={"X-Appwrite-Dev-Key": HIDDEN}), ResolvedIdentity(jwt=HIDDEN)):
         assert HIDDEN not in repr(identity)
         assert HIDDEN not in str(identity)

@@ -78,7 +78,7 @@ def test_memory_is_bounded_and_whatever_is_not_delivered_is_counted(overflow: Ov
         errors: list[int] = []
         async with network.realtime() as realtime:
             rows = await realtime.subscribe("rows", buffer=BUFFER, overflow=overflow)
-            inbox = rows._subscriber.inbox
+            inbox = rows._subscriber.buffer
             publishing = asyncio.create_task(publish_slowly(network, total))
             while rows.dropped + len(got) < total or (overflow == "error" and sum(errors) < rows.dropped):
                 await asyncio.sleep(0.9)  # as fast as six events come
@@ -217,10 +217,10 @@ def test_what_comes_while_a_subscription_catches_up_is_bounded_and_counted_too(o
             await eventually(lambda: rows.gaps)
             await arrived(network, *range(15))
             assert (rows.dropped == 5) == (overflow != "pause")
-            assert len(rows._subscriber.inbox) == 0
+            assert len(rows._subscriber.buffer) == 0
             caught.set()
             await asyncio.sleep(1)
-            assert len(rows._subscriber.inbox) <= 2 * BUFFER
+            assert len(rows._subscriber.buffer) <= 2 * BUFFER
             got = numbers(await held(rows))
             if overflow == "pause":
                 got += numbers([await anext(rows) for _ in range(15 + 1 - len(got))])

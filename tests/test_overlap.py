@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from realtime_fsm.edges.overlap import Overlap
+from realtime_fsm.edges.overlap import HandoverDeduplicator
 from realtime_fsm.vocabulary.events import Event
 from realtime_fsm.vocabulary.frames import EventFrame, decode
 
@@ -20,34 +20,34 @@ def event(number: int, *ids: str) -> Event:
 
 
 def test_what_one_link_has_brought_the_other_need_not_bring_again() -> None:
-    overlap = Overlap(NEWER)
-    assert overlap.fresh(event(1, "old"), ["s1"], OLDER) == ["s1"]
-    assert overlap.fresh(event(1, "new"), ["s1", "s2"], NEWER) == ["s2"], "the ids of the server do not count"
-    assert overlap.fresh(event(2), ["s1"], NEWER) == ["s1"]
-    assert overlap.fresh(event(2), ["s1"], OLDER) == []
+    overlap = HandoverDeduplicator(NEWER)
+    assert overlap.filter_new(event(1, "old"), ["s1"], OLDER) == ["s1"]
+    assert overlap.filter_new(event(1, "new"), ["s1", "s2"], NEWER) == ["s2"], "the ids of the server do not count"
+    assert overlap.filter_new(event(2), ["s1"], NEWER) == ["s1"]
+    assert overlap.filter_new(event(2), ["s1"], OLDER) == []
 
 
 def test_events_that_look_the_same_are_counted() -> None:
-    overlap = Overlap(NEWER)
-    assert [overlap.fresh(event(1), ["s1"], OLDER) for _ in range(2)] == [["s1"], ["s1"]]
-    assert [overlap.fresh(event(1), ["s1"], NEWER) for _ in range(3)] == [[], [], ["s1"]]
+    overlap = HandoverDeduplicator(NEWER)
+    assert [overlap.filter_new(event(1), ["s1"], OLDER) for _ in range(2)] == [["s1"], ["s1"]]
+    assert [overlap.filter_new(event(1), ["s1"], NEWER) for _ in range(3)] == [[], [], ["s1"]]
 
 
 def test_what_a_later_link_brings_is_no_business_of_theirs() -> None:
-    overlap = Overlap(NEWER)
-    assert overlap.fresh(event(1), ["s1"], OLDER) == ["s1"]
-    assert overlap.fresh(event(1), ["s1"], NEWER + 1) == ["s1"]
-    assert overlap.fresh(event(1), ["s1"], NEWER) == []
+    overlap = HandoverDeduplicator(NEWER)
+    assert overlap.filter_new(event(1), ["s1"], OLDER) == ["s1"]
+    assert overlap.filter_new(event(1), ["s1"], NEWER + 1) == ["s1"]
+    assert overlap.filter_new(event(1), ["s1"], NEWER) == []
 
 
 def test_in_any_interleaving_each_event_is_given_as_often_as_it_happened() -> None:
     for seed in range(200):
         draw = random.Random(seed)
-        happened = [draw.randrange(4) for _ in range(12)]
-        both = {True: list(happened), False: list(happened)}
-        overlap, given = Overlap(NEWER), []
+        input_ = [draw.randrange(4) for _ in range(12)]
+        both = {True: list(input_), False: list(input_)}
+        overlap, given = HandoverDeduplicator(NEWER), []
         while both[True] or both[False]:
             newer = draw.choice([side for side in both if both[side]])
             number = both[newer].pop(0)
-            given += [number for _ in overlap.fresh(event(number), ["s1"], NEWER if newer else OLDER)]
-        assert sorted(given) == sorted(happened), seed
+            given += [number for _ in overlap.filter_new(event(number), ["s1"], NEWER if newer else OLDER)]
+        assert sorted(given) == sorted(input_), seed

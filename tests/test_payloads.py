@@ -101,26 +101,26 @@ def misfit_of(payload: str | bytes, wanted: Any) -> PayloadMisfit:
 
 @EACH_TYPE
 def test_a_payload_becomes_the_type_and_numbers_keep_their_digits(wanted: Any) -> None:
-    happened = event(f'{{"$id":"r1","total":{DIGITS},"count":{LARGE},"unknown":1e999}}')
-    payload = happened.payload_as(wanted)
+    input_ = event(f'{{"$id":"r1","total":{DIGITS},"count":{LARGE},"unknown":1e999}}')
+    payload = input_.payload_as(wanted)
     assert isinstance(payload, dict if wanted is OrderDict else wanted)
     assert str(part(payload, "total")) == DIGITS
     assert part(payload, "count") == LARGE
-    assert happened.payload["count"] == LARGE, "the dict is there as well"
+    assert input_.payload["count"] == LARGE, "the dict is there as well"
 
 
 @EACH_TYPE
 def test_each_call_decodes_anew(wanted: Any) -> None:
-    happened = event('{"$id":"r1","total":1.5,"count":1}')
-    first, second = happened.payload_as(wanted), happened.payload_as(wanted)
+    input_ = event('{"$id":"r1","total":1.5,"count":1}')
+    first, second = input_.payload_as(wanted), input_.payload_as(wanted)
     assert first == second
     assert first is not second
 
 
 @pytest.mark.parametrize("wanted", [dict, dict[str, Any], Any])
 def test_a_dict_with_decimals_when_that_is_asked_for(wanted: Any) -> None:
-    happened = event(f'{{"a":{DIGITS},"b":[2.50],"c":{LARGE},"d":1e999}}')
-    exact = happened.payload_as(wanted, decimals=True)
+    input_ = event(f'{{"a":{DIGITS},"b":[2.50],"c":{LARGE},"d":1e999}}')
+    exact = input_.payload_as(wanted, decimals=True)
     assert exact == {"a": Decimal(DIGITS), "b": [Decimal("2.50")], "c": LARGE, "d": Decimal("1e999")}
     assert str(exact["b"][0]) == "2.50"
     assert type(event('{"b":2.5}').payload_as(wanted)["b"]) is float
@@ -205,8 +205,8 @@ class OuterModel(pydantic.BaseModel):
 
 @pytest.mark.parametrize("wanted", [Outer, OuterModel])
 def test_empty_objects_are_mended_wherever_they_are_and_arrays_stay(wanted: type[Outer | OuterModel]) -> None:
-    happened = event('{"many":[{"n":1},[],[]],"named":{"a":[],"b":{"n":2},"c":[]},"plain":[],"pair":[[],null]}')
-    payload = happened.payload_as(wanted)
+    input_ = event('{"many":[{"n":1},[],[]],"named":{"a":[],"b":{"n":2},"c":[]},"plain":[],"pair":[[],null]}')
+    payload = input_.payload_as(wanted)
     assert [inner.n for inner in payload.many] == [1, 0, 0]
     assert {name: inner.n for name, inner in payload.named.items()} == {"a": 0, "b": 2, "c": 0}
     assert payload.plain == []
@@ -429,17 +429,17 @@ def test_a_list_is_welcome_for_the_events_of_the_live_tail() -> None:
 
 
 def test_readers_are_kept_and_their_number_is_bounded() -> None:
-    assert payloads.reader_for(Order) is payloads.reader_for(Order)
-    assert payloads.reader_for(Order) is not payloads.reader_for(Order, decimals=True)
+    assert payloads.payload_decoder(Order) is payloads.payload_decoder(Order)
+    assert payloads.payload_decoder(Order) is not payloads.payload_decoder(Order, decimals=True)
     for number in range(300):
-        payloads.reader_for(msgspec.defstruct(f"Made{number}", [("n", int)]))
-    assert payloads._kept.cache_info().currsize == 256
+        payloads.payload_decoder(msgspec.defstruct(f"Made{number}", [("n", int)]))
+    assert payloads._cached_decoder.cache_info().currsize == 256
     unhashable: Any = Annotated[dict[str, int], []]
     assert event('{"a":1}').payload_as(unhashable) == {"a": 1}, "what has no hash is built anew"
 
 
 def test_pydantic_is_looked_for_only_for_what_it_has_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "pydantic")
-    fresh: Callable[..., payloads.Reader[Any]] = payloads._build
+    fresh: Callable[..., payloads.PayloadDecoder[Any]] = payloads._build
     assert fresh(Order, decimals=False).read(msgspec.Raw(b'{"$id":"r","total":1,"count":2}'), event("{}")).count == 2
     assert "pydantic" not in sys.modules

@@ -20,7 +20,7 @@ from realtime_fsm.vocabulary.errors import (
     StreamEnded,
     UpgradeRefused,
 )
-from realtime_fsm.vocabulary.policies import POLICY, THROTTLE_WINDOW, PingPolicy, RetryPolicy, Verdict, verdict
+from realtime_fsm.vocabulary.policies import POLICY, RATE_LIMIT_WINDOW, PingPolicy, RetryPolicy, Verdict, verdict
 from support.some import some
 
 few = settings(deadline=None, max_examples=100)
@@ -189,7 +189,7 @@ def test_nothing_but_a_refusal_may_pass(cause: LinkFailure) -> None:
 
 
 def test_a_throttled_client_waits_beyond_the_minute_of_the_server() -> None:
-    assert THROTTLE_WINDOW >= 60
+    assert RATE_LIMIT_WINDOW >= 60
 
 
 def test_every_verdict_is_reached() -> None:

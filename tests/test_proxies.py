@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from realtime_fsm import BadOption, DialFailed, LinkFailure, NameNotResolved, UpgradeRefused
-from realtime_fsm.edges.proxies import environments_proxy
+from realtime_fsm.edges.proxies import proxy_from_env
 from realtime_fsm.edges.transport import AiohttpTransport
 from realtime_fsm.testing import RealtimeServer
 from support.faultproxy import FaultProxy, Listener, descriptors, header, until
@@ -224,7 +224,7 @@ def test_exceptions_of_the_environment(host: str, exceptions: str, direct: bool,
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", exceptions)
-    assert environments_proxy(f"wss://{host}/v1/realtime?project=demo") == (None if direct else "http://127.0.0.1:1")
+    assert proxy_from_env(f"wss://{host}/v1/realtime?project=demo") == (None if direct else "http://127.0.0.1:1")
 
 
 REDIRECTS = [300, 301, 302, 303, 304, 305, 307, 308]

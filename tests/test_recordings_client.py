@@ -249,7 +249,7 @@ def test_an_answer_that_is_no_upgrade_is_typed(link: Recorded) -> None:
         answer = link.steps[0].data
         async with (
             RecordedServer() as server,
-            Realtime(server.endpoint, "p1", retry=RetryPolicy(attempts=1), protocol="E4") as realtime,
+            Realtime(server.endpoint, "p1", retry=RetryPolicy(attempts=1), era="E4") as realtime,
         ):
             call = asyncio.ensure_future(realtime.connect())
             peer = await server.accept()

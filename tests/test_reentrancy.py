@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from realtime_fsm import Disposed, Event, Gap, Realtime, RetriesExhausted, RetryPolicy, State
-from realtime_fsm.vocabulary.inputs import Dispose, PingSwitched
+from realtime_fsm.vocabulary.inputs import Dispose, PingEnabledChanged
 from support.brokenlogs import Record, audited, lines_of
 from support.network import Network
 from support.virtual import eventually, run
@@ -192,13 +192,13 @@ def test_an_input_that_fails_does_not_hold_up_those_behind_it(monkeypatch: pytes
         network = Network()
         realtime = network.realtime()
         driver = realtime._driver
-        step, broken = driver._core.step, PingSwitched(enabled=False)
+        step, broken = driver._core.step, PingEnabledChanged(enabled=False)
 
-        def stepping(happened: Any, now: float, *, draw: float) -> Any:
-            if happened is broken:
-                driver.feed(PingSwitched(enabled=True))
+        def stepping(input_: Any, now: float, *, draw: float) -> Any:
+            if input_ is broken:
+                driver.feed(PingEnabledChanged(enabled=True))
                 raise ZeroDivisionError("a defect of ours")
-            return step(happened, now, draw=draw)
+            return step(input_, now, draw=draw)
 
         monkeypatch.setattr(type(driver._core), "step", lambda _, *given, **more: stepping(*given, **more))
         async with realtime:

@@ -14,7 +14,7 @@ from realtime_fsm import RetryPolicy, UpgradeRefused
 from realtime_fsm.auditing.replay.emitting import _code
 from realtime_fsm.edges.refusals import refusal
 from realtime_fsm.edges.transport import AiohttpTransport
-from realtime_fsm.vocabulary.inputs import Connect, DialFailure, Woken
+from realtime_fsm.vocabulary.inputs import Connect, DialFailure, ResumedFromSuspend
 from realtime_fsm.vocabulary.table import State
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
@@ -120,7 +120,7 @@ def refused(status: int, seconds: float | None, *, woken: bool = False) -> tuple
         bench.do(Connect())
         bench.do(DialFailure(bench.generation, UpgradeRefused(status, retry_after=seconds)))
         if woken:
-            bench.do(Woken(), after=1.0)
+            bench.do(ResumedFromSuspend(), after=1.0)
         bench.expire()
     return bench, records
 
@@ -174,5 +174,5 @@ def test_a_client_waits_as_long() -> None:
 
 
 def test_an_error_that_is_raised_again_keeps_its_facts() -> None:
-    copy = UpgradeRefused(503, retry_after=9.0).again()
+    copy = UpgradeRefused(503, retry_after=9.0).copy_for_raise()
     assert (copy.status, copy.retry_after, copy.location) == (503, 9.0, None)

@@ -14,7 +14,7 @@ from realtime_fsm import PingPolicy, RetryPolicy, State, Subscription, Subscript
 from realtime_fsm.core.fault import QUICK, STEADY
 from realtime_fsm.vocabulary.faults import is_server_fault, is_throttle
 from realtime_fsm.vocabulary.inputs import Deadline, SetPresence, Unsubscribe
-from realtime_fsm.vocabulary.requests import Reject, Send
+from realtime_fsm.vocabulary.requests import SendFrame, SubscriptionRefused
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.network import Network
@@ -167,12 +167,16 @@ def refused(bench: Bench, count: int = 1) -> Bench:
 
 def test_nothing_leaves_before_its_time_and_no_fault_is_told() -> None:
     bench = refused(Bench(ping=NO_PINGS))
-    assert (bench.requests(Send), bench.requests(Reject), bench.last.taken and bench.last.taken.fault) == ([], [], None)
+    assert (
+        bench.requests(SendFrame),
+        bench.requests(SubscriptionRefused),
+        bench.last.transition and bench.last.transition.fault,
+    ) == ([], [], None)
     bench.do(Deadline(), after=0.1)
-    assert bench.last.taken is None
+    assert bench.last.transition is None
     bench.expire()
-    assert bench.last.taken is not None
-    assert (bench.last.taken.row.id, len(bench.requests(Send))) == ("con115", 1)
+    assert bench.last.transition is not None
+    assert (bench.last.transition.row.id, len(bench.requests(SendFrame))) == ("con115", 1)
     for _ in range(QUICK):
         bench.err(1008)
         bench.expire()
@@ -199,8 +203,8 @@ def test_a_fault_that_meets_what_a_refusal_has_met_is_told() -> None:
     bench = refused(Bench(ping=NO_PINGS))
     bench.expire()
     bench.err(500)
-    assert bench.last.taken is not None
-    assert (bench.last.taken.row.id, bench.last.taken.fault and bench.last.taken.fault.opened) == ("con110", True)
+    assert bench.last.transition is not None
+    assert (bench.last.transition.row.id, bench.last.transition.fault and bench.last.transition.fault.opened) == ("con110", True)
 
 
 # --- the log ----------------------------------------------------------------------------------------------------------
@@ -292,5 +296,5 @@ def test_a_ping_that_is_one_too_many_is_answered(code: int | str) -> None:
     bench = Bench().to(State.SUBSCRIBED)
     bench.expire_until("sub64")
     bench.err(code)
-    assert bench.last.taken is not None
-    assert (bench.last.taken.row.id, bench.state, bench.seat.live_link.at_fault) == ("pin49", State.SUBSCRIBED, False)
+    assert bench.last.transition is not None
+    assert (bench.last.transition.row.id, bench.state, bench.seat.require_link.at_fault) == ("pin49", State.SUBSCRIBED, False)

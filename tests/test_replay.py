@@ -15,8 +15,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from realtime_fsm.auditing.replay.divergence import Diverged
 from realtime_fsm.auditing.replay.emitting import _code
-from realtime_fsm.auditing.replay.player import Played
-from realtime_fsm.auditing.replay.story import Untold
+from realtime_fsm.auditing.replay.player import ReplayedStep
+from realtime_fsm.auditing.replay.story import IncompleteLog
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import (
     CertificateRefused,
@@ -34,20 +34,20 @@ from realtime_fsm.vocabulary.inputs import (
     DialFailure,
     Disconnect,
     Dispose,
-    Greeted,
+    ErrorReceived,
+    GreetingReceived,
     Input,
-    Lost,
-    PingSwitched,
+    LinkClosed,
+    PingEnabledChanged,
     Pong,
-    ServerErred,
+    ResumedFromSuspend,
     Subscribe,
     Unsubscribe,
-    Woken,
 )
 from realtime_fsm.vocabulary.names import Effect
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
-from realtime_fsm.vocabulary.requests import Send
+from realtime_fsm.vocabulary.requests import SendFrame
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 from support import virtual
 from support.bench import Bench
@@ -76,12 +76,12 @@ def lived(live: Callable[[Bench], object], **options: Any) -> list[Record]:
     return records
 
 
-def replay(path: Path, records: list[Record]) -> list[Played]:
+def replay(path: Path, records: list[Record]) -> list[ReplayedStep]:
     return replayed(story_of(path / "log", records))
 
 
-def rows(played: list[Played]) -> list[str | None]:
-    return [None if step.outcome.taken is None else step.outcome.taken.row.id for step in played]
+def rows(played: list[ReplayedStep]) -> list[str | None]:
+    return [None if step.outcome.transition is None else step.outcome.transition.row.id for step in played]
 
 
 def logged(records: list[Record]) -> list[str]:
@@ -164,16 +164,16 @@ def _refusal(path: Path, records: list[Record]) -> type[Exception] | None:
     try:
         story = story_of(path, records)
         replayed(story)
-    except (Diverged, Untold) as refusal:
+    except (Diverged, IncompleteLog) as refusal:
         return type(refusal)
-    return Untold if story.doubt is not None or len(story.records) < len(records) else None
+    return IncompleteLog if story.incomplete_reason is not None or len(story.records) < len(records) else None
 
 
 def test_any_walk_is_reproduced_and_no_step_of_it_can_be_altered(tmp_path: Path) -> None:
     ReplayedWalk.path, ReplayedWalk.parted = tmp_path / "log", set()
     run_state_machine_as_test(ReplayedWalk, settings=settings(max_examples=15, stateful_step_count=30, deadline=None))
     fields = {"link", "row", "trigger", "source", "dest"}
-    assert ReplayedWalk.parted == {("seq", Untold)} | {(field, Diverged) for field in fields}
+    assert ReplayedWalk.parted == {("seq", IncompleteLog)} | {(field, Diverged) for field in fields}
 
 
 # --- what no record tells ---------------------------------------------------------------------------------------------
@@ -193,9 +193,9 @@ def test_what_is_said_while_a_pong_is_awaited_is_known_from_its_subscription(tmp
 
     records = lived(live, timeouts=Timeouts(idle=50.0), retry=RetryPolicy(stable_after=40.0))
     played = replay(tmp_path, records)
-    silent = [step for step in played if step.outcome.taken is None]
-    assert [type(step.cue.happened) for step in silent] == [Subscribe, Unsubscribe, Unsubscribe]
-    assert [step.cue.at - silent[0].cue.at for step in silent] == pytest.approx([0.0, 0.25, 0.5])
+    silent = [step for step in played if step.outcome.transition is None]
+    assert [type(step.input_.input_) for step in silent] == [Subscribe, Unsubscribe, Unsubscribe]
+    assert [step.input_.at - silent[0].input_.at for step in silent] == pytest.approx([0.0, 0.25, 0.5])
     run_emitted(emitted(story_of(tmp_path / "log", records), played))
 
 
@@ -229,22 +229,22 @@ def test_a_frame_that_only_shows_life_is_known_from_the_row(tmp_path: Path) -> N
     records = lived(live)
     assert logged(records)[-3:] == ["pin67", "sub52", "sub58"]
     played = replay(tmp_path, records)
-    assert [step.cue.heard for step in played if step.cue.heard] == [True, True]
+    assert [step.input_.heard for step in played if step.input_.heard] == [True, True]
 
 
 def test_which_way_the_pings_were_switched_is_known_from_what_follows(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED)
-        bench.do(PingSwitched(enabled=False))
-        bench.do(Woken(), after=100.0)
-        bench.do(PingSwitched(enabled=True))
+        bench.do(PingEnabledChanged(enabled=False))
+        bench.do(ResumedFromSuspend(), after=100.0)
+        bench.do(PingEnabledChanged(enabled=True))
         bench.expire_until("sub64")
-        bench.do(PingSwitched(enabled=True))
-        bench.do(PingSwitched(enabled=False))
-        bench.do(PingSwitched(enabled=True))
+        bench.do(PingEnabledChanged(enabled=True))
+        bench.do(PingEnabledChanged(enabled=False))
+        bench.do(PingEnabledChanged(enabled=True))
 
     played = replay(tmp_path, lived(live))
-    said = [step.cue.happened.enabled for step in played if isinstance(step.cue.happened, PingSwitched)]
+    said = [step.input_.input_.enabled for step in played if isinstance(step.input_.input_, PingEnabledChanged)]
     assert said == [False, True, True, False, False], "no ping was sent after the last one, so nothing tells"
 
 
@@ -258,7 +258,7 @@ def test_a_delay_is_solved_from_the_moment_at_which_it_was_over(tmp_path: Path, 
             bench.expire()
 
     records = lived(lambda bench: live(bench.to(State.RECONNECTING)), retry=RetryPolicy(attempts=None))
-    taken = [(step.cue, step.outcome.taken) for step in replay(tmp_path, records)]
+    taken = [(step.input_, step.outcome.transition) for step in replay(tmp_path, records)]
     draws = [cue.draw for cue, step in taken if step is not None and step.row.trigger is Trigger.LOST]
     assert draws == pytest.approx([0.125, 0.75, 0.25], abs=1e-5)
 
@@ -269,22 +269,22 @@ def test_a_delay_that_was_not_waited_for_is_long_enough(tmp_path: Path) -> None:
         bench.lose()
         bench.subscribe("s1")
         bench.seat.attempt_at = bench.now + 1.95  # as another random number would have it
-        bench.do(Woken(), after=1.9)
+        bench.do(ResumedFromSuspend(), after=1.9)
 
     records = lived(live, retry=RetryPolicy(base=2.0))
     assert logged(records)[-1] == "rec76"
-    assert replay(tmp_path, records)[1].cue.draw == pytest.approx(0.9, abs=1e-5)
-    assert replay(tmp_path, records[:-1])[1].cue.draw == 0.5, "any will do"
+    assert replay(tmp_path, records)[1].input_.draw == pytest.approx(0.9, abs=1e-5)
+    assert replay(tmp_path, records[:-1])[1].input_.draw == 0.5, "any will do"
 
 
 def test_the_age_of_a_link_is_solved_from_its_renewal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("support.bench.WELCOMING", 0.25)
     records = lived(lambda bench: bench.to(State.SUBSCRIBED).expire_until("sub73"), max_link_age=100.0)
-    (welcome,) = (step for step in replay(tmp_path, records) if step.cue.draw != 0.5)
-    assert isinstance(welcome.cue.happened, Greeted)
-    assert welcome.cue.draw == pytest.approx(0.25, abs=1e-4)
+    (welcome,) = (step for step in replay(tmp_path, records) if step.input_.draw != 0.5)
+    assert isinstance(welcome.input_.input_, GreetingReceived)
+    assert welcome.input_.draw == pytest.approx(0.25, abs=1e-4)
     unrenewed = lived(lambda bench: bench.to(State.SUBSCRIBED).lose(), max_link_age=100.0)
-    assert [step.cue.draw for step in replay(tmp_path, unrenewed)].count(0.0) == 1, "it grew as old as it might"
+    assert [step.input_.draw for step in replay(tmp_path, unrenewed)].count(0.0) == 1, "it grew as old as it might"
 
 
 def test_where_every_ping_was_held_up_the_renewal_tells_the_random_number(
@@ -298,8 +298,8 @@ def test_where_every_ping_was_held_up_the_renewal_tells_the_random_number(
         bench.acknowledge()
         bench.expire_until("sub73")
 
-    (welcome,) = (step for step in replay(tmp_path, lived(live, max_link_age=40.0, **SLOW)) if step.cue.draw != 0.5)
-    assert welcome.cue.draw == pytest.approx(0.25, abs=1e-3)
+    (welcome,) = (step for step in replay(tmp_path, lived(live, max_link_age=40.0, **SLOW)) if step.input_.draw != 0.5)
+    assert welcome.input_.draw == pytest.approx(0.25, abs=1e-3)
 
 
 def test_pings_that_were_planned_anew_because_the_first_was_long_overdue_are_known_from_the_next(
@@ -331,10 +331,10 @@ def test_a_turn_in_the_queue_of_those_who_dial_is_known_from_the_dial(tmp_path: 
         bench.open()
 
     records = lived(live, retry=RetryPolicy(dials_per_minute=3))
-    places = [step.cue.place for step in replay(tmp_path, records) if step.cue.place is not None]
+    places = [step.input_.place for step in replay(tmp_path, records) if step.input_.place is not None]
     assert places == pytest.approx([60.0])
     unfinished = replay(tmp_path, records[:-2])
-    assert unfinished[-1].cue.place is not None
+    assert unfinished[-1].input_.place is not None
     assert "dial_slot=" in emitted(story_of(tmp_path / "log", records))
 
 
@@ -355,7 +355,7 @@ def test_how_many_subscriptions_fit_into_a_frame_is_known_from_their_sizes(tmp_p
     assert '"channel".ljust(42000, "-")' in text
     run_emitted(text)
     unsized = [{name: value for name, value in record.items() if name != "size"} for record in records]
-    with pytest.raises(Untold, match="how many subscriptions fit into a frame"):
+    with pytest.raises(IncompleteLog, match="how many subscriptions fit into a frame"):
         replay(tmp_path, unsized)
 
 
@@ -395,8 +395,8 @@ def test_an_emitted_test_fails_on_another_path_and_says_where(tmp_path: Path) ->
 def test_every_kind_of_end_is_reproduced(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED)
-        for happened in (Lost(1, cause=FrameTooLarge(5)), ServerErred(2, 500, "")):
-            bench.hear(happened)
+        for input_ in (LinkClosed(1, cause=FrameTooLarge(5)), ErrorReceived(2, 500, "")):
+            bench.hear(input_)
             bench.expire()
             bench.open()
             bench.greet()
@@ -405,7 +405,7 @@ def test_every_kind_of_end_is_reproduced(tmp_path: Path) -> None:
         bench.err(401)
         bench.do(Authenticate(None))
         bench.open()
-        bench.hear(Greeted(bench.generation, stranger=True))
+        bench.hear(GreetingReceived(bench.generation, unexpected_guest=True))
         bench.do(Connect())
         bench.err(1008)
         bench.do(Dispose())
@@ -435,7 +435,7 @@ def test_a_moment_that_decides_is_tried_on_both_sides_of_its_rounding(tmp_path: 
             bench.expire_until("sub64")
         bench.now = begin + 90.3000013
         bench.hear(Pong(1))
-        assert bench.requests(Send)
+        assert bench.requests(SendFrame)
 
     story = story_of(tmp_path / "log", lived(live))
     played = replayed(story)
@@ -454,17 +454,17 @@ def test_a_test_has_as_few_digits_as_lead_along_the_same_path(stable_after: floa
 
 
 @pytest.mark.parametrize(
-    ("happened", "code"),
+    ("input_", "code"),
     [
-        (ServerErred(2, "it's", ""), """ServerErred(2, "it's", "")"""),
-        (ServerErred(2, 401, "", renewable=True), 'ServerErred(2, 401, "", renewable=True)'),
+        (ErrorReceived(2, "it's", ""), """ErrorReceived(2, "it's", "")"""),
+        (ErrorReceived(2, 401, "", renewable=True), 'ErrorReceived(2, 401, "", renewable=True)'),
         (DialFailure(1, ServerError(1008, "text")), 'DialFailure(1, ServerError(1008, "not in the log"))'),
         (DialFailure(1, StreamEnded(1002)), "DialFailure(1, StreamEnded(1002))"),
         (Unsubscribe('"'), "Unsubscribe('\"')"),
     ],
 )
-def test_inputs_are_said_as_python_says_them(happened: Input, code: str) -> None:
-    assert _code(happened) == code
+def test_inputs_are_said_as_python_says_them(input_: Input, code: str) -> None:
+    assert _code(input_) == code
 
 
 # --- where they part --------------------------------------------------------------------------------------------------
@@ -503,7 +503,7 @@ def test_the_machine_and_a_log_part_where_the_log_was_altered(
 
 
 def test_a_log_that_does_not_tell_the_subscriptions_is_not_replayed(tmp_path: Path) -> None:
-    with pytest.raises(Untold, match=rf"log:{at('con4') + 1}: .*does not tell what is subscribed to"):
+    with pytest.raises(IncompleteLog, match=rf"log:{at('con4') + 1}: .*does not tell what is subscribed to"):
         replay(tmp_path, edited(kind("subscription"), change="acknowledged"))
 
 
@@ -536,12 +536,12 @@ def retiring(*after: str) -> list[Record]:
 
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED).ask_anew("s2", up=False)
-        bench.do(Lost(2), after=0.25)
+        bench.do(LinkClosed(2), after=0.25)
         bench.greet()
         for name in after:
             bench.ask_anew(name)
 
-    return lived(live, protocol=Era.E2)
+    return lived(live, era=Era.E2)
 
 
 def test_the_end_of_a_link_that_made_room_is_known_and_the_next_one_makes_room_the_sooner(tmp_path: Path) -> None:
@@ -549,7 +549,7 @@ def test_the_end_of_a_link_that_made_room_is_known_and_the_next_one_makes_room_t
     (told,) = (record for record in records if record["event"] == "realtime.retired")
     assert (told["retired"], told["dwell"], told["link"]) == (2, 0.25, 3)
     played = replay(tmp_path, records)
-    assert [step.cue.happened for step in played if step.outcome.taken is None] == [Lost(2)]
+    assert [step.input_.input_ for step in played if step.outcome.transition is None] == [LinkClosed(2)]
     with pytest.raises(Diverged, match="the machine does something else"):
         replay(tmp_path, [{**r, "seq": n} for n, r in enumerate((r for r in records if r is not told), 1)])
     with pytest.raises(Diverged, match="link 2, which made room, and none makes room"):
@@ -563,6 +563,6 @@ def test_a_log_of_an_unmended_machine_parts_from_a_mended_one(tmp_path: Path) ->
     with changed("sub58", effects=(Effect.ABORT_LINK, Effect.NOTIFY_LINK_LOST), dest=State.DISCONNECTED):
         with pytest.raises(Diverged, match=f"log:{LOSS + 1}: "):
             replayed(story)
-        with pytest.raises(AssertionError, match="Lost"):
+        with pytest.raises(AssertionError, match="LinkClosed"):
             run_emitted(text)
     run_emitted(text)

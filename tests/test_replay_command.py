@@ -18,12 +18,21 @@ import pytest
 
 from realtime_fsm.face import replaying, screen
 from realtime_fsm.face.cli import main
-from realtime_fsm.face.screen import Palette, Screen
+from realtime_fsm.face.screen import Palette, StepFormatter
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import Disconnected, PresenceRejected
-from realtime_fsm.vocabulary.inputs import Disconnect, Dispose, Lost, PingSwitched, Unsubscribe, Woken
+from realtime_fsm.vocabulary.inputs import Disconnect, Dispose, LinkClosed, PingEnabledChanged, ResumedFromSuspend, Unsubscribe
 from realtime_fsm.vocabulary.policies import RetryPolicy
-from realtime_fsm.vocabulary.requests import Fail, Lack, Present, RejectIdentity, RejectPresence, Request, Retire, Send
+from realtime_fsm.vocabulary.requests import (
+    AuthenticationRefused,
+    Command,
+    FailWaiters,
+    PresenceRefused,
+    PresenceStored,
+    RetireLink,
+    SendFrame,
+    SubscriptionUnsupported,
+)
 from realtime_fsm.vocabulary.table import TABLE, State
 from support.bench import Bench
 from support.brokenlogs import Record, lines_of
@@ -236,11 +245,11 @@ def test_every_request_and_note_has_words(tmp_path: Path) -> None:
         bench.lose()
         bench.expire()
         bench.lose()
-        bench.do(Woken(), after=20.0)
-        bench.do(PingSwitched(enabled=False))
+        bench.do(ResumedFromSuspend(), after=20.0)
+        bench.do(PingEnabledChanged(enabled=False))
         bench.do(Dispose())
 
-    made = Screen(None)
+    made = StepFormatter(None)
     shown = "\n".join(map(made.line, replay(tmp_path, lived(live, retry=RetryPolicy(attempts=2, dials_per_minute=2)))))
     for words in (
         "send subscribe s1 s2 s3 s4 and 2 more", "grant s1 s2 s3 s4 and 2 more", "reject bad; error_frame 1003", "send ping",
@@ -248,7 +257,7 @@ def test_every_request_and_note_has_words(tmp_path: Path) -> None:
         "waits for its turn to dial",
     ):  # fmt: skip
         assert words in shown, shown
-    slept = replay(tmp_path, lived(lambda bench: bench.to(State.SUBSCRIBED).do(Woken(), after=100.0)))
+    slept = replay(tmp_path, lived(lambda bench: bench.to(State.SUBSCRIBED).do(ResumedFromSuspend(), after=100.0)))
     assert made.line(slept[-1]).endswith("send ping; late by 70 s")
 
 
@@ -256,11 +265,11 @@ def test_a_link_that_makes_room_is_no_outage_and_its_early_end_is_one(tmp_path: 
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED).ask_anew("s2")
         bench.ask_anew("s3", up=False)
-        bench.do(Lost(bench.seat.retiring or 0))
+        bench.do(LinkClosed(bench.seat.draining_generation or 0))
         bench.greet()
 
-    made = Screen(None)
-    lines = list(map(made.line, replay(tmp_path, lived(live, protocol=Era.E2))))
+    made = StepFormatter(None)
+    lines = list(map(made.line, replay(tmp_path, lived(live, era=Era.E2))))
     assert len([line for line in lines if "; it delivers until the next one is up" in line]) == 3
     assert [line.partition(" drop ")[2] for line in lines if "OUTAGE" in line] == ["3; OUTAGE: the link that made room is gone"]
     assert "outage over after 0" in lines[-1]
@@ -269,8 +278,17 @@ def test_a_link_that_makes_room_is_no_outage_and_its_early_end_is_one(tmp_path: 
 
 def test_the_words_of_rarer_requests() -> None:
     data = b'{"type":"authentication","data":{"session":"secret"}}'
-    requests: list[Request] = [Send(1, data), RejectIdentity(401, ""), Fail(Disconnected(), ("s1", "s2"), streams=False)]
-    of_presence: list[Request] = [Retire(2), Present(b"{}"), RejectPresence(PresenceRejected(401, "")), Lack("s1", Era.E1)]
+    requests: list[Command] = [
+        SendFrame(1, data),
+        AuthenticationRefused(401, ""),
+        FailWaiters(Disconnected(), ("s1", "s2"), streams=False),
+    ]
+    of_presence: list[Command] = [
+        RetireLink(2),
+        PresenceStored(b"{}"),
+        PresenceRefused(PresenceRejected(401, "")),
+        SubscriptionUnsupported("s1", Era.E1),
+    ]
     assert screen._asked(of_presence) == "retire 2; presence stored; reject the presence; reject s1"
     assert screen._asked(requests) == "send authentication; reject the identity; tell Disconnected; withdraw s1 s2"
 

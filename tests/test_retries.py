@@ -18,16 +18,16 @@ from realtime_fsm.vocabulary.inputs import (
     Connect,
     DialFailure,
     Disconnect,
-    Greeted,
-    Lost,
+    ErrorReceived,
+    GreetingReceived,
+    LinkClosed,
     Opened,
     Reconnect,
-    ServerErred,
     SetPresence,
     Unsubscribe,
 )
 from realtime_fsm.vocabulary.policies import RetryPolicy
-from realtime_fsm.vocabulary.requests import Fail, Open, Reject
+from realtime_fsm.vocabulary.requests import FailWaiters, OpenLink, SubscriptionRefused
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.network import Network
@@ -41,8 +41,8 @@ DART = RetryPolicy(attempts=3, reconnect_attempts=3)
 
 
 def row(bench: Bench) -> str:
-    assert bench.last.taken is not None
-    return bench.last.taken.row.id
+    assert bench.last.transition is not None
+    return bench.last.transition.row.id
 
 
 def fail_dials(bench: Bench, most: int) -> int:
@@ -149,7 +149,7 @@ def test_reconnect_in_an_outage_dials_now_and_keeps_the_count(waits: bool) -> No
         bench.fail_dial()
     before = bench.seat.attempt
     bench.do(Reconnect())
-    assert (row(bench), bench.seat.attempt, len(bench.requests(Open))) == ("rec11", before + 1, 1)
+    assert (row(bench), bench.seat.attempt, len(bench.requests(OpenLink))) == ("rec11", before + 1, 1)
     assert fail_dials(bench, 10) == 2
 
 
@@ -174,8 +174,8 @@ def acknowledged(count: int, **options: Any) -> Bench:
 def test_a_server_that_refuses_everything_costs_no_subscription(count: int, attempts: int) -> None:
     bench = acknowledged(1, retry=RetryPolicy(attempts=attempts))
     for n in range(2, count + 1):
-        bench.seat.book.desire(bench.seat.book.desired["s1"].__class__(f"s{n}", ("rows",)))
-    while bench.seat.book.in_flight or bench.seat.book.waits:
+        bench.seat.book.add(bench.seat.book.desired["s1"].__class__(f"s{n}", ("rows",)))
+    while bench.seat.book.in_flight or bench.seat.book.has_pending_request:
         if bench.seat.book.in_flight is None:
             bench.subscribe("more")
         bench.acknowledge()
@@ -185,10 +185,10 @@ def test_a_server_that_refuses_everything_costs_no_subscription(count: int, atte
     while bench.state is not E:
         refuse(bench)
         moments.append(bench.now)
-        assert not bench.requests(Reject)
+        assert not bench.requests(SubscriptionRefused)
     least = 1 if len(desired) == 1 else 3  # two disjoint groups, after all together
     assert len(moments) == max(attempts, least)
-    assert (set(bench.seat.book.desired), bench.requests(Fail)[0].withdrawn) == (desired, ())
+    assert (set(bench.seat.book.desired), bench.requests(FailWaiters)[0].withdrawn) == (desired, ())
     assert isinstance(bench.machine.error, RefusedByServer)
     pauses = [after - before for before, after in itertools.pairwise(moments)]
     assert pauses == sorted(pauses), "they grow"
@@ -220,7 +220,7 @@ def test_one_that_is_refused_alone_is_found_while_the_others_come_back() -> None
     bench = acknowledged(8)
     bench.lose()
     guilty, links = "s5", 0
-    rejected: list[Reject] = []
+    rejected: list[SubscriptionRefused] = []
     while not rejected:
         if bench.seat.link is None:
             links += 1
@@ -231,7 +231,7 @@ def test_one_that_is_refused_alone_is_found_while_the_others_come_back() -> None
         assert asked is not None
         if guilty in asked.ids:
             bench.err(1008)
-            rejected = bench.requests(Reject)
+            rejected = bench.requests(SubscriptionRefused)
             bench.lose()
         else:
             bench.acknowledge()
@@ -249,7 +249,7 @@ def test_the_only_one_that_was_never_acknowledged_is_refused_and_not_the_connect
     bench = Bench(retry=RetryPolicy(attempts=1)).to(State.CONNECTED)
     bench.subscribe()
     bench.err(1008)
-    assert bench.requests(Reject) == [Reject("s1", 1008, "Error: Server Error")]
+    assert bench.requests(SubscriptionRefused) == [SubscriptionRefused("s1", 1008, "Error: Server Error")]
     bench.lose()
     assert bench.state is R
 
@@ -284,7 +284,7 @@ def test_a_proven_link_that_is_ended_by_a_refusal_is_replaced(end: int) -> None:
 @pytest.mark.parametrize("said", ["frame", "close"])
 @pytest.mark.parametrize("attempts", [1, 3])
 def test_a_refused_redial_passes_until_it_comes_attempts_times_in_a_row(said: str, attempts: int) -> None:
-    bench = Bench(protocol=Era.E4, retry=RetryPolicy(attempts=attempts)).to(S)
+    bench = Bench(era=Era.E4, retry=RetryPolicy(attempts=attempts)).to(S)
     bench.lose()
     for before in some(range(attempts)):
         assert (bench.state, bench.seat.refusals) == (R, before)
@@ -297,7 +297,7 @@ def test_a_refused_redial_passes_until_it_comes_attempts_times_in_a_row(said: st
 
 
 def test_another_failure_in_between_begins_the_row_of_refusals_anew() -> None:
-    bench = Bench(protocol=Era.E4).to(S)
+    bench = Bench(era=Era.E4).to(S)
     bench.lose()
     for _ in range(5):
         for failure in (lambda: (bench.open(), bench.err(1008)), bench.fail_dial):
@@ -322,7 +322,7 @@ def test_an_error_for_good_names_host_and_port_and_no_query() -> None:
 
 
 def test_before_a_link_has_been_up_one_refusal_is_enough() -> None:
-    bench = Bench(protocol=Era.E4).to(R)
+    bench = Bench(era=Era.E4).to(R)
     bench.open()
     bench.err(1008)
     assert bench.state is E
@@ -339,7 +339,7 @@ def test_a_server_that_takes_messages_is_not_asked_by_its_address_because_of_one
     bench.err(1008)
     assert (row(bench), bench.machine.era) == ("rec27", Era.E4)
     bench.expire()
-    assert [request.plan for request in bench.requests(Open)] == [None]
+    assert [request.plan for request in bench.requests(OpenLink)] == [None]
 
 
 def downgraded() -> Bench:
@@ -361,7 +361,7 @@ def downgraded() -> Bench:
 def test_what_greets_like_an_e3_in_the_place_of_an_e4_is_asked_once_more(how: str) -> None:
     bench = downgraded()
     _ = (bench.lose(), bench.expire()) if how == "lost" else bench.do(Reconnect())
-    assert [request.plan for request in bench.requests(Open)] == [None]
+    assert [request.plan for request in bench.requests(OpenLink)] == [None]
     bench.open()
     bench.greet()
     assert bench.machine.era is Era.E4
@@ -372,7 +372,7 @@ def test_in_a_handover_the_address_stays() -> None:
     bench.ask_anew("s2", up=False)
     bench.fail_dial()
     bench.expire()
-    assert bench.requests(Open)[0].plan is not None
+    assert bench.requests(OpenLink)[0].plan is not None
 
 
 def test_what_is_an_e3_is_asked_no_more_after_that() -> None:
@@ -393,10 +393,10 @@ def test_a_guess_is_not_kept_for_the_next_dial() -> None:
     bench = Bench().to(R)
     bench.open()
     bench.err(1008)
-    assert bench.requests(Open)[0].plan is not None
+    assert bench.requests(OpenLink)[0].plan is not None
     bench.fail_dial()
     bench.expire()
-    assert bench.requests(Open)[0].plan is None
+    assert bench.requests(OpenLink)[0].plan is None
 
 
 def test_after_a_refusal_for_good_the_era_is_found_out_anew() -> None:
@@ -417,7 +417,7 @@ def test_after_a_refusal_for_good_the_era_is_found_out_anew() -> None:
 
 def refuse_credentials(bench: Bench, code: int, *, renewable: bool) -> None:
     bench.open()
-    bench.hear(ServerErred(bench.generation, code, "no", renewable))
+    bench.hear(ErrorReceived(bench.generation, code, "no", renewable))
 
 
 @pytest.mark.parametrize("code", [401, 403])
@@ -427,7 +427,7 @@ def test_refused_credentials_that_can_be_renewed_get_one_more_dial(code: int) ->
         bench.lose()
         bench.expire()
         refuse_credentials(bench, code, renewable=True)
-        (dial,) = bench.requests(Open)
+        (dial,) = bench.requests(OpenLink)
         assert (row(bench), dial.renewal.code) == ("rec130", code)
         bench.open()
         bench.greet()
@@ -590,9 +590,9 @@ def era_doubted(bench: Bench) -> None:
         bench.open()
         bench.err(1008)
     bench.open()
-    bench.do(Greeted(bench.generation, channels=("rows",)))
+    bench.do(GreetingReceived(bench.generation, channels=("rows",)))
     bench.acknowledge() if bench.seat.book.in_flight else None
-    bench.do(Lost(bench.generation))
+    bench.do(LinkClosed(bench.generation))
     bench.expire()
     bench.do(Opened(bench.generation))
     bench.greet()
@@ -602,7 +602,7 @@ LOGS: dict[str, tuple[Callable[[Bench], object], dict[str, Any]]] = {
     "an outage": (an_outage, {}),
     "given up": (given_up, {"retry": RetryPolicy(attempts=None, reconnect_attempts=3)}),
     "everything refused": (everything_refused, {}),
-    "redial refused": (redial_refused, {"protocol": Era.E4}),
+    "redial refused": (redial_refused, {"era": Era.E4}),
     "credentials refused": (credentials_refused, {}),
     "era doubted": (era_doubted, {}),
 }

@@ -50,7 +50,7 @@ BAD: dict[str, dict[str, Any]] = {
     "retry": {"retry": 3},
     "timeouts": {"timeouts": 3},
     "auto_reconnect": {"auto_reconnect": 3},
-    "protocol": {"protocol": "E9"},
+    "era": {"era": "E9"},
     "max_frame": {"max_frame": 0},
     "self_signed": {"self_signed": 3},
     "no such option": {"nonsense": True},
@@ -303,7 +303,7 @@ def test_a_payload_that_does_not_fit(wanted: Any, payload: bytes) -> None:
 
 def test_a_payload_that_cannot_be_encoded() -> None:
     with pytest.raises(TypeError) as caught:
-        Event.restored({"$id": MARK, "value": Marked()})
+        Event.from_payload({"$id": MARK, "value": Marked()})
     assert_silent(caught.value)
 
 

@@ -270,7 +270,7 @@ def test_a_disposal_ends_the_waits_of_other_threads(served: Served) -> None:
         realtime = Realtime(served.endpoint, "demo", retry=QUICK)
         rows, changes = realtime.subscribe("rows"), realtime.states()
         events, states = pool.submit(lambda: list(rows)), pool.submit(lambda: [change.dest for change in changes])
-        inboxes = [rows._subscriber.inbox, *realtime._inner._driver._followers]
+        inboxes = [rows._subscriber.buffer, *realtime._inner._driver._state_watchers]
         settle(realtime, lambda: all(inbox._waiting for inbox in inboxes))
         realtime.dispose()
         assert events.result(LONG) == []
@@ -280,7 +280,7 @@ def test_a_disposal_ends_the_waits_of_other_threads(served: Served) -> None:
 
 def held(realtime: Realtime, rows: realtime_fsm.sync.Subscription[Any], count: int) -> None:
     """Return when the inbox of a subscription holds so many events."""
-    settle(realtime, lambda: len(rows._subscriber.inbox) == count)
+    settle(realtime, lambda: len(rows._subscriber.buffer) == count)
 
 
 def test_a_disposal_between_two_calls_loses_nothing_that_is_held(served: Served) -> None:

@@ -59,7 +59,7 @@ def test_what_a_callable_raises_does_not_end_the_loop(raised: BaseException) -> 
 
     async def use() -> BaseException | None:
         try:
-            await portal.apart(fail)()
+            await portal.in_worker_thread(fail)()
         except BaseException as failure:  # noqa: BLE001
             return failure
         return None
@@ -111,10 +111,12 @@ def test_callables_that_block_delay_no_other() -> None:
         at_work.release()
         released.wait(LONG)
 
-    blocked = [portal.begin(portal.apart(block)) for _ in range(100)]  # more than any pool of a usual size has threads
+    blocked = [
+        portal.call_soon(portal.in_worker_thread(block)) for _ in range(100)
+    ]  # more than any pool of a usual size has threads
     for _ in some(blocked):
         assert at_work.acquire(timeout=LONG)
-    assert portal.call(portal.apart(lambda: "token")) == "token"
+    assert portal.call(portal.in_worker_thread(lambda: "token")) == "token"
     released.set()
     assert [each.result(LONG) for each in blocked] == [None] * 100
     portal.close()

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from brain import EQUAL, HUSH, MASKED, NOON, dial, error, publish, say, told, try_dial
+from brain import EQUAL, MASKED, NOON, SECRET, dial, error, publish, send, single_frame, try_dial
 from loopback import connected, on_a_loop
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import ERAS, EraName
-from realtime_fsm.testing.peer import Backend, Peer
+from realtime_fsm.testing.peer import Backend, ServerConnection
 from support.network import Network, SimulatedSocket
 from support.virtual import run
 
@@ -41,8 +41,8 @@ def reached(backend: Backend, channel: str, *among: str) -> set[str]:
 def test_a_dial_without_channels_is_refused(era: EraName, target: str) -> None:
     peer, reply = try_dial(Backend(era=era), target)
     assert reply.end
-    assert told(reply) == error(1008, MASKED if era == "E2" else "Missing channels")
-    assert peer.handle('{"type":"ping"}', NOON).frames == ()
+    assert single_frame(reply) == error(1008, MASKED if era == "E2" else "Missing channels")
+    assert peer.receive_message('{"type":"ping"}', NOON).frames == ()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_greeting(era: EraName, greeting: bytes) -> None:
 )
 def test_channels_that_are_no_list(era: EraName, code: int, message: str) -> None:
     _, reply = try_dial(Backend(era=era), f"{DEMO}&channels=files")
-    refusal = told(reply)["data"]
+    refusal = single_frame(reply)["data"]
     assert (refusal["code"], refusal["message"].startswith(message), reply.end) == (code, True, True)
 
 
@@ -88,18 +88,18 @@ def test_channels_that_are_no_list(era: EraName, code: int, message: str) -> Non
 )
 def test_what_a_refusal_says(era: EraName, masked: bool, message: str) -> None:
     _, reply = try_dial(Backend(era=era, masked=masked), "/?project=nope&channels[]=rows")
-    assert told(reply) == error(1008, message)
+    assert single_frame(reply) == error(1008, message)
 
 
 @every_era
 def test_a_refused_identity_is_told_in_every_era(era: EraName) -> None:
     _, reply = try_dial(Backend(era=era), ROWS, X_Appwrite_JWT="abc")
-    assert told(reply) == error(401, "Failed to verify JWT. Invalid token: Incomplete segments")
+    assert single_frame(reply) == error(401, "Failed to verify JWT. Invalid token: Incomplete segments")
 
 
 @pytest.mark.parametrize(("era", "text"), [("E1", "Too many requests"), ("E4", MASKED)])
 def test_too_many_dials(era: EraName, text: str) -> None:
-    assert told(try_dial(Backend(era=era, connection_limit=0), ROWS)[1]) == error(1013, text)
+    assert single_frame(try_dial(Backend(era=era, connection_limit=0), ROWS)[1]) == error(1013, text)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_too_many_dials(era: EraName, text: str) -> None:
 def test_what_a_user_document_holds(era: EraName, known: set[str]) -> None:
     backend = Backend(era=era)
     _, reply = try_dial(backend, f"{DEMO}&channels[]=account&channels[]=account.bob", X_Appwrite_Session=backend.add_user("al"))
-    data = told(reply)["data"]
+    data = single_frame(reply)["data"]
     assert data["channels"] == ["account", "account.al"]
     assert {"impersonator", "emailCanonical"} & set(data["user"]) == known
 
@@ -140,14 +140,14 @@ def test_queries_in_the_url_need_the_third_era() -> None:
 )
 def test_the_ids_of_the_slots(asked: str, subscriptions: object) -> None:
     _, reply = try_dial(Backend(era="E3", ids=iter("123")), f"{DEMO}&{asked}".replace("$", EQUAL))
-    assert told(reply)["data"]["subscriptions"] == subscriptions
+    assert single_frame(reply)["data"]["subscriptions"] == subscriptions
 
 
 def test_a_channel_that_the_server_adds_goes_to_slot_0_unfiltered() -> None:
     backend = Backend(era="E3", ids=iter("s12"))
     session = backend.add_user("al")
     _, reply = try_dial(backend, f"{DEMO}&channels[]=account&account[2][]={EQUAL}", X_Appwrite_Session=session)
-    assert told(reply)["data"]["subscriptions"] == {"2": "1", "0": "2"}
+    assert single_frame(reply)["data"]["subscriptions"] == {"2": "1", "0": "2"}
     assert [names(backend, channel, payload={}) for channel in ("account", "account.al")] == [False, True]
 
 
@@ -159,7 +159,7 @@ def test_a_channel_that_the_server_adds_goes_to_slot_0_unfiltered() -> None:
     [("E1", error(1003, "Message type is not valid.")), *((era, {"type": "pong"}) for era in ("E2", "E3", "E4"))],
 )
 def test_a_ping(era: EraName, answer: object) -> None:
-    assert say(dial(Backend(era=era), ROWS), "ping") == answer
+    assert send(dial(Backend(era=era), ROWS), "ping") == answer
 
 
 @by_url
@@ -176,8 +176,8 @@ def test_a_ping(era: EraName, answer: object) -> None:
 )
 def test_what_is_not_understood_leaves_the_link_up(era: EraName, message: object) -> None:
     backend = Backend(era=era)
-    reply = dial(backend, ROWS).handle(json.dumps(message), NOON)
-    assert (told(reply), reply.end) == (error(1003, "Message type is not valid." if era == "E1" else MASKED), False)
+    reply = dial(backend, ROWS).receive_message(json.dumps(message), NOON)
+    assert (single_frame(reply), reply.end) == (error(1003, "Message type is not valid." if era == "E1" else MASKED), False)
     assert names(backend, "rows")
 
 
@@ -197,7 +197,7 @@ def test_what_is_not_understood_leaves_the_link_up(era: EraName, message: object
 )
 def test_an_authentication_that_is_malformed(era: EraName, data: object, code: int, text: str) -> None:
     peer = dial(Backend(era=era), ROWS)
-    assert say(peer, "authentication", data) == error(code, text)
+    assert send(peer, "authentication", data) == error(code, text)
     assert peer.subscriptions
 
 
@@ -207,10 +207,10 @@ def test_an_authentication_that_is_malformed(era: EraName, data: object, code: i
 )
 def test_the_limit_of_messages_a_minute(era: EraName, text: str | None) -> None:
     peer = dial(Backend(era=era), ROWS)
-    answers = [say(peer, "ping") for _ in range(33)]
+    answers = [send(peer, "ping") for _ in range(33)]
     assert answers[:32] == [answers[0]] * 32
     assert answers[32] == (answers[0] if text is None else error(1013, text))
-    assert say(dial(Backend(era=era, rate_limit=0), ROWS), "ping")["data"]["code"] == 1013
+    assert send(dial(Backend(era=era, rate_limit=0), ROWS), "ping")["data"]["code"] == 1013
 
 
 # A login in the middle of a connection
@@ -219,14 +219,14 @@ def test_the_limit_of_messages_a_minute(era: EraName, text: str | None) -> None:
 @pytest.mark.parametrize("era", ["E1", "E2"])
 def test_a_login_adds_roles_and_takes_none_away(era: EraName) -> None:
     backend = Backend(era=era)
-    alice, bob = backend.add_user("alice", session_secret=HUSH), backend.add_user("bob")
+    alice, bob = backend.add_user("alice", session_secret=SECRET), backend.add_user("bob")
     peer = dial(backend, f"{ROWS}&channels[]=account")
-    assert say(peer, "authentication", {"session": alice})["data"]["user"]["$id"] == "alice"
+    assert send(peer, "authentication", {"session": alice})["data"]["user"]["$id"] == "alice"
     everybody = ("guests", "users", "user:alice", "user:bob")
     assert reached(backend, "rows", *everybody) == {"guests", "users", "user:alice"}
     assert reached(backend, "account", *everybody) == {"guests", "users", "user:alice"}
     assert reached(backend, "account.alice", *everybody) == {"users", "user:alice"}  # the second channel that it has gained
-    say(peer, "authentication", {"session": bob})
+    send(peer, "authentication", {"session": bob})
     assert reached(backend, "rows", *everybody) == set(everybody)
     assert reached(backend, "account", *everybody) == {"guests", "users", "user:alice"}  # and that takes the place of the first
     assert reached(backend, "account.bob", *everybody) == set()
@@ -237,7 +237,7 @@ def test_a_login_reaches_the_last_slot_only() -> None:
     backend = Backend(era="E3")
     session = backend.add_user("al")
     peer = dial(backend, f"{ROWS}&channels[]=account&channels[]=files&files[1][]={EQUAL}")
-    say(peer, "authentication", {"session": session})
+    send(peer, "authentication", {"session": session})
     everybody = ("guests", "users", "user:al")
     assert reached(backend, "rows", *everybody) == {"guests"}
     assert reached(backend, "account", *everybody) == {"guests"}
@@ -251,7 +251,7 @@ def test_slots_that_share_the_channels_of_the_last_change_roles_with_it() -> Non
     backend = Backend(era="E3")
     session = backend.add_user("al")
     peer = dial(backend, f"{ROWS}&rows[0][]={EQUAL}&rows[1][]={EQUAL}")
-    say(peer, "authentication", {"session": session})
+    send(peer, "authentication", {"session": session})
     ((_, found),) = publish(backend, ["rows"], {"title": "x"}, roles=["user:al"])
     assert found == list(peer.subscriptions)
 
@@ -262,7 +262,7 @@ def test_changed_memberships_alone_change_nothing_that_was_seen(era: EraName) ->
     sessions = [backend.add_user(user) for user in ("al", "bo")]
     for session in sessions:
         dial(backend, ROWS, X_Appwrite_Session=session)
-    say(dial(backend, ROWS), "authentication", {"session": sessions[0]})  # and no other user after that
+    send(dial(backend, ROWS), "authentication", {"session": sessions[0]})  # and no other user after that
     assert backend.publish(["e"], ["rows"], None, now=NOON, roles=["user:al"], memberships_of="al")
     assert reached(backend, "rows", "user:al", "user:bo", "any") == {"user:al", "user:bo", "any"}
 
@@ -273,12 +273,12 @@ def test_changed_memberships_behind_a_stale_login_end_all_events(era: EraName, d
     al, bo = (backend.add_user(user) for user in ("al", "bo"))
     turncoat, witness = dial(backend, ROWS), dial(backend, ROWS, X_Appwrite_Session=al)
     for session in (al, al, bo):
-        say(turncoat, "authentication", {"session": session})
-    turncoat.leave(NOON)
+        send(turncoat, "authentication", {"session": session})
+    turncoat.close(NOON)
     assert names(backend, "rows"), "a stale login alone does no harm"
     backend.publish(["e"], ["teams"], None, now=NOON, memberships_of="al")
     assert names(backend, "rows") is not deaf, "role any included"
-    assert say(witness, "ping")["type"] == ("error" if era == "E1" else "pong")
+    assert send(witness, "ping")["type"] == ("error" if era == "E1" else "pong")
     backend.restart()
     assert names(backend, "rows"), "a process that starts anew works again"
 
@@ -340,5 +340,5 @@ def test_the_network_of_client_tests_plays_every_era(era: EraName) -> None:
 
 
 def test_a_peer_of_an_old_era_that_was_not_greeted_lets_nobody_in() -> None:
-    peer = Peer(Backend(era="E2"))
-    assert say(peer, "authentication", {"session": "x"}) == error(1003)
+    peer = ServerConnection(Backend(era="E2"))
+    assert send(peer, "authentication", {"session": "x"}) == error(1003)

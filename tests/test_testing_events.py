@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from brain import EQUAL, NOON, dial, publish, say, subscribe
+from brain import EQUAL, NOON, dial, publish, send, subscribe
 from realtime_fsm.testing.peer import Backend
 
 
@@ -20,8 +20,8 @@ def test_an_event_lists_every_matching_subscription_once() -> None:
     assert publish(backend, ["teams", "rows"]) == [(peer, ["c", "a", "b"]), (other, ["o"])]
     assert publish(backend, ["nothing"]) == []
     assert [found for found, _ in publish(backend, ["rows"], project="p2")] == [elsewhere]
-    peer.leave()
-    peer.leave()
+    peer.close()
+    peer.close()
     assert publish(backend, ["files"]) == []
 
 
@@ -34,7 +34,7 @@ def test_a_known_id_gains_channels_and_on_a_known_channel_other_queries() -> Non
     (answer,) = subscribe(peer, {"subscriptionId": "s", "channels": ["rows", "files"], "queries": [again]})
     assert answer["queries"] == ['{"method":"equal","attribute":"title","values":["y"]}']
     assert [bool(publish(backend, ["rows"], {"title": title})) for title in "xy"] == [False, True]
-    assert say(peer, "unsubscribe", [{"subscriptionId": name} for name in ("s", "nope", "s")])["data"]["subscriptions"] == [
+    assert send(peer, "unsubscribe", [{"subscriptionId": name} for name in ("s", "nope", "s")])["data"]["subscriptions"] == [
         {"subscriptionId": "s", "removed": True},
         {"subscriptionId": "nope", "removed": False},
         {"subscriptionId": "s", "removed": False},

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from brain import HUSH, MASKED, NOON, TARGET, dial, error, publish, say, subscribe, told, try_dial
-from realtime_fsm.testing.peer import Backend, Peer, Reply, Request, counted_ids
+from brain import MASKED, NOON, SECRET, TARGET, dial, error, publish, send, single_frame, subscribe, try_dial
+from realtime_fsm.testing.peer import Backend, Reply, Request, ServerConnection, counted_ids
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_a_dial_that_is_refused_ends(target: str, headers: dict[str, str], code:
     backend = Backend()
     peer, reply = try_dial(backend, target, **headers)
     assert reply.end
-    assert told(reply) == error(code, message)
-    assert peer.handle('{"type":"ping"}', NOON) == Reply()
+    assert single_frame(reply) == error(code, message)
+    assert peer.receive_message('{"type":"ping"}', NOON) == Reply()
     assert not backend.peers
 
 
@@ -77,9 +77,9 @@ def test_channels_in_the_url_make_one_subscription() -> None:
     backend = Backend(ids=iter(["6b0467fa345385f16884"]))
     peer, reply = try_dial(backend, "/?project=demo&channels%5B%5D=FILES&channels[7]=%20&channels[]=%E2%9C%93&channels[]=FILES")
     identifier = "6b0467fa345385f16884"
-    assert told(reply)["data"] == {"channels": ["FILES", " ", "✓"], "subscriptions": [identifier], "user": None}
+    assert single_frame(reply)["data"] == {"channels": ["FILES", " ", "✓"], "subscriptions": [identifier], "user": None}
     assert publish(backend, [" "]) == [(peer, [identifier])]
-    assert say(peer, "unsubscribe", [{"subscriptionId": identifier}])["data"]["subscriptions"][0]["removed"]
+    assert send(peer, "unsubscribe", [{"subscriptionId": identifier}])["data"]["subscriptions"][0]["removed"]
 
 
 def test_ids_are_counted() -> None:
@@ -91,7 +91,7 @@ def test_too_many_dials_in_a_minute() -> None:
     backend = Backend(connection_limit=2)
     assert [try_dial(backend, TARGET, NOON + second)[1].end for second in (0, 1, 59, 60)] == [False, False, True, False]
     _, reply = try_dial(Backend(connection_limit=0))
-    assert (told(reply), reply.end) == (error(1013), True)
+    assert (single_frame(reply), reply.end) == (error(1013), True)
 
 
 def test_dials_are_counted_for_each_path_and_each_address() -> None:
@@ -124,7 +124,7 @@ def test_a_session_at_the_dial(header: str, value: str) -> None:
     backend = Backend()
     session = backend.add_user("alice")
     _, reply = try_dial(backend, **{header: fallback(session) if value == "fallback" else value.replace("{}", session)})
-    assert told(reply)["data"]["user"]["$id"] == "alice"
+    assert single_frame(reply)["data"]["user"]["$id"] == "alice"
 
 
 def test_an_encoded_cookie() -> None:
@@ -154,7 +154,7 @@ def test_a_worthless_session_makes_a_guest(header: str, value: str) -> None:
     backend = Backend()
     session = backend.add_user("alice")
     _, reply = try_dial(backend, **{header: fallback(session, "x") if value == "fallback" else value.replace("{}", session)})
-    assert told(reply)["data"]["user"] is None
+    assert single_frame(reply)["data"]["user"] is None
 
 
 def test_a_jwt_at_the_dial() -> None:
@@ -168,11 +168,11 @@ def test_a_jwt_at_the_dial() -> None:
 
     expired = backend.issue_jwt("alice", expired=True)
     _, reply = try_dial(backend, X_Appwrite_JWT=expired)
-    assert (told(reply), reply.end) == (error(401, "Failed to verify JWT. Invalid token: Expired"), True)
+    assert (single_frame(reply), reply.end) == (error(401, "Failed to verify JWT. Invalid token: Expired"), True)
 
     _, reply = try_dial(backend, X_Appwrite_JWT=token, Cookie=f"a_session_demo={session}")
-    assert (told(reply)["data"]["code"], reply.end) == (403, True)
-    assert told(reply)["data"]["message"].startswith(
+    assert (single_frame(reply)["data"]["code"], reply.end) == (403, True)
+    assert single_frame(reply)["data"]["message"].startswith(
         "JWT and cookie used in the same request. Use either `setJWT` or `setCookie`."
     )
 
@@ -184,8 +184,8 @@ def test_who_dials_with_what_came_of_a_session_that_has_ended_is_a_guest() -> No
     backend.end_session("alice")
     assert dial(backend, X_Appwrite_Session=session).account is None
     assert dial(backend, X_Appwrite_JWT=jwt).account is None
-    assert told(try_dial(backend, X_Appwrite_JWT=expired)[1])["data"]["code"] == 401
-    assert say(dial(backend), "authentication", {"session": session}) == error(1003)
+    assert single_frame(try_dial(backend, X_Appwrite_JWT=expired)[1])["data"]["code"] == 401
+    assert send(dial(backend), "authentication", {"session": session}) == error(1003)
     assert up.account is not None, "the link that is up goes on"
     with pytest.raises(LookupError, match="no user 'bob'"):
         backend.end_session("bob")
@@ -206,29 +206,29 @@ def test_users_belong_to_a_project() -> None:
 
 def test_a_user_says_what_it_is_told_to_say() -> None:
     backend = Backend()
-    session = backend.add_user("alice", session_secret=HUSH, attributes={"name": "Alice", "prefs": {"a": {}}})
+    session = backend.add_user("alice", session_secret=SECRET, attributes={"name": "Alice", "prefs": {"a": {}}})
     assert base64.b64decode(session) == b'{"id":"alice","secret":"s3cret"}'
     _, reply = try_dial(backend, X_Appwrite_Session=session)
-    user = told(reply)["data"]["user"]
+    user = single_frame(reply)["data"]["user"]
     assert (user["name"], user["email"], user["prefs"], user["labels"]) == ("Alice", "alice@example.com", {"a": {}}, [])
 
 
 def test_no_repr_tells_a_secret() -> None:
     backend = Backend()
-    session = backend.add_user("alice", session_secret=HUSH)
+    session = backend.add_user("alice", session_secret=SECRET)
     token = backend.issue_jwt("alice")
     request = Request(f"/?project=demo&jwt={token}", (("Cookie", f"a_session_demo={session}"),))
     peer = dial(backend, X_Appwrite_Session=session)
-    say(peer, "authentication", {"session": session})
+    send(peer, "authentication", {"session": session})
     for thing in (backend, backend.directory("demo"), request, peer, peer.account):
-        assert not any(secret in repr(thing) for secret in (HUSH, session, token))
+        assert not any(secret in repr(thing) for secret in (SECRET, session, token))
     assert repr(peer) == "<Peer user='alice' subscriptions=[]>"
 
 
 @pytest.mark.parametrize("data", [None, [], {}, {"session": ""}, {"session": 5}, {"session": "garbage"}])
 def test_a_worthless_authentication(data: object) -> None:
     peer = dial(Backend())
-    assert say(peer, "authentication", data) == error(1003)
+    assert send(peer, "authentication", data) == error(1003)
     assert "authentication" not in repr(peer)
     assert subscribe(peer, {"subscriptionId": "s", "channels": ["files"]})
 
@@ -238,30 +238,30 @@ def test_authentication_without_a_subscription_makes_the_server_forget_the_proje
     session = backend.add_user("alice")
     peer = dial(backend)
     subscribe(peer, {"subscriptionId": "s", "channels": ["files"]})
-    say(peer, "unsubscribe", [{"subscriptionId": "s"}])
-    answer = say(peer, "authentication", {"session": session})["data"]
+    send(peer, "unsubscribe", [{"subscriptionId": "s"}])
+    answer = send(peer, "authentication", {"session": session})["data"]
     assert (answer["to"], answer["success"], answer["user"]["$id"]) == ("authentication", True, "alice")
-    assert say(peer, "ping") == {"type": "pong"}
-    assert say(peer, "unsubscribe", [{"subscriptionId": "s"}])["data"]["subscriptions"][0]["removed"] is False
-    assert say(peer, "authentication", {"session": 5}) == error(1003)
-    reply = peer.handle('{"type":"subscribe","data":[{"channels":["files"]}]}', NOON)
-    assert (told(reply), reply.end) == (error(1008), True)
+    assert send(peer, "ping") == {"type": "pong"}
+    assert send(peer, "unsubscribe", [{"subscriptionId": "s"}])["data"]["subscriptions"][0]["removed"] is False
+    assert send(peer, "authentication", {"session": 5}) == error(1003)
+    reply = peer.receive_message('{"type":"subscribe","data":[{"channels":["files"]}]}', NOON)
+    assert (single_frame(reply), reply.end) == (error(1008), True)
 
 
 def test_a_second_authentication_on_a_link_whose_project_is_forgotten_ends_it() -> None:
     backend = Backend()
     session = backend.add_user("alice")
     peer = dial(backend)
-    say(peer, "authentication", {"session": session})
-    reply = peer.handle(json.dumps({"type": "authentication", "data": {"session": session}}), NOON)
-    assert (told(reply), reply.end) == (error(1008), True)
+    send(peer, "authentication", {"session": session})
+    reply = peer.receive_message(json.dumps({"type": "authentication", "data": {"session": session}}), NOON)
+    assert (single_frame(reply), reply.end) == (error(1008), True)
     assert not backend.peers
 
 
 def test_a_connection_that_was_not_greeted_knows_no_project() -> None:
-    peer = Peer(Backend())
-    assert say(peer, "ping") == {"type": "pong"}
-    assert say(peer, "subscribe", [{"channels": ["files"]}]) == error(1008)
+    peer = ServerConnection(Backend())
+    assert send(peer, "ping") == {"type": "pong"}
+    assert send(peer, "subscribe", [{"channels": ["files"]}]) == error(1008)
 
 
 def test_the_account_channels_of_a_user() -> None:
@@ -286,7 +286,7 @@ def test_the_account_channels_of_a_guest_follow_the_authentication() -> None:
     def reaches(channel: str, role: str) -> bool:
         return bool(publish(backend, [channel], roles=[role]))
 
-    say(peer, "authentication", {"session": alice})
+    send(peer, "authentication", {"session": alice})
     assert [reaches("files", role) for role in ("user:alice", "users", "any", "guests")] == [True, True, True, False]
     assert [reaches(name, "user:alice") for name in ("account", "account.alice", "account.alice.update")] == [
         True,
@@ -299,7 +299,7 @@ def test_the_account_channels_of_a_guest_follow_the_authentication() -> None:
         "account",
         "account.alice",
     ]
-    say(peer, "authentication", {"session": bob})
+    send(peer, "authentication", {"session": bob})
     assert [reaches("files", role) for role in ("user:alice", "user:bob", "team:t1")] == [False, True, True]
     assert [reaches(name, "users") for name in ("account.alice", "account.alice.update")] == [False, False]
     assert [reaches(name, "users") for name in ("account.bob", "account.bob.update")] == [True, True]

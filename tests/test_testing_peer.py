@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brain import EQUAL, NOON, TARGET, dial, error, publish, say, subscribe, told, try_dial
+from brain import EQUAL, NOON, TARGET, dial, error, publish, send, single_frame, subscribe, try_dial
 from realtime_fsm.testing.eras import ERAS, EraName
 from realtime_fsm.testing.peer import FRAME_LIMIT, HISTORY, Backend, Reply
 
@@ -17,7 +17,7 @@ from realtime_fsm.testing.peer import FRAME_LIMIT, HISTORY, Backend, Reply
 def test_pings() -> None:
     peer = dial(Backend())
     for message in ('{"type":"ping"}', b'{"type":"ping"}', '{"type": "ping", "data": {"a": 1}}'):
-        assert peer.handle(message, NOON) == Reply((b'{"type":"pong"}',))
+        assert peer.receive_message(message, NOON) == Reply((b'{"type":"pong"}',))
 
 
 @pytest.mark.parametrize(
@@ -47,16 +47,16 @@ def test_pings() -> None:
 )
 def test_a_malformed_message(message: str | bytes, code: int) -> None:
     peer = dial(Backend())
-    reply = peer.handle(message, NOON)
-    assert (told(reply), reply.end) == (error(code), False)
-    assert say(peer, "ping") == {"type": "pong"}
+    reply = peer.receive_message(message, NOON)
+    assert (single_frame(reply), reply.end) == (error(code), False)
+    assert send(peer, "ping") == {"type": "pong"}
 
 
 @pytest.mark.parametrize("kind", ['{"a":1}', "[]", "{}"])
 def test_a_type_that_is_no_scalar_ends_the_stream(kind: str) -> None:
     peer = dial(Backend())
-    reply = peer.handle(f'{{"type":{kind}}}', NOON)
-    assert (told(reply), reply.end) == (error(1003), True)
+    reply = peer.receive_message(f'{{"type":{kind}}}', NOON)
+    assert (single_frame(reply), reply.end) == (error(1003), True)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_a_type_that_is_no_scalar_ends_the_stream(kind: str) -> None:
 def test_one_bad_item_refuses_the_whole_batch(data: Any, code: int) -> None:
     peer = dial(Backend())
     good = {"subscriptionId": "good", "channels": ["files"]}
-    assert say(peer, "subscribe", data) == error(code)
-    assert say(peer, "subscribe", [good, *data] if isinstance(data, list) else data) == error(code)
+    assert send(peer, "subscribe", data) == error(code)
+    assert send(peer, "subscribe", [good, *data] if isinstance(data, list) else data) == error(code)
     assert peer.subscriptions == ()
 
 
@@ -115,13 +115,13 @@ def test_an_odd_item_that_is_accepted(item: dict[str, object], channels: list[st
 def test_empty_batches() -> None:
     peer = dial(Backend())
     assert subscribe(peer) == []
-    assert say(peer, "unsubscribe", [])["data"] == {"to": "unsubscribe", "success": True, "subscriptions": []}
+    assert send(peer, "unsubscribe", [])["data"] == {"to": "unsubscribe", "success": True, "subscriptions": []}
 
 
 def test_the_console_s_log_ends_the_stream() -> None:
     peer = dial(Backend())
-    reply = peer.handle('{"type":"subscribe","data":[{"channels":["files","console.tail.p1"]}]}', NOON)
-    assert (told(reply), reply.end) == (error(1008), True)
+    reply = peer.receive_message('{"type":"subscribe","data":[{"channels":["files","console.tail.p1"]}]}', NOON)
+    assert (single_frame(reply), reply.end) == (error(1008), True)
 
 
 @pytest.mark.parametrize("data", [None, {"subscriptionId": "a"}, ["a"], [{"subscriptionId": ""}], [{}], [{"subscriptionId": 5}]])
@@ -129,7 +129,7 @@ def test_a_bad_unsubscribe_removes_nothing(data: Any) -> None:
     peer = dial(Backend())
     subscribe(peer, {"subscriptionId": "s", "channels": ["files"]})
     batch = [{"subscriptionId": "s"}, *data] if isinstance(data, list) else data
-    assert say(peer, "unsubscribe", batch) == error(1003)
+    assert send(peer, "unsubscribe", batch) == error(1003)
     assert peer.subscriptions == ("s",)
 
 
@@ -137,9 +137,9 @@ def test_an_oversized_frame_resets_the_stream() -> None:
     peer = dial(Backend())
     start, end = '{"type":"ping","data":"', '"}'
     fits = start + "x" * (FRAME_LIMIT - 8 - len(start) - len(end)) + end
-    assert told(peer.handle(fits, NOON)) == {"type": "pong"}
-    assert peer.handle(fits + " ", NOON) == Reply(reset=True)
-    assert peer.handle('{"type":"ping"}', NOON) == Reply()
+    assert single_frame(peer.receive_message(fits, NOON)) == {"type": "pong"}
+    assert peer.receive_message(fits + " ", NOON) == Reply(reset=True)
+    assert peer.receive_message('{"type":"ping"}', NOON) == Reply()
 
 
 # The rate limit
@@ -147,16 +147,16 @@ def test_an_oversized_frame_resets_the_stream() -> None:
 
 def test_the_33rd_message_of_a_minute_is_dropped() -> None:
     peer = dial(Backend())
-    answers = [told(peer.handle("{bad" if turn % 2 else '{"type":"ping"}', NOON + turn)) for turn in range(32)]
+    answers = [single_frame(peer.receive_message("{bad" if turn % 2 else '{"type":"ping"}', NOON + turn)) for turn in range(32)]
     assert answers == [{"type": "pong"}, error(1003)] * 16
-    assert say(peer, "subscribe", [{"channels": ["files"]}], NOON + 59.9) == error(1013)
+    assert send(peer, "subscribe", [{"channels": ["files"]}], NOON + 59.9) == error(1013)
     assert peer.subscriptions == ()
-    assert say(peer, "ping", now=NOON + 60) == {"type": "pong"}
+    assert send(peer, "ping", now=NOON + 60) == {"type": "pong"}
 
 
 def test_the_window_is_aligned_to_the_minute() -> None:
     peer = dial(Backend(rate_limit=1))
-    assert [say(peer, "ping", now=NOON + second)["type"] for second in (59, 59.9, 60, 61, 119, 120)] == [
+    assert [send(peer, "ping", now=NOON + second)["type"] for second in (59, 59.9, 60, 61, 119, 120)] == [
         "pong",
         "error",
         "pong",
@@ -168,26 +168,26 @@ def test_the_window_is_aligned_to_the_minute() -> None:
 
 def test_no_rate_limit() -> None:
     peer = dial(Backend(rate_limit=None))
-    assert all(say(peer, "ping") == {"type": "pong"} for _ in range(1_000))
+    assert all(send(peer, "ping") == {"type": "pong"} for _ in range(1_000))
 
 
 def test_one_connection_does_not_spend_another_s_budget_and_events_cost_nothing() -> None:
     backend = Backend(rate_limit=1)
     first, second = dial(backend), dial(backend)
     subscribe(first, {"subscriptionId": "s", "channels": ["rows"]})
-    assert say(first, "ping") == error(1013)
-    assert say(second, "ping") == {"type": "pong"}
+    assert send(first, "ping") == error(1013)
+    assert send(second, "ping") == {"type": "pong"}
     assert publish(backend, ["rows"]) == [(first, ["s"])]
 
 
 def test_what_a_client_sent_is_remembered() -> None:
     peer = dial(Backend(rate_limit=1))
-    peer.handle('{"type":"ping"}', NOON)
-    peer.handle("{bad", NOON)
-    peer.handle(b"\xff", NOON)
+    peer.receive_message('{"type":"ping"}', NOON)
+    peer.receive_message("{bad", NOON)
+    peer.receive_message(b"\xff", NOON)
     assert list(peer.received) == [{"type": "ping"}, "{bad", "�"]
     for _ in range(HISTORY):
-        peer.handle("5", NOON)
+        peer.receive_message("5", NOON)
     assert list(peer.received) == [5] * HISTORY
 
 
@@ -216,7 +216,7 @@ def test_no_message_raises_and_each_has_one_answer(era: EraName, messages: list[
     peer = dial(backend, f"{TARGET}&channels[]=rows", X_Appwrite_Session=backend.add_user("alice"))
     ended = False
     for message in messages:
-        reply = peer.handle(message, NOON)
+        reply = peer.receive_message(message, NOON)
         assert len(reply.frames) == (0 if ended else 1)
         ended = ended or reply.end
         for frame in reply.frames:
@@ -228,4 +228,4 @@ def test_no_message_raises_and_each_has_one_answer(era: EraName, messages: list[
 @given(st.text(alphabet='rows.[]=&01%5B{}" #', max_size=40), st.sampled_from(sorted(ERAS)))
 def test_no_dial_raises_and_each_has_one_answer(query: str, era: EraName) -> None:
     _, reply = try_dial(Backend(era=era), f"{TARGET}&channels[]=rows&{query}")
-    assert told(reply)["type"] in ("connected", "error")
+    assert single_frame(reply)["type"] in ("connected", "error")

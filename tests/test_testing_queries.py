@@ -9,7 +9,7 @@ import re
 import pytest
 
 from realtime_fsm.testing.queries import BadQuery, Query, parse
-from realtime_fsm.testing.wire import Refusal, as_php, decode, encode, stamp
+from realtime_fsm.testing.wire import Refusal, as_php, decode, encode, format_timestamp
 
 ROW = {"$id": "r1", "title": "x", "n": 5, "ratio": 0.5, "done": True, "nothing": None, "tags": ["a"]}
 
@@ -206,4 +206,4 @@ def test_what_is_no_json_is_a_value_error(data: bytes) -> None:
 
 
 def test_a_moment_has_milliseconds() -> None:
-    assert stamp(1_795_449_600.0625) == "2026-11-23T16:00:00.062+00:00"
+    assert format_timestamp(1_795_449_600.0625) == "2026-11-23T16:00:00.062+00:00"

@@ -15,7 +15,7 @@ from rawclient import OPCODES, RawClient, upgrade
 from realtime_fsm import BadOption, Realtime, RetriesExhausted, RetryPolicy, SubscriptionRejected
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.testing.listener import Link, Listener
+from realtime_fsm.testing.listener import LoopbackServer, ServerTransport
 
 
 def test_the_public_surface() -> None:
@@ -168,19 +168,19 @@ async def test_events_of_every_size(size: int) -> None:
 
 
 class _Echo:
-    def opened(self, link: Link, target: str, headers: tuple[tuple[str, str], ...]) -> None:
+    def opened(self, link: ServerTransport, target: str, headers: tuple[tuple[str, str], ...]) -> None:
         link.send(f"{target} {dict(headers)['Host']}".encode())
 
-    def message(self, link: Link, data: str | bytes) -> None:
+    def message(self, link: ServerTransport, data: str | bytes) -> None:
         link.send(data.encode() if isinstance(data, str) else data)
 
-    def closed(self, link: Link) -> None:
+    def closed(self, link: ServerTransport) -> None:
         link.send(b"too late")
 
 
 @on_a_loop
 async def test_the_listener_works_with_another_handler() -> None:
-    listener = Listener(_Echo())
+    listener = LoopbackServer(_Echo())
     await listener.start()
     client = await RawClient.dial(listener.port, upgrade("/any?thing"))
     assert await client.text() == "/any?thing localhost"

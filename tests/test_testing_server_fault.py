@@ -11,7 +11,7 @@ import pytest
 from loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop
 from rawclient import RawClient
 from realtime_fsm.testing import RealtimeServer, desk, peer
-from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Peer, Request
+from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Request, ServerConnection
 
 SUBSCRIBE = '{"type":"subscribe","data":[{"subscriptionId":"s","channels":["rows"]}]}'
 SHORT = 0.05
@@ -96,7 +96,7 @@ async def test_a_length_that_is_none_is_refused(seconds: float) -> None:
 @pytest.mark.parametrize(("masked", "text"), [(True, "Error: Server Error"), (False, "Redis server went away")])
 def test_the_text_is_masked_in_production(masked: bool, text: str) -> None:
     backend = Backend(masked=masked)
-    client = Peer(backend)
+    client = ServerConnection(backend)
     client.greet(Request("/v1/realtime?project=demo", ()), 0.0)
     backend.faulty = True
-    assert json.loads(client.handle("[]", 0.0).frames[0])["data"] == {"code": 0, "message": text}
+    assert json.loads(client.receive_message("[]", 0.0).frames[0])["data"] == {"code": 0, "message": text}

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from realtime_fsm import Realtime, RetryPolicy, State
-from realtime_fsm.edges.transport import AiohttpTransport, _why
+from realtime_fsm.edges.transport import AiohttpTransport, _classify_failure
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, NameNotResolved, StreamEnded, UpgradeRefused
 from support.faultproxy import Listener, descriptors, until
@@ -63,12 +63,14 @@ def test_what_failed_dials_are_called() -> None:
 
 def test_a_name_that_does_not_resolve_and_errors_without_a_text() -> None:
     key: Any = None
-    assert isinstance(_why(aiohttp.ClientConnectorDNSError(key, OSError(-2, "unknown"))), NameNotResolved)
-    assert _why(TimeoutError()).args == ("the dial failed: TimeoutError",)
-    assert _why(aiohttp.ClientConnectorError(key, OSError())).args == ("the dial failed: OSError",)
+    assert isinstance(_classify_failure(aiohttp.ClientConnectorDNSError(key, OSError(-2, "unknown"))), NameNotResolved)
+    assert _classify_failure(TimeoutError()).args == ("the dial failed: TimeoutError",)
+    assert _classify_failure(aiohttp.ClientConnectorError(key, OSError())).args == ("the dial failed: OSError",)
     both = OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 1)\n[Errno 101] Connect call failed")
-    assert _why(aiohttp.ClientConnectorError(key, both)).args == ("the dial failed: Connection refused; Network is unreachable",)
-    assert _why(aiohttp.ClientPayloadError("secret")).args == ("the dial failed: ClientPayloadError",)
+    assert _classify_failure(aiohttp.ClientConnectorError(key, both)).args == (
+        "the dial failed: Connection refused; Network is unreachable",
+    )
+    assert _classify_failure(aiohttp.ClientPayloadError("secret")).args == ("the dial failed: ClientPayloadError",)
 
 
 def test_a_callers_session_is_used_and_left_open() -> None:

@@ -158,7 +158,7 @@ def test_what_is_caught_up_with_has_the_type_as_well() -> None:
         network = Network()
 
         async def catch_up(_: object) -> list[Any]:
-            return [{"n": 1}, {"n": "a"}, Event.restored({"n": 2})]
+            return [{"n": 1}, {"n": "a"}, Event.from_payload({"n": 2})]
 
         async with network.realtime() as realtime:
             orders = await realtime.subscribe("rows", payload=Order, catch_up=catch_up, on_misfit=lambda _: None)

@@ -204,7 +204,7 @@ def test_what_cannot_be_asked_for_is_refused_at_the_call() -> None:
 def test_an_old_server_is_named(server_era: EraName) -> None:
     async def main() -> None:
         network = Network()
-        async with network.realtime(protocol=server_era) as realtime:
+        async with network.realtime(era=server_era) as realtime:
             subscription = await realtime.subscribe("rows")
             with pytest.raises(UnsupportedByServer, match=rf"{server_era}.*1\..*update"):
                 await subscription.update(channels=["files"])

@@ -220,7 +220,7 @@ def test_a_check_of_a_payloads_type_that_is_handled(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", CONTAINED)
 def test_a_check_of_a_payloads_type_that_is_asked_for(kind: Kind) -> None:
-    event = Event.restored({"n": -1})
+    event = Event.from_payload({"n": -1})
     with pytest.raises(PayloadMisfit):
         event.payload_as(checked(kind))
 
@@ -234,7 +234,7 @@ def test_the_schema_of_a_payloads_type(kind: Kind) -> None:
         def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> Any:
             raise kind("of a schema")
 
-    event = Event.restored({"n": "odd"})
+    event = Event.from_payload({"n": "odd"})
     with pytest.raises(KeyboardInterrupt if kind is KeyboardInterrupt else PayloadMisfit):
         event.payload_as(Model)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm import Event, PingPolicy, Realtime, RetryPolicy, State, Timeouts
-from realtime_fsm.face.cli import _quickest_loop
+from realtime_fsm.face.cli import _loop_factory
 from realtime_fsm.testing import RealtimeServer
 from support.faultproxy import FaultProxy, descriptors, until
 
@@ -79,8 +79,8 @@ def test_a_pause_holds_the_server_up_and_nothing_is_lost() -> None:
             rows = await realtime.subscribe("rows", buffer=4, overflow="pause")
             for number in range(500):
                 server.publish(["e"], ["rows"], {"n": number, "text": "x" * 20_000})
-            sent = realtime._driver._seat.live_link.budget
-            await until(lambda: sent.total > 3)  # a subscription, and pings that nobody reads an answer to
+            sent = realtime._driver._seat.require_link.budget
+            await until(lambda: sent.frames_sent > 3)  # a subscription, and pings that nobody reads an answer to
             assert [(await anext(rows)).payload["n"] for _ in range(500)] == list(range(500))
             assert (rows.dropped, server.connections) == (0, 1)
 
@@ -108,9 +108,9 @@ def test_tls() -> None:
 
 
 def test_the_command_line_runs_on_it_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _quickest_loop() is uvloop.new_event_loop
+    assert _loop_factory() is uvloop.new_event_loop
     monkeypatch.setitem(sys.modules, "uvloop", None)
-    assert _quickest_loop() is None
+    assert _loop_factory() is None
 
 
 def test_an_interrupt_in_a_handler_leaves_the_loop_and_not_the_link() -> None:

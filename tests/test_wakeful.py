@@ -9,7 +9,7 @@ import pytest
 
 from realtime_fsm import BadOption, Disconnected, PingPolicy, RetryPolicy, State
 from realtime_fsm.core.pacer import Pacer
-from realtime_fsm.edges.sleep import JUMP, TICK, SleepWatch, watch_of
+from realtime_fsm.edges.sleep import CLOCK_JUMP, POLL_INTERVAL, SuspendDetector, detector_for
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.vocabulary.errors import DialFailed
 from realtime_fsm.vocabulary.frames import PING
@@ -25,7 +25,7 @@ class Sleeper:
     def __init__(self) -> None:
         self.woken = 0
 
-    def wake(self) -> None:
+    def on_resume(self) -> None:
         self.woken += 1
 
 
@@ -36,18 +36,18 @@ def test_a_jump_of_either_clock_is_noticed(clock: str) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         wall = [0.0]
-        watch = SleepWatch(loop, lambda: wall[0])
+        watch = SuspendDetector(loop, lambda: wall[0])
         one, two = Sleeper(), Sleeper()
         watch.join(one)
         watch.join(two)
-        await asyncio.sleep(10 * TICK)
+        await asyncio.sleep(10 * POLL_INTERVAL)
         assert (one.woken, two.woken) == (0, 0)
         watch.leave(two)
         if clock == "wall":
-            wall[0] += JUMP + TICK + 1
+            wall[0] += CLOCK_JUMP + POLL_INTERVAL + 1
         else:
-            loop._clock.now += JUMP + TICK + 1
-        await asyncio.sleep(TICK)
+            loop._clock.now += CLOCK_JUMP + POLL_INTERVAL + 1
+        await asyncio.sleep(POLL_INTERVAL)
         assert (one.woken, two.woken) == (1, 0)
         watch.leave(one)
         assert watch._timer is None
@@ -58,9 +58,9 @@ def test_a_jump_of_either_clock_is_noticed(clock: str) -> None:
 @NO_SERVER
 def test_a_sleeper_that_is_gone_stops_the_watch() -> None:
     async def main() -> None:
-        watch = SleepWatch(asyncio.get_running_loop(), lambda: 0.0)
+        watch = SuspendDetector(asyncio.get_running_loop(), lambda: 0.0)
         watch.join(Sleeper())
-        await asyncio.sleep(2 * TICK)
+        await asyncio.sleep(2 * POLL_INTERVAL)
         assert watch._timer is None
 
     run(main)
@@ -71,14 +71,14 @@ def test_after_a_sleep_the_link_is_looked_at_at_once() -> None:
         network = Network()
         async with network.realtime() as realtime:
             await realtime.subscribe("rows")
-            watch = watch_of(asyncio.get_running_loop())
+            watch = detector_for(asyncio.get_running_loop())
             assert realtime._driver in watch._sleepers
             network.socket.frozen = True
             states = realtime.states()
             begin = asyncio.get_running_loop().time()
             watch._wall = lambda: 1e12
             assert (await anext(states)).dest is State.PING
-            assert asyncio.get_running_loop().time() - begin <= TICK
+            assert asyncio.get_running_loop().time() - begin <= POLL_INTERVAL
             lost = await anext(states)
             assert (lost.dest, str(lost.cause)) == (State.RECONNECTING, "no pong within 10 seconds")
             await realtime.disconnect()
@@ -96,7 +96,7 @@ def test_after_a_sleep_the_next_dial_is_now() -> None:
             waiter = asyncio.ensure_future(realtime.connect())
             await eventually(lambda: network.dials)
             await asyncio.sleep(1)
-            realtime._driver.wake()
+            realtime._driver.on_resume()
             await waiter
             assert asyncio.get_running_loop().time() < network.dials[0] + 2
 
@@ -149,7 +149,7 @@ def test_one_who_does_not_wait_any_more_gives_the_place_back(server_era: EraName
     async def main() -> None:
         network = Network()
         pacer = Pacer(1)
-        first, second, third = (network.realtime(protocol=server_era) for _ in range(3))
+        first, second, third = (network.realtime(era=server_era) for _ in range(3))
         for connection in (first, second, third):
             connection._driver._core._seat.pacer = pacer
         await first.connect()
@@ -169,12 +169,12 @@ def test_one_who_does_not_wait_any_more_gives_the_place_back(server_era: EraName
 def test_a_throttled_dial_does_not_hurry_after_a_sleep(server_era: EraName) -> None:
     async def main() -> None:
         network = Network(connection_limit=1)
-        async with network.realtime(protocol=server_era) as first, network.realtime(protocol=server_era) as second:
+        async with network.realtime(era=server_era) as first, network.realtime(era=server_era) as second:
             await first.connect()
             waiter = asyncio.ensure_future(second.connect())
             await eventually(lambda: len(network.dials) == 2)
             await asyncio.sleep(1)
-            second._driver.wake()
+            second._driver.on_resume()
             await waiter
             assert network.dials[2] - network.dials[1] >= 60
 
@@ -186,7 +186,7 @@ def test_the_heartbeat_that_is_off_stays_off_after_a_sleep() -> None:
         network = Network()
         async with network.realtime(ping=PingPolicy(enabled=False)) as realtime:
             await realtime.subscribe("rows")
-            realtime._driver.wake()
+            realtime._driver.on_resume()
             await asyncio.sleep(5)
             assert PING not in network.socket.sent
 

@@ -19,20 +19,29 @@ from realtime_fsm.vocabulary.inputs import (
     DialFailure,
     Dispose,
     Input,
+    LinkClosed,
     LogOut,
-    Lost,
-    PingSwitched,
+    PingEnabledChanged,
     Pong,
     Reconnect,
+    ResumedFromSuspend,
     SetPresence,
     Subscribe,
+    SubscriptionSpec,
     Unsubscribe,
-    Wish,
-    Woken,
 )
 from realtime_fsm.vocabulary.options import Timeouts
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
-from realtime_fsm.vocabulary.requests import Drop, Fail, Grant, Lack, Open, Reject, Remove, Send
+from realtime_fsm.vocabulary.requests import (
+    CloseLink,
+    FailWaiters,
+    OpenLink,
+    SendFrame,
+    SubscriptionAcknowledged,
+    SubscriptionRefused,
+    SubscriptionRemoved,
+    SubscriptionUnsupported,
+)
 from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
 from support.bench import Bench, any_input
 
@@ -49,7 +58,7 @@ class Walk(RuleBasedStateMachine):
         interval=st.sampled_from([2.0, 30.0, 90.0]),
         age=st.sampled_from([None, 50.0]),
         pace=st.sampled_from([None, 3, 128]),
-        protocol=st.sampled_from([None, None, *Era]),
+        era=st.sampled_from([None, None, *Era]),
     )
     def begin(
         self,
@@ -59,7 +68,7 @@ class Walk(RuleBasedStateMachine):
         interval: float,
         age: float | None,
         pace: int | None,
-        protocol: Era | None,
+        era: Era | None,
     ) -> None:
         self.dials: deque[float] = deque(maxlen=pace)
         self.bench = Bench(
@@ -68,7 +77,7 @@ class Walk(RuleBasedStateMachine):
             ping=PingPolicy(interval=interval, timeout=min(10.0, interval)),
             timeouts=Timeouts(idle=idle),
             auto_reconnect=auto,
-            protocol=protocol,
+            era=era,
         )
         self.open_links: set[int] = set()
         self.desired: set[str] = set()
@@ -85,7 +94,7 @@ class Walk(RuleBasedStateMachine):
         identifier = f"s{self.given}"
         if self.bench.state is not State.DISPOSING:
             self.desired.add(identifier)
-        self.step(Subscribe(Wish(identifier, ("rows",), queries)))
+        self.step(Subscribe(SubscriptionSpec(identifier, ("rows",), queries)))
 
     @precondition(lambda self: self.desired)
     @rule(which=st.integers(0, 5))
@@ -95,13 +104,13 @@ class Walk(RuleBasedStateMachine):
         self.step(Unsubscribe(identifier))
 
     @precondition(lambda self: not self.phase)
-    @rule(happened=st.sampled_from([Connect(), Reconnect()]))
-    def command(self, happened: Input) -> None:
-        self.step(happened)
+    @rule(input_=st.sampled_from([Connect(), Reconnect()]))
+    def command(self, input_: Input) -> None:
+        self.step(input_)
 
-    @rule(happened=st.sampled_from([Woken(), Authenticate("session"), Authenticate(None), LogOut()]))
-    def wake_or_change(self, happened: Input) -> None:
-        self.step(happened)
+    @rule(input_=st.sampled_from([ResumedFromSuspend(), Authenticate("session"), Authenticate(None), LogOut()]))
+    def wake_or_change(self, input_: Input) -> None:
+        self.step(input_)
 
     @rule(identifier=st.sampled_from([None, "one", "two"]))
     def show(self, identifier: str | None) -> None:
@@ -114,7 +123,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(enabled=st.booleans())
     def switch_ping(self, enabled: bool) -> None:
-        self.step(PingSwitched(enabled=enabled))
+        self.step(PingEnabledChanged(enabled=enabled))
 
     @precondition(lambda self: self.phase == "upgrade")
     @rule()
@@ -129,8 +138,8 @@ class Walk(RuleBasedStateMachine):
         self.bench.greet(self.look)
         self.look()
         if before is State.RECONNECTING and self.bench.state in LIVE and self.desired:
-            planned = self.bench.seat.live_link.planned
-            assert self.bench.requests(Send) or planned, "leaving reconnecting by success subscribes again"
+            planned = self.bench.seat.require_link.subscribed_in_url
+            assert self.bench.requests(SendFrame) or planned, "leaving reconnecting by success subscribes again"
 
     @precondition(lambda self: self.bench.seat.book.in_flight is not None)
     @rule()
@@ -161,13 +170,13 @@ class Walk(RuleBasedStateMachine):
         self.bench.lose(code)
         self.look()
 
-    @precondition(lambda self: self.bench.seat.retiring is not None)
+    @precondition(lambda self: self.bench.seat.draining_generation is not None)
     @rule()
     def lose_what_makes_room(self) -> None:
         before = self.bench.state
-        self.step(Lost(self.bench.seat.retiring or 0))
-        assert (self.bench.seat.retiring, self.bench.state) == (None, before)
-        assert self.bench.requests(Drop)
+        self.step(LinkClosed(self.bench.seat.draining_generation or 0))
+        assert (self.bench.seat.draining_generation, self.bench.state) == (None, before)
+        assert self.bench.requests(CloseLink)
 
     @precondition(lambda self: self.phase == "upgrade")
     @rule(cause=st.sampled_from([DialFailed("refused"), UpgradeRefused(429), CertificateRefused("no")]))
@@ -180,13 +189,13 @@ class Walk(RuleBasedStateMachine):
 
     @rule(trigger=st.sampled_from(Trigger), back=st.integers(1, 3))
     def word_of_an_old_socket(self, trigger: Trigger, back: int) -> None:
-        happened = any_input(trigger, self.bench.generation - back)
+        input_ = any_input(trigger, self.bench.generation - back)
         seat = self.bench.seat
-        awaited = (seat.closing, seat.retiring, *seat.awaited)
-        if hasattr(happened, "generation") and happened.generation not in awaited:
+        awaited = (seat.closing_generation, seat.draining_generation, *seat.awaited)
+        if hasattr(input_, "generation") and input_.generation not in awaited:
             before = self.bench.state, self.bench.seat.deadline
-            self.step(happened)
-            assert self.bench.last.taken is None
+            self.step(input_)
+            assert self.bench.last.transition is None
             assert before == (self.bench.state, self.bench.seat.deadline)
 
     @rule(seconds=st.sampled_from([0.1, 3.0, 11.0, 31.0, 100.0]))
@@ -197,7 +206,7 @@ class Walk(RuleBasedStateMachine):
         while (deadline := self.bench.seat.deadline) is not None and deadline <= end:
             self.bench.now = max(self.bench.now, deadline)
             self.step(Deadline())
-            assert self.bench.last.taken is not None, "a deadline that is due is for something"
+            assert self.bench.last.transition is not None, "a deadline that is due is for something"
             steps += 1
             assert steps < 1000, "the clock stands still"
         self.bench.now = end
@@ -215,37 +224,37 @@ class Walk(RuleBasedStateMachine):
 
     # --- what must hold -----------------------------------------------------------------------------------------------
 
-    def step(self, happened: Input) -> None:
-        self.bench.do(happened)
+    def step(self, input_: Input) -> None:
+        self.bench.do(input_)
         self.look()
 
     def look(self) -> None:
         """At the outcome of one step."""
         outcome = self.bench.last
-        for request in outcome.requests:
+        for request in outcome.commands:
             self.look_at(request)
-        if outcome.taken is not None:
-            row = outcome.taken.row
+        if outcome.transition is not None:
+            row = outcome.transition.row
             assert row in TABLE.rows
-            assert self.bench.state is outcome.taken.dest is (row.dest or row.source)
-            assert outcome.taken.dwell >= 0
+            assert self.bench.state is outcome.transition.dest is (row.dest or row.source)
+            assert outcome.transition.dwell >= 0
         assert outcome.deadline == self.bench.seat.deadline
         self.what_a_state_holds()
         self.nothing_desired_is_lost()
 
     def look_at(self, request: Any) -> None:
         match request:
-            case Open(generation=generation):
-                assert self.open_links <= {self.bench.seat.retiring}, "at most one current socket"
+            case OpenLink(generation=generation):
+                assert self.open_links <= {self.bench.seat.draining_generation}, "at most one current socket"
                 self.open_links.add(generation)
                 if self.dials.maxlen is not None:
                     if len(self.dials) == self.dials.maxlen:
                         assert self.dials[0] <= self.bench.now - 60 + 1e-6, "the pace of a minute"
                     self.dials.append(self.bench.now)
-            case Drop(generation=generation):
+            case CloseLink(generation=generation):
                 self.open_links.remove(generation)
-            case Send(generation=generation):
-                assert generation in self.open_links - {self.bench.seat.retiring}
+            case SendFrame(generation=generation):
+                assert generation in self.open_links - {self.bench.seat.draining_generation}
                 if generation != self.sent_on:
                     self.sent_on = generation
                     self.sent.clear()
@@ -253,20 +262,20 @@ class Walk(RuleBasedStateMachine):
                 while self.sent[0] <= self.bench.now - 60:
                     self.sent.popleft()
                 assert len(self.sent) <= 32, "the budget of a minute"
-            case Reject(id=identifier) | Lack(id=identifier):
+            case SubscriptionRefused(id=identifier) | SubscriptionUnsupported(id=identifier):
                 self.desired.discard(identifier)
-            case Fail(withdrawn=withdrawn):
+            case FailWaiters(withdrawn=withdrawn):
                 self.desired -= set(withdrawn)
-            case Grant(id=identifier):
+            case SubscriptionAcknowledged(id=identifier):
                 assert identifier in self.desired
-            case Remove(id=identifier):
+            case SubscriptionRemoved(id=identifier):
                 assert identifier not in self.desired
 
     def what_a_state_holds(self) -> None:
         seat, state = self.bench.seat, self.bench.state
         assert state in State
-        assert len(self.open_links) == (seat.link is not None) + (seat.retiring is not None)
-        assert seat.retiring is None or state is State.RECONNECTING, "a link makes room until another one is up"
+        assert len(self.open_links) == (seat.link is not None) + (seat.draining_generation is not None)
+        assert seat.draining_generation is None or state is State.RECONNECTING, "a link makes room until another one is up"
         if state in (State.DISCONNECTED, State.ERROR):
             assert (seat.link, seat.deadline) == (None, None)
         if state is State.RECONNECTING:
@@ -275,8 +284,8 @@ class Walk(RuleBasedStateMachine):
         assert (seat.error is not None) == (state is State.ERROR)
         assert (state in LIVE) == (seat.link is not None and seat.link.phase.value == "live")
         if seat.link is not None:
-            assert (seat.link.pinged is not None) == (state is State.PING)
-            assert not (seat.link.pinged and seat.book.in_flight), "one thing is awaited at a time"
+            assert (seat.link.ping_in_flight is not None) == (state is State.PING)
+            assert not (seat.link.ping_in_flight and seat.book.in_flight), "one thing is awaited at a time"
 
     def nothing_desired_is_lost(self) -> None:
         book, state = self.bench.seat.book, self.bench.state
@@ -284,7 +293,7 @@ class Walk(RuleBasedStateMachine):
             return
         assert set(book.desired) == self.desired
         asked = set(book.in_flight.ids) if book.in_flight and book.in_flight.kind == "subscribe" else set()
-        suspected = {identifier for group in book._suspects for identifier in group}
+        suspected = {identifier for group in book._bisection_groups for identifier in group}
         all_places = (book.acknowledged, asked, book._pending, suspected, list(book._again.ids))
         places = {identifier: sum(identifier in place for place in all_places) for identifier in self.desired}
         assert places == dict.fromkeys(self.desired, 1), "each is in one place"

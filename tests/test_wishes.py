@@ -8,17 +8,17 @@ import msgspec
 import pytest
 
 from realtime_fsm.vocabulary.errors import BadOption
-from realtime_fsm.vocabulary.wishes import presence_message, wish_of
+from realtime_fsm.vocabulary.wishes import presence_message, subscription_spec
 
 
 def test_a_wish_has_each_channel_once() -> None:
-    wish = wish_of("s1", ["rows", "files", "rows"], [], "demo")
+    wish = subscription_spec("s1", ["rows", "files", "rows"], [], "demo")
     assert (wish.id, wish.channels, wish.queries) == ("s1", ("rows", "files"), ())
 
 
 def test_more_than_fits_into_a_frame_is_refused() -> None:
     with pytest.raises(BadOption, match="more than 65536 bytes; split them"):
-        wish_of("s1", [f"channel-{number}" for number in range(6000)], [], "demo")
+        subscription_spec("s1", [f"channel-{number}" for number in range(6000)], [], "demo")
 
 
 # --- a presence ---------------------------------------------------------------------------------------------------------

@@ -14,19 +14,27 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from realtime_fsm.auditing.express import express
-from realtime_fsm.auditing.finding import disorder, explained, finding_of
-from realtime_fsm.auditing.follow import doubt, follow, note, resync
+from realtime_fsm.auditing.express import run_fast_path
+from realtime_fsm.auditing.finding import describe_sequence_break, explain_missing_field, finding_of
+from realtime_fsm.auditing.follow import apply_record, apply_step, doubt, resync
 from realtime_fsm.auditing.gauges import Histogram
-from realtime_fsm.auditing.judge import misplaced
-from realtime_fsm.auditing.ledger import Ledger
-from realtime_fsm.auditing.lines import TRANSITION, Line, Slow, Trouble, decode_block, decode_fast, decode_slowly
-from realtime_fsm.auditing.places import Lines, Places
-from realtime_fsm.auditing.report import Finding, Place, Report
-from realtime_fsm.auditing.rules import RULES, Said, Weight
+from realtime_fsm.auditing.judge import check_row_identity
+from realtime_fsm.auditing.ledger import ReportBuilder
+from realtime_fsm.auditing.lines import (
+    TRANSITION,
+    BadRecord,
+    ExtendedRecord,
+    FlatRecord,
+    decode_block,
+    decode_fast,
+    decode_unusual,
+)
+from realtime_fsm.auditing.places import BlockLines, LineNumbers
+from realtime_fsm.auditing.report import Finding, Location, Report
+from realtime_fsm.auditing.rules import RULES, RuleBreach, Severity
 from realtime_fsm.auditing.secrets import looks_secret
-from realtime_fsm.auditing.shadow import Shadow
-from realtime_fsm.auditing.sources import lines_in
+from realtime_fsm.auditing.shadow import TrackedConnection
+from realtime_fsm.auditing.sources import split_lines
 from realtime_fsm.auditing.steps import STEPS
 from realtime_fsm.auditing.window import Window
 
@@ -34,11 +42,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from datetime import datetime
 
-REMEMBERED = 256
+MAX_ENDED_TRACKED = 256
 """Ended connections that are remembered, so that what follows their end is noticed."""
 BATCH = 500
 """Lines that are taken before what they were is counted."""
-PATIENCE = 16
+BLOCK_RETRY_AFTER = 16
 """Blocks that are taken line by line after one with lines of other programs."""
 
 
@@ -68,13 +76,13 @@ class Auditor:
         self._only, self._window = frozenset(only), Window(since, until)
         self._fail_on, self._detail, self._keep = frozenset(fail_on), detail, keep
         self._in_full = detail or not self._window.is_all  # the express looks at neither
-        self._live: dict[str, Shadow] = {}
-        self._ended: OrderedDict[str, Shadow] = OrderedDict()
-        self._ledger = Ledger(detail=detail)
+        self._live: dict[str, TrackedConnection] = {}
+        self._ended: OrderedDict[str, TrackedConnection] = OrderedDict()
+        self._ledger = ReportBuilder(detail=detail)
         self._dwells: dict[str, Histogram] = {}
-        self._places = Places()
+        self._places = LineNumbers()
         self._rows: list[str] = []  # that were taken and are not counted yet
-        self._lines: Lines | list[bytes] = []  # those under way
+        self._lines: BlockLines | list[bytes] = []  # those under way
         self._before = 0  # the number of lines before them
         self._mixed = 0  # for how many blocks it is not tried to decode them at once
 
@@ -114,15 +122,15 @@ class Auditor:
         """Take whole lines at once, which is faster where all of them are ordinary records."""
         records = None if self._mixed else decode_block(block)
         if records is not None:
-            self._run(iter(records), Lines(block))
+            self._run(iter(records), BlockLines(block))
             return
-        self._mixed = (self._mixed or PATIENCE) - 1
-        lines = lines_in(block)
+        self._mixed = (self._mixed or BLOCK_RETRY_AFTER) - 1
+        lines = split_lines(block)
         self._run(map(decode_fast, lines), lines)
 
     def unusable(self, name: str, text: str, line: int = 0) -> None:
         """Note that a file cannot be read, or not to its end."""
-        self._ledger.add_unusable(Finding("cut", "unusable", text, Place(name, line)))
+        self._ledger.add_unusable(Finding("cut", "unusable", text, Location(name, line)))
 
     def finish(self) -> Report:
         """The end of all lines.
@@ -137,7 +145,7 @@ class Auditor:
         asked = bool(self._only) or not self._window.is_all
         return self._ledger.report(self._places.files, self._places.number, self._dwells, in_part=asked)
 
-    def _run(self, records: Iterator[Line], lines: Lines | list[bytes]) -> None:
+    def _run(self, records: Iterator[FlatRecord], lines: BlockLines | list[bytes]) -> None:
         """Take records, and the lines that are none.
 
         Args:
@@ -158,14 +166,14 @@ class Auditor:
         self._ledger.rows.update(self._rows)
         self._rows.clear()
 
-    def _advance(self, records: Iterator[Line]) -> Line | None:
+    def _advance(self, records: Iterator[FlatRecord]) -> FlatRecord | None:
         """The next record that must be looked at in full; None where there is no more."""
         if self._in_full:
             record = next(records, None)
             self._places.number += record is not None
             return record
         lines = self._lines if self._keep else None
-        return express(records, self._live, self._places, self._rows, lines, self._before)
+        return run_fast_path(records, self._live, self._places, self._rows, lines, self._before)
 
     @property
     def _line(self) -> bytes:
@@ -173,20 +181,20 @@ class Auditor:
         return self._lines[self._places.number - self._before - 1]
 
     def _take_slowly(self) -> None:
-        made = decode_slowly(self._line)
-        if isinstance(made, Slow):
+        made = decode_unusual(self._line)
+        if isinstance(made, ExtendedRecord):
             self._take(made.line, made.secrets)
-        elif isinstance(made, Trouble):
+        elif isinstance(made, BadRecord):
             self._take_trouble(made)
 
-    def _take_trouble(self, trouble: Trouble) -> None:
+    def _take_trouble(self, trouble: BadRecord) -> None:
         identifier = trouble.connection_id
         if self._only and identifier not in self._only:
             return
         if identifier is None:
-            self._ledger.add_loose(self._finding(None, Said(trouble.rule, trouble.text)))
+            self._ledger.add_unattributed(self._finding(None, RuleBreach(trouble.rule, trouble.text)))
             return
-        shadow = self._live.get(identifier) or self._meet(identifier, trouble.timestamp)
+        shadow = self._live.get(identifier) or self._track(identifier, trouble.timestamp)
         if trouble.seq is None:
             shadow.missing -= 1
         else:
@@ -194,18 +202,18 @@ class Auditor:
         if trouble.timestamp is not None:
             shadow.first = shadow.first or trouble.timestamp
             shadow.last = trouble.timestamp
-        if self._window.has_come(trouble.timestamp):
-            self._say(shadow, Said(trouble.rule, trouble.text))
-        shadow.blind()
+        if self._window.has_started(trouble.timestamp):
+            self._report(shadow, RuleBreach(trouble.rule, trouble.text))
+        shadow.forget_state()
         self._remember(shadow)
 
-    def _take(self, record: Line, secrets: tuple[str, ...] = ()) -> None:
+    def _take(self, record: FlatRecord, secrets: tuple[str, ...] = ()) -> None:
         shadow = self._live.get(record.connection_id)
         if shadow is None:
             if self._only and record.connection_id not in self._only:
                 return
-            shadow = self._meet(record.connection_id, record.timestamp)
-        if self._in_full and not self._window.admits(shadow, record):
+            shadow = self._track(record.connection_id, record.timestamp)
+        if self._in_full and not self._window.includes(shadow, record):
             return
         self._count(shadow, record.seq)
         shadow.last = record.timestamp
@@ -214,22 +222,22 @@ class Auditor:
         else:
             self._note(shadow, record)
         if secrets:
-            self._say(shadow, Said("secret", f"{', '.join(secrets)}: the value looks like a secret"))
+            self._report(shadow, RuleBreach("secret", f"{', '.join(secrets)}: the value looks like a secret"))
         self._remember(shadow)
 
-    def _step(self, shadow: Shadow, line: Line) -> None:
+    def _step(self, shadow: TrackedConnection, line: FlatRecord) -> None:
         step = STEPS.get(line.row)
-        if shadow.done:
-            self._say(shadow, Said("end", "the connection object was closed before"))
+        if shadow.closed_by_record:
+            self._report(shadow, RuleBreach("end", "the connection object was closed before"))
         facts = line.source, line.trigger, line.dest
         believed = False
         if step is None or line.source != shadow.state or facts != (step.source, step.trigger, step.dest):
-            said = misplaced(shadow, line, step)
+            said = check_row_identity(shadow, line, step)
             if said is not None:
-                self._say(shadow, said)
+                self._report(shadow, said)
                 resync(shadow, line, step)
                 if step is None:
-                    shadow.stand(None, shadow.entered)
+                    shadow.set_state(None, shadow.entered)
                     return
                 believed = True
             elif shadow.state is None:
@@ -240,70 +248,70 @@ class Auditor:
         for check in step.checks:
             wrong = check(shadow, line, step, t)
             if wrong is not None:
-                if self._say(shadow, explained(wrong, self._line)):
+                if self._report(shadow, explain_missing_field(wrong, self._line)):
                     resync(shadow, line, step)
                     believed = True
                     t = shadow.entered + max(0.0, line.dwell)
                 break
-        if self._window.shows(shadow):
+        if self._window.reports(shadow):
             self._rows.append(step.id)
         if self._detail:
             self._dwells.setdefault(step.id, Histogram()).add(line.dwell)
-        failures = shadow.life.failures
-        follow(shadow, line, step, t, self._detail)
+        failures = shadow.stats.failures
+        apply_step(shadow, line, step, t, self._detail)
         if believed:
             doubt(shadow, step)
-        if shadow.life.failures > failures:
-            self._say(shadow, Said("outage", f"a link is lost: {line.cause}"))
+        if shadow.stats.failures > failures:
+            self._report(shadow, RuleBreach("outage", f"a link is lost: {line.cause}"))
         if step.gives_up:
-            self._say(shadow, Said("error", f"the connection gives up: {line.cause}"))
+            self._report(shadow, RuleBreach("error", f"the connection gives up: {line.cause}"))
 
-    def _note(self, shadow: Shadow, line: Line) -> None:
-        if shadow.done and line.event != "realtime.dropped":  # a consumer may empty its stream after the end
-            self._say(shadow, Said("end", "the connection object was closed before"))
-        said = note(shadow, line)
+    def _note(self, shadow: TrackedConnection, line: FlatRecord) -> None:
+        if shadow.closed_by_record and line.event != "realtime.dropped":  # a consumer may empty its stream after the end
+            self._report(shadow, RuleBreach("end", "the connection object was closed before"))
+        said = apply_record(shadow, line)
         if said is not None:
-            self._say(shadow, explained(said, self._line) if said.rule == "form" else said)
-        if shadow.done and shadow.connection_id in self._live:
+            self._report(shadow, explain_missing_field(said, self._line) if said.rule == "form" else said)
+        if shadow.closed_by_record and shadow.connection_id in self._live:
             del self._live[shadow.connection_id]
             self._ended[shadow.connection_id] = shadow
-            if len(self._ended) > REMEMBERED:
+            if len(self._ended) > MAX_ENDED_TRACKED:
                 self._conclude(self._ended.popitem(last=False)[1])
 
-    def _meet(self, identifier: str, moment: datetime | None) -> Shadow:
+    def _track(self, identifier: str, moment: datetime | None) -> TrackedConnection:
         """A connection whose records come for the first time, or after its end."""
         shadow = self._ended.get(identifier)
         if shadow is None:
-            shadow = self._live[identifier] = Shadow(identifier, self._places.number)
+            shadow = self._live[identifier] = TrackedConnection(identifier, self._places.number)
             if self._window.is_all:
                 shadow.first = moment
             if looks_secret(identifier):
-                self._say(shadow, Said("secret", "the connection's id looks like a secret"))
+                self._report(shadow, RuleBreach("secret", "the connection's id looks like a secret"))
         return shadow
 
-    def _remember(self, shadow: Shadow) -> None:
+    def _remember(self, shadow: TrackedConnection) -> None:
         if self._keep:
             shadow.recent.append((self._places.number, self._line))
 
-    def _count(self, shadow: Shadow, seq: int) -> None:
+    def _count(self, shadow: TrackedConnection, seq: int) -> None:
         if seq != shadow.seq + 1:
-            self._say(shadow, Said("seq", disorder(shadow.seq, seq)))
-            shadow.blind()
+            self._report(shadow, RuleBreach("seq", describe_sequence_break(shadow.seq, seq)))
+            shadow.forget_state()
             shadow.missing += seq - shadow.seq - 1
         shadow.seq = seq
 
-    def _conclude(self, shadow: Shadow) -> None:
+    def _conclude(self, shadow: TrackedConnection) -> None:
         if not self._window.is_all and shadow.first is None:  # nothing of it is in the time that is asked for
             return
-        self._ledger.conclude(shadow, self._places.here, self._fail_on)
+        self._ledger.finish_connection(shadow, self._places.here, self._fail_on)
 
-    def _say(self, shadow: Shadow, said: Said) -> bool:
+    def _report(self, shadow: TrackedConnection, said: RuleBreach) -> bool:
         """Note a finding. The answer tells whether the record contradicts what is known."""
-        if not self._window.shows(shadow):
+        if not self._window.reports(shadow):
             return True
         known = shadow.findings.get(said.rule)
         self._ledger.add(shadow, known[0] if known is not None else self._finding(shadow, said))
-        return RULES[said.rule].weight is Weight.VIOLATION
+        return RULES[said.rule].weight is Severity.VIOLATION
 
-    def _finding(self, shadow: Shadow | None, said: Said) -> Finding:
+    def _finding(self, shadow: TrackedConnection | None, said: RuleBreach) -> Finding:
         return finding_of(shadow, said, self._line, self._places, self._fail_on)

@@ -13,12 +13,12 @@ import msgspec
 
 from realtime_fsm.auditing.auditor import Auditor
 from realtime_fsm.auditing.junit import as_junit
-from realtime_fsm.auditing.lookup import look_up
+from realtime_fsm.auditing.lookup import attach_context
 from realtime_fsm.auditing.plain import as_markdown, as_text
 from realtime_fsm.auditing.progress import Progress
 from realtime_fsm.auditing.report import Verdict
-from realtime_fsm.auditing.rules import RULES, Weight
-from realtime_fsm.auditing.sources import STDIN, Unreadable, blocks_of, in_order, open_log
+from realtime_fsm.auditing.rules import RULES, Severity
+from realtime_fsm.auditing.sources import STDIN, Unreadable, open_log, read_blocks, sort_by_content
 from realtime_fsm.auditing.sql import script
 from realtime_fsm.auditing.tail import follow_files
 
@@ -56,7 +56,7 @@ def _about() -> dict[str, Any]:
         "description": "Judge audit logs: whether every connection did what the table and its policies allow, and how it lived."
         "\nReads JSON lines, plain, .gz or .zst; lines of other programs in between are fine, and so is any order of the files.",
         "epilog": _EPILOG.format(
-            **{weight.value: ", ".join(rule.name for rule in RULES.values() if rule.weight is weight) for weight in Weight}
+            **{weight.value: ", ".join(rule.name for rule in RULES.values() if rule.weight is weight) for weight in Severity}
         ),
         "formatter_class": argparse.RawDescriptionHelpFormatter,
     }
@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
     if options.sql:
         return _write_sql(options)
     if not options.files:
-        return _refuse("name a FILE, or - for standard input")
+        return _usage_error("name a FILE, or - for standard input")
     still = not options.follow and all(Path(name).is_file() for name in options.files)
     auditor = Auditor(
         only=options.connection,
@@ -136,13 +136,13 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.follow:
         if STDIN in options.files:
-            return _refuse("--follow is for files; standard input is read to its end anyway")
+            return _usage_error("--follow is for files; standard input is read to its end anyway")
         _follow(auditor, options.files)
     else:
         _read(auditor, options.files)
     report = auditor.finish()
     if still:
-        look_up(report)
+        attach_context(report)
     return _write(_rendered(report, options.format), options.output) or report.exit_code
 
 
@@ -150,25 +150,25 @@ def _write_sql(options: argparse.Namespace) -> int:
     judging = ("connection", "since", "until", "fail_on", "follow")
     strange = [name for name in judging if getattr(options, name)] + ["format"] * (options.format != "text")
     if strange:
-        return _refuse(f"--{strange[0].replace('_', '-')} does not go with --sql; ask the views for it")
+        return _usage_error(f"--{strange[0].replace('_', '-')} does not go with --sql; ask the views for it")
     if STDIN in options.files:
-        return _refuse("--sql is for files: DuckDB reads them, and not the standard input of this command")
+        return _usage_error("--sql is for files: DuckDB reads them, and not the standard input of this command")
     return _write(iter(script(options.files).splitlines()), options.output)
 
 
-def _refuse(sentence: str) -> int:
+def _usage_error(sentence: str) -> int:
     print(f"realtime-fsm audit: {sentence}", file=sys.stderr)
     return Verdict.UNUSABLE
 
 
 def _read(auditor: Auditor, names: list[str]) -> None:
-    order = in_order(names)
+    order = sort_by_content(names)
     with Progress(order, sys.stderr) as progress:
         for name in order:
             auditor.begin(name)
             try:
                 with open_log(name, progress.watch) as file:
-                    for block in blocks_of(file):
+                    for block in read_blocks(file):
                         auditor.feed_block(block)
             except Unreadable as unreadable:
                 auditor.unusable(name, str(unreadable))
@@ -211,7 +211,7 @@ def _write(lines: Iterator[str], output: str | None) -> int:
     except BrokenPipeError:  # `realtime-fsm audit ... | head`: the reader has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as failure:
-        return _refuse(f"{output or 'standard output'}: {failure.strerror}")
+        return _usage_error(f"{output or 'standard output'}: {failure.strerror}")
     return 0
 
 

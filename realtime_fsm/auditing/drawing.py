@@ -6,7 +6,7 @@ from html import escape
 from math import hypot, log10
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.words import number, span
+from realtime_fsm.auditing.words import format_duration, number
 from realtime_fsm.vocabulary.table import TABLE, State
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ _PLACES = {
 
 def timeline(connection: ConnectionReport) -> Iterator[str]:
     """The states of a connection in time, its outages above them."""
-    end = max((start + length for start, length, _ in connection.bars), default=0.0)
-    begin = min((start for start, _, _ in connection.bars), default=0.0)
+    end = max((start + length for start, length, _ in connection.timeline), default=0.0)
+    begin = min((start for start, _, _ in connection.timeline), default=0.0)
     scale = _WIDTH / (end - begin) if end > begin else 0.0
     yield f'<svg class="timeline" viewBox="0 0 {_WIDTH} {_BAR + 30}" role="img" aria-label="states in time">'
-    for start, length, state in connection.bars:
-        said = escape(f"{state}: {span(length)}, from {span(start - begin)} on")
+    for start, length, state in connection.timeline:
+        said = escape(f"{state}: {format_duration(length)}, from {format_duration(start - begin)} on")
         yield (
             f'<rect class="bar" x="{(start - begin) * scale:.2f}" y="12" width="{max(0.6, length * scale):.2f}" height="{_BAR}" '
             f'fill="{COLOURS[State(state)]}"><title>{said}</title></rect>'
@@ -55,14 +55,15 @@ def timeline(connection: ConnectionReport) -> Iterator[str]:
     for outage in connection.life.outages:
         kind = "planned" if outage.planned else "failure"
         said = escape(
-            f"outage: {span(outage.seconds)}, cause {outage.cause}, attempts {outage.dials}, gap {span(outage.gap or None)}, "
-            f"{outage.end or 'not over'}"
+            f"outage: {format_duration(outage.seconds)}, cause {outage.cause}, attempts {outage.dials}, "
+            f"gap {format_duration(outage.gap or None)}, {outage.end or 'not over'}"
         )
         yield (
             f'<rect class="outage {kind}" x="{(outage.at - begin) * scale:.2f}" y="2" '
             f'width="{max(2.0, outage.seconds * scale):.2f}" height="8"><title>{said}</title></rect>'
         )
-    yield f'<text x="0" y="{_BAR + 27}">0</text><text x="{_WIDTH}" y="{_BAR + 27}" text-anchor="end">{span(end - begin)}</text>'
+    yield f'<text x="0" y="{_BAR + 27}">0</text>'
+    yield f'<text x="{_WIDTH}" y="{_BAR + 27}" text-anchor="end">{format_duration(end - begin)}</text>'
     yield "</svg>"
 
 
@@ -99,7 +100,7 @@ def diagram(report: Report) -> Iterator[str]:
 
 
 def _of(line: RowLine) -> str:
-    return f"{line.row} x {number(line.count)}, {span(line.dwell)}"
+    return f"{line.row} x {number(line.count)}, {format_duration(line.dwell)}"
 
 
 def _label(lines: list[RowLine], x: float, y: float) -> Iterator[str]:
@@ -153,7 +154,7 @@ def distribution(bars: list[tuple[float, int]]) -> Iterator[str]:
         x = (tenth - least) * step
         count = sums.get(tenth, 0)
         height = 130 * count / top
-        said = f"{span(10 ** (tenth / 10))} to {span(10 ** ((tenth + 1) / 10))}: {number(count)}"
+        said = f"{format_duration(10 ** (tenth / 10))} to {format_duration(10 ** ((tenth + 1) / 10))}: {number(count)}"
         yield (
             f'<rect class="column" x="{x + 1:.1f}" y="{150 - height:.1f}" width="{step - 2:.1f}" height="{height:.1f}">'
             f"<title>{escape(said)}</title></rect>"
@@ -161,5 +162,5 @@ def distribution(bars: list[tuple[float, int]]) -> Iterator[str]:
         if count:
             yield f'<text x="{x + step / 2:.1f}" y="{145 - height:.1f}" text-anchor="middle">{number(count)}</text>'
         if (tenth - least) % max(1, round(70 / step)) == 0:
-            yield f'<text x="{x:.1f}" y="170">{span(10 ** (tenth / 10))}</text>'
+            yield f'<text x="{x:.1f}" y="170">{format_duration(10 ** (tenth / 10))}</text>'
     yield "</svg>"

@@ -13,26 +13,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.follow import note
+from realtime_fsm.auditing.follow import apply_record
 from realtime_fsm.auditing.shadow import LIMIT
 from realtime_fsm.auditing.steps import ANSWERED, ASKED, GRANTED, PINGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from realtime_fsm.auditing.lines import Line
-    from realtime_fsm.auditing.places import Lines, Places
-    from realtime_fsm.auditing.shadow import Shadow
+    from realtime_fsm.auditing.lines import FlatRecord
+    from realtime_fsm.auditing.places import BlockLines, LineNumbers
+    from realtime_fsm.auditing.shadow import TrackedConnection
 
 
-def express(
-    records: Iterator[Line],
-    live: dict[str, Shadow],
-    places: Places,
+def run_fast_path(
+    records: Iterator[FlatRecord],
+    live: dict[str, TrackedConnection],
+    places: LineNumbers,
     rows: list[str],
-    lines: Lines | list[bytes] | None,
+    lines: BlockLines | list[bytes] | None,
     before: int,
-) -> Line | None:
+) -> FlatRecord | None:
     """Take records as long as they are what was expected.
 
     Args:
@@ -54,7 +54,7 @@ def express(
             if shadow is None or (seq := record.seq) != shadow.seq + 1 or record.link != shadow.link:
                 return record
             if row := record.row:
-                step = shadow.swift.get(row)
+                step = shadow.fast_steps.get(row)
                 if (
                     step is None
                     or record.trigger != step.trigger
@@ -74,29 +74,29 @@ def express(
                         if dwell > shadow.pong_within:
                             return record
                         shadow.pongs.append(dwell)
-                        shadow.entered, shadow.state, shadow.swift = t, step.dest, step.onward
+                        shadow.entered, shadow.state, shadow.fast_steps = t, step.dest, step.next_fast_steps
                     elif kind is GRANTED:
-                        if shadow.asked is not True or t > shadow.asked_at + shadow.reply_within:
+                        if shadow.request_in_flight is not True or t > shadow.asked_at + shadow.reply_within:
                             return record
-                        shadow.asked = False
+                        shadow.request_in_flight = False
                     elif kind is PINGED:
                         return record
                 else:
                     sent = shadow.sent
                     if len(sent) == LIMIT:
-                        shadow.make_room(t)
+                        shadow.prune_send_window(t)
                     if sends != 1 or len(sent) == LIMIT or t < shadow.closed_until:
                         return record
                     if kind is PINGED:
-                        if shadow.asked is not False:
+                        if shadow.request_in_flight is not False:
                             return record
-                        shadow.entered, shadow.state, shadow.swift = t, step.dest, step.onward
+                        shadow.entered, shadow.state, shadow.fast_steps = t, step.dest, step.next_fast_steps
                     elif kind is GRANTED:
-                        if shadow.asked is not True or t > shadow.asked_at + shadow.reply_within:
+                        if shadow.request_in_flight is not True or t > shadow.asked_at + shadow.reply_within:
                             return record
                         shadow.asked_at = t
-                    elif kind is ASKED and shadow.asked is False:
-                        shadow.asked, shadow.asked_at, shadow.put_back = True, t, False
+                    elif kind is ASKED and shadow.request_in_flight is False:
+                        shadow.request_in_flight, shadow.asked_at, shadow.put_back = True, t, False
                     else:
                         return record
                     sent.append(t)
@@ -106,7 +106,9 @@ def express(
             elif record.event == "realtime.ping":
                 if record.round_trip < 0:
                     return record
-            elif record.event != "realtime.subscription" or record.change == "rejected" or note(shadow, record) is not None:
+            elif (
+                record.event != "realtime.subscription" or record.change == "rejected" or apply_record(shadow, record) is not None
+            ):
                 return record
             shadow.seq = seq
             shadow.last = record.timestamp

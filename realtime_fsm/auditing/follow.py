@@ -5,55 +5,55 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.guards import BY_ADDRESS, drops_message, is_refusal, is_told_to_wait
-from realtime_fsm.auditing.outages import move, note_handover, uncover
-from realtime_fsm.auditing.rules import ROUNDING, Said
+from realtime_fsm.auditing.outages import fail_handover, note_handover, on_state_change
+from realtime_fsm.auditing.rules import ROUNDING, RuleBreach
 from realtime_fsm.auditing.secrets import looks_secret
-from realtime_fsm.auditing.shadow import LIMIT, NEVER, WINDOW, settings_of
+from realtime_fsm.auditing.shadow import LIMIT, MINUS_INFINITY, WINDOW, parse_settings
 from realtime_fsm.auditing.steps import DISCONNECTED, DISPOSING, ERROR, PING, SUBSCRIBED, UNSUBSCRIBED
-from realtime_fsm.auditing.times import envelope
+from realtime_fsm.auditing.times import delay_bounds
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import BadOption
 from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.table import LIVE
 
 if TYPE_CHECKING:
-    from realtime_fsm.auditing.life import Life
-    from realtime_fsm.auditing.lines import Line
-    from realtime_fsm.auditing.shadow import Shadow
-    from realtime_fsm.auditing.steps import Step
+    from realtime_fsm.auditing.life import StatsAccumulator
+    from realtime_fsm.auditing.lines import FlatRecord
+    from realtime_fsm.auditing.shadow import TrackedConnection
+    from realtime_fsm.auditing.steps import RowFacts
 
 _LIVE = frozenset(state.value for state in LIVE)
 SEGMENTS = 2000
 """Bars of one connection that a picture shows."""
 
 
-def resync(shadow: Shadow, line: Line, step: Step | None) -> None:
+def resync(shadow: TrackedConnection, line: FlatRecord, step: RowFacts | None) -> None:
     """Believe the record: what came before it does not explain it.
 
     The numbers are those that it leaves, less a dial or a frame that its row makes for certain.
     """
-    shadow.blind()
-    shadow.stand(line.source, shadow.now - max(0.0, line.dwell))
+    shadow.forget_state()
+    shadow.set_state(line.source, shadow.now - max(0.0, line.dwell))
     shadow.link, shadow.attempt, shadow.sends = line.link, max(0, line.attempt), max(0, line.sends)
     if step is not None:
         shadow.sends -= step.must_send
-        if step.fresh and step.dials and line.attempt > 0:
+        if step.resets_attempts and step.dials and line.attempt > 0:
             shadow.link -= 1
     if line.source in _LIVE:
-        shadow.holds = True
+        shadow.has_link = True
     elif line.source in (DISCONNECTED, ERROR):
-        shadow.holds = False
+        shadow.has_link = False
 
 
-def doubt(shadow: Shadow, step: Step) -> None:
+def doubt(shadow: TrackedConnection, step: RowFacts) -> None:
     """Forget whether a step that was believed sent a request, or dialed: its numbers tell that only beside those before."""
     if step.may_send and not step.pings:
-        shadow.asked = shadow.put_back = None
-    if step.dials and not step.fresh:
-        shadow.holds = None
+        shadow.request_in_flight = shadow.put_back = None
+    if step.dials and not step.resets_attempts:
+        shadow.has_link = None
 
 
-def follow(shadow: Shadow, line: Line, step: Step, t: float, detail: bool) -> None:
+def apply_step(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, t: float, detail: bool) -> None:
     """Move the shadow by a step.
 
     Args:
@@ -75,70 +75,70 @@ def follow(shadow: Shadow, line: Line, step: Step, t: float, detail: bool) -> No
         shadow.closed = True
     elif step.releases and shadow.awaits is not None:
         shadow.awaits -= 1
-    if not step.plain:
+    if not step.link_unchanged:
         _note_link(shadow, line, step, t)
     elif step.enters_live:
         _note_era(shadow, line.era)
     if step.changes and step.dest in (SUBSCRIBED, UNSUBSCRIBED):
         shadow.note_up()
     elif step.enters_live and not shadow.desired:
-        shadow.note_up(surely=shadow.whole)
+        shadow.note_up(surely=shadow.complete)
 
 
-def _note_sends(shadow: Shadow, line: Line, step: Step, t: float) -> None:
+def _note_sends(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> None:
     sent = line.sends - shadow.sends
     if step.answers:
-        if step.errs:
-            shadow.blamed = shadow.asked
+        if step.is_error_frame:
+            shadow.error_answered_request = shadow.request_in_flight
             if drops_message(line):
                 shadow.closed_until = t + WINDOW
-                shadow.put_back = shadow.asked or shadow.put_back
+                shadow.put_back = shadow.request_in_flight or shadow.put_back
         else:
             shadow.put_back = False
-        shadow.asked = False
+        shadow.request_in_flight = False
     if sent > 0:
         if len(shadow.sent) == LIMIT:
-            shadow.make_room(t)
+            shadow.prune_send_window(t)
         shadow.sent.append(t)
         if not step.pings:
-            shadow.asked, shadow.asked_at, shadow.put_back = True, t, False
+            shadow.request_in_flight, shadow.asked_at, shadow.put_back = True, t, False
     shadow.sends = line.sends
 
 
-def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
+def _note_link(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> None:
     waits = step.plans_retry or (step.restores and is_told_to_wait(line))
     if step.plans_retry:
         refused = is_refusal(shadow, line)
         shadow.refusals = 0 if refused is False else None if refused is None or shadow.refusals is None else shadow.refusals + 1
-    if step.errs and not step.may_send:
-        shadow.asked = shadow.blamed = False
+    if step.is_error_frame and not step.may_send:
+        shadow.request_in_flight = shadow.error_answered_request = False
     if step.closes_first:
-        shadow.awaits = None if shadow.holds is None else shadow.holds + (shadow.retiring is not None)
+        shadow.awaits = None if shadow.has_link is None else shadow.has_link + (shadow.retiring is not None)
     if step.drops:
-        shadow.holds = shadow.asked = shadow.blamed = False
+        shadow.has_link = shadow.request_in_flight = shadow.error_answered_request = False
         shadow.acknowledged.clear()
         shadow.retry = None
     if waits:
         shadow.throttled = is_told_to_wait(line)
-        shadow.retry = None if shadow.policies is None else (t, *envelope(shadow.policies, line))
+        shadow.retry = None if shadow.policies is None else (t, *delay_bounds(shadow.policies, line))
     elif step.dials:
         shadow.retry = None
     if shadow.handover is not None:
         note_handover(shadow, line, step, t, shadow.handover)
     if step.retires:
         shadow.retiring = shadow.link
-    elif step.parts:
+    elif step.closes_draining:
         shadow.retiring = None
-    if step.addresses:
-        shadow.by_address, shadow.doubtful = True, False
+    if step.switches_to_url:
+        shadow.next_dial_in_url, shadow.doubtful = True, False
     elif step.finds or waits:
         if step.finds:
-            shadow.doubtful = None if shadow.policies is None else line.era == Era.E3 and shadow.policies.protocol is None
-        shadow.by_address = _asks_by_address(shadow, line.era)
-    elif step.fresh and step.source in _LIVE:  # in `reconnecting` the machine dials again as it did
-        shadow.by_address = line.era in BY_ADDRESS
+            shadow.doubtful = None if shadow.policies is None else line.era == Era.E3 and shadow.policies.era is None
+        shadow.next_dial_in_url = _asks_by_address(shadow, line.era)
+    elif step.resets_attempts and step.source in _LIVE:  # in `reconnecting` the machine dials again as it did
+        shadow.next_dial_in_url = line.era in BY_ADDRESS
     shadow.era = line.era
-    if step.fresh:
+    if step.resets_attempts:
         shadow.refusals = 0
     if step.expects:
         shadow.been_up = False
@@ -146,24 +146,26 @@ def _note_link(shadow: Shadow, line: Line, step: Step, t: float) -> None:
         shadow.been_up = shadow.ever_up
     if line.link > shadow.link:
         shadow.awaits = 0
-        shadow.planned = shadow.by_address
-        shadow.holds, shadow.dialed_at, shadow.sends = True, t, line.sends
-        shadow.asked = shadow.put_back = shadow.blamed = shadow.throttled = shadow.proven = shadow.accepted = False
-        shadow.renew()
+        shadow.dialed_in_url = shadow.next_dial_in_url
+        shadow.has_link, shadow.dialed_at, shadow.sends = True, t, line.sends
+        shadow.request_in_flight = shadow.put_back = shadow.error_answered_request = shadow.throttled = shadow.proven = (
+            shadow.accepted
+        ) = False
+        shadow.reset_link()
     shadow.link, shadow.attempt = line.link, line.attempt
 
 
-def _note_era(shadow: Shadow, era: str | None) -> None:
+def _note_era(shadow: TrackedConnection, era: str | None) -> None:
     """Note what a greeting shows."""
     shadow.retiring = None
-    if not shadow.whole or shadow.policies is None:
+    if not shadow.complete or shadow.policies is None:
         shadow.doubtful = None
     elif era == Era.E3 and shadow.era not in (None, Era.E3):
-        shadow.doubtful = shadow.policies.protocol is None
+        shadow.doubtful = shadow.policies.era is None
     shadow.era = era
 
 
-def _asks_by_address(shadow: Shadow, era: str | None) -> bool | None:
+def _asks_by_address(shadow: TrackedConnection, era: str | None) -> bool | None:
     """Whether the next dial asks by its address; a server that greets like an E3 is asked once like an E4."""
     if era != Era.E3:
         return era in BY_ADDRESS
@@ -172,130 +174,130 @@ def _asks_by_address(shadow: Shadow, era: str | None) -> bool | None:
     return None if shadow.doubtful is None else not shadow.doubtful
 
 
-def _enter(shadow: Shadow, line: Line, step: Step, t: float, *, detail: bool) -> None:
+def _enter(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, t: float, *, detail: bool) -> None:
     """A state is left, and another one entered."""
-    shadow.settle()
-    life, dest = shadow.life, step.dest
+    shadow.flush_heartbeats()
+    life, dest = shadow.stats, step.dest
     since = max(shadow.life_from, shadow.entered)
     life.states[step.source] += t - since
     if detail:
         _draw(life, since, t, step.source)
-    if step.ponged:
+    if step.is_pong:
         life.pings.add(line.dwell)
-    if step.source == PING and dest == UNSUBSCRIBED and shadow.rest != UNSUBSCRIBED:
+    if step.source == PING and dest == UNSUBSCRIBED and shadow.state_before_ping != UNSUBSCRIBED:
         shadow.idle_from = shadow.entered  # the last subscription may have been given up since then, and no step tells
-    if not step.pings and (life.outage is not None or not step.ponged):
-        move(shadow, line, step, t, t - since)
-    shadow.stand(dest, t, step.source)
+    if not step.pings and (life.outage is not None or not step.is_pong):
+        on_state_change(shadow, line, step, t, t - since)
+    shadow.set_state(dest, t, step.source)
 
 
-def _draw(life: Life, since: float, until: float, state: str) -> None:
+def _draw(life: StatsAccumulator, since: float, until: float, state: str) -> None:
     if len(life.segments) < SEGMENTS:
         life.segments.append((since, until - since, state))
     else:
         life.segments_left_out += 1
 
 
-def note(shadow: Shadow, line: Line) -> Said | None:
+def apply_record(shadow: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     """Take a record that is not a step."""
     if line.link != shadow.link and shadow.state is not None:
-        return Said("link", f"the link is {shadow.link}, and only a step changes it")
-    taker = _TAKERS.get(line.event)
+        return RuleBreach("link", f"the link is {shadow.link}, and only a step changes it")
+    taker = _RECORD_HANDLERS.get(line.event)
     return None if taker is None else taker(shadow, line)
 
 
-def _open(shadow: Shadow, line: Line) -> Said | None:
+def _open(shadow: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     try:
-        policies, secrets = settings_of(line)
+        policies, secrets = parse_settings(line)
     except (BadOption, TypeError, ValueError):
-        return Said("form", "the settings are none that the library accepts")
+        return RuleBreach("form", "the settings are none that the library accepts")
     shadow.policies = policies
     shadow.pong_within, shadow.reply_within = policies.ping.timeout + ROUNDING, policies.timeouts.reply + ROUNDING
-    return Said("secret", f"{', '.join(secrets)}: the value looks like a secret") if secrets else None
+    return RuleBreach("secret", f"{', '.join(secrets)}: the value looks like a secret") if secrets else None
 
 
-_UNLIKE = Said("form", "it lacks a field of its kind")
-_SECRET = Said("secret", "the subscription's id looks like a secret")
+_MISSING_FIELD = RuleBreach("form", "it lacks a field of its kind")
+_SECRET = RuleBreach("secret", "the subscription's id looks like a secret")
 
 
-def _names_secret(shadow: Shadow, line: Line) -> bool:
+def _names_secret(shadow: TrackedConnection, line: FlatRecord) -> bool:
     return line.subscription not in shadow.desired and looks_secret(line.subscription)
 
 
-def _ping(_: Shadow, line: Line) -> Said | None:
-    return _UNLIKE if line.round_trip < 0 else None
+def _ping(_: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
+    return _MISSING_FIELD if line.round_trip < 0 else None
 
 
-def _outage(shadow: Shadow, line: Line) -> Said | None:
+def _outage(shadow: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     if line.change == "closed":
         healed = shadow.state in (SUBSCRIBED, UNSUBSCRIBED, None)
-        return None if healed else Said("healed", f"the outage is over, and the connection is {shadow.state}")
-    return None if line.change == "opened" else _UNLIKE
+        return None if healed else RuleBreach("healed", f"the outage is over, and the connection is {shadow.state}")
+    return None if line.change == "opened" else _MISSING_FIELD
 
 
-def _fault(shadow: Shadow, line: Line) -> Said | None:
+def _fault(shadow: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     if line.seconds < 0 or line.change not in ("opened", "closed"):
-        return _UNLIKE
+        return _MISSING_FIELD
     since = shadow.faulty_since
     if line.change == "opened":
         shadow.faulty_since = shadow.now - line.seconds
-        shadow.life.count("faults")
+        shadow.stats.count("faults")
         if since is not None:
-            return Said("recovery", "a server fault begins, and the one before is not over")
+            return RuleBreach("recovery", "a server fault begins, and the one before is not over")
         if shadow.state is not None and shadow.state not in _LIVE:
-            return Said("recovery", f"a server fault begins, and the connection is {shadow.state}")
-        return Said("fault", "the server answers, and cannot work")
+            return RuleBreach("recovery", f"a server fault begins, and the connection is {shadow.state}")
+        return RuleBreach("fault", "the server answers, and cannot work")
     shadow.faulty_since = None
-    if since is None and shadow.whole:
-        return Said("recovery", "a server fault is over, and none was under way")
-    shadow.life.faulty += max(0.0, min(line.seconds, shadow.now - shadow.life_from))
+    if since is None and shadow.complete:
+        return RuleBreach("recovery", "a server fault is over, and none was under way")
+    shadow.stats.faulty += max(0.0, min(line.seconds, shadow.now - shadow.life_from))
     return None
 
 
-def _dropped(shadow: Shadow, line: Line) -> Said:
+def _dropped(shadow: TrackedConnection, line: FlatRecord) -> RuleBreach:
     if line.count < 1:
-        return _UNLIKE
+        return _MISSING_FIELD
     if _names_secret(shadow, line):
         return _SECRET
-    shadow.life.count("dropped", line.count)
-    return Said("dropped", f"{line.count} events had to make room")
+    shadow.stats.count("dropped", line.count)
+    return RuleBreach("dropped", f"{line.count} events had to make room")
 
 
-def _gap(shadow: Shadow, line: Line) -> Said:
+def _gap(shadow: TrackedConnection, line: FlatRecord) -> RuleBreach:
     if line.seconds < 0:
-        return _UNLIKE
+        return _MISSING_FIELD
     if _names_secret(shadow, line):
         return _SECRET
-    shadow.life.count("gaps")
-    outage = shadow.life.outage or shadow.handover
+    shadow.stats.count("gaps")
+    outage = shadow.stats.outage or shadow.handover
     if outage is not None:
         outage.gap = max(outage.gap, line.seconds)
-    return Said("gap", f"a subscription may have missed events of {line.seconds:.3f} s")
+    return RuleBreach("gap", f"a subscription may have missed events of {line.seconds:.3f} s")
 
 
-def _malformed(shadow: Shadow, line: Line) -> Said:
+def _malformed(shadow: TrackedConnection, line: FlatRecord) -> RuleBreach:
     if not line.kind:
-        return _UNLIKE
-    shadow.life.count("malformed")
+        return _MISSING_FIELD
+    shadow.stats.count("malformed")
     if looks_secret(line.kind):
-        return Said("secret", "the kind looks like a secret")
-    return Said("malformed", "a message of the server could not be understood")
+        return RuleBreach("secret", "the kind looks like a secret")
+    return RuleBreach("malformed", "a message of the server could not be understood")
 
 
-def _close(shadow: Shadow, _: Line) -> Said | None:
-    shadow.done = True
+def _close(shadow: TrackedConnection, _: FlatRecord) -> RuleBreach | None:
+    shadow.closed_by_record = True
     if shadow.state in (DISPOSING, None):
         return None
-    return Said("end", f"the connection object is closed, and the connection is {shadow.state}")
+    return RuleBreach("end", f"the connection object is closed, and the connection is {shadow.state}")
 
 
-def _subscription(shadow: Shadow, line: Line) -> Said | None:
+def _subscription(shadow: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     who = line.subscription
     if _names_secret(shadow, line):
         return _SECRET
     if not who:
-        return _UNLIKE
-    shadow.told = shadow.whole
+        return _MISSING_FIELD
+    shadow.subscriptions_known = shadow.complete
     if line.change == "acknowledged":
         shadow.acknowledged.add(who)
         shadow.established.add(who)
@@ -313,56 +315,56 @@ def _subscription(shadow: Shadow, line: Line) -> Said | None:
             _note_quiet(shadow)
         if line.change == "rejected":
             shadow.rejected += 1
-            shadow.life.count("rejected")
+            shadow.stats.count("rejected")
             if established and line.error_code is not None and is_server_fault(line.error_code):
-                return Said("kept", f"error {line.error_code} ends a subscription that was acknowledged")
-            return Said("rejected", "the server rejected a subscription")
+                return RuleBreach("kept", f"error {line.error_code} ends a subscription that was acknowledged")
+            return RuleBreach("rejected", "the server rejected a subscription")
     else:
-        return _UNLIKE
+        return _MISSING_FIELD
     return None
 
 
-def _note_quiet(shadow: Shadow) -> None:
+def _note_quiet(shadow: TrackedConnection) -> None:
     """Note whether everything desired is acknowledged, as the machine does with what the user says or the server answers."""
     if shadow.state in _LIVE and shadow.desired <= shadow.acknowledged:
-        shadow.note_up(surely=shadow.whole)
+        shadow.note_up(surely=shadow.complete)
 
 
-def _pause(shadow: Shadow, line: Line) -> Said | None:
+def _pause(shadow: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     if line.seconds < 0 or line.dwell < 0 or line.change not in ("opened", "closed"):
-        return _UNLIKE
+        return _MISSING_FIELD
     if line.paused == shadow.link:  # what is awaited waits, and is awaited anew
-        shadow.asked_at = NEVER if line.change == "opened" else shadow.entered + line.dwell
+        shadow.asked_at = MINUS_INFINITY if line.change == "opened" else shadow.entered + line.dwell
     return None
 
 
-def _retired(shadow: Shadow, line: Line) -> Said | None:
+def _retired(shadow: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     if line.retired < 1 or line.dwell < 0:
-        return _UNLIKE
+        return _MISSING_FIELD
     retiring, shadow.retiring = shadow.retiring, None
     if shadow.state is not None:
         shadow.now = max(shadow.now, shadow.entered + line.dwell)
-    if shadow.whole and retiring != line.retired:
-        return Said("link", f"link {line.retired} made room and has ended, and {retiring or 'none'} made room")
+    if shadow.complete and retiring != line.retired:
+        return RuleBreach("link", f"link {line.retired} made room and has ended, and {retiring or 'none'} made room")
     if shadow.handover is None:  # an outage is under way already
         return None
-    uncover(shadow, line)
-    return Said("outage", "the link that made room has ended before the next one was up")
+    fail_handover(shadow, line)
+    return RuleBreach("outage", "the link that made room has ended before the next one was up")
 
 
-def _presence(_: Shadow, line: Line) -> Said | None:
-    return None if line.change in ("desired", "stored", "rejected", "withdrawn") else _UNLIKE
+def _presence(_: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
+    return None if line.change in ("desired", "stored", "rejected", "withdrawn") else _MISSING_FIELD
 
 
-def _canary(shadow: Shadow, line: Line) -> Said | None:
+def _canary(shadow: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     if line.seconds < 0 or line.change not in ("echoed", "missed", "refused", "failed"):
-        return _UNLIKE
+        return _MISSING_FIELD
     policies = shadow.policies
     unwanted = policies is not None and policies.canary is None
-    return Said("form", "a canary was sent, and the connection has no canary policy") if unwanted else None
+    return RuleBreach("form", "a canary was sent, and the connection has no canary policy") if unwanted else None
 
 
-_TAKERS = {
+_RECORD_HANDLERS = {
     "realtime.open": _open,
     "realtime.subscription": _subscription,
     "realtime.presence": _presence,

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.life import Life
-from realtime_fsm.auditing.report import ConnectionReport, Finding, Place, Report, RowLine, Verdict, life_of
-from realtime_fsm.auditing.rules import RULES, Weight
-from realtime_fsm.auditing.secrets import HIDDEN, looks_secret
+from realtime_fsm.auditing.life import StatsAccumulator
+from realtime_fsm.auditing.report import ConnectionReport, Finding, Location, Report, RowLine, Verdict, life_of
+from realtime_fsm.auditing.rules import RULES, Severity
+from realtime_fsm.auditing.secrets import REDACTED, looks_secret
 from realtime_fsm.vocabulary.table import TABLE, State
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from realtime_fsm.auditing.gauges import Histogram
-    from realtime_fsm.auditing.shadow import Shadow
+    from realtime_fsm.auditing.shadow import TrackedConnection
 
 KEPT = 1000
 """Connections that are reported one by one; those with findings push out those without."""
 _WEIGHTS = {"violation": Verdict.VIOLATED, "doubt": Verdict.INCONCLUSIVE}
 
 
-class Ledger:
+class ReportBuilder:
     """What was found.
 
     Args:
@@ -37,45 +37,45 @@ class Ledger:
         self.first: Finding | None = None
         self.rows = Counter({row.id: 0 for row in TABLE.rows})
         self._detail = detail
-        self._sound: list[tuple[int, ConnectionReport]] = []
-        self._troubled: list[tuple[int, ConnectionReport]] = []
-        self._loose: list[Finding] = []
+        self._clean_connections: list[tuple[int, ConnectionReport]] = []
+        self._flagged_connections: list[tuple[int, ConnectionReport]] = []
+        self._unattributed: list[Finding] = []
         self._counts: Counter[str] = Counter()
         self._verdicts: Counter[str] = Counter()
-        self._total = Life()
+        self._total = StatsAccumulator()
         self._unusable = False
         self._records = 0
         self._in_doubt = False
         self._violated = False
 
-    def add(self, shadow: Shadow, finding: Finding) -> None:
+    def add(self, shadow: TrackedConnection, finding: Finding) -> None:
         """A finding about a connection."""
         known, count = shadow.findings.get(finding.rule, (finding, 0))
         shadow.findings[finding.rule] = known, count + 1
         self._counts[finding.rule] += 1
         self._rank(finding)
 
-    def add_loose(self, finding: Finding) -> None:
+    def add_unattributed(self, finding: Finding) -> None:
         """A finding about a line that does not say whose it is."""
         self._records += 1
         self._counts[finding.rule] += 1
         self._rank(finding)
         self._in_doubt = self._in_doubt or finding.weight == "doubt"
         self._violated = self._violated or finding.weight == "violation"
-        if len(self._loose) < KEPT:
-            self._loose.append(finding)
+        if len(self._unattributed) < KEPT:
+            self._unattributed.append(finding)
 
     def add_unusable(self, finding: Finding) -> None:
         """A file that cannot be read."""
         self._unusable = True
-        self._loose.append(finding)
+        self._unattributed.append(finding)
 
     def _rank(self, finding: Finding) -> None:
         ahead = {"violation": ("doubt",), "doubt": ()}.get(finding.weight)
         if ahead is not None and (self.first is None or self.first.weight in ahead):
             self.first = finding
 
-    def conclude(self, shadow: Shadow, place: Place, fail_on: Collection[str]) -> None:
+    def finish_connection(self, shadow: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
         """A connection is over, or the log is."""
         if shadow.records == 0:
             return
@@ -87,12 +87,12 @@ class Ledger:
             if weight and verdict is not Verdict.VIOLATED:
                 verdict = weight
         self._verdicts[verdict.word] += 1
-        self._total.merge(shadow.life)
+        self._total.merge(shadow.stats)
         self._keep(shadow, verdict)
 
-    def _note_end(self, shadow: Shadow, place: Place, fail_on: Collection[str]) -> None:
-        shadow.settle()
-        life = shadow.life
+    def _note_end(self, shadow: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
+        shadow.flush_heartbeats()
+        life = shadow.stats
         if shadow.state is not None:
             since = max(shadow.entered, shadow.life_from)
             spent = max(0.0, shadow.now - since)
@@ -106,19 +106,19 @@ class Ledger:
             outage = life.outage
             life.end_outage(shadow.now, shadow.link, "")
             outage.end = ""
-        if not shadow.done:
-            weight = Weight.VIOLATION if "open" in fail_on else Weight.NOTE
+        if not shadow.closed_by_record:
+            weight = Severity.VIOLATION if "open" in fail_on else Severity.NOTE
             said = f"it has not been disposed of, and is at last {shadow.state or 'in an unknown state'}"
             self.add(shadow, Finding("open", weight.value, said, place, _name(shadow)))
 
-    def _keep(self, shadow: Shadow, verdict: Verdict) -> None:
+    def _keep(self, shadow: TrackedConnection, verdict: Verdict) -> None:
         if verdict is Verdict.CONFORMANT:
-            if len(self._sound) + len(self._troubled) < KEPT:
-                self._sound.append((shadow.met, _report_of(shadow, verdict)))
-        elif len(self._troubled) < KEPT:
-            self._troubled.append((shadow.met, _report_of(shadow, verdict)))
-            if len(self._sound) + len(self._troubled) > KEPT:
-                self._sound.pop()
+            if len(self._clean_connections) + len(self._flagged_connections) < KEPT:
+                self._clean_connections.append((shadow.first_line, _report_of(shadow, verdict)))
+        elif len(self._flagged_connections) < KEPT:
+            self._flagged_connections.append((shadow.first_line, _report_of(shadow, verdict)))
+            if len(self._clean_connections) + len(self._flagged_connections) > KEPT:
+                self._clean_connections.pop()
 
     def report(self, files: list[str], lines: int, dwells: Mapping[str, Histogram], *, in_part: bool = False) -> Report:
         """The sum of all; or of a part, which some connections or a time are."""
@@ -127,8 +127,8 @@ class Ledger:
             which = "the connections or the time that are asked for" if in_part else "this library"
             text = f"no record of {which} is in it: {lines} lines" if lines else "it is empty"
             for name in files or ["-"]:
-                self._loose.append(Finding("cut", "unusable", text, Place(name, 0)))
-        kept = sorted(self._sound + self._troubled, key=lambda pair: pair[0])
+                self._unattributed.append(Finding("cut", "unusable", text, Location(name, 0)))
+        kept = sorted(self._clean_connections + self._flagged_connections, key=lambda pair: pair[0])
         return Report(
             verdict=verdict.word,
             exit_code=int(verdict),
@@ -140,7 +140,7 @@ class Ledger:
             connections_total=sum(self._verdicts.values()),
             verdicts={each.word: self._verdicts[each.word] for each in Verdict if self._verdicts[each.word]},
             first=self.first,
-            findings=self._loose,
+            findings=self._unattributed,
             counts={rule: self._counts[rule] for rule in RULES if self._counts[rule]},
             life=life_of(self._total),
             rows=[
@@ -162,11 +162,11 @@ class Ledger:
         return Verdict.CONFORMANT
 
 
-def _name(shadow: Shadow) -> str:
-    return HIDDEN if looks_secret(shadow.connection_id) else shadow.connection_id
+def _name(shadow: TrackedConnection) -> str:
+    return REDACTED if looks_secret(shadow.connection_id) else shadow.connection_id
 
 
-def _report_of(shadow: Shadow, verdict: Verdict) -> ConnectionReport:
+def _report_of(shadow: TrackedConnection, verdict: Verdict) -> ConnectionReport:
     order = list(RULES)
     findings = sorted(shadow.findings.values(), key=lambda pair: order.index(pair[0].rule))
     return ConnectionReport(
@@ -176,11 +176,11 @@ def _report_of(shadow: Shadow, verdict: Verdict) -> ConnectionReport:
         first=shadow.first,
         last=shadow.last,
         state=shadow.state,
-        ended=shadow.done or shadow.state == State.DISPOSING,
+        ended=shadow.closed_by_record or shadow.state == State.DISPOSING,
         judged=shadow.policies is not None,
         findings=[finding for finding, _ in findings],
         counts={finding.rule: count for finding, count in findings},
-        life=life_of(shadow.life),
-        bars=shadow.life.segments,
-        bars_left_out=shadow.life.segments_left_out,
+        life=life_of(shadow.stats),
+        timeline=shadow.stats.segments,
+        bars_left_out=shadow.stats.segments_left_out,
     )

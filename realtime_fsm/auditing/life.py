@@ -15,7 +15,7 @@ KEPT = 100
 
 
 _LIVE = tuple(state.value for state in LIVE)
-_NOWHERE = {state.value: 0.0 for state in State}
+_ZERO_TIMES = {state.value: 0.0 for state in State}
 
 
 RETIRED = "retired"
@@ -47,23 +47,35 @@ class Outage:
         self.end = ""
 
 
-class Life:
+class StatsAccumulator:
     """What is counted of one connection, or of many together."""
 
     __slots__ = (
-        "counts", "covered", "down", "failures", "faulty", "outage", "outages", "outages_left_out", "pings", "recoveries",
-        "resubscribe", "segments", "segments_left_out", "states",
+        "counts",
+        "failures",
+        "faulty",
+        "outage",
+        "outages",
+        "outages_left_out",
+        "pings",
+        "recoveries",
+        "resubscribe",
+        "segments",
+        "segments_left_out",
+        "served_during_handover",
+        "states",
+        "unwanted_downtime",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.states = _NOWHERE.copy()
+        self.states = _ZERO_TIMES.copy()
         self.counts: dict[str, int] = {}
         self.outage: Outage | None = None
         self.outages: list[Outage] = []
         self.outages_left_out = 0
         self.failures = 0  # outages that nobody planned
-        self.covered = 0.0  # seconds in `reconnecting` in which the link before still delivered
-        self.down = 0.0  # seconds in `disconnected` that were not wanted
+        self.served_during_handover = 0.0  # seconds in `reconnecting` in which the link before still delivered
+        self.unwanted_downtime = 0.0  # seconds in `disconnected` that were not wanted
         self.faulty = 0.0  # seconds on live links in which the server was at fault
         self.recoveries = Histogram()  # the length of failures that healed
         self.resubscribe = Histogram()  # from the loss of a link to the next time everything is acknowledged, planned or not
@@ -95,15 +107,15 @@ class Life:
             if not outage.planned:
                 self.recoveries.add(outage.seconds)
 
-    def merge(self, other: Life) -> None:
+    def merge(self, other: StatsAccumulator) -> None:
         """Count all that another one has counted; its outages and pictures stay its own."""
         for state, seconds in other.states.items():
             self.states[state] += seconds
         for name, count in other.counts.items():
             self.count(name, count)
         self.failures += other.failures
-        self.covered += other.covered
-        self.down += other.down
+        self.served_during_handover += other.served_during_handover
+        self.unwanted_downtime += other.unwanted_downtime
         self.faulty += other.faulty
         self.recoveries.merge(other.recoveries)
         self.resubscribe.merge(other.resubscribe)
@@ -112,20 +124,26 @@ class Life:
     @property
     def live(self) -> float:
         """Seconds with a link that was up, or still delivered until the next one was."""
-        return sum(self.states[state] for state in _LIVE) + self.covered
+        return sum(self.states[state] for state in _LIVE) + self.served_during_handover
 
     @property
     def availability(self) -> float | None:
         """The share of the time in which a link was wanted, up, and the server not at fault, in per cent; None where none was."""
-        wanted = self.live - self.covered + self.states[State.RECONNECTING] + self.states[State.ERROR] + self.down
+        wanted = (
+            self.live
+            - self.served_during_handover
+            + self.states[State.RECONNECTING]
+            + self.states[State.ERROR]
+            + self.unwanted_downtime
+        )
         return 100 * max(0.0, self.live - self.faulty) / wanted if wanted > 0 else None
 
     @property
-    def between_failures(self) -> float | None:
+    def mtbf(self) -> float | None:
         """The mean time of a live link between failures, in seconds; None without a failure."""
         return self.live / self.failures if self.failures else None
 
     @property
-    def to_recovery(self) -> float | None:
+    def mttr(self) -> float | None:
         """The mean time from a failure to its healing, in seconds; None where none has healed."""
         return self.recoveries.total / self.recoveries.count if self.recoveries.count else None

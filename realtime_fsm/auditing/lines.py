@@ -32,7 +32,7 @@ _LONGEST_RECORD = 1 << 16
 Code: TypeAlias = int | str | None
 
 
-class Line(msgspec.Struct, kw_only=True, gc=False):
+class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
     """A record of any kind, flat. The fields that its kind does not have keep their defaults, which no record has."""
 
     schema: int = SCHEMA
@@ -75,7 +75,7 @@ class Line(msgspec.Struct, kw_only=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class BadRecord:
     """A line that is a record, or was to be one, and cannot be judged as one.
 
     Attributes:
@@ -94,7 +94,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Slow:
+class ExtendedRecord:
     """A record that the fast decoder refused.
 
     Attributes:
@@ -102,7 +102,7 @@ class Slow:
         secrets: the names of the fields that look like secrets.
     """
 
-    line: Line
+    line: FlatRecord
     secrets: tuple[str, ...]
 
 
@@ -164,7 +164,7 @@ def _fast_fields() -> Iterator[tuple[str, Any] | tuple[str, Any, Any]]:
     A field of numbers that a kind of record has, and that nobody judges, needs no mention here; a text does, for the sake of
     secrets, and lines with one that is not mentioned are looked at slowly.
     """
-    own = {field.name: field for field in fields_of(Line)}
+    own = {field.name: field for field in fields_of(FlatRecord)}
     types = {"event": str, "level": str, "logger": str} | _TYPES | _STRICT
     for name in dict.fromkeys((*TransitionRecord.__struct_fields__, "event", "level", "logger", *_TYPES)):
         if name not in _STRICT and types[name] not in _PLAIN:
@@ -176,12 +176,12 @@ def _fast_fields() -> Iterator[tuple[str, Any] | tuple[str, Any, Any]]:
 
 
 _FAST = msgspec.defstruct("FastLine", _fast_fields(), kw_only=True, gc=False, forbid_unknown_fields=True)
-_decoder = cast("type[msgspec.json.Decoder[Line]]", msgspec.json.Decoder)(cast("type[Line]", _FAST))
+_decoder = cast("type[msgspec.json.Decoder[FlatRecord]]", msgspec.json.Decoder)(cast("type[FlatRecord]", _FAST))
 decode_fast = _decoder.decode
 """Decode the line of an ordinary record; `msgspec.MsgspecError` or `ValueError` for every other line."""
 
 
-def decode_block(block: bytes) -> list[Line] | None:
+def decode_block(block: bytes) -> list[FlatRecord] | None:
     """Decode whole lines at once, which is faster than one by one.
 
     Args:
@@ -198,7 +198,7 @@ def decode_block(block: bytes) -> list[Line] | None:
     return records if len(records) == lines else None
 
 
-def decode_slowly(line: bytes) -> Slow | Trouble | None:
+def decode_unusual(line: bytes) -> ExtendedRecord | BadRecord | None:
     """Make out what a line is that the fast decoder refused.
 
     Args:
@@ -213,7 +213,7 @@ def decode_slowly(line: bytes) -> Slow | Trouble | None:
         record = msgspec.json.decode(line)
     except ValueError:
         broken = line.lstrip().startswith(b"{") and (b'"event"' in line or b'"connection_id"' in line)
-        return Trouble("cut", "the line is not whole: it is no JSON") if broken else None
+        return BadRecord("cut", "the line is not whole: it is no JSON") if broken else None
     if not isinstance(record, dict) or not _is_ours(record):
         return None
     identifier, seq, moment = record.get("connection_id"), record.get("seq"), _moment(record.get("timestamp"))
@@ -222,26 +222,26 @@ def decode_slowly(line: bytes) -> Slow | Trouble | None:
         seq if type(seq) is int else None,
         moment,
     )
-    for rule, text in _strangeness(record):
-        return Trouble(rule, text, *whose)
+    for rule, text in _unsupported(record):
+        return BadRecord(rule, text, *whose)
     if moment is None:
-        return Trouble("form", "the timestamp cannot be read", *whose)
+        return BadRecord("form", "the timestamp cannot be read", *whose)
     try:
         msgspec.convert(record | {"timestamp": moment.isoformat()}, AnyRecord)
-        flat = msgspec.convert(record | {"timestamp": moment}, Line)
+        flat = msgspec.convert(record | {"timestamp": moment}, FlatRecord)
     except msgspec.ValidationError as problem:
-        return Trouble("form", f"{_without_values(str(problem))}", *whose)
-    return Slow(flat, tuple(secret_fields(record)))
+        return BadRecord("form", f"{_without_values(str(problem))}", *whose)
+    return ExtendedRecord(flat, tuple(secret_fields(record)))
 
 
-def _cut(line: bytes) -> Trouble | None:
+def _cut(line: bytes) -> BadRecord | None:
     """What a file ends with that was cut in the middle of a line may have been a record."""
     if line.endswith(b"\n") or not line.startswith(b"{") or len(line) > _LONGEST_RECORD:
         return None
     try:
         msgspec.json.decode(line)
     except ValueError:
-        return Trouble("cut", "the file ends in the middle of a line")
+        return BadRecord("cut", "the file ends in the middle of a line")
     return None
 
 
@@ -253,7 +253,7 @@ def _is_ours(record: dict[str, Any]) -> bool:
     return known >= 3 or (event in _EVENTS and known > 0)
 
 
-def _strangeness(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _unsupported(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Why a record is not one that this version judges."""
     schema, machine = record.get("schema", SCHEMA), record.get("machine")
     if schema != SCHEMA:

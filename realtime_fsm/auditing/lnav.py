@@ -18,7 +18,7 @@ NAME = "realtime_fsm_log"
 """What lnav calls the format, and the table of its SQL."""
 
 _LEVELS = {"debug": "debug", "info": "info", "warning": "warn(?:ing)?", "error": "error", "critical": "critical"}
-_NUMBERS_OF_NOTHING = ("schema", "seq", "link", "close_code", "status")
+_IDENTIFIER_INTS = ("schema", "seq", "link", "close_code", "status")
 """Integers that only name something: no chart is to be drawn of them."""
 _WORDS = ("connection_id", "subscription", "row", "trigger", "source", "dest", "cause", "change", "kind")
 """What is coloured by its value, so that the same looks the same everywhere."""
@@ -29,7 +29,11 @@ _BEFORE = {"source": " ", "dest": " -> ", "trigger": " on ", "row": " by ", "sub
 
 
 _SHOWN = sorted(
-    (each.name for each in FIELDS.values() if not each.common and each.holds != "json" and (each.given or each.name in _FIRST)),
+    (
+        each.name
+        for each in FIELDS.values()
+        if not each.common and each.json_type != "json" and (each.required or each.name in _FIRST)
+    ),
     key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST),
 )
 """What a line shows of a record: what its kind always has. What may be null would clutter it."""
@@ -78,10 +82,10 @@ def lnav_format() -> dict[str, Any]:
 
 
 def _value(name: str) -> dict[str, Any]:
-    value: dict[str, Any] = {"kind": FIELDS[name].holds, "description": "; ".join(_meanings(name))}
+    value: dict[str, Any] = {"kind": FIELDS[name].json_type, "description": "; ".join(_meanings(name))}
     if name in _WORDS:
         value["identifier"] = True
-    if name in _NUMBERS_OF_NOTHING:
+    if name in _IDENTIFIER_INTS:
         value["foreign-key"] = True
     if name not in (*_SHOWN, "timestamp", "connection_id", "seq", "link"):
         value["hidden"] = True  # the keys P and x, and the SQL, show them

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from realtime_fsm.auditing.finding import readable
-from realtime_fsm.auditing.lines import Slow, decode_fast, decode_slowly
-from realtime_fsm.auditing.report import Place, Shown
+from realtime_fsm.auditing.finding import decode_redacted
+from realtime_fsm.auditing.lines import ExtendedRecord, decode_fast, decode_unusual
+from realtime_fsm.auditing.report import ContextRecord, Location
 from realtime_fsm.auditing.shadow import CONTEXT
-from realtime_fsm.auditing.sources import Unreadable, lines_of, open_log
+from realtime_fsm.auditing.sources import Unreadable, open_log, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ class _Named(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Named).decode
 
 
-def look_up(report: Report) -> None:
+def attach_context(report: Report) -> None:
     """Fill in the records that a report shows before its findings.
 
     A connection whose name is hidden is shown without them, and so is what cannot be read any more.
@@ -38,7 +38,7 @@ def look_up(report: Report) -> None:
         report: of files that stand still.
     """
     wanted: defaultdict[tuple[str, int], list[Finding]] = defaultdict(list)
-    recent: dict[str | None, deque[tuple[Place, bytes]]] = {}
+    recent: dict[str | None, deque[tuple[Location, bytes]]] = {}
     for finding in _findings(report):
         wanted[finding.place.file, finding.place.line].append(finding)
         recent[finding.connection] = deque(maxlen=CONTEXT)
@@ -47,10 +47,10 @@ def look_up(report: Report) -> None:
         if before is None or not _is_record(line):
             continue
         for finding in wanted.pop((file, number), ()):
-            finding.before[:] = [Shown(at, readable(earlier) or {}) for at, earlier in before]
+            finding.before[:] = [ContextRecord(at, decode_redacted(earlier) or {}) for at, earlier in before]
         if not wanted:
             return
-        before.append((Place(file, number), line))
+        before.append((Location(file, number), line))
 
 
 def _findings(report: Report) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def _lines(files: list[str]) -> Iterator[tuple[str, int, bytes]]:
     for name in files:
         try:
             with open_log(name) as file:
-                for number, line in enumerate(lines_of(file), 1):
+                for number, line in enumerate(read_lines(file), 1):
                     yield name, number, line
         except Unreadable:
             continue
@@ -82,6 +82,6 @@ def _is_record(line: bytes) -> bool:
     try:
         decode_fast(line)
     except (msgspec.MsgspecError, ValueError):
-        made = decode_slowly(line)
-        return isinstance(made, Slow) or (made is not None and made.connection_id is not None)
+        made = decode_unusual(line)
+        return isinstance(made, ExtendedRecord) or (made is not None and made.connection_id is not None)
     return True

@@ -12,16 +12,16 @@ from realtime_fsm.auditing.life import RETIRED, Outage
 from realtime_fsm.auditing.steps import DISCONNECTED, DISPOSING, ERROR, PING, SUBSCRIBED, UNSUBSCRIBED
 
 if TYPE_CHECKING:
-    from realtime_fsm.auditing.lines import Line
-    from realtime_fsm.auditing.shadow import Shadow
-    from realtime_fsm.auditing.steps import Step
+    from realtime_fsm.auditing.lines import FlatRecord
+    from realtime_fsm.auditing.shadow import TrackedConnection
+    from realtime_fsm.auditing.steps import RowFacts
 
 
-def move(shadow: Shadow, line: Line, step: Step, t: float, spent: float) -> None:
+def on_state_change(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, t: float, spent: float) -> None:
     """What a change means that is not of a heartbeat."""
-    life, dest = shadow.life, step.dest
+    life, dest = shadow.stats, step.dest
     if step.source == DISCONNECTED and life.outage is not None:
-        life.down += spent
+        life.unwanted_downtime += spent
     if dest == UNSUBSCRIBED and step.source != PING:
         shadow.idle_from = t
     if dest == ERROR:
@@ -29,7 +29,7 @@ def move(shadow: Shadow, line: Line, step: Step, t: float, spent: float) -> None
     if step.enters_live:
         shadow.up_at = t
         shadow.retiring = None
-        if shadow.told and not shadow.desired:  # nothing is desired, so nothing is missing
+        if shadow.subscriptions_known and not shadow.desired:  # nothing is desired, so nothing is missing
             life.end_outage(t, line.link, "healed")
     if life.outage is not None:
         _note_outage(shadow, line, step, t)
@@ -41,31 +41,31 @@ def move(shadow: Shadow, line: Line, step: Step, t: float, spent: float) -> None
             life.begin_outage(_outage_of(shadow, line, step, t))
 
 
-def _outage_of(shadow: Shadow, line: Line, step: Step, t: float) -> Outage:
+def _outage_of(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> Outage:
     return Outage(line.timestamp, t, shadow.link, line.cause or step.trigger, planned=line.cause is None)
 
 
-def note_handover(shadow: Shadow, line: Line, step: Step, t: float, handover: Outage) -> None:
+def note_handover(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, t: float, handover: Outage) -> None:
     """Whether a step in `reconnecting` makes an outage of a handover: both links are given up, or a second one is dialed."""
-    if step.parts:
+    if step.closes_draining:
         shadow.end_handover(t)
-        shadow.life.begin_outage(_outage_of(shadow, line, step, t))
+        shadow.stats.begin_outage(_outage_of(shadow, line, step, t))
     elif line.link > handover.link + 1:
         shadow.handover = None
-        shadow.life.begin_outage(handover)
+        shadow.stats.begin_outage(handover)
 
 
-def _note_outage(shadow: Shadow, line: Line, step: Step, t: float) -> None:
+def _note_outage(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> None:
     """Whether a state that is entered ends the outage under way."""
     end = _ENDS.get(step.dest)
     if end is not None and not (step.dest == DISCONNECTED and line.cause):
-        shadow.life.end_outage(t, line.link, end)
+        shadow.stats.end_outage(t, line.link, end)
 
 
 _ENDS = {SUBSCRIBED: "healed", UNSUBSCRIBED: "healed", DISCONNECTED: "disconnected", DISPOSING: "disposed"}
 
 
-def uncover(shadow: Shadow, line: Line) -> None:
+def fail_handover(shadow: TrackedConnection, line: FlatRecord) -> None:
     """The link that made room has ended by itself."""
     shadow.end_handover(shadow.now)
-    shadow.life.begin_outage(Outage(line.timestamp, shadow.now, shadow.link, RETIRED, planned=False))
+    shadow.stats.begin_outage(Outage(line.timestamp, shadow.now, shadow.link, RETIRED, planned=False))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.drawing import COLOURS, diagram, distribution, timeline
 from realtime_fsm.auditing.plain import as_text, finding_lines, life_lines
-from realtime_fsm.auditing.words import number, percent, plural, span
+from realtime_fsm.auditing.words import format_duration, number, percent, pluralize
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def as_html(report: Report) -> Iterator[str]:
     yield f"<style>{_STYLE}</style></head><body>"
     yield f'<h1>Audit <span class="badge {report.verdict}">{report.verdict}</span></h1>'
     yield (
-        f"<p>{plural(report.connections_total, 'connection')}, {plural(report.records, 'record')}, "
+        f"<p>{pluralize(report.connections_total, 'connection')}, {pluralize(report.records, 'record')}, "
         f"{number(report.other)} other lines. Judged by table <code>{report.machine}</code>, schema {report.schema}.</p>"
     )
     for finding in report.findings:
@@ -60,7 +60,7 @@ def as_html(report: Report) -> Iterator[str]:
         yield from _connection(connection)
     rest = report.connections_total - min(DRAWN, len(report.connections))
     if rest > 0:
-        yield f"<p>... and {plural(rest, 'more connection')}.</p>"
+        yield f"<p>... and {pluralize(rest, 'more connection')}.</p>"
     yield "<details><summary>Everything in words</summary>"
     yield f"<pre>{escape(chr(10).join(as_text(report)))}</pre></details></body></html>"
 
@@ -73,9 +73,9 @@ def _legend() -> Iterator[str]:
 def _connection(connection: ConnectionReport) -> Iterator[str]:
     yield (
         f'<h3><code>{escape(connection.connection)}</code> <span class="badge {connection.verdict}">{connection.verdict}</span> '
-        f"{percent(connection.life.availability)} available, {plural(connection.life.failures, 'failure')}, "
-        f"ping p95 {span(connection.life.ping.p95)}</h3>"
+        f"{percent(connection.life.availability)} available, {pluralize(connection.life.failures, 'failure')}, "
+        f"ping p95 {format_duration(connection.life.ping.p95)}</h3>"
     )
     yield from timeline(connection)
     if connection.bars_left_out:
-        yield f"<p>... and {plural(connection.bars_left_out, 'more bar')}.</p>"
+        yield f"<p>... and {pluralize(connection.bars_left_out, 'more bar')}.</p>"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from realtime_fsm.auditing.report import Place
-from realtime_fsm.auditing.sources import lines_in
+from realtime_fsm.auditing.report import Location
+from realtime_fsm.auditing.sources import split_lines
 
 
-class Lines:
+class BlockLines:
     """The lines of a block, which are cut apart when one is asked for."""
 
     __slots__ = ("_block", "_lines")
@@ -19,11 +19,11 @@ class Lines:
 
     def __getitem__(self, index: int) -> bytes:
         if self._lines is None:
-            self._lines = lines_in(self._block)
+            self._lines = split_lines(self._block)
         return self._lines[index]
 
 
-class Places:
+class LineNumbers:
     """The files that were begun, and the line under way.
 
     Attributes:
@@ -43,14 +43,14 @@ class Places:
         self._starts.append(self.number)
         self.files.append(name)
 
-    def of(self, number: int) -> Place:
+    def of(self, number: int) -> Location:
         """Where a line stands, of all lines numbered through."""
         index = bisect_right(self._starts, number - 1) - 1
         if index < 0:
-            return Place("-", number)
-        return Place(self.files[index], number - self._starts[index])
+            return Location("-", number)
+        return Location(self.files[index], number - self._starts[index])
 
     @property
-    def here(self) -> Place:
+    def here(self) -> Location:
         """The last line."""
         return self.of(self.number)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from realtime_fsm.auditing.rules import RULES
-from realtime_fsm.auditing.words import NOTHING, number, percent, plural, span
+from realtime_fsm.auditing.words import NOTHING, format_duration, number, percent, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from realtime_fsm.auditing.report import ConnectionReport, Finding, LifeLine, Report, Spread
+    from realtime_fsm.auditing.report import ConnectionReport, ConnectionStats, Finding, Percentiles, Report
 
 _SHOWN = 20
 """Connections and outages of each that are shown one by one."""
@@ -33,7 +33,7 @@ def as_text(report: Report) -> Iterator[str]:
         yield from _connection(connection)
     rest = report.connections_total - min(len(report.connections), _SHOWN)
     if rest > 0:
-        yield f"... and {plural(rest, 'more connection')}: {_verdicts(report)}"
+        yield f"... and {pluralize(rest, 'more connection')}: {_verdicts(report)}"
         yield ""
     if report.connections_total > 1:
         yield "all together"
@@ -47,7 +47,7 @@ def as_text(report: Report) -> Iterator[str]:
 
 def _sizes(report: Report) -> str:
     other = f", {number(report.other)} other lines" if report.other else ""
-    return f"{plural(report.connections_total, 'connection')}, {plural(report.records, 'record')}{other}"
+    return f"{pluralize(report.connections_total, 'connection')}, {pluralize(report.records, 'record')}{other}"
 
 
 def _verdicts(report: Report) -> str:
@@ -62,10 +62,10 @@ def _wrapped(names: list[str]) -> Iterator[str]:
 def finding_lines(finding: Finding) -> Iterator[str]:
     """A finding with all that is known of it."""
     yield f"first {finding.weight}: {finding.place}"
-    yield f"  rule {finding.rule}: {RULES[finding.rule].says}"
+    yield f"  rule {finding.rule}: {RULES[finding.rule].statement}"
     yield f"  here: {finding.text}"
     if finding.before:
-        yield f"  the {plural(len(finding.before), 'record')} before it:"
+        yield f"  the {pluralize(len(finding.before), 'record')} before it:"
         yield from (f"    {shown.place}: {_record(shown.record)}" for shown in finding.before)
     if finding.record is not None:
         yield f"  > {finding.place}: {_record(finding.record)}"
@@ -83,7 +83,7 @@ def _record(record: dict[str, object]) -> str:
 
 def _connection(connection: ConnectionReport) -> Iterator[str]:
     where = "disposed of" if connection.ended else f"at last {connection.state or 'in an unknown state'}"
-    yield f"connection {connection.connection}: {connection.verdict}, {plural(connection.records, 'record')}, {where}"
+    yield f"connection {connection.connection}: {connection.verdict}, {pluralize(connection.records, 'record')}, {where}"
     if not connection.judged:
         yield "  no realtime.open record: its delays and deadlines were not judged"
     for finding in connection.findings:
@@ -93,39 +93,40 @@ def _connection(connection: ConnectionReport) -> Iterator[str]:
     yield ""
 
 
-def life_lines(life: LifeLine) -> Iterator[str]:
+def life_lines(life: ConnectionStats) -> Iterator[str]:
     """How a connection lived, in words."""
-    states = ", ".join(f"{state} {span(seconds)}" for state, seconds in life.states.items() if seconds)
+    states = ", ".join(f"{state} {format_duration(seconds)}" for state, seconds in life.states.items() if seconds)
     yield f"time: {states or NOTHING}"
     yield (
-        f"availability {percent(life.availability)}, {plural(life.failures, 'failure')}, "
-        f"mean between failures {span(life.between_failures)}, mean to recovery {span(life.to_recovery)}"
+        f"availability {percent(life.availability)}, {pluralize(life.failures, 'failure')}, "
+        f"mean between failures {format_duration(life.between_failures)}, mean to recovery {format_duration(life.to_recovery)}"
     )
     yield from (f"{name}: {_spread(spread)}" for name, spread in _spreads(life))
     yield ", ".join(f"{name} {number(count)}" for name, count in _counts(life))
     if life.faults or life.at_fault:
-        yield f"server faults {number(life.faults)}, together {span(life.at_fault)}"
+        yield f"server faults {number(life.faults)}, together {format_duration(life.at_fault)}"
     for outage in life.outages[:_SHOWN]:
         planned = ", planned" if outage.planned else ""
         yield (
-            f"outage at {outage.start.isoformat()}: {span(outage.seconds)}, {outage.cause}{planned}, "
-            f"{plural(outage.dials, 'attempt')}, gap {span(outage.gap or None)}, {outage.end or 'not over'}"
+            f"outage at {outage.start.isoformat()}: {format_duration(outage.seconds)}, {outage.cause}{planned}, "
+            f"{pluralize(outage.dials, 'attempt')}, gap {format_duration(outage.gap or None)}, {outage.end or 'not over'}"
         )
     if rest := len(life.outages[_SHOWN:]) + life.outages_left_out:
-        yield f"... and {plural(rest, 'more outage')}"
+        yield f"... and {pluralize(rest, 'more outage')}"
 
 
-def _spreads(life: LifeLine) -> tuple[tuple[str, Spread], ...]:
+def _spreads(life: ConnectionStats) -> tuple[tuple[str, Percentiles], ...]:
     return ("time to re-subscribe", life.resubscribe), ("ping round trip", life.ping)
 
 
-def _spread(spread: Spread) -> str:
+def _spread(spread: Percentiles) -> str:
     if not spread.count:
         return NOTHING
-    return f"p50 {span(spread.p50)}, p95 {span(spread.p95)}, p99 {span(spread.p99)}, most {span(spread.most)} of {spread.count}"
+    told = (("p50", spread.p50), ("p95", spread.p95), ("p99", spread.p99), ("most", spread.most))
+    return f"{', '.join(f'{name} {format_duration(value)}' for name, value in told)} of {spread.count}"
 
 
-def _counts(life: LifeLine) -> tuple[tuple[str, int], ...]:
+def _counts(life: ConnectionStats) -> tuple[tuple[str, int], ...]:
     return (
         ("gave up", life.gave_up),
         ("rejected", life.rejected),
@@ -155,12 +156,13 @@ def as_markdown(report: Report) -> Iterator[str]:
     for c in report.connections[:_SHOWN]:
         yield (
             f"| `{_safe(c.connection)}` | {c.verdict} | {number(c.records)} | {c.state or NOTHING} | "
-            f"{percent(c.life.availability)} | {c.life.failures} | {span(c.life.resubscribe.p95)} | {span(c.life.ping.p95)} |"
+            f"{percent(c.life.availability)} | {c.life.failures} | "
+            f"{format_duration(c.life.resubscribe.p95)} | {format_duration(c.life.ping.p95)} |"
         )
     rest = report.connections_total - min(len(report.connections), _SHOWN)
     if rest > 0:
         yield ""
-        yield f"... and {plural(rest, 'more connection')}: {_verdicts(report)}"
+        yield f"... and {pluralize(rest, 'more connection')}: {_verdicts(report)}"
     yield ""
     yield "## Life, all together"
     yield ""

@@ -13,7 +13,7 @@ from realtime_fsm.vocabulary.table import TABLE
 
 if TYPE_CHECKING:
     from realtime_fsm.auditing.gauges import Histogram
-    from realtime_fsm.auditing.life import Life
+    from realtime_fsm.auditing.life import StatsAccumulator
 
 
 class Verdict(IntEnum):
@@ -30,7 +30,7 @@ class Verdict(IntEnum):
         return self.name.lower()
 
 
-class Place(msgspec.Struct, frozen=True):
+class Location(msgspec.Struct, frozen=True):
     """A line of a file, counted from 1; 0 for the file as a whole."""
 
     file: str
@@ -40,10 +40,10 @@ class Place(msgspec.Struct, frozen=True):
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
-class Shown(msgspec.Struct, frozen=True):
+class ContextRecord(msgspec.Struct, frozen=True):
     """A record at its place, without anything that looks like a secret."""
 
-    place: Place
+    place: Location
     record: dict[str, Any]
 
 
@@ -64,14 +64,14 @@ class Finding(msgspec.Struct, frozen=True):
     rule: str
     weight: str
     text: str
-    place: Place
+    place: Location
     connection: str | None = None
     record: dict[str, Any] | None = None
-    before: list[Shown] = []
+    before: list[ContextRecord] = []
     allowed: list[str] = []
 
 
-class Spread(msgspec.Struct, frozen=True):
+class Percentiles(msgspec.Struct, frozen=True):
     """A distribution of times, in seconds; percentiles are within 1 %."""
 
     count: int
@@ -95,7 +95,7 @@ class OutageLine(msgspec.Struct, frozen=True):
     end: str
 
 
-class LifeLine(msgspec.Struct, frozen=True):
+class ConnectionStats(msgspec.Struct, frozen=True):
     """How a connection lived; times in seconds, availability in per cent."""
 
     states: dict[str, float]
@@ -103,8 +103,8 @@ class LifeLine(msgspec.Struct, frozen=True):
     failures: int
     between_failures: float | None
     to_recovery: float | None
-    resubscribe: Spread
-    ping: Spread
+    resubscribe: Percentiles
+    ping: Percentiles
     gave_up: int
     rejected: int
     dropped: int
@@ -145,8 +145,8 @@ class ConnectionReport(msgspec.Struct, frozen=True):
     judged: bool
     findings: list[Finding]
     counts: dict[str, int]
-    life: LifeLine
-    bars: list[tuple[float, float, str]] = []
+    life: ConnectionStats
+    timeline: list[tuple[float, float, str]] = []
     bars_left_out: int = 0
 
 
@@ -194,7 +194,7 @@ class Report(msgspec.Struct, frozen=True):
     first: Finding | None
     findings: list[Finding]
     counts: dict[str, int]
-    life: LifeLine
+    life: ConnectionStats
     rows: list[RowLine]
     never_taken: list[str]
     recoveries: list[tuple[float, int]] = []
@@ -202,23 +202,23 @@ class Report(msgspec.Struct, frozen=True):
     schema: int = SCHEMA
 
 
-def spread_of(histogram: Histogram) -> Spread:
+def spread_of(histogram: Histogram) -> Percentiles:
     """A distribution, summed up."""
     count = histogram.count
     if not count:
-        return Spread(0, None, None, None, None, None)
+        return Percentiles(0, None, None, None, None, None)
     p50, p95, p99 = histogram.percentiles(50, 95, 99)
-    return Spread(count, histogram.total / count, p50, p95, p99, histogram.most)
+    return Percentiles(count, histogram.total / count, p50, p95, p99, histogram.most)
 
 
-def life_of(life: Life) -> LifeLine:
+def life_of(life: StatsAccumulator) -> ConnectionStats:
     """A life, summed up."""
-    return LifeLine(
+    return ConnectionStats(
         states={state: round(seconds, 6) for state, seconds in life.states.items()},
         availability=life.availability,
         failures=life.failures,
-        between_failures=life.between_failures,
-        to_recovery=life.to_recovery,
+        between_failures=life.mtbf,
+        to_recovery=life.mttr,
         resubscribe=spread_of(life.resubscribe),
         ping=spread_of(life.pings),
         gave_up=life.counts.get("gave up", 0),

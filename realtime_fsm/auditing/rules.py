@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 
-class Weight(Enum):
+class Severity(Enum):
     """What a finding means."""
 
     VIOLATION = "violation"
@@ -29,11 +29,11 @@ class Rule:
     """
 
     name: str
-    weight: Weight
-    says: str
+    weight: Severity
+    statement: str
 
 
-_V, _D, _N = Weight.VIOLATION, Weight.DOUBT, Weight.NOTE
+_V, _D, _N = Severity.VIOLATION, Severity.DOUBT, Severity.NOTE
 
 RULES: dict[str, Rule] = {
     rule.name: rule
@@ -82,7 +82,7 @@ LATE = 1.0
 """Seconds from which on it is worth a note that a process was late."""
 
 
-class Said(NamedTuple):
+class RuleBreach(NamedTuple):
     """What a check says.
 
     Attributes:

@@ -26,7 +26,7 @@ _VALUE = re.compile(
 # What is shown to be harmless in a tenth of the time: moments, ids and words. Nothing of the above fits into them but a JWT.
 _HARMLESS = re.compile(r"[\w.+-]{0,39}|[\d:.+\-TZ ]{0,39}")
 _LONG_NUMBER = 100_000
-HIDDEN = "(hidden: it looks like a secret)"
+REDACTED = "(hidden: it looks like a secret)"
 
 
 def looks_secret(text: str) -> bool:
@@ -40,13 +40,13 @@ def secret_fields(record: dict[str, Any]) -> Iterator[str]:
     """The names of the fields of a record that hold what looks like a secret, also deep within."""
     for name, value in record.items():
         if _is_secret(name, value):
-            yield HIDDEN if looks_secret(name) else name
+            yield REDACTED if looks_secret(name) else name
 
 
-def hide_secrets(record: dict[str, Any]) -> dict[str, Any]:
+def redact(record: dict[str, Any]) -> dict[str, Any]:
     """The record without them."""
     return {
-        HIDDEN if looks_secret(name) else name: HIDDEN if _is_secret(name, value) else value for name, value in record.items()
+        REDACTED if looks_secret(name) else name: REDACTED if _is_secret(name, value) else value for name, value in record.items()
     }
 
 

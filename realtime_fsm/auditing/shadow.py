@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from realtime_fsm.auditing.life import Life
+from realtime_fsm.auditing.life import StatsAccumulator
 from realtime_fsm.auditing.rules import ROUNDING
 from realtime_fsm.auditing.secrets import secret_fields
-from realtime_fsm.auditing.steps import BACK, PING, SWIFT
+from realtime_fsm.auditing.steps import FAST_STEPS, FAST_STEPS_AFTER_PING, PING
 from realtime_fsm.vocabulary.canary import Canary
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.options import Timeouts
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from realtime_fsm.auditing.life import Outage
-    from realtime_fsm.auditing.lines import Line
+    from realtime_fsm.auditing.lines import FlatRecord
     from realtime_fsm.auditing.report import Finding
     from realtime_fsm.vocabulary.records import OpenRecord
 
@@ -35,7 +35,7 @@ LIMIT = 32
 WINDOW = 60.0
 CONTEXT = 5
 """How many records before a finding are shown."""
-NEVER = float("-inf")
+MINUS_INFINITY = float("-inf")
 
 
 UNTOLD_CHANNEL = "canary"
@@ -49,9 +49,9 @@ class Policies:
         BadOption, TypeError: for settings that the library does not accept.
     """
 
-    __slots__ = ("auto_reconnect", "canary", "max_link_age", "ping", "protocol", "retry", "timeouts")
+    __slots__ = ("auto_reconnect", "canary", "era", "max_link_age", "ping", "retry", "timeouts")
 
-    def __init__(self, opened: OpenRecord | Line) -> None:
+    def __init__(self, opened: OpenRecord | FlatRecord) -> None:
         given: Any = opened
         self.retry = RetryPolicy(**given.retry)
         with warnings.catch_warnings():  # the program that made it was warned
@@ -60,7 +60,7 @@ class Policies:
         self.timeouts = Timeouts(**given.timeouts)
         self.auto_reconnect = opened.auto_reconnect
         self.max_link_age = opened.max_link_age
-        self.protocol = None if opened.protocol is None else Era(opened.protocol)
+        self.era = None if opened.protocol is None else Era(opened.protocol)
         self.canary = None if opened.canary is None else _canary(opened.canary)
 
 
@@ -78,7 +78,7 @@ _KNOWN: dict[bytes, tuple[Policies, tuple[str, ...]]] = {}
 _MOST_KNOWN = 256
 
 
-def settings_of(opened: Line) -> tuple[Policies, tuple[str, ...]]:
+def parse_settings(opened: FlatRecord) -> tuple[Policies, tuple[str, ...]]:
     """What a record tells of a connection that is opened; most connections tell the same.
 
     Returns:
@@ -105,7 +105,7 @@ def settings_of(opened: Line) -> tuple[Policies, tuple[str, ...]]:
     return known
 
 
-class _Beating:
+class _HotFields:
     """What every record or heartbeat touches: in a class of its own, so that it stands together in memory.
 
     Attributes:
@@ -128,12 +128,26 @@ class _Beating:
     """
 
     __slots__ = (
-        "asked", "asked_at", "attempt", "closed_until", "entered", "last", "link", "now", "pong_within", "pongs", "reply_within",
-        "sends", "sent", "seq", "state", "swift",
+        "asked_at",
+        "attempt",
+        "closed_until",
+        "entered",
+        "fast_steps",
+        "last",
+        "link",
+        "now",
+        "pong_within",
+        "pongs",
+        "reply_within",
+        "request_in_flight",
+        "sends",
+        "sent",
+        "seq",
+        "state",
     )  # fmt: skip
 
 
-class Shadow(_Beating):
+class TrackedConnection(_HotFields):
     """One connection, as its records tell it. Times are seconds since its first step, summed up from the dwells.
 
     Attributes:
@@ -167,21 +181,59 @@ class Shadow(_Beating):
     """
 
     __slots__ = (
-        "accepted", "acknowledged", "anchor", "awaits", "been_up", "blamed", "by_address", "closed", "connection_id", "desired",
-        "dialed_at", "done", "doubtful", "era", "established", "ever_up", "faulty_since", "findings", "first", "handover",
-        "holds", "idle_from", "life", "life_from", "met", "missing", "opened_at", "over", "planned", "policies", "proven",
-        "put_back", "recent", "refusals", "rejected", "rest", "retiring", "retry", "throttled", "told", "up_at", "whole",
+        "accepted",
+        "acknowledged",
+        "anchor",
+        "awaits",
+        "been_up",
+        "closed",
+        "closed_by_record",
+        "complete",
+        "connection_id",
+        "desired",
+        "dialed_at",
+        "dialed_in_url",
+        "doubtful",
+        "era",
+        "error_answered_request",
+        "established",
+        "ever_up",
+        "faulty_since",
+        "findings",
+        "first",
+        "first_line",
+        "handover",
+        "has_link",
+        "idle_from",
+        "life_from",
+        "missing",
+        "next_dial_in_url",
+        "opened_at",
+        "past_window",
+        "policies",
+        "proven",
+        "put_back",
+        "recent",
+        "refusals",
+        "rejected",
+        "retiring",
+        "retry",
+        "state_before_ping",
+        "stats",
+        "subscriptions_known",
+        "throttled",
+        "up_at",
     )  # fmt: skip
 
     def __init__(self, connection_id: str, met: int) -> None:
         self.connection_id = connection_id
-        self.met = met  # the number of the line at which it was met first
+        self.first_line = met  # the number of the line at which it was met first
         self.seq = self.link = self.attempt = self.sends = self.missing = 0
         self.first: datetime | None = None
         self.last: datetime | None = None
         self.now = self.entered = self.anchor = self.life_from = 0.0
-        self.holds: bool | None = False
-        self.asked: bool | None = False
+        self.has_link: bool | None = False
+        self.request_in_flight: bool | None = False
         self.put_back: bool | None = False
         self.been_up: bool | None = False
         self.ever_up: bool | None = False
@@ -190,16 +242,16 @@ class Shadow(_Beating):
         self.refusals: int | None = 0
         self.era: str | None = None
         self.doubtful: bool | None = False
-        self.blamed: bool | None = False
-        self.by_address: bool | None = False
-        self.planned: bool | None = False
+        self.error_answered_request: bool | None = False
+        self.next_dial_in_url: bool | None = False
+        self.dialed_in_url: bool | None = False
         self.retiring: int | None = None
         self.handover: Outage | None = None
         self.rejected = 0
         self.throttled: bool | None = False
         self.awaits: int | None = 0
-        self.told = self.done = self.closed = self.over = False
-        self.whole = True
+        self.subscriptions_known = self.closed_by_record = self.closed = self.past_window = False
+        self.complete = True
         self.policies: Policies | None = None
         self.pong_within = self.reply_within = float("inf")
         self.desired: set[str] = set()
@@ -209,10 +261,10 @@ class Shadow(_Beating):
         self.retry: tuple[float, float, float] | None = None
         self.recent: deque[tuple[int, bytes]] = deque(maxlen=CONTEXT)
         self.findings: dict[str, tuple[Finding, int]] = {}
-        self.life = Life()
+        self.stats = StatsAccumulator()
         self.sent: list[float] = []
         self.pongs: list[float] = []
-        self.stand(TABLE.initial.value, 0.0)
+        self.set_state(TABLE.initial.value, 0.0)
         self._forget_times()
 
     @property
@@ -220,14 +272,14 @@ class Shadow(_Beating):
         """How many records there were."""
         return self.seq - self.missing
 
-    def begin_life(self, at: float) -> None:
+    def restart_stats(self, at: float) -> None:
         """What was counted and found before a time does not count."""
-        self.life, self.findings, self.life_from = Life(), {}, at
+        self.stats, self.findings, self.life_from = StatsAccumulator(), {}, at
         self.missing = self.seq
         if self.handover is not None:
             self.handover.at = at
 
-    def stand(self, state: str | None, since: float, rest: str | None = None) -> None:
+    def set_state(self, state: str | None, since: float, rest: str | None = None) -> None:
         """It is in a state.
 
         Args:
@@ -236,31 +288,33 @@ class Shadow(_Beating):
             rest: in `ping`, where it came from; None where it is not known.
         """
         self.state, self.entered, self.anchor = state, since, since
-        self.rest = rest if state == PING else state
-        if self.life.outage is not None:  # the way back is not swift
-            self.swift = SWIFT[None]
+        self.state_before_ping = rest if state == PING else state
+        if self.stats.outage is not None:  # the way back is not swift
+            self.fast_steps = FAST_STEPS[None]
         else:
-            self.swift = BACK[rest] if state == PING else SWIFT[state]
+            self.fast_steps = FAST_STEPS_AFTER_PING[rest] if state == PING else FAST_STEPS[state]
 
-    def settle(self) -> None:
+    def flush_heartbeats(self) -> None:
         """Count the heartbeats since the anchor."""
         if self.entered != self.anchor:
-            assert self.rest is not None
+            assert self.state_before_ping is not None
             waited = sum(self.pongs)
-            self.life.states[self.rest] += self.entered - self.anchor - waited
-            self.life.states[PING] += waited
+            self.stats.states[self.state_before_ping] += self.entered - self.anchor - waited
+            self.stats.states[PING] += waited
             self.anchor = self.entered
         if self.pongs:
-            self.life.pings.extend(self.pongs)
+            self.stats.pings.extend(self.pongs)
             self.pongs.clear()
 
-    def blind(self) -> None:
+    def forget_state(self) -> None:
         """Records are missing: forget what depends on them."""
-        self.settle()
-        self.stand(None, self.entered)
-        self.holds = self.asked = self.put_back = self.blamed = self.throttled = self.by_address = self.planned = None
+        self.flush_heartbeats()
+        self.set_state(None, self.entered)
+        self.has_link = self.request_in_flight = self.put_back = self.error_answered_request = self.throttled = (
+            self.next_dial_in_url
+        ) = self.dialed_in_url = None
         self.been_up = self.ever_up = self.proven = self.accepted = self.refusals = self.doubtful = None
-        self.told = self.whole = False
+        self.subscriptions_known = self.complete = False
         self.desired.clear()
         self.acknowledged.clear()
         self.established.clear()
@@ -279,19 +333,19 @@ class Shadow(_Beating):
     def end_handover(self, t: float) -> None:
         """Until then the link before delivered, if it made room."""
         if self.handover is not None:
-            self.life.covered += t - self.handover.at
+            self.stats.served_during_handover += t - self.handover.at
             self.handover = None
 
-    def make_room(self, t: float) -> None:
+    def prune_send_window(self, t: float) -> None:
         """Forget the frames that have left the window; and count the heartbeats, so that no more of them wait than frames do."""
         self.sent[:] = [sent for sent in self.sent if t - sent < WINDOW - ROUNDING]
-        self.settle()
+        self.flush_heartbeats()
 
-    def renew(self) -> None:
+    def reset_link(self) -> None:
         """Nothing has been sent and nothing been heard on the link."""
         self.sent.clear()
-        self.closed_until = self.opened_at = NEVER
+        self.closed_until = self.opened_at = MINUS_INFINITY
 
     def _forget_times(self) -> None:
-        self.renew()
-        self.up_at = self.dialed_at = self.asked_at = self.idle_from = NEVER
+        self.reset_link()
+        self.up_at = self.dialed_at = self.asked_at = self.idle_from = MINUS_INFINITY

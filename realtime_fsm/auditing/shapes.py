@@ -33,7 +33,7 @@ _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class FieldInfo:
     """One field of a kind of records.
 
     Attributes:
@@ -46,15 +46,15 @@ class Shape:
     """
 
     name: str
-    holds: Holds
-    given: bool
+    json_type: Holds
+    required: bool
     means: str
     common: bool
-    words: tuple[str, ...]
+    allowed_values: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class RecordKind:
     """One kind of records.
 
     Attributes:
@@ -65,15 +65,15 @@ class Kind:
 
     event: str
     means: str
-    fields: tuple[Shape, ...]
+    fields: tuple[FieldInfo, ...]
 
 
-def _kind(record: type[Record]) -> Kind:
+def _kind(record: type[Record]) -> RecordKind:
     info = inspect.type_info(record)
     assert isinstance(info, inspect.StructType)
     meanings = _meanings(Record) | _meanings(record)
     fields = tuple(_shape(field, meanings[field.name]) for field in info.fields)
-    return Kind(str(info.tag), cleandoc(record.__doc__ or "").split("\n", maxsplit=1)[0], fields)
+    return RecordKind(str(info.tag), cleandoc(record.__doc__ or "").split("\n", maxsplit=1)[0], fields)
 
 
 def _meanings(record: type[Record]) -> dict[str, str]:
@@ -82,17 +82,17 @@ def _meanings(record: type[Record]) -> dict[str, str]:
     return {name: re.sub(r"\s+", " ", text).removesuffix(".") for name, text in found}
 
 
-def _shape(field: inspect.Field, means: str) -> Shape:
+def _shape(field: inspect.Field, means: str) -> FieldInfo:
     types = tuple(_alternatives(field.type))
     real = [each for each in types if not isinstance(each, inspect.NoneType)]
     words = tuple(str(word) for each in real if isinstance(each, inspect.LiteralType) for word in each.values)
-    return Shape(
+    return FieldInfo(
         name=field.name,
-        holds=_HOLDS[type(real[0])] if len(real) == 1 else "string",
-        given=field.required and len(real) == len(types),
+        json_type=_HOLDS[type(real[0])] if len(real) == 1 else "string",
+        required=field.required and len(real) == len(types),
         means=means,
         common=field.name in Record.__struct_fields__,
-        words=words,
+        allowed_values=words,
     )
 
 
@@ -100,10 +100,10 @@ def _alternatives(kind: inspect.Type) -> Iterator[inspect.Type]:
     yield from kind.types if isinstance(kind, inspect.UnionType) else (kind,)
 
 
-KINDS: tuple[Kind, ...] = tuple(_kind(record) for record in RECORDS)
+KINDS: tuple[RecordKind, ...] = tuple(_kind(record) for record in RECORDS)
 """All kinds of records, in the order of their types."""
 
-FIELDS: dict[str, Shape] = {}
+FIELDS: dict[str, FieldInfo] = {}
 """All fields by name, in the order in which the types name them first. A name holds the same in all kinds that have it."""
 
 for _each in KINDS:

@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from realtime_fsm.auditing.lines import Slow, Trouble, decode_slowly
+from realtime_fsm.auditing.lines import BadRecord, ExtendedRecord, decode_unusual
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -130,7 +130,7 @@ class _Frames(RawIOBase):
         return count
 
 
-def blocks_of(file: IO[bytes]) -> Iterator[bytes]:
+def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
     """The lines of a file, many at a time.
 
     A line that is longer than any record comes in pieces, so that no rubbish fills the memory.
@@ -160,14 +160,14 @@ def blocks_of(file: IO[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def lines_in(block: bytes) -> list[bytes]:
+def split_lines(block: bytes) -> list[bytes]:
     """The lines of a block, each with its end."""
     return BytesIO(block).readlines()
 
 
-def lines_of(file: IO[bytes]) -> Iterator[bytes]:
+def read_lines(file: IO[bytes]) -> Iterator[bytes]:
     """The lines of a file; see `blocks_of`."""
-    return chain.from_iterable(map(lines_in, blocks_of(file)))
+    return chain.from_iterable(map(split_lines, read_blocks(file)))
 
 
 class _Head:
@@ -179,7 +179,7 @@ class _Head:
         self.numbers: dict[str, int] = {}
         try:
             with open_log(name) as file:
-                self._read(lines_of(file))
+                self._read(read_lines(file))
         except Unreadable:
             pass  # it is told when it is audited
 
@@ -189,28 +189,28 @@ class _Head:
             read += len(line)
             if count >= _HEAD_LINES or read > _HEAD_BYTES:
                 return
-            made = decode_slowly(line)
-            if isinstance(made, Slow):
+            made = decode_unusual(line)
+            if isinstance(made, ExtendedRecord):
                 self._note(made.line.connection_id, made.line.seq, made.line.timestamp)
-            elif isinstance(made, Trouble) and made.connection_id is not None and made.seq is not None:
+            elif isinstance(made, BadRecord) and made.connection_id is not None and made.seq is not None:
                 self._note(made.connection_id, made.seq, made.timestamp)
 
     def _note(self, connection: str, seq: int, moment: datetime | None) -> None:
         self.moment = self.moment or moment
         self.numbers.setdefault(connection, seq)
 
-    def precedes(self, other: _Head) -> bool:
+    def comes_before(self, other: _Head) -> bool:
         """Whether a connection says that this file comes before another one."""
         return any(seq < other.numbers.get(connection, 0) for connection, seq in self.numbers.items())
 
 
-def in_order(names: Iterable[str]) -> list[str]:
+def sort_by_content(names: Iterable[str]) -> list[str]:
     """The names of files in the order of their content; each once."""
     given = list(dict.fromkeys(names))
     if len(given) < 2:
         return given
     heads = [_Head(name) for name in given if name != STDIN]
-    waits = {head.name: {other.name for other in heads if other is not head and other.precedes(head)} for head in heads}
+    waits = {head.name: {other.name for other in heads if other is not head and other.comes_before(head)} for head in heads}
     ranks = {head.name: (0.0 if head.moment is None else head.moment.timestamp(), head.name) for head in heads}
     order: list[str] = []
     while waits:

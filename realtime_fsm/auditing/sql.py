@@ -19,12 +19,12 @@ from realtime_fsm.vocabulary.table import LIVE, TABLE, Trigger
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from realtime_fsm.auditing.shapes import Holds, Kind
+    from realtime_fsm.auditing.shapes import Holds, RecordKind
     from realtime_fsm.vocabulary.form import Row
     from realtime_fsm.vocabulary.table import State
 
 _TYPES: dict[Holds, str] = {"integer": "BIGINT", "float": "DOUBLE", "string": "VARCHAR", "boolean": "BOOLEAN", "json": "JSON"}
-_COLUMNS = {"event": "VARCHAR"} | {field.name: _TYPES[field.holds] for field in FIELDS.values()}
+_COLUMNS = {"event": "VARCHAR"} | {field.name: _TYPES[field.json_type] for field in FIELDS.values()}
 _STATES = tuple(state.value for state in TABLE.states)
 _VARIABLE = "realtime_logs"
 _UNNAMED = f"coalesce(getvariable('{_VARIABLE}'), error('name the logs first: SET VARIABLE {_VARIABLE} = [...]'))"
@@ -74,7 +74,7 @@ def _sources(lines: Sequence[str], parquet: Sequence[str]) -> str:
 def _words() -> dict[str, str]:
     """What the template calls by name."""
     events = [kind.event for kind in KINDS]
-    changes = {word for kind in KINDS for field in kind.fields if field.name == "change" for word in field.words}
+    changes = {word for kind in KINDS for field in kind.fields if field.name == "change" for word in field.allowed_values}
     spent = "sum(spent) FILTER (moves AND source = {text})"
     return {
         "machine": TABLE.fingerprint,
@@ -115,9 +115,10 @@ def _given() -> str:
     return f"{_present(KINDS[0], common=True)}\n        AND CASE event\n        {cases}\n    END"
 
 
-def _present(kind: Kind, *, common: bool) -> str:
+def _present(kind: RecordKind, *, common: bool) -> str:
     return (
-        " AND ".join(f"{_name(each.name)} IS NOT NULL" for each in kind.fields if each.given and each.common is common) or "true"
+        " AND ".join(f"{_name(each.name)} IS NOT NULL" for each in kind.fields if each.required and each.common is common)
+        or "true"
     )
 
 

@@ -16,8 +16,8 @@ DISCONNECTED, RECONNECTING, CONNECTED, SUBSCRIBED, UNSUBSCRIBED, PING, ERROR, DI
 
 _NONE: frozenset[str | None] = frozenset({None})
 _OVERDUE = {State.RECONNECTING: {"upgrade_overdue", "greeting_overdue"}, State.PING: {"pong_overdue"}}
-_LETTING_GO = frozenset({Effect.ABORT_LINK, Effect.CLOSE_LINK, Effect.DRAIN_LINK})
-_OF_SOCKET = frozenset(
+_LINK_CLOSING_EFFECTS = frozenset({Effect.ABORT_LINK, Effect.CLOSE_LINK, Effect.DRAIN_LINK})
+_SOCKET_TRIGGERS = frozenset(
     {
         Trigger.OPENED,
         Trigger.GREETED,
@@ -35,13 +35,13 @@ _OF_SOCKET = frozenset(
 PINGED, ANSWERED, ASKED, GRANTED = 1, 2, 3, 4
 """The kinds of swift steps: a ping goes out, its pong comes, something is asked for, something that was asked for is granted."""
 
-SWIFT: dict[str | None, dict[str, Step]] = {None: {}} | {state.value: {} for state in State}
+FAST_STEPS: dict[str | None, dict[str, RowFacts]] = {None: {}} | {state.value: {} for state in State}
 """The swift steps from each state, by their rows; from where nobody knows there are none."""
-BACK: dict[str | None, dict[str, Step]] = {None: {}} | {state.value: {} for state in State}
+FAST_STEPS_AFTER_PING: dict[str | None, dict[str, RowFacts]] = {None: {}} | {state.value: {} for state in State}
 """Those from `ping` that lead back to a state."""
 
 
-class Step:
+class RowFacts:
     """What a row of the table means to an auditor. Made once a row; its strings are compared with those of records.
 
     Attributes:
@@ -71,10 +71,44 @@ class Step:
     """
 
     __slots__ = (
-        "addresses", "answers", "authenticates", "causes", "changes", "checks", "closes", "closes_first", "dest", "dials",
-        "drops", "enters_live", "errs", "expects", "expires", "finds", "forgives", "fresh", "gives_up", "id", "kind",
-        "leaves_live", "may_send", "must_send", "of_socket", "onward", "opens", "parts", "pings", "plain", "plans_retry",
-        "ponged", "releases", "restores", "retires", "row", "source", "trigger",
+        "answers",
+        "causes",
+        "changes",
+        "checks",
+        "closes",
+        "closes_draining",
+        "closes_first",
+        "dest",
+        "dials",
+        "drops",
+        "enters_live",
+        "expects",
+        "finds",
+        "forgives",
+        "gives_up",
+        "id",
+        "is_deadline",
+        "is_error_frame",
+        "is_pong",
+        "kind",
+        "leaves_live",
+        "link_unchanged",
+        "may_send",
+        "must_send",
+        "next_fast_steps",
+        "of_socket",
+        "opens",
+        "pings",
+        "plans_retry",
+        "releases",
+        "resets_attempts",
+        "restores",
+        "retires",
+        "row",
+        "sends_authentication",
+        "source",
+        "switches_to_url",
+        "trigger",
     )  # fmt: skip
 
     def __init__(self, row: Row[State, Trigger]) -> None:
@@ -87,39 +121,39 @@ class Step:
         self.enters_live = dest in LIVE and row.source not in LIVE
         self.leaves_live = row.source in LIVE and dest not in LIVE
         self.dials = Effect.DIAL in does
-        self.fresh = Effect.RESET_ATTEMPTS in does
+        self.resets_attempts = Effect.RESET_ATTEMPTS in does
         self.expects = Effect.EXPECT_FIRST_LINK in does
         self.restores = Effect.RESTORE_IDENTITY in does
         self.finds = Effect.FIND_ERA in does
-        self.addresses = Effect.USE_URL_SUBSCRIPTIONS in does
+        self.switches_to_url = Effect.USE_URL_SUBSCRIPTIONS in does
         self.closes_first = Effect.CLOSE_FIRST in does
         self.forgives = Effect.RESET_BACKOFF in does
-        self.drops = bool(_LETTING_GO.intersection(does))
+        self.drops = bool(_LINK_CLOSING_EFFECTS.intersection(does))
         self.retires = Effect.DRAIN_LINK in does
-        self.parts = Effect.CLOSE_LINK in does or Effect.FAIL_PERMANENTLY in does
+        self.closes_draining = Effect.CLOSE_LINK in does or Effect.FAIL_PERMANENTLY in does
         self.gives_up = dest is State.ERROR and self.changes
         self.plans_retry = Effect.SCHEDULE_RETRY in does
         self.pings = Effect.SEND_PING in does
-        self.authenticates = Effect.SEND_AUTHENTICATION in does
+        self.sends_authentication = Effect.SEND_AUTHENTICATION in does
         self.answers = row.trigger in (Trigger.ACKNOWLEDGED, Trigger.SERVER_ERROR)
-        self.of_socket = row.trigger in _OF_SOCKET
-        self.expires = row.trigger is Trigger.DEADLINE
-        self.may_send = int(Effect.SEND_REQUEST in does or self.pings or self.authenticates)
+        self.of_socket = row.trigger in _SOCKET_TRIGGERS
+        self.is_deadline = row.trigger is Trigger.DEADLINE
+        self.may_send = int(Effect.SEND_REQUEST in does or self.pings or self.sends_authentication)
         # The clock wakes a quiet link for one of its reasons; where none of the others is met, it is to send.
-        only_sends = self.expires and not self.changes and does == (Effect.SEND_REQUEST,)
-        self.must_send = int(self.pings or self.authenticates or only_sends)
-        self.plain = not (self.dials or self.fresh or self.forgives or self.drops or row.trigger in _FAILING)
-        self.ponged = row.trigger is Trigger.PONG
-        self.errs = row.trigger is Trigger.SERVER_ERROR
+        only_sends = self.is_deadline and not self.changes and does == (Effect.SEND_REQUEST,)
+        self.must_send = int(self.pings or self.sends_authentication or only_sends)
+        self.link_unchanged = not (self.dials or self.resets_attempts or self.forgives or self.drops or row.trigger in _FAILING)
+        self.is_pong = row.trigger is Trigger.PONG
+        self.is_error_frame = row.trigger is Trigger.SERVER_ERROR
         self.opens = row.trigger is Trigger.OPENED
         self.closes = row.trigger is Trigger.CLOSED and row.source is State.DISPOSING
         self.releases = row.trigger is Trigger.CLOSED and row.source is State.RECONNECTING
         self.causes = _causes(row)
         self.checks: tuple[Any, ...] = ()
         self.kind = _kind(row)
-        self.onward = BACK[self.source] if self.kind is PINGED else SWIFT[self.dest]
+        self.next_fast_steps = FAST_STEPS_AFTER_PING[self.source] if self.kind is PINGED else FAST_STEPS[self.dest]
         if self.kind:
-            (BACK[self.dest] if self.kind is ANSWERED else SWIFT[self.source])[self.id] = self
+            (FAST_STEPS_AFTER_PING[self.dest] if self.kind is ANSWERED else FAST_STEPS[self.source])[self.id] = self
 
 
 def _kind(row: Row[State, Trigger]) -> int:
@@ -151,5 +185,5 @@ def _causes(row: Row[State, Trigger]) -> frozenset[str | None]:
     return _NONE
 
 
-STEPS: dict[str, Step] = {row.id: Step(row) for row in TABLE.rows}
+STEPS: dict[str, RowFacts] = {row.id: RowFacts(row) for row in TABLE.rows}
 """What each row means, by its id."""

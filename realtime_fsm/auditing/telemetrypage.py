@@ -12,7 +12,7 @@ from realtime_fsm.vocabulary.table import LIVE, State
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from realtime_fsm.auditing.shapes import Holds, Kind, Shape
+    from realtime_fsm.auditing.shapes import FieldInfo, Holds, RecordKind
     from realtime_fsm.auditing.telemetry import Metric
 
 _TYPES: dict[Holds, str] = {"integer": "int", "float": "double", "string": "string", "boolean": "boolean", "json": "map"}
@@ -151,25 +151,25 @@ def telemetry_page() -> str:
 # --- the tables -------------------------------------------------------------------------------------------------------
 
 
-def _event(kind: Kind) -> str:
+def _event(kind: RecordKind) -> str:
     fields = [field for field in kind.fields if not field.common]
     table = f"\n{_fields(fields, kind.event)}" if fields else ""
     return f"\n### `{event_name(kind.event)}`\n\nOf `{kind.event}`: {kind.means[0].lower()}{kind.means[1:]}\n{table}"
 
 
-def _fields(fields: Iterable[Shape], event: str = "") -> str:
+def _fields(fields: Iterable[FieldInfo], event: str = "") -> str:
     rows = [f"| `{field.name}` | {_place(event, field)} | {_type(field)} | {field.means} |\n" for field in fields]
     return "".join(("| field | attribute | type | meaning |\n|---|---|---|---|\n", *rows))
 
 
-def _place(event: str, field: Shape) -> str:
+def _place(event: str, field: FieldInfo) -> str:
     name = attribute(event, field.name)
     return f"the record's `{TIMESTAMP}`" if name == TIMESTAMP else f"`{name}`"
 
 
-def _type(field: Shape) -> str:
-    words = f": {', '.join(f'`{word}`' for word in field.words)}" if field.words else ""
-    return f"{_TYPES[field.holds]}{words}"
+def _type(field: FieldInfo) -> str:
+    words = f": {', '.join(f'`{word}`' for word in field.allowed_values)}" if field.allowed_values else ""
+    return f"{_TYPES[field.json_type]}{words}"
 
 
 def _metric(metric: Metric) -> str:
@@ -206,10 +206,10 @@ def _statements() -> Iterator[str]:
         yield from _renaming(kind.event, (field for field in kind.fields if not field.common))
 
 
-def _renaming(event: str, fields: Iterable[Shape]) -> Iterator[str]:
+def _renaming(event: str, fields: Iterable[FieldInfo]) -> Iterator[str]:
     for field in fields:
         old = f'log.attributes["{field.name}"]'
-        value = f"Int({old})" if field.holds == "integer" else f"String({old})" if field.name == "error_code" else old
+        value = f"Int({old})" if field.json_type == "integer" else f"String({old})" if field.name == "error_code" else old
         yield f'{_PLACE}- set(log.attributes["{attribute(event, field.name)}"], {value})'
 
 
@@ -237,5 +237,5 @@ def _derived(metric: Metric) -> Iterator[str]:
         yield f"        sum: {{value: '{value}', monotonic: true}}"
 
 
-def _names(kind: Kind) -> Iterator[str]:
+def _names(kind: RecordKind) -> Iterator[str]:
     return (field.name for field in kind.fields)

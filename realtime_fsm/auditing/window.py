@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from realtime_fsm.auditing.lines import Line
-    from realtime_fsm.auditing.shadow import Shadow
+    from realtime_fsm.auditing.lines import FlatRecord
+    from realtime_fsm.auditing.shadow import TrackedConnection
 
 
 class Window:
@@ -26,22 +26,22 @@ class Window:
         self._since, self._until = since, until
         self.is_all = since is None and until is None
 
-    def admits(self, shadow: Shadow, line: Line) -> bool:
+    def includes(self, shadow: TrackedConnection, line: FlatRecord) -> bool:
         """Whether a record is looked at; a connection's life is counted from where the window begins."""
-        if shadow.over or (self._until is not None and line.timestamp > self._until):
-            shadow.over = True
+        if shadow.past_window or (self._until is not None and line.timestamp > self._until):
+            shadow.past_window = True
             return False
-        if shadow.first is None and self.has_come(line.timestamp):
+        if shadow.first is None and self.has_started(line.timestamp):
             if self._since is not None:
                 waited = 0.0 if shadow.last is None else (self._since - shadow.last).total_seconds()
-                shadow.begin_life(shadow.now + max(0.0, waited))
+                shadow.restart_stats(shadow.now + max(0.0, waited))
             shadow.first = line.timestamp
         return True
 
-    def has_come(self, moment: datetime | None) -> bool:
+    def has_started(self, moment: datetime | None) -> bool:
         """Whether the window begins no later than a moment."""
         return self._since is None or (moment is not None and moment >= self._since)
 
-    def shows(self, shadow: Shadow) -> bool:
+    def reports(self, shadow: TrackedConnection) -> bool:
         """Whether what is found of a connection now is told."""
         return self._since is None or shadow.first is not None

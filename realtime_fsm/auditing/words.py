@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 
 if TYPE_CHECKING:
-    from realtime_fsm.auditing.shadow import Shadow
+    from realtime_fsm.auditing.shadow import TrackedConnection
     from realtime_fsm.vocabulary.form import Row
 
 NOTHING = "none"
 
 
-def allowed(shadow: Shadow, trigger: object) -> list[str]:
+def describe_allowed(shadow: TrackedConnection, trigger: object) -> list[str]:
     """What the table allows where a connection stands.
 
     Args:
@@ -28,19 +28,19 @@ def allowed(shadow: Shadow, trigger: object) -> list[str]:
     state = State(shadow.state)
     known = next((each for each in Trigger if each == trigger), None)
     if known is None:
-        return [in_words(row) for row in TABLE.rows if row.source is state]
+        return [describe_row(row) for row in TABLE.rows if row.source is state]
     rows = TABLE.cells.get((state, known), ())
-    return [in_words(row) for row in rows] or [f"{state} x {known}: no step. {TABLE.ignored.get((state, known), '')}".strip()]
+    return [describe_row(row) for row in rows] or [f"{state} x {known}: no step. {TABLE.ignored.get((state, known), '')}".strip()]
 
 
-def in_words(row: Row[State, Trigger]) -> str:
+def describe_row(row: Row[State, Trigger]) -> str:
     """A row in a line."""
     dest = f"stays {row.source}" if row.dest is None else f"-> {row.dest}"
     when = f" if {' and '.join(row.guards)}" if row.guards else ""
     return f"{row.id}: {row.source} x {row.trigger}{when} {dest}"
 
 
-def span(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """A length of time, as short as it can be said."""
     if seconds is None:
         return NOTHING
@@ -67,6 +67,6 @@ def number(count: int) -> str:
     return f"{count:,}"
 
 
-def plural(count: int, noun: str) -> str:
+def pluralize(count: int, noun: str) -> str:
     """A number of things."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from realtime_fsm.vocabulary.inputs import Wish
+    from realtime_fsm.vocabulary.inputs import SubscriptionSpec
 
 CANARY = "canary"
 """The id of the hidden subscription; those of users are numbered."""
@@ -35,7 +35,7 @@ class CanaryBook:
 
     __slots__ = ("id", "listening", "out", "own", "presence", "presence_due", "wish", "wish_due")
 
-    def __init__(self, wish: Wish | None = None) -> None:
+    def __init__(self, wish: SubscriptionSpec | None = None) -> None:
         self.wish = wish
         self.presence: bytes | None = None
         self.id = ""
@@ -45,7 +45,7 @@ class CanaryBook:
         """The link is gone, and with it all that was asked on it."""
         self.listening = self.wish_due = self.presence_due = self.out = self.own = False
 
-    def probe(self, wish: Wish, presence: bytes | None, identifier: str) -> bool:
+    def probe(self, wish: SubscriptionSpec, presence: bytes | None, identifier: str) -> bool:
         """A canary is due. The answer tells whether it may go out at once, because it is not a presence."""
         self.wish, self.presence, self.id = wish, presence, identifier
         self.wish_due = not self.listening

@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class ControlRequest:
     """A control request: one frame, one answer."""
 
     kind: str
     ids: tuple[str, ...]
     data: bytes = field(repr=False)
-    suspect: bool = False
+    bisecting: bool = False
     batch: Batch | None = None  # what is repeated by it
 
 
 def batched(
     kind: str, ids: Iterable[str], items: Iterable[bytes], *, suspect: bool = False, batch: Batch | None = None
-) -> Control:
+) -> ControlRequest:
     """As many of the items as fit into one frame; at least one."""
     chosen: list[str] = []
     encoded: list[bytes] = []
-    size = frames.ENVELOPE
+    size = frames.ENVELOPE_BYTES
     for identifier, item in zip(ids, items, strict=True):
         size += len(item) + 1
-        if chosen and size > frames.PAYLOAD_LIMIT:
+        if chosen and size > frames.MAX_CLIENT_PAYLOAD:
             break
         chosen.append(identifier)
         encoded.append(item)
-    return Control(kind, tuple(chosen), frames.message(kind, encoded), suspect, batch)
+    return ControlRequest(kind, tuple(chosen), frames.message(kind, encoded), suspect, batch)

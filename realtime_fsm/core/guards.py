@@ -12,184 +12,184 @@ from realtime_fsm.vocabulary.policies import POLICY, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from realtime_fsm.core.seat import Seat
+    from realtime_fsm.core.seat import ConnectionContext
     from realtime_fsm.vocabulary.frames import Code
 
 
-def all_acknowledged(seat: Seat) -> bool:
+def all_acknowledged(seat: ConnectionContext) -> bool:
     """All that was desired when it was last looked at is acknowledged on this link, and something is desired."""
-    return seat.book.settled
+    return seat.book.all_acknowledged
 
 
-def no_subscriptions(seat: Seat) -> bool:
+def no_subscriptions(seat: ConnectionContext) -> bool:
     """Something was desired on this link, and nothing is any more."""
-    return seat.book.emptied
+    return seat.book.all_removed
 
 
-def error_answers_ping(seat: Seat) -> bool:
+def error_answers_ping(seat: ConnectionContext) -> bool:
     """The error frame answers the ping: 1013 or 429 (no room for it) or 1003 (unknown to the oldest servers)."""
     return _error_code(seat) == 1003 or rate_limited(seat)
 
 
-def rate_limited(seat: Seat) -> bool:
+def rate_limited(seat: ConnectionContext) -> bool:
     """The error frame says that there were too many messages: 1013, or 429 as a proxy may say it."""
     code = _error_code(seat)
     return code is not None and is_throttle(code)
 
 
-def error_precedes_close(seat: Seat) -> bool:
+def error_precedes_close(seat: ConnectionContext) -> bool:
     """The error frame is one that the server ends a live link with (PROTOCOL: "Errors and endings")."""
     return _error_code(seat) == POLICY
 
 
-def server_at_fault(seat: Seat) -> bool:
+def server_at_fault(seat: ConnectionContext) -> bool:
     """The error frame says that the server cannot work, and not that it refuses something."""
     code = _error_code(seat)
     return code is not None and is_server_fault(code)
 
 
-def repetition_due(seat: Seat) -> bool:
+def repetition_due(seat: ConnectionContext) -> bool:
     """A request that met a server fault or a refusal (1008) is to be repeated, and the budget has room for it."""
-    return seat.again_at is not None and _passed(seat.budget_at, seat.now)
+    return seat.again_at is not None and _is_due(seat.budget_at, seat.now)
 
 
-def error_answers_request(seat: Seat) -> bool:
+def error_answers_request(seat: ConnectionContext) -> bool:
     """A control request was in flight, so the error frame is its answer."""
-    last = seat.live_link.last_error
+    last = seat.require_link.last_error
     return last is not None and last.blamed
 
 
-def is_fatal(seat: Seat) -> bool:
+def is_fatal(seat: ConnectionContext) -> bool:
     """Another attempt would meet the same refusal."""
-    return seat.judged is Verdict.FATAL
+    return seat.failure_verdict is Verdict.FATAL
 
 
-def server_needs_url_channels(seat: Seat) -> bool:
+def server_needs_url_channels(seat: ConnectionContext) -> bool:
     """A dial without channels was refused with 1008, which is how older servers ask for them in the address.
 
     One that is known to take messages means something else by it, unless it says so again.
     """
-    unknown = seat.protocol is None and (seat.era is not Era.E4 or seat.refusals > 0)
-    return unknown and not seat.live_link.planned and _error_code(seat) == POLICY
+    unknown = seat.configured_era is None and (seat.era is not Era.E4 or seat.refusals > 0)
+    return unknown and not seat.require_link.subscribed_in_url and _error_code(seat) == POLICY
 
 
-def new_subscriptions_rejected(seat: Seat) -> bool:
+def new_subscriptions_rejected(seat: ConnectionContext) -> bool:
     """The server refused an address, and what had never been acknowledged was taken out of it."""
-    return seat.blames_newcomers
+    return seat.rejected_new_subscriptions
 
 
-def credentials_renewable(seat: Seat) -> bool:
+def credentials_renewable(seat: ConnectionContext) -> bool:
     """The server refuses the credentials after a link has been up, and the callable was not asked again since a greeting."""
     return seat.renewable and seat.been_up and not seat.renewed and _error_code(seat) in (401, 403)
 
 
-def may_retry(seat: Seat) -> bool:
+def may_retry(seat: ConnectionContext) -> bool:
     """The retry policy allows another dial."""
     return seat.retry.allows(seat.attempt, been_up=seat.been_up)
 
 
-def reconnect_off(seat: Seat) -> bool:
+def reconnect_off(seat: ConnectionContext) -> bool:
     """The user does not want a lost link to be replaced."""
     return not seat.auto_reconnect
 
 
-def can_dial_early(seat: Seat) -> bool:
+def can_dial_early(seat: ConnectionContext) -> bool:
     """The next dial is waited for, and not because the server, or a proxy, asked to wait."""
     return seat.attempt_at is not None and not seat.throttled
 
 
-def attempt_due(seat: Seat) -> bool:
+def attempt_due(seat: ConnectionContext) -> bool:
     """The delay before the next dial is over."""
-    return _passed(seat.attempt_at, seat.now)
+    return _is_due(seat.attempt_at, seat.now)
 
 
-def reply_overdue(seat: Seat) -> bool:
+def reply_overdue(seat: ConnectionContext) -> bool:
     """The request in flight was not answered in time."""
-    return _passed(seat.reply_by, seat.now)
+    return _is_due(seat.reply_by, seat.now)
 
 
-def ping_due(seat: Seat) -> bool:
+def ping_due(seat: ConnectionContext) -> bool:
     """A ping is due, wanted and affordable, and no reply is awaited."""
-    return _passed(seat.ping_at, seat.now)
+    return _is_due(seat.ping_at, seat.now)
 
 
-def may_ping(seat: Seat) -> bool:
+def may_ping(seat: ConnectionContext) -> bool:
     """A ping is wanted and affordable, and no reply is awaited."""
-    link = seat.live_link
-    return seat.ping_at is not None and link.budget.free_at(seat.now, ping=True) <= seat.now
+    link = seat.require_link
+    return seat.ping_at is not None and link.budget.available_at(seat.now, ping=True) <= seat.now
 
 
-def handover_due(seat: Seat) -> bool:
+def handover_due(seat: ConnectionContext) -> bool:
     """Something is desired that only another address can ask for, and no more has been for a moment."""
-    return _passed(seat.handover_at, seat.now)
+    return _is_due(seat.handover_at, seat.now)
 
 
-def presence_needs_link(seat: Seat) -> bool:
+def presence_needs_link(seat: ConnectionContext) -> bool:
     """The presence that is wanted has another id than the one that the server keeps for this link."""
     return seat.book.presence_needs_link
 
 
-def trial_failed(seat: Seat) -> bool:
+def trial_failed(seat: ConnectionContext) -> bool:
     """An identity that no greeting has confirmed yet gets no link: it is refused for good, or its attempts are used up."""
     return seat.trial and seat.failure is not None and (is_fatal(seat) or not may_retry(seat))
 
 
-def all_closed(seat: Seat) -> bool:
+def all_closed(seat: ConnectionContext) -> bool:
     """No link is left whose end the next dial waits for."""
     return not seat.awaited
 
 
-def presence_wanted(seat: Seat) -> bool:
+def presence_wanted(seat: ConnectionContext) -> bool:
     """The user wants to be shown as present."""
     return seat.book.presence is not None
 
 
-def renewal_due(seat: Seat) -> bool:
+def renewal_due(seat: ConnectionContext) -> bool:
     """The link is as old as it may grow, and nothing is in flight on it."""
-    return _passed(seat.renew_at, seat.now)
+    return _is_due(seat.renew_at, seat.now)
 
 
-def can_authenticate_in_band(seat: Seat) -> bool:
+def can_authenticate_in_band(seat: ConnectionContext) -> bool:
     """The identity can be changed on this link, by a message that can go out now."""
-    link = seat.live_link
+    link = seat.require_link
     return (
         seat.session is not None
-        and link.pinged is None
+        and link.ping_in_flight is None
         and seat.book.may_authenticate
-        and link.budget.free_at(seat.now, ping=False) <= seat.now
+        and link.budget.available_at(seat.now, ping=False) <= seat.now
     )
 
 
-def idle_due(seat: Seat) -> bool:
+def idle_due(seat: ConnectionContext) -> bool:
     """The link has been without subscriptions for as long as an idle one is kept."""
-    return _passed(seat.idle_at, seat.now)
+    return _is_due(seat.idle_at, seat.now)
 
 
-def stable_due(seat: Seat) -> bool:
+def stable_due(seat: ConnectionContext) -> bool:
     """The link has lived long enough with everything acknowledged."""
-    return _passed(seat.stable_at, seat.now)
+    return _is_due(seat.stable_at, seat.now)
 
 
-def ping_enabled(seat: Seat) -> bool:
+def ping_enabled(seat: ConnectionContext) -> bool:
     """Pings are on."""
     return seat.ping_enabled
 
 
-def heard_since_ping(seat: Seat) -> bool:
+def heard_since_ping(seat: ConnectionContext) -> bool:
     """Some frame came after the ping went out; or one may have, for nothing is read while a consumer makes room."""
-    return not seat.live_link.is_silent
+    return not seat.require_link.no_reply_to_ping
 
 
-def _error_code(seat: Seat) -> Code | None:
-    last = seat.live_link.last_error
+def _error_code(seat: ConnectionContext) -> Code | None:
+    last = seat.require_link.last_error
     return None if last is None else last.cause.code
 
 
-def _passed(moment: float | None, now: float) -> bool:
+def _is_due(moment: float | None, now: float) -> bool:
     return moment is not None and moment <= now
 
 
-GUARDS: dict[str, Callable[[Seat], bool]] = {
+GUARDS: dict[str, Callable[[ConnectionContext], bool]] = {
     Guard.ALL_ACKNOWLEDGED: all_acknowledged,
     Guard.NO_SUBSCRIPTIONS: no_subscriptions,
     Guard.SERVER_NEEDS_URL_CHANNELS: server_needs_url_channels,

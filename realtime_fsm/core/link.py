@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from realtime_fsm.core.budget import Budget
+from realtime_fsm.core.budget import SendBudget
 
 if TYPE_CHECKING:
     from realtime_fsm.core.fault import Fault
     from realtime_fsm.vocabulary.errors import ServerError
 
-LINGER = 1.0
+DRAIN_SECONDS = 1.0
 """Seconds for which a link that has made room still delivers what was on its way; the next one makes room no earlier."""
 
 
@@ -24,36 +24,55 @@ class Phase(Enum):
     LIVE = "live"
 
 
-class Link:
+class LinkState:
     """One WebSocket, from dial to end."""
 
     __slots__ = (
-        "alone_at", "asked_at", "budget", "fault", "forgiven", "generation", "heard", "idle_since", "last_error", "paused",
-        "phase", "ping_at", "pinged", "pings", "planned", "probed", "proven", "proven_at", "renew_at", "since", "stable_since",
-        "wanting_since",
+        "backoff_reset",
+        "budget",
+        "drained_at",
+        "fault",
+        "frames_received",
+        "generation",
+        "handover_wanted_since",
+        "idle_since",
+        "last_error",
+        "phase",
+        "ping_at",
+        "ping_in_flight",
+        "pings",
+        "probed",
+        "proven",
+        "proven_at",
+        "read_paused",
+        "renew_at",
+        "request_sent_at",
+        "since",
+        "stable_since",
+        "subscribed_in_url",
     )  # fmt: skip
 
     def __init__(self, generation: int, now: float, ping_interval: float, *, planned: bool) -> None:
         self.generation = generation
-        self.planned = planned  # whether its channels are in its address
+        self.subscribed_in_url = planned  # whether its channels are in its address
         self.phase = Phase.DIALING
         self.since = now  # when the phase was entered
-        self.budget = Budget(ping_interval)
-        self.heard = 0  # frames received, of any kind; the driver counts them
-        self.paused = False  # whether nothing is read from it, so that a consumer can come after
-        self.last_error: Blame | None = None
-        self.asked_at: float | None = None  # when the request in flight was sent
+        self.budget = SendBudget(ping_interval)
+        self.frames_received = 0  # frames received, of any kind; the driver counts them
+        self.read_paused = False  # whether nothing is read from it, so that a consumer can come after
+        self.last_error: LastError | None = None
+        self.request_sent_at: float | None = None  # when the request in flight was sent
         self.ping_at: float | None = None  # when the next ping is due
         self.renew_at: float | None = None  # when it is as old as it may grow
-        self.pinged: Heartbeat | None = None  # the ping that is out
+        self.ping_in_flight: PingInFlight | None = None  # the ping that is out
         self.pings = 0  # how many have left
         self.fault: Fault | None = None  # of the server, until a request is acknowledged
         self.proven_at: float | None = None  # when the server last proved here that it works; None before it did
         self.stable_since: float | None = None  # since when everything desired is acknowledged
         self.idle_since: float | None = None  # since when nothing is desired any more
-        self.alone_at = now  # when the one that made room for it is gone
-        self.wanting_since: float | None = None  # since when something is desired that only another address can ask for
-        self.forgiven = False
+        self.drained_at = now  # when the one that made room for it is gone
+        self.handover_wanted_since: float | None = None  # since when something is desired that only another address can ask for
+        self.backoff_reset = False
         self.probed = False  # whether a canary was due on it
         self.proven = False  # whether everything desired has once been acknowledged on it
 
@@ -63,23 +82,27 @@ class Link:
         return self.fault is not None and self.fault.is_open
 
     @property
-    def is_silent(self) -> bool:
+    def no_reply_to_ping(self) -> bool:
         """Whether nothing was heard since the ping that is out, although it could have been."""
-        return self.pinged is not None and self.heard == self.pinged.heard and not self.paused
+        return (
+            self.ping_in_flight is not None
+            and self.frames_received == self.ping_in_flight.frames_received
+            and not self.read_paused
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Blame:
+class LastError:
     """The last error frame of a link."""
 
     cause: ServerError
-    heard: int  # how many frames had come with it: the next one makes it old news
+    frames_received: int  # how many frames had come with it: the next one makes it old news
     blamed: bool  # whether a request in flight was there to be blamed
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
+class PingInFlight:
     """A ping that is out."""
 
     at: float
-    heard: int  # how many frames had come before it
+    frames_received: int  # how many frames had come before it

@@ -19,8 +19,8 @@ from transitions import Machine, Transition
 
 from realtime_fsm.core.effects import EFFECTS
 from realtime_fsm.core.guards import GUARDS
-from realtime_fsm.vocabulary.inputs import Acknowledged, Closed, Deadline, Deaf, Lost, Recovered, ServerErred, SocketInput
-from realtime_fsm.vocabulary.requests import Drop, Outcome, Taken
+from realtime_fsm.vocabulary.inputs import Acknowledged, Closed, Deadline, Deaf, ErrorReceived, LinkClosed, Recovered, SocketInput
+from realtime_fsm.vocabulary.requests import CloseLink, StepResult, TransitionTaken
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 
 if TYPE_CHECKING:
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
     from transitions import EventData
 
-    from realtime_fsm.core.seat import Seat
+    from realtime_fsm.core.seat import ConnectionContext
     from realtime_fsm.vocabulary.eras import Era
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.form import Row, Table
     from realtime_fsm.vocabulary.inputs import Input
 
 
-def _hush(logger: logging.Logger) -> None:
+def _quiet_logger(logger: logging.Logger) -> None:
     """With the root logger at DEBUG, `transitions` writes two dozen lines a trigger; the audit log says it in one."""
     if logger.level == logging.NOTSET:  # else the application has said what it wants
         logger.setLevel(logging.WARNING)
 
 
-_hush(logging.getLogger("transitions"))
+_quiet_logger(logging.getLogger("transitions"))
 
 
 class RowTransition(Transition):
@@ -71,7 +71,7 @@ class TableMachine(Machine):
 
 
 @lru_cache(maxsize=1)
-def _the_machine() -> dict[str, Any]:
+def _shared_machine() -> dict[str, Any]:
     return build(TABLE)
 
 
@@ -103,25 +103,25 @@ def build(table: Table[State, Trigger], kind: type[Machine] = TableMachine) -> d
             row.source.value,
             None if row.dest is None else row.dest.value,
             conditions=[GUARDS[name] for name in row.guards],
-            before=[_marking(row), *(EFFECTS[name] for name in row.effects)],
+            before=[_record_row(row), *(EFFECTS[name] for name in row.effects)],
         )
     return dict(machine.events)
 
 
-def _marking(row: Row[State, Trigger]) -> Callable[[Seat], None]:
-    def mark(seat: Seat) -> None:
+def _record_row(row: Row[State, Trigger]) -> Callable[[ConnectionContext], None]:
+    def mark(seat: ConnectionContext) -> None:
         seat.row = row
 
     return mark
 
 
-class Connection:
+class ConnectionMachine:
     """One connection as the table sees it: a seat, and the machine that moves it."""
 
     __slots__ = ("_events", "_seat")
 
-    def __init__(self, seat: Seat) -> None:
-        self._events = _the_machine()
+    def __init__(self, seat: ConnectionContext) -> None:
+        self._events = _shared_machine()
         self._seat = seat
 
     @property
@@ -139,7 +139,7 @@ class Connection:
         """What the server speaks, as far as it is known."""
         return self._seat.era
 
-    def read(self, generation: int, now: float, *, paused: bool) -> float | None:
+    def set_read_paused(self, generation: int, now: float, *, paused: bool) -> float | None:
         """Nothing is read from a link any more, so that a consumer can come after; or it is read again.
 
         What the peer says meanwhile is not heard, and silence means nothing: what is awaited is awaited anew afterwards.
@@ -149,17 +149,17 @@ class Connection:
         """
         seat, link = self._seat, self._seat.link
         if link is not None and link.generation == generation:
-            link.paused = paused
+            link.read_paused = paused
             if not paused:
-                link.heard += 1
-                link.asked_at = None if link.asked_at is None else now
+                link.frames_received += 1
+                link.request_sent_at = None if link.request_sent_at is None else now
         return seat.deadline
 
-    def step(self, happened: Input, now: float, *, draw: float = 0.5) -> Outcome:
+    def step(self, input_: Input, now: float, *, draw: float = 0.5) -> StepResult:
         """Take one step.
 
         Args:
-            happened: what happened.
+            input_: what happened.
             now: the moment, in seconds of a clock that never goes back.
             draw: a random number from 0 to 1, for the delay before a dial if this step plans one.
 
@@ -168,30 +168,30 @@ class Connection:
         """
         seat = self._seat
         due = seat.deadline  # as it was reported, before anything of this step
-        seat.begin_step(now, draw)
-        source, trigger = State(seat.state), happened.trigger
-        if isinstance(happened, Lost) and happened.generation == seat.retiring:
-            seat.retiring = None
-            return Outcome(None, (Drop(happened.generation, tidy=False),), due)
-        if self._means_nothing(happened, source, trigger, due):
-            return Outcome(None, (), due)
-        if isinstance(happened, ServerErred) and seat.overhears(happened):
-            return Outcome(None, (), due)
-        seat.absorb(happened)
+        seat.reset_step(now, draw)
+        source, trigger = State(seat.state), input_.trigger
+        if isinstance(input_, LinkClosed) and input_.generation == seat.draining_generation:
+            seat.draining_generation = None
+            return StepResult(None, (CloseLink(input_.generation, graceful=False),), due)
+        if self._is_stale_or_early(input_, source, trigger, due):
+            return StepResult(None, (), due)
+        if isinstance(input_, ErrorReceived) and seat.overhears(input_):
+            return StepResult(None, (), due)
+        seat.apply_input(input_)
         if (source, trigger) in TABLE.ignored:
-            return Outcome(None, tuple(seat.requests), seat.deadline)
+            return StepResult(None, tuple(seat.requests), seat.deadline)
         self._events[trigger.value].trigger(seat, seat)
         row = seat.row
         assert row is not None
         seat.session = None
-        since = now if seat.entered_at is None else seat.entered_at
-        seat.entered_at = since if row.dest is None else now
-        taken = Taken(
+        since = now if seat.state_entered_at is None else seat.state_entered_at
+        seat.state_entered_at = since if row.dest is None else now
+        taken = TransitionTaken(
             row,
             State(seat.state),
             now - since,
             seat.generation,
-            seat.last_sends,
+            seat.frames_sent,
             seat.attempt,
             seat.failure,
             seat.era,
@@ -199,17 +199,17 @@ class Connection:
             seat.fault_news,
             lag=0.0 if due is None else max(0.0, now - due),
         )
-        return Outcome(taken, tuple(seat.requests), seat.deadline)
+        return StepResult(taken, tuple(seat.requests), seat.deadline)
 
-    def _means_nothing(self, happened: Input, source: State, trigger: Trigger, due: float | None) -> bool:
+    def _is_stale_or_early(self, input_: Input, source: State, trigger: Trigger, due: float | None) -> bool:
         """Whether an input is a word of an old socket, an answer to nothing that was asked, or a wake-up that came early."""
         seat = self._seat
-        match happened:
+        match input_:
             case Closed(generation=generation):
-                return generation not in seat.awaited if source is State.RECONNECTING else generation != seat.closing
-            case Acknowledged(to=to, granted=granted) if not seat.book.answers(to, granted):
+                return generation not in seat.awaited if source is State.RECONNECTING else generation != seat.closing_generation
+            case Acknowledged(to=to, acknowledged=granted) if not seat.book.matches_in_flight(to, granted):
                 return True
-            case ServerErred(code=1003) if seat.book.by_address and seat.live_link.pinged is None:
+            case ErrorReceived(code=1003) if seat.book.subscribed_in_url and seat.require_link.ping_in_flight is None:
                 return True  # of the oldest servers, to a ping that was settled before: nothing else is sent on such a link
             case Deaf() if seat.canary is None:
                 return True

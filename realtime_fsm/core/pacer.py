@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from realtime_fsm.vocabulary.options import host_and_port
-from realtime_fsm.vocabulary.policies import THROTTLE_WINDOW
+from realtime_fsm.vocabulary.policies import RATE_LIMIT_WINDOW
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -40,7 +40,7 @@ class _Rate:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._burst = min(BURST, limit) - 1  # beside the one that asks
-        self._step = THROTTLE_WINDOW / limit
+        self._step = RATE_LIMIT_WINDOW / limit
         self._full_at = 0.0  # when a whole burst may leave again
         self._latest: deque[float] = deque(maxlen=limit)
 
@@ -51,7 +51,7 @@ class _Rate:
 
     def window_at(self, now: float) -> float:
         """When the window lets the next one leave."""
-        return max(now, self._latest[0] + THROTTLE_WINDOW) if len(self._latest) == self._limit else now
+        return max(now, self._latest[0] + RATE_LIMIT_WINDOW) if len(self._latest) == self._limit else now
 
     def note(self, at: float, *, held: bool = False) -> None:
         """Note one.
@@ -111,17 +111,17 @@ class Dials:
 
     def look(self, now: float) -> None:
         """Forget what is over; and everything, where the clock is that of another event loop, which began later."""
-        if now < self.idle_since - THROTTLE_WINDOW:
+        if now < self.idle_since - RATE_LIMIT_WINDOW:
             self._left.clear()
             self._plans.clear()
-        while self._left and self._left[0] < now - THROTTLE_WINDOW:
+        while self._left and self._left[0] < now - RATE_LIMIT_WINDOW:
             self._left.popleft()
 
     def leave(self, now: float) -> float:
         """Note that one leaves now."""
         self._left.append(now)
         _BUSY.add(self)
-        for dials in [dials for dials in _BUSY.copy() if dials.idle_since < now - THROTTLE_WINDOW]:
+        for dials in [dials for dials in _BUSY.copy() if dials.idle_since < now - RATE_LIMIT_WINDOW]:
             _BUSY.discard(dials)
         return now
 
@@ -140,7 +140,7 @@ class Pacer:
         self._limit = limit
         self._dials = dials or Dials()
 
-    def take(self, now: float) -> float:
+    def reserve(self, now: float) -> float:
         """Take a place.
 
         Args:
@@ -153,7 +153,7 @@ class Pacer:
             self._dials.look(now)
             return self._dials.leave(now) if self._limit is None else self._take(now, self._limit)
 
-    def come(self, place: float, now: float) -> float:
+    def claim(self, place: float, now: float) -> float:
         """Come to dial, with a place that was taken before.
 
         Returns:
@@ -169,7 +169,7 @@ class Pacer:
             at = left.window_at(now)
             return self._dials.leave(now) if at <= now else at
 
-    def give_back(self, place: float) -> None:
+    def release(self, place: float) -> None:
         """Give back a place that is not needed."""
         with self._dials.lock:
             plan = self._dials.plan(self._limit)

@@ -45,20 +45,20 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Literal
 
-    from realtime_fsm.core.seat import Seat
+    from realtime_fsm.core.seat import ConnectionContext
     from realtime_fsm.vocabulary.canary import Canary
     from realtime_fsm.vocabulary.change import Gap
     from realtime_fsm.vocabulary.faults import FaultNews
     from realtime_fsm.vocabulary.frames import Code
     from realtime_fsm.vocabulary.records import Record
-    from realtime_fsm.vocabulary.requests import Taken
+    from realtime_fsm.vocabulary.requests import TransitionTaken
 
 _NAMES = {row.id: (row.trigger.value, row.source.value, (row.dest or row.source).value) for row in TABLE.rows}
 _ASYNC = getattr(structlog.stdlib, "AsyncBoundLogger", ())  # deprecated: a later structlog may lack it
 _WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 
 
-class Audit:
+class AuditWriter:
     """The records of one connection.
 
     The application's processors run in the context in which the connection was built, and see the records in their order: a
@@ -90,11 +90,11 @@ class Audit:
         """Whether a record is being written: a call that comes now comes from a log processor."""
         return self._writing is not None
 
-    def opened(self, seat: Seat) -> None:
+    def opened(self, seat: ConnectionContext) -> None:
         """Write that the connection object is used for the first time, with its settings."""
         self._write(OpenRecord, **(_settings(seat) if structlog.is_configured() else {}))
 
-    def transition(self, taken: Taken, at: datetime) -> None:
+    def transition(self, taken: TransitionTaken, at: datetime) -> None:
         """Write that a row was taken.
 
         Args:
@@ -112,16 +112,16 @@ class Audit:
             trigger=trigger,
             source=source,
             dest=dest,
-            dwell=_micro(taken.dwell),
+            dwell=_round_micros(taken.dwell),
             attempt=taken.attempt,
             sends=taken.sends,
             cause=None if cause is None else cause.kind,
-            error_code=_shown(cause.code) if isinstance(cause, ServerError) else None,
+            error_code=_safe_code(cause.code) if isinstance(cause, ServerError) else None,
             close_code=cause.close_code if isinstance(cause, StreamEnded) else None,
             status=cause.status if isinstance(cause, UpgradeRefused) else None,
             retry_after=cause.retry_after if isinstance(cause, UpgradeRefused) else None,
             era=taken.era,
-            lag=_micro(taken.lag),
+            lag=_round_micros(taken.lag),
         )
 
     def subscription(
@@ -140,8 +140,8 @@ class Audit:
             level,
             subscription=identifier,
             change=change,
-            error_code=_shown(code),
-            dwell=_micro(dwell),
+            error_code=_safe_code(code),
+            dwell=_round_micros(dwell),
             size=size,
         )
 
@@ -150,11 +150,11 @@ class Audit:
     ) -> None:
         """Write what became of a presence."""
         level = "warning" if change == "rejected" else "info"
-        self._write(PresenceRecord, level, change=change, error_code=_shown(code), dwell=_micro(dwell))
+        self._write(PresenceRecord, level, change=change, error_code=_safe_code(code), dwell=_round_micros(dwell))
 
     def ping(self, round_trip: float) -> None:
         """Write that a ping was answered, after so many seconds."""
-        self._write(PingRecord, round_trip=_micro(round_trip))
+        self._write(PingRecord, round_trip=_round_micros(round_trip))
 
     def fault(self, news: FaultNews, at: datetime) -> None:
         """Write that a server fault begins or ends.
@@ -170,13 +170,13 @@ class Audit:
             change="opened" if news.opened else "closed",
             since=_iso(at - timedelta(seconds=news.seconds)),
             until=None if news.opened else _iso(at),
-            seconds=_micro(news.seconds),
+            seconds=_round_micros(news.seconds),
         )
 
     def outage(self, change: Literal["opened", "closed"], *, planned: bool, seconds: float = 0.0, dials: int = 0) -> None:
         """Write that an outage begins or ends."""
         level = "warning" if change == "opened" and not planned else "info"
-        self._write(OutageRecord, level, change=change, planned=planned, seconds=_micro(seconds), dials=dials)
+        self._write(OutageRecord, level, change=change, planned=planned, seconds=_round_micros(seconds), dials=dials)
 
     def dropped(self, identifier: str, count: int) -> None:
         """Write how many events of a subscription had to make room, in an episode that is over."""
@@ -184,18 +184,18 @@ class Audit:
 
     def pause(self, change: Literal["opened", "closed"], paused: int, *, dwell: float, seconds: float = 0.0) -> None:
         """Write that a link is not read for a while, so that a consumer can come after."""
-        self._write(PauseRecord, change=change, paused=paused, seconds=_micro(seconds), dwell=_micro(dwell))
+        self._write(PauseRecord, change=change, paused=paused, seconds=_round_micros(seconds), dwell=_round_micros(dwell))
 
     def canary(
         self, change: Literal["echoed", "missed", "refused", "failed"], code: Code | None = None, *, seconds: float = 0.0
     ) -> None:
         """Write what became of a canary, so many seconds after it was due."""
         level = "info" if change == "echoed" else "warning"
-        self._write(CanaryRecord, level, change=change, error_code=_shown(code), seconds=_micro(seconds))
+        self._write(CanaryRecord, level, change=change, error_code=_safe_code(code), seconds=_round_micros(seconds))
 
     def retired(self, retired: int, dwell: float) -> None:
         """Write that a link that made room has ended too early, so many seconds after the state was entered."""
-        self._write(RetiredRecord, "warning", retired=retired, dwell=_micro(dwell))
+        self._write(RetiredRecord, "warning", retired=retired, dwell=_round_micros(dwell))
 
     def gap(self, identifier: str, gap: Gap) -> None:
         """Write that a subscription may have missed events."""
@@ -205,7 +205,7 @@ class Audit:
             subscription=identifier,
             since=None if gap.since is None else gap.since.isoformat(timespec="milliseconds"),
             until=_iso(gap.until),
-            seconds=_micro(gap.outage_seconds),
+            seconds=_round_micros(gap.outage_seconds),
             dials=gap.attempts,
         )
 
@@ -241,7 +241,7 @@ class Audit:
 
     def _emit(self, level: str, record: Record) -> None:
         try:
-            file = _plain_file()
+            file = _direct_file()
             if file is not None:
                 file.write(_encode(record)[:-1] + _ENDS[level])
             else:
@@ -269,7 +269,7 @@ def _log(logger: Any, level: str, told: dict[str, Any]) -> None:
         raise TypeError(f"structlog's wrapper_class {type(logger).__name__} answers with coroutines; give a synchronous one")
 
 
-def _settings(seat: Seat) -> dict[str, Any]:
+def _settings(seat: ConnectionContext) -> dict[str, Any]:
     return {
         "retry": asdict(seat.retry),
         "ping": asdict(seat.ping),
@@ -277,7 +277,7 @@ def _settings(seat: Seat) -> dict[str, Any]:
         "auto_reconnect": seat.auto_reconnect,
         "max_link_age": seat.max_link_age,
         "versions": _versions(),
-        "protocol": seat.protocol,
+        "protocol": seat.configured_era,
         "canary": None if seat.canary is None else _canary(seat.canary),
     }
 
@@ -297,7 +297,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _micro(seconds: float) -> float:
+def _round_micros(seconds: float) -> float:
     """As `round` to microseconds, in less than half of the time."""
     return int(seconds * 1e6 + 0.5) / 1e6
 
@@ -308,7 +308,7 @@ def _iso(at: datetime) -> str:
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _shown(code: Code | None) -> Code | None:
+def _safe_code(code: Code | None) -> Code | None:
     """A code that is a string may be any text of the server; only a word is written."""
     return code if not isinstance(code, str) or _WORD.fullmatch(code) else "text"
 
@@ -347,7 +347,7 @@ _PROCESSORS = (
 )
 
 
-def _plain_file() -> AuditFile | None:
+def _direct_file() -> AuditFile | None:
     """The file, where `configure` alone has said what becomes of records.
 
     A record then needs none of structlog's machinery, which takes longer than all the rest of it.

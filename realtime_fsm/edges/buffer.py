@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.edges.inbox import Inbox
+from realtime_fsm.edges.inbox import StreamBuffer
 from realtime_fsm.vocabulary.events import Event
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 
-class Buffer(Inbox[Event]):
+class EventBuffer(StreamBuffer[Event]):
     """An inbox of events, bounded in number and bytes; the oldest are dropped, and are counted.
 
     Args:
@@ -44,8 +44,8 @@ class Buffer(Inbox[Event]):
         """Add an event, as `Inbox.put`."""
         items = self._items
         spare = self._spare = self._spare - item._size
-        if spare < 0 or len(items) >= self._half:
-            return self._crowd(item)
+        if spare < 0 or len(items) >= self._low_water:
+            return self._put_above_low_water(item)
         items.append(item)
         if self._waiter is not None:
             self._wake()
@@ -80,14 +80,14 @@ class Buffer(Inbox[Event]):
         self._spare = self._half_bytes - more - sum(item._size for item in self._items)
         self._exact = self._spare < 0
         if self._exact:
-            self._unsettle()
+            self._defer_notice()
 
     def _took(self, items: Sequence[Event]) -> None:
         self._spare += sum(item._size for item in items)
         super()._took(items)
 
-    def _settle(self) -> None:
-        super()._settle()
+    def _flush_notices(self) -> None:
+        super()._flush_notices()
         self._exact = self._exact and self._spare < 0
         if self._exact:
-            self._unsettle()
+            self._defer_notice()

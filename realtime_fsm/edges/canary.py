@@ -20,15 +20,15 @@ import msgspec
 from realtime_fsm.core.canary import CANARY, CANARY_STATUS
 from realtime_fsm.edges.callbacks import Callback
 from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.inputs import Deaf, Probe, Wish
+from realtime_fsm.vocabulary.inputs import Deaf, Probe, SubscriptionSpec
 from realtime_fsm.vocabulary.policies import POLICY
 from realtime_fsm.vocabulary.table import LIVE, State
 from realtime_fsm.vocabulary.wishes import presence_message
 
 if TYPE_CHECKING:
-    from realtime_fsm.core.seat import Seat
-    from realtime_fsm.edges.audit import Audit
-    from realtime_fsm.edges.roster import Roster
+    from realtime_fsm.core.seat import ConnectionContext
+    from realtime_fsm.edges.audit import AuditWriter
+    from realtime_fsm.edges.roster import SubscriptionRegistry
     from realtime_fsm.vocabulary.canary import Canary
     from realtime_fsm.vocabulary.events import Event
     from realtime_fsm.vocabulary.frames import Code
@@ -48,7 +48,7 @@ class Owner(Protocol):
     def era(self) -> Era | None:
         """The era of the server, as far as it is known."""
 
-    def feed(self, happened: Input) -> None:
+    def feed(self, input_: Input) -> None:
         """Step the machine."""
 
     def report(self, failure: BaseException, heading: str) -> None:
@@ -84,7 +84,9 @@ class Prober:
         audit: where it is written.
     """
 
-    def __init__(self, canary: Canary, owner: Owner, seat: Seat, roster: Roster, audit: Audit) -> None:
+    def __init__(
+        self, canary: Canary, owner: Owner, seat: ConnectionContext, roster: SubscriptionRegistry, audit: AuditWriter
+    ) -> None:
         self._canary = canary
         self._owner = owner
         self._seat = seat
@@ -109,7 +111,7 @@ class Prober:
     def look(self) -> None:
         """The machine has taken a step: begin to probe a link that serves everything, and end with it."""
         link = self._seat.link
-        serves = link is not None and self._seat.state in _LIVE and self._seat.book.settled
+        serves = link is not None and self._seat.state in _LIVE and self._seat.book.all_acknowledged
         number = link.generation if link is not None and serves else 0
         if number == self._link:
             return
@@ -182,24 +184,24 @@ class Prober:
             self._plan(self._canary.within)
             self._note_hanging()
             return
-        happened = self._next()
-        if happened is None:
+        input_ = self._next()
+        if input_ is None:
             self._tell_gap(self._owner.loop.time())
             self._plan(self._canary.every)
             return
         self._probing, self._began = True, self._owner.loop.time()
-        self._owner.feed(happened)
+        self._owner.feed(input_)
 
     def _next(self) -> Probe | None:
         """The canary that can go out on this link; None where no presence can be set."""
         if self._canary.channel is not None:
-            return Probe(Wish(CANARY, (self._canary.channel,)))
+            return Probe(SubscriptionSpec(CANARY, (self._canary.channel,)))
         user = None if self._owner.user is None else self._owner.user.get("$id")
         if self._owner.era is not Era.E4 or not isinstance(user, str):
             return None
         mine = msgspec.json.encode({"method": "equal", "attribute": "userId", "values": [user]}).decode()
         message = presence_message(CANARY_STATUS, None, None, self._presence_id)
-        return Probe(Wish(CANARY, ("presences",), (mine,)), message, self._presence_id)
+        return Probe(SubscriptionSpec(CANARY, ("presences",), (mine,)), message, self._presence_id)
 
     async def _write(self, link: int) -> None:
         assert self._write_callback is not None
@@ -244,7 +246,7 @@ class Prober:
         self._timer = None
         link = self._seat.link
         assert link is not None
-        if link.paused:
+        if link.read_paused:
             self._await_echo()
             return
         self._audit.canary("missed", seconds=self._owner.loop.time() - self._began)

@@ -25,20 +25,20 @@ from weakref import WeakSet
 
 import msgspec
 
-from realtime_fsm.core.book import GREETING
+from realtime_fsm.core.book import GREETING_ACK
 from realtime_fsm.core.canary import CANARY
-from realtime_fsm.core.machine import Connection
-from realtime_fsm.edges.audit import Audit
+from realtime_fsm.core.machine import ConnectionMachine
+from realtime_fsm.edges.audit import AuditWriter
 from realtime_fsm.edges.callbacks import contain
 from realtime_fsm.edges.canary import Prober
 from realtime_fsm.edges.failures import Failures
-from realtime_fsm.edges.farewell import Farewell
-from realtime_fsm.edges.inbox import Inbox
-from realtime_fsm.edges.links import Links
-from realtime_fsm.edges.outages import Outages
-from realtime_fsm.edges.roster import Roster
-from realtime_fsm.edges.sleep import watch_of
-from realtime_fsm.edges.waiting import WaitingRoom
+from realtime_fsm.edges.farewell import DrainCheck
+from realtime_fsm.edges.inbox import StreamBuffer
+from realtime_fsm.edges.links import LinkSet
+from realtime_fsm.edges.outages import OutageTracker
+from realtime_fsm.edges.roster import SubscriptionRegistry
+from realtime_fsm.edges.sleep import detector_for
+from realtime_fsm.edges.waiting import Waiters
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.change import Change
 from realtime_fsm.vocabulary.errors import (
@@ -57,60 +57,60 @@ from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
     Deadline,
     Dispose,
-    Greeted,
+    ErrorReceived,
+    GreetingReceived,
     LogOut,
     Pong,
     Recovered,
-    ServerErred,
+    ResumedFromSuspend,
     SetPresence,
     Subscribe,
     Unsubscribe,
-    Woken,
 )
 from realtime_fsm.vocabulary.requests import (
+    AuthenticationRefused,
     CanaryOut,
     CanaryRefused,
-    Drop,
-    End,
+    CloseLink,
     EndFault,
-    Fail,
-    Grant,
-    Identify,
-    Lack,
-    Open,
-    Present,
-    Reject,
-    RejectIdentity,
-    RejectPresence,
-    Remove,
+    EndStreams,
+    FailWaiters,
+    OpenLink,
+    PresenceRefused,
+    PresenceStored,
     Restore,
-    Retire,
-    Send,
+    RetireLink,
+    SendFrame,
+    SubscriptionAcknowledged,
+    SubscriptionRefused,
+    SubscriptionRemoved,
+    SubscriptionUnsupported,
+    UserIdentified,
 )
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from realtime_fsm.core.seat import Seat
+    from realtime_fsm.core.seat import ConnectionContext
     from realtime_fsm.edges.identity import Credentials
-    from realtime_fsm.edges.link import Link
-    from realtime_fsm.edges.sockets import Receiver, Transport
-    from realtime_fsm.edges.subscriber import Options, Subscriber
+    from realtime_fsm.edges.link import LinkIO
+    from realtime_fsm.edges.sockets import MessageHandler, Transport
+    from realtime_fsm.edges.subscriber import DeliveryOptions, SubscriptionDelivery
     from realtime_fsm.vocabulary.canary import Canary
     from realtime_fsm.vocabulary.change import Failure
-    from realtime_fsm.vocabulary.eras import Era, Routes
+    from realtime_fsm.vocabulary.eras import Era, EventRoutes
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.events import Event
     from realtime_fsm.vocabulary.frames import Frame, Malformed
-    from realtime_fsm.vocabulary.inputs import Authenticate, Input, Wish
-    from realtime_fsm.vocabulary.requests import Request, Taken
+    from realtime_fsm.vocabulary.inputs import Authenticate, Input, SubscriptionSpec
+    from realtime_fsm.vocabulary.requests import Command, TransitionTaken
 
 T = TypeVar("T")
 _CHANGES_KEPT = 1024
 _TURN, _CONTROL_TURN = 256, 32
 """Messages after which the event loop has a turn, whatever they are; and those of them that are no events, which take longer."""
-_AT_REST = (State.DISCONNECTED, State.ERROR, State.DISPOSING)
+_IDLE_STATES = (State.DISCONNECTED, State.ERROR, State.DISPOSING)
 
 
 class Driver:
@@ -135,7 +135,7 @@ class Driver:
 
     def __init__(
         self,
-        seat: Seat,
+        seat: ConnectionContext,
         transport: Transport,
         *,
         connection_id: str,
@@ -149,7 +149,7 @@ class Driver:
         self.user: dict[str, Any] | None = None
         self.malformed: dict[str, int] = {}
         self.failures = Failures(seat)
-        self._core = Connection(seat)
+        self._core = ConnectionMachine(seat)
         self._seat = seat
         self._transport = transport
         self._url = url
@@ -158,10 +158,10 @@ class Driver:
         self._context = copy_context()
         self._inputs: list[Input] = []
         self._stepping = False
-        self._audit = Audit(connection_id, self._report_audit, self._context)
-        self._outages = Outages(self._audit)
-        self._roster = Roster(self.report, self._audit, self._outages, self._note_stray)
-        self._links = Links(self, seat)
+        self._audit = AuditWriter(connection_id, self._report_audit, self._context)
+        self._outages = OutageTracker(self._audit)
+        self._roster = SubscriptionRegistry(self.report, self._audit, self._outages, self._note_stray)
+        self._links = LinkSet(self, seat)
         self._prober = None if seat.canary is None else Prober(seat.canary, self, seat, self._roster, self._audit)
         if self._prober is not None:
             self._roster.on_canary = self._prober.heard
@@ -169,8 +169,8 @@ class Driver:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
         self._armed_for: float | None = None  # the moment of that timer: on uvloop, the handle of one that is due has no `when`
-        self._waiting = WaitingRoom(self.answer)
-        self._followers: WeakSet[Inbox[Change]] | tuple[()] = ()
+        self._waiting = Waiters(self.answer)
+        self._state_watchers: WeakSet[StreamBuffer[Change]] | tuple[()] = ()
         self._releasing: asyncio.Task[None] | None = None
 
     # --- what the face asks -------------------------------------------------------------------------------------------
@@ -200,13 +200,13 @@ class Driver:
         """The newest failed attempt, or loss of a link."""
         return self.failures.last
 
-    def need(self, feature: str) -> None:
+    def require_feature(self, feature: str) -> None:
         """Refuse what the server is known to lack.
 
         Raises:
             UnsupportedByServer: with the server's era.
         """
-        if self.era is not None and not self.era.has(feature):
+        if self.era is not None and not self.era.supports(feature):
             raise UnsupportedByServer(feature, self.era, self.era.releases)
 
     @property
@@ -232,21 +232,21 @@ class Driver:
         """
         self._transport.check(asyncio.get_running_loop())
 
-    def feed(self, happened: Input) -> None:
+    def feed(self, input_: Input) -> None:
         """Step the machine and do what it asks. From within a step, or from a log processor, the input waits for the loop.
 
         Invariant: inputs are taken in the order in which they come, each one whole.
         """
         loop = self.loop
-        self._inputs.append(happened)
+        self._inputs.append(input_)
         if self._audit.is_writing and not self._stepping:
             loop.call_soon(self._step_all, loop)
         elif not self._stepping:
             self._context.copy().run(self._step_all, loop)
 
-    async def act(self, happened: Input) -> None:
+    async def act(self, input_: Input) -> None:
         """Feed an input, and wait until it is taken: at once, but for calls from within a step."""
-        self.feed(happened)
+        self.feed(input_)
         while self._inputs:  # noqa: ASYNC110  (the loop takes them next: an event would cost more, and say no more)
             await asyncio.sleep(0)
 
@@ -261,33 +261,33 @@ class Driver:
             if self._inputs:
                 loop.call_soon(self._step_all, loop)
 
-    def _step(self, happened: Input) -> None:
-        outcome = self._core.step(happened, self.loop.time(), draw=self._draw())
-        for request in outcome.requests:
-            self._perform(request)
+    def _step(self, input_: Input) -> None:
+        outcome = self._core.step(input_, self.loop.time(), draw=self._draw())
+        for request in outcome.commands:
+            self._execute(request)
         self._waiting.look()
         if self._prober is not None:
             self._prober.look()
-        self._arm(outcome.deadline)
-        if outcome.taken is not None:
-            self._tell(outcome.taken)
+        self._arm_timer(outcome.deadline)
+        if outcome.transition is not None:
+            self._publish_transition(outcome.transition)
 
-    def enlist(self, wish: Wish, options: Options) -> Subscriber:
+    def register(self, wish: SubscriptionSpec, options: DeliveryOptions) -> SubscriptionDelivery:
         """Make room for a subscription's events, before it is asked for."""
-        return self._roster.enlist(wish, options, self.loop, self._dwell())
+        return self._roster.register(wish, options, self.loop, self._time_in_state())
 
     def next_id(self) -> str:
         """A name for a subscription, new on this connection."""
         return f"s{next(self._numbers)}"
 
-    def withdraw(self, subscriber: Subscriber) -> None:
+    def unsubscribe(self, subscriber: SubscriptionDelivery) -> None:
         """Give a subscription up, with what is to take its place."""
-        successor = self._roster.successor_of(subscriber)
+        successor = self._roster.pending_update_of(subscriber)
         for identifier in (subscriber.wish.id, successor):
-            if identifier is not None and self._roster.withdraw(identifier, self._dwell()):
+            if identifier is not None and self._roster.withdraw(identifier, self._time_in_state()):
                 self.feed(Unsubscribe(identifier))
 
-    async def replace(self, subscriber: Subscriber, wish: Wish) -> None:
+    async def update_subscription(self, subscriber: SubscriptionDelivery, wish: SubscriptionSpec) -> None:
         """Let a subscriber listen to something else. What it listens to now goes on until that is acknowledged.
 
         Raises:
@@ -295,32 +295,32 @@ class Driver:
             RealtimeError: when there will be no link for now.
         """
         old = subscriber.wish.id
-        if not self._roster.wants(old):
+        if not self._roster.is_active(old):
             raise SubscriptionEnded
-        granted = self._roster.succeed(subscriber, wish, self.loop, self._dwell())
+        granted = self._roster.begin_update(subscriber, wish, self.loop, self._time_in_state())
         self.feed(Subscribe(wish))
         try:
             await self.answer(granted)
         finally:
             superseded = old if subscriber.wish is wish else wish.id
-            if self._roster.withdraw(superseded, self._dwell()):
+            if self._roster.withdraw(superseded, self._time_in_state()):
                 self.feed(Unsubscribe(superseded))
 
-    def follow(self) -> Inbox[Change]:
+    def watch_states(self) -> StreamBuffer[Change]:
         """A stream of the changes of state from now on; it is forgotten when nobody holds it any more."""
-        inbox: Inbox[Change] = Inbox("this stream of states", self.loop, _CHANGES_KEPT)
+        inbox: StreamBuffer[Change] = StreamBuffer("this stream of states", self.loop, _CHANGES_KEPT)
         if self.state is State.DISPOSING:
-            inbox.end()
-        if not isinstance(self._followers, WeakSet):  # most connections are never followed
-            self._followers = WeakSet()
-        self._followers.add(inbox)
+            inbox.close()
+        if not isinstance(self._state_watchers, WeakSet):  # most connections are never followed
+            self._state_watchers = WeakSet()
+        self._state_watchers.add(inbox)
         return inbox
 
-    async def wait_live(self, *, patient: bool) -> None:
+    async def wait_connected(self, *, survives_disconnect: bool) -> None:
         """Wait until the link is up.
 
         Args:
-            patient: whether to go on waiting after `disconnect()`.
+            survives_disconnect: whether to go on waiting after `disconnect()`.
 
         Raises:
             Disposed: after the end.
@@ -328,14 +328,14 @@ class Driver:
         """
         if self.state.is_live:
             return
-        self._raise_for_rest(patient=patient)
-        await self._waiting.until(lambda: self.state.is_live, patient=patient)
+        self._raise_for_rest(survives_disconnect=survives_disconnect)
+        await self._waiting.until(lambda: self.state.is_live, patient=survives_disconnect)
 
-    async def wait_subscribed(self, *, patient: bool) -> None:
+    async def wait_subscribed(self, *, survives_disconnect: bool) -> None:
         """Wait until everything that is desired now is acknowledged on the link that is up, or is no longer desired.
 
         Args:
-            patient: whether to go on waiting after `disconnect()`.
+            survives_disconnect: whether to go on waiting after `disconnect()`.
 
         Raises:
             RealtimeError: when there will be no link for now.
@@ -348,22 +348,22 @@ class Driver:
 
         if holds():
             return
-        self._raise_for_rest(patient=patient)
-        await self._waiting.until(holds, patient=patient)
+        self._raise_for_rest(survives_disconnect=survives_disconnect)
+        await self._waiting.until(holds, patient=survives_disconnect)
 
-    def _raise_for_rest(self, *, patient: bool) -> None:
+    def _raise_for_rest(self, *, survives_disconnect: bool) -> None:
         """Refuse to wait where no link will come. The link of a caller that waits twice may end between the two.
 
         Args:
-            patient: whether the caller goes on waiting in `disconnected`.
+            survives_disconnect: whether the caller goes on waiting in `disconnected`.
 
         Raises:
             RealtimeError: why no link will come.
         """
-        if self.state in _AT_REST and not (patient and self.state is State.DISCONNECTED):
-            raise self._waiting.failure.again()
+        if self.state in _IDLE_STATES and not (survives_disconnect and self.state is State.DISCONNECTED):
+            raise self._waiting.failure.copy_for_raise()
 
-    async def identify(self, happened: Authenticate | LogOut, credentials: Credentials) -> None:
+    async def change_identity(self, input_: Authenticate | LogOut, credentials: Credentials) -> None:
         """Feed a change of identity and wait until the server has said who we are.
 
         The credentials are on trial until the server names a user; those of a guest count at once.
@@ -376,25 +376,25 @@ class Driver:
         """
         if self.state is State.DISPOSING:
             raise Disposed
-        if isinstance(happened, LogOut):
+        if isinstance(input_, LogOut):
             self.credentials, self._trial = credentials, None
         else:
             self._trial = credentials
-        await self._waiting.for_identity(lambda: self.feed(happened))
+        await self._waiting.wait_identity(lambda: self.feed(input_))
 
-    async def present(self, message: bytes | None, identifier: str) -> dict[str, Any] | None:
+    async def set_presence(self, message: bytes | None, identifier: str) -> dict[str, Any] | None:
         """Feed how the user wants to be shown, and wait until the server has stored it.
 
         Raises:
             PresenceRejected, UnsupportedByServer: when there will be none.
             RealtimeError: when there will be no link for now.
         """
-        self._audit.presence("withdrawn" if message is None else "desired", dwell=self._dwell())
+        self._audit.presence("withdrawn" if message is None else "desired", dwell=self._time_in_state())
         if message is None:
             self.feed(SetPresence(None))
-            self._waiting.presented(None)
+            self._waiting.resolve_presence(None)
             return None
-        return await self._waiting.for_presence(lambda: self.feed(SetPresence(message, identifier)))
+        return await self._waiting.wait_presence(lambda: self.feed(SetPresence(message, identifier)))
 
     async def answer(self, future: asyncio.Future[T], *, shared: bool = False) -> T:
         """Wait for an answer of the server, and while nothing is read from the link only for the reply timeout.
@@ -420,30 +420,30 @@ class Driver:
             if not shared:
                 future.cancel()
 
-    async def settle(self) -> None:
+    async def wait_closed(self) -> None:
         """Wait until every socket that was let go of is closed; each is, within the close timeout."""
-        await self._links.settle()
+        await self._links.wait_closed()
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
         """Let the callable go on that ends the connection, and tell whether the task is one's."""
         return self._roster.spare(task) or (self._prober is not None and self._prober.spare(task))
 
-    async def release(self, spared: asyncio.Task[Any] | None = None) -> None:
+    async def aclose(self, spared: asyncio.Task[Any] | None = None) -> None:
         """After the end: wait for the sockets and for users' callables, then release the transport.
 
         Args:
             spared: the task of the callable that ends the connection, which is not waited for.
         """
-        await self.settle()
+        await self.wait_closed()
         if self._prober is not None:
             await self._prober.settle()
-        await self._roster.settle(spared)
+        await self._roster.wait_cancelled(spared)
         await self._transport.close()
         self._audit.closed()
 
     def forsake(self) -> None:
         """End the connection, of which the user holds nothing any more, on its own loop; from any thread. Warns of it."""
-        if self.state in _AT_REST or self._loop is None:
+        if self.state in _IDLE_STATES or self._loop is None:
             return
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._dispose)
@@ -453,105 +453,105 @@ class Driver:
         if self._links.is_cut_off:
             return  # its sockets are dropped by those who are cancelled
         self.feed(Dispose())
-        self._releasing = self.loop.create_task(self.release(), name="realtime_fsm release")
+        self._releasing = self.loop.create_task(self.aclose(), name="realtime_fsm release")
 
-    def wake(self) -> None:
+    def on_resume(self) -> None:
         """The process slept."""
-        self.feed(Woken())
+        self.feed(ResumedFromSuspend())
 
-    def _dwell(self) -> float:
+    def _time_in_state(self) -> float:
         """Seconds since the state was entered."""
-        now, entered = self.loop.time(), self._seat.entered_at
+        now, entered = self.loop.time(), self._seat.state_entered_at
         return 0.0 if entered is None else now - entered
 
     # --- what the machine asks ----------------------------------------------------------------------------------------
 
-    def _perform(self, request: Request) -> None:
+    def _execute(self, request: Command) -> None:
         match request:
-            case Send(generation=generation, data=data):
-                self._links.of(generation).send(data)
-            case Open():
+            case SendFrame(generation=generation, data=data):
+                self._links.current_of(generation).send(data)
+            case OpenLink():
                 self._open(request)
-            case Retire(generation=generation):
+            case RetireLink(generation=generation):
                 self._links.retire(generation)
-                self._outages.cover(self.loop.time())
-            case Drop(generation=generation, tidy=tidy):
+                self._outages.begin_handover(self.loop.time())
+            case CloseLink(generation=generation, graceful=tidy):
                 self._drop(generation, tidy=tidy)
-            case Grant(id=identifier, channels=channels):
-                self._roster.grant(identifier, channels, self.loop.time())
-            case Reject(id=identifier, code=code, message=message):
+            case SubscriptionAcknowledged(id=identifier, channels=channels):
+                self._roster.acknowledge(identifier, channels, self.loop.time())
+            case SubscriptionRefused(id=identifier, code=code, message=message):
                 self._roster.reject(identifier, code, message, guest=self.user is None)
-            case Lack(id=identifier, era=era):
-                self._roster.lack(identifier, era)
-            case Identify(user=user):
-                self._name_user(user)
-            case Present(presence=presence):
+            case SubscriptionUnsupported(id=identifier, era=era):
+                self._roster.reject_unsupported(identifier, era)
+            case UserIdentified(user=user):
+                self._set_user(user)
+            case PresenceStored(presence=presence):
                 self._audit.presence("stored")
-                self._waiting.presented(_account(presence))
-            case RejectPresence(error=error):
+                self._waiting.resolve_presence(_decode_json_object(presence))
+            case PresenceRefused(error=error):
                 self._audit.presence("rejected", error.code if isinstance(error, PresenceRejected) else None)
                 if not self._waiting.reject_presence(error):
                     self.report(error, "the presence could not be restored")  # no call waits for it
             case Restore(error=error):
                 self._trial = None
                 self._waiting.reject_identity(error)
-            case RejectIdentity(code=code, message=message):
+            case AuthenticationRefused(code=code, message=message):
                 self._trial = None
                 self._waiting.reject_identity(AuthenticationRejected(code, message))
             case CanaryOut() if self._prober is not None:
                 self._prober.out()
             case CanaryRefused(code=code) if self._prober is not None:
                 self._prober.refused(code)
-            case Remove(id=identifier):
+            case SubscriptionRemoved(id=identifier):
                 self._roster.remove(identifier)
             case EndFault(seconds=seconds, lost=True):
                 self._outages.reach_back(self.loop.time() - seconds)
             case EndFault(seconds=seconds):
                 self._roster.recover(seconds)
-            case Fail(error=error, withdrawn=withdrawn, streams=streams):
+            case FailWaiters(error=error, withdrawn=withdrawn, streams=streams):
                 self._trial = None
                 self._roster.fail(error, withdrawn, streams=streams)
                 self._waiting.fail(error, patient=not isinstance(error, Disconnected))
-            case End():
+            case EndStreams():
                 self._roster.end()
                 self._waiting.fail(Disposed(), patient=True)
-                for follower in self._followers:
-                    follower.end()
+                for follower in self._state_watchers:
+                    follower.close()
 
-    def _name_user(self, user: bytes) -> None:
-        self.user = _account(user)
+    def _set_user(self, user: bytes) -> None:
+        self.user = _decode_json_object(user)
         if self._trial is not None and self.user is not None:
             self.credentials = self._trial
         self._trial = None
-        self._waiting.identified()
+        self._waiting.resolve_identity()
 
     @property
     def _dialing(self) -> Credentials:
         """Who dials next, or has dialed the link that is not greeted yet."""
         return self.credentials if self._trial is None else self._trial
 
-    def _open(self, request: Open) -> None:
-        link = self._links.begin(request.generation, self._seat.live_link, request.plan, self.loop)
+    def _open(self, request: OpenLink) -> None:
+        link = self._links.create(request.generation, self._seat.require_link, request.plan, self.loop)
         link.open(self._transport, self._url, partial(self._dialing.headers, request.renewal))
-        self._roster.mend()
+        self._roster.clear_errors()
         self._outages.dial()
 
     def _drop(self, generation: int, *, tidy: bool) -> None:
-        retiring = self._links.retiring
+        retiring = self._links.draining
         if retiring is None or retiring.generation != generation:
             self._links.drop(generation, tidy=tidy)
         elif self._links.current is not None and self._links.current.routes is not None:  # it has been greeted
-            seconds = self._outages.covered(self.loop.time())
-            doubtful = None if seconds is None else Farewell(retiring, self._roster.stamps, seconds)
-            self._links.linger(self.loop, doubtful)
+            seconds = self._outages.end_handover(self.loop.time())
+            doubtful = None if seconds is None else DrainCheck(retiring, self._roster.last_event_times, seconds)
+            self._links.drain_draining(self.loop, doubtful)
         else:
             if not tidy:
-                self._audit.retired(generation, self._dwell())
+                self._audit.retired(generation, self._time_in_state())
             self._links.close_retiring()
             if not tidy or self.state is State.RECONNECTING:
-                self._outages.uncover(self.loop.time(), planned=tidy)
+                self._outages.fail_handover(self.loop.time(), planned=tidy)
 
-    def _arm(self, deadline: float | None) -> None:
+    def _arm_timer(self, deadline: float | None) -> None:
         if self._timer is not None:
             if self._armed_for == deadline and not self._timer.cancelled():
                 return
@@ -566,52 +566,54 @@ class Driver:
 
     # --- what the socket tells ----------------------------------------------------------------------------------------
 
-    def receiver(self, link: Link) -> Receiver:
+    def message_handler(self, link: LinkIO) -> MessageHandler:
         """What takes the messages of a link, one by one. Its answer, if there is one, is to be awaited before the next is read.
 
         This is the hot path: a closure, because there is nothing faster than its names.
         """
-        links, facts, subscriber_of, route = self._links, link.facts, self._roster.subscribers.get, self._roster.route
+        links, facts, subscriber_of, route = self._links, link.state, self._roster.subscribers.get, self._roster.route
         planned = link.plan is not None
 
-        def receive(data: bytes) -> Awaitable[None] | None:
-            if link is not links.current and link is not links.retiring:
+        def on_message(data: bytes) -> Awaitable[None] | None:
+            if link is not links.current and link is not links.draining:
                 return asyncio.sleep(0)  # dropped, and its reader not yet stopped
-            facts.heard = heard = facts.heard + 1
+            facts.frames_received = heard = facts.frames_received + 1
             try:
                 frame: Frame | Malformed = decode_known(data)
             except (ValueError, RecursionError):
                 frame = frames.decode(data)
             if type(frame) is not EventFrame:
-                link.hear(frame)
+                link.count_pong(frame)
                 if link is links.current:
-                    self._take(link, frame)
-                return None if heard % _CONTROL_TURN else self._breathe(link)
+                    self._handle_control_frame(link, frame)
+                return None if heard % _CONTROL_TURN else self._apply_backpressure(link)
             event = frame.data
             event._size = len(data)  # noqa: SLF001
             if facts.at_fault and link is links.current:
                 self.feed(Recovered(link.generation))
             if planned:
                 if link.routes is None:
-                    return None if heard % _TURN else self._breathe(link)  # before the greeting none is owed
-                self._name_subscriptions(link, link.routes, event)
-                if links.overlap:
-                    crowded = self._roster.route_late(event, links.farewell_of(link))
-                    return self._breathe(link) if crowded or not heard % _TURN else None
+                    return None if heard % _TURN else self._apply_backpressure(link)  # before the greeting none is owed
+                self._resolve_subscription_ids(link, link.routes, event)
+                if links.may_deliver_out_of_order:
+                    should_yield = self._roster.route_out_of_order(event, links.farewell_of(link))
+                    return self._apply_backpressure(link) if should_yield or not heard % _TURN else None
                 if not event._subscriptions:  # noqa: SLF001
-                    return None if heard % _TURN else self._breathe(link)  # the routes have said that it is for none of ours
+                    return (
+                        None if heard % _TURN else self._apply_backpressure(link)
+                    )  # the routes have said that it is for none of ours
             identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
             if len(identifiers) == 1 and (subscriber := subscriber_of(identifiers[0])) is not None:
                 if (stamp := event._timestamp) is not None:  # noqa: SLF001  (as it came: most are never asked for)
-                    subscriber.stamp = stamp
-                crowded = subscriber.put(event)
+                    subscriber.last_timestamp = stamp
+                should_yield = subscriber.put(event)
             else:
-                crowded = route(event)
-            return self._breathe(link) if crowded or not heard % _TURN else None
+                should_yield = route(event)
+            return self._apply_backpressure(link) if should_yield or not heard % _TURN else None
 
-        return receive
+        return on_message
 
-    def _take(self, link: Link, frame: Frame | Malformed) -> None:
+    def _handle_control_frame(self, link: LinkIO, frame: Frame | Malformed) -> None:
         match frame:
             case frames.PongFrame():
                 self.feed(Pong(link.generation))
@@ -619,67 +621,67 @@ class Driver:
                 user, presence = bytes(reply.user), bytes(reply.presence)
                 self.feed(Acknowledged(link.generation, reply.to, reply.subscriptions, user, presence))
             case frames.ErrorFrame():
-                self.feed(ServerErred(link.generation, frame.code, frame.message, self._dialing.renewable))
+                self.feed(ErrorReceived(link.generation, frame.code, frame.message, self._dialing.renewable))
             case frames.ConnectedFrame():
-                self._greet(link, frame)
+                self._handle_greeting(link, frame)
             case frames.Malformed(kind=kind):
-                self._note_malformed(kind)
+                self._count_malformed(kind)
 
-    async def _breathe(self, link: Link) -> None:
+    async def _apply_backpressure(self, link: LinkIO) -> None:
         """Let consumers run, and deliver no more while one of them, who must lose nothing, is full."""
         await asyncio.sleep(0)
-        if self._roster.gate.is_shut:
+        if self._roster.gate.is_blocked:
             await link.pause(partial(self._wait_for_consumers, link))
 
-    async def _wait_for_consumers(self, link: Link) -> None:
-        began = self._pause(link, paused=True)
-        self._audit.pause("opened", link.generation, dwell=self._dwell())
+    async def _wait_for_consumers(self, link: LinkIO) -> None:
+        began = self._set_read_paused(link, paused=True)
+        self._audit.pause("opened", link.generation, dwell=self._time_in_state())
         try:
-            await self._roster.gate.passed()
+            await self._roster.gate.wait_open()
         finally:
-            seconds = self._pause(link, paused=False) - began
-            self._audit.pause("closed", link.generation, dwell=self._dwell(), seconds=seconds)
+            seconds = self._set_read_paused(link, paused=False) - began
+            self._audit.pause("closed", link.generation, dwell=self._time_in_state(), seconds=seconds)
 
-    def _pause(self, link: Link, *, paused: bool) -> float:
+    def _set_read_paused(self, link: LinkIO, *, paused: bool) -> float:
         """Note since now whether it is read."""
         now = self.loop.time()
         link.paused_since = now if paused else None
-        self._arm(self._core.read(link.generation, now, paused=paused))
+        self._arm_timer(self._core.set_read_paused(link.generation, now, paused=paused))
         return now
 
-    def _greet(self, link: Link, frame: frames.ConnectedFrame) -> None:
+    def _handle_greeting(self, link: LinkIO, frame: frames.ConnectedFrame) -> None:
         if self.state is not State.RECONNECTING:
             return  # the link is up; what a second greeting says of it is not to be believed
         user, slots = bytes(frame.data.user), frame.slots
         if link.plan is not None and link.routes is None:
             link.routes = link.plan.routes(slots or {}, frame.channels)
-        stranger = self._dialing.expects_user and _account(user) is None
-        self.feed(Greeted(link.generation, user, stranger, frame.channels, numbered=slots is not None))
+        stranger = self._dialing.expects_user and _decode_json_object(user) is None
+        self.feed(GreetingReceived(link.generation, user, stranger, frame.channels, has_subscription_ids=slots is not None))
         if link.plan is not None and link is self._links.current:
-            self.feed(Acknowledged(link.generation, GREETING, ()))
+            self.feed(Acknowledged(link.generation, GREETING_ACK, ()))
 
-    def _name_subscriptions(self, link: Link, routes: Routes, event: Event) -> None:
+    def _resolve_subscription_ids(self, link: LinkIO, routes: EventRoutes, event: Event) -> None:
         """Where the server does not know our ids."""
         channels: tuple[str, ...] = ()
         with suppress(MalformedEvent):
             channels = event.channels
-        meant = routes.to(event._subscriptions, channels)  # noqa: SLF001
+        meant = routes.match(event._subscriptions, channels)  # noqa: SLF001
         if CANARY in meant and link is self._links.current:
             self._roster.on_canary(event)
-        ours = self._roster.known(meant)
-        event._subscriptions = self._links.fresh(link, event, ours)  # noqa: SLF001
+        ours = self._roster.filter_known(meant)
+        event._subscriptions = self._links.filter_new(link, event, ours)  # noqa: SLF001
 
-    def parted(self, farewell: Farewell, *, broken: bool) -> None:
+    def on_draining_closed(self, farewell: DrainCheck, *, broken: bool) -> None:
         """A link that has made room is let go of, and nobody knows what it owed."""
-        self._roster.part(farewell, broken=broken)
+        self._roster.report_possible_loss(farewell, broken=broken)
 
     def _report_audit(self, failure: BaseException) -> None:
         self.report(failure, "the audit log failed")
 
     def _note_stray(self, count: int) -> None:
-        self._note_malformed("unknown_subscription", count)
+        self._count_malformed("unknown_subscription", count)
 
-    def _note_malformed(self, kind: str, count: int = 1) -> None:
+    def _count_malformed(self, kind: str, count: int = 1) -> None:
         """Counted, and told once a kind."""
         known = kind in self.malformed
         self.malformed[kind] = self.malformed.get(kind, 0) + count
@@ -688,7 +690,7 @@ class Driver:
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
-    def _tell(self, taken: Taken) -> None:
+    def _publish_transition(self, taken: TransitionTaken) -> None:
         at = datetime.now(UTC)
         self._audit.transition(taken, at)
         row, dest = taken.row, taken.dest
@@ -698,15 +700,15 @@ class Driver:
         if taken.fault is not None:
             self._audit.fault(taken.fault, at)
         if row.dest is None:
-            self._outages.stay()
+            self._outages.state_kept()
             return
         change = Change(row.source, dest, row.trigger, row.id, taken.attempt, taken.cause, at)
-        for follower in self._followers:
+        for follower in self._state_watchers:
             follower.put(change)
         planned = taken.cause is None
-        self._outages.note(row.source, dest, self.loop.time(), planned=planned, covered=self._links.covered)
-        watch = watch_of(self.loop)
-        (watch.leave if dest in _AT_REST else watch.join)(self)
+        self._outages.on_transition(row.source, dest, self.loop.time(), planned=planned, covered=self._links.draining_serves)
+        watch = detector_for(self.loop)
+        (watch.leave if dest in _IDLE_STATES else watch.join)(self)
 
     def report(self, failure: BaseException, heading: str = "an unexpected exception") -> None:
         """Report through the event loop's exception handler, where asyncio programs look for what no task awaits.
@@ -722,7 +724,7 @@ class Driver:
             )
 
 
-def _account(text: bytes) -> dict[str, Any] | None:
+def _decode_json_object(text: bytes) -> dict[str, Any] | None:
     """An object of the server, or None for whatever else it sent."""
     try:
         named = msgspec.json.decode(text)

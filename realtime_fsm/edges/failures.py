@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from realtime_fsm.core.seat import Seat
-    from realtime_fsm.vocabulary.requests import Taken
+    from realtime_fsm.core.seat import ConnectionContext
+    from realtime_fsm.vocabulary.requests import TransitionTaken
 
 
 class Failures:
@@ -31,12 +31,12 @@ class Failures:
 
     __slots__ = ("_seat", "last", "tell")
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, seat: ConnectionContext) -> None:
         self._seat = seat
         self.last: Failure | None = None
         self.tell: Callable[[Failure], object] | None = None
 
-    def note(self, taken: Taken, at: datetime, now: float) -> None:
+    def note(self, taken: TransitionTaken, at: datetime, now: float) -> None:
         """Note a step of the machine.
 
         Args:

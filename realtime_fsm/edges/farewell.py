@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from realtime_fsm.edges.link import Link
+    from realtime_fsm.edges.link import LinkIO
     from realtime_fsm.vocabulary.events import Event
 
 
-class Farewell:
+class DrainCheck:
     """One farewell, from the moment at which another link was up.
 
     Args:
@@ -36,44 +36,53 @@ class Farewell:
         disordered: the subscriptions that got an event from this link behind one that happened after it.
     """
 
-    __slots__ = ("_asked_at", "_link", "_trusted", "disordered", "news", "seconds", "stamps", "until")
+    __slots__ = (
+        "_asked_at",
+        "_assume_complete",
+        "_link",
+        "delivered_since",
+        "disordered",
+        "last_event_times",
+        "seconds",
+        "until",
+    )
 
-    def __init__(self, link: Link, stamps: dict[str, Any], seconds: float) -> None:
+    def __init__(self, link: LinkIO, stamps: dict[str, Any], seconds: float) -> None:
         self._link = link
         self._asked_at: float | None = None
-        self._trusted = False
-        self.stamps = stamps
+        self._assume_complete = False
+        self.last_event_times = stamps
         self.seconds = seconds
         self.until = datetime.now(UTC)
-        self.news: list[tuple[Event, Sequence[str]]] = []
+        self.delivered_since: list[tuple[Event, Sequence[str]]] = []
         self.disordered: set[str] = set()
 
-    def ask(self, now: float, *, pings: bool) -> None:
+    def send_probe(self, now: float, *, pings: bool) -> None:
         """Ask the link for a sign of life, unless pings are off or the budget has no room for one."""
-        budget = self._link.facts.budget
-        self._trusted = not pings
-        if pings and not self._link.ended and budget.free_at(now, ping=True) <= now:
-            budget.note_send(now, ping=True)
+        budget = self._link.state.budget
+        self._assume_complete = not pings
+        if pings and not self._link.ended and budget.available_at(now, ping=True) <= now:
+            budget.record_send(now, ping=True)
             self._asked_at = now
             self._link.send(PING)
 
-    def awaits(self, now: float, timeout: float) -> bool:
+    def is_pending(self, now: float, timeout: float) -> bool:
         """Whether the answer may still come: while nothing is read, it is awaited anew."""
-        if self._asked_at is None or self._link.ended or not self._link.unanswered:
+        if self._asked_at is None or self._link.ended or not self._link.pings_in_flight:
             return False
         if self._link.paused:
             self._asked_at = now
         return now < self._asked_at + timeout
 
     @property
-    def fares_well(self) -> bool:
+    def is_confirmed(self) -> bool:
         """Whether nothing is missing."""
-        answered = self._asked_at is not None and not self._link.unanswered
-        return (answered or self._trusted) and not (self._link.ended or self._link.facts.at_fault)
+        answered = self._asked_at is not None and not self._link.pings_in_flight
+        return (answered or self._assume_complete) and not (self._link.ended or self._link.state.at_fault)
 
     @property
     def doubts(self) -> dict[str, Any]:
         """Those of `stamps` whose subscriptions may miss something, or got it in another order than the server's."""
-        if not self.fares_well:
-            return self.stamps
-        return {identifier: stamp for identifier, stamp in self.stamps.items() if identifier in self.disordered}
+        if not self.is_confirmed:
+            return self.last_event_times
+        return {identifier: stamp for identifier, stamp in self.last_event_times.items() if identifier in self.disordered}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.edges.callbacks import Callback
 from realtime_fsm.vocabulary.errors import BadOption, IdentityUnavailable
-from realtime_fsm.vocabulary.options import Identity
+from realtime_fsm.vocabulary.options import ResolvedIdentity
 from realtime_fsm.vocabulary.sealing import sealed
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Credentials:
                 raise BadOption(name, f"{type(secret).__name__} is neither a string nor an async callable that gives one")
         # A callable stands for some secret: what can be wrong with the combination is said now, not at the first dial.
         stand_in = [secret if secret is None or isinstance(secret, str) else "secret" for secret in (session, jwt)]
-        Identity(stand_in[0], stand_in[1], headers)
+        ResolvedIdentity(stand_in[0], stand_in[1], headers)
         self.session = session
         self.jwt = jwt
         self._headers = headers
@@ -60,7 +60,7 @@ class Credentials:
         """Whether a callable gives the secret, and may give another one."""
         return callable(self.session) or callable(self.jwt)
 
-    def instead(self, session: Secret | None) -> Credentials:
+    def with_session(self, session: Secret | None) -> Credentials:
         """The same with another session, or as a guest, and without the JWT or session of before, one in a header included."""
         kept = {name: value for name, value in self._headers.items() if name.lower() not in _IDENTITY_HEADERS}
         return Credentials(session, None, kept)
@@ -76,14 +76,14 @@ class Credentials:
             IdentityUnavailable: when a callable raises, or gives something that is no secret.
             ServerError: the refusal, when the callable gives the same secret again.
         """
-        given = await self.ask(self.session, self._context), await self.ask(self.jwt, self._context)
+        given = await self.resolve_secret(self.session, self._context), await self.resolve_secret(self.jwt, self._context)
         same, self._given = given == self._given, given
         if renewal is not None and same:
-            raise renewal.again()
-        return Identity(*given, self._headers).as_headers()
+            raise renewal.copy_for_raise()
+        return ResolvedIdentity(*given, self._headers).as_headers()
 
     @staticmethod
-    async def ask(secret: Secret | None, context: Context | None = None) -> str | None:
+    async def resolve_secret(secret: Secret | None, context: Context | None = None) -> str | None:
         """The secret itself. Its callers are sealed: what it asked for is in its frame.
 
         Args:
@@ -107,4 +107,4 @@ class Credentials:
 async def _ask(secret: Callable[[], Awaitable[str] | str]) -> str | None:
     answer = secret()
     value = await answer if inspect.isawaitable(answer) else answer
-    return Identity(session=str(value) if isinstance(value, str) else "").session
+    return ResolvedIdentity(session=str(value) if isinstance(value, str) else "").session

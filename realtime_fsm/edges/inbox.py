@@ -22,7 +22,7 @@ T = TypeVar("T")
 _NOTHING: deque[Any] = deque(maxlen=0)
 
 
-class Inbox(Generic[T]):
+class StreamBuffer(Generic[T]):
     """A bounded stream with one consumer at a time; when it is full the oldest item makes room, and is counted.
 
     Attributes:
@@ -30,28 +30,43 @@ class Inbox(Generic[T]):
     """
 
     __slots__ = (
-        "__weakref__", "_at_hand", "_capacity", "_ended", "_episode", "_fault", "_half", "_items", "_loop", "_on_drops",
-        "_overrun", "_released", "_unsettled", "_waiter", "_waiting", "_what", "dropped",
+        "__weakref__",
+        "_capacity",
+        "_drops_since_take",
+        "_ended",
+        "_error",
+        "_items",
+        "_label",
+        "_loop",
+        "_low_water",
+        "_notice_due",
+        "_on_drops",
+        "_ready",
+        "_released",
+        "_unreported_drops",
+        "_waiter",
+        "_waiting",
+        "dropped",
     )  # fmt: skip
 
     def __init__(
         self, what: str, loop: asyncio.AbstractEventLoop, capacity: int, on_drops: Callable[[int], None] | None = None
     ) -> None:
-        self._what = what
+        self._label = what
         self._loop = loop
         self._capacity = capacity
-        self._half = (capacity - 1) // 2  # how many are held before the one that fills half of the room
+        self._low_water = (capacity - 1) // 2  # how many are held before the one that fills half of the room
         self._items: deque[T] = deque()
-        self._at_hand = self._items  # what can be taken without a further look
-        self._unsettled = False  # whether there is something to be seen to when the consumer takes something
+        self._ready = self._items  # what can be taken without a further look
+        self._notice_due = False  # whether there is something to be seen to when the consumer takes something
         self._waiting = False  # whether a consumer waits
         self._waiter: asyncio.Future[None] | None = None  # what wakes it, until it is woken
-        self._fault: RealtimeError | None = None
+        self._error: RealtimeError | None = None
         self._ended = False
         self._released = False
         self.dropped = 0
-        self._episode = 0  # of those, the ones since the consumer last took something
-        self._overrun = 0  # of those, the ones that the consumer is to be told of by an error
+        self._drops_since_take = 0  # of those, the ones since the consumer last took something
+        self._unreported_drops = 0  # of those, the ones that the consumer is to be told of by an error
         self._on_drops = on_drops
 
     # --- the producer -------------------------------------------------------------------------------------------------
@@ -65,20 +80,20 @@ class Inbox(Generic[T]):
             from time to time.
         """
         items = self._items
-        if len(items) >= self._half:
-            return self._crowd(item)
+        if len(items) >= self._low_water:
+            return self._put_above_low_water(item)
         items.append(item)
         if self._waiter is not None:
             self._wake()
         return False
 
-    def _crowd(self, item: T) -> bool:
+    def _put_above_low_water(self, item: T) -> bool:
         if not self._lacks_room(item):
             self._items.append(item)
             self._wake()
             return True
         self._overflow(item)
-        return self._episode % (self._half + 1) == 0
+        return self._drops_since_take % (self._low_water + 1) == 0
 
     def _lacks_room(self, _: T) -> bool:
         return len(self._items) >= self._capacity
@@ -91,20 +106,20 @@ class Inbox(Generic[T]):
 
     def _drop(self, count: int = 1) -> None:
         self.dropped += count
-        self._episode += count
-        self._unsettle()
+        self._drops_since_take += count
+        self._defer_notice()
 
-    def _unsettle(self) -> None:
+    def _defer_notice(self) -> None:
         """Have `_settle` called when the consumer takes something."""
-        self._unsettled, self._at_hand = True, _NOTHING
+        self._notice_due, self._ready = True, _NOTHING
 
-    def take_over(self, other: Inbox[T], wanted: Callable[[T], bool]) -> None:
+    def merge_from(self, other: StreamBuffer[T], wanted: Callable[[T], bool]) -> None:
         """Add what another inbox holds, as far as it is wanted, and what it has dropped."""
-        self.put_all(item for item in other.take() if wanted(item))
+        self.put_all(item for item in other.take_nowait() if wanted(item))
         if other.dropped:
             self._drop(other.dropped)
-        self._overrun += other._overrun
-        other.dropped = other._episode = other._overrun = 0
+        self._unreported_drops += other._unreported_drops
+        other.dropped = other._drops_since_take = other._unreported_drops = 0
 
     def put_all(self, items: Iterable[T]) -> None:
         """Add items that are in memory already, however many."""
@@ -113,17 +128,17 @@ class Inbox(Generic[T]):
 
     def fail(self, error: RealtimeError) -> None:
         """Raise an error to the consumer after what is held, whenever it asks, until `mend`."""
-        self._fault = error
+        self._error = error
         self._wake()
 
-    def mend(self) -> None:
+    def clear_error(self) -> None:
         """There may be items again."""
-        self._fault = None
+        self._error = None
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Nothing more comes: the consumer gets what is held, then the end, whatever was wrong before."""
         self._ended = True
-        self._fault = None
+        self._error = None
         self._wake()
 
     def release(self) -> None:
@@ -145,46 +160,46 @@ class Inbox(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        at_hand = self._at_hand
+        at_hand = self._ready
         if at_hand:  # the loop was looked at when the iteration began
             return at_hand.popleft()
         self._check_loop()
         if self._waiting:
-            raise ConcurrentIteration(self._what)
+            raise ConcurrentIteration(self._label)
         items = self._items
         while not items:  # no coroutine of its own: it costs as much as all the rest
-            if self._overrun or self._fault is not None or self._ended:
-                raise self._reason()
+            if self._unreported_drops or self._error is not None or self._ended:
+                raise self._stop_exception()
             waiter = self._waiter = self._loop.create_future()
-            self._waiting, self._at_hand = True, _NOTHING
+            self._waiting, self._ready = True, _NOTHING
             try:
                 await waiter
             finally:
                 self._waiter, self._waiting = None, False
-                self._at_hand = _NOTHING if self._unsettled else items
+                self._ready = _NOTHING if self._notice_due else items
         return self.pop()
 
-    def _reason(self) -> BaseException:
+    def _stop_exception(self) -> BaseException:
         """Why nothing is to be waited for."""
-        if self._overrun:
-            overrun, self._overrun = self._overrun, 0
-            self._settle()
+        if self._unreported_drops:
+            overrun, self._unreported_drops = self._unreported_drops, 0
+            self._flush_notices()
             return ConsumerTooSlow(self._capacity, overrun)
-        return StopAsyncIteration() if self._fault is None else self._fault.again()
+        return StopAsyncIteration() if self._error is None else self._error.copy_for_raise()
 
     @property
-    def oldest(self) -> T:
+    def peek(self) -> T:
         """The oldest item, which must be there."""
         return next(iter(self._items))
 
     def pop(self) -> T:
         """Take the oldest item, which must be there."""
         item = self._items.popleft()
-        if self._unsettled:
+        if self._notice_due:
             self._took((item,))
         return item
 
-    def take(self, most: int | None = None) -> list[T]:
+    def take_nowait(self, most: int | None = None) -> list[T]:
         """Take what is held, at most so many; perhaps none."""
         items = self._items
         if most is None or most >= len(items):
@@ -192,19 +207,19 @@ class Inbox(Generic[T]):
             items.clear()
         else:
             taken = [items.popleft() for _ in range(most)]
-        if self._unsettled:
+        if self._notice_due:
             self._took(taken)
         return taken
 
     def _took(self, _: Sequence[T]) -> None:
         """The consumer has taken items, and something is out of the ordinary."""
-        self._settle()
+        self._flush_notices()
 
-    def _settle(self) -> None:
+    def _flush_notices(self) -> None:
         """See to what is out of the ordinary."""
-        self._unsettled, self._at_hand = False, self._items
-        if self._episode:
-            episode, self._episode = self._episode, 0
+        self._notice_due, self._ready = False, self._items
+        if self._drops_since_take:
+            episode, self._drops_since_take = self._drops_since_take, 0
             if self._on_drops is not None:
                 self._on_drops(episode)
 
@@ -212,4 +227,4 @@ class Inbox(Generic[T]):
         if self._released:
             return
         if asyncio.get_running_loop() is not self._loop:
-            raise WrongLoop(self._what)
+            raise WrongLoop(self._label)

@@ -10,37 +10,37 @@ from realtime_fsm.edges.readahead import ReadAhead
 from realtime_fsm.vocabulary.errors import LinkFailure
 from realtime_fsm.vocabulary.faults import is_throttle
 from realtime_fsm.vocabulary.frames import PING, ErrorFrame, PongFrame
-from realtime_fsm.vocabulary.inputs import Closed, DialFailure, Lost, Opened
+from realtime_fsm.vocabulary.inputs import Closed, DialFailure, LinkClosed, Opened
 from realtime_fsm.vocabulary.sealing import seal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from realtime_fsm.core.link import Link as Facts
-    from realtime_fsm.edges.farewell import Farewell
-    from realtime_fsm.edges.sockets import Receiver, Socket, Transport
-    from realtime_fsm.vocabulary.eras import Plan, Routes
+    from realtime_fsm.core.link import LinkState as Facts
+    from realtime_fsm.edges.farewell import DrainCheck
+    from realtime_fsm.edges.sockets import MessageHandler, Socket, Transport
+    from realtime_fsm.vocabulary.eras import EventRoutes, UrlPlan
     from realtime_fsm.vocabulary.frames import Frame, Malformed
     from realtime_fsm.vocabulary.inputs import Input
 
 
-class Owner(Protocol):
+class LinkHandler(Protocol):
     """Who is told what happens on a link."""
 
-    def feed(self, happened: Input) -> None:
+    def feed(self, input_: Input) -> None:
         """Step the machine."""
 
-    def receiver(self, link: Link) -> Receiver:
+    def message_handler(self, link: LinkIO) -> MessageHandler:
         """What takes the messages of a link."""
 
-    def parted(self, farewell: Farewell, *, broken: bool) -> None:
+    def on_draining_closed(self, farewell: DrainCheck, *, broken: bool) -> None:
         """A link that has made room is let go of, and nobody knows what it owed; `broken` if the one in its place goes, too."""
 
     def report(self, failure: BaseException, heading: str = ...) -> None:
         """Tell of an exception that nobody expected."""
 
 
-class Link:
+class LinkIO:
     """One link, numbered by its generation.
 
     Attributes:
@@ -52,19 +52,32 @@ class Link:
     """
 
     __slots__ = (
-        "_ahead", "_is_closing", "_loop", "_outbox", "_owner", "_pausing", "_reader", "_socket", "_writer", "facts", "generation",
-        "paused_since", "plan", "routes", "unanswered",
+        "_ahead",
+        "_is_closing",
+        "_loop",
+        "_owner",
+        "_pausing",
+        "_reader",
+        "_send_queue",
+        "_socket",
+        "_writer",
+        "generation",
+        "paused_since",
+        "pings_in_flight",
+        "plan",
+        "routes",
+        "state",
     )  # fmt: skip
 
     def __init__(
-        self, generation: int, facts: Facts, owner: Owner, loop: asyncio.AbstractEventLoop, plan: Plan | None = None
+        self, generation: int, facts: Facts, owner: LinkHandler, loop: asyncio.AbstractEventLoop, plan: UrlPlan | None = None
     ) -> None:
         self.generation = generation
-        self.facts = facts
+        self.state = facts
         self.paused_since: float | None = None
         self.plan = plan
-        self.routes: Routes | None = None
-        self.unanswered = 0
+        self.routes: EventRoutes | None = None
+        self.pings_in_flight = 0
         self._owner = owner
         self._loop = loop
         self._is_closing = False
@@ -73,7 +86,7 @@ class Link:
         self._pausing: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
-        self._outbox: list[bytes] = []  # a handful at most
+        self._send_queue: list[bytes] = []  # a handful at most
 
     def open(self, transport: Transport, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
         """Ask for the headers, dial, and read to the end."""
@@ -96,15 +109,15 @@ class Link:
         """Whether its reader is being cancelled, and not by `close`: so it is when the event loop ends."""
         return self._reader is not None and self._reader.cancelling() > 0 and not self._is_closing
 
-    def hear(self, frame: Frame | Malformed) -> None:
+    def count_pong(self, frame: Frame | Malformed) -> None:
         """Note what may answer a ping: a pong, or what stands for one (PROTOCOL: "Four server eras", "Messages", rule 4)."""
         if isinstance(frame, PongFrame) or (isinstance(frame, ErrorFrame) and (frame.code == 1003 or is_throttle(frame.code))):
-            self.unanswered = max(0, self.unanswered - 1)
+            self.pings_in_flight = max(0, self.pings_in_flight - 1)
 
     def send(self, data: bytes) -> None:
         """Send a text frame, after those before it."""
-        self.unanswered += data == PING
-        self._outbox.append(data)
+        self.pings_in_flight += data == PING
+        self._send_queue.append(data)
         if self._writer is None or self._writer.done():
             self._writer = self._task("writer", self._write)
 
@@ -120,7 +133,7 @@ class Link:
             return
         self._owner.feed(Opened(self.generation))
         end = await self._pump(self._socket)
-        self._owner.feed(Lost(self.generation, end) if isinstance(end, int) else Lost(self.generation, cause=end))
+        self._owner.feed(LinkClosed(self.generation, end) if isinstance(end, int) else LinkClosed(self.generation, cause=end))
 
     async def pause(self, pause: Callable[[], Awaitable[None]]) -> None:
         """Deliver no message before a pause is over. Meanwhile the socket is read ahead, within bounds."""
@@ -132,7 +145,7 @@ class Link:
             self._pausing = self._task("pause", self._ahead.deliver_after, pause)
 
     async def _pump(self, socket: Socket) -> int | LinkFailure:
-        self._ahead = ReadAhead(self._owner.receiver(self))
+        self._ahead = ReadAhead(self._owner.message_handler(self))
         try:
             end = await socket.pump(self._ahead.receive)
             if self._pausing is not None and not self._pausing.done():
@@ -145,11 +158,11 @@ class Link:
 
     async def _write(self) -> None:
         assert self._socket is not None
-        while self._outbox:
+        while self._send_queue:
             try:
-                await self._socket.send(self._outbox.pop(0))
+                await self._socket.send(self._send_queue.pop(0))
             except LinkFailure:
-                self._outbox.clear()  # the reader meets the end of the same stream, and tells why
+                self._send_queue.clear()  # the reader meets the end of the same stream, and tells why
 
     async def _close(self, seconds: float) -> None:
         self._is_closing = True  # not before this task has begun: one that is cancelled before closes nothing
@@ -187,4 +200,4 @@ class Link:
             contain(failure)
             seal(failure)  # frames of ours hold what was being sent or read
             self._owner.report(failure)
-            self._owner.feed(Lost(self.generation))
+            self._owner.feed(LinkClosed(self.generation))

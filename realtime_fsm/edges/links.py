@@ -11,23 +11,23 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from realtime_fsm.core.link import LINGER
-from realtime_fsm.edges.link import Link
-from realtime_fsm.edges.overlap import Overlap
+from realtime_fsm.core.link import DRAIN_SECONDS
+from realtime_fsm.edges.link import LinkIO
+from realtime_fsm.edges.overlap import HandoverDeduplicator
 
 if TYPE_CHECKING:
-    from realtime_fsm.core.link import Link as Facts
-    from realtime_fsm.core.seat import Seat
-    from realtime_fsm.edges.farewell import Farewell
-    from realtime_fsm.edges.link import Owner
-    from realtime_fsm.vocabulary.eras import Plan
+    from realtime_fsm.core.link import LinkState as Facts
+    from realtime_fsm.core.seat import ConnectionContext
+    from realtime_fsm.edges.farewell import DrainCheck
+    from realtime_fsm.edges.link import LinkHandler
+    from realtime_fsm.vocabulary.eras import UrlPlan
     from realtime_fsm.vocabulary.events import Event
 
-_AGAIN = 0.5
+_DRAIN_POLL = 0.5
 """Seconds between two looks whether a link that is to go has come after, or has answered."""
 
 
-class Links:
+class LinkSet:
     """The links of a connection.
 
     Args:
@@ -39,45 +39,55 @@ class Links:
         retiring: one that makes room for it.
     """
 
-    __slots__ = ("_closing", "_fading", "_farewell", "_lingering", "_overlap", "_owner", "_seat", "current", "retiring")
+    __slots__ = (
+        "_closing",
+        "_dedup",
+        "_drain_check",
+        "_drain_timer",
+        "_owner",
+        "_previous_dedup",
+        "_seat",
+        "current",
+        "draining",
+    )
 
-    def __init__(self, owner: Owner, seat: Seat) -> None:
+    def __init__(self, owner: LinkHandler, seat: ConnectionContext) -> None:
         self._owner = owner
         self._seat = seat
         self._closing: list[asyncio.Task[None]] = []
-        self._lingering: asyncio.TimerHandle | None = None
-        self._overlap: Overlap | None = None
-        self._fading: Overlap | None = None  # of the link before that one, which is closed
-        self._farewell: Farewell | None = None
-        self.current: Link | None = None
-        self.retiring: Link | None = None
+        self._drain_timer: asyncio.TimerHandle | None = None
+        self._dedup: HandoverDeduplicator | None = None
+        self._previous_dedup: HandoverDeduplicator | None = None  # of the link before that one, which is closed
+        self._drain_check: DrainCheck | None = None
+        self.current: LinkIO | None = None
+        self.draining: LinkIO | None = None
 
     @property
-    def covered(self) -> bool:
+    def draining_serves(self) -> bool:
         """Whether a link delivers in the place of the current one, which is not up."""
-        return self.retiring is not None and self._lingering is None
+        return self.draining is not None and self._drain_timer is None
 
     @property
-    def overlap(self) -> bool:
+    def may_deliver_out_of_order(self) -> bool:
         """Whether an event may come behind one that happened after it: two links deliver, or one of them is still behind."""
-        return self.retiring is not None or (self._fading is not None and self._fading.behind)
+        return self.draining is not None or (self._previous_dedup is not None and self._previous_dedup.newer_is_behind)
 
     @property
     def is_cut_off(self) -> bool:
         """Whether the event loop ends: it cancels what reads, and what begins now is not finished."""
-        return any(link is not None and link.is_cut_off for link in (self.current, self.retiring))
+        return any(link is not None and link.is_cut_off for link in (self.current, self.draining))
 
-    def farewell_of(self, link: Link) -> Farewell | None:
+    def farewell_of(self, link: LinkIO) -> DrainCheck | None:
         """The farewell of a draining link, if it has begun."""
-        return self._farewell if link is self.retiring else None
+        return self._drain_check if link is self.draining else None
 
-    def begin(self, generation: int, facts: Facts, plan: Plan | None, loop: asyncio.AbstractEventLoop) -> Link:
+    def create(self, generation: int, facts: Facts, plan: UrlPlan | None, loop: asyncio.AbstractEventLoop) -> LinkIO:
         """Have another link, which is to be opened."""
-        self._overlap = None if self.retiring is None else Overlap(generation)
-        self.current = Link(generation, facts, self._owner, loop, plan)
+        self._dedup = None if self.draining is None else HandoverDeduplicator(generation)
+        self.current = LinkIO(generation, facts, self._owner, loop, plan)
         return self.current
 
-    def of(self, generation: int) -> Link:
+    def current_of(self, generation: int) -> LinkIO:
         """The current link, which must be of that generation."""
         link = self.current
         assert link is not None
@@ -87,72 +97,72 @@ class Links:
     def retire(self, generation: int) -> None:
         """Let the current link deliver, and do nothing else."""
         self.close_retiring()
-        self.retiring, self.current = self.of(generation), None
+        self.draining, self.current = self.current_of(generation), None
 
     def drop(self, generation: int, *, tidy: bool) -> None:
         """Let go of the current link; with a closing handshake if `tidy`, at once if not."""
-        if self._lingering is not None:
-            self.close_retiring(broken=True)
-        link, self.current = self.of(generation), None
-        if self.retiring is None:
-            self._fading = None
+        if self._drain_timer is not None:
+            self.close_retiring(with_current=True)
+        link, self.current = self.current_of(generation), None
+        if self.draining is None:
+            self._previous_dedup = None
         self._close(link, self._seat.timeouts.close if tidy else 0)
 
-    def linger(self, loop: asyncio.AbstractEventLoop, farewell: Farewell | None) -> None:
+    def drain_draining(self, loop: asyncio.AbstractEventLoop, farewell: DrainCheck | None) -> None:
         """The current link is up: the one that made room for it goes, when what is on its way has come.
 
         Args:
             loop: whose clock counts.
             farewell: what is to be known of it before; None where a gap is told anyway.
         """
-        self._farewell = farewell
+        self._drain_check = farewell
         if farewell is not None:
-            farewell.ask(loop.time(), pings=self._seat.ping_enabled)
-        self._lingering = loop.call_later(LINGER, self._linger_no_more, loop)
+            farewell.send_probe(loop.time(), pings=self._seat.ping_enabled)
+        self._drain_timer = loop.call_later(DRAIN_SECONDS, self._on_drain_timer, loop)
 
-    def _linger_no_more(self, loop: asyncio.AbstractEventLoop) -> None:
-        waits = self.retiring is not None and self.retiring.paused  # nothing has come, because nothing is read
-        if self._farewell is not None and self._farewell.awaits(loop.time(), self._seat.ping.timeout):
+    def _on_drain_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        waits = self.draining is not None and self.draining.paused  # nothing has come, because nothing is read
+        if self._drain_check is not None and self._drain_check.is_pending(loop.time(), self._seat.ping.timeout):
             waits = True
         if waits:
-            self._lingering = loop.call_later(_AGAIN, self._linger_no_more, loop)
+            self._drain_timer = loop.call_later(_DRAIN_POLL, self._on_drain_timer, loop)
         else:
             self.close_retiring()
 
-    def close_retiring(self, *, broken: bool = False) -> None:
+    def close_retiring(self, *, with_current: bool = False) -> None:
         """Let go of the link that makes room, if there is one; `broken` if the one in its place goes, too."""
-        if self._lingering is not None:
-            self._lingering.cancel()
-            self._lingering = None
-        link, self.retiring = self.retiring, None
-        farewell, self._farewell = self._farewell, None
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = None
+        link, self.draining = self.draining, None
+        farewell, self._drain_check = self._drain_check, None
         if farewell is not None:
-            farewell.stamps = farewell.doubts  # before its reader is stopped
+            farewell.last_event_times = farewell.doubts  # before its reader is stopped
         if link is not None:
             self._close(link, self._seat.timeouts.close)
-            self._fading, self._overlap = self._overlap, None
-            if self._fading is not None:
-                self._fading.end()
-        if farewell is not None and farewell.stamps:
-            self._owner.parted(farewell, broken=broken)
+            self._previous_dedup, self._dedup = self._dedup, None
+            if self._previous_dedup is not None:
+                self._previous_dedup.older_closed()
+        if farewell is not None and farewell.last_event_times:
+            self._owner.on_draining_closed(farewell, broken=with_current)
 
-    def fresh(self, link: Link, event: Event, subscriptions: list[str]) -> list[str]:
+    def filter_new(self, link: LinkIO, event: Event, subscriptions: list[str]) -> list[str]:
         """The subscriptions that another link has not given the event to."""
         wanted = subscriptions
-        for overlap in (self._fading, self._overlap):
+        for overlap in (self._previous_dedup, self._dedup):
             if overlap is not None:
-                fresh = overlap.fresh(event, subscriptions, link.generation)
+                fresh = overlap.filter_new(event, subscriptions, link.generation)
                 wanted = [identifier for identifier in wanted if identifier in fresh]
-        if self._farewell is not None:
-            self._farewell.news.append((event, wanted))
+        if self._drain_check is not None:
+            self._drain_check.delivered_since.append((event, wanted))
         return wanted
 
-    async def settle(self) -> None:
+    async def wait_closed(self) -> None:
         """Wait until every socket that was let go of is closed; each is, within the close timeout."""
         while self._closing:
             await asyncio.wait(tuple(self._closing))
 
-    def _close(self, link: Link, seconds: float) -> None:
+    def _close(self, link: LinkIO, seconds: float) -> None:
         task = link.close(seconds)
         self._closing.append(task)
         task.add_done_callback(self._closing.remove)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
-    from realtime_fsm.edges.audit import Audit
+    from realtime_fsm.edges.audit import AuditWriter
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class _Handover:
     dials: int = 0
 
 
-class Outages:
+class OutageTracker:
     """The outages of one connection.
 
     Attributes:
@@ -45,14 +45,14 @@ class Outages:
 
     __slots__ = ("_audit", "_dialed", "_faulty_since", "_handover", "current")
 
-    def __init__(self, audit: Audit) -> None:
+    def __init__(self, audit: AuditWriter) -> None:
         self._audit = audit
         self._dialed = 0  # in the step under way, before it is known whether an outage begins with it
         self._handover: _Handover | None = None
         self._faulty_since: float | None = None  # of a server fault that lasts until its link is lost
         self.current: Outage | None = None
 
-    def cover(self, now: float) -> None:
+    def begin_handover(self, now: float) -> None:
         """A link makes room for another one, and delivers until then."""
         self._handover = _Handover(now)
 
@@ -60,7 +60,7 @@ class Outages:
         """A link is lost, or begins to drain, during a server fault: its events are missing since the server last worked."""
         self._faulty_since = since
 
-    def covered(self, now: float) -> float | None:
+    def end_handover(self, now: float) -> float | None:
         """The other link is up.
 
         Returns:
@@ -71,7 +71,7 @@ class Outages:
             self._faulty_since = None  # the farewell tells the gap
         return None if handover is None else now - handover.began
 
-    def uncover(self, now: float, *, planned: bool) -> None:
+    def fail_handover(self, now: float, *, planned: bool) -> None:
         """The link that delivered has ended before the other one was up, or the user has given it up."""
         if self._handover is not None:
             self._begin(now, planned=planned)
@@ -87,11 +87,11 @@ class Outages:
         else:
             self.current.dials += 1
 
-    def stay(self) -> None:
+    def state_kept(self) -> None:
         """A step has left the state as it was."""
         self._dialed = 0
 
-    def note(self, source: State, dest: State, now: float, *, planned: bool, covered: bool) -> None:
+    def on_transition(self, source: State, dest: State, now: float, *, planned: bool, covered: bool) -> None:
         """The state has changed.
 
         Args:

@@ -11,7 +11,7 @@ import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from realtime_fsm.edges.buffer import Buffer
+from realtime_fsm.edges.buffer import EventBuffer
 from realtime_fsm.vocabulary.errors import MalformedEvent
 
 if TYPE_CHECKING:
@@ -33,24 +33,24 @@ Overflow = Literal["drop_oldest", "drop_newest", "latest", "error", "pause"]
 OVERFLOWS: tuple[str, ...] = get_args(Overflow)
 
 
-_NOBODY: frozenset[object] = frozenset()
+_NO_OWNERS: frozenset[object] = frozenset()
 
 
-class Gate:
+class ReadGate:
     """Whether links may be read: not while somebody who must lose nothing is full."""
 
     __slots__ = ("_full", "_opened")
 
     def __init__(self) -> None:
-        self._full = _NOBODY
+        self._full = _NO_OWNERS
         self._opened: asyncio.Event | None = None  # while somebody waits for it
 
     @property
-    def is_shut(self) -> bool:
+    def is_blocked(self) -> bool:
         """Whether somebody is full."""
         return bool(self._full)
 
-    def shut(self, who: object) -> None:
+    def block(self, who: object) -> None:
         """Somebody is full."""
         self._full |= {who}
 
@@ -61,36 +61,36 @@ class Gate:
             self._opened.set()
             self._opened = None
 
-    async def passed(self) -> None:
+    async def wait_open(self) -> None:
         """Wait until nobody is full."""
         while self._full:
             self._opened = self._opened or asyncio.Event()
             await self._opened.wait()
 
 
-class _DropNewest(Buffer):
+class _DropNewestBuffer(EventBuffer):
     __slots__ = ()
 
     def _overflow(self, item: Event) -> None:
         self._discard(item)
 
 
-class _Erring(Buffer):
+class _RaisingBuffer(EventBuffer):
     __slots__ = ()
 
     def put(self, item: Event) -> bool:
-        if not self._overrun:
+        if not self._unreported_drops:
             return super().put(item)
-        self._overrun += 1
+        self._unreported_drops += 1
         self._drop()
         return False
 
     def _overflow(self, item: Event) -> None:
-        self._overrun += 1
+        self._unreported_drops += 1
         self._discard(item)
 
 
-class _Newest:
+class _LatestById:
     """As a deque of events, but that an event takes the place of an older one with its id."""
 
     __slots__ = ("_by_id", "_on_replaced")
@@ -100,10 +100,10 @@ class _Newest:
         self._on_replaced = on_replaced
 
     def holds(self, event: Event) -> bool:
-        return _identity(event) in self._by_id
+        return _conflation_key(event) in self._by_id
 
     def append(self, event: Event) -> None:
-        identity = _identity(event)
+        identity = _conflation_key(event)
         before = self._by_id.get(identity)
         self._by_id[identity] = event
         if before is not None:
@@ -126,19 +126,19 @@ class _Newest:
         return len(self._by_id)
 
 
-def _identity(event: Event) -> object:
+def _conflation_key(event: Event) -> object:
     try:
         return event.id or event
     except MalformedEvent:  # the consumer is told when it touches the payload
         return event
 
 
-class _Latest(Buffer):
+class _LatestBuffer(EventBuffer):
     __slots__ = ()
 
     def __init__(self, *facts: Any) -> None:
         super().__init__(*facts)
-        self._items = self._at_hand = _Newest(self._discard)  # type: ignore[assignment]  # as a deque in what is asked of it
+        self._items = self._ready = _LatestById(self._discard)  # type: ignore[assignment]  # as a deque in what is asked of it
 
     def _overflow(self, item: Event) -> None:
         if not self._items.holds(item):  # type: ignore[attr-defined]
@@ -149,17 +149,17 @@ class _Latest(Buffer):
             self._discard(self._items.popleft())
 
 
-class _Pausing(Buffer):
+class _PausingBuffer(EventBuffer):
     __slots__ = ("_paused", "gate")
 
     def __init__(self, *facts: Any) -> None:
         super().__init__(*facts)
-        self.gate = Gate()
+        self.gate = ReadGate()
         self._paused = False
 
-    def _crowd(self, item: Event) -> bool:
+    def _put_above_low_water(self, item: Event) -> bool:
         if self._ended:  # nobody may take it, and nothing is to wait for that
-            return super()._crowd(item)
+            return super()._put_above_low_water(item)
         full = self._lacks_room(item)
         if len(self._items) < 2 * self._capacity and not self._exceeds(4):
             self._items.append(item)
@@ -168,48 +168,48 @@ class _Pausing(Buffer):
             self._discard(item)
         if full or len(self._items) >= self._capacity or self._exceeds(2):
             self._paused = True
-            self._unsettle()
-            self.gate.shut(self)
+            self._defer_notice()
+            self.gate.block(self)
         return True
 
     def fail(self, error: RealtimeError) -> None:
         super().fail(error)
         self._open()  # there is no link to be paused, or it is none of ours any more
 
-    def end(self) -> None:
-        super().end()
+    def close(self) -> None:
+        super().close()
         self._open()
 
-    def _settle(self) -> None:
-        super()._settle()
+    def _flush_notices(self) -> None:
+        super()._flush_notices()
         if self._paused and len(self._items) <= self._capacity // 2 and not self._exceeds(1):
             self._open()
         if self._paused:
-            self._unsettle()
+            self._defer_notice()
 
     def _open(self) -> None:
         self._paused = False
         self.gate.open(self)
 
 
-_MODES: dict[str, type[Buffer]] = {
-    "drop_oldest": Buffer,
-    "drop_newest": _DropNewest,
-    "latest": _Latest,
-    "error": _Erring,
-    "pause": _Pausing,
+_MODES: dict[str, type[EventBuffer]] = {
+    "drop_oldest": EventBuffer,
+    "drop_newest": _DropNewestBuffer,
+    "latest": _LatestBuffer,
+    "error": _RaisingBuffer,
+    "pause": _PausingBuffer,
 }
 
 
-def inbox_for(
+def make_buffer(
     overflow: Overflow,
     what: str,
     loop: asyncio.AbstractEventLoop,
     capacity: int,
     limit: int,
-    gate: Gate,
+    gate: ReadGate,
     on_drops: Callable[[int], None] | None,
-) -> Buffer:
+) -> EventBuffer:
     """The inbox of a mode.
 
     Args:
@@ -222,6 +222,6 @@ def inbox_for(
         on_drops: told of each episode of drops, with how many there were.
     """
     inbox = _MODES[overflow](what, loop, capacity, limit, on_drops)
-    if isinstance(inbox, _Pausing):
+    if isinstance(inbox, _PausingBuffer):
         inbox.gate = gate
     return inbox

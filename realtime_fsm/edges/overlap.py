@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.vocabulary.events import text_of
+from realtime_fsm.vocabulary.events import dedup_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.events import Event
 
 
-PATIENCE = 100
+CAUGHT_UP_AFTER = 100
 """Events in a row that the older link had not brought, after which the newer one is not behind it any more."""
 
 
-class Overlap:
+class HandoverDeduplicator:
     """What two links have delivered, since the newer one was dialed.
 
     Args:
         newer: the generation of that one.
     """
 
-    __slots__ = ("_ahead", "_newer", "_news")
+    __slots__ = ("_lead_counts", "_new_in_a_row", "_newer")
 
     def __init__(self, newer: int) -> None:
         self._newer = newer
-        self._ahead: dict[tuple[int, str], int] = {}  # the newer one, or the older one where it is below zero
-        self._news: int | None = None  # how many in a row are news, since the older link is gone
+        self._lead_counts: dict[tuple[int, str], int] = {}  # the newer one, or the older one where it is below zero
+        self._new_in_a_row: int | None = None  # how many in a row are news, since the older link is gone
 
     @property
-    def behind(self) -> bool:
+    def newer_is_behind(self) -> bool:
         """Whether the newer link has not brought yet what the older one had."""
-        return bool(self._ahead)
+        return bool(self._lead_counts)
 
-    def fresh(self, event: Event, subscriptions: Iterable[str], link: int) -> list[str]:
+    def filter_new(self, event: Event, subscriptions: Iterable[str], link: int) -> list[str]:
         """The subscriptions that have not got it from the other link.
 
         Args:
@@ -50,26 +50,26 @@ class Overlap:
             subscriptions: whom it is for.
             link: the generation of the link that brings it. What one that came even later brings is none of the two's.
         """
-        if link > self._newer or (self._news is not None and not self._ahead):
+        if link > self._newer or (self._new_in_a_row is not None and not self._lead_counts):
             return list(subscriptions)
-        text = hash(text_of(event))
+        text = hash(dedup_key(event))
         step = 1 if link == self._newer else -1
         fresh = []
         for identifier in subscriptions:
             key = text, identifier
-            before = self._ahead.pop(key, 0)
+            before = self._lead_counts.pop(key, 0)
             after = before + step
             if before * step >= 0:
                 fresh.append(identifier)
-            if after < 0 or (after > 0 and self._news is None):
-                self._ahead[key] = after
-        if self._news is not None:
-            self._news = self._news + 1 if fresh else 0
-            if self._news == PATIENCE:
-                self._ahead.clear()
+            if after < 0 or (after > 0 and self._new_in_a_row is None):
+                self._lead_counts[key] = after
+        if self._new_in_a_row is not None:
+            self._new_in_a_row = self._new_in_a_row + 1 if fresh else 0
+            if self._new_in_a_row == CAUGHT_UP_AFTER:
+                self._lead_counts.clear()
         return fresh
 
-    def end(self) -> None:
+    def older_closed(self) -> None:
         """The older link is gone."""
-        self._ahead = {key: ahead for key, ahead in self._ahead.items() if ahead < 0}
-        self._news = 0
+        self._lead_counts = {key: ahead for key, ahead in self._lead_counts.items() if ahead < 0}
+        self._new_in_a_row = 0

@@ -22,7 +22,7 @@ def is_proxy(url: object) -> bool:
         return False
 
 
-def environments_proxy(url: str) -> str | None:
+def proxy_from_env(url: str) -> str | None:
     """Look up the proxy for an address; the scheme's own variable comes before ``ALL_PROXY``.
 
     Args:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from realtime_fsm.edges.sockets import Receiver
+    from realtime_fsm.edges.sockets import MessageHandler
 
 LIMIT = 1024 * 1024
 """Bytes of messages that a link reads ahead, besides one message that goes beyond."""
@@ -39,7 +39,7 @@ class ReadAhead:
 
     __slots__ = ("_deliver", "_held", "_room", "holds", "size")
 
-    def __init__(self, deliver: Receiver) -> None:
+    def __init__(self, deliver: MessageHandler) -> None:
         self._deliver = deliver
         self._held: deque[bytes] = deque()
         self._room = asyncio.Event()

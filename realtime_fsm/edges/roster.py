@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.core.canary import CANARY
-from realtime_fsm.edges.overflow import Gate
-from realtime_fsm.edges.subscriber import Subscriber
+from realtime_fsm.edges.overflow import ReadGate
+from realtime_fsm.edges.subscriber import SubscriptionDelivery
 from realtime_fsm.edges.waiting import reject, resolve
 from realtime_fsm.vocabulary.errors import (
     Disposed,
@@ -24,24 +24,24 @@ from realtime_fsm.vocabulary.frames import subscribe_item
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from realtime_fsm.edges.audit import Audit
+    from realtime_fsm.edges.audit import AuditWriter
     from realtime_fsm.edges.callbacks import Report
-    from realtime_fsm.edges.farewell import Farewell
-    from realtime_fsm.edges.outages import Outages
-    from realtime_fsm.edges.subscriber import Options
+    from realtime_fsm.edges.farewell import DrainCheck
+    from realtime_fsm.edges.outages import OutageTracker
+    from realtime_fsm.edges.subscriber import DeliveryOptions
     from realtime_fsm.vocabulary.eras import Era
     from realtime_fsm.vocabulary.errors import RealtimeError
     from realtime_fsm.vocabulary.events import Event
     from realtime_fsm.vocabulary.frames import Code
-    from realtime_fsm.vocabulary.inputs import Wish
+    from realtime_fsm.vocabulary.inputs import SubscriptionSpec
 
 
 @dataclass(slots=True)
-class _Successor:
+class _PendingUpdate:
     """What is to take the place of what a subscriber listens to, when it is acknowledged."""
 
-    wish: Wish
-    subscriber: Subscriber
+    wish: SubscriptionSpec
+    subscriber: SubscriptionDelivery
     granted: asyncio.Future[None]
 
 
@@ -49,7 +49,7 @@ def _ignore(event: Event) -> None:
     """Do nothing with the event of a canary, where none is wanted."""
 
 
-class Roster:
+class SubscriptionRegistry:
     """The subscribers by id.
 
     Attributes:
@@ -58,30 +58,36 @@ class Roster:
         gate: shut while one of them, who must lose nothing, is full.
     """
 
-    def __init__(self, report: Report, audit: Audit, outages: Outages, on_stray: Callable[[int], None]) -> None:
+    def __init__(
+        self, report: Report, audit: AuditWriter, outages: OutageTracker, on_unknown_subscription: Callable[[int], None]
+    ) -> None:
         self._report = report
         self._audit = audit
-        self._on_stray = on_stray
-        self.subscribers: dict[str, Subscriber] = {}
-        self._successors: dict[str, _Successor] = {}
-        self._leaving: dict[str, None] = {}  # what successors have replaced, until the server has removed it
+        self._on_stray = on_unknown_subscription
+        self.subscribers: dict[str, SubscriptionDelivery] = {}
+        self._pending_updates: dict[str, _PendingUpdate] = {}
+        self._replaced_ids: dict[str, None] = {}  # what successors have replaced, until the server has removed it
         self._withdrawn: dict[str, None] = {}
-        self._leftover: list[asyncio.Task[None]] = []
+        self._cancelled_tasks: list[asyncio.Task[None]] = []
         self._outages = outages
-        self._deafness: dict[Subscriber, Any] | None = None  # whom a deaf link served, and the last event of each
+        self._deafness: dict[SubscriptionDelivery, Any] | None = None  # whom a deaf link served, and the last event of each
         self.on_canary: Callable[[Event], None] = _ignore
-        self.gate = Gate()
+        self.gate = ReadGate()
 
-    def enlist(self, wish: Wish, options: Options, loop: asyncio.AbstractEventLoop, dwell: float) -> Subscriber:
+    def register(
+        self, wish: SubscriptionSpec, options: DeliveryOptions, loop: asyncio.AbstractEventLoop, dwell: float
+    ) -> SubscriptionDelivery:
         """Make room for a subscription's events, before it is asked for."""
-        subscriber = self.subscribers[wish.id] = Subscriber(wish, options, loop, self._report, self._audit, self.gate)
-        self._tell_desired(wish, dwell)
+        subscriber = self.subscribers[wish.id] = SubscriptionDelivery(wish, options, loop, self._report, self._audit, self.gate)
+        self._audit_desired(wish, dwell)
         return subscriber
 
-    def succeed(self, subscriber: Subscriber, wish: Wish, loop: asyncio.AbstractEventLoop, dwell: float) -> asyncio.Future[None]:
+    def begin_update(
+        self, subscriber: SubscriptionDelivery, wish: SubscriptionSpec, loop: asyncio.AbstractEventLoop, dwell: float
+    ) -> asyncio.Future[None]:
         """Prepare to let a subscriber listen to something else, as soon as that is acknowledged; the answer tells when."""
-        successor = self._successors[wish.id] = _Successor(wish, subscriber, loop.create_future())
-        self._tell_desired(wish, dwell)
+        successor = self._pending_updates[wish.id] = _PendingUpdate(wish, subscriber, loop.create_future())
+        self._audit_desired(wish, dwell)
         return successor.granted
 
     def route(self, event: Event) -> bool:
@@ -99,13 +105,13 @@ class Roster:
         for identifier in identifiers:
             if (subscriber := subscriber_of(identifier)) is not None:
                 if stamp is not None:
-                    subscriber.stamp = stamp
+                    subscriber.last_timestamp = stamp
                 if subscriber.put(event):
                     crowded = True
             elif identifier == CANARY:
                 event._subscriptions = [other for other in identifiers if other != CANARY]  # noqa: SLF001  (it is hidden)
                 self.on_canary(event)
-            elif identifier not in self._leaving:
+            elif identifier not in self._replaced_ids:
                 strays += 1
         if strays:
             self._on_stray(strays)
@@ -125,7 +131,7 @@ class Roster:
             if one.established and not channels.isdisjoint((*one.wish.channels, *one.acknowledged))
         ]
 
-    def route_late(self, event: Event, farewell: Farewell | None) -> bool:
+    def route_out_of_order(self, event: Event, farewell: DrainCheck | None) -> bool:
         """As `route`, where another link may have brought what happened after it. Each of its ids is known.
 
         Args:
@@ -134,41 +140,41 @@ class Roster:
         """
         crowded = False
         for identifier, subscriber in [(i, self.subscribers[i]) for i in event._subscriptions]:  # noqa: SLF001
-            if subscriber.note_late(event) and farewell is not None:
+            if subscriber.note_out_of_order(event) and farewell is not None:
                 farewell.disordered.add(identifier)
             crowded = subscriber.put(event) or crowded
         return crowded
 
-    def known(self, identifiers: Iterable[str]) -> list[str]:
+    def filter_known(self, identifiers: Iterable[str]) -> list[str]:
         """Those of them that are still wanted."""
         return [identifier for identifier in identifiers if identifier in self.subscribers]
 
-    def grant(self, identifier: str, channels: tuple[str, ...], now: float) -> None:
+    def acknowledge(self, identifier: str, channels: tuple[str, ...], now: float) -> None:
         """It is acknowledged on the link that is up."""
         self._audit.subscription(identifier, "acknowledged")
-        if identifier in self._successors:
-            self._replace(self._successors.pop(identifier), channels, now)
-        elif identifier not in self._leaving:
-            self._establish(self.subscribers[identifier], channels, now)
+        if identifier in self._pending_updates:
+            self._switch_id(self._pending_updates.pop(identifier), channels, now)
+        elif identifier not in self._replaced_ids:
+            self._first_acknowledged(self.subscribers[identifier], channels, now)
 
-    def _establish(self, subscriber: Subscriber, channels: tuple[str, ...], now: float) -> None:
+    def _first_acknowledged(self, subscriber: SubscriptionDelivery, channels: tuple[str, ...], now: float) -> None:
         subscriber.acknowledged = channels
-        self._resume(subscriber, now)
+        self._report_gap_after_outage(subscriber, now)
         subscriber.established = True
         resolve(subscriber.granted)
 
-    def _replace(self, successor: _Successor, channels: tuple[str, ...], now: float) -> None:
+    def _switch_id(self, successor: _PendingUpdate, channels: tuple[str, ...], now: float) -> None:
         """From now on what comes for the old id is dropped: both would deliver it, or it is not wanted any more."""
         subscriber, old = successor.subscriber, successor.subscriber.wish.id
         if self.subscribers.pop(old, None) is not None:
-            self._leaving[old] = None
+            self._replaced_ids[old] = None
         subscriber.wish, subscriber.acknowledged = successor.wish, channels
-        subscriber.inbox.mend()
+        subscriber.buffer.clear_error()
         self.subscribers[subscriber.wish.id] = subscriber
-        self._resume(subscriber, now)
+        self._report_gap_after_outage(subscriber, now)
         resolve(successor.granted)
 
-    def _resume(self, subscriber: Subscriber, now: float) -> None:
+    def _report_gap_after_outage(self, subscriber: SubscriptionDelivery, now: float) -> None:
         """After a loss it may have missed something: it gets one gap, under whichever id comes first.
 
         After a deaf link the next one may be deaf, too: it gets the gap when an echo has come.
@@ -177,12 +183,12 @@ class Roster:
             subscriber.expect_gap()
             return
         outage = self._outages.current
-        if outage is None or subscriber.resumed == (outage.began, outage.losses):
+        if outage is None or subscriber.last_reported_outage == (outage.began, outage.losses):
             return
-        subscriber.resumed = outage.began, outage.losses
+        subscriber.last_reported_outage = outage.began, outage.losses
         if not subscriber.established:
             return
-        subscriber.resume(datetime.now(UTC), now - outage.missing_since, outage.dials, subscriber.stamp)
+        subscriber.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, subscriber.last_timestamp)
 
     def recover(self, seconds: float) -> None:
         """A server fault is over: those that the link serves may have missed something. Others are told when it serves them.
@@ -192,13 +198,13 @@ class Roster:
         """
         outage, until = self._outages.current, datetime.now(UTC)
         for identifier, subscriber in list(self.subscribers.items()):
-            served = outage is None or subscriber.resumed == (outage.began, outage.losses)
+            served = outage is None or subscriber.last_reported_outage == (outage.began, outage.losses)
             if served and subscriber.established and identifier not in self._withdrawn:
-                subscriber.resume(until, seconds, 0, subscriber.stamp)
+                subscriber.record_gap(until, seconds, 0, subscriber.last_timestamp)
 
     def begin_deafness(self) -> None:
         """The link was deaf: the subscriptions that it served may have missed events."""
-        self._deafness = {one: one.stamp for one in self.subscribers.values() if one.established}
+        self._deafness = {one: one.last_timestamp for one in self.subscribers.values() if one.established}
 
     def end_deafness(self, until: datetime, seconds: float, dials: int, proof: Any) -> None:
         """A link is no longer deaf, or nothing can prove it: those whom the deaf one served are told, once.
@@ -212,30 +218,34 @@ class Roster:
         deafness, self._deafness = self._deafness or {}, None
         for subscriber in dict.fromkeys(self.subscribers.values()):
             if subscriber in deafness:
-                subscriber.resume(until, seconds, dials, deafness[subscriber], subscriber.met_gap(), proof)
+                subscriber.record_gap(until, seconds, dials, deafness[subscriber], subscriber.met_gap(), proof)
 
     @property
-    def stamps(self) -> dict[str, Any]:
+    def last_event_times(self) -> dict[str, Any]:
         """The server's time of the last event of each that was ever acknowledged."""
-        return {identifier: one.stamp for identifier, one in self.subscribers.items() if one.established}
+        return {identifier: one.last_timestamp for identifier, one in self.subscribers.items() if one.established}
 
-    def part(self, farewell: Farewell, *, broken: bool) -> None:
+    def report_possible_loss(self, farewell: DrainCheck, *, broken: bool) -> None:
         """Those that a link served which has made room may have missed something.
 
         Args:
             farewell: what is known of it.
             broken: whether an outage begins, whose gap reaches back as far for all that nothing has come for since.
         """
-        for identifier, stamp in farewell.stamps.items():
+        for identifier, stamp in farewell.last_event_times.items():
             subscriber = self.subscribers.get(identifier)
-            if subscriber is not None and not (broken and subscriber.stamp is stamp):
-                had = [event for event, whom in farewell.news if identifier in whom and identifier not in farewell.disordered]
-                subscriber.resume(farewell.until, farewell.seconds, 1, stamp, had)
+            if subscriber is not None and not (broken and subscriber.last_timestamp is stamp):
+                had = [
+                    event
+                    for event, whom in farewell.delivered_since
+                    if identifier in whom and identifier not in farewell.disordered
+                ]
+                subscriber.record_gap(farewell.until, farewell.seconds, 1, stamp, had)
 
     def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
         """The server refused it, perhaps because a guest asked."""
         wish = self._wish(identifier)
-        self._end(identifier, SubscriptionRejected(wish.channels, wish.queries, code, message, guest=guest), code)
+        self._reject(identifier, SubscriptionRejected(wish.channels, wish.queries, code, message, guest=guest), code)
 
     def withdraw(self, identifier: str, dwell: float) -> bool:
         """The user does not want it any more; until it is removed, what comes for it is still known.
@@ -243,29 +253,29 @@ class Roster:
         Returns:
             Whether that is news.
         """
-        if identifier in self._withdrawn or not self._knows(identifier):
+        if identifier in self._withdrawn or not self._is_known(identifier):
             return False
         self._withdrawn[identifier] = None
         self._audit.subscription(identifier, "withdrawn", dwell=dwell)
         return True
 
-    def successor_of(self, subscriber: Subscriber) -> str | None:
+    def pending_update_of(self, subscriber: SubscriptionDelivery) -> str | None:
         """The id of what is to take the place of what it listens to; not of what was given up, and is not removed yet."""
-        mine = (identifier for identifier, one in self._successors.items() if one.subscriber is subscriber)
+        mine = (identifier for identifier, one in self._pending_updates.items() if one.subscriber is subscriber)
         return next((identifier for identifier in mine if identifier not in self._withdrawn), None)
 
-    def wants(self, identifier: str) -> bool:
+    def is_active(self, identifier: str) -> bool:
         """Whether somebody listens to it, and the user has not given it up."""
         return identifier in self.subscribers and identifier not in self._withdrawn
 
-    def lack(self, identifier: str, era: Era) -> None:
+    def reject_unsupported(self, identifier: str, era: Era) -> None:
         """The server is too old for it."""
-        self._end(identifier, UnsupportedByServer("queries", era, era.releases))
+        self._reject(identifier, UnsupportedByServer("queries", era, era.releases))
 
     def remove(self, identifier: str) -> None:
         """It is gone."""
         self._audit.subscription(identifier, "removed")
-        subscriber = self._leave(identifier, SubscriptionEnded())
+        subscriber = self._remove_id(identifier, SubscriptionEnded())
         if subscriber is not None:
             subscriber.end()
             resolve(subscriber.removed)
@@ -274,22 +284,22 @@ class Roster:
         """There will be no link for now."""
         for identifier in withdrawn:
             self._audit.subscription(identifier, "removed")
-            subscriber = self._leave(identifier, error)
+            subscriber = self._remove_id(identifier, error)
             if subscriber is not None:
                 reject(subscriber.granted, error)
         if streams:
             for subscriber in self.subscribers.values():
-                subscriber.inbox.fail(error)
+                subscriber.buffer.fail(error)
 
-    def mend(self) -> None:
+    def clear_errors(self) -> None:
         """There may be events again."""
         for subscriber in self.subscribers.values():
-            subscriber.inbox.mend()
+            subscriber.buffer.clear_error()
 
     def end(self) -> None:
         """Nothing follows."""
-        for identifier in (*self.subscribers, *self._successors):
-            subscriber = self._leave(identifier, Disposed())
+        for identifier in (*self.subscribers, *self._pending_updates):
+            subscriber = self._remove_id(identifier, Disposed())
             if subscriber is not None:
                 reject(subscriber.granted, Disposed())
                 subscriber.end()
@@ -303,45 +313,45 @@ class Roster:
         Returns:
             Whether it is a callable of a subscription of this connection.
         """
-        return any(one.spare(task) for one in self.subscribers.values()) or task in self._leftover
+        return any(one.spare(task) for one in self.subscribers.values()) or task in self._cancelled_tasks
 
-    async def settle(self, spared: asyncio.Task[Any] | None) -> None:
+    async def wait_cancelled(self, spared: asyncio.Task[Any] | None) -> None:
         """Cancel the users' callables that still run, but for one, and wait for them."""
-        while tasks := [task for task in self._leftover if task is not spared]:
+        while tasks := [task for task in self._cancelled_tasks if task is not spared]:
             for task in tasks:
                 if not task.cancelling():
                     task.cancel()
             await asyncio.wait(tasks)
 
-    def _end(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
+    def _reject(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
         self._audit.subscription(identifier, "rejected", code)
-        subscriber = self._leave(identifier, error)
+        subscriber = self._remove_id(identifier, error)
         if subscriber is not None:
             reject(subscriber.granted, error)
-            subscriber.inbox.fail(error)
+            subscriber.buffer.fail(error)
             resolve(subscriber.removed)
 
-    def _leave(self, identifier: str, error: RealtimeError) -> Subscriber | None:
+    def _remove_id(self, identifier: str, error: RealtimeError) -> SubscriptionDelivery | None:
         """Strike an id. Of what was to become a subscriber's, whoever waits for it is told; then nobody else is to be."""
         self._withdrawn.pop(identifier, None)
-        self._leaving.pop(identifier, None)
-        successor = self._successors.pop(identifier, None)
+        self._replaced_ids.pop(identifier, None)
+        successor = self._pending_updates.pop(identifier, None)
         if successor is not None:
             reject(successor.granted, error)
         subscriber = self.subscribers.pop(identifier, None)
         if subscriber is not None:
             for task in subscriber.tasks:
-                self._leftover.append(task)
-                task.add_done_callback(self._leftover.remove)
+                self._cancelled_tasks.append(task)
+                task.add_done_callback(self._cancelled_tasks.remove)
         return subscriber
 
-    def _tell_desired(self, wish: Wish, dwell: float) -> None:
+    def _audit_desired(self, wish: SubscriptionSpec, dwell: float) -> None:
         size = len(subscribe_item(wish.id, wish.channels, wish.queries))
         self._audit.subscription(wish.id, "desired", dwell=dwell, size=size)
 
-    def _knows(self, identifier: str) -> bool:
-        return any(identifier in place for place in (self.subscribers, self._successors, self._leaving))
+    def _is_known(self, identifier: str) -> bool:
+        return any(identifier in place for place in (self.subscribers, self._pending_updates, self._replaced_ids))
 
-    def _wish(self, identifier: str) -> Wish:
-        successor = self._successors.get(identifier)
+    def _wish(self, identifier: str) -> SubscriptionSpec:
+        successor = self._pending_updates.get(identifier)
         return self.subscribers[identifier].wish if successor is None else successor.wish

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-TICK = 2.0
+POLL_INTERVAL = 2.0
 """Seconds from look to look."""
-JUMP = 10.0
+CLOCK_JUMP = 10.0
 """Seconds by which a clock must have jumped. A loop that was blocked for so long may have lost its links, too."""
 
 
-class Sleeper(Protocol):
+class ResumeListener(Protocol):
     """Who is told."""
 
-    def wake(self) -> None:
+    def on_resume(self) -> None:
         """The process slept."""
 
 
-class SleepWatch:
+class SuspendDetector:
     """Watches the clocks of one loop.
 
     Args:
@@ -39,17 +39,17 @@ class SleepWatch:
     def __init__(self, loop: asyncio.AbstractEventLoop, wall: Callable[[], float] = time.time) -> None:
         self._loop = proxy(loop)  # a watch must not keep alive the loop by which it is found
         self._wall = wall
-        self._sleepers: WeakSet[Sleeper] = WeakSet()
+        self._sleepers: WeakSet[ResumeListener] = WeakSet()
         self._timer: asyncio.TimerHandle | None = None
         self._seen = (0.0, 0.0)
 
-    def join(self, sleeper: Sleeper) -> None:
+    def join(self, sleeper: ResumeListener) -> None:
         """Tell it from now on."""
         self._sleepers.add(sleeper)
         if self._timer is None:
             self._look_later()
 
-    def leave(self, sleeper: Sleeper) -> None:
+    def leave(self, sleeper: ResumeListener) -> None:
         """Do not tell it any more."""
         self._sleepers.discard(sleeper)
         if not self._sleepers and self._timer is not None:
@@ -58,24 +58,26 @@ class SleepWatch:
 
     def _look_later(self) -> None:
         self._seen = (self._loop.time(), self._wall())
-        self._timer = self._loop.call_later(TICK, self._look, context=Context())  # not that of a connection, which may end
+        self._timer = self._loop.call_later(
+            POLL_INTERVAL, self._look, context=Context()
+        )  # not that of a connection, which may end
 
     def _look(self) -> None:
         self._timer = None
         passed = max(self._loop.time() - self._seen[0], self._wall() - self._seen[1])
         if self._sleepers:
             self._look_later()
-        if passed > TICK + JUMP:
+        if passed > POLL_INTERVAL + CLOCK_JUMP:
             for sleeper in tuple(self._sleepers):
-                sleeper.wake()
+                sleeper.on_resume()
 
 
-_WATCHES: WeakKeyDictionary[asyncio.AbstractEventLoop, SleepWatch] = WeakKeyDictionary()
+_WATCHES: WeakKeyDictionary[asyncio.AbstractEventLoop, SuspendDetector] = WeakKeyDictionary()
 
 
-def watch_of(loop: asyncio.AbstractEventLoop) -> SleepWatch:
+def detector_for(loop: asyncio.AbstractEventLoop) -> SuspendDetector:
     """The watch of a loop, which all its connections share."""
     watch = _WATCHES.get(loop)
     if watch is None:
-        watch = _WATCHES[loop] = SleepWatch(loop)
+        watch = _WATCHES[loop] = SuspendDetector(loop)
     return watch

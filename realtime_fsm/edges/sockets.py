@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
     from realtime_fsm.vocabulary.errors import LinkFailure
 
-__all__ = ["Receiver", "Socket", "Transport"]
+__all__ = ["MessageHandler", "Socket", "Transport"]
 
-Receiver = Callable[[bytes], Awaitable[None] | None]
+MessageHandler = Callable[[bytes], Awaitable[None] | None]
 """Takes one message. Its answer, if there is one, is to be awaited before the next is read."""
 
 
@@ -26,7 +26,7 @@ class Socket(Protocol):
             LinkFailure: when the socket is closing or closed.
         """
 
-    async def pump(self, deliver: Receiver) -> int | LinkFailure:
+    async def pump(self, deliver: MessageHandler) -> int | LinkFailure:
         """Deliver each message until the stream ends.
 
         Returns:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from realtime_fsm.edges.callbacks import Callback
-from realtime_fsm.edges.overflow import OVERFLOWS, inbox_for
+from realtime_fsm.edges.overflow import OVERFLOWS, make_buffer
 from realtime_fsm.vocabulary.change import Gap
 from realtime_fsm.vocabulary.errors import BadOption, MalformedEvent
-from realtime_fsm.vocabulary.events import Event, moment_of
+from realtime_fsm.vocabulary.events import Event, parse_timestamp
 from realtime_fsm.vocabulary.sealing import sealed
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from realtime_fsm.edges.audit import Audit
+    from realtime_fsm.edges.audit import AuditWriter
     from realtime_fsm.edges.callbacks import Report
-    from realtime_fsm.edges.inbox import Inbox
-    from realtime_fsm.edges.overflow import Gate, Overflow
-    from realtime_fsm.vocabulary.inputs import Wish
+    from realtime_fsm.edges.inbox import StreamBuffer
+    from realtime_fsm.edges.overflow import Overflow, ReadGate
+    from realtime_fsm.vocabulary.inputs import SubscriptionSpec
 
     OnGap = Callable[[Gap], object]
     CatchUp = Callable[[Gap], Awaitable[Iterable[Event | Mapping[str, Any]]]]
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 BUFFER_BYTES = 64 * 1024 * 1024
 """Bytes of frames that a subscription keeps by default: as many as the largest frame that is taken."""
 _GAPS_KEPT = 100
-_REMEMBERED = 60.0
+_DEDUP_SECONDS = 60.0
 """Seconds for which events that catching up has delivered are known, so that their live twins are not delivered again."""
-_PUNCTUAL = 1.0
+_LATENESS_TOLERANCE = 1.0
 """Seconds by which a timer may be late on a busy loop; one that is later has slept."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DeliveryOptions:
     """How a subscription is served.
 
     Attributes:
@@ -75,7 +75,7 @@ class Options:
                 raise BadOption(name, f"{type(value).__name__} cannot be called; give a function that takes a Gap")
 
 
-class Subscriber:
+class SubscriptionDelivery:
     """One subscription.
 
     Attributes:
@@ -87,36 +87,64 @@ class Subscriber:
     """
 
     __slots__ = (
-        "_audit", "_before_gap", "_catch_up", "_catching", "_caught_up_to", "_expects_gap", "_failed", "_gate", "_had", "_held",
-        "_loop", "_memories", "_missed_since", "_on_gap", "_options", "_report", "_usual_put", "acknowledged", "established",
-        "failures", "gaps", "granted", "inbox", "misfits", "put", "removed", "resumed", "spared", "stamp", "tasks", "updating",
+        "_already_delivered",
+        "_audit",
+        "_backlog",
+        "_before_gap",
+        "_catch_up",
+        "_catch_up_since",
+        "_catch_up_task",
+        "_caught_up_to",
+        "_expects_gap",
+        "_failed",
+        "_gate",
+        "_loop",
+        "_on_gap",
+        "_options",
+        "_recent_versions",
+        "_report",
+        "_usual_put",
+        "acknowledged",
+        "buffer",
+        "established",
+        "failures",
+        "gaps",
+        "granted",
+        "last_reported_outage",
+        "last_timestamp",
+        "misfits",
+        "put",
+        "removed",
+        "spared",
+        "tasks",
+        "updating",
         "wish",
     )  # fmt: skip
 
     def __init__(
         self,
-        wish: Wish,
-        options: Options,
+        wish: SubscriptionSpec,
+        options: DeliveryOptions,
         loop: asyncio.AbstractEventLoop,
         report: Report,
-        audit: Audit,
-        gate: Gate,
+        audit: AuditWriter,
+        gate: ReadGate,
     ) -> None:
         self.wish = wish
         self._gate = gate
         self._options = options
         self._loop = loop
-        self.inbox = self._new_inbox(lambda count: audit.dropped(self.wish.id, count))
-        self.put: Callable[[Event], bool] = self.inbox.put
+        self.buffer = self._new_inbox(lambda count: audit.dropped(self.wish.id, count))
+        self.put: Callable[[Event], bool] = self.buffer.put
         self._usual_put: Callable[[Event], bool] = self.put  # where events go, but for the times in which a gap is expected
         self._expects_gap = False
         self.granted: asyncio.Future[None] = loop.create_future()
         self.removed: asyncio.Future[None] = loop.create_future()
         self.acknowledged: tuple[str, ...] = ()
         self.established = False
-        self.resumed: tuple[float, int] | None = None  # the last outage that ended for it, and which of its losses
+        self.last_reported_outage: tuple[float, int] | None = None  # the last outage that ended for it, and which of its losses
         self.updating = asyncio.Lock()  # one change of what it listens to at a time
-        self.stamp: Any = None
+        self.last_timestamp: Any = None
         self.gaps: list[Gap] = []
         self.failures = 0
         self.misfits = 0
@@ -128,26 +156,28 @@ class Subscriber:
         self._failed: tuple[Callback, ...] = ()
         self._report = report
         self._audit = audit
-        self._catching: asyncio.Task[None] | None = None
+        self._catch_up_task: asyncio.Task[None] | None = None
         self._before_gap: list[Event] = []
-        self._missed_since: datetime | None = None
+        self._catch_up_since: datetime | None = None
         self._caught_up_to: datetime | None = None
-        self._held: Inbox[Event] | None = None  # what comes while it catches up
-        self._had: frozenset[tuple[str, str] | None] = frozenset()  # what came before it, and may be among what is missed
-        self._memories: list[set[tuple[str, str]]] = []  # what each catching up has delivered within the last minute
+        self._backlog: StreamBuffer[Event] | None = None  # what comes while it catches up
+        self._already_delivered: frozenset[tuple[str, str] | None] = (
+            frozenset()
+        )  # what came before it, and may be among what is missed
+        self._recent_versions: list[set[tuple[str, str]]] = []  # what each catching up has delivered within the last minute
 
-    def _new_inbox(self, on_drops: Callable[[int], None] | None = None) -> Inbox[Event]:
+    def _new_inbox(self, on_drops: Callable[[int], None] | None = None) -> StreamBuffer[Event]:
         options = self._options
-        return inbox_for(
+        return make_buffer(
             options.overflow, "this subscription", self._loop, options.buffer, options.buffer_bytes, self._gate, on_drops
         )
 
     @property
     def dropped(self) -> int:
         """How many events were dropped because the consumer was too slow."""
-        return self.inbox.dropped + (0 if self._held is None else self._held.dropped)
+        return self.buffer.dropped + (0 if self._backlog is None else self._backlog.dropped)
 
-    def note_late(self, event: Event) -> bool:
+    def note_out_of_order(self, event: Event) -> bool:
         """Note the server's time of an event, unless it has none, or something came that happened after it.
 
         Returns:
@@ -155,9 +185,9 @@ class Subscriber:
         """
         if event._timestamp is None:  # noqa: SLF001
             return False
-        before, when = _moment(self.stamp), _when(event)
+        before, when = _parse_or_none(self.last_timestamp), _timestamp_or_none(event)
         if before is None or _latest(before, when) != before:
-            self.stamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)
+            self.last_timestamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)
             return False
         return when is not None and when < before and not self._remembers(event)
 
@@ -173,10 +203,10 @@ class Subscriber:
 
     def _choose_put(self) -> None:
         """Choose where the next events go."""
-        usual: Callable[[Event], bool] = self.inbox.put
-        if self._held is not None:
-            usual = self._held.put
-        elif self._memories:
+        usual: Callable[[Event], bool] = self.buffer.put
+        if self._backlog is not None:
+            usual = self._backlog.put
+        elif self._recent_versions:
             usual = self._put_if_new
         self._usual_put = usual
         self.put = self._put_before_gap if self._expects_gap else usual
@@ -189,7 +219,7 @@ class Subscriber:
             self._choose_put()
         return had
 
-    def resume(
+    def record_gap(
         self,
         until: datetime,
         outage_seconds: float,
@@ -209,14 +239,14 @@ class Subscriber:
             proof: the server's time at which its link was last known to work, as it came.
         """
         # What was caught up with is not missing the next time, though a late live event may have come behind it.
-        gap = Gap(_latest(_moment(stamp), _moment(proof), self._caught_up_to), until, outage_seconds, attempts)
+        gap = Gap(_latest(_parse_or_none(stamp), _parse_or_none(proof), self._caught_up_to), until, outage_seconds, attempts)
         self.gaps.append(gap)
         del self.gaps[:-_GAPS_KEPT]
         self._audit.gap(self.wish.id, gap)
         if self._on_gap is not None:
-            self._start(self._tell_gap(self._on_gap, gap))
+            self._create_task(self._tell_gap(self._on_gap, gap))
         if self._catch_up is not None:
-            self._had = self._had.union(map(self._version, had))
+            self._already_delivered = self._already_delivered.union(map(self._version, had))
             self._begin_catching_up(self._catch_up, gap)
 
     def end(self) -> None:
@@ -226,10 +256,10 @@ class Subscriber:
                 task.cancel()
         for callback in self._failed:
             callback.flush(self._report, self._loop)
-        if self._catching is not None:
-            self._catching = None
+        if self._catch_up_task is not None:
+            self._catch_up_task = None
             self._deliver(())
-        self.inbox.end()
+        self.buffer.close()
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
         """Let the callable go on that ends this subscription, or the connection.
@@ -245,27 +275,27 @@ class Subscriber:
         self.spared = task
         return True
 
-    async def tell(self, callback: Callback, news: object) -> None:
+    async def call_user(self, callback: Callback, news: object) -> None:
         """Call, or await, one of the user's callables. Its failure is noted."""
         _, failure = await callback.call(news)
         if failure is not None:
-            self.note(callback, failure)
+            self.record_failure(callback, failure)
 
     async def _tell_gap(self, on_gap: Callback, gap: Gap) -> None:
         await asyncio.sleep(0)  # a task that starts eagerly is inside of the machine's step until here
-        await self.tell(on_gap, gap)
+        await self.call_user(on_gap, gap)
 
     # --- catching up --------------------------------------------------------------------------------------------------
 
     def _begin_catching_up(self, catch_up: Callback, gap: Gap) -> None:
-        if self._catching is not None:  # the link was lost again before it was done: what it missed is still missing
-            self._catching.cancel()
-            gap = Gap(self._missed_since, gap.until, gap.outage_seconds, gap.attempts)
-        self._missed_since = gap.since
-        if self._held is None:
-            self._held = self._new_inbox()
+        if self._catch_up_task is not None:  # the link was lost again before it was done: what it missed is still missing
+            self._catch_up_task.cancel()
+            gap = Gap(self._catch_up_since, gap.until, gap.outage_seconds, gap.attempts)
+        self._catch_up_since = gap.since
+        if self._backlog is None:
+            self._backlog = self._new_inbox()
         self._choose_put()
-        self._catching = self._start(self._ask_for_missed(catch_up, gap))
+        self._catch_up_task = self._create_task(self._ask_for_missed(catch_up, gap))
 
     async def _ask_for_missed(self, catch_up: Callback, gap: Gap) -> None:
         await asyncio.sleep(0)  # a task that starts eagerly is inside of the machine's step until here
@@ -275,36 +305,38 @@ class Subscriber:
             if failure is None:
                 missed = found
             else:
-                self.note(catch_up, failure)
+                self.record_failure(catch_up, failure)
         finally:  # live events go on, whatever has ended this
-            if self._catching is asyncio.current_task():
-                self._catching = None
+            if self._catch_up_task is asyncio.current_task():
+                self._catch_up_task = None
                 self._deliver_missed(missed)
 
     def _deliver_missed(self, missed: list[Event]) -> None:
-        self._deliver([event for event in missed if (version := self._version(event)) is None or version not in self._had])
-        self._had = frozenset()
-        self._caught_up_to = _latest(self._caught_up_to, *map(_when, missed))
+        self._deliver(
+            [event for event in missed if (version := self._version(event)) is None or version not in self._already_delivered]
+        )
+        self._already_delivered = frozenset()
+        self._caught_up_to = _latest(self._caught_up_to, *map(_timestamp_or_none, missed))
 
     def _deliver(self, missed: Iterable[Event]) -> None:
         """First what was missed, then what came meanwhile; each version of each thing once."""
         seen: set[tuple[str, str]] = set()
-        self.inbox.put_all([event for event in missed if self._is_new(event, seen)])
-        if self._held is not None:
-            known = seen.union(*self._memories)
-            self.inbox.take_over(self._held, lambda event: self._is_new(event, known))
-            self._held = None
+        self.buffer.put_all([event for event in missed if self._is_new(event, seen)])
+        if self._backlog is not None:
+            known = seen.union(*self._recent_versions)
+            self.buffer.merge_from(self._backlog, lambda event: self._is_new(event, known))
+            self._backlog = None
         if seen:
-            self._memories.append(seen)
+            self._recent_versions.append(seen)
             self._forget_later(seen)
         self._choose_put()
 
     def _put_if_new(self, event: Event) -> bool:
-        return not self._remembers(event) and self.inbox.put(event)
+        return not self._remembers(event) and self.buffer.put(event)
 
     def _remembers(self, event: Event) -> bool:
         version = self._version(event)
-        return any(version in seen for seen in self._memories)
+        return any(version in seen for seen in self._recent_versions)
 
     def _is_new(self, event: Event, seen: set[tuple[str, str]]) -> bool:
         version = self._version(event)
@@ -323,25 +355,25 @@ class Subscriber:
             return None  # the consumer is told when it touches the payload
 
     def _forget_later(self, seen: set[tuple[str, str]]) -> None:
-        self._loop.call_later(_REMEMBERED, self._forget, seen, self._loop.time() + _REMEMBERED)
+        self._loop.call_later(_DEDUP_SECONDS, self._forget, seen, self._loop.time() + _DEDUP_SECONDS)
 
     def _forget(self, seen: set[tuple[str, str]], due: float) -> None:
-        if self._loop.time() > due + _PUNCTUAL:
+        if self._loop.time() > due + _LATENESS_TOLERANCE:
             self._forget_later(seen)  # the process slept, and the stream's backlog is still to be read
             return
-        self._memories.remove(seen)
-        if not self._memories:
+        self._recent_versions.remove(seen)
+        if not self._recent_versions:
             self._choose_put()
 
     # --- the user's code ----------------------------------------------------------------------------------------------
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task: asyncio.Task[None] = self._loop.create_task(work, name=f"realtime_fsm subscription {self.wish.id}")
         self.tasks.append(task)
         task.add_done_callback(self.tasks.remove)
         return task
 
-    def note(self, callback: Callback, failure: BaseException) -> None:
+    def record_failure(self, callback: Callback, failure: BaseException) -> None:
         """Count a failure of a callable, and report it."""
         self.failures += 1
         if callback not in self._failed:
@@ -360,22 +392,22 @@ def _asking(catch_up: CatchUp) -> Callable[[Gap], Awaitable[list[Event]]]:
 
 @sealed
 def _event_of(item: Event | Mapping[str, Any]) -> Event:
-    return item if isinstance(item, Event) else Event.restored(item)
+    return item if isinstance(item, Event) else Event.from_payload(item)
 
 
 def _latest(*moments: datetime | None) -> datetime | None:
     return max((moment for moment in moments if moment is not None), default=None)
 
 
-def _when(event: Event) -> datetime | None:
+def _timestamp_or_none(event: Event) -> datetime | None:
     with suppress(MalformedEvent):
         return event.timestamp
     return None
 
 
-def _moment(stamp: Any) -> datetime | None:
+def _parse_or_none(stamp: Any) -> datetime | None:
     if stamp is None:
         return None
     with suppress(MalformedEvent):
-        return moment_of(stamp)
+        return parse_timestamp(stamp)
     return None

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from aiohttp import ClientSession, WSMsgType
 
-from realtime_fsm.edges.proxies import environments_proxy, is_proxy
+from realtime_fsm.edges.proxies import is_proxy, proxy_from_env
 from realtime_fsm.edges.refusals import refusal
 from realtime_fsm.vocabulary.callers import warn
 from realtime_fsm.vocabulary.errors import (
@@ -43,11 +43,11 @@ from realtime_fsm.vocabulary.errors import (
 from realtime_fsm.vocabulary.sealing import sealed
 
 if TYPE_CHECKING:
-    from realtime_fsm.edges.sockets import Receiver, Socket
+    from realtime_fsm.edges.sockets import MessageHandler, Socket
 
-__all__ = ["FRAME_LIMIT", "AiohttpTransport", "ClientSession", "InsecureWarning"]
+__all__ = ["DEFAULT_MAX_FRAME", "AiohttpTransport", "ClientSession", "InsecureWarning"]
 
-FRAME_LIMIT = 64 * 1024 * 1024
+DEFAULT_MAX_FRAME = 64 * 1024 * 1024
 """Bytes of the largest frame that is taken from a server by default. Events of 20 MB were seen; aiohttp's default is 4 MiB."""
 _NO_STATUS, _LOST = 1005, 1006
 _TOO_BIG = 1009
@@ -56,8 +56,8 @@ _TURN = 32
 """Frames that reach no consumer, after which the event loop has a turn."""
 _FAILURES = (aiohttp.ClientError, OSError)
 _COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=(\"?)[!#-+\--:<-\[\]-~]*\1")  # RFC 6265
-_OF_OPENSSL = re.compile(r"(?:\[.*?\] )?(.*?) \(_ssl\.c:\d+\)")
-_DISTRUST = "the server's certificate is not trusted: {}; give ssl= a context that trusts it, or self_signed=True to trust any"
+_OPENSSL_ERROR = re.compile(r"(?:\[.*?\] )?(.*?) \(_ssl\.c:\d+\)")
+_UNTRUSTED = "the server's certificate is not trusted: {}; give ssl= a context that trusts it, or self_signed=True to trust any"
 
 _TOO_LONG = re.compile(r"Got more than (\d+) bytes when reading")
 _NOT_WEBSOCKET = "the upgrade was not one to WebSocket: {}"
@@ -95,11 +95,15 @@ class AiohttpTransport:
         proxy: str | None = None,
         trust_env: bool = False,
         cookies: Mapping[str, str] | None = None,
-        max_frame: int = FRAME_LIMIT,
+        max_frame: int = DEFAULT_MAX_FRAME,
     ) -> None:
         for option, usable, problem in (
             ("http", session is None or (isinstance(session, ClientSession) and not session.closed), "no open aiohttp session"),
-            ("ssl", ssl is None or _is_clients(ssl), "not an SSLContext for clients; ssl.create_default_context() makes one"),
+            (
+                "ssl",
+                ssl is None or _is_client_context(ssl),
+                "not an SSLContext for clients; ssl.create_default_context() makes one",
+            ),
             ("self_signed", isinstance(self_signed, bool), "not True or False"),
             ("self_signed", not (self_signed and ssl), "given together with ssl, which says what to trust; give one of the two"),
             ("proxy", proxy is None or is_proxy(proxy), "not a URL such as 'http://user:password@host:3128'; it is not shown"),
@@ -143,14 +147,14 @@ class AiohttpTransport:
             raise DialFailed("the given aiohttp session is closed")
         used: list[asyncio.Transport] = []
         try:
-            proxy = await asyncio.to_thread(environments_proxy, url) if self._trust_env else self._proxy
+            proxy = await asyncio.to_thread(proxy_from_env, url) if self._trust_env else self._proxy
             async with ClientSession(
                 connector=self._connector if session is None else session.connector,
                 connector_owner=False,
                 cookie_jar=aiohttp.DummyCookieJar(),  # identity is what the caller gave, never what an earlier answer left
                 timeout=aiohttp.ClientTimeout(),  # none: the machine has the deadline
                 skip_auto_headers=() if session is None else ("Accept", "Accept-Encoding", "User-Agent"),  # it has its own
-                middlewares=(partial(self._ask, proxy, used),),
+                middlewares=(partial(self._request_middleware, proxy, used),),
             ) as dialer:
                 # http:// is the same to a server and known to proxies; aiohttp refuses what reaches its limit.
                 address, limit = url.replace("ws", "http", 1), self._max_frame + 1
@@ -169,7 +173,7 @@ class AiohttpTransport:
         except BaseException as failure:  # the application's middlewares and resolvers raise what they like
             if isinstance(failure, asyncio.CancelledError) and _is_cancelled():
                 raise
-            why = _why(failure, by="" if session is None else ", raised within the aiohttp session given as http=")
+            why = _classify_failure(failure, by="" if session is None else ", raised within the aiohttp session given as http=")
         else:
             return _AiohttpSocket(websocket, used[0], self._max_frame)
         raise why  # outside of the handler, so that aiohttp's exception is no part of ours
@@ -179,16 +183,20 @@ class AiohttpTransport:
         if self._connector is not None:
             await self._connector.close()
 
-    async def _ask(
+    async def _request_middleware(
         self, proxy: str | None, used: list[asyncio.Transport], request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """The middleware: make the request, and go no further than its answer."""
         if ours := [f"{name}={value}" for name, value in self._cookies.items()]:  # aiohttp would quote one that ends in "="
             request.headers["Cookie"] = "; ".join([*request.headers.getall("Cookie", ()), *ours])
         try:
-            response = await (handler(request) if self._session is None else self._pass_on(self._session, request, proxy))
+            response = await (
+                handler(request) if self._session is None else self._forward_to_session(self._session, request, proxy)
+            )
         except _FAILURES as failure:
-            why = _why(failure)  # an exception that aiohttp does not know: it would repeat the request for one of its own
+            why = _classify_failure(
+                failure
+            )  # an exception that aiohttp does not know: it would repeat the request for one of its own
         else:
             if response.status != 101:
                 why = refusal(response.status, response.headers, str(request.url))
@@ -202,7 +210,9 @@ class AiohttpTransport:
             response.close()
         raise why
 
-    async def _pass_on(self, session: ClientSession, request: aiohttp.ClientRequest, proxy: str | None) -> aiohttp.ClientResponse:
+    async def _forward_to_session(
+        self, session: ClientSession, request: aiohttp.ClientRequest, proxy: str | None
+    ) -> aiohttp.ClientResponse:
         # Cookies of the jar win over those of a header; given a second time, ours win (in the writing of that jar).
         twice = {name: self._cookies[name] for name in {morsel.key for morsel in session.cookie_jar} & self._cookies.keys()}
         get = partial(session.get, headers=request.headers, allow_redirects=False, raise_for_status=False)
@@ -227,7 +237,7 @@ class _AiohttpSocket:
         except _FAILURES as failure:
             raise StreamEnded(_LOST) from failure
 
-    async def pump(self, deliver: Receiver) -> int | LinkFailure:
+    async def pump(self, deliver: MessageHandler) -> int | LinkFailure:
         receive, text, idle = self._websocket.receive, WSMsgType.TEXT, self._idle
         idle.clear()
         try:
@@ -309,17 +319,17 @@ def _accept_list(response: aiohttp.ClientResponse) -> bool:
     return True
 
 
-def _why(failure: BaseException, by: str = "") -> LinkFailure:
+def _classify_failure(failure: BaseException, by: str = "") -> LinkFailure:
     """Give a failed dial its type. The text holds no address: its query may hold what is nobody's business."""
     match failure:
         case LinkFailure():
-            return failure.again()  # without the frames that it came through
+            return failure.copy_for_raise()  # without the frames that it came through
         case aiohttp.ServerDisconnectedError():
             return DialFailed("the server hung up")
         case aiohttp.ClientConnectorCertificateError(certificate_error=SSLCertVerificationError(verify_message=said)):
-            return CertificateRefused(_DISTRUST.format(said.rstrip(".")))
+            return CertificateRefused(_UNTRUSTED.format(said.rstrip(".")))
         case aiohttp.ServerFingerprintMismatch():
-            return CertificateRefused(_DISTRUST.format("fingerprint mismatch"))
+            return CertificateRefused(_UNTRUSTED.format("fingerprint mismatch"))
         case aiohttp.ClientConnectorDNSError():
             return NameNotResolved("the host's name does not resolve")
         case aiohttp.ClientHttpProxyError(status=status):
@@ -333,22 +343,22 @@ def _why(failure: BaseException, by: str = "") -> LinkFailure:
                 return DialFailed(f"the answer has too many headers{_LARGER.format('max_headers')}")
             return DialFailed("the answer was not HTTP")
         case aiohttp.ClientProxyConnectionError(os_error=error):
-            return DialFailed(f"the proxy cannot be reached: {_said(error)}")
+            return DialFailed(f"the proxy cannot be reached: {_os_error_text(error)}")
         case aiohttp.ClientConnectorError(os_error=error) | (OSError() as error):
-            return DialFailed(_said(error))
+            return DialFailed(_os_error_text(error))
     return DialFailed(type(failure).__name__ + by)
 
 
-def _said(error: OSError) -> str:
+def _os_error_text(error: OSError) -> str:
     """What the operating system or OpenSSL said, without addresses."""
-    if found := _OF_OPENSSL.fullmatch(error.strerror or ""):
+    if found := _OPENSSL_ERROR.fullmatch(error.strerror or ""):
         return f"TLS: {found[1]}"
     codes = dict.fromkeys(re.findall(r"\[Errno (\d+)\]", str(error)))  # of IPv4 and IPv6, when they differ
     said = "the connection was cut" if isinstance(error, ConnectionError) else type(error).__name__
     return "; ".join(os.strerror(int(code)) for code in codes) or said
 
 
-def _is_clients(ssl: object) -> bool:
+def _is_client_context(ssl: object) -> bool:
     return isinstance(ssl, SSLContext) and ssl.protocol is not PROTOCOL_TLS_SERVER
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _DISCONNECTED = Disconnected()  # one for all: each call gets a copy
 
 
-class WaitingRoom:
+class Waiters:
     """Futures by what they wait for.
 
     Args:
@@ -52,7 +52,7 @@ class WaitingRoom:
         finally:
             del self._for_link[future]
 
-    async def for_identity(self, begin: Callable[[], None]) -> None:
+    async def wait_identity(self, begin: Callable[[], None]) -> None:
         """Begin something and wait until the server has said who we are.
 
         Raises:
@@ -66,7 +66,7 @@ class WaitingRoom:
         finally:
             self._for_identity.remove(future)
 
-    async def for_presence(self, begin: Callable[[], None]) -> dict[str, Any] | None:
+    async def wait_presence(self, begin: Callable[[], None]) -> dict[str, Any] | None:
         """Begin something and wait until the server has stored a presence; None if none is wanted any more.
 
         Raises:
@@ -87,7 +87,7 @@ class WaitingRoom:
             if holds():
                 resolve(future)
 
-    def identified(self) -> None:
+    def resolve_identity(self) -> None:
         """The server has said who we are."""
         for future in self._for_identity:
             resolve(future)
@@ -97,7 +97,7 @@ class WaitingRoom:
         for future in self._for_identity:
             reject(future, error)
 
-    def presented(self, presence: dict[str, Any] | None) -> None:
+    def resolve_presence(self, presence: dict[str, Any] | None) -> None:
         """The server has stored it."""
         for future in self._for_presence:
             if not future.done():
@@ -128,4 +128,4 @@ def resolve(future: asyncio.Future[None]) -> None:
 def reject(future: asyncio.Future[Any], error: RealtimeError) -> None:
     """Tell whoever waits, if anybody still does, with an error of their own."""
     if not future.done():
-        future.set_exception(error.again())
+        future.set_exception(error.copy_for_raise())

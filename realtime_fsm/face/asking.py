@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from realtime_fsm.edges.callbacks import Callback
-from realtime_fsm.edges.subscriber import BUFFER_BYTES, Options
+from realtime_fsm.edges.subscriber import BUFFER_BYTES, DeliveryOptions
 from realtime_fsm.face.listener import Listener
-from realtime_fsm.face.pending import Pending
-from realtime_fsm.face.subscription import MissingChannelWarning, Subscription, subscription_of
+from realtime_fsm.face.pending import AwaitableContext
+from realtime_fsm.face.subscription import MissingChannelWarning, Subscription, make_subscription
 from realtime_fsm.vocabulary.callers import warn
 from realtime_fsm.vocabulary.channel_checks import warn_of
 from realtime_fsm.vocabulary.errors import BadOption
 from realtime_fsm.vocabulary.inputs import Subscribe
-from realtime_fsm.vocabulary.payloads import reader_for
+from realtime_fsm.vocabulary.payloads import payload_decoder
 from realtime_fsm.vocabulary.sealing import sealed
-from realtime_fsm.vocabulary.wishes import wish_of
+from realtime_fsm.vocabulary.wishes import subscription_spec
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from realtime_fsm.edges.driver import Driver
     from realtime_fsm.edges.overflow import Overflow
-    from realtime_fsm.edges.subscriber import CatchUp, OnGap, Subscriber
-    from realtime_fsm.face.subscription import OnMisfit, Served
+    from realtime_fsm.edges.subscriber import CatchUp, OnGap, SubscriptionDelivery
+    from realtime_fsm.face.subscription import OnMisfit, SubscribeOptions
     from realtime_fsm.vocabulary.events import Event
 
 R = TypeVar("R")
@@ -40,27 +40,27 @@ class Asking(ABC):
     """The part of `Realtime` that subscribes."""
 
     _driver: Driver
-    _listening: list[asyncio.Task[None]]
+    _listener_tasks: list[asyncio.Task[None]]
 
     @abstractmethod
-    def _alive(self) -> None:
+    def _check_not_disposed(self) -> None:
         """Refuse whatever is asked of a connection that was disposed of."""
 
     @overload
-    def subscribe(self, *channels: str, **served: Unpack[Served]) -> Pending[Subscription]: ...
+    def subscribe(self, *channels: str, **served: Unpack[SubscribeOptions]) -> AwaitableContext[Subscription]: ...
     @overload
     def subscribe(
-        self, *channels: str, payload: type[T], on_misfit: OnMisfit | None = None, **served: Unpack[Served]
-    ) -> Pending[Subscription[T]]: ...
+        self, *channels: str, payload: type[T], on_misfit: OnMisfit | None = None, **served: Unpack[SubscribeOptions]
+    ) -> AwaitableContext[Subscription[T]]: ...
     @overload
     def subscribe(
-        self, *channels: str, payload: UnionType, on_misfit: OnMisfit | None = None, **served: Unpack[Served]
-    ) -> Pending[Subscription[Any]]: ...
+        self, *channels: str, payload: UnionType, on_misfit: OnMisfit | None = None, **served: Unpack[SubscribeOptions]
+    ) -> AwaitableContext[Subscription[Any]]: ...
     def subscribe(
         self, *channels: str, payload: Any = None, on_misfit: OnMisfit | None = None, queries: Iterable[str] = (),
         on_gap: OnGap | None = None, catch_up: CatchUp | None = None, buffer: int = _BUFFER, overflow: Overflow = _OVERFLOW,
         buffer_bytes: int = BUFFER_BYTES,
-    ) -> Pending[Any]:  # fmt: skip
+    ) -> AwaitableContext[Any]:  # fmt: skip
         """Listen to channels. Opens the link if there is none; returns when the server has acknowledged.
 
         Await it, or enter it: ``async with realtime.subscribe(...) as subscription`` unsubscribes at the end. Cancelling the
@@ -103,30 +103,30 @@ class Asking(ABC):
             Disconnected: when ``disconnect()`` is called meanwhile.
             Disposed: after ``dispose()``.
         """
-        options = Options(buffer, on_gap, catch_up, overflow, buffer_bytes)
+        options = DeliveryOptions(buffer, on_gap, catch_up, overflow, buffer_bytes)
         begin = self._subscribe(channels, queries, options, payload, on_misfit, lambda _, subscription: subscription)
-        return Pending(begin, Subscription.unsubscribe)
+        return AwaitableContext(begin, Subscription.unsubscribe)
 
     @overload
     def on(
-        self, channels: str | Iterable[str], handler: Callable[[Event], object], **served: Unpack[Served]
-    ) -> Pending[Listener]: ...
+        self, channels: str | Iterable[str], handler: Callable[[Event], object], **served: Unpack[SubscribeOptions]
+    ) -> AwaitableContext[Listener]: ...
     @overload
     def on(
         self, channels: str | Iterable[str], handler: Callable[[Event[T]], object], *, payload: type[T],
-        on_misfit: OnMisfit | None = None, **served: Unpack[Served],
-    ) -> Pending[Listener]: ...  # fmt: skip
+        on_misfit: OnMisfit | None = None, **served: Unpack[SubscribeOptions],
+    ) -> AwaitableContext[Listener]: ...  # fmt: skip
     @overload
     def on(
         self, channels: str | Iterable[str], handler: Callable[[Event[Any]], object], *, payload: UnionType,
-        on_misfit: OnMisfit | None = None, **served: Unpack[Served],
-    ) -> Pending[Listener]: ...  # fmt: skip
+        on_misfit: OnMisfit | None = None, **served: Unpack[SubscribeOptions],
+    ) -> AwaitableContext[Listener]: ...  # fmt: skip
     def on(
         self, channels: str | Iterable[str], handler: Callable[[Event[Any]], object], *, payload: Any = None,
         on_misfit: OnMisfit | None = None, queries: Iterable[str] = (), on_gap: OnGap | None = None,
         catch_up: CatchUp | None = None, buffer: int = _BUFFER, overflow: Overflow = _OVERFLOW,
         buffer_bytes: int = BUFFER_BYTES,
-    ) -> Pending[Listener]:  # fmt: skip
+    ) -> AwaitableContext[Listener]:  # fmt: skip
         """Call a handler with each event of some channels. Returns when the server has acknowledged.
 
         Await it, or enter it: ``async with realtime.on(...) as listener`` stops it at the end.
@@ -152,40 +152,40 @@ class Asking(ABC):
         if not callable(handler):
             raise BadOption("handler", f"{type(handler).__name__} cannot be called; give a function that takes an event")
         names = channels if isinstance(channels, Iterable) and not isinstance(channels, str) else (channels,)
-        options = Options(buffer, on_gap, catch_up, overflow, buffer_bytes)
+        options = DeliveryOptions(buffer, on_gap, catch_up, overflow, buffer_bytes)
 
-        def listen(subscriber: Subscriber, subscription: Subscription[Any]) -> Listener:
-            self._alive()  # it may have been disposed of in the moment between
+        def listen(subscriber: SubscriptionDelivery, subscription: Subscription[Any]) -> Listener:
+            self._check_not_disposed()  # it may have been disposed of in the moment between
             listener = Listener(self._driver, subscriber, subscription, Callback("handler", handler, options.context))
-            self._listening.append(listener.task)
-            listener.task.add_done_callback(self._listening.remove)
+            self._listener_tasks.append(listener.task)
+            listener.task.add_done_callback(self._listener_tasks.remove)
             return listener
 
-        return Pending(self._subscribe(names, queries, options, payload, on_misfit, listen), Listener.stop)
+        return AwaitableContext(self._subscribe(names, queries, options, payload, on_misfit, listen), Listener.stop)
 
     @sealed
     async def _subscribe(
-        self, channels: Iterable[str], queries: Iterable[str], options: Options, payload: Any, on_misfit: OnMisfit | None,
-        give: Callable[[Subscriber, Subscription[Any]], R],
+        self, channels: Iterable[str], queries: Iterable[str], options: DeliveryOptions, payload: Any, on_misfit: OnMisfit | None,
+        give: Callable[[SubscriptionDelivery, Subscription[Any]], R],
     ) -> R:  # fmt: skip
-        wish = wish_of(self._driver.next_id(), channels, queries, self._driver.project)
+        wish = subscription_spec(self._driver.next_id(), channels, queries, self._driver.project)
         if payload is None and on_misfit is not None:
             raise BadOption("on_misfit", "without payload= everything fits; give payload= the type of the payloads")
-        reader = None if payload is None else reader_for(payload)
-        self._alive()
+        reader = None if payload is None else payload_decoder(payload)
+        self._check_not_disposed()
         if wish.queries:
-            self._driver.need("queries")
+            self._driver.require_feature("queries")
         warn_of(wish.channels)  # before anything is registered: a filter may make an exception of it
-        subscriber = self._driver.enlist(wish, options)
+        subscriber = self._driver.register(wish, options)
         self._driver.feed(Subscribe(wish))
         try:
             await self._driver.answer(subscriber.granted)
             misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, options.context)
-            subscription = subscription_of(self._driver, subscriber, reader, misfit)
+            subscription = make_subscription(self._driver, subscriber, reader, misfit)
             subscription._owner = self  # noqa: SLF001  (one that is held keeps its connection alive)
             if missing := subscription.missing_channels:
                 warn(f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning)
             return give(subscriber, subscription)
         except BaseException:  # a cancellation, or a warning that a filter raises: the caller gets nothing to end it by
-            self._driver.withdraw(subscriber)
+            self._driver.unsubscribe(subscriber)
             raise

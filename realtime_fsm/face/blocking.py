@@ -17,14 +17,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
 from realtime_fsm.face import client
-from realtime_fsm.face.diagram import Displayed
-from realtime_fsm.face.official import options_of
+from realtime_fsm.face.diagram import NotebookDisplay
+from realtime_fsm.face.official import options_from_client
 from realtime_fsm.face.portal import Portal
-from realtime_fsm.face.subscription import Subscribed
+from realtime_fsm.face.subscription import SubscriptionInfo
 from realtime_fsm.vocabulary.canary import Canary
 from realtime_fsm.vocabulary.errors import BadOption, Disposed, SubscriptionEnded
 from realtime_fsm.vocabulary.events import T_co
-from realtime_fsm.vocabulary.options import Timeouts, seconds
+from realtime_fsm.vocabulary.options import Timeouts, check_seconds
 from realtime_fsm.vocabulary.sealing import sealed
 from realtime_fsm.vocabulary.table import State
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType, UnionType
 
     from realtime_fsm.edges.identity import Secret
-    from realtime_fsm.edges.inbox import Inbox
+    from realtime_fsm.edges.inbox import StreamBuffer
     from realtime_fsm.edges.overflow import Overflow
     from realtime_fsm.edges.subscriber import OnGap
     from realtime_fsm.face import listener, subscription
@@ -47,10 +47,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _CALLABLES = ("on_gap", "catch_up", "on_misfit", "session", "jwt")
-_handling: ContextVar[object] = ContextVar("realtime_fsm listener whose handler runs")
+_current_handler: ContextVar[object] = ContextVar("realtime_fsm listener whose handler runs")
 
 
-class Blocking(TypedDict, total=False):
+class BlockingSubscribeOptions(TypedDict, total=False):
     """As `realtime_fsm.face.subscription.Served`, with ``catch_up`` as a plain callable."""
 
     queries: Iterable[str]
@@ -61,7 +61,9 @@ class Blocking(TypedDict, total=False):
     buffer_bytes: int
 
 
-def _takes(of: Callable[Concatenate[Any, P], None]) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
+def _same_signature_as(
+    of: Callable[Concatenate[Any, P], None],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
     """Give a function the arguments of another one, for type checkers."""
 
     def give(function: Callable[..., None]) -> Callable[Concatenate[Any, P], None]:
@@ -80,12 +82,12 @@ class _Stream(Generic[T]):
         inbox: where its items wait, also when the loop has ended.
     """
 
-    def __init__(self, owner: Realtime, portal: Portal, source: AsyncIterator[T], inbox: Inbox[Any]) -> None:
+    def __init__(self, owner: Realtime, portal: Portal, source: AsyncIterator[T], inbox: StreamBuffer[Any]) -> None:
         self._owner = owner
         self._portal = portal
         self._source = source
         self._inbox = inbox
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._taken: deque[T] = deque()
 
     def next(self, timeout: float | None) -> T:
@@ -93,7 +95,7 @@ class _Stream(Generic[T]):
             async with asyncio.timeout(timeout):
                 self._taken.append(await anext(self._source))
 
-        with self._turn:
+        with self._lock:
             if not self._taken:
                 with suppress(Disposed):
                     self._portal.call(take)
@@ -120,7 +122,7 @@ def _steps(stream: _Stream[T]) -> Iterator[T]:
             return
 
 
-class Subscription(Subscribed, Generic[T_co]):
+class Subscription(SubscriptionInfo, Generic[T_co]):
     """Events of some channels, as an iterator that blocks; otherwise as `realtime_fsm.Subscription`.
 
     Threads may share it: each event goes to one of them.
@@ -133,7 +135,7 @@ class Subscription(Subscribed, Generic[T_co]):
         self._owner = owner
         self._portal = portal
         self._inner = inner
-        self._stream: _Stream[Event[T_co]] = _Stream(owner, portal, inner, inner._subscriber.inbox)  # noqa: SLF001
+        self._stream: _Stream[Event[T_co]] = _Stream(owner, portal, inner, inner._subscriber.buffer)  # noqa: SLF001
 
     def __iter__(self) -> Self:
         return self
@@ -156,7 +158,7 @@ class Subscription(Subscribed, Generic[T_co]):
             SubscriptionEnded: when nothing will come.
         """
         if timeout:  # with 0 it does not wait
-            seconds("timeout", timeout)
+            check_seconds("timeout", timeout)
         try:
             return self._stream.next(timeout)
         except StopAsyncIteration:
@@ -168,7 +170,7 @@ class Subscription(Subscribed, Generic[T_co]):
         Raises:
             BadOption: for a maximum that is no whole number above 0.
         """
-        return _steps(_Stream(self._owner, self._portal, self._inner.batches(max), self._inner._subscriber.inbox))  # noqa: SLF001
+        return _steps(_Stream(self._owner, self._portal, self._inner.batches(max), self._inner._subscriber.buffer))  # noqa: SLF001
 
     @sealed
     def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
@@ -187,7 +189,7 @@ class Subscription(Subscribed, Generic[T_co]):
             self.unsubscribe()
 
 
-class Listener(Subscribed):
+class Listener(SubscriptionInfo):
     """A handler at work in a thread apart, so that it may block; otherwise as `realtime_fsm.Listener`."""
 
     __slots__ = ("_inner", "_mark", "_owner", "_portal")
@@ -202,8 +204,8 @@ class Listener(Subscribed):
 
     def stop(self) -> None:
         """End it. What the handler is doing is waited for, unless it is the handler that stops it."""
-        if _handling.get(None) is self._mark:
-            self._portal.begin(self._inner.stop)
+        if _current_handler.get(None) is self._mark:
+            self._portal.call_soon(self._inner.stop)
         else:
             self._portal.call(self._inner.stop)
 
@@ -228,7 +230,7 @@ class Listener(Subscribed):
             self.stop()
 
 
-class Realtime(Displayed):
+class Realtime(NotebookDisplay):
     """One connection to Appwrite Realtime for code without an event loop; arguments and errors as `realtime_fsm.Realtime`.
 
     Callables of yours run in threads apart and may block. It is disposed of at the end of ``with``, when it is forgotten, and
@@ -240,13 +242,13 @@ class Realtime(Displayed):
         Forked: from every call in a process that was forked.
     """
 
-    @_takes(client.Realtime.__init__)
+    @_same_signature_as(client.Realtime.__init__)
     @sealed
     def __init__(self, *args: Any, **options: Any) -> None:
         if options.get("http") is not None:
             raise BadOption("http", "an aiohttp session belongs to one event loop, and this Realtime runs its own; leave it out")
         self._portal = Portal("this Realtime")
-        self._inner = client.Realtime(*args, **self._apart(options))
+        self._inner = client.Realtime(*args, **self._wrap_callables(options))
         self._portal.last, self._portal.patience = self._inner.dispose, (options.get("timeouts") or Timeouts()).close
         weakref.finalize(self, self._portal.close, wait=False).atexit = False  # garbage is collected in any thread
 
@@ -254,7 +256,7 @@ class Realtime(Displayed):
     @sealed
     def from_client(cls, sdk: object, **options: Any) -> Self:
         """As `realtime_fsm.Realtime.from_client`."""
-        return cls(**(options_of(sdk) | options))
+        return cls(**(options_from_client(sdk) | options))
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -301,8 +303,8 @@ class Realtime(Displayed):
     def states(self) -> Iterator[Change]:
         """The changes of state from now on, as an iterator that blocks; it ends after ``dispose()``."""
 
-        async def follow() -> Inbox[Change]:
-            return self._inner._driver.follow()  # noqa: SLF001  (the same, seen from another thread)
+        async def follow() -> StreamBuffer[Change]:
+            return self._inner._driver.watch_states()  # noqa: SLF001  (the same, seen from another thread)
 
         inbox = self._portal.call(follow)
         return _steps(_Stream(self, self._portal, inbox, inbox))
@@ -310,14 +312,14 @@ class Realtime(Displayed):
     # --- acting -------------------------------------------------------------------------------------------------------
 
     @overload
-    def subscribe(self, *channels: str, **served: Unpack[Blocking]) -> Subscription[dict[str, Any]]: ...
+    def subscribe(self, *channels: str, **served: Unpack[BlockingSubscribeOptions]) -> Subscription[dict[str, Any]]: ...
     @overload
     def subscribe(
-        self, *channels: str, payload: type[T], on_misfit: OnMisfit | None = None, **served: Unpack[Blocking]
+        self, *channels: str, payload: type[T], on_misfit: OnMisfit | None = None, **served: Unpack[BlockingSubscribeOptions]
     ) -> Subscription[T]: ...
     @overload
     def subscribe(
-        self, *channels: str, payload: UnionType, on_misfit: OnMisfit | None = None, **served: Unpack[Blocking]
+        self, *channels: str, payload: UnionType, on_misfit: OnMisfit | None = None, **served: Unpack[BlockingSubscribeOptions]
     ) -> Subscription[Any]: ...
     @sealed
     def subscribe(self, *channels: str, **served: Any) -> Subscription[Any]:
@@ -325,7 +327,7 @@ class Realtime(Displayed):
 
         ``with realtime.subscribe(...) as subscription`` unsubscribes at the end.
         """
-        given = self._apart(served)
+        given = self._wrap_callables(served)
         return Subscription(self, self._portal, self._portal.call(lambda: self._inner.subscribe(*channels, **given)))
 
     @sealed
@@ -335,7 +337,7 @@ class Realtime(Displayed):
         """Call a handler with each event of some channels, as `realtime_fsm.Realtime.on`; in a thread apart, so it may block."""
         mark = object()
         work = handler if not callable(handler) else self._at_work(handler, mark)
-        given = {**self._apart(served), **({} if payload is None else {"payload": payload})}
+        given = {**self._wrap_callables(served), **({} if payload is None else {"payload": payload})}
         return Listener(self, self._portal, self._portal.call(lambda: self._inner.on(channels, work, **given)), mark)
 
     def connect(self) -> None:
@@ -361,7 +363,7 @@ class Realtime(Displayed):
     @sealed
     def authenticate(self, session: Secret | None) -> dict[str, Any] | None:
         """Become another user, or log out with None, as `realtime_fsm.Realtime.authenticate`."""
-        secret = self._portal.apart(session) if callable(session) else session
+        secret = self._portal.in_worker_thread(session) if callable(session) else session
         return self._portal.call(lambda: self._inner.authenticate(secret))
 
     @sealed
@@ -409,16 +411,16 @@ class Realtime(Displayed):
 
         @functools.wraps(handler)
         def block(event: Event[Any], _owner: Realtime = self) -> object:
-            _handling.set(mark)
+            _current_handler.set(mark)
             return handler(event)
 
-        return self._portal.apart(block)
+        return self._portal.in_worker_thread(block)
 
-    def _apart(self, options: dict[str, Any]) -> dict[str, Any]:
+    def _wrap_callables(self, options: dict[str, Any]) -> dict[str, Any]:
         canary = options.get("canary")
         if isinstance(canary, Canary) and canary.write is not None:
-            options = options | {"canary": replace(canary, write=self._portal.apart(canary.write))}
-        callables = {name: self._portal.apart(options[name]) for name in _CALLABLES if callable(options.get(name))}
+            options = options | {"canary": replace(canary, write=self._portal.in_worker_thread(canary.write))}
+        callables = {name: self._portal.in_worker_thread(options[name]) for name in _CALLABLES if callable(options.get(name))}
         return options | callables
 
     def __enter__(self) -> Self:

@@ -20,8 +20,8 @@ from realtime_fsm.edges.audit import configure
 from realtime_fsm.face import demo, replaying
 from realtime_fsm.face.client import Realtime
 from realtime_fsm.face.diagram import FORMATS, VIEWS, diagram
-from realtime_fsm.face.output import hush, open_what_is_closed, write_all, write_line
-from realtime_fsm.face.words import failure_in_words, in_words
+from realtime_fsm.face.output import discard_stdout, reopen_standard_streams, write_all, write_line
+from realtime_fsm.face.words import describe_change, failure_in_words
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import ERAS
 from realtime_fsm.vocabulary.errors import Misuse, RealtimeError
@@ -50,28 +50,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 for a tidy end, 1 for a failure (with one sentence on stderr), 2 for a misuse, 130 after Ctrl-C.
     """
-    open_what_is_closed()
+    reopen_standard_streams()
     options = _parser().parse_args(arguments)
     if options.run in (audit.run, replaying.run):  # they read files, and need no event loop
         code: int = options.run(options)
         return code
     try:
-        with asyncio.Runner(loop_factory=_quickest_loop()) as runner:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_until_interrupted(options.run(options)))
     except Misuse as misuse:
-        return _say(f"realtime-fsm: {misuse}", USAGE)
+        return _fail(f"realtime-fsm: {misuse}", USAGE)
     except RealtimeError as failure:
         where = f"project {options.project!r} at {options.endpoint}: " if options.run is _listen else ""
-        return _say(f"realtime-fsm: {where}{failure}", FAILED)
+        return _fail(f"realtime-fsm: {where}{failure}", FAILED)
     except BrokenPipeError:  # `realtime-fsm listen ... | head`: the reader has had enough
-        hush()
+        discard_stdout()
         return OK
     except OSError as failure:
         where = "" if failure.filename is None else f"{failure.filename}: "
-        return _say(f"realtime-fsm: {where}{failure.strerror or failure}", FAILED)
+        return _fail(f"realtime-fsm: {where}{failure.strerror or failure}", FAILED)
 
 
-def _quickest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """What makes event loops: uvloop where it is installed (extra ``speed``), or else asyncio itself."""
     try:
         from uvloop import new_event_loop
@@ -213,7 +213,7 @@ def _tell_failure(failure: Failure) -> None:
 
 async def _follow(states: AsyncIterator[Change], out: TextIO) -> None:
     async for change in states:
-        print(in_words(change), file=out, flush=True)
+        print(describe_change(change), file=out, flush=True)
 
 
 async def _print(subscription: Subscription) -> None:
@@ -266,6 +266,6 @@ def _write(data: bytes, path: str | None) -> None:
         Path(path).write_bytes(data)
 
 
-def _say(sentence: str, code: int) -> int:
+def _fail(sentence: str, code: int) -> int:
     print(sentence, file=sys.stderr)
     return code

@@ -9,18 +9,18 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from realtime_fsm.core.pacer import pacer_for
-from realtime_fsm.core.seat import Seat
+from realtime_fsm.core.seat import ConnectionContext
 from realtime_fsm.edges.callbacks import calling_task
 from realtime_fsm.edges.driver import Driver
 from realtime_fsm.edges.identity import Credentials
-from realtime_fsm.edges.transport import FRAME_LIMIT, AiohttpTransport
+from realtime_fsm.edges.transport import DEFAULT_MAX_FRAME, AiohttpTransport
 from realtime_fsm.face.asking import Asking
-from realtime_fsm.face.diagram import Displayed
-from realtime_fsm.face.official import options_of
+from realtime_fsm.face.diagram import NotebookDisplay
+from realtime_fsm.face.official import options_from_client
 from realtime_fsm.face.subscription import Kept
 from realtime_fsm.vocabulary.canary import Canary
 from realtime_fsm.vocabulary.channel_checks import refuse_console
-from realtime_fsm.vocabulary.eras import Era, era
+from realtime_fsm.vocabulary.eras import Era, parse_era
 from realtime_fsm.vocabulary.errors import AuthenticationRejected, BadOption, Disposed, GreetedAsGuest
 from realtime_fsm.vocabulary.inputs import (
     Authenticate,
@@ -28,10 +28,10 @@ from realtime_fsm.vocabulary.inputs import (
     Disconnect,
     Dispose,
     LogOut,
-    PingSwitched,
+    PingEnabledChanged,
     Reconnect,
 )
-from realtime_fsm.vocabulary.options import Timeouts, host_and_port, realtime_url, seconds
+from realtime_fsm.vocabulary.options import Timeouts, check_seconds, host_and_port, realtime_url
 from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 from realtime_fsm.vocabulary.sealing import sealed
 from realtime_fsm.vocabulary.table import State
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _TOO_MANY = 1013
 
 
-class Realtime(Asking, Displayed):
+class Realtime(Asking, NotebookDisplay):
     """One connection to Appwrite Realtime, living through many links.
 
     Building one does not dial; ``async with`` does not either, it only disposes at the end. The first ``subscribe()`` or
@@ -80,7 +80,7 @@ class Realtime(Asking, Displayed):
         proxy: the URL of an HTTP proxy.
         trust_env: whether the environment names the proxy (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ...).
         cookies: cookies for each dial.
-        protocol: the `Era` that the server speaks; by default it is found out with the first dial and remembered. Servers before
+        era: the `Era` that the server speaks; by default it is found out with the first dial and remembered. Servers before
             Appwrite 1.9.5 take channels in the address, so each new subscription needs another link there: it is opened beside
             the old one, which delivers until then.
         max_frame: bytes of the largest message that is taken from the server (64 MiB); a larger one ends the link, with
@@ -111,8 +111,8 @@ class Realtime(Asking, Displayed):
         proxy: str | None = None,
         trust_env: bool = False,
         cookies: Mapping[str, str] | None = None,
-        max_frame: int = FRAME_LIMIT,
-        protocol: Era | str | None = None,
+        max_frame: int = DEFAULT_MAX_FRAME,
+        era: Era | str | None = None,
         canary: Canary | None = None,
     ) -> None:
         for name, value, kind in (
@@ -123,7 +123,7 @@ class Realtime(Asking, Displayed):
         ):
             if value is not None and not isinstance(value, kind):
                 raise BadOption(name, f"{type(value).__name__} is not a {kind.__name__}")
-        seconds("max_link_age", max_link_age, none=True)
+        check_seconds("max_link_age", max_link_age, none=True)
         url = realtime_url(endpoint, project)
         if canary is not None and canary.channel is not None:
             refuse_console((canary.channel,), project, "Canary.channel")
@@ -132,14 +132,14 @@ class Realtime(Asking, Displayed):
             raise BadOption("auto_reconnect", f"{auto_reconnect!r:.40} is not True or False")
         if headers is not None and not isinstance(headers, Mapping):
             raise BadOption("headers", f"{type(headers).__name__} is not a mapping of names to values")
-        seat = Seat(
+        seat = ConnectionContext(
             retry=retry,
             ping=ping,
             timeouts=timeouts,
             auto_reconnect=auto_reconnect,
             max_link_age=max_link_age,
             pacer=pacer_for(url, limit, Lock()),
-            protocol=None if protocol is None else era(protocol),
+            era=None if era is None else parse_era(era),
             canary=canary,
             server=host_and_port(url),
         )
@@ -156,9 +156,9 @@ class Realtime(Asking, Displayed):
             project=project,
             credentials=Credentials(session, jwt, dict(headers or {})),
         )
-        self._becoming = asyncio.Lock()
-        self._listening: list[asyncio.Task[None]] = []
-        self._released: asyncio.Future[None] | None = None
+        self._identity_lock = asyncio.Lock()
+        self._listener_tasks: list[asyncio.Task[None]] = []
+        self._dispose_future: asyncio.Future[None] | None = None
         self._spared: asyncio.Task[Any] | None = None
         self._close_timeout = seat.timeouts.close
 
@@ -176,7 +176,7 @@ class Realtime(Asking, Displayed):
             BadOption: for something that is no such client, one without a project, or with an API key or a bearer token, which
                 have no realtime identity (PROTOCOL: "Connecting").
         """
-        return cls(**(options_of(client) | options))
+        return cls(**(options_from_client(client) | options))
 
     def _transport(self, http: ClientSession | None, **options: Any) -> Transport:
         return AiohttpTransport(http, **options)
@@ -213,7 +213,7 @@ class Realtime(Asking, Displayed):
 
     @property
     def era(self) -> Era | None:
-        """What the server speaks, as far as it is known: what was said by ``protocol=``, or what its greeting shows."""
+        """What the server speaks, as far as it is known: what was said by ``era=``, or what its greeting shows."""
         return self._driver.era
 
     @property
@@ -235,7 +235,7 @@ class Realtime(Asking, Displayed):
 
         A stream keeps the newest 1,024 changes for a consumer that is slow.
         """
-        return Kept(self._driver.follow(), self)
+        return Kept(self._driver.watch_states(), self)
 
     # --- acting -------------------------------------------------------------------------------------------------------
 
@@ -247,9 +247,9 @@ class Realtime(Asking, Displayed):
             Disconnected: when ``disconnect()`` is called meanwhile.
             Disposed: after ``dispose()``.
         """
-        self._alive()
+        self._check_not_disposed()
         await self._driver.act(Connect())
-        await self._driver.wait_live(patient=False)
+        await self._driver.wait_connected(survives_disconnect=False)
 
     async def reconnect(self) -> None:
         """Open a new link at once, whatever the state.
@@ -260,9 +260,9 @@ class Realtime(Asking, Displayed):
         Raises:
             As ``connect()``.
         """
-        self._alive()
+        self._check_not_disposed()
         await self._driver.act(Reconnect())
-        await self._driver.wait_subscribed(patient=False)
+        await self._driver.wait_subscribed(survives_disconnect=False)
 
     async def wait_connected(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (the public signature)
         """Wait until the link is up; at once if it is. It opens nothing itself.
@@ -276,11 +276,11 @@ class Realtime(Asking, Displayed):
             BadOption: for a timeout that is no number.
             Disposed: after ``dispose()``.
         """
-        self._alive()
+        self._check_not_disposed()
         if timeout:  # with 0 it does not wait
-            seconds("timeout", timeout)
+            check_seconds("timeout", timeout)
         async with asyncio.timeout(timeout):
-            await self._driver.wait_live(patient=True)
+            await self._driver.wait_connected(survives_disconnect=True)
 
     async def wait_subscribed(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (the public signature)
         """Wait until the server has acknowledged everything that is desired now on the link that is up; at once if it has.
@@ -293,11 +293,11 @@ class Realtime(Asking, Displayed):
         Raises:
             As ``wait_connected()``.
         """
-        self._alive()
+        self._check_not_disposed()
         if timeout:  # with 0 it does not wait
-            seconds("timeout", timeout)
+            check_seconds("timeout", timeout)
         async with asyncio.timeout(timeout):
-            await self._driver.wait_subscribed(patient=True)
+            await self._driver.wait_subscribed(survives_disconnect=True)
 
     @overload
     async def authenticate(self, session: Secret) -> dict[str, Any]: ...
@@ -333,26 +333,26 @@ class Realtime(Asking, Displayed):
             RefusedByServer, RetriesExhausted, CertificateRefused, LinkLost: when no link can be had.
             Disconnected, Disposed: as ``connect()``.
         """
-        self._alive()
-        async with self._becoming:  # one change of identity at a time, so that each call returns its own
-            after = self._driver.credentials.instead(session)
+        self._check_not_disposed()
+        async with self._identity_lock:  # one change of identity at a time, so that each call returns its own
+            after = self._driver.credentials.with_session(session)
             if session is None:
-                await self._driver.identify(LogOut(), after)
+                await self._driver.change_identity(LogOut(), after)
             else:
                 await self._become(after, session)
             user = None if session is None else self.user
-        await self._driver.wait_subscribed(patient=False)
+        await self._driver.wait_subscribed(survives_disconnect=False)
         return user
 
     async def _become(self, after: Credentials, session: Secret) -> None:
-        secret = await Credentials.ask(session)
-        self._alive()  # it may have been disposed of while the call waited for its turn, or for the secret
+        secret = await Credentials.resolve_secret(session)
+        self._check_not_disposed()  # it may have been disposed of while the call waited for its turn, or for the secret
         try:
-            await self._driver.identify(Authenticate(secret), after)
+            await self._driver.change_identity(Authenticate(secret), after)
         except AuthenticationRejected as rejected:
             if rejected.code != _TOO_MANY:
                 raise
-            await self._driver.identify(Authenticate(None), after)  # the window is spent: the next dial tells who we are
+            await self._driver.change_identity(Authenticate(None), after)  # the window is spent: the next dial tells who we are
         if self.user is None:
             raise GreetedAsGuest
 
@@ -399,11 +399,11 @@ class Realtime(Asking, Displayed):
             permissions = tuple(permissions)
         message = None if status is None else presence_message(status, metadata, permissions, identifier)
         self._heard_by_its_setter(permissions)
-        self._alive()
+        self._check_not_disposed()
         if message is not None:
-            self._driver.need("presence")
+            self._driver.require_feature("presence")
             self._presence_id = identifier
-        return await self._driver.present(message, identifier)
+        return await self._driver.set_presence(message, identifier)
 
     def _heard_by_its_setter(self, permissions: Iterable[str] | None) -> None:
         """Refuse a presence that a canary could not hear.
@@ -425,9 +425,9 @@ class Realtime(Asking, Displayed):
         Raises:
             Disposed: after ``dispose()``.
         """
-        self._alive()
+        self._check_not_disposed()
         await self._driver.act(Disconnect())
-        await self._driver.settle()
+        await self._driver.wait_closed()
 
     def set_ping_enabled(self, enabled: bool) -> None:
         """Switch the heartbeat on or off, also on the link that is up.
@@ -438,8 +438,8 @@ class Realtime(Asking, Displayed):
         """
         if not isinstance(enabled, bool):
             raise BadOption("enabled", f"{enabled!r} is not True or False")
-        self._alive()
-        self._driver.feed(PingSwitched(enabled))
+        self._check_not_disposed()
+        self._driver.feed(PingEnabledChanged(enabled))
 
     async def dispose(self) -> None:
         """The end: close the link within ``Timeouts.close`` seconds, end every stream. A second call is harmless.
@@ -448,9 +448,9 @@ class Realtime(Asking, Displayed):
         elsewhere waits for it, for as many seconds, and then cancels it.
         """
         caller = calling_task()
-        if self._released is None:
-            self._released = asyncio.ensure_future(self._release(caller))
-        await asyncio.shield(self._released)
+        if self._dispose_future is None:
+            self._dispose_future = asyncio.ensure_future(self._release(caller))
+        await asyncio.shield(self._dispose_future)
         if (spared := self._spared) is not None and spared is not caller:
             await asyncio.wait([spared], timeout=self._close_timeout)
             spared.cancel()
@@ -458,23 +458,23 @@ class Realtime(Asking, Displayed):
 
     async def _release(self, caller: asyncio.Task[Any] | None) -> None:
         await asyncio.sleep(0)  # a task that starts eagerly would be asked for again before it is known
-        if self._driver.spare(caller) or caller in self._listening:
+        if self._driver.spare(caller) or caller in self._listener_tasks:
             self._spared = caller
         await self._driver.act(Dispose())
-        listening = [task for task in self._listening if task is not caller]
+        listening = [task for task in self._listener_tasks if task is not caller]
         for task in listening:
             task.cancel()
-        await self._driver.release(caller)
+        await self._driver.aclose(caller)
         if listening:
             await asyncio.wait(listening)
 
-    def _alive(self) -> None:
+    def _check_not_disposed(self) -> None:
         if self.state is State.DISPOSING:
             raise Disposed
         self._driver.check_loop()
 
     async def __aenter__(self) -> Self:
-        self._alive()
+        self._check_not_disposed()
         return self
 
     async def __aexit__(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from realtime_fsm.edges.audit import configure
 from realtime_fsm.face.client import Realtime
-from realtime_fsm.face.words import in_words
+from realtime_fsm.face.words import describe_change
 from realtime_fsm.testing import RealtimeServer
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def publish_row(server: RealtimeServer, row: str, action: str, fields: dict[str,
     )
 
 
-class _Stage:
+class _DemoPrinter:
     """Prints what happens, with the seconds since the beginning."""
 
     def __init__(self, out: TextIO) -> None:
@@ -56,7 +56,7 @@ class _Stage:
     async def follow(self, states: AsyncIterator[Change]) -> None:
         async for change in states:
             self.path += [change.dest.value] if self.path else [change.source.value, change.dest.value]
-            self.say("state", in_words(change))
+            self.say("state", describe_change(change))
 
     async def receive(self, subscription: Subscription, count: int) -> None:
         async with asyncio.timeout(_PATIENCE):
@@ -75,7 +75,7 @@ async def run(log: str, out: TextIO) -> None:
     Raises:
         OSError: when the log cannot be written.
     """
-    stage = _Stage(out)
+    stage = _DemoPrinter(out)
     with _fresh(log):
         async with RealtimeServer(projects=("demo",)) as server:
             stage.say("server", f"listening at {server.endpoint}")

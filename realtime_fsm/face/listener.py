@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.edges.callbacks import calling_task, contain
-from realtime_fsm.face.subscription import Subscribed
+from realtime_fsm.face.subscription import SubscriptionInfo
 from realtime_fsm.vocabulary.errors import (
     ConsumerTooSlow,
     Disposed,
@@ -21,11 +21,11 @@ from realtime_fsm.vocabulary.table import State
 if TYPE_CHECKING:
     from realtime_fsm.edges.callbacks import Callback
     from realtime_fsm.edges.driver import Driver
-    from realtime_fsm.edges.subscriber import Subscriber
+    from realtime_fsm.edges.subscriber import SubscriptionDelivery
     from realtime_fsm.face.subscription import Subscription
 
 
-class Listener(Subscribed):
+class Listener(SubscriptionInfo):
     """A handler at work, from `Realtime.on`.
 
     It is called with one event at a time, in the order of the server; while it is at work, events are kept: the newest
@@ -44,16 +44,18 @@ class Listener(Subscribed):
         task: the task in which the handler runs.
     """
 
-    __slots__ = ("_at_work", "_fault", "_handler", "_stopping", "_subscription", "_waiting", "task")
+    __slots__ = ("_error", "_handler", "_handler_running", "_stopping", "_subscription", "_waiting", "task")
     _kind = "Listener"
 
-    def __init__(self, driver: Driver, subscriber: Subscriber, subscription: Subscription[Any], handler: Callback) -> None:
+    def __init__(
+        self, driver: Driver, subscriber: SubscriptionDelivery, subscription: Subscription[Any], handler: Callback
+    ) -> None:
         super().__init__(driver, subscriber)
         self._subscription = subscription
         self._handler = handler
-        self._at_work = self._stopping = False
+        self._handler_running = self._stopping = False
         self._waiting = 0
-        self._fault: asyncio.Future[None] = driver.loop.create_future()
+        self._error: asyncio.Future[None] = driver.loop.create_future()
         self.task = driver.loop.create_task(self._listen(), name=f"realtime_fsm listener {self.id}", context=handler.context)
         self.task.add_done_callback(self._end)
 
@@ -65,7 +67,7 @@ class Listener(Subscribed):
         """
         self._stopping = True
         is_own = calling_task() is self.task
-        if not self._at_work and not is_own:
+        if not self._handler_running and not is_own:
             self.task.cancel()
         with suppress(Disposed):  # which has ended it, too
             await self._subscription.unsubscribe()
@@ -82,13 +84,13 @@ class Listener(Subscribed):
         """
         self._waiting += 1
         try:
-            await asyncio.wait({self.task, fault := self._fault}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self.task, fault := self._error}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._waiting -= 1
         if fault.done() and not self.task.cancelled():
             error = fault.exception()
             assert isinstance(error, RealtimeError)
-            raise error.again()
+            raise error.copy_for_raise()
 
     async def _listen(self) -> None:
         await asyncio.sleep(0)  # a task that starts eagerly would run before `on()` returns
@@ -97,27 +99,27 @@ class Listener(Subscribed):
                 async for event in self._subscription:
                     if self._stopping:  # by `on_misfit`
                         break
-                    self._at_work = True
-                    await self._subscriber.tell(self._handler, event)
-                    self._at_work = False
+                    self._handler_running = True
+                    await self._subscriber.call_user(self._handler, event)
+                    self._handler_running = False
                     if self._stopping:
                         break
             except (PayloadMisfit, ConsumerTooSlow) as news:
-                self._subscriber.note(self._handler, news)
+                self._subscriber.record_failure(self._handler, news)
             except KeyboardInterrupt as interrupt:  # of a check of the payload's type
                 contain(interrupt)
-                self._subscriber.note(self._handler, interrupt)
+                self._subscriber.record_failure(self._handler, interrupt)
             except RealtimeError as error:
-                self._tell(error)
+                self._set_fault(error)
                 if isinstance(error, SubscriptionRejected | UnsupportedByServer):
                     return
-                await self._live_again()
+                await self._wait_until_live()
             else:
                 return
 
-    def _tell(self, error: RealtimeError) -> None:
-        self._fault.set_exception(error)
-        self._fault.exception()  # it is told here, and not once more when the future is forgotten
+    def _set_fault(self, error: RealtimeError) -> None:
+        self._error.set_exception(error)
+        self._error.exception()  # it is told here, and not once more when the future is forgotten
         if not self._waiting:
             self._driver.report(error, f"listener {self.id} gets no events")
 
@@ -127,10 +129,10 @@ class Listener(Subscribed):
         if failure is not None:
             self._driver.report(failure)
         if self._driver.state is not State.DISPOSING:
-            self._driver.withdraw(self._subscriber)
+            self._driver.unsubscribe(self._subscriber)
 
-    async def _live_again(self) -> None:
-        async for change in self._driver.follow():
+    async def _wait_until_live(self) -> None:
+        async for change in self._driver.watch_states():
             if change.dest.is_live:
                 break
-        self._fault = self._driver.loop.create_future()
+        self._error = self._driver.loop.create_future()

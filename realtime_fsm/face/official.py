@@ -9,21 +9,21 @@ from realtime_fsm.vocabulary.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_USELESS = {
+_REFUSED_HEADERS = {
     "x-appwrite-key": "a server API key has no realtime identity; make a client with set_session() or set_jwt()",
     "authorization": "realtime does not read a bearer token; make a client with set_session() or set_jwt()",
 }
-_CARRIED = ("x-appwrite-impersonate-", "x-appwrite-dev-key", "x-fallback-cookies", "cookie")
+_FORWARDED_HEADERS = ("x-appwrite-impersonate-", "x-appwrite-dev-key", "x-fallback-cookies", "cookie")
 
 
-def options_of(client: object) -> dict[str, Any]:
+def options_from_client(client: object) -> dict[str, Any]:
     """The arguments of `Realtime` that do what an ``appwrite.client.Client`` does.
 
     Raises:
         BadOption: for something that is no such client, one without a project, or one whose identity realtime cannot use.
     """
     headers = _headers(client)
-    for name, why in _USELESS.items():
+    for name, why in _REFUSED_HEADERS.items():
         if headers.get(name):
             raise BadOption("client", why)
     config = getattr(client, "_config", {})
@@ -34,7 +34,7 @@ def options_of(client: object) -> dict[str, Any]:
         "endpoint": getattr(client, "_endpoint"),  # noqa: B009  (it is of no type that we know)
         "project": project,
         "self_signed": bool(getattr(client, "_self_signed", False)),
-        "headers": {name: value for name, value in headers.items() if value and name.startswith(_CARRIED)},
+        "headers": {name: value for name, value in headers.items() if value and name.startswith(_FORWARDED_HEADERS)},
     }
     identity = {name: headers.get(f"x-appwrite-{name}") for name in ("session", "jwt")}
     return options | {name: value for name, value in identity.items() if value}

@@ -16,7 +16,7 @@ STDOUT = 1
 _GRACE = 1.0
 
 
-def open_what_is_closed() -> None:
+def reopen_standard_streams() -> None:
     """Put the null device in the place of standard streams that whoever started us has closed: uvloop aborts without them."""
     for number in range(3):
         try:
@@ -27,7 +27,7 @@ def open_what_is_closed() -> None:
     sys.stderr = sys.stderr or open(STDOUT + 1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
-def hush() -> None:
+def discard_stdout() -> None:
     """Nobody reads any more (`... | head`): what is still held for standard output goes nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
@@ -44,14 +44,14 @@ async def write_line(line: bytes) -> None:
         BrokenPipeError: nobody reads any more.
         OSError: it cannot be written.
     """
-    rest = _what_does_not_fit(memoryview(line))
+    rest = _write_available(memoryview(line))
     while rest:
         try:
-            await _room()
+            await _wait_writable()
         except asyncio.CancelledError:
             write_all(rest, _GRACE)
             raise
-        rest = _what_does_not_fit(rest)
+        rest = _write_available(rest)
 
 
 def write_all(data: bytes | memoryview, patience: float | None = None) -> None:
@@ -66,12 +66,12 @@ def write_all(data: bytes | memoryview, patience: float | None = None) -> None:
         OSError: it cannot be written.
     """
     end = None if patience is None else time.monotonic() + patience
-    rest = _what_does_not_fit(memoryview(data))
+    rest = _write_available(memoryview(data))
     while rest and select((), (STDOUT,), (), None if end is None else max(0.0, end - time.monotonic()))[1]:
-        rest = _what_does_not_fit(rest)
+        rest = _write_available(rest)
 
 
-def _what_does_not_fit(rest: memoryview) -> memoryview:
+def _write_available(rest: memoryview) -> memoryview:
     """Write what there is room for. A piece of ``PIPE_BUF`` bytes never blocks where ``select`` sees room."""
     while rest and select((), (STDOUT,), (), 0)[1]:
         try:
@@ -83,7 +83,7 @@ def _what_does_not_fit(rest: memoryview) -> memoryview:
     return rest
 
 
-async def _room() -> None:
+async def _wait_writable() -> None:
     loop = asyncio.get_running_loop()
     room = asyncio.Event()
     loop.add_writer(STDOUT, room.set)

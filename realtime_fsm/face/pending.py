@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Pending(Coroutine[Any, Any, R]):
+class AwaitableContext(Coroutine[Any, Any, R]):
     """A coroutine that is an asynchronous context manager as well.
 
     It is a coroutine in full, so it can become a task; one that is forgotten warns as a coroutine does. ``async with`` ends what

@@ -55,7 +55,7 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._callables = DaemonThreads("realtime_fsm callable")
-        self._over = False
+        self._stopped = False
         self.closed = False
 
     def call(self, work: Callable[[], Awaitable[R]]) -> R:
@@ -69,7 +69,7 @@ class Portal:
         if threading.current_thread() is self._thread:
             raise WrongLoop(self._what)
         with on_behalf():
-            future = self.begin(work)
+            future = self.call_soon(work)
             try:
                 return future.result()
             except CancelledError:  # the loop has ended under it
@@ -78,7 +78,7 @@ class Portal:
                 future.cancel()
                 raise
 
-    def begin(self, work: Callable[[], Awaitable[R]]) -> Future[R]:
+    def call_soon(self, work: Callable[[], Awaitable[R]]) -> Future[R]:
         """Run something in the loop, and do not wait for it.
 
         Raises:
@@ -91,7 +91,7 @@ class Portal:
                 raise Disposed
             return asyncio.run_coroutine_threadsafe(_awaited(work), self._running())
 
-    def apart(self, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    def in_worker_thread(self, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         """The same callable for the loop: a plain one runs in a thread apart, an async one in the loop.
 
         A plain one runs in a copy of the context in which this is called.
@@ -103,7 +103,7 @@ class Portal:
             if inspect.iscoroutinefunction(function):
                 return await function(*given)
             context = given_in.copy()
-            threads = None if self._over else self._callables  # another loop may call it when this one has ended
+            threads = None if self._stopped else self._callables  # another loop may call it when this one has ended
             result = await asyncio.get_running_loop().run_in_executor(threads, context.run, function, *given)
             return await result if inspect.isawaitable(result) else result
 
@@ -154,7 +154,7 @@ class Portal:
                 await asyncio.wait(others)
             await loop.shutdown_asyncgens()
         finally:
-            self._over = True
+            self._stopped = True
             loop.stop()
 
     def _running(self) -> asyncio.AbstractEventLoop:
@@ -170,7 +170,7 @@ class Portal:
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            while not self._over:
+            while not self._stopped:
                 try:
                     loop.run_forever()
                 except (SystemExit, KeyboardInterrupt) as failure:

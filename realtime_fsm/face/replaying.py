@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.auditing.replay.divergence import Diverged
-from realtime_fsm.auditing.replay.emitting import as_test
-from realtime_fsm.auditing.replay.player import Player
-from realtime_fsm.auditing.replay.story import Untold, Unusable, read_story, shown
+from realtime_fsm.auditing.replay.emitting import write_test
+from realtime_fsm.auditing.replay.player import Replayer
+from realtime_fsm.auditing.replay.story import IncompleteLog, UnusableLog, read_story, redacted_id
 from realtime_fsm.auditing.report import Verdict
 from realtime_fsm.auditing.sources import STDIN
-from realtime_fsm.auditing.words import plural, span
-from realtime_fsm.face.output import hush
-from realtime_fsm.face.screen import Screen, palette_for
+from realtime_fsm.auditing.words import format_duration, pluralize
+from realtime_fsm.face.output import discard_stdout
+from realtime_fsm.face.screen import StepFormatter, palette_for
 from realtime_fsm.vocabulary.table import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from realtime_fsm.auditing.replay.player import Played
-    from realtime_fsm.auditing.replay.story import Story
+    from realtime_fsm.auditing.replay.player import ReplayedStep
+    from realtime_fsm.auditing.replay.story import ConnectionLog
 
 _INTERRUPTED = 130
 _CONTEXT = 5
@@ -99,12 +99,12 @@ def run(options: argparse.Namespace) -> int:
     try:
         code = _replay(read_story(options.files, options.connection), options)
         sys.stdout.flush()  # a reader that has gone is met here, and not at the exit of the process
-    except Unusable as unusable:
+    except UnusableLog as unusable:
         return _say(str(unusable), Verdict.UNUSABLE)
-    except Untold as untold:
+    except IncompleteLog as untold:
         return _say(str(untold), Verdict.INCONCLUSIVE)
     except BrokenPipeError:  # `realtime-fsm replay ... | head`: the reader has had enough
-        hush()
+        discard_stdout()
         return Verdict.CONFORMANT
     except OSError as failure:
         return _say(f"{failure.filename or 'standard output'}: {failure.strerror}", Verdict.UNUSABLE)
@@ -118,47 +118,53 @@ def _say(sentence: str, code: int) -> int:
     return code
 
 
-def _replay(story: Story, options: argparse.Namespace) -> int:
+def _replay(story: ConnectionLog, options: argparse.Namespace) -> int:
     quiet = options.emit_test == STDIN
     out = sys.stderr if quiet else sys.stdout
-    screen, show = Screen(palette_for(out)), _Pace(options)
+    screen, show = StepFormatter(palette_for(out)), _Pace(options)
     if not quiet:
         first = story.records[0].record
-        print(f"connection {shown(story.connection)}, {plural(len(story.records), 'record')} from {first.timestamp} on\n")
+        print(
+            f"connection {redacted_id(story.connection)}, {pluralize(len(story.records), 'record')} from {first.timestamp} on\n"
+        )
         print(screen.head())
-    played: list[Played] = []
+    played: list[ReplayedStep] = []
     lines: deque[str] = deque(maxlen=_CONTEXT)
     whole = options.until is not None and options.until <= story.records[-1].record.seq
-    doubt = None if whole else story.doubt
+    doubt = None if whole else story.incomplete_reason
     try:
-        for step in Player(story).play(options.until):
+        for step in Replayer(story).play(options.until):
             played.append(step)
             lines.append(screen.line(step))
             if not quiet and step.seq >= options.since:
-                show(lines[-1], step.cue.at)
+                show(lines[-1], step.input_.at)
     except Diverged as diverged:
-        print(f"\ndiverged at record {diverged.told.record.seq}, {diverged}", file=out)
+        print(f"\ndiverged at record {diverged.located.record.seq}, {diverged}", file=out)
         print(
-            *(f"  {line}" for line in diverged.lines), f"the {plural(len(lines), 'step')} before it:", *lines, sep="\n", file=out
+            *(f"  {line}" for line in diverged.lines),
+            f"the {pluralize(len(lines), 'step')} before it:",
+            *lines,
+            sep="\n",
+            file=out,
         )
         return Verdict.VIOLATED
-    except Untold as untold:
+    except IncompleteLog as untold:
         doubt = str(untold)
-    seconds = span(played[-1].cue.at if played else 0.0)
+    seconds = format_duration(played[-1].input_.at if played else 0.0)
     if doubt is None:
-        print(f"\nreproduced: {plural(len(played), 'step')} in {seconds}, by table {TABLE.fingerprint}", file=out)
+        print(f"\nreproduced: {pluralize(len(played), 'step')} in {seconds}, by table {TABLE.fingerprint}", file=out)
     else:
         print(f"\ninconclusive: {doubt}", file=out)
-        print(f"the {plural(len(played), 'step')} before it, in {seconds}, are reproduced", file=out)
+        print(f"the {pluralize(len(played), 'step')} before it, in {seconds}, are reproduced", file=out)
     if options.emit_test is not None:
-        _emit(options.emit_test, as_test(story.policies, played, story.connection, doubt) if played else ())
+        _emit(options.emit_test, write_test(story.policies, played, story.connection, doubt) if played else ())
     return Verdict.CONFORMANT if doubt is None else Verdict.INCONCLUSIVE
 
 
 def _emit(path: str, lines: Iterable[str]) -> None:
     text = "".join(f"{line}\n" for line in lines)
     if not text:
-        raise Unusable("there is no step to make a test of")
+        raise UnusableLog("there is no step to make a test of")
     if path == STDIN:
         sys.stdout.write(text)
         sys.stdout.flush()

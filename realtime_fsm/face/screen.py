@@ -8,34 +8,34 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
-from realtime_fsm.auditing.replay.divergence import cause_in_words
-from realtime_fsm.auditing.words import span
+from realtime_fsm.auditing.replay.divergence import describe_cause
+from realtime_fsm.auditing.words import format_duration
 from realtime_fsm.face.diagram.look import PAINTS
-from realtime_fsm.vocabulary.inputs import Lost
+from realtime_fsm.vocabulary.inputs import LinkClosed
 from realtime_fsm.vocabulary.meanings import STATES
 from realtime_fsm.vocabulary.requests import (
-    Drop,
-    End,
-    Fail,
-    Grant,
-    Identify,
-    Lack,
-    Open,
-    Present,
-    Reject,
-    RejectIdentity,
-    RejectPresence,
-    Remove,
-    Retire,
-    Send,
+    AuthenticationRefused,
+    CloseLink,
+    EndStreams,
+    FailWaiters,
+    OpenLink,
+    PresenceRefused,
+    PresenceStored,
+    RetireLink,
+    SendFrame,
+    SubscriptionAcknowledged,
+    SubscriptionRefused,
+    SubscriptionRemoved,
+    SubscriptionUnsupported,
+    UserIdentified,
 )
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from realtime_fsm.auditing.replay.player import Played
-    from realtime_fsm.vocabulary.requests import Request
+    from realtime_fsm.auditing.replay.player import ReplayedStep
+    from realtime_fsm.vocabulary.requests import Command
 
 _NAMED = 4
 """Subscriptions of a request that are named one by one."""
@@ -62,7 +62,7 @@ class Palette:
     def state(self, state: State) -> str:
         """A state's name, as its box in the diagrams looks."""
         paint = PAINTS[STATES[state].group]
-        return f"\x1b[48;{self._code(paint.fill)};38;{self._code(paint.ink)}m {state} \x1b[0m"
+        return f"\x1b[48;{self._code(paint.fill)};38;{self._code(paint.text_color)}m {state} \x1b[0m"
 
     @staticmethod
     def text(text: str, style: str) -> str:
@@ -86,7 +86,7 @@ def palette_for(out: TextIO) -> Palette | None:
     return Palette(os.environ.get("COLORTERM") in ("truecolor", "24bit"))
 
 
-class Screen:
+class StepFormatter:
     """Makes lines of steps; it remembers whether there is an outage.
 
     Args:
@@ -102,22 +102,22 @@ class Screen:
         names = f"{' state':<{_STATES}} {'trigger':<13}  {'row':<6}  {'next':<{_NEXT}}  asked; noted"
         return self._paint(f"{'record':>6}   {'seconds':>11} {names}", _DIM)
 
-    def line(self, played: Played) -> str:
+    def line(self, played: ReplayedStep) -> str:
         """A step."""
-        taken, deadline, at = played.outcome.taken, played.outcome.deadline, played.cue.at
+        taken, deadline, at = played.outcome.transition, played.outcome.deadline, played.input_.at
         notes = self._notes(played)
         gutter = "|" if self._lost is not None else " "
         awaits = ""
         if deadline is not None:
-            awaits = f"{played.awaited} in {span(deadline - at)}" if deadline > at else f"{played.awaited} now"
+            awaits = f"{played.awaited} in {format_duration(deadline - at)}" if deadline > at else f"{played.awaited} now"
         row = "-" if taken is None else taken.row.id
-        rest = "; ".join(filter(None, (_asked(played.outcome.requests), *(self._paint(*note) for note in notes))))
+        rest = "; ".join(filter(None, (_asked(played.outcome.commands), *(self._paint(*note) for note in notes))))
         return (
             f"{played.seq:>6} {self._paint(gutter, _RED)} {at:>11.3f} {self._states(played)} "
-            f"{played.cue.happened.trigger:<13}  {row:<6}  {awaits:<{_NEXT}}  {rest}"
+            f"{played.input_.input_.trigger:<13}  {row:<6}  {awaits:<{_NEXT}}  {rest}"
         ).rstrip()
 
-    def _states(self, played: Played) -> str:
+    def _states(self, played: ReplayedStep) -> str:
         if played.state is played.source:
             return self._state(played.source, " " * (len(_ARROW) + _NAME))
         return self._state(played.source, _ARROW) + self._state(played.state)
@@ -127,24 +127,24 @@ class Screen:
         shown = f" {state} " if self._palette is None else self._palette.state(state)
         return f"{shown}{' ' * (_NAME - len(state) - 2)}{after}"
 
-    def _notes(self, played: Played) -> list[tuple[str, str]]:
+    def _notes(self, played: ReplayedStep) -> list[tuple[str, str]]:
         """What is noteworthy of a step, each with its style."""
         notes: list[tuple[str, str]] = []
-        taken, at = played.outcome.taken, played.cue.at
-        retires = any(isinstance(request, Retire) for request in played.outcome.requests)
+        taken, at = played.outcome.transition, played.input_.at
+        retires = any(isinstance(request, RetireLink) for request in played.outcome.commands)
         if retires:
             notes.append(("it delivers until the next one is up", _DIM))
-        if taken is None and isinstance(played.cue.happened, Lost):
+        if taken is None and isinstance(played.input_.input_, LinkClosed):
             notes.append(("OUTAGE: the link that made room is gone", _RED))
             self._lost = at if self._lost is None else self._lost
         elif taken is None:
             notes.append(("noted for later", _DIM))
         if taken is not None and taken.cause is not None:
-            notes.append((cause_in_words(taken.cause), _YELLOW))
-        notes += [("read no more" if paused else "read again", _DIM) for _, paused in played.cue.pauses]
+            notes.append((describe_cause(taken.cause), _YELLOW))
+        notes += [("read no more" if paused else "read again", _DIM) for _, paused in played.input_.pauses]
         if played.lag >= _LATE:
-            notes.append((f"late by {span(played.lag)}", _YELLOW))
-        if played.cue.place is not None:
+            notes.append((f"late by {format_duration(played.lag)}", _YELLOW))
+        if played.input_.place is not None:
             notes.append(("waits for its turn to dial", _DIM))
         gone = played.source.is_live and not played.state.is_live and played.state is not State.DISPOSING
         if gone and not retires and self._lost is None:
@@ -152,7 +152,7 @@ class Screen:
             planned = taken is not None and taken.cause is None
             notes.append(("outage, planned", _YELLOW) if planned else ("OUTAGE", _RED))
         elif played.state in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self._lost is not None:
-            notes.append((f"outage over after {span(at - self._lost)}", _GREEN))
+            notes.append((f"outage over after {format_duration(at - self._lost)}", _GREEN))
             self._lost = None
         return notes
 
@@ -165,38 +165,38 @@ class _Message(msgspec.Struct):
     data: Any = None
 
 
-def _asked(requests: Iterable[Request]) -> str:
+def _asked(requests: Iterable[Command]) -> str:
     """What the machine asked to be done, in short words."""
     words: dict[str, list[str]] = {}
     for request in requests:
         match request:
-            case Open(generation=link):
+            case OpenLink(generation=link):
                 words[f"open {link}"] = []
-            case Send(data=data):
+            case SendFrame(data=data):
                 words.update(_sent(data))
-            case Drop(generation=link, tidy=tidy):
+            case CloseLink(generation=link, graceful=tidy):
                 words[f"{'hang up' if tidy else 'drop'} {link}"] = []
-            case Grant(id=identifier):
+            case SubscriptionAcknowledged(id=identifier):
                 words.setdefault("grant", []).append(identifier)
-            case Retire(generation=link):
+            case RetireLink(generation=link):
                 words[f"retire {link}"] = []
-            case Present():
+            case PresenceStored():
                 words["presence stored"] = []
-            case RejectPresence():
+            case PresenceRefused():
                 words["reject the presence"] = []
-            case Reject(id=identifier) | Lack(id=identifier):
+            case SubscriptionRefused(id=identifier) | SubscriptionUnsupported(id=identifier):
                 words.setdefault("reject", []).append(identifier)
-            case Remove(id=identifier):
+            case SubscriptionRemoved(id=identifier):
                 words.setdefault("remove", []).append(identifier)
-            case Fail(error=error, withdrawn=withdrawn):
+            case FailWaiters(error=error, withdrawn=withdrawn):
                 words[f"tell {type(error).__name__}"] = []
                 if withdrawn:
                     words.setdefault("withdraw", []).extend(withdrawn)
-            case Identify():
+            case UserIdentified():
                 words["name the user"] = []
-            case RejectIdentity():
+            case AuthenticationRefused():
                 words["reject the identity"] = []
-            case End():
+            case EndStreams():
                 words["end streams"] = []
     return "; ".join(_with(word, ids) for word, ids in words.items())
 

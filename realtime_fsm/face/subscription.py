@@ -11,26 +11,26 @@ from realtime_fsm.vocabulary.errors import BadOption, Disposed, PayloadMisfit
 from realtime_fsm.vocabulary.events import T_co
 from realtime_fsm.vocabulary.sealing import sealed
 from realtime_fsm.vocabulary.table import State
-from realtime_fsm.vocabulary.wishes import wish_of
+from realtime_fsm.vocabulary.wishes import subscription_spec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from realtime_fsm.edges.callbacks import Callback
     from realtime_fsm.edges.driver import Driver
-    from realtime_fsm.edges.inbox import Inbox
+    from realtime_fsm.edges.inbox import StreamBuffer
     from realtime_fsm.edges.overflow import Overflow
-    from realtime_fsm.edges.subscriber import CatchUp, OnGap, Subscriber
+    from realtime_fsm.edges.subscriber import CatchUp, OnGap, SubscriptionDelivery
     from realtime_fsm.vocabulary.change import Gap
     from realtime_fsm.vocabulary.events import Event
-    from realtime_fsm.vocabulary.payloads import Reader
+    from realtime_fsm.vocabulary.payloads import PayloadDecoder
 
     OnMisfit = Callable[[PayloadMisfit], object]
 
 T = TypeVar("T")
 
 
-class Served(TypedDict, total=False):
+class SubscribeOptions(TypedDict, total=False):
     """What can be said about any subscription, whatever the type of its payloads: arguments of `Realtime.subscribe`."""
 
     queries: Iterable[str]
@@ -58,7 +58,7 @@ class Kept(Generic[T]):
     __slots__ = ("__anext__", "_inbox", "_owner")
     __anext__: Callable[[], Awaitable[T]]
 
-    def __init__(self, inbox: Inbox[T], owner: object) -> None:
+    def __init__(self, inbox: StreamBuffer[T], owner: object) -> None:
         self._inbox = inbox.__aiter__()
         self._owner = owner
         self.__anext__ = inbox.__anext__
@@ -68,13 +68,13 @@ class Kept(Generic[T]):
         return self
 
 
-class Subscribed:
+class SubscriptionInfo:
     """What can be seen of a subscription, however its events are taken."""
 
     __slots__ = ("_driver", "_subscriber")
     _kind: ClassVar[str] = "Subscription"
 
-    def __init__(self, driver: Driver, subscriber: Subscriber) -> None:
+    def __init__(self, driver: Driver, subscriber: SubscriptionDelivery) -> None:
         self._driver = driver
         self._subscriber = subscriber
 
@@ -101,7 +101,7 @@ class Subscribed:
     @property
     def missing_channels(self) -> tuple[str, ...]:
         """The channels that were asked for and not acknowledged, such as another user's ``account.{id}``."""
-        return tuple(channel for channel in self.channels if not _among(channel, self.acknowledged_channels))
+        return tuple(channel for channel in self.channels if not _is_acknowledged(channel, self.acknowledged_channels))
 
     @property
     def dropped(self) -> int:
@@ -131,7 +131,7 @@ class Subscribed:
         return f"<{self._kind} {self.id} to {', '.join(self.channels)}>"
 
 
-class Subscription(Subscribed, Generic[T_co]):
+class Subscription(SubscriptionInfo, Generic[T_co]):
     """Events of some channels, as an asynchronous iterator.
 
     ``async for`` gives events and nothing else, in the order of the server. A ``break`` leaves the subscription alive; iterate
@@ -156,10 +156,10 @@ class Subscription(Subscribed, Generic[T_co]):
     _owner: object
 
     def __aiter__(self) -> AsyncIterator[Event[T_co]]:
-        return Kept(self._subscriber.inbox, self)  # type: ignore[arg-type]  # untyped, T_co is the dict
+        return Kept(self._subscriber.buffer, self)  # type: ignore[arg-type]  # untyped, T_co is the dict
 
     def __anext__(self) -> Awaitable[Event[T_co]]:
-        return self._subscriber.inbox.__aiter__().__anext__()  # type: ignore[return-value]  # untyped, T_co is the dict
+        return self._subscriber.buffer.__aiter__().__anext__()  # type: ignore[return-value]  # untyped, T_co is the dict
 
     def batches(self, max: int | None = None) -> AsyncIterator[list[Event[T_co]]]:  # noqa: A002  (the public signature)
         """The same events in lists: whenever the iteration goes on, all that are there, and at least one.
@@ -177,10 +177,10 @@ class Subscription(Subscribed, Generic[T_co]):
             raise BadOption("max", f"{max!r:.40} is not a whole number above 0, or None for no limit")
         return _Batches(self, max)
 
-    async def _gather(self, most: int | None) -> list[Event[T_co]]:
+    async def _take_batch(self, most: int | None) -> list[Event[T_co]]:
         """What is there, and at least one."""
         first = await self.__anext__()
-        return [first, *self._subscriber.inbox.take(most and most - 1)]  # type: ignore[list-item]  # untyped, T_co is the dict
+        return [first, *self._subscriber.buffer.take_nowait(most and most - 1)]  # type: ignore[list-item]  # untyped, T_co is the dict
 
     @sealed
     async def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
@@ -203,13 +203,13 @@ class Subscription(Subscribed, Generic[T_co]):
         """
         if self._driver.state is State.DISPOSING:
             raise Disposed
-        self._driver.need("update")
+        self._driver.require_feature("update")
         asked = self.channels if channels is None else channels, self.queries if queries is None else queries
-        wish = wish_of(self._driver.next_id(), *asked, self._driver.project)
+        wish = subscription_spec(self._driver.next_id(), *asked, self._driver.project)
         if channels is not None:
             warn_of(wish.channels)
         async with self._subscriber.updating:
-            await self._driver.replace(self._subscriber, wish)
+            await self._driver.update_subscription(self._subscriber, wish)
 
     async def unsubscribe(self) -> None:
         """End it. Returns when the server has confirmed, or the link is gone; a second call is harmless.
@@ -223,16 +223,16 @@ class Subscription(Subscribed, Generic[T_co]):
         if self._driver.state is State.DISPOSING:
             raise Disposed
         self._subscriber.spare(calling_task())
-        self._subscriber.inbox.end()
-        self._driver.withdraw(self._subscriber)
+        self._subscriber.buffer.close()
+        self._driver.unsubscribe(self._subscriber)
         await self._driver.answer(self._subscriber.removed, shared=True)
 
 
-def subscription_of(
-    driver: Driver, subscriber: Subscriber, reader: Reader[Any] | None, on_misfit: Callback | None
+def make_subscription(
+    driver: Driver, subscriber: SubscriptionDelivery, reader: PayloadDecoder[Any] | None, on_misfit: Callback | None
 ) -> Subscription[Any]:
     """What a user iterates, with a reader of payloads or without."""
-    return Subscription(driver, subscriber) if reader is None else _Typed(driver, subscriber, reader, on_misfit)
+    return Subscription(driver, subscriber) if reader is None else _TypedSubscription(driver, subscriber, reader, on_misfit)
 
 
 class _Batches(Generic[T_co]):
@@ -246,15 +246,17 @@ class _Batches(Generic[T_co]):
         return self
 
     def __anext__(self) -> Awaitable[list[Event[T_co]]]:
-        return self._subscription._gather(self._most)  # noqa: SLF001  (a part of it)
+        return self._subscription._take_batch(self._most)  # noqa: SLF001  (a part of it)
 
 
-class _Typed(Subscription[T_co]):
+class _TypedSubscription(Subscription[T_co]):
     """The same where ``payload=`` was given: an event is decoded when it is taken."""
 
     __slots__ = ("_on_misfit", "_reader")
 
-    def __init__(self, driver: Driver, subscriber: Subscriber, reader: Reader[T_co], on_misfit: Callback | None) -> None:
+    def __init__(
+        self, driver: Driver, subscriber: SubscriptionDelivery, reader: PayloadDecoder[T_co], on_misfit: Callback | None
+    ) -> None:
         super().__init__(driver, subscriber)
         self._reader = reader
         self._on_misfit = on_misfit
@@ -263,29 +265,29 @@ class _Typed(Subscription[T_co]):
         return self
 
     async def __anext__(self) -> Event[T_co]:
-        inbox = self._subscriber.inbox
+        inbox = self._subscriber.buffer
         while True:
             event = await inbox.__aiter__().__anext__()
             try:
-                return event.read_by(self._reader)
+                return event.decode_payload_with(self._reader)
             except PayloadMisfit as found:
                 self._subscriber.misfits += 1
                 if self._on_misfit is None:
                     raise
                 misfit = found
-            await self._subscriber.tell(self._on_misfit, misfit)
+            await self._subscriber.call_user(self._on_misfit, misfit)
 
-    async def _gather(self, most: int | None) -> list[Event[T_co]]:
-        inbox = self._subscriber.inbox
+    async def _take_batch(self, most: int | None) -> list[Event[T_co]]:
+        inbox = self._subscriber.buffer
         batch = [await self.__anext__()]
         with suppress(PayloadMisfit):  # nothing is taken that cannot be given
             while inbox and len(batch) != most:
-                batch.append(inbox.oldest.read_by(self._reader))
+                batch.append(inbox.peek.decode_payload_with(self._reader))
                 inbox.pop()
         return batch
 
 
-def _among(channel: str, acknowledged: tuple[str, ...]) -> bool:
+def _is_acknowledged(channel: str, acknowledged: tuple[str, ...]) -> bool:
     """Compare loosely: for a user, ``account.update`` is acknowledged as ``account.{user}.update`` (PROTOCOL: "Channels")."""
     if channel in acknowledged:
         return True

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.change import Change, Failure
 
 
-def in_words(change: Change) -> str:
+def describe_change(change: Change) -> str:
     """A change of state in one line.
 
     Args:

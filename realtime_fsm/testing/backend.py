@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Literal
 
 from realtime_fsm.testing.eras import EraName, era_named
 from realtime_fsm.testing.eventframes import shape_of
-from realtime_fsm.testing.identity import CONSOLE, Directory
+from realtime_fsm.testing.identity import CONSOLE, UserDirectory
 from realtime_fsm.testing.messages import TAIL
-from realtime_fsm.testing.wire import Refusal, as_php, stamp
+from realtime_fsm.testing.wire import Refusal, as_php, format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from realtime_fsm.testing.identity import Dial
-    from realtime_fsm.testing.peer import Peer
+    from realtime_fsm.testing.identity import UpgradeParams
+    from realtime_fsm.testing.peer import ServerConnection
 
 _MINUTE = 60.0  # seconds
 _POLICY, _TOO_MANY = 1008, 1013
@@ -86,12 +86,12 @@ class Backend:
         self.platforms = frozenset(platforms)
         self.rate_limit = self.era.rate_limit if rate_limit == "era" else rate_limit
         self.ids = counted_ids() if ids is None else ids
-        self.peers: dict[Peer, None] = {}
+        self.peers: dict[ServerConnection, None] = {}
         self.faulty = False
         self._default = projects[0]
-        self._directories = {project: Directory(self.era.unknown) for project in (*projects, CONSOLE)}
-        self._dials = Budget(connection_limit)
-        self._caused: list[tuple[Peer, bytes]] = []
+        self._directories = {project: UserDirectory(self.era.absent_fields) for project in (*projects, CONSOLE)}
+        self._dials = MinuteQuota(connection_limit)
+        self._caused: list[tuple[ServerConnection, bytes]] = []
         self._deaf_until = -math.inf
         self.restart()
 
@@ -107,7 +107,7 @@ class Backend:
         """
         self._deaf_until = until
 
-    def directory(self, project: str) -> Directory:
+    def directory(self, project: str) -> UserDirectory:
         """The users of a project, for a dial.
 
         Args:
@@ -124,7 +124,7 @@ class Backend:
         except KeyError:
             raise Refusal(_POLICY, "Missing or unknown project ID") from None
 
-    def tails(self, directory: Directory) -> frozenset[str]:
+    def tails(self, directory: UserDirectory) -> frozenset[str]:
         """The channels of the live tail: in the console's own project, one for each other project.
 
         Args:
@@ -137,7 +137,7 @@ class Backend:
             return frozenset()
         return frozenset(TAIL + project for project in self._directories if project != CONSOLE)
 
-    def count_dial(self, dial: Dial, now: float) -> None:
+    def count_dial(self, dial: UpgradeParams, now: float) -> None:
         """Count a dial, for its path and for where it comes from.
 
         Args:
@@ -217,7 +217,7 @@ class Backend:
         timestamp: str | None = None,
         project: str | None = None,
         memberships_of: str | None = None,
-    ) -> list[tuple[Peer, bytes]]:
+    ) -> list[tuple[ServerConnection, bytes]]:
         """Work out who gets an event.
 
         Args:
@@ -243,7 +243,7 @@ class Backend:
         seen = as_php(payload)
         console = directory is self._directories[CONSOLE]
         shape = shape_of(channels, console=console, ids=self.era.ids)
-        frame = shape(events, channels, timestamp or stamp(now), seen)
+        frame = shape(events, channels, timestamp or format_timestamp(now), seen)
         if self.faulty:
             return []
         if memberships_of is not None and self.stale_login:
@@ -254,12 +254,12 @@ class Backend:
         return [
             (peer, frame(matching))
             for peer in self.peers
-            if peer.directory is directory and (matching := peer.matching(channels, audience, seen))
+            if peer.directory is directory and (matching := peer.matching_subscriptions(channels, audience, seen))
         ]
 
     def cause(
         self,
-        directory: Directory,
+        directory: UserDirectory,
         events: Sequence[str],
         channels: Sequence[str],
         roles: frozenset[str],
@@ -279,7 +279,7 @@ class Backend:
         project = next(name for name, users in self._directories.items() if users is directory)
         self._caused += self.publish(events, channels, payload, now=now, roles=roles, project=project)
 
-    def caused(self) -> list[tuple[Peer, bytes]]:
+    def take_caused(self) -> list[tuple[ServerConnection, bytes]]:
         """Take what connections have caused others to be sent; to be asked after every message and every end.
 
         Returns:
@@ -288,14 +288,14 @@ class Backend:
         caused, self._caused = self._caused, []
         return [(peer, frame) for peer, frame in caused if peer in self.peers]
 
-    def _named(self, project: str | None) -> Directory:
+    def _named(self, project: str | None) -> UserDirectory:
         name = self._default if project is None else project
         if name not in self._directories:
             raise LookupError(f"there is no project {name!r}")
         return self._directories[name]
 
 
-class Budget:
+class MinuteQuota:
     """So many a minute, in windows that are aligned to the minute."""
 
     def __init__(self, limit: int | None) -> None:

@@ -26,7 +26,7 @@ _IMPERSONATION = frozenset({"impersonator", "impersonatorUserId"})
 
 
 @dataclass(frozen=True, slots=True)
-class Era:
+class EraRules:
     """The habits of the servers of one time.
 
     Attributes:
@@ -50,11 +50,11 @@ class Era:
     messages: frozenset[str]
     ids: bool
     masked: bool
-    explains: bool
+    reveals_dial_errors: bool
     login: Callable[[Subscriptions, str | None, Account], None]
     goes_deaf: bool
     null_session: int
-    unknown: frozenset[str]
+    absent_fields: frozenset[str]
 
     @property
     def by_message(self) -> bool:
@@ -72,72 +72,72 @@ class Era:
             The text of the error frame.
         """
         fault = isinstance(refusal.code, str) or refusal.code == _UNCAUGHT or refusal.code >= _FAULTS
-        said = self.explains and dialing and refusal.code == _POLICY
+        said = self.reveals_dial_errors and dialing and refusal.code == _POLICY
         return MASKED if self.masked and fault and not said else refusal.message
 
 
-ERAS: Mapping[str, Era] = MappingProxyType(
+ERAS: Mapping[str, EraRules] = MappingProxyType(
     {
         era.name: era
         for era in (
-            Era(
+            EraRules(
                 name="E1",
                 releases="1.0 to 1.6.0",
                 rate_limit=32,
                 messages=frozenset({"authentication"}),
                 ids=False,
                 masked=False,
-                explains=True,
-                login=Subscriptions.widen,
+                reveals_dial_errors=True,
+                login=Subscriptions.login_adding_roles,
                 goes_deaf=True,
                 null_session=_BAD_MESSAGE,
-                unknown=_DERIVED | _IMPERSONATION,
+                absent_fields=_DERIVED | _IMPERSONATION,
             ),
-            Era(
+            EraRules(
                 name="E2",
                 releases="1.6.1 to 1.8.x",
                 rate_limit=None,
                 messages=frozenset({"authentication", "ping"}),
                 ids=False,
                 masked=True,
-                explains=False,
-                login=Subscriptions.widen,
+                reveals_dial_errors=False,
+                login=Subscriptions.login_adding_roles,
                 goes_deaf=True,
                 null_session=_UNCAUGHT,
-                unknown=_DERIVED | _IMPERSONATION,
+                absent_fields=_DERIVED | _IMPERSONATION,
             ),
-            Era(
+            EraRules(
                 name="E3",
                 releases="1.9.0",
                 rate_limit=32,
                 messages=frozenset({"authentication", "ping"}),
                 ids=True,
                 masked=True,
-                explains=True,
+                reveals_dial_errors=True,
                 login=Subscriptions.replace_latest,
                 goes_deaf=False,
                 null_session=_UNCAUGHT,
-                unknown=_DERIVED,
+                absent_fields=_DERIVED,
             ),
-            Era(
+            EraRules(
                 name="E4",
                 releases="1.9.5 and later",
                 rate_limit=32,
                 messages=frozenset({"authentication", "ping", "presence", "subscribe", "unsubscribe"}),
                 ids=True,
                 masked=True,
-                explains=True,
-                login=Subscriptions.rebind,
+                reveals_dial_errors=True,
+                login=Subscriptions.login_rebinding,
                 goes_deaf=False,
                 null_session=_BAD_MESSAGE,
-                unknown=frozenset(),
+                absent_fields=frozenset(),
             ),
         )
     }
 )
 
 
-def era_named(name: str) -> Era:
+def era_named(name: str) -> EraRules:
     """Look an era up.
 
     Args:

@@ -58,7 +58,7 @@ class Request:
         return next((value for key, value in self.headers if key.lower() == name.lower()), "")
 
 
-class Dial:
+class UpgradeParams:
     """What an upgrade request asks for.
 
     Attributes:
@@ -161,7 +161,7 @@ class Account:
     secret: str = field(repr=False)
 
 
-class Directory:
+class UserDirectory:
     """The users of one project.
 
     Attributes:
@@ -226,7 +226,7 @@ class Directory:
         self._jwts[token] = account, expired
         return token
 
-    def identify(self, dial: Dial) -> Account | None:
+    def identify(self, dial: UpgradeParams) -> Account | None:
         """Find out who dials.
 
         Args:

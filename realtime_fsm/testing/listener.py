@@ -24,7 +24,7 @@ _SHORT, _MEDIUM = 126, 65_536  # sizes from which the length of a frame takes 2 
 _STOP_GRACE = 1.0  # seconds for a client to take what was sent, before its stream is reset
 
 
-class Link:
+class ServerTransport:
     """One upgraded connection."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -69,7 +69,7 @@ class Link:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # RST instead of FIN
         self._transport.abort()
 
-    def hold(self) -> None:
+    def buffer_writes(self) -> None:
         """Keep what is sent from now on."""
         self._held = []
 
@@ -83,20 +83,20 @@ class Link:
 class Handler(Protocol):
     """What a listener tells of its links."""
 
-    def opened(self, link: Link, target: str, headers: tuple[tuple[str, str], ...]) -> None:
+    def opened(self, link: ServerTransport, target: str, headers: tuple[tuple[str, str], ...]) -> None:
         """A client was upgraded; ``target`` and ``headers`` are its request's."""
 
-    def message(self, link: Link, data: str | bytes) -> None:
+    def message(self, link: ServerTransport, data: str | bytes) -> None:
         """A text or binary message came."""
 
-    def closed(self, link: Link) -> None:
+    def closed(self, link: ServerTransport) -> None:
         """The link's stream has ended, whoever ended it."""
 
 
 class _BareSocket(web.WebSocketResponse):
     # aiohttp calls `close` wherever it ends a link, to send a close frame; the server that is played here never does that.
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: ServerTransport) -> None:
         super().__init__(compress=False, autoping=False, autoclose=False, max_msg_size=0)
         self._link = link
 
@@ -105,7 +105,7 @@ class _BareSocket(web.WebSocketResponse):
         return True
 
 
-class Listener:
+class LoopbackServer:
     """Accepts connections on a loopback address.
 
     Attributes:
@@ -128,7 +128,7 @@ class Listener:
         self._handler = handler
         self._host = host
         self._runner: web.ServerRunner | None = None
-        self._links: dict[Link, asyncio.Task[object] | None] = {}
+        self._links: dict[ServerTransport, asyncio.Task[object] | None] = {}
         self._thawed = asyncio.Event()
 
     async def start(self) -> None:
@@ -177,7 +177,7 @@ class Listener:
         """Accept connections but upgrade none, and neither answer nor send on a live link, until `thaw`."""
         self._thawed.clear()
         for link in self._links:
-            link.hold()
+            link.buffer_writes()
 
     def thaw(self) -> None:
         """Go on, with what came and what was to be sent meanwhile."""
@@ -192,7 +192,7 @@ class Listener:
             transport.close()  # stopped before this client was upgraded: it gets no answer
         if transport is None or transport.is_closing():
             return web.Response()  # which aiohttp finds nobody to send to
-        link = Link(transport)
+        link = ServerTransport(transport)
         response = _BareSocket(link)
         if not response.can_prepare(request):
             return web.Response(status=400, headers={"Connection": "close"})
@@ -211,7 +211,7 @@ class Listener:
             del self._links[link]
             self._handler.closed(link)
 
-    def _take(self, link: Link, message: WSMessage) -> bool:
+    def _take(self, link: ServerTransport, message: WSMessage) -> bool:
         if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             self._handler.message(link, message.data)
         elif message.type is WSMsgType.PING and len(message.data) > PING_LIMIT:

@@ -12,7 +12,7 @@ from realtime_fsm.testing.wire import Refusal, php_type
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from realtime_fsm.testing.eras import Era
+    from realtime_fsm.testing.eras import EraRules
 
 _UNCAUGHT, _BAD_MESSAGE, _POLICY = 0, 1003, 1008
 _SUBSCRIPTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}|unique\(\)")
@@ -22,7 +22,7 @@ TAIL = "console.tail."
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SubscribeItem:
     """One item of a ``subscribe`` message.
 
     Attributes:
@@ -36,7 +36,7 @@ class Wanted:
     queries: tuple[Query, ...]
 
 
-def bad(text: str, *, end: bool = False) -> Refusal:
+def bad_message(text: str, *, end: bool = False) -> Refusal:
     """Make the refusal of a bad message.
 
     Args:
@@ -49,7 +49,7 @@ def bad(text: str, *, end: bool = False) -> Refusal:
     return Refusal(_BAD_MESSAGE, text, end=end)
 
 
-def read(message: object, era: Era) -> tuple[str, object]:
+def read(message: object, era: EraRules) -> tuple[str, object]:
     """Take a message apart.
 
     Args:
@@ -65,15 +65,15 @@ def read(message: object, era: Era) -> tuple[str, object]:
     if isinstance(message, str | int | float):
         raise Refusal(_UNCAUGHT, _no_array(message))
     if not isinstance(message, dict) or not {"type", "data"} & set(message):
-        raise bad("Message format is not valid.")
+        raise bad_message("Message format is not valid.")
     kind = message.get("type")
     if not isinstance(kind, str) or kind not in era.messages:
         # From E4 on, a type that is a list or an object kills a worker of the real server, and all its connections.
-        raise bad("Message type is not valid.", end=era.by_message and isinstance(kind, dict | list))
+        raise bad_message("Message type is not valid.", end=era.by_message and isinstance(kind, dict | list))
     return kind, message.get("data")
 
 
-def session(data: object, era: Era) -> str:
+def session(data: object, era: EraRules) -> str:
     """Read an ``authentication`` message.
 
     Args:
@@ -89,13 +89,13 @@ def session(data: object, era: Era) -> str:
     if not era.by_message and not isinstance(data, dict | list):
         raise Refusal(_UNCAUGHT, _no_array(data))
     if not isinstance(data, dict) or "session" not in data:
-        raise bad(f"{_INVALID} Session is required" if era.by_message else _INVALID)
+        raise bad_message(f"{_INVALID} Session is required" if era.by_message else _INVALID)
     if not isinstance(data["session"], str):
         raise Refusal(era.null_session, "Session is not valid.")
     return data["session"]
 
 
-def subscribes(data: object, tails: Container[str] = ()) -> list[Wanted]:
+def subscribes(data: object, tails: Container[str] = ()) -> list[SubscribeItem]:
     """Read a ``subscribe`` message.
 
     Args:
@@ -127,42 +127,42 @@ def unsubscribes(data: object) -> list[str]:
     named = [item.get("subscriptionId") for item in _items(data, fault)]
     identifiers = [name for name in named if isinstance(name, str) and name]
     if len(identifiers) < len(named):
-        raise bad(f"items: {fault}")
+        raise bad_message(f"items: {fault}")
     return identifiers
 
 
 def _items(data: object, fault: str) -> list[dict[str, object]]:
     if data is None:
-        raise bad(f"{_INVALID} Items is required")
+        raise bad_message(f"{_INVALID} Items is required")
     if not isinstance(data, list):
-        raise bad(f"items: {_INVALID}")
+        raise bad_message(f"items: {_INVALID}")
     items = [item for item in data if isinstance(item, dict)]
     if len(items) < len(data):
-        raise bad(f"items: {fault}")
+        raise bad_message(f"items: {fault}")
     return items
 
 
-def _wanted(item: dict[str, object], tails: Container[str]) -> Wanted:
+def _wanted(item: dict[str, object], tails: Container[str]) -> SubscribeItem:
     if "channels" not in item:
-        raise bad("items: channels is not present in payload.")
+        raise bad_message("items: channels is not present in payload.")
     channels, queries = item["channels"], item.get("queries", [])
     if not isinstance(channels, list):
-        raise bad("items: channels is not a valid array.")
+        raise bad_message("items: channels is not a valid array.")
     names = [channel for channel in channels if isinstance(channel, str)]
     if len(names) < len(channels):
-        raise bad("items: channels must contain only strings.")
+        raise bad_message("items: channels must contain only strings.")
     identifier = item.get("subscriptionId")
     if "subscriptionId" in item and not (isinstance(identifier, str) and _SUBSCRIPTION_ID.fullmatch(identifier)):
-        raise bad("items: subscriptionId is not a valid id.")
+        raise bad_message("items: subscriptionId is not a valid id.")
     if not isinstance(queries, list):
-        raise bad("items: queries is not a valid array.")
+        raise bad_message("items: queries is not a valid array.")
     if any(name.startswith(TAIL) and name not in tails for name in names):
         raise Refusal(_POLICY, "Console live tail is only available on the console connection.", end=True)
     try:
         parsed = tuple(parse(query) for query in queries)
     except BadQuery as refused:
-        raise bad(f"Invalid query: {refused}") from None
-    return Wanted(identifier if isinstance(identifier, str) else None, names, parsed)
+        raise bad_message(f"Invalid query: {refused}") from None
+    return SubscribeItem(identifier if isinstance(identifier, str) else None, names, parsed)
 
 
 def _no_array(value: object) -> str:

@@ -13,16 +13,16 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from realtime_fsm.testing import messages, presence
-from realtime_fsm.testing.backend import Backend, Budget, counted_ids
-from realtime_fsm.testing.identity import CONSOLE, Account, Dial, Directory, Request
-from realtime_fsm.testing.subscriptions import GUEST, Subscriptions, rewritten
+from realtime_fsm.testing.backend import Backend, MinuteQuota, counted_ids
+from realtime_fsm.testing.identity import CONSOLE, Account, Request, UpgradeParams, UserDirectory
+from realtime_fsm.testing.subscriptions import GUEST, Subscriptions, rewrite_channels
 from realtime_fsm.testing.url import Slot, slots
 from realtime_fsm.testing.wire import Refusal, Reply, as_php, decode, encode, error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["FAULT_DELAY", "FRAME_LIMIT", "HISTORY", "Backend", "Peer", "Reply", "Request", "counted_ids"]
+__all__ = ["FAULT_DELAY", "FRAME_LIMIT", "HISTORY", "Backend", "Reply", "Request", "ServerConnection", "counted_ids"]
 
 FRAME_LIMIT = 65_536
 """The largest frame, in bytes, that a client may send; its header counts."""
@@ -38,7 +38,7 @@ _NO_GUESTS = "Guests may not subscribe"  # in words of its own: no server that s
 _NO_PROJECT = "Missing project context. Reconnect to the project first."
 
 
-class Peer:
+class ServerConnection:
     """One connection, seen from the server."""
 
     def __init__(self, backend: Backend) -> None:
@@ -47,12 +47,12 @@ class Peer:
         Args:
             backend: what it shares with the others.
         """
-        self.directory: Directory | None = None  # also None once the server has forgotten the project
+        self.directory: UserDirectory | None = None  # also None once the server has forgotten the project
         self.account: Account | None = None
         self.received: deque[object] = deque(maxlen=HISTORY)
         self._backend = backend
         self._era = backend.era
-        self._budget = Budget(backend.rate_limit)
+        self._budget = MinuteQuota(backend.rate_limit)
         self._ended = False
         self._now = 0.0
         self._logged_in: str | None = None  # by message, and as whom
@@ -78,14 +78,14 @@ class Peer:
             The ``connected`` frame; or an error and the end.
         """
         self._now = now
-        dial = Dial(request)
+        dial = UpgradeParams(request)
         try:
             directory = self._backend.directory(dial.project)
             self._backend.count_dial(dial, now)
             if dial.project != CONSOLE:
                 dial.check_origin(self._backend.platforms)
             self.account = directory.identify(dial)
-            channels = rewritten(dial.channels, self._user_id(), actions=self._era.by_message)
+            channels = rewrite_channels(dial.channels, self._user_id(), actions=self._era.by_message)
             wanted = self._slots(dial, channels)
         except Refusal as refusal:
             return self._refuse(refusal, dialing=True)
@@ -103,7 +103,7 @@ class Peer:
         greeting["user"] = self._user()
         return Reply((encode({"type": "connected", "data": greeting}),))
 
-    def handle(self, data: bytes | str, now: float) -> Reply:
+    def receive_message(self, data: bytes | str, now: float) -> Reply:
         """Answer one message.
 
         A connection that was never greeted is treated like one whose project is forgotten.
@@ -120,7 +120,7 @@ class Peer:
             return Reply()
         raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
         if len(raw) + _HEADER > FRAME_LIMIT:
-            self.leave()
+            self.close()
             return Reply(reset=True)
         try:
             message: object = decode(raw)
@@ -136,7 +136,7 @@ class Peer:
         except Refusal as refusal:
             return self._refuse(refusal)
 
-    def leave(self, now: float | None = None) -> None:
+    def close(self, now: float | None = None) -> None:
         """Take the connection out of the backend: its stream has ended. May be called again.
 
         Args:
@@ -149,7 +149,7 @@ class Peer:
             if self.directory is not None and self.directory.presences.remove(identifier):
                 self._announce(document, "delete", self._now if now is None else now)
 
-    def matching(self, channels: Iterable[str], roles: frozenset[str], payload: object) -> list[str]:
+    def matching_subscriptions(self, channels: Iterable[str], roles: frozenset[str], payload: object) -> list[str]:
         """Find the subscriptions that an event goes to.
 
         Args:
@@ -162,7 +162,7 @@ class Peer:
         """
         return self._subscriptions.matching(channels, roles, payload)
 
-    def _slots(self, dial: Dial, channels: list[str]) -> Mapping[str, Slot]:
+    def _slots(self, dial: UpgradeParams, channels: list[str]) -> Mapping[str, Slot]:
         if not channels and not self._era.by_message:
             raise Refusal(_POLICY, "Missing channels")
         if channels:
@@ -172,7 +172,7 @@ class Peer:
     def _refuse(self, refusal: Refusal, *, dialing: bool = False) -> Reply:
         end = dialing or refusal.end
         if end:
-            self.leave()
+            self.close()
         text = self._era.text(refusal, dialing=dialing) if self._backend.masked else refusal.message
         return Reply((error(refusal.code, text),), end=end)
 
@@ -187,7 +187,7 @@ class Peer:
                 answer = [{"subscriptionId": name, "removed": known} for name, known in removed]
                 return _response("unsubscribe", success=True, subscriptions=answer)
             case "presence":
-                return _response("presence", presence=self._show(data))
+                return _response("presence", presence=self._store_presence(data))
             case _:
                 return _response("authentication", success=True, user=self._authenticate(data))
 
@@ -200,7 +200,7 @@ class Peer:
             for channel in wanted.channels:
                 self._backend.on_channel(channel)
             identifier = next(self._backend.ids) if wanted.identifier is None else wanted.identifier
-            channels = rewritten(wanted.channels, self._user_id())
+            channels = rewrite_channels(wanted.channels, self._user_id())
             self._subscriptions.add(identifier, channels, wanted.queries, self._roles())
             texts = [query.text() for query in wanted.queries]
             answer.append({"subscriptionId": identifier, "channels": channels, "queries": texts})
@@ -217,7 +217,7 @@ class Peer:
             raise Refusal(_POLICY, _NO_PROJECT, end=True)
         account = None if self.directory is None else self.directory.by_session(session)
         if account is None:
-            raise messages.bad("Session is not valid.")
+            raise messages.bad_message("Session is not valid.")
         if self._era.goes_deaf and self._logged_in not in (None, account.user_id):
             self._backend.stale_login = True
         self._logged_in = account.user_id
@@ -227,7 +227,7 @@ class Peer:
             self.directory = None
         return self._user()
 
-    def _show(self, data: object) -> presence.Document:
+    def _store_presence(self, data: object) -> presence.Document:
         if self.directory is None:
             raise Refusal(_POLICY, _NO_PROJECT, end=True)
         wish = presence.read(data)

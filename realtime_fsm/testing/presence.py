@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from realtime_fsm.testing.messages import bad
-from realtime_fsm.testing.wire import Refusal, stamp
+from realtime_fsm.testing.messages import bad_message
+from realtime_fsm.testing.wire import Refusal, format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ _PERMISSION = re.compile(r'(?P<what>read|update|delete|write)\("(?P<role>[^"]+)"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PresenceRequest:
     """A ``presence`` message.
 
     Attributes:
@@ -39,7 +39,7 @@ class Wish:
     permissions: list[str] | None
 
 
-def read(data: object) -> Wish:
+def read(data: object) -> PresenceRequest:
     """Read a ``presence`` message.
 
     Args:
@@ -54,17 +54,17 @@ def read(data: object) -> Wish:
     given = data if isinstance(data, dict) else {}
     status, identifier, permissions = given.get("status"), given.get("presenceId", "unique()"), given.get("permissions")
     if "status" not in given:
-        raise bad("Payload is not valid. Status is required")
+        raise bad_message("Payload is not valid. Status is required")
     if not isinstance(status, str) or not 0 < len(status) <= _LONGEST:
-        raise bad("status: Value must be a valid string")
+        raise bad_message("status: Value must be a valid string")
     if not isinstance(identifier, str) or not 0 < len(identifier) <= _LONGEST_ID:
-        raise bad("presenceId: Value must be a valid string")
+        raise bad_message("presenceId: Value must be a valid string")
     if permissions is not None:
         listed = permissions if isinstance(permissions, list) else [None]
         permissions = [item for item in listed if isinstance(item, str) and _PERMISSION.fullmatch(item)]
         if len(permissions) < len(listed):
-            raise bad("permissions: Value must be a valid list of permissions")
-    return Wish(status, None if identifier == "unique()" else identifier, given.get("metadata"), permissions)
+            raise bad_message("permissions: Value must be a valid list of permissions")
+    return PresenceRequest(status, None if identifier == "unique()" else identifier, given.get("metadata"), permissions)
 
 
 class Presences:
@@ -74,7 +74,7 @@ class Presences:
         self._stored: dict[str, Document] = {}  # by user
         self._count = 0
 
-    def store(self, account: Account | None, wish: Wish, now: float, ids: Iterator[str]) -> Document:
+    def store(self, account: Account | None, wish: PresenceRequest, now: float, ids: Iterator[str]) -> Document:
         """Store a user's presence, or change it.
 
         Args:
@@ -100,12 +100,12 @@ class Presences:
         if before and account.roles.isdisjoint(_holders(before, "update") | _holders(before, "write")):
             raise Refusal(_UNAUTHORIZED, "The current user is not authorized to perform the requested action.")
         self._count += not before
-        moment = stamp(now)
+        moment = format_timestamp(now)
         document: dict[str, object] = {
             "userId": account.user_id,
             "source": "realtime",
             "status": wish.status,
-            "expiresAt": stamp(now + _LIFETIME),
+            "expiresAt": format_timestamp(now + _LIFETIME),
             **({} if wish.metadata is None else {"metadata": wish.metadata}),
             "$permissions": permissions,
             "$id": before.get("$id") or wish.identifier or next(ids),

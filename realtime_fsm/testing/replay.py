@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from realtime_fsm.auditing.replay.stage import UNDECIDED, Cue, Settings, Stage, asks
-from realtime_fsm.vocabulary.frames import Granted
+from realtime_fsm.auditing.replay.stage import DEFAULT_DRAW, MachineHarness, ReplayInput, Settings, asks
+from realtime_fsm.vocabulary.frames import AcknowledgedSubscription
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
     Authenticate,
@@ -20,23 +20,23 @@ from realtime_fsm.vocabulary.inputs import (
     DialFailure,
     Disconnect,
     Dispose,
-    Greeted,
+    ErrorReceived,
+    GreetingReceived,
     Input,
+    LinkClosed,
     LogOut,
-    Lost,
     Opened,
-    PingSwitched,
+    PingEnabledChanged,
     Pong,
     Probe,
     Reconnect,
     Recovered,
-    ServerErred,
+    ResumedFromSuspend,
     SetPresence,
     Subscribe,
     Unsubscribe,
-    Woken,
 )  # fmt: skip
-from realtime_fsm.vocabulary.inputs import Wish as SubscriptionSpec
+from realtime_fsm.vocabulary.inputs import SubscriptionSpec as SubscriptionSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,9 +47,33 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
 
 __all__ = [
-    "Acknowledged", "Authenticate", "Closed", "Connect", "Deadline", "Deaf", "DialFailure", "Disconnect", "Dispose", "Greeted",
-    "LogOut", "Lost", "Opened", "PingSwitched", "Pong", "Probe", "Reconnect", "Recovered", "ServerErred", "SetPresence", "Step",
-    "Subscribe", "SubscriptionSpec", "Unsubscribe", "Woken", "check_path", "granted",
+    "Acknowledged",
+    "Authenticate",
+    "Closed",
+    "Connect",
+    "Deadline",
+    "Deaf",
+    "DialFailure",
+    "Disconnect",
+    "Dispose",
+    "ErrorReceived",
+    "GreetingReceived",
+    "LinkClosed",
+    "LogOut",
+    "Opened",
+    "PingEnabledChanged",
+    "Pong",
+    "Probe",
+    "Reconnect",
+    "Recovered",
+    "ResumedFromSuspend",
+    "SetPresence",
+    "Step",
+    "Subscribe",
+    "SubscriptionSpec",
+    "Unsubscribe",
+    "check_path",
+    "granted",
 ]  # fmt: skip
 
 
@@ -79,15 +103,15 @@ class Step(NamedTuple):
     attempt: int
     sends: int
     asks: str
-    draw: float = UNDECIDED
+    draw: float = DEFAULT_DRAW
     dial_slot: float | None = None
     heard: bool = False
     pauses: tuple[tuple[float, bool], ...] = ()
 
 
-def granted(*names: str) -> tuple[Granted, ...]:
+def granted(*names: str) -> tuple[AcknowledgedSubscription, ...]:
     """Name the subscriptions that a reply acknowledges."""
-    return tuple(Granted(name) for name in names)
+    return tuple(AcknowledgedSubscription(name) for name in names)
 
 
 def check_path(
@@ -116,11 +140,11 @@ def check_path(
     Raises:
         AssertionError: when the machine takes another path. The text names the step, what came and what was expected.
     """
-    stage = Stage(Settings(retry, ping, timeouts, auto_reconnect, max_link_age, era, canary))
+    stage = MachineHarness(Settings(retry, ping, timeouts, auto_reconnect, max_link_age, era, canary))
     for number, step in enumerate(steps, 1):
-        outcome = stage.feed(Cue(step.at, step.input, step.draw, step.dial_slot, step.heard, step.pauses))
-        row, seat = None if outcome.taken is None else outcome.taken.row.id, stage.seat
-        came = (row, stage.state, seat.generation, seat.attempt, seat.last_sends, asks(outcome))
+        outcome = stage.feed(ReplayInput(step.at, step.input, step.draw, step.dial_slot, step.heard, step.pauses))
+        row, seat = None if outcome.transition is None else outcome.transition.row.id, stage.seat
+        came = (row, stage.state, seat.generation, seat.attempt, seat.frames_sent, asks(outcome))
         expected = (step.row, step.state, step.link, step.attempt, step.sends, step.asks)
         if came != expected:
             raise AssertionError(f"step {number} at {step.at} s, {step.input}: {came} instead of {expected}")

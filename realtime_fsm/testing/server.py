@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING, Literal, Self
 
 from realtime_fsm.testing.channel_warnings import warn_of
-from realtime_fsm.testing.desk import Desk
-from realtime_fsm.testing.listener import Listener
+from realtime_fsm.testing.desk import ConnectionDispatcher
+from realtime_fsm.testing.listener import LoopbackServer
 from realtime_fsm.testing.peer import Backend
 from realtime_fsm.testing.script import Act, parse, play
 from realtime_fsm.testing.url import is_routed
@@ -88,9 +88,9 @@ class RealtimeServer:
             ids=ids,
         )
         self._clock = clock
-        self._desk = Desk(self._backend, clock, shuffle)
+        self._desk = ConnectionDispatcher(self._backend, clock, shuffle)
         self._host = host
-        self._listener = Listener(self._desk, host=host, port=port, routed=is_routed)
+        self._listener = LoopbackServer(self._desk, host=host, port=port, routed=is_routed)
         self._scripts: set[asyncio.Task[None]] = set()
         self._recovery: asyncio.TimerHandle | None = None
 
@@ -178,7 +178,7 @@ class RealtimeServer:
     def drop(self) -> None:
         """End every stream without a close frame; new dials are accepted."""
         self._listener.end_all()
-        self._desk.forget()
+        self._desk.drop_all()
 
     def freeze(self) -> None:
         """Fall silent like a stopped process: connections are accepted but not upgraded, and nothing is answered or sent."""

@@ -22,7 +22,7 @@ _ACTIONS = frozenset({"create", "update", "upsert", "delete"})
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class ChannelSubscription:
     """What one subscription gets on one channel.
 
     Attributes:
@@ -44,7 +44,7 @@ class Subscriptions:
     def __init__(self) -> None:
         self.ids: dict[str, None] = {}
         # An event frame lists ids by the event's channels, then by entry into the channel; so this is kept by channel.
-        self._channels: dict[str, dict[str, Grant]] = {}
+        self._channels: dict[str, dict[str, ChannelSubscription]] = {}
         self._latest: list[str] = []  # the channels that were added last: all that E1 to E3 remember of a connection
 
     def add(self, identifier: str, channels: Iterable[str], queries: Sequence[Query], roles: frozenset[str]) -> None:
@@ -59,7 +59,7 @@ class Subscriptions:
         self.ids[identifier] = None
         self._latest = list(channels)
         for channel in self._latest:
-            self._channels.setdefault(channel, {})[identifier] = Grant(queries, roles)
+            self._channels.setdefault(channel, {})[identifier] = ChannelSubscription(queries, roles)
 
     def remove(self, identifier: str) -> bool:
         """Remove a subscription.
@@ -94,7 +94,7 @@ class Subscriptions:
                     found[identifier] = None
         return list(found)
 
-    def widen(self, before: str | None, account: Account) -> None:
+    def login_adding_roles(self, before: str | None, account: Account) -> None:
         """Let an account in as E1 and E2 do: what there was stays, and the account's roles come on top.
 
         The old users' roles stay for good. ``account`` gains ``account.{user}``; the login after that loses ``account``, for
@@ -106,11 +106,11 @@ class Subscriptions:
         """
         displaced = any(channel.startswith("account.") for channel in self._latest)
         kept = [channel for channel in self._latest if channel != "account" or not displaced]
-        self._latest = rewritten(kept, account.user_id, actions=False)
+        self._latest = rewrite_channels(kept, account.user_id, actions=False)
         for identifier in self.ids:
             for channel in self._latest:
                 holders = self._channels.setdefault(channel, {})
-                old = holders.get(identifier, Grant((), frozenset()))
+                old = holders.get(identifier, ChannelSubscription((), frozenset()))
                 holders[identifier] = replace(old, roles=old.roles | account.roles)
 
     def replace_latest(self, before: str | None, account: Account) -> None:
@@ -123,7 +123,7 @@ class Subscriptions:
         for channel in self._latest:
             self._assign(channel, account.roles)
 
-    def rebind(self, before: str | None, account: Account) -> None:
+    def login_rebinding(self, before: str | None, account: Account) -> None:
         """Let an account in as E4 does: all roles change, and the ``account`` channels follow.
 
         A plain ``account`` stays as it is: it never gains the ``account.{user}`` that it would have had from the start.
@@ -144,7 +144,7 @@ class Subscriptions:
             holders[identifier] = replace(grant, roles=roles)
 
 
-def rewritten(channels: Iterable[str], user_id: str | None, *, actions: bool = True) -> list[str]:
+def rewrite_channels(channels: Iterable[str], user_id: str | None, *, actions: bool = True) -> list[str]:
     """Rewrite the channels of a subscription, as the server does before it acknowledges them.
 
     Args:

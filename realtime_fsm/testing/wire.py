@@ -68,7 +68,7 @@ def error(code: int | str, message: str = MASKED) -> bytes:
     return encode({"type": "error", "data": {"code": code, "message": message}})
 
 
-def stamp(now: float) -> str:
+def format_timestamp(now: float) -> str:
     """Write a moment as the server does, with milliseconds and ``+00:00``.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from realtime_fsm.vocabulary.errors import BadOption
-from realtime_fsm.vocabulary.options import seconds, strings
+from realtime_fsm.vocabulary.options import check_seconds, validated_strings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +41,8 @@ class Canary:
     channel: str | None = None
 
     def __post_init__(self) -> None:
-        seconds("Canary.every", self.every)
-        seconds("Canary.within", self.within)
+        check_seconds("Canary.every", self.every)
+        check_seconds("Canary.within", self.within)
         if self.within > self.every:
             raise BadOption(
                 "Canary.within", f"{self.within!r} is above every ({self.every!r}): one echo must be due before the next canary"
@@ -53,4 +53,4 @@ class Canary:
             given, missing = ("write", "channel") if self.channel is None else ("channel", "write")
             raise BadOption(f"Canary.{missing}", f"missing beside {given}: what is written must be heard, and on which channel")
         if self.channel is not None:
-            strings("Canary.channel", (self.channel,))
+            validated_strings("Canary.channel", (self.channel,))

@@ -20,52 +20,52 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,35}")
 _ACTIONS = ("create", "update", "upsert", "delete")
 
 
-class Complete(str):
+class FinalChannel(str):
     """A channel that takes no action, or has one already. Everywhere a plain string is welcome, this is one."""
 
     __slots__ = ()
 
 
-class Actionable(Complete):
+class ActionChannel(FinalChannel):
     """A channel that can be narrowed to one action. Servers before 1.9.5 publish nothing there."""
 
     __slots__ = ()
 
-    def create(self) -> Complete:
+    def create(self) -> FinalChannel:
         """Only what is created."""
-        return Complete(f"{self}.create")
+        return FinalChannel(f"{self}.create")
 
-    def update(self) -> Complete:
+    def update(self) -> FinalChannel:
         """Only what is updated."""
-        return Complete(f"{self}.update")
+        return FinalChannel(f"{self}.update")
 
-    def delete(self) -> Complete:
+    def delete(self) -> FinalChannel:
         """Only what is deleted."""
-        return Complete(f"{self}.delete")
+        return FinalChannel(f"{self}.delete")
 
 
-class Upsertable(Actionable):
+class UpsertChannel(ActionChannel):
     """A channel that can be narrowed to one action, upserts among them."""
 
     __slots__ = ()
 
-    def upsert(self) -> Complete:
+    def upsert(self) -> FinalChannel:
         """Only what is upserted."""
-        return Complete(f"{self}.upsert")
+        return FinalChannel(f"{self}.upsert")
 
 
-class Report(Complete):
+class Report(FinalChannel):
     """A report, and the way to its insights."""
 
     __slots__ = ()
 
-    def insight(self, insight_id: str | None = None) -> Complete:
+    def insight(self, insight_id: str | None = None) -> FinalChannel:
         """One insight of the report; all of them without an id."""
-        return Complete(_all_or_one(f"{self}.insights", "insight_id", insight_id))
+        return FinalChannel(_all_or_one(f"{self}.insights", "insight_id", insight_id))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Unfinished:
+class ChannelPrefix:
     """The way to a channel. Nothing is ever published there, so it cannot be subscribed to.
 
     Attributes:
@@ -73,53 +73,53 @@ class Unfinished:
     """
 
     path: str
-    onward: ClassVar[str]
+    next_call: ClassVar[str]
 
     def __str__(self) -> str:
         return self.path
 
     def __repr__(self) -> str:
-        return f"<{self.path}: no channel before {self.onward}>"
+        return f"<{self.path}: no channel before {self.next_call}>"
 
 
-class Collection(Unfinished):
+class Collection(ChannelPrefix):
     """A collection of documents."""
 
     __slots__ = ()
-    onward = ".document()"
+    next_call = ".document()"
 
-    def document(self, document_id: str | None = None) -> Upsertable:
+    def document(self, document_id: str | None = None) -> UpsertChannel:
         """One document; all of the collection without an id."""
-        return Upsertable(_all_or_one(f"{self}.documents", "document_id", document_id))
+        return UpsertChannel(_all_or_one(f"{self}.documents", "document_id", document_id))
 
 
-class Table(Unfinished):
+class Table(ChannelPrefix):
     """A table of rows."""
 
     __slots__ = ()
-    onward = ".row()"
+    next_call = ".row()"
 
-    def row(self, row_id: str | None = None) -> Upsertable:
+    def row(self, row_id: str | None = None) -> UpsertChannel:
         """One row; all of the table without an id."""
-        return Upsertable(_all_or_one(f"{self}.rows", "row_id", row_id))
+        return UpsertChannel(_all_or_one(f"{self}.rows", "row_id", row_id))
 
 
-class Collections(Unfinished):
+class Collections(ChannelPrefix):
     """A database of collections."""
 
     __slots__ = ()
-    onward = ".collection(...).document()"
+    next_call = ".collection(...).document()"
 
     def collection(self, collection_id: str) -> Collection:
         """On to one collection."""
         return Collection(_with_id(f"{self}.collections", "collection_id", collection_id))
 
 
-class Tables(Unfinished):
+class Tables(ChannelPrefix):
     """A database of tables."""
 
     __slots__ = ()
-    onward = ".table(...).row()"
+    next_call = ".table(...).row()"
 
     def table(self, table_id: str) -> Table:
         """On to one table."""
@@ -132,15 +132,15 @@ class Database(Collections, Tables):
     __slots__ = ()
 
 
-class Bucket(Unfinished):
+class Bucket(ChannelPrefix):
     """A bucket of files."""
 
     __slots__ = ()
-    onward = ".file()"
+    next_call = ".file()"
 
-    def file(self, file_id: str | None = None) -> Actionable:
+    def file(self, file_id: str | None = None) -> ActionChannel:
         """One file; all of the bucket without an id."""
-        return Actionable(_all_or_one(f"{self}.files", "file_id", file_id))
+        return ActionChannel(_all_or_one(f"{self}.files", "file_id", file_id))
 
 
 @final
@@ -162,74 +162,74 @@ class Channel:
     __slots__ = ()
 
     @staticmethod
-    def account() -> Upsertable:
+    def account() -> UpsertChannel:
         """Your own account. The server adds ``account.{user}`` for a user."""
-        return Upsertable("account")
+        return UpsertChannel("account")
 
     @staticmethod
-    def documents() -> Upsertable:
+    def documents() -> UpsertChannel:
         """All documents."""
-        return Upsertable("documents")
+        return UpsertChannel("documents")
 
     @staticmethod
-    def rows() -> Upsertable:
+    def rows() -> UpsertChannel:
         """All rows."""
-        return Upsertable("rows")
+        return UpsertChannel("rows")
 
     @staticmethod
-    def files() -> Actionable:
+    def files() -> ActionChannel:
         """All files."""
-        return Actionable("files")
+        return ActionChannel("files")
 
     @staticmethod
-    def executions() -> Actionable:
+    def executions() -> ActionChannel:
         """All executions of functions."""
-        return Actionable("executions")
+        return ActionChannel("executions")
 
     @staticmethod
-    def execution(execution_id: str) -> Actionable:
+    def execution(execution_id: str) -> ActionChannel:
         """One execution of a function."""
-        return Actionable(_last("executions", "execution_id", execution_id))
+        return ActionChannel(_last("executions", "execution_id", execution_id))
 
     @staticmethod
-    def function(function_id: str) -> Actionable:
+    def function(function_id: str) -> ActionChannel:
         """The executions of one function."""
-        return Actionable(_last("functions", "function_id", function_id))
+        return ActionChannel(_last("functions", "function_id", function_id))
 
     @staticmethod
-    def teams() -> Actionable:
+    def teams() -> ActionChannel:
         """All teams."""
-        return Actionable("teams")
+        return ActionChannel("teams")
 
     @staticmethod
-    def team(team_id: str) -> Actionable:
+    def team(team_id: str) -> ActionChannel:
         """One team."""
-        return Actionable(_last("teams", "team_id", team_id))
+        return ActionChannel(_last("teams", "team_id", team_id))
 
     @staticmethod
-    def memberships() -> Actionable:
+    def memberships() -> ActionChannel:
         """All memberships of teams."""
-        return Actionable("memberships")
+        return ActionChannel("memberships")
 
     @staticmethod
-    def membership(membership_id: str) -> Actionable:
+    def membership(membership_id: str) -> ActionChannel:
         """One membership of a team."""
-        return Actionable(_last("memberships", "membership_id", membership_id))
+        return ActionChannel(_last("memberships", "membership_id", membership_id))
 
     @staticmethod
-    def presences() -> Upsertable:
+    def presences() -> UpsertChannel:
         """All presences."""
-        return Upsertable("presences")
+        return UpsertChannel("presences")
 
     @staticmethod
-    def presence(presence_id: str) -> Upsertable:
+    def presence(presence_id: str) -> UpsertChannel:
         """One presence."""
-        return Upsertable(_last("presences", "presence_id", presence_id))
+        return UpsertChannel(_last("presences", "presence_id", presence_id))
 
     @staticmethod
-    def reports() -> Complete:
+    def reports() -> FinalChannel:
         """All reports."""
-        return Complete("reports")
+        return FinalChannel("reports")
 
     @staticmethod
     def report(report_id: str) -> Report:
@@ -237,19 +237,19 @@ class Channel:
         return Report(_last("reports", "report_id", report_id))
 
     @staticmethod
-    def console() -> Complete:
+    def console() -> FinalChannel:
         """What the console shows; in project ``console``."""
-        return Complete("console")
+        return FinalChannel("console")
 
     @staticmethod
-    def project(project_id: str | None = None) -> Complete:
+    def project(project_id: str | None = None) -> FinalChannel:
         """One project, ``projects.{id}``; without an id channel ``project``, which brings statistics. In project ``console``."""
-        return Complete("project" if project_id is None else _with_id("projects", "project_id", project_id))
+        return FinalChannel("project" if project_id is None else _with_id("projects", "project_id", project_id))
 
     @staticmethod
-    def console_tail(project_id: str) -> Complete:
+    def console_tail(project_id: str) -> FinalChannel:
         """The live tail of all events of a project: lists, without a time. In project ``console`` alone."""
-        return Complete(_with_id("console.tail", "project_id", project_id))
+        return FinalChannel(_with_id("console.tail", "project_id", project_id))
 
     @staticmethod
     def tablesdb(database_id: str) -> Tables:

@@ -17,7 +17,7 @@ from realtime_fsm.vocabulary.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from realtime_fsm.vocabulary.inputs import Wish
+    from realtime_fsm.vocabulary.inputs import SubscriptionSpec
 
 
 class Era(StrEnum):
@@ -37,16 +37,16 @@ class Era(StrEnum):
         return {"E1": "1.0 to 1.6.0", "E2": "1.6.1 to 1.8", "E3": "1.9.0", "E4": "1.9.5 and later"}[self.value]
 
     @property
-    def in_url(self) -> bool:
+    def subscribes_in_url(self) -> bool:
         """Whether channels travel in the address."""
         return self is not Era.E4
 
-    def has(self, feature: str) -> bool:
+    def supports(self, feature: str) -> bool:
         """Whether it has ``"queries"``, ``"update"`` or ``"presence"``."""
         return self is Era.E4 or (self is Era.E3 and feature == "queries")
 
 
-def era(value: object) -> Era:
+def parse_era(value: object) -> Era:
     """Take an era as a user gives it.
 
     Raises:
@@ -55,17 +55,17 @@ def era(value: object) -> Era:
     try:
         return Era(value)  # type: ignore[arg-type]  # whatever it is, it is looked up
     except ValueError:
-        raise BadOption("protocol", f"{value!r:.40} is none of {', '.join(Era)}; leave it out to have it found out") from None
+        raise BadOption("era", f"{value!r:.40} is none of {', '.join(Era)}; leave it out to have it found out") from None
 
 
-COMMON = 0
+UNFILTERED_SLOT = 0
 """The slot of all subscriptions without queries. The server treats a channel without queries as one of it, and as everything."""
 _ACTIONS = frozenset({"create", "update", "upsert", "delete"})
 _EVERYTHING = '{"method":"select","values":["*"]}'
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class UrlPlan:
     """Which subscriptions are asked for by an address, and how.
 
     Attributes:
@@ -78,7 +78,7 @@ class Plan:
     plain: Mapping[str, tuple[str, ...]]
     filtered: Mapping[int, str]
 
-    def routes(self, slots: Mapping[int, str], channels: Sequence[str]) -> Routes:
+    def routes(self, slots: Mapping[int, str], channels: Sequence[str]) -> EventRoutes:
         """How events on this link find their subscriptions.
 
         Args:
@@ -87,15 +87,15 @@ class Plan:
         """
         plain = dict(self.plain)
         for channel in channels:  # a user's events may name the account alone (PROTOCOL: "Channels")
-            asked = _asked_as(channel)
+            asked = _requested_channel(channel)
             if asked != channel and asked in plain:
                 plain[channel] = tuple(dict.fromkeys((*plain.get(channel, ()), *plain[asked])))
         filtered = {slots[slot]: identifier for slot, identifier in self.filtered.items() if slot in slots}
-        return Routes(plain, filtered, slots.get(COMMON))
+        return EventRoutes(plain, filtered, slots.get(UNFILTERED_SLOT))
 
 
 @dataclass(frozen=True, slots=True)
-class Routes:
+class EventRoutes:
     """How the events of one link find their subscriptions.
 
     Attributes:
@@ -108,7 +108,7 @@ class Routes:
     filtered: Mapping[str, str]
     common: str | None
 
-    def to(self, theirs: Sequence[str], channels: Iterable[str]) -> tuple[str, ...]:
+    def match(self, theirs: Sequence[str], channels: Iterable[str]) -> tuple[str, ...]:
         """The subscriptions of an event, each once.
 
         Args:
@@ -121,7 +121,7 @@ class Routes:
         return tuple(dict.fromkeys(found))
 
 
-def plan(wishes: Iterable[Wish]) -> Plan:
+def url_plan(wishes: Iterable[SubscriptionSpec]) -> UrlPlan:
     """Put subscriptions into an address.
 
     The server strikes channels such as ``account.bob``, and refuses an address that none is left in. An empty one is accepted,
@@ -134,7 +134,7 @@ def plan(wishes: Iterable[Wish]) -> Plan:
     for wish in wishes:
         channels |= dict.fromkeys(wish.channels)
         if wish.queries:
-            slot = COMMON + 1 + len(filtered)
+            slot = UNFILTERED_SLOT + 1 + len(filtered)
             filtered[slot] = wish.id
             slots += [(channel, slot, query) for channel in wish.channels for query in wish.queries]
         else:
@@ -143,19 +143,19 @@ def plan(wishes: Iterable[Wish]) -> Plan:
     names = [*channels, *([""] if all(channel.startswith("account.") for channel in channels) else [])]
     # A channel that has queries in some slot is everywhere else only where that is said.
     narrowed = {channel for channel, _, _ in slots}
-    slots += [(channel, COMMON, _EVERYTHING) for channel in plain if channel in narrowed]
+    slots += [(channel, UNFILTERED_SLOT, _EVERYTHING) for channel in plain if channel in narrowed]
     items = [f"channels[]={quote(channel, safe='')}" for channel in names]
     items += [f"{quote(channel.replace('.', '_'), safe='')}[{slot}][]={quote(query, safe='')}" for channel, slot, query in slots]
-    return Plan("&".join(items), {channel: tuple(ids) for channel, ids in plain.items()}, filtered)
+    return UrlPlan("&".join(items), {channel: tuple(ids) for channel, ids in plain.items()}, filtered)
 
 
-def named(wish: Wish, channels: Sequence[str]) -> tuple[str, ...]:
+def acknowledged_channels(wish: SubscriptionSpec, channels: Sequence[str]) -> tuple[str, ...]:
     """The channels of a greeting that belong to a subscription: its own, and the user's account beside ``account``."""
     own = set(wish.channels)
-    return tuple(channel for channel in channels if channel in own or _asked_as(channel) in own)
+    return tuple(channel for channel in channels if channel in own or _requested_channel(channel) in own)
 
 
-def _asked_as(channel: str) -> str:
+def _requested_channel(channel: str) -> str:
     """What is asked for where the server names the user: ``account.alice.update`` is what has become of ``account.update``."""
     head, _, rest = channel.partition(".")
     user, dot, action = rest.partition(".")

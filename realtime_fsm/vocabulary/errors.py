@@ -96,7 +96,7 @@ __all__ = [
     "UnsupportedByServer",
     "UpgradeRefused",
     "WrongLoop",
-    "name_of",
+    "type_name",
 ]
 
 
@@ -340,13 +340,13 @@ class PayloadMisfit(RealtimeError):
     """
 
     def __init__(self, wanted: Any, path: str, problem: str, event: Event[dict[str, Any]]) -> None:
-        super().__init__(f"the payload does not fit {name_of(wanted)} at {path}: {problem}")
+        super().__init__(f"the payload does not fit {type_name(wanted)} at {path}: {problem}")
         self.wanted = wanted
         self.path = path
         self.problem = problem
         self.event = event
 
 
-def name_of(wanted: Any) -> str:
+def type_name(wanted: Any) -> str:
     """A type's name."""
     return wanted.__name__ if isinstance(wanted, type) else f"{wanted!r:.80}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, over
 import msgspec
 
 from realtime_fsm.vocabulary.errors import MalformedEvent
-from realtime_fsm.vocabulary.payloads import reader_for
+from realtime_fsm.vocabulary.payloads import payload_decoder
 from realtime_fsm.vocabulary.sealing import sealed
 
 if TYPE_CHECKING:
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar as TypeVarWithDefault
 
-    from realtime_fsm.vocabulary.payloads import Reader
+    from realtime_fsm.vocabulary.payloads import PayloadDecoder
 
     T_co = TypeVarWithDefault("T_co", covariant=True, default=dict[str, Any])
     """What the payload is: a plain `Event` is an `Event[dict[str, Any]]`."""
-    _Wire = Any
-    _Later = Any
+    _RawJson = Any
+    _Unset = Any
 else:
     T_co = TypeVar("T_co", covariant=True)
-    _Wire = msgspec.Raw  # of which the wire's bytes are a part: at first, until what they mean takes their place
-    _Later = msgspec.UnsetType  # what cannot come from the wire
+    _RawJson = msgspec.Raw  # of which the wire's bytes are a part: at first, until what they mean takes their place
+    _Unset = msgspec.UnsetType  # what cannot come from the wire
 
 _T = TypeVar("_T")
 Action = Literal["create", "update", "upsert", "delete"]
@@ -69,16 +69,16 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     # time is too short to be worth a view that would keep the whole frame. No garbage collection: of what it holds, nothing
     # leads back to it, unless somebody writes into the payload.
     _payload: msgspec.Raw = msgspec.field(name="payload")
-    _events: _Wire = msgspec.field(name="events", default=_NONE)
-    _channels: _Wire = msgspec.field(name="channels", default=_NONE)
+    _events: _RawJson = msgspec.field(name="events", default=_NONE)
+    _channels: _RawJson = msgspec.field(name="channels", default=_NONE)
     _timestamp: Any = msgspec.field(name="timestamp", default=None)
     _subscriptions: list[str] = msgspec.field(name="subscriptions", default_factory=list)
-    _read: _Later = msgspec.field(name="", default=msgspec.UNSET)  # the payload, decoded
+    _decoded_payload: _Unset = msgspec.field(name="", default=msgspec.UNSET)  # the payload, decoded
     _size: Any = msgspec.field(name="(bytes)", default=0)  # bytes of its frame; the receiver sets it
 
     @staticmethod
     @sealed
-    def restored(
+    def from_payload(
         payload: Mapping[str, Any],
         *,
         events: Iterable[str] = (),
@@ -109,7 +109,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         Raises:
             MalformedEvent: when the payload cannot be understood.
         """
-        identifier = self._names()[0]
+        identifier = self._id_and_version()[0]
         return identifier if isinstance(identifier, str) else None
 
     @property
@@ -119,10 +119,10 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         Raises:
             MalformedEvent: when the payload cannot be understood.
         """
-        identifier, updated = self._names()
+        identifier, updated = self._id_and_version()
         return (identifier, updated) if isinstance(identifier, str) and isinstance(updated, str) else None
 
-    def _names(self) -> tuple[Any, Any]:
+    def _id_and_version(self) -> tuple[Any, Any]:
         try:
             named = _named.decode(self._payload)
         except ValueError:  # an empty object, perhaps, which comes as an array
@@ -166,7 +166,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         names = self.events
         if pattern in names:
             return True
-        return "*" in pattern and any(map(_form(pattern).fullmatch, names))
+        return "*" in pattern and any(map(_pattern_regex(pattern).fullmatch, names))
 
     @property
     def events(self) -> tuple[str, ...]:
@@ -177,7 +177,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         """
         names: Any = self._events
         if type(names) is not tuple:
-            names = self._events = _part("events", _strings, names)
+            names = self._events = _decode_part("events", _strings, names)
         found: tuple[str, ...] = names
         return found
 
@@ -190,7 +190,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         """
         names: Any = self._channels
         if type(names) is not tuple:
-            names = self._channels = _part("channels", _strings, names)
+            names = self._channels = _decode_part("channels", _strings, names)
         found: tuple[str, ...] = names
         return found
 
@@ -204,7 +204,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
             MalformedEvent: when the server sent something else.
         """
         if self._timestamp is not None and not isinstance(self._timestamp, datetime):
-            self._timestamp = moment_of(self._timestamp)
+            self._timestamp = parse_timestamp(self._timestamp)
         moment: datetime | None = self._timestamp
         return moment
 
@@ -220,9 +220,9 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         Raises:
             MalformedEvent: when the server sent something that is neither an object nor a list.
         """
-        payload: T_co = self._read
+        payload: T_co = self._decoded_payload
         if payload is msgspec.UNSET:
-            payload = self._read = _whole(self._payload)
+            payload = self._decoded_payload = _whole(self._payload)
         return payload
 
     @overload
@@ -245,27 +245,27 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
             BadOption: when nothing can be decoded into the type.
             PayloadMisfit: when the payload does not fit it.
         """
-        return reader_for(wanted, decimals=decimals).read(self._payload, self)
+        return payload_decoder(wanted, decimals=decimals).read(self._payload, self)
 
-    def read_by(self, reader: Reader[_T]) -> Event[_T]:
+    def decode_payload_with(self, reader: PayloadDecoder[_T]) -> Event[_T]:
         """The same event with its payload as a reader decodes it.
 
         Raises:
             PayloadMisfit: when it does not fit.
         """
         parts = self._payload, self._events, self._channels, self._timestamp, self._subscriptions
-        return _OfType(*parts, reader.read(self._payload, self), self._size)
+        return _TypedEvent(*parts, reader.read(self._payload, self), self._size)
 
     def __repr__(self) -> str:
         # No payload here: a repr ends up in logs. The same for the ids that names of events are made of.
         return f"<Event for {', '.join(self._subscriptions) or 'nobody'}>"
 
 
-class _OfType(Event[T_co], gc=True):
+class _TypedEvent(Event[T_co], gc=True):
     """One whose payload is of a type of the user's, which may well lead back to it."""
 
 
-def moment_of(stamp: Any) -> datetime:
+def parse_timestamp(stamp: Any) -> datetime:
     """The server's time, from what came in its place.
 
     Raises:
@@ -281,14 +281,14 @@ def moment_of(stamp: Any) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def text_of(event: Event) -> tuple[object, ...]:
+def dedup_key(event: Event) -> tuple[object, ...]:
     """What an event says, but the ids: the same on every link, and hashable. For what has not been given to anybody yet."""
     parts = event._payload, event._events, event._channels  # noqa: SLF001
     texts = (bytes(part) if isinstance(part, msgspec.Raw) else part for part in parts)
     return *texts, repr(event._timestamp)  # noqa: SLF001
 
 
-def _part(name: str, decoder: msgspec.json.Decoder[_T], wire: msgspec.Raw) -> _T:
+def _decode_part(name: str, decoder: msgspec.json.Decoder[_T], wire: msgspec.Raw) -> _T:
     try:
         return decoder.decode(wire)
     except ValueError:  # DecodeError, ValidationError and UnicodeDecodeError are all ValueErrors
@@ -314,5 +314,5 @@ def _whole(wire: msgspec.Raw) -> Any:
 
 
 @lru_cache(256)
-def _form(pattern: str) -> re.Pattern[str]:
+def _pattern_regex(pattern: str) -> re.Pattern[str]:
     return re.compile(r"\.".join("[^.]+" if part == "*" else re.escape(part) for part in pattern.split(".")))

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 
-FRAME_LIMIT = 65_536
+MAX_CLIENT_FRAME = 65_536
 """Bytes of one frame, its header included, above which the server ends the link (PROTOCOL: "Messages", rule 6)."""
-PAYLOAD_LIMIT = FRAME_LIMIT - 8
+MAX_CLIENT_PAYLOAD = MAX_CLIENT_FRAME - 8
 """Bytes that are left for the text: a client's header of such a frame has 2 + 2 (length) + 4 (mask) bytes."""
 
 Code = int | str
 """An error frame's code: a number, or the text of whatever else the server put there."""
 
 
-class Granted(msgspec.Struct, frozen=True, rename="camel"):
+class AcknowledgedSubscription(msgspec.Struct, frozen=True, rename="camel"):
     """One subscription as the server acknowledged it."""
 
     subscription_id: str
@@ -64,7 +64,7 @@ class ConnectedFrame(msgspec.Struct, frozen=True, tag="connected"):
 
 class _Reply(msgspec.Struct, frozen=True):
     to: str
-    subscriptions: tuple[Granted, ...] = ()
+    subscriptions: tuple[AcknowledgedSubscription, ...] = ()
     user: msgspec.Raw = msgspec.Raw(b"null")
     presence: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -136,7 +136,7 @@ _HEX = rb"[0-9a-fA-F]"
 _ESCAPE = re.compile(rb"\\u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2}|(\\u[dD][89a-fA-F]%b{2})|\\." % (_HEX, _HEX, _HEX), re.DOTALL)
 
 
-def _without_lone_halves(data: bytes) -> bytes:
+def _replace_lone_surrogates(data: bytes) -> bytes:
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data)
 
 
@@ -160,11 +160,11 @@ def decode(data: bytes) -> Frame | Malformed:
     except RecursionError:
         return Malformed("too_deep")
     except ValueError:  # DecodeError, ValidationError and UnicodeDecodeError are all ValueErrors
-        mended = _without_lone_halves(data)
-        return Malformed(_why(data)) if mended == data else decode(mended)
+        mended = _replace_lone_surrogates(data)
+        return Malformed(_malformed_kind(data)) if mended == data else decode(mended)
 
 
-def _why(data: bytes) -> str:
+def _malformed_kind(data: bytes) -> str:
     try:
         return "wrong_shape" if _typed.decode(data).type in _KNOWN else "unknown_type"
     except msgspec.ValidationError:
@@ -209,5 +209,5 @@ def presence(
     return _encode({"type": "presence", "data": {name: value for name, value in given.items() if value is not None}})
 
 
-ENVELOPE = len(message("unsubscribe", ()))
+ENVELOPE_BYTES = len(message("unsubscribe", ()))
 """Bytes that the longer of the two messages takes around its items."""

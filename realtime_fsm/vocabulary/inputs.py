@@ -9,11 +9,11 @@ from realtime_fsm.vocabulary.table import Trigger
 
 if TYPE_CHECKING:
     from realtime_fsm.vocabulary.errors import LinkFailure
-    from realtime_fsm.vocabulary.frames import Code, Granted
+    from realtime_fsm.vocabulary.frames import AcknowledgedSubscription, Code
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SubscriptionSpec:
     """What a user asks for: events of some channels, narrowed by queries that must all hold."""
 
     id: str
@@ -46,7 +46,7 @@ class Subscribe(Input):
     """The user wants a subscription."""
 
     trigger = Trigger.SUBSCRIBE
-    wish: Wish
+    spec: SubscriptionSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class SetPresence(Input):
 
 
 @dataclass(frozen=True, slots=True)
-class PingSwitched(Input):
+class PingEnabledChanged(Input):
     """The user switched the heartbeat on or off."""
 
     trigger = Trigger.PING_SWITCHED
@@ -122,7 +122,7 @@ class Opened(SocketInput):
 
 
 @dataclass(frozen=True, slots=True)
-class Greeted(SocketInput):
+class GreetingReceived(SocketInput):
     """The ``connected`` frame came; as a guest's where a user was expected, if `stranger`.
 
     Attributes:
@@ -134,9 +134,9 @@ class Greeted(SocketInput):
 
     trigger = Trigger.GREETED
     user: bytes = field(default=b"null", repr=False)
-    stranger: bool = False
+    unexpected_guest: bool = False
     channels: tuple[str, ...] = ()
-    numbered: bool = True
+    has_subscription_ids: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Acknowledged(SocketInput):
 
     trigger = Trigger.ACKNOWLEDGED
     to: str
-    granted: tuple[Granted, ...]
+    acknowledged: tuple[AcknowledgedSubscription, ...]
     user: bytes = field(default=b"null", repr=False)
     presence: bytes = field(default=b"null", repr=False)
 
@@ -163,7 +163,7 @@ class Recovered(SocketInput):
 
 
 @dataclass(frozen=True, slots=True)
-class ServerErred(SocketInput):
+class ErrorReceived(SocketInput):
     """An ``error`` frame came.
 
     Attributes:
@@ -177,7 +177,7 @@ class ServerErred(SocketInput):
 
 
 @dataclass(frozen=True, slots=True)
-class Lost(SocketInput):
+class LinkClosed(SocketInput):
     """The stream of an open socket ended; for a cause of our own, if one is given."""
 
     trigger = Trigger.LOST
@@ -222,12 +222,12 @@ class Probe(Input):
     """
 
     trigger = Trigger.CANARY
-    wish: Wish
+    spec: SubscriptionSpec
     presence: bytes | None = field(default=None, repr=False)
     id: str = ""
 
 
-class Woken(Input):
+class ResumedFromSuspend(Input):
     """The process slept: its clock has jumped."""
 
     trigger = Trigger.WOKEN

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Group(StrEnum):
+class StateKind(StrEnum):
     """What kind of state a state is; the diagrams give each kind one colour."""
 
     REST = "no link wanted"
@@ -28,7 +28,7 @@ class Group(StrEnum):
     END = "the end"
 
 
-class Side(StrEnum):
+class TriggerSource(StrEnum):
     """Where a trigger comes from."""
 
     USER = "user"
@@ -37,7 +37,7 @@ class Side(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StateMeaning:
+class StateDescription:
     """What a state means.
 
     Attributes:
@@ -48,15 +48,15 @@ class StateMeaning:
         advice: what a user should do when seeing it.
     """
 
-    group: Group
+    group: StateKind
     brief: str
-    means: str
-    holds: str
+    description: str
+    resources: str
     advice: str
 
 
 @dataclass(frozen=True, slots=True)
-class TriggerMeaning:
+class TriggerDescription:
     """What a trigger means.
 
     Attributes:
@@ -65,70 +65,70 @@ class TriggerMeaning:
         means: the whole sentence.
     """
 
-    side: Side
+    side: TriggerSource
     phrase: str
-    means: str
+    description: str
 
 
 _LINK = "one socket, one deadline"
 
-STATES: Mapping[State, StateMeaning] = MappingProxyType(
+STATES: Mapping[State, StateDescription] = MappingProxyType(
     {
-        State.DISCONNECTED: StateMeaning(
-            Group.REST,
+        State.DISCONNECTED: StateDescription(
+            StateKind.REST,
             "no link, and none is wanted",
             "No link, and none is wanted: the beginning, after `disconnect()`, after a loss with `auto_reconnect` off, or after"
             " an idle link was closed.",
             "nothing",
             "Call `subscribe()` or `connect()` when you want a link; subscriptions that you made before are kept.",
         ),
-        State.RECONNECTING: StateMeaning(
-            Group.UNDERWAY,
+        State.RECONNECTING: StateDescription(
+            StateKind.UNDERWAY,
             "getting a link",
             "A link is wanted and not ready: waiting for the next attempt, dialing, or waiting for the server's greeting. The"
             " first connection is attempt 1 of it.",
             _LINK,
             "Wait: it dials by itself as the retry policy says. `reconnect()` tries at once.",
         ),
-        State.CONNECTED: StateMeaning(
-            Group.LIVE,
+        State.CONNECTED: StateDescription(
+            StateKind.LIVE,
             "the link is up",
             "The link is up; nothing is desired yet, or not all that is desired is acknowledged on this link.",
             _LINK,
             "Wait for the acknowledgement, or subscribe to something. Events of what is acknowledged flow already.",
         ),
-        State.SUBSCRIBED: StateMeaning(
-            Group.LIVE,
+        State.SUBSCRIBED: StateDescription(
+            StateKind.LIVE,
             "the link is up and everything is subscribed",
             "The link is up, and everything that was desired when this state was entered is acknowledged on it.",
             _LINK,
             "Nothing: enjoy your events.",
         ),
-        State.UNSUBSCRIBED: StateMeaning(
-            Group.LIVE,
+        State.UNSUBSCRIBED: StateDescription(
+            StateKind.LIVE,
             "the link is up and nothing is left to listen for",
             "The link is up and the last subscription has been removed; an idle deadline may close it.",
             _LINK,
             "Call `subscribe()` to go on listening, or `disconnect()` to give the link back.",
         ),
-        State.PING: StateMeaning(
-            Group.LIVE,
+        State.PING: StateDescription(
+            StateKind.LIVE,
             "asking the server for a sign of life",
             "A heartbeat is out and its answer is awaited. Events flow and calls are served as before; the answer leads back to"
             " whichever of the other live states the subscriptions say.",
             _LINK,
             "Nothing: it is as live as the other three, and it lasts no longer than the ping policy's timeout.",
         ),
-        State.ERROR: StateMeaning(
-            Group.ERROR,
+        State.ERROR: StateDescription(
+            StateKind.ERROR,
             "no link, and no attempt will be made",
             "No link, and no automatic attempt will be made: the server refused for good, or the retries are used up. The typed"
             " error is kept in `realtime.error`; the subscriptions are kept too.",
             "nothing",
             "Read `realtime.error`, mend the cause, then call `reconnect()`; a new `subscribe()` leaves it as well.",
         ),
-        State.DISPOSING: StateMeaning(
-            Group.END,
+        State.DISPOSING: StateDescription(
+            StateKind.END,
             "the end",
             "The end: the socket is being closed, every stream ends, nothing follows.",
             "one socket, until it is closed",
@@ -138,36 +138,48 @@ STATES: Mapping[State, StateMeaning] = MappingProxyType(
 )
 """The meaning of every state."""
 
-TRIGGERS: Mapping[Trigger, TriggerMeaning] = MappingProxyType(
+TRIGGERS: Mapping[Trigger, TriggerDescription] = MappingProxyType(
     {
-        Trigger.CONNECT: TriggerMeaning(Side.USER, "connect()", "You want a link."),
-        Trigger.SUBSCRIBE: TriggerMeaning(Side.USER, "subscribe()", "You want to listen to some channels."),
-        Trigger.UNSUBSCRIBE: TriggerMeaning(Side.USER, "unsubscribe()", "You want to listen to them no more."),
-        Trigger.RECONNECT: TriggerMeaning(Side.USER, "reconnect()", "You want a new link now."),
-        Trigger.DISCONNECT: TriggerMeaning(Side.USER, "disconnect()", "You want no link, for now."),
-        Trigger.DISPOSE: TriggerMeaning(Side.USER, "dispose()", "You are done; so is the end of `async with`."),
-        Trigger.AUTHENTICATE: TriggerMeaning(Side.USER, "authenticate()", "You want to be another user, or a user at all."),
-        Trigger.LOG_OUT: TriggerMeaning(Side.USER, "authenticate()", "You want to be a guest: `authenticate(None)`."),
-        Trigger.PRESENCE: TriggerMeaning(Side.USER, "set_presence()", "You want to be shown as present, or no longer."),
-        Trigger.PING_SWITCHED: TriggerMeaning(Side.USER, "set_ping_enabled()", "You switch the heartbeat on or off."),
-        Trigger.OPENED: TriggerMeaning(Side.SOCKET, "opened", "The upgrade to a WebSocket is done."),
-        Trigger.GREETED: TriggerMeaning(Side.SOCKET, "greeted", "The server's `connected` frame came."),
-        Trigger.ACKNOWLEDGED: TriggerMeaning(Side.SOCKET, "acknowledged", "The server answered a control request."),
-        Trigger.PONG: TriggerMeaning(Side.SOCKET, "pong", "The server answered a heartbeat."),
-        Trigger.SERVER_ERROR: TriggerMeaning(Side.SOCKET, "server error", "The server's `error` frame came."),
-        Trigger.RECOVERED: TriggerMeaning(Side.SOCKET, "recovered", "An event came, so a server fault is over."),
-        Trigger.LOST: TriggerMeaning(Side.SOCKET, "lost", "The stream ended, or broke."),
-        Trigger.DIAL_FAILED: TriggerMeaning(Side.SOCKET, "dial failed", "No WebSocket came about."),
-        Trigger.CLOSED: TriggerMeaning(Side.SOCKET, "closed", "A socket that was let go of is closed."),
-        Trigger.DEAF: TriggerMeaning(Side.SOCKET, "deaf", "The link's canary did not come back: its events are lost."),
-        Trigger.DEADLINE: TriggerMeaning(Side.CLOCK, "overdue", "The moment came that the state waited for."),
-        Trigger.CANARY: TriggerMeaning(Side.CLOCK, "canary due", "The link is to prove that events still arrive."),
-        Trigger.WOKEN: TriggerMeaning(Side.CLOCK, "woke from sleep", "The process slept, as a suspended machine does."),
+        Trigger.CONNECT: TriggerDescription(TriggerSource.USER, "connect()", "You want a link."),
+        Trigger.SUBSCRIBE: TriggerDescription(TriggerSource.USER, "subscribe()", "You want to listen to some channels."),
+        Trigger.UNSUBSCRIBE: TriggerDescription(TriggerSource.USER, "unsubscribe()", "You want to listen to them no more."),
+        Trigger.RECONNECT: TriggerDescription(TriggerSource.USER, "reconnect()", "You want a new link now."),
+        Trigger.DISCONNECT: TriggerDescription(TriggerSource.USER, "disconnect()", "You want no link, for now."),
+        Trigger.DISPOSE: TriggerDescription(TriggerSource.USER, "dispose()", "You are done; so is the end of `async with`."),
+        Trigger.AUTHENTICATE: TriggerDescription(
+            TriggerSource.USER, "authenticate()", "You want to be another user, or a user at all."
+        ),
+        Trigger.LOG_OUT: TriggerDescription(
+            TriggerSource.USER, "authenticate()", "You want to be a guest: `authenticate(None)`."
+        ),
+        Trigger.PRESENCE: TriggerDescription(
+            TriggerSource.USER, "set_presence()", "You want to be shown as present, or no longer."
+        ),
+        Trigger.PING_SWITCHED: TriggerDescription(
+            TriggerSource.USER, "set_ping_enabled()", "You switch the heartbeat on or off."
+        ),
+        Trigger.OPENED: TriggerDescription(TriggerSource.SOCKET, "opened", "The upgrade to a WebSocket is done."),
+        Trigger.GREETED: TriggerDescription(TriggerSource.SOCKET, "greeted", "The server's `connected` frame came."),
+        Trigger.ACKNOWLEDGED: TriggerDescription(TriggerSource.SOCKET, "acknowledged", "The server answered a control request."),
+        Trigger.PONG: TriggerDescription(TriggerSource.SOCKET, "pong", "The server answered a heartbeat."),
+        Trigger.SERVER_ERROR: TriggerDescription(TriggerSource.SOCKET, "server error", "The server's `error` frame came."),
+        Trigger.RECOVERED: TriggerDescription(TriggerSource.SOCKET, "recovered", "An event came, so a server fault is over."),
+        Trigger.LOST: TriggerDescription(TriggerSource.SOCKET, "lost", "The stream ended, or broke."),
+        Trigger.DIAL_FAILED: TriggerDescription(TriggerSource.SOCKET, "dial failed", "No WebSocket came about."),
+        Trigger.CLOSED: TriggerDescription(TriggerSource.SOCKET, "closed", "A socket that was let go of is closed."),
+        Trigger.DEAF: TriggerDescription(
+            TriggerSource.SOCKET, "deaf", "The link's canary did not come back: its events are lost."
+        ),
+        Trigger.DEADLINE: TriggerDescription(TriggerSource.CLOCK, "overdue", "The moment came that the state waited for."),
+        Trigger.CANARY: TriggerDescription(TriggerSource.CLOCK, "canary due", "The link is to prove that events still arrive."),
+        Trigger.WOKEN: TriggerDescription(
+            TriggerSource.CLOCK, "woke from sleep", "The process slept, as a suspended machine does."
+        ),
     }
 )
 """The meaning of every trigger."""
 
-REASONS: Mapping[str, str] = MappingProxyType(
+GUARD_LABELS: Mapping[str, str] = MappingProxyType(
     {
         Guard.IS_FATAL: "refused for good",
         Guard.RECONNECT_OFF: "lost with auto-reconnect off",
@@ -193,5 +205,5 @@ REASONS: Mapping[str, str] = MappingProxyType(
 )
 """The guards that tell more than the trigger, in the words that go on an arrow instead; the first that a row has is taken."""
 
-REFUSALS: Mapping[str, str] = MappingProxyType({Guard.MAY_RETRY: "retries used up"})
+NEGATED_GUARD_LABELS: Mapping[str, str] = MappingProxyType({Guard.MAY_RETRY: "retries used up"})
 """The guards whose *failing* tells more than the trigger: what goes on the arrow of a row that is asked after them."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from realtime_fsm.vocabulary.channels import Unfinished
+from realtime_fsm.vocabulary.channels import ChannelPrefix
 from realtime_fsm.vocabulary.errors import BadOption
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 
 
-def seconds(option: str, value: float | None, *, least: float = 0.0, none: bool = False) -> None:
+def check_seconds(option: str, value: float | None, *, least: float = 0.0, none: bool = False) -> None:
     """Refuse what is not a usable number of seconds.
 
     Args:
@@ -60,8 +60,8 @@ class Timeouts:
 
     def __post_init__(self) -> None:
         for name in ("dial", "greeting", "reply", "close"):
-            seconds(f"Timeouts.{name}", getattr(self, name))
-        seconds("Timeouts.idle", self.idle, none=True)
+            check_seconds(f"Timeouts.{name}", getattr(self, name))
+        check_seconds("Timeouts.idle", self.idle, none=True)
 
 
 def realtime_url(endpoint: str, project: str) -> str:
@@ -119,7 +119,7 @@ def host_and_port(url: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ResolvedIdentity:
     """As whom to dial. Secrets stay out of every repr.
 
     The header ``X-Appwrite-Session`` or ``X-Appwrite-JWT`` carries it at connect (PROTOCOL: "Identity at connect"). The
@@ -163,7 +163,7 @@ class Identity:
         return headers
 
 
-def strings(option: str, given: Iterable[str], *, least: int = 1) -> tuple[str, ...]:
+def validated_strings(option: str, given: Iterable[str], *, least: int = 1) -> tuple[str, ...]:
     """Refuse what are no strings that can be sent.
 
     Args:
@@ -181,14 +181,14 @@ def strings(option: str, given: Iterable[str], *, least: int = 1) -> tuple[str, 
         raise BadOption(option, "a single string; give a list of strings")
     values = tuple(given)
     for value in values:
-        if not isinstance(value, str) or not value or not is_text(value):
-            shown = repr(value) if isinstance(value, str | Unfinished) else type(value).__name__
+        if not isinstance(value, str) or not value or not is_valid_unicode(value):
+            shown = repr(value) if isinstance(value, str | ChannelPrefix) else type(value).__name__
             raise BadOption(option, f"{shown} is not a non-empty string")
     if len(values) < least:
         raise BadOption(option, "none was given; name at least one, such as 'rows'")
     return tuple(dict.fromkeys(map(str.__str__, values)))  # the JSON codec takes no subclass of str, such as a Channel's
 
 
-def is_text(value: str) -> bool:
+def is_valid_unicode(value: str) -> bool:
     """Whether it can be sent: half of a surrogate pair cannot."""
     return all(not 0xD800 <= ord(character) <= 0xDFFF for character in value)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar, 
 import msgspec
 from msgspec import inspect
 
-from realtime_fsm.vocabulary.errors import BadOption, PayloadMisfit, name_of
+from realtime_fsm.vocabulary.errors import BadOption, PayloadMisfit, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ class _Problem(NamedTuple):
     wants_object: bool  # where an array came
 
 
-class Reader(Generic[T]):
+class PayloadDecoder(Generic[T]):
     """Reads payloads as one type.
 
     Attributes:
@@ -49,7 +49,7 @@ class Reader(Generic[T]):
     """
 
     def __init__(self, wanted: Any, decode: Callable[[bytes | msgspec.Raw], T]) -> None:
-        self.wanted = wanted
+        self.target_type = wanted
         self._decode = decode
 
     def read(self, wire: msgspec.Raw, event: Event[Any]) -> T:
@@ -71,19 +71,19 @@ class Reader(Generic[T]):
             except BaseException as error:  # noqa: BLE001  (a type may hold checks of the user's, which raise what they like)
                 problem = self._explain(error)
             # PHP writes an empty object as [] (PROTOCOL: "Messages (E4)"). Each turn mends at least one, so there is an end.
-            mended = _with_an_object(data, problem.steps) if problem.wants_object else None
+            mended = _replace_empty_array(data, problem.steps) if problem.wants_object else None
             if mended is None:  # raised here, so that what the libraries say does not hang on as its context
                 del data
-                raise PayloadMisfit(self.wanted, problem.path, problem.what, event)
+                raise PayloadMisfit(self.target_type, problem.path, problem.what, event)
             data = mended
 
     def _explain(self, error: BaseException) -> _Problem:
         if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
             return _Problem("no JSON that can be read", "$", (), wants_object=False)
-        return _Problem(_own_check(error), "$", (), wants_object=False)
+        return _Problem(_validator_failed(error), "$", (), wants_object=False)
 
 
-class _ByMsgspec(Reader[T]):
+class _MsgspecDecoder(PayloadDecoder[T]):
     """For Structs, dataclasses, TypedDicts, dicts and unions of them."""
 
     def __init__(self, wanted: Any, *, decimals: bool) -> None:
@@ -92,9 +92,9 @@ class _ByMsgspec(Reader[T]):
         for part in _parts(info, set()):
             kind = getattr(part, "cls", None)
             if hasattr(kind, _PYDANTIC):
-                raise TypeError(f"{name_of(kind)} is pydantic's; make the whole a pydantic model")
+                raise TypeError(f"{type_name(kind)} is pydantic's; make the whole a pydantic model")
             if isinstance(part, inspect.CustomType):
-                raise TypeError(f"nothing in JSON becomes a {name_of(kind)}")
+                raise TypeError(f"nothing in JSON becomes a {type_name(kind)}")
         if not _may_be_a_payload(info):
             raise TypeError(
                 "a payload is an object; give a Struct, dataclass, TypedDict, pydantic model or dict,"
@@ -108,7 +108,7 @@ class _ByMsgspec(Reader[T]):
         assert found is not None, "every text matches"
         what, path = found[1], found[2] or "$"
         if error.__cause__ is not None:  # the text is that of a check in __post_init__
-            what = _own_check(error.__cause__)
+            what = _validator_failed(error.__cause__)
         elif quoting := _QUOTING.match(what):
             what = quoting[0]
         steps = tuple(key or (int(number) if number else None) for key, number in _STEP.findall(path))
@@ -121,7 +121,7 @@ _NO_ARRAY = re.compile(r"Expected `[^`]*\bobject\b[^`]*`, got `array`")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 
 
-class _ByPydantic(Reader[T]):
+class _PydanticDecoder(PayloadDecoder[T]):
     """For what pydantic has made, in its JSON mode."""
 
     def __init__(self, wanted: Any) -> None:
@@ -177,7 +177,7 @@ def _as_written(number: str) -> msgspec.Raw:
 _digits = msgspec.json.Decoder(float_hook=_as_written)
 
 
-def reader_for(wanted: Any, *, decimals: bool = False) -> Reader[Any]:
+def payload_decoder(wanted: Any, *, decimals: bool = False) -> PayloadDecoder[Any]:
     """What reads payloads as a type; the newest 256 are kept.
 
     Args:
@@ -188,19 +188,19 @@ def reader_for(wanted: Any, *, decimals: bool = False) -> Reader[Any]:
         BadOption: when nothing can be decoded into the type; it names it.
     """
     try:
-        return _kept(wanted, decimals)
+        return _cached_decoder(wanted, decimals)
     except TypeError:  # it cannot be hashed, as an Annotated with a list in it
         return _build(wanted, decimals)
 
 
-def _build(wanted: Any, decimals: bool) -> Reader[Any]:
+def _build(wanted: Any, decimals: bool) -> PayloadDecoder[Any]:
     try:
-        return _ByPydantic(wanted) if _is_pydantic(wanted) else _ByMsgspec(wanted, decimals=decimals)
+        return _PydanticDecoder(wanted) if _is_pydantic(wanted) else _MsgspecDecoder(wanted, decimals=decimals)
     except Exception as error:  # resolving a type runs its annotations, which raise what they like
-        raise BadOption("payload", f"{name_of(wanted)} cannot be decoded: {error}") from error
+        raise BadOption("payload", f"{type_name(wanted)} cannot be decoded: {error}") from error
 
 
-_kept = lru_cache(_READERS_KEPT)(_build)
+_cached_decoder = lru_cache(_READERS_KEPT)(_build)
 
 
 def _is_pydantic(wanted: Any) -> bool:
@@ -236,7 +236,7 @@ def _parts(info: inspect.Type | inspect.Field, seen: set[int]) -> Iterator[inspe
                 yield from _parts(part, seen)
 
 
-def _own_check(error: BaseException) -> str:
+def _validator_failed(error: BaseException) -> str:
     return f"a check of the type's own raised {type(error).__name__}"
 
 
@@ -245,7 +245,7 @@ _level: msgspec.json.Decoder[dict[str, msgspec.Raw] | list[msgspec.Raw]] = msgsp
 )
 
 
-def _with_an_object(data: bytes | msgspec.Raw, steps: tuple[Step, ...]) -> bytes | None:
+def _replace_empty_array(data: bytes | msgspec.Raw, steps: tuple[Step, ...]) -> bytes | None:
     """The payload with ``{}`` for an empty array at a place; None where there is none."""
     if not steps:
         return b"{}" if b"".join(bytes(data).split()) == b"[]" else None
@@ -255,7 +255,7 @@ def _with_an_object(data: bytes | msgspec.Raw, steps: tuple[Step, ...]) -> bytes
         return None
     known = range(len(level)) if isinstance(level, list) else level
     keys = [key for key in known if steps[0] in (key, None)]
-    mended = {key: part for key in keys if (part := _with_an_object(level[key], steps[1:])) is not None}
+    mended = {key: part for key in keys if (part := _replace_empty_array(level[key], steps[1:])) is not None}
     for key, part in mended.items():
         level[key] = msgspec.Raw(part)
     return _encode(level) if mended else None

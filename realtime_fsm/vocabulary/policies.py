@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from realtime_fsm.vocabulary.callers import warn
 from realtime_fsm.vocabulary.errors import BadOption, CertificateRefused, GreetedAsGuest, ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.vocabulary.faults import is_throttle
-from realtime_fsm.vocabulary.options import seconds
+from realtime_fsm.vocabulary.options import check_seconds
 
 if TYPE_CHECKING:
     from realtime_fsm.vocabulary.errors import LinkFailure
 
-THROTTLE_WINDOW = 60.0
+RATE_LIMIT_WINDOW = 60.0
 """Seconds that are sure to reach into the server's next minute, whatever its clock says (PROTOCOL: "Messages", rule 4)."""
 
 MOST_PINGS = 16
 """Pings in a minute on one connection: half of what the server takes (PROTOCOL: "Messages", rule 4)."""
 QUICK_PINGS, SLOW_PING = 4, 5.0
 """How many pings of a link keep an interval that the budget cannot carry, and the interval of the others, in seconds."""
-CARRIED = THROTTLE_WINDOW / MOST_PINGS  # the shortest interval that can be kept
+CARRIED = RATE_LIMIT_WINDOW / MOST_PINGS  # the shortest interval that can be kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ class RetryPolicy:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise BadOption(f"RetryPolicy.{name}", f"{value!r} is not a whole number from 1, or None for no limit")
-        seconds("RetryPolicy.base", self.base)
-        seconds("RetryPolicy.cap", self.cap)
-        seconds("RetryPolicy.stable_after", self.stable_after)
+        check_seconds("RetryPolicy.base", self.base)
+        check_seconds("RetryPolicy.cap", self.cap)
+        check_seconds("RetryPolicy.stable_after", self.stable_after)
         if (
             isinstance(self.factor, bool)
             or not isinstance(self.factor, int | float)
@@ -92,23 +92,23 @@ class RetryPolicy:
         most = self.reconnect_attempts if been_up else self.attempts
         return most is None or attempt < most
 
-    def delay(self, attempt: int, draw: float) -> float:
+    def delay(self, attempt: int, jitter: float) -> float:
         """How long to wait before the next dial.
 
         Args:
             attempt: how many dials of this row were made; 0 after the loss of a link that had proven itself.
-            draw: a random number from 0 to 1.
+            jitter: a random number from 0 to 1.
 
         Returns:
             Seconds.
         """
         if attempt == 0:
-            return draw * self.base
+            return jitter * self.base
         try:
             whole = min(self.cap, self.base * float(self.factor) ** (attempt - 1))
         except OverflowError:  # attempts=None, and a server that has been away for weeks
             whole = self.cap
-        return whole * (1 + draw) / 2
+        return whole * (1 + jitter) / 2
 
 
 class PingPolicyWarning(UserWarning):
@@ -136,8 +136,8 @@ class PingPolicy:
     enabled: bool = True
 
     def __post_init__(self) -> None:
-        seconds("PingPolicy.interval", self.interval)
-        seconds("PingPolicy.timeout", self.timeout)
+        check_seconds("PingPolicy.interval", self.interval)
+        check_seconds("PingPolicy.timeout", self.timeout)
         if self.timeout > self.interval:
             raise BadOption(
                 "PingPolicy.timeout",

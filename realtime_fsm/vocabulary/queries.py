@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from realtime_fsm.vocabulary.errors import BadOption
-from realtime_fsm.vocabulary.options import strings
+from realtime_fsm.vocabulary.options import validated_strings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _COMPARISONS = ("equal", "notEqual", "lessThan", "lessThanEqual", "greaterThan", "greaterThanEqual")
 _PRESENCES = ("isNull", "isNotNull")
-_JOINTS = ("and", "or")
+_LOGICAL = ("and", "or")
 _EVERYTHING = ["*"]
-_ALLOWED = (*_COMPARISONS, *_PRESENCES, *_JOINTS, "select")
+_ALLOWED = (*_COMPARISONS, *_PRESENCES, *_LOGICAL, "select")
 
 
 def realtime_queries(given: Iterable[str]) -> tuple[str, ...]:
@@ -36,10 +36,10 @@ def realtime_queries(given: Iterable[str]) -> tuple[str, ...]:
         BadOption: for what is no query, for one that realtime does not allow, alone or within ``and`` and ``or``, and for one
             that compares or joins nothing. The text names the query by its number and method; values are not shown.
     """
-    texts = strings("queries", given, least=0)
+    texts = validated_strings("queries", given, least=0)
     for number, text in enumerate(texts, 1):
         try:
-            fault = _fault(msgspec.json.decode(text))
+            fault = _query_problem(msgspec.json.decode(text))
         except msgspec.DecodeError:
             fault = "no JSON; give what a Query helper of the official SDK returns"
         except RecursionError:
@@ -49,7 +49,7 @@ def realtime_queries(given: Iterable[str]) -> tuple[str, ...]:
     return texts
 
 
-def _fault(query: object) -> str:
+def _query_problem(query: object) -> str:
     """What is wrong with a query; nothing if nothing is."""
     if not isinstance(query, dict) or not isinstance(method := query.get("method"), str):
         return "no object with a method; give what a Query helper of the official SDK returns"
@@ -60,8 +60,8 @@ def _fault(query: object) -> str:
         return f"{method}: the attribute is no string, or the values are no list"
     if method == "select":
         return "" if values == _EVERYTHING else 'select takes ["*"] alone, which means everything; an event is never cut down'
-    if method in _JOINTS:
-        return next(filter(None, map(_fault, values)), "") if values else f"{method}: it joins nothing; leave it out"
+    if method in _LOGICAL:
+        return next(filter(None, map(_query_problem, values)), "") if values else f"{method}: it joins nothing; leave it out"
     if not attribute:
         return f"{method}: no attribute to look at"
     if method in _COMPARISONS and not values:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from realtime_fsm.vocabulary.eras import Era, Plan
+    from realtime_fsm.vocabulary.eras import Era, UrlPlan
     from realtime_fsm.vocabulary.errors import LinkFailure, RealtimeError, ServerError
     from realtime_fsm.vocabulary.faults import FaultNews
     from realtime_fsm.vocabulary.form import Row
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenLink:
     """Dial, as link number `generation`; with channels in the address, if there is a plan of them.
 
     Attributes:
@@ -23,12 +23,12 @@ class Open:
     """
 
     generation: int
-    plan: Plan | None = None
+    plan: UrlPlan | None = None
     renewal: ServerError | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class SendFrame:
     """Send one text frame on a link. It may hold a session."""
 
     generation: int
@@ -36,22 +36,22 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class CloseLink:
     """Let go of a link's socket; with a closing handshake if `tidy`, at once if not."""
 
     generation: int
-    tidy: bool
+    graceful: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Retire:
+class RetireLink:
     """Let a link's socket deliver events, and nothing else, until it is dropped."""
 
     generation: int
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class SubscriptionAcknowledged:
     """Tell that a subscription is acknowledged, with the channels that the server named."""
 
     id: str
@@ -59,7 +59,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Reject:
+class SubscriptionRefused:
     """Tell that the server refused a subscription; it is no longer in the book."""
 
     id: str
@@ -68,7 +68,7 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
-class Lack:
+class SubscriptionUnsupported:
     """Tell that the server is too old for a subscription with queries; it is no longer in the book."""
 
     id: str
@@ -76,14 +76,14 @@ class Lack:
 
 
 @dataclass(frozen=True, slots=True)
-class Identify:
+class UserIdentified:
     """Tell who the server says we are: the account as JSON text, or ``null`` for a guest."""
 
     user: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class RejectIdentity:
+class AuthenticationRefused:
     """Tell that the server refused an authentication; the link lives on, as who it was."""
 
     code: Code
@@ -98,14 +98,14 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class PresenceStored:
     """Tell what the server has stored as our presence, as JSON text."""
 
     presence: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class RejectPresence:
+class PresenceRefused:
     """Tell that there will be no presence: the server refused it, or is of an era that has none."""
 
     error: RealtimeError
@@ -124,7 +124,7 @@ class CanaryRefused:
 
 
 @dataclass(frozen=True, slots=True)
-class Remove:
+class SubscriptionRemoved:
     """Tell that a subscription is gone from the server, or its link is."""
 
     id: str
@@ -144,7 +144,7 @@ class EndFault:
 
 
 @dataclass(frozen=True, slots=True)
-class Fail:
+class FailWaiters:
     """Tell everybody who waits for a link that there will be none for now.
 
     Attributes:
@@ -159,34 +159,34 @@ class Fail:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class EndStreams:
     """End every stream: nothing will follow."""
 
 
-Request = (
-    Open
-    | Send
-    | Drop
-    | Retire
-    | Grant
-    | Reject
-    | Lack
-    | Identify
-    | RejectIdentity
+Command = (
+    OpenLink
+    | SendFrame
+    | CloseLink
+    | RetireLink
+    | SubscriptionAcknowledged
+    | SubscriptionRefused
+    | SubscriptionUnsupported
+    | UserIdentified
+    | AuthenticationRefused
     | Restore
-    | Present
-    | RejectPresence
+    | PresenceStored
+    | PresenceRefused
     | CanaryOut
     | CanaryRefused
-    | Remove
+    | SubscriptionRemoved
     | EndFault
-    | Fail
-    | End
+    | FailWaiters
+    | EndStreams
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TransitionTaken:
     """The row that a step took, and the facts of it that an auditor needs.
 
     Attributes:
@@ -217,7 +217,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StepResult:
     """What a step came to.
 
     Attributes:
@@ -226,6 +226,6 @@ class Outcome:
         deadline: when to step with `Deadline` next, in the clock of `now`; None for never.
     """
 
-    taken: Taken | None
-    requests: tuple[Request, ...]
+    transition: TransitionTaken | None
+    commands: tuple[Command, ...]
     deadline: float | None

@@ -95,7 +95,7 @@ def _rule(
     return tuple(Row(f"{_SHORT[source]}{number}", source, trigger, dest, when, do, why) for source in sources)
 
 
-def _loss(
+def _link_loss_rows(
     number: int, sources: tuple[State, ...], trigger: Trigger, when: tuple[If, ...], what: str
 ) -> tuple[Row[State, Trigger], ...]:
     """The link is gone: three rows that belong together, numbered from `number`."""
@@ -115,7 +115,7 @@ def _loss(
     )  # fmt: skip
 
 
-def _return(
+def _ping_over_rows(
     number: int, trigger: Trigger, when: tuple[If, ...], do: tuple[Do, ...], what: str
 ) -> tuple[Row[State, Trigger], ...]:
     """The heartbeat is over: three rows that go back to what the subscriptions say, numbered from `number`."""
@@ -137,7 +137,7 @@ def _return(
 
 
 _DOWN = (D, E)
-_QUIET = (C, S, U)
+_LIVE_EXCEPT_PING = (C, S, U)
 _UP = (C, S, U, P)
 _T = Trigger
 
@@ -187,11 +187,12 @@ _ROWS = (
     *_rule(150, _UP, _T.PRESENCE, R, "The server ignores a second id on a link: a new link, once this one is closed.",
            when=(If.PRESENCE_NEEDS_LINK,), do=(Do.CLOSE_LINK, Do.CLOSE_FIRST, Do.RESET_ATTEMPTS, Do.DIAL)),
     *_rule(151, (P,), _T.PRESENCE, None, "It is in the book and goes out after the answer."),
-    *_rule(101, _QUIET, _T.PRESENCE, None, "It goes out as soon as no other request is in flight.", do=(Do.SEND_REQUEST,)),
+    *_rule(101, _LIVE_EXCEPT_PING, _T.PRESENCE, None, "It goes out as soon as no other request is in flight.",
+           do=(Do.SEND_REQUEST,)),
     *_rule(15, (D, R, E), _T.PING_SWITCHED, None, "It counts from the next link on."),
-    *_rule(16, _QUIET, _T.PING_SWITCHED, None, "The next ping is planned anew, or none is.", do=(Do.SCHEDULE_PING,)),
+    *_rule(16, _LIVE_EXCEPT_PING, _T.PING_SWITCHED, None, "The next ping is planned anew, or none is.", do=(Do.SCHEDULE_PING,)),
     *_rule(17, (P,), _T.PING_SWITCHED, None, "Still on: the answer is awaited as before.", when=(If.PING_ENABLED,)),
-    *_return(
+    *_ping_over_rows(
         18, _T.PING_SWITCHED, (), (Do.CLEAR_PING, Do.SCHEDULE_PING, Do.SEND_REQUEST), "Pings are off, so none is awaited"
     ),
     # --- the socket, on the way up ------------------------------------------------------------------------------------
@@ -239,50 +240,52 @@ _ROWS = (
     # --- the socket, live ---------------------------------------------------------------------------------------------
     *_rule(40, (C,), _T.ACKNOWLEDGED, S, "Everything desired is acknowledged on this link.",
            when=(If.ALL_ACKNOWLEDGED,), do=(Do.SEND_REQUEST,)),
-    *_rule(41, _QUIET, _T.ACKNOWLEDGED, None, "One request is answered; the next may go out.", do=(Do.SEND_REQUEST,)),
-    *_return(42, _T.PONG, (), (Do.CLEAR_PING, Do.SEND_REQUEST), "The server answered"),
-    *_rule(45, _QUIET, _T.SERVER_ERROR, None, "Too many messages (1013, 429): what was dropped is sent again in the next window.",
+    *_rule(41, _LIVE_EXCEPT_PING, _T.ACKNOWLEDGED, None, "One request is answered; the next may go out.", do=(Do.SEND_REQUEST,)),
+    *_ping_over_rows(42, _T.PONG, (), (Do.CLEAR_PING, Do.SEND_REQUEST), "The server answered"),
+    *_rule(45, _LIVE_EXCEPT_PING, _T.SERVER_ERROR, None,
+           "Too many messages (1013, 429): what was dropped follows in the next window.",
            when=(If.RATE_LIMITED,), do=(Do.SEND_REQUEST,)),
     *_rule(46, (C,), _T.SERVER_ERROR, S, "The request in flight is to blame; without it all the rest is acknowledged.",
            when=(If.ERROR_ANSWERS_REQUEST, If.ALL_ACKNOWLEDGED), do=(Do.SEND_REQUEST,)),
     *_rule(47, (C, S), _T.SERVER_ERROR, U, "The request in flight is to blame; nothing else is desired.",
            when=(If.ERROR_ANSWERS_REQUEST, If.NO_SUBSCRIPTIONS), do=(Do.SEND_REQUEST,)),
-    *_rule(110, _QUIET, _T.SERVER_ERROR, None, "The server cannot do what was asked: the request is repeated, later.",
+    *_rule(110, _LIVE_EXCEPT_PING, _T.SERVER_ERROR, None, "The server cannot do what was asked: the request is repeated, later.",
            when=(If.ERROR_ANSWERS_REQUEST, If.SERVER_AT_FAULT)),
-    *_rule(48, _QUIET, _T.SERVER_ERROR, None, "The request in flight is to blame, not the link.",
+    *_rule(48, _LIVE_EXCEPT_PING, _T.SERVER_ERROR, None, "The request in flight is to blame, not the link.",
            when=(If.ERROR_ANSWERS_REQUEST,), do=(Do.SEND_REQUEST,)),
-    *_return(49, _T.SERVER_ERROR, (If.ERROR_ANSWERS_PING,), (Do.CLEAR_PING, Do.SEND_REQUEST),
+    *_ping_over_rows(49, _T.SERVER_ERROR, (If.ERROR_ANSWERS_PING,), (Do.CLEAR_PING, Do.SEND_REQUEST),
              "The ping was refused, by a peer that is alive"),
     *_rule(52, _UP, _T.SERVER_ERROR, None, "The server is about to end the link: the end itself is judged.",
            when=(If.ERROR_PRECEDES_CLOSE,)),
-    *_return(111, _T.SERVER_ERROR, (), (Do.CLEAR_PING, Do.SEND_REQUEST),
+    *_ping_over_rows(111, _T.SERVER_ERROR, (), (Do.CLEAR_PING, Do.SEND_REQUEST),
              "An error answered the ping: the peer is alive, and the server is at fault"),
-    *_loss(53, _QUIET, _T.SERVER_ERROR, (), "The server reports a fault that no request explains"),
+    *_link_loss_rows(53, _LIVE_EXCEPT_PING, _T.SERVER_ERROR, (), "The server reports a fault that no request explains"),
     *_rule(114, _UP, _T.RECOVERED, None, "An event came during a server fault: the server works again."),
     *_rule(56, (C, P), _T.LOST, E, "The server refuses us, and not everything was ever acknowledged on this link.",
            when=(If.IS_FATAL,), do=(Do.ABORT_LINK, Do.FAIL_PERMANENTLY)),
-    *_loss(57, _UP, _T.LOST, (), "The link ended"),
-    *_loss(162, _UP, _T.DEAF, (), "A canary went out and did not come back, though the peer answers"),
+    *_link_loss_rows(57, _UP, _T.LOST, (), "The link ended"),
+    *_link_loss_rows(162, _UP, _T.DEAF, (), "A canary went out and did not come back, though the peer answers"),
     # --- the clock, live ----------------------------------------------------------------------------------------------
-    *_loss(60, _QUIET, _T.DEADLINE, (If.REPLY_OVERDUE,), "A request was not answered in time"),
+    *_link_loss_rows(60, _LIVE_EXCEPT_PING, _T.DEADLINE, (If.REPLY_OVERDUE,), "A request was not answered in time"),
     *_rule(63, (U,), _T.DEADLINE, D, "Nothing has been subscribed for as long as an idle link is kept.",
            when=(If.IDLE_DUE,), do=(Do.CLOSE_LINK,)),
-    *_rule(73, _QUIET, _T.DEADLINE, R, "The link is as old as the user lets one grow: a new one, tidily and at once.",
+    *_rule(73, _LIVE_EXCEPT_PING, _T.DEADLINE, R, "The link is as old as the user lets one grow: a new one, tidily and at once.",
            when=(If.RENEWAL_DUE,), do=(Do.CLOSE_LINK, Do.RESET_ATTEMPTS, Do.DIAL)),
     *_rule(96, (C, S), _T.DEADLINE, R, "Channels travel in the address: a new link with all of them, while this one delivers.",
            when=(If.HANDOVER_DUE,), do=(Do.DRAIN_LINK, Do.RESET_ATTEMPTS, Do.DIAL)),
-    *_rule(64, _QUIET, _T.DEADLINE, P, "The next heartbeat is due.", when=(If.PING_DUE,), do=(Do.SEND_PING,)),
-    *_rule(65, _QUIET, _T.DEADLINE, None, "The link has proven itself: earlier failures are forgiven.",
+    *_rule(64, _LIVE_EXCEPT_PING, _T.DEADLINE, P, "The next heartbeat is due.", when=(If.PING_DUE,), do=(Do.SEND_PING,)),
+    *_rule(65, _LIVE_EXCEPT_PING, _T.DEADLINE, None, "The link has proven itself: earlier failures are forgiven.",
            when=(If.STABLE_DUE,), do=(Do.RESET_BACKOFF,)),
-    *_rule(115, _QUIET, _T.DEADLINE, None, "A request that met a server fault or a refusal (1008) is repeated.",
+    *_rule(115, _LIVE_EXCEPT_PING, _T.DEADLINE, None, "A request that met a server fault or a refusal (1008) is repeated.",
            when=(If.REPETITION_DUE,), do=(Do.SEND_REQUEST,)),
-    *_rule(66, _QUIET, _T.DEADLINE, None, "The send budget has room again.", do=(Do.SEND_REQUEST,)),
-    *_return(67, _T.DEADLINE, (If.HEARD_SINCE_PING,), (Do.CLEAR_PING, Do.SEND_REQUEST),
+    *_rule(66, _LIVE_EXCEPT_PING, _T.DEADLINE, None, "The send budget has room again.", do=(Do.SEND_REQUEST,)),
+    *_ping_over_rows(67, _T.DEADLINE, (If.HEARD_SINCE_PING,), (Do.CLEAR_PING, Do.SEND_REQUEST),
              "No pong, but other frames came since: the link lives"),
-    *_loss(70, (P,), _T.DEADLINE, (), "Nothing was heard since the ping"),
-    *_rule(160, _QUIET, _T.CANARY, None, "It goes out as soon as no other request is in flight.", do=(Do.SEND_REQUEST,)),
+    *_link_loss_rows(70, (P,), _T.DEADLINE, (), "Nothing was heard since the ping"),
+    *_rule(160, _LIVE_EXCEPT_PING, _T.CANARY, None, "It goes out as soon as no other request is in flight.",
+           do=(Do.SEND_REQUEST,)),
     *_rule(161, (P,), _T.CANARY, None, "It is in the book and goes out after the answer."),
-    *_rule(74, _QUIET, _T.WOKEN, P, "The process slept, and the link may have died meanwhile: ask at once.",
+    *_rule(74, _LIVE_EXCEPT_PING, _T.WOKEN, P, "The process slept, and the link may have died meanwhile: ask at once.",
            when=(If.MAY_PING,), do=(Do.SEND_PING,)),
     *_rule(75, _UP, _T.WOKEN, None, "The process slept; the answer that is awaited will tell, or no pings are wanted."),
     *_rule(76, (R,), _T.WOKEN, None, "The process slept: the network may be back, so the next dial is now.",
@@ -311,7 +314,7 @@ _IGNORED = {
     **_ignore((R,), (_T.ACKNOWLEDGED, _T.PONG, _T.RECOVERED), "Nothing was asked on this link yet."),
     **_ignore(_UP, (_T.CLOSED,), "An earlier socket is closed; the machine has let go of it before."),
     **_ignore(_UP, (_T.OPENED, _T.GREETED, _T.DIAL_FAILED), "This link is up already."),
-    **_ignore(_QUIET, (_T.PONG,), "A late answer: its ping was settled by other frames, or by an error frame."),
+    **_ignore(_LIVE_EXCEPT_PING, (_T.PONG,), "A late answer: its ping was settled by other frames, or by an error frame."),
     **_ignore((U,), (_T.UNSUBSCRIBE,), "There is nothing left to remove."),
     **_ignore((P,), (_T.SUBSCRIBE, _T.UNSUBSCRIBE), "It is in the book and goes out after the answer."),
     **_ignore((P,), (_T.ACKNOWLEDGED,), "No request is out while a pong is awaited."),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from realtime_fsm.vocabulary import frames
 from realtime_fsm.vocabulary.channel_checks import refuse_console
 from realtime_fsm.vocabulary.errors import BadOption
-from realtime_fsm.vocabulary.inputs import Wish
-from realtime_fsm.vocabulary.options import is_text, strings
+from realtime_fsm.vocabulary.inputs import SubscriptionSpec
+from realtime_fsm.vocabulary.options import is_valid_unicode, validated_strings
 from realtime_fsm.vocabulary.queries import realtime_queries
 
 if TYPE_CHECKING:
@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 
 
-def wish_of(identifier: str, channels: Iterable[str], queries: Iterable[str], project: str) -> Wish:
+def subscription_spec(identifier: str, channels: Iterable[str], queries: Iterable[str], project: str) -> SubscriptionSpec:
     """What a user asks for, checked.
 
     Raises:
         BadOption: for no channel, one that is not a non-empty string, or is for another project alone, a query that realtime
             does not allow, or more than fits into a frame.
     """
-    wish = Wish(identifier, strings("channels", channels), realtime_queries(queries))
+    wish = SubscriptionSpec(identifier, validated_strings("channels", channels), realtime_queries(queries))
     refuse_console(wish.channels, project)
-    if len(frames.message("subscribe", [frames.subscribe_item(wish.id, wish.channels, wish.queries)])) > frames.PAYLOAD_LIMIT:
-        raise BadOption("channels", f"with their queries they make a frame of more than {frames.FRAME_LIMIT} bytes; split them")
+    if (
+        len(frames.message("subscribe", [frames.subscribe_item(wish.id, wish.channels, wish.queries)]))
+        > frames.MAX_CLIENT_PAYLOAD
+    ):
+        raise BadOption(
+            "channels", f"with their queries they make a frame of more than {frames.MAX_CLIENT_FRAME} bytes; split them"
+        )
     return wish
 
 
@@ -55,15 +60,15 @@ def presence_message(
     Raises:
         BadOption: for something that cannot be sent; values are not shown.
     """
-    if not isinstance(status, str) or not status or not is_text(status):
+    if not isinstance(status, str) or not status or not is_valid_unicode(status):
         raise BadOption("status", "not a non-empty string; None ends a presence (its value is not shown)")
     if metadata is not None and not isinstance(metadata, Mapping):
         raise BadOption("metadata", f"{type(metadata).__name__} is not a mapping")
-    allowed = None if permissions is None else strings("permissions", permissions, least=0)
+    allowed = None if permissions is None else validated_strings("permissions", permissions, least=0)
     try:
         message = frames.presence(status, metadata, allowed, identifier)
     except (TypeError, ValueError):
         raise BadOption("metadata", "it holds something that JSON has no form for (its values are not shown)") from None
-    if len(message) > frames.PAYLOAD_LIMIT:
-        raise BadOption("metadata", f"it makes a frame of more than {frames.FRAME_LIMIT} bytes; store less")
+    if len(message) > frames.MAX_CLIENT_PAYLOAD:
+        raise BadOption("metadata", f"it makes a frame of more than {frames.MAX_CLIENT_FRAME} bytes; store less")
     return message

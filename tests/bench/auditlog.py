@@ -31,7 +31,7 @@ import msgspec
 
 from bench.process import TESTS, environment
 from realtime_fsm.auditing.auditor import Auditor
-from realtime_fsm.auditing.sources import blocks_of, open_log
+from realtime_fsm.auditing.sources import open_log, read_blocks
 from support.longlog import Flat, write
 
 RESULTS = Path(__file__).parent / "AUDIT.md"
@@ -73,7 +73,7 @@ def audit(path: str) -> dict[str, Any]:
     auditor.begin(path)
     with open_log(path) as file:
         read = 0
-        for block in blocks_of(file):
+        for block in read_blocks(file):
             auditor.feed_block(block)
             read += len(block)
             if read >= marks[len(memory)]:

@@ -20,7 +20,7 @@ from realtime_fsm import audit
 from realtime_fsm.core.effects import EFFECTS
 from realtime_fsm.core.guards import GUARDS
 from realtime_fsm.core.pacer import Pacer
-from realtime_fsm.edges.audit import Audit
+from realtime_fsm.edges.audit import AuditWriter
 from realtime_fsm.vocabulary.table import TABLE, State, Trigger
 from support.bench import Bench as Workbench
 
@@ -35,7 +35,7 @@ def _moments(bench: Workbench) -> Iterator[Trigger]:
     while True:
         assert bench.seat.ping_at is not None
         for trigger, now in ((Trigger.DEADLINE, bench.seat.ping_at), (Trigger.PONG, bench.seat.ping_at + _PONG_AFTER)):
-            bench.seat.begin_step(now, 0.5)
+            bench.seat.reset_step(now, 0.5)
             yield trigger
 
 
@@ -111,10 +111,10 @@ def record(count: int, *, profile: bool) -> dict[str, Any]:
 
 
 async def _record(count: int, *, profile: bool) -> dict[str, Any]:
-    taken = Workbench().to(State.SUBSCRIBED).last.taken
+    taken = Workbench().to(State.SUBSCRIBED).last.transition
     assert taken is not None
     failures: list[BaseException] = []
-    sink = Audit("a" * 32, failures.append)
+    sink = AuditWriter("a" * 32, failures.append)
     watch = Profile() if profile else nullcontext()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "audit.jsonl"

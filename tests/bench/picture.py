@@ -7,12 +7,12 @@ from html import escape
 from math import ceil, floor, log10
 
 from bench.report import figure
-from realtime_fsm.face.diagram.look import CARD, FONT, HAIR, INK, PAINTS, PAPER, SOFT, width_of
-from realtime_fsm.vocabulary.meanings import Group
+from realtime_fsm.face.diagram.look import CARD, FONT, HAIR, INK, PAINTS, PAPER, SOFT, text_width
+from realtime_fsm.vocabulary.meanings import StateKind
 
 _ROW, _TOP, _MARGIN, _GAP, _PANEL = 24, 96, 28, 18, 190
 _SIZE, _SMALL, _TITLE = 13.0, 11.5, 18.0
-_OURS, _THEIRS = PAINTS[Group.LIVE], PAINTS[Group.REST]
+_OURS, _THEIRS = PAINTS[StateKind.LIVE], PAINTS[StateKind.REST]
 
 
 def picture(title: str, figures: Mapping[str, Mapping[str, float]], marked: Sequence[str]) -> str:
@@ -24,7 +24,7 @@ def picture(title: str, figures: Mapping[str, Mapping[str, float]], marked: Sequ
         marked: the rows that are ours.
     """
     names = list(next(iter(figures.values())))
-    left = _MARGIN + max(width_of(name, _SIZE) for name in names) + _GAP
+    left = _MARGIN + max(text_width(name, _SIZE) for name in names) + _GAP
     width = left + len(figures) * (_PANEL + _GAP) - _GAP + _MARGIN
     height = _TOP + len(names) * _ROW + _MARGIN + 12
     parts = [
@@ -40,7 +40,7 @@ def picture(title: str, figures: Mapping[str, Mapping[str, float]], marked: Sequ
     for row, name in enumerate(names):
         at = _TOP + row * _ROW
         if name in marked:
-            parts.append(_box(_MARGIN - 8, at, width - 2 * _MARGIN + 16, _ROW, _OURS.wash))
+            parts.append(_box(_MARGIN - 8, at, width - 2 * _MARGIN + 16, _ROW, _OURS.tint))
         parts.append(_text(_MARGIN, at + 16, name, _SIZE, weight="bold" if name in marked else "normal"))
     for number, (label, costs) in enumerate(figures.items()):
         parts += _panel(

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 
 from realtime_fsm import GreetedAsGuest, Realtime, RealtimeError, State
-from realtime_fsm.face.subscription import Subscribed
+from realtime_fsm.face.subscription import SubscriptionInfo
 from realtime_fsm.vocabulary.table import LIVE
 from simulation.history import passes
 from simulation.network import CHANNELS, Network
@@ -78,7 +78,7 @@ class Calm:
                 watch.ledger.complete(one.id, watch.excused)
                 await self._deliver(crowd, one)
 
-    async def _deliver(self, crowd: Crowd, one: Subscribed) -> None:
+    async def _deliver(self, crowd: Crowd, one: SubscriptionInfo) -> None:
         """An event that happens now must reach it, unless the link is renewed at this very moment: then the next one."""
         for _ in range(3):
             link = crowd.watch.link

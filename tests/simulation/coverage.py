@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from realtime_fsm.core import machine as the_machine
-from realtime_fsm.core.seat import Seat
+from realtime_fsm.core.seat import ConnectionContext
 from realtime_fsm.vocabulary.table import State, Trigger
 
 Cell = tuple[State, Trigger]
@@ -36,8 +36,8 @@ class Coverage:
             events: dict[str, Any] = machine.build(machine.TABLE)
             return events
 
-    def _spy(self, name: str, guard: Callable[[Seat], bool]) -> Callable[[Seat], bool]:
-        def ask(seat: Seat) -> bool:
+    def _spy(self, name: str, guard: Callable[[ConnectionContext], bool]) -> Callable[[ConnectionContext], bool]:
+        def ask(seat: ConnectionContext) -> bool:
             holds = guard(seat)
             if self.cell is not None:
                 self.guards.add((self.cell, name, bool(holds)))

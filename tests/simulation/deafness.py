@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from realtime_fsm.core.seat import Seat
+from realtime_fsm.core.seat import ConnectionContext
 from realtime_fsm.vocabulary.table import LIVE
 from simulation.ledger import Stream
 from simulation.links import Link
@@ -27,7 +27,7 @@ class Deafness:
         telling: the subscriptions that are told of a gap this very moment; None while none is.
     """
 
-    def __init__(self, world: World, seat: Seat, must: Callable[[object, str], None]) -> None:
+    def __init__(self, world: World, seat: ConnectionContext, must: Callable[[object, str], None]) -> None:
         self.served: list[Stream] = []
         self.echo = self.refused = False
         self.telling: list[str] | None = None

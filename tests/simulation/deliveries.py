@@ -9,10 +9,10 @@ from collections.abc import Awaitable
 from typing import Any
 
 from realtime_fsm import Realtime
-from realtime_fsm.core.seat import Seat
-from realtime_fsm.edges.link import Link as RealLink
-from realtime_fsm.edges.sockets import Receiver
-from realtime_fsm.vocabulary.inputs import Input, Wish
+from realtime_fsm.core.seat import ConnectionContext
+from realtime_fsm.edges.link import LinkIO as RealLink
+from realtime_fsm.edges.sockets import MessageHandler
+from realtime_fsm.vocabulary.inputs import Input, SubscriptionSpec
 from simulation.deafness import Deafness
 from simulation.ledger import Ledger
 from simulation.links import Links
@@ -40,14 +40,14 @@ class Deliveries:
         self.wire = wire
         self._history = wire.network.history
         self._driver: Any = realtime._driver
-        self._seat: Seat = self._driver._core._seat
+        self._seat: ConnectionContext = self._driver._core._seat
         roster = self._driver._roster
-        self._feed, self._receiver = self._driver.feed, self._driver.receiver
-        self._parted: Any = self._driver.parted
+        self._feed, self._receiver = self._driver.feed, self._driver.message_handler
+        self._parted: Any = self._driver.on_draining_closed
         self._parting: list[str] | None = None  # those told this very moment of what a link may have owed
-        self._succeed, self._end_deafness = roster.succeed, roster.end_deafness
-        vars(self._driver).update(feed=self.feed, receiver=self.receiver, parted=self.parted)
-        vars(roster).update(succeed=self.succeed, end_deafness=self.end_deafness)
+        self._succeed, self._end_deafness = roster.begin_update, roster.end_deafness
+        vars(self._driver).update(feed=self.feed, message_handler=self.receiver, on_draining_closed=self.parted)
+        vars(roster).update(begin_update=self.succeed, end_deafness=self.end_deafness)
         self.ledger = Ledger(world, self._history)
         self.links = Links(world, self.must, self._seat, self._history)
         self.deafness = Deafness(world, self._seat, self.must)
@@ -58,9 +58,9 @@ class Deliveries:
         if not holds:
             self.world.must(False, f"{self.name}: {what}", known=known)
 
-    def feed(self, happened: Input) -> None:
+    def feed(self, input_: Input) -> None:
         """Around the driver's own: it must hold the links, have told the outages, and have armed its timer."""
-        self._feed(happened)
+        self._feed(input_)
         driver, deadline = self._driver, self._seat.deadline
         timer = driver._timer
         if deadline is None:
@@ -70,9 +70,9 @@ class Deliveries:
         self.links.holds(driver._links)
         self.outages.settle(real=driver._outages.current is not None)
 
-    def receiver(self, link: RealLink) -> Receiver:
+    def receiver(self, link: RealLink) -> MessageHandler:
         """Around the driver's own: what comes on the current link, or on one that makes room for it, is owed to the streams."""
-        receive: Receiver = self._receiver(link)
+        receive: MessageHandler = self._receiver(link)
 
         def received(data: bytes) -> Awaitable[None] | None:
             found = EVENT.match(data)
@@ -89,13 +89,13 @@ class Deliveries:
             self.deafness.echo = bool(echo) and link is self._driver._links.current
             pause = receive(data)
             self.deafness.echo = False
-            over = not link.facts.at_fault or link is not self._driver._links.current
+            over = not link.state.at_fault or link is not self._driver._links.current
             self.must(over or not found, "an event came, and the server fault is not over")
             return pause
 
         return received
 
-    def succeed(self, subscriber: Any, wish: Wish, *more: Any) -> Any:
+    def succeed(self, subscriber: Any, wish: SubscriptionSpec, *more: Any) -> Any:
         """Around the roster's own: somebody wants to listen to something else."""
         self.wants.successors[wish.id] = self.ledger.of[subscriber.wish.id]
         return self._succeed(subscriber, wish, *more)
@@ -105,7 +105,7 @@ class Deliveries:
         link = self.links.made_room[-1]
         self.must(farewell._link.generation == link.generation, "a gap is told because of another link")
         self.must(not link.shows_life or farewell.disordered, "a gap is told, though the link has shown that it lives")
-        served = sorted(self.wants.streams.intersection(farewell.stamps))
+        served = sorted(self.wants.streams.intersection(farewell.last_event_times))
         told = self._parting = list[str]()
         self._parted(farewell, broken=broken)
         self._parting = None

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from realtime_fsm.core.seat import Seat
+from realtime_fsm.core.seat import ConnectionContext
 from realtime_fsm.vocabulary.errors import RefusedByServer, RetriesExhausted
 from realtime_fsm.vocabulary.form import Row
-from realtime_fsm.vocabulary.inputs import Input, Lost, ServerErred
+from realtime_fsm.vocabulary.inputs import ErrorReceived, Input, LinkClosed
 from realtime_fsm.vocabulary.names import Effect
 from realtime_fsm.vocabulary.policies import POLICY
-from realtime_fsm.vocabulary.requests import Open
+from realtime_fsm.vocabulary.requests import OpenLink
 from realtime_fsm.vocabulary.table import State, Trigger
 
 _WINDOW = 60.0
@@ -33,7 +33,7 @@ class Dials:
         newest: the generation of the newest link.
     """
 
-    def __init__(self, seat: Seat, must: Callable[[object, str], None]) -> None:
+    def __init__(self, seat: ConnectionContext, must: Callable[[object, str], None]) -> None:
         self.newest = 0
         self._seat = seat
         self._must = must
@@ -43,7 +43,7 @@ class Dials:
         self._row = self._ended = 0  # dials in a row, and how many of their links a request of our own may have ended
         self._been_up = self._ever_up = False
         self._quiet_since: float | None = None  # since when everything desired is acknowledged on the link that is up
-        self._by_address = seat.protocol is not None and seat.protocol.in_url
+        self._by_address = seat.configured_era is not None and seat.configured_era.subscribes_in_url
         self._wants_address = False  # whether the last server that greeted takes channels in the address alone
         self._refused = False  # whether the last error is a refusal, after which the server may be another one
 
@@ -54,7 +54,7 @@ class Dials:
         if Effect.FIND_ERA in row.effects and self._refused:
             self._wants_address = self._refused = False
         if {Effect.FIND_ERA, Effect.SCHEDULE_RETRY}.intersection(row.effects):
-            self._by_address = self._seat.by_address
+            self._by_address = self._seat.subscribes_in_url
         if Effect.RESET_ATTEMPTS in row.effects:
             self._beyond = self._row = self._ended = 0
         if Effect.EXPECT_FIRST_LINK in row.effects:
@@ -69,13 +69,13 @@ class Dials:
             self._must(proven, "a link is forgiven that has proven nothing")
             self._beyond = self._row = self._ended = 0
         if row.id == _GUESS:
-            self._must(self._seat.protocol is None, "a guess, though the protocol was said")
+            self._must(self._seat.configured_era is None, "a guess, though the protocol was said")
             self._by_address = True
 
-    def look_at_end(self, row: Row[State, Trigger], happened: Input) -> None:
+    def look_at_end(self, row: Row[State, Trigger], input_: Input) -> None:
         """A refusal ends an attempt; before a link has been up, no dial follows that the policy plans."""
-        code = happened.code if isinstance(happened, ServerErred) else None
-        code = happened.close_code if isinstance(happened, Lost) else code
+        code = input_.code if isinstance(input_, ErrorReceived) else None
+        code = input_.close_code if isinstance(input_, LinkClosed) else code
         planned = row.source is State.RECONNECTING and Effect.SCHEDULE_RETRY in row.effects
         self._must(not (planned and code == POLICY) or self._been_up, "a refusal passes on the way to the first link")
 
@@ -112,7 +112,7 @@ class Dials:
         """The server said that there were too many."""
         self._throttled_at = now
 
-    def open(self, request: Open, now: float, *, automatic: bool) -> None:
+    def open(self, request: OpenLink, now: float, *, automatic: bool) -> None:
         """One is made."""
         self._must(request.generation > self.newest, "a generation that was used before")
         asked = request.plan is not None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from realtime_fsm.face.subscription import Subscribed
+from realtime_fsm.face.subscription import SubscriptionInfo
 from realtime_fsm.vocabulary.change import Gap
 from simulation.world import MARKER, World
 
@@ -75,7 +75,7 @@ class Follower:
     """
 
     def __init__(self, world: World, history: History, channels: tuple[str, ...], queries: tuple[str, ...]) -> None:
-        self.subscription: Subscribed | None = None
+        self.subscription: SubscriptionInfo | None = None
         self.restored: set[int] = set()
         self.newest = 0
         self._world = world

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from realtime_fsm import Canary, Realtime, RetryPolicy
-from realtime_fsm.core.book import GREETING
-from realtime_fsm.core.machine import Connection
-from realtime_fsm.core.seat import Seat
+from realtime_fsm.core.book import GREETING_ACK
+from realtime_fsm.core.machine import ConnectionMachine
+from realtime_fsm.core.seat import ConnectionContext
 from realtime_fsm.vocabulary.errors import RetriesExhausted
 from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.frames import PING
@@ -21,29 +21,29 @@ from realtime_fsm.vocabulary.inputs import (
     Closed,
     Deadline,
     Deaf,
-    Greeted,
+    ErrorReceived,
+    GreetingReceived,
     Input,
+    LinkClosed,
     LogOut,
-    Lost,
     Opened,
-    ServerErred,
+    ResumedFromSuspend,
     SocketInput,
-    Woken,
 )
 from realtime_fsm.vocabulary.names import Effect
 from realtime_fsm.vocabulary.requests import (
     CanaryRefused,
-    Drop,
+    CloseLink,
     EndFault,
-    Fail,
-    Grant,
-    Open,
-    Outcome,
-    Reject,
-    RejectPresence,
-    Remove,
-    Retire,
-    Send,
+    FailWaiters,
+    OpenLink,
+    PresenceRefused,
+    RetireLink,
+    SendFrame,
+    StepResult,
+    SubscriptionAcknowledged,
+    SubscriptionRefused,
+    SubscriptionRemoved,
 )
 from realtime_fsm.vocabulary.table import LIVE, State, Trigger
 from simulation.coverage import Coverage
@@ -61,21 +61,21 @@ _LONGEST_WAIT = 3_600.0
 _STATES = {state.value: state for state in State}
 
 
-class Watched(Connection):
+class Watched(ConnectionMachine):
     """The real machine of one connection, with somebody who looks at every step."""
 
     __slots__ = ("_watch",)
 
-    def __init__(self, seat: Seat, watch: Watch) -> None:
+    def __init__(self, seat: ConnectionContext, watch: Watch) -> None:
         super().__init__(seat)
         self._events = watch.coverage.events()
         self._watch = watch
 
-    def step(self, happened: Input, now: float, **more: Any) -> Outcome:
+    def step(self, input_: Input, now: float, **more: Any) -> StepResult:
         watch = self._watch
-        watch.before(happened, now)
-        outcome = super().step(happened, now, **more)
-        watch.after(happened, now, outcome)
+        watch.before(input_, now)
+        outcome = super().step(input_, now, **more)
+        watch.after(input_, now, outcome)
         return outcome
 
 
@@ -155,7 +155,7 @@ class Watch(Deliveries):
             return "deaf"
         return "late" if any(link.excuses(number) for link in self.links.made_room) else ""
 
-    def before(self, happened: Input, now: float) -> None:
+    def before(self, input_: Input, now: float) -> None:
         """Before a step."""
         self.world.steps += 1
         if self.world.steps > _MOST_STEPS:
@@ -164,46 +164,46 @@ class Watch(Deliveries):
         self._same_moment = self._same_moment + 1 if now == self._last_now else 0
         self._last_now = now
         self._before = self.state, self._seat.deadline
-        self.coverage.cell = self.state, happened.trigger
+        self.coverage.cell = self.state, input_.trigger
         self.coverage.cells[self.coverage.cell] += 1
-        if isinstance(happened, Deaf) and self._is_current(happened.generation):
+        if isinstance(input_, Deaf) and self._is_current(input_.generation):
             self.deafness.begin(self.links.current, [self.ledger.of[one] for one in self.wants.streams])
         if self.state is not State.DISPOSING:
-            self.wants.hear(happened)
-        if isinstance(happened, Opened) and self._is_current(happened.generation):  # the dial has come back this very moment
+            self.wants.hear(input_)
+        if isinstance(input_, Opened) and self._is_current(input_.generation):  # the dial has come back this very moment
             self.links.opened(self.wire.sockets)
 
-    def after(self, happened: Input, now: float, outcome: Outcome) -> None:
+    def after(self, input_: Input, now: float, outcome: StepResult) -> None:
         """After a step: everything that must hold."""
         self.coverage.cell = None
-        row = outcome.taken.row if outcome.taken else None
-        self.world.note(self.name, happened, row.id if row else "-", self.state, outcome.deadline)
+        row = outcome.transition.row if outcome.transition else None
+        self.world.note(self.name, input_, row.id if row else "-", self.state, outcome.deadline)
         if row is not None:
             self.coverage.rows[row.id] += 1
             self.must(self.state is (row.dest or row.source), "the state is not where the row leads")
             self.must(row.source is self._before[0], "the row is of another state")
             self._dials.look_at_row(row, now)
-            self._dials.look_at_end(row, happened)
+            self._dials.look_at_end(row, input_)
             if row.source is State.PING and row.trigger is Trigger.DEADLINE and Effect.ABORT_LINK in row.effects:
                 self._silent(self.links.current)
-            if isinstance(happened, ServerErred) and happened.code == 1013 and row.source is State.RECONNECTING:
+            if isinstance(input_, ErrorReceived) and input_.code == 1013 and row.source is State.RECONNECTING:
                 self._dials.throttled(now)
         else:
             self.must(self.state is self._before[0], "the state moved without a row")
-        self._old_sockets(happened, outcome)
-        self._the_clock(happened, now, outcome)
-        if row is not None and happened.trigger in (Trigger.PONG, Trigger.ACKNOWLEDGED) and self._seat.link is not None:
-            greeted = isinstance(happened, Acknowledged) and happened.to == GREETING
+        self._old_sockets(input_, outcome)
+        self._the_clock(input_, now, outcome)
+        if row is not None and input_.trigger in (Trigger.PONG, Trigger.ACKNOWLEDGED) and self._seat.link is not None:
+            greeted = isinstance(input_, Acknowledged) and input_.to == GREETING_ACK
             self.must(greeted or not self._seat.link.at_fault, "the server has answered, and the server fault is not over")
-        if isinstance(happened, ServerErred) and happened.code == 1008 and self._before[0] in LIVE:
+        if isinstance(input_, ErrorReceived) and input_.code == 1008 and self._before[0] in LIVE:
             self._dials.refused()
-        if isinstance(happened, ServerErred):
-            self._newcomers(happened, outcome)
-        for request in outcome.requests:
-            self._look_at(request, now, happened)
-        if isinstance(happened, Greeted) and row is not None and Effect.RESTORE_IDENTITY not in row.effects:
-            self._greeted(happened, outcome)
-        if isinstance(happened, Authenticate | LogOut):
+        if isinstance(input_, ErrorReceived):
+            self._newcomers(input_, outcome)
+        for request in outcome.commands:
+            self._look_at(request, now, input_)
+        if isinstance(input_, GreetingReceived) and row is not None and Effect.RESTORE_IDENTITY not in row.effects:
+            self._greeted(input_, outcome)
+        if isinstance(input_, Authenticate | LogOut):
             self.must(self.links.retiring is None, "a link delivers as somebody else")
         covered = self.links.retiring is not None
         self.outages.moved(self._before[0], self.state, None if row is None else row.dest, covered=covered)
@@ -227,70 +227,70 @@ class Watch(Deliveries):
     def _is_current(self, generation: int) -> bool:
         return self.links.current is not None and self.links.current.generation == generation
 
-    def _old_sockets(self, happened: Input, outcome: Outcome) -> None:
-        if not isinstance(happened, SocketInput) or self._is_current(happened.generation):
+    def _old_sockets(self, input_: Input, outcome: StepResult) -> None:
+        if not isinstance(input_, SocketInput) or self._is_current(input_.generation):
             return
-        if isinstance(happened, Closed) and happened.generation in self._dropped:
+        if isinstance(input_, Closed) and input_.generation in self._dropped:
             return
         retiring = self.links.retiring
-        ended = isinstance(happened, Lost) and retiring is not None and happened.generation == retiring.generation
-        expected = (Drop(happened.generation, tidy=False),) if ended else ()
-        self.must(outcome.taken is None and outcome.requests == expected, "an old socket moved the machine")
+        ended = isinstance(input_, LinkClosed) and retiring is not None and input_.generation == retiring.generation
+        expected = (CloseLink(input_.generation, graceful=False),) if ended else ()
+        self.must(outcome.transition is None and outcome.commands == expected, "an old socket moved the machine")
         self.must((self.state, outcome.deadline) == self._before, "an old socket changed the deadline")
 
-    def _the_clock(self, happened: Input, now: float, outcome: Outcome) -> None:
+    def _the_clock(self, input_: Input, now: float, outcome: StepResult) -> None:
         due = self._before[1]
-        if isinstance(happened, Deadline) and due is not None and due <= now:
-            self.must(outcome.taken is not None, "a deadline that is due is for nothing")
+        if isinstance(input_, Deadline) and due is not None and due <= now:
+            self.must(outcome.transition is not None, "a deadline that is due is for nothing")
             self.must(self._same_moment < 200, "the clock stands still")
         if outcome.deadline is not None:
             self.must(outcome.deadline <= now + _LONGEST_WAIT, "a deadline beyond reason")
 
-    def _newcomers(self, happened: ServerErred, outcome: Outcome) -> None:
+    def _newcomers(self, input_: ErrorReceived, outcome: StepResult) -> None:
         """The server refuses an address: what is new in it is to blame, and what was acknowledged before is asked for again."""
         link = self.links.current
-        if link is None or not self._is_current(happened.generation) or link.greeted or link.wishes is None:
+        if link is None or not self._is_current(input_.generation) or link.greeted or link.wishes is None:
             return
         mine = [wish.id for wish in link.wishes if wish.id in self.wants.desired]
         new = [one for one in mine if one not in self.wants.granted]
-        rejected = [request.id for request in outcome.requests if isinstance(request, Reject)]
-        if happened.code in (1013, 401, 403) or len(new) == len(mine):
+        rejected = [request.id for request in outcome.commands if isinstance(request, SubscriptionRefused)]
+        if input_.code in (1013, 401, 403) or len(new) == len(mine):
             new = []
         self.must(rejected == new, f"{rejected} are to blame, and should be {new}")
         self.must(not new or self.state is State.RECONNECTING, "a newcomer takes the others with it")
-        dials = any(isinstance(request, Open) for request in outcome.requests)
-        waits = self._seat.place is not None or self._seat.awaited
+        dials = any(isinstance(request, OpenLink) for request in outcome.commands)
+        waits = self._seat.dial_slot is not None or self._seat.awaited
         self.must(not new or dials or waits, "a newcomer delays the others")
 
-    def _greeted(self, happened: Greeted, outcome: Outcome) -> None:
+    def _greeted(self, input_: GreetingReceived, outcome: StepResult) -> None:
         link = self.links.current
         if link is None or self.state not in LIVE:
             self.must(self.state is State.ERROR, "greeted, and neither up nor refused")
             return
         link.greeted = True
         planned = link.wishes is not None
-        self._dials.greeted(by_address=planned, numbered=happened.numbered)
-        asks = any(type(request) is Send for request in outcome.requests)
+        self._dials.greeted(by_address=planned, numbered=input_.has_subscription_ids)
+        asks = any(type(request) is SendFrame for request in outcome.commands)
         self.must(asks or planned or not self.wants.desired, "up again, and not subscribed again")
 
-    def _look_at(self, request: Any, now: float, happened: Input) -> None:
-        up = isinstance(happened, Greeted) and self.state in LIVE
+    def _look_at(self, request: Any, now: float, input_: Input) -> None:
+        up = isinstance(input_, GreetingReceived) and self.state in LIVE
         match request:
-            case Open(generation=generation, plan=plan):
-                self._dials.open(request, now, automatic=isinstance(happened, Deadline | Woken | SocketInput))
+            case OpenLink(generation=generation, plan=plan):
+                self._dials.open(request, now, automatic=isinstance(input_, Deadline | ResumedFromSuspend | SocketInput))
                 self.links.open(generation, plan, self.wants.desired.values())
                 self.outages.open()
                 self.wire.network.count_dial(now)
-            case Retire(generation=generation):
+            case RetireLink(generation=generation):
                 self.links.retire(generation)
                 self.outages.retire()
-            case Drop(generation=generation):
+            case CloseLink(generation=generation):
                 self._dropped.add(generation)
                 if self.links.drop(generation, up=up):
                     self.outages.drop_retiring(self.state, up=up)
                 else:
                     self._dials.dropped(now)
-            case Send(generation=generation, data=data):
+            case SendFrame(generation=generation, data=data):
                 self._send(generation, data, now, up=up)
             case CanaryRefused():
                 self.deafness.refused = True
@@ -299,23 +299,23 @@ class Watch(Deliveries):
                     self.links.current.at_fault = True
             case EndFault():
                 self.outages.recover([self.ledger.of[one] for one in self.wants.streams if one in self.wants.desired])
-            case Reject(id=identifier, code=code):
+            case SubscriptionRefused(id=identifier, code=code):
                 kept = identifier in self.wants.granted and is_server_fault(code)
                 self.must(not kept, "a server fault ends a subscription that was acknowledged")
                 link = self.links.current
                 alone = link is not None and link.wishes is None and not link.granted
                 known = identifier in self.wants.granted and code == 1008
                 self.must(not (known and alone), "a server that refuses everything ends a subscription that was acknowledged")
-            case Grant(id=identifier):
+            case SubscriptionAcknowledged(id=identifier):
                 self.must(identifier in self.wants.desired, "grants what nobody wants")
-            case Remove(id=identifier):
+            case SubscriptionRemoved(id=identifier):
                 self.must(identifier not in self.wants.desired, "removes what is wanted")
-            case Fail(error=error) | RejectPresence(error=error):
+            case FailWaiters(error=error) | PresenceRefused(error=error):
                 self._dials.failed(error)
                 if isinstance(error, RetriesExhausted):
                     self._dials.given_up(error)
                 self.must(self.world.hides(f"{error} {error!r}"), "a secret in an error")
-        if isinstance(request, Grant) and self.links.current is not None:
+        if isinstance(request, SubscriptionAcknowledged) and self.links.current is not None:
             self.links.current.granted.add(request.id)
         self.wants.look_at(request, self.links.current, len(self._history))
 

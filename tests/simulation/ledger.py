@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from realtime_fsm import Event
-from realtime_fsm.face.subscription import Subscribed
-from realtime_fsm.vocabulary.inputs import Wish
+from realtime_fsm.face.subscription import SubscriptionInfo
+from realtime_fsm.vocabulary.inputs import SubscriptionSpec
 from simulation.history import Follower, History
 from simulation.world import MARKER, World
 
@@ -34,7 +34,7 @@ class Stream:
         follower: who hands back what was missed in gaps.
     """
 
-    def __init__(self, wish: Wish) -> None:
+    def __init__(self, wish: SubscriptionSpec) -> None:
         self.wish = wish
         self.since = 0
         self.granted = False
@@ -148,7 +148,7 @@ class Ledger:
         begin = 0 if since is None else self._history.number(datetime.fromisoformat(since))
         self.of[identifier].tell(begin, len(self._history), late=late)
 
-    def received(self, subscription: Subscribed, event: Event) -> None:
+    def received(self, subscription: SubscriptionInfo, event: Event) -> None:
         """A consumer got an event."""
         number = event.payload["n"]
         self.delivered += 1
@@ -162,7 +162,7 @@ class Ledger:
         for number in self.of[identifier].lost(self._history):
             self.world.must(excused(number), f"{identifier}: event {number} is lost, and nobody was told")
 
-    def close(self, subscription: Subscribed) -> None:
+    def close(self, subscription: SubscriptionInfo) -> None:
         """A stream was read to its end: nothing may be left."""
         stream = self.of[subscription.id]
         missed, dropped = stream.missed + len(stream.owed), subscription.dropped

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from realtime_fsm.core.canary import CANARY
-from realtime_fsm.core.link import LINGER
-from realtime_fsm.core.seat import Seat
-from realtime_fsm.vocabulary.eras import Plan
+from realtime_fsm.core.link import DRAIN_SECONDS
+from realtime_fsm.core.seat import ConnectionContext
+from realtime_fsm.vocabulary.eras import UrlPlan
 from realtime_fsm.vocabulary.frames import PING
-from realtime_fsm.vocabulary.inputs import Wish
+from realtime_fsm.vocabulary.inputs import SubscriptionSpec
 from simulation.history import History, passes
 from simulation.sockets import SimulatedSocket
 from simulation.world import World
@@ -47,7 +47,7 @@ class Link:
         upto: how many events had happened when it had made room.
     """
 
-    def __init__(self, generation: int, wishes: tuple[Wish, ...] | None) -> None:
+    def __init__(self, generation: int, wishes: tuple[SubscriptionSpec, ...] | None) -> None:
         self.generation = generation
         self.wishes = wishes
         self.socket: SimulatedSocket | None = None
@@ -96,7 +96,7 @@ class Link:
         touched = (wish for wish in self.wishes if not set(channels).isdisjoint(wish.channels))
         return [wish.id for wish in touched if passes(wish.queries, number)]
 
-    def serves(self, wish: Wish) -> bool:
+    def serves(self, wish: SubscriptionSpec) -> bool:
         """Whether the server knows of it."""
         if self.socket is None:
             return False
@@ -122,7 +122,7 @@ class Links:
         made_room: all that have delivered in the place of another.
     """
 
-    def __init__(self, world: World, must: Callable[[object, str], None], seat: Seat, history: History) -> None:
+    def __init__(self, world: World, must: Callable[[object, str], None], seat: ConnectionContext, history: History) -> None:
         self.current: Link | None = None
         self.retiring: Link | None = None
         self.lingering: Link | None = None
@@ -133,7 +133,7 @@ class Links:
         self._history = history
         self._until = 0.0  # when it is let go of, if it has answered
 
-    def open(self, generation: int, plan: Plan | None, desired: Iterable[Wish]) -> Link:
+    def open(self, generation: int, plan: UrlPlan | None, desired: Iterable[SubscriptionSpec]) -> Link:
         """Another one is to be dialed."""
         self._must(self.current is None, "at most one current link")
         wishes = None
@@ -180,7 +180,7 @@ class Links:
         """The package's own links must be these."""
         for name, model, real in (
             ("current", self.current, links.current),
-            ("retiring", self.retiring or self.lingering, links.retiring),
+            ("retiring", self.retiring or self.lingering, links.draining),
         ):
             generation = None if real is None else real.generation
             mine = {None if model is None else model.generation}
@@ -193,7 +193,7 @@ class Links:
         for model in (self.current, self.retiring, self.lingering):
             if model is not None and model.generation == link.generation and model.greeted:
                 over = model is self.lingering and self._world.loop.time() >= self._until
-                return None if over and links.retiring is not link else model
+                return None if over and links.draining is not link else model
         return None
 
     def forget(self) -> None:
@@ -204,7 +204,7 @@ class Links:
         loop = self._world.loop
         self.made_room.append(link)
         link.trusted, link.upto = not self._seat.ping_enabled, len(self._history)
-        self.lingering, self._until = link, loop.time() + LINGER
+        self.lingering, self._until = link, loop.time() + DRAIN_SECONDS
         loop.call_at(self._until + _LATE, self._see_it_gone, link, self._until)
 
     def _see_it_gone(self, link: Link, until: float) -> None:
@@ -213,7 +213,7 @@ class Links:
             loop.call_later(_LATE, self._see_it_gone, link, loop.time())
             return
         gone = socket is None or socket.given_up
-        overdue = self._until - LINGER + max(LINGER, self._seat.ping.timeout) + _LOOKS
+        overdue = self._until - DRAIN_SECONDS + max(DRAIN_SECONDS, self._seat.ping.timeout) + _LOOKS
         if not (gone or link.trusted) and self.lingering is link and until < overdue:
             loop.call_at(overdue + _LATE, self._see_it_gone, link, overdue)  # it is waited for
             return

@@ -27,12 +27,12 @@ Mutation = Callable[[], AbstractContextManager[object]]
 @contextmanager
 def _broken(mutation: Mutation) -> Iterator[None]:
     """Break the code for a while. The machine that all connections share is built anew for it, and anew afterwards."""
-    machine._the_machine.cache_clear()
+    machine._shared_machine.cache_clear()
     try:
         with mutation():
             yield
     finally:
-        machine._the_machine.cache_clear()
+        machine._shared_machine.cache_clear()
 
 
 def _rows(change: Callable[[Any], Any]) -> AbstractContextManager[object]:
@@ -99,7 +99,7 @@ def _forgetful(ask_again: Any) -> Any:
 
 def _blaming(repeat: Any) -> Any:
     """A server fault rejects what it meets, as another error does."""
-    return lambda self, code, message, attempts, *, whole: self.blame(code, message)
+    return lambda self, code, message, attempts, *, whole: self.handle_error(code, message)
 
 
 def _any_reply(answers: Any) -> Any:
@@ -107,10 +107,10 @@ def _any_reply(answers: Any) -> Any:
 
 
 def _every_generation(means_nothing: Any) -> Any:
-    def check(self: Any, happened: Any, source: Any, trigger: Any, due: Any) -> Any:
-        if hasattr(happened, "generation") and self._seat.link is not None:
-            happened = dataclasses.replace(happened, generation=self._seat.link.generation)
-        return means_nothing(self, happened, source, trigger, due)
+    def check(self: Any, input_: Any, source: Any, trigger: Any, due: Any) -> Any:
+        if hasattr(input_, "generation") and self._seat.link is not None:
+            input_ = dataclasses.replace(input_, generation=self._seat.link.generation)
+        return means_nothing(self, input_, source, trigger, due)
 
     return check
 
@@ -168,14 +168,14 @@ def _oblivious(drain_link: Any) -> Any:
 
     def retire(seat: Any) -> None:
         drain_link(seat)
-        seat.book._pending = {one: None for one in seat.book._pending if one in seat.book._established}
+        seat.book._pending = {one: None for one in seat.book._pending if one in seat.book._ever_acknowledged}
 
     return retire
 
 
 def _stale_routes(name: Any) -> Any:
     def old(self: Any, link: Any, routes: Any, event: Any) -> Any:
-        retiring = self._links.retiring
+        retiring = self._links.draining
         return name(self, link, routes if retiring is None else retiring.routes, event)
 
     return old
@@ -198,9 +198,9 @@ def _without_news(part: Any) -> Any:
 
 
 def _without_era(greet: Any) -> Any:
-    def forget(self: Any, happened: Any) -> None:
+    def forget(self: Any, input_: Any) -> None:
         before = self.era
-        greet(self, happened)
+        greet(self, input_)
         self.era = before
 
     return forget
@@ -209,7 +209,7 @@ def _without_era(greet: Any) -> Any:
 def _absent(begin_link: Any) -> Any:
     def begin(self: Any) -> None:
         begin_link(self)
-        self._presence_due = False
+        self._presence_pending = False
 
     return begin
 
@@ -265,8 +265,8 @@ _MUTATIONS: dict[str, Mutation] = {
     "a lost link is not let go of": _without(Effect.ABORT_LINK, 58),
     "a new link asks for nothing": _without(Effect.SEND_REQUEST, 22),
     "a retry is not planned": _without(Effect.SCHEDULE_RETRY, 24),
-    "an outage counts as the way to the first link": _with(seat.Seat, "note_up", lambda _: lambda self, link: None),
-    "every refusal may pass": _with(seat.Seat, "_may_pass", lambda _: lambda self, *, blamed: True),
+    "an outage counts as the way to the first link": _with(seat.ConnectionContext, "note_up", lambda _: lambda self, link: None),
+    "every refusal may pass": _with(seat.ConnectionContext, "_may_pass", lambda _: lambda self, *, blamed: True),
     "reconnect() keeps the stored error": _without(Effect.RESET_ATTEMPTS, 10),
     "a pong is awaited for ever": _without(Effect.CLEAR_PING, 42),
     "disconnect() keeps the socket": _without(Effect.CLOSE_LINK, 13),
@@ -277,16 +277,17 @@ _MUTATIONS: dict[str, Mutation] = {
     "a guess is made, whatever was said": _with_guard(Guard.SERVER_NEEDS_URL_CHANNELS, lambda seat: seat.judged is Verdict.FATAL),
     "another identity leaves the link of the old one": _instead(Effect.CLOSE_LINK, Effect.ABORT_LINK, 91),
     # the book
-    "acknowledgements outlive their link": _with(book.Book, "end_link", _keeping),
-    "a throttled request is forgotten": _with(book.Book, "ask_again", _forgetful),
-    "any reply is taken for the awaited one": _with(book.Book, "answers", _any_reply),
+    "acknowledgements outlive their link": _with(book.SubscriptionTracker, "end_link", _keeping),
+    "a throttled request is forgotten": _with(book.SubscriptionTracker, "requeue_in_flight", _forgetful),
+    "any reply is taken for the awaited one": _with(book.SubscriptionTracker, "answers", _any_reply),
     "a handover forgets what it is for": _with_effect(Effect.DRAIN_LINK, _oblivious),
-    "the era is not remembered": _with(seat.Seat, "_absorb_greeting", _without_era),
-    "a presence is not restored": _with(book.Book, "begin_link", _absent),
+    "the era is not remembered": _with(seat.ConnectionContext, "_apply_greeting", _without_era),
+    "a presence is not restored": _with(book.SubscriptionTracker, "begin_link", _absent),
     # the machine and its rules
-    "the budget of a link is ignored": _with(budget.Budget, "free_at", lambda _: lambda self, now, *, ping: now),
+    "the budget of a link is ignored": _with(budget.SendBudget, "free_at", lambda _: lambda self, now, *, ping: now),
     "old sockets are listened to": _both(
-        _with(machine.Connection, "_means_nothing", _every_generation), _with(driver.Driver, "receiver", _every_link)
+        _with(machine.ConnectionMachine, "_is_stale_or_early", _every_generation),
+        _with(driver.Driver, "message_handler", _every_link),
     ),
     "a throttled dial comes back at once": _with(seat, "verdict", lambda _: lambda cause, **known: Verdict.TRANSIENT),
     "dials are not paced": _both(
@@ -296,41 +297,45 @@ _MUTATIONS: dict[str, Mutation] = {
     "a budget of 33": _with(budget, "LIMIT", lambda _: 33),
     "failures are forgiven at the greeting": _with_effect(Effect.START_LIVE_LINK, _forgiving),
     "a ping's verdict ignores what was heard": _with(
-        core_link.Link, "is_silent", lambda _: property(lambda self: self.pinged is not None and not self.paused)
+        core_link.LinkState,
+        "no_reply_to_ping",
+        lambda _: property(lambda self: self.ping_in_flight is not None and not self.paused),
     ),
-    "a place among the dials is kept": _with(pacer.Pacer, "give_back", lambda _: lambda self, place: None),
+    "a place among the dials is kept": _with(pacer.Pacer, "release", lambda _: lambda self, place: None),
     # the driver and its streams
-    "the timer is set once": _with(driver.Driver, "_arm", _lazy),
+    "the timer is set once": _with(driver.Driver, "_arm_timer", _lazy),
     "a socket is dropped and not closed": _with(driver.Driver, "_drop", _lost_without_closing),
-    "frames are sent twice": _with(link.Link, "send", _twice),
-    "events go to the unsubscribed": _with(roster.Roster, "_leave", _unforgotten),
-    "a full stream loses the newest, silently": _with(buffer.Buffer, "_overflow", lambda _: lambda self, item: None),
-    "events are told apart by their ids alone": _with(subscriber.Subscriber, "_version", _without_date),
-    "what comes while catching up is lost": _with(inbox.Inbox, "take_over", lambda _: lambda self, other, wanted: None),
-    "what was caught up comes again": _with(subscriber.Subscriber, "_is_new", lambda _: lambda self, event, seen: True),
+    "frames are sent twice": _with(link.LinkIO, "send", _twice),
+    "events go to the unsubscribed": _with(roster.SubscriptionRegistry, "_remove_id", _unforgotten),
+    "a full stream loses the newest, silently": _with(buffer.EventBuffer, "_overflow", lambda _: lambda self, item: None),
+    "events are told apart by their ids alone": _with(subscriber.SubscriptionDelivery, "_version", _without_date),
+    "what comes while catching up is lost": _with(inbox.StreamBuffer, "merge_from", lambda _: lambda self, other, wanted: None),
+    "what was caught up comes again": _with(subscriber.SubscriptionDelivery, "_is_new", lambda _: lambda self, event, seen: True),
     # one link in the place of another
-    "a link that has made room is kept": _with(links.Links, "linger", _lingering_for_ever),
-    "a link that has made room goes at once": _with(links, "LINGER", lambda _: 0.0),
-    "what two links bring comes twice": _with(links.Links, "fresh", lambda _: lambda self, link, event, whom: whom),
-    "what makes room does not deliver": _with(driver.Driver, "receiver", _deaf_to_what_makes_room),
-    "events are routed as on the link before": _with(driver.Driver, "_name_subscriptions", _stale_routes),
-    "the end of what makes room is not told": _with(outages.Outages, "uncover", lambda _: lambda self, now, *, planned: None),
-    "every handover is an outage": _with(links.Links, "covered", lambda _: False),
+    "a link that has made room is kept": _with(links.LinkSet, "drain_draining", _lingering_for_ever),
+    "a link that has made room goes at once": _with(links, "DRAIN_SECONDS", lambda _: 0.0),
+    "what two links bring comes twice": _with(links.LinkSet, "fresh", lambda _: lambda self, link, event, whom: whom),
+    "what makes room does not deliver": _with(driver.Driver, "message_handler", _deaf_to_what_makes_room),
+    "events are routed as on the link before": _with(driver.Driver, "_resolve_subscription_ids", _stale_routes),
+    "the end of what makes room is not told": _with(
+        outages.OutageTracker, "fail_handover", lambda _: lambda self, now, *, planned: None
+    ),
+    "every handover is an outage": _with(links.LinkSet, "covered", lambda _: False),
     "what a link owed that died silently is not told": _with(
         driver.Driver, "parted", lambda _: lambda self, farewell, *, broken: None
     ),
-    "a link that lives is not believed": _with(farewell.Farewell, "fares_well", lambda _: False),
-    "what came meanwhile is caught up with": _with(roster.Roster, "part", _without_news),
+    "a link that lives is not believed": _with(farewell.DrainCheck, "is_confirmed", lambda _: False),
+    "what came meanwhile is caught up with": _with(roster.SubscriptionRegistry, "part", _without_news),
     "what was replaced is not given up": _with(driver.Driver, "replace", _both_wanted),
     # what is told
-    "a handler that raises is called no more": _with(subscriber.Subscriber, "tell", _fragile),
-    "nobody is told of the end": _with(waiting.WaitingRoom, "fail", lambda _: lambda self, error, *, patient: None),
-    "a server fault ends what was acknowledged": _with(book.Book, "repeat", _blaming),
-    "a server fault is told of no gap": _with(roster.Roster, "recover", lambda _: lambda self, seconds: None),
-    "a proof does not end a server fault": _with(seat.Seat, "_prove", lambda _: lambda self, link: None),
+    "a handler that raises is called no more": _with(subscriber.SubscriptionDelivery, "tell", _fragile),
+    "nobody is told of the end": _with(waiting.Waiters, "fail", lambda _: lambda self, error, *, patient: None),
+    "a server fault ends what was acknowledged": _with(book.SubscriptionTracker, "repeat", _blaming),
+    "a server fault is told of no gap": _with(roster.SubscriptionRegistry, "recover", lambda _: lambda self, seconds: None),
+    "a proof does not end a server fault": _with(seat.ConnectionContext, "_prove", lambda _: lambda self, link: None),
     "a missing echo is not noticed": _with(canary.Prober, "_miss", lambda _: lambda self: None),
-    "a deaf link is told of no gap": _with(roster.Roster, "end_deafness", lambda _: lambda self, *news: None),
-    "a deaf link is told of before an echo": _with(roster.Roster, "begin_deafness", lambda _: lambda self: None),
+    "a deaf link is told of no gap": _with(roster.SubscriptionRegistry, "end_deafness", lambda _: lambda self, *news: None),
+    "a deaf link is told of before an echo": _with(roster.SubscriptionRegistry, "begin_deafness", lambda _: lambda self: None),
     "every refusal is blamed on its request": _with(refusals.Refusals, "refuse", lambda _: lambda self, group, desired: True),
     "the session is in the records": _with(audit, "_shown", lambda _: lambda code: SECRET),
 }

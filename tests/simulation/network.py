@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlsplit
 
-from realtime_fsm.testing.backend import Budget
+from realtime_fsm.testing.backend import MinuteQuota
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.testing.identity import CONSOLE
-from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Peer, Reply, Request
+from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Reply, Request, ServerConnection
 from realtime_fsm.testing.wire import Refusal, error
 from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, NameNotResolved, UpgradeRefused
 from simulation.history import History
@@ -58,7 +58,7 @@ class Network:
         self.servers = [
             Server(world, self.backend, rng.choice(self.eras) if mixed else alike) for _ in range(rng.choice((1, 2, 3)))
         ]
-        self.sockets: dict[Peer, SimulatedSocket] = {}
+        self.sockets: dict[ServerConnection, SimulatedSocket] = {}
         self.parted = False
         self.history = History()
         self.limit = rng.choice((None, 128, 128, 12))  # dials a minute that the clients allow themselves
@@ -82,7 +82,7 @@ class Network:
         start = b'{"type":"event","data":' + _json(happening)[:-1].encode()
         number = len(self.history)
         for peer, socket in list(self.sockets.items()):  # a frame may cut its stream
-            matching = peer.matching(channels, _ANYBODY, payload)
+            matching = peer.matching_subscriptions(channels, _ANYBODY, payload)
             if not matching:
                 continue
             if socket.server.deaf:
@@ -157,7 +157,7 @@ class Network:
             server.era = era
             self.world.loop.call_later(seconds, setattr, server, "up", True)
 
-    def spend(self, peer: Peer, messages: int) -> None:
+    def spend(self, peer: ServerConnection, messages: int) -> None:
         """A part of a connection's budget is gone, and the client does not know."""
         for _ in range(messages):
             try:
@@ -169,7 +169,7 @@ class Network:
         """From now on nothing goes wrong any more. What went wrong before stays: a silent stream stays silent."""
         self.world.stormy, self.world.event_lag = False, 0.0
         self.parted = False
-        self.backend._dials = Budget(None)
+        self.backend._dials = MinuteQuota(None)
         for server in self.servers:
             server.up, server.deaf_since, server.refusing = True, None, False
             server.thaw()

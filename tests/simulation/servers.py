@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from realtime_fsm.testing.eras import EraName, era_named
-from realtime_fsm.testing.peer import Backend, Peer, Reply
+from realtime_fsm.testing.peer import Backend, Reply, ServerConnection
 from realtime_fsm.testing.wire import error
 from simulation.sockets import SimulatedSocket
 from simulation.world import World
@@ -27,11 +27,11 @@ class Server:
         self._frozen = False
         self._held: list[Callable[[], None]] = []
 
-    def peer(self) -> Peer:
+    def peer(self) -> ServerConnection:
         """Somebody has connected. What the peer speaks is settled now, whatever the other processes speak."""
         self.backend.era = era_named(self.era)
         self.backend.rate_limit = self.backend.era.rate_limit
-        return Peer(self.backend)
+        return ServerConnection(self.backend)
 
     @property
     def deaf(self) -> bool:
@@ -65,14 +65,14 @@ class Server:
         for socket in self.sockets:
             socket.end_fault()
 
-    def handle(self, peer: Peer, data: bytes) -> Reply:
+    def handle(self, peer: ServerConnection, data: bytes) -> Reply:
         """Answer a message, as well as it can."""
         if self.refusing and b'"type":"subscribe"' in data:
-            peer.leave()
+            peer.close()
             return Reply((error(1008),), end=True)
         self.backend.faulty = self.faulty
         try:
-            return peer.handle(data, self.world.wall())
+            return peer.receive_message(data, self.world.wall())
         finally:
             self.backend.faulty = False
 

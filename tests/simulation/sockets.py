@@ -9,13 +9,13 @@ from bisect import insort
 from collections import deque
 from typing import TYPE_CHECKING
 
-from realtime_fsm.testing.peer import Peer, Reply
+from realtime_fsm.testing.peer import Reply, ServerConnection
 from realtime_fsm.testing.wire import encode, error
 from realtime_fsm.vocabulary.errors import StreamEnded
 from simulation.world import World
 
 if TYPE_CHECKING:
-    from realtime_fsm.edges.sockets import Receiver
+    from realtime_fsm.edges.sockets import MessageHandler
     from simulation.servers import Server
 
 EVENT = re.compile(rb'\{"type":"event","data":.*"n":(\d+)')
@@ -69,7 +69,9 @@ class SimulatedSocket:
         unheard: the events that the server would have sent on it, if it had not been deaf.
     """
 
-    def __init__(self, world: World, server: Server, peer: Peer, latency: float, peers: dict[Peer, SimulatedSocket]) -> None:
+    def __init__(
+        self, world: World, server: Server, peer: ServerConnection, latency: float, peers: dict[ServerConnection, SimulatedSocket]
+    ) -> None:
         self.world = world
         self.server = server
         self.peer = peer
@@ -128,7 +130,7 @@ class SimulatedSocket:
             self._latest_out = max(self._latest_out + _STEP, world.loop.time() + self._latency + delay)
             world.loop.call_at(self._latest_out, self._reach_server, data)
 
-    async def pump(self, deliver: Receiver) -> int:
+    async def pump(self, deliver: MessageHandler) -> int:
         """Deliver what arrives; as with a real socket, what came in one read is not waited for again."""
         while True:
             while self._arrived:
@@ -278,7 +280,7 @@ class SimulatedSocket:
     def leave(self) -> None:
         """Nothing is sent any more."""
         self._ended = True
-        self.peer.leave()
+        self.peer.close()
         self._peers.pop(self.peer, None)
         self.server.sockets.pop(self, None)
         if self.given_up:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from realtime_fsm.core.seat import Seat
+from realtime_fsm.core.seat import ConnectionContext
 from realtime_fsm.vocabulary.table import LIVE, State
 from simulation.links import Links
 from simulation.wants import Wants
@@ -13,13 +13,15 @@ _IDLE = (State.DISCONNECTED, State.ERROR)
 
 
 def what_a_state_holds(
-    seat: Seat, state: State, deadline: float | None, links: Links, must: Callable[[object, str], None]
+    seat: ConnectionContext, state: State, deadline: float | None, links: Links, must: Callable[[object, str], None]
 ) -> None:
     """The machine has what its state may have, and its links are those of the model."""
     link, current, retiring = seat.link, links.current, links.retiring
     mine = None if current is None else current.generation
     must(mine == (None if link is None else link.generation), "the model's link is not the machine's")
-    must((None if retiring is None else retiring.generation) == seat.retiring, "another link makes room for the machine")
+    must(
+        (None if retiring is None else retiring.generation) == seat.draining_generation, "another link makes room for the machine"
+    )
     must(retiring is None or state is State.RECONNECTING, "a link makes room, and another one is up or none is to come")
     if state in _IDLE or state is State.DISPOSING:
         must(link is None and deadline is None, "no link and no deadline here")
@@ -33,11 +35,13 @@ def what_a_state_holds(
     if link is None:
         must(not book.acknowledged and book.in_flight is None, "without a link nothing is acknowledged or asked")
     else:
-        must((link.pinged is not None) == (state is State.PING), "a pong is awaited in `ping` alone")
-        must(not (link.pinged and book.in_flight), "one thing is awaited at a time")
+        must((link.ping_in_flight is not None) == (state is State.PING), "a pong is awaited in `ping` alone")
+        must(not (link.ping_in_flight and book.in_flight), "one thing is awaited at a time")
 
 
-def nothing_desired_is_lost(seat: Seat, state: State, links: Links, wants: Wants, must: Callable[[object, str], None]) -> None:
+def nothing_desired_is_lost(
+    seat: ConnectionContext, state: State, links: Links, wants: Wants, must: Callable[[object, str], None]
+) -> None:
     """All that is desired is in one place of the book, and the state says how far it has come."""
     if state is State.DISPOSING:
         return
@@ -50,7 +54,13 @@ def nothing_desired_is_lost(seat: Seat, state: State, links: Links, wants: Wants
     must(state is not State.UNSUBSCRIBED, "unsubscribed, with something desired")
     flying = book.in_flight
     asked = flying.ids if flying is not None and flying.kind == "subscribe" else ()
-    places = (book.acknowledged, asked, book._pending, [one for group in book._suspects for one in group], [*book._again.ids])
+    places = (
+        book.acknowledged,
+        asked,
+        book._pending,
+        [one for group in book._bisection_groups for one in group],
+        [*book._again.ids],
+    )
     for identifier in desired:
         must(sum(identifier in place for place in places) == 1, "something desired is nowhere, or twice in the book")
     if state is State.CONNECTED:

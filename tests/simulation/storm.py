@@ -116,7 +116,7 @@ def _stage(world: World) -> Iterator[Records]:
         stack.enter_context(recorded(records))
         for module in (driver, roster, farewell, audit, events):
             stack.enter_context(patch.object(module, "datetime", world.datetime_class()))
-        sleep._WATCHES[world.loop] = watch = sleep.SleepWatch(world.loop, world.wall)
+        sleep._WATCHES[world.loop] = watch = sleep.SuspendDetector(world.loop, world.wall)
         stack.enter_context(patch.object(watch, "_sleepers", Ordered()))
         world.buffer = world.rng.choice((4, 64, 1024))
         stack.enter_context(warnings.catch_warnings())
@@ -174,7 +174,7 @@ class Run:
             auto_reconnect=rng.random() < 0.85,
             max_link_age=rng.choice((None, None, None, 20.0, 300.0)),
             canary=Canary(every, within, write=self._sing, channel=CANARY) if every else None,
-            protocol=rng.choice(self.network.protocols),
+            era=rng.choice(self.network.protocols),
         )
         realtime._driver._draw = random.random  # as users have it; the tests' own default is not random
         watch = Watch(self.world, realtime, wire, self.result.coverage)

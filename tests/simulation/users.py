@@ -24,7 +24,7 @@ from realtime_fsm import (
     UnsupportedByServer,
 )
 from realtime_fsm.face.listener import Listener
-from realtime_fsm.face.subscription import Subscribed
+from realtime_fsm.face.subscription import SubscriptionInfo
 from simulation.history import EVEN, Bug, Follower
 from simulation.invariants import Watch
 from simulation.network import CHANNELS, Network
@@ -106,13 +106,13 @@ class Crowd:
         finally:
             self._idle -= patient
 
-    def got(self, asked: Asked, subscription: Subscribed) -> None:
+    def got(self, asked: Asked, subscription: SubscriptionInfo) -> None:
         """Something was granted."""
         self.watch.ledger.of[subscription.id].follower = asked.follower
         asked.follower.subscription = subscription
         self.may_be_granted(subscription)
 
-    def may_be_granted(self, one: Subscribed) -> None:
+    def may_be_granted(self, one: SubscriptionInfo) -> None:
         """What no server takes for good must not have been granted."""
         tail = _TAIL in one.channels and one.id not in self.watch.wants.granted_by_address
         self.world.must(_DEEP not in one.queries and not tail, "something bad was granted")
@@ -172,7 +172,7 @@ class Crowd:
                 self.watch.ledger.close(subscription)
             self.world.must(self.world.hides(repr(subscription)), "a secret in a repr")
 
-    async def receive(self, one: Subscribed, number: int) -> bool:
+    async def receive(self, one: SubscriptionInfo, number: int) -> bool:
         """Wait for an event; whether it came in good time, slow callables included."""
         try:
             async with asyncio.timeout(20.0):

@@ -7,8 +7,17 @@ from typing import Any
 import msgspec
 
 from realtime_fsm.vocabulary.errors import UnsupportedByServer
-from realtime_fsm.vocabulary.inputs import Input, PingSwitched, SetPresence, Subscribe, Unsubscribe, Wish
-from realtime_fsm.vocabulary.requests import End, Fail, Grant, Lack, Present, Reject, RejectPresence, Remove
+from realtime_fsm.vocabulary.inputs import Input, PingEnabledChanged, SetPresence, Subscribe, SubscriptionSpec, Unsubscribe
+from realtime_fsm.vocabulary.requests import (
+    EndStreams,
+    FailWaiters,
+    PresenceRefused,
+    PresenceStored,
+    SubscriptionAcknowledged,
+    SubscriptionRefused,
+    SubscriptionRemoved,
+    SubscriptionUnsupported,
+)
 from simulation.ledger import Ledger, Stream
 from simulation.links import Link
 from simulation.outages import Outages
@@ -28,7 +37,7 @@ class Wants:
     """
 
     def __init__(self, ledger: Ledger, outages: Outages, *, pings: bool) -> None:
-        self.desired: dict[str, Wish] = {}
+        self.desired: dict[str, SubscriptionSpec] = {}
         self.granted: set[str] = set()
         self.granted_by_address: set[str] = set()
         self.streams: set[str] = set()
@@ -40,46 +49,46 @@ class Wants:
         self._ledger = ledger
         self._outages = outages
 
-    def hear(self, happened: Input) -> None:
+    def hear(self, input_: Input) -> None:
         """Somebody calls something; nothing of it counts after the end."""
-        match happened:
-            case Subscribe(wish=wish):
+        match input_:
+            case Subscribe(spec=wish):
                 self.desired[wish.id] = wish
                 if wish.id not in self.successors:
                     self._ledger.of[wish.id] = Stream(wish)
                     self.streams.add(wish.id)
             case Unsubscribe(id=identifier):
                 self._forget(identifier)
-            case PingSwitched(enabled=enabled):
+            case PingEnabledChanged(enabled=enabled):
                 self.pings = enabled
             case SetPresence(message=message):
                 self._show(message)
 
-    def look_at(self, request: Any, link: Link | None, happened: int) -> None:
+    def look_at(self, request: Any, link: Link | None, input_: int) -> None:
         """The machine tells what becomes of it; what is granted is granted on a link, after so many events."""
         match request:
-            case Reject(id=identifier) | Lack(id=identifier):
+            case SubscriptionRefused(id=identifier) | SubscriptionUnsupported(id=identifier):
                 self._end(identifier)
-            case Remove(id=identifier):
+            case SubscriptionRemoved(id=identifier):
                 self._end(identifier)
-            case Fail(withdrawn=withdrawn):
+            case FailWaiters(withdrawn=withdrawn):
                 for identifier in withdrawn:
                     self._end(identifier)
                 if not self._shown:
                     self._fall_back()
-            case Grant(id=identifier):
+            case SubscriptionAcknowledged(id=identifier):
                 assert link is not None
                 self.granted.add(identifier)
                 if link.wishes is not None:
                     self.granted_by_address.add(identifier)
-                self._grant(identifier, link.generation, happened)
-            case Present():
+                self._grant(identifier, link.generation, input_)
+            case PresenceStored():
                 self._shown = True
-            case RejectPresence(error=UnsupportedByServer()):
+            case PresenceRefused(error=UnsupportedByServer()):
                 self._show(None)
-            case RejectPresence():
+            case PresenceRefused():
                 self._fall_back()
-            case End():
+            case EndStreams():
                 self.streams.clear()
 
     def shown_by(self, link: Link) -> bool:
@@ -90,19 +99,19 @@ class Wants:
         status = msgspec.json.decode(self.presence)["data"]["status"]
         return any(document["status"] == status for document in link.socket.peer._presences.values())
 
-    def _grant(self, identifier: str, link: int, happened: int) -> None:
+    def _grant(self, identifier: str, link: int, input_: int) -> None:
         replaced = self.successors.pop(identifier, None)
         stream = self._ledger.of[identifier] if replaced is None else replaced
         if replaced is not None:
             self.streams.discard(stream.wish.id)
             self.streams.add(identifier)
             self._ledger.of[identifier] = stream
-            stream.wish, stream.since = self.desired[identifier], happened
+            stream.wish, stream.since = self.desired[identifier], input_
         if stream.wish.id == identifier:  # and not what it listened to before
             stream.acknowledged_on = link
             self._outages.grant(stream)
             if not stream.granted:
-                stream.granted, stream.since = True, happened
+                stream.granted, stream.since = True, input_
 
     def _forget(self, identifier: str) -> None:
         self.desired.pop(identifier, None)

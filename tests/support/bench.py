@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from realtime_fsm.core.book import GREETING
-from realtime_fsm.core.machine import Connection
-from realtime_fsm.core.seat import Seat
+from realtime_fsm.core.book import GREETING_ACK
+from realtime_fsm.core.machine import ConnectionMachine
+from realtime_fsm.core.seat import ConnectionContext
 from realtime_fsm.vocabulary.eras import Era
 from realtime_fsm.vocabulary.errors import DialFailed
-from realtime_fsm.vocabulary.frames import Granted
+from realtime_fsm.vocabulary.frames import AcknowledgedSubscription
 from realtime_fsm.vocabulary.inputs import (
     Acknowledged,
     Authenticate,
@@ -21,25 +21,25 @@ from realtime_fsm.vocabulary.inputs import (
     DialFailure,
     Disconnect,
     Dispose,
-    Greeted,
+    ErrorReceived,
+    GreetingReceived,
     Input,
+    LinkClosed,
     LogOut,
-    Lost,
     Opened,
-    PingSwitched,
+    PingEnabledChanged,
     Pong,
     Probe,
     Reconnect,
     Recovered,
-    ServerErred,
+    ResumedFromSuspend,
     SetPresence,
     Subscribe,
+    SubscriptionSpec,
     Unsubscribe,
-    Wish,
-    Woken,
 )
 from realtime_fsm.vocabulary.policies import RetryPolicy
-from realtime_fsm.vocabulary.requests import Outcome
+from realtime_fsm.vocabulary.requests import StepResult
 from realtime_fsm.vocabulary.table import State, Trigger
 
 DRAW = 0.5
@@ -51,10 +51,10 @@ class Bench:
     """Steps one connection and remembers what came of it."""
 
     def __init__(self, **options: Any) -> None:
-        self.seat = Seat(**options)
-        self.machine = Connection(self.seat)
+        self.seat = ConnectionContext(**options)
+        self.machine = ConnectionMachine(self.seat)
         self.now = 1000.0
-        self.last = Outcome(None, (), None)
+        self.last = StepResult(None, (), None)
 
     @property
     def state(self) -> State:
@@ -64,82 +64,86 @@ class Bench:
     def generation(self) -> int:
         return self.seat.generation
 
-    def do(self, happened: Input, *, after: float = 0.0) -> Outcome:
+    def do(self, input_: Input, *, after: float = 0.0) -> StepResult:
         self.now += after
-        draw = WELCOMING if isinstance(happened, Greeted) else DRAW
-        self.last = self.machine.step(happened, self.now, draw=draw)
+        draw = WELCOMING if isinstance(input_, GreetingReceived) else DRAW
+        self.last = self.machine.step(input_, self.now, draw=draw)
         return self.last
 
     def requests(self, kind: type) -> list[Any]:
         """The requests of one kind in the last outcome."""
-        return [request for request in self.last.requests if type(request) is kind]
+        return [request for request in self.last.commands if type(request) is kind]
 
     # --- what the outside world says, about the newest link -----------------------------------------------------------
 
-    def subscribe(self, identifier: str = "s1", *channels: str) -> Outcome:
-        return self.do(Subscribe(Wish(identifier, channels or ("rows",))))
+    def subscribe(self, identifier: str = "s1", *channels: str) -> StepResult:
+        return self.do(Subscribe(SubscriptionSpec(identifier, channels or ("rows",))))
 
-    def hear(self, happened: Input) -> Outcome:
+    def hear(self, input_: Input) -> StepResult:
         """A frame came: it counts as a sign of life, too."""
         self.hear_something()
-        return self.do(happened)
+        return self.do(input_)
 
     def hear_something(self) -> None:
         """A frame came, of whatever kind: the peer is alive. The driver counts them so."""
         if self.seat.link is not None:
-            self.seat.link.heard += 1
+            self.seat.link.frames_received += 1
 
-    def open(self) -> Outcome:
+    def open(self) -> StepResult:
         return self.do(Opened(self.generation))
 
-    def greet(self, between: Callable[[], object] = lambda: None) -> Outcome:
+    def greet(self, between: Callable[[], object] = lambda: None) -> StepResult:
         """The greeting; where the address asked for channels, it names them, and that is a step of its own."""
         channels = dict.fromkeys(c for wish in self.seat.book.desired.values() for c in wish.channels)
-        planned = self.seat.live_link.planned
-        numbered = not planned or self.seat.protocol not in (Era.E1, Era.E2)
-        greeted = self.hear(Greeted(self.generation, channels=tuple(channels) if planned else (), numbered=numbered))
+        planned = self.seat.require_link.subscribed_in_url
+        numbered = not planned or self.seat.configured_era not in (Era.E1, Era.E2)
+        greeted = self.hear(
+            GreetingReceived(self.generation, channels=tuple(channels) if planned else (), has_subscription_ids=numbered)
+        )
         if not planned:
             return greeted
         between()
-        return self.do(Acknowledged(self.generation, GREETING, ()))
+        return self.do(Acknowledged(self.generation, GREETING_ACK, ()))
 
-    def ask_anew(self, identifier: str, *channels: str, up: bool = True) -> Outcome:
+    def ask_anew(self, identifier: str, *channels: str, up: bool = True) -> StepResult:
         """Where channels travel in the address: subscribe, and let another link be dialed; until it is up, or greets."""
         self.subscribe(identifier, *channels)
         self.expire()
         return self.open() if not up else (self.open(), self.greet())[1]
 
-    def acknowledge(self) -> Outcome:
+    def acknowledge(self) -> StepResult:
         """Answer the request in flight."""
         asked = self.seat.book.in_flight
         assert asked is not None
         granted = tuple(
-            Granted(identifier, self.seat.book.desired[identifier].channels if identifier in self.seat.book.desired else ())
+            AcknowledgedSubscription(
+                identifier, self.seat.book.desired[identifier].channels if identifier in self.seat.book.desired else ()
+            )
             for identifier in asked.ids
         )
         return self.hear(Acknowledged(self.generation, asked.kind, granted))
 
-    def err(self, code: int | str, message: str = "Error: Server Error") -> Outcome:
-        return self.hear(ServerErred(self.generation, code, message))
+    def err(self, code: int | str, message: str = "Error: Server Error") -> StepResult:
+        return self.hear(ErrorReceived(self.generation, code, message))
 
-    def lose(self, close_code: int = 1006) -> Outcome:
-        return self.do(Lost(self.generation, close_code))
+    def lose(self, close_code: int = 1006) -> StepResult:
+        return self.do(LinkClosed(self.generation, close_code))
 
-    def fail_dial(self) -> Outcome:
+    def fail_dial(self) -> StepResult:
         return self.do(DialFailure(self.generation, DialFailed("refused")))
 
-    def expire(self) -> Outcome:
+    def expire(self) -> StepResult:
         """Let the time pass until the deadline."""
         deadline = self.seat.deadline
         assert deadline is not None
         self.now = max(self.now, deadline)
         return self.do(Deadline())
 
-    def expire_until(self, row: str) -> Outcome:
+    def expire_until(self, row: str) -> StepResult:
         """Let deadlines pass, with a server that answers pings, until a row is taken."""
         for _ in range(20):
             outcome = self.hear(Pong(self.generation)) if self.state is State.PING else self.expire()
-            if outcome.taken is not None and outcome.taken.row.id == row:
+            if outcome.transition is not None and outcome.transition.row.id == row:
                 return outcome
         raise AssertionError(f"{row} was not taken")
 
@@ -154,7 +158,7 @@ class Bench:
         elif state is State.CONNECTED:
             self.to(State.RECONNECTING).open()
             self.greet()
-        elif state is State.SUBSCRIBED and self.seat.by_address:
+        elif state is State.SUBSCRIBED and self.seat.subscribes_in_url:
             self.to(State.CONNECTED).ask_anew("s1")
         elif state is State.SUBSCRIBED:
             self.to(State.CONNECTED).subscribe()
@@ -180,26 +184,26 @@ def any_input(trigger: Trigger, generation: int) -> Input:
     """Some input of a trigger, about a link."""
     return {
         Trigger.CONNECT: Connect(),
-        Trigger.SUBSCRIBE: Subscribe(Wish("any", ("rows",))),
+        Trigger.SUBSCRIBE: Subscribe(SubscriptionSpec("any", ("rows",))),
         Trigger.UNSUBSCRIBE: Unsubscribe("any"),
         Trigger.RECONNECT: Reconnect(),
         Trigger.DISCONNECT: Disconnect(),
         Trigger.DISPOSE: Dispose(),
-        Trigger.PING_SWITCHED: PingSwitched(enabled=True),
+        Trigger.PING_SWITCHED: PingEnabledChanged(enabled=True),
         Trigger.AUTHENTICATE: Authenticate("session"),
         Trigger.LOG_OUT: LogOut(),
-        Trigger.WOKEN: Woken(),
+        Trigger.WOKEN: ResumedFromSuspend(),
         Trigger.PRESENCE: SetPresence(b"{}"),
         Trigger.OPENED: Opened(generation),
-        Trigger.GREETED: Greeted(generation),
+        Trigger.GREETED: GreetingReceived(generation),
         Trigger.ACKNOWLEDGED: Acknowledged(generation, "subscribe", ()),
         Trigger.PONG: Pong(generation),
-        Trigger.SERVER_ERROR: ServerErred(generation, 500, ""),
+        Trigger.SERVER_ERROR: ErrorReceived(generation, 500, ""),
         Trigger.RECOVERED: Recovered(generation),
-        Trigger.LOST: Lost(generation),
+        Trigger.LOST: LinkClosed(generation),
         Trigger.DIAL_FAILED: DialFailure(generation, DialFailed("refused")),
         Trigger.CLOSED: Closed(generation),
         Trigger.DEAF: Deaf(generation),
-        Trigger.CANARY: Probe(Wish("canary", ("presences",)), b"{}", "own"),
+        Trigger.CANARY: Probe(SubscriptionSpec("canary", ("presences",)), b"{}", "own"),
         Trigger.DEADLINE: Deadline(),
     }[trigger]

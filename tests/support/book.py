@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from realtime_fsm.core.book import SUBSCRIBE, UNSUBSCRIBE, Book
-from realtime_fsm.core.control import Control
-from realtime_fsm.vocabulary.frames import Granted
-from realtime_fsm.vocabulary.inputs import Wish
-from realtime_fsm.vocabulary.requests import Grant, Reject, Remove, Request
+from realtime_fsm.core.book import SUBSCRIBE, UNSUBSCRIBE, SubscriptionTracker
+from realtime_fsm.core.control import ControlRequest
+from realtime_fsm.vocabulary.frames import AcknowledgedSubscription
+from realtime_fsm.vocabulary.inputs import SubscriptionSpec
+from realtime_fsm.vocabulary.requests import Command, SubscriptionAcknowledged, SubscriptionRefused, SubscriptionRemoved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,14 +29,14 @@ def frame_size(data: bytes) -> int:
     return 2 + extended + 4 + len(data)
 
 
-def grants(*identifiers: str) -> tuple[Granted, ...]:
+def grants(*identifiers: str) -> tuple[AcknowledgedSubscription, ...]:
     """A reply that grants these."""
-    return tuple(Granted(identifier, ("rows",)) for identifier in identifiers)
+    return tuple(AcknowledgedSubscription(identifier, ("rows",)) for identifier in identifiers)
 
 
-def wish(identifier: str, size: int = 0) -> Wish:
+def wish(identifier: str, size: int = 0) -> SubscriptionSpec:
     """A wish whose item takes more than `size` bytes."""
-    return Wish(identifier, ("rows",), ("q" * size,) if size else ())
+    return SubscriptionSpec(identifier, ("rows",), ("q" * size,) if size else ())
 
 
 class Server:
@@ -46,11 +46,11 @@ class Server:
         self.bad = {} if bad is None else bad
         self.holds: set[str] = set()
 
-    def code_for(self, asked: Control) -> int | None:
+    def code_for(self, asked: ControlRequest) -> int | None:
         """The error that answers a request, if one does: one bad item rejects its whole batch."""
         return next((self.bad[i] for i in asked.ids if i in self.bad), None) if asked.kind == SUBSCRIBE else None
 
-    def accept(self, asked: Control) -> tuple[Granted, ...]:
+    def accept(self, asked: ControlRequest) -> tuple[AcknowledgedSubscription, ...]:
         """Do what is asked, in another order."""
         if asked.kind == SUBSCRIBE:
             self.holds.update(asked.ids)
@@ -67,24 +67,30 @@ class Account:
         self.removed: set[str] = set()
         self.rejected: set[str] = set()
 
-    def note(self, told: Iterable[Request]) -> None:
+    def note(self, told: Iterable[Command]) -> None:
         for word in told:
-            assert isinstance(word, Grant | Reject | Remove), "nobody authenticates or shows presence here"
-            assert word.id not in self.removed | self.rejected, "nothing is told after the end"
-            (self.granted if isinstance(word, Grant) else self.removed if isinstance(word, Remove) else self.rejected).add(
-                word.id
+            assert isinstance(word, SubscriptionAcknowledged | SubscriptionRefused | SubscriptionRemoved), (
+                "nobody authenticates or shows presence here"
             )
+            assert word.id not in self.removed | self.rejected, "nothing is told after the end"
+            (
+                self.granted
+                if isinstance(word, SubscriptionAcknowledged)
+                else self.removed
+                if isinstance(word, SubscriptionRemoved)
+                else self.rejected
+            ).add(word.id)
 
 
-def ask(book: Book) -> Control | None:
+def ask(book: SubscriptionTracker) -> ControlRequest | None:
     """Take the next request, and hold it against the laws of every request."""
-    waited = book.waits
+    waited = book.has_pending_request
     asked = book.next_request()
     assert waited == (asked is not None)
     if asked is None:
         return None
     assert book.in_flight is asked
-    assert not book.waits
+    assert not book.has_pending_request
     assert book.next_request() is None, "one request in flight"
     assert frame_size(asked.data) <= FRAME_LIMIT
     sent = json.loads(asked.data)
@@ -101,60 +107,60 @@ def ask(book: Book) -> Control | None:
     return asked
 
 
-def book_of(*identifiers: str) -> Book:
+def book_of(*identifiers: str) -> SubscriptionTracker:
     """A book on a new link in which these are desired."""
-    book = Book()
+    book = SubscriptionTracker()
     book.begin_link()
     for identifier in identifiers:
-        book.desire(wish(identifier))
+        book.add(wish(identifier))
     return book
 
 
-def asked(book: Book) -> Control:
+def asked(book: SubscriptionTracker) -> ControlRequest:
     """The next request, where there is one."""
     control = ask(book)
     assert control is not None
     return control
 
 
-def acknowledged(*identifiers: str) -> Book:
+def acknowledged(*identifiers: str) -> SubscriptionTracker:
     """A book in which these are acknowledged."""
     book = book_of(*identifiers)
-    book.settle(grants(*asked(book).ids))
+    book.handle_reply(grants(*asked(book).ids))
     return book
 
 
-def converge(book: Book, server: Server, account: Account, bound: int) -> None:
+def converge(book: SubscriptionTracker, server: Server, account: Account, bound: int) -> None:
     """Ask and answer until nothing waits: within `bound` requests everything good is acknowledged and the rest gone."""
     for _ in range(bound):
         if (asked := book.in_flight or ask(book)) is None:
             return
         answer(book, server, account, asked)
     assert book.in_flight is None
-    assert not book.waits, f"not done after {bound} requests"
+    assert not book.has_pending_request, f"not done after {bound} requests"
 
 
-def answer(book: Book, server: Server, account: Account, asked: Control) -> None:
+def answer(book: SubscriptionTracker, server: Server, account: Account, asked: ControlRequest) -> None:
     """Answer the request in flight; after 1008 the link is over and a new one begins."""
     code = server.code_for(asked)
     if code is None:
         granted = server.accept(asked)
-        assert book.answers(asked.kind, granted)
-        account.note(book.settle(granted))
+        assert book.matches_in_flight(asked.kind, granted)
+        account.note(book.handle_reply(granted))
         return
     account.note(blamed(book, code))
     if code == POLICY:
         relink(book, server, account)
 
 
-def blamed(book: Book, code: int) -> Sequence[Request]:
+def blamed(book: SubscriptionTracker, code: int) -> Sequence[Command]:
     """Let an error answer the request in flight."""
     if code == FAULT:
         return book.repeat(code, "Error: Server Error", ATTEMPTS, whole=False)
-    return book.blame(code, "Error: Server Error")
+    return book.handle_error(code, "Error: Server Error")
 
 
-def relink(book: Book, server: Server, account: Account) -> None:
+def relink(book: SubscriptionTracker, server: Server, account: Account) -> None:
     """The link ends, and another begins: the server knows nothing any more."""
     account.note(book.end_link())
     server.holds.clear()
@@ -166,7 +172,7 @@ class BookMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.book, self.server, self.account = Book(), Server(), Account()
+        self.book, self.server, self.account = SubscriptionTracker(), Server(), Account()
         self.book.begin_link()
         self.up = True
         self.dying = False  # the server has said 1008, and the end of the stream has not come yet
@@ -190,7 +196,7 @@ class BookMachine(RuleBasedStateMachine):
         self.known.append(identifier)
         if code is not None:
             self.server.bad[identifier] = code
-        self.book.desire(wish(identifier, size))
+        self.book.add(wish(identifier, size))
 
     @precondition(lambda self: self.wanted)
     @rule(pick=st.integers(0, 1000))
@@ -214,7 +220,7 @@ class BookMachine(RuleBasedStateMachine):
         code = self.server.code_for(asked)
         before = set(self.account.rejected)
         if code is None:
-            self.account.note(self.book.settle(self.server.accept(asked)))
+            self.account.note(self.book.handle_reply(self.server.accept(asked)))
         else:
             self.account.note(blamed(self.book, code))
             self.dying = code == POLICY
@@ -224,7 +230,7 @@ class BookMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.up and not self.dying and self.book.in_flight)
     @rule()
     def throttle(self) -> None:
-        self.account.note(self.book.ask_again())
+        self.account.note(self.book.requeue_in_flight())
 
     @precondition(lambda self: self.up and not self.dying and self.book.in_flight)
     @rule(whole=st.booleans())
@@ -241,7 +247,7 @@ class BookMachine(RuleBasedStateMachine):
     def fail_to_remove(self) -> None:
         assert self.book.in_flight is not None
         self.forsaken.update(self.book.in_flight.ids)
-        self.account.note(self.book.blame(500, "Error: Server Error"))
+        self.account.note(self.book.handle_error(500, "Error: Server Error"))
 
     # --- the link -----------------------------------------------------------------------------------------------------
 
@@ -261,7 +267,7 @@ class BookMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.up)
     @rule()
     def give_up(self) -> None:
-        gone = self.book.withdraw_unestablished()
+        gone = self.book.withdraw_never_acknowledged()
         assert set(gone) == self.wanted - self.account.granted
         self.struck.update(gone)
 
@@ -272,7 +278,7 @@ class BookMachine(RuleBasedStateMachine):
         assert set(self.book.desired) == self.wanted
         assert self.book.acknowledged <= self.wanted & self.server.holds
         if self.wanted - self.book.acknowledged:
-            assert self.book.waits or self.book.in_flight is not None
+            assert self.book.has_pending_request or self.book.in_flight is not None
 
     @invariant()
     def removed_is_what_was_withdrawn(self) -> None:
@@ -286,7 +292,7 @@ class BookMachine(RuleBasedStateMachine):
         self.settled = bool(wanted) and (self.settled or self.book.acknowledged >= wanted)
         self.emptied = not wanted and (self.emptied or self.had_some)
         self.had_some = bool(wanted)
-        assert (self.book.settled, self.book.emptied) == (self.settled, self.emptied)
+        assert (self.book.all_acknowledged, self.book.all_removed) == (self.settled, self.emptied)
 
     def teardown(self) -> None:
         if not self.up:

@@ -12,11 +12,20 @@ import structlog
 
 from realtime_fsm.auditing.auditor import Auditor
 from realtime_fsm.auditing.report import Report
-from realtime_fsm.edges.audit import Audit
+from realtime_fsm.edges.audit import AuditWriter
 from realtime_fsm.vocabulary.errors import PresenceRejected
 from realtime_fsm.vocabulary.frames import subscribe_item
-from realtime_fsm.vocabulary.inputs import Input, Lost, SetPresence, Subscribe, Unsubscribe
-from realtime_fsm.vocabulary.requests import Fail, Grant, Lack, Outcome, Present, Reject, RejectPresence, Remove
+from realtime_fsm.vocabulary.inputs import Input, LinkClosed, SetPresence, Subscribe, Unsubscribe
+from realtime_fsm.vocabulary.requests import (
+    FailWaiters,
+    PresenceRefused,
+    PresenceStored,
+    StepResult,
+    SubscriptionAcknowledged,
+    SubscriptionRefused,
+    SubscriptionRemoved,
+    SubscriptionUnsupported,
+)
 from realtime_fsm.vocabulary.table import State
 from support.bench import Bench
 
@@ -48,55 +57,55 @@ class Scribe:
 
     def __init__(self, bench: Bench, name: str = "walk") -> None:
         self.bench = bench
-        self.audit = Audit(name, lambda failure: None)
+        self.audit = AuditWriter(name, lambda failure: None)
         self._do = bench.do
         bench.do = self.do  # type: ignore[method-assign]
         self.opened = False
 
-    def do(self, happened: Input, *, after: float = 0.0) -> Outcome:
+    def do(self, input_: Input, *, after: float = 0.0) -> StepResult:
         if not self.opened:
             self.opened = True
             self.audit.opened(self.bench.seat)
-        if isinstance(happened, Subscribe) and self.bench.state is not State.DISPOSING:
-            wish = happened.wish
+        if isinstance(input_, Subscribe) and self.bench.state is not State.DISPOSING:
+            wish = input_.spec
             size = len(subscribe_item(wish.id, wish.channels, wish.queries))
             self.audit.subscription(wish.id, "desired", dwell=self.dwell(after), size=size)
-        if isinstance(happened, Unsubscribe) and happened.id in self.bench.seat.book.desired:
-            self.audit.subscription(happened.id, "withdrawn", dwell=self.dwell(after))
-        if isinstance(happened, SetPresence) and self.bench.state is not State.DISPOSING:
-            self.audit.presence("withdrawn" if happened.message is None else "desired", dwell=self.dwell(after))
-        if isinstance(happened, Lost) and happened.generation == self.bench.seat.retiring:
-            self.audit.retired(happened.generation, self.dwell(after))
-        outcome = self._do(happened, after=after)
-        for request in outcome.requests:
+        if isinstance(input_, Unsubscribe) and input_.id in self.bench.seat.book.desired:
+            self.audit.subscription(input_.id, "withdrawn", dwell=self.dwell(after))
+        if isinstance(input_, SetPresence) and self.bench.state is not State.DISPOSING:
+            self.audit.presence("withdrawn" if input_.message is None else "desired", dwell=self.dwell(after))
+        if isinstance(input_, LinkClosed) and input_.generation == self.bench.seat.draining_generation:
+            self.audit.retired(input_.generation, self.dwell(after))
+        outcome = self._do(input_, after=after)
+        for request in outcome.commands:
             self.tell(request)
-        if outcome.taken is not None:
-            self.audit.transition(outcome.taken, BEGIN + timedelta(seconds=self.bench.now))
-            if outcome.taken.round_trip is not None:
-                self.audit.ping(outcome.taken.round_trip)
-            if outcome.taken.fault is not None:
-                self.audit.fault(outcome.taken.fault, BEGIN + timedelta(seconds=self.bench.now))
+        if outcome.transition is not None:
+            self.audit.transition(outcome.transition, BEGIN + timedelta(seconds=self.bench.now))
+            if outcome.transition.round_trip is not None:
+                self.audit.ping(outcome.transition.round_trip)
+            if outcome.transition.fault is not None:
+                self.audit.fault(outcome.transition.fault, BEGIN + timedelta(seconds=self.bench.now))
         return outcome
 
     def dwell(self, after: float) -> float:
-        entered = self.bench.seat.entered_at
+        entered = self.bench.seat.state_entered_at
         return 0.0 if entered is None else self.bench.now + after - entered
 
     def tell(self, request: Any) -> None:
         match request:
-            case Grant(id=identifier):
+            case SubscriptionAcknowledged(id=identifier):
                 self.audit.subscription(identifier, "acknowledged")
-            case Reject(id=identifier, code=code):
+            case SubscriptionRefused(id=identifier, code=code):
                 self.audit.subscription(identifier, "rejected", code)
-            case Lack(id=identifier):
+            case SubscriptionUnsupported(id=identifier):
                 self.audit.subscription(identifier, "rejected")
-            case Present():
+            case PresenceStored():
                 self.audit.presence("stored")
-            case RejectPresence(error=error):
+            case PresenceRefused(error=error):
                 self.audit.presence("rejected", error.code if isinstance(error, PresenceRejected) else None)
-            case Remove(id=identifier):
+            case SubscriptionRemoved(id=identifier):
                 self.audit.subscription(identifier, "removed")
-            case Fail(withdrawn=withdrawn):
+            case FailWaiters(withdrawn=withdrawn):
                 for identifier in withdrawn:
                     self.audit.subscription(identifier, "removed")
 

@@ -17,8 +17,8 @@ from realtime_fsm.vocabulary.inputs import (
     Connect,
     Disconnect,
     Dispose,
-    Lost,
-    PingSwitched,
+    LinkClosed,
+    PingEnabledChanged,
     Pong,
     Reconnect,
     Recovered,
@@ -74,7 +74,7 @@ def back_again(bench: Bench) -> None:
 
 def never_ended(bench: Bench, scribe: Scribe) -> None:
     pinged(bench, scribe)
-    bench.do(PingSwitched(enabled=False), after=7.5)
+    bench.do(PingEnabledChanged(enabled=False), after=7.5)
 
 
 def healed(bench: Bench, scribe: Scribe) -> None:
@@ -121,7 +121,7 @@ def given_up(bench: Bench, scribe: Scribe) -> None:
     bench.lose()
     bench.expire()
     bench.err(1008)
-    bench.do(PingSwitched(enabled=False), after=4.0)
+    bench.do(PingEnabledChanged(enabled=False), after=4.0)
 
 
 def given_up_and_disposed_of(bench: Bench, scribe: Scribe) -> None:
@@ -174,7 +174,7 @@ def nothing_desired(bench: Bench, scribe: Scribe) -> None:
     bench.expire()
     bench.open()
     bench.greet()
-    bench.do(PingSwitched(enabled=False), after=30.0)
+    bench.do(PingEnabledChanged(enabled=False), after=30.0)
 
 
 def rejected(bench: Bench, scribe: Scribe) -> None:
@@ -187,9 +187,9 @@ def dialing(bench: Bench, scribe: Scribe) -> None:
 
 
 def handing_over(bench: Bench, scribe: Scribe) -> None:
-    bench.to(State.SUBSCRIBED).do(PingSwitched(enabled=False), after=10.0)
+    bench.to(State.SUBSCRIBED).do(PingEnabledChanged(enabled=False), after=10.0)
     bench.ask_anew("s2", up=False)
-    bench.do(PingSwitched(enabled=True), after=2.0)
+    bench.do(PingEnabledChanged(enabled=True), after=2.0)
 
 
 def handed_over(bench: Bench, scribe: Scribe) -> None:
@@ -204,20 +204,20 @@ def handed_over_at_the_second_try(bench: Bench, scribe: Scribe) -> None:
     scribe.audit.gap("s1", Gap(BEGIN, BEGIN, 0.5, 1))
     bench.expire()
     bench.open()
-    bench.do(Lost(bench.seat.retiring or 0), after=0.25)  # of an outage that is one already
+    bench.do(LinkClosed(bench.seat.draining_generation or 0), after=0.25)  # of an outage that is one already
     bench.greet()
 
 
 def handed_over_too_late(bench: Bench, scribe: Scribe) -> None:
     handing_over(bench, scribe)
-    bench.do(Lost(bench.seat.retiring or 0), after=0.75)
+    bench.do(LinkClosed(bench.seat.draining_generation or 0), after=0.75)
     bench.now += 0.5
     bench.greet()
 
 
 def never_handed_over(bench: Bench, scribe: Scribe) -> None:
     handing_over(bench, scribe)
-    bench.do(Lost(bench.seat.retiring or 0), after=0.75)
+    bench.do(LinkClosed(bench.seat.draining_generation or 0), after=0.75)
 
 
 def handed_over_as_somebody_else(bench: Bench, scribe: Scribe) -> None:
@@ -231,13 +231,13 @@ def handed_over_as_somebody_else(bench: Bench, scribe: Scribe) -> None:
 def given_up_while_handing_over(bench: Bench, scribe: Scribe) -> None:
     handing_over(bench, scribe)
     bench.fail_dial()
-    bench.do(PingSwitched(enabled=False), after=4.0)
+    bench.do(PingEnabledChanged(enabled=False), after=4.0)
 
 
 def disconnected_while_handing_over(bench: Bench, scribe: Scribe) -> None:
     handing_over(bench, scribe)
     bench.do(Disconnect(), after=0.5)
-    bench.do(PingSwitched(enabled=False), after=4.0)
+    bench.do(PingEnabledChanged(enabled=False), after=4.0)
 
 
 def disposed_of_while_handing_over(bench: Bench, scribe: Scribe) -> None:
@@ -253,7 +253,7 @@ def handed_over_in_an_outage(bench: Bench, scribe: Scribe) -> None:
     bench.subscribe("s2")
     bench.greet()
     bench.ask_anew("s3", up=False)
-    bench.do(Lost(bench.seat.retiring or 0), after=0.75)
+    bench.do(LinkClosed(bench.seat.draining_generation or 0), after=0.75)
     bench.greet()
 
 
@@ -285,7 +285,7 @@ def at_fault_to_the_end(bench: Bench, scribe: Scribe) -> None:
     bench.open()
     bench.greet()
     bench.err(0)
-    bench.do(PingSwitched(enabled=True), after=0.5)
+    bench.do(PingEnabledChanged(enabled=True), after=0.5)
 
 
 LIVES: dict[str, Callable[[Bench, Scribe], object]] = {
@@ -301,8 +301,8 @@ LIVES: dict[str, Callable[[Bench, Scribe], object]] = {
 OPTIONS: dict[str, dict[str, Any]] = {
     "healed_at_the_second_try": {"retry": RetryPolicy(attempts=5)},
     "lost_and_not_dialed": {"auto_reconnect": False},
-    **{name: {"protocol": Era.E2} for name in LIVES if "hand" in name},
-    "given_up_while_handing_over": {"protocol": Era.E2, "retry": ONCE},
+    **{name: {"era": Era.E2} for name in LIVES if "hand" in name},
+    "given_up_while_handing_over": {"era": Era.E2, "retry": ONCE},
 }
 ALL = {name: lived(name, life, **OPTIONS.get(name, {})) for name, life in LIVES.items()}
 ENDS = {

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from realtime_fsm import Realtime, Subscription
-from realtime_fsm.edges.sockets import Receiver, Socket, Transport
+from realtime_fsm.edges.sockets import MessageHandler, Socket, Transport
 from realtime_fsm.edges.transport import ClientSession
 from realtime_fsm.testing.eras import EraName, era_named
-from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Peer, Reply, Request
+from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Reply, Request, ServerConnection
 from realtime_fsm.testing.wire import MASKED, encode, error
 from realtime_fsm.vocabulary.errors import LinkFailure, StreamEnded
 
@@ -27,7 +27,7 @@ GREET, MUTE, HANG = "greet", "mute", "hang"
 class SimulatedSocket:
     """One socket, seen from the client."""
 
-    def __init__(self, network: Network, peer: Peer) -> None:
+    def __init__(self, network: Network, peer: ServerConnection) -> None:
         self.network = network
         self.peer = peer
         self.sent: list[bytes] = []
@@ -47,7 +47,7 @@ class SimulatedSocket:
         if not self.frozen:
             self._later(lambda: self._arrive(data))
 
-    async def pump(self, deliver: Receiver) -> int:
+    async def pump(self, deliver: MessageHandler) -> int:
         while True:
             item = await self._inbound.get()
             if isinstance(item, int):
@@ -74,7 +74,7 @@ class SimulatedSocket:
         elif any(word in data for word in self.network.banned):
             self.answer(Reply((error(1008),), end=True))
         else:
-            reply = self.peer.handle(data, self.network.wall())
+            reply = self.peer.receive_message(data, self.network.wall())
             asyncio.get_running_loop().call_later(reply.after, self.answer, reply) if reply.after else self.answer(reply)
             self.network.spread()
 
@@ -94,7 +94,7 @@ class SimulatedSocket:
         self._later(lambda: self._inbound.put_nowait(code))
 
     def _leave(self) -> None:
-        self.peer.leave(self.network.wall())
+        self.peer.close(self.network.wall())
         self.network.spread()
 
     def _later(self, what: Callable[[], object]) -> None:
@@ -171,7 +171,7 @@ class Network:
         if how == HANG:
             await asyncio.Event().wait()
         parts = urlsplit(url)
-        socket = SimulatedSocket(self, Peer(self.backend))
+        socket = SimulatedSocket(self, ServerConnection(self.backend))
         self.sockets.append(socket)
         target = f"{parts.path}?{parts.query}"
         if how == GREET and any(word.strip(b'"').decode() in target for word in self.refused):
@@ -214,9 +214,9 @@ class Network:
 
     def spread(self) -> None:
         """Deliver what a client's message, or its end, causes others to be sent."""
-        self._deliver(self.backend.caused())
+        self._deliver(self.backend.take_caused())
 
-    def _deliver(self, deliveries: list[tuple[Peer, bytes]]) -> None:
+    def _deliver(self, deliveries: list[tuple[ServerConnection, bytes]]) -> None:
         for peer, frame in deliveries:
             next(socket for socket in self.sockets if socket.peer is peer).push(frame)
 
@@ -235,7 +235,7 @@ class Network:
 
 def taken(subscription: Subscription) -> list[Any]:
     """What is held for its consumer, by the number in the payload."""
-    inbox = subscription._subscriber.inbox
+    inbox = subscription._subscriber.buffer
     numbers = [event.payload["n"] for event in inbox._items]
     inbox._items.clear()
     return numbers

@@ -35,7 +35,7 @@ class Scene(Guest):
     ) -> None:
         self.link, self.server, self.clock, self.records = link, server, clock, records
         project = link.query["project"][0]
-        options: dict[str, Any] = {"retry": QUICK, "ping": PINGS, "timeouts": TIMEOUTS, "protocol": protocol, **identity}
+        options: dict[str, Any] = {"retry": QUICK, "ping": PINGS, "timeouts": TIMEOUTS, "era": protocol, **identity}
         super().__init__(Realtime(server.endpoint, project, **options))
         self.realtime._driver._draw = lambda: 0.0  # the first ping comes as late as the others
         self.peer: Peer

@@ -10,27 +10,27 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm.auditing.replay.emitting import as_test
-from realtime_fsm.auditing.replay.player import Played, Player
-from realtime_fsm.auditing.replay.story import Story, read_story
+from realtime_fsm.auditing.replay.emitting import write_test
+from realtime_fsm.auditing.replay.player import ReplayedStep, Replayer
+from realtime_fsm.auditing.replay.story import ConnectionLog, read_story
 from simulation.coverage import machine
 from support.brokenlogs import Record, lines_of
 
 TEST = "test_the_connection_takes_the_path_that_was_logged"
 
 
-def story_of(path: Any, records: Iterable[Record], connection: str | None = None) -> Story:
+def story_of(path: Any, records: Iterable[Record], connection: str | None = None) -> ConnectionLog:
     path.write_bytes(b"".join(lines_of(records)))
     return read_story([str(path)], connection)
 
 
-def replayed(story: Story) -> list[Played]:
-    return list(Player(story).play())
+def replayed(story: ConnectionLog) -> list[ReplayedStep]:
+    return list(Replayer(story).play())
 
 
-def emitted(story: Story, played: list[Played] | None = None) -> str:
+def emitted(story: ConnectionLog, played: list[ReplayedStep] | None = None) -> str:
     played = replayed(story) if played is None else played
-    return "".join(f"{line}\n" for line in as_test(story.policies, played, story.connection, story.doubt))
+    return "".join(f"{line}\n" for line in write_test(story.policies, played, story.connection, story.incomplete_reason))
 
 
 def run_emitted(text: str) -> None:
@@ -46,9 +46,9 @@ def changed(row: str, **fields: Any) -> Iterator[None]:
     """The table with another row in place of one."""
     table = machine.TABLE
     rows = tuple(replace(each, **fields) if each.id == row else each for each in table.rows)
-    machine._the_machine.cache_clear()
+    machine._shared_machine.cache_clear()
     try:
         with patch.object(machine, "TABLE", replace(table, rows=rows)):
             yield
     finally:
-        machine._the_machine.cache_clear()
+        machine._shared_machine.cache_clear()

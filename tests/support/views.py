@@ -13,8 +13,8 @@ import duckdb
 import pytest
 
 from realtime_fsm.auditing.auditor import Auditor
-from realtime_fsm.auditing.report import ConnectionReport, LifeLine, Report, Spread
-from realtime_fsm.auditing.sources import in_order, lines_of, open_log
+from realtime_fsm.auditing.report import ConnectionReport, ConnectionStats, Percentiles, Report
+from realtime_fsm.auditing.sources import open_log, read_lines, sort_by_content
 from realtime_fsm.auditing.sql import script
 from support.brokenlogs import Record
 from support.brokenlogs import lines_of as encoded
@@ -23,10 +23,10 @@ from support.brokenlogs import lines_of as encoded
 def built_in(names: Iterable[Path]) -> Report:
     """The report of the built-in audit."""
     auditor = Auditor()
-    for name in in_order(map(str, names)):
+    for name in sort_by_content(map(str, names)):
         auditor.begin(name)
         with open_log(name) as file:
-            auditor.feed(lines_of(file))
+            auditor.feed(read_lines(file))
     return auditor.finish()
 
 
@@ -82,7 +82,7 @@ class Figures:
             )  # fmt: skip
             assert (row["elapsed"], row["seconds"], row["gap"]) == (near(outage.at), near(outage.seconds), near(outage.gap))
 
-    def compare_life(self, name: str | None, life: LifeLine) -> None:
+    def compare_life(self, name: str | None, life: ConnectionStats) -> None:
         found = self.lives[name]
         for figure in (
             "failures", "between_failures", "to_recovery", "gave_up", "rejected", "dropped", "gaps", "malformed", "faults",
@@ -94,7 +94,7 @@ class Figures:
             compare_spread(self.spreads.get((name, what)), spread)
 
 
-def compare_spread(found: dict[str, Any] | None, spread: Spread) -> None:
+def compare_spread(found: dict[str, Any] | None, spread: Percentiles) -> None:
     if not spread.count:
         assert found is None
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.auditing.replay.foresight import ROWS
-from realtime_fsm.auditing.words import in_words
+from realtime_fsm.auditing.words import describe_row
 from realtime_fsm.vocabulary.errors import ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.vocabulary.inputs import Acknowledged, Closed, Deadline, SocketInput
 from realtime_fsm.vocabulary.records import TransitionRecord
@@ -14,10 +14,10 @@ from realtime_fsm.vocabulary.table import TABLE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from realtime_fsm.auditing.replay.stage import Cue, Stage
-    from realtime_fsm.auditing.replay.story import Told
+    from realtime_fsm.auditing.replay.stage import MachineHarness, ReplayInput
+    from realtime_fsm.auditing.replay.story import LocatedRecord
     from realtime_fsm.vocabulary.errors import LinkFailure
-    from realtime_fsm.vocabulary.requests import Taken
+    from realtime_fsm.vocabulary.requests import TransitionTaken
 
 
 class Diverged(Exception):
@@ -28,13 +28,13 @@ class Diverged(Exception):
         lines: what differs, both rows, and the guards with their values.
     """
 
-    def __init__(self, told: Told, what: str, lines: tuple[str, ...] = ()) -> None:
+    def __init__(self, told: LocatedRecord, what: str, lines: tuple[str, ...] = ()) -> None:
         super().__init__(f"{told.place}: {what}")
-        self.told = told
+        self.located = told
         self.lines = lines
 
 
-def cause_in_words(cause: TransitionRecord | LinkFailure | None) -> str:
+def describe_cause(cause: TransitionRecord | LinkFailure | None) -> str:
     """A cause of failure: its kind and its code; empty where there is none."""
     code: int | str | None = None
     match cause:
@@ -54,7 +54,9 @@ def cause_in_words(cause: TransitionRecord | LinkFailure | None) -> str:
     return cause.kind if code is None else f"{cause.kind} {code}"
 
 
-def explained(stage: Stage, cue: Cue, record: TransitionRecord, taken: Taken | None) -> Iterator[str]:
+def explain_choice(
+    stage: MachineHarness, cue: ReplayInput, record: TransitionRecord, taken: TransitionTaken | None
+) -> Iterator[str]:
     """Tell how the machine came to its choice.
 
     Args:
@@ -63,18 +65,18 @@ def explained(stage: Stage, cue: Cue, record: TransitionRecord, taken: Taken | N
         record: what the log says.
         taken: what the machine did.
     """
-    yield f"the log:     {in_words(ROWS[record.row])}"
-    yield f"the machine: {_reason(stage, cue) if taken is None else in_words(taken.row)}"
+    yield f"the log:     {describe_row(ROWS[record.row])}"
+    yield f"the machine: {_reason(stage, cue) if taken is None else describe_row(taken.row)}"
     seat = stage.seat
     yield (
         f"it stands:   {stage.state} at {cue.at:.6f} s, link {seat.generation}, attempt {seat.attempt}, "
         f"{len(seat.book.acknowledged)} of {len(seat.book.desired)} subscriptions acknowledged, "
         f"{f'a request in flight ({seat.book.in_flight.kind})' if seat.book.in_flight else 'nothing in flight'}"
     )
-    cell = TABLE.cells.get((stage.state, cue.happened.trigger), ())
+    cell = TABLE.cells.get((stage.state, cue.input_.trigger), ())
     if taken is None or not cell:
         return
-    answers = stage.look(cue, dict.fromkeys(guard for row in cell for guard in row.guards))
+    answers = stage.evaluate_guards(cue, dict.fromkeys(guard for row in cell for guard in row.guards))
     yield "the guards, in their order:"
     for row in cell:
         asked = ", ".join(f"{guard} {'holds' if answers[guard] else 'fails'}" for guard in row.guards) or "none"
@@ -82,10 +84,10 @@ def explained(stage: Stage, cue: Cue, record: TransitionRecord, taken: Taken | N
         yield f"  {row.id}: {asked}{mark}"
 
 
-def _reason(stage: Stage, cue: Cue) -> str:
+def _reason(stage: MachineHarness, cue: ReplayInput) -> str:
     """Why the machine takes no row."""
-    seat, happened, state = stage.seat, cue.happened, stage.state
-    match happened:
+    seat, input_, state = stage.seat, cue.input_, stage.state
+    match input_:
         case Deadline() if seat.deadline is None:
             return "no step: it waits for nothing"
         case Deadline() if (due := seat.deadline) is not None and cue.at < due:
@@ -97,4 +99,4 @@ def _reason(stage: Stage, cue: Cue) -> str:
         case Acknowledged() if seat.book.answerable is None:
             return "no step: nothing was asked"
         case _:
-            return f"no step: {TABLE.ignored.get((state, happened.trigger), 'nothing follows the end')}"
+            return f"no step: {TABLE.ignored.get((state, input_.trigger), 'nothing follows the end')}"

@@ -11,25 +11,25 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.replay.foresight import UNTOLD
+from realtime_fsm.auditing.replay.foresight import PLACEHOLDER
 from realtime_fsm.auditing.replay.rebuilding import CHANNEL, wish
-from realtime_fsm.auditing.replay.stage import UNDECIDED, Cue, Stage, asks
+from realtime_fsm.auditing.replay.stage import DEFAULT_DRAW, MachineHarness, ReplayInput, asks
 from realtime_fsm.auditing.secrets import looks_secret
-from realtime_fsm.auditing.words import plural
+from realtime_fsm.auditing.words import pluralize
 from realtime_fsm.core.canary import CANARY
 from realtime_fsm.vocabulary import errors, inputs
-from realtime_fsm.vocabulary.frames import PAYLOAD_LIMIT, subscribe_item
+from realtime_fsm.vocabulary.frames import MAX_CLIENT_PAYLOAD, subscribe_item
 from realtime_fsm.vocabulary.policies import CARRIED
 from realtime_fsm.vocabulary.table import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from realtime_fsm.auditing.replay.player import Played
+    from realtime_fsm.auditing.replay.player import ReplayedStep
     from realtime_fsm.auditing.shadow import Policies
     from realtime_fsm.vocabulary.canary import Canary
     from realtime_fsm.vocabulary.policies import PingPolicy
-    from realtime_fsm.vocabulary.requests import Outcome
+    from realtime_fsm.vocabulary.requests import StepResult
 
 _DIGITS = (3, 6, 9)
 _CODE, _LINE = 60, 130
@@ -70,7 +70,7 @@ def test_the_connection_takes_the_path_that_was_logged() -> None:
 """
 
 
-def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt: str | None) -> Iterator[str]:
+def write_test(policies: Policies, played: Sequence[ReplayedStep], connection: str, doubt: str | None) -> Iterator[str]:
     """The lines of a test module that takes the same path.
 
     Args:
@@ -79,9 +79,9 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
         connection: the connection's id.
         doubt: why the log tells no more; None if it tells all.
     """
-    cues, digits = _readable(policies, played)
+    cues, digits = _shortest_moments(policies, played)
     too_fast = policies.ping.interval < CARRIED
-    codes = [_code(cue.happened) for cue in cues]
+    codes = [_code(cue.input_) for cue in cues]
     names = {name for code in codes for name in re.findall(r"\b[A-Z]\w+(?=\()", code)}
     used = {"Step", "check_path"} | {name for name in names if not hasattr(errors, name)}
     used |= {"granted"} if any("granted(" in code for code in codes) else set()
@@ -89,14 +89,14 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
         "PingPolicy",
         "RetryPolicy",
         "Timeouts",
-        *(() if policies.protocol is None else ("Era",)),
+        *(() if policies.era is None else ("Era",)),
         *(() if policies.canary is None else ("Canary",)),
         *(("PingPolicyWarning",) if too_fast else ()),
     } | {name for name in names if hasattr(errors, name)}
     steps = list(_steps(played, cues, codes, digits))
     yield _HEAD.format(
         connection=_named(connection),
-        steps=plural(len(cues), "step"),
+        steps=pluralize(len(cues), "step"),
         noqa="# ruff: noqa: E501\n\n" if max(map(len, steps)) > _LINE else "",
         seconds=f"{cues[-1].at:.1f}",
         table=TABLE.fingerprint,
@@ -109,7 +109,7 @@ def as_test(policies: Policies, played: Sequence[Played], connection: str, doubt
         timeouts=policies.timeouts,
     ).rstrip("\n")
     yield from steps
-    protocol = None if policies.protocol is None else f"Era.{policies.protocol.value}"
+    protocol = None if policies.era is None else f"Era.{policies.era.value}"
     more = _canary(policies.canary)
     tail = _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age, era=protocol, more=more)
     yield tail.rstrip("\n")
@@ -130,11 +130,13 @@ def _canary(canary: Canary | None) -> str:
     return f",\n        canary=Canary({canary.every!r}, {canary.within!r}{write}),"
 
 
-def _steps(played: Sequence[Played], cues: Sequence[Cue], codes: Sequence[str], digits: int | None) -> Iterator[str]:
+def _steps(
+    played: Sequence[ReplayedStep], cues: Sequence[ReplayInput], codes: Sequence[str], digits: int | None
+) -> Iterator[str]:
     width = min(_CODE, max(map(len, codes)))
     last = len(_at(cues[-1].at, digits))
     for step, cue, code in zip(played, cues, codes, strict=True):
-        row = "None" if step.outcome.taken is None else _quoted(step.outcome.taken.row.id)
+        row = "None" if step.outcome.transition is None else _quoted(step.outcome.transition.row.id)
         yield (
             f"    Step({_at(cue.at, digits):>{last}}, {f'{code},':<{width + 1}} {f'{row},':<8} {f'{_quoted(step.state)},':<15} "
             f"{step.link}, {step.attempt}, {step.sends}, {_quoted(asks(step.outcome))}{''.join(_more(cue, digits))}),"
@@ -146,8 +148,8 @@ def _named(connection: str) -> str:
     return f"connection {connection}" if plain else "a connection"
 
 
-def _more(cue: Cue, digits: int | None) -> Iterator[str]:
-    if cue.draw != UNDECIDED:
+def _more(cue: ReplayInput, digits: int | None) -> Iterator[str]:
+    if cue.draw != DEFAULT_DRAW:
         yield f", draw={cue.draw!r}"
     if cue.place is not None:
         yield f", dial_slot={_at(cue.place, digits)}"
@@ -164,12 +166,12 @@ def _at(moment: float, digits: int | None) -> str:
 # --- moments that people can read -------------------------------------------------------------------------------------
 
 
-def _readable(policies: Policies, played: Sequence[Played]) -> tuple[list[Cue], int | None]:
+def _shortest_moments(policies: Policies, played: Sequence[ReplayedStep]) -> tuple[list[ReplayInput], int | None]:
     """The inputs with moments of as few digits as lead along the same path; and how many these are, None for all."""
-    cues = [step.cue for step in played]
-    wishes = [cue.happened.wish for cue in cues if isinstance(cue.happened, inputs.Subscribe)]
-    if sum(len(subscribe_item(each.id, each.channels, ())) for each in wishes) < PAYLOAD_LIMIT / 2:
-        cues = [_unpadded(cue) for cue in cues]  # all of them fit into one frame, whatever their sizes
+    cues = [step.input_ for step in played]
+    wishes = [cue.input_.spec for cue in cues if isinstance(cue.input_, inputs.Subscribe)]
+    if sum(len(subscribe_item(each.id, each.channels, ())) for each in wishes) < MAX_CLIENT_PAYLOAD / 2:
+        cues = [_without_padding(cue) for cue in cues]  # all of them fit into one frame, whatever their sizes
     for digits in _DIGITS:
         rounded = _rounded(policies, played, cues, digits)
         if rounded is not None:
@@ -177,23 +179,25 @@ def _readable(policies: Policies, played: Sequence[Played]) -> tuple[list[Cue], 
     return cues, None
 
 
-def _unpadded(cue: Cue) -> Cue:
-    happened = cue.happened
-    if not isinstance(happened, inputs.Subscribe) or happened.wish.queries:
+def _without_padding(cue: ReplayInput) -> ReplayInput:
+    input_ = cue.input_
+    if not isinstance(input_, inputs.Subscribe) or input_.spec.queries:
         return cue
-    return replace(cue, happened=inputs.Subscribe(wish(happened.wish.id)))
+    return replace(cue, input_=inputs.Subscribe(wish(input_.spec.id)))
 
 
-def _rounded(policies: Policies, played: Sequence[Played], cues: Sequence[Cue], digits: int) -> list[Cue] | None:
+def _rounded(
+    policies: Policies, played: Sequence[ReplayedStep], cues: Sequence[ReplayInput], digits: int
+) -> list[ReplayInput] | None:
     """The inputs, rounded; None if the machine takes another path with them.
 
     An input at the very moment at which something falls due may be rounded to the wrong side of it: then the next one will do.
     """
-    stage, rounded, unit = Stage(policies), list[Cue](), 10.0**-digits
+    stage, rounded, unit = MachineHarness(policies), list[ReplayInput](), 10.0**-digits
     for step, cue in zip(played, cues, strict=True):
         for nudge in (0.0, unit, -unit):
             if nudge:
-                stage = Stage(policies, rounded)
+                stage = MachineHarness(policies, rounded)
             near = _near(stage, cue, rounded[-1].at if rounded else 0.0, digits, nudge)
             if _is_as_played(step, stage.feed(near), stage):
                 rounded.append(near)
@@ -203,28 +207,28 @@ def _rounded(policies: Policies, played: Sequence[Played], cues: Sequence[Cue], 
     return rounded
 
 
-def _near(stage: Stage, cue: Cue, now: float, digits: int, nudge: float) -> Cue:
+def _near(stage: MachineHarness, cue: ReplayInput, now: float, digits: int, nudge: float) -> ReplayInput:
     """An input, rounded, and not before a moment; the stage reads and pauses as it says."""
     pauses = tuple((max(now, round(at, digits)), paused) for at, paused in cue.pauses)
     for at, paused in pauses:
         stage.read(at, paused=paused)
     now, due = max(now, round(round(cue.at, digits) + nudge, digits)), stage.seat.deadline
-    if isinstance(cue.happened, inputs.Deadline) and due is not None:
-        now = max(now, _above(due, digits))
-    place = None if cue.place is None else max(_above(cue.place, digits), now + 10.0**-digits)
+    if isinstance(cue.input_, inputs.Deadline) and due is not None:
+        now = max(now, _round_up(due, digits))
+    place = None if cue.place is None else max(_round_up(cue.place, digits), now + 10.0**-digits)
     return replace(cue, at=now, draw=round(cue.draw, 6), place=place, pauses=pauses)
 
 
-def _is_as_played(step: Played, outcome: Outcome, stage: Stage) -> bool:
+def _is_as_played(step: ReplayedStep, outcome: StepResult, stage: MachineHarness) -> bool:
     seat = stage.seat
     return (
-        (outcome.taken and outcome.taken.row) == (step.outcome.taken and step.outcome.taken.row)
-        and (stage.state, seat.generation, seat.attempt, seat.last_sends) == (step.state, step.link, step.attempt, step.sends)
-        and list(map(type, outcome.requests)) == list(map(type, step.outcome.requests))
+        (outcome.transition and outcome.transition.row) == (step.outcome.transition and step.outcome.transition.row)
+        and (stage.state, seat.generation, seat.attempt, seat.frames_sent) == (step.state, step.link, step.attempt, step.sends)
+        and list(map(type, outcome.commands)) == list(map(type, step.outcome.commands))
     )
 
 
-def _above(moment: float, digits: int) -> float:
+def _round_up(moment: float, digits: int) -> float:
     up = math.ceil(moment * 10.0**digits) / 10.0**digits
     return up if up >= moment else round(up + 10.0**-digits, digits)
 
@@ -232,38 +236,38 @@ def _above(moment: float, digits: int) -> float:
 # --- code -------------------------------------------------------------------------------------------------------------
 
 
-def _code(happened: inputs.Input) -> str:
+def _code(input_: inputs.Input) -> str:
     """An input, as Python says it."""
-    name = type(happened).__name__
-    match happened:
-        case inputs.Subscribe(wish=wanted) if wanted.queries:
+    name = type(input_).__name__
+    match input_:
+        case inputs.Subscribe(spec=wanted) if wanted.queries:
             channel, query = _channel(wanted.channels[0]), _quoted(wanted.queries[0])
             return f"{name}(SubscriptionSpec({_quoted(wanted.id)}, ({channel},), ({query},)))"
-        case inputs.Subscribe(wish=wanted):
+        case inputs.Subscribe(spec=wanted):
             return f"{name}(SubscriptionSpec({_quoted(wanted.id)}, ({_channel(wanted.channels[0])},)))"
         case inputs.Unsubscribe(id=identifier):
             return f"{name}({_quoted(identifier)})"
         case inputs.Authenticate(session=session):
-            return f"{name}({None if session is None else _quoted(UNTOLD)})"
+            return f"{name}({None if session is None else _quoted(PLACEHOLDER)})"
         case inputs.SetPresence(message=message, id=identifier):
             return f"{name}({message!r}, {_quoted(identifier)})"
         case inputs.Probe(presence=None):
             return f"{name}(SubscriptionSpec({_quoted(CANARY)}, ({_quoted(CHANNEL)},)))"
         case inputs.Probe(presence=presence, id=identifier):
             return f"{name}(SubscriptionSpec({_quoted(CANARY)}, ({_quoted(CHANNEL)},)), {presence!r}, {_quoted(identifier)})"
-        case inputs.PingSwitched(enabled=enabled):
+        case inputs.PingEnabledChanged(enabled=enabled):
             return f"{name}(enabled={enabled})"
-        case inputs.Greeted(generation=link, stranger=True):
-            return f"{name}({link}, stranger=True)"
-        case inputs.Greeted(generation=link, numbered=False):
-            return f"{name}({link}, numbered=False)"
-        case inputs.Acknowledged(generation=link, to=to, granted=granted):
+        case inputs.GreetingReceived(generation=link, unexpected_guest=True):
+            return f"{name}({link}, unexpected_guest=True)"
+        case inputs.GreetingReceived(generation=link, has_subscription_ids=False):
+            return f"{name}({link}, has_subscription_ids=False)"
+        case inputs.Acknowledged(generation=link, to=to, acknowledged=granted):
             return f"{name}({link}, {_quoted(to)}, granted({', '.join(_quoted(g.subscription_id) for g in granted)}))"
-        case inputs.ServerErred(generation=link, code=code, message=message, renewable=renewable):
+        case inputs.ErrorReceived(generation=link, code=code, message=message, renewable=renewable):
             return f"{name}({link}, {_literal(code)}, {_quoted(message)}{', renewable=True' * renewable})"
-        case inputs.Lost(generation=link, close_code=code, cause=None):
+        case inputs.LinkClosed(generation=link, close_code=code, cause=None):
             return f"{name}({link}, {code})"
-        case inputs.Lost(generation=link, cause=cause) if cause is not None:
+        case inputs.LinkClosed(generation=link, cause=cause) if cause is not None:
             return f"{name}({link}, cause={_failure(cause)})"
         case inputs.DialFailure(generation=link, cause=cause):
             return f"{name}({link}, {_failure(cause)})"
@@ -281,9 +285,9 @@ def _failure(cause: errors.LinkFailure) -> str:
         case errors.UpgradeRefused(status=number) | errors.StreamEnded(close_code=number) | errors.FrameTooLarge(limit=number):
             return f"{name}({number})"
         case errors.ServerError(code=code):
-            return f"{name}({_literal(code)}, {_quoted(UNTOLD)})"
+            return f"{name}({_literal(code)}, {_quoted(PLACEHOLDER)})"
         case _:
-            return f"{name}({_quoted(UNTOLD)})"
+            return f"{name}({_quoted(PLACEHOLDER)})"
 
 
 def _channel(channel: str) -> str:

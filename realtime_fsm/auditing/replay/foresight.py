@@ -9,11 +9,11 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.replay.stage import UNDECIDED
+from realtime_fsm.auditing.replay.stage import DEFAULT_DRAW
 from realtime_fsm.core.effects import schedule_retry, start_live_link
 from realtime_fsm.core.fault import pause_before
-from realtime_fsm.core.link import Link
-from realtime_fsm.core.seat import Seat
+from realtime_fsm.core.link import LinkState
+from realtime_fsm.core.seat import ConnectionContext
 from realtime_fsm.vocabulary import errors
 from realtime_fsm.vocabulary.faults import is_server_fault
 from realtime_fsm.vocabulary.names import Effect, Guard
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 ROWS: dict[str, Row[State, Trigger]] = {row.id: row for row in TABLE.rows}
 _HALVINGS = 60
-DUE = 1e-3
+DEADLINE_TOLERANCE = 1e-3
 """Seconds by which a deadline of the log may differ from the machine's, after many rounded steps; then it is the machine's."""
-UNTOLD = "not in the log"
+PLACEHOLDER = "not in the log"
 """What stands for a text that is in no record."""
 
 
@@ -39,26 +39,26 @@ def cause_of(record: TransitionRecord) -> errors.LinkFailure | None:
     """The failure that a step is about, without its texts; None where there is none, or the machine finds it out itself."""
     match record.cause:
         case "error_frame":
-            return errors.ServerError(0 if record.error_code is None else record.error_code, UNTOLD)
+            return errors.ServerError(0 if record.error_code is None else record.error_code, PLACEHOLDER)
         case "stream_ended":
             return errors.StreamEnded(1006 if record.close_code is None else record.close_code)
         case "dial_failed":
-            return errors.DialFailed(UNTOLD)
+            return errors.DialFailed(PLACEHOLDER)
         case "name_not_resolved":
-            return errors.NameNotResolved(UNTOLD)
+            return errors.NameNotResolved(PLACEHOLDER)
         case "upgrade_refused":
             return errors.UpgradeRefused(record.status or 0, retry_after=record.retry_after)
         case "certificate_refused":
-            return errors.CertificateRefused(UNTOLD)
+            return errors.CertificateRefused(PLACEHOLDER)
         case "identity_unavailable":
-            return errors.IdentityUnavailable(UNTOLD)
+            return errors.IdentityUnavailable(PLACEHOLDER)
         case "frame_too_large":
             return errors.FrameTooLarge(0)
         case _:
             return None
 
 
-class Foresight:
+class HiddenInputSolver:
     """The steps of a connection, as its records tell them.
 
     Args:
@@ -70,7 +70,7 @@ class Foresight:
         self._steps = steps
         self._policies = policies
 
-    def draw(self, index: int, now: float, entered: float, repetitions: int = 0) -> float:
+    def solve_draw(self, index: int, now: float, entered: float, repetitions: int = 0) -> float:
         """The random number of a step.
 
         Args:
@@ -86,24 +86,24 @@ class Foresight:
             Effect.RESTORE_IDENTITY in effects and moment(0.0) > now
         ):  # the server asked to wait
             due, least = self._dial(index, entered)
-            if due is None and moment(UNDECIDED) >= least:
-                return UNDECIDED
+            if due is None and moment(DEFAULT_DRAW) >= least:
+                return DEFAULT_DRAW
             return _solve(moment, least if due is None else due)
         if _meets_fault(record):
             retry, due = self._policies.retry, self._repetition(index, entered)
             return 1.0 if due is None else _solve(lambda draw: now + pause_before(repetitions, retry, draw), due)
         if Effect.START_LIVE_LINK in effects:
-            return self._welcoming(index, now)
-        return UNDECIDED
+            return self._solve_greeting(index, now)
+        return DEFAULT_DRAW
 
-    def place(self, index: int, now: float, entered: float, before: float | None) -> float:
+    def solve_dial_slot(self, index: int, now: float, entered: float, before: float | None) -> float:
         """When a dial had its turn that had none at the moment of a step; as before, if nothing tells."""
         due, least = self._dial(index, entered)
         if due is not None:
             return max(due, now + 1e-6)
         return before if before is not None and before > max(least, now) else max(least, now) + 1.0
 
-    def pings_on(self, index: int) -> bool:
+    def solve_ping_enabled(self, index: int) -> bool:
         """Whether a step switched pings on: if it switched them off, none was sent before the next such step.
 
         Where none was sent although they were on, none was due either, and off will do.
@@ -151,13 +151,13 @@ class Foresight:
             sends = record.sends
         return sent_at
 
-    def _welcoming(self, index: int, now: float) -> float:
+    def _solve_greeting(self, index: int, now: float) -> float:
         """The random number of a greeting. Where pings do not tell it because each was held up, the renewal does."""
         ping, renewal = self._first_ping(index, now), self._renewal(index, now)
         renewed = self._welcomed("renew_at", now)
         if ping is not None:
             draw = _solve(self._welcomed("ping_at", now), ping)
-            if renewal is None or renewal[0] - DUE <= renewed(draw) <= renewal[1] + DUE:
+            if renewal is None or renewal[0] - DEADLINE_TOLERANCE <= renewed(draw) <= renewal[1] + DEADLINE_TOLERANCE:
                 return draw
         return 0.0 if renewal is None else _solve(renewed, renewal[0])
 
@@ -191,7 +191,7 @@ class Foresight:
                 sent += 1
                 later += self._policies.ping.interval_after(sent)
         first = min(dues, default=None)
-        if first is not None and first > now + interval + DUE and dues[0] <= first + DUE:
+        if first is not None and first > now + interval + DEADLINE_TOLERANCE and dues[0] <= first + DEADLINE_TOLERANCE:
             return dues[0] - interval - 1e-6
         return first
 
@@ -199,11 +199,11 @@ class Foresight:
 
     def _delayed(self, record: TransitionRecord, now: float) -> Callable[[float], float]:
         """When the next dial is due, by the random number."""
-        seat = Seat(retry=self._policies.retry)
+        seat = ConnectionContext(retry=self._policies.retry)
         seat.now, seat.attempt = now, record.attempt
         cause = seat.failure = cause_of(record)
         if cause is not None:
-            seat.judged = verdict(cause, live=record.source in LIVE)
+            seat.failure_verdict = verdict(cause, live=record.source in LIVE)
 
         def moment(draw: float) -> float:
             seat.draw = draw
@@ -215,13 +215,13 @@ class Foresight:
 
     def _welcomed(self, what: str, now: float) -> Callable[[float], float]:
         """When something is due on a link that is welcomed, by the random number."""
-        seat = Seat(ping=self._policies.ping, max_link_age=self._policies.max_link_age)
+        seat = ConnectionContext(ping=self._policies.ping, max_link_age=self._policies.max_link_age)
         seat.ping_enabled = True
         seat.now = now
 
         def moment(draw: float) -> float:
             seat.draw = draw
-            seat.link = Link(1, now, self._policies.ping.interval, planned=False)
+            seat.link = LinkState(1, now, self._policies.ping.interval, planned=False)
             start_live_link(seat)
             due: float = getattr(seat.link, what)
             return due

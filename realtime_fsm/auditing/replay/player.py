@@ -6,30 +6,38 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from realtime_fsm.auditing.replay.divergence import Diverged, cause_in_words, explained
-from realtime_fsm.auditing.replay.foresight import DUE, ROWS, UNTOLD, Foresight
-from realtime_fsm.auditing.replay.rebuilding import heard_before, input_of, presence, switched, wish
-from realtime_fsm.auditing.replay.stage import Cue, Stage
-from realtime_fsm.auditing.replay.story import Untold
-from realtime_fsm.vocabulary.inputs import Closed, Lost, ServerErred, SetPresence, Subscribe, Unsubscribe
+from realtime_fsm.auditing.replay.divergence import Diverged, describe_cause, explain_choice
+from realtime_fsm.auditing.replay.foresight import DEADLINE_TOLERANCE, PLACEHOLDER, ROWS, HiddenInputSolver
+from realtime_fsm.auditing.replay.rebuilding import frame_received_before, input_of, ping_enabled_input, presence, wish
+from realtime_fsm.auditing.replay.stage import MachineHarness, ReplayInput
+from realtime_fsm.auditing.replay.story import IncompleteLog
+from realtime_fsm.vocabulary.inputs import Closed, ErrorReceived, LinkClosed, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.vocabulary.names import Effect
 from realtime_fsm.vocabulary.records import PauseRecord, PresenceRecord, RetiredRecord, SubscriptionRecord, TransitionRecord
-from realtime_fsm.vocabulary.requests import Fail, Grant, Lack, Present, Reject, RejectPresence, Remove
+from realtime_fsm.vocabulary.requests import (
+    FailWaiters,
+    PresenceRefused,
+    PresenceStored,
+    SubscriptionAcknowledged,
+    SubscriptionRefused,
+    SubscriptionRemoved,
+    SubscriptionUnsupported,
+)
 from realtime_fsm.vocabulary.table import State, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from realtime_fsm.auditing.replay.story import Story, Told
+    from realtime_fsm.auditing.replay.story import ConnectionLog, LocatedRecord
     from realtime_fsm.vocabulary.inputs import Input
-    from realtime_fsm.vocabulary.requests import Outcome, Request
+    from realtime_fsm.vocabulary.requests import Command, StepResult
 
 ROUNDED = 2e-6
 """Seconds by which moments may differ because records are rounded to a microsecond."""
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class ReplayedStep:
     """A step that the machine took as the log says, or an input that it only noted.
 
     Attributes:
@@ -46,9 +54,9 @@ class Played:
     """
 
     seq: int
-    cue: Cue
+    input_: ReplayInput
     source: State
-    outcome: Outcome
+    outcome: StepResult
     state: State
     link: int
     attempt: int
@@ -57,33 +65,35 @@ class Played:
     lag: float = 0.0
 
 
-class Player:
+class Replayer:
     """Replays a story.
 
     Args:
         story: what the log tells.
     """
 
-    def __init__(self, story: Story) -> None:
+    def __init__(self, story: ConnectionLog) -> None:
         self._story = story
         self._steps = tuple(_known(story.records))
-        self._foresight = Foresight(self._steps, story.policies)
-        self._stage = Stage(story.policies)
-        self._cues: list[Cue] = []
+        self._foresight = HiddenInputSolver(self._steps, story.policies)
+        self._stage = MachineHarness(story.policies)
+        self._cues: list[ReplayInput] = []
         self._now = 0.0
         self._index = 0
-        self._spoken: Input | None = None  # what the user has said of a subscription or a presence since the last step
-        self._filtered = {  # what only a server that is too old for queries refuses, without a code
+        self._pending_user_input: Input | None = (
+            None  # what the user has said of a subscription or a presence since the last step
+        )
+        self._unsupported_ids = {  # what only a server that is too old for queries refuses, without a code
             told.record.subscription
             for told in story.records
             if isinstance(told.record, SubscriptionRecord) and told.record.change == "rejected" and told.record.error_code is None
         }
-        self._told: list[str] = []  # what became of subscriptions since then, as the log says
-        self._owed: deque[str] = deque()  # the same, as the machine said when no step was told of it
+        self._logged_outcomes: list[str] = []  # what became of subscriptions since then, as the log says
+        self._early_outcomes: deque[str] = deque()  # the same, as the machine said when no step was told of it
         self._sizes = True
         self._pauses: tuple[tuple[float, bool], ...] = ()  # since the last step
 
-    def play(self, until: int | None = None) -> Iterator[Played]:
+    def play(self, until: int | None = None) -> Iterator[ReplayedStep]:
         """Take the steps.
 
         Args:
@@ -109,7 +119,7 @@ class Player:
                     continue
                 played = noted
             elif isinstance(record, RetiredRecord):
-                played = self._end_of_retiring(told, record)
+                played = self._replay_retired(told, record)
             elif isinstance(record, PauseRecord):
                 self._pause(record)
                 continue
@@ -119,51 +129,51 @@ class Player:
 
     # --- the records --------------------------------------------------------------------------------------------------
 
-    def _note(self, told: Told, record: SubscriptionRecord | PresenceRecord) -> Played | None:
+    def _note(self, told: LocatedRecord, record: SubscriptionRecord | PresenceRecord) -> ReplayedStep | None:
         """What the user says comes before its step; of a subscription it has none while a pong is awaited."""
         if record.change not in ("desired", "withdrawn"):
             what = _said(record)
-            if self._owed and self._owed[0] == what:
-                self._owed.popleft()
+            if self._early_outcomes and self._early_outcomes[0] == what:
+                self._early_outcomes.popleft()
             else:
-                self._told.append(what)
+                self._logged_outcomes.append(what)
             return None
-        happened = self._happened(record)
-        if self._stage.state is not State.PING or isinstance(happened, SetPresence):
-            self._spoken = happened
+        input_ = self._happened(record)
+        if self._stage.state is not State.PING or isinstance(input_, SetPresence):
+            self._pending_user_input = input_
             return None
-        return self._without_step(record, happened)
+        return self._replay_without_transition(record, input_)
 
-    def _end_of_retiring(self, told: Told, record: RetiredRecord) -> Played:
-        retiring = self._stage.seat.retiring
+    def _replay_retired(self, told: LocatedRecord, record: RetiredRecord) -> ReplayedStep:
+        retiring = self._stage.seat.draining_generation
         if retiring != record.retired:
             own = "none" if retiring is None else f"link {retiring}"
             raise Diverged(told, f"the end of link {record.retired}, which made room, and {own} makes room in the machine")
-        return self._without_step(record, Lost(record.retired))
+        return self._replay_without_transition(record, LinkClosed(record.retired))
 
-    def _overhear(self, record: TransitionRecord) -> Played | None:
+    def _overhear(self, record: TransitionRecord) -> ReplayedStep | None:
         """An error frame that changes nothing has no record; where the link then ends, the cause of that tells of it."""
         link, code = self._stage.seat.link, record.error_code
         if link is None or code is None or record.trigger != Trigger.LOST or record.cause != "error_frame":
             return None
         last = link.last_error
-        if last is not None and last.heard == link.heard and last.cause.code == code:
+        if last is not None and last.frames_received == link.frames_received and last.cause.code == code:
             return None
-        source, happened = self._stage.state, ServerErred(link.generation, code, UNTOLD)
-        cue = Cue(self._moment(record), happened, pauses=self._pauses)
+        source, input_ = self._stage.state, ErrorReceived(link.generation, code, PLACEHOLDER)
+        cue = ReplayInput(self._moment(record), input_, pauses=self._pauses)
         outcome = self._stage.feed(cue)
-        if outcome.taken is not None:
-            self._stage = Stage(self._story.policies, self._cues)
+        if outcome.transition is not None:
+            self._stage = MachineHarness(self._story.policies, self._cues)
             return None
         return self._played(record.seq, cue, source, outcome)
 
-    def _close_unrecorded(self, record: TransitionRecord) -> Iterator[Played]:
+    def _close_unrecorded(self, record: TransitionRecord) -> Iterator[ReplayedStep]:
         """The end of a link for which no state waits has no record; a dial that goes at once tells of it."""
         seat, source, row = self._stage.seat, self._stage.state, ROWS.get(record.row)
         if row is None or Effect.DIAL not in row.effects or source is State.RECONNECTING or record.link != seat.generation + 1:
             return
         for generation in seat.awaited:
-            cue = Cue(self._moment(record), Closed(generation), pauses=self._pauses)
+            cue = ReplayInput(self._moment(record), Closed(generation), pauses=self._pauses)
             yield self._played(record.seq, cue, source, self._stage.feed(cue))
 
     def _pause(self, record: PauseRecord) -> None:
@@ -173,12 +183,14 @@ class Player:
             self._stage.read(at, paused=paused)
             self._pauses = (*self._pauses, (at, paused))
 
-    def _without_step(self, record: SubscriptionRecord | PresenceRecord | RetiredRecord, happened: Input) -> Played:
+    def _replay_without_transition(
+        self, record: SubscriptionRecord | PresenceRecord | RetiredRecord, input_: Input
+    ) -> ReplayedStep:
         """What is noted, and moves nothing."""
         source, at = self._stage.state, max(self._now, self._entered() + record.dwell)
-        cue = Cue(at, happened, pauses=self._pauses)
+        cue = ReplayInput(at, input_, pauses=self._pauses)
         outcome = self._stage.feed(cue)
-        self._owed.extend(_told_by(outcome.requests))
+        self._early_outcomes.extend(_subscription_outcomes(outcome.commands))
         return self._played(record.seq, cue, source, outcome)
 
     def _happened(self, record: SubscriptionRecord | PresenceRecord) -> Input:
@@ -187,45 +199,49 @@ class Player:
         if record.change == "withdrawn":
             return Unsubscribe(record.subscription)
         self._sizes = self._sizes and record.size > 0
-        return Subscribe(wish(record.subscription, record.size, filtered=record.subscription in self._filtered))
+        return Subscribe(wish(record.subscription, record.size, filtered=record.subscription in self._unsupported_ids))
 
-    def _step(self, told: Told, record: TransitionRecord) -> Played:
+    def _step(self, told: LocatedRecord, record: TransitionRecord) -> ReplayedStep:
         row = ROWS.get(record.row)
         if row is None or row.trigger != record.trigger:
             raise Diverged(told, "the table has no such row" if row is None else f"{row.id} is a row of {row.trigger}")
         source, at = self._stage.state, self._moment(record)
-        cue = self._cue(told, record, at)
+        cue = self._make_input(told, record, at)
         outcome = self._stage.feed(cue)
-        wrong, taken = self._differences(record, source, outcome), outcome.taken
+        wrong, taken = self._differences(record, source, outcome), outcome.transition
         for nudge in (-ROUNDED, ROUNDED) if wrong else ():  # at the very moment at which something falls due
             nudged = replace(cue, at=max(self._now, cue.at + nudge))
-            self._stage = Stage(self._story.policies, self._cues)
+            self._stage = MachineHarness(self._story.policies, self._cues)
             outcome = self._stage.feed(nudged)
             if not self._differences(record, source, outcome):
                 cue, wrong = nudged, []
                 break
         if wrong:
             if not self._sizes and record.trigger == Trigger.ACKNOWLEDGED:
-                raise Untold(f"{told.place}: how many subscriptions fit into a frame depends on their size, which is not told")
-            before = Stage(self._story.policies, self._cues)
-            lines = (*wrong, *explained(before, cue, record, taken))
+                raise IncompleteLog(
+                    f"{told.place}: how many subscriptions fit into a frame depends on their size, which is not told"
+                )
+            before = MachineHarness(self._story.policies, self._cues)
+            lines = (*wrong, *explain_choice(before, cue, record, taken))
             raise Diverged(told, "the machine does something else", lines)
         self._index += 1
-        self._spoken = None
-        self._told.clear()
+        self._pending_user_input = None
+        self._logged_outcomes.clear()
         return self._played(record.seq, cue, source, outcome, record.lag)
 
-    def _played(self, seq: int, cue: Cue, source: State, outcome: Outcome, lag: float = 0.0) -> Played:
+    def _played(self, seq: int, cue: ReplayInput, source: State, outcome: StepResult, lag: float = 0.0) -> ReplayedStep:
         self._cues.append(cue)
         self._pauses = ()
         self._now = cue.at
         stage, seat = self._stage, self._stage.seat
-        return Played(seq, cue, source, outcome, stage.state, seat.generation, seat.attempt, seat.last_sends, stage.awaited, lag)
+        return ReplayedStep(
+            seq, cue, source, outcome, stage.state, seat.generation, seat.attempt, seat.frames_sent, stage.awaited, lag
+        )
 
     # --- the input ----------------------------------------------------------------------------------------------------
 
     def _entered(self) -> float:
-        entered = self._stage.seat.entered_at
+        entered = self._stage.seat.state_entered_at
         return self._now if entered is None else entered
 
     def _moment(self, record: TransitionRecord) -> float:
@@ -233,41 +249,41 @@ class Player:
         at, due = self._entered() + record.dwell, self._stage.seat.deadline
         if due is not None:
             exact = due + record.lag
-            near = DUE if record.trigger == Trigger.DEADLINE else ROUNDED
+            near = DEADLINE_TOLERANCE if record.trigger == Trigger.DEADLINE else ROUNDED
             missed = record.trigger == Trigger.DEADLINE or record.lag > 0 or at > due
             if missed and abs(at - exact) <= near:
                 at = exact
         return max(self._now, at)
 
-    def _cue(self, told: Told, record: TransitionRecord, at: float) -> Cue:
+    def _make_input(self, told: LocatedRecord, record: TransitionRecord, at: float) -> ReplayInput:
         seat, index, row = self._stage.seat, self._index, ROWS[record.row]
         entered = self._entered() if row.dest is None else at
-        spoken = self._spoken
+        spoken = self._pending_user_input
         if spoken is not None and record.trigger != spoken.trigger:
             raise Diverged(told, f"the user called {spoken.trigger}, and no step says so")
-        happened: Input | None
+        input_: Input | None
         if record.trigger == Trigger.PING_SWITCHED:
-            happened = switched(record, index, self._foresight)
+            input_ = ping_enabled_input(record, index, self._foresight)
         else:
-            happened = input_of(record, seat, spoken)
-        if happened is None:
-            raise Untold(f"{told.place}: the log does not tell what is subscribed to, or shown")
+            input_ = input_of(record, seat, spoken)
+        if input_ is None:
+            raise IncompleteLog(f"{told.place}: the log does not tell what is subscribed to, or shown")
         fault = None if seat.link is None else seat.link.fault
         waits = Effect.DIAL in row.effects and record.link == seat.generation
-        return Cue(
+        return ReplayInput(
             at,
-            happened,
-            self._foresight.draw(index, at, entered, 0 if fault is None else fault.repetitions),
-            self._foresight.place(index, at, entered, seat.attempt_at) if waits else None,
-            heard_before(record, seat),
+            input_,
+            self._foresight.solve_draw(index, at, entered, 0 if fault is None else fault.repetitions),
+            self._foresight.solve_dial_slot(index, at, entered, seat.attempt_at) if waits else None,
+            frame_received_before(record, seat),
             self._pauses,
         )
 
     # --- the comparison -----------------------------------------------------------------------------------------------
 
-    def _differences(self, record: TransitionRecord, source: State, outcome: Outcome) -> list[str]:
+    def _differences(self, record: TransitionRecord, source: State, outcome: StepResult) -> list[str]:
         """In which ways a step differs from its record."""
-        taken, seat = outcome.taken, self._stage.seat
+        taken, seat = outcome.transition, self._stage.seat
         if taken is None:
             return [f"row: {record.row} in the log, none of the machine"]
         pairs = (
@@ -276,9 +292,9 @@ class Player:
             ("dest", record.dest, self._stage.state.value),
             ("link", record.link, seat.generation),
             ("attempt", record.attempt, seat.attempt),
-            ("sends", record.sends, seat.last_sends),
-            ("cause", cause_in_words(record), cause_in_words(taken.cause)),
-            ("subscriptions", ", ".join(self._told), ", ".join(_told_by(outcome.requests))),
+            ("sends", record.sends, seat.frames_sent),
+            ("cause", describe_cause(record), describe_cause(taken.cause)),
+            ("subscriptions", ", ".join(self._logged_outcomes), ", ".join(_subscription_outcomes(outcome.commands))),
         )
         differ = [
             f"{name}: {logged or 'none'} in the log, {own or 'none'} of the machine"
@@ -286,12 +302,12 @@ class Player:
             if logged != own
         ]
         alone = record.trigger == Trigger.DEADLINE and record.source in (State.RECONNECTING, State.PING)
-        if alone and abs(record.lag - taken.lag) > DUE:  # where one thing is waited for, its moment shows
+        if alone and abs(record.lag - taken.lag) > DEADLINE_TOLERANCE:  # where one thing is waited for, its moment shows
             differ.append(f"deadline: missed by {record.lag:.6f} s in the log, by {taken.lag:.6f} s of the machine")
         return differ
 
 
-def _known(records: Iterable[Told]) -> Iterator[TransitionRecord]:
+def _known(records: Iterable[LocatedRecord]) -> Iterator[TransitionRecord]:
     """The steps, as far as the table has their rows."""
     for told in records:
         if isinstance(told.record, TransitionRecord):
@@ -304,21 +320,21 @@ def _said(record: SubscriptionRecord | PresenceRecord) -> str:
     return f"{'presence' if isinstance(record, PresenceRecord) else record.subscription} {record.change}"
 
 
-def _told_by(requests: Iterable[Request]) -> list[str]:
+def _subscription_outcomes(requests: Iterable[Command]) -> list[str]:
     """What the requests of a step make of subscriptions, in the words of the log."""
     told: list[str] = []
     for request in requests:
         match request:
-            case Grant(id=identifier):
+            case SubscriptionAcknowledged(id=identifier):
                 told.append(f"{identifier} acknowledged")
-            case Reject(id=identifier) | Lack(id=identifier):
+            case SubscriptionRefused(id=identifier) | SubscriptionUnsupported(id=identifier):
                 told.append(f"{identifier} rejected")
-            case Present():
+            case PresenceStored():
                 told.append("presence stored")
-            case RejectPresence():
+            case PresenceRefused():
                 told.append("presence rejected")
-            case Remove(id=identifier):
+            case SubscriptionRemoved(id=identifier):
                 told.append(f"{identifier} removed")
-            case Fail(withdrawn=withdrawn):
+            case FailWaiters(withdrawn=withdrawn):
                 told += [f"{identifier} removed" for identifier in withdrawn]
     return told

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from realtime_fsm.core.guards import GUARDS
-from realtime_fsm.core.machine import Connection
+from realtime_fsm.core.machine import ConnectionMachine
 from realtime_fsm.core.pacer import Pacer
-from realtime_fsm.core.seat import Seat
+from realtime_fsm.core.seat import ConnectionContext
 from realtime_fsm.vocabulary import requests
-from realtime_fsm.vocabulary.inputs import Acknowledged, Greeted, Pong, Recovered, ServerErred
+from realtime_fsm.vocabulary.inputs import Acknowledged, ErrorReceived, GreetingReceived, Pong, Recovered
 from realtime_fsm.vocabulary.table import LIVE, State
 
 if TYPE_CHECKING:
@@ -22,39 +22,39 @@ if TYPE_CHECKING:
     from realtime_fsm.vocabulary.inputs import Input
     from realtime_fsm.vocabulary.options import Timeouts
     from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
-    from realtime_fsm.vocabulary.requests import Outcome, Request
+    from realtime_fsm.vocabulary.requests import Command, StepResult
 
-UNDECIDED = 0.5
+DEFAULT_DRAW = 0.5
 """The random number of a step that needs none."""
-FRAMES = (Greeted, Acknowledged, Pong, Recovered, ServerErred)
+FRAMES = (GreetingReceived, Acknowledged, Pong, Recovered, ErrorReceived)
 """The inputs that are frames: each is a sign of life, too."""
 
-ASKS: dict[type[Request], str] = {
-    requests.Open: "open",
-    requests.Send: "send",
-    requests.Drop: "drop",
-    requests.Retire: "drain",
-    requests.Grant: "acknowledge",
-    requests.Reject: "reject",
-    requests.Lack: "missing_channels",
-    requests.Identify: "identify",
-    requests.RejectIdentity: "reject_identity",
+ASKS: dict[type[Command], str] = {
+    requests.OpenLink: "open",
+    requests.SendFrame: "send",
+    requests.CloseLink: "drop",
+    requests.RetireLink: "drain",
+    requests.SubscriptionAcknowledged: "acknowledge",
+    requests.SubscriptionRefused: "reject",
+    requests.SubscriptionUnsupported: "missing_channels",
+    requests.UserIdentified: "identify",
+    requests.AuthenticationRefused: "reject_identity",
     requests.Restore: "restore_identity",
-    requests.Present: "presence",
-    requests.RejectPresence: "reject_presence",
+    requests.PresenceStored: "presence",
+    requests.PresenceRefused: "reject_presence",
     requests.CanaryOut: "canary_sent",
     requests.CanaryRefused: "canary_refused",
-    requests.Remove: "remove",
+    requests.SubscriptionRemoved: "remove",
     requests.EndFault: "end_fault",
-    requests.Fail: "fail",
-    requests.End: "end",
+    requests.FailWaiters: "fail",
+    requests.EndStreams: "end",
 }
 """The words for commands in emitted tests. Files of users hold them, so a word stays when its class gets another name."""
 
 
-def asks(outcome: Outcome) -> str:
+def asks(outcome: StepResult) -> str:
     """Name the commands of a step, in their order, with blanks between the words."""
-    return " ".join(ASKS[type(request)] for request in outcome.requests)
+    return " ".join(ASKS[type(request)] for request in outcome.commands)
 
 
 class Settings(NamedTuple):
@@ -65,12 +65,12 @@ class Settings(NamedTuple):
     timeouts: Timeouts
     auto_reconnect: bool
     max_link_age: float | None
-    protocol: Era | None
+    era: Era | None
     canary: Canary | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Cue:
+class ReplayInput:
     """One input, and all that the machine is stepped with.
 
     Attributes:
@@ -83,14 +83,14 @@ class Cue:
     """
 
     at: float
-    happened: Input
-    draw: float = UNDECIDED
+    input_: Input
+    draw: float = DEFAULT_DRAW
     place: float | None = None
     heard: bool = False
     pauses: tuple[tuple[float, bool], ...] = ()
 
 
-class Turnstile(Pacer):
+class ScriptedPacer(Pacer):
     """The queue of those who want to dial, with the places that the log shows."""
 
     __slots__ = ("place",)
@@ -99,35 +99,35 @@ class Turnstile(Pacer):
         super().__init__(None)
         self.place: float | None = None
 
-    def take(self, now: float) -> float:
+    def reserve(self, now: float) -> float:
         """When to dial."""
         return now if self.place is None else self.place
 
-    def come(self, place: float, now: float) -> float:
+    def claim(self, place: float, now: float) -> float:
         """When to dial, for who waited."""
-        return self.take(now)
+        return self.reserve(now)
 
 
-class Stage:
+class MachineHarness:
     """One connection.
 
     Attributes:
         seat: what it remembers.
     """
 
-    def __init__(self, policies: Policies | Settings, cues: Iterable[Cue] = ()) -> None:
-        self._turnstile = Turnstile()
-        self.seat = Seat(
+    def __init__(self, policies: Policies | Settings, cues: Iterable[ReplayInput] = ()) -> None:
+        self._turnstile = ScriptedPacer()
+        self.seat = ConnectionContext(
             retry=policies.retry,
             ping=policies.ping,
             timeouts=policies.timeouts,
             auto_reconnect=policies.auto_reconnect,
             max_link_age=policies.max_link_age,
             pacer=self._turnstile,
-            protocol=policies.protocol,
+            era=policies.era,
             canary=policies.canary,
         )
-        self._machine = Connection(self.seat)
+        self._machine = ConnectionMachine(self.seat)
         for cue in cues:
             self.feed(cue)
 
@@ -136,30 +136,30 @@ class Stage:
         """Where the connection stands."""
         return self._machine.state
 
-    def feed(self, cue: Cue) -> Outcome:
+    def feed(self, cue: ReplayInput) -> StepResult:
         """Step the machine, as the driver does."""
         self._set(cue)
-        return self._machine.step(cue.happened, cue.at, draw=cue.draw)
+        return self._machine.step(cue.input_, cue.at, draw=cue.draw)
 
-    def look(self, cue: Cue, guards: Iterable[str]) -> dict[str, bool]:
+    def evaluate_guards(self, cue: ReplayInput, guards: Iterable[str]) -> dict[str, bool]:
         """What guards would answer to an input. The stage is used up by it."""
         self._set(cue)
-        self.seat.begin_step(cue.at, cue.draw)
-        self.seat.absorb(cue.happened)
+        self.seat.reset_step(cue.at, cue.draw)
+        self.seat.apply_input(cue.input_)
         return {name: GUARDS[name](self.seat) for name in guards}
 
     def read(self, at: float, *, paused: bool) -> None:
         """The link is not read any more, or is read again. Said twice it means the same."""
-        self._machine.read(self.seat.generation, at, paused=paused)
+        self._machine.set_read_paused(self.seat.generation, at, paused=paused)
 
-    def _set(self, cue: Cue) -> None:
+    def _set(self, cue: ReplayInput) -> None:
         for at, paused in cue.pauses:
             self.read(at, paused=paused)
         self._turnstile.place = cue.place
         link = self.seat.link
         if link is not None:
-            link.heard += cue.heard
-            link.heard += isinstance(cue.happened, FRAMES) and cue.happened.generation == link.generation
+            link.frames_received += cue.heard
+            link.frames_received += isinstance(cue.input_, FRAMES) and cue.input_.generation == link.generation
 
     @property
     def awaited(self) -> str:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from realtime_fsm.auditing.lines import Trouble, decode_slowly
-from realtime_fsm.auditing.report import Place
-from realtime_fsm.auditing.secrets import HIDDEN, looks_secret
+from realtime_fsm.auditing.lines import BadRecord, decode_unusual
+from realtime_fsm.auditing.report import Location
+from realtime_fsm.auditing.secrets import REDACTED, looks_secret
 from realtime_fsm.auditing.shadow import Policies
-from realtime_fsm.auditing.sources import Unreadable, in_order, lines_of, open_log
-from realtime_fsm.auditing.words import plural
+from realtime_fsm.auditing.sources import Unreadable, open_log, read_lines, sort_by_content
+from realtime_fsm.auditing.words import pluralize
 from realtime_fsm.vocabulary.errors import BadOption
 from realtime_fsm.vocabulary.records import (
     RECORDS,
@@ -34,24 +34,24 @@ _MARK = b'"realtime.'
 _EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)
 
 
-class Unusable(Exception):
+class UnusableLog(Exception):
     """There is nothing to replay. The text says why."""
 
 
-class Untold(Exception):
+class IncompleteLog(Exception):
     """The log does not tell enough. The text says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class LocatedRecord:
     """A record at its place."""
 
-    place: Place
+    place: Location
     record: AnyRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class ConnectionLog:
     """What a log tells of one connection.
 
     Attributes:
@@ -63,8 +63,8 @@ class Story:
 
     connection: str
     policies: Policies
-    records: tuple[Told, ...]
-    doubt: str | None
+    records: tuple[LocatedRecord, ...]
+    incomplete_reason: str | None
 
 
 class _Head(msgspec.Struct):
@@ -83,11 +83,11 @@ class _Reader:
     wanted: str | None
     chosen: bool
     met: dict[str, None] = field(default_factory=dict)
-    told: dict[int, Told] = field(default_factory=dict)
+    told: dict[int, LocatedRecord] = field(default_factory=dict)
     troubles: dict[int, str] = field(default_factory=dict)
     cut: str | None = None
 
-    def take(self, place: Place, line: bytes) -> None:
+    def take(self, place: Location, line: bytes) -> None:
         if _MARK not in line and line.endswith(b"\n"):
             return
         try:
@@ -102,53 +102,53 @@ class _Reader:
         if head.connection_id == self.wanted:
             self._look_at(place, line)
 
-    def _look_at(self, place: Place, line: bytes) -> None:
+    def _look_at(self, place: Location, line: bytes) -> None:
         try:
             record = _decode(line)
         except (msgspec.MsgspecError, ValueError):
             record = None
         if record is None or record.machine != TABLE.fingerprint or record.schema != SCHEMA:
-            made = decode_slowly(line)
-            if isinstance(made, Trouble):
+            made = decode_unusual(line)
+            if isinstance(made, BadRecord):
                 self._trouble(place, made)
                 return
             if made is None:
                 return
             record = msgspec.convert(msgspec.json.decode(line) | {"timestamp": made.line.timestamp.isoformat()}, AnyRecord)
-        before = self.told.setdefault(record.seq, Told(place, record))
+        before = self.told.setdefault(record.seq, LocatedRecord(place, record))
         if before.record != record:
             self.troubles[record.seq] = f"{place}: another record has the number {record.seq}, too ({before.place})"
         if any(isinstance(value, str) and (looks_secret(value) or not value.isprintable()) for value in _words(record)):
             self.troubles[record.seq] = f"{place}: a value looks like a secret, or is no text"
 
-    def _trouble(self, place: Place, trouble: Trouble) -> None:
+    def _trouble(self, place: Location, trouble: BadRecord) -> None:
         if trouble.connection_id is None:
             self.cut = f"{place}: {trouble.text}"
         elif trouble.connection_id == self.wanted and trouble.seq is not None:
             self.troubles[trouble.seq] = f"{place}: {trouble.text}"
 
-    def story(self) -> Story:
+    def story(self) -> ConnectionLog:
         if not self.met or self.wanted is None:
-            raise Unusable("there are no records of realtime_fsm in it")
+            raise UnusableLog("there are no records of realtime_fsm in it")
         if not (self.told or self.troubles):
-            raise Unusable(f"there is no connection {shown(self.wanted)} in it{self._there()}")
+            raise UnusableLog(f"there is no connection {redacted_id(self.wanted)} in it{self._list_connections()}")
         if not self.chosen and len(self.met) > 1:
-            raise Unusable(f"there are several connections in it: choose one with --connection{self._there()}")
-        records: list[Told] = []
+            raise UnusableLog(f"there are several connections in it: choose one with --connection{self._list_connections()}")
+        records: list[LocatedRecord] = []
         while (number := len(records) + 1) in self.told and number not in self.troubles:
             records.append(self.told[number])
         doubt = self._doubt(number)
         if not records:
-            raise Untold(doubt or "there is no record of it that this version can read")
+            raise IncompleteLog(doubt or "there is no record of it that this version can read")
         opened = records[0].record
         if not isinstance(opened, OpenRecord):
-            raise Untold(f"{records[0].place}: the first record is not realtime.open, so the policies are not known")
+            raise IncompleteLog(f"{records[0].place}: the first record is not realtime.open, so the policies are not known")
         try:
             policies = Policies(opened)
         except (BadOption, TypeError) as problem:
-            raise Unusable(f"{records[0].place}: the policies cannot be used: {problem}") from None
+            raise UnusableLog(f"{records[0].place}: the policies cannot be used: {problem}") from None
         closed = any(isinstance(told.record, CloseRecord) for told in records)
-        return Story(self.wanted, policies, tuple(records), doubt or (None if closed else self.cut))
+        return ConnectionLog(self.wanted, policies, tuple(records), doubt or (None if closed else self.cut))
 
     def _doubt(self, number: int) -> str | None:
         """Why the records end before a number."""
@@ -160,10 +160,10 @@ class _Reader:
         where = self.told[later].place if later in self.told else self.troubles[later].partition(": ")[0]
         if number == 1:
             return f"{where}: the connection's log begins with number {later}"
-        return f"{where}: {plural(later - number, 'record')} missing before number {later}"
+        return f"{where}: {pluralize(later - number, 'record')} missing before number {later}"
 
-    def _there(self) -> str:
-        named = [shown(identifier) for identifier in self.met][:NAMED]
+    def _list_connections(self) -> str:
+        named = [redacted_id(identifier) for identifier in self.met][:NAMED]
         return f"; there {'is' if len(self.met) == 1 else 'are'} {', '.join(named)}{' and more' * (len(self.met) > NAMED)}"
 
 
@@ -174,12 +174,12 @@ def _words(record: AnyRecord) -> tuple[object, ...]:
     return (record.cause, record.error_code) if isinstance(record, TransitionRecord) else ()
 
 
-def shown(identifier: str) -> str:
+def redacted_id(identifier: str) -> str:
     """An id, as it may be printed."""
-    return HIDDEN if looks_secret(identifier) else repr(identifier)
+    return REDACTED if looks_secret(identifier) else repr(identifier)
 
 
-def read_story(names: Iterable[str], connection: str | None) -> Story:
+def read_story(names: Iterable[str], connection: str | None) -> ConnectionLog:
     """Read what logs tell of a connection.
 
     Args:
@@ -191,11 +191,11 @@ def read_story(names: Iterable[str], connection: str | None) -> Story:
         Untold: when nothing can be replayed, because the beginning is missing or of another table.
     """
     reader = _Reader(connection, chosen=connection is not None)
-    for name in in_order(names):
+    for name in sort_by_content(names):
         try:
             with open_log(name) as file:
-                for number, line in enumerate(lines_of(file), 1):
-                    reader.take(Place(name, number), line)
+                for number, line in enumerate(read_lines(file), 1):
+                    reader.take(Location(name, number), line)
         except Unreadable as unreadable:
-            raise Unusable(f"{name}: {unreadable}") from None
+            raise UnusableLog(f"{name}: {unreadable}") from None
     return reader.story()

@@ -5,8 +5,8 @@ Mermaid and DOT leave out the effects and the order of the guards, the plain mac
 groups nor colours by meaning nor a legend can be asked for. So the text is written from the rows that the machine is built of.
 """
 
-from realtime_fsm.face.diagram.drawing import FORMATS, VIEWS, Diagram, Displayed, diagram
+from realtime_fsm.face.diagram.drawing import FORMATS, VIEWS, Diagram, NotebookDisplay, diagram
 from realtime_fsm.face.diagram.files import check, write_all
 from realtime_fsm.face.diagram.graphviz import DrawingFailed
 
-__all__ = ["FORMATS", "VIEWS", "Diagram", "Displayed", "DrawingFailed", "check", "diagram", "write_all"]
+__all__ = ["FORMATS", "VIEWS", "Diagram", "DrawingFailed", "NotebookDisplay", "check", "diagram", "write_all"]

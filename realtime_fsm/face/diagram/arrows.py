@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from realtime_fsm.vocabulary.meanings import REASONS, REFUSALS, TRIGGERS
+from realtime_fsm.vocabulary.meanings import GUARD_LABELS, NEGATED_GUARD_LABELS, TRIGGERS
 from realtime_fsm.vocabulary.table import LIVE, State, Trigger
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ StateRow: TypeAlias = "Row[State, Trigger]"
 
 
 @dataclass(frozen=True, slots=True)
-class Flock:
+class StateGroup:
     """States that are drawn as one place where all of them go the same way.
 
     Attributes:
@@ -52,24 +52,24 @@ class Arrow:
     rows: tuple[StateRow, ...]
 
 
-def flocks(table: StateTable) -> tuple[Flock, ...]:
+def state_groups(table: StateTable) -> tuple[StateGroup, ...]:
     """The groups of a table, the widest first: any state but the last, the live ones, the live ones between heartbeats."""
     live = tuple(state for state in table.states if state in LIVE)
     return (
-        Flock("any", "any state", tuple(state for state in table.states if state != table.final)),
-        Flock("live", "live", live),
-        Flock("settled", "between heartbeats", tuple(state for state in live if state != State.PING)),
+        StateGroup("any", "any state", tuple(state for state in table.states if state != table.final)),
+        StateGroup("live", "live", live),
+        StateGroup("settled", "between heartbeats", tuple(state for state in live if state != State.PING)),
     )
 
 
-def phrase(table: StateTable, row: StateRow) -> str:
+def edge_text(table: StateTable, row: StateRow) -> str:
     """What makes a row happen, in a word or two."""
     cell = table.cells[row.source, row.trigger]
     for earlier in cell[: cell.index(row)]:
         failed = [guard for guard in earlier.guards if guard not in row.guards]
-        if len(failed) == 1 and failed[0] in REFUSALS:
-            return REFUSALS[failed[0]]
-    for guard, words in REASONS.items():
+        if len(failed) == 1 and failed[0] in NEGATED_GUARD_LABELS:
+            return NEGATED_GUARD_LABELS[failed[0]]
+    for guard, words in GUARD_LABELS.items():
         if guard in row.guards:
             return words
     return TRIGGERS[row.trigger].phrase
@@ -94,12 +94,12 @@ def pairs(table: StateTable) -> dict[tuple[State, State], tuple[StateRow, ...]]:
 def plain_arrows(table: StateTable) -> tuple[Arrow, ...]:
     """One arrow for each pair of states."""
     return tuple(
-        Arrow(source.value, dest.value, _unique(phrase(table, row) for row in rows), rows)
+        Arrow(source.value, dest.value, _unique(edge_text(table, row) for row in rows), rows)
         for (source, dest), rows in pairs(table).items()
     )
 
 
-def merged_arrows(table: StateTable, groups: tuple[Flock, ...]) -> tuple[Arrow, ...]:
+def merged_arrows(table: StateTable, groups: tuple[StateGroup, ...]) -> tuple[Arrow, ...]:
     """One arrow for each pair of places: where all members of a group lead to the same state, the group's arrow stands for them.
 
     What not all of the members share is marked on the arrow with those that do, or with those that do not if these are fewer;
@@ -129,7 +129,7 @@ def merged_arrows(table: StateTable, groups: tuple[Flock, ...]) -> tuple[Arrow, 
 
 def _merge(
     table: StateTable,
-    group: Flock,
+    group: StateGroup,
     merged: list[tuple[State, State]],
     left: dict[tuple[State, State], tuple[StateRow, ...]],
     tail: str,
@@ -139,17 +139,17 @@ def _merge(
     rows: list[StateRow] = []
     for member, pair in zip(group.members, merged, strict=True):
         for row in left[pair]:
-            members = sharing.setdefault(phrase(table, row), [])
+            members = sharing.setdefault(edge_text(table, row), [])
             if member not in members:
                 members.append(member)
         rows += left.pop(pair)
     order = {row.id: number for number, row in enumerate(table.rows)}
     rows.sort(key=lambda row: order[row.id])
-    words = _unique(phrase(table, row) for row in rows)
-    return Arrow(tail, head, tuple(_marked(word, sharing[word], group) for word in words), tuple(rows))
+    words = _unique(edge_text(table, row) for row in rows)
+    return Arrow(tail, head, tuple(_annotate_members(word, sharing[word], group) for word in words), tuple(rows))
 
 
-def _marked(word: str, sharing: list[State], group: Flock) -> str:
+def _annotate_members(word: str, sharing: list[State], group: StateGroup) -> str:
     others = [state for state in group.members if state not in sharing]
     if not others:
         return word

@@ -5,14 +5,14 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from realtime_fsm.face.diagram.look import CARD, HAIR, INK, SOFT, width_of, wrapped
+from realtime_fsm.face.diagram.look import CARD, HAIR, INK, SOFT, text_width, wrapped
 from realtime_fsm.face.diagram.parts import paint_of, state_box
-from realtime_fsm.face.diagram.sheet import Box, Html, Rect, Text
+from realtime_fsm.face.diagram.sheet import Box, Html, Label, Rect
 from realtime_fsm.vocabulary.meanings import STATES
 
 if TYPE_CHECKING:
     from realtime_fsm.face.diagram.arrows import StateRow, StateTable
-    from realtime_fsm.face.diagram.sheet import Sheet
+    from realtime_fsm.face.diagram.sheet import Canvas
     from realtime_fsm.vocabulary.table import State
 
 WIDTH = 742.0
@@ -30,16 +30,16 @@ def height(table: StateTable, state: State) -> float:
     return _TOP + _HEADS + rows * _ROW + cells + len(_ignored(table, state)) * 13 + _MARGIN + 12
 
 
-def draw(sheet: Sheet, table: StateTable, state: State, rect: Rect, current: State | None) -> None:
+def draw(sheet: Canvas, table: StateTable, state: State, rect: Rect, current: State | None) -> None:
     """Put the card of a state on a sheet."""
     paint, meaning = paint_of(state), STATES[state]
     x, y = rect.x + _MARGIN, rect.y + _MARGIN
-    sheet.boxes.append(Box(state.value, rect, "", CARD, paint.line, heavy=paint.heavy))
+    sheet.boxes.append(Box(state.value, rect, "", CARD, paint.line, heavy=paint.line_width))
     sheet.boxes.append(state_box(state, Rect(x, y, 120, 34), current=current, name=f"{state}_name", size=14))
     advice = meaning.advice.replace("`", "")
-    brief = f"{meaning.brief[0].upper()}{meaning.brief[1:]}. It holds {meaning.holds}."
-    sheet.notes.append(Text((brief,), x + 134, y + 9, "left", "middle", 11, INK, bold=True))
-    sheet.notes.append(Text((advice,), x + 134, y + 25, "left", "middle", 10, SOFT))
+    brief = f"{meaning.brief[0].upper()}{meaning.brief[1:]}. It holds {meaning.resources}."
+    sheet.notes.append(Label((brief,), x + 134, y + 9, "left", "middle", 11, INK, bold=True))
+    sheet.notes.append(Label((advice,), x + 134, y + 25, "left", "middle", 10, SOFT))
     cells = [(trigger, table.cells[state, trigger]) for trigger in table.triggers if (state, trigger) in table.cells]
     body = "".join(_cell(trigger, rows) for trigger, rows in cells)
     tall = _HEADS + sum(len(rows) * _ROW + 1 for _, rows in cells)
@@ -47,7 +47,7 @@ def draw(sheet: Sheet, table: StateTable, state: State, rect: Rect, current: Sta
     sheet.tables.append(Html(f"{state}_rows", Rect(x, rect.y + _TOP, _ROOM, tall), html))
     ignored = _ignored(table, state)
     if ignored:
-        sheet.notes.append(Text(ignored, x + 4, rect.y + _TOP + tall + 8, "left", "below", _SIZE, SOFT))
+        sheet.notes.append(Label(ignored, x + 4, rect.y + _TOP + tall + 8, "left", "below", _SIZE, SOFT))
 
 
 def _ignored(table: StateTable, state: State) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ def _destination(row: StateRow, width: float) -> str:
     if row.dest is None:
         return _td(_font("stay", SOFT), width, _ROW, side="CENTER")
     paint = paint_of(row.dest)
-    return _td(_font(row.dest, paint.ink, bold=True), width, _ROW, side="CENTER", more=f' BGCOLOR="{paint.fill}"')
+    return _td(_font(row.dest, paint.text_color, bold=True), width, _ROW, side="CENTER", more=f' BGCOLOR="{paint.fill}"')
 
 
 def _td(inner: str, width: float, tall: float, *, side: str = "LEFT", more: str = "") -> str:
@@ -99,7 +99,7 @@ def _font(text: str, color: str, size: float = _SIZE, *, bold: bool = False) -> 
     return f'<FONT POINT-SIZE="{size:g}" COLOR="{color}">{f"<B>{inner}</B>" if bold else inner}</FONT>'
 
 
-def fits(row: StateRow) -> bool:
+def row_fits(row: StateRow) -> bool:
     """Whether a row's texts fit into their columns."""
     when, do = ", ".join(row.guards), ", ".join(row.effects)
-    return width_of(when, _SIZE) <= _COLUMNS[2] and width_of(do, _SIZE) <= _COLUMNS[3]
+    return text_width(when, _SIZE) <= _COLUMNS[2] and text_width(do, _SIZE) <= _COLUMNS[3]

@@ -47,13 +47,13 @@ def as_json(table: StateTable, state: State | None, current: State | None) -> st
         "current": current,
         "states": [
             {
-                "name": each, "live": each.is_live, "group": STATES[each].group.name.lower(), "means": STATES[each].means,
-                "holds": STATES[each].holds, "advice": STATES[each].advice,
+                "name": each, "live": each.is_live, "group": STATES[each].group.name.lower(), "means": STATES[each].description,
+                "holds": STATES[each].resources, "advice": STATES[each].advice,
             }
             for each in table.states
         ],
         "triggers": [
-            {"name": each, "side": TRIGGERS[each].side, "phrase": TRIGGERS[each].phrase, "means": TRIGGERS[each].means}
+            {"name": each, "side": TRIGGERS[each].side, "phrase": TRIGGERS[each].phrase, "means": TRIGGERS[each].description}
             for each in table.triggers
         ],
         "guards": _named({name for row in table.rows for name in row.guards}, GUARDS),

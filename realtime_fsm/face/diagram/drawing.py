@@ -10,8 +10,8 @@ from realtime_fsm.face.diagram.graphviz import DrawingFailed, draw, stamp_of
 from realtime_fsm.face.diagram.mermaid import mermaid
 from realtime_fsm.face.diagram.overview import overview
 from realtime_fsm.face.diagram.plantuml import plantuml
-from realtime_fsm.face.diagram.portrait import portrait
-from realtime_fsm.face.diagram.poster import poster
+from realtime_fsm.face.diagram.portrait import state_view
+from realtime_fsm.face.diagram.poster import full_view
 from realtime_fsm.vocabulary.errors import BadOption
 from realtime_fsm.vocabulary.table import TABLE, State
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
     from realtime_fsm.face.diagram.arrows import StateTable
-    from realtime_fsm.face.diagram.sheet import Sheet
+    from realtime_fsm.face.diagram.sheet import Canvas
 
 Text = Literal["mermaid", "dot", "plantuml", "markdown", "json"]
 Format = Literal["mermaid", "dot", "svg", "png", "plantuml", "markdown", "json"]
@@ -88,14 +88,14 @@ class Diagram:
         dot = self.text("dot")
         return draw(dot, format, stamp_of(self.table.fingerprint, dot), timeout)
 
-    def stamp(self) -> str:
+    def provenance(self) -> str:
         """What its pictures carry: the fingerprint of the table, and a hash of the drawing."""
         return stamp_of(self.table.fingerprint, self.text("dot"))
 
-    def _sheet(self) -> Sheet:
+    def _sheet(self) -> Canvas:
         if self._state is not None:
-            return portrait(self.table, self._state, self.current)
-        return (poster if self.view == "full" else overview)(self.table, self.current)
+            return state_view(self.table, self._state, self.current)
+        return (full_view if self.view == "full" else overview)(self.table, self.current)
 
     def __str__(self) -> str:
         return self.text("mermaid")
@@ -176,7 +176,7 @@ class _HasState(Protocol):
     def state(self) -> State: ...
 
 
-class Displayed:
+class NotebookDisplay:
     """Mixed into what has a `state`: notebooks show it as the overview with that state marked."""
 
     __slots__ = ()

@@ -95,7 +95,7 @@ def check(directory: str | PathLike[str], *, table: StateTable = TABLE) -> list[
             continue
         found = path.read_bytes()
         if name in _PICTURES:
-            stamp = Diagram(_PICTURES[name], table).stamp()
+            stamp = Diagram(_PICTURES[name], table).provenance()
             if (carried := stamp_in(found)) != stamp:
                 wrong.append(f"{path} was drawn from {carried or 'something unknown'}, not from {stamp}: {remedy}")
         else:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from realtime_fsm.vocabulary.meanings import Group
+from realtime_fsm.vocabulary.meanings import StateKind
 
 PAPER, INK, SOFT, HAIR, CARD = "#FBFAF7", "#1B2733", "#5C6873", "#D9D6CE", "#FFFFFF"
-NOW = "#0072B2"
+CURRENT_STATE_COLOR = "#0072B2"
 """The ring around the state where a connection stands."""
 FONT = "Helvetica,Arial,sans-serif"
 
 
 @dataclass(frozen=True, slots=True)
-class Paint:
+class Style:
     """The colours of a kind of state; no two kinds differ by hue alone.
 
     Attributes:
@@ -26,17 +26,17 @@ class Paint:
 
     fill: str
     line: str
-    ink: str
-    wash: str
-    heavy: float
+    text_color: str
+    tint: str
+    line_width: float
 
 
 PAINTS = {
-    Group.REST: Paint("#E6E9EC", "#5C6873", "#1B2733", "#F3F4F5", 1.4),
-    Group.UNDERWAY: Paint("#FCE3B0", "#A66300", "#4A2D00", "#FDF4E1", 1.4),
-    Group.LIVE: Paint("#C9EBDD", "#00745A", "#00382B", "#EFF8F4", 1.4),
-    Group.ERROR: Paint("#C23B15", "#8C2206", "#FFFFFF", "#FBEAE4", 3.0),
-    Group.END: Paint("#1B2733", "#1B2733", "#FFFFFF", "#E9EBEC", 1.4),
+    StateKind.REST: Style("#E6E9EC", "#5C6873", "#1B2733", "#F3F4F5", 1.4),
+    StateKind.UNDERWAY: Style("#FCE3B0", "#A66300", "#4A2D00", "#FDF4E1", 1.4),
+    StateKind.LIVE: Style("#C9EBDD", "#00745A", "#00382B", "#EFF8F4", 1.4),
+    StateKind.ERROR: Style("#C23B15", "#8C2206", "#FFFFFF", "#FBEAE4", 3.0),
+    StateKind.END: Style("#1B2733", "#1B2733", "#FFFFFF", "#E9EBEC", 1.4),
 }
 
 _WIDTHS = {
@@ -54,7 +54,7 @@ _WIDTHS = {
 }
 
 
-def width_of(text: str, size: float) -> float:
+def text_width(text: str, size: float) -> float:
     """About how many points a text is wide in Helvetica, and so in Arial and Liberation Sans."""
     return sum(_WIDTHS.get(letter, 556) for letter in text) * size / 1000
 
@@ -64,7 +64,7 @@ def wrapped(parts: tuple[str, ...], joint: str, room: float, size: float) -> tup
     lines: list[str] = []
     for part in parts:
         longer = f"{lines[-1]}{joint}{part}" if lines else part
-        if lines and width_of(longer, size) <= room:
+        if lines and text_width(longer, size) <= room:
             lines[-1] = longer
         else:
             lines.append(part)

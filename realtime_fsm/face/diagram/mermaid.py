@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.face.diagram.arrows import flocks, merged_arrows, plain_arrows, row_line
-from realtime_fsm.face.diagram.look import NOW, PAINTS, PAPER, SOFT, wrapped
+from realtime_fsm.face.diagram.arrows import merged_arrows, plain_arrows, row_line, state_groups
+from realtime_fsm.face.diagram.look import CURRENT_STATE_COLOR, PAINTS, PAPER, SOFT, wrapped
 from realtime_fsm.vocabulary.meanings import STATES
 from realtime_fsm.vocabulary.table import State
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from realtime_fsm.face.diagram.arrows import Arrow, StateTable
-    from realtime_fsm.vocabulary.meanings import Group
+    from realtime_fsm.vocabulary.meanings import StateKind
 
-_CLASSES: dict[Group, str] = {group: f"is_{group.name.lower()}" for group in PAINTS}
+_CLASSES: dict[StateKind, str] = {group: f"is_{group.name.lower()}" for group in PAINTS}
 
 
 def mermaid(table: StateTable, state: State | None, *, full: bool, current: State | None) -> str:
@@ -42,7 +42,7 @@ def mermaid(table: StateTable, state: State | None, *, full: bool, current: Stat
 
 def _all(table: StateTable, *, full: bool) -> Iterator[str]:
     """Mermaid lays out arrows of frames badly, so each group that arrows stand for gets a box of its own."""
-    any_, live, settled = flocks(table)
+    any_, live, settled = state_groups(table)
     arrows = merged_arrows(table, (any_, live, settled))
     used = {name for arrow in arrows for name in (arrow.tail, arrow.head)}
     within = [arrow for arrow in arrows if {arrow.tail, arrow.head} <= {*live.members, settled.name}]
@@ -93,9 +93,10 @@ def _arrow(arrow: Arrow, *, tail: str | None = None, head: str | None = None) ->
 def _classes(table: StateTable, state: State | None, current: State | None) -> Iterator[str]:
     for group, paint in PAINTS.items():
         yield (
-            f"classDef {_CLASSES[group]} fill:{paint.fill},stroke:{paint.line},color:{paint.ink},stroke-width:{paint.heavy:g}px"
+            f"classDef {_CLASSES[group]} fill:{paint.fill},stroke:{paint.line},color:{paint.text_color},"
+            f"stroke-width:{paint.line_width:g}px"
         )
-    yield f"classDef now stroke:{NOW},stroke-width:5px"
+    yield f"classDef now stroke:{CURRENT_STATE_COLOR},stroke-width:5px"
     arrows = plain_arrows(table)
     for each in table.states:
         names = [each.value] if state in (None, each) else []

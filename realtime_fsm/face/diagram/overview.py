@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.face.diagram.arrows import flocks, merged_arrows
+from realtime_fsm.face.diagram.arrows import merged_arrows, state_groups
 from realtime_fsm.face.diagram.look import INK, PAINTS, SOFT
-from realtime_fsm.face.diagram.parts import ghost, legend, start_mark, state_box, wire_for
+from realtime_fsm.face.diagram.parts import group_placeholder, legend, make_edge, start_mark, state_box
 from realtime_fsm.face.diagram.route import route
-from realtime_fsm.face.diagram.sheet import Frame, Rect, Sheet, Text
-from realtime_fsm.vocabulary.meanings import Group
+from realtime_fsm.face.diagram.sheet import Canvas, Frame, Label, Rect
+from realtime_fsm.vocabulary.meanings import StateKind
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _ROOM = {
 _START = Rect(61, 478, 10, 10)
 
 
-def overview(table: StateTable, current: State | None) -> Sheet:
+def overview(table: StateTable, current: State | None) -> Canvas:
     """Draw it.
 
     Args:
@@ -47,8 +47,8 @@ def overview(table: StateTable, current: State | None) -> Sheet:
     Returns:
         The sheet.
     """
-    sheet = Sheet("realtime_fsm: the states of a connection", (_WIDTH, _HEIGHT), table.fingerprint)
-    groups = {group.name: group for group in flocks(table)}
+    sheet = Canvas("realtime_fsm: the states of a connection", (_WIDTH, _HEIGHT), table.fingerprint)
+    groups = {group.name: group for group in state_groups(table)}
     places: dict[str, Rect] = {state.value: Rect(*at, *_BOX) for state, at in _PLACES.items()}
     places |= {"live": _LIVE, "settled": _SETTLED, "any": _ANY}
     sheet.boxes = [state_box(state, places[state], current=current) for state in table.states]
@@ -57,38 +57,38 @@ def overview(table: StateTable, current: State | None) -> Sheet:
     arrows = merged_arrows(table, tuple(groups.values()))
     framed = {name: groups[name] for name in ("live", "settled")}
     if any("any" in (arrow.tail, arrow.head) for arrow in arrows):
-        sheet.boxes.append(ghost("any", groups["any"].label, _ANY))
+        sheet.boxes.append(group_placeholder("any", groups["any"].label, _ANY))
     inside = {name: {name, *(state.value for state in framed[name].members)} if name in framed else {name} for name in places}
     run = {(arrow.tail, arrow.head) for arrow in arrows}
     for arrow in arrows:
-        kin = {(head, tail) for tail in _kin(arrow.tail, inside) for head in _kin(arrow.head, inside)}
+        kin = {(head, tail) for tail in _related(arrow.tail, inside) for head in _related(arrow.head, inside)}
         others = [places[state] for state in table.states if state not in inside[arrow.tail] | inside[arrow.head]]
         way = route(places[arrow.tail], places[arrow.head], others, paired=bool(kin & run))
         room = _ROOM.get((arrow.tail, arrow.head), 110.0)
-        sheet.wires.append(wire_for(arrow.tail, arrow.head, way, framed, arrow.words, room))
+        sheet.edges.append(make_edge(arrow.tail, arrow.head, way, framed, arrow.words, room))
 
     start_mark(sheet, _START, table.initial, places[table.initial])
-    _furnish(sheet, table)
+    _add_titles(sheet, table)
     return sheet
 
 
 def _frame(name: str, rect: Rect, members: tuple[State, ...]) -> Frame:
-    paint = PAINTS[Group.LIVE]
-    fill, style = (paint.wash, "rounded,filled") if name == "live" else ("#FFFFFF", "rounded,filled,dashed")
+    paint = PAINTS[StateKind.LIVE]
+    fill, style = (paint.tint, "rounded,filled") if name == "live" else ("#FFFFFF", "rounded,filled,dashed")
     return Frame(name, rect, fill, paint.line, style, tuple(state.value for state in members), None)
 
 
-def _kin(place: str, inside: dict[str, set[str]]) -> set[str]:
+def _related(place: str, inside: dict[str, set[str]]) -> set[str]:
     return inside[place] | {name for name, members in inside.items() if place in members}
 
 
-def _furnish(sheet: Sheet, table: StateTable) -> None:
-    live = PAINTS[Group.LIVE]
+def _add_titles(sheet: Canvas, table: StateTable) -> None:
+    live = PAINTS[StateKind.LIVE]
     sheet.notes += [
-        Text(("The states of a connection",), 24, 30, "left", "middle", 17, INK, bold=True),
-        Text((f"realtime_fsm · table {table.fingerprint}",), _WIDTH - 24, 30, "right", "middle", 9, SOFT),
-        Text(("live: the link is up",), _LIVE.x + 14, _LIVE.y + 15, "left", "middle", 11, live.line, bold=True),
-        Text(("between heartbeats",), _SETTLED.x + 14, _SETTLED.y + 14, "left", "middle", 9.5, live.line),
+        Label(("The states of a connection",), 24, 30, "left", "middle", 17, INK, bold=True),
+        Label((f"realtime_fsm · table {table.fingerprint}",), _WIDTH - 24, 30, "right", "middle", 9, SOFT),
+        Label(("live: the link is up",), _LIVE.x + 14, _LIVE.y + 15, "left", "middle", 11, live.line, bold=True),
+        Label(("between heartbeats",), _SETTLED.x + 14, _SETTLED.y + 14, "left", "middle", 9.5, live.line),
     ]
     boxes, texts = legend(24, 516, 440)
     sheet.boxes += boxes

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.face.diagram.arrows import flocks, merged_arrows, plain_arrows, row_line
-from realtime_fsm.face.diagram.look import INK, NOW, PAPER, SOFT
+from realtime_fsm.face.diagram.arrows import merged_arrows, plain_arrows, row_line, state_groups
+from realtime_fsm.face.diagram.look import CURRENT_STATE_COLOR, INK, PAPER, SOFT
 from realtime_fsm.face.diagram.parts import paint_of
-from realtime_fsm.vocabulary.meanings import STATES, Group
+from realtime_fsm.vocabulary.meanings import STATES, StateKind
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ def plantuml(table: StateTable, state: State | None, *, full: bool, current: Sta
 
 
 def _all(table: StateTable, current: State | None, *, full: bool) -> Iterator[str]:
-    any_, live, settled = flocks(table)
+    any_, live, settled = state_groups(table)
     arrows = merged_arrows(table, (any_, live, settled))
     for state in table.states:
         if state not in live.members:
             yield _state(state, current)
-    yield f'state "live: the link is up" as live #{paint_of(live.name).wash[1:]} {{'
+    yield f'state "live: the link is up" as live #{paint_of(live.name).tint[1:]} {{'
     yield f'  state "{settled.label}" as settled #FFFFFF {{'
     yield from (f"    {_state(state, current)}" for state in settled.members)
     yield "  }"
@@ -85,14 +85,14 @@ def _one(table: StateTable, state: State, current: State | None) -> Iterator[str
 
 def _state(state: State, current: State | None, prefix: str = "") -> str:
     paint = paint_of(state)
-    color = "white:" if STATES[state].group in (Group.ERROR, Group.END) else ""
+    color = "white:" if STATES[state].group in (StateKind.ERROR, StateKind.END) else ""
     label = f"<color:{color[:-1]}><b>{state}" if color else f"<b>{state}"
-    line = f"##[bold]{NOW[1:]}" if state == current else f"##{paint.line[1:]}"
+    line = f"##[bold]{CURRENT_STATE_COLOR[1:]}" if state == current else f"##{paint.line[1:]}"
     return f'state "{label}{" (now)" if state == current else ""}" as {prefix}{state} #{paint.fill[1:]} {line}'
 
 
 def _rows(table: StateTable, state: State) -> Iterator[str]:
-    color = "<color:white>" if STATES[state].group in (Group.ERROR, Group.END) else ""
+    color = "<color:white>" if STATES[state].group in (StateKind.ERROR, StateKind.END) else ""
     for trigger in table.triggers:
         rows = table.cells.get((state, trigger), ())
         yield from (f"{state} : {color}{row_line(row, number)}" for number, row in enumerate(rows))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from realtime_fsm.face.diagram import card
 from realtime_fsm.face.diagram.arrows import plain_arrows
 from realtime_fsm.face.diagram.look import INK, SOFT
-from realtime_fsm.face.diagram.parts import state_box, wire_for
+from realtime_fsm.face.diagram.parts import make_edge, state_box
 from realtime_fsm.face.diagram.route import route
-from realtime_fsm.face.diagram.sheet import Rect, Sheet, Text
+from realtime_fsm.face.diagram.sheet import Canvas, Label, Rect
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EDGE, _HEAD, _BOX, _RUN = 24.0, 78.0, (108.0, 36.0), 168.0
 
 
-def portrait(table: StateTable, state: State, current: State | None) -> Sheet:
+def state_view(table: StateTable, state: State, current: State | None) -> Canvas:
     """Draw it.
 
     Args:
@@ -35,19 +35,19 @@ def portrait(table: StateTable, state: State, current: State | None) -> Sheet:
     tall = max(card.height(table, state), _tall(entering), _tall(leaving))
     middle = Rect(_EDGE + _BOX[0] + _RUN, _HEAD, card.WIDTH, tall)
     size = (middle.right + (_RUN + _BOX[0] if leaving else 0) + _EDGE, tall + _HEAD + _EDGE)
-    sheet = Sheet(f"realtime_fsm: the state {state}", size, table.fingerprint)
+    sheet = Canvas(f"realtime_fsm: the state {state}", size, table.fingerprint)
     card.draw(sheet, table, state, middle, current)
     _side(sheet, middle, entering, current, x=_EDGE, inward=True)
     _side(sheet, middle, leaving, current, x=middle.right + _RUN, inward=False)
     right = size[0] - _EDGE
     sheet.notes += [
-        Text((f"What {state} is, what leads to it, where it leads",), _EDGE, 30, "left", "middle", 17, INK, bold=True),
-        Text((f"realtime_fsm · table {table.fingerprint}",), right, 30, "right", "middle", 9, SOFT),
+        Label((f"What {state} is, what leads to it, where it leads",), _EDGE, 30, "left", "middle", 17, INK, bold=True),
+        Label((f"realtime_fsm · table {table.fingerprint}",), right, 30, "right", "middle", 9, SOFT),
     ]
     if state == table.initial:
-        sheet.notes.append(Text(("Everything begins here.",), middle.cx, 62, "center", "middle", 10, SOFT))
+        sheet.notes.append(Label(("Everything begins here.",), middle.cx, 62, "center", "middle", 10, SOFT))
     if state == table.final:
-        sheet.notes.append(Text(("Everything ends here.",), middle.cx, 62, "center", "middle", 10, SOFT))
+        sheet.notes.append(Label(("Everything ends here.",), middle.cx, 62, "center", "middle", 10, SOFT))
     return sheet
 
 
@@ -56,7 +56,7 @@ def _tall(arrows: list[Arrow]) -> float:
     return len(arrows) * (30 + 13 * max((len(arrow.words) for arrow in arrows), default=0))
 
 
-def _side(sheet: Sheet, middle: Rect, arrows: list[Arrow], current: State | None, *, x: float, inward: bool) -> None:
+def _side(sheet: Canvas, middle: Rect, arrows: list[Arrow], current: State | None, *, x: float, inward: bool) -> None:
     slot = middle.h / max(len(arrows), 1)
     for number, arrow in enumerate(arrows):
         other = State(arrow.tail if inward else arrow.head)
@@ -64,5 +64,5 @@ def _side(sheet: Sheet, middle: Rect, arrows: list[Arrow], current: State | None
         name = f"{'from' if inward else 'to'}_{other}"
         sheet.boxes.append(state_box(other, place, current=current, name=name, size=12))
         ends = (place, middle) if inward else (middle, place)
-        wire = wire_for(arrow.tail, arrow.head, route(*ends, (), paired=False), {}, arrow.words, _RUN - 36)
-        sheet.wires.append(wire.between(name, arrow.head) if inward else wire.between(arrow.tail, name))
+        wire = make_edge(arrow.tail, arrow.head, route(*ends, (), paired=False), {}, arrow.words, _RUN - 36)
+        sheet.edges.append(wire.between(name, arrow.head) if inward else wire.between(arrow.tail, name))

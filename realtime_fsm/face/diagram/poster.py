@@ -6,12 +6,12 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from realtime_fsm.face.diagram import card
-from realtime_fsm.face.diagram.arrows import flocks, merged_arrows
+from realtime_fsm.face.diagram.arrows import merged_arrows, state_groups
 from realtime_fsm.face.diagram.look import INK, PAINTS, SOFT
-from realtime_fsm.face.diagram.parts import ghost, legend, start_mark, wire_for
+from realtime_fsm.face.diagram.parts import group_placeholder, legend, make_edge, start_mark
 from realtime_fsm.face.diagram.route import route
-from realtime_fsm.face.diagram.sheet import Frame, Rect, Sheet, Text
-from realtime_fsm.vocabulary.meanings import Group
+from realtime_fsm.face.diagram.sheet import Canvas, Frame, Label, Rect
+from realtime_fsm.vocabulary.meanings import StateKind
 from realtime_fsm.vocabulary.table import State
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _LEFT = (State.DISCONNECTED, State.RECONNECTING, State.ERROR, State.DISPOSING)
 _LIVE = ((State.CONNECTED, State.PING), (State.SUBSCRIBED, State.UNSUBSCRIBED))
 
 
-def poster(table: StateTable, current: State | None) -> Sheet:
+def full_view(table: StateTable, current: State | None) -> Canvas:
     """Draw it.
 
     Args:
@@ -36,22 +36,22 @@ def poster(table: StateTable, current: State | None) -> Sheet:
     places, live, lowest = _places(table)
     w = live.right + _EDGE
     h = max(lowest + _EDGE + 20, w / sqrt(2))
-    sheet = Sheet("realtime_fsm: every row of the table", (round(max(w, h * sqrt(2)), 1), round(h, 1)), table.fingerprint)
-    green = PAINTS[Group.LIVE]
-    live_group = flocks(table)[1]
-    sheet.frames.append(Frame("live", live, green.wash, green.line, "rounded,filled", tuple(live_group.members)))
+    sheet = Canvas("realtime_fsm: every row of the table", (round(max(w, h * sqrt(2)), 1), round(h, 1)), table.fingerprint)
+    green = PAINTS[StateKind.LIVE]
+    live_group = state_groups(table)[1]
+    sheet.frames.append(Frame("live", live, green.tint, green.line, "rounded,filled", tuple(live_group.members)))
     for state in table.states:
         card.draw(sheet, table, state, places[state], current)
     _connect(sheet, table, places | {"live": live})
     first = places[table.initial]
     start_mark(sheet, Rect(first.right - 70, first.y - 42, 10, 10), table.initial, first)
     sheet.notes += [
-        Text(("Every row of the table",), _EDGE, 52, "left", "middle", 30, INK, bold=True),
-        Text(
+        Label(("Every row of the table",), _EDGE, 52, "left", "middle", 30, INK, bold=True),
+        Label(
             (f"table {table.fingerprint} · {len(table.rows)} rows · {len(table.ignored)} ignored cells",),
             _EDGE, 84, "left", "middle", 13, SOFT,
         ),
-        Text(("live: the link is up",), live.x + _PAD, live.y + 20, "left", "middle", 15, green.line, bold=True),
+        Label(("live: the link is up",), live.x + _PAD, live.y + 20, "left", "middle", 15, green.line, bold=True),
     ]  # fmt: skip
     boxes, texts = legend(live.x, 46, live.w, 13)
     sheet.boxes += boxes
@@ -79,15 +79,15 @@ def _places(table: StateTable) -> tuple[dict[str, Rect], Rect, float]:
     return places, live, max(live.bottom, y - gap)
 
 
-def _connect(sheet: Sheet, table: StateTable, places: dict[str, Rect]) -> None:
-    any_, live, _ = flocks(table)
+def _connect(sheet: Canvas, table: StateTable, places: dict[str, Rect]) -> None:
+    any_, live, _ = state_groups(table)
     end = places[table.final]
     places = places | {"any": Rect(end.cx - 50, end.y - 66, 100, 30)}
     arrows = merged_arrows(table, (any_, live))
     run = {(arrow.tail, arrow.head) for arrow in arrows}
     for arrow in arrows:
         if "any" in (arrow.tail, arrow.head):
-            sheet.boxes.append(ghost("any", any_.label, places["any"]))
+            sheet.boxes.append(group_placeholder("any", any_.label, places["any"]))
         ends = [live.name if name in live.members else name for name in (arrow.head, arrow.tail)]
         paired = (arrow.head, arrow.tail) in run or (ends[0], ends[1]) in run
         inside = {arrow.tail, arrow.head} | (set(live.members) if live.name in (arrow.tail, arrow.head) else set())
@@ -95,4 +95,4 @@ def _connect(sheet: Sheet, table: StateTable, places: dict[str, Rect]) -> None:
         way = route(places[arrow.tail], places[arrow.head], others, paired=paired)
         within = arrow.tail in live.members and arrow.head in live.members
         words = () if within else arrow.words
-        sheet.wires.append(wire_for(arrow.tail, arrow.head, way, {"live": live}, words, _GUTTER - 20))
+        sheet.edges.append(make_edge(arrow.tail, arrow.head, way, {"live": live}, words, _GUTTER - 20))

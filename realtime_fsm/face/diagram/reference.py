@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.core.effects import EFFECTS
 from realtime_fsm.core.guards import GUARDS
 from realtime_fsm.face.diagram.arrows import pairs, plain_arrows
-from realtime_fsm.vocabulary.meanings import STATES, TRIGGERS, Side
+from realtime_fsm.vocabulary.meanings import STATES, TRIGGERS, TriggerSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from realtime_fsm.face.diagram.arrows import StateRow, StateTable
     from realtime_fsm.vocabulary.table import State
 
-_SIDES = {Side.USER: "You", Side.SOCKET: "The socket", Side.CLOCK: "The clock"}
+_SIDES = {TriggerSource.USER: "You", TriggerSource.SOCKET: "The socket", TriggerSource.CLOCK: "The clock"}
 
 
 def states(table: StateTable, current: State | None = None) -> str:
@@ -34,7 +34,7 @@ def states(table: StateTable, current: State | None = None) -> str:
     ]
     for state in table.states:
         meaning = STATES[state]
-        lines.append(f"| {_state(state)} | {meaning.group} | {meaning.means} | {meaning.advice} |")
+        lines.append(f"| {_state(state)} | {meaning.group} | {meaning.description} | {meaning.advice} |")
     for state in table.states:
         lines += ["", *_state_section(table, state, current)]
     return "\n".join(lines) + "\n"
@@ -55,10 +55,12 @@ def transitions(table: StateTable, current: State | None = None) -> str:
     ]
     for state in table.states:
         mark = " (now)" if state == current else ""
-        lines += ["", f"## From {state}{mark}", "", f"{STATES[state].means} [More](states.md#{state})", ""]
+        lines += ["", f"## From {state}{mark}", "", f"{STATES[state].description} [More](states.md#{state})", ""]
         lines += _row_table(table, state)
     lines += ["", "## Triggers", "", "| trigger | from | means |", "|---|---|---|"]
-    lines += [f"| `{trigger}` | {_SIDES[TRIGGERS[trigger].side]} | {TRIGGERS[trigger].means} |" for trigger in table.triggers]
+    lines += [
+        f"| `{trigger}` | {_SIDES[TRIGGERS[trigger].side]} | {TRIGGERS[trigger].description} |" for trigger in table.triggers
+    ]
     lines += ["", "## Guards", "", "| guard | holds when |", "|---|---|", *_glossary(table, GUARDS, "guards")]
     lines += ["", "## Effects", "", "| effect | what it does |", "|---|---|", *_glossary(table, EFFECTS, "effects")]
     lines += ["", "## Ignored on purpose", "", "| state | triggers | why |", "|---|---|---|"]
@@ -86,10 +88,10 @@ def _state_section(table: StateTable, state: State, current: State | None) -> It
     yield ""
     if state == current:
         yield "**The connection is here now.**\n"
-    yield f"{meaning.means}"
+    yield f"{meaning.description}"
     yield ""
     yield f"- **Kind:** {meaning.group}"
-    yield f"- **It holds:** {meaning.holds}"
+    yield f"- **It holds:** {meaning.resources}"
     yield f"- **What to do:** {meaning.advice}"
     arrows = plain_arrows(table)
     into = [f"{_state(arrow.tail)} ({', '.join(arrow.words)})" for arrow in arrows if arrow.head == state]

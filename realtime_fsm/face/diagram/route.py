@@ -60,7 +60,7 @@ def _level(
     over = rightward != flipped  # flipped: what leads down keeps to the right, which is the lower side here
     y = sum(overlap) / 2 + (0 if not paired else -_LANE if over else _LANE)
     between = Rect(min(start, end), y - 1, abs(end - start), 2)
-    if not any(other.meets(between) for other in others):
+    if not any(other.overlaps(between) for other in others):
         base = end - _TIP if rightward else end + _TIP
         beside: Side = "above" if over and (paired or not flipped) else "below"
         if flipped:  # words beside a line stand where it begins, away from what is written around its end

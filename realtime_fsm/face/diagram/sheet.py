@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from realtime_fsm.face.diagram.look import CARD, FONT, HAIR, INK, PAPER, width_of
+from realtime_fsm.face.diagram.look import CARD, FONT, HAIR, INK, PAPER, text_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,20 +53,20 @@ class Rect(NamedTuple):
         """The same with a margin."""
         return Rect(self.x - by, self.y - by, self.w + 2 * by, self.h + 2 * by)
 
-    def meets(self, other: Rect) -> bool:
+    def overlaps(self, other: Rect) -> bool:
         """Whether they overlap."""
         return self.x < other.right and other.x < self.right and self.y < other.bottom and other.y < self.bottom
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class Label:
     """Lines of text at a place: `x` is its left edge, middle or right edge; `y` is its middle, or its top or bottom edge."""
 
     lines: tuple[str, ...]
     x: float
     y: float
     align: Align = "center"
-    hang: Literal["above", "middle", "below"] = "middle"
+    valign: Literal["above", "middle", "below"] = "middle"
     size: float = 10
     color: str = INK
     bold: bool = False
@@ -74,10 +74,10 @@ class Text:
     @property
     def rect(self) -> Rect:
         """The room that it takes, about."""
-        w = max(width_of(line, self.size) for line in self.lines) * (1.12 if self.bold else 1.05)
+        w = max(text_width(line, self.size) for line in self.lines) * (1.12 if self.bold else 1.05)
         h = len(self.lines) * self.size * _LEADING
         x = {"left": self.x, "center": self.x - w / 2, "right": self.x - w}[self.align]
-        y = {"above": self.y - h, "middle": self.y - h / 2, "below": self.y}[self.hang]
+        y = {"above": self.y - h, "middle": self.y - h / 2, "below": self.y}[self.valign]
         return Rect(x, y, w, h)
 
 
@@ -111,22 +111,22 @@ class Frame:
     line: str
     style: str
     members: tuple[str, ...]
-    text: Text | None = None
+    text: Label | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class Edge:
     """An arrow along a route, with its words."""
 
     tail: str
     head: str
     route: Route
     line: str
-    text: Text | None = None
+    text: Label | None = None
     tail_frame: str | None = None
     head_frame: str | None = None
 
-    def between(self, tail: str, head: str) -> Wire:
+    def between(self, tail: str, head: str) -> Edge:
         """The same between boxes of other names."""
         return replace(self, tail=tail, head=head)
 
@@ -141,7 +141,7 @@ class Html:
 
 
 @dataclass
-class Sheet:
+class Canvas:
     """Everything on it, in the order of drawing."""
 
     title: str
@@ -150,8 +150,8 @@ class Sheet:
     frames: list[Frame] = field(default_factory=list)
     boxes: list[Box] = field(default_factory=list)
     tables: list[Html] = field(default_factory=list)
-    wires: list[Wire] = field(default_factory=list)
-    notes: list[Text] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    notes: list[Label] = field(default_factory=list)
 
     def to_dot(self) -> str:
         """The sheet in DOT."""
@@ -178,7 +178,7 @@ class Sheet:
         texts = [*(frame.text for frame in self.frames if frame.text), *self.notes]
         yield from (f'  "text{number}" [shape=plain, {self._note(text)}];' for number, text in enumerate(texts, 1))
         yield "  }"
-        yield from (f"  {self._wire(wire)}" for wire in self.wires)
+        yield from (f"  {self._wire(wire)}" for wire in self.edges)
         yield "}"
 
     def _frame_lines(self, frames: list[Frame]) -> Iterator[str]:
@@ -211,7 +211,7 @@ class Sheet:
             f' fontcolor="{box.ink}", fontsize={box.size:g}, penwidth={box.heavy:g}, {self._place(rect)}{more}];'
         )
 
-    def _wire(self, wire: Wire) -> str:
+    def _wire(self, wire: Edge) -> str:
         points = " ".join(f"{x:g},{self._up(y):g}" for x, y in wire.route.points)
         tip_x, tip_y = wire.route.tip
         more = f', color="{wire.line}", pos="e,{tip_x:g},{self._up(tip_y):g} {points}"'
@@ -222,7 +222,7 @@ class Sheet:
             more += f', lp="{rect.cx:g},{self._up(rect.cy):g}", label=<{_html(wire.text)}>'
         return f'"{wire.tail}" -> "{wire.head}" [{more[2:]}];'
 
-    def _note(self, text: Text) -> str:
+    def _note(self, text: Label) -> str:
         return f"fixedsize=false, {self._place(text.rect, sized=False)}, label=<{_html(text)}>"
 
     def _place(self, rect: Rect, *, sized: bool = True) -> str:
@@ -233,7 +233,7 @@ class Sheet:
         return round(self.size[1] - y, 3)
 
 
-def _html(text: Text) -> str:
+def _html(text: Label) -> str:
     side = text.align.upper()
     bold, end = ("<B>", "</B>") if text.bold else ("", "")
     lines = f'<BR ALIGN="{side}"/>'.join(bold + escape(line, quote=False) + end for line in text.lines)
