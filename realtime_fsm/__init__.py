@@ -8,17 +8,11 @@
             print(event.timestamp, event.events[0], event.payload)
 """
 
-from realtime_fsm.edges.transport import InsecureWarning
-from realtime_fsm.face.client import Realtime
-from realtime_fsm.face.diagram import Diagram, DrawingFailed, diagram
-from realtime_fsm.face.listener import Listener
-from realtime_fsm.face.subscription import MissingChannelWarning, Subscription
-from realtime_fsm.vocabulary.canary import Canary
-from realtime_fsm.vocabulary.change import Change, Failure, Gap
-from realtime_fsm.vocabulary.channel_checks import ChannelWarning
-from realtime_fsm.vocabulary.channels import Channel
-from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.errors import (
+from realtime_fsm.client.listener import Listener
+from realtime_fsm.client.realtime import Realtime
+from realtime_fsm.client.subscription import MissingChannelWarning, Subscription
+from realtime_fsm.diagram import Diagram, DrawingFailed, diagram
+from realtime_fsm.errors import (
     AuthenticationRejected,
     BadOption,
     BadTable,
@@ -52,11 +46,17 @@ from realtime_fsm.vocabulary.errors import (
     UpgradeRefused,
     WrongLoop,
 )
-from realtime_fsm.vocabulary.events import Event
-from realtime_fsm.vocabulary.form import Row
-from realtime_fsm.vocabulary.options import Timeouts
-from realtime_fsm.vocabulary.policies import PingPolicy, PingPolicyWarning, RetryPolicy
-from realtime_fsm.vocabulary.table import TABLE, State, Trigger
+from realtime_fsm.events import Event
+from realtime_fsm.fsm.canary_policy import Canary
+from realtime_fsm.fsm.change import Change, Failure, Gap
+from realtime_fsm.fsm.policies import PingPolicy, PingPolicyWarning, RetryPolicy
+from realtime_fsm.fsm.table import TABLE, State, Trigger
+from realtime_fsm.fsm.tablespec import Row
+from realtime_fsm.protocol.channel_checks import ChannelWarning
+from realtime_fsm.protocol.channels import Channel
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.options import Timeouts
+from realtime_fsm.runtime.transport import InsecureWarning
 
 __all__ = [
     "TABLE",

@@ -2,6 +2,6 @@
 
 import sys
 
-from realtime_fsm.face.cli import main
+from realtime_fsm.cli.main import main
 
 sys.exit(main())

@@ -18,14 +18,14 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from realtime_fsm.vocabulary.errors import BadOption
-from realtime_fsm.vocabulary.options import validated_strings
+from realtime_fsm.errors import BadOption
+from realtime_fsm.protocol.options import validated_strings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from realtime_fsm.edges.subscriber import CatchUp
-    from realtime_fsm.vocabulary.change import Gap
+    from realtime_fsm.fsm.change import Gap
+    from realtime_fsm.runtime.delivery import CatchUp
 
 __all__ = ["documents", "rows"]
 

@@ -9,6 +9,6 @@
             print(event.timestamp, event.events[0], event.payload)
 """
 
-from realtime_fsm.face.blocking import Listener, Realtime, Subscription
+from realtime_fsm.client.blocking import Listener, Realtime, Subscription
 
 __all__ = ["Listener", "Realtime", "Subscription"]

@@ -11,8 +11,8 @@ import structlog
 from hypothesis import settings
 from structlog.testing import capture_logs
 
-from realtime_fsm.core import pacer
-from realtime_fsm.edges.driver import Driver
+from realtime_fsm.fsm import pacer
+from realtime_fsm.runtime.driver import Driver
 from realtime_fsm.testing.eras import ERAS, EraName
 from support.brokenlogs import audited, collected, lines_of
 from support.network import Network

@@ -11,15 +11,15 @@ import msgspec
 import pytest
 import structlog
 
-from realtime_fsm.core.seat import ConnectionContext
-from realtime_fsm.edges import audit as audit_module
-from realtime_fsm.edges.audit import AuditWriter
-from realtime_fsm.vocabulary.change import Gap
-from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded, UpgradeRefused
-from realtime_fsm.vocabulary.faults import FaultNews
-from realtime_fsm.vocabulary.records import RECORDS, SCHEMA, AnyRecord, json_schema
-from realtime_fsm.vocabulary.requests import TransitionTaken
-from realtime_fsm.vocabulary.table import TABLE, State
+from realtime_fsm.auditlog import writer as audit_module
+from realtime_fsm.auditlog.records import RECORDS, SCHEMA, AnyRecord, json_schema
+from realtime_fsm.auditlog.writer import AuditWriter
+from realtime_fsm.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded, UpgradeRefused
+from realtime_fsm.fsm.change import Gap
+from realtime_fsm.fsm.commands import TransitionTaken
+from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.table import TABLE, State
+from realtime_fsm.protocol.faults import FaultNews
 from support.network import Network
 from support.some import some
 from support.virtual import run

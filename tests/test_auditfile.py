@@ -14,8 +14,8 @@ import pytest
 import structlog
 
 from realtime_fsm import State, audit
-from realtime_fsm.edges.audit import AuditWriter
-from realtime_fsm.edges.auditfile import AuditFile
+from realtime_fsm.auditlog.file import AuditFile
+from realtime_fsm.auditlog.writer import AuditWriter
 from support.bench import Bench
 from support.network import Network
 from support.virtual import eventually, run

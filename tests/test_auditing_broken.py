@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from realtime_fsm.auditing.command import main
-from realtime_fsm.auditing.sources import split_lines
+from realtime_fsm.audit.sources import split_lines
+from realtime_fsm.cli.audit import main
 from support.brokenlogs import Record, audited, lines_of
 from support.wholelog import (
     BACK,

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from realtime_fsm.auditing import command, ledger
-from realtime_fsm.auditing.command import main
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.audit import collector as ledger
+from realtime_fsm.cli import audit as command
+from realtime_fsm.cli.audit import main
+from realtime_fsm.fsm.table import State
 from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
 from support.wholelog import LINES, LOSS, PONG, RECORDS, edited, renamed, without, write

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from realtime_fsm.auditing.command import main
-from realtime_fsm.face import demo
+from realtime_fsm.cli import demo
+from realtime_fsm.cli.audit import main
 from support.brokenlogs import audited, lines_of
 from support.simlogs import SEEDS, logs_of
 from support.some import some

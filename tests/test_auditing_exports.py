@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from realtime_fsm.auditing.lnav import NAME, lnav_format
-from realtime_fsm.auditing.shapes import FIELDS, KINDS
-from realtime_fsm.auditing.telemetry import ATTRIBUTES, COMMON, METRICS, SEVERITIES, TIMESTAMP, attribute, event_name
-from realtime_fsm.auditing.telemetrypage import telemetry_page
-from realtime_fsm.vocabulary.records import RECORDS, AnyRecord
-from realtime_fsm.vocabulary.table import LIVE, State
+from generated.lnav import NAME, lnav_format
+from generated.telemetrypage import telemetry_page
+from realtime_fsm.audit.telemetry import ATTRIBUTES, COMMON, METRICS, SEVERITIES, TIMESTAMP, attribute, event_name
+from realtime_fsm.auditlog.records import RECORDS, AnyRecord
+from realtime_fsm.auditlog.schema import FIELDS, KINDS
+from realtime_fsm.fsm.table import LIVE, State
 from support.some import some
 
 # --- lnav -------------------------------------------------------------------------------------------------------------

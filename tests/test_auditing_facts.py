@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm.auditing.report import Report
-from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.errors import UpgradeRefused
-from realtime_fsm.vocabulary.inputs import Authenticate, Closed, Connect, DialFailure, ResumedFromSuspend, Unsubscribe
-from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.audit.report import Report
+from realtime_fsm.errors import UpgradeRefused
+from realtime_fsm.fsm.inputs import Authenticate, Closed, Connect, DialFailure, ResumedFromSuspend, Unsubscribe
+from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
+from realtime_fsm.fsm.table import State
+from realtime_fsm.protocol.eras import Era
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.wholelog import BACK, DIAL, FIRST_UP, PONG, RECORDS, edited, renumbered

@@ -6,12 +6,12 @@ from unittest.mock import patch
 
 import pytest
 
-from realtime_fsm.core import machine
-from realtime_fsm.core.guards import GUARDS
-from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.inputs import Connect
-from realtime_fsm.vocabulary.names import Guard
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.fsm import machine
+from realtime_fsm.fsm.guards import GUARDS
+from realtime_fsm.fsm.inputs import Connect
+from realtime_fsm.fsm.names import Guard
+from realtime_fsm.fsm.table import State
+from realtime_fsm.protocol.eras import Era
 from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
 

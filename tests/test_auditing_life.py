@@ -13,11 +13,12 @@ import msgspec
 import pytest
 
 from bench.auditlog import run
-from realtime_fsm.auditing import auditor, ledger
-from realtime_fsm.auditing.auditor import Auditor
-from realtime_fsm.auditing.gauges import Histogram
-from realtime_fsm.auditing.plain import life_lines
-from realtime_fsm.auditing.words import format_duration, percent
+from realtime_fsm.audit import auditor
+from realtime_fsm.audit import collector as ledger
+from realtime_fsm.audit.auditor import Auditor
+from realtime_fsm.audit.formats.text import life_lines
+from realtime_fsm.audit.formats.text_utils import format_duration, percent
+from realtime_fsm.audit.histogram import Histogram
 from support.brokenlogs import audited, lines_of
 from support.lives import ALL
 from support.longlog import lines, live, write

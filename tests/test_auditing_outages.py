@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm.auditing.report import ConnectionReport
-from realtime_fsm.vocabulary.table import LIVE
+from realtime_fsm.audit.report import ConnectionReport
+from realtime_fsm.fsm.table import LIVE
 from support.brokenlogs import BEGIN, Record, audited, lines_of
 from support.lives import ALL, LIVES
 from support.simlogs import SEEDS, logs_of, number_of

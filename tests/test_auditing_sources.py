@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import zstandard
 
-from realtime_fsm.auditing import progress, sources, tail
-from realtime_fsm.auditing.auditor import BATCH, Auditor
-from realtime_fsm.auditing.command import main
-from realtime_fsm.auditing.sources import Unreadable, open_log, read_blocks, read_lines, sort_by_content, split_lines
+from realtime_fsm.audit import progress, sources, tail
+from realtime_fsm.audit.auditor import BATCH, Auditor
+from realtime_fsm.audit.sources import Unreadable, open_log, read_blocks, read_lines, sort_by_content, split_lines
+from realtime_fsm.cli.audit import main
 from support.brokenlogs import audited
 from support.brokenlogs import lines_of as encoded
 from support.some import some

@@ -12,11 +12,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from realtime_fsm.auditing.command import main
-from realtime_fsm.auditing.shapes import FIELDS, KINDS
-from realtime_fsm.auditing.sql import script
-from realtime_fsm.vocabulary.records import RECORDS
-from realtime_fsm.vocabulary.table import TABLE
+from realtime_fsm.audit.sql import script
+from realtime_fsm.auditlog.records import RECORDS
+from realtime_fsm.auditlog.schema import FIELDS, KINDS
+from realtime_fsm.cli.audit import main
+from realtime_fsm.fsm.table import TABLE
 from support.brokenlogs import Record
 from support.brokenlogs import lines_of as encoded
 from support.lives import ALL, ENDS, LIVES, interleaved, simulated

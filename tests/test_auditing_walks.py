@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import settings
 
-from realtime_fsm.vocabulary.inputs import LinkClosed
-from realtime_fsm.vocabulary.table import TABLE, State, Trigger
+from realtime_fsm.fsm.inputs import LinkClosed
+from realtime_fsm.fsm.table import TABLE, State, Trigger
 from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
 from support.some import some

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_fsm.core.book import PRESENCE, SUBSCRIBE, UNSUBSCRIBE, SubscriptionTracker
-from realtime_fsm.core.canary import CANARY
-from realtime_fsm.vocabulary.requests import CanaryRefused, SubscriptionAcknowledged, SubscriptionRefused, SubscriptionRemoved
+from realtime_fsm.fsm.canary import CANARY
+from realtime_fsm.fsm.commands import CanaryRefused, SubscriptionAcknowledged, SubscriptionRefused, SubscriptionRemoved
+from realtime_fsm.fsm.subscriptions import PRESENCE, SUBSCRIBE, UNSUBSCRIBE, SubscriptionTracker
 from support.book import (
     BAD_MESSAGE,
     FRAME_LIMIT,

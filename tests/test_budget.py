@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_fsm.core.budget import MESSAGES_PER_MINUTE, SendBudget
-from realtime_fsm.vocabulary.policies import PingPolicy
+from realtime_fsm.fsm.budget import MESSAGES_PER_MINUTE, SendBudget
+from realtime_fsm.fsm.policies import PingPolicy
 from support.some import some
 
 MINUTE = 60.0

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from realtime_fsm import ConsumerTooSlow, Event, Gap
-from realtime_fsm.edges.buffer import EventBuffer
-from realtime_fsm.edges.overflow import OVERFLOWS, Overflow, ReadGate, make_buffer
-from realtime_fsm.vocabulary.payloads import payload_decoder
+from realtime_fsm.protocol.payloads import payload_decoder
+from realtime_fsm.runtime.event_buffer import EventBuffer
+from realtime_fsm.runtime.overflow import OVERFLOWS, Overflow, ReadGate, make_buffer
 from support.network import Network
 from support.virtual import eventually, run
 

@@ -22,9 +22,9 @@ from realtime_fsm import (
     State,
     SubscriptionRejected,
 )
-from realtime_fsm.edges.roster import SubscriptionRegistry
-from realtime_fsm.vocabulary.errors import DialFailed
-from realtime_fsm.vocabulary.inputs import Dispose
+from realtime_fsm.errors import DialFailed
+from realtime_fsm.fsm.inputs import Dispose
+from realtime_fsm.runtime.registry import SubscriptionRegistry
 from support.eras import NO_SERVER, ON_EVERY_ERA, only
 from support.network import Network
 from support.virtual import VirtualLoop, eventually, run

@@ -8,9 +8,8 @@ from contextvars import copy_context
 
 import pytest
 
-from realtime_fsm import ChannelWarning, MissingChannelWarning
+from realtime_fsm import ChannelWarning, MissingChannelWarning, callers
 from realtime_fsm.sync import Realtime
-from realtime_fsm.vocabulary import callers
 from support.served import Served, connected
 
 

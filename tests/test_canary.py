@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from realtime_fsm import BadOption, Canary, Gap, LinkLost, Realtime, RetriesExhausted, RetryPolicy, State, Subscription
+from realtime_fsm.errors import Overdue
 from realtime_fsm.testing.wire import error
-from realtime_fsm.vocabulary.errors import Overdue
 from support.brokenlogs import collected
 from support.network import Network, taken
 from support.replaying import emitted, replayed, run_emitted, story_of

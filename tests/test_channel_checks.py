@@ -13,8 +13,8 @@ import pytest
 
 from loopback import DEMO, connected, on_a_loop, subscribe
 from realtime_fsm import BadOption, Canary, Channel, ChannelWarning, Realtime, State, SubscriptionRejected, sync
+from realtime_fsm.protocol.channel_checks import doubt_about
 from realtime_fsm.testing import RealtimeServer
-from realtime_fsm.vocabulary.channel_checks import doubt_about
 from support.network import Network
 from support.virtual import run
 from test_channels import ACTIONS, SPELLED

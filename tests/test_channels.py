@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm import BadOption, Channel, Realtime
-from realtime_fsm.vocabulary.options import validated_strings
+from realtime_fsm.protocol.options import validated_strings
 
 ACTIONS = ("create", "update", "delete")
 ROWS = Channel.tablesdb("main").table("orders")

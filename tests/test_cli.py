@@ -21,7 +21,7 @@ import pytest
 
 from rawclient import RawClient, upgrade
 from realtime_fsm import Failure, StreamEnded
-from realtime_fsm.face.words import failure_in_words
+from realtime_fsm.cli.describe import failure_in_words
 
 COMMAND = [sys.executable, "-m", "realtime_fsm"]
 PATIENCE = 30.0

@@ -29,10 +29,10 @@ from realtime_fsm import (
     Timeouts,
     WrongLoop,
 )
+from realtime_fsm.errors import DialFailed
+from realtime_fsm.protocol.frames import PING
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.testing.wire import error
-from realtime_fsm.vocabulary.errors import DialFailed
-from realtime_fsm.vocabulary.frames import PING
 from support.eras import BY_MESSAGE, NO_SERVER, ON_EVERY_ERA, only
 from support.network import HANG, MUTE, Network
 from support.virtual import eventually, run

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm.edges.transport import _TURN
+from realtime_fsm.runtime.transport import _TURN
 from support.frames import upgraded
 
 pytestmark = pytest.mark.loops

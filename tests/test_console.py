@@ -1,6 +1,6 @@
 """Frames of the console's own project: events without a time, lists as payloads, frames that name no subscription.
 
-PROTOCOL: "Messages (E4)", rule 12.
+PROTOCOL: "Messages", rule 12.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from realtime_fsm import Event, Gap, Realtime, State
-from realtime_fsm.edges.sleep import detector_for
+from realtime_fsm.runtime.suspend import detector_for
 from support.network import Network
 from support.virtual import eventually, run
 

@@ -13,16 +13,16 @@ import pytest
 from transitions.extensions import GraphMachine
 
 from realtime_fsm import TABLE, BadOption, State, Trigger
-from realtime_fsm.core import machine
-from realtime_fsm.face.diagram import FORMATS, Diagram, DrawingFailed, diagram
-from realtime_fsm.face.diagram.arrows import edge_text, merged_arrows, pairs, plain_arrows, state_groups
-from realtime_fsm.face.diagram.card import row_fits
-from realtime_fsm.face.diagram.overview import overview
-from realtime_fsm.face.diagram.portrait import state_view
-from realtime_fsm.face.diagram.poster import full_view
-from realtime_fsm.face.diagram.route import route
-from realtime_fsm.face.diagram.sheet import Canvas, Rect
-from realtime_fsm.vocabulary.form import Row, Table
+from realtime_fsm.diagram import FORMATS, Diagram, DrawingFailed, diagram
+from realtime_fsm.diagram.arrows import edge_text, merged_arrows, pairs, plain_arrows, state_groups
+from realtime_fsm.diagram.canvas import Canvas, Rect
+from realtime_fsm.diagram.card import row_fits
+from realtime_fsm.diagram.full import full_view
+from realtime_fsm.diagram.overview import overview
+from realtime_fsm.diagram.route import route
+from realtime_fsm.diagram.state import state_view
+from realtime_fsm.fsm import machine
+from realtime_fsm.fsm.tablespec import Row, Table
 from support.some import some
 
 VIEWS = ("overview", "full", *(f"state:{state}" for state in State))

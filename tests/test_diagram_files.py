@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from generated.files import check, write_all
 from realtime_fsm import TABLE, Realtime, State
-from realtime_fsm.face.diagram import Diagram, DrawingFailed, NotebookDisplay, check, diagram, write_all
-from realtime_fsm.face.diagram.graphviz import draw, stamp_in
+from realtime_fsm.diagram import Diagram, DrawingFailed, NotebookDisplay, diagram
+from realtime_fsm.diagram.graphviz import draw, stamp_in
 
 COMMITTED = Path(__file__).parents[1] / "diagrams"
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from realtime_fsm import DialFailed, Disposed, Realtime, RetriesExhausted, RetryPolicy, State, Timeouts, WrongLoop
-from realtime_fsm.edges.transport import AiohttpTransport, _classify_failure
+from realtime_fsm.runtime.transport import AiohttpTransport, _classify_failure
 from realtime_fsm.testing import RealtimeServer
 from support.faultproxy import FaultProxy, Listener, header, until
 

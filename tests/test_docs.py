@@ -21,7 +21,10 @@ def test_each_recording_that_the_protocol_cites_exists() -> None:
 def test_each_section_that_the_code_cites_is_there() -> None:
     headings = set(re.findall(r"^## (.+)$", PROTOCOL, re.MULTILINE))
     sources = [*(ROOT / "realtime_fsm").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
-    cited = {name for source in some(sources) for name in re.findall(r'PROTOCOL: "([^"]+)"', source.read_text(encoding="utf-8"))}
+    found = [
+        name for source in some(sources) for name in re.findall(r'PROTOCOL: "([A-Z][^"]+)"', source.read_text(encoding="utf-8"))
+    ]
+    cited = {" ".join(name.split()) for name in found}
     assert len(cited) > 4
     assert cited - headings == set()
 

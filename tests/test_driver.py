@@ -10,8 +10,8 @@ import pytest
 import structlog
 
 from realtime_fsm import State
+from realtime_fsm.auditlog.records import AnyRecord
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.vocabulary.records import AnyRecord
 from support.eras import ON_EVERY_ERA
 from support.network import HANG, Network
 from support.virtual import eventually, run

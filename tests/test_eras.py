@@ -6,9 +6,9 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from realtime_fsm.vocabulary.eras import Era, UrlPlan, acknowledged_channels, parse_era, url_plan
-from realtime_fsm.vocabulary.errors import BadOption
-from realtime_fsm.vocabulary.inputs import SubscriptionSpec
+from realtime_fsm.errors import BadOption
+from realtime_fsm.protocol.eras import Era, UrlPlan, acknowledged_channels, parse_era, url_plan
+from realtime_fsm.protocol.spec import SubscriptionSpec
 
 IS_X = '{"method":"equal","attribute":"title","values":["x"]}'
 ABOVE_3 = '{"method":"greaterThan","attribute":"n","values":[3]}'

@@ -20,9 +20,9 @@ from realtime_fsm import (
     Subscription,
     UnsupportedByServer,
 )
+from realtime_fsm.protocol.frames import PING
 from realtime_fsm.testing.eras import ERAS, EraName
 from realtime_fsm.testing.wire import error
-from realtime_fsm.vocabulary.frames import PING
 from support.eras import ON_EVERY_ERA, only
 from support.network import Network, taken
 from support.some import some

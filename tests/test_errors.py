@@ -9,8 +9,8 @@ import re
 
 import pytest
 
-from realtime_fsm.vocabulary import errors
-from realtime_fsm.vocabulary.errors import (
+from realtime_fsm import errors
+from realtime_fsm.errors import (
     AuthenticationRejected,
     BadOption,
     BadTable,
@@ -44,7 +44,7 @@ from realtime_fsm.vocabulary.errors import (
     UpgradeRefused,
     WrongLoop,
 )
-from realtime_fsm.vocabulary.events import Event
+from realtime_fsm.events import Event
 
 # Each error, what its text must say, and its facts.
 SAMPLES: list[tuple[RealtimeError, list[str], dict[str, object]]] = [

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_fsm.vocabulary.errors import MalformedEvent
-from realtime_fsm.vocabulary.events import Event
-from realtime_fsm.vocabulary.frames import EventFrame, decode
+from realtime_fsm.errors import MalformedEvent
+from realtime_fsm.events import Event
+from realtime_fsm.protocol.frames import EventFrame, decode
 from recording import load
 from support.some import some
 

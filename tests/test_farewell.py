@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from realtime_fsm import Event, Gap, PingPolicy, Realtime, RetryPolicy, State, Subscription
-from realtime_fsm.core.link import DRAIN_SECONDS
+from realtime_fsm.fsm.link import DRAIN_SECONDS
+from realtime_fsm.protocol.frames import PING
 from realtime_fsm.testing.wire import error
-from realtime_fsm.vocabulary.frames import PING
 from support.eras import ON_EVERY_ERA, only
 from support.network import LATENCY, MUTE, Network, taken
 from support.virtual import eventually, run

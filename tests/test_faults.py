@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from realtime_fsm import Change, LinkFailure, PingPolicy, Realtime, RetriesExhausted, RetryPolicy, State, Subscription, Timeouts
-from realtime_fsm.edges.transport import AiohttpTransport
+from realtime_fsm.runtime.transport import AiohttpTransport
 from realtime_fsm.testing import RealtimeServer
 from support.eras import BY_MESSAGE, ON_EVERY_ERA, only
 from support.faultproxy import DOWN, UP, FaultProxy, descriptors, until

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from realtime_fsm.vocabulary.errors import BadTable
-from realtime_fsm.vocabulary.form import Row, Table
+from realtime_fsm.errors import BadTable
+from realtime_fsm.fsm.tablespec import Row, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable

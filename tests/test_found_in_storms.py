@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from realtime_fsm import Disposed, Event, Gap, Realtime, RetryPolicy, State, SubscriptionEnded, UnsupportedByServer
-from realtime_fsm.core.link import DRAIN_SECONDS
-from realtime_fsm.core.seat import HANDOVER_DEBOUNCE
-from realtime_fsm.edges.overlap import CAUGHT_UP_AFTER, HandoverDeduplicator
+from realtime_fsm.fsm.context import HANDOVER_DEBOUNCE
+from realtime_fsm.fsm.inputs import GreetingReceived
+from realtime_fsm.fsm.link import DRAIN_SECONDS
+from realtime_fsm.protocol.frames import EventFrame, decode, message, subscribe_item
+from realtime_fsm.runtime.deduplication import CAUGHT_UP_AFTER, HandoverDeduplicator
 from realtime_fsm.testing.eras import era_named
 from realtime_fsm.testing.wire import error
-from realtime_fsm.vocabulary.frames import EventFrame, decode, message, subscribe_item
-from realtime_fsm.vocabulary.inputs import GreetingReceived
 from support.bench import Bench
 from support.network import HANG, Network
 from support.some import some

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_fsm.vocabulary import frames
-from realtime_fsm.vocabulary.frames import (
+from realtime_fsm.protocol import frames
+from realtime_fsm.protocol.frames import (
     AcknowledgedSubscription,
     ConnectedFrame,
     ErrorFrame,

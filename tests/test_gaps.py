@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm import Event, Gap, RetryPolicy, State
-from realtime_fsm.vocabulary.errors import DialFailed
+from realtime_fsm.errors import DialFailed
 from support.eras import NO_SERVER, ON_EVERY_ERA
 from support.network import Network
 from support.virtual import VirtualLoop, eventually, run

@@ -4,29 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from realtime_fsm.core.book import GREETING_ACK
-from realtime_fsm.core.link import DRAIN_SECONDS
-from realtime_fsm.core.seat import HANDOVER_DEBOUNCE
-from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.errors import PresenceRejected, StreamEnded, UnsupportedByServer
-from realtime_fsm.vocabulary.inputs import (
-    Acknowledged,
-    Authenticate,
-    Connect,
-    Disconnect,
-    Dispose,
-    GreetingReceived,
-    LinkClosed,
-    PingEnabledChanged,
-    Pong,
-    Reconnect,
-    SetPresence,
-    Subscribe,
-    SubscriptionSpec,
-    Unsubscribe,
-)
-from realtime_fsm.vocabulary.policies import PingPolicy
-from realtime_fsm.vocabulary.requests import (
+from realtime_fsm.errors import PresenceRejected, StreamEnded, UnsupportedByServer
+from realtime_fsm.fsm.commands import (
     CloseLink,
     FailWaiters,
     OpenLink,
@@ -39,7 +18,28 @@ from realtime_fsm.vocabulary.requests import (
     SubscriptionRemoved,
     SubscriptionUnsupported,
 )
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.fsm.context import HANDOVER_DEBOUNCE
+from realtime_fsm.fsm.inputs import (
+    Acknowledged,
+    Authenticate,
+    Connect,
+    Disconnect,
+    Dispose,
+    GreetingReceived,
+    LinkClosed,
+    PingEnabledChanged,
+    Pong,
+    Reconnect,
+    SetPresence,
+    Subscribe,
+    Unsubscribe,
+)
+from realtime_fsm.fsm.link import DRAIN_SECONDS
+from realtime_fsm.fsm.policies import PingPolicy
+from realtime_fsm.fsm.subscriptions import GREETING_ACK
+from realtime_fsm.fsm.table import State
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.spec import SubscriptionSpec
 from support.bench import ONCE, Bench
 
 D, R, C, S, U, P, E, X = State

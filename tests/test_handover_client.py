@@ -20,10 +20,10 @@ from realtime_fsm import (
     Subscription,
     SubscriptionRejected,
 )
-from realtime_fsm.core.link import DRAIN_SECONDS
-from realtime_fsm.core.seat import HANDOVER_DEBOUNCE
+from realtime_fsm.errors import DialFailed
+from realtime_fsm.fsm.context import HANDOVER_DEBOUNCE
+from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.testing.wire import error
-from realtime_fsm.vocabulary.errors import DialFailed
 from support.eras import ON_EVERY_ERA, only
 from support.network import HANG, LATENCY, MUTE, Network, SimulatedSocket, taken
 from support.some import some

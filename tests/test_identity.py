@@ -17,10 +17,10 @@ from realtime_fsm import (
     State,
     Timeouts,
 )
+from realtime_fsm.errors import CertificateRefused, DialFailed, IdentityUnavailable, UpgradeRefused
+from realtime_fsm.fsm.policies import RATE_LIMIT_WINDOW
+from realtime_fsm.protocol.frames import PING
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, IdentityUnavailable, UpgradeRefused
-from realtime_fsm.vocabulary.frames import PING
-from realtime_fsm.vocabulary.policies import RATE_LIMIT_WINDOW
 from support.eras import BY_MESSAGE, NO_SERVER, ON_EVERY_ERA
 from support.network import Network
 from support.virtual import eventually, run

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_fsm.edges.audit import AuditWriter
-from realtime_fsm.edges.inbox import StreamBuffer
-from realtime_fsm.edges.overflow import ReadGate
-from realtime_fsm.edges.subscriber import DeliveryOptions, SubscriptionDelivery
-from realtime_fsm.face.subscription import Subscription
-from realtime_fsm.vocabulary.errors import ConcurrentIteration, LinkLost, StreamEnded, WrongLoop
-from realtime_fsm.vocabulary.inputs import SubscriptionSpec
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.auditlog.writer import AuditWriter
+from realtime_fsm.client.subscription import Subscription
+from realtime_fsm.errors import ConcurrentIteration, LinkLost, StreamEnded, WrongLoop
+from realtime_fsm.fsm.table import State
+from realtime_fsm.protocol.spec import SubscriptionSpec
+from realtime_fsm.runtime.delivery import DeliveryOptions, SubscriptionDelivery
+from realtime_fsm.runtime.overflow import ReadGate
+from realtime_fsm.runtime.stream_buffer import StreamBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from realtime_fsm.edges.driver import Driver
+    from realtime_fsm.runtime.driver import Driver
 
 
 def on_inbox(scene: Callable[[StreamBuffer[int]], Coroutine[Any, Any, None]], capacity: int = 10) -> None:

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from realtime_fsm import Gap
-from realtime_fsm.edges.audit import AuditWriter
-from realtime_fsm.edges.farewell import DrainCheck
-from realtime_fsm.edges.roster import SubscriptionRegistry
-from realtime_fsm.edges.subscriber import DeliveryOptions
-from realtime_fsm.vocabulary.events import Event, parse_timestamp
-from realtime_fsm.vocabulary.inputs import SubscriptionSpec
+from realtime_fsm.auditlog.writer import AuditWriter
+from realtime_fsm.events import Event, parse_timestamp
+from realtime_fsm.protocol.spec import SubscriptionSpec
+from realtime_fsm.runtime.delivery import DeliveryOptions
+from realtime_fsm.runtime.drain_check import DrainCheck
+from realtime_fsm.runtime.registry import SubscriptionRegistry
 from support.virtual import eventually, run
 
 BEFORE, BETWEEN, AFTER = (datetime(2026, 11, 24, 10, 0, second, tzinfo=UTC) for second in range(3))

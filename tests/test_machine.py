@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from transitions import Machine
 
-from realtime_fsm.core import machine as machine_module
-from realtime_fsm.core.guards import GUARDS
-from realtime_fsm.vocabulary.canary import Canary
-from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.errors import BadTable, CertificateRefused
-from realtime_fsm.vocabulary.form import Row, Table
-from realtime_fsm.vocabulary.inputs import (
+from realtime_fsm.errors import BadTable, CertificateRefused
+from realtime_fsm.fsm import machine as machine_module
+from realtime_fsm.fsm.canary_policy import Canary
+from realtime_fsm.fsm.guards import GUARDS
+from realtime_fsm.fsm.inputs import (
     Authenticate,
     Closed,
     Connect,
@@ -37,13 +35,15 @@ from realtime_fsm.vocabulary.inputs import (
     SetPresence,
     Unsubscribe,
 )
-from realtime_fsm.vocabulary.options import Timeouts
-from realtime_fsm.vocabulary.policies import PingPolicy
-from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
+from realtime_fsm.fsm.policies import PingPolicy
+from realtime_fsm.fsm.table import LIVE, TABLE, State, Trigger
+from realtime_fsm.fsm.tablespec import Row, Table
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.options import Timeouts
 from support.bench import ONCE, Bench, any_input
 
 if TYPE_CHECKING:
-    from realtime_fsm.core.seat import ConnectionContext
+    from realtime_fsm.fsm.context import ConnectionContext
 
 D, R, C, S, U, P, E, X = State
 OLD = {"era": Era.E2}

@@ -9,9 +9,9 @@ from threading import Barrier
 
 import pytest
 
-from realtime_fsm.vocabulary.inputs import Connect, Disconnect, LinkClosed
-from realtime_fsm.vocabulary.requests import StepResult
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.fsm.commands import StepResult
+from realtime_fsm.fsm.inputs import Connect, Disconnect, LinkClosed
+from realtime_fsm.fsm.table import State
 from support.bench import Bench
 from support.some import some
 

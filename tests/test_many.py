@@ -9,10 +9,10 @@ import tracemalloc
 from collections import Counter
 
 from realtime_fsm import PingPolicy, Realtime, RetryPolicy, State
-from realtime_fsm.core.machine import ConnectionMachine
-from realtime_fsm.core.pacer import Pacer
-from realtime_fsm.core.seat import ConnectionContext
-from realtime_fsm.vocabulary.frames import PING
+from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.machine import ConnectionMachine
+from realtime_fsm.fsm.pacer import Pacer
+from realtime_fsm.protocol.frames import PING
 from support.bench import Bench
 from support.network import Network
 from support.virtual import VirtualLoop, run

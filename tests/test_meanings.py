@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from realtime_fsm import TABLE, Realtime, State, Trigger
-from realtime_fsm.core.guards import GUARDS
-from realtime_fsm.vocabulary.meanings import GUARD_LABELS, NEGATED_GUARD_LABELS, STATES, TRIGGERS, StateKind, TriggerSource
+from realtime_fsm.fsm.descriptions import GUARD_LABELS, NEGATED_GUARD_LABELS, STATES, TRIGGERS, StateKind, TriggerSource
+from realtime_fsm.fsm.guards import GUARDS
 
 
 def test_every_state_and_trigger_has_a_meaning_in_the_tables_order() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from realtime_fsm.core.effects import EFFECTS
-from realtime_fsm.core.guards import GUARDS
-from realtime_fsm.vocabulary.names import Effect, Guard
-from realtime_fsm.vocabulary.table import TABLE
+from realtime_fsm.fsm.effects import EFFECTS
+from realtime_fsm.fsm.guards import GUARDS
+from realtime_fsm.fsm.names import Effect, Guard
+from realtime_fsm.fsm.table import TABLE
 
 
 def test_each_guard_is_defined_and_asked_by_a_rule() -> None:

@@ -10,7 +10,7 @@ import pytest
 from appwrite.client import Client
 
 from realtime_fsm import BadOption, InsecureWarning, Realtime, RetryPolicy, sync
-from realtime_fsm.face.official import options_from_client
+from realtime_fsm.client.appwrite_sdk import options_from_client
 from realtime_fsm.testing import RealtimeServer
 
 pytestmark = pytest.mark.loops

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from realtime_fsm.vocabulary.errors import BadOption
-from realtime_fsm.vocabulary.options import ResolvedIdentity, Timeouts, check_seconds, realtime_url
+from realtime_fsm.errors import BadOption
+from realtime_fsm.protocol.options import ResolvedIdentity, Timeouts, check_seconds, realtime_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from realtime_fsm import BadOption, ConsumerTooSlow, Event, RetryPolicy, State
-from realtime_fsm.edges.overflow import OVERFLOWS, Overflow
+from realtime_fsm.runtime.overflow import OVERFLOWS, Overflow
 from support.network import Network
 from support.virtual import eventually, run
 

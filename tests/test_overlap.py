@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import random
 
-from realtime_fsm.edges.overlap import HandoverDeduplicator
-from realtime_fsm.vocabulary.events import Event
-from realtime_fsm.vocabulary.frames import EventFrame, decode
+from realtime_fsm.events import Event
+from realtime_fsm.protocol.frames import EventFrame, decode
+from realtime_fsm.runtime.deduplication import HandoverDeduplicator
 
 OLDER, NEWER = 3, 4
 

@@ -7,7 +7,7 @@ from threading import Lock, Thread
 
 import pytest
 
-from realtime_fsm.core.pacer import BURST, Pacer, pacer_for
+from realtime_fsm.fsm.pacer import BURST, Pacer, pacer_for
 from support.some import some
 
 STEP = 60 / 128

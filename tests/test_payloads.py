@@ -17,7 +17,7 @@ import pydantic
 import pytest
 
 from realtime_fsm import BadOption, Event, PayloadMisfit
-from realtime_fsm.vocabulary import payloads
+from realtime_fsm.protocol import payloads
 
 DIGITS = "0.1234567890123456789012345678901234567890"
 LARGE = 2**70 + 1

@@ -16,8 +16,8 @@ import pytest
 
 from loopback import on_a_loop
 from realtime_fsm import BadOption, Channel
+from realtime_fsm.protocol.queries import realtime_queries
 from realtime_fsm.testing import RealtimeServer
-from realtime_fsm.vocabulary.queries import realtime_queries
 from support.recorded_server import until
 from support.sdk import Sdk
 from support.some import some

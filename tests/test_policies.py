@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_fsm.vocabulary.errors import (
+from realtime_fsm.errors import (
     BadOption,
     CertificateRefused,
     DialFailed,
@@ -20,7 +20,7 @@ from realtime_fsm.vocabulary.errors import (
     StreamEnded,
     UpgradeRefused,
 )
-from realtime_fsm.vocabulary.policies import POLICY, RATE_LIMIT_WINDOW, PingPolicy, RetryPolicy, Verdict, verdict
+from realtime_fsm.fsm.policies import POLICY, RATE_LIMIT_WINDOW, PingPolicy, RetryPolicy, Verdict, verdict
 from support.some import some
 
 few = settings(deadline=None, max_examples=100)

@@ -21,8 +21,8 @@ from realtime_fsm import (
     State,
     Subscription,
 )
-from realtime_fsm.vocabulary.errors import DialFailed
-from realtime_fsm.vocabulary.frames import PING
+from realtime_fsm.errors import DialFailed
+from realtime_fsm.protocol.frames import PING
 from support.network import Network, SimulatedSocket, taken
 from support.virtual import VirtualLoop, eventually, run
 

@@ -15,8 +15,8 @@ import aiohttp
 import pytest
 
 from realtime_fsm import BadOption, DialFailed, LinkFailure, NameNotResolved, UpgradeRefused
-from realtime_fsm.edges.proxies import proxy_from_env
-from realtime_fsm.edges.transport import AiohttpTransport
+from realtime_fsm.runtime.proxies import proxy_from_env
+from realtime_fsm.runtime.transport import AiohttpTransport
 from realtime_fsm.testing import RealtimeServer
 from support.faultproxy import FaultProxy, Listener, descriptors, header, until
 

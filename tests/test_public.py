@@ -11,19 +11,28 @@ from typing import get_type_hints
 import pytest
 
 import realtime_fsm
-from realtime_fsm import testing
-from realtime_fsm.vocabulary import errors
-from realtime_fsm.vocabulary.table import TABLE, State
+from realtime_fsm import errors, testing
+from realtime_fsm.fsm.table import TABLE, State
 from support.readme import README, examples
 from support.some import some
 
 PACKAGE = Path(realtime_fsm.__file__).parent
-LAYERS = ("vocabulary", "core", "edges", "auditing", "face")
+LAYERS = (
+    ("protocol",),
+    ("fsm",),
+    ("auditlog",),
+    ("runtime", "diagram"),
+    ("client",),
+    ("audit", "replay"),
+    ("testing",),
+    ("cli",),
+)
+RANKS = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
 OWNERS = {
-    "transitions": {"core/machine.py"},
-    "structlog": {"edges/audit.py"},
+    "transitions": {"fsm/machine.py"},
+    "structlog": {"auditlog/writer.py"},
     # The client's way to aiohttp is one file; the embedded server, a tool for tests, has its own.
-    "aiohttp": {"edges/transport.py", "testing/listener.py"},
+    "aiohttp": {"runtime/transport.py", "testing/listener.py"},
 }
 MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 
@@ -55,14 +64,16 @@ def test_every_public_name_says_what_it_is() -> None:
     assert undocumented == []
 
 
-@pytest.mark.parametrize("name", MODULES)
+def test_each_package_has_its_layer() -> None:
+    packages = {name.split("/")[0] for name in MODULES if "/" in name}
+    assert packages == {"errors", *RANKS}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.split("/")[0] in RANKS])
 def test_an_import_goes_down_only(name: str) -> None:
-    layer = name.split("/")[0]
-    if layer not in LAYERS:
-        return
-    above = LAYERS[LAYERS.index(layer) + 1 :] + (() if layer == "face" else ("testing",))
-    upward = [module for module in imports(MODULES[name]) if module.split(".")[1:2] and module.split(".")[1] in above]
-    assert [module for module in upward if module.startswith("realtime_fsm.")] == []
+    rank = RANKS[name.split("/")[0]]
+    inner = [module.split(".")[1] for module in imports(MODULES[name]) if module.startswith("realtime_fsm.")]
+    assert [package for package in inner if RANKS.get(package, 0) > rank] == []
 
 
 @pytest.mark.parametrize("library", OWNERS)
@@ -71,7 +82,7 @@ def test_a_library_enters_where_it_may(library: str) -> None:
     assert users == OWNERS[library]
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name.split("/")[0] in ("vocabulary", "core")])
+@pytest.mark.parametrize("name", [name for name in MODULES if name.split("/")[0] in ("protocol", "fsm")])
 def test_the_inner_layers_do_no_io_and_take_no_other_package(name: str) -> None:
     allowed = {"realtime_fsm", "msgspec", "transitions", "typing_extensions"} | (  # the last for type checkers only
         set(sys.stdlib_module_names) - {"asyncio", "socket", "time", "random", "threading", "ssl", "select", "subprocess"}

@@ -10,9 +10,9 @@ import pytest
 from appwrite.query import Query
 
 from realtime_fsm import BadOption
+from realtime_fsm.protocol.queries import realtime_queries
 from realtime_fsm.testing.queries import BadQuery, parse
 from realtime_fsm.testing.wire import Refusal
-from realtime_fsm.vocabulary.queries import realtime_queries
 
 ALLOWED: list[str] = [
     Query.equal("title", "x"),

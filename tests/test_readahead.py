@@ -9,7 +9,7 @@ import pytest
 from aiohttp import WSMsgType
 
 from realtime_fsm import Realtime, State
-from realtime_fsm.edges.readahead import LIMIT, OVERHEAD, ReadAhead
+from realtime_fsm.runtime.readahead import LIMIT, OVERHEAD, ReadAhead
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.listener import _BareSocket
 from support.faultproxy import until

@@ -17,8 +17,8 @@ from realtime_fsm import (
     State,
     Subscription,
 )
-from realtime_fsm.vocabulary.errors import SubscriptionRejected, UpgradeRefused
-from realtime_fsm.vocabulary.faults import is_server_fault
+from realtime_fsm.errors import SubscriptionRejected, UpgradeRefused
+from realtime_fsm.protocol.faults import is_server_fault
 from recording import NOBODY, Cast, Excluded, Recorded, Step, links, load
 from recording import RECORDINGS as RECORDED
 from support import recorded_server as wire

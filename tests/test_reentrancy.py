@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from realtime_fsm import Disposed, Event, Gap, Realtime, RetriesExhausted, RetryPolicy, State
-from realtime_fsm.vocabulary.inputs import Dispose, PingEnabledChanged
+from realtime_fsm.fsm.inputs import Dispose, PingEnabledChanged
 from support.brokenlogs import Record, audited, lines_of
 from support.network import Network
 from support.virtual import eventually, run

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from realtime_fsm import RetryPolicy, UpgradeRefused
-from realtime_fsm.auditing.replay.emitting import _code
-from realtime_fsm.edges.refusals import refusal
-from realtime_fsm.edges.transport import AiohttpTransport
-from realtime_fsm.vocabulary.inputs import Connect, DialFailure, ResumedFromSuspend
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.fsm.inputs import Connect, DialFailure, ResumedFromSuspend
+from realtime_fsm.fsm.table import State
+from realtime_fsm.replay.test_writer import _code
+from realtime_fsm.runtime.transport import AiohttpTransport
+from realtime_fsm.runtime.upgrade_refusals import refusal
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.faultproxy import Listener

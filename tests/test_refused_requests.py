@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from realtime_fsm import PingPolicy, RetryPolicy, State, Subscription, SubscriptionRejected
-from realtime_fsm.core.fault import QUICK, STEADY
-from realtime_fsm.vocabulary.faults import is_server_fault, is_throttle
-from realtime_fsm.vocabulary.inputs import Deadline, SetPresence, Unsubscribe
-from realtime_fsm.vocabulary.requests import SendFrame, SubscriptionRefused
+from realtime_fsm.fsm.commands import SendFrame, SubscriptionRefused
+from realtime_fsm.fsm.fault import QUICK, STEADY
+from realtime_fsm.fsm.inputs import Deadline, SetPresence, Unsubscribe
+from realtime_fsm.protocol.faults import is_server_fault, is_throttle
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.network import Network

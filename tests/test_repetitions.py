@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from realtime_fsm.core.book import SubscriptionTracker
-from realtime_fsm.vocabulary.faults import is_server_fault
-from realtime_fsm.vocabulary.requests import SubscriptionRefused
+from realtime_fsm.fsm.commands import SubscriptionRefused
+from realtime_fsm.fsm.subscriptions import SubscriptionTracker
+from realtime_fsm.protocol.faults import is_server_fault
 from support.book import asked, book_of, grants, wish
 
 

@@ -13,12 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from realtime_fsm.auditing.replay.divergence import Diverged
-from realtime_fsm.auditing.replay.emitting import _code
-from realtime_fsm.auditing.replay.player import ReplayedStep
-from realtime_fsm.auditing.replay.story import IncompleteLog
-from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.errors import (
+from realtime_fsm.errors import (
     CertificateRefused,
     FrameTooLarge,
     IdentityUnavailable,
@@ -27,8 +22,8 @@ from realtime_fsm.vocabulary.errors import (
     StreamEnded,
     UpgradeRefused,
 )
-from realtime_fsm.vocabulary.frames import subscribe_item
-from realtime_fsm.vocabulary.inputs import (
+from realtime_fsm.fsm.commands import SendFrame
+from realtime_fsm.fsm.inputs import (
     Authenticate,
     Connect,
     DialFailure,
@@ -44,11 +39,16 @@ from realtime_fsm.vocabulary.inputs import (
     Subscribe,
     Unsubscribe,
 )
-from realtime_fsm.vocabulary.names import Effect
-from realtime_fsm.vocabulary.options import Timeouts
-from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
-from realtime_fsm.vocabulary.requests import SendFrame
-from realtime_fsm.vocabulary.table import TABLE, State, Trigger
+from realtime_fsm.fsm.names import Effect
+from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
+from realtime_fsm.fsm.table import TABLE, State, Trigger
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.frames import subscribe_item
+from realtime_fsm.protocol.options import Timeouts
+from realtime_fsm.replay.divergence import Diverged
+from realtime_fsm.replay.log_reader import IncompleteLog
+from realtime_fsm.replay.replayer import ReplayedStep
+from realtime_fsm.replay.test_writer import _code
 from support import virtual
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, collected
@@ -388,7 +388,7 @@ def test_an_emitted_test_imports_nothing_but_the_facade_and_public_names(tmp_pat
 def test_an_emitted_test_fails_on_another_path_and_says_where(tmp_path: Path) -> None:
     text = emitted(story_of(tmp_path / "log", lived(lambda bench: bench.to(State.SUBSCRIBED))))
     assert text.count('"rec22"') == 1
-    with pytest.raises(AssertionError, match=r"step \d+ at .*Greeted.*'rec22'.* instead of .*'rec23'"):
+    with pytest.raises(AssertionError, match=r"step \d+ at .*GreetingReceived.*'rec22'.* instead of .*'rec23'"):
         run_emitted(text.replace('"rec22"', '"rec23"'))
 
 

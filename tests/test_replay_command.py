@@ -16,14 +16,12 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm.face import replaying, screen
-from realtime_fsm.face.cli import main
-from realtime_fsm.face.screen import Palette, StepFormatter
-from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.errors import Disconnected, PresenceRejected
-from realtime_fsm.vocabulary.inputs import Disconnect, Dispose, LinkClosed, PingEnabledChanged, ResumedFromSuspend, Unsubscribe
-from realtime_fsm.vocabulary.policies import RetryPolicy
-from realtime_fsm.vocabulary.requests import (
+from realtime_fsm.cli import replay as replaying
+from realtime_fsm.cli import replay_view as screen
+from realtime_fsm.cli.main import main
+from realtime_fsm.cli.replay_view import Palette, StepFormatter
+from realtime_fsm.errors import Disconnected, PresenceRejected
+from realtime_fsm.fsm.commands import (
     AuthenticationRefused,
     Command,
     FailWaiters,
@@ -33,7 +31,10 @@ from realtime_fsm.vocabulary.requests import (
     SendFrame,
     SubscriptionUnsupported,
 )
-from realtime_fsm.vocabulary.table import TABLE, State
+from realtime_fsm.fsm.inputs import Disconnect, Dispose, LinkClosed, PingEnabledChanged, ResumedFromSuspend, Unsubscribe
+from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.fsm.table import TABLE, State
+from realtime_fsm.protocol.eras import Era
 from support.bench import Bench
 from support.brokenlogs import Record, lines_of
 from support.replaying import TEST
@@ -374,8 +375,8 @@ def test_an_interrupt_and_a_reader_that_has_had_enough_end_it(tmp_path: Path, mo
 
 PLUGIN = """
 from dataclasses import replace
-from realtime_fsm.core import machine
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.fsm import machine
+from realtime_fsm.fsm.table import State
 rows = tuple(replace(row, dest=State.DISCONNECTED) if row.id == "sub58" else row for row in machine.TABLE.rows)
 machine.TABLE = replace(machine.TABLE, rows=rows)
 """
@@ -422,7 +423,7 @@ def test_the_test_goes_to_standard_output(tmp_path: Path, capsys: pytest.Capture
     assert not any(isinstance(node, ast.Import) for node in ast.walk(tree))
     assert TEST in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert "placeholders stand for them" in (ast.get_docstring(tree) or "")
-    assert "Step(30.100, Lost(1, 1006)," in out
+    assert "Step(30.100, LinkClosed(1, 1006)," in out
 
 
 def test_a_hostile_log_writes_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm import LinkPaused, PresenceRejected, Realtime, RealtimeError, UnsupportedByServer, audit
-from realtime_fsm.face.cli import main
+from realtime_fsm.cli.main import main
 from support.network import Network
 from support.virtual import run
 

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from realtime_fsm import Failure, IdentityUnavailable, RefusedByServer, RetriesExhausted, ServerError, State
-from realtime_fsm.testing.wire import error
-from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.errors import DialFailed, StreamEnded
-from realtime_fsm.vocabulary.inputs import (
+from realtime_fsm.errors import DialFailed, StreamEnded
+from realtime_fsm.fsm.commands import FailWaiters, OpenLink, SubscriptionRefused
+from realtime_fsm.fsm.inputs import (
     Authenticate,
     Connect,
     DialFailure,
@@ -26,8 +25,9 @@ from realtime_fsm.vocabulary.inputs import (
     SetPresence,
     Unsubscribe,
 )
-from realtime_fsm.vocabulary.policies import RetryPolicy
-from realtime_fsm.vocabulary.requests import FailWaiters, OpenLink, SubscriptionRefused
+from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.testing.wire import error
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.network import Network

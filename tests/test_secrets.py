@@ -11,12 +11,12 @@ import aiohttp
 import pytest
 
 from realtime_fsm import Realtime, RetriesExhausted
-from realtime_fsm.edges.transport import AiohttpTransport
-from realtime_fsm.testing import RealtimeServer
-from realtime_fsm.vocabulary.errors import (
+from realtime_fsm.errors import (
     BadOption,
 )
-from realtime_fsm.vocabulary.sealing import sealed
+from realtime_fsm.runtime.transport import AiohttpTransport
+from realtime_fsm.sealing import sealed
+from realtime_fsm.testing import RealtimeServer
 from support.faultproxy import FaultProxy, Listener
 from support.secrets import MARK, ONCE, SECRETS, assert_silent, failed, leaks
 
@@ -145,7 +145,7 @@ def test_a_frame_that_a_defect_keeps_from_being_sent_or_read() -> None:
                 raise AssertionError("a defect")
 
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("realtime_fsm.edges.driver.decode_known", defect)
+                patch.setattr("realtime_fsm.runtime.driver.decode_known", defect)
                 with pytest.raises(RetriesExhausted, match="the stream ended"):
                     await realtime.authenticate(server.add_user(MARK))
             assert [type(defects) for defects in told] == [AssertionError]

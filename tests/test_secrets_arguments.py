@@ -11,8 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from realtime_fsm import Realtime, RetriesExhausted, sync
-from realtime_fsm.testing import RealtimeServer
-from realtime_fsm.vocabulary.errors import (
+from realtime_fsm.errors import (
     AuthenticationRejected,
     BadOption,
     Disposed,
@@ -23,7 +22,8 @@ from realtime_fsm.vocabulary.errors import (
     PresenceRejected,
     UnsupportedByServer,
 )
-from realtime_fsm.vocabulary.events import Event
+from realtime_fsm.events import Event
+from realtime_fsm.testing import RealtimeServer
 from support.network import Network
 from support.secrets import MARK, ONCE, SECRETS, Marked, assert_silent, failed
 from support.virtual import eventually, run

@@ -20,7 +20,7 @@ from realtime_fsm import (
     Subscription,
     SubscriptionRejected,
 )
-from realtime_fsm.vocabulary.frames import PING
+from realtime_fsm.protocol.frames import PING
 from support.eras import BY_MESSAGE, ON_EVERY_ERA
 from support.network import Network, taken
 from support.virtual import eventually, run

@@ -32,7 +32,7 @@ from realtime_fsm import (
     SubscriptionEnded,
     WrongLoop,
 )
-from realtime_fsm.face.portal import Portal
+from realtime_fsm.client.portal import Portal
 from realtime_fsm.sync import Realtime
 from support.served import LONG, QUICK, Served, connected
 from support.virtual import eventually

@@ -18,8 +18,8 @@ import aiohttp
 import pytest
 
 from realtime_fsm import BadOption, Event, State, Timeouts
-from realtime_fsm.face.portal import Portal
-from realtime_fsm.face.threads import DaemonThreads
+from realtime_fsm.client.portal import Portal
+from realtime_fsm.client.threads import DaemonThreads
 from realtime_fsm.sync import Realtime
 from support.served import LONG, QUICK, Served, connected
 from support.some import some

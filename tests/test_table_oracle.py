@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime_fsm.vocabulary.table import TABLE, State
+from realtime_fsm.fsm.table import TABLE, State
 from support.some import some
 
 SHORT = {

@@ -10,7 +10,8 @@ import pytest
 
 from loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop
 from rawclient import RawClient
-from realtime_fsm.testing import RealtimeServer, desk, peer
+from realtime_fsm.testing import RealtimeServer, peer
+from realtime_fsm.testing import dispatcher as desk
 from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Request, ServerConnection
 
 SUBSCRIBE = '{"type":"subscribe","data":[{"subscriptionId":"s","channels":["rows"]}]}'

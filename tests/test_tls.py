@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 
 from realtime_fsm import BadOption, CertificateRefused, DialFailed, LinkFailure, Realtime, RetriesExhausted, RetryPolicy, State
-from realtime_fsm.edges.transport import AiohttpTransport, InsecureWarning
+from realtime_fsm.fsm.policies import Verdict, verdict
+from realtime_fsm.runtime.transport import AiohttpTransport, InsecureWarning
 from realtime_fsm.testing import RealtimeServer
-from realtime_fsm.vocabulary.policies import Verdict, verdict
 from support.faultproxy import FaultProxy, descriptors, until
 
 pytestmark = pytest.mark.loops

@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from realtime_fsm import Realtime, RetryPolicy, State
-from realtime_fsm.edges.transport import AiohttpTransport, _classify_failure
+from realtime_fsm.errors import DialFailed, LinkFailure, NameNotResolved, StreamEnded, UpgradeRefused
+from realtime_fsm.runtime.transport import AiohttpTransport, _classify_failure
 from realtime_fsm.testing import RealtimeServer
-from realtime_fsm.vocabulary.errors import DialFailed, LinkFailure, NameNotResolved, StreamEnded, UpgradeRefused
 from support.faultproxy import Listener, descriptors, until
 from support.frames import upgraded
 

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from realtime_fsm import BadOption, Disposed, PingPolicy, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
+from realtime_fsm.errors import LinkLost
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.vocabulary.errors import LinkLost
 from support.eras import ON_EVERY_ERA, only
 from support.network import Network, taken
 from support.virtual import eventually, run

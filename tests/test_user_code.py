@@ -30,8 +30,9 @@ from realtime_fsm import (
     RetryPolicy,
     State,
 )
-from realtime_fsm.edges.callbacks import Callback, contain
-from realtime_fsm.edges.sockets import Socket
+from realtime_fsm.containment import contain
+from realtime_fsm.runtime.callbacks import Callback
+from realtime_fsm.runtime.sockets import Socket
 from support.network import Network
 from support.raising import CONTAINED, KINDS, WAYS, Kind, Own, Raise, at_once, later, survive
 from support.virtual import VirtualLoop, eventually, run

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm import Event, PingPolicy, Realtime, RetryPolicy, State, Timeouts
-from realtime_fsm.face.cli import _loop_factory
+from realtime_fsm.cli.main import _loop_factory
 from realtime_fsm.testing import RealtimeServer
 from support.faultproxy import FaultProxy, descriptors, until
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from realtime_fsm import BadOption, Disconnected, PingPolicy, RetryPolicy, State
-from realtime_fsm.core.pacer import Pacer
-from realtime_fsm.edges.sleep import CLOCK_JUMP, POLL_INTERVAL, SuspendDetector, detector_for
+from realtime_fsm.errors import DialFailed
+from realtime_fsm.fsm.pacer import Pacer
+from realtime_fsm.protocol.frames import PING
+from realtime_fsm.runtime.suspend import CLOCK_JUMP, POLL_INTERVAL, SuspendDetector, detector_for
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.vocabulary.errors import DialFailed
-from realtime_fsm.vocabulary.frames import PING
 from support.eras import NO_SERVER, ON_EVERY_ERA
 from support.network import Network
 from support.some import some

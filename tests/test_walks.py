@@ -9,9 +9,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, UpgradeRefused
-from realtime_fsm.vocabulary.inputs import (
+from realtime_fsm.errors import CertificateRefused, DialFailed, UpgradeRefused
+from realtime_fsm.fsm.commands import (
+    CloseLink,
+    FailWaiters,
+    OpenLink,
+    SendFrame,
+    SubscriptionAcknowledged,
+    SubscriptionRefused,
+    SubscriptionRemoved,
+    SubscriptionUnsupported,
+)
+from realtime_fsm.fsm.inputs import (
     Authenticate,
     Closed,
     Connect,
@@ -27,22 +36,13 @@ from realtime_fsm.vocabulary.inputs import (
     ResumedFromSuspend,
     SetPresence,
     Subscribe,
-    SubscriptionSpec,
     Unsubscribe,
 )
-from realtime_fsm.vocabulary.options import Timeouts
-from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
-from realtime_fsm.vocabulary.requests import (
-    CloseLink,
-    FailWaiters,
-    OpenLink,
-    SendFrame,
-    SubscriptionAcknowledged,
-    SubscriptionRefused,
-    SubscriptionRemoved,
-    SubscriptionUnsupported,
-)
-from realtime_fsm.vocabulary.table import LIVE, TABLE, State, Trigger
+from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
+from realtime_fsm.fsm.table import LIVE, TABLE, State, Trigger
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.options import Timeouts
+from realtime_fsm.protocol.spec import SubscriptionSpec
 from support.bench import Bench, any_input
 
 CODES = st.sampled_from([0, 401, 500, 1003, 1008, 1013, "42S02"])

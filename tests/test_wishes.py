@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from realtime_fsm.vocabulary.errors import BadOption
-from realtime_fsm.vocabulary.wishes import presence_message, subscription_spec
+from realtime_fsm.errors import BadOption
+from realtime_fsm.protocol.spec import presence_message, subscription_spec
 
 
 def test_a_wish_has_each_channel_once() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import warnings
 
-from realtime_fsm.edges.callbacks import contain
-from realtime_fsm.vocabulary.channel_checks import ChannelWarning, doubt_about
+from realtime_fsm.containment import contain
+from realtime_fsm.protocol.channel_checks import ChannelWarning, doubt_about
 
 
 def warn_of(channel: str) -> None:

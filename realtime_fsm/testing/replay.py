@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from realtime_fsm.auditing.replay.stage import DEFAULT_DRAW, MachineHarness, ReplayInput, Settings, asks
-from realtime_fsm.vocabulary.frames import AcknowledgedSubscription
-from realtime_fsm.vocabulary.inputs import (
+from realtime_fsm.fsm.inputs import (
     Acknowledged,
     Authenticate,
     Closed,
@@ -36,15 +34,17 @@ from realtime_fsm.vocabulary.inputs import (
     Subscribe,
     Unsubscribe,
 )  # fmt: skip
-from realtime_fsm.vocabulary.inputs import SubscriptionSpec as SubscriptionSpec
+from realtime_fsm.protocol.frames import AcknowledgedSubscription
+from realtime_fsm.protocol.spec import SubscriptionSpec as SubscriptionSpec
+from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput, Settings, asks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from realtime_fsm.vocabulary.canary import Canary
-    from realtime_fsm.vocabulary.eras import Era
-    from realtime_fsm.vocabulary.options import Timeouts
-    from realtime_fsm.vocabulary.policies import PingPolicy, RetryPolicy
+    from realtime_fsm.fsm.canary_policy import Canary
+    from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
+    from realtime_fsm.protocol.eras import Era
+    from realtime_fsm.protocol.options import Timeouts
 
 __all__ = [
     "Acknowledged",

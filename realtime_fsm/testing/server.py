@@ -7,19 +7,19 @@ import math
 import time
 from typing import TYPE_CHECKING, Literal, Self
 
+from realtime_fsm.errors import BadOption
 from realtime_fsm.testing.channel_warnings import warn_of
-from realtime_fsm.testing.desk import ConnectionDispatcher
+from realtime_fsm.testing.dispatcher import ConnectionDispatcher
 from realtime_fsm.testing.listener import LoopbackServer
 from realtime_fsm.testing.peer import Backend
 from realtime_fsm.testing.script import Act, parse, play
 from realtime_fsm.testing.url import is_routed
-from realtime_fsm.vocabulary.errors import BadOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from realtime_fsm.testing.desk import Greeting, Shuffle
+    from realtime_fsm.testing.dispatcher import Greeting, Shuffle
     from realtime_fsm.testing.eras import EraName
 
 

@@ -30,8 +30,8 @@ from typing import Any
 import msgspec
 
 from bench.process import TESTS, environment
-from realtime_fsm.auditing.auditor import Auditor
-from realtime_fsm.auditing.sources import open_log, read_blocks
+from realtime_fsm.audit.auditor import Auditor
+from realtime_fsm.audit.sources import open_log, read_blocks
 from support.longlog import Flat, write
 
 RESULTS = Path(__file__).parent / "AUDIT.md"

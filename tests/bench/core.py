@@ -17,11 +17,11 @@ from transitions import Machine
 from bench.hotspots import Profile
 from bench.memory import allocated
 from realtime_fsm import audit
-from realtime_fsm.core.effects import EFFECTS
-from realtime_fsm.core.guards import GUARDS
-from realtime_fsm.core.pacer import Pacer
-from realtime_fsm.edges.audit import AuditWriter
-from realtime_fsm.vocabulary.table import TABLE, State, Trigger
+from realtime_fsm.auditlog.writer import AuditWriter
+from realtime_fsm.fsm.effects import EFFECTS
+from realtime_fsm.fsm.guards import GUARDS
+from realtime_fsm.fsm.pacer import Pacer
+from realtime_fsm.fsm.table import TABLE, State, Trigger
 from support.bench import Bench as Workbench
 
 _PACER = Pacer(None)

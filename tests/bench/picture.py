@@ -7,8 +7,8 @@ from html import escape
 from math import ceil, floor, log10
 
 from bench.report import figure
-from realtime_fsm.face.diagram.look import CARD, FONT, HAIR, INK, PAINTS, PAPER, SOFT, text_width
-from realtime_fsm.vocabulary.meanings import StateKind
+from realtime_fsm.diagram.style import CARD, FONT, HAIR, INK, PAINTS, PAPER, SOFT, text_width
+from realtime_fsm.fsm.descriptions import StateKind
 
 _ROW, _TOP, _MARGIN, _GAP, _PANEL = 24, 96, 28, 18, 190
 _SIZE, _SMALL, _TITLE = 13.0, 11.5, 18.0

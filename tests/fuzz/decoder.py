@@ -12,10 +12,10 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["realtime_fsm.vocabulary"]):
-    from realtime_fsm.vocabulary import frames
-    from realtime_fsm.vocabulary.errors import MalformedEvent
-    from realtime_fsm.vocabulary.events import Event
+with atheris.instrument_imports(include=["realtime_fsm.protocol"]):
+    from realtime_fsm.errors import MalformedEvent
+    from realtime_fsm.events import Event
+    from realtime_fsm.protocol import frames
 
 KINDS = {"not_json", "too_deep", "unknown_type", "wrong_shape"}
 PARTS = {"events": tuple, "channels": tuple, "timestamp": datetime, "payload": dict}

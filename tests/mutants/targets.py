@@ -17,21 +17,26 @@ LONG = (
 )
 """Tests that judge no mutant: they take long, or measure."""
 PACKAGES = {
-    "vocabulary": "machine book events options policies channels frames payloads queries errors form meanings eras presence",
-    "core": "machine table_oracle book budget handover update identity presence farewell faults wakeful client handover_client",
-    "edges": "driver client inbox callbacks catch_up gaps overflow pause transport proxies tls identity presence handover_client"
-    " eras_client audit auditfile shutdown farewell batches wakeful recordings_client",
-    "face": "client callbacks sync sync_callables typed batches update cli cli_output official diagram shutdown public",
-    "face/diagram": "diagram diagram_files",
-    "auditing": "audit auditing_facts auditing_broken auditing_conformant auditing_life auditing_outages auditing_sources"
+    "protocol": "channels channel_checks frames payloads queries eras events options wishes recordings_client",
+    "errors": "errors secrets",
+    "fsm": "machine table_oracle form policies meanings names book budget pacer handover update identity presence farewell"
+    " faults refused_requests repetitions server_fault wakeful client handover_client",
+    "auditlog": "audit auditfile auditing_facts recordings_client",
+    "runtime": "driver client inbox buffer callbacks canary catch_up gaps overflow pause readahead transport proxies tls dials"
+    " identity presence handover_client eras_client audit shutdown farewell batches wakeful user_code recordings_client",
+    "client": "client callbacks sync sync_callables typed batches update official shutdown public console",
+    "cli": "cli cli_output auditing_command replay_command",
+    "diagram": "diagram diagram_files",
+    "audit": "audit auditing_facts auditing_broken auditing_conformant auditing_life auditing_outages auditing_sources"
     " auditing_sql auditing_exports auditing_command auditing_walks",
-    "auditing/replay": "replay replay_eras replay_command",
+    "audit/formats": "auditing_command auditing_exports auditing_life",
+    "replay": "replay replay_eras replay_command",
     "testing": "testing_server testing_url testing_events testing_faults testing_identity testing_peer testing_presence"
     " testing_queries testing_eras recordings_server recordings_eras",
-    "": "catch_up audit public sync cli",
+    "": "events errors catch_up audit public sync cli",
 }
 """The tests of each package, in the order in which they are asked."""
-TABLE = "realtime_fsm/vocabulary/table.py"
+TABLE = "realtime_fsm/fsm/table.py"
 DRIFT = "tests/test_diagram_files.py::test_the_committed_diagrams_are_those_of_the_table"
 """The check that compares diagrams/ with the table; it would kill every mutant of the table by itself."""
 

@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Sequence
 
 from realtime_fsm import GreetedAsGuest, Realtime, RealtimeError, State
-from realtime_fsm.face.subscription import SubscriptionInfo
-from realtime_fsm.vocabulary.table import LIVE
+from realtime_fsm.client.subscription import SubscriptionInfo
+from realtime_fsm.fsm.table import LIVE
 from simulation.history import passes
 from simulation.network import CHANNELS, Network
 from simulation.users import Crowd

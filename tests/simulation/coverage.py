@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm.core import machine as the_machine
-from realtime_fsm.core.seat import ConnectionContext
-from realtime_fsm.vocabulary.table import State, Trigger
+from realtime_fsm.fsm import machine as the_machine
+from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.table import State, Trigger
 
 Cell = tuple[State, Trigger]
 machine: Any = the_machine

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from realtime_fsm.core.seat import ConnectionContext
-from realtime_fsm.vocabulary.table import LIVE
+from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.table import LIVE
 from simulation.ledger import Stream
 from simulation.links import Link
 from simulation.world import World

@@ -9,10 +9,11 @@ from collections.abc import Awaitable
 from typing import Any
 
 from realtime_fsm import Realtime
-from realtime_fsm.core.seat import ConnectionContext
-from realtime_fsm.edges.link import LinkIO as RealLink
-from realtime_fsm.edges.sockets import MessageHandler
-from realtime_fsm.vocabulary.inputs import Input, SubscriptionSpec
+from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.inputs import Input
+from realtime_fsm.protocol.spec import SubscriptionSpec
+from realtime_fsm.runtime.link import LinkIO as RealLink
+from realtime_fsm.runtime.sockets import MessageHandler
 from simulation.deafness import Deafness
 from simulation.ledger import Ledger
 from simulation.links import Links

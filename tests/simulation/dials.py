@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from realtime_fsm.core.seat import ConnectionContext
-from realtime_fsm.vocabulary.errors import RefusedByServer, RetriesExhausted
-from realtime_fsm.vocabulary.form import Row
-from realtime_fsm.vocabulary.inputs import ErrorReceived, Input, LinkClosed
-from realtime_fsm.vocabulary.names import Effect
-from realtime_fsm.vocabulary.policies import POLICY
-from realtime_fsm.vocabulary.requests import OpenLink
-from realtime_fsm.vocabulary.table import State, Trigger
+from realtime_fsm.errors import RefusedByServer, RetriesExhausted
+from realtime_fsm.fsm.commands import OpenLink
+from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.inputs import ErrorReceived, Input, LinkClosed
+from realtime_fsm.fsm.names import Effect
+from realtime_fsm.fsm.policies import POLICY
+from realtime_fsm.fsm.table import State, Trigger
+from realtime_fsm.fsm.tablespec import Row
 
 _WINDOW = 60.0
 _DUST = 1e-6  # what floating point leaves of a moment

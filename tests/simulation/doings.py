@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from realtime_fsm import AuthenticationRejected, Change, Event, IdentityUnavailable, Realtime, State, Subscription
-from realtime_fsm.face.listener import Listener
+from realtime_fsm.client.listener import Listener
 from simulation.history import Bug
 from simulation.invariants import Watch
 from simulation.network import Network

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from realtime_fsm.face.subscription import SubscriptionInfo
-from realtime_fsm.vocabulary.change import Gap
+from realtime_fsm.client.subscription import SubscriptionInfo
+from realtime_fsm.fsm.change import Gap
 from simulation.world import MARKER, World
 
 EVEN = '{"method":"equal","attribute":"even","values":[true]}'

@@ -9,13 +9,23 @@ from __future__ import annotations
 from typing import Any
 
 from realtime_fsm import Canary, Realtime, RetryPolicy
-from realtime_fsm.core.book import GREETING_ACK
-from realtime_fsm.core.machine import ConnectionMachine
-from realtime_fsm.core.seat import ConnectionContext
-from realtime_fsm.vocabulary.errors import RetriesExhausted
-from realtime_fsm.vocabulary.faults import is_server_fault
-from realtime_fsm.vocabulary.frames import PING
-from realtime_fsm.vocabulary.inputs import (
+from realtime_fsm.errors import RetriesExhausted
+from realtime_fsm.fsm.commands import (
+    CanaryRefused,
+    CloseLink,
+    EndFault,
+    FailWaiters,
+    OpenLink,
+    PresenceRefused,
+    RetireLink,
+    SendFrame,
+    StepResult,
+    SubscriptionAcknowledged,
+    SubscriptionRefused,
+    SubscriptionRemoved,
+)
+from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.inputs import (
     Acknowledged,
     Authenticate,
     Closed,
@@ -30,22 +40,12 @@ from realtime_fsm.vocabulary.inputs import (
     ResumedFromSuspend,
     SocketInput,
 )
-from realtime_fsm.vocabulary.names import Effect
-from realtime_fsm.vocabulary.requests import (
-    CanaryRefused,
-    CloseLink,
-    EndFault,
-    FailWaiters,
-    OpenLink,
-    PresenceRefused,
-    RetireLink,
-    SendFrame,
-    StepResult,
-    SubscriptionAcknowledged,
-    SubscriptionRefused,
-    SubscriptionRemoved,
-)
-from realtime_fsm.vocabulary.table import LIVE, State, Trigger
+from realtime_fsm.fsm.machine import ConnectionMachine
+from realtime_fsm.fsm.names import Effect
+from realtime_fsm.fsm.subscriptions import GREETING_ACK
+from realtime_fsm.fsm.table import LIVE, State, Trigger
+from realtime_fsm.protocol.faults import is_server_fault
+from realtime_fsm.protocol.frames import PING
 from simulation.coverage import Coverage
 from simulation.deliveries import Deliveries
 from simulation.dials import Dials

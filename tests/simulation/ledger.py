@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from realtime_fsm import Event
-from realtime_fsm.face.subscription import SubscriptionInfo
-from realtime_fsm.vocabulary.inputs import SubscriptionSpec
+from realtime_fsm.client.subscription import SubscriptionInfo
+from realtime_fsm.protocol.spec import SubscriptionSpec
 from simulation.history import Follower, History
 from simulation.world import MARKER, World
 

@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from realtime_fsm.core.canary import CANARY
-from realtime_fsm.core.link import DRAIN_SECONDS
-from realtime_fsm.core.seat import ConnectionContext
-from realtime_fsm.vocabulary.eras import UrlPlan
-from realtime_fsm.vocabulary.frames import PING
-from realtime_fsm.vocabulary.inputs import SubscriptionSpec
+from realtime_fsm.fsm.canary import CANARY
+from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.link import DRAIN_SECONDS
+from realtime_fsm.protocol.eras import UrlPlan
+from realtime_fsm.protocol.frames import PING
+from realtime_fsm.protocol.spec import SubscriptionSpec
 from simulation.history import History, passes
 from simulation.sockets import SimulatedSocket
 from simulation.world import World

@@ -12,12 +12,21 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm.core import book, budget, pacer, refusals, seat
-from realtime_fsm.core import link as core_link
-from realtime_fsm.edges import audit, buffer, canary, driver, farewell, inbox, link, links, outages, roster, subscriber, waiting
-from realtime_fsm.vocabulary.names import Effect, Guard
-from realtime_fsm.vocabulary.policies import Verdict
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.auditlog import writer as audit
+from realtime_fsm.fsm import budget, pacer, refusals
+from realtime_fsm.fsm import context as seat
+from realtime_fsm.fsm import link as core_link
+from realtime_fsm.fsm import subscriptions as book
+from realtime_fsm.fsm.names import Effect, Guard
+from realtime_fsm.fsm.policies import Verdict
+from realtime_fsm.fsm.table import State
+from realtime_fsm.runtime import canary, driver, link, links, outages
+from realtime_fsm.runtime import delivery as subscriber
+from realtime_fsm.runtime import drain_check as farewell
+from realtime_fsm.runtime import event_buffer as buffer
+from realtime_fsm.runtime import registry as roster
+from realtime_fsm.runtime import stream_buffer as inbox
+from realtime_fsm.runtime import waiters as waiting
 from simulation.coverage import machine
 from simulation.world import SECRET
 
@@ -279,22 +288,22 @@ _MUTATIONS: dict[str, Mutation] = {
     # the book
     "acknowledgements outlive their link": _with(book.SubscriptionTracker, "end_link", _keeping),
     "a throttled request is forgotten": _with(book.SubscriptionTracker, "requeue_in_flight", _forgetful),
-    "any reply is taken for the awaited one": _with(book.SubscriptionTracker, "answers", _any_reply),
+    "any reply is taken for the awaited one": _with(book.SubscriptionTracker, "matches_in_flight", _any_reply),
     "a handover forgets what it is for": _with_effect(Effect.DRAIN_LINK, _oblivious),
     "the era is not remembered": _with(seat.ConnectionContext, "_apply_greeting", _without_era),
     "a presence is not restored": _with(book.SubscriptionTracker, "begin_link", _absent),
     # the machine and its rules
-    "the budget of a link is ignored": _with(budget.SendBudget, "free_at", lambda _: lambda self, now, *, ping: now),
+    "the budget of a link is ignored": _with(budget.SendBudget, "available_at", lambda _: lambda self, now, *, ping: now),
     "old sockets are listened to": _both(
         _with(machine.ConnectionMachine, "_is_stale_or_early", _every_generation),
         _with(driver.Driver, "message_handler", _every_link),
     ),
     "a throttled dial comes back at once": _with(seat, "verdict", lambda _: lambda cause, **known: Verdict.TRANSIENT),
     "dials are not paced": _both(
-        _with(pacer.Pacer, "take", lambda _: lambda self, now: now),
-        _with(pacer.Pacer, "come", lambda _: lambda self, place, now: now),
+        _with(pacer.Pacer, "reserve", lambda _: lambda self, now: now),
+        _with(pacer.Pacer, "claim", lambda _: lambda self, place, now: now),
     ),
-    "a budget of 33": _with(budget, "LIMIT", lambda _: 33),
+    "a budget of 33": _with(budget, "MESSAGES_PER_MINUTE", lambda _: 33),
     "failures are forgiven at the greeting": _with_effect(Effect.START_LIVE_LINK, _forgiving),
     "a ping's verdict ignores what was heard": _with(
         core_link.LinkState,
@@ -314,21 +323,21 @@ _MUTATIONS: dict[str, Mutation] = {
     # one link in the place of another
     "a link that has made room is kept": _with(links.LinkSet, "drain_draining", _lingering_for_ever),
     "a link that has made room goes at once": _with(links, "DRAIN_SECONDS", lambda _: 0.0),
-    "what two links bring comes twice": _with(links.LinkSet, "fresh", lambda _: lambda self, link, event, whom: whom),
+    "what two links bring comes twice": _with(links.LinkSet, "filter_new", lambda _: lambda self, link, event, whom: whom),
     "what makes room does not deliver": _with(driver.Driver, "message_handler", _deaf_to_what_makes_room),
     "events are routed as on the link before": _with(driver.Driver, "_resolve_subscription_ids", _stale_routes),
     "the end of what makes room is not told": _with(
         outages.OutageTracker, "fail_handover", lambda _: lambda self, now, *, planned: None
     ),
-    "every handover is an outage": _with(links.LinkSet, "covered", lambda _: False),
+    "every handover is an outage": _with(links.LinkSet, "draining_serves", lambda _: False),
     "what a link owed that died silently is not told": _with(
-        driver.Driver, "parted", lambda _: lambda self, farewell, *, broken: None
+        driver.Driver, "on_draining_closed", lambda _: lambda self, farewell, *, broken: None
     ),
     "a link that lives is not believed": _with(farewell.DrainCheck, "is_confirmed", lambda _: False),
-    "what came meanwhile is caught up with": _with(roster.SubscriptionRegistry, "part", _without_news),
-    "what was replaced is not given up": _with(driver.Driver, "replace", _both_wanted),
+    "what came meanwhile is caught up with": _with(roster.SubscriptionRegistry, "report_possible_loss", _without_news),
+    "what was replaced is not given up": _with(driver.Driver, "update_subscription", _both_wanted),
     # what is told
-    "a handler that raises is called no more": _with(subscriber.SubscriptionDelivery, "tell", _fragile),
+    "a handler that raises is called no more": _with(subscriber.SubscriptionDelivery, "call_user", _fragile),
     "nobody is told of the end": _with(waiting.Waiters, "fail", lambda _: lambda self, error, *, patient: None),
     "a server fault ends what was acknowledged": _with(book.SubscriptionTracker, "repeat", _blaming),
     "a server fault is told of no gap": _with(roster.SubscriptionRegistry, "recover", lambda _: lambda self, seconds: None),
@@ -337,7 +346,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "a deaf link is told of no gap": _with(roster.SubscriptionRegistry, "end_deafness", lambda _: lambda self, *news: None),
     "a deaf link is told of before an echo": _with(roster.SubscriptionRegistry, "begin_deafness", lambda _: lambda self: None),
     "every refusal is blamed on its request": _with(refusals.Refusals, "refuse", lambda _: lambda self, group, desired: True),
-    "the session is in the records": _with(audit, "_shown", lambda _: lambda code: SECRET),
+    "the session is in the records": _with(audit, "_safe_code", lambda _: lambda code: SECRET),
 }
 
 MUTATIONS: dict[str, Mutation] = {name: partial(_broken, mutation) for name, mutation in _MUTATIONS.items()}

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlsplit
 
+from realtime_fsm.errors import CertificateRefused, DialFailed, NameNotResolved, UpgradeRefused
 from realtime_fsm.testing.backend import MinuteQuota
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.testing.identity import CONSOLE
 from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Reply, Request, ServerConnection
 from realtime_fsm.testing.wire import Refusal, error
-from realtime_fsm.vocabulary.errors import CertificateRefused, DialFailed, NameNotResolved, UpgradeRefused
 from simulation.history import History
 from simulation.servers import Server
 from simulation.sockets import CODES, SimulatedSocket

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from realtime_fsm.vocabulary.table import LIVE, State
+from realtime_fsm.fsm.table import LIVE, State
 from simulation.deafness import Deafness
 from simulation.ledger import Stream
 

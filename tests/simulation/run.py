@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from realtime_fsm.vocabulary.table import TABLE
+from realtime_fsm.fsm.table import TABLE
 from simulation.calm import HEAL_BOUND
 from simulation.coverage import Coverage
 from simulation.known import KNOWN

@@ -9,13 +9,13 @@ from bisect import insort
 from collections import deque
 from typing import TYPE_CHECKING
 
+from realtime_fsm.errors import StreamEnded
 from realtime_fsm.testing.peer import Reply, ServerConnection
 from realtime_fsm.testing.wire import encode, error
-from realtime_fsm.vocabulary.errors import StreamEnded
 from simulation.world import World
 
 if TYPE_CHECKING:
-    from realtime_fsm.edges.sockets import MessageHandler
+    from realtime_fsm.runtime.sockets import MessageHandler
     from simulation.servers import Server
 
 EVENT = re.compile(rb'\{"type":"event","data":.*"n":(\d+)')

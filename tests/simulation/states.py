@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from realtime_fsm.core.seat import ConnectionContext
-from realtime_fsm.vocabulary.table import LIVE, State
+from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.table import LIVE, State
 from simulation.links import Links
 from simulation.wants import Wants
 

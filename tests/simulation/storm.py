@@ -15,12 +15,15 @@ from selectors import SelectorKey
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm import Canary, PingPolicy, PingPolicyWarning, Realtime, RealtimeError, RetryPolicy, State, Timeouts
-from realtime_fsm.edges import audit, driver, farewell, roster, sleep
-from realtime_fsm.edges.sockets import Transport
-from realtime_fsm.face.subscription import MissingChannelWarning
+from realtime_fsm import Canary, PingPolicy, PingPolicyWarning, Realtime, RealtimeError, RetryPolicy, State, Timeouts, events
+from realtime_fsm.auditlog import writer as audit
+from realtime_fsm.client.subscription import MissingChannelWarning
+from realtime_fsm.runtime import drain_check as farewell
+from realtime_fsm.runtime import driver
+from realtime_fsm.runtime import registry as roster
+from realtime_fsm.runtime import suspend as sleep
+from realtime_fsm.runtime.sockets import Transport
 from realtime_fsm.testing.identity import CONSOLE
-from realtime_fsm.vocabulary import events
 from simulation.calm import Calm
 from simulation.coverage import Coverage
 from simulation.doings import BusyCrowd

@@ -23,8 +23,8 @@ from realtime_fsm import (
     SubscriptionRejected,
     UnsupportedByServer,
 )
-from realtime_fsm.face.listener import Listener
-from realtime_fsm.face.subscription import SubscriptionInfo
+from realtime_fsm.client.listener import Listener
+from realtime_fsm.client.subscription import SubscriptionInfo
 from simulation.history import EVEN, Bug, Follower
 from simulation.invariants import Watch
 from simulation.network import CHANNELS, Network

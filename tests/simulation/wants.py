@@ -6,9 +6,8 @@ from typing import Any
 
 import msgspec
 
-from realtime_fsm.vocabulary.errors import UnsupportedByServer
-from realtime_fsm.vocabulary.inputs import Input, PingEnabledChanged, SetPresence, Subscribe, SubscriptionSpec, Unsubscribe
-from realtime_fsm.vocabulary.requests import (
+from realtime_fsm.errors import UnsupportedByServer
+from realtime_fsm.fsm.commands import (
     EndStreams,
     FailWaiters,
     PresenceRefused,
@@ -18,6 +17,8 @@ from realtime_fsm.vocabulary.requests import (
     SubscriptionRemoved,
     SubscriptionUnsupported,
 )
+from realtime_fsm.fsm.inputs import Input, PingEnabledChanged, SetPresence, Subscribe, Unsubscribe
+from realtime_fsm.protocol.spec import SubscriptionSpec
 from simulation.ledger import Ledger, Stream
 from simulation.links import Link
 from simulation.outages import Outages

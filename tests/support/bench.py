@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from realtime_fsm.core.book import GREETING_ACK
-from realtime_fsm.core.machine import ConnectionMachine
-from realtime_fsm.core.seat import ConnectionContext
-from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.errors import DialFailed
-from realtime_fsm.vocabulary.frames import AcknowledgedSubscription
-from realtime_fsm.vocabulary.inputs import (
+from realtime_fsm.errors import DialFailed
+from realtime_fsm.fsm.commands import StepResult
+from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.inputs import (
     Acknowledged,
     Authenticate,
     Closed,
@@ -35,12 +32,15 @@ from realtime_fsm.vocabulary.inputs import (
     ResumedFromSuspend,
     SetPresence,
     Subscribe,
-    SubscriptionSpec,
     Unsubscribe,
 )
-from realtime_fsm.vocabulary.policies import RetryPolicy
-from realtime_fsm.vocabulary.requests import StepResult
-from realtime_fsm.vocabulary.table import State, Trigger
+from realtime_fsm.fsm.machine import ConnectionMachine
+from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.fsm.subscriptions import GREETING_ACK
+from realtime_fsm.fsm.table import State, Trigger
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.frames import AcknowledgedSubscription
+from realtime_fsm.protocol.spec import SubscriptionSpec
 
 DRAW = 0.5
 WELCOMING = 0.0

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from realtime_fsm.core.book import SUBSCRIBE, UNSUBSCRIBE, SubscriptionTracker
-from realtime_fsm.core.control import ControlRequest
-from realtime_fsm.vocabulary.frames import AcknowledgedSubscription
-from realtime_fsm.vocabulary.inputs import SubscriptionSpec
-from realtime_fsm.vocabulary.requests import Command, SubscriptionAcknowledged, SubscriptionRefused, SubscriptionRemoved
+from realtime_fsm.fsm.commands import Command, SubscriptionAcknowledged, SubscriptionRefused, SubscriptionRemoved
+from realtime_fsm.fsm.control import ControlRequest
+from realtime_fsm.fsm.subscriptions import SUBSCRIBE, UNSUBSCRIBE, SubscriptionTracker
+from realtime_fsm.protocol.frames import AcknowledgedSubscription
+from realtime_fsm.protocol.spec import SubscriptionSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

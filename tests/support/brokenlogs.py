@@ -10,13 +10,11 @@ from typing import Any
 
 import structlog
 
-from realtime_fsm.auditing.auditor import Auditor
-from realtime_fsm.auditing.report import Report
-from realtime_fsm.edges.audit import AuditWriter
-from realtime_fsm.vocabulary.errors import PresenceRejected
-from realtime_fsm.vocabulary.frames import subscribe_item
-from realtime_fsm.vocabulary.inputs import Input, LinkClosed, SetPresence, Subscribe, Unsubscribe
-from realtime_fsm.vocabulary.requests import (
+from realtime_fsm.audit.auditor import Auditor
+from realtime_fsm.audit.report import Report
+from realtime_fsm.auditlog.writer import AuditWriter
+from realtime_fsm.errors import PresenceRejected
+from realtime_fsm.fsm.commands import (
     FailWaiters,
     PresenceRefused,
     PresenceStored,
@@ -26,7 +24,9 @@ from realtime_fsm.vocabulary.requests import (
     SubscriptionRemoved,
     SubscriptionUnsupported,
 )
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.fsm.inputs import Input, LinkClosed, SetPresence, Subscribe, Unsubscribe
+from realtime_fsm.fsm.table import State
+from realtime_fsm.protocol.frames import subscribe_item
 from support.bench import Bench
 
 BEGIN = datetime(2026, 11, 24, 5, tzinfo=UTC)

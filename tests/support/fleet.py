@@ -17,8 +17,8 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from realtime_fsm import Realtime, RetryPolicy, State
-from realtime_fsm.core.pacer import Pacer
-from realtime_fsm.vocabulary.errors import DialFailed
+from realtime_fsm.errors import DialFailed
+from realtime_fsm.fsm.pacer import Pacer
 from support.network import GREET, Network
 from support.virtual import eventually, run
 

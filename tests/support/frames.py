@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from realtime_fsm.edges.sockets import Socket
-from realtime_fsm.edges.transport import AiohttpTransport
+from realtime_fsm.runtime.sockets import Socket
+from realtime_fsm.runtime.transport import AiohttpTransport
 from support.faultproxy import descriptors, header, until
 
 

@@ -9,9 +9,8 @@ from unittest.mock import patch
 
 import structlog
 
-from realtime_fsm.vocabulary.change import Gap
-from realtime_fsm.vocabulary.eras import Era
-from realtime_fsm.vocabulary.inputs import (
+from realtime_fsm.fsm.change import Gap
+from realtime_fsm.fsm.inputs import (
     Authenticate,
     Closed,
     Connect,
@@ -24,8 +23,9 @@ from realtime_fsm.vocabulary.inputs import (
     Recovered,
     Unsubscribe,
 )
-from realtime_fsm.vocabulary.policies import RetryPolicy
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.fsm.table import State
+from realtime_fsm.protocol.eras import Era
 from simulation import records, storm
 from support.bench import ONCE, Bench
 from support.brokenlogs import BEGIN, Record, Scribe, collected

@@ -21,7 +21,7 @@ import structlog
 from msgspec.structs import fields
 
 from realtime_fsm import State
-from realtime_fsm.vocabulary.records import RECORDS
+from realtime_fsm.auditlog.records import RECORDS
 from support.network import Network
 from support.virtual import eventually, run
 

@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from realtime_fsm import Realtime, Subscription
-from realtime_fsm.edges.sockets import MessageHandler, Socket, Transport
-from realtime_fsm.edges.transport import ClientSession
+from realtime_fsm.errors import LinkFailure, StreamEnded
+from realtime_fsm.runtime.sockets import MessageHandler, Socket, Transport
+from realtime_fsm.runtime.transport import ClientSession
 from realtime_fsm.testing.eras import EraName, era_named
 from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Reply, Request, ServerConnection
 from realtime_fsm.testing.wire import MASKED, encode, error
-from realtime_fsm.vocabulary.errors import LinkFailure, StreamEnded
 
 _NUMBERS = itertools.count()  # each network is a server of its own, so the pacing of one test is not that of another
 LATENCY = 0.01

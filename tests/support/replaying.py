@@ -10,9 +10,9 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm.auditing.replay.emitting import write_test
-from realtime_fsm.auditing.replay.player import ReplayedStep, Replayer
-from realtime_fsm.auditing.replay.story import ConnectionLog, read_story
+from realtime_fsm.replay.log_reader import ConnectionLog, read_story
+from realtime_fsm.replay.replayer import ReplayedStep, Replayer
+from realtime_fsm.replay.test_writer import write_test
 from simulation.coverage import machine
 from support.brokenlogs import Record, lines_of
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm import RetryPolicy
-from realtime_fsm.face.portal import Portal
+from realtime_fsm.client.portal import Portal
 from realtime_fsm.sync import Realtime
 from realtime_fsm.testing import RealtimeServer
 

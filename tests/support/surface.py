@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from realtime_fsm.auditing.report import Report
-from realtime_fsm.face.cli import _parser
-from realtime_fsm.vocabulary.records import RECORDS
-from realtime_fsm.vocabulary.table import TABLE
+from realtime_fsm.audit.report import Report
+from realtime_fsm.auditlog.records import RECORDS
+from realtime_fsm.cli.main import _parser
+from realtime_fsm.fsm.table import TABLE
 
 FROZEN = Path(__file__).resolve().parents[1] / "data" / "public_surface.txt"
 MODULES = (

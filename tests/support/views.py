@@ -12,10 +12,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from realtime_fsm.auditing.auditor import Auditor
-from realtime_fsm.auditing.report import ConnectionReport, ConnectionStats, Percentiles, Report
-from realtime_fsm.auditing.sources import open_log, read_lines, sort_by_content
-from realtime_fsm.auditing.sql import script
+from realtime_fsm.audit.auditor import Auditor
+from realtime_fsm.audit.report import ConnectionReport, ConnectionStats, Percentiles, Report
+from realtime_fsm.audit.sources import open_log, read_lines, sort_by_content
+from realtime_fsm.audit.sql import script
 from support.brokenlogs import Record
 from support.brokenlogs import lines_of as encoded
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from realtime_fsm.auditing.report import Report
-from realtime_fsm.vocabulary.inputs import Dispose, Pong, Unsubscribe
-from realtime_fsm.vocabulary.table import State
+from realtime_fsm.audit.report import Report
+from realtime_fsm.fsm.inputs import Dispose, Pong, Unsubscribe
+from realtime_fsm.fsm.table import State
 from support.bench import Bench
 from support.brokenlogs import BEGIN, Record, Scribe, collected, lines_of
 

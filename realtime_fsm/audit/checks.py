@@ -1,0 +1,184 @@
+"""The judge: what a step must be, rule by rule, given the shadow of its connection.
+
+Each check looks at one step and says which rule it breaks and how, or nothing. Which checks a row needs is worked out once,
+when this module is loaded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from realtime_fsm.audit.deadline_checks import deadline_of, delay
+from realtime_fsm.audit.guard_inference import BY_ADDRESS, RowChoiceCheck, is_forgiven, is_told_to_wait
+from realtime_fsm.audit.row_facts import DISPOSING, STEPS
+from realtime_fsm.audit.rules import ROUNDING, RuleBreach
+from realtime_fsm.audit.tracking import LIMIT, WINDOW
+from realtime_fsm.fsm.table import TABLE, State, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from realtime_fsm.audit.decoding import FlatRecord
+    from realtime_fsm.audit.row_facts import RowFacts
+    from realtime_fsm.audit.tracking import TrackedConnection
+
+    Check = Callable[[TrackedConnection, FlatRecord, RowFacts, float], RuleBreach | None]
+
+
+def check_row_identity(shadow: TrackedConnection, line: FlatRecord, step: RowFacts | None) -> RuleBreach | None:
+    """Whether a step is a row of the table at all, and begins where the one before ended."""
+    state = shadow.state
+    if state == DISPOSING and (step is None or step.source != DISPOSING or line.source != DISPOSING):
+        return RuleBreach("end", f"the connection is {state}, and this is {line.source} x {line.trigger}")
+    if step is None:
+        return RuleBreach("row", "no row of the table has this id")
+    fits = any(
+        (other.source, other.trigger, other.dest) == (line.source, line.trigger, line.dest) and other.id != step.id
+        for other in STEPS.values()
+    )
+    if fits and line.source == state:
+        return RuleBreach("row", f"row {step.id} is {step.source} x {step.trigger} -> {step.dest}")
+    for name, said, means in (
+        ("trigger", line.trigger, step.trigger),
+        ("source", line.source, step.source),
+        ("dest", line.dest, step.dest),
+    ):
+        if said != means:
+            return RuleBreach(name, f"row {step.id} has the {name} {means}")
+    if state is not None and line.source != state:
+        return RuleBreach("source", f"the connection is {state}")
+    return None
+
+
+def _counts(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, _: float) -> RuleBreach | None:
+    """The numbers of links, attempts and frames that follow from the row's effects."""
+    if shadow.state is None:
+        return None
+    attempt = 0 if step.resets_attempts or step.forgives else shadow.attempt
+    forgiven = is_forgiven(shadow, line)
+    if forgiven or (forgiven is None and line.attempt != attempt):
+        attempt = max(0, attempt - 1)
+    if step.dials and line.attempt == attempt + 1:
+        return _dialed(shadow, line, step)
+    if line.attempt != attempt:
+        return RuleBreach(
+            "attempt", f"there were {attempt} attempts, or {attempt + 1} with a dial" if step.dials else f"it is {attempt}"
+        )
+    held = (
+        step.closes_first or (shadow.awaits != 0 and not step.releases) or (step.restores and is_told_to_wait(line) is not False)
+    )
+    unpaced = step.dials and not held and shadow.policies is not None and shadow.policies.retry.dials_per_minute is None
+    if unpaced:
+        return RuleBreach("attempt", f"nothing holds a dial back, and it counts as attempt {attempt + 1}")
+    if line.link != shadow.link:
+        return RuleBreach("link", f"the link is {shadow.link}, and none was dialed")
+    sent = line.sends - shadow.sends
+    if not step.must_send <= sent <= step.may_send:
+        few = str(step.must_send) if step.must_send == step.may_send else f"{step.must_send} or {step.may_send}"
+        return RuleBreach("budget", f"{shadow.sends} frames had been sent on the link, and the row sends {few}")
+    return _sent(shadow, step) if sent else None
+
+
+def _dialed(shadow: TrackedConnection, line: FlatRecord, step: RowFacts) -> RuleBreach | None:
+    if shadow.has_link and not step.drops:
+        return RuleBreach("link", f"link {shadow.link} is not gone, and another one is dialed")
+    if line.link != shadow.link + 1:
+        return RuleBreach("link", f"the dial after link {shadow.link} makes link {shadow.link + 1}")
+    return RuleBreach("budget", "nothing can have been sent on a new link") if line.sends else None
+
+
+def _sent(shadow: TrackedConnection, step: RowFacts) -> RuleBreach | None:
+    if shadow.request_in_flight and not step.answers:
+        return RuleBreach("request", "a frame is sent while the answer to a request is awaited")
+    return None
+
+
+def _check_has_link(shadow: TrackedConnection, _: FlatRecord, step: RowFacts, __: float) -> RuleBreach | None:
+    return RuleBreach("link", f"there is no link that could have {step.trigger}") if shadow.has_link is False else None
+
+
+def _answered(shadow: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+    by_address = line.era in BY_ADDRESS  # where the address asks, the greeting answers
+    if by_address or shadow.request_in_flight is not False or shadow.put_back is not False:
+        return None
+    return RuleBreach("request", "no request was in flight")
+
+
+def _cause(_: TrackedConnection, line: FlatRecord, step: RowFacts, __: float) -> RuleBreach | None:
+    if line.cause in step.causes:
+        return None
+    if None in step.causes:
+        return RuleBreach("cause", "this row is about no failure")
+    known = ", ".join(sorted(str(cause) for cause in step.causes))
+    return RuleBreach("cause", f"the cause is one of {known}")
+
+
+def _choosing(choice: RowChoiceCheck) -> Check:
+    def check(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, _: float) -> RuleBreach | None:
+        wrong = choice(shadow, line)
+        return None if wrong is None else RuleBreach("row", f"row {step.id} was not to be taken: {wrong}")
+
+    return check
+
+
+def _window(shadow: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
+    if line.sends == shadow.sends or shadow.state is None:
+        return None
+    if len(shadow.sent) == LIMIT and t - shadow.sent[0] < WINDOW - ROUNDING:
+        return RuleBreach("budget", f"it is frame {LIMIT + 1} within {t - shadow.sent[0]:.3f} s")
+    if t < shadow.closed_until - ROUNDING:
+        later = shadow.closed_until - t
+        return RuleBreach(
+            "budget", f"the server said that there were too many, and the next frame may be sent {later:.3f} s later"
+        )
+    return None
+
+
+def _check_all_acknowledged(shadow: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+    if not shadow.subscriptions_known or line.lag < 0:  # logs that tell no lag tell no withdrawals either
+        return None
+    missing = len(shadow.desired - shadow.acknowledged)
+    if missing:
+        return RuleBreach("healed", f"of {len(shadow.desired)} desired subscriptions {missing} are not acknowledged on this link")
+    return None if shadow.desired else RuleBreach("healed", "no subscription is desired")
+
+
+def _recovered(shadow: TrackedConnection, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
+    if shadow.faulty_since is not None or not shadow.complete:
+        return None
+    return RuleBreach("recovery", "no server fault was under way")
+
+
+def _closed_once(shadow: TrackedConnection, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
+    return RuleBreach("end", "the socket was closed before") if shadow.closed else None
+
+
+def _clock(shadow: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
+    if line.dwell < 0 or (shadow.state is not None and t < shadow.now - ROUNDING):
+        return RuleBreach("clock", f"{shadow.now - shadow.entered:.6f} s had passed in {line.source} before")
+    return None
+
+
+def _prepare(step: RowFacts) -> None:
+    """Work out what a step by a row is judged by, in order."""
+    row = step.row
+    choice = RowChoiceCheck(step, TABLE.cells[row.source, row.trigger])
+    checks: tuple[tuple[Check | None, bool], ...] = (
+        (_cause, True),
+        (_check_has_link, step.of_socket),
+        (_counts, True),
+        (_clock, True),
+        (_choosing(choice), not choice.is_empty),
+        (_answered, row.trigger is Trigger.ACKNOWLEDGED),
+        (_window, step.may_send > 0),
+        (deadline_of(step), True),
+        (delay, row.source is State.RECONNECTING and step.dials and not step.resets_attempts),
+        (_check_all_acknowledged, row.source is State.CONNECTED and row.dest is State.SUBSCRIBED),
+        (_recovered, row.trigger is Trigger.RECOVERED),
+        (_closed_once, row.source is State.DISPOSING),
+    )
+    step.checks = tuple(check for check, needed in checks if check is not None and needed)
+
+
+for _step in STEPS.values():
+    _prepare(_step)

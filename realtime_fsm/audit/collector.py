@@ -1,0 +1,186 @@
+"""The ledger: what was found, connection by connection, and the sum of all; its size is bounded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from realtime_fsm.audit.report import ConnectionReport, Finding, Location, Report, RowLine, Verdict, life_of
+from realtime_fsm.audit.rules import RULES, Severity
+from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
+from realtime_fsm.audit.stats import StatsAccumulator
+from realtime_fsm.fsm.table import TABLE, State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from realtime_fsm.audit.histogram import Histogram
+    from realtime_fsm.audit.tracking import TrackedConnection
+
+KEPT = 1000
+"""Connections that are reported one by one; those with findings push out those without."""
+_WEIGHTS = {"violation": Verdict.VIOLATED, "doubt": Verdict.INCONCLUSIVE}
+
+
+class ReportBuilder:
+    """What was found.
+
+    Args:
+        detail: whether the pictures are kept.
+
+    Attributes:
+        first: the first violation; while there is none, the first doubt.
+        rows: how often each row of the table was taken.
+    """
+
+    def __init__(self, *, detail: bool) -> None:
+        self.first: Finding | None = None
+        self.rows = Counter({row.id: 0 for row in TABLE.rows})
+        self._detail = detail
+        self._clean_connections: list[tuple[int, ConnectionReport]] = []
+        self._flagged_connections: list[tuple[int, ConnectionReport]] = []
+        self._unattributed: list[Finding] = []
+        self._counts: Counter[str] = Counter()
+        self._verdicts: Counter[str] = Counter()
+        self._total = StatsAccumulator()
+        self._unusable = False
+        self._records = 0
+        self._in_doubt = False
+        self._violated = False
+
+    def add(self, shadow: TrackedConnection, finding: Finding) -> None:
+        """A finding about a connection."""
+        known, count = shadow.findings.get(finding.rule, (finding, 0))
+        shadow.findings[finding.rule] = known, count + 1
+        self._counts[finding.rule] += 1
+        self._rank(finding)
+
+    def add_unattributed(self, finding: Finding) -> None:
+        """A finding about a line that does not say whose it is."""
+        self._records += 1
+        self._counts[finding.rule] += 1
+        self._rank(finding)
+        self._in_doubt = self._in_doubt or finding.weight == "doubt"
+        self._violated = self._violated or finding.weight == "violation"
+        if len(self._unattributed) < KEPT:
+            self._unattributed.append(finding)
+
+    def add_unusable(self, finding: Finding) -> None:
+        """A file that cannot be read."""
+        self._unusable = True
+        self._unattributed.append(finding)
+
+    def _rank(self, finding: Finding) -> None:
+        ahead = {"violation": ("doubt",), "doubt": ()}.get(finding.weight)
+        if ahead is not None and (self.first is None or self.first.weight in ahead):
+            self.first = finding
+
+    def finish_connection(self, shadow: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
+        """A connection is over, or the log is."""
+        if shadow.records == 0:
+            return
+        self._records += shadow.records
+        self._note_end(shadow, place, fail_on)
+        verdict = Verdict.CONFORMANT
+        for finding, _ in shadow.findings.values():
+            weight = _WEIGHTS.get(finding.weight, Verdict.CONFORMANT)
+            if weight and verdict is not Verdict.VIOLATED:
+                verdict = weight
+        self._verdicts[verdict.word] += 1
+        self._total.merge(shadow.stats)
+        self._keep(shadow, verdict)
+
+    def _note_end(self, shadow: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
+        shadow.flush_heartbeats()
+        life = shadow.stats
+        if shadow.state is not None:
+            since = max(shadow.entered, shadow.life_from)
+            spent = max(0.0, shadow.now - since)
+            life.states[shadow.state] += spent
+            if self._detail:
+                life.segments.append((since, spent, shadow.state))
+        shadow.end_handover(shadow.now)
+        if shadow.faulty_since is not None:
+            life.faulty += max(0.0, shadow.now - max(shadow.faulty_since, shadow.life_from))
+        if life.outage is not None:
+            outage = life.outage
+            life.end_outage(shadow.now, shadow.link, "")
+            outage.end = ""
+        if not shadow.closed_by_record:
+            weight = Severity.VIOLATION if "open" in fail_on else Severity.NOTE
+            said = f"it has not been disposed of, and is at last {shadow.state or 'in an unknown state'}"
+            self.add(shadow, Finding("open", weight.value, said, place, _name(shadow)))
+
+    def _keep(self, shadow: TrackedConnection, verdict: Verdict) -> None:
+        if verdict is Verdict.CONFORMANT:
+            if len(self._clean_connections) + len(self._flagged_connections) < KEPT:
+                self._clean_connections.append((shadow.first_line, _report_of(shadow, verdict)))
+        elif len(self._flagged_connections) < KEPT:
+            self._flagged_connections.append((shadow.first_line, _report_of(shadow, verdict)))
+            if len(self._clean_connections) + len(self._flagged_connections) > KEPT:
+                self._clean_connections.pop()
+
+    def report(self, files: list[str], lines: int, dwells: Mapping[str, Histogram], *, in_part: bool = False) -> Report:
+        """The sum of all; or of a part, which some connections or a time are."""
+        verdict = self._verdict()
+        if verdict is Verdict.UNUSABLE and not self._unusable:
+            which = "the connections or the time that are asked for" if in_part else "this library"
+            text = f"no record of {which} is in it: {lines} lines" if lines else "it is empty"
+            for name in files or ["-"]:
+                self._unattributed.append(Finding("cut", "unusable", text, Location(name, 0)))
+        kept = sorted(self._clean_connections + self._flagged_connections, key=lambda pair: pair[0])
+        return Report(
+            verdict=verdict.word,
+            exit_code=int(verdict),
+            files=files,
+            lines=lines,
+            records=self._records,
+            other=lines - self._records,
+            connections=[report for _, report in kept],
+            connections_total=sum(self._verdicts.values()),
+            verdicts={each.word: self._verdicts[each.word] for each in Verdict if self._verdicts[each.word]},
+            first=self.first,
+            findings=self._unattributed,
+            counts={rule: self._counts[rule] for rule in RULES if self._counts[rule]},
+            life=life_of(self._total),
+            rows=[
+                RowLine(row, count, dwells[row].percentile(50) if row in dwells else None)
+                for row, count in self.rows.items()
+                if count
+            ],
+            never_taken=[row for row, count in self.rows.items() if not count],
+            recoveries=list(self._total.resubscribe.bars()),
+        )
+
+    def _verdict(self) -> Verdict:
+        if self._violated or self._verdicts[Verdict.VIOLATED.word]:
+            return Verdict.VIOLATED
+        if self._unusable or not self._records:
+            return Verdict.UNUSABLE
+        if self._in_doubt or self._verdicts[Verdict.INCONCLUSIVE.word]:
+            return Verdict.INCONCLUSIVE
+        return Verdict.CONFORMANT
+
+
+def _name(shadow: TrackedConnection) -> str:
+    return REDACTED if looks_secret(shadow.connection_id) else shadow.connection_id
+
+
+def _report_of(shadow: TrackedConnection, verdict: Verdict) -> ConnectionReport:
+    order = list(RULES)
+    findings = sorted(shadow.findings.values(), key=lambda pair: order.index(pair[0].rule))
+    return ConnectionReport(
+        connection=_name(shadow),
+        verdict=verdict.word,
+        records=shadow.records,
+        first=shadow.first,
+        last=shadow.last,
+        state=shadow.state,
+        ended=shadow.closed_by_record or shadow.state == State.DISPOSING,
+        judged=shadow.policies is not None,
+        findings=[finding for finding, _ in findings],
+        counts={finding.rule: count for finding, count in findings},
+        life=life_of(shadow.stats),
+        timeline=shadow.stats.segments,
+        bars_left_out=shadow.stats.segments_left_out,
+    )

@@ -1,0 +1,147 @@
+"""The times that policies promise: heartbeats, deadlines and the delays before dials. Without the policies nothing is judged.
+
+The law: what happens after a deadline is explained only by the machine's own word that it came to it late (`lag`). Logs from
+before that word was written are not judged as finely: there it is a note.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from realtime_fsm.audit.guard_inference import is_throttled
+from realtime_fsm.audit.rules import LATE, ROUNDING, RuleBreach
+from realtime_fsm.audit.tracking import WINDOW
+from realtime_fsm.fsm.names import Guard
+from realtime_fsm.fsm.table import State, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from realtime_fsm.audit.decoding import FlatRecord
+    from realtime_fsm.audit.row_facts import RowFacts
+    from realtime_fsm.audit.tracking import Policies, TrackedConnection
+
+    Check = Callable[[TrackedConnection, FlatRecord, RowFacts, float], RuleBreach | None]
+    Timed = Callable[[TrackedConnection, Policies, FlatRecord, float], RuleBreach | None]
+
+
+def _late(rule: str, late: float, line: FlatRecord, text: str) -> RuleBreach | None:
+    if line.lag >= 0 and late > line.lag + ROUNDING:
+        return RuleBreach(rule, f"{text}; the process was {f'{line.lag:.3f} s late' if line.lag > ROUNDING else 'on time'}")
+    return RuleBreach("late", text) if late > LATE else None
+
+
+def _within(
+    what: str, spent: float, allowed: float, line: FlatRecord, *, rule: str = "deadline", given_up: bool = False
+) -> RuleBreach | None:
+    """Whether something came in the time that it had, and was not given up before that was over."""
+    late = spent - allowed
+    if late > ROUNDING and spent != float("inf"):
+        return _late(rule, late, line, f"the {what} took {spent:.3f} s, and {allowed:g} s are allowed")
+    if given_up and late < -ROUNDING:
+        return RuleBreach(rule, f"the {what} was given up after {spent:.3f} s, and {allowed:g} s are allowed")
+    return None
+
+
+def _pong(_: TrackedConnection, policies: Policies, line: FlatRecord, __: float) -> RuleBreach | None:
+    given_up = line.trigger == "deadline"
+    return _within("answer to the ping", line.dwell, policies.ping.timeout, line, rule="pong", given_up=given_up)
+
+
+def _opened(shadow: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
+    if shadow.opened_at > shadow.dialed_at:
+        return None
+    return _within("dial", t - shadow.dialed_at, policies.timeouts.dial, line)
+
+
+def _greeted(shadow: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
+    return _within("greeting", t - shadow.opened_at, policies.timeouts.greeting, line)
+
+
+def _not_up(shadow: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
+    if line.cause == "greeting_overdue":
+        return _within("greeting", t - shadow.opened_at, policies.timeouts.greeting, line, given_up=True)
+    return _within("dial", t - shadow.dialed_at, policies.timeouts.dial, line, given_up=True)
+
+
+def _acknowledged(shadow: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
+    overdue = line.trigger == "deadline"
+    if not shadow.request_in_flight:
+        return RuleBreach("request", "no request was in flight") if overdue and shadow.request_in_flight is False else None
+    return _within("reply", t - shadow.asked_at, policies.timeouts.reply, line, given_up=overdue)
+
+
+def _at_least(what: str, spent: float, least: float) -> RuleBreach | None:
+    if spent >= least - ROUNDING:
+        return None
+    return RuleBreach("deadline", f"{what} after {spent:.3f} s, and not before {least:g} s are over")
+
+
+def _forgiven(shadow: TrackedConnection, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
+    return _at_least("earlier failures are forgiven", t - shadow.up_at, policies.retry.stable_after)
+
+
+def _renewed(shadow: TrackedConnection, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
+    if policies.max_link_age is None:
+        return RuleBreach("deadline", "the link is renewed, and no age is too old")
+    return _at_least("the link is renewed", t - shadow.up_at, policies.max_link_age * 0.9)
+
+
+def _idle(shadow: TrackedConnection, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
+    if policies.timeouts.idle is None:
+        return RuleBreach("deadline", "the idle link is closed, and it is to be kept")
+    return _at_least("the idle link is closed", t - shadow.idle_from, policies.timeouts.idle)
+
+
+def _deadline_of(step: RowFacts) -> Timed | None:
+    guards = step.row.guards
+    if step.source == State.PING:
+        return _pong
+    if step.source == State.RECONNECTING:
+        if step.opens:
+            return _opened
+        if step.trigger == Trigger.GREETED:
+            return _greeted
+        return _not_up if step.is_deadline and step.drops else None
+    if Guard.REPLY_OVERDUE in guards or step.trigger == Trigger.ACKNOWLEDGED:
+        return _acknowledged
+    return next((check for name, check in _LEAST.items() if name in guards), None)
+
+
+_LEAST: dict[str, Timed] = {Guard.STABLE_DUE: _forgiven, Guard.RENEWAL_DUE: _renewed, Guard.IDLE_DUE: _idle}
+
+
+def deadline_of(step: RowFacts) -> Check | None:
+    """The check of the deadline that a row is about, if it is about one."""
+    timed = _deadline_of(step)
+    if timed is None:
+        return None
+
+    def check(shadow: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
+        return None if shadow.policies is None else timed(shadow, shadow.policies, line, t)
+
+    return check
+
+
+def delay_bounds(policies: Policies, line: FlatRecord) -> tuple[float, float]:
+    """Between what and what the delay before the next dial must be, in seconds, after a step that planned it."""
+    least, most = policies.retry.delay(line.attempt, 0.0), policies.retry.delay(line.attempt, 1.0)
+    throttled, asked = is_throttled(line), line.retry_after or 0.0
+    least = max(least, WINDOW if throttled else 0.0, asked)
+    bound = max(asked, 0.0 if throttled is False else WINDOW)
+    return least, max(most, bound + policies.retry.base) if bound else most
+
+
+def delay(shadow: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
+    """Whether a dial after a failure waited as long as it should.
+
+    One that the user, or the end of a sleep, brings forward need not.
+    """
+    if shadow.retry is None or line.trigger in ("woken", "reconnect"):
+        return None
+    began, least, most = shadow.retry
+    waited = t - began
+    text = f"the delay was {waited:.3f} s, and is from {least:g} to {most:g} s"
+    if waited - max(0.0, line.lag) < least - ROUNDING:
+        return RuleBreach("delay", text)
+    return _late("delay", waited - most, line, text) if waited > most + ROUNDING else None

@@ -1,0 +1,280 @@
+"""Lines: from the bytes of a log to records, fast where nothing is special.
+
+The theory. Nearly every line is a record that has its own fields, a level and nothing else, with words that the table knows.
+The fast decoder takes exactly those: unknown fields and unknown words are refused while the line is decoded, so nothing that
+looks like a secret can hide in a line that it takes, and no text of it has to be looked at again. What it refuses is looked
+at slowly: another program's event, a record with fields that the application's logging added, or a broken one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_args
+
+import msgspec
+from msgspec.structs import fields as fields_of
+
+from realtime_fsm import errors
+from realtime_fsm.audit.secret_scan import secret_fields
+from realtime_fsm.auditlog.records import RECORDS, SCHEMA, AnyRecord, TransitionRecord
+from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
+from realtime_fsm.fsm.table import TABLE
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.options import Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TRANSITION, OPEN = "realtime.transition", "realtime.open"
+_MARK = b'"realtime.'
+_LONGEST_RECORD = 1 << 16
+Code: TypeAlias = int | str | None
+
+
+class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
+    """A record of any kind, flat. The fields that its kind does not have keep their defaults, which no record has."""
+
+    schema: int = SCHEMA
+    machine: str
+    connection_id: str
+    seq: int
+    timestamp: datetime
+    link: int
+    row: str = ""
+    trigger: str = ""
+    source: str = ""
+    dest: str = ""
+    dwell: float = -1.0
+    attempt: int = -1
+    sends: int = -1
+    cause: str | None = "missing"
+    error_code: Code = None
+    close_code: int | None = None
+    status: int | None = None
+    retry_after: float | None = None
+    era: str | None = None
+    lag: Annotated[float, msgspec.Meta(ge=0)] = -1.0
+    event: str
+    subscription: str = ""
+    change: str = ""
+    round_trip: float = -1.0
+    seconds: float = -1.0
+    count: int = 0
+    kind: str = ""
+    paused: int = 0
+    retired: int = 0
+    retry: dict[str, Any] | None = None
+    ping: dict[str, Any] | None = None
+    timeouts: dict[str, Any] | None = None
+    auto_reconnect: bool = True
+    max_link_age: float | None = None
+    protocol: str | None = None
+    canary: dict[str, float | bool] | None = None
+    versions: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A line that is a record, or was to be one, and cannot be judged as one.
+
+    Attributes:
+        rule: the rule that it breaks.
+        text: what is wrong.
+        connection_id: whose it is, as far as it says so.
+        seq: its number, as far as it says so.
+        timestamp: when it was written, as far as it says so.
+    """
+
+    rule: str
+    text: str
+    connection_id: str | None = None
+    seq: int | None = None
+    timestamp: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendedRecord:
+    """A record that the fast decoder refused.
+
+    Attributes:
+        line: the record.
+        secrets: the names of the fields that look like secrets.
+    """
+
+    line: FlatRecord
+    secrets: tuple[str, ...]
+
+
+def _kinds(cls: type[errors.LinkFailure]) -> set[str]:
+    return {cls.kind}.union(*map(_kinds, cls.__subclasses__()))
+
+
+KINDS = frozenset(_kinds(errors.LinkFailure) | {f"{what}_overdue" for what in ("upgrade", "greeting", "reply", "pong", "echo")})
+"""The kinds of failure that a cause can be."""
+
+_EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)
+_FIELDS = [*fields_of(TransitionRecord), *(field for kind in RECORDS for field in fields_of(kind))]
+_TYPES = {field.name: field.type for field in _FIELDS}
+_CHANGES = tuple(dict.fromkeys(word for field in _FIELDS if field.name == "change" for word in get_args(field.type)))
+_MOMENT = Annotated[datetime, msgspec.Meta(tz=True)]
+_ERA: Any = Literal[tuple(era.value for era in Era)] | None
+
+
+def _settings(policy: Any, values: Any) -> Any:
+    names: Any = Literal[tuple(field.name for field in fields(policy))]
+    return dict[names, values]
+
+
+_STRICT: dict[str, Any] = {
+    "schema": Literal[SCHEMA],
+    "machine": Literal[TABLE.fingerprint],
+    "connection_id": str,
+    "timestamp": _MOMENT,
+    "row": Literal[tuple(row.id for row in TABLE.rows)],
+    "trigger": Literal[tuple(trigger.value for trigger in TABLE.triggers)],
+    "source": Literal[tuple(state.value for state in TABLE.states)],
+    "dest": Literal[tuple(state.value for state in TABLE.states)],
+    "cause": Literal[tuple(KINDS)] | None,
+    "error_code": int | None,
+    "era": _ERA,
+    "lag": Annotated[float, msgspec.Meta(ge=0)],
+    "event": Literal[tuple(_EVENTS)],
+    "level": Literal["debug", "info", "warning", "error", "critical"] | None,
+    "logger": Literal["realtime_fsm"] | None,
+    "change": Literal[_CHANGES],
+    "since": _MOMENT | None,
+    "until": _MOMENT,
+    "retry": _settings(RetryPolicy, float | int | None),
+    "ping": _settings(PingPolicy, float | bool),
+    "timeouts": _settings(Timeouts, float | None),
+    "protocol": _ERA,
+    "canary": dict[Literal["every", "within", "write"], float | bool] | None,
+    # The texts of the rarer kinds; whoever looks at such a record looks at them, too.
+    "subscription": Annotated[str, msgspec.Meta(max_length=36)],
+    "kind": Annotated[str, msgspec.Meta(max_length=36)],
+    "versions": dict[str, str],
+}
+_PLAIN = (int, float, bool, int | None, float | None)
+
+
+def _fast_fields() -> Iterator[tuple[str, Any] | tuple[str, Any, Any]]:
+    """The fields, in the order in which most records are written, which a decoder follows fastest.
+
+    A field of numbers that a kind of record has, and that nobody judges, needs no mention here; a text does, for the sake of
+    secrets, and lines with one that is not mentioned are looked at slowly.
+    """
+    own = {field.name: field for field in fields_of(FlatRecord)}
+    types = {"event": str, "level": str, "logger": str} | _TYPES | _STRICT
+    for name in dict.fromkeys((*TransitionRecord.__struct_fields__, "event", "level", "logger", *_TYPES)):
+        if name not in _STRICT and types[name] not in _PLAIN:
+            continue
+        if name in own and own[name].required:
+            yield name, types[name]
+        else:
+            yield name, types[name], own[name].default if name in own else None
+
+
+_FAST = msgspec.defstruct("FastLine", _fast_fields(), kw_only=True, gc=False, forbid_unknown_fields=True)
+_decoder = cast("type[msgspec.json.Decoder[FlatRecord]]", msgspec.json.Decoder)(cast("type[FlatRecord]", _FAST))
+decode_fast = _decoder.decode
+"""Decode the line of an ordinary record; `msgspec.MsgspecError` or `ValueError` for every other line."""
+
+
+def decode_block(block: bytes) -> list[FlatRecord] | None:
+    """Decode whole lines at once, which is faster than one by one.
+
+    Args:
+        block: the lines.
+
+    Returns:
+        A record for each line; None if one of them is no ordinary record.
+    """
+    try:
+        records = _decoder.decode_lines(block)
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    lines = len(block) - len(block.replace(b"\n", b""))  # a third of what `count` takes
+    return records if len(records) == lines else None
+
+
+def decode_unusual(line: bytes) -> ExtendedRecord | BadRecord | None:
+    """Make out what a line is that the fast decoder refused.
+
+    Args:
+        line: the line.
+
+    Returns:
+        The record, what is wrong with it, or None if it is not a record of this library.
+    """
+    if _MARK not in line:
+        return _cut(line)
+    try:
+        record = msgspec.json.decode(line)
+    except ValueError:
+        broken = line.lstrip().startswith(b"{") and (b'"event"' in line or b'"connection_id"' in line)
+        return BadRecord("cut", "the line is not whole: it is no JSON") if broken else None
+    if not isinstance(record, dict) or not _is_ours(record):
+        return None
+    identifier, seq, moment = record.get("connection_id"), record.get("seq"), _moment(record.get("timestamp"))
+    whose = (
+        identifier if isinstance(identifier, str) else None,
+        seq if type(seq) is int else None,
+        moment,
+    )
+    for rule, text in _unsupported(record):
+        return BadRecord(rule, text, *whose)
+    if moment is None:
+        return BadRecord("form", "the timestamp cannot be read", *whose)
+    try:
+        msgspec.convert(record | {"timestamp": moment.isoformat()}, AnyRecord)
+        flat = msgspec.convert(record | {"timestamp": moment}, FlatRecord)
+    except msgspec.ValidationError as problem:
+        return BadRecord("form", f"{_without_values(str(problem))}", *whose)
+    return ExtendedRecord(flat, tuple(secret_fields(record)))
+
+
+def _cut(line: bytes) -> BadRecord | None:
+    """What a file ends with that was cut in the middle of a line may have been a record."""
+    if line.endswith(b"\n") or not line.startswith(b"{") or len(line) > _LONGEST_RECORD:
+        return None
+    try:
+        msgspec.json.decode(line)
+    except ValueError:
+        return BadRecord("cut", "the file ends in the middle of a line")
+    return None
+
+
+def _is_ours(record: dict[str, Any]) -> bool:
+    event = record.get("event")
+    if not isinstance(event, str) or not event.startswith("realtime."):
+        return False
+    known = sum(name in record for name in ("machine", "connection_id", "seq", "link"))
+    return known >= 3 or (event in _EVENTS and known > 0)
+
+
+def _unsupported(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Why a record is not one that this version judges."""
+    schema, machine = record.get("schema", SCHEMA), record.get("machine")
+    if schema != SCHEMA:
+        yield "schema", f"the record is of another version of the schema than {SCHEMA}"
+    if isinstance(machine, str) and machine != TABLE.fingerprint:
+        yield "table", f"the record is of another table than {TABLE.fingerprint}"
+    if record["event"] not in _EVENTS:
+        yield "schema", "this version does not know the kind of record"
+
+
+def _moment(stamp: object) -> datetime | None:
+    """The moment of a timestamp, which the application's logging may have written its own way."""
+    try:
+        if isinstance(stamp, int | float) and not isinstance(stamp, bool):
+            return datetime.fromtimestamp(stamp, UTC)
+        moment = datetime.fromisoformat(stamp) if isinstance(stamp, str) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _without_values(problem: str) -> str:
+    """Msgspec quotes unknown words; they may be anything."""
+    return problem if problem.count("'") == 0 else problem.split("'")[0].rstrip() + " an unknown word"

@@ -1,0 +1,67 @@
+"""How a finding is told: where, with which record, after which ones, and what the table allows there; without any secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from realtime_fsm.audit.decoding import BadRecord, decode_unusual
+from realtime_fsm.audit.formats.text_utils import describe_allowed
+from realtime_fsm.audit.report import ContextRecord, Finding
+from realtime_fsm.audit.rules import RULES, RuleBreach, Severity
+from realtime_fsm.audit.secret_scan import REDACTED, looks_secret, redact
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from realtime_fsm.audit.positions import LineNumbers
+    from realtime_fsm.audit.tracking import TrackedConnection
+
+
+def finding_of(
+    shadow: TrackedConnection | None, said: RuleBreach, line: bytes, places: LineNumbers, fail_on: Collection[str]
+) -> Finding:
+    """Tell a finding about the line under way.
+
+    Args:
+        shadow: the connection, as it was before the line; None if the line does not say whose it is.
+        said: what is wrong.
+        line: the line.
+        places: knows where it stands.
+        fail_on: the rules whose findings count as violations, whatever their weight.
+    """
+    weight = RULES[said.rule].weight if said.rule not in fail_on else Severity.VIOLATION
+    place, record = places.here, decode_redacted(line)
+    if shadow is None:
+        return Finding(said.rule, weight.value, said.text, place, None, record)
+    name = REDACTED if looks_secret(shadow.connection_id) else shadow.connection_id
+    if weight is Severity.NOTE:
+        return Finding(said.rule, weight.value, said.text, place, name, record)
+    before = [ContextRecord(places.of(number), decode_redacted(earlier) or {}) for number, earlier in shadow.recent]
+    trigger = None if record is None else record.get("trigger")
+    return Finding(said.rule, weight.value, said.text, place, name, record, before, describe_allowed(shadow, trigger))
+
+
+def explain_missing_field(wrong: RuleBreach, line: bytes) -> RuleBreach:
+    """What is really wrong with a record: a field that is missing has a default, which breaks some other rule."""
+    made = decode_unusual(line)
+    return RuleBreach(made.rule, made.text) if isinstance(made, BadRecord) else wrong
+
+
+def describe_sequence_break(before: int, seq: int) -> str:
+    """How a number does not follow the one before it."""
+    if before == 0 and seq > 1:
+        return f"the connection's log begins with number {seq}"
+    if seq > before:
+        return f"{seq - before - 1} records are missing before number {seq}"
+    return f"number {seq} comes after number {before}"
+
+
+def decode_redacted(line: bytes) -> dict[str, Any] | None:
+    """The record in a line, without what looks like a secret; None if there is none."""
+    try:
+        record = msgspec.json.decode(line)
+    except ValueError:
+        return None
+    return redact(record) if isinstance(record, dict) else None

@@ -1,0 +1,1 @@
+"""The formats of a report: text, HTML, SVG and JUnit's XML."""

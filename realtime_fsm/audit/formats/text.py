@@ -1,0 +1,175 @@
+"""The report as text for a terminal, and as Markdown; both say the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from realtime_fsm.audit.formats.text_utils import NOTHING, format_duration, number, percent, pluralize
+from realtime_fsm.audit.rules import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from realtime_fsm.audit.report import ConnectionReport, ConnectionStats, Finding, Percentiles, Report
+
+_SHOWN = 20
+"""Connections and outages of each that are shown one by one."""
+_EVERYWHERE = ("schema", "machine", "connection_id", "event", "level", "logger")
+
+
+def as_text(report: Report) -> Iterator[str]:
+    """The lines of the report, for people."""
+    yield f"verdict: {report.verdict} ({_sizes(report)})"
+    yield f"judged by table {report.machine}, schema {report.schema}"
+    for finding in report.findings:
+        yield f"{finding.weight}: {finding.place}: {finding.text}"
+    if report.first is not None:
+        yield ""
+        yield from finding_lines(report.first)
+    yield ""
+    for connection in report.connections[:_SHOWN]:
+        yield from _connection(connection)
+    rest = report.connections_total - min(len(report.connections), _SHOWN)
+    if rest > 0:
+        yield f"... and {pluralize(rest, 'more connection')}: {_verdicts(report)}"
+        yield ""
+    if report.connections_total > 1:
+        yield "all together"
+        yield from (f"  {line}" for line in life_lines(report.life))
+    if report.counts:
+        yield f"findings: {', '.join(f'{rule} {number(count)}' for rule, count in report.counts.items())}"
+    if report.connections_total:
+        yield f"rows never taken: {len(report.never_taken)} of {len(report.never_taken) + len(report.rows)}"
+        yield from _wrapped(report.never_taken)
+
+
+def _sizes(report: Report) -> str:
+    other = f", {number(report.other)} other lines" if report.other else ""
+    return f"{pluralize(report.connections_total, 'connection')}, {pluralize(report.records, 'record')}{other}"
+
+
+def _verdicts(report: Report) -> str:
+    return ", ".join(f"{number(count)} {verdict}" for verdict, count in report.verdicts.items()) + " in all"
+
+
+def _wrapped(names: list[str]) -> Iterator[str]:
+    for start in range(0, len(names), 16):
+        yield "  " + " ".join(names[start : start + 16])
+
+
+def finding_lines(finding: Finding) -> Iterator[str]:
+    """A finding with all that is known of it."""
+    yield f"first {finding.weight}: {finding.place}"
+    yield f"  rule {finding.rule}: {RULES[finding.rule].statement}"
+    yield f"  here: {finding.text}"
+    if finding.before:
+        yield f"  the {pluralize(len(finding.before), 'record')} before it:"
+        yield from (f"    {shown.place}: {_record(shown.record)}" for shown in finding.before)
+    if finding.record is not None:
+        yield f"  > {finding.place}: {_record(finding.record)}"
+    if finding.allowed:
+        yield "  what the table allows there:"
+        yield from (f"    {line}" for line in finding.allowed)
+
+
+def _record(record: dict[str, object]) -> str:
+    """A record without what is the same in all of them."""
+    kind = str(record.get("event", "")).removeprefix("realtime.")
+    fields = {name: value for name, value in record.items() if name not in _EVERYWHERE and value is not None}
+    return f"{kind} {msgspec.json.encode(fields, order='deterministic').decode()}"
+
+
+def _connection(connection: ConnectionReport) -> Iterator[str]:
+    where = "disposed of" if connection.ended else f"at last {connection.state or 'in an unknown state'}"
+    yield f"connection {connection.connection}: {connection.verdict}, {pluralize(connection.records, 'record')}, {where}"
+    if not connection.judged:
+        yield "  no realtime.open record: its delays and deadlines were not judged"
+    for finding in connection.findings:
+        if finding.weight != "note":
+            yield f"  {finding.weight}: {finding.rule} x {connection.counts[finding.rule]}, at {finding.place}: {finding.text}"
+    yield from (f"  {line}" for line in life_lines(connection.life))
+    yield ""
+
+
+def life_lines(life: ConnectionStats) -> Iterator[str]:
+    """How a connection lived, in words."""
+    states = ", ".join(f"{state} {format_duration(seconds)}" for state, seconds in life.states.items() if seconds)
+    yield f"time: {states or NOTHING}"
+    yield (
+        f"availability {percent(life.availability)}, {pluralize(life.failures, 'failure')}, "
+        f"mean between failures {format_duration(life.between_failures)}, mean to recovery {format_duration(life.to_recovery)}"
+    )
+    yield from (f"{name}: {_spread(spread)}" for name, spread in _spreads(life))
+    yield ", ".join(f"{name} {number(count)}" for name, count in _counts(life))
+    if life.faults or life.at_fault:
+        yield f"server faults {number(life.faults)}, together {format_duration(life.at_fault)}"
+    for outage in life.outages[:_SHOWN]:
+        planned = ", planned" if outage.planned else ""
+        yield (
+            f"outage at {outage.start.isoformat()}: {format_duration(outage.seconds)}, {outage.cause}{planned}, "
+            f"{pluralize(outage.dials, 'attempt')}, gap {format_duration(outage.gap or None)}, {outage.end or 'not over'}"
+        )
+    if rest := len(life.outages[_SHOWN:]) + life.outages_left_out:
+        yield f"... and {pluralize(rest, 'more outage')}"
+
+
+def _spreads(life: ConnectionStats) -> tuple[tuple[str, Percentiles], ...]:
+    return ("time to re-subscribe", life.resubscribe), ("ping round trip", life.ping)
+
+
+def _spread(spread: Percentiles) -> str:
+    if not spread.count:
+        return NOTHING
+    told = (("p50", spread.p50), ("p95", spread.p95), ("p99", spread.p99), ("most", spread.most))
+    return f"{', '.join(f'{name} {format_duration(value)}' for name, value in told)} of {spread.count}"
+
+
+def _counts(life: ConnectionStats) -> tuple[tuple[str, int], ...]:
+    return (
+        ("gave up", life.gave_up),
+        ("rejected", life.rejected),
+        ("dropped", life.dropped),
+        ("gaps", life.gaps),
+        ("malformed", life.malformed),
+    )
+
+
+def as_markdown(report: Report) -> Iterator[str]:
+    """The lines of the report, for an issue or a summary of CI."""
+    yield f"# Audit: {report.verdict}"
+    yield ""
+    yield f"{_sizes(report)}. Judged by table `{report.machine}`, schema {report.schema}."
+    yield ""
+    for finding in report.findings:
+        yield f"- {finding.weight}: `{_safe(str(finding.place))}`: {_safe(finding.text)}"
+    if report.first is not None:
+        yield "## The first finding"
+        yield ""
+        yield "```text"
+        yield from (line.replace("```", "'''") for line in finding_lines(report.first))
+        yield "```"
+    yield ""
+    yield "| connection | verdict | records | at last | availability | failures | re-subscribe p95 | ping p95 |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for c in report.connections[:_SHOWN]:
+        yield (
+            f"| `{_safe(c.connection)}` | {c.verdict} | {number(c.records)} | {c.state or NOTHING} | "
+            f"{percent(c.life.availability)} | {c.life.failures} | "
+            f"{format_duration(c.life.resubscribe.p95)} | {format_duration(c.life.ping.p95)} |"
+        )
+    rest = report.connections_total - min(len(report.connections), _SHOWN)
+    if rest > 0:
+        yield ""
+        yield f"... and {pluralize(rest, 'more connection')}: {_verdicts(report)}"
+    yield ""
+    yield "## Life, all together"
+    yield ""
+    yield from (f"- {_safe(line)}" for line in life_lines(report.life))
+    yield ""
+    yield f"Rows never taken: {len(report.never_taken)}."
+
+
+def _safe(text: str) -> str:
+    return text.replace("|", "\\|").replace("`", "'").replace("<", "&lt;").replace("\n", " ")

@@ -1,0 +1,72 @@
+"""What the table allows somewhere, in words; and the sizes and times of a report as people read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from realtime_fsm.fsm.table import TABLE, State, Trigger
+
+if TYPE_CHECKING:
+    from realtime_fsm.audit.tracking import TrackedConnection
+    from realtime_fsm.fsm.tablespec import Row
+
+NOTHING = "none"
+
+
+def describe_allowed(shadow: TrackedConnection, trigger: object) -> list[str]:
+    """What the table allows where a connection stands.
+
+    Args:
+        shadow: the connection.
+        trigger: what happened, as the record says; if the table knows it, only its cell is told.
+
+    Returns:
+        A line for each row, in the order in which the guards are asked.
+    """
+    if shadow.state is None:
+        return ["anything: records are missing before, so the state is not known"]
+    state = State(shadow.state)
+    known = next((each for each in Trigger if each == trigger), None)
+    if known is None:
+        return [describe_row(row) for row in TABLE.rows if row.source is state]
+    rows = TABLE.cells.get((state, known), ())
+    return [describe_row(row) for row in rows] or [f"{state} x {known}: no step. {TABLE.ignored.get((state, known), '')}".strip()]
+
+
+def describe_row(row: Row[State, Trigger]) -> str:
+    """A row in a line."""
+    dest = f"stays {row.source}" if row.dest is None else f"-> {row.dest}"
+    when = f" if {' and '.join(row.guards)}" if row.guards else ""
+    return f"{row.id}: {row.source} x {row.trigger}{when} {dest}"
+
+
+def format_duration(seconds: float | None) -> str:
+    """A length of time, as short as it can be said."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms" if seconds >= 0.001 or seconds == 0 else f"{seconds * 1e6:.3g} us"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [f"{days} d" if days else "", f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{rest} s"]
+    return " ".join([part for part in parts if part][:2])
+
+
+def percent(share: float | None) -> str:
+    """Per cent, without rounding what is not all up to all."""
+    if share is None:
+        return NOTHING
+    return "100 %" if share == 100 else f"{min(share, 99.999):.3f} %"
+
+
+def number(count: int) -> str:
+    """A number with its thousands apart."""
+    return f"{count:,}"
+
+
+def pluralize(count: int, noun: str) -> str:
+    """A number of things."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,0 +1,232 @@
+"""The guards as the records show them: for each one that they tell of, whether it held.
+
+Guards of the table that are not named here cannot be told from the records; they are taken to have held where their row was
+taken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from realtime_fsm.fsm.names import Guard
+from realtime_fsm.fsm.policies import POLICY
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.faults import is_server_fault, is_throttle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from realtime_fsm.audit.decoding import FlatRecord
+    from realtime_fsm.audit.row_facts import RowFacts
+    from realtime_fsm.audit.tracking import TrackedConnection
+    from realtime_fsm.fsm.table import State, Trigger
+    from realtime_fsm.fsm.tablespec import Row
+
+    Fact = Callable[[TrackedConnection, FlatRecord], bool | None]
+
+BY_ADDRESS = frozenset({"E1", "E2", "E3"})
+"""The eras of servers that are asked by the address that is dialed."""
+TOO_MANY_REQUESTS = 429
+
+
+def failure_code(line: FlatRecord) -> int | str | None:
+    """The code that says what a failure means: of the error frame, or of the close where none came."""
+    if line.cause == "error_frame":
+        return line.error_code
+    return line.close_code if line.cause == "stream_ended" else None
+
+
+def drops_message(line: FlatRecord) -> bool:
+    """Whether an error frame says that the server dropped a message, because there were too many."""
+    return line.error_code is not None and is_throttle(line.error_code)
+
+
+def is_throttled(line: FlatRecord) -> bool | None:
+    """Whether the server, or a proxy in front of it, said that there were too many; a log that tells no status cannot say."""
+    if line.cause == "upgrade_refused":
+        return None if line.status is None else line.status == TOO_MANY_REQUESTS
+    code = failure_code(line)
+    return code is not None and is_throttle(code)
+
+
+def is_told_to_wait(line: FlatRecord) -> bool | None:
+    """Whether the next dial waits for a moment that the server, or a proxy, asked for."""
+    return True if line.retry_after else is_throttled(line)
+
+
+def blamed_end(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
+    """Whether the answer to our own request announced the end of a link."""
+    if line.trigger != "lost" or line.cause != "error_frame" or line.error_code != POLICY or line.source == "reconnecting":
+        return False
+    return shadow.error_answered_request
+
+
+def is_forgiven(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
+    """Whether the end of a link does not count as a failed attempt: it tells which request is to blame."""
+    blamed = blamed_end(shadow, line)
+    return shadow.accepted if blamed else blamed
+
+
+def is_refusal(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
+    """Whether a failure counts as a refusal of the connection."""
+    if failure_code(line) != POLICY:
+        return False
+    blamed = blamed_end(shadow, line)
+    if blamed is None:
+        return None
+    excused = shadow.accepted if blamed else shadow.proven
+    return None if excused is None else not excused
+
+
+def is_fatal(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
+    """As `policies.verdict` judges the failure."""
+    if line.cause in ("certificate_refused", "greeted_as_guest"):
+        return True
+    code = failure_code(line)
+    if code == POLICY:
+        return _is_refused_for_good(shadow, line)
+    return code in (401, 403) and line.source == "reconnecting"
+
+
+def _is_refused_for_good(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
+    blamed, borne = blamed_end(shadow, line), _is_borne(shadow)
+    if blamed is None:
+        return None
+    if blamed:  # which subscriptions were asked for, and so whether all are refused, is in no record
+        return False if shadow.accepted or borne else None
+    if shadow.proven is not False:
+        return None if shadow.proven is None else False
+    if not shadow.been_up:
+        return None if shadow.been_up is None else True
+    return None if borne is None else not borne
+
+
+def _is_borne(shadow: TrackedConnection) -> bool | None:
+    """Whether one more refusal in a row is not yet too many."""
+    if shadow.policies is None:
+        return None
+    most = shadow.policies.retry.attempts
+    if most is None:
+        return True
+    return None if shadow.refusals is None else shadow.refusals + 1 < most
+
+
+def _may_retry(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
+    if shadow.policies is None:
+        return None
+    retry = shadow.policies.retry
+    first, later = retry.allows(line.attempt), retry.allows(line.attempt, been_up=True)
+    if shadow.been_up is None:
+        return first if first is later else None
+    return later if shadow.been_up else first
+
+
+def _credentials_renewable(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
+    return False if line.error_code not in (401, 403) or shadow.been_up is False else None
+
+
+def _reconnect_off(shadow: TrackedConnection, _: FlatRecord) -> bool | None:
+    return None if shadow.policies is None else not shadow.policies.auto_reconnect
+
+
+def _without_link(shadow: TrackedConnection, _: FlatRecord) -> bool | None:
+    return None if shadow.has_link is None else not shadow.has_link
+
+
+def _may_hurry(shadow: TrackedConnection, _: FlatRecord) -> bool | None:
+    if shadow.has_link or shadow.throttled:
+        return False
+    return None if shadow.has_link is None or shadow.throttled is None else True
+
+
+def _wants_channels(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
+    if line.error_code != POLICY or shadow.dialed_in_url or (line.era == Era.E4 and shadow.refusals == 0):
+        return False
+    if line.era == Era.E4 and shadow.refusals is None:
+        return None
+    if shadow.policies is None or shadow.dialed_in_url is None:
+        return None
+    return shadow.policies.era is None
+
+
+def _newcomers_blamed(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
+    if line.error_code in (401, 403) or drops_message(line) or shadow.dialed_in_url is False:
+        return False
+    return shadow.rejected > 0 if shadow.complete else None
+
+
+def _handover_due(shadow: TrackedConnection, _: FlatRecord) -> bool | None:
+    if shadow.dialed_in_url is False or (shadow.complete and shadow.desired <= shadow.acknowledged):
+        return False
+    return None
+
+
+def _all_closed(shadow: TrackedConnection, _: FlatRecord) -> bool | None:
+    return None if shadow.awaits is None or not shadow.complete else shadow.awaits <= 1
+
+
+def _request_blamed(shadow: TrackedConnection, _: FlatRecord) -> bool | None:
+    return shadow.request_in_flight
+
+
+INFERRED_GUARDS: dict[str, Fact] = {
+    Guard.IS_FATAL: is_fatal,
+    Guard.SERVER_NEEDS_URL_CHANNELS: _wants_channels,
+    Guard.NEW_SUBSCRIPTIONS_REJECTED: _newcomers_blamed,
+    Guard.CREDENTIALS_RENEWABLE: _credentials_renewable,
+    Guard.HANDOVER_DUE: _handover_due,
+    Guard.ALL_CLOSED: _all_closed,
+    Guard.MAY_RETRY: _may_retry,
+    Guard.RECONNECT_OFF: _reconnect_off,
+    Guard.CAN_DIAL_EARLY: _may_hurry,
+    Guard.ATTEMPT_DUE: _without_link,
+    Guard.ERROR_ANSWERS_REQUEST: _request_blamed,
+    Guard.REPLY_OVERDUE: lambda _, line: line.cause == "reply_overdue",
+    Guard.HEARD_SINCE_PING: lambda _, line: line.cause is None,
+    Guard.RATE_LIMITED: lambda _, line: drops_message(line),
+    Guard.ERROR_ANSWERS_PING: lambda _, line: line.error_code == 1003 or drops_message(line),
+    Guard.SERVER_AT_FAULT: lambda _, line: line.error_code is not None and is_server_fault(line.error_code),
+    Guard.ERROR_PRECEDES_CLOSE: lambda _, line: line.error_code == POLICY,
+}
+"""What the records tell of the guards, by the guards' names."""
+
+
+def _is_out(guard: str, step: RowFacts) -> bool:
+    """Whether a guard cannot hold where a row has the causes that it may have."""
+    if guard == Guard.REPLY_OVERDUE:
+        return guard not in step.causes
+    return guard == Guard.IS_FATAL and step.causes == {None}
+
+
+class RowChoiceCheck:
+    """Whether a row is the first of its cell whose guards held, as far as the records tell.
+
+    Args:
+        step: the row.
+        cell: all rows of its cell, in order.
+    """
+
+    __slots__ = ("_before", "_own")
+
+    def __init__(self, step: RowFacts, cell: tuple[Row[State, Trigger], ...]) -> None:
+        self._own = tuple((name, INFERRED_GUARDS[name]) for name in step.row.guards if name in INFERRED_GUARDS)
+        self._before = tuple(
+            (row.id, tuple(INFERRED_GUARDS[name] for name in row.guards))
+            for row in cell[: cell.index(step.row)]
+            if all(name in INFERRED_GUARDS and not _is_out(name, step) for name in row.guards)
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the records tell nothing about it."""
+        return not self._own and not self._before
+
+    def __call__(self, shadow: TrackedConnection, line: FlatRecord) -> str | None:
+        """What is wrong with the choice; None if nothing is."""
+        for name, fact in self._own:
+            if fact(shadow, line) is False:
+                return f"its guard {name} cannot have held"
+        for row, facts in self._before:
+            if all(fact(shadow, line) for fact in facts):
+                return f"{row} comes first in its cell, and all of its guards held"
+        return None

@@ -1,0 +1,141 @@
+"""The SQL: the figures of an audit as views of DuckDB, for logs that are too many for one machine.
+
+The law: the words are those of the vocabulary. States, events, columns and rows are filled into the template `life.sql` from
+the table and the record types, so a word that goes breaks the script here and not at its reader's.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING
+
+from realtime_fsm.audit.stats import RETIRED
+from realtime_fsm.auditlog.records import SCHEMA
+from realtime_fsm.auditlog.schema import FIELDS, KINDS
+from realtime_fsm.fsm.names import Effect
+from realtime_fsm.fsm.table import LIVE, TABLE, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from realtime_fsm.auditlog.schema import Holds, RecordKind
+    from realtime_fsm.fsm.table import State
+    from realtime_fsm.fsm.tablespec import Row
+
+_TYPES: dict[Holds, str] = {"integer": "BIGINT", "float": "DOUBLE", "string": "VARCHAR", "boolean": "BOOLEAN", "json": "JSON"}
+_COLUMNS = {"event": "VARCHAR"} | {field.name: _TYPES[field.json_type] for field in FIELDS.values()}
+_STATES = tuple(state.value for state in TABLE.states)
+_VARIABLE = "realtime_logs"
+_UNNAMED = f"coalesce(getvariable('{_VARIABLE}'), error('name the logs first: SET VARIABLE {_VARIABLE} = [...]'))"
+_LINES = Template(
+    "SELECT * FROM read_json($logs, format = 'newline_delimited', records = true, ignore_errors = true, columns = {$columns})"
+)
+_PARQUET = Template("SELECT * FROM read_parquet($files, union_by_name = true)")
+_NOTHING = Template("SELECT $columns WHERE false")
+_NOTE = f"""\
+-- No logs were named, so name them before this script, and in each session that uses the views:
+--   SET VARIABLE {_VARIABLE} = ['s3://bucket/logs/*.jsonl.gz'];      (JSON lines)
+"""
+
+
+def script(names: Sequence[str]) -> str:
+    """Write the views.
+
+    Args:
+        names: files, or globs of files, as DuckDB takes them: Parquet where they end in ``.parquet``, else JSON lines, plain
+            or compressed. Without any, the script reads the JSON lines that a variable of DuckDB names.
+
+    Returns:
+        The script.
+    """
+    parquet = [name for name in names if name.lower().endswith(".parquet")]
+    lines = [name for name in names if name not in parquet]
+    return _template().substitute(_words(), sources=_sources(lines, parquet), note="" if names else _NOTE)
+
+
+def _template() -> Template:
+    return Template(files(__package__).joinpath("life.sql").read_text(encoding="utf-8"))
+
+
+def _sources(lines: Sequence[str], parquet: Sequence[str]) -> str:
+    """Where the records come from. Whatever columns Parquet files have, those of all records are there in the end."""
+    columns = ", ".join(f"{_name(name)}: '{kind}'" for name, kind in _COLUMNS.items())
+    nothing = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in _COLUMNS.items())
+    if lines or not parquet:
+        sources = [_LINES.substitute(logs=_texts(lines) if lines else _UNNAMED, columns=columns)]
+    else:
+        sources = [_NOTHING.substitute(columns=nothing)]
+    if parquet:
+        sources.append(_PARQUET.substitute(files=_texts(parquet)))
+    return "\n        UNION ALL BY NAME\n        ".join(sources)
+
+
+def _words() -> dict[str, str]:
+    """What the template calls by name."""
+    events = [kind.event for kind in KINDS]
+    changes = {word for kind in KINDS for field in kind.fields if field.name == "change" for word in field.allowed_values}
+    spent = "sum(spent) FILTER (moves AND source = {text})"
+    return {
+        "machine": TABLE.fingerprint,
+        "schema": str(SCHEMA),
+        "columns": ",\n        ".join(f"{_typed(name, kind)} AS {_name(name)}" for name, kind in _COLUMNS.items()),
+        "given": _given(),
+        "events": ", ".join(map(_text, events)),
+        "live": ", ".join(_text(state) for state in _STATES if state in LIVE),
+        "rows": _rows(TABLE.rows),
+        "retiring": _rows(row for row in TABLE.rows if Effect.DRAIN_LINK in row.effects),
+        "dialing": _rows(row for row in TABLE.rows if {Effect.RESET_ATTEMPTS, Effect.DIAL} <= set(row.effects)),
+        "parting": _rows(row for row in TABLE.rows if Effect.CLOSE_LINK in row.effects and row.dest is None),
+        "retired": _text(RETIRED),
+        "up": " + ".join(_name(state) for state in _STATES if state in LIVE),
+        "spent": _each_state(f"coalesce({spent}, 0) AS {{name}}"),
+        "spent_in_all": _each_state("sum({name}) AS {name}"),
+        "spent_to_the_end": _each_state("{name} + CASE WHEN state = {text} THEN stayed ELSE 0 END AS {name}"),
+        "spent_by_all": _each_state("round(sum({name}), 6) AS {name}"),
+        **{state: _text(state) for state in _STATES},
+        **{f"column_{state}": _name(state) for state in _STATES},
+        **{f"on_{trigger}": _text(trigger) for trigger in Trigger},
+        **{f"event_{event.rpartition('.')[2]}": _text(event) for event in events},
+        **{f"change_{change}": _text(change) for change in changes},
+    }
+
+
+def _rows(rows: Iterable[Row[State, Trigger]]) -> str:
+    return ", ".join(_text(row.id) for row in rows)
+
+
+def _typed(name: str, kind: str) -> str:
+    return f"moment({_name(name)})" if name == "timestamp" else f"TRY_CAST({_name(name)} AS {kind})"
+
+
+def _given() -> str:
+    """That a record has what all must have, and what its kind must."""
+    cases = "\n        ".join(f"WHEN {_text(kind.event)} THEN {_present(kind, common=False)}" for kind in KINDS)
+    return f"{_present(KINDS[0], common=True)}\n        AND CASE event\n        {cases}\n    END"
+
+
+def _present(kind: RecordKind, *, common: bool) -> str:
+    return (
+        " AND ".join(f"{_name(each.name)} IS NOT NULL" for each in kind.fields if each.required and each.common is common)
+        or "true"
+    )
+
+
+def _each_state(form: str) -> str:
+    return ",\n    ".join(form.format(name=_name(state), text=_text(state)) for state in _STATES)
+
+
+def _texts(texts: Iterable[str]) -> str:
+    return f"[{', '.join(map(_text, texts))}]"
+
+
+def _text(text: str) -> str:
+    """A text as SQL writes it."""
+    quoted = text.replace("'", "''")
+    return f"'{quoted}'"
+
+
+def _name(name: str) -> str:
+    """A name as SQL writes it; some of them are words of SQL."""
+    return f'"{name}"'

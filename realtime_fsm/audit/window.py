@@ -1,0 +1,47 @@
+"""The window: the span of time that is asked for. What comes before is followed and not judged; what comes after is left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from realtime_fsm.audit.decoding import FlatRecord
+    from realtime_fsm.audit.tracking import TrackedConnection
+
+
+class Window:
+    """A span of time.
+
+    Args:
+        since: when it begins; None for the beginning of everything.
+        until: when it ends; None for never.
+
+    Attributes:
+        is_all: whether it is all the time there is.
+    """
+
+    def __init__(self, since: datetime | None, until: datetime | None) -> None:
+        self._since, self._until = since, until
+        self.is_all = since is None and until is None
+
+    def includes(self, shadow: TrackedConnection, line: FlatRecord) -> bool:
+        """Whether a record is looked at; a connection's life is counted from where the window begins."""
+        if shadow.past_window or (self._until is not None and line.timestamp > self._until):
+            shadow.past_window = True
+            return False
+        if shadow.first is None and self.has_started(line.timestamp):
+            if self._since is not None:
+                waited = 0.0 if shadow.last is None else (self._since - shadow.last).total_seconds()
+                shadow.restart_stats(shadow.now + max(0.0, waited))
+            shadow.first = line.timestamp
+        return True
+
+    def has_started(self, moment: datetime | None) -> bool:
+        """Whether the window begins no later than a moment."""
+        return self._since is None or (moment is not None and moment >= self._since)
+
+    def reports(self, shadow: TrackedConnection) -> bool:
+        """Whether what is found of a connection now is told."""
+        return self._since is None or shadow.first is not None

@@ -1,0 +1,1 @@
+"""The audit log: record types, schema, writer and file."""

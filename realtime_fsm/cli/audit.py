@@ -1,0 +1,227 @@
+"""The command: ``realtime-fsm audit FILE...``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from realtime_fsm.audit.auditor import Auditor
+from realtime_fsm.audit.context_records import attach_context
+from realtime_fsm.audit.formats.junit import as_junit
+from realtime_fsm.audit.formats.text import as_markdown, as_text
+from realtime_fsm.audit.progress import Progress
+from realtime_fsm.audit.report import Verdict
+from realtime_fsm.audit.rules import RULES, Severity
+from realtime_fsm.audit.sources import STDIN, Unreadable, open_log, read_blocks, sort_by_content
+from realtime_fsm.audit.sql import script
+from realtime_fsm.audit.tail import follow_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from realtime_fsm.audit.report import Finding, Report
+
+_EPILOG = """\
+exit code: 0 conformant, 1 violated, 2 unusable input or misuse, 3 inconclusive (something is missing, out of order, or of a table
+or schema that this version does not know)
+
+rules that violate:      {violation}
+rules that leave doubts: {doubt}
+notes (see --fail-on):   {note}
+"""
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command to a command line.
+
+    Args:
+        subparsers: what ``ArgumentParser.add_subparsers()`` gave.
+
+    Returns:
+        The command's parser; its ``run`` is `run`.
+    """
+    parser: argparse.ArgumentParser = subparsers.add_parser("audit", **_about())
+    return _fill(parser)
+
+
+def _about() -> dict[str, Any]:
+    return {
+        "help": "judge audit logs: do they show what the table and the policies allow?",
+        "description": "Judge audit logs: whether every connection did what the table and its policies allow, and how it lived."
+        "\nReads JSON lines, plain, .gz or .zst; lines of other programs in between are fine, and so is any order of the files.",
+        "epilog": _EPILOG.format(
+            **{weight.value: ", ".join(rule.name for rule in RULES.values() if rule.weight is weight) for weight in Severity}
+        ),
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+
+
+def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("files", metavar="FILE", nargs="*", help="a log; - for standard input")
+    parser.add_argument(
+        "--format", choices=("text", "json", "markdown", "html", "junit"), default="text", help="of the report (%(default)s)"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the report there instead of to standard output")
+    parser.add_argument(
+        "--connection", metavar="ID", action="append", default=[], help="look at this connection only; may be repeated"
+    )
+    parser.add_argument(
+        "--since", metavar="TIME", type=_time, help="judge what was written from then on (ISO 8601; UTC unless it says so)"
+    )
+    parser.add_argument("--until", metavar="TIME", type=_time, help="leave out what was written later")
+    parser.add_argument(
+        "--fail-on", metavar="RULE", action="append", default=[], choices=tuple(RULES),
+        help="count the findings of this rule as violations, also where they are doubts or notes; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--follow", action="store_true", help="go on reading as the files grow, like tail -F; the report comes after Ctrl-C"
+    )
+    parser.add_argument(
+        "--sql", action="store_true",
+        help="audit nothing, but write the views of DuckDB that give the figures of an audit; a FILE may be a glob or a URL such"
+        " as 's3://bucket/logs/*.jsonl.gz', and Parquet",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _time(word: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a time such as 2026-11-24T05:00:00Z") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command by itself.
+
+    Args:
+        arguments: the words after ``audit``; None for those of the process.
+
+    Returns:
+        The exit code.
+    """
+    about = {name: value for name, value in _about().items() if name != "help"}
+    return run(_fill(argparse.ArgumentParser(prog="realtime-fsm audit", **about)).parse_args(arguments))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Audit what the options say.
+
+    Args:
+        options: as the parser gives them.
+
+    Returns:
+        The exit code: 0 conformant, 1 violated, 2 unusable, 3 inconclusive.
+    """
+    if options.sql:
+        return _write_sql(options)
+    if not options.files:
+        return _usage_error("name a FILE, or - for standard input")
+    still = not options.follow and all(Path(name).is_file() for name in options.files)
+    auditor = Auditor(
+        only=options.connection,
+        since=options.since,
+        until=options.until,
+        fail_on=options.fail_on,
+        detail=options.format == "html",
+        keep=not still,
+    )
+    if options.follow:
+        if STDIN in options.files:
+            return _usage_error("--follow is for files; standard input is read to its end anyway")
+        _follow(auditor, options.files)
+    else:
+        _read(auditor, options.files)
+    report = auditor.finish()
+    if still:
+        attach_context(report)
+    return _write(_rendered(report, options.format), options.output) or report.exit_code
+
+
+def _write_sql(options: argparse.Namespace) -> int:
+    judging = ("connection", "since", "until", "fail_on", "follow")
+    strange = [name for name in judging if getattr(options, name)] + ["format"] * (options.format != "text")
+    if strange:
+        return _usage_error(f"--{strange[0].replace('_', '-')} does not go with --sql; ask the views for it")
+    if STDIN in options.files:
+        return _usage_error("--sql is for files: DuckDB reads them, and not the standard input of this command")
+    return _write(iter(script(options.files).splitlines()), options.output)
+
+
+def _usage_error(sentence: str) -> int:
+    print(f"realtime-fsm audit: {sentence}", file=sys.stderr)
+    return Verdict.UNUSABLE
+
+
+def _read(auditor: Auditor, names: list[str]) -> None:
+    order = sort_by_content(names)
+    with Progress(order, sys.stderr) as progress:
+        for name in order:
+            auditor.begin(name)
+            try:
+                with open_log(name, progress.watch) as file:
+                    for block in read_blocks(file):
+                        auditor.feed_block(block)
+            except Unreadable as unreadable:
+                auditor.unusable(name, str(unreadable))
+
+
+def _follow(auditor: Auditor, names: list[str]) -> None:
+    last = ""
+    told: Finding | None = None
+
+    def feed(name: str, lines: Iterator[bytes]) -> None:
+        nonlocal last, told
+        for line in lines:
+            if name != last:
+                auditor.begin(name)
+                last = name
+            auditor.feed((line,))
+            if told is None and auditor.violation is not None:
+                told = auditor.violation
+                print(f"realtime-fsm audit: {told.place}: {told.rule}: {told.text}", file=sys.stderr, flush=True)
+
+    names = list(dict.fromkeys(names))
+    for name in names:  # of each that nothing comes of, it is said
+        auditor.begin(name)
+    try:
+        follow_files(names, feed)
+    except KeyboardInterrupt:
+        return
+
+
+def _write(lines: Iterator[str], output: str | None) -> int:
+    """Write lines where they are wanted. The answer is an exit code: 0 for well done."""
+    try:
+        if output is None:
+            for line in lines:
+                print(line)
+            sys.stdout.flush()
+        else:
+            with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123  (as the user says it)
+                file.writelines(f"{line}\n" for line in lines)
+    except BrokenPipeError:  # `realtime-fsm audit ... | head`: the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as failure:
+        return _usage_error(f"{output or 'standard output'}: {failure.strerror}")
+    return 0
+
+
+def _rendered(report: Report, form: str) -> Iterator[str]:
+    if form == "json":
+        return iter((msgspec.json.format(msgspec.json.encode(report), indent=2).decode(),))
+    if form == "html":
+        from realtime_fsm.audit.formats.html import as_html
+
+        return as_html(report)
+    if form == "markdown":
+        return as_markdown(report)
+    return as_junit(report) if form == "junit" else as_text(report)

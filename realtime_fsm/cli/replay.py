@@ -1,0 +1,192 @@
+"""The command ``realtime-fsm replay FILE...``: the real machine goes through what a log tells, in front of your eyes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from realtime_fsm.audit.formats.text_utils import format_duration, pluralize
+from realtime_fsm.audit.report import Verdict
+from realtime_fsm.audit.sources import STDIN
+from realtime_fsm.cli.output import discard_stdout
+from realtime_fsm.cli.replay_view import StepFormatter, palette_for
+from realtime_fsm.fsm.table import TABLE
+from realtime_fsm.replay.divergence import Diverged
+from realtime_fsm.replay.log_reader import IncompleteLog, UnusableLog, read_story, redacted_id
+from realtime_fsm.replay.replayer import Replayer
+from realtime_fsm.replay.test_writer import write_test
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from realtime_fsm.replay.log_reader import ConnectionLog
+    from realtime_fsm.replay.replayer import ReplayedStep
+
+_INTERRUPTED = 130
+_CONTEXT = 5
+"""Steps before a divergence that are shown."""
+_EPILOG = """\
+exit code: 0 reproduced, 1 diverged, 2 unusable input or misuse, 3 the log does not tell enough (records are missing or cut, or of
+a table or schema that this version does not know)
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to a command line.
+
+    Args:
+        subparsers: what ``ArgumentParser.add_subparsers()`` gave.
+    """
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "replay",
+        help="drive the real machine from an audit log, and make a test of it",
+        description="Drive the real machine from an audit log, on a virtual clock: each step as the log tells it, and a test that"
+        " reproduces them.\nReads JSON lines, plain, .gz or .zst.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a log; - for standard input")
+    parser.add_argument("--connection", metavar="ID", help="the connection; it may be left out where there is only one")
+    parser.add_argument("--from", dest="since", metavar="SEQ", type=_record, default=1, help="show the steps from this record on")
+    parser.add_argument("--to", dest="until", metavar="SEQ", type=_record, help="replay up to this record")
+    pace = parser.add_mutually_exclusive_group()
+    pace.add_argument("--step", action="store_true", help="wait for Enter after each step")
+    pace.add_argument("--speed", metavar="FACTOR", type=_factor, help="take as long as it took, so many times faster")
+    parser.add_argument(
+        "--emit-test", metavar="PATH.py", nargs="?", const=STDIN, type=_module,
+        help="write a pytest that takes the same path; without a path to standard output, instead of the steps",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def _record(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is not the number of a record, from 1 on")
+    return int(word)
+
+
+def _factor(word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e9:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a factor above 0, such as 10")
+    return value
+
+
+def _module(word: str) -> str:
+    if word != STDIN and not word.endswith(".py"):  # such as a log that was meant to be read
+        raise argparse.ArgumentTypeError(f"{word!r} does not end with .py")
+    return word
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay what the options say.
+
+    Args:
+        options: as the parser gives them.
+
+    Returns:
+        The exit code: 0 reproduced, 1 diverged, 2 unusable, 3 the log does not tell; 130 after Ctrl-C.
+    """
+    if options.step and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return _say("--step needs a terminal", Verdict.UNUSABLE)
+    try:
+        code = _replay(read_story(options.files, options.connection), options)
+        sys.stdout.flush()  # a reader that has gone is met here, and not at the exit of the process
+    except UnusableLog as unusable:
+        return _say(str(unusable), Verdict.UNUSABLE)
+    except IncompleteLog as untold:
+        return _say(str(untold), Verdict.INCONCLUSIVE)
+    except BrokenPipeError:  # `realtime-fsm replay ... | head`: the reader has had enough
+        discard_stdout()
+        return Verdict.CONFORMANT
+    except OSError as failure:
+        return _say(f"{failure.filename or 'standard output'}: {failure.strerror}", Verdict.UNUSABLE)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return code
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"realtime-fsm replay: {sentence}", file=sys.stderr)
+    return code
+
+
+def _replay(story: ConnectionLog, options: argparse.Namespace) -> int:
+    quiet = options.emit_test == STDIN
+    out = sys.stderr if quiet else sys.stdout
+    screen, show = StepFormatter(palette_for(out)), _Pace(options)
+    if not quiet:
+        first = story.records[0].record
+        print(
+            f"connection {redacted_id(story.connection)}, {pluralize(len(story.records), 'record')} from {first.timestamp} on\n"
+        )
+        print(screen.head())
+    played: list[ReplayedStep] = []
+    lines: deque[str] = deque(maxlen=_CONTEXT)
+    whole = options.until is not None and options.until <= story.records[-1].record.seq
+    doubt = None if whole else story.incomplete_reason
+    try:
+        for step in Replayer(story).play(options.until):
+            played.append(step)
+            lines.append(screen.line(step))
+            if not quiet and step.seq >= options.since:
+                show(lines[-1], step.input_.at)
+    except Diverged as diverged:
+        print(f"\ndiverged at record {diverged.located.record.seq}, {diverged}", file=out)
+        print(
+            *(f"  {line}" for line in diverged.lines),
+            f"the {pluralize(len(lines), 'step')} before it:",
+            *lines,
+            sep="\n",
+            file=out,
+        )
+        return Verdict.VIOLATED
+    except IncompleteLog as untold:
+        doubt = str(untold)
+    seconds = format_duration(played[-1].input_.at if played else 0.0)
+    if doubt is None:
+        print(f"\nreproduced: {pluralize(len(played), 'step')} in {seconds}, by table {TABLE.fingerprint}", file=out)
+    else:
+        print(f"\ninconclusive: {doubt}", file=out)
+        print(f"the {pluralize(len(played), 'step')} before it, in {seconds}, are reproduced", file=out)
+    if options.emit_test is not None:
+        _emit(options.emit_test, write_test(story.policies, played, story.connection, doubt) if played else ())
+    return Verdict.CONFORMANT if doubt is None else Verdict.INCONCLUSIVE
+
+
+def _emit(path: str, lines: Iterable[str]) -> None:
+    text = "".join(f"{line}\n" for line in lines)
+    if not text:
+        raise UnusableLog("there is no step to make a test of")
+    if path == STDIN:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        Path(path).write_text(text, encoding="utf-8")
+
+
+class _Pace:
+    """Shows lines: all at once, one for each Enter, or in time."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._waits, self._speed = options.step, options.speed
+        self._last: float | None = None
+
+    def __call__(self, line: str, at: float) -> None:
+        if self._speed is not None and self._last is not None:
+            time.sleep((at - self._last) / self._speed)
+        self._last = at
+        if not self._waits:
+            print(line, flush=self._speed is not None)
+            return
+        print(line, end="", flush=True)  # Enter ends the line
+        if not sys.stdin.readline():
+            print()
+            self._waits = False

@@ -1,0 +1,185 @@
+"""The portal: a thread with an event loop of its own, in which the coroutines of other threads run.
+
+The law: callers' own code never runs on that loop, so a handler that blocks delays nobody but itself; and a process that was
+forked has no such thread, whatever its memory says, so it is refused.
+
+Invariant: the loop runs until `Portal.close`. A `SystemExit` that reaches it is reported and not obeyed: all who wait would wait
+for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextvars
+import functools
+import inspect
+import os
+import threading
+import time
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from realtime_fsm.callers import on_behalf
+from realtime_fsm.client.threads import DaemonThreads
+from realtime_fsm.errors import Disposed, Forked, WrongLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
+
+R = TypeVar("R")
+
+_GRACE = 1.0
+"""Seconds for which `Portal.close` waits for the loop itself, beyond its patience."""
+
+
+class Portal:
+    """Runs coroutines in a thread of its own, which is started when it is first needed.
+
+    Args:
+        what: what to call its owner in an error.
+
+    Attributes:
+        last: what to run in the loop before it ends.
+        patience: for how many seconds `close` waits for callables at work.
+        closed: whether it has ended, or is about to.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self.last: Callable[[], Awaitable[object]] | None = None
+        self.patience = 5.0
+        self._process = os.getpid()
+        self._starting = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._callables = DaemonThreads("realtime_fsm callable")
+        self._stopped = False
+        self.closed = False
+
+    def call(self, work: Callable[[], Awaitable[R]]) -> R:
+        """Run something in the loop, and wait for it. An exception here, such as Ctrl-C, cancels it.
+
+        Raises:
+            Disposed: after `close`.
+            Forked: in a process that was forked from the one where this was made.
+            WrongLoop: from the loop itself, which would wait for itself.
+        """
+        if threading.current_thread() is self._thread:
+            raise WrongLoop(self._what)
+        with on_behalf():
+            future = self.call_soon(work)
+            try:
+                return future.result()
+            except CancelledError:  # the loop has ended under it
+                raise Disposed from None
+            except BaseException:
+                future.cancel()
+                raise
+
+    def call_soon(self, work: Callable[[], Awaitable[R]]) -> Future[R]:
+        """Run something in the loop, and do not wait for it.
+
+        Raises:
+            Disposed, Forked: as `call`.
+        """
+        if self._process != os.getpid():
+            raise Forked(self._what)
+        with self._starting:  # what is begun before `close` has begun on the loop before it ends, and is cancelled there
+            if self.closed:
+                raise Disposed
+            return asyncio.run_coroutine_threadsafe(_awaited(work), self._running())
+
+    def in_worker_thread(self, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        """The same callable for the loop: a plain one runs in a thread apart, an async one in the loop.
+
+        A plain one runs in a copy of the context in which this is called.
+        """
+        given_in = contextvars.copy_context()
+
+        @functools.wraps(function)
+        async def call(*given: Any) -> Any:
+            if inspect.iscoroutinefunction(function):
+                return await function(*given)
+            context = given_in.copy()
+            threads = None if self._stopped else self._callables  # another loop may call it when this one has ended
+            result = await asyncio.get_running_loop().run_in_executor(threads, context.run, function, *given)
+            return await result if inspect.isawaitable(result) else result
+
+        return call
+
+    def close(self, *, wait: bool = True) -> None:
+        """Run `last`, then end the thread. In a forked process there is none, and nothing is done. A second call is harmless.
+
+        Args:
+            wait: whether to wait for the end, and for callables at work, except for the one that calls this; for `patience`
+                seconds, and a moment for the loop itself.
+        """
+        if self._process != os.getpid():
+            return
+        deadline = time.monotonic() + self.patience
+        with self._starting:
+            news, self.closed = not self.closed, True
+            if news and self._loop is not None:
+                asyncio.run_coroutine_threadsafe(self._finish(self._loop), self._loop)
+        atexit.unregister(self.close)
+        if wait and self._thread is not None and threading.current_thread() is not self._thread:
+            self._thread.join(self.patience + _GRACE)
+            self._callables.wait(max(0.0, deadline - time.monotonic()))
+
+    def await_end(self, timeout: float | None) -> bool:
+        """Wait until the thread has ended after `close`, as long as `close` itself does.
+
+        Args:
+            timeout: for how many seconds to wait at most; None for no limit but that.
+
+        Returns:
+            Whether it has ended.
+        """
+        if self._thread is None:
+            return True
+        longest = self.patience + _GRACE
+        self._thread.join(longest if timeout is None else min(timeout, longest))
+        return not self._thread.is_alive()
+
+    async def _finish(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            if self.last is not None:
+                await self.last()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            if others:
+                await asyncio.wait(others)
+            await loop.shutdown_asyncgens()
+        finally:
+            self._stopped = True
+            loop.stop()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            loop = asyncio.new_event_loop()
+            # For the resolver. An executor of asyncio's own needs another thread to end, which no thread can start at exit.
+            loop.set_default_executor(DaemonThreads("realtime_fsm resolver"))
+            thread = threading.Thread(target=self._serve, args=(loop,), name="realtime_fsm loop", daemon=True)
+            thread.start()
+            self._loop, self._thread = loop, thread
+            atexit.register(self.close)
+        return self._loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            while not self._stopped:
+                try:
+                    loop.run_forever()
+                except (SystemExit, KeyboardInterrupt) as failure:
+                    told = f"realtime_fsm: {type(failure).__name__} in a callable is reported, and not obeyed"
+                    loop.call_exception_handler({"message": told, "exception": failure})
+        finally:
+            loop.close()
+            self._callables.shutdown()
+
+
+async def _awaited(work: Callable[[], Awaitable[R]]) -> R:
+    return await work()

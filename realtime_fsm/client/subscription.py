@@ -1,0 +1,297 @@
+"""The subscription: what a user holds and iterates."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict, TypeVar
+
+from realtime_fsm.errors import BadOption, Disposed, PayloadMisfit
+from realtime_fsm.events import T_co
+from realtime_fsm.fsm.table import State
+from realtime_fsm.protocol.channel_checks import warn_of
+from realtime_fsm.protocol.spec import subscription_spec
+from realtime_fsm.runtime.callbacks import calling_task
+from realtime_fsm.sealing import sealed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from realtime_fsm.events import Event
+    from realtime_fsm.fsm.change import Gap
+    from realtime_fsm.protocol.payloads import PayloadDecoder
+    from realtime_fsm.runtime.callbacks import Callback
+    from realtime_fsm.runtime.delivery import CatchUp, OnGap, SubscriptionDelivery
+    from realtime_fsm.runtime.driver import Driver
+    from realtime_fsm.runtime.overflow import Overflow
+    from realtime_fsm.runtime.stream_buffer import StreamBuffer
+
+    OnMisfit = Callable[[PayloadMisfit], object]
+
+T = TypeVar("T")
+
+
+class SubscribeOptions(TypedDict, total=False):
+    """What can be said about any subscription, whatever the type of its payloads: arguments of `Realtime.subscribe`."""
+
+    queries: Iterable[str]
+    on_gap: OnGap | None
+    catch_up: CatchUp | None
+    buffer: int
+    overflow: Overflow
+    buffer_bytes: int
+
+
+class MissingChannelWarning(UserWarning):
+    """The server acknowledged a subscription without a channel that was asked for, and without a word about it."""
+
+
+class Kept(Generic[T]):
+    """An iterator over an inbox that keeps its owner alive.
+
+    Design: ``__anext__`` is the inbox's own, in a slot, so that an event costs no further call.
+
+    Args:
+        inbox: where the items wait.
+        owner: the connection, or something that holds it.
+    """
+
+    __slots__ = ("__anext__", "_inbox", "_owner")
+    __anext__: Callable[[], Awaitable[T]]
+
+    def __init__(self, inbox: StreamBuffer[T], owner: object) -> None:
+        self._inbox = inbox.__aiter__()
+        self._owner = owner
+        self.__anext__ = inbox.__anext__
+
+    def __aiter__(self) -> Self:
+        self._inbox.__aiter__()
+        return self
+
+
+class SubscriptionInfo:
+    """What can be seen of a subscription, however its events are taken."""
+
+    __slots__ = ("_driver", "_subscriber")
+    _kind: ClassVar[str] = "Subscription"
+
+    def __init__(self, driver: Driver, subscriber: SubscriptionDelivery) -> None:
+        self._driver = driver
+        self._subscriber = subscriber
+
+    @property
+    def id(self) -> str:
+        """The id under which the server knows it."""
+        return self._subscriber.wish.id
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that were asked for."""
+        return self._subscriber.wish.channels
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """The queries that were asked for."""
+        return self._subscriber.wish.queries
+
+    @property
+    def acknowledged_channels(self) -> tuple[str, ...]:
+        """The channels that the server named; ``account`` comes back with ``account.{user}`` beside it."""
+        return self._subscriber.acknowledged
+
+    @property
+    def missing_channels(self) -> tuple[str, ...]:
+        """The channels that were asked for and not acknowledged, such as another user's ``account.{id}``."""
+        return tuple(channel for channel in self.channels if not _is_acknowledged(channel, self.acknowledged_channels))
+
+    @property
+    def dropped(self) -> int:
+        """How many events were dropped because the consumer was too slow; ``overflow="latest"`` counts those that it replaced."""
+        return self._subscriber.dropped
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The spans in which events may have been missed, oldest first; the newest 100 are kept."""
+        return tuple(self._subscriber.gaps)
+
+    @property
+    def failures(self) -> int:
+        """How many times a callable that it was given raised.
+
+        Each failure is reported through the event loop's exception handler, with the name of the callable: five at once, later
+        ones together every ten seconds.
+        """
+        return self._subscriber.failures
+
+    @property
+    def misfits(self) -> int:
+        """How many events did not fit the type given as ``payload=``."""
+        return self._subscriber.misfits
+
+    def __repr__(self) -> str:
+        return f"<{self._kind} {self.id} to {', '.join(self.channels)}>"
+
+
+class Subscription(SubscriptionInfo, Generic[T_co]):
+    """Events of some channels, as an asynchronous iterator.
+
+    ``async for`` gives events and nothing else, in the order of the server. A ``break`` leaves the subscription alive; iterate
+    again to go on. It ends after ``unsubscribe()`` and after ``dispose()``. One consumer at a time.
+
+    While no consumer iterates, events are kept: the newest ``buffer`` of them (of at most ``buffer_bytes``), or what
+    ``overflow=`` says. What is dropped for that is counted in ``dropped``.
+
+    Raises:
+        PayloadMisfit: from the iteration, for an event that does not fit ``payload=``, without ``on_misfit=``. Iterate again to
+            go on with the next.
+        RealtimeError: from the iteration, after the events that are held: the stored error while the connection is in ``error``
+            (``RefusedByServer``, ``RetriesExhausted``, ...), ``LinkLost`` after a loss with ``auto_reconnect=False``,
+            ``SubscriptionRejected`` when the server refused to restore it. After ``reconnect()`` it can be iterated again.
+        ConsumerTooSlow: from the iteration, with ``overflow="error"``, after the events that are held, when others were dropped.
+            Iterate again to go on.
+        ConcurrentIteration: when another task is waiting on it.
+        WrongLoop: when it is used from another event loop.
+    """
+
+    __slots__ = ("_owner",)
+    _owner: object
+
+    def __aiter__(self) -> AsyncIterator[Event[T_co]]:
+        return Kept(self._subscriber.buffer, self)  # type: ignore[arg-type]  # untyped, T_co is the dict
+
+    def __anext__(self) -> Awaitable[Event[T_co]]:
+        return self._subscriber.buffer.__aiter__().__anext__()  # type: ignore[return-value]  # untyped, T_co is the dict
+
+    def batches(self, max: int | None = None) -> AsyncIterator[list[Event[T_co]]]:  # noqa: A002  (the public signature)
+        """The same events in lists: whenever the iteration goes on, all that are there, and at least one.
+
+        ``async for batch in subscription.batches()`` follows the rules of the iterator, and can take turns with it. With
+        ``payload=``, a list ends before an event that does not fit; the next step meets that one.
+
+        Args:
+            max: how many events a list has at most; None for no limit but the buffer.
+
+        Raises:
+            BadOption: for a maximum that is no whole number above 0.
+        """
+        if max is not None and (isinstance(max, bool) or not isinstance(max, int) or max < 1):
+            raise BadOption("max", f"{max!r:.40} is not a whole number above 0, or None for no limit")
+        return _Batches(self, max)
+
+    async def _take_batch(self, most: int | None) -> list[Event[T_co]]:
+        """What is there, and at least one."""
+        first = await self.__anext__()
+        return [first, *self._subscriber.buffer.take_nowait(most and most - 1)]  # type: ignore[list-item]  # untyped, T_co is the dict
+
+    @sealed
+    async def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
+        """Listen to something else instead. Returns when the server has acknowledged.
+
+        What it listens to now goes on until then; from then on only what is new is delivered, and what both match is delivered
+        once. (The server's own way, a subscribe with the same id, would only add channels; PROTOCOL: "Messages", rule 2.) When
+        it fails, or is cancelled before, nothing changes.
+
+        Args:
+            channels: the new channels; None keeps them.
+            queries: the new queries; None keeps them, an empty list takes them away.
+
+        Raises:
+            BadOption: as ``subscribe()``.
+            SubscriptionRejected: when the server refuses what is new.
+            SubscriptionEnded: when it is ended meanwhile, or was before.
+            UnsupportedByServer: when the server is older than Appwrite 1.9.5.
+            RefusedByServer, RetriesExhausted, CertificateRefused, LinkLost, Disconnected, Disposed: as ``subscribe()``.
+        """
+        if self._driver.state is State.DISPOSING:
+            raise Disposed
+        self._driver.require_feature("update")
+        asked = self.channels if channels is None else channels, self.queries if queries is None else queries
+        wish = subscription_spec(self._driver.next_id(), *asked, self._driver.project)
+        if channels is not None:
+            warn_of(wish.channels)
+        async with self._subscriber.updating:
+            await self._driver.update_subscription(self._subscriber, wish)
+
+    async def unsubscribe(self) -> None:
+        """End it. Returns when the server has confirmed, or the link is gone; a second call is harmless.
+
+        Its callables that run are cancelled, but for one that calls this itself.
+
+        Raises:
+            LinkPaused: when a consumer with ``overflow="pause"`` stays full for ``Timeouts.reply``; it ends all the same.
+            Disposed: after ``dispose()``.
+        """
+        if self._driver.state is State.DISPOSING:
+            raise Disposed
+        self._subscriber.spare(calling_task())
+        self._subscriber.buffer.close()
+        self._driver.unsubscribe(self._subscriber)
+        await self._driver.answer(self._subscriber.removed, shared=True)
+
+
+def make_subscription(
+    driver: Driver, subscriber: SubscriptionDelivery, reader: PayloadDecoder[Any] | None, on_misfit: Callback | None
+) -> Subscription[Any]:
+    """What a user iterates, with a reader of payloads or without."""
+    return Subscription(driver, subscriber) if reader is None else _TypedSubscription(driver, subscriber, reader, on_misfit)
+
+
+class _Batches(Generic[T_co]):
+    __slots__ = ("_most", "_subscription")
+
+    def __init__(self, subscription: Subscription[T_co], most: int | None) -> None:
+        self._subscription = subscription
+        self._most = most
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Awaitable[list[Event[T_co]]]:
+        return self._subscription._take_batch(self._most)  # noqa: SLF001  (a part of it)
+
+
+class _TypedSubscription(Subscription[T_co]):
+    """The same where ``payload=`` was given: an event is decoded when it is taken."""
+
+    __slots__ = ("_on_misfit", "_reader")
+
+    def __init__(
+        self, driver: Driver, subscriber: SubscriptionDelivery, reader: PayloadDecoder[T_co], on_misfit: Callback | None
+    ) -> None:
+        super().__init__(driver, subscriber)
+        self._reader = reader
+        self._on_misfit = on_misfit
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event[T_co]:
+        inbox = self._subscriber.buffer
+        while True:
+            event = await inbox.__aiter__().__anext__()
+            try:
+                return event.decode_payload_with(self._reader)
+            except PayloadMisfit as found:
+                self._subscriber.misfits += 1
+                if self._on_misfit is None:
+                    raise
+                misfit = found
+            await self._subscriber.call_user(self._on_misfit, misfit)
+
+    async def _take_batch(self, most: int | None) -> list[Event[T_co]]:
+        inbox = self._subscriber.buffer
+        batch = [await self.__anext__()]
+        with suppress(PayloadMisfit):  # nothing is taken that cannot be given
+            while inbox and len(batch) != most:
+                batch.append(inbox.peek.decode_payload_with(self._reader))
+                inbox.pop()
+        return batch
+
+
+def _is_acknowledged(channel: str, acknowledged: tuple[str, ...]) -> bool:
+    """Compare loosely: for a user, ``account.update`` is acknowledged as ``account.{user}.update`` (PROTOCOL: "Channels")."""
+    if channel in acknowledged:
+        return True
+    head, _, action = channel.partition(".")
+    return head == "account" and any(
+        parts[0] == head and parts[2:] == [action] for parts in (other.split(".") for other in acknowledged)
+    )

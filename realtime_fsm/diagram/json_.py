@@ -1,0 +1,79 @@
+"""The table as JSON, for tools in any language.
+
+The keys, in their order:
+
+- ``format``: 1; it grows when a key goes or changes its meaning.
+- ``fingerprint``, ``initial``, ``final``, and ``current``: a state, or null.
+- ``states``, ``triggers``: in the table's order; ``guards``, ``effects``: by name. Each has a ``name`` and what it ``means``.
+- ``rows``: ``id``, ``source``, ``trigger``, ``dest`` (null where the state stays), ``guards`` and ``effects`` in order, ``why``.
+  The rows stand in the table's order, in which those of a (source, trigger) are asked.
+- ``ignored``: ``state``, ``trigger``, ``why``; by state, then by trigger, both in the table's order.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from realtime_fsm.diagram.markdown import first_sentence
+from realtime_fsm.fsm.descriptions import STATES, TRIGGERS
+from realtime_fsm.fsm.effects import EFFECTS
+from realtime_fsm.fsm.guards import GUARDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from realtime_fsm.diagram.arrows import StateTable
+    from realtime_fsm.fsm.table import State
+
+
+def as_json(table: StateTable, state: State | None, current: State | None) -> str:
+    """Write it.
+
+    Args:
+        table: the table.
+        state: the one state whose rows (those that leave it and those that enter it) and ignored cells are wanted; None for all.
+        current: the state where a connection stands.
+
+    Returns:
+        One JSON object, indented.
+    """
+    rows = [row for row in table.rows if state is None or state in (row.source, row.dest)]
+    record: dict[str, Any] = {
+        "format": 1,
+        "fingerprint": table.fingerprint,
+        "initial": table.initial,
+        "final": table.final,
+        "current": current,
+        "states": [
+            {
+                "name": each, "live": each.is_live, "group": STATES[each].group.name.lower(), "means": STATES[each].description,
+                "holds": STATES[each].resources, "advice": STATES[each].advice,
+            }
+            for each in table.states
+        ],
+        "triggers": [
+            {"name": each, "side": TRIGGERS[each].side, "phrase": TRIGGERS[each].phrase, "means": TRIGGERS[each].description}
+            for each in table.triggers
+        ],
+        "guards": _named({name for row in table.rows for name in row.guards}, GUARDS),
+        "effects": _named({name for row in table.rows for name in row.effects}, EFFECTS),
+        "rows": [
+            {
+                "id": row.id, "source": row.source, "trigger": row.trigger, "dest": row.dest, "guards": row.guards,
+                "effects": row.effects, "why": row.why,
+            }
+            for row in rows
+        ],
+        "ignored": [
+            {"state": where, "trigger": trigger, "why": table.ignored[where, trigger]}
+            for where in table.states
+            for trigger in table.triggers
+            if (where, trigger) in table.ignored and state in (None, where)
+        ],
+    }  # fmt: skip
+    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+
+
+def _named(names: set[str], known: Mapping[str, Callable[..., object]]) -> list[dict[str, str]]:
+    return [{"name": name, "means": first_sentence(known, name)} for name in sorted(names)]

@@ -1,1 +1,0 @@
-"""The edges: the driver, the aiohttp transport, the subscription's inbox, the audit sink."""

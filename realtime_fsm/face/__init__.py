@@ -1,1 +1,0 @@
-"""The face: the client that people import and the command line."""

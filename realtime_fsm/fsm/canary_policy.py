@@ -1,0 +1,56 @@
+"""The canary policy: how often a link must prove that events still arrive on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from realtime_fsm.errors import BadOption
+from realtime_fsm.protocol.options import check_seconds, validated_strings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """How to find a *deaf* link: its pings are answered, and its events are lost (PROTOCOL: "Errors and endings").
+
+    A canary is an event that the connection causes itself and must hear. With ``write`` that is what the callable writes.
+    Without it, the connection sets the own presence, whose event the setter hears; that takes a server from Appwrite 1.9.5 on
+    and a user, and else no canary goes out. It sends the presence that is wanted, or one under an id of its own.
+
+    A link whose canary does not come back is replaced, and each subscription gets a `Gap` from the last proof. Each canary takes
+    one message of the link's budget. It goes out while something is subscribed.
+
+    Attributes:
+        every: seconds from one canary to the next; the first on a link goes out when everything is acknowledged.
+        within: seconds in which its event must come back, from when the presence is stored, or ``write`` has returned.
+        write: called, or awaited, to cause an event on ``channel``, such as to update a row. A plain one runs on the event loop
+            (of ``realtime_fsm.sync``: in a thread apart) and must not block. An exception is reported, and proves nothing; nor
+            does a call that has not returned after ``every`` seconds.
+        channel: where that event happens.
+
+    Raises:
+        BadOption: for values that make no sense.
+    """
+
+    every: float = 300.0
+    within: float = 10.0
+    write: Callable[[], object] | None = field(default=None, repr=False)
+    channel: str | None = None
+
+    def __post_init__(self) -> None:
+        check_seconds("Canary.every", self.every)
+        check_seconds("Canary.within", self.within)
+        if self.within > self.every:
+            raise BadOption(
+                "Canary.within", f"{self.within!r} is above every ({self.every!r}): one echo must be due before the next canary"
+            )
+        if self.write is not None and not callable(self.write):
+            raise BadOption("Canary.write", f"{type(self.write).__name__} cannot be called; give an async function")
+        if (self.write is None) is not (self.channel is None):
+            given, missing = ("write", "channel") if self.channel is None else ("channel", "write")
+            raise BadOption(f"Canary.{missing}", f"missing beside {given}: what is written must be heard, and on which channel")
+        if self.channel is not None:
+            validated_strings("Canary.channel", (self.channel,))

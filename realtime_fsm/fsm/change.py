@@ -1,0 +1,81 @@
+"""The change and the gap: what those who follow the states, and the outages, get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from realtime_fsm.errors import LinkFailure
+    from realtime_fsm.fsm.table import State, Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of state.
+
+    Attributes:
+        source: the state that was left.
+        dest: the state that was entered.
+        trigger: what happened.
+        row: the id of the table's row that was taken.
+        attempt: how many dials in a row have been made without being forgiven.
+        cause: why an attempt or a link ended, if one did.
+        at: the moment, aware, in UTC.
+    """
+
+    source: State
+    dest: State
+    trigger: Trigger
+    row: str
+    attempt: int
+    cause: LinkFailure | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that failed, or the loss of a link.
+
+    Attributes:
+        error: why, typed; its text names host and port where no link came about.
+        at: the moment, aware, in UTC.
+        next_dial: when the next dial is due, aware, in UTC; None where none follows.
+    """
+
+    error: LinkFailure
+    at: datetime
+    next_dial: datetime | None
+
+    @property
+    def delay(self) -> float | None:
+        """Seconds from the failure to the next dial; None where none follows."""
+        return None if self.next_dial is None else (self.next_dial - self.at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A span of time whose events one subscription may have missed, because there was no link that it was acknowledged on.
+
+    Before Appwrite 1.9.5 also one in which a link made room for another, and did not show afterwards that it had lived; what the
+    other link has brought by then is delivered already.
+
+    Also one in which the server was at fault: it answered, and could not do its work (PROTOCOL: "Messages", rule 10).
+
+    Appwrite numbers no events and replays none, so a gap says what may be missing, not what is.
+
+    Attributes:
+        since: the server's time of the last event with one that the subscription got; None if it had got none.
+        until: the moment at which it was acknowledged again, or the server proved that it works again, aware, in UTC, by the
+            clock of this machine.
+        outage_seconds: from the loss of the link, from when it made room, or from the last proof that the server worked, to
+            that moment, in seconds.
+        attempts: how many dials were made meanwhile.
+    """
+
+    since: datetime | None
+    until: datetime
+    outage_seconds: float
+    attempts: int

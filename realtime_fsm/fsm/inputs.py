@@ -1,0 +1,225 @@
+"""The inputs: what happened, with its facts. Each belongs to one trigger; the machine is stepped with nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from realtime_fsm.fsm.table import Trigger
+
+if TYPE_CHECKING:
+    from realtime_fsm.errors import LinkFailure
+    from realtime_fsm.protocol.frames import AcknowledgedSubscription, Code
+    from realtime_fsm.protocol.spec import SubscriptionSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Something that happened."""
+
+    trigger: ClassVar[Trigger]
+
+
+@dataclass(frozen=True, slots=True)
+class SocketInput(Input):
+    """Something that a socket did. What belongs to an earlier generation never moves the machine."""
+
+    generation: int
+
+
+class Connect(Input):
+    """The user wants a link."""
+
+    trigger = Trigger.CONNECT
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe(Input):
+    """The user wants a subscription."""
+
+    trigger = Trigger.SUBSCRIBE
+    spec: SubscriptionSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe(Input):
+    """The user no longer wants a subscription."""
+
+    trigger = Trigger.UNSUBSCRIBE
+    id: str
+
+
+class Reconnect(Input):
+    """The user wants a new link at once."""
+
+    trigger = Trigger.RECONNECT
+
+
+class Disconnect(Input):
+    """The user wants no link."""
+
+    trigger = Trigger.DISCONNECT
+
+
+class Dispose(Input):
+    """The user is done."""
+
+    trigger = Trigger.DISPOSE
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate(Input):
+    """The user wants another identity. The next dials carry it, on trial until the server confirms it.
+
+    Attributes:
+        session: for a message, where one is safe.
+    """
+
+    trigger = Trigger.AUTHENTICATE
+    session: str | None = field(repr=False)
+
+
+class LogOut(Input):
+    """The user wants to be a guest. The next dials carry no identity, and expect none."""
+
+    trigger = Trigger.LOG_OUT
+
+
+@dataclass(frozen=True, slots=True)
+class SetPresence(Input):
+    """The user wants to be shown as present, by a message that says how; or no longer, if there is none.
+
+    Attributes:
+        message: the message; it holds the id, too.
+        id: the id of the presence; a link takes one only, the server ignores a second.
+    """
+
+    trigger = Trigger.PRESENCE
+    message: bytes | None = field(repr=False)
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PingEnabledChanged(Input):
+    """The user switched the heartbeat on or off."""
+
+    trigger = Trigger.PING_SWITCHED
+    enabled: bool
+
+
+class Opened(SocketInput):
+    """The upgrade to WebSocket is done."""
+
+    trigger = Trigger.OPENED
+
+
+@dataclass(frozen=True, slots=True)
+class GreetingReceived(SocketInput):
+    """The ``connected`` frame came; as a guest's where a user was expected, if `stranger`.
+
+    Attributes:
+        user: the account as JSON text.
+        stranger: whether a user was expected, and a guest is greeted.
+        channels: the channels that the server named.
+        numbered: whether the server has ids for subscriptions, which came with E3.
+    """
+
+    trigger = Trigger.GREETED
+    user: bytes = field(default=b"null", repr=False)
+    unexpected_guest: bool = False
+    channels: tuple[str, ...] = ()
+    has_subscription_ids: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged(SocketInput):
+    """A control request was answered."""
+
+    trigger = Trigger.ACKNOWLEDGED
+    to: str
+    acknowledged: tuple[AcknowledgedSubscription, ...]
+    user: bytes = field(default=b"null", repr=False)
+    presence: bytes = field(default=b"null", repr=False)
+
+
+class Pong(SocketInput):
+    """A ping was answered."""
+
+    trigger = Trigger.PONG
+
+
+class Recovered(SocketInput):
+    """An event came during a server fault; events do not pass through the machine."""
+
+    trigger = Trigger.RECOVERED
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReceived(SocketInput):
+    """An ``error`` frame came.
+
+    Attributes:
+        renewable: whether a callable gave the credentials of the link, and may give others.
+    """
+
+    trigger = Trigger.SERVER_ERROR
+    code: Code
+    message: str
+    renewable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClosed(SocketInput):
+    """The stream of an open socket ended; for a cause of our own, if one is given."""
+
+    trigger = Trigger.LOST
+    close_code: int = 1006
+    cause: LinkFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailure(SocketInput):
+    """The dial came to nothing."""
+
+    trigger = Trigger.DIAL_FAILED
+    cause: LinkFailure
+
+
+class Closed(SocketInput):
+    """A socket that the machine has let go of is closed."""
+
+    trigger = Trigger.CLOSED
+
+
+class Deadline(Input):
+    """The deadline that the machine reported has passed. One that comes early is ignored: nothing is due."""
+
+    trigger = Trigger.DEADLINE
+
+
+class Deaf(SocketInput):
+    """The canary of a link did not come back in time."""
+
+    trigger = Trigger.DEAF
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Input):
+    """A canary is due.
+
+    Attributes:
+        wish: the hidden subscription on which its event is to be heard.
+        presence: a presence of its own, for when the user wants none; None where something else is written.
+        id: the id of that presence.
+    """
+
+    trigger = Trigger.CANARY
+    spec: SubscriptionSpec
+    presence: bytes | None = field(default=None, repr=False)
+    id: str = ""
+
+
+class ResumedFromSuspend(Input):
+    """The process slept: its clock has jumped."""
+
+    trigger = Trigger.WOKEN

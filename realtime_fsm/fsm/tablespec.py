@@ -1,0 +1,117 @@
+"""The form of a table: what a row is, and what a table must be so that it can be run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from realtime_fsm.errors import BadTable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+S = TypeVar("S", bound=str)
+T = TypeVar("T", bound=str)
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Generic[S, T]):
+    """One row: in `source`, on `trigger`, if all `guards` hold, do the `effects` and go to `dest` (None: stay)."""
+
+    id: str
+    source: S
+    trigger: T
+    dest: S | None
+    guards: tuple[str, ...]
+    effects: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class Table(Generic[S, T]):
+    """Rows and deliberately ignored cells, checked as one."""
+
+    states: tuple[S, ...]
+    triggers: tuple[T, ...]
+    initial: S
+    final: S
+    rows: tuple[Row[S, T], ...]
+    ignored: dict[tuple[S, T], str]
+
+    @cached_property
+    def cells(self) -> dict[tuple[S, T], tuple[Row[S, T], ...]]:
+        """The rows of each (state, trigger), in the order in which their guards are asked."""
+        cells: dict[tuple[S, T], tuple[Row[S, T], ...]] = {}
+        for row in self.rows:
+            key = (row.source, row.trigger)
+            cells[key] = (*cells.get(key, ()), row)
+        return cells
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits that change when the behaviour does (the sentences of why do not count)."""
+        facts = [
+            self.initial,
+            self.final,
+            [[row.id, row.source, row.trigger, row.dest, row.guards, row.effects] for row in self.rows],
+            sorted(self.ignored),
+        ]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+
+    def check(self, guards: Collection[str], effects: Collection[str]) -> None:
+        """Refuse a table that cannot be run.
+
+        Args:
+            guards: the names of the guards that exist.
+            effects: the names of the effects that exist.
+
+        Raises:
+            BadTable: with every fault that was found.
+        """
+        faults = [*self._cell_faults(), *self._name_faults(guards, effects), *self._path_faults()]
+        if faults:
+            raise BadTable(tuple(faults))
+
+    def _cell_faults(self) -> Iterable[str]:
+        for state in self.states:
+            for trigger in self.triggers:
+                rows = self.cells.get((state, trigger), ())
+                if bool(rows) == ((state, trigger) in self.ignored):
+                    yield f"cell {state} x {trigger} is {'both a row and' if rows else 'neither a row nor'} ignored"
+                if rows and rows[-1].guards:
+                    yield f"the last row of {state} x {trigger} ({rows[-1].id}) has a guard: the cell is not total"
+                yield from (f"row {row.id} has no guard, so the rows behind it are dead" for row in rows[:-1] if not row.guards)
+
+    def _name_faults(self, guards: Collection[str], effects: Collection[str]) -> Iterable[str]:
+        for state, trigger in self.ignored:
+            if state not in self.states or trigger not in self.triggers:
+                yield f"an ignored cell names a state or trigger that does not exist: {state} x {trigger}"
+        seen: set[str] = set()
+        for row in self.rows:
+            if row.id in seen:
+                yield f"row id {row.id} is used twice"
+            seen.add(row.id)
+            if row.source not in self.states or row.dest not in (None, *self.states) or row.trigger not in self.triggers:
+                yield f"row {row.id} names a state or trigger that does not exist: {row.source}, {row.trigger}, {row.dest}"
+            yield from (f"row {row.id} names a guard that does not exist: {name}" for name in row.guards if name not in guards)
+            yield from (
+                f"row {row.id} names an effect that does not exist: {name}" for name in row.effects if name not in effects
+            )
+
+    def _path_faults(self) -> Iterable[str]:
+        reached = self._closure(self.initial, forwards=True)
+        ending = self._closure(self.final, forwards=False)
+        yield from (f"state {state} cannot be reached from {self.initial}" for state in self.states if state not in reached)
+        yield from (f"state {state} is a trap: it cannot reach {self.final}" for state in self.states if state not in ending)
+
+    def _closure(self, start: S, *, forwards: bool) -> set[S]:
+        arrows = [(row.source, row.dest) if forwards else (row.dest, row.source) for row in self.rows if row.dest is not None]
+        found, grown = {start}, True
+        while grown:
+            more = {head for tail, head in arrows if tail in found and head is not None} - found
+            found |= more
+            grown = bool(more)
+        return found

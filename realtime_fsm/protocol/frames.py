@@ -1,0 +1,213 @@
+"""The frames: JSON text on the wire, decoded once, at the edge, into typed frozen values; and the other way round.
+
+`decode` never raises: what cannot be understood becomes a `Malformed` that says in one word what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from realtime_fsm.events import Event  # noqa: TC001  (msgspec reads the annotation)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_encode = msgspec.json.Encoder().encode
+
+MAX_CLIENT_FRAME = 65_536
+"""Bytes of one frame, its header included, above which the server ends the link (PROTOCOL: "Messages", rule 6)."""
+MAX_CLIENT_PAYLOAD = MAX_CLIENT_FRAME - 8
+"""Bytes that are left for the text: a client's header of such a frame has 2 + 2 (length) + 4 (mask) bytes."""
+
+Code = int | str
+"""An error frame's code: a number, or the text of whatever else the server put there."""
+
+
+class AcknowledgedSubscription(msgspec.Struct, frozen=True, rename="camel"):
+    """One subscription as the server acknowledged it."""
+
+    subscription_id: str
+    channels: tuple[str, ...] = ()
+
+
+class _Greeting(msgspec.Struct, frozen=True):
+    user: msgspec.Raw = msgspec.Raw(b"null")
+    # Of any type: a greeting that is odd in these must still be one.
+    channels: Any = ()
+    subscriptions: Any = None
+
+
+class ConnectedFrame(msgspec.Struct, frozen=True, tag="connected"):
+    """The greeting: the link is ready. Send nothing before it (PROTOCOL: "Connecting")."""
+
+    data: _Greeting
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that the server named."""
+        channels = self.data.channels
+        return tuple(c for c in channels if isinstance(c, str)) if isinstance(channels, list) else ()
+
+    @property
+    def slots(self) -> dict[int, str] | None:
+        """The ids that the server chose, by slot: a list, or an object where slots have gaps; None before E3."""
+        ids = self.data.subscriptions
+        if isinstance(ids, list):
+            ids = {str(slot): identifier for slot, identifier in enumerate(ids)}
+        if not isinstance(ids, dict):
+            return None
+        return {int(slot): identifier for slot, identifier in ids.items() if slot.isdecimal() and isinstance(identifier, str)}
+
+
+class _Reply(msgspec.Struct, frozen=True):
+    to: str
+    subscriptions: tuple[AcknowledgedSubscription, ...] = ()
+    user: msgspec.Raw = msgspec.Raw(b"null")
+    presence: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class ResponseFrame(msgspec.Struct, frozen=True, tag="response"):
+    """The answer to a control request."""
+
+    data: _Reply
+
+
+class _Fault(msgspec.Struct, frozen=True):
+    # Of any type: an error frame that cannot be understood in full must not be lost, it is the reason for an end.
+    code: Any = None
+    message: Any = ""
+
+
+class ErrorFrame(msgspec.Struct, frozen=True, tag="error"):
+    """The server's objection."""
+
+    data: _Fault
+
+    @property
+    def code(self) -> Code:
+        """The code; the server may send any JSON scalar (PROTOCOL: "Four server eras")."""
+        code = self.data.code
+        if isinstance(code, str) or (isinstance(code, int) and not isinstance(code, bool)):
+            return code
+        return _encode(code).decode()
+
+    @property
+    def message(self) -> str:
+        """The server's own text; empty where it sent none."""
+        message = self.data.message
+        return message if isinstance(message, str) else ""
+
+
+class PongFrame(msgspec.Struct, frozen=True, tag="pong"):
+    """The answer to a ping."""
+
+
+class EventFrame(msgspec.Struct, frozen=True, tag="event", gc=False):
+    """Something happened; its parts stay as they came until the user touches them."""
+
+    data: Event
+
+
+class Malformed(msgspec.Struct, frozen=True):
+    """A message that cannot be understood.
+
+    Attributes:
+        kind: ``"not_json"``, ``"too_deep"``, ``"unknown_type"`` or ``"wrong_shape"``.
+    """
+
+    kind: str
+
+
+Frame = ConnectedFrame | ResponseFrame | ErrorFrame | PongFrame | EventFrame
+
+_KNOWN = frozenset({"connected", "response", "error", "pong", "event"})
+
+
+class _Typed(msgspec.Struct, frozen=True):
+    type: str
+
+
+# JSON allows half of a surrogate pair, Unicode does not, and msgspec refuses the whole text for it. One odd character must
+# not cost an event. Escapes are matched from left to right: a whole pair, a lone half, any other; so "\\ud800" is no half.
+_HEX = rb"[0-9a-fA-F]"
+_ESCAPE = re.compile(rb"\\u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2}|(\\u[dD][89a-fA-F]%b{2})|\\." % (_HEX, _HEX, _HEX), re.DOTALL)
+
+
+def _replace_lone_surrogates(data: bytes) -> bytes:
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data)
+
+
+_frames: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
+decode_known = _frames.decode
+"""`decode` without a call in between, for those who count each. It raises for what is odd: ValueError or RecursionError."""
+_typed = msgspec.json.Decoder(_Typed)
+
+
+def decode(data: bytes) -> Frame | Malformed:
+    """Decode one message from the server.
+
+    Args:
+        data: the message's bytes.
+
+    Returns:
+        The frame, or what is wrong with it. Nothing is raised.
+    """
+    try:
+        return decode_known(data)
+    except RecursionError:
+        return Malformed("too_deep")
+    except ValueError:  # DecodeError, ValidationError and UnicodeDecodeError are all ValueErrors
+        mended = _replace_lone_surrogates(data)
+        return Malformed(_malformed_kind(data)) if mended == data else decode(mended)
+
+
+def _malformed_kind(data: bytes) -> str:
+    try:
+        return "wrong_shape" if _typed.decode(data).type in _KNOWN else "unknown_type"
+    except msgspec.ValidationError:
+        return "wrong_shape"
+    except RecursionError:
+        return "too_deep"
+    except ValueError:
+        return "not_json"
+
+
+PING = b'{"type":"ping"}'
+
+
+def subscribe_item(identifier: str, channels: Sequence[str], queries: Sequence[str]) -> bytes:
+    """One item of a ``subscribe`` message."""
+    item: dict[str, object] = {"subscriptionId": identifier, "channels": channels}
+    if queries:
+        item["queries"] = queries
+    return _encode(item)
+
+
+def unsubscribe_item(identifier: str) -> bytes:
+    """One item of an ``unsubscribe`` message."""
+    return _encode({"subscriptionId": identifier})
+
+
+def message(kind: str, items: Iterable[bytes]) -> bytes:
+    """A ``subscribe`` or ``unsubscribe`` message of encoded items."""
+    return b'{"type":"%b","data":[%b]}' % (kind.encode(), b",".join(items))
+
+
+def authentication(session: str) -> bytes:
+    """An ``authentication`` message."""
+    return _encode({"type": "authentication", "data": {"session": session}})
+
+
+def presence(
+    status: str, metadata: Mapping[str, Any] | None, permissions: Sequence[str] | None, identifier: str | None = None
+) -> bytes:
+    """A ``presence`` message. What is None is left to the server, which keeps what it has stored, or chooses an id."""
+    given = {"status": status, "presenceId": identifier, "metadata": metadata, "permissions": permissions}
+    return _encode({"type": "presence", "data": {name: value for name, value in given.items() if value is not None}})
+
+
+ENVELOPE_BYTES = len(message("unsubscribe", ()))
+"""Bytes that the longer of the two messages takes around its items."""

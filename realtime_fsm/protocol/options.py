@@ -1,0 +1,194 @@
+"""What a connection is told once, checked when it is told: where to dial, as whom, and how long to wait."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from realtime_fsm.errors import BadOption
+from realtime_fsm.protocol.channels import ChannelPrefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
+
+
+def check_seconds(option: str, value: float | None, *, least: float = 0.0, none: bool = False) -> None:
+    """Refuse what is not a usable number of seconds.
+
+    Args:
+        option: the name to put into the error.
+        value: the seconds.
+        least: what the value must exceed, in seconds.
+        none: whether None is a value, too.
+
+    Raises:
+        BadOption: for NaN, infinity, a bool, something that is no number, or a value that is not above ``least``.
+    """
+    if value is None and none:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least < value <= sys.float_info.max:
+        raise BadOption(option, f"{value!r:.40} is not a number of seconds above {least:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long each thing is waited for, in seconds.
+
+    Attributes:
+        dial: for the WebSocket upgrade, from the start of the dial.
+        greeting: for the server's ``connected`` frame after the upgrade.
+        reply: for the answer to a control request; and how long a call waits while nothing is read (`LinkPaused`).
+        close: for the closing handshake, then the socket is dropped; in ``realtime_fsm.sync`` for callables at work, too.
+        idle: how long a link without any subscription left is kept; None keeps it.
+
+    Raises:
+        BadOption: for a value that is not a positive, finite number of seconds.
+    """
+
+    dial: float = 10.0
+    greeting: float = 10.0
+    reply: float = 10.0
+    close: float = 5.0
+    idle: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("dial", "greeting", "reply", "close"):
+            check_seconds(f"Timeouts.{name}", getattr(self, name))
+        check_seconds("Timeouts.idle", self.idle, none=True)
+
+
+def realtime_url(endpoint: str, project: str) -> str:
+    """The address to dial: ``https://host/v1`` becomes ``wss://host/v1/realtime?project=...`` (PROTOCOL: "Connecting").
+
+    Args:
+        endpoint: the Appwrite endpoint, as given to the official SDKs; ``ws://`` and ``wss://`` are welcome, too.
+        project: the project's id. Without one the server would connect the client to its own console project.
+
+    Returns:
+        The URL of the WebSocket.
+
+    Raises:
+        BadOption: when the scheme, the host or the project cannot be used.
+    """
+    if not isinstance(endpoint, str):
+        raise BadOption("endpoint", f"{type(endpoint).__name__} is not a string such as 'https://cloud.appwrite.io/v1'")
+    if any(character.isspace() or not character.isprintable() for character in endpoint):
+        raise BadOption("endpoint", "there is white space in it; give a URL such as 'https://cloud.appwrite.io/v1'")
+    try:
+        parts = urlsplit(endpoint)
+        port = parts.port
+    except ValueError:  # its text quotes parts of the address, which may be a password
+        raise BadOption("endpoint", "not a URL; give one such as 'https://cloud.appwrite.io/v1'") from None
+    scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme.lower())
+    if scheme is None:
+        raise BadOption("endpoint", f"scheme {parts.scheme!r} cannot be dialed; give an http:// or https:// URL")
+    if not parts.hostname:
+        raise BadOption("endpoint", "no host in it; give a URL such as 'https://cloud.appwrite.io/v1'")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise BadOption("endpoint", "credentials, query and fragment do not belong into it; give scheme, host and path")
+    if not isinstance(project, str) or not _PROJECT.fullmatch(project):
+        shown = repr(project) if isinstance(project, str) else type(project).__name__
+        raise BadOption(
+            "project",
+            f"{shown} is not a project id (up to 36 of a-z A-Z 0-9 . _ -, not starting with a special character)",
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    netloc = host if port is None else f"{host}:{port}"
+    return f"{scheme}://{netloc}{parts.path.rstrip('/')}/realtime?project={quote(project, safe='')}"
+
+
+def host_and_port(url: str) -> str:
+    """Name the server that a URL leads to, and nothing else of the URL.
+
+    Args:
+        url: the URL of a WebSocket, as `realtime_url` gives it.
+
+    Returns:
+        Such as ``cloud.appwrite.io:443``; an IPv6 address in brackets.
+    """
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port or (443 if parts.scheme == 'wss' else 80)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedIdentity:
+    """As whom to dial. Secrets stay out of every repr.
+
+    The header ``X-Appwrite-Session`` or ``X-Appwrite-JWT`` carries it at connect (PROTOCOL: "Identity at connect"). The
+    server refuses both at once with 403, so the pair is refused here.
+
+    Raises:
+        BadOption: when both are given, or one is empty or not a string.
+    """
+
+    session: str | None = field(default=None, repr=False)
+    jwt: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("session", "jwt"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value or not value.isprintable()):
+                raise BadOption(name, "not a non-empty string that fits into a header (its value is not shown)")
+        if self.session is not None and self.jwt is not None:
+            raise BadOption("jwt", "given together with session, which the server refuses with 403; give one of the two")
+        given = [name for name in ("session", "jwt") if getattr(self, name) is not None]
+        for key, value in self.headers.items():
+            if not isinstance(key, str) or not isinstance(value, str):
+                raise BadOption("headers", f"header {key!r} is not a pair of strings (values are not shown)")
+            if not _HEADER_NAME.fullmatch(key) or not _HEADER_VALUE.fullmatch(value):
+                raise BadOption("headers", f"header {key!r} holds characters that HTTP does not allow (values are not shown)")
+            if key.lower() in ("x-appwrite-session", "x-appwrite-jwt"):
+                given.append(key)
+            if len(given) > 1:
+                raise BadOption("headers", f"{key} beside {given[0]}: the server takes one identity; give one of the two")
+            if key.lower() == "x-appwrite-key":
+                raise BadOption("headers", "X-Appwrite-Key: a server API key has no realtime identity; give session or jwt")
+
+    def as_headers(self) -> dict[str, str]:
+        """The headers to dial with."""
+        headers = dict(self.headers)
+        if self.session is not None:
+            headers["X-Appwrite-Session"] = self.session
+        if self.jwt is not None:
+            headers["X-Appwrite-JWT"] = self.jwt
+        return headers
+
+
+def validated_strings(option: str, given: Iterable[str], *, least: int = 1) -> tuple[str, ...]:
+    """Refuse what are no strings that can be sent.
+
+    Args:
+        option: the name to put into the error.
+        given: the strings.
+        least: how many there must be.
+
+    Returns:
+        Each once, in order.
+
+    Raises:
+        BadOption: for a single string, something that is no string, an empty one, or too few.
+    """
+    if isinstance(given, str):
+        raise BadOption(option, "a single string; give a list of strings")
+    values = tuple(given)
+    for value in values:
+        if not isinstance(value, str) or not value or not is_valid_unicode(value):
+            shown = repr(value) if isinstance(value, str | ChannelPrefix) else type(value).__name__
+            raise BadOption(option, f"{shown} is not a non-empty string")
+    if len(values) < least:
+        raise BadOption(option, "none was given; name at least one, such as 'rows'")
+    return tuple(dict.fromkeys(map(str.__str__, values)))  # the JSON codec takes no subclass of str, such as a Channel's
+
+
+def is_valid_unicode(value: str) -> bool:
+    """Whether it can be sent: half of a surrogate pair cannot."""
+    return all(not 0xD800 <= ord(character) <= 0xDFFF for character in value)

@@ -1,0 +1,110 @@
+"""Who dials: a session or JWT as a string, or a callable that is asked before every dial."""
+
+from __future__ import annotations
+
+import inspect
+from contextvars import copy_context
+from typing import TYPE_CHECKING
+
+from realtime_fsm.errors import BadOption, IdentityUnavailable
+from realtime_fsm.protocol.options import ResolvedIdentity
+from realtime_fsm.runtime.callbacks import Callback
+from realtime_fsm.sealing import sealed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from contextvars import Context
+
+    from realtime_fsm.errors import ServerError
+
+    Secret = str | Callable[[], Awaitable[str] | str]
+
+
+_IDENTITY_HEADERS = ("x-appwrite-session", "x-appwrite-jwt")
+
+
+class Credentials:
+    """The identity of a connection. Its repr shows nothing of it.
+
+    Args:
+        session: a session secret, or an async callable that gives one.
+        jwt: a JSON Web Token, or an async callable that gives one.
+        headers: further headers.
+
+    Raises:
+        BadOption: when both are given, or something is of no use.
+    """
+
+    __slots__ = ("_context", "_given", "_headers", "jwt", "session")
+
+    def __init__(self, session: Secret | None, jwt: Secret | None, headers: Mapping[str, str]) -> None:
+        for name, secret in (("session", session), ("jwt", jwt)):
+            if secret is not None and not isinstance(secret, str) and not callable(secret):
+                raise BadOption(name, f"{type(secret).__name__} is neither a string nor an async callable that gives one")
+        # A callable stands for some secret: what can be wrong with the combination is said now, not at the first dial.
+        stand_in = [secret if secret is None or isinstance(secret, str) else "secret" for secret in (session, jwt)]
+        ResolvedIdentity(stand_in[0], stand_in[1], headers)
+        self.session = session
+        self.jwt = jwt
+        self._headers = headers
+        self._context = copy_context()
+        self._given: tuple[str | None, str | None] | None = None  # the secrets of the newest dial
+
+    @property
+    def expects_user(self) -> bool:
+        """Whether the server should know us."""
+        return self.session is not None or self.jwt is not None
+
+    @property
+    def renewable(self) -> bool:
+        """Whether a callable gives the secret, and may give another one."""
+        return callable(self.session) or callable(self.jwt)
+
+    def with_session(self, session: Secret | None) -> Credentials:
+        """The same with another session, or as a guest, and without the JWT or session of before, one in a header included."""
+        kept = {name: value for name, value in self._headers.items() if name.lower() not in _IDENTITY_HEADERS}
+        return Credentials(session, None, kept)
+
+    @sealed
+    async def headers(self, renewal: ServerError | None = None) -> dict[str, str]:
+        """Ask for the headers to dial with.
+
+        Args:
+            renewal: why the server refused those of the dial before, if only others will do.
+
+        Raises:
+            IdentityUnavailable: when a callable raises, or gives something that is no secret.
+            ServerError: the refusal, when the callable gives the same secret again.
+        """
+        given = await self.resolve_secret(self.session, self._context), await self.resolve_secret(self.jwt, self._context)
+        same, self._given = given == self._given, given
+        if renewal is not None and same:
+            raise renewal.copy_for_raise()
+        return ResolvedIdentity(*given, self._headers).as_headers()
+
+    @staticmethod
+    async def resolve_secret(secret: Secret | None, context: Context | None = None) -> str | None:
+        """The secret itself. Its callers are sealed: what it asked for is in its frame.
+
+        Args:
+            secret: the secret, or a callable that gives one.
+            context: the context in which the user gave the callable; by default the present one.
+
+        Raises:
+            IdentityUnavailable: when a callable raises, or gives something that is no secret.
+        """
+        if secret is None or isinstance(secret, str):
+            return secret
+        value, failure = await Callback("credential", _ask, context).call(secret)
+        if failure is None:
+            assert isinstance(value, str)
+            return value
+        reason = type(failure).__name__  # its text and its traceback may hold the secret
+        del value, failure
+        raise IdentityUnavailable(reason)
+
+
+async def _ask(secret: Callable[[], Awaitable[str] | str]) -> str | None:
+    answer = secret()
+    value = await answer if inspect.isawaitable(answer) else answer
+    return ResolvedIdentity(session=str(value) if isinstance(value, str) else "").session

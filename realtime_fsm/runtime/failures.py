@@ -1,0 +1,61 @@
+"""The failures: why the newest attempt failed or link was lost, when the next dial is due, and telling others of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from realtime_fsm.fsm.change import Failure
+from realtime_fsm.fsm.names import Effect
+from realtime_fsm.fsm.table import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from realtime_fsm.fsm.commands import TransitionTaken
+    from realtime_fsm.fsm.context import ConnectionContext
+
+
+class Failures:
+    """The failures of one connection.
+
+    Args:
+        seat: what the connection remembers.
+
+    Attributes:
+        last: the newest one.
+        tell: called with each attempt that failed; it must not raise.
+    """
+
+    __slots__ = ("_seat", "last", "tell")
+
+    def __init__(self, seat: ConnectionContext) -> None:
+        self._seat = seat
+        self.last: Failure | None = None
+        self.tell: Callable[[Failure], object] | None = None
+
+    def note(self, taken: TransitionTaken, at: datetime, now: float) -> None:
+        """Note a step of the machine.
+
+        Args:
+            taken: the step.
+            at: its moment, aware, in UTC.
+            now: the same moment, in seconds of the machine's clock.
+        """
+        effects = taken.row.effects
+        if (
+            taken.cause is not None and Effect.ABORT_LINK in effects and Effect.USE_URL_SUBSCRIPTIONS not in effects
+        ):  # which only asks for the era
+            self.last = Failure(taken.cause, at, self._next_dial(at, now))
+            if taken.row.source is State.RECONNECTING and self.tell is not None:
+                self.tell(self.last)
+        elif self.last is not None and Effect.DIAL in effects and self._seat.link is None:  # it waits for its turn
+            self.last = replace(self.last, next_dial=self._next_dial(at, now))
+
+    def _next_dial(self, at: datetime, now: float) -> datetime | None:
+        due = self._seat.attempt_at
+        if due is not None:
+            return at + timedelta(seconds=max(0.0, due - now))
+        return None if self._seat.link is None else at  # it is being made

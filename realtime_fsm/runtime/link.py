@@ -1,0 +1,204 @@
+"""The link: one WebSocket and the tasks that serve it, from dial to end. What happens on it is fed to the machine."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+from realtime_fsm.containment import contain
+from realtime_fsm.errors import LinkFailure
+from realtime_fsm.fsm.inputs import Closed, DialFailure, LinkClosed, Opened
+from realtime_fsm.protocol.faults import is_throttle
+from realtime_fsm.protocol.frames import PING, ErrorFrame, PongFrame
+from realtime_fsm.runtime.callbacks import is_asked_for
+from realtime_fsm.runtime.readahead import ReadAhead
+from realtime_fsm.sealing import seal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+
+    from realtime_fsm.fsm.inputs import Input
+    from realtime_fsm.fsm.link import LinkState as Facts
+    from realtime_fsm.protocol.eras import EventRoutes, UrlPlan
+    from realtime_fsm.protocol.frames import Frame, Malformed
+    from realtime_fsm.runtime.drain_check import DrainCheck
+    from realtime_fsm.runtime.sockets import MessageHandler, Socket, Transport
+
+
+class LinkHandler(Protocol):
+    """Who is told what happens on a link."""
+
+    def feed(self, input_: Input) -> None:
+        """Step the machine."""
+
+    def message_handler(self, link: LinkIO) -> MessageHandler:
+        """What takes the messages of a link."""
+
+    def on_draining_closed(self, farewell: DrainCheck, *, broken: bool) -> None:
+        """A link that has made room is let go of, and nobody knows what it owed; `broken` if the one in its place goes, too."""
+
+    def report(self, failure: BaseException, heading: str = ...) -> None:
+        """Tell of an exception that nobody expected."""
+
+
+class LinkIO:
+    """One link, numbered by its generation.
+
+    Attributes:
+        facts: what the machine knows of it; each message is counted there.
+        paused_since: since when none of its messages is delivered, so that a consumer catches up; None while they are.
+        plan: what was asked for by its address; None where messages ask.
+        routes: how events find their subscriptions; None where the server names them by our ids.
+        unanswered: how many pings are, of those that were sent.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_is_closing",
+        "_loop",
+        "_owner",
+        "_pausing",
+        "_reader",
+        "_send_queue",
+        "_socket",
+        "_writer",
+        "generation",
+        "paused_since",
+        "pings_in_flight",
+        "plan",
+        "routes",
+        "state",
+    )  # fmt: skip
+
+    def __init__(
+        self, generation: int, facts: Facts, owner: LinkHandler, loop: asyncio.AbstractEventLoop, plan: UrlPlan | None = None
+    ) -> None:
+        self.generation = generation
+        self.state = facts
+        self.paused_since: float | None = None
+        self.plan = plan
+        self.routes: EventRoutes | None = None
+        self.pings_in_flight = 0
+        self._owner = owner
+        self._loop = loop
+        self._is_closing = False
+        self._socket: Socket | None = None
+        self._ahead: ReadAhead | None = None
+        self._pausing: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._send_queue: list[bytes] = []  # a handful at most
+
+    def open(self, transport: Transport, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
+        """Ask for the headers, dial, and read to the end."""
+        if self.plan is not None:
+            url = f"{url}&{self.plan.query}"
+        self._reader = self._task("reader", self._read, transport, url, headers)
+
+    @property
+    def paused(self) -> bool:
+        """Whether none of its messages is delivered for now."""
+        return self.paused_since is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether its stream has come to an end that was not of our making."""
+        return self._reader is not None and self._reader.done()
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether its reader is being cancelled, and not by `close`: so it is when the event loop ends."""
+        return self._reader is not None and self._reader.cancelling() > 0 and not self._is_closing
+
+    def count_pong(self, frame: Frame | Malformed) -> None:
+        """Note what may answer a ping: a pong, or what stands for one (PROTOCOL: "Four server eras", "Messages", rule 4)."""
+        if isinstance(frame, PongFrame) or (isinstance(frame, ErrorFrame) and (frame.code == 1003 or is_throttle(frame.code))):
+            self.pings_in_flight = max(0, self.pings_in_flight - 1)
+
+    def send(self, data: bytes) -> None:
+        """Send a text frame, after those before it."""
+        self.pings_in_flight += data == PING
+        self._send_queue.append(data)
+        if self._writer is None or self._writer.done():
+            self._writer = self._task("writer", self._write)
+
+    def close(self, seconds: float) -> asyncio.Task[None]:
+        """Let go of the socket, with a handshake of at most so many seconds; 0 drops it. Nothing of it is told any more."""
+        return self._task("close", self._close, seconds)
+
+    async def _read(self, transport: Transport, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
+        try:
+            self._socket = await transport.dial(url, await headers())
+        except LinkFailure as cause:
+            self._owner.feed(DialFailure(self.generation, cause))
+            return
+        self._owner.feed(Opened(self.generation))
+        end = await self._pump(self._socket)
+        self._owner.feed(LinkClosed(self.generation, end) if isinstance(end, int) else LinkClosed(self.generation, cause=end))
+
+    async def pause(self, pause: Callable[[], Awaitable[None]]) -> None:
+        """Deliver no message before a pause is over. Meanwhile the socket is read ahead, within bounds."""
+        assert self._ahead is not None
+        if self._ahead.holds:  # a message that was held has led to another pause
+            await pause()
+        elif not self._is_closing:
+            self._ahead.holds = True
+            self._pausing = self._task("pause", self._ahead.deliver_after, pause)
+
+    async def _pump(self, socket: Socket) -> int | LinkFailure:
+        self._ahead = ReadAhead(self._owner.message_handler(self))
+        try:
+            end = await socket.pump(self._ahead.receive)
+            if self._pausing is not None and not self._pausing.done():
+                await asyncio.wait([self._pausing])  # the end comes behind the messages
+        except asyncio.CancelledError:
+            if not self._is_closing:  # the event loop ends, and nothing closes the socket later
+                await socket.close(0)
+            raise
+        return end
+
+    async def _write(self) -> None:
+        assert self._socket is not None
+        while self._send_queue:
+            try:
+                await self._socket.send(self._send_queue.pop(0))
+            except LinkFailure:
+                self._send_queue.clear()  # the reader meets the end of the same stream, and tells why
+
+    async def _close(self, seconds: float) -> None:
+        self._is_closing = True  # not before this task has begun: one that is cancelled before closes nothing
+        await self._stop(self._writer)
+        await self._stop(self._pausing)
+        if self._ahead is not None:
+            self._ahead.discard()
+        tidied = self._socket if seconds else None
+        if tidied is not None:
+            await tidied.close(seconds)  # its reader reads the answer
+        await self._stop(self._reader)
+        if self._socket is not None and self._socket is not tidied:
+            await self._socket.close(0)
+        self._owner.feed(Closed(self.generation))
+
+    async def _stop(self, task: asyncio.Task[None] | None) -> None:
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+
+    def _task(self, name: str, work: Callable[..., Coroutine[None, None, None]], *given: Any) -> asyncio.Task[None]:
+        return self._loop.create_task(self._contained(work, *given), name=f"realtime_fsm link {self.generation} {name}")
+
+    async def _contained(self, work: Callable[..., Coroutine[None, None, None]], *given: Any) -> None:
+        """Do a task's work. An exception that no one expects must not make the connection silent: it counts as a loss.
+
+        It is a defect of ours, or comes from the code that a caller's aiohttp session runs, a cancellation of its own included.
+        """
+        task = asyncio.current_task()
+        try:
+            await work(*given)
+        except BaseException as failure:
+            if is_asked_for(failure, task):
+                raise
+            contain(failure)
+            seal(failure)  # frames of ours hold what was being sent or read
+            self._owner.report(failure)
+            self._owner.feed(LinkClosed(self.generation))

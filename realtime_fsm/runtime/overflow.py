@@ -1,0 +1,227 @@
+"""The overflow: what becomes of the events of a subscription whose consumer is too slow for its buffer.
+
+The law: memory is bounded in every mode, and what is not delivered is counted. A buffer holds its `buffer` events, and no more
+than its `buffer_bytes`, but always one event. Twice as much can be there after `catch_up`, which has a buffer of its own while it
+runs; and with ``"pause"``, when another link delivers before the consumer has made room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from realtime_fsm.errors import MalformedEvent
+from realtime_fsm.runtime.event_buffer import EventBuffer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from realtime_fsm.errors import RealtimeError
+    from realtime_fsm.events import Event
+
+Overflow = Literal["drop_oldest", "drop_newest", "latest", "error", "pause"]
+"""What becomes of events when the buffer is full.
+
+- ``"drop_oldest"``: the oldest make room.
+- ``"drop_newest"``: what comes is dropped.
+- ``"latest"``: of each `Event.id` the newest alone is kept, in the place of the older one, from the first event on; when there
+  are too many ids, the oldest make room.
+- ``"error"``: what comes is dropped until the consumer has taken everything and was told by `ConsumerTooSlow`.
+- ``"pause"``: nothing is dropped; nothing more is read from the link until the consumer has made half of the room.
+"""
+OVERFLOWS: tuple[str, ...] = get_args(Overflow)
+
+
+_NO_OWNERS: frozenset[object] = frozenset()
+
+
+class ReadGate:
+    """Whether links may be read: not while somebody who must lose nothing is full."""
+
+    __slots__ = ("_full", "_opened")
+
+    def __init__(self) -> None:
+        self._full = _NO_OWNERS
+        self._opened: asyncio.Event | None = None  # while somebody waits for it
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether somebody is full."""
+        return bool(self._full)
+
+    def block(self, who: object) -> None:
+        """Somebody is full."""
+        self._full |= {who}
+
+    def open(self, who: object) -> None:
+        """Somebody has room again, or needs none."""
+        self._full -= {who}
+        if not self._full and self._opened is not None:
+            self._opened.set()
+            self._opened = None
+
+    async def wait_open(self) -> None:
+        """Wait until nobody is full."""
+        while self._full:
+            self._opened = self._opened or asyncio.Event()
+            await self._opened.wait()
+
+
+class _DropNewestBuffer(EventBuffer):
+    __slots__ = ()
+
+    def _overflow(self, item: Event) -> None:
+        self._discard(item)
+
+
+class _RaisingBuffer(EventBuffer):
+    __slots__ = ()
+
+    def put(self, item: Event) -> bool:
+        if not self._unreported_drops:
+            return super().put(item)
+        self._unreported_drops += 1
+        self._drop()
+        return False
+
+    def _overflow(self, item: Event) -> None:
+        self._unreported_drops += 1
+        self._discard(item)
+
+
+class _LatestById:
+    """As a deque of events, but that an event takes the place of an older one with its id."""
+
+    __slots__ = ("_by_id", "_on_replaced")
+
+    def __init__(self, on_replaced: Callable[[Event], None]) -> None:
+        self._by_id: OrderedDict[object, Event] = OrderedDict()
+        self._on_replaced = on_replaced
+
+    def holds(self, event: Event) -> bool:
+        return _conflation_key(event) in self._by_id
+
+    def append(self, event: Event) -> None:
+        identity = _conflation_key(event)
+        before = self._by_id.get(identity)
+        self._by_id[identity] = event
+        if before is not None:
+            self._on_replaced(before)
+
+    def extend(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.append(event)
+
+    def popleft(self) -> Event:
+        return self._by_id.popitem(last=False)[1]
+
+    def clear(self) -> None:
+        self._by_id.clear()
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._by_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+
+def _conflation_key(event: Event) -> object:
+    try:
+        return event.id or event
+    except MalformedEvent:  # the consumer is told when it touches the payload
+        return event
+
+
+class _LatestBuffer(EventBuffer):
+    __slots__ = ()
+
+    def __init__(self, *facts: Any) -> None:
+        super().__init__(*facts)
+        self._items = self._ready = _LatestById(self._discard)  # type: ignore[assignment]  # as a deque in what is asked of it
+
+    def _overflow(self, item: Event) -> None:
+        if not self._items.holds(item):  # type: ignore[attr-defined]
+            super()._overflow(item)
+            return
+        self._items.append(item)
+        while self._exceeds(2) and len(self._items) > 1:
+            self._discard(self._items.popleft())
+
+
+class _PausingBuffer(EventBuffer):
+    __slots__ = ("_paused", "gate")
+
+    def __init__(self, *facts: Any) -> None:
+        super().__init__(*facts)
+        self.gate = ReadGate()
+        self._paused = False
+
+    def _put_above_low_water(self, item: Event) -> bool:
+        if self._ended:  # nobody may take it, and nothing is to wait for that
+            return super()._put_above_low_water(item)
+        full = self._lacks_room(item)
+        if len(self._items) < 2 * self._capacity and not self._exceeds(4):
+            self._items.append(item)
+            self._wake()
+        else:
+            self._discard(item)
+        if full or len(self._items) >= self._capacity or self._exceeds(2):
+            self._paused = True
+            self._defer_notice()
+            self.gate.block(self)
+        return True
+
+    def fail(self, error: RealtimeError) -> None:
+        super().fail(error)
+        self._open()  # there is no link to be paused, or it is none of ours any more
+
+    def close(self) -> None:
+        super().close()
+        self._open()
+
+    def _flush_notices(self) -> None:
+        super()._flush_notices()
+        if self._paused and len(self._items) <= self._capacity // 2 and not self._exceeds(1):
+            self._open()
+        if self._paused:
+            self._defer_notice()
+
+    def _open(self) -> None:
+        self._paused = False
+        self.gate.open(self)
+
+
+_MODES: dict[str, type[EventBuffer]] = {
+    "drop_oldest": EventBuffer,
+    "drop_newest": _DropNewestBuffer,
+    "latest": _LatestBuffer,
+    "error": _RaisingBuffer,
+    "pause": _PausingBuffer,
+}
+
+
+def make_buffer(
+    overflow: Overflow,
+    what: str,
+    loop: asyncio.AbstractEventLoop,
+    capacity: int,
+    limit: int,
+    gate: ReadGate,
+    on_drops: Callable[[int], None] | None,
+) -> EventBuffer:
+    """The inbox of a mode.
+
+    Args:
+        overflow: the mode.
+        what: what it is called in errors.
+        loop: the loop of its consumer.
+        capacity: how many events it holds.
+        limit: how many bytes of frames it holds.
+        gate: what is shut while it must not get more.
+        on_drops: told of each episode of drops, with how many there were.
+    """
+    inbox = _MODES[overflow](what, loop, capacity, limit, on_drops)
+    if isinstance(inbox, _PausingBuffer):
+        inbox.gate = gate
+    return inbox

@@ -1,0 +1,357 @@
+"""The roster: all subscribers of a connection. It routes events to them and tells them what becomes of their subscriptions."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from realtime_fsm.errors import (
+    Disposed,
+    MalformedEvent,
+    SubscriptionEnded,
+    SubscriptionRejected,
+    UnsupportedByServer,
+)
+from realtime_fsm.fsm.canary import CANARY
+from realtime_fsm.protocol.frames import subscribe_item
+from realtime_fsm.runtime.delivery import SubscriptionDelivery
+from realtime_fsm.runtime.overflow import ReadGate
+from realtime_fsm.runtime.waiters import reject, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from realtime_fsm.auditlog.writer import AuditWriter
+    from realtime_fsm.errors import RealtimeError
+    from realtime_fsm.events import Event
+    from realtime_fsm.protocol.eras import Era
+    from realtime_fsm.protocol.frames import Code
+    from realtime_fsm.protocol.spec import SubscriptionSpec
+    from realtime_fsm.runtime.callbacks import Report
+    from realtime_fsm.runtime.delivery import DeliveryOptions
+    from realtime_fsm.runtime.drain_check import DrainCheck
+    from realtime_fsm.runtime.outages import OutageTracker
+
+
+@dataclass(slots=True)
+class _PendingUpdate:
+    """What is to take the place of what a subscriber listens to, when it is acknowledged."""
+
+    wish: SubscriptionSpec
+    subscriber: SubscriptionDelivery
+    granted: asyncio.Future[None]
+
+
+def _ignore(event: Event) -> None:
+    """Do nothing with the event of a canary, where none is wanted."""
+
+
+class SubscriptionRegistry:
+    """The subscribers by id.
+
+    Attributes:
+        subscribers: them, by id.
+        on_canary: gets the events of the hidden subscription.
+        gate: shut while one of them, who must lose nothing, is full.
+    """
+
+    def __init__(
+        self, report: Report, audit: AuditWriter, outages: OutageTracker, on_unknown_subscription: Callable[[int], None]
+    ) -> None:
+        self._report = report
+        self._audit = audit
+        self._on_stray = on_unknown_subscription
+        self.subscribers: dict[str, SubscriptionDelivery] = {}
+        self._pending_updates: dict[str, _PendingUpdate] = {}
+        self._replaced_ids: dict[str, None] = {}  # what successors have replaced, until the server has removed it
+        self._withdrawn: dict[str, None] = {}
+        self._cancelled_tasks: list[asyncio.Task[None]] = []
+        self._outages = outages
+        self._deafness: dict[SubscriptionDelivery, Any] | None = None  # whom a deaf link served, and the last event of each
+        self.on_canary: Callable[[Event], None] = _ignore
+        self.gate = ReadGate()
+
+    def register(
+        self, wish: SubscriptionSpec, options: DeliveryOptions, loop: asyncio.AbstractEventLoop, dwell: float
+    ) -> SubscriptionDelivery:
+        """Make room for a subscription's events, before it is asked for."""
+        subscriber = self.subscribers[wish.id] = SubscriptionDelivery(wish, options, loop, self._report, self._audit, self.gate)
+        self._audit_desired(wish, dwell)
+        return subscriber
+
+    def begin_update(
+        self, subscriber: SubscriptionDelivery, wish: SubscriptionSpec, loop: asyncio.AbstractEventLoop, dwell: float
+    ) -> asyncio.Future[None]:
+        """Prepare to let a subscriber listen to something else, as soon as that is acknowledged; the answer tells when."""
+        successor = self._pending_updates[wish.id] = _PendingUpdate(wish, subscriber, loop.create_future())
+        self._audit_desired(wish, dwell)
+        return successor.granted
+
+    def route(self, event: Event) -> bool:
+        """Give an event to each subscriber that it is for, once.
+
+        Returns:
+            Whether a consumer should be let run.
+        """
+        crowded, strays, subscriber_of = False, 0, self.subscribers.get
+        identifiers, stamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
+        if not identifiers:
+            identifiers = event._subscriptions = self._listening_on(event)  # noqa: SLF001
+        elif len(set(identifiers)) < len(identifiers):
+            identifiers = list(dict.fromkeys(identifiers))
+        for identifier in identifiers:
+            if (subscriber := subscriber_of(identifier)) is not None:
+                if stamp is not None:
+                    subscriber.last_timestamp = stamp
+                if subscriber.put(event):
+                    crowded = True
+            elif identifier == CANARY:
+                event._subscriptions = [other for other in identifiers if other != CANARY]  # noqa: SLF001  (it is hidden)
+                self.on_canary(event)
+            elif identifier not in self._replaced_ids:
+                strays += 1
+        if strays:
+            self._on_stray(strays)
+        return crowded
+
+    def _listening_on(self, event: Event) -> list[str]:
+        """The subscriptions to the channels of an event, of which the server does not say whom it is for.
+
+        So it is with ``stats.connections`` on channel ``project`` (PROTOCOL: "Messages", rule 12).
+        """
+        channels: frozenset[str] = frozenset()
+        with suppress(MalformedEvent):
+            channels = frozenset(event.channels)
+        return [
+            identifier
+            for identifier, one in self.subscribers.items()
+            if one.established and not channels.isdisjoint((*one.wish.channels, *one.acknowledged))
+        ]
+
+    def route_out_of_order(self, event: Event, farewell: DrainCheck | None) -> bool:
+        """As `route`, where another link may have brought what happened after it. Each of its ids is known.
+
+        Args:
+            event: the event.
+            farewell: of the draining link that brings it, which is to know whose order is lost; None for the other link.
+        """
+        crowded = False
+        for identifier, subscriber in [(i, self.subscribers[i]) for i in event._subscriptions]:  # noqa: SLF001
+            if subscriber.note_out_of_order(event) and farewell is not None:
+                farewell.disordered.add(identifier)
+            crowded = subscriber.put(event) or crowded
+        return crowded
+
+    def filter_known(self, identifiers: Iterable[str]) -> list[str]:
+        """Those of them that are still wanted."""
+        return [identifier for identifier in identifiers if identifier in self.subscribers]
+
+    def acknowledge(self, identifier: str, channels: tuple[str, ...], now: float) -> None:
+        """It is acknowledged on the link that is up."""
+        self._audit.subscription(identifier, "acknowledged")
+        if identifier in self._pending_updates:
+            self._switch_id(self._pending_updates.pop(identifier), channels, now)
+        elif identifier not in self._replaced_ids:
+            self._first_acknowledged(self.subscribers[identifier], channels, now)
+
+    def _first_acknowledged(self, subscriber: SubscriptionDelivery, channels: tuple[str, ...], now: float) -> None:
+        subscriber.acknowledged = channels
+        self._report_gap_after_outage(subscriber, now)
+        subscriber.established = True
+        resolve(subscriber.granted)
+
+    def _switch_id(self, successor: _PendingUpdate, channels: tuple[str, ...], now: float) -> None:
+        """From now on what comes for the old id is dropped: both would deliver it, or it is not wanted any more."""
+        subscriber, old = successor.subscriber, successor.subscriber.wish.id
+        if self.subscribers.pop(old, None) is not None:
+            self._replaced_ids[old] = None
+        subscriber.wish, subscriber.acknowledged = successor.wish, channels
+        subscriber.buffer.clear_error()
+        self.subscribers[subscriber.wish.id] = subscriber
+        self._report_gap_after_outage(subscriber, now)
+        resolve(successor.granted)
+
+    def _report_gap_after_outage(self, subscriber: SubscriptionDelivery, now: float) -> None:
+        """After a loss it may have missed something: it gets one gap, under whichever id comes first.
+
+        After a deaf link the next one may be deaf, too: it gets the gap when an echo has come.
+        """
+        if self._deafness is not None and subscriber in self._deafness:
+            subscriber.expect_gap()
+            return
+        outage = self._outages.current
+        if outage is None or subscriber.last_reported_outage == (outage.began, outage.losses):
+            return
+        subscriber.last_reported_outage = outage.began, outage.losses
+        if not subscriber.established:
+            return
+        subscriber.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, subscriber.last_timestamp)
+
+    def recover(self, seconds: float) -> None:
+        """A server fault is over: those that the link serves may have missed something. Others are told when it serves them.
+
+        Args:
+            seconds: how long ago the server had last proved that it worked.
+        """
+        outage, until = self._outages.current, datetime.now(UTC)
+        for identifier, subscriber in list(self.subscribers.items()):
+            served = outage is None or subscriber.last_reported_outage == (outage.began, outage.losses)
+            if served and subscriber.established and identifier not in self._withdrawn:
+                subscriber.record_gap(until, seconds, 0, subscriber.last_timestamp)
+
+    def begin_deafness(self) -> None:
+        """The link was deaf: the subscriptions that it served may have missed events."""
+        self._deafness = {one: one.last_timestamp for one in self.subscribers.values() if one.established}
+
+    def end_deafness(self, until: datetime, seconds: float, dials: int, proof: Any) -> None:
+        """A link is no longer deaf, or nothing can prove it: those whom the deaf one served are told, once.
+
+        Args:
+            until: the moment.
+            seconds: how long it is since the last proof.
+            dials: how many dials were made since then.
+            proof: the server's time of it, as it came.
+        """
+        deafness, self._deafness = self._deafness or {}, None
+        for subscriber in dict.fromkeys(self.subscribers.values()):
+            if subscriber in deafness:
+                subscriber.record_gap(until, seconds, dials, deafness[subscriber], subscriber.met_gap(), proof)
+
+    @property
+    def last_event_times(self) -> dict[str, Any]:
+        """The server's time of the last event of each that was ever acknowledged."""
+        return {identifier: one.last_timestamp for identifier, one in self.subscribers.items() if one.established}
+
+    def report_possible_loss(self, farewell: DrainCheck, *, broken: bool) -> None:
+        """Those that a link served which has made room may have missed something.
+
+        Args:
+            farewell: what is known of it.
+            broken: whether an outage begins, whose gap reaches back as far for all that nothing has come for since.
+        """
+        for identifier, stamp in farewell.last_event_times.items():
+            subscriber = self.subscribers.get(identifier)
+            if subscriber is not None and not (broken and subscriber.last_timestamp is stamp):
+                had = [
+                    event
+                    for event, whom in farewell.delivered_since
+                    if identifier in whom and identifier not in farewell.disordered
+                ]
+                subscriber.record_gap(farewell.until, farewell.seconds, 1, stamp, had)
+
+    def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
+        """The server refused it, perhaps because a guest asked."""
+        wish = self._wish(identifier)
+        self._reject(identifier, SubscriptionRejected(wish.channels, wish.queries, code, message, guest=guest), code)
+
+    def withdraw(self, identifier: str, dwell: float) -> bool:
+        """The user does not want it any more; until it is removed, what comes for it is still known.
+
+        Returns:
+            Whether that is news.
+        """
+        if identifier in self._withdrawn or not self._is_known(identifier):
+            return False
+        self._withdrawn[identifier] = None
+        self._audit.subscription(identifier, "withdrawn", dwell=dwell)
+        return True
+
+    def pending_update_of(self, subscriber: SubscriptionDelivery) -> str | None:
+        """The id of what is to take the place of what it listens to; not of what was given up, and is not removed yet."""
+        mine = (identifier for identifier, one in self._pending_updates.items() if one.subscriber is subscriber)
+        return next((identifier for identifier in mine if identifier not in self._withdrawn), None)
+
+    def is_active(self, identifier: str) -> bool:
+        """Whether somebody listens to it, and the user has not given it up."""
+        return identifier in self.subscribers and identifier not in self._withdrawn
+
+    def reject_unsupported(self, identifier: str, era: Era) -> None:
+        """The server is too old for it."""
+        self._reject(identifier, UnsupportedByServer("queries", era, era.releases))
+
+    def remove(self, identifier: str) -> None:
+        """It is gone."""
+        self._audit.subscription(identifier, "removed")
+        subscriber = self._remove_id(identifier, SubscriptionEnded())
+        if subscriber is not None:
+            subscriber.end()
+            resolve(subscriber.removed)
+
+    def fail(self, error: RealtimeError, withdrawn: tuple[str, ...], *, streams: bool) -> None:
+        """There will be no link for now."""
+        for identifier in withdrawn:
+            self._audit.subscription(identifier, "removed")
+            subscriber = self._remove_id(identifier, error)
+            if subscriber is not None:
+                reject(subscriber.granted, error)
+        if streams:
+            for subscriber in self.subscribers.values():
+                subscriber.buffer.fail(error)
+
+    def clear_errors(self) -> None:
+        """There may be events again."""
+        for subscriber in self.subscribers.values():
+            subscriber.buffer.clear_error()
+
+    def end(self) -> None:
+        """Nothing follows."""
+        for identifier in (*self.subscribers, *self._pending_updates):
+            subscriber = self._remove_id(identifier, Disposed())
+            if subscriber is not None:
+                reject(subscriber.granted, Disposed())
+                subscriber.end()
+
+    def spare(self, task: asyncio.Task[Any] | None) -> bool:
+        """Let the callable go on that ends the connection.
+
+        Args:
+            task: the task in which it runs.
+
+        Returns:
+            Whether it is a callable of a subscription of this connection.
+        """
+        return any(one.spare(task) for one in self.subscribers.values()) or task in self._cancelled_tasks
+
+    async def wait_cancelled(self, spared: asyncio.Task[Any] | None) -> None:
+        """Cancel the users' callables that still run, but for one, and wait for them."""
+        while tasks := [task for task in self._cancelled_tasks if task is not spared]:
+            for task in tasks:
+                if not task.cancelling():
+                    task.cancel()
+            await asyncio.wait(tasks)
+
+    def _reject(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
+        self._audit.subscription(identifier, "rejected", code)
+        subscriber = self._remove_id(identifier, error)
+        if subscriber is not None:
+            reject(subscriber.granted, error)
+            subscriber.buffer.fail(error)
+            resolve(subscriber.removed)
+
+    def _remove_id(self, identifier: str, error: RealtimeError) -> SubscriptionDelivery | None:
+        """Strike an id. Of what was to become a subscriber's, whoever waits for it is told; then nobody else is to be."""
+        self._withdrawn.pop(identifier, None)
+        self._replaced_ids.pop(identifier, None)
+        successor = self._pending_updates.pop(identifier, None)
+        if successor is not None:
+            reject(successor.granted, error)
+        subscriber = self.subscribers.pop(identifier, None)
+        if subscriber is not None:
+            for task in subscriber.tasks:
+                self._cancelled_tasks.append(task)
+                task.add_done_callback(self._cancelled_tasks.remove)
+        return subscriber
+
+    def _audit_desired(self, wish: SubscriptionSpec, dwell: float) -> None:
+        size = len(subscribe_item(wish.id, wish.channels, wish.queries))
+        self._audit.subscription(wish.id, "desired", dwell=dwell, size=size)
+
+    def _is_known(self, identifier: str) -> bool:
+        return any(identifier in place for place in (self.subscribers, self._pending_updates, self._replaced_ids))
+
+    def _wish(self, identifier: str) -> SubscriptionSpec:
+        successor = self._pending_updates.get(identifier)
+        return self.subscribers[identifier].wish if successor is None else successor.wish

@@ -1,0 +1,230 @@
+"""The inbox: where a stream waits for its consumer, bounded.
+
+The hot path is `put`, then the consumer's `__anext__`: no task, no lock and no clock, and no future while items are there. What
+is out of the ordinary (a consumer that waits, drops that are to be told, a pause) leaves nothing at hand, and only then is it
+looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from realtime_fsm.errors import ConcurrentIteration, ConsumerTooSlow, WrongLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from realtime_fsm.errors import RealtimeError
+
+T = TypeVar("T")
+_NOTHING: deque[Any] = deque(maxlen=0)
+
+
+class StreamBuffer(Generic[T]):
+    """A bounded stream with one consumer at a time; when it is full the oldest item makes room, and is counted.
+
+    Attributes:
+        dropped: how many items were dropped because the consumer was too slow.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_capacity",
+        "_drops_since_take",
+        "_ended",
+        "_error",
+        "_items",
+        "_label",
+        "_loop",
+        "_low_water",
+        "_notice_due",
+        "_on_drops",
+        "_ready",
+        "_released",
+        "_unreported_drops",
+        "_waiter",
+        "_waiting",
+        "dropped",
+    )  # fmt: skip
+
+    def __init__(
+        self, what: str, loop: asyncio.AbstractEventLoop, capacity: int, on_drops: Callable[[int], None] | None = None
+    ) -> None:
+        self._label = what
+        self._loop = loop
+        self._capacity = capacity
+        self._low_water = (capacity - 1) // 2  # how many are held before the one that fills half of the room
+        self._items: deque[T] = deque()
+        self._ready = self._items  # what can be taken without a further look
+        self._notice_due = False  # whether there is something to be seen to when the consumer takes something
+        self._waiting = False  # whether a consumer waits
+        self._waiter: asyncio.Future[None] | None = None  # what wakes it, until it is woken
+        self._error: RealtimeError | None = None
+        self._ended = False
+        self._released = False
+        self.dropped = 0
+        self._drops_since_take = 0  # of those, the ones since the consumer last took something
+        self._unreported_drops = 0  # of those, the ones that the consumer is to be told of by an error
+        self._on_drops = on_drops
+
+    # --- the producer -------------------------------------------------------------------------------------------------
+
+    def put(self, item: T) -> bool:
+        """Add an item.
+
+        Returns:
+            Whether the producer should let the consumer run: half of the room is filled. A consumer that is fast enough is thus
+            never overrun by a burst that came in one read from the socket. Where that has not helped, it is said again only
+            from time to time.
+        """
+        items = self._items
+        if len(items) >= self._low_water:
+            return self._put_above_low_water(item)
+        items.append(item)
+        if self._waiter is not None:
+            self._wake()
+        return False
+
+    def _put_above_low_water(self, item: T) -> bool:
+        if not self._lacks_room(item):
+            self._items.append(item)
+            self._wake()
+            return True
+        self._overflow(item)
+        return self._drops_since_take % (self._low_water + 1) == 0
+
+    def _lacks_room(self, _: T) -> bool:
+        return len(self._items) >= self._capacity
+
+    def _overflow(self, item: T) -> None:
+        """It is full, and there is one more."""
+        self._items.popleft()
+        self._items.append(item)
+        self._drop()
+
+    def _drop(self, count: int = 1) -> None:
+        self.dropped += count
+        self._drops_since_take += count
+        self._defer_notice()
+
+    def _defer_notice(self) -> None:
+        """Have `_settle` called when the consumer takes something."""
+        self._notice_due, self._ready = True, _NOTHING
+
+    def merge_from(self, other: StreamBuffer[T], wanted: Callable[[T], bool]) -> None:
+        """Add what another inbox holds, as far as it is wanted, and what it has dropped."""
+        self.put_all(item for item in other.take_nowait() if wanted(item))
+        if other.dropped:
+            self._drop(other.dropped)
+        self._unreported_drops += other._unreported_drops
+        other.dropped = other._drops_since_take = other._unreported_drops = 0
+
+    def put_all(self, items: Iterable[T]) -> None:
+        """Add items that are in memory already, however many."""
+        self._items.extend(items)
+        self._wake()
+
+    def fail(self, error: RealtimeError) -> None:
+        """Raise an error to the consumer after what is held, whenever it asks, until `mend`."""
+        self._error = error
+        self._wake()
+
+    def clear_error(self) -> None:
+        """There may be items again."""
+        self._error = None
+
+    def close(self) -> None:
+        """Nothing more comes: the consumer gets what is held, then the end, whatever was wrong before."""
+        self._ended = True
+        self._error = None
+        self._wake()
+
+    def release(self) -> None:
+        """Let any event loop take the items that are left: the loop of this inbox has ended."""
+        self._released = True
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # --- the consumer -------------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        self._check_loop()
+        return self
+
+    async def __anext__(self) -> T:
+        at_hand = self._ready
+        if at_hand:  # the loop was looked at when the iteration began
+            return at_hand.popleft()
+        self._check_loop()
+        if self._waiting:
+            raise ConcurrentIteration(self._label)
+        items = self._items
+        while not items:  # no coroutine of its own: it costs as much as all the rest
+            if self._unreported_drops or self._error is not None or self._ended:
+                raise self._stop_exception()
+            waiter = self._waiter = self._loop.create_future()
+            self._waiting, self._ready = True, _NOTHING
+            try:
+                await waiter
+            finally:
+                self._waiter, self._waiting = None, False
+                self._ready = _NOTHING if self._notice_due else items
+        return self.pop()
+
+    def _stop_exception(self) -> BaseException:
+        """Why nothing is to be waited for."""
+        if self._unreported_drops:
+            overrun, self._unreported_drops = self._unreported_drops, 0
+            self._flush_notices()
+            return ConsumerTooSlow(self._capacity, overrun)
+        return StopAsyncIteration() if self._error is None else self._error.copy_for_raise()
+
+    @property
+    def peek(self) -> T:
+        """The oldest item, which must be there."""
+        return next(iter(self._items))
+
+    def pop(self) -> T:
+        """Take the oldest item, which must be there."""
+        item = self._items.popleft()
+        if self._notice_due:
+            self._took((item,))
+        return item
+
+    def take_nowait(self, most: int | None = None) -> list[T]:
+        """Take what is held, at most so many; perhaps none."""
+        items = self._items
+        if most is None or most >= len(items):
+            taken = list(items)
+            items.clear()
+        else:
+            taken = [items.popleft() for _ in range(most)]
+        if self._notice_due:
+            self._took(taken)
+        return taken
+
+    def _took(self, _: Sequence[T]) -> None:
+        """The consumer has taken items, and something is out of the ordinary."""
+        self._flush_notices()
+
+    def _flush_notices(self) -> None:
+        """See to what is out of the ordinary."""
+        self._notice_due, self._ready = False, self._items
+        if self._drops_since_take:
+            episode, self._drops_since_take = self._drops_since_take, 0
+            if self._on_drops is not None:
+                self._on_drops(episode)
+
+    def _check_loop(self) -> None:
+        if self._released:
+            return
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongLoop(self._label)

@@ -1,0 +1,366 @@
+"""The transport: the only file of the client that knows aiohttp.
+
+aiohttp is used plainly: `receive()` without its timeout (deadlines belong to the machine, and one that expires leaves a false
+close code on a live socket), messages as bytes and up to a limit, no compression (Appwrite ignores the offer), and no heartbeat
+of WebSocket (the application's ping is the one to use).
+
+A dial is one HTTP request. A redirect is not followed, for our headers are credentials, and a server that hangs up is not
+asked a second time behind the retry policy's back. `ws_connect()` has no option for either, so each dial is a session of its
+own with a middleware around its only request. There a caller's session comes in, too, to which the request is handed over,
+and there the socket can be had that `close()` must be able to abort. aiohttp's exceptions hold the request's headers and the
+proxy's password, and so do its frames: each exception becomes one of ours, which no frame hangs on. A caller's session brings
+code of the application's (middlewares, resolvers), so `dial` expects any exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from functools import partial
+from ssl import CERT_NONE, PROTOCOL_TLS_SERVER, SSLCertVerificationError, SSLContext
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiohttp import ClientSession, WSMsgType
+
+from realtime_fsm.callers import warn
+from realtime_fsm.errors import (
+    BadOption,
+    CertificateRefused,
+    DialFailed,
+    FrameTooLarge,
+    LinkFailure,
+    NameNotResolved,
+    StreamEnded,
+    WrongLoop,
+)
+from realtime_fsm.runtime.proxies import is_proxy, proxy_from_env
+from realtime_fsm.runtime.upgrade_refusals import refusal
+from realtime_fsm.sealing import sealed
+
+if TYPE_CHECKING:
+    from realtime_fsm.runtime.sockets import MessageHandler, Socket
+
+__all__ = ["DEFAULT_MAX_FRAME", "AiohttpTransport", "ClientSession", "InsecureWarning"]
+
+DEFAULT_MAX_FRAME = 64 * 1024 * 1024
+"""Bytes of the largest frame that is taken from a server by default. Events of 20 MB were seen; aiohttp's default is 4 MiB."""
+_NO_STATUS, _LOST = 1005, 1006
+_TOO_BIG = 1009
+_GOODBYE = (1000).to_bytes(2, "big")
+_TURN = 32
+"""Frames that reach no consumer, after which the event loop has a turn."""
+_FAILURES = (aiohttp.ClientError, OSError)
+_COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=(\"?)[!#-+\--:<-\[\]-~]*\1")  # RFC 6265
+_OPENSSL_ERROR = re.compile(r"(?:\[.*?\] )?(.*?) \(_ssl\.c:\d+\)")
+_UNTRUSTED = "the server's certificate is not trusted: {}; give ssl= a context that trusts it, or self_signed=True to trust any"
+
+_TOO_LONG = re.compile(r"Got more than (\d+) bytes when reading")
+_NOT_WEBSOCKET = "the upgrade was not one to WebSocket: {}"
+_LARGER = "; give http= an aiohttp.ClientSession with a larger {}"
+
+
+class InsecureWarning(UserWarning):
+    """Links are open to whoever sits in between: no certificate is verified, because an option says so."""
+
+
+class AiohttpTransport:
+    """WebSockets over aiohttp.
+
+    Args:
+        session: the caller's own session, which is never closed here. Its cookie jar, proxy, connector and middlewares
+            count; what is given below is added, and wins. None for a connector of our own.
+        ssl: what to trust, and which certificate to show; None for the system's authorities.
+        self_signed: whether to trust any certificate, of an ``https://`` proxy, too. Warns.
+        proxy: an ``http://`` or ``https://`` URL, with ``user:password@`` where the proxy asks for it.
+        trust_env: whether each dial takes the proxy from ``WSS_PROXY`` or ``HTTPS_PROXY`` (for ``ws://`` from ``WS_PROXY``
+            or ``HTTP_PROXY``), or else from ``ALL_PROXY``, with the exceptions of ``NO_PROXY``: names, addresses, CIDR.
+        cookies: cookies for each dial, sent as they stand.
+        max_frame: bytes of the largest message that is taken; a larger one ends the link before it is read.
+
+    Raises:
+        BadOption: when an argument, or two together, cannot be used.
+    """
+
+    def __init__(
+        self,
+        session: ClientSession | None = None,
+        *,
+        ssl: SSLContext | None = None,
+        self_signed: bool = False,
+        proxy: str | None = None,
+        trust_env: bool = False,
+        cookies: Mapping[str, str] | None = None,
+        max_frame: int = DEFAULT_MAX_FRAME,
+    ) -> None:
+        for option, usable, problem in (
+            ("http", session is None or (isinstance(session, ClientSession) and not session.closed), "no open aiohttp session"),
+            (
+                "ssl",
+                ssl is None or _is_client_context(ssl),
+                "not an SSLContext for clients; ssl.create_default_context() makes one",
+            ),
+            ("self_signed", isinstance(self_signed, bool), "not True or False"),
+            ("self_signed", not (self_signed and ssl), "given together with ssl, which says what to trust; give one of the two"),
+            ("proxy", proxy is None or is_proxy(proxy), "not a URL such as 'http://user:password@host:3128'; it is not shown"),
+            ("trust_env", isinstance(trust_env, bool), "not True or False"),
+            ("trust_env", not (trust_env and proxy), "given together with proxy, which would always win; give one of the two"),
+            ("cookies", cookies is None or _are_cookies(cookies), "not a mapping of names to values that HTTP allows"),
+            ("max_frame", type(max_frame) is int and max_frame > 0, f"{max_frame!r:.40} is not a whole number of bytes from 1"),
+        ):
+            if not usable:
+                raise BadOption(option, problem)
+        self._session, self._proxy, self._trust_env = session, proxy, trust_env
+        self._connector: aiohttp.TCPConnector | None = None  # our own, without a session
+        self._ssl: SSLContext | bool = not self_signed if ssl is None else ssl
+        self._cookies, self._max_frame = dict(cookies or {}), max_frame
+        if self_signed or (ssl is not None and ssl.verify_mode is CERT_NONE):
+            option = "self_signed=True" if self_signed else "ssl with CERT_NONE"
+            text = f"{option}: no certificate is verified, so whoever sits in between can read and change everything"
+            warn(text, InsecureWarning)
+
+    def check(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Refuse to dial from a loop that cannot.
+
+        Raises:
+            WrongLoop: when the caller's session belongs to another one.
+        """
+        if self._session is not None and getattr(self._session, "_loop", loop) is not loop:  # `loop` itself is deprecated
+            raise WrongLoop("the aiohttp session given as http=")
+
+    @sealed
+    async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
+        """Open a WebSocket.
+
+        Raises:
+            LinkFailure: when it does not come about.
+        """
+        session = self._session
+        if session is None:
+            # The default limit would let the 101st connection wait without a word; one that is kept could be dead when used.
+            self._connector = self._connector or aiohttp.TCPConnector(limit=0, force_close=True)
+        elif session.closed:
+            raise DialFailed("the given aiohttp session is closed")
+        used: list[asyncio.Transport] = []
+        try:
+            proxy = await asyncio.to_thread(proxy_from_env, url) if self._trust_env else self._proxy
+            async with ClientSession(
+                connector=self._connector if session is None else session.connector,
+                connector_owner=False,
+                cookie_jar=aiohttp.DummyCookieJar(),  # identity is what the caller gave, never what an earlier answer left
+                timeout=aiohttp.ClientTimeout(),  # none: the machine has the deadline
+                skip_auto_headers=() if session is None else ("Accept", "Accept-Encoding", "User-Agent"),  # it has its own
+                middlewares=(partial(self._request_middleware, proxy, used),),
+            ) as dialer:
+                # http:// is the same to a server and known to proxies; aiohttp refuses what reaches its limit.
+                address, limit = url.replace("ws", "http", 1), self._max_frame + 1
+                websocket = await dialer.ws_connect(
+                    address,
+                    headers=headers,
+                    proxy=proxy,
+                    ssl=self._ssl,
+                    autoping=False,
+                    autoclose=False,
+                    max_msg_size=limit,
+                    decode_text=False,
+                )
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as failure:  # the application's middlewares and resolvers raise what they like
+            if isinstance(failure, asyncio.CancelledError) and _is_cancelled():
+                raise
+            why = _classify_failure(failure, by="" if session is None else ", raised within the aiohttp session given as http=")
+        else:
+            return _AiohttpSocket(websocket, used[0], self._max_frame)
+        raise why  # outside of the handler, so that aiohttp's exception is no part of ours
+
+    async def close(self) -> None:
+        """Close the connector, if it is our own."""
+        if self._connector is not None:
+            await self._connector.close()
+
+    async def _request_middleware(
+        self, proxy: str | None, used: list[asyncio.Transport], request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """The middleware: make the request, and go no further than its answer."""
+        if ours := [f"{name}={value}" for name, value in self._cookies.items()]:  # aiohttp would quote one that ends in "="
+            request.headers["Cookie"] = "; ".join([*request.headers.getall("Cookie", ()), *ours])
+        try:
+            response = await (
+                handler(request) if self._session is None else self._forward_to_session(self._session, request, proxy)
+            )
+        except _FAILURES as failure:
+            why = _classify_failure(
+                failure
+            )  # an exception that aiohttp does not know: it would repeat the request for one of its own
+        else:
+            if response.status != 101:
+                why = refusal(response.status, response.headers, str(request.url))
+            elif not _accept_list(response):
+                why = DialFailed(_NOT_WEBSOCKET.format("invalid connection header"))
+            elif (connection := response.connection) and (transport := connection.transport):
+                used.append(transport)
+                return response
+            else:
+                why = DialFailed("the stream ended")
+            response.close()
+        raise why
+
+    async def _forward_to_session(
+        self, session: ClientSession, request: aiohttp.ClientRequest, proxy: str | None
+    ) -> aiohttp.ClientResponse:
+        # Cookies of the jar win over those of a header; given a second time, ours win (in the writing of that jar).
+        twice = {name: self._cookies[name] for name in {morsel.key for morsel in session.cookie_jar} & self._cookies.keys()}
+        get = partial(session.get, headers=request.headers, allow_redirects=False, raise_for_status=False)
+        return await get(request.url, cookies=twice, proxy=proxy, ssl=request.ssl)
+
+
+class _AiohttpSocket:
+    __slots__ = ("_closing", "_ended", "_idle", "_limit", "_turns", "_websocket", "transport")
+
+    def __init__(self, websocket: aiohttp.ClientWebSocketResponse[bool], transport: asyncio.Transport, limit: int) -> None:
+        self._websocket, self.transport, self._limit = websocket, transport, limit
+        self._closing = self._ended = False
+        self._turns = itertools.count(1)
+        self._idle = asyncio.Event()  # no `receive` is pending
+        self._idle.set()
+
+    async def send(self, data: bytes) -> None:
+        if self._closing:
+            raise StreamEnded(_LOST)
+        try:
+            await self._websocket.send_frame(data, WSMsgType.TEXT)
+        except _FAILURES as failure:
+            raise StreamEnded(_LOST) from failure
+
+    async def pump(self, deliver: MessageHandler) -> int | LinkFailure:
+        receive, text, idle = self._websocket.receive, WSMsgType.TEXT, self._idle
+        idle.clear()
+        try:
+            while True:
+                kind, data, _ = await receive()
+                if kind is text or kind is WSMsgType.BINARY:
+                    if (pause := deliver(data)) is not None:
+                        idle.set()
+                        await pause
+                        if self._closing and deliver != self._discard:
+                            return _LOST  # `close` reads the rest
+                        idle.clear()
+                elif (end := await self._control(kind, data)) is not None:
+                    self._ended = True
+                    return end
+        finally:
+            idle.set()
+
+    async def _control(self, kind: WSMsgType, data: Any) -> int | LinkFailure | None:
+        """Answer a control frame, or give the end of the stream."""
+        if kind is WSMsgType.CLOSE:
+            if not self._closing:
+                await self._websocket.close()  # the answer
+            return data or _NO_STATUS  # not close_code: that is lost when the echo cannot be written any more
+        if kind is WSMsgType.ERROR and self._websocket.close_code == _TOO_BIG:
+            return FrameTooLarge(self._limit)  # ours; a peer's own 1009 comes as CLOSE and means the opposite
+        if kind in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+            return int(self._websocket.close_code or _LOST)
+        if kind is WSMsgType.PING:
+            with suppress(*_FAILURES):  # the end may have come behind it; more to read may stand before
+                await self._websocket.pong(data)
+        if (turn := self._discard(data)) is not None:
+            await turn
+        return None
+
+    def _discard(self, _: object) -> Awaitable[None] | None:
+        """Count a frame that reaches no consumer. While aiohttp holds frames it never waits, so the event loop needs a turn."""
+        return None if next(self._turns) % _TURN else asyncio.sleep(0)
+
+    async def close(self, timeout: float) -> None:  # noqa: ASYNC109
+        try:
+            with suppress(TimeoutError, *_FAILURES):
+                async with asyncio.timeout(timeout):
+                    await self._shake_hands()
+        finally:
+            # Closing alone would keep the descriptor for as long as a peer that reads nothing holds what we sent.
+            self.transport.abort()
+            await self._websocket.close()  # sends nothing any more, and gives the connection back
+            await asyncio.sleep(0)  # in which the event loop closes it
+
+    async def _shake_hands(self) -> None:
+        """Send a close frame, and read to the server's. The `close` of aiohttp reads on without a turn for the event loop."""
+        self._closing = True
+        await self._websocket.send_frame(_GOODBYE, WSMsgType.CLOSE)
+        await self._idle.wait()
+        if not self._ended:
+            await self.pump(self._discard)
+
+
+def _is_cancelled() -> bool:
+    """Whether the running task was asked to end, so that its `CancelledError` is not one of the application's making."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _accept_list(response: aiohttp.ClientResponse) -> bool:
+    """Let ``Connection: keep-alive, Upgrade`` pass: RFC 6455, 4.1, wants a token of the list; aiohttp before 3.15 the whole.
+
+    Returns:
+        Whether the token is there.
+    """
+    connection = ",".join(response.headers.getall("Connection", ()))
+    if "upgrade" not in (token.strip().lower() for token in connection.split(",")):
+        return False
+    headers = response.headers.copy()
+    headers["Connection"] = "Upgrade"
+    response._headers = type(response.headers)(headers)  # noqa: SLF001  (aiohttp has no other way)
+    response._cache.pop("headers", None)  # noqa: SLF001
+    return True
+
+
+def _classify_failure(failure: BaseException, by: str = "") -> LinkFailure:
+    """Give a failed dial its type. The text holds no address: its query may hold what is nobody's business."""
+    match failure:
+        case LinkFailure():
+            return failure.copy_for_raise()  # without the frames that it came through
+        case aiohttp.ServerDisconnectedError():
+            return DialFailed("the server hung up")
+        case aiohttp.ClientConnectorCertificateError(certificate_error=SSLCertVerificationError(verify_message=said)):
+            return CertificateRefused(_UNTRUSTED.format(said.rstrip(".")))
+        case aiohttp.ServerFingerprintMismatch():
+            return CertificateRefused(_UNTRUSTED.format("fingerprint mismatch"))
+        case aiohttp.ClientConnectorDNSError():
+            return NameNotResolved("the host's name does not resolve")
+        case aiohttp.ClientHttpProxyError(status=status):
+            return DialFailed(f"the proxy answered with HTTP {status}")
+        case aiohttp.WSServerHandshakeError(message=said):
+            return DialFailed(_NOT_WEBSOCKET.format(said.lower()))
+        case aiohttp.ClientResponseError(message=said):
+            if found := _TOO_LONG.match(said):
+                return DialFailed(f"a header of the answer has more than {found[1]} bytes{_LARGER.format('max_field_size')}")
+            if said.startswith("Too many headers"):
+                return DialFailed(f"the answer has too many headers{_LARGER.format('max_headers')}")
+            return DialFailed("the answer was not HTTP")
+        case aiohttp.ClientProxyConnectionError(os_error=error):
+            return DialFailed(f"the proxy cannot be reached: {_os_error_text(error)}")
+        case aiohttp.ClientConnectorError(os_error=error) | (OSError() as error):
+            return DialFailed(_os_error_text(error))
+    return DialFailed(type(failure).__name__ + by)
+
+
+def _os_error_text(error: OSError) -> str:
+    """What the operating system or OpenSSL said, without addresses."""
+    if found := _OPENSSL_ERROR.fullmatch(error.strerror or ""):
+        return f"TLS: {found[1]}"
+    codes = dict.fromkeys(re.findall(r"\[Errno (\d+)\]", str(error)))  # of IPv4 and IPv6, when they differ
+    said = "the connection was cut" if isinstance(error, ConnectionError) else type(error).__name__
+    return "; ".join(os.strerror(int(code)) for code in codes) or said
+
+
+def _is_client_context(ssl: object) -> bool:
+    return isinstance(ssl, SSLContext) and ssl.protocol is not PROTOCOL_TLS_SERVER
+
+
+def _are_cookies(cookies: object) -> bool:
+    return isinstance(cookies, Mapping) and all(isinstance(v, str) and _COOKIE.fullmatch(f"{k}={v}") for k, v in cookies.items())

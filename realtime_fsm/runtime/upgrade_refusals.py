@@ -1,0 +1,62 @@
+"""Read an HTTP answer that is no upgrade: where it redirects to, and when to come again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from realtime_fsm.errors import UpgradeRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_RETRIED = (429, 503)
+_LONGEST = 200  # characters of an address that a text shows
+
+
+def refusal(status: int, headers: Mapping[str, str], url: str) -> UpgradeRefused:
+    """Give an answer its error.
+
+    Args:
+        status: the HTTP status.
+        headers: the answer's headers, whose names know no case.
+        url: the address that was asked, as ``http://`` or ``https://``.
+    """
+    location = _target(headers.get("Location"), url) if 300 <= status < 400 else None
+    wait = _seconds(headers.get("Retry-After"), headers.get("Date")) if status in _RETRIED else None
+    return UpgradeRefused(status, location=location, retry_after=wait)
+
+
+def _target(location: str | None, url: str) -> str | None:
+    """Where a redirect leads to: scheme, host, port and path. Login and query may hold a secret."""
+    try:
+        parts = urlsplit(urljoin(url, location or ""))
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError:
+        return None
+    if location is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    target = f"{parts.scheme}://{host}{port}{parts.path}"
+    return target[:_LONGEST] if target.isprintable() else None
+
+
+def _seconds(text: str | None, date: str | None) -> float | None:
+    """How long to wait: a number of seconds, or a date (RFC 9110, 10.2.3) as seen from the answer's own date."""
+    if text is None:
+        return None
+    if (text := text.strip()).isdecimal():
+        return float(text[:9])
+    now = _moment(date) or datetime.now(UTC)
+    until = _moment(text)
+    return None if until is None else max(0.0, (until - now).total_seconds())
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

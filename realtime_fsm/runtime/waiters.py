@@ -1,0 +1,131 @@
+"""The waiting room: the calls that wait until the link is up, or until the server has said who we are."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from realtime_fsm.errors import Disconnected
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from realtime_fsm.errors import RealtimeError
+
+
+_DISCONNECTED = Disconnected()  # one for all: each call gets a copy
+
+
+class Waiters:
+    """Futures by what they wait for.
+
+    Args:
+        answer: waits for an answer of the server.
+
+    Attributes:
+        failure: what `fail` was given last.
+    """
+
+    __slots__ = ("_answer", "_for_identity", "_for_link", "_for_presence", "failure")
+
+    def __init__(self, answer: Callable[[asyncio.Future[Any]], Awaitable[Any]]) -> None:
+        self._answer = answer
+        self.failure: RealtimeError = _DISCONNECTED
+        self._for_link: dict[asyncio.Future[None], tuple[Callable[[], bool], bool]] = {}
+        self._for_identity: list[asyncio.Future[None]] = []
+        self._for_presence: list[asyncio.Future[dict[str, Any] | None]] = []
+
+    async def until(self, holds: Callable[[], bool], *, patient: bool) -> None:
+        """Wait until something holds that needs a link; `look` looks whether it does.
+
+        Args:
+            holds: the condition.
+            patient: whether to go on waiting after `disconnect()`.
+
+        Raises:
+            RealtimeError: what `fail` is given.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._for_link[future] = holds, patient
+        try:
+            await future
+        finally:
+            del self._for_link[future]
+
+    async def wait_identity(self, begin: Callable[[], None]) -> None:
+        """Begin something and wait until the server has said who we are.
+
+        Raises:
+            RealtimeError: what `fail` or `reject_identity` is given.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._for_identity.append(future)
+        try:
+            begin()
+            await self._answer(future)
+        finally:
+            self._for_identity.remove(future)
+
+    async def wait_presence(self, begin: Callable[[], None]) -> dict[str, Any] | None:
+        """Begin something and wait until the server has stored a presence; None if none is wanted any more.
+
+        Raises:
+            RealtimeError: what `fail` or `reject_presence` is given.
+        """
+        future: asyncio.Future[dict[str, Any] | None] = asyncio.get_running_loop().create_future()
+        self._for_presence.append(future)
+        try:
+            begin()
+            presence: dict[str, Any] | None = await self._answer(future)
+            return presence
+        finally:
+            self._for_presence.remove(future)
+
+    def look(self) -> None:
+        """Resolve the calls whose condition holds."""
+        for future, (holds, _) in self._for_link.items():
+            if holds():
+                resolve(future)
+
+    def resolve_identity(self) -> None:
+        """The server has said who we are."""
+        for future in self._for_identity:
+            resolve(future)
+
+    def reject_identity(self, error: RealtimeError) -> None:
+        """The server will not have us as somebody else."""
+        for future in self._for_identity:
+            reject(future, error)
+
+    def resolve_presence(self, presence: dict[str, Any] | None) -> None:
+        """The server has stored it."""
+        for future in self._for_presence:
+            if not future.done():
+                future.set_result(presence)
+
+    def reject_presence(self, error: RealtimeError) -> bool:
+        """There will be none. The answer tells whether anybody waited for it."""
+        for future in self._for_presence:
+            reject(future, error)
+        return bool(self._for_presence)
+
+    def fail(self, error: RealtimeError, *, patient: bool) -> None:
+        """There will be no link for now; the patient wait on, unless they are told, too."""
+        self.failure = error
+        for future, (_, is_patient) in self._for_link.items():
+            if patient or not is_patient:
+                reject(future, error)
+        self.reject_identity(error)
+        self.reject_presence(error)
+
+
+def resolve(future: asyncio.Future[None]) -> None:
+    """Tell whoever waits, if anybody still does."""
+    if not future.done():
+        future.set_result(None)
+
+
+def reject(future: asyncio.Future[Any], error: RealtimeError) -> None:
+    """Tell whoever waits, if anybody still does, with an error of their own."""
+    if not future.done():
+        future.set_exception(error.copy_for_raise())

@@ -1,0 +1,55 @@
+"""Keep arguments out of tracebacks: tools that show locals (rich, Sentry, `capture_locals`) show none of this library's.
+
+Design: `sealed` guards the few functions that hold credentials, presences or addresses. An exception that leaves one keeps its
+lines and loses the locals of every frame below. A library's exception that quotes a value is never chained: the code raises
+outside of the handler, or `from None`, which `seal` makes final.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+from realtime_fsm.errors import RealtimeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def sealed(function: Callable[P, R]) -> Callable[P, R]:
+    """Let no exception of a function, or coroutine function, show what it was called with or computed."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as failure:
+            del args, kwargs
+            seal(failure)
+            raise
+
+    @wraps(function)
+    async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+        try:
+            return await cast("Any", function(*args, **kwargs))
+        except BaseException as failure:
+            del args, kwargs
+            seal(failure)
+            raise
+
+    return cast("Callable[P, R]", call_async) if inspect.iscoroutinefunction(function) else call
+
+
+def seal(failure: BaseException) -> None:
+    """Clear the locals of each frame that an exception has left, and drop a context that `from None` only hides.
+
+    The frames of its cause and context stay as they are: they may be a caller's, and still in use.
+    """
+    traceback.clear_frames(failure.__traceback__)
+    if isinstance(failure, RealtimeError) and failure.__suppress_context__:
+        failure.__context__ = None
