@@ -96,7 +96,7 @@ fleet: $(READY) ## show how a fleet of 1,000 comes back when its server is lost
 
 COUNT ?= 150
 SEED ?= 1
-mutants: $(READY) ## break the package in COUNT (150) small ways, chosen by SEED (1), and show which no test notices; ONLY=edges/ for some
+mutants: $(READY) ## break the package in COUNT (150) small ways, chosen by SEED (1), and show which no test notices; ONLY=runtime/ for some
 	@echo "== mutants: $(COUNT) small changes, each against the tests of its module; what was judged before is not judged again"
 	@cd tests && ../$(BIN)/python -m mutants.run --count $(COUNT) --seed $(SEED) $(if $(ONLY),--only $(ONLY)) $(if $(JOBS),--jobs $(JOBS)) \
 		$(if $(BUDGET),--budget $(BUDGET)) $(if $(LEAST),--least $(LEAST))

@@ -413,7 +413,7 @@ def test_every_kind_of_end_is_reproduced(tmp_path: Path) -> None:
     records = lived(live, retry=RetryPolicy(attempts=None))
     text = emitted(story_of(tmp_path / "log", records))
     run_emitted(text)
-    for part in ("FrameTooLarge(0)", "stranger=True", 'Authenticate("not in the log")', "Authenticate(None)"):
+    for part in ("FrameTooLarge(0)", "unexpected_guest=True", 'Authenticate("not in the log")', "Authenticate(None)"):
         assert part in text
     assert "secret" not in text
 

@@ -1,6 +1,6 @@
 """The SQL: the figures of an audit as views of DuckDB, for logs that are too many for one machine.
 
-The law: the words are those of the vocabulary. States, events, columns and rows are filled into the template `life.sql` from
+The law: the words are those of the vocabulary. States, events, columns and rows are filled into the template `stats.sql` from
 the table and the record types, so a word that goes breaks the script here and not at its reader's.
 """
 
@@ -55,7 +55,7 @@ def script(names: Sequence[str]) -> str:
 
 
 def _template() -> Template:
-    return Template(files(__package__).joinpath("life.sql").read_text(encoding="utf-8"))
+    return Template(files(__package__).joinpath("stats.sql").read_text(encoding="utf-8"))
 
 
 def _sources(lines: Sequence[str], parquet: Sequence[str]) -> str:
