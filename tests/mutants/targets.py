@@ -18,16 +18,18 @@ LONG = (
 """Tests that judge no mutant: they take long, or measure."""
 PACKAGES = {
     "vocabulary": "machine book events options policies channels frames payloads queries errors form meanings eras presence",
-    "core": "machine table_oracle book budget handover update identity presence farewell faults wakeful client handover_client",
+    "core": "machine table_oracle book budget handover update identity presence farewell faults wakeful client handover_client"
+    " retries canary server_fault",
     "edges": "driver client inbox callbacks catch_up gaps overflow pause transport proxies tls identity presence handover_client"
-    " eras_client audit auditfile shutdown farewell batches wakeful recordings_client",
-    "face": "client callbacks sync sync_callables typed batches update cli cli_output official diagram shutdown public",
+    " eras_client audit auditfile shutdown farewell batches wakeful recordings_client retries canary floods ending_in_callables",
+    "face": "client callbacks sync sync_callables typed batches update cli cli_output official diagram shutdown public"
+    " ending_in_callables",
     "face/diagram": "diagram diagram_files",
     "auditing": "audit auditing_facts auditing_broken auditing_conformant auditing_life auditing_outages auditing_sources"
     " auditing_sql auditing_exports auditing_command auditing_walks",
     "auditing/replay": "replay replay_eras replay_command",
     "testing": "testing_server testing_url testing_events testing_faults testing_identity testing_peer testing_presence"
-    " testing_queries testing_eras recordings_server recordings_eras",
+    " testing_queries testing_eras testing_server_fault testing_script recordings_server recordings_eras",
     "": "catch_up audit public sync cli",
 }
 """The tests of each package, in the order in which they are asked."""
