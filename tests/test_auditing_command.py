@@ -42,7 +42,14 @@ def test_every_format_tells_of_doubts_and_of_what_is_unusable(
 ) -> None:
     doubtful = write(tmp_path / "doubtful", [*without(PONG), b'{"event":"realtime.ping","connection_id":'])
     assert main([doubtful, str(tmp_path / "missing"), "--format", form]) == 2
-    assert str(tmp_path / "missing") in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert str(tmp_path / "missing") in said
+    if form == "junit":
+        suite = ET.fromstring(said)[0]  # noqa: S314  (our own)
+        assert [suite.get(size) for size in ("tests", "failures", "errors")] == ["3", "0", "3"], (
+            "one connection and two loose ends"
+        )
+        assert len(suite.findall("testcase")) == int(suite.get("tests", ""))
 
 
 def test_many_connections_are_summed_up(

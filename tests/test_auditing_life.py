@@ -79,6 +79,13 @@ def test_nothing_and_everything_have_a_bucket() -> None:
     assert (histogram.most, histogram.count) == (1e12, 150)
 
 
+@pytest.mark.parametrize(("name", "value"), [("count", 2), ("total", 5.0), ("most", 3.0)])
+def test_a_size_of_a_histogram_counts_what_has_just_come(name: str, value: float) -> None:
+    histogram = Histogram()
+    histogram.extend([2.0, 3.0])
+    assert getattr(histogram, name) == value
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [(None, "none"), (0, "0 ms"), (2e-5, "20 us"), (0.25, "250 ms"), (61.5, "61.5 s"), (3700, "1 h 1 min"), (90_000, "1 d 1 h")],

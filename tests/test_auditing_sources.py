@@ -49,6 +49,19 @@ def test_a_timestamp_that_cannot_be_read_is_told(stamp: object) -> None:
     assert report.first.rule == "form"
 
 
+@pytest.mark.parametrize(
+    ("index", "wrong", "text"),
+    [
+        (PONG, {"link": "geheim"}, "Expected `int`, got `str` - at `$.link`"),
+        (4, {"change": "geheim"}, "Invalid enum value an unknown word"),
+    ],
+)
+def test_a_field_of_the_wrong_form_is_told_without_its_value(index: int, wrong: dict[str, Any], text: str) -> None:
+    found = audited(edited(index, **wrong)).first
+    assert found is not None
+    assert (found.rule, found.text) == ("form", text)
+
+
 def test_connections_may_be_interleaved_and_one_can_be_picked() -> None:
     both = [line for pair in zip(renamed("a"), renamed("b"), strict=True) for line in pair]
     assert audited(both).connections_total == 2

@@ -56,6 +56,20 @@ def test_a_reply_to_nothing_changes_nothing() -> None:
     assert asked(book).ids == ("a",)
 
 
+@pytest.mark.parametrize("answer", ["refusal", "fault"])
+def test_an_error_that_answers_the_canarys_subscription_is_told_and_repeats_nothing(answer: str) -> None:
+    book = book_of("a")
+    asked(book)
+    book.handle_reply(grants("a"))
+    book.probe(wish(CANARY), b"{}", "mine")
+    listening = book.next_request()
+    assert listening is not None
+    assert listening.ids == (CANARY,)
+    told = book.handle_error(1003, "") if answer == "refusal" else book.repeat(0, "", 3, whole=False)
+    assert told == [CanaryRefused(1003 if answer == "refusal" else 0)]
+    assert not book.has_pending_request
+
+
 def test_a_server_fault_that_answers_a_presence_of_the_canarys_own_repeats_nothing() -> None:
     book = book_of("a")
     asked(book)

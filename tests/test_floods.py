@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm import State
+from realtime_fsm import Realtime, State
 from realtime_fsm.testing.wire import error
 from support.network import Network
 from support.virtual import eventually, run
@@ -27,22 +27,45 @@ FLOODS = {
 }
 
 
+async def most_in_a_turn(network: Network, realtime: Realtime, frame: bytes) -> int:
+    """Send a frame 5,000 times; return how many the client reads between two turns of another task."""
+    facts = realtime._driver._seat.require_link
+    before = facts.frames_received
+    for _ in range(5_000):
+        network.socket._inbound.put_nowait(frame)
+    turns = [before]
+    while facts.frames_received < before + 5_000:
+        await asyncio.sleep(0)
+        turns.append(facts.frames_received)
+    return max(after - one for one, after in itertools.pairwise(turns))
+
+
 @pytest.mark.parametrize("frame", FLOODS.values(), ids=FLOODS)
 def test_the_event_loop_has_its_turns_whatever_comes(frame: bytes) -> None:
     async def main() -> None:
         network = Network()
         async with network.realtime() as realtime:
             await realtime.subscribe("rows", overflow="latest")
-            facts = realtime._driver._seat.require_link
-            before = facts.frames_received
-            for _ in range(5_000):
-                network.socket._inbound.put_nowait(frame)
-            turns = [before]
-            while facts.frames_received < before + 5_000:
-                await asyncio.sleep(0)
-                turns.append(facts.frames_received)
-            most = max(after - one for one, after in itertools.pairwise(turns))
-            assert most <= (256 if "event" in str(frame) else 32)
+            assert await most_in_a_turn(network, realtime, frame) <= (256 if "event" in str(frame) else 32)
+
+    run(main)
+
+
+@pytest.mark.parametrize("greeted", [False, True])
+def test_the_event_loop_has_its_turns_where_the_routes_know_no_event(greeted: bool) -> None:
+    """In the URL eras the routes of a link decide; before its greeting there are none."""
+
+    async def main() -> None:
+        network = Network(era="E2")
+        async with network.realtime(era="E2") as realtime:
+            await realtime.subscribe("rows")
+            if not greeted:
+                network.otherwise = "mute"
+                network.socket.cut()
+                await eventually(lambda: len(network.sockets) == 2)
+                await asyncio.sleep(0.1)
+            frame = b'{"type":"event","data":{"channels":["files"],"events":["e"],"timestamp":0,"payload":{}}}'
+            assert await most_in_a_turn(network, realtime, frame) <= 256
 
     run(main)
 

@@ -300,6 +300,23 @@ def test_the_user_logs_out() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("header", ["X-Appwrite-Session", "x-appwrite-jwt"])
+@pytest.mark.parametrize("logs_out", [False, True])
+def test_an_identity_in_a_header_ends_with_another(header: str, logs_out: bool) -> None:
+    async def main() -> None:
+        network = Network()
+        alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
+        secret = network.backend.issue_jwt("alice") if header.endswith("jwt") else alice
+        async with network.realtime(headers={header: secret, "X-More": "kept"}) as realtime:
+            await realtime.connect()
+            assert network.headers[-1] == {header: secret, "X-More": "kept"}
+            await realtime.authenticate(NOBODY if logs_out else bob)
+            await realtime.reconnect()
+            assert network.headers[-1] == {"X-More": "kept"} | ({} if logs_out else {"X-Appwrite-Session": bob})
+
+    run(main)
+
+
 @NO_SERVER
 def test_a_link_that_does_not_close_holds_a_logout_up_no_longer_than_a_close_may_take() -> None:
     async def main() -> None:

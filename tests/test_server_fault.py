@@ -107,6 +107,15 @@ def test_with_endless_attempts_it_waits() -> None:
     run(main)
 
 
+async def pauses_between(network: Network, count: int) -> list[float]:
+    """Wait for so many more subscribe requests on the newest link, and return the seconds between them."""
+    before, sent = len(requests(network)), list[float]()
+    while len(sent) < count:
+        await eventually(lambda: len(requests(network)) > before + len(sent))
+        sent.append(asyncio.get_running_loop().time())
+    return [after - one for one, after in itertools.pairwise(sent)]
+
+
 @BY_MESSAGE
 def test_four_repetitions_keep_the_retry_policy_and_then_there_is_one_every_ten_seconds() -> None:
     async def main() -> None:
@@ -115,12 +124,24 @@ def test_four_repetitions_keep_the_retry_policy_and_then_there_is_one_every_ten_
             await subscribed(realtime, "rows")
             network.fault = 500
             network.socket.cut()
-            sent: list[float] = []
-            while len(sent) < 8:
-                await eventually(lambda: len(network.sockets) == 2 and len(requests(network)) > len(sent))
-                sent.append(asyncio.get_running_loop().time())
-            pauses = [after - before for before, after in itertools.pairwise(sent)]
-            assert pauses == pytest.approx([0.5, 0.75, 1.5, 3.0, 10.0, 10.0, 10.0], abs=0.05)
+            await eventually(lambda: len(network.sockets) == 2)
+            assert await pauses_between(network, 8) == pytest.approx([0.5, 0.75, 1.5, 3.0, 10.0, 10.0, 10.0], abs=0.05)
+
+    run(main)
+
+
+@BY_MESSAGE
+def test_after_an_acknowledgement_the_next_fault_begins_with_the_retry_policys_delays() -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime(retry=RetryPolicy(base=1.0, factor=2.0, attempts=6), ping=NO_PINGS) as realtime:
+            await realtime.connect()
+            for channel in ("rows", "files"):
+                network.fault = 500
+                asking = asyncio.ensure_future(realtime.subscribe(channel))
+                assert await pauses_between(network, 5) == pytest.approx([0.5, 0.75, 1.5, 3.0], abs=0.05), channel
+                network.fault = None
+                await asking
 
     run(main)
 

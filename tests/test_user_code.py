@@ -31,7 +31,7 @@ from realtime_fsm import (
     State,
 )
 from realtime_fsm.containment import contain
-from realtime_fsm.runtime.callbacks import Callback
+from realtime_fsm.runtime.callbacks import Callback, is_asked_for
 from realtime_fsm.runtime.sockets import Socket
 from support.network import Network
 from support.raising import CONTAINED, KINDS, WAYS, Kind, Own, Raise, at_once, later, survive
@@ -541,6 +541,18 @@ def test_a_catch_up_whose_task_is_cancelled_holds_no_live_event_back() -> None:
             await lose_link(network, realtime)
             publish(network, 1)
             assert ((await anext(rows)).payload, rows.failures) == ({"n": 1}, 0)
+
+    run(main)
+
+
+def test_only_another_task_closes_the_coroutine_of_a_task() -> None:
+    """The garbage collector closes the coroutine of a lost task in whatever task runs at that moment."""
+
+    async def main() -> None:
+        other = asyncio.create_task(asyncio.sleep(0))
+        assert is_asked_for(GeneratorExit(), other) is True
+        assert is_asked_for(GeneratorExit(), asyncio.current_task()) is False
+        await other
 
     run(main)
 

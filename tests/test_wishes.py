@@ -34,6 +34,10 @@ def test_a_presence_holds_what_is_given_and_nothing_else() -> None:
     }
 
 
+def test_a_presence_without_permissions_may_say_so() -> None:
+    assert presence_message("online", None, []) == b'{"type":"presence","data":{"status":"online","permissions":[]}}'
+
+
 @pytest.mark.parametrize(
     ("status", "metadata", "permissions", "option"),
     [

@@ -20,11 +20,12 @@ PACKAGES = {
     "protocol": "channels channel_checks frames payloads queries eras events options wishes recordings_client",
     "errors": "errors secrets",
     "fsm": "machine table_oracle form policies meanings names book budget pacer handover update identity presence farewell"
-    " faults refused_requests repetitions server_fault wakeful client handover_client",
+    " faults refused_requests repetitions server_fault wakeful retries canary client handover_client",
     "auditlog": "audit auditfile auditing_facts recordings_client",
     "runtime": "driver client inbox buffer callbacks canary catch_up gaps overflow pause readahead transport proxies tls dials"
-    " identity presence handover_client eras_client audit shutdown farewell batches wakeful user_code recordings_client",
-    "client": "client callbacks sync sync_callables typed batches update official shutdown public console",
+    " identity presence handover_client eras_client audit shutdown farewell batches wakeful user_code retries floods"
+    " ending_in_callables recordings_client",
+    "client": "client callbacks sync sync_callables typed batches update official shutdown public console ending_in_callables",
     "cli": "cli cli_output auditing_command replay_command",
     "diagram": "diagram diagram_files",
     "audit": "audit auditing_facts auditing_broken auditing_conformant auditing_life auditing_outages auditing_sources"
@@ -32,7 +33,7 @@ PACKAGES = {
     "audit/formats": "auditing_command auditing_exports auditing_life",
     "replay": "replay replay_eras replay_command",
     "testing": "testing_server testing_url testing_events testing_faults testing_identity testing_peer testing_presence"
-    " testing_queries testing_eras recordings_server recordings_eras",
+    " testing_queries testing_eras testing_server_fault testing_script recordings_server recordings_eras",
     "": "events errors catch_up audit public sync cli",
 }
 """The tests of each package, in the order in which they are asked."""
