@@ -207,7 +207,7 @@ class BookMachine(RuleBasedStateMachine):
 
     # --- the server ---------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.up and self.book.waits)
+    @precondition(lambda self: self.up and self.book.has_pending_request)
     @rule()
     def ask(self) -> None:
         ask(self.book)
