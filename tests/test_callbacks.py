@@ -386,7 +386,7 @@ def test_dispose_in_the_moment_of_the_acknowledgement_leaves_no_handler_behind(m
             asyncio.get_running_loop().call_soon(realtime._driver.feed, Dispose())
             SubscriptionRegistry.acknowledge(roster, *told)
 
-        monkeypatch.setattr(roster, "grant", grant)
+        monkeypatch.setattr(roster, "acknowledge", grant)
         with pytest.raises(Disposed):
             await realtime.on("rows", got.append)
         await realtime.dispose()

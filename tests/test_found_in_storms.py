@@ -30,7 +30,7 @@ def row(number: int) -> Mapping[str, object]:
 
 def held(subscription: Any) -> list[int]:
     """What is held for its consumer, by number."""
-    inbox = subscription._subscriber.inbox
+    inbox = subscription._subscriber.buffer
     numbers = [event.payload["n"] for event in inbox._items]
     inbox._items.clear()
     return numbers

@@ -267,7 +267,7 @@ class StubDriver:
     def __init__(self) -> None:
         self.withdrawn: list[str] = []
 
-    def withdraw(self, subscriber: SubscriptionDelivery) -> None:
+    def unsubscribe(self, subscriber: SubscriptionDelivery) -> None:
         self.withdrawn.append(subscriber.wish.id)
 
     async def answer(self, future: asyncio.Future[None], *, shared: bool = False) -> None:

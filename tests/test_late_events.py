@@ -48,7 +48,7 @@ def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, is_late
         subscriber = roster.register(
             SubscriptionSpec("s1", ("rows",)), DeliveryOptions(catch_up=catch_up), asyncio.get_running_loop(), 0.0
         )
-        link = SimpleNamespace(ended=False, unanswered=False, facts=SimpleNamespace(budget=None, at_fault=False))
+        link = SimpleNamespace(ended=False, pings_in_flight=0, state=SimpleNamespace(budget=None, at_fault=False))
         farewell = DrainCheck(cast("Any", link), {"s1": BEFORE.isoformat()}, 1.0)
         farewell.send_probe(0.0, pings=False)
         roster.route_out_of_order(live(1, AFTER), None)

@@ -34,7 +34,7 @@ async def arrived(network: Network, *these: int, identifier: Callable[[int], Any
 
 async def held(subscription: Any) -> list[Event]:
     """What there is to be taken, without waiting for more."""
-    return [await anext(subscription) for _ in range(len(subscription._subscriber.inbox))]
+    return [await anext(subscription) for _ in range(len(subscription._subscriber.buffer))]
 
 
 def test_the_modes_are_those_that_are_documented() -> None:
@@ -180,7 +180,7 @@ def test_the_latest_of_each_id_takes_the_place_of_the_older_one() -> None:
 
 
 async def ended(subscription: Any) -> Any:
-    subscription._subscriber.inbox.end()
+    subscription._subscriber.buffer.close()
     async for event in subscription:
         yield event
 

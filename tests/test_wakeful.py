@@ -127,7 +127,7 @@ def test_the_connections_of_a_process_keep_the_pace_together(server_era: EraName
     async def main() -> None:
         network = Network()
         network.otherwise = "greet"
-        policy: dict[str, Any] = {"retry": RetryPolicy(dials_per_minute=5), "protocol": server_era}  # so nobody asks for it
+        policy: dict[str, Any] = {"retry": RetryPolicy(dials_per_minute=5), "era": server_era}  # so nobody asks for it
         connections = [network.realtime(**policy) for _ in range(12)]
         url = connections[0]._driver._url
         for connection in some(connections):
