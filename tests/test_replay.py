@@ -25,6 +25,7 @@ from realtime_fsm.errors import (
 from realtime_fsm.fsm.commands import SendFrame
 from realtime_fsm.fsm.inputs import (
     Authenticate,
+    Closed,
     Connect,
     DialFailure,
     Disconnect,
@@ -33,6 +34,7 @@ from realtime_fsm.fsm.inputs import (
     GreetingReceived,
     Input,
     LinkClosed,
+    LogOut,
     PingEnabledChanged,
     Pong,
     ResumedFromSuspend,
@@ -390,6 +392,20 @@ def test_an_emitted_test_fails_on_another_path_and_says_where(tmp_path: Path) ->
     assert text.count('"rec22"') == 1
     with pytest.raises(AssertionError, match=r"step \d+ at .*GreetingReceived.*'rec22'.* instead of .*'rec23'"):
         run_emitted(text.replace('"rec22"', '"rec23"'))
+
+
+def test_the_end_of_a_link_that_no_state_waits_for_is_told_by_the_next_dial(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED)
+        bench.do(LogOut())
+        bench.do(Disconnect())
+        bench.do(Closed(1))
+        bench.subscribe("s2")
+
+    story = story_of(tmp_path / "log", lived(live))
+    played = replayed(story)
+    assert [type(step.input_.input_).__name__ for step in played][-3:] == ["Disconnect", "Closed", "Subscribe"]
+    run_emitted(emitted(story, played))
 
 
 def test_every_kind_of_end_is_reproduced(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def _link_loss_rows(
     """The link is gone: three rows that belong together, numbered from `number`."""
     return (
         *_rule(
-            number, sources, trigger, D, f"{what}, and auto_reconnect is off: whoever waits is told.",
+            number, sources, trigger, D, f"{what}, and auto_reconnect is off: waiting calls and iterators raise `LinkLost`.",
             when=(*when, If.RECONNECT_OFF), do=(Do.ABORT_LINK, Do.NOTIFY_LINK_LOST),
         ),
         *_rule(
