@@ -54,7 +54,7 @@ class Sink:
         raise structlog.DropEvent
 
 
-def taken(row: str = "rec22", cause: LinkFailure | None = None, **facts: Any) -> TransitionTaken:
+def transition(row: str = "rec22", cause: LinkFailure | None = None, **facts: Any) -> TransitionTaken:
     the_row = ROWS[row]
     dest = the_row.source if the_row.dest is None else the_row.dest
     return TransitionTaken(the_row, dest, **({"dwell": 0.25, "link": 3, "sends": 7, "attempt": 2} | facts), cause=cause)
@@ -69,7 +69,7 @@ def audit(name: str = "c1", told: list[BaseException] | None = None) -> AuditWri
 
 def test_a_record_has_these_fields_and_no_other() -> None:
     sink = Sink()
-    audit().transition(taken(dwell=0.123456789), AT)
+    audit().transition(transition(dwell=0.123456789), AT)
     assert sink.records == [
         {
             "event": "realtime.transition",
@@ -100,7 +100,7 @@ def test_a_record_has_these_fields_and_no_other() -> None:
 
 def test_it_tells_a_refused_upgrade_and_a_deadline_that_was_missed() -> None:
     sink = Sink()
-    audit().transition(taken(cause=UpgradeRefused(503), lag=1.23456789), AT)
+    audit().transition(transition(cause=UpgradeRefused(503), lag=1.23456789), AT)
     assert (sink.records[0]["status"], sink.records[0]["lag"]) == (503, 1.234568)
 
 
@@ -118,7 +118,7 @@ def test_the_cause_is_a_kind_and_a_number(
     cause: LinkFailure | None, kind: str | None, error_code: int | None, close_code: int | None
 ) -> None:
     sink = Sink()
-    audit().transition(taken("rec24", cause), AT)
+    audit().transition(transition("rec24", cause), AT)
     (record,) = sink.records
     assert (record["cause"], record["error_code"], record["close_code"]) == (kind, error_code, close_code)
     assert HIDDEN not in repr(record)
@@ -126,7 +126,7 @@ def test_the_cause_is_a_kind_and_a_number(
 
 def test_a_code_that_is_a_text_is_not_written_either() -> None:
     sink = Sink()
-    audit().transition(taken("rec27", ServerError(f"SQLSTATE[42S02]: no such table '{HIDDEN}'", "")), AT)
+    audit().transition(transition("rec27", ServerError(f"SQLSTATE[42S02]: no such table '{HIDDEN}'", "")), AT)
     assert HIDDEN not in repr(sink.records)
 
 
@@ -142,21 +142,21 @@ def test_a_code_that_is_a_text_is_not_written_either() -> None:
 )
 def test_the_level_follows_what_happened(row: str, cause: LinkFailure | None, level: str) -> None:
     sink = Sink()
-    audit().transition(taken(row, cause), AT)
+    audit().transition(transition(row, cause), AT)
     assert [record["level"] for record in sink.records] == [level]
 
 
 @pytest.mark.parametrize("row", ["err9", "err15"])
 def test_nothing_went_wrong_when_a_user_acts_in_error(row: str) -> None:
     sink = Sink()
-    audit().transition(taken(row), AT)
+    audit().transition(transition(row), AT)
     assert [record["level"] for record in sink.records] == ["info"]
 
 
 @pytest.mark.parametrize("row", TABLE.rows, ids=lambda row: row.id)
 def test_every_row_can_be_written(row: Any) -> None:
     sink = Sink()
-    audit().transition(taken(row.id), AT)
+    audit().transition(transition(row.id), AT)
     (record,) = sink.records
     assert (record["row"], record["trigger"], record["source"]) == (row.id, row.trigger.value, row.source.value)
     assert {type(record[name]) for name in ("row", "trigger", "source", "dest")} == {str}
@@ -170,18 +170,18 @@ def test_records_are_counted_without_holes_for_each_connection() -> None:
     sink = Sink()
     one, other = audit("one"), audit("other")
     for each in (one, one, other, one, other):
-        each.transition(taken(), AT)
+        each.transition(transition(), AT)
     numbers = [(record["connection_id"], record["seq"]) for record in sink.records]
     assert numbers == [("one", 1), ("one", 2), ("other", 1), ("one", 3), ("other", 2)]
 
 
 def test_without_a_configuration_nothing_is_printed_and_rows_are_counted_all_the_same(capfd: pytest.CaptureFixture[str]) -> None:
     silent = audit()
-    silent.transition(taken(), AT)
-    silent.transition(taken("sub59", StreamEnded()), AT)
+    silent.transition(transition(), AT)
+    silent.transition(transition("sub59", StreamEnded()), AT)
     assert capfd.readouterr() == ("", "")
     sink = Sink()  # configured later than the connection was built
-    silent.transition(taken(), AT)
+    silent.transition(transition(), AT)
     assert [record["seq"] for record in sink.records] == [3]
     assert silent.failures == 0
 
@@ -193,13 +193,13 @@ def test_logging_that_breaks_is_isolated_counted_and_told_once() -> None:
     sink = Sink()
     told: list[BaseException] = []
     log = audit(told=told)
-    log.transition(taken(), AT)
+    log.transition(transition(), AT)
     first = sink.broken = RuntimeError("the first")
-    log.transition(taken(), AT)
+    log.transition(transition(), AT)
     sink.broken = OSError("another")
-    log.transition(taken(), AT)
+    log.transition(transition(), AT)
     sink.broken = None
-    log.transition(taken(), AT)
+    log.transition(transition(), AT)
     assert log.failures == 2
     assert told == [first]
     assert [record["seq"] for record in sink.records] == [1, 4]  # the hole shows what is missing
@@ -213,7 +213,7 @@ def test_a_logger_of_coroutines_loses_no_record() -> None:
     async def main() -> None:
         log = audit(told=told)
         log.ping(0.5)
-        log.transition(taken("rec24", DialFailed("refused")), AT)
+        log.transition(transition("rec24", DialFailed("refused")), AT)
         assert log.failures == 0
 
     asyncio.run(main())
@@ -258,9 +258,9 @@ def test_a_processor_may_raise_what_it_likes(kind: type[BaseException]) -> None:
     told: list[BaseException] = []
     log = audit(told=told)
     broken = sink.broken = kind("of a processor")
-    log.transition(taken(), AT)
+    log.transition(transition(), AT)
     sink.broken = None
-    log.transition(taken(), AT)
+    log.transition(transition(), AT)
     assert (log.failures, told) == (1, [broken])
     assert [record["seq"] for record in sink.records] == [2]
 
@@ -270,9 +270,9 @@ def test_an_interrupt_in_a_processor_is_raised_at_once_where_no_loop_runs() -> N
     log = audit()
     sink.broken = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        log.transition(taken(), AT)
+        log.transition(transition(), AT)
     sink.broken = None
-    log.transition(taken(), AT)
+    log.transition(transition(), AT)
     assert [record["seq"] for record in sink.records] == [2]
 
 
@@ -282,12 +282,12 @@ def test_records_that_a_processor_causes_are_written_behind_the_one_that_it_proc
 
     def process(_: object, __: str, record: Any) -> Any:
         if record["seq"] < 3:
-            log.transition(taken(), AT)
+            log.transition(transition(), AT)
         written.append(record["seq"])
         raise structlog.DropEvent
 
     structlog.configure(processors=[process])
-    log.transition(taken(), AT)
+    log.transition(transition(), AT)
     assert written == [1, 2, 3]
 
 
@@ -297,7 +297,7 @@ def test_records_that_a_processor_causes_are_written_behind_the_one_that_it_proc
 def write_each(log: AuditWriter) -> None:
     """Every kind of record once."""
     log.opened(ConnectionContext(max_link_age=3600.0))
-    log.transition(taken("sub58", StreamEnded()), AT)
+    log.transition(transition("sub58", StreamEnded()), AT)
     log.subscription("s1", "rejected", 1003)
     log.presence("rejected", 401, dwell=0.5)
     log.ping(0.0123456789)

@@ -147,12 +147,12 @@ def test_a_record_is_written_the_same_by_the_short_way_and_by_structlogs(tmp_pat
 
 
 def test_a_time_on_the_second_is_written_like_any_other(tmp_path: Path) -> None:
-    taken, failures = Bench().to(State.SUBSCRIBED).last.transition, list[BaseException]()
-    assert taken is not None
+    transition, failures = Bench().to(State.SUBSCRIBED).last.transition, list[BaseException]()
+    assert transition is not None
     with audit.configure(tmp_path / "audit.jsonl"):
         sink = AuditWriter("c1", failures.append)
         for microsecond in (0, 10):
-            sink.transition(taken, datetime(2026, 1, 2, 3, 4, 5, microsecond, tzinfo=UTC))
+            sink.transition(transition, datetime(2026, 1, 2, 3, 4, 5, microsecond, tzinfo=UTC))
     assert not failures
     assert [line["timestamp"] for line in records(tmp_path / "audit.jsonl")] == [
         "2026-01-02T03:04:05.000000Z",

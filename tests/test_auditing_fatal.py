@@ -31,7 +31,7 @@ def log_of_a_refusal(code: int) -> tuple[State, list[bytes]]:
 def test_a_retry_after_a_fatal_refusal_is_a_violation(code: int) -> None:
     state, lines = log_of_a_refusal(code)
     assert (state, audited(lines).verdict) == (State.ERROR, "conformant")
-    with patch.dict(GUARDS, {Guard.IS_FATAL: lambda seat: False}):
+    with patch.dict(GUARDS, {Guard.IS_FATAL: lambda context: False}):
         machine._shared_machine.cache_clear()
         broken, lines = log_of_a_refusal(code)
     machine._shared_machine.cache_clear()

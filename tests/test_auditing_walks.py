@@ -88,7 +88,7 @@ def asked_by_address() -> list[dict[str, Any]]:
         bench.greet()
         bench.ask_anew("s2", up=False)
         bench.err(1008)
-        bench.do(LinkClosed(bench.seat.draining_generation or 0))
+        bench.do(LinkClosed(bench.context.draining_generation or 0))
         bench.open()
         bench.greet()
     return records

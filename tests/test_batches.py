@@ -150,20 +150,20 @@ def test_one_consumer_at_a_time_whichever_it_is() -> None:
 def test_a_batch_ends_before_a_misfit_which_the_next_step_meets(patient: bool) -> None:
     async def main() -> None:
         network = Network()
-        taken: list[PayloadMisfit] = []
+        transition: list[PayloadMisfit] = []
         async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows", payload=Order, on_misfit=taken.append if patient else None)
+            rows = await realtime.subscribe("rows", payload=Order, on_misfit=transition.append if patient else None)
             await arrived(network, 1, 2, "a", 3, "b")
             batches = rows.batches()
             assert_type(batch := await anext(batches), list[Event[Order]])
             assert [event.payload.n for event in batch] == [1, 2]
-            assert taken == []
+            assert transition == []
             if not patient:
                 with pytest.raises(PayloadMisfit, match="int"):
                     await anext(batches)
             assert [event.payload.n for event in await anext(batches)] == [3]
             assert rows.misfits == 1
-            assert len(taken) == patient
+            assert len(transition) == patient
             assert realtime.state is State.SUBSCRIBED
 
     run(main)

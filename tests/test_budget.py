@@ -80,12 +80,12 @@ def test_the_frames_of_a_link_are_counted_over_all_minutes() -> None:
 @few
 @given(intervals, st.floats(0, 1e9), wants, st.sets(st.integers(0, 149), max_size=3))
 def test_no_minute_holds_more_than_the_limit(
-    interval: float, now: float, wishes: list[tuple[float, bool]], refusals: set[int]
+    interval: float, now: float, specs: list[tuple[float, bool]], refusals: set[int]
 ) -> None:
     budget = SendBudget(interval)
     sent: list[float] = []
     closed: list[tuple[float, float]] = []
-    for index, (pause, ping) in enumerate(wishes):
+    for index, (pause, ping) in enumerate(specs):
         now = when_free(budget, now + pause, ping=ping)
         budget.record_send(now, ping=ping)
         sent.append(now)

@@ -380,13 +380,13 @@ def test_dispose_in_the_moment_of_the_acknowledgement_leaves_no_handler_behind(m
         network = Network()
         got: list[Event] = []
         realtime = network.realtime()
-        roster = realtime._driver._roster
+        registry = realtime._driver._registry
 
         def grant(*told: Any) -> None:
             asyncio.get_running_loop().call_soon(realtime._driver.feed, Dispose())
-            SubscriptionRegistry.acknowledge(roster, *told)
+            SubscriptionRegistry.acknowledge(registry, *told)
 
-        monkeypatch.setattr(roster, "acknowledge", grant)
+        monkeypatch.setattr(registry, "acknowledge", grant)
         with pytest.raises(Disposed):
             await realtime.on("rows", got.append)
         await realtime.dispose()

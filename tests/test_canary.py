@@ -13,7 +13,7 @@ from realtime_fsm import BadOption, Canary, Gap, LinkLost, Realtime, RetriesExha
 from realtime_fsm.errors import Overdue
 from realtime_fsm.testing.wire import error
 from support.brokenlogs import collected
-from support.network import Network, taken
+from support.network import Network, transition
 from support.replaying import emitted, replayed, run_emitted, story_of
 from support.virtual import VirtualLoop, eventually, run
 
@@ -72,7 +72,7 @@ def test_a_link_proves_itself_at_once_and_again_in_its_time() -> None:
             assert kinds.count("subscribe") == 2, "one for the user, and a hidden one"
             network.publish("rows", payload={"n": 1})
             await asyncio.sleep(1)
-            assert taken(rows) == [1], "what proves the link is not delivered"
+            assert transition(rows) == [1], "what proves the link is not delivered"
             await rows.unsubscribe()
             assert realtime.state is State.UNSUBSCRIBED, "the hidden subscription does not count"
             await asyncio.sleep(600)
@@ -149,7 +149,7 @@ def test_repeated_deafness_backs_off_like_failing_dials() -> None:
             await eventually(lambda: rows.gaps)
             await asyncio.sleep(1_000)
             assert len(rows.gaps) == 1
-            assert realtime._driver._seat.attempt == 0, "forgiven, when the next one came back"
+            assert realtime._driver._context.attempt == 0, "forgiven, when the next one came back"
 
     run(main)
 
@@ -163,7 +163,7 @@ def test_where_attempts_are_used_up_it_gives_up() -> None:
             with pytest.raises(RetriesExhausted) as caught:
                 await anext(rows)
             assert isinstance(caught.value.cause, Overdue)
-            assert str(caught.value).endswith(f"{realtime._driver._seat.server}: no echo within 10 seconds")
+            assert str(caught.value).endswith(f"{realtime._driver._context.server}: no echo within 10 seconds")
 
     run(main)
 
@@ -344,7 +344,7 @@ def test_while_nothing_is_read_silence_means_nothing() -> None:
             for number in range(4):
                 network.publish("rows", payload={"n": number})
             await asyncio.sleep(60)
-            assert realtime._driver._seat.require_link.read_paused
+            assert realtime._driver._context.require_link.read_paused
             assert (len(network.dials), realtime.is_live) == (1, True)
             assert [(await anext(rows)).payload["n"] for _ in range(4)] == [0, 1, 2, 3]
             await asyncio.sleep(600)
@@ -377,10 +377,10 @@ def test_catching_up_waits_for_the_end_of_the_gap_and_repeats_nothing() -> None:
             network.publish("rows", payload=row(2))
             await eventually(lambda: asked)
             await asyncio.sleep(1)
-            assert sorted(taken(rows)) == [1, 2]
+            assert sorted(transition(rows)) == [1, 2]
             network.publish("rows", payload=row(3))
             await asyncio.sleep(1)
-            assert taken(rows) == [3]
+            assert transition(rows) == [3]
             assert len(asked) == 1
 
     run(main)
@@ -412,7 +412,7 @@ def test_a_gap_repeats_nothing_soon_after_another_one() -> None:
             network.publish("rows", payload=row(3))
             await eventually(lambda: not missed)
             await asyncio.sleep(1)
-            assert sorted(taken(rows)) == [1, 2, 3]
+            assert sorted(transition(rows)) == [1, 2, 3]
 
     run(main)
 
@@ -481,7 +481,7 @@ def test_what_is_written_must_come_back(era: Any) -> None:
             rows = await listen(realtime)
             await asyncio.sleep(601)
             assert (len(times), len(network.dials)) == (3, 1)
-            assert taken(rows) == [0, 0, 0]
+            assert transition(rows) == [0, 0, 0]
             deafen(network)
             await eventually(lambda: len(network.dials) == 2)
             assert network.wall() - times[-1] < 13
@@ -639,5 +639,5 @@ def test_its_log_is_replayed(kind: str, tmp_path: Any) -> None:
         run(main)
     changes = {record["change"] for record in records if record["event"] == "realtime.canary"}
     assert changes == {"echoed", "missed"}
-    story = story_of(tmp_path / "log", records)
-    run_emitted(emitted(story, replayed(story)))
+    log = story_of(tmp_path / "log", records)
+    run_emitted(emitted(log, replayed(log)))

@@ -165,7 +165,7 @@ def test_a_warning_that_is_an_exception_leaves_nothing_behind(way: Any) -> None:
             with pytest.raises(ChannelWarning):
                 await way(realtime, "row")
             assert network.listening == ({"files"} if way is _by_update else set())
-            assert len(realtime._driver._roster.subscribers) == (1 if way is _by_update else 0)
+            assert len(realtime._driver._registry.subscribers) == (1 if way is _by_update else 0)
             assert realtime.state is (State.SUBSCRIBED if way is _by_update else State.CONNECTED)
 
     run(main)

@@ -177,7 +177,7 @@ def test_when_retries_are_exhausted_whoever_waits_is_told_and_reconnect_starts_a
             assert realtime.state is State.ERROR
             assert isinstance(realtime.error, RetriesExhausted)
             assert (realtime.error.attempts, realtime.error.option) == (3, "reconnect_attempts")
-            assert str(realtime.error.cause) == f"{realtime._driver._seat.server}: the dial failed: refused"
+            assert str(realtime.error.cause) == f"{realtime._driver._context.server}: the dial failed: refused"
 
             assert (await anext(rows)).payload == {"n": 1}, "what is held comes first"
             for attempt in (anext(rows), realtime.wait_connected()):

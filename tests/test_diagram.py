@@ -210,25 +210,25 @@ def test_every_link_of_the_reference_leads_somewhere() -> None:
 # --- the composition --------------------------------------------------------------------------------------------------
 
 
-def crossing(sheet: Canvas) -> list[str]:
+def crossing(canvas: Canvas) -> list[str]:
     """What is written over something else."""
-    texts = [*(wire.text for wire in sheet.edges if wire.text), *sheet.notes]
+    texts = [*(wire.text for wire in canvas.edges if wire.text), *canvas.notes]
     faults = [
         f"{one.lines} and {other.lines}" for one, other in itertools.combinations(texts, 2) if one.rect.overlaps(other.rect)
     ]
-    inner = {box.name for box in sheet.boxes if box.text or box.name.startswith(("legend", "start"))}
+    inner = {box.name for box in canvas.boxes if box.text or box.name.startswith(("legend", "start"))}
     faults += [
         f"{text.lines} on {box.name}"
         for text in texts
-        for box in sheet.boxes
+        for box in canvas.boxes
         if box.name in inner and text.rect.overlaps(box.rect)
     ]
-    page = Rect(0, 0, *sheet.size)
+    page = Rect(0, 0, *canvas.size)
     for text in texts:
         rect = text.rect
         if rect.x < page.x or rect.y < page.y or rect.right > page.right or rect.bottom > page.bottom:
             faults.append(f"{text.lines} leaves the page")
-    for wire, text in itertools.product(sheet.edges, texts):
+    for wire, text in itertools.product(canvas.edges, texts):
         straight = zip(wire.route.points, wire.route.points[3:], strict=False)
         for (x, y), (to_x, to_y) in itertools.islice(straight, 0, None, 3):
             line = Rect(min(x, to_x), min(y, to_y), abs(to_x - x) + 0.1, abs(to_y - y) + 0.1)

@@ -14,7 +14,7 @@ from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.protocol.frames import PING
 from realtime_fsm.testing.wire import error
 from support.eras import ON_EVERY_ERA, only
-from support.network import LATENCY, MUTE, Network, taken
+from support.network import LATENCY, MUTE, Network, transition
 from support.virtual import eventually, run
 
 pytestmark = [ON_EVERY_ERA, only("E1", "E2", "E3", because="the newest one takes new channels by message, on the same link")]
@@ -48,12 +48,12 @@ def test_what_a_link_owed_that_had_died_without_a_word_is_told() -> None:
         network, told = Network(), list[Gap]()
         async with network.realtime(ping=QUICK) as realtime:
             rows, files = await dying(network, realtime, on_gap=told.append)
-            assert (taken(rows), told) == ([], [])
+            assert (transition(rows), told) == ([], [])
             await asyncio.sleep(DRAIN_SECONDS + QUICK.timeout)
             (gap,) = rows.gaps
             assert gap.since == datetime(2026, 11, 24, 10, tzinfo=UTC), "as it was when the other link was up"
             assert (gap.outage_seconds > 0, gap.attempts, told, files.gaps) == (True, 1, [gap], ())
-            assert (taken(rows), realtime.state, len(network.dials)) == ([3], State.SUBSCRIBED, 2)
+            assert (transition(rows), realtime.state, len(network.dials)) == ([3], State.SUBSCRIBED, 2)
             assert realtime._driver._outages.current is None
             assert network.sockets[0].sent.count(PING) == 1
             assert network.sockets[0].closed is not None
@@ -81,7 +81,7 @@ def test_an_event_behind_one_that_happened_after_it_is_told(catches_up: bool) ->
             network.publish("rows", payload=row(3, AFTER), timestamp=AFTER)
             await asyncio.sleep(DRAIN_SECONDS + QUICK.timeout)
             assert (len(rows.gaps), teams.gaps) == (1, ())
-            assert taken(rows) == [1, 3, 2, *([3] if catches_up else [])], "the newest version comes last again"
+            assert transition(rows) == [1, 3, 2, *([3] if catches_up else [])], "the newest version comes last again"
 
     run(main)
 
@@ -105,7 +105,7 @@ def test_what_it_owed_is_caught_up_with_and_what_came_meanwhile_does_not_come_tw
             network.socket.cut()  # and of the next gap nothing is known yet
             await eventually(lambda: len(asked) == 2 and realtime.state is State.SUBSCRIBED)
             await asyncio.sleep(2)
-            assert taken(rows) == [2, 3, 4]
+            assert transition(rows) == [2, 3, 4]
 
     run(main)
 
@@ -186,7 +186,7 @@ def test_where_the_budget_has_no_room_for_a_ping_it_is_told_to_be_safe() -> None
         network = Network()
         async with network.realtime() as realtime:
             rows = await realtime.subscribe("rows")
-            realtime._driver._seat.require_link.budget.block_for_window(asyncio.get_running_loop().time())
+            realtime._driver._context.require_link.budget.block_for_window(asyncio.get_running_loop().time())
             await realtime.subscribe("files")
             await asyncio.sleep(2 * DRAIN_SECONDS)
             assert (len(rows.gaps), network.sockets[0].sent) == (1, [])
@@ -229,7 +229,7 @@ def test_while_a_consumer_makes_room_the_answer_is_waited_for() -> None:
 
 
 async def the_next_gap_begins_with_the_later(network: Network, rows: Subscription) -> None:
-    assert taken(rows) == [2, 1]
+    assert transition(rows) == [2, 1]
     told = len(rows.gaps)  # of the order that was lost
     network.socket.cut()
     await eventually(lambda: len(rows.gaps) > told)

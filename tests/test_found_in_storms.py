@@ -30,9 +30,9 @@ def row(number: int) -> Mapping[str, object]:
 
 def held(subscription: Any) -> list[int]:
     """What is held for its consumer, by number."""
-    inbox = subscription._subscriber.buffer
-    numbers = [event.payload["n"] for event in inbox._items]
-    inbox._items.clear()
+    buffer = subscription._subscriber.buffer
+    numbers = [event.payload["n"] for event in buffer._items]
+    buffer._items.clear()
     return numbers
 
 
@@ -141,7 +141,7 @@ def test_a_second_greeting_is_no_news_for_the_machine() -> None:
     bench = Bench().to(State.SUBSCRIBED)
     before = bench.last.deadline
     bench.hear(GreetingReceived(bench.generation))
-    assert (bench.state, bench.last.commands, bench.seat.book.all_acknowledged) == (State.SUBSCRIBED, (), True)
+    assert (bench.state, bench.last.commands, bench.context.subscriptions.all_acknowledged) == (State.SUBSCRIBED, (), True)
     assert bench.last.deadline == before
 
 
@@ -156,7 +156,7 @@ def test_what_was_under_suspicion_is_innocent_when_an_older_server_takes_it_by_i
     bench.greet()
     bench.err(1008)
     bench.lose()
-    assert bench.seat.book.repeats
+    assert bench.context.subscriptions.repeats
     bench.expire()
     bench.open()
     bench.err(1008)
@@ -165,8 +165,8 @@ def test_what_was_under_suspicion_is_innocent_when_an_older_server_takes_it_by_i
     bench.open()
     bench.greet()
     assert bench.state is State.SUBSCRIBED
-    assert bench.seat.book.acknowledged == {"s1", "s2"}
-    assert not bench.seat.book.repeats
+    assert bench.context.subscriptions.acknowledged == {"s1", "s2"}
+    assert not bench.context.subscriptions.repeats
 
 
 # --- what a subscription listens to -------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_who_waits_for_a_turn_to_become_somebody_else_is_told_of_the_end() -> No
         calls = [asyncio.ensure_future(realtime.authenticate("a session")) for _ in range(2)]
         await asyncio.sleep(1)
         await realtime.dispose()
-        assert [type(outcome) for outcome in await asyncio.gather(*calls, return_exceptions=True)] == [Disposed, Disposed]
+        assert [type(result) for result in await asyncio.gather(*calls, return_exceptions=True)] == [Disposed, Disposed]
 
     run(main)
 

@@ -260,10 +260,10 @@ def test_a_ping_is_the_protocols() -> None:
 
 @few
 @given(st.lists(st.tuples(texts, st.lists(texts, max_size=3), st.lists(texts, max_size=3)), max_size=3))
-def test_a_subscribe_message_is_the_protocols(wishes: list[tuple[str, list[str], list[str]]]) -> None:
-    data = frames.message("subscribe", [frames.subscribe_item(*wish) for wish in wishes])
+def test_a_subscribe_message_is_the_protocols(specs: list[tuple[str, list[str], list[str]]]) -> None:
+    data = frames.message("subscribe", [frames.subscribe_item(*spec) for spec in specs])
     expected = [
-        {"subscriptionId": i, "channels": channels} | ({"queries": queries} if queries else {}) for i, channels, queries in wishes
+        {"subscriptionId": i, "channels": channels} | ({"queries": queries} if queries else {}) for i, channels, queries in specs
     ]
     assert json.loads(data) == {"type": "subscribe", "data": expected}
 

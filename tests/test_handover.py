@@ -181,7 +181,7 @@ def test_what_is_desired_in_a_row_shares_one_other_link() -> None:
     assert len(bench.requests(OpenLink)[0].plan.plain["rows"]) == 5
     bench.open()
     bench.greet()
-    assert (bench.state, bench.seat.handover_at) == (S, None)
+    assert (bench.state, bench.context.handover_at) == (S, None)
 
 
 def test_what_is_desired_while_another_link_is_dialed_gets_the_next_one() -> None:
@@ -191,7 +191,7 @@ def test_what_is_desired_while_another_link_is_dialed_gets_the_next_one() -> Non
     bench.subscribe("s2")
     bench.open()
     bench.greet()
-    assert (bench.state, bench.seat.handover_at) == (C, bench.now + DRAIN_SECONDS), "when the one that made room is gone"
+    assert (bench.state, bench.context.handover_at) == (C, bench.now + DRAIN_SECONDS), "when the one that made room is gone"
     bench.expire()
     bench.open()
     bench.greet()
@@ -214,12 +214,12 @@ def test_a_handover_that_fails_goes_on_while_the_old_link_delivers() -> None:
     bench.fail_dial()
     assert bench.state is R
     assert bench.requests(CloseLink) == [CloseLink(bench.generation, graceful=False)]
-    assert bench.seat.draining_generation is not None
+    assert bench.context.draining_generation is not None
     bench.expire()
     bench.open()
     bench.greet()
     assert bench.state is S
-    assert bench.seat.draining_generation is None
+    assert bench.context.draining_generation is None
 
 
 @pytest.mark.parametrize("ends", [Disconnect(), Dispose(), Authenticate(None)])
@@ -227,21 +227,21 @@ def test_what_makes_room_is_let_go_of_when_no_other_link_is_to_take_its_place(en
     bench = Bench(**OLD).to(S)
     bench.subscribe("s2")
     bench.expire()
-    retiring = bench.seat.draining_generation
-    assert retiring is not None
+    draining = bench.context.draining_generation
+    assert draining is not None
     bench.do(ends)
-    assert CloseLink(retiring, graceful=True) in bench.requests(CloseLink)
-    assert bench.seat.draining_generation is None
+    assert CloseLink(draining, graceful=True) in bench.requests(CloseLink)
+    assert bench.context.draining_generation is None
 
 
 def test_a_handover_that_is_given_up_lets_go_of_everything() -> None:
     bench = Bench(retry=ONCE, **OLD).to(S)
     bench.subscribe("s2")
     bench.expire()
-    retiring = bench.seat.draining_generation
+    draining = bench.context.draining_generation
     bench.fail_dial()
     assert bench.state is E
-    assert {request.generation for request in bench.requests(CloseLink)} == {retiring, bench.generation}
+    assert {request.generation for request in bench.requests(CloseLink)} == {draining, bench.generation}
     assert bench.requests(FailWaiters)[0].withdrawn == ("s2",)
 
 
@@ -249,12 +249,12 @@ def test_the_end_of_what_makes_room_is_no_loss_for_the_machine() -> None:
     bench = Bench(**OLD).to(S)
     bench.subscribe("s2")
     bench.expire()
-    retiring, deadline = bench.seat.draining_generation, bench.last.deadline
-    assert retiring is not None
-    bench.do(LinkClosed(retiring))
-    assert (bench.last.transition, bench.last.commands) == (None, (CloseLink(retiring, graceful=False),))
+    draining, deadline = bench.context.draining_generation, bench.last.deadline
+    assert draining is not None
+    bench.do(LinkClosed(draining))
+    assert (bench.last.transition, bench.last.commands) == (None, (CloseLink(draining, graceful=False),))
     assert (bench.state, bench.last.deadline) == (R, deadline)
-    bench.do(LinkClosed(retiring))
+    bench.do(LinkClosed(draining))
     assert bench.last.commands == ()
 
 
@@ -297,7 +297,7 @@ def test_queries_are_refused_where_the_greeting_shows_that_the_server_has_none()
     bench.open()
     bench.greet()
     assert (bench.state, bench.requests(SubscriptionUnsupported)) == (C, [SubscriptionUnsupported("s1", Era.E2)])
-    assert not bench.seat.book.desired
+    assert not bench.context.subscriptions.desired
 
 
 def test_queries_are_served_by_the_era_that_has_them() -> None:
@@ -386,7 +386,7 @@ def test_a_refused_presence_is_told_and_forgotten() -> None:
     bench.err(401)
     (told,) = bench.requests(PresenceRefused)
     assert isinstance(told.error, PresenceRejected)
-    assert (bench.state, told.error.code, bench.seat.book.presence) == (C, 401, None)
+    assert (bench.state, told.error.code, bench.context.subscriptions.presence) == (C, 401, None)
 
 
 def test_a_presence_that_was_one_message_too_many_is_sent_in_the_next_window() -> None:
@@ -402,14 +402,14 @@ def test_a_presence_that_was_dropped_and_is_not_wanted_any_more_stays_away() -> 
     bench.do(SetPresence(ONLINE))
     bench.do(SetPresence(None))
     bench.err(1013)
-    assert not bench.seat.book.has_pending_request
+    assert not bench.context.subscriptions.has_pending_request
 
 
 def test_a_presence_that_was_never_stored_is_forgotten_with_the_link() -> None:
     bench = Bench(retry=ONCE)
     bench.do(SetPresence(ONLINE))
     bench.fail_dial()
-    assert (bench.state, bench.seat.book.presence) == (E, None)
+    assert (bench.state, bench.context.subscriptions.presence) == (E, None)
 
 
 def test_a_presence_that_was_stored_survives_an_end_of_retries() -> None:
@@ -417,7 +417,7 @@ def test_a_presence_that_was_stored_survives_an_end_of_retries() -> None:
     bench.do(SetPresence(ONLINE))
     stored(bench)
     bench.lose()
-    assert (bench.state, bench.seat.book.presence) == (E, ONLINE)
+    assert (bench.state, bench.context.subscriptions.presence) == (E, ONLINE)
 
 
 @pytest.mark.parametrize("calls", [1, 2])
@@ -428,7 +428,7 @@ def test_a_presence_that_was_stored_outlives_later_calls_that_a_disconnect_ends(
     for _ in range(calls):
         bench.do(SetPresence(AWAY, "p"))
     bench.do(Disconnect())
-    assert (bench.state, bench.seat.book.presence) == (D, ONLINE)
+    assert (bench.state, bench.context.subscriptions.presence) == (D, ONLINE)
     bench.do(Connect())
     bench.open()
     bench.greet()
@@ -442,14 +442,16 @@ def test_a_presence_that_was_stored_outlives_one_that_is_refused() -> None:
     bench.do(SetPresence(AWAY, "p"))
     bench.err(1003)
     assert bench.requests(PresenceRefused)
-    assert (bench.seat.book.presence, bench.seat.book.has_pending_request) == (ONLINE, False), "the server shows it on this link"
+    assert (bench.context.subscriptions.presence, bench.context.subscriptions.has_pending_request) == (ONLINE, False), (
+        "the server shows it on this link"
+    )
     bench.lose()
     bench.expire()
     bench.open()
     bench.greet()
     assert bench.requests(SendFrame)[0].data == ONLINE
     bench.err(1003)
-    assert bench.seat.book.presence is None, "refused itself, it is given up"
+    assert bench.context.subscriptions.presence is None, "refused itself, it is given up"
 
 
 def test_a_server_without_presences_is_named() -> None:
@@ -459,4 +461,4 @@ def test_a_server_without_presences_is_named() -> None:
     bench.greet()
     (told,) = bench.requests(PresenceRefused)
     assert isinstance(told.error, UnsupportedByServer)
-    assert (told.error.feature, told.error.era, bench.seat.book.presence) == ("presence", "E2", None)
+    assert (told.error.feature, told.error.era, bench.context.subscriptions.presence) == ("presence", "E2", None)

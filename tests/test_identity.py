@@ -462,7 +462,7 @@ def test_a_link_lost_in_the_middle_and_a_dispose_end_the_call() -> None:
             assert (await call)["$id"] == "alice", "the next dial carries it"
             network.socket.frozen = True
             late = asyncio.ensure_future(realtime.authenticate(session))
-            await eventually(lambda: realtime._driver._core._seat.book.in_flight is not None)
+            await eventually(lambda: realtime._driver._core._context.subscriptions.in_flight is not None)
         with pytest.raises(Disposed):
             await late
         with pytest.raises(Disposed):

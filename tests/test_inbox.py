@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.driver import Driver
 
 
-def on_inbox(scene: Callable[[StreamBuffer[int]], Coroutine[Any, Any, None]], capacity: int = 10) -> None:
+def on_buffer(scene: Callable[[StreamBuffer[int]], Coroutine[Any, Any, None]], capacity: int = 10) -> None:
     async def run() -> None:
         await scene(StreamBuffer("this stream", asyncio.get_running_loop(), capacity))
 
@@ -54,21 +54,21 @@ def test_items_come_in_order_then_the_end() -> None:
         assert [item async for item in inbox] == [1, 2, 3]
         assert [item async for item in inbox] == []
 
-    on_inbox(scene)
+    on_buffer(scene)
 
 
 def test_a_break_leaves_the_rest_for_the_next_iteration() -> None:
     async def scene(inbox: StreamBuffer[int]) -> None:
         fill(inbox, 1, 2, 3)
-        taken = []
+        transition = []
         async for item in inbox:
-            taken.append(item)
+            transition.append(item)
             break
-        assert taken == [1]
+        assert transition == [1]
         inbox.close()
         assert [item async for item in inbox] == [2, 3]
 
-    on_inbox(scene)
+    on_buffer(scene)
 
 
 def test_the_oldest_make_room_and_are_counted() -> None:
@@ -79,7 +79,7 @@ def test_the_oldest_make_room_and_are_counted() -> None:
         assert [item async for item in inbox] == [4, 5, 6]
         assert inbox.dropped == 4
 
-    on_inbox(scene, capacity=3)
+    on_buffer(scene, capacity=3)
 
 
 @settings(deadline=None, max_examples=50)
@@ -100,7 +100,7 @@ def test_nothing_is_lost_but_what_is_counted(capacity: int, puts: list[bool]) ->
         assert len(got) + inbox.dropped == produced
         assert got == sorted(set(got))
 
-    on_inbox(scene, capacity)
+    on_buffer(scene, capacity)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_producer_is_told_while_the_room_is_half_full_and_seldom_when_that_h
     async def scene(inbox: StreamBuffer[int]) -> None:
         assert fill(inbox, *range(len(told))) == told
 
-    on_inbox(scene, capacity)
+    on_buffer(scene, capacity)
 
 
 def test_a_consumer_that_takes_something_is_fast_enough() -> None:
@@ -128,7 +128,7 @@ def test_a_consumer_that_takes_something_is_fast_enough() -> None:
             assert fill(inbox, 1) == [False]
             assert await anext(inbox) == 1
 
-    on_inbox(scene, capacity=4)
+    on_buffer(scene, capacity=4)
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def test_a_waiting_consumer_gets_the_next_item_and_the_one_after_it() -> None:
         assert await task == 1
         assert await anext(inbox) == 2
 
-    on_inbox(scene)
+    on_buffer(scene)
 
 
 def test_a_cancelled_consumer_loses_no_item() -> None:
@@ -159,7 +159,7 @@ def test_a_cancelled_consumer_loses_no_item() -> None:
         fill(inbox, 2)
         assert await anext(inbox) == 2
 
-    on_inbox(scene)
+    on_buffer(scene)
 
 
 def test_a_second_consumer_is_told_and_the_first_goes_on_waiting() -> None:
@@ -170,7 +170,7 @@ def test_a_second_consumer_is_told_and_the_first_goes_on_waiting() -> None:
         fill(inbox, 1)
         assert await task == 1
 
-    on_inbox(scene)
+    on_buffer(scene)
 
 
 def test_a_second_consumer_does_not_snatch_the_item_of_the_first() -> None:
@@ -183,7 +183,7 @@ def test_a_second_consumer_does_not_snatch_the_item_of_the_first() -> None:
         finally:
             task.cancel()
 
-    on_inbox(scene)
+    on_buffer(scene)
 
 
 @pytest.mark.parametrize("held", [False, True])
@@ -230,7 +230,7 @@ def test_a_fault_comes_after_what_is_held_whenever_it_is_asked_until_it_is_mende
         assert await task == 2
         assert error.__traceback__ is None
 
-    on_inbox(scene)
+    on_buffer(scene)
 
 
 def test_a_fault_that_is_mended_at_once_is_not_seen() -> None:
@@ -242,7 +242,7 @@ def test_a_fault_that_is_mended_at_once_is_not_seen() -> None:
         fill(inbox, 1)
         assert await task == 1
 
-    on_inbox(scene)
+    on_buffer(scene)
 
 
 def test_the_end_wakes_who_waits() -> None:
@@ -253,7 +253,7 @@ def test_the_end_wakes_who_waits() -> None:
         with pytest.raises(StopAsyncIteration):
             await task
 
-    on_inbox(scene)
+    on_buffer(scene)
 
 
 # --- the subscription that is read through it -------------------------------------------------------------------------
@@ -268,7 +268,7 @@ class StubDriver:
         self.withdrawn: list[str] = []
 
     def unsubscribe(self, subscriber: SubscriptionDelivery) -> None:
-        self.withdrawn.append(subscriber.wish.id)
+        self.withdrawn.append(subscriber.spec.id)
 
     async def answer(self, future: asyncio.Future[None], *, shared: bool = False) -> None:
         await (asyncio.shield(future) if shared else future)

@@ -44,23 +44,23 @@ def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, is_late
         return [row(2, BETWEEN)]
 
     async def main() -> None:
-        roster = SubscriptionRegistry(report, AuditWriter("c", print), cast("Any", None), lambda _: None)
-        subscriber = roster.register(
+        registry = SubscriptionRegistry(report, AuditWriter("c", print), cast("Any", None), lambda _: None)
+        subscriber = registry.register(
             SubscriptionSpec("s1", ("rows",)), DeliveryOptions(catch_up=catch_up), asyncio.get_running_loop(), 0.0
         )
         link = SimpleNamespace(ended=False, pings_in_flight=0, state=SimpleNamespace(budget=None, at_fault=False))
-        farewell = DrainCheck(cast("Any", link), {"s1": BEFORE.isoformat()}, 1.0)
-        farewell.send_probe(0.0, pings=False)
-        roster.route_out_of_order(live(1, AFTER), None)
+        drain_check = DrainCheck(cast("Any", link), {"s1": BEFORE.isoformat()}, 1.0)
+        drain_check.send_probe(0.0, pings=False)
+        registry.route_out_of_order(live(1, AFTER), None)
         subscriber.record_gap(AFTER, 1.0, 1, BEFORE.isoformat())
         await eventually(lambda: len(subscriber.buffer) == 2)
 
-        roster.route_out_of_order(live(number, BETWEEN), farewell)
+        registry.route_out_of_order(live(number, BETWEEN), drain_check)
 
         assert [event.id for event in subscriber.buffer.take_nowait()] == ["row1", "row2", *(["row3"] if is_late else [])]
-        assert farewell.doubts == ({"s1": BEFORE.isoformat()} if is_late else {})
-        farewell.last_event_times = farewell.doubts
-        roster.report_possible_loss(farewell, broken=False)
+        assert drain_check.doubts == ({"s1": BEFORE.isoformat()} if is_late else {})
+        drain_check.last_event_times = drain_check.doubts
+        registry.report_possible_loss(drain_check, broken=False)
         assert len(subscriber.gaps) == 1 + is_late
         await eventually(lambda: not subscriber.tasks)
         subscriber.end()
@@ -70,8 +70,8 @@ def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, is_late
 
 def test_an_event_that_is_not_behind_another_one_is_not_late() -> None:
     async def main() -> None:
-        roster = SubscriptionRegistry(report, AuditWriter("c", print), cast("Any", None), lambda _: None)
-        subscriber = roster.register(SubscriptionSpec("s1", ("rows",)), DeliveryOptions(), asyncio.get_running_loop(), 0.0)
+        registry = SubscriptionRegistry(report, AuditWriter("c", print), cast("Any", None), lambda _: None)
+        subscriber = registry.register(SubscriptionSpec("s1", ("rows",)), DeliveryOptions(), asyncio.get_running_loop(), 0.0)
         assert [subscriber.note_out_of_order(live(n, moment)) for n, moment in enumerate((BEFORE, AFTER, AFTER, BETWEEN))] == [
             False, False, False, True,
         ]  # fmt: skip

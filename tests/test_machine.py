@@ -116,13 +116,13 @@ def _at_fault(bench: Bench) -> None:
     else:
         _second_pending(bench)
         bench.err(500)
-        assert bench.seat.require_link.at_fault
+        assert bench.context.require_link.at_fault
 
 
 def _ignore_reply(bench: Bench) -> None:
     _second_pending(bench)
-    assert bench.seat.reply_by is not None
-    bench.now = bench.seat.reply_by
+    assert bench.context.reply_by is not None
+    bench.now = bench.context.reply_by
 
 
 def _shown(bench: Bench) -> None:
@@ -286,10 +286,10 @@ def test_each_row_is_taken(row: AnyRow, kind: type[Machine], monkeypatch: pytest
     events = events_of(kind)  # type: ignore[arg-type]
     monkeypatch.setattr(machine_module, "_shared_machine", lambda: events)
     bench = _play(row)
-    taken = bench.last.transition
-    assert taken is not None
-    assert (taken.row.id, taken.dest) == (row.id, row.dest or row.source)
-    assert bench.state is taken.dest
+    transition = bench.last.transition
+    assert transition is not None
+    assert (transition.row.id, transition.dest) == (row.id, row.dest or row.source)
+    assert bench.state is transition.dest
     assert (bench.machine.error is not None) == (bench.state is E)
 
 
@@ -306,9 +306,9 @@ def test_each_guard_is_seen_to_hold_and_to_fail_in_each_cell(monkeypatch: pytest
     seen: dict[tuple[str, str], set[bool]] = defaultdict(set)
 
     def watched(name: str, guard: Callable[[ConnectionContext], bool]) -> Callable[[ConnectionContext], bool]:
-        def ask(seat: ConnectionContext) -> bool:
-            holds = guard(seat)
-            seen[seat.state, name].add(holds)
+        def ask(context: ConnectionContext) -> bool:
+            holds = guard(context)
+            seen[context.state, name].add(holds)
             return holds
 
         return ask
@@ -328,11 +328,11 @@ def test_each_guard_is_seen_to_hold_and_to_fail_in_each_cell(monkeypatch: pytest
 @pytest.mark.parametrize(("state", "trigger"), sorted(TABLE.ignored), ids=lambda value: value.value)
 def test_an_ignored_cell_does_nothing(state: State, trigger: Trigger) -> None:
     bench = Bench().to(state)
-    before = (bench.seat.generation, bench.seat.attempt, bench.seat.deadline)
-    outcome = bench.do(any_input(trigger, bench.generation))
-    assert outcome.transition is None
+    before = (bench.context.generation, bench.context.attempt, bench.context.deadline)
+    result = bench.do(any_input(trigger, bench.generation))
+    assert result.transition is None
     assert bench.state is state
-    assert (bench.seat.generation, bench.seat.attempt, bench.seat.deadline) == before
+    assert (bench.context.generation, bench.context.attempt, bench.context.deadline) == before
 
 
 @pytest.mark.parametrize("state", State)
@@ -340,34 +340,34 @@ def test_an_ignored_cell_does_nothing(state: State, trigger: Trigger) -> None:
 def test_an_old_socket_never_moves_the_machine(state: State, trigger: Trigger) -> None:
     bench = Bench().to(state)
     if bench.generation == 0:
-        bench.seat.generation = 1
-    outcome = bench.do(any_input(trigger, bench.generation - 1))
-    assert (outcome.transition, outcome.commands, bench.state) == (None, (), state)
+        bench.context.generation = 1
+    result = bench.do(any_input(trigger, bench.generation - 1))
+    assert (result.transition, result.commands, bench.state) == (None, (), state)
 
 
 @pytest.mark.parametrize("state", State)
 def test_a_deadline_that_comes_early_is_ignored(state: State) -> None:
     bench = Bench().to(state)
-    deadline = bench.seat.deadline
+    deadline = bench.context.deadline
     if deadline is not None:
         bench.now = deadline - 0.001
-    outcome = bench.do(Deadline())
-    assert (outcome.transition, bench.state, outcome.deadline) == (None, state, deadline)
+    result = bench.do(Deadline())
+    assert (result.transition, bench.state, result.deadline) == (None, state, deadline)
 
 
 @pytest.mark.parametrize("state", State)
 def test_what_a_state_may_hold(state: State) -> None:
     bench = Bench().to(state)
     if state in (D, E):
-        assert (bench.seat.deadline, bench.seat.link) == (None, None)
+        assert (bench.context.deadline, bench.context.link) == (None, None)
     if state in LIVE:
-        assert bench.seat.deadline is not None
-        assert bench.seat.link is not None
+        assert bench.context.deadline is not None
+        assert bench.context.link is not None
     if state is X:
-        assert bench.seat.deadline is None
-        assert bench.seat.closing_generation is not None
+        assert bench.context.deadline is None
+        assert bench.context.closing_generation is not None
         bench.do(Closed(bench.generation))
-        assert bench.seat.closing_generation is None
+        assert bench.context.closing_generation is None
 
 
 def test_a_table_that_cannot_be_run_is_refused_when_the_machine_is_built() -> None:
@@ -398,11 +398,11 @@ def test_a_deadline_that_was_missed_is_told(late: float) -> None:
 
 def test_silence_means_nothing_while_nothing_is_read() -> None:
     bench = Bench().to(P)
-    assert bench.machine.set_read_paused(bench.generation, bench.now, paused=True) == bench.seat.deadline
+    assert bench.machine.set_read_paused(bench.generation, bench.now, paused=True) == bench.context.deadline
     bench.expire()
     assert (bench.state, bench.last.transition and bench.last.transition.cause) == (S, None)
     bench.expire_until("sub64")
-    bench.now = bench.seat.deadline or 0
+    bench.now = bench.context.deadline or 0
     bench.machine.set_read_paused(bench.generation, bench.now, paused=False)
     bench.expire()
     assert bench.state is S, "what came in the last moment of the pause was not heard"
@@ -414,15 +414,15 @@ def test_silence_means_nothing_while_nothing_is_read() -> None:
 def test_a_reply_is_awaited_anew_when_reading_goes_on() -> None:
     bench = Bench().to(S)
     bench.subscribe("s2")
-    due = bench.seat.reply_by
+    due = bench.context.reply_by
     assert due is not None
     deadline = bench.machine.set_read_paused(bench.generation, bench.now, paused=True)
-    assert bench.seat.reply_by is None
-    assert deadline == bench.now + bench.seat.ping.interval > due, "only the next ping is due"
+    assert bench.context.reply_by is None
+    assert deadline == bench.now + bench.context.ping.interval > due, "only the next ping is due"
     bench.now = due + 100
     bench.do(Deadline())
     assert bench.state is S
-    assert bench.machine.set_read_paused(bench.generation, bench.now, paused=False) == bench.now + bench.seat.timeouts.reply
+    assert bench.machine.set_read_paused(bench.generation, bench.now, paused=False) == bench.now + bench.context.timeouts.reply
     bench.acknowledge()
     assert bench.state is S
 
@@ -432,7 +432,7 @@ def test_a_pause_of_an_old_link_or_of_none_is_nothing() -> None:
     bench.machine.set_read_paused(bench.generation - 1, bench.now, paused=True)
     bench.expire()
     assert bench.state is R
-    assert bench.machine.set_read_paused(bench.generation, bench.now, paused=False) == bench.seat.deadline
+    assert bench.machine.set_read_paused(bench.generation, bench.now, paused=False) == bench.context.deadline
 
 
 def test_what_the_application_says_of_the_other_loggers_level_stands() -> None:
@@ -450,7 +450,7 @@ def test_the_first_ping_of_a_link_comes_at_a_random_moment_and_the_next_after_an
     bench.open()
     up = bench.now
     bench.machine.step(GreetingReceived(bench.generation), up, draw=draw)
-    assert bench.seat.ping_at == pytest.approx(up + 30 * (1 - draw))
+    assert bench.context.ping_at == pytest.approx(up + 30 * (1 - draw))
     bench.expire()
     bench.hear(Pong(bench.generation))
-    assert bench.seat.ping_at == pytest.approx(up + 30 * (2 - draw))
+    assert bench.context.ping_at == pytest.approx(up + 30 * (2 - draw))

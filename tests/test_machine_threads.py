@@ -40,9 +40,9 @@ def life(bench: Bench) -> list[tuple[State, str]]:
         lambda: bench.do(Disconnect()),
     )
     for step in some(steps):
-        outcome = step()
-        assert outcome.transition is not None, "each step takes a row"
-        way.append((bench.state, outcome.transition.row.id))
+        result = step()
+        assert result.transition is not None, "each step takes a row"
+        way.append((bench.state, result.transition.row.id))
     return way
 
 

@@ -38,7 +38,7 @@ def test_thousands_of_subscriptions_on_one_link_are_asked_for_in_few_frames_and_
             assert len(frames) <= 4
             assert all(len(frame) <= 65_536 for frame in frames)
             driver = realtime._driver
-            driver._roster.subscribers = Counted(driver._roster.subscribers)  # type: ignore[assignment]
+            driver._registry.subscribers = Counted(driver._registry.subscribers)  # type: ignore[assignment]
             receive = driver.message_handler(driver._links.current)  # type: ignore[arg-type]
             for number in (0, count // 2, count - 1):
                 receive(b'{"type":"event","data":{"payload":{"n":1},"subscriptions":["%b"]}}' % subscriptions[number].id.encode())
@@ -101,7 +101,7 @@ def test_the_machines_part_of_a_connection_is_small() -> None:
     pacer = Pacer(None)
 
     def live() -> object:
-        return ConnectionMachine(Bench(pacer=pacer).to(State.SUBSCRIBED).seat)
+        return ConnectionMachine(Bench(pacer=pacer).to(State.SUBSCRIBED).context)
 
     assert _bytes_each(lambda: ConnectionContext(pacer=pacer)) < 1200
     assert _bytes_each(live) < 2600, "with a subscription, and the row that was taken last"

@@ -78,11 +78,11 @@ def test_memory_is_bounded_and_whatever_is_not_delivered_is_counted(overflow: Ov
         errors: list[int] = []
         async with network.realtime() as realtime:
             rows = await realtime.subscribe("rows", buffer=BUFFER, overflow=overflow)
-            inbox = rows._subscriber.buffer
+            buffer = rows._subscriber.buffer
             publishing = asyncio.create_task(publish_slowly(network, total))
             while rows.dropped + len(got) < total or (overflow == "error" and sum(errors) < rows.dropped):
                 await asyncio.sleep(0.9)  # as fast as six events come
-                assert len(inbox) <= BUFFER
+                assert len(buffer) <= BUFFER
                 try:
                     got.append((await anext(rows)).payload["n"])
                 except ConsumerTooSlow as told:

@@ -23,7 +23,7 @@ from realtime_fsm import (
 )
 from realtime_fsm.errors import DialFailed
 from realtime_fsm.protocol.frames import PING
-from support.network import Network, SimulatedSocket, taken
+from support.network import Network, SimulatedSocket, transition
 from support.virtual import VirtualLoop, eventually, run
 
 
@@ -411,7 +411,7 @@ def wander(seed: int) -> int:
                 if network.sockets and draw.random() < 0.05:
                     network.socket.cut()
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
-            assert not [outcome for outcome in outcomes if getattr(outcome, "code", None) == 1008]
+            assert not [result for result in outcomes if getattr(result, "code", None) == 1008]
             session, user = draw.choice(tuple(users.items()))
             assert (await realtime.authenticate(session))["$id"] == user
             await realtime.subscribe("rows")
@@ -436,7 +436,7 @@ def test_a_login_by_message_that_is_refused_leaves_the_one_before() -> None:
                 await realtime.authenticate("worthless")
             network.publish("rows", payload={"n": 1}, roles=["user:bob"])
             await asyncio.sleep(1)
-            assert taken(rows) == [1]
+            assert transition(rows) == [1]
         assert [look_at(socket) for socket in network.sockets] == [3]
 
     run(main)

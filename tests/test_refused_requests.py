@@ -192,9 +192,9 @@ def test_other_requests_have_their_turn_while_a_link_refuses() -> None:
     bench.do(SetPresence(b'{"type":"presence"}', "p"))
     kinds = []
     for _ in range(3):
-        while bench.seat.book.in_flight is None:
+        while bench.context.subscriptions.in_flight is None:
             bench.expire()
-        kinds.append(bench.seat.book.in_flight.kind)
+        kinds.append(bench.context.subscriptions.in_flight.kind)
         _ = bench.err(1008) if kinds[-1] == "subscribe" else bench.acknowledge()
     assert kinds == ["presence", "subscribe", "subscribe"]
 
@@ -297,4 +297,4 @@ def test_a_ping_that_is_one_too_many_is_answered(code: int | str) -> None:
     bench.expire_until("sub64")
     bench.err(code)
     assert bench.last.transition is not None
-    assert (bench.last.transition.row.id, bench.state, bench.seat.require_link.at_fault) == ("pin49", State.SUBSCRIBED, False)
+    assert (bench.last.transition.row.id, bench.state, bench.context.require_link.at_fault) == ("pin49", State.SUBSCRIBED, False)

@@ -5,28 +5,28 @@ from __future__ import annotations
 from realtime_fsm.fsm.commands import SubscriptionRefused
 from realtime_fsm.fsm.subscriptions import SubscriptionTracker
 from realtime_fsm.protocol.faults import is_server_fault
-from support.book import asked, book_of, grants, wish
+from support.tracker import asked, book_of, grants, spec
 
 
-def fail(book: SubscriptionTracker, *, whole: bool = False, attempts: int | None = 3) -> tuple[str, ...]:
+def fail(tracker: SubscriptionTracker, *, whole: bool = False, attempts: int | None = 3) -> tuple[str, ...]:
     """Let a server fault answer the request in flight, which goes out again; what the next one asks for."""
-    assert book.repeat(500, "Error: Server Error", attempts, whole=whole) == []
-    return asked(book).ids
+    assert tracker.repeat(500, "Error: Server Error", attempts, whole=whole) == []
+    return asked(tracker).ids
 
 
-def settle(book: SubscriptionTracker) -> None:
-    assert book.in_flight is not None
-    book.handle_reply(grants(*book.in_flight.ids))
+def settle(tracker: SubscriptionTracker) -> None:
+    assert tracker.in_flight is not None
+    tracker.handle_reply(grants(*tracker.in_flight.ids))
 
 
 def established(*identifiers: str) -> SubscriptionTracker:
     """On a link on which these are to be acknowledged again."""
-    book = book_of(*identifiers)
-    asked(book)
-    settle(book)
-    book.end_link()
-    book.begin_link()
-    return book
+    tracker = book_of(*identifiers)
+    asked(tracker)
+    settle(tracker)
+    tracker.end_link()
+    tracker.begin_link()
+    return tracker
 
 
 def test_the_codes_that_are_faults() -> None:
@@ -36,102 +36,102 @@ def test_the_codes_that_are_faults() -> None:
 
 
 def test_those_that_were_acknowledged_are_asked_for_first_and_apart() -> None:
-    book = established("s1", "s2")
-    book.add(wish("s3"))
-    book.add(wish("s4"))
-    assert set(asked(book).ids) == {"s1", "s2", "s3", "s4"}
-    assert set(fail(book)) == {"s1", "s2"}
-    settle(book)
-    assert set(asked(book).ids) == {"s3", "s4"}
+    tracker = established("s1", "s2")
+    tracker.add(spec("s3"))
+    tracker.add(spec("s4"))
+    assert set(asked(tracker).ids) == {"s1", "s2", "s3", "s4"}
+    assert set(fail(tracker)) == {"s1", "s2"}
+    settle(tracker)
+    assert set(asked(tracker).ids) == {"s3", "s4"}
 
 
 def test_the_second_repetition_goes_out_in_halves_until_the_guilty_one_is_alone() -> None:
-    book = book_of("s1", "s2", "s3")
-    assert asked(book).ids == ("s1", "s2", "s3")
-    assert fail(book) == ("s1", "s2", "s3")
-    assert fail(book) == ("s1", "s2")
-    settle(book)
-    assert asked(book).ids == ("s3",)
-    assert fail(book) == ("s3",)
-    assert fail(book) == ("s3",)
-    assert book.repeat(500, "text", 3, whole=False) == [SubscriptionRefused("s3", 500, "text")]
-    assert not book.has_pending_request
-    assert book.all_acknowledged
+    tracker = book_of("s1", "s2", "s3")
+    assert asked(tracker).ids == ("s1", "s2", "s3")
+    assert fail(tracker) == ("s1", "s2", "s3")
+    assert fail(tracker) == ("s1", "s2")
+    settle(tracker)
+    assert asked(tracker).ids == ("s3",)
+    assert fail(tracker) == ("s3",)
+    assert fail(tracker) == ("s3",)
+    assert tracker.repeat(500, "text", 3, whole=False) == [SubscriptionRefused("s3", 500, "text")]
+    assert not tracker.has_pending_request
+    assert tracker.all_acknowledged
 
 
 def test_while_pings_fail_it_is_repeated_whole_and_what_was_divided_is_put_together() -> None:
-    book = established("s1", "s2", "s3")
-    book.add(wish("s4"))
-    asked(book)
-    fail(book)
-    assert fail(book) == ("s4",)
-    assert fail(book) == ("s1", "s2")
-    assert fail(book) == ("s3",)
-    book.repeat(500, "", 3, whole=False)
-    book.reunite()
-    assert set(asked(book).ids) == {"s1", "s2", "s3"}
-    assert fail(book, whole=True) == ("s4",)
-    assert set(fail(book, whole=True)) == {"s1", "s2", "s3"}
-    settle(book)
-    assert asked(book).ids == ("s4",)
-    assert book.repeat(500, "", 3, whole=True) == [SubscriptionRefused("s4", 500, "")], "alone it keeps its count"
+    tracker = established("s1", "s2", "s3")
+    tracker.add(spec("s4"))
+    asked(tracker)
+    fail(tracker)
+    assert fail(tracker) == ("s4",)
+    assert fail(tracker) == ("s1", "s2")
+    assert fail(tracker) == ("s3",)
+    tracker.repeat(500, "", 3, whole=False)
+    tracker.reunite()
+    assert set(asked(tracker).ids) == {"s1", "s2", "s3"}
+    assert fail(tracker, whole=True) == ("s4",)
+    assert set(fail(tracker, whole=True)) == {"s1", "s2", "s3"}
+    settle(tracker)
+    assert asked(tracker).ids == ("s4",)
+    assert tracker.repeat(500, "", 3, whole=True) == [SubscriptionRefused("s4", 500, "")], "alone it keeps its count"
 
 
 def test_an_acknowledged_one_is_repeated_for_ever() -> None:
-    book = established("s1")
-    asked(book)
+    tracker = established("s1")
+    asked(tracker)
     for _ in range(100):
-        assert fail(book) == ("s1",)
+        assert fail(tracker) == ("s1",)
 
 
 def test_they_stay_apart_on_the_next_link() -> None:
-    book = established("s1")
-    book.add(wish("s2"))
-    asked(book)
-    assert fail(book) == ("s1",)
-    book.end_link()
-    book.begin_link()
-    assert asked(book).ids == ("s1",)
-    assert book.requeue_in_flight() == []
-    assert asked(book).ids == ("s1",)
-    settle(book)
-    book.add(wish("s3"))
-    assert asked(book).ids == ("s3",), "what is new comes first"
-    settle(book)
-    assert asked(book).ids == ("s2",)
-    book.withdraw("s2")
-    assert book.requeue_in_flight() != []
-    assert not book.has_pending_request
+    tracker = established("s1")
+    tracker.add(spec("s2"))
+    asked(tracker)
+    assert fail(tracker) == ("s1",)
+    tracker.end_link()
+    tracker.begin_link()
+    assert asked(tracker).ids == ("s1",)
+    assert tracker.requeue_in_flight() == []
+    assert asked(tracker).ids == ("s1",)
+    settle(tracker)
+    tracker.add(spec("s3"))
+    assert asked(tracker).ids == ("s3",), "what is new comes first"
+    settle(tracker)
+    assert asked(tracker).ids == ("s2",)
+    tracker.withdraw("s2")
+    assert tracker.requeue_in_flight() != []
+    assert not tracker.has_pending_request
 
 
 def test_a_batch_that_does_not_fit_into_a_frame_goes_out_in_turn() -> None:
-    book = SubscriptionTracker()
-    book.begin_link()
+    tracker = SubscriptionTracker()
+    tracker.begin_link()
     for identifier in ("s1", "s2"):
-        book.add(wish(identifier, 40_000))
-    assert asked(book).ids == ("s1",)
-    assert fail(book) == ("s2",)
-    book.repeat(500, "", 3, whole=True)
-    book.reunite()
-    assert asked(book).ids == ("s1",)
-    settle(book)
-    assert asked(book).ids == ("s2",)
-    book.withdraw("s2")
-    assert [type(told).__name__ for told in book.repeat(500, "", 3, whole=False)] == ["SubscriptionRemoved"]
+        tracker.add(spec(identifier, 40_000))
+    assert asked(tracker).ids == ("s1",)
+    assert fail(tracker) == ("s2",)
+    tracker.repeat(500, "", 3, whole=True)
+    tracker.reunite()
+    assert asked(tracker).ids == ("s1",)
+    settle(tracker)
+    assert asked(tracker).ids == ("s2",)
+    tracker.withdraw("s2")
+    assert [type(told).__name__ for told in tracker.repeat(500, "", 3, whole=False)] == ["SubscriptionRemoved"]
 
 
 def test_a_kind_of_request_that_meets_a_fault_gives_way_to_the_others() -> None:
-    book = established("s1", "s2")
-    asked(book)
-    settle(book)
-    book.withdraw("s1")
-    book.set_presence(b"{}")
+    tracker = established("s1", "s2")
+    asked(tracker)
+    settle(tracker)
+    tracker.withdraw("s1")
+    tracker.set_presence(b"{}")
     kinds = []
     for _ in range(5):
-        request = book.next_request()
+        request = tracker.next_request()
         assert request is not None
         kinds.append(request.kind)
-        again = book.in_repetition
-        book.repeat(500, "", 3, whole=False)
+        again = tracker.in_repetition
+        tracker.repeat(500, "", 3, whole=False)
     assert kinds == ["unsubscribe", "presence"] * 2 + ["unsubscribe"]
     assert again

@@ -83,7 +83,7 @@ def replay(path: Path, records: list[Record]) -> list[ReplayedStep]:
 
 
 def rows(played: list[ReplayedStep]) -> list[str | None]:
-    return [None if step.outcome.transition is None else step.outcome.transition.row.id for step in played]
+    return [None if step.result.transition is None else step.result.transition.row.id for step in played]
 
 
 def logged(records: list[Record]) -> list[str]:
@@ -96,10 +96,10 @@ def logged(records: list[Record]) -> list[str]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_logs_of_the_simulation_are_reproduced_and_so_are_the_tests_made_of_them(seed: int, tmp_path: Path) -> None:
     for records in some(logs_of(seed)):
-        story = story_of(tmp_path / "log", records)
-        played = replayed(story)
+        history = story_of(tmp_path / "log", records)
+        played = replayed(history)
         assert [row for row in rows(played) if row is not None] == logged(list(records))
-        text = emitted(story, played)
+        text = emitted(history, played)
         run_emitted(text)
         assert re.search(r"Step\( *0\.000, ", text), "milliseconds are enough"
 
@@ -148,11 +148,11 @@ class ReplayedWalk(Walk):
         self.collecting.__exit__(None, None, None)
         if not self.records:
             return
-        story = story_of(self.path, self.records)
-        played = replayed(story)
+        history = story_of(self.path, self.records)
+        played = replayed(history)
         assert [row for row in rows(played) if row is not None] == logged(self.records)
         if played:
-            run_emitted(emitted(story, played))
+            run_emitted(emitted(history, played))
         chance = random.Random(len(self.records))
         steps = [index for index, record in enumerate(self.records) if record["event"] == "realtime.transition"]
         for index in chance.sample(steps, min(2, len(steps))):
@@ -164,11 +164,11 @@ class ReplayedWalk(Walk):
 def _refusal(path: Path, records: list[Record]) -> type[Exception] | None:
     """What keeps a log from being reproduced as a whole."""
     try:
-        story = story_of(path, records)
-        replayed(story)
+        history = story_of(path, records)
+        replayed(history)
     except (Diverged, IncompleteLog) as refusal:
         return type(refusal)
-    return IncompleteLog if story.incomplete_reason is not None or len(story.records) < len(records) else None
+    return IncompleteLog if history.incomplete_reason is not None or len(history.records) < len(records) else None
 
 
 def test_any_walk_is_reproduced_and_no_step_of_it_can_be_altered(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_what_is_said_while_a_pong_is_awaited_is_known_from_its_subscription(tmp
 
     records = lived(live, timeouts=Timeouts(idle=50.0), retry=RetryPolicy(stable_after=40.0))
     played = replay(tmp_path, records)
-    silent = [step for step in played if step.outcome.transition is None]
+    silent = [step for step in played if step.result.transition is None]
     assert [type(step.input_.input_) for step in silent] == [Subscribe, Unsubscribe, Unsubscribe]
     assert [step.input_.at - silent[0].input_.at for step in silent] == pytest.approx([0.0, 0.25, 0.5])
     run_emitted(emitted(story_of(tmp_path / "log", records), played))
@@ -260,8 +260,8 @@ def test_a_delay_is_solved_from_the_moment_at_which_it_was_over(tmp_path: Path, 
             bench.expire()
 
     records = lived(lambda bench: live(bench.to(State.RECONNECTING)), retry=RetryPolicy(attempts=None))
-    taken = [(step.input_, step.outcome.transition) for step in replay(tmp_path, records)]
-    draws = [cue.draw for cue, step in taken if step is not None and step.row.trigger is Trigger.LOST]
+    transition = [(step.input_, step.result.transition) for step in replay(tmp_path, records)]
+    draws = [replay_input.draw for replay_input, step in transition if step is not None and step.row.trigger is Trigger.LOST]
     assert draws == pytest.approx([0.125, 0.75, 0.25], abs=1e-5)
 
 
@@ -270,7 +270,7 @@ def test_a_delay_that_was_not_waited_for_is_long_enough(tmp_path: Path) -> None:
         bench.to(State.RECONNECTING)
         bench.lose()
         bench.subscribe("s1")
-        bench.seat.attempt_at = bench.now + 1.95  # as another random number would have it
+        bench.context.attempt_at = bench.now + 1.95  # as another random number would have it
         bench.do(ResumedFromSuspend(), after=1.9)
 
     records = lived(live, retry=RetryPolicy(base=2.0))
@@ -347,7 +347,7 @@ def test_how_many_subscriptions_fit_into_a_frame_is_known_from_their_sizes(tmp_p
         for number in range(2, 8):
             bench.subscribe(f"s{number}", "y" * (number * 6_000))
         for _ in range(5):
-            if bench.seat.book.in_flight is not None:
+            if bench.context.subscriptions.in_flight is not None:
                 bench.acknowledge()
 
     records = lived(live)
@@ -376,9 +376,9 @@ def test_a_second_word_about_one_that_is_gone_has_no_record_of_it(tmp_path: Path
 )
 def test_every_kind_of_failed_dial_is_reproduced(cause: Any, tmp_path: Path) -> None:
     records = lived(lambda bench: bench.to(State.RECONNECTING).do(DialFailure(1, cause)))
-    story = story_of(tmp_path / "log", records)
-    run_emitted(emitted(story))
-    assert type(cause).__name__ in emitted(story)
+    history = story_of(tmp_path / "log", records)
+    run_emitted(emitted(history))
+    assert type(cause).__name__ in emitted(history)
 
 
 def test_an_emitted_test_imports_nothing_but_the_facade_and_public_names(tmp_path: Path) -> None:
@@ -402,10 +402,10 @@ def test_the_end_of_a_link_that_no_state_waits_for_is_told_by_the_next_dial(tmp_
         bench.do(Closed(1))
         bench.subscribe("s2")
 
-    story = story_of(tmp_path / "log", lived(live))
-    played = replayed(story)
+    history = story_of(tmp_path / "log", lived(live))
+    played = replayed(history)
     assert [type(step.input_.input_).__name__ for step in played][-3:] == ["Disconnect", "Closed", "Subscribe"]
-    run_emitted(emitted(story, played))
+    run_emitted(emitted(history, played))
 
 
 def test_every_kind_of_end_is_reproduced(tmp_path: Path) -> None:
@@ -453,10 +453,10 @@ def test_a_moment_that_decides_is_tried_on_both_sides_of_its_rounding(tmp_path: 
         bench.hear(Pong(1))
         assert bench.requests(SendFrame)
 
-    story = story_of(tmp_path / "log", lived(live))
-    played = replayed(story)
+    history = story_of(tmp_path / "log", lived(live))
+    played = replayed(history)
     assert rows(played)[-1] == "pin42"
-    run_emitted(emitted(story, played))
+    run_emitted(emitted(history, played))
 
 
 @pytest.mark.parametrize(("stable_after", "moment"), [(29.0, "29.000"), (29.9998, "29.999800"), (30 - 1e-10, "29.9999999999")])
@@ -547,7 +547,7 @@ def test_why_the_machine_takes_no_step_is_said(records: Callable[[], list[Record
     assert said in "\n".join(parted.value.lines)
 
 
-def retiring(*after: str) -> list[Record]:
+def draining(*after: str) -> list[Record]:
     """A link makes room for another one, and ends before that one is up."""
 
     def live(bench: Bench) -> None:
@@ -561,11 +561,11 @@ def retiring(*after: str) -> list[Record]:
 
 
 def test_the_end_of_a_link_that_made_room_is_known_and_the_next_one_makes_room_the_sooner(tmp_path: Path) -> None:
-    records = retiring("s3")
+    records = draining("s3")
     (told,) = (record for record in records if record["event"] == "realtime.retired")
     assert (told["retired"], told["dwell"], told["link"]) == (2, 0.25, 3)
     played = replay(tmp_path, records)
-    assert [step.input_.input_ for step in played if step.outcome.transition is None] == [LinkClosed(2)]
+    assert [step.input_.input_ for step in played if step.result.transition is None] == [LinkClosed(2)]
     with pytest.raises(Diverged, match="the machine does something else"):
         replay(tmp_path, [{**r, "seq": n} for n, r in enumerate((r for r in records if r is not told), 1)])
     with pytest.raises(Diverged, match="link 2, which made room, and none makes room"):
@@ -574,11 +574,11 @@ def test_the_end_of_a_link_that_made_room_is_known_and_the_next_one_makes_room_t
 
 def test_a_log_of_an_unmended_machine_parts_from_a_mended_one(tmp_path: Path) -> None:
     """What a replay is for: the path of an incident, run with another table."""
-    story = story_of(tmp_path / "log", RECORDS)
-    text = emitted(story)
+    history = story_of(tmp_path / "log", RECORDS)
+    text = emitted(history)
     with changed("sub58", effects=(Effect.ABORT_LINK, Effect.NOTIFY_LINK_LOST), dest=State.DISCONNECTED):
         with pytest.raises(Diverged, match=f"log:{LOSS + 1}: "):
-            replayed(story)
+            replayed(history)
         with pytest.raises(AssertionError, match="LinkClosed"):
             run_emitted(text)
     run_emitted(text)

@@ -266,7 +266,7 @@ def test_a_link_that_makes_room_is_no_outage_and_its_early_end_is_one(tmp_path: 
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED).ask_anew("s2")
         bench.ask_anew("s3", up=False)
-        bench.do(LinkClosed(bench.seat.draining_generation or 0))
+        bench.do(LinkClosed(bench.context.draining_generation or 0))
         bench.greet()
 
     made = StepFormatter(None)

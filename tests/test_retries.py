@@ -48,7 +48,7 @@ def row(bench: Bench) -> str:
 def fail_dials(bench: Bench, most: int) -> int:
     """Let dials fail until the connection gives up, or so many have failed. How many did."""
     for failed in range(1, most + 1):
-        if bench.seat.link is None:
+        if bench.context.link is None:
             bench.expire()
         bench.fail_dial()
         if bench.state is E:
@@ -58,7 +58,7 @@ def fail_dials(bench: Bench, most: int) -> int:
 
 def refuse(bench: Bench) -> None:
     """Dial, if that is due; the link is greeted, and what it is asked for is answered by 1008 and the end."""
-    if bench.seat.link is None:
+    if bench.context.link is None:
         bench.expire()
     if bench.state is R:
         bench.open()
@@ -117,7 +117,7 @@ ANEW: dict[str, Callable[[Bench], object]] = {
 def test_a_new_beginning_counts_by_attempts_again(how: str) -> None:
     bench = Bench().to(S)
     ANEW[how](bench)
-    assert (bench.seat.attempt, fail_dials(bench, 10)) == (1, 3)
+    assert (bench.context.attempt, fail_dials(bench, 10)) == (1, 3)
     assert isinstance(bench.machine.error, RetriesExhausted)
     assert bench.machine.error.option == "attempts"
 
@@ -128,7 +128,7 @@ def test_a_new_identity_counts_by_attempts_and_the_one_before_by_reconnect_attem
     if outage:
         bench.lose()
     bench.do(Authenticate(None))
-    assert (bench.seat.attempt, fail_dials(bench, 20)) == (1, 3 + 5)
+    assert (bench.context.attempt, fail_dials(bench, 20)) == (1, 3 + 5)
     assert isinstance(bench.machine.error, RetriesExhausted)
     assert (bench.machine.error.attempts, bench.machine.error.option) == (5, "reconnect_attempts")
 
@@ -136,7 +136,7 @@ def test_a_new_identity_counts_by_attempts_and_the_one_before_by_reconnect_attem
 def test_a_new_link_in_the_place_of_a_live_one_is_no_new_beginning() -> None:
     bench = Bench().to(S)
     bench.do(Reconnect())
-    assert (bench.seat.attempt, fail_dials(bench, 50)) == (1, 50)
+    assert (bench.context.attempt, fail_dials(bench, 50)) == (1, 50)
 
 
 @pytest.mark.parametrize("waits", [False, True])
@@ -147,9 +147,9 @@ def test_reconnect_in_an_outage_dials_now_and_keeps_the_count(waits: bool) -> No
     bench.expire()
     if waits:
         bench.fail_dial()
-    before = bench.seat.attempt
+    before = bench.context.attempt
     bench.do(Reconnect())
-    assert (row(bench), bench.seat.attempt, len(bench.requests(OpenLink))) == ("rec11", before + 1, 1)
+    assert (row(bench), bench.context.attempt, len(bench.requests(OpenLink))) == ("rec11", before + 1, 1)
     assert fail_dials(bench, 10) == 2
 
 
@@ -174,12 +174,12 @@ def acknowledged(count: int, **options: Any) -> Bench:
 def test_a_server_that_refuses_everything_costs_no_subscription(count: int, attempts: int) -> None:
     bench = acknowledged(1, retry=RetryPolicy(attempts=attempts))
     for n in range(2, count + 1):
-        bench.seat.book.add(bench.seat.book.desired["s1"].__class__(f"s{n}", ("rows",)))
-    while bench.seat.book.in_flight or bench.seat.book.has_pending_request:
-        if bench.seat.book.in_flight is None:
+        bench.context.subscriptions.add(bench.context.subscriptions.desired["s1"].__class__(f"s{n}", ("rows",)))
+    while bench.context.subscriptions.in_flight or bench.context.subscriptions.has_pending_request:
+        if bench.context.subscriptions.in_flight is None:
             bench.subscribe("more")
         bench.acknowledge()
-    desired = set(bench.seat.book.desired)
+    desired = set(bench.context.subscriptions.desired)
     bench.lose()
     moments = []
     while bench.state is not E:
@@ -188,7 +188,7 @@ def test_a_server_that_refuses_everything_costs_no_subscription(count: int, atte
         assert not bench.requests(SubscriptionRefused)
     least = 1 if len(desired) == 1 else 3  # two disjoint groups, after all together
     assert len(moments) == max(attempts, least)
-    assert (set(bench.seat.book.desired), bench.requests(FailWaiters)[0].withdrawn) == (desired, ())
+    assert (set(bench.context.subscriptions.desired), bench.requests(FailWaiters)[0].withdrawn) == (desired, ())
     assert isinstance(bench.machine.error, RefusedByServer)
     pauses = [after - before for before, after in itertools.pairwise(moments)]
     assert pauses == sorted(pauses), "they grow"
@@ -197,7 +197,7 @@ def test_a_server_that_refuses_everything_costs_no_subscription(count: int, atte
     bench.greet()
     while bench.state is not S:
         bench.acknowledge()
-    assert set(bench.seat.book.acknowledged) == desired
+    assert set(bench.context.subscriptions.acknowledged) == desired
 
 
 def test_for_ever_is_for_ever_when_everything_is_refused_and_then_all_come_back_at_once() -> None:
@@ -205,7 +205,7 @@ def test_for_ever_is_for_ever_when_everything_is_refused_and_then_all_come_back_
     bench.lose()
     for _ in range(100):
         refuse(bench)
-    assert (bench.state, len(bench.seat.book.desired)) == (R, 20)
+    assert (bench.state, len(bench.context.subscriptions.desired)) == (R, 20)
     bench.expire()
     bench.open()
     bench.greet()
@@ -213,7 +213,7 @@ def test_for_ever_is_for_ever_when_everything_is_refused_and_then_all_come_back_
     while bench.state is not S:
         bench.acknowledge()
         requests += 1
-    assert (requests, len(bench.seat.book.acknowledged)) == (2, 20)
+    assert (requests, len(bench.context.subscriptions.acknowledged)) == (2, 20)
 
 
 def test_one_that_is_refused_alone_is_found_while_the_others_come_back() -> None:
@@ -222,12 +222,12 @@ def test_one_that_is_refused_alone_is_found_while_the_others_come_back() -> None
     guilty, links = "s5", 0
     rejected: list[SubscriptionRefused] = []
     while not rejected:
-        if bench.seat.link is None:
+        if bench.context.link is None:
             links += 1
             bench.expire()
             bench.open()
             bench.greet()
-        asked = bench.seat.book.in_flight
+        asked = bench.context.subscriptions.in_flight
         assert asked is not None
         if guilty in asked.ids:
             bench.err(1008)
@@ -242,7 +242,7 @@ def test_one_that_is_refused_alone_is_found_while_the_others_come_back() -> None
     bench.greet()
     while bench.state is not S:
         bench.acknowledge()
-    assert len(bench.seat.book.acknowledged) == 7
+    assert len(bench.context.subscriptions.acknowledged) == 7
 
 
 def test_the_only_one_that_was_never_acknowledged_is_refused_and_not_the_connection() -> None:
@@ -274,7 +274,7 @@ def test_a_proven_link_that_is_ended_by_a_refusal_is_replaced(end: int) -> None:
         if end == 1006:
             bench.err(1008)
         bench.lose(end)
-        assert (bench.state, bench.seat.refusals) == (R, 0)
+        assert (bench.state, bench.context.refusals) == (R, 0)
         bench.expire()
         bench.open()
         bench.greet()
@@ -287,13 +287,13 @@ def test_a_refused_redial_passes_until_it_comes_attempts_times_in_a_row(said: st
     bench = Bench(era=Era.E4, retry=RetryPolicy(attempts=attempts)).to(S)
     bench.lose()
     for before in some(range(attempts)):
-        assert (bench.state, bench.seat.refusals) == (R, before)
+        assert (bench.state, bench.context.refusals) == (R, before)
         bench.expire()
         bench.open()
         _ = bench.err(1008) if said == "frame" else bench.lose(1008)
     assert bench.state is E
     assert isinstance(bench.machine.error, RefusedByServer)
-    assert set(bench.seat.book.desired) == {"s1"}
+    assert set(bench.context.subscriptions.desired) == {"s1"}
 
 
 def test_another_failure_in_between_begins_the_row_of_refusals_anew() -> None:
@@ -312,7 +312,7 @@ def test_an_error_for_good_names_host_and_port_and_no_query() -> None:
         async with network.realtime(session="hidden") as realtime:
             with pytest.raises(RefusedByServer) as caught:
                 await realtime.connect()
-            server = realtime._driver._seat.server
+            server = realtime._driver._context.server
             assert caught.value.server == server
             assert server in str(caught.value)
             assert ":" in server
@@ -447,7 +447,7 @@ def test_refused_credentials_are_fatal_where_they_cannot_be_renewed_or_no_link_h
         bench.lose()
         bench.expire()
     refuse_credentials(bench, 401, renewable=not been_up)
-    assert (bench.state, set(bench.seat.book.desired)) == (E, {"s1"} if been_up else set())
+    assert (bench.state, set(bench.context.subscriptions.desired)) == (E, {"s1"} if been_up else set())
 
 
 @pytest.mark.parametrize("renewed", [False, True])
@@ -508,7 +508,7 @@ def test_the_last_failure_is_told_with_the_moment_of_the_next_dial() -> None:
             await eventually(lambda: realtime.state is E)
             assert [failure.delay for failure in told] == [pytest.approx(6.0), None]
             assert realtime.last_failure == told[-1]
-            server = realtime._driver._seat.server
+            server = realtime._driver._context.server
             assert server.endswith(":80")
             assert {str(failure.error) for failure in told} == {f"{server}: the dial failed: refused"}
             assert f"; the last one: {server}: the dial failed: refused" in str(realtime.error)
@@ -591,7 +591,7 @@ def era_doubted(bench: Bench) -> None:
         bench.err(1008)
     bench.open()
     bench.do(GreetingReceived(bench.generation, channels=("rows",)))
-    bench.acknowledge() if bench.seat.book.in_flight else None
+    bench.acknowledge() if bench.context.subscriptions.in_flight else None
     bench.do(LinkClosed(bench.generation))
     bench.expire()
     bench.do(Opened(bench.generation))

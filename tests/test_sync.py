@@ -255,8 +255,8 @@ def test_threads_may_share_a_subscription(served: Served) -> None:
         takers = [pool.submit(lambda: [rows.get(LONG).payload["n"] for _ in range(5)]) for _ in range(4)]
         for number in range(20):
             served.publish("rows", n=number)
-        taken = [number for taker in takers for number in taker.result(LONG)]
-        assert sorted(taken) == list(range(20))
+        transition = [number for taker in takers for number in taker.result(LONG)]
+        assert sorted(transition) == list(range(20))
 
 
 def test_threads_may_subscribe_at_once(served: Served) -> None:
@@ -271,7 +271,7 @@ def test_a_disposal_ends_the_waits_of_other_threads(served: Served) -> None:
         rows, changes = realtime.subscribe("rows"), realtime.states()
         events, states = pool.submit(lambda: list(rows)), pool.submit(lambda: [change.dest for change in changes])
         inboxes = [rows._subscriber.buffer, *realtime._inner._driver._state_watchers]
-        settle(realtime, lambda: all(inbox._waiting for inbox in inboxes))
+        settle(realtime, lambda: all(buffer._waiting for buffer in inboxes))
         realtime.dispose()
         assert events.result(LONG) == []
         assert states.result(LONG)[-1] is State.DISPOSING

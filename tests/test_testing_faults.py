@@ -68,8 +68,8 @@ async def test_a_restart_on_the_same_port() -> None:
 
 @on_a_loop
 async def test_a_port_that_is_taken() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        server = RealtimeServer(port=taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as transition:
+        server = RealtimeServer(port=transition.getsockname()[1])
         with pytest.raises(OSError, match="address"):
             await server.start()
     async with server, connected(server) as client:

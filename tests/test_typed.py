@@ -118,19 +118,19 @@ def test_a_misfit_is_raised_from_the_iterator_which_goes_on_with_the_next() -> N
 def test_on_misfit_takes_it_and_the_iterator_goes_on_silently(patient: bool) -> None:
     async def main() -> None:
         network = Network()
-        taken: list[PayloadMisfit] = []
+        transition: list[PayloadMisfit] = []
 
         async def take_slowly(misfit: PayloadMisfit) -> None:
             await asyncio.sleep(1)
-            taken.append(misfit)
+            transition.append(misfit)
 
         async with network.realtime() as realtime:
-            on_misfit = take_slowly if patient else taken.append
+            on_misfit = take_slowly if patient else transition.append
             orders = await realtime.subscribe("rows", payload=Order, on_misfit=on_misfit)
             for number in ("a", 1, "b", "c", 2):
                 network.publish("rows", payload={"n": number})
             assert [(await anext(orders)).payload.n for _ in range(2)] == [1, 2]
-            assert [misfit.event.payload["n"] for misfit in taken] == ["a", "b", "c"]
+            assert [misfit.event.payload["n"] for misfit in transition] == ["a", "b", "c"]
             assert (orders.misfits, orders.failures) == (3, 0)
 
     run(main)

@@ -10,7 +10,7 @@ from realtime_fsm import BadOption, Disposed, PingPolicy, SubscriptionEnded, Sub
 from realtime_fsm.errors import LinkLost
 from realtime_fsm.testing.eras import EraName
 from support.eras import ON_EVERY_ERA, only
-from support.network import Network, taken
+from support.network import Network, transition
 from support.virtual import eventually, run
 
 pytestmark = [ON_EVERY_ERA, only("E4", because="older servers have no such thing")]
@@ -26,7 +26,7 @@ def test_it_listens_to_the_new_channels_and_no_longer_to_the_old() -> None:
             network.publish("rows", payload={"n": 1})
             network.publish("files", payload={"n": 2})
             await eventually(lambda: network.socket.peer.subscriptions == ("s2",))
-            assert taken(subscription) == [2]
+            assert transition(subscription) == [2]
             assert realtime.malformed == {}
 
     run(main)
@@ -59,7 +59,7 @@ def test_nothing_is_missed_and_nothing_comes_twice_while_it_changes() -> None:
             await update
             await eventually(lambda: network.socket.peer.subscriptions == ("s2",))
             await asyncio.sleep(1)
-            assert taken(subscription) == list(range(40))
+            assert transition(subscription) == list(range(40))
 
     run(main)
 

@@ -116,10 +116,10 @@ class Walk(RuleBasedStateMachine):
     def show(self, identifier: str | None) -> None:
         self.step(SetPresence(None if identifier is None else b"{}", identifier or ""))
 
-    @precondition(lambda self: self.bench.seat.awaited)
+    @precondition(lambda self: self.bench.context.awaited)
     @rule(which=st.integers(0, 1))
     def close_what_is_awaited(self, which: int) -> None:
-        self.step(Closed(self.bench.seat.awaited[which % len(self.bench.seat.awaited)]))
+        self.step(Closed(self.bench.context.awaited[which % len(self.bench.context.awaited)]))
 
     @rule(enabled=st.booleans())
     def switch_ping(self, enabled: bool) -> None:
@@ -138,10 +138,10 @@ class Walk(RuleBasedStateMachine):
         self.bench.greet(self.look)
         self.look()
         if before is State.RECONNECTING and self.bench.state in LIVE and self.desired:
-            planned = self.bench.seat.require_link.subscribed_in_url
+            planned = self.bench.context.require_link.subscribed_in_url
             assert self.bench.requests(SendFrame) or planned, "leaving reconnecting by success subscribes again"
 
-    @precondition(lambda self: self.bench.seat.book.in_flight is not None)
+    @precondition(lambda self: self.bench.context.subscriptions.in_flight is not None)
     @rule()
     def acknowledge(self) -> None:
         self.bench.acknowledge()
@@ -170,12 +170,12 @@ class Walk(RuleBasedStateMachine):
         self.bench.lose(code)
         self.look()
 
-    @precondition(lambda self: self.bench.seat.draining_generation is not None)
+    @precondition(lambda self: self.bench.context.draining_generation is not None)
     @rule()
     def lose_what_makes_room(self) -> None:
         before = self.bench.state
-        self.step(LinkClosed(self.bench.seat.draining_generation or 0))
-        assert (self.bench.seat.draining_generation, self.bench.state) == (None, before)
+        self.step(LinkClosed(self.bench.context.draining_generation or 0))
+        assert (self.bench.context.draining_generation, self.bench.state) == (None, before)
         assert self.bench.requests(CloseLink)
 
     @precondition(lambda self: self.phase == "upgrade")
@@ -190,20 +190,20 @@ class Walk(RuleBasedStateMachine):
     @rule(trigger=st.sampled_from(Trigger), back=st.integers(1, 3))
     def word_of_an_old_socket(self, trigger: Trigger, back: int) -> None:
         input_ = any_input(trigger, self.bench.generation - back)
-        seat = self.bench.seat
-        awaited = (seat.closing_generation, seat.draining_generation, *seat.awaited)
+        context = self.bench.context
+        awaited = (context.closing_generation, context.draining_generation, *context.awaited)
         if hasattr(input_, "generation") and input_.generation not in awaited:
-            before = self.bench.state, self.bench.seat.deadline
+            before = self.bench.state, self.bench.context.deadline
             self.step(input_)
             assert self.bench.last.transition is None
-            assert before == (self.bench.state, self.bench.seat.deadline)
+            assert before == (self.bench.state, self.bench.context.deadline)
 
     @rule(seconds=st.sampled_from([0.1, 3.0, 11.0, 31.0, 100.0]))
     def wait(self, seconds: float) -> None:
         """Time passes, and the driver wakes the machine whenever it asked for it."""
         end = self.bench.now + seconds
         steps = 0
-        while (deadline := self.bench.seat.deadline) is not None and deadline <= end:
+        while (deadline := self.bench.context.deadline) is not None and deadline <= end:
             self.bench.now = max(self.bench.now, deadline)
             self.step(Deadline())
             assert self.bench.last.transition is not None, "a deadline that is due is for something"
@@ -219,7 +219,7 @@ class Walk(RuleBasedStateMachine):
 
     @property
     def phase(self) -> str:
-        link = self.bench.seat.link
+        link = self.bench.context.link
         return "" if link is None else link.phase.value
 
     # --- what must hold -----------------------------------------------------------------------------------------------
@@ -230,22 +230,22 @@ class Walk(RuleBasedStateMachine):
 
     def look(self) -> None:
         """At the outcome of one step."""
-        outcome = self.bench.last
-        for request in outcome.commands:
+        result = self.bench.last
+        for request in result.commands:
             self.look_at(request)
-        if outcome.transition is not None:
-            row = outcome.transition.row
+        if result.transition is not None:
+            row = result.transition.row
             assert row in TABLE.rows
-            assert self.bench.state is outcome.transition.dest is (row.dest or row.source)
-            assert outcome.transition.dwell >= 0
-        assert outcome.deadline == self.bench.seat.deadline
+            assert self.bench.state is result.transition.dest is (row.dest or row.source)
+            assert result.transition.dwell >= 0
+        assert result.deadline == self.bench.context.deadline
         self.what_a_state_holds()
         self.nothing_desired_is_lost()
 
     def look_at(self, request: Any) -> None:
         match request:
             case OpenLink(generation=generation):
-                assert self.open_links <= {self.bench.seat.draining_generation}, "at most one current socket"
+                assert self.open_links <= {self.bench.context.draining_generation}, "at most one current socket"
                 self.open_links.add(generation)
                 if self.dials.maxlen is not None:
                     if len(self.dials) == self.dials.maxlen:
@@ -254,7 +254,7 @@ class Walk(RuleBasedStateMachine):
             case CloseLink(generation=generation):
                 self.open_links.remove(generation)
             case SendFrame(generation=generation):
-                assert generation in self.open_links - {self.bench.seat.draining_generation}
+                assert generation in self.open_links - {self.bench.context.draining_generation}
                 if generation != self.sent_on:
                     self.sent_on = generation
                     self.sent.clear()
@@ -272,29 +272,29 @@ class Walk(RuleBasedStateMachine):
                 assert identifier not in self.desired
 
     def what_a_state_holds(self) -> None:
-        seat, state = self.bench.seat, self.bench.state
+        context, state = self.bench.context, self.bench.state
         assert state in State
-        assert len(self.open_links) == (seat.link is not None) + (seat.draining_generation is not None)
-        assert seat.draining_generation is None or state is State.RECONNECTING, "a link makes room until another one is up"
+        assert len(self.open_links) == (context.link is not None) + (context.draining_generation is not None)
+        assert context.draining_generation is None or state is State.RECONNECTING, "a link makes room until another one is up"
         if state in (State.DISCONNECTED, State.ERROR):
-            assert (seat.link, seat.deadline) == (None, None)
+            assert (context.link, context.deadline) == (None, None)
         if state is State.RECONNECTING:
-            assert seat.deadline is not None
-            assert (seat.link is None) == (seat.attempt_at is not None)
-        assert (seat.error is not None) == (state is State.ERROR)
-        assert (state in LIVE) == (seat.link is not None and seat.link.phase.value == "live")
-        if seat.link is not None:
-            assert (seat.link.ping_in_flight is not None) == (state is State.PING)
-            assert not (seat.link.ping_in_flight and seat.book.in_flight), "one thing is awaited at a time"
+            assert context.deadline is not None
+            assert (context.link is None) == (context.attempt_at is not None)
+        assert (context.error is not None) == (state is State.ERROR)
+        assert (state in LIVE) == (context.link is not None and context.link.phase.value == "live")
+        if context.link is not None:
+            assert (context.link.ping_in_flight is not None) == (state is State.PING)
+            assert not (context.link.ping_in_flight and context.subscriptions.in_flight), "one thing is awaited at a time"
 
     def nothing_desired_is_lost(self) -> None:
-        book, state = self.bench.seat.book, self.bench.state
+        tracker, state = self.bench.context.subscriptions, self.bench.state
         if state is State.DISPOSING:
             return
-        assert set(book.desired) == self.desired
-        asked = set(book.in_flight.ids) if book.in_flight and book.in_flight.kind == "subscribe" else set()
-        suspected = {identifier for group in book._bisection_groups for identifier in group}
-        all_places = (book.acknowledged, asked, book._pending, suspected, list(book._again.ids))
+        assert set(tracker.desired) == self.desired
+        asked = set(tracker.in_flight.ids) if tracker.in_flight and tracker.in_flight.kind == "subscribe" else set()
+        suspected = {identifier for group in tracker._bisection_groups for identifier in group}
+        all_places = (tracker.acknowledged, asked, tracker._pending, suspected, list(tracker._again.ids))
         places = {identifier: sum(identifier in place for place in all_places) for identifier in self.desired}
         assert places == dict.fromkeys(self.desired, 1), "each is in one place"
         if state is State.SUBSCRIBED:

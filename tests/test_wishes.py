@@ -12,8 +12,8 @@ from realtime_fsm.protocol.spec import presence_message, subscription_spec
 
 
 def test_a_wish_has_each_channel_once() -> None:
-    wish = subscription_spec("s1", ["rows", "files", "rows"], [], "demo")
-    assert (wish.id, wish.channels, wish.queries) == ("s1", ("rows", "files"), ())
+    spec = subscription_spec("s1", ["rows", "files", "rows"], [], "demo")
+    assert (spec.id, spec.channels, spec.queries) == ("s1", ("rows", "files"), ())
 
 
 def test_more_than_fits_into_a_frame_is_refused() -> None:

@@ -140,8 +140,8 @@ class Auditor:
         """
         for shadows in (self._ended, self._live):
             while shadows:
-                _, shadow = shadows.popitem()
-                self._conclude(shadow)
+                _, tracked = shadows.popitem()
+                self._conclude(tracked)
         asked = bool(self._only) or not self._window.is_all
         return self._ledger.report(self._places.files, self._places.number, self._dwells, in_part=asked)
 
@@ -194,124 +194,124 @@ class Auditor:
         if identifier is None:
             self._ledger.add_unattributed(self._finding(None, RuleBreach(trouble.rule, trouble.text)))
             return
-        shadow = self._live.get(identifier) or self._track(identifier, trouble.timestamp)
+        tracked = self._live.get(identifier) or self._track(identifier, trouble.timestamp)
         if trouble.seq is None:
-            shadow.missing -= 1
+            tracked.missing -= 1
         else:
-            self._count(shadow, trouble.seq)
+            self._count(tracked, trouble.seq)
         if trouble.timestamp is not None:
-            shadow.first = shadow.first or trouble.timestamp
-            shadow.last = trouble.timestamp
+            tracked.first = tracked.first or trouble.timestamp
+            tracked.last = trouble.timestamp
         if self._window.has_started(trouble.timestamp):
-            self._report(shadow, RuleBreach(trouble.rule, trouble.text))
-        shadow.forget_state()
-        self._remember(shadow)
+            self._report(tracked, RuleBreach(trouble.rule, trouble.text))
+        tracked.forget_state()
+        self._remember(tracked)
 
     def _take(self, record: FlatRecord, secrets: tuple[str, ...] = ()) -> None:
-        shadow = self._live.get(record.connection_id)
-        if shadow is None:
+        tracked = self._live.get(record.connection_id)
+        if tracked is None:
             if self._only and record.connection_id not in self._only:
                 return
-            shadow = self._track(record.connection_id, record.timestamp)
-        if self._in_full and not self._window.includes(shadow, record):
+            tracked = self._track(record.connection_id, record.timestamp)
+        if self._in_full and not self._window.includes(tracked, record):
             return
-        self._count(shadow, record.seq)
-        shadow.last = record.timestamp
+        self._count(tracked, record.seq)
+        tracked.last = record.timestamp
         if record.row or record.event == TRANSITION:
-            self._step(shadow, record)
+            self._step(tracked, record)
         else:
-            self._note(shadow, record)
+            self._note(tracked, record)
         if secrets:
-            self._report(shadow, RuleBreach("secret", f"{', '.join(secrets)}: the value looks like a secret"))
-        self._remember(shadow)
+            self._report(tracked, RuleBreach("secret", f"{', '.join(secrets)}: the value looks like a secret"))
+        self._remember(tracked)
 
-    def _step(self, shadow: TrackedConnection, line: FlatRecord) -> None:
+    def _step(self, tracked: TrackedConnection, line: FlatRecord) -> None:
         step = STEPS.get(line.row)
-        if shadow.closed_by_record:
-            self._report(shadow, RuleBreach("end", "the connection object was closed before"))
+        if tracked.closed_by_record:
+            self._report(tracked, RuleBreach("end", "the connection object was closed before"))
         facts = line.source, line.trigger, line.dest
         believed = False
-        if step is None or line.source != shadow.state or facts != (step.source, step.trigger, step.dest):
-            said = check_row_identity(shadow, line, step)
+        if step is None or line.source != tracked.state or facts != (step.source, step.trigger, step.dest):
+            said = check_row_identity(tracked, line, step)
             if said is not None:
-                self._report(shadow, said)
-                resync(shadow, line, step)
+                self._report(tracked, said)
+                resync(tracked, line, step)
                 if step is None:
-                    shadow.set_state(None, shadow.entered)
+                    tracked.set_state(None, tracked.entered)
                     return
                 believed = True
-            elif shadow.state is None:
-                resync(shadow, line, step)
+            elif tracked.state is None:
+                resync(tracked, line, step)
                 believed = True
             assert step is not None
-        t = shadow.entered + line.dwell
+        t = tracked.entered + line.dwell
         for check in step.checks:
-            wrong = check(shadow, line, step, t)
+            wrong = check(tracked, line, step, t)
             if wrong is not None:
-                if self._report(shadow, explain_missing_field(wrong, self._line)):
-                    resync(shadow, line, step)
+                if self._report(tracked, explain_missing_field(wrong, self._line)):
+                    resync(tracked, line, step)
                     believed = True
-                    t = shadow.entered + max(0.0, line.dwell)
+                    t = tracked.entered + max(0.0, line.dwell)
                 break
-        if self._window.reports(shadow):
+        if self._window.reports(tracked):
             self._rows.append(step.id)
         if self._detail:
             self._dwells.setdefault(step.id, Histogram()).add(line.dwell)
-        failures = shadow.stats.failures
-        apply_step(shadow, line, step, t, self._detail)
+        failures = tracked.stats.failures
+        apply_step(tracked, line, step, t, self._detail)
         if believed:
-            doubt(shadow, step)
-        if shadow.stats.failures > failures:
-            self._report(shadow, RuleBreach("outage", f"a link is lost: {line.cause}"))
+            doubt(tracked, step)
+        if tracked.stats.failures > failures:
+            self._report(tracked, RuleBreach("outage", f"a link is lost: {line.cause}"))
         if step.gives_up:
-            self._report(shadow, RuleBreach("error", f"the connection gives up: {line.cause}"))
+            self._report(tracked, RuleBreach("error", f"the connection gives up: {line.cause}"))
 
-    def _note(self, shadow: TrackedConnection, line: FlatRecord) -> None:
-        if shadow.closed_by_record and line.event != "realtime.dropped":  # a consumer may empty its stream after the end
-            self._report(shadow, RuleBreach("end", "the connection object was closed before"))
-        said = apply_record(shadow, line)
+    def _note(self, tracked: TrackedConnection, line: FlatRecord) -> None:
+        if tracked.closed_by_record and line.event != "realtime.dropped":  # a consumer may empty its stream after the end
+            self._report(tracked, RuleBreach("end", "the connection object was closed before"))
+        said = apply_record(tracked, line)
         if said is not None:
-            self._report(shadow, explain_missing_field(said, self._line) if said.rule == "form" else said)
-        if shadow.closed_by_record and shadow.connection_id in self._live:
-            del self._live[shadow.connection_id]
-            self._ended[shadow.connection_id] = shadow
+            self._report(tracked, explain_missing_field(said, self._line) if said.rule == "form" else said)
+        if tracked.closed_by_record and tracked.connection_id in self._live:
+            del self._live[tracked.connection_id]
+            self._ended[tracked.connection_id] = tracked
             if len(self._ended) > MAX_ENDED_TRACKED:
                 self._conclude(self._ended.popitem(last=False)[1])
 
     def _track(self, identifier: str, moment: datetime | None) -> TrackedConnection:
         """A connection whose records come for the first time, or after its end."""
-        shadow = self._ended.get(identifier)
-        if shadow is None:
-            shadow = self._live[identifier] = TrackedConnection(identifier, self._places.number)
+        tracked = self._ended.get(identifier)
+        if tracked is None:
+            tracked = self._live[identifier] = TrackedConnection(identifier, self._places.number)
             if self._window.is_all:
-                shadow.first = moment
+                tracked.first = moment
             if looks_secret(identifier):
-                self._report(shadow, RuleBreach("secret", "the connection's id looks like a secret"))
-        return shadow
+                self._report(tracked, RuleBreach("secret", "the connection's id looks like a secret"))
+        return tracked
 
-    def _remember(self, shadow: TrackedConnection) -> None:
+    def _remember(self, tracked: TrackedConnection) -> None:
         if self._keep:
-            shadow.recent.append((self._places.number, self._line))
+            tracked.recent.append((self._places.number, self._line))
 
-    def _count(self, shadow: TrackedConnection, seq: int) -> None:
-        if seq != shadow.seq + 1:
-            self._report(shadow, RuleBreach("seq", describe_sequence_break(shadow.seq, seq)))
-            shadow.forget_state()
-            shadow.missing += seq - shadow.seq - 1
-        shadow.seq = seq
+    def _count(self, tracked: TrackedConnection, seq: int) -> None:
+        if seq != tracked.seq + 1:
+            self._report(tracked, RuleBreach("seq", describe_sequence_break(tracked.seq, seq)))
+            tracked.forget_state()
+            tracked.missing += seq - tracked.seq - 1
+        tracked.seq = seq
 
-    def _conclude(self, shadow: TrackedConnection) -> None:
-        if not self._window.is_all and shadow.first is None:  # nothing of it is in the time that is asked for
+    def _conclude(self, tracked: TrackedConnection) -> None:
+        if not self._window.is_all and tracked.first is None:  # nothing of it is in the time that is asked for
             return
-        self._ledger.finish_connection(shadow, self._places.here, self._fail_on)
+        self._ledger.finish_connection(tracked, self._places.here, self._fail_on)
 
-    def _report(self, shadow: TrackedConnection, said: RuleBreach) -> bool:
+    def _report(self, tracked: TrackedConnection, said: RuleBreach) -> bool:
         """Note a finding. The answer tells whether the record contradicts what is known."""
-        if not self._window.reports(shadow):
+        if not self._window.reports(tracked):
             return True
-        known = shadow.findings.get(said.rule)
-        self._ledger.add(shadow, known[0] if known is not None else self._finding(shadow, said))
+        known = tracked.findings.get(said.rule)
+        self._ledger.add(tracked, known[0] if known is not None else self._finding(tracked, said))
         return RULES[said.rule].weight is Severity.VIOLATION
 
-    def _finding(self, shadow: TrackedConnection | None, said: RuleBreach) -> Finding:
-        return finding_of(shadow, said, self._line, self._places, self._fail_on)
+    def _finding(self, tracked: TrackedConnection | None, said: RuleBreach) -> Finding:
+        return finding_of(tracked, said, self._line, self._places, self._fail_on)

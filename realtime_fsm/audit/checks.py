@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     Check = Callable[[TrackedConnection, FlatRecord, RowFacts, float], RuleBreach | None]
 
 
-def check_row_identity(shadow: TrackedConnection, line: FlatRecord, step: RowFacts | None) -> RuleBreach | None:
+def check_row_identity(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) -> RuleBreach | None:
     """Whether a step is a row of the table at all, and begins where the one before ended."""
-    state = shadow.state
+    state = tracked.state
     if state == DISPOSING and (step is None or step.source != DISPOSING or line.source != DISPOSING):
         return RuleBreach("end", f"the connection is {state}, and this is {line.source} x {line.trigger}")
     if step is None:
@@ -50,56 +50,56 @@ def check_row_identity(shadow: TrackedConnection, line: FlatRecord, step: RowFac
     return None
 
 
-def _counts(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, _: float) -> RuleBreach | None:
+def _counts(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, _: float) -> RuleBreach | None:
     """The numbers of links, attempts and frames that follow from the row's effects."""
-    if shadow.state is None:
+    if tracked.state is None:
         return None
-    attempt = 0 if step.resets_attempts or step.forgives else shadow.attempt
-    forgiven = is_forgiven(shadow, line)
+    attempt = 0 if step.resets_attempts or step.forgives else tracked.attempt
+    forgiven = is_forgiven(tracked, line)
     if forgiven or (forgiven is None and line.attempt != attempt):
         attempt = max(0, attempt - 1)
     if step.dials and line.attempt == attempt + 1:
-        return _dialed(shadow, line, step)
+        return _dialed(tracked, line, step)
     if line.attempt != attempt:
         return RuleBreach(
             "attempt", f"there were {attempt} attempts, or {attempt + 1} with a dial" if step.dials else f"it is {attempt}"
         )
     held = (
-        step.closes_first or (shadow.awaits != 0 and not step.releases) or (step.restores and is_told_to_wait(line) is not False)
+        step.closes_first or (tracked.awaits != 0 and not step.releases) or (step.restores and is_told_to_wait(line) is not False)
     )
-    unpaced = step.dials and not held and shadow.policies is not None and shadow.policies.retry.dials_per_minute is None
+    unpaced = step.dials and not held and tracked.policies is not None and tracked.policies.retry.dials_per_minute is None
     if unpaced:
         return RuleBreach("attempt", f"nothing holds a dial back, and it counts as attempt {attempt + 1}")
-    if line.link != shadow.link:
-        return RuleBreach("link", f"the link is {shadow.link}, and none was dialed")
-    sent = line.sends - shadow.sends
+    if line.link != tracked.link:
+        return RuleBreach("link", f"the link is {tracked.link}, and none was dialed")
+    sent = line.sends - tracked.sends
     if not step.must_send <= sent <= step.may_send:
         few = str(step.must_send) if step.must_send == step.may_send else f"{step.must_send} or {step.may_send}"
-        return RuleBreach("budget", f"{shadow.sends} frames had been sent on the link, and the row sends {few}")
-    return _sent(shadow, step) if sent else None
+        return RuleBreach("budget", f"{tracked.sends} frames had been sent on the link, and the row sends {few}")
+    return _sent(tracked, step) if sent else None
 
 
-def _dialed(shadow: TrackedConnection, line: FlatRecord, step: RowFacts) -> RuleBreach | None:
-    if shadow.has_link and not step.drops:
-        return RuleBreach("link", f"link {shadow.link} is not gone, and another one is dialed")
-    if line.link != shadow.link + 1:
-        return RuleBreach("link", f"the dial after link {shadow.link} makes link {shadow.link + 1}")
+def _dialed(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> RuleBreach | None:
+    if tracked.has_link and not step.drops:
+        return RuleBreach("link", f"link {tracked.link} is not gone, and another one is dialed")
+    if line.link != tracked.link + 1:
+        return RuleBreach("link", f"the dial after link {tracked.link} makes link {tracked.link + 1}")
     return RuleBreach("budget", "nothing can have been sent on a new link") if line.sends else None
 
 
-def _sent(shadow: TrackedConnection, step: RowFacts) -> RuleBreach | None:
-    if shadow.request_in_flight and not step.answers:
+def _sent(tracked: TrackedConnection, step: RowFacts) -> RuleBreach | None:
+    if tracked.request_in_flight and not step.answers:
         return RuleBreach("request", "a frame is sent while the answer to a request is awaited")
     return None
 
 
-def _check_has_link(shadow: TrackedConnection, _: FlatRecord, step: RowFacts, __: float) -> RuleBreach | None:
-    return RuleBreach("link", f"there is no link that could have {step.trigger}") if shadow.has_link is False else None
+def _check_has_link(tracked: TrackedConnection, _: FlatRecord, step: RowFacts, __: float) -> RuleBreach | None:
+    return RuleBreach("link", f"there is no link that could have {step.trigger}") if tracked.has_link is False else None
 
 
-def _answered(shadow: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+def _answered(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
     by_address = line.era in BY_ADDRESS  # where the address asks, the greeting answers
-    if by_address or shadow.request_in_flight is not False or shadow.put_back is not False:
+    if by_address or tracked.request_in_flight is not False or tracked.put_back is not False:
         return None
     return RuleBreach("request", "no request was in flight")
 
@@ -114,48 +114,50 @@ def _cause(_: TrackedConnection, line: FlatRecord, step: RowFacts, __: float) ->
 
 
 def _choosing(choice: RowChoiceCheck) -> Check:
-    def check(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, _: float) -> RuleBreach | None:
-        wrong = choice(shadow, line)
+    def check(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, _: float) -> RuleBreach | None:
+        wrong = choice(tracked, line)
         return None if wrong is None else RuleBreach("row", f"row {step.id} was not to be taken: {wrong}")
 
     return check
 
 
-def _window(shadow: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
-    if line.sends == shadow.sends or shadow.state is None:
+def _window(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
+    if line.sends == tracked.sends or tracked.state is None:
         return None
-    if len(shadow.sent) == LIMIT and t - shadow.sent[0] < WINDOW - ROUNDING:
-        return RuleBreach("budget", f"it is frame {LIMIT + 1} within {t - shadow.sent[0]:.3f} s")
-    if t < shadow.closed_until - ROUNDING:
-        later = shadow.closed_until - t
+    if len(tracked.sent) == LIMIT and t - tracked.sent[0] < WINDOW - ROUNDING:
+        return RuleBreach("budget", f"it is frame {LIMIT + 1} within {t - tracked.sent[0]:.3f} s")
+    if t < tracked.closed_until - ROUNDING:
+        later = tracked.closed_until - t
         return RuleBreach(
             "budget", f"the server said that there were too many, and the next frame may be sent {later:.3f} s later"
         )
     return None
 
 
-def _check_all_acknowledged(shadow: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
-    if not shadow.subscriptions_known or line.lag < 0:  # logs that tell no lag tell no withdrawals either
+def _check_all_acknowledged(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+    if not tracked.subscriptions_known or line.lag < 0:  # logs that tell no lag tell no withdrawals either
         return None
-    missing = len(shadow.desired - shadow.acknowledged)
+    missing = len(tracked.desired - tracked.acknowledged)
     if missing:
-        return RuleBreach("healed", f"of {len(shadow.desired)} desired subscriptions {missing} are not acknowledged on this link")
-    return None if shadow.desired else RuleBreach("healed", "no subscription is desired")
+        return RuleBreach(
+            "healed", f"of {len(tracked.desired)} desired subscriptions {missing} are not acknowledged on this link"
+        )
+    return None if tracked.desired else RuleBreach("healed", "no subscription is desired")
 
 
-def _recovered(shadow: TrackedConnection, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
-    if shadow.faulty_since is not None or not shadow.complete:
+def _recovered(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
+    if tracked.faulty_since is not None or not tracked.complete:
         return None
     return RuleBreach("recovery", "no server fault was under way")
 
 
-def _closed_once(shadow: TrackedConnection, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
-    return RuleBreach("end", "the socket was closed before") if shadow.closed else None
+def _closed_once(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
+    return RuleBreach("end", "the socket was closed before") if tracked.closed else None
 
 
-def _clock(shadow: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
-    if line.dwell < 0 or (shadow.state is not None and t < shadow.now - ROUNDING):
-        return RuleBreach("clock", f"{shadow.now - shadow.entered:.6f} s had passed in {line.source} before")
+def _clock(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
+    if line.dwell < 0 or (tracked.state is not None and t < tracked.now - ROUNDING):
+        return RuleBreach("clock", f"{tracked.now - tracked.entered:.6f} s had passed in {line.source} before")
     return None
 
 

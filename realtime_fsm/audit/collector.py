@@ -48,10 +48,10 @@ class ReportBuilder:
         self._in_doubt = False
         self._violated = False
 
-    def add(self, shadow: TrackedConnection, finding: Finding) -> None:
+    def add(self, tracked: TrackedConnection, finding: Finding) -> None:
         """A finding about a connection."""
-        known, count = shadow.findings.get(finding.rule, (finding, 0))
-        shadow.findings[finding.rule] = known, count + 1
+        known, count = tracked.findings.get(finding.rule, (finding, 0))
+        tracked.findings[finding.rule] = known, count + 1
         self._counts[finding.rule] += 1
         self._rank(finding)
 
@@ -75,48 +75,48 @@ class ReportBuilder:
         if ahead is not None and (self.first is None or self.first.weight in ahead):
             self.first = finding
 
-    def finish_connection(self, shadow: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
+    def finish_connection(self, tracked: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
         """A connection is over, or the log is."""
-        if shadow.records == 0:
+        if tracked.records == 0:
             return
-        self._records += shadow.records
-        self._note_end(shadow, place, fail_on)
+        self._records += tracked.records
+        self._note_end(tracked, place, fail_on)
         verdict = Verdict.CONFORMANT
-        for finding, _ in shadow.findings.values():
+        for finding, _ in tracked.findings.values():
             weight = _WEIGHTS.get(finding.weight, Verdict.CONFORMANT)
             if weight and verdict is not Verdict.VIOLATED:
                 verdict = weight
         self._verdicts[verdict.word] += 1
-        self._total.merge(shadow.stats)
-        self._keep(shadow, verdict)
+        self._total.merge(tracked.stats)
+        self._keep(tracked, verdict)
 
-    def _note_end(self, shadow: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
-        shadow.flush_heartbeats()
-        life = shadow.stats
-        if shadow.state is not None:
-            since = max(shadow.entered, shadow.life_from)
-            spent = max(0.0, shadow.now - since)
-            life.states[shadow.state] += spent
+    def _note_end(self, tracked: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
+        tracked.flush_heartbeats()
+        life = tracked.stats
+        if tracked.state is not None:
+            since = max(tracked.entered, tracked.life_from)
+            spent = max(0.0, tracked.now - since)
+            life.states[tracked.state] += spent
             if self._detail:
-                life.segments.append((since, spent, shadow.state))
-        shadow.end_handover(shadow.now)
-        if shadow.faulty_since is not None:
-            life.faulty += max(0.0, shadow.now - max(shadow.faulty_since, shadow.life_from))
+                life.segments.append((since, spent, tracked.state))
+        tracked.end_handover(tracked.now)
+        if tracked.faulty_since is not None:
+            life.faulty += max(0.0, tracked.now - max(tracked.faulty_since, tracked.life_from))
         if life.outage is not None:
             outage = life.outage
-            life.end_outage(shadow.now, shadow.link, "")
+            life.end_outage(tracked.now, tracked.link, "")
             outage.end = ""
-        if not shadow.closed_by_record:
+        if not tracked.closed_by_record:
             weight = Severity.VIOLATION if "open" in fail_on else Severity.NOTE
-            said = f"it has not been disposed of, and is at last {shadow.state or 'in an unknown state'}"
-            self.add(shadow, Finding("open", weight.value, said, place, _name(shadow)))
+            said = f"it has not been disposed of, and is at last {tracked.state or 'in an unknown state'}"
+            self.add(tracked, Finding("open", weight.value, said, place, _name(tracked)))
 
-    def _keep(self, shadow: TrackedConnection, verdict: Verdict) -> None:
+    def _keep(self, tracked: TrackedConnection, verdict: Verdict) -> None:
         if verdict is Verdict.CONFORMANT:
             if len(self._clean_connections) + len(self._flagged_connections) < KEPT:
-                self._clean_connections.append((shadow.first_line, _report_of(shadow, verdict)))
+                self._clean_connections.append((tracked.first_line, _report_of(tracked, verdict)))
         elif len(self._flagged_connections) < KEPT:
-            self._flagged_connections.append((shadow.first_line, _report_of(shadow, verdict)))
+            self._flagged_connections.append((tracked.first_line, _report_of(tracked, verdict)))
             if len(self._clean_connections) + len(self._flagged_connections) > KEPT:
                 self._clean_connections.pop()
 
@@ -162,25 +162,25 @@ class ReportBuilder:
         return Verdict.CONFORMANT
 
 
-def _name(shadow: TrackedConnection) -> str:
-    return REDACTED if looks_secret(shadow.connection_id) else shadow.connection_id
+def _name(tracked: TrackedConnection) -> str:
+    return REDACTED if looks_secret(tracked.connection_id) else tracked.connection_id
 
 
-def _report_of(shadow: TrackedConnection, verdict: Verdict) -> ConnectionReport:
+def _report_of(tracked: TrackedConnection, verdict: Verdict) -> ConnectionReport:
     order = list(RULES)
-    findings = sorted(shadow.findings.values(), key=lambda pair: order.index(pair[0].rule))
+    findings = sorted(tracked.findings.values(), key=lambda pair: order.index(pair[0].rule))
     return ConnectionReport(
-        connection=_name(shadow),
+        connection=_name(tracked),
         verdict=verdict.word,
-        records=shadow.records,
-        first=shadow.first,
-        last=shadow.last,
-        state=shadow.state,
-        ended=shadow.closed_by_record or shadow.state == State.DISPOSING,
-        judged=shadow.policies is not None,
+        records=tracked.records,
+        first=tracked.first,
+        last=tracked.last,
+        state=tracked.state,
+        ended=tracked.closed_by_record or tracked.state == State.DISPOSING,
+        judged=tracked.policies is not None,
         findings=[finding for finding, _ in findings],
         counts={finding.rule: count for finding, count in findings},
-        life=life_of(shadow.stats),
-        timeline=shadow.stats.segments,
-        bars_left_out=shadow.stats.segments_left_out,
+        life=life_of(tracked.stats),
+        timeline=tracked.stats.segments,
+        bars_left_out=tracked.stats.segments_left_out,
     )

@@ -48,27 +48,27 @@ def _pong(_: TrackedConnection, policies: Policies, line: FlatRecord, __: float)
     return _within("answer to the ping", line.dwell, policies.ping.timeout, line, rule="pong", given_up=given_up)
 
 
-def _opened(shadow: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
-    if shadow.opened_at > shadow.dialed_at:
+def _opened(tracked: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
+    if tracked.opened_at > tracked.dialed_at:
         return None
-    return _within("dial", t - shadow.dialed_at, policies.timeouts.dial, line)
+    return _within("dial", t - tracked.dialed_at, policies.timeouts.dial, line)
 
 
-def _greeted(shadow: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
-    return _within("greeting", t - shadow.opened_at, policies.timeouts.greeting, line)
+def _greeted(tracked: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
+    return _within("greeting", t - tracked.opened_at, policies.timeouts.greeting, line)
 
 
-def _not_up(shadow: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
+def _not_up(tracked: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
     if line.cause == "greeting_overdue":
-        return _within("greeting", t - shadow.opened_at, policies.timeouts.greeting, line, given_up=True)
-    return _within("dial", t - shadow.dialed_at, policies.timeouts.dial, line, given_up=True)
+        return _within("greeting", t - tracked.opened_at, policies.timeouts.greeting, line, given_up=True)
+    return _within("dial", t - tracked.dialed_at, policies.timeouts.dial, line, given_up=True)
 
 
-def _acknowledged(shadow: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
+def _acknowledged(tracked: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
     overdue = line.trigger == "deadline"
-    if not shadow.request_in_flight:
-        return RuleBreach("request", "no request was in flight") if overdue and shadow.request_in_flight is False else None
-    return _within("reply", t - shadow.asked_at, policies.timeouts.reply, line, given_up=overdue)
+    if not tracked.request_in_flight:
+        return RuleBreach("request", "no request was in flight") if overdue and tracked.request_in_flight is False else None
+    return _within("reply", t - tracked.asked_at, policies.timeouts.reply, line, given_up=overdue)
 
 
 def _at_least(what: str, spent: float, least: float) -> RuleBreach | None:
@@ -77,20 +77,20 @@ def _at_least(what: str, spent: float, least: float) -> RuleBreach | None:
     return RuleBreach("deadline", f"{what} after {spent:.3f} s, and not before {least:g} s are over")
 
 
-def _forgiven(shadow: TrackedConnection, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
-    return _at_least("earlier failures are forgiven", t - shadow.up_at, policies.retry.stable_after)
+def _forgiven(tracked: TrackedConnection, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
+    return _at_least("earlier failures are forgiven", t - tracked.up_at, policies.retry.stable_after)
 
 
-def _renewed(shadow: TrackedConnection, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
+def _renewed(tracked: TrackedConnection, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
     if policies.max_link_age is None:
         return RuleBreach("deadline", "the link is renewed, and no age is too old")
-    return _at_least("the link is renewed", t - shadow.up_at, policies.max_link_age * 0.9)
+    return _at_least("the link is renewed", t - tracked.up_at, policies.max_link_age * 0.9)
 
 
-def _idle(shadow: TrackedConnection, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
+def _idle(tracked: TrackedConnection, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
     if policies.timeouts.idle is None:
         return RuleBreach("deadline", "the idle link is closed, and it is to be kept")
-    return _at_least("the idle link is closed", t - shadow.idle_from, policies.timeouts.idle)
+    return _at_least("the idle link is closed", t - tracked.idle_from, policies.timeouts.idle)
 
 
 def _deadline_of(step: RowFacts) -> Timed | None:
@@ -117,8 +117,8 @@ def deadline_of(step: RowFacts) -> Check | None:
     if timed is None:
         return None
 
-    def check(shadow: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
-        return None if shadow.policies is None else timed(shadow, shadow.policies, line, t)
+    def check(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
+        return None if tracked.policies is None else timed(tracked, tracked.policies, line, t)
 
     return check
 
@@ -132,14 +132,14 @@ def delay_bounds(policies: Policies, line: FlatRecord) -> tuple[float, float]:
     return least, max(most, bound + policies.retry.base) if bound else most
 
 
-def delay(shadow: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
+def delay(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
     """Whether a dial after a failure waited as long as it should.
 
     One that the user, or the end of a sleep, brings forward need not.
     """
-    if shadow.retry is None or line.trigger in ("woken", "reconnect"):
+    if tracked.retry is None or line.trigger in ("woken", "reconnect"):
         return None
-    began, least, most = shadow.retry
+    began, least, most = tracked.retry
     waited = t - began
     text = f"the delay was {waited:.3f} s, and is from {least:g} to {most:g} s"
     if waited - max(0.0, line.lag) < least - ROUNDING:

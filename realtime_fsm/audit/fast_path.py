@@ -50,70 +50,72 @@ def run_fast_path(
     try:
         for record in records:
             number += 1
-            shadow = live.get(record.connection_id)
-            if shadow is None or (seq := record.seq) != shadow.seq + 1 or record.link != shadow.link:
+            tracked = live.get(record.connection_id)
+            if tracked is None or (seq := record.seq) != tracked.seq + 1 or record.link != tracked.link:
                 return record
             if row := record.row:
-                step = shadow.fast_steps.get(row)
+                step = tracked.fast_steps.get(row)
                 if (
                     step is None
                     or record.trigger != step.trigger
                     or record.source != step.source
                     or record.dest != step.dest
-                    or record.attempt != shadow.attempt
+                    or record.attempt != tracked.attempt
                     or record.cause is not None
                 ):
                     return record
-                t = shadow.entered + (dwell := record.dwell)
-                if t < shadow.now:
+                t = tracked.entered + (dwell := record.dwell)
+                if t < tracked.now:
                     return record
                 kind = step.kind
-                sends = record.sends - shadow.sends
+                sends = record.sends - tracked.sends
                 if not sends:
                     if kind is ANSWERED:
-                        if dwell > shadow.pong_within:
+                        if dwell > tracked.pong_within:
                             return record
-                        shadow.pongs.append(dwell)
-                        shadow.entered, shadow.state, shadow.fast_steps = t, step.dest, step.next_fast_steps
+                        tracked.pongs.append(dwell)
+                        tracked.entered, tracked.state, tracked.fast_steps = t, step.dest, step.next_fast_steps
                     elif kind is GRANTED:
-                        if shadow.request_in_flight is not True or t > shadow.asked_at + shadow.reply_within:
+                        if tracked.request_in_flight is not True or t > tracked.asked_at + tracked.reply_within:
                             return record
-                        shadow.request_in_flight = False
+                        tracked.request_in_flight = False
                     elif kind is PINGED:
                         return record
                 else:
-                    sent = shadow.sent
+                    sent = tracked.sent
                     if len(sent) == LIMIT:
-                        shadow.prune_send_window(t)
-                    if sends != 1 or len(sent) == LIMIT or t < shadow.closed_until:
+                        tracked.prune_send_window(t)
+                    if sends != 1 or len(sent) == LIMIT or t < tracked.closed_until:
                         return record
                     if kind is PINGED:
-                        if shadow.request_in_flight is not False:
+                        if tracked.request_in_flight is not False:
                             return record
-                        shadow.entered, shadow.state, shadow.fast_steps = t, step.dest, step.next_fast_steps
+                        tracked.entered, tracked.state, tracked.fast_steps = t, step.dest, step.next_fast_steps
                     elif kind is GRANTED:
-                        if shadow.request_in_flight is not True or t > shadow.asked_at + shadow.reply_within:
+                        if tracked.request_in_flight is not True or t > tracked.asked_at + tracked.reply_within:
                             return record
-                        shadow.asked_at = t
-                    elif kind is ASKED and shadow.request_in_flight is False:
-                        shadow.request_in_flight, shadow.asked_at, shadow.put_back = True, t, False
+                        tracked.asked_at = t
+                    elif kind is ASKED and tracked.request_in_flight is False:
+                        tracked.request_in_flight, tracked.asked_at, tracked.put_back = True, t, False
                     else:
                         return record
                     sent.append(t)
-                    shadow.sends = record.sends
-                shadow.now = t
+                    tracked.sends = record.sends
+                tracked.now = t
                 rows.append(row)
             elif record.event == "realtime.ping":
                 if record.round_trip < 0:
                     return record
             elif (
-                record.event != "realtime.subscription" or record.change == "rejected" or apply_record(shadow, record) is not None
+                record.event != "realtime.subscription"
+                or record.change == "rejected"
+                or apply_record(tracked, record) is not None
             ):
                 return record
-            shadow.seq = seq
-            shadow.last = record.timestamp
+            tracked.seq = seq
+            tracked.last = record.timestamp
             if lines is not None:
-                shadow.recent.append((number, lines[number - before - 1]))
+                tracked.recent.append((number, lines[number - before - 1]))
     finally:
         places.number = number
     return None

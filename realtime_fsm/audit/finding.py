@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def finding_of(
-    shadow: TrackedConnection | None, said: RuleBreach, line: bytes, places: LineNumbers, fail_on: Collection[str]
+    tracked: TrackedConnection | None, said: RuleBreach, line: bytes, places: LineNumbers, fail_on: Collection[str]
 ) -> Finding:
     """Tell a finding about the line under way.
 
     Args:
-        shadow: the connection, as it was before the line; None if the line does not say whose it is.
+        tracked: the connection, as it was before the line; None if the line does not say whose it is.
         said: what is wrong.
         line: the line.
         places: knows where it stands.
@@ -33,14 +33,14 @@ def finding_of(
     """
     weight = RULES[said.rule].weight if said.rule not in fail_on else Severity.VIOLATION
     place, record = places.here, decode_redacted(line)
-    if shadow is None:
+    if tracked is None:
         return Finding(said.rule, weight.value, said.text, place, None, record)
-    name = REDACTED if looks_secret(shadow.connection_id) else shadow.connection_id
+    name = REDACTED if looks_secret(tracked.connection_id) else tracked.connection_id
     if weight is Severity.NOTE:
         return Finding(said.rule, weight.value, said.text, place, name, record)
-    before = [ContextRecord(places.of(number), decode_redacted(earlier) or {}) for number, earlier in shadow.recent]
+    before = [ContextRecord(places.of(number), decode_redacted(earlier) or {}) for number, earlier in tracked.recent]
     trigger = None if record is None else record.get("trigger")
-    return Finding(said.rule, weight.value, said.text, place, name, record, before, describe_allowed(shadow, trigger))
+    return Finding(said.rule, weight.value, said.text, place, name, record, before, describe_allowed(tracked, trigger))
 
 
 def explain_missing_field(wrong: RuleBreach, line: bytes) -> RuleBreach:

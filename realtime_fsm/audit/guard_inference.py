@@ -54,119 +54,119 @@ def is_told_to_wait(line: FlatRecord) -> bool | None:
     return True if line.retry_after else is_throttled(line)
 
 
-def blamed_end(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
+def blamed_end(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
     """Whether the answer to our own request announced the end of a link."""
     if line.trigger != "lost" or line.cause != "error_frame" or line.error_code != POLICY or line.source == "reconnecting":
         return False
-    return shadow.error_answered_request
+    return tracked.error_answered_request
 
 
-def is_forgiven(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
+def is_forgiven(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
     """Whether the end of a link does not count as a failed attempt: it tells which request is to blame."""
-    blamed = blamed_end(shadow, line)
-    return shadow.accepted if blamed else blamed
+    blamed = blamed_end(tracked, line)
+    return tracked.accepted if blamed else blamed
 
 
-def is_refusal(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
+def is_refusal(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
     """Whether a failure counts as a refusal of the connection."""
     if failure_code(line) != POLICY:
         return False
-    blamed = blamed_end(shadow, line)
+    blamed = blamed_end(tracked, line)
     if blamed is None:
         return None
-    excused = shadow.accepted if blamed else shadow.proven
+    excused = tracked.accepted if blamed else tracked.proven
     return None if excused is None else not excused
 
 
-def is_fatal(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
+def is_fatal(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
     """As `policies.verdict` judges the failure."""
     if line.cause in ("certificate_refused", "greeted_as_guest"):
         return True
     code = failure_code(line)
     if code == POLICY:
-        return _is_refused_for_good(shadow, line)
+        return _is_refused_for_good(tracked, line)
     return code in (401, 403) and line.source == "reconnecting"
 
 
-def _is_refused_for_good(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
-    blamed, borne = blamed_end(shadow, line), _is_borne(shadow)
+def _is_refused_for_good(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
+    blamed, borne = blamed_end(tracked, line), _is_borne(tracked)
     if blamed is None:
         return None
     if blamed:  # which subscriptions were asked for, and so whether all are refused, is in no record
-        return False if shadow.accepted or borne else None
-    if shadow.proven is not False:
-        return None if shadow.proven is None else False
-    if not shadow.been_up:
-        return None if shadow.been_up is None else True
+        return False if tracked.accepted or borne else None
+    if tracked.proven is not False:
+        return None if tracked.proven is None else False
+    if not tracked.been_up:
+        return None if tracked.been_up is None else True
     return None if borne is None else not borne
 
 
-def _is_borne(shadow: TrackedConnection) -> bool | None:
+def _is_borne(tracked: TrackedConnection) -> bool | None:
     """Whether one more refusal in a row is not yet too many."""
-    if shadow.policies is None:
+    if tracked.policies is None:
         return None
-    most = shadow.policies.retry.attempts
+    most = tracked.policies.retry.attempts
     if most is None:
         return True
-    return None if shadow.refusals is None else shadow.refusals + 1 < most
+    return None if tracked.refusals is None else tracked.refusals + 1 < most
 
 
-def _may_retry(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
-    if shadow.policies is None:
+def _may_retry(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
+    if tracked.policies is None:
         return None
-    retry = shadow.policies.retry
+    retry = tracked.policies.retry
     first, later = retry.allows(line.attempt), retry.allows(line.attempt, been_up=True)
-    if shadow.been_up is None:
+    if tracked.been_up is None:
         return first if first is later else None
-    return later if shadow.been_up else first
+    return later if tracked.been_up else first
 
 
-def _credentials_renewable(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
-    return False if line.error_code not in (401, 403) or shadow.been_up is False else None
+def _credentials_renewable(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
+    return False if line.error_code not in (401, 403) or tracked.been_up is False else None
 
 
-def _reconnect_off(shadow: TrackedConnection, _: FlatRecord) -> bool | None:
-    return None if shadow.policies is None else not shadow.policies.auto_reconnect
+def _reconnect_off(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
+    return None if tracked.policies is None else not tracked.policies.auto_reconnect
 
 
-def _without_link(shadow: TrackedConnection, _: FlatRecord) -> bool | None:
-    return None if shadow.has_link is None else not shadow.has_link
+def _without_link(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
+    return None if tracked.has_link is None else not tracked.has_link
 
 
-def _may_hurry(shadow: TrackedConnection, _: FlatRecord) -> bool | None:
-    if shadow.has_link or shadow.throttled:
+def _may_hurry(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
+    if tracked.has_link or tracked.throttled:
         return False
-    return None if shadow.has_link is None or shadow.throttled is None else True
+    return None if tracked.has_link is None or tracked.throttled is None else True
 
 
-def _wants_channels(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
-    if line.error_code != POLICY or shadow.dialed_in_url or (line.era == Era.E4 and shadow.refusals == 0):
+def _wants_channels(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
+    if line.error_code != POLICY or tracked.dialed_in_url or (line.era == Era.E4 and tracked.refusals == 0):
         return False
-    if line.era == Era.E4 and shadow.refusals is None:
+    if line.era == Era.E4 and tracked.refusals is None:
         return None
-    if shadow.policies is None or shadow.dialed_in_url is None:
+    if tracked.policies is None or tracked.dialed_in_url is None:
         return None
-    return shadow.policies.era is None
+    return tracked.policies.era is None
 
 
-def _newcomers_blamed(shadow: TrackedConnection, line: FlatRecord) -> bool | None:
-    if line.error_code in (401, 403) or drops_message(line) or shadow.dialed_in_url is False:
+def _newcomers_blamed(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
+    if line.error_code in (401, 403) or drops_message(line) or tracked.dialed_in_url is False:
         return False
-    return shadow.rejected > 0 if shadow.complete else None
+    return tracked.rejected > 0 if tracked.complete else None
 
 
-def _handover_due(shadow: TrackedConnection, _: FlatRecord) -> bool | None:
-    if shadow.dialed_in_url is False or (shadow.complete and shadow.desired <= shadow.acknowledged):
+def _handover_due(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
+    if tracked.dialed_in_url is False or (tracked.complete and tracked.desired <= tracked.acknowledged):
         return False
     return None
 
 
-def _all_closed(shadow: TrackedConnection, _: FlatRecord) -> bool | None:
-    return None if shadow.awaits is None or not shadow.complete else shadow.awaits <= 1
+def _all_closed(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
+    return None if tracked.awaits is None or not tracked.complete else tracked.awaits <= 1
 
 
-def _request_blamed(shadow: TrackedConnection, _: FlatRecord) -> bool | None:
-    return shadow.request_in_flight
+def _request_blamed(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
+    return tracked.request_in_flight
 
 
 INFERRED_GUARDS: dict[str, Fact] = {
@@ -221,12 +221,12 @@ class RowChoiceCheck:
         """Whether the records tell nothing about it."""
         return not self._own and not self._before
 
-    def __call__(self, shadow: TrackedConnection, line: FlatRecord) -> str | None:
+    def __call__(self, tracked: TrackedConnection, line: FlatRecord) -> str | None:
         """What is wrong with the choice; None if nothing is."""
         for name, fact in self._own:
-            if fact(shadow, line) is False:
+            if fact(tracked, line) is False:
                 return f"its guard {name} cannot have held"
         for row, facts in self._before:
-            if all(fact(shadow, line) for fact in facts):
+            if all(fact(tracked, line) for fact in facts):
                 return f"{row} comes first in its cell, and all of its guards held"
         return None

@@ -17,55 +17,55 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.tracking import TrackedConnection
 
 
-def on_state_change(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, t: float, spent: float) -> None:
+def on_state_change(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float, spent: float) -> None:
     """What a change means that is not of a heartbeat."""
-    life, dest = shadow.stats, step.dest
+    life, dest = tracked.stats, step.dest
     if step.source == DISCONNECTED and life.outage is not None:
         life.unwanted_downtime += spent
     if dest == UNSUBSCRIBED and step.source != PING:
-        shadow.idle_from = t
+        tracked.idle_from = t
     if dest == ERROR:
         life.count("gave up")
     if step.enters_live:
-        shadow.up_at = t
-        shadow.retiring = None
-        if shadow.subscriptions_known and not shadow.desired:  # nothing is desired, so nothing is missing
+        tracked.up_at = t
+        tracked.draining = None
+        if tracked.subscriptions_known and not tracked.desired:  # nothing is desired, so nothing is missing
             life.end_outage(t, line.link, "healed")
     if life.outage is not None:
-        _note_outage(shadow, line, step, t)
+        _note_outage(tracked, line, step, t)
     elif step.retires:
-        shadow.handover = _outage_of(shadow, line, step, t)
-    elif step.leaves_live or shadow.handover is not None:
-        shadow.end_handover(t)
+        tracked.handover = _outage_of(tracked, line, step, t)
+    elif step.leaves_live or tracked.handover is not None:
+        tracked.end_handover(t)
         if not (step.enters_live or dest == DISPOSING or (dest == DISCONNECTED and line.cause is None)):
-            life.begin_outage(_outage_of(shadow, line, step, t))
+            life.begin_outage(_outage_of(tracked, line, step, t))
 
 
-def _outage_of(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> Outage:
-    return Outage(line.timestamp, t, shadow.link, line.cause or step.trigger, planned=line.cause is None)
+def _outage_of(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> Outage:
+    return Outage(line.timestamp, t, tracked.link, line.cause or step.trigger, planned=line.cause is None)
 
 
-def note_handover(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, t: float, handover: Outage) -> None:
+def note_handover(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float, handover: Outage) -> None:
     """Whether a step in `reconnecting` makes an outage of a handover: both links are given up, or a second one is dialed."""
     if step.closes_draining:
-        shadow.end_handover(t)
-        shadow.stats.begin_outage(_outage_of(shadow, line, step, t))
+        tracked.end_handover(t)
+        tracked.stats.begin_outage(_outage_of(tracked, line, step, t))
     elif line.link > handover.link + 1:
-        shadow.handover = None
-        shadow.stats.begin_outage(handover)
+        tracked.handover = None
+        tracked.stats.begin_outage(handover)
 
 
-def _note_outage(shadow: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> None:
+def _note_outage(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> None:
     """Whether a state that is entered ends the outage under way."""
     end = _ENDS.get(step.dest)
     if end is not None and not (step.dest == DISCONNECTED and line.cause):
-        shadow.stats.end_outage(t, line.link, end)
+        tracked.stats.end_outage(t, line.link, end)
 
 
 _ENDS = {SUBSCRIBED: "healed", UNSUBSCRIBED: "healed", DISCONNECTED: "disconnected", DISPOSING: "disposed"}
 
 
-def fail_handover(shadow: TrackedConnection, line: FlatRecord) -> None:
+def fail_handover(tracked: TrackedConnection, line: FlatRecord) -> None:
     """The link that made room has ended by itself."""
-    shadow.end_handover(shadow.now)
-    shadow.stats.begin_outage(Outage(line.timestamp, shadow.now, shadow.link, RETIRED, planned=False))
+    tracked.end_handover(tracked.now)
+    tracked.stats.begin_outage(Outage(line.timestamp, tracked.now, tracked.link, RETIRED, planned=False))

@@ -157,7 +157,7 @@ class TrackedConnection(_HotFields):
         holds: whether it has a link.
         by_address: whether the next dial asks for channels by its address.
         planned: whether the newest one did.
-        retiring: the number of the link that makes room for it, until it is up; None where there is none.
+        draining: the number of the link that makes room for it, until it is up; None where there is none.
         faulty_since: when the server had last proved that it worked, during a server fault; None where there is none.
         established: the subscriptions that were ever acknowledged.
         handover: while that one delivers and no outage is under way: the outage that this becomes with a second dial.
@@ -194,6 +194,7 @@ class TrackedConnection(_HotFields):
         "dialed_at",
         "dialed_in_url",
         "doubtful",
+        "draining",
         "era",
         "error_answered_request",
         "established",
@@ -216,7 +217,6 @@ class TrackedConnection(_HotFields):
         "recent",
         "refusals",
         "rejected",
-        "retiring",
         "retry",
         "state_before_ping",
         "stats",
@@ -245,7 +245,7 @@ class TrackedConnection(_HotFields):
         self.error_answered_request: bool | None = False
         self.next_dial_in_url: bool | None = False
         self.dialed_in_url: bool | None = False
-        self.retiring: int | None = None
+        self.draining: int | None = None
         self.handover: Outage | None = None
         self.rejected = 0
         self.throttled: bool | None = False

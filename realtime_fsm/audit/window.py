@@ -26,22 +26,22 @@ class Window:
         self._since, self._until = since, until
         self.is_all = since is None and until is None
 
-    def includes(self, shadow: TrackedConnection, line: FlatRecord) -> bool:
+    def includes(self, tracked: TrackedConnection, line: FlatRecord) -> bool:
         """Whether a record is looked at; a connection's life is counted from where the window begins."""
-        if shadow.past_window or (self._until is not None and line.timestamp > self._until):
-            shadow.past_window = True
+        if tracked.past_window or (self._until is not None and line.timestamp > self._until):
+            tracked.past_window = True
             return False
-        if shadow.first is None and self.has_started(line.timestamp):
+        if tracked.first is None and self.has_started(line.timestamp):
             if self._since is not None:
-                waited = 0.0 if shadow.last is None else (self._since - shadow.last).total_seconds()
-                shadow.restart_stats(shadow.now + max(0.0, waited))
-            shadow.first = line.timestamp
+                waited = 0.0 if tracked.last is None else (self._since - tracked.last).total_seconds()
+                tracked.restart_stats(tracked.now + max(0.0, waited))
+            tracked.first = line.timestamp
         return True
 
     def has_started(self, moment: datetime | None) -> bool:
         """Whether the window begins no later than a moment."""
         return self._since is None or (moment is not None and moment >= self._since)
 
-    def reports(self, shadow: TrackedConnection) -> bool:
+    def reports(self, tracked: TrackedConnection) -> bool:
         """Whether what is found of a connection now is told."""
-        return self._since is None or shadow.first is not None
+        return self._since is None or tracked.first is not None

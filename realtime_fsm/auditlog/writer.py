@@ -90,20 +90,20 @@ class AuditWriter:
         """Whether a record is being written: a call that comes now comes from a log processor."""
         return self._writing is not None
 
-    def opened(self, seat: ConnectionContext) -> None:
+    def opened(self, context: ConnectionContext) -> None:
         """Write that the connection object is used for the first time, with its settings."""
-        self._write(OpenRecord, **(_settings(seat) if structlog.is_configured() else {}))
+        self._write(OpenRecord, **(_settings(context) if structlog.is_configured() else {}))
 
-    def transition(self, taken: TransitionTaken, at: datetime) -> None:
+    def transition(self, transition: TransitionTaken, at: datetime) -> None:
         """Write that a row was taken.
 
         Args:
-            taken: the row and its facts.
+            transition: the row and its facts.
             at: the moment, aware, in UTC.
         """
-        cause, row = taken.cause, taken.row
+        cause, row = transition.cause, transition.row
         trigger, source, dest = _NAMES[row.id]
-        self._link = taken.link
+        self._link = transition.link
         self._write(
             TransitionRecord,
             "error" if row.dest is State.ERROR else "info" if cause is None else "warning",
@@ -112,16 +112,16 @@ class AuditWriter:
             trigger=trigger,
             source=source,
             dest=dest,
-            dwell=_round_micros(taken.dwell),
-            attempt=taken.attempt,
-            sends=taken.sends,
+            dwell=_round_micros(transition.dwell),
+            attempt=transition.attempt,
+            sends=transition.sends,
             cause=None if cause is None else cause.kind,
             error_code=_safe_code(cause.code) if isinstance(cause, ServerError) else None,
             close_code=cause.close_code if isinstance(cause, StreamEnded) else None,
             status=cause.status if isinstance(cause, UpgradeRefused) else None,
             retry_after=cause.retry_after if isinstance(cause, UpgradeRefused) else None,
-            era=taken.era,
-            lag=_round_micros(taken.lag),
+            era=transition.era,
+            lag=_round_micros(transition.lag),
         )
 
     def subscription(
@@ -269,16 +269,16 @@ def _log(logger: Any, level: str, told: dict[str, Any]) -> None:
         raise TypeError(f"structlog's wrapper_class {type(logger).__name__} answers with coroutines; give a synchronous one")
 
 
-def _settings(seat: ConnectionContext) -> dict[str, Any]:
+def _settings(context: ConnectionContext) -> dict[str, Any]:
     return {
-        "retry": asdict(seat.retry),
-        "ping": asdict(seat.ping),
-        "timeouts": asdict(seat.timeouts),
-        "auto_reconnect": seat.auto_reconnect,
-        "max_link_age": seat.max_link_age,
+        "retry": asdict(context.retry),
+        "ping": asdict(context.ping),
+        "timeouts": asdict(context.timeouts),
+        "auto_reconnect": context.auto_reconnect,
+        "max_link_age": context.max_link_age,
         "versions": _versions(),
-        "protocol": seat.configured_era,
-        "canary": None if seat.canary is None else _canary(seat.canary),
+        "protocol": context.configured_era,
+        "canary": None if context.canary is None else _canary(context.canary),
     }
 
 

@@ -75,28 +75,28 @@ async def run(log: str, out: TextIO) -> None:
     Raises:
         OSError: when the log cannot be written.
     """
-    stage = _DemoPrinter(out)
+    printer = _DemoPrinter(out)
     with _fresh(log):
         async with RealtimeServer(projects=("demo",)) as server:
-            stage.say("server", f"listening at {server.endpoint}")
+            printer.say("server", f"listening at {server.endpoint}")
             async with Realtime(server.endpoint, project="demo") as realtime:
-                follower = asyncio.ensure_future(stage.follow(realtime.states()))
+                follower = asyncio.ensure_future(printer.follow(realtime.states()))
                 follower.add_done_callback(lambda done: done.cancelled() or done.exception())  # with `| head`, ours is told
                 subscription = await realtime.subscribe("rows")
                 for number in (1, 2, 3):
                     publish_row(server, f"row{number}", "create", {"title": f"order {number}"})
-                await stage.receive(subscription, 3)
+                await printer.receive(subscription, 3)
 
-                stage.say("server", "ends the stream, without a close frame, as real ones do")
+                printer.say("server", "ends the stream, without a close frame, as real ones do")
                 server.drop()
                 await server.wait_for_subscriptions(1, timeout=_PATIENCE)
                 publish_row(server, "row1", "update", {"title": "order 1, after the outage"})
-                await stage.receive(subscription, 1)
+                await printer.receive(subscription, 1)
                 await subscription.unsubscribe()
             await follower
-    stage.say("client", "disposed of; nothing is left running")
+    printer.say("client", "disposed of; nothing is left running")
     path, records = _written(log)
-    print(f"\nThe path:      {' -> '.join(stage.path)}", file=out)
+    print(f"\nThe path:      {' -> '.join(printer.path)}", file=out)
     print(f"The audit log: {path} ({records} records)", file=out)
 
 

@@ -16,7 +16,7 @@ from realtime_fsm.cli.output import discard_stdout
 from realtime_fsm.cli.replay_view import StepFormatter, palette_for
 from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.replay.divergence import Diverged
-from realtime_fsm.replay.log_reader import IncompleteLog, UnusableLog, read_story, redacted_id
+from realtime_fsm.replay.log_reader import IncompleteLog, UnusableLog, read_connection_log, redacted_id
 from realtime_fsm.replay.replayer import Replayer
 from realtime_fsm.replay.test_writer import write_test
 
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     if options.step and not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _say("--step needs a terminal", Verdict.UNUSABLE)
     try:
-        code = _replay(read_story(options.files, options.connection), options)
+        code = _replay(read_connection_log(options.files, options.connection), options)
         sys.stdout.flush()  # a reader that has gone is met here, and not at the exit of the process
     except UnusableLog as unusable:
         return _say(str(unusable), Verdict.UNUSABLE)
@@ -118,22 +118,20 @@ def _say(sentence: str, code: int) -> int:
     return code
 
 
-def _replay(story: ConnectionLog, options: argparse.Namespace) -> int:
+def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
     quiet = options.emit_test == STDIN
     out = sys.stderr if quiet else sys.stdout
     screen, show = StepFormatter(palette_for(out)), _Pace(options)
     if not quiet:
-        first = story.records[0].record
-        print(
-            f"connection {redacted_id(story.connection)}, {pluralize(len(story.records), 'record')} from {first.timestamp} on\n"
-        )
+        first = log.records[0].record
+        print(f"connection {redacted_id(log.connection)}, {pluralize(len(log.records), 'record')} from {first.timestamp} on\n")
         print(screen.head())
     played: list[ReplayedStep] = []
     lines: deque[str] = deque(maxlen=_CONTEXT)
-    whole = options.until is not None and options.until <= story.records[-1].record.seq
-    doubt = None if whole else story.incomplete_reason
+    whole = options.until is not None and options.until <= log.records[-1].record.seq
+    doubt = None if whole else log.incomplete_reason
     try:
-        for step in Replayer(story).play(options.until):
+        for step in Replayer(log).play(options.until):
             played.append(step)
             lines.append(screen.line(step))
             if not quiet and step.seq >= options.since:
@@ -157,7 +155,7 @@ def _replay(story: ConnectionLog, options: argparse.Namespace) -> int:
         print(f"\ninconclusive: {doubt}", file=out)
         print(f"the {pluralize(len(played), 'step')} before it, in {seconds}, are reproduced", file=out)
     if options.emit_test is not None:
-        _emit(options.emit_test, write_test(story.policies, played, story.connection, doubt) if played else ())
+        _emit(options.emit_test, write_test(log.policies, played, log.connection, doubt) if played else ())
     return Verdict.CONFORMANT if doubt is None else Verdict.INCONCLUSIVE
 
 

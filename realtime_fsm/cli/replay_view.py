@@ -104,14 +104,14 @@ class StepFormatter:
 
     def line(self, played: ReplayedStep) -> str:
         """A step."""
-        taken, deadline, at = played.outcome.transition, played.outcome.deadline, played.input_.at
+        transition, deadline, at = played.result.transition, played.result.deadline, played.input_.at
         notes = self._notes(played)
         gutter = "|" if self._lost is not None else " "
         awaits = ""
         if deadline is not None:
             awaits = f"{played.awaited} in {format_duration(deadline - at)}" if deadline > at else f"{played.awaited} now"
-        row = "-" if taken is None else taken.row.id
-        rest = "; ".join(filter(None, (_asked(played.outcome.commands), *(self._paint(*note) for note in notes))))
+        row = "-" if transition is None else transition.row.id
+        rest = "; ".join(filter(None, (_asked(played.result.commands), *(self._paint(*note) for note in notes))))
         return (
             f"{played.seq:>6} {self._paint(gutter, _RED)} {at:>11.3f} {self._states(played)} "
             f"{played.input_.input_.trigger:<13}  {row:<6}  {awaits:<{_NEXT}}  {rest}"
@@ -130,17 +130,17 @@ class StepFormatter:
     def _notes(self, played: ReplayedStep) -> list[tuple[str, str]]:
         """What is noteworthy of a step, each with its style."""
         notes: list[tuple[str, str]] = []
-        taken, at = played.outcome.transition, played.input_.at
-        retires = any(isinstance(request, RetireLink) for request in played.outcome.commands)
+        transition, at = played.result.transition, played.input_.at
+        retires = any(isinstance(request, RetireLink) for request in played.result.commands)
         if retires:
             notes.append(("it delivers until the next one is up", _DIM))
-        if taken is None and isinstance(played.input_.input_, LinkClosed):
+        if transition is None and isinstance(played.input_.input_, LinkClosed):
             notes.append(("OUTAGE: the link that made room is gone", _RED))
             self._lost = at if self._lost is None else self._lost
-        elif taken is None:
+        elif transition is None:
             notes.append(("noted for later", _DIM))
-        if taken is not None and taken.cause is not None:
-            notes.append((describe_cause(taken.cause), _YELLOW))
+        if transition is not None and transition.cause is not None:
+            notes.append((describe_cause(transition.cause), _YELLOW))
         notes += [("read no more" if paused else "read again", _DIM) for _, paused in played.input_.pauses]
         if played.lag >= _LATE:
             notes.append((f"late by {format_duration(played.lag)}", _YELLOW))
@@ -149,7 +149,7 @@ class StepFormatter:
         gone = played.source.is_live and not played.state.is_live and played.state is not State.DISPOSING
         if gone and not retires and self._lost is None:
             self._lost = at
-            planned = taken is not None and taken.cause is None
+            planned = transition is not None and transition.cause is None
             notes.append(("outage, planned", _YELLOW) if planned else ("OUTAGE", _RED))
         elif played.state in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self._lost is not None:
             notes.append((f"outage over after {format_duration(at - self._lost)}", _GREEN))

@@ -79,14 +79,14 @@ class _Stream(Generic[T]):
         owner: the connection, which lives for as long as a stream of it is held.
         portal: its loop.
         source: the iterator.
-        inbox: where its items wait, also when the loop has ended.
+        buffer: where its items wait, also when the loop has ended.
     """
 
-    def __init__(self, owner: Realtime, portal: Portal, source: AsyncIterator[T], inbox: StreamBuffer[Any]) -> None:
+    def __init__(self, owner: Realtime, portal: Portal, source: AsyncIterator[T], buffer: StreamBuffer[Any]) -> None:
         self._owner = owner
         self._portal = portal
         self._source = source
-        self._inbox = inbox
+        self._buffer = buffer
         self._lock = threading.Lock()
         self._taken: deque[T] = deque()
 
@@ -102,9 +102,9 @@ class _Stream(Generic[T]):
             if not self._taken:  # the loop ends, and what the inbox still holds outlives it
                 if not self._portal.await_end(timeout) and timeout is not None:
                     raise TimeoutError
-                if not self._inbox:
+                if not self._buffer:
                     raise StopAsyncIteration
-                self._inbox.release()
+                self._buffer.release()
                 heir = Portal("this stream")
                 try:
                     heir.call(take)
@@ -306,8 +306,8 @@ class Realtime(NotebookDisplay):
         async def follow() -> StreamBuffer[Change]:
             return self._inner._driver.watch_states()  # noqa: SLF001  (the same, seen from another thread)
 
-        inbox = self._portal.call(follow)
-        return _steps(_Stream(self, self._portal, inbox, inbox))
+        buffer = self._portal.call(follow)
+        return _steps(_Stream(self, self._portal, buffer, buffer))
 
     # --- acting -------------------------------------------------------------------------------------------------------
 

@@ -132,7 +132,7 @@ class Realtime(Asking, NotebookDisplay):
             raise BadOption("auto_reconnect", f"{auto_reconnect!r:.40} is not True or False")
         if headers is not None and not isinstance(headers, Mapping):
             raise BadOption("headers", f"{type(headers).__name__} is not a mapping of names to values")
-        seat = ConnectionContext(
+        context = ConnectionContext(
             retry=retry,
             ping=ping,
             timeouts=timeouts,
@@ -147,7 +147,7 @@ class Realtime(Asking, NotebookDisplay):
         self._connection_id = uuid.uuid4().hex
         self._presence_id = uuid.uuid4().hex  # others see it, so it is not the one of the log
         self._driver = Driver(
-            seat,
+            context,
             self._transport(
                 http, ssl=ssl, self_signed=self_signed, proxy=proxy, trust_env=trust_env, cookies=cookies, max_frame=max_frame
             ),
@@ -160,7 +160,7 @@ class Realtime(Asking, NotebookDisplay):
         self._listener_tasks: list[asyncio.Task[None]] = []
         self._dispose_future: asyncio.Future[None] | None = None
         self._spared: asyncio.Task[Any] | None = None
-        self._close_timeout = seat.timeouts.close
+        self._close_timeout = context.timeouts.close
 
     @classmethod
     @sealed

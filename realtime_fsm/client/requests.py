@@ -168,16 +168,16 @@ class Asking(ABC):
         self, channels: Iterable[str], queries: Iterable[str], options: DeliveryOptions, payload: Any, on_misfit: OnMisfit | None,
         give: Callable[[SubscriptionDelivery, Subscription[Any]], R],
     ) -> R:  # fmt: skip
-        wish = subscription_spec(self._driver.next_id(), channels, queries, self._driver.project)
+        spec = subscription_spec(self._driver.next_id(), channels, queries, self._driver.project)
         if payload is None and on_misfit is not None:
             raise BadOption("on_misfit", "without payload= everything fits; give payload= the type of the payloads")
         reader = None if payload is None else payload_decoder(payload)
         self._check_not_disposed()
-        if wish.queries:
+        if spec.queries:
             self._driver.require_feature("queries")
-        warn_of(wish.channels)  # before anything is registered: a filter may make an exception of it
-        subscriber = self._driver.register(wish, options)
-        self._driver.feed(Subscribe(wish))
+        warn_of(spec.channels)  # before anything is registered: a filter may make an exception of it
+        subscriber = self._driver.register(spec, options)
+        self._driver.feed(Subscribe(spec))
         try:
             await self._driver.answer(subscriber.granted)
             misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, options.context)

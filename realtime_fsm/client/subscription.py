@@ -51,20 +51,20 @@ class Kept(Generic[T]):
     Design: ``__anext__`` is the inbox's own, in a slot, so that an event costs no further call.
 
     Args:
-        inbox: where the items wait.
+        buffer: where the items wait.
         owner: the connection, or something that holds it.
     """
 
-    __slots__ = ("__anext__", "_inbox", "_owner")
+    __slots__ = ("__anext__", "_buffer", "_owner")
     __anext__: Callable[[], Awaitable[T]]
 
-    def __init__(self, inbox: StreamBuffer[T], owner: object) -> None:
-        self._inbox = inbox.__aiter__()
+    def __init__(self, buffer: StreamBuffer[T], owner: object) -> None:
+        self._buffer = buffer.__aiter__()
         self._owner = owner
-        self.__anext__ = inbox.__anext__
+        self.__anext__ = buffer.__anext__
 
     def __aiter__(self) -> Self:
-        self._inbox.__aiter__()
+        self._buffer.__aiter__()
         return self
 
 
@@ -81,17 +81,17 @@ class SubscriptionInfo:
     @property
     def id(self) -> str:
         """The id under which the server knows it."""
-        return self._subscriber.wish.id
+        return self._subscriber.spec.id
 
     @property
     def channels(self) -> tuple[str, ...]:
         """The channels that were asked for."""
-        return self._subscriber.wish.channels
+        return self._subscriber.spec.channels
 
     @property
     def queries(self) -> tuple[str, ...]:
         """The queries that were asked for."""
-        return self._subscriber.wish.queries
+        return self._subscriber.spec.queries
 
     @property
     def acknowledged_channels(self) -> tuple[str, ...]:
@@ -205,11 +205,11 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
             raise Disposed
         self._driver.require_feature("update")
         asked = self.channels if channels is None else channels, self.queries if queries is None else queries
-        wish = subscription_spec(self._driver.next_id(), *asked, self._driver.project)
+        spec = subscription_spec(self._driver.next_id(), *asked, self._driver.project)
         if channels is not None:
-            warn_of(wish.channels)
+            warn_of(spec.channels)
         async with self._subscriber.updating:
-            await self._driver.update_subscription(self._subscriber, wish)
+            await self._driver.update_subscription(self._subscriber, spec)
 
     async def unsubscribe(self) -> None:
         """End it. Returns when the server has confirmed, or the link is gone; a second call is harmless.
@@ -265,9 +265,9 @@ class _TypedSubscription(Subscription[T_co]):
         return self
 
     async def __anext__(self) -> Event[T_co]:
-        inbox = self._subscriber.buffer
+        buffer = self._subscriber.buffer
         while True:
-            event = await inbox.__aiter__().__anext__()
+            event = await buffer.__aiter__().__anext__()
             try:
                 return event.decode_payload_with(self._reader)
             except PayloadMisfit as found:
@@ -278,12 +278,12 @@ class _TypedSubscription(Subscription[T_co]):
             await self._subscriber.call_user(self._on_misfit, misfit)
 
     async def _take_batch(self, most: int | None) -> list[Event[T_co]]:
-        inbox = self._subscriber.buffer
+        buffer = self._subscriber.buffer
         batch = [await self.__anext__()]
         with suppress(PayloadMisfit):  # nothing is taken that cannot be given
-            while inbox and len(batch) != most:
-                batch.append(inbox.peek.decode_payload_with(self._reader))
-                inbox.pop()
+            while buffer and len(batch) != most:
+                batch.append(buffer.peek.decode_payload_with(self._reader))
+                buffer.pop()
         return batch
 
 

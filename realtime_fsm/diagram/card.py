@@ -30,24 +30,24 @@ def height(table: StateTable, state: State) -> float:
     return _TOP + _HEADS + rows * _ROW + cells + len(_ignored(table, state)) * 13 + _MARGIN + 12
 
 
-def draw(sheet: Canvas, table: StateTable, state: State, rect: Rect, current: State | None) -> None:
+def draw(canvas: Canvas, table: StateTable, state: State, rect: Rect, current: State | None) -> None:
     """Put the card of a state on a sheet."""
     paint, meaning = paint_of(state), STATES[state]
     x, y = rect.x + _MARGIN, rect.y + _MARGIN
-    sheet.boxes.append(Box(state.value, rect, "", CARD, paint.line, heavy=paint.line_width))
-    sheet.boxes.append(state_box(state, Rect(x, y, 120, 34), current=current, name=f"{state}_name", size=14))
+    canvas.boxes.append(Box(state.value, rect, "", CARD, paint.line, heavy=paint.line_width))
+    canvas.boxes.append(state_box(state, Rect(x, y, 120, 34), current=current, name=f"{state}_name", size=14))
     advice = meaning.advice.replace("`", "")
     brief = f"{meaning.brief[0].upper()}{meaning.brief[1:]}. It holds {meaning.resources}."
-    sheet.notes.append(Label((brief,), x + 134, y + 9, "left", "middle", 11, INK, bold=True))
-    sheet.notes.append(Label((advice,), x + 134, y + 25, "left", "middle", 10, SOFT))
+    canvas.notes.append(Label((brief,), x + 134, y + 9, "left", "middle", 11, INK, bold=True))
+    canvas.notes.append(Label((advice,), x + 134, y + 25, "left", "middle", 10, SOFT))
     cells = [(trigger, table.cells[state, trigger]) for trigger in table.triggers if (state, trigger) in table.cells]
     body = "".join(_cell(trigger, rows) for trigger, rows in cells)
     tall = _HEADS + sum(len(rows) * _ROW + 1 for _, rows in cells)
     html = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{_heads()}{body}</TABLE>'
-    sheet.tables.append(Html(f"{state}_rows", Rect(x, rect.y + _TOP, _ROOM, tall), html))
+    canvas.tables.append(Html(f"{state}_rows", Rect(x, rect.y + _TOP, _ROOM, tall), html))
     ignored = _ignored(table, state)
     if ignored:
-        sheet.notes.append(Label(ignored, x + 4, rect.y + _TOP + tall + 8, "left", "below", _SIZE, SOFT))
+        canvas.notes.append(Label(ignored, x + 4, rect.y + _TOP + tall + 8, "left", "below", _SIZE, SOFT))
 
 
 def _ignored(table: StateTable, state: State) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ class Diagram:
                     return reference.one_state(table, self._state, current)
                 return (reference.transitions if full else reference.states)(table, current)
             case _:
-                return self._sheet().to_dot()
+                return self._canvas().to_dot()
 
     def picture(self, format: Literal["svg", "png"], *, timeout: float = 60.0) -> bytes:  # noqa: A002  (as above)
         """The diagram as a picture, drawn by Graphviz.
@@ -93,7 +93,7 @@ class Diagram:
         """What its pictures carry: the fingerprint of the table, and a hash of the drawing."""
         return stamp_of(self.table.fingerprint, self.text("dot"))
 
-    def _sheet(self) -> Canvas:
+    def _canvas(self) -> Canvas:
         if self._state is not None:
             return state_view(self.table, self._state, self.current)
         return (full_view if self.view == "full" else overview)(self.table, self.current)

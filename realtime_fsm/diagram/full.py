@@ -36,16 +36,16 @@ def full_view(table: StateTable, current: State | None) -> Canvas:
     places, live, lowest = _places(table)
     w = live.right + _EDGE
     h = max(lowest + _EDGE + 20, w / sqrt(2))
-    sheet = Canvas("realtime_fsm: every row of the table", (round(max(w, h * sqrt(2)), 1), round(h, 1)), table.fingerprint)
+    canvas = Canvas("realtime_fsm: every row of the table", (round(max(w, h * sqrt(2)), 1), round(h, 1)), table.fingerprint)
     green = PAINTS[StateKind.LIVE]
     live_group = state_groups(table)[1]
-    sheet.frames.append(Frame("live", live, green.tint, green.line, "rounded,filled", tuple(live_group.members)))
+    canvas.frames.append(Frame("live", live, green.tint, green.line, "rounded,filled", tuple(live_group.members)))
     for state in table.states:
-        card.draw(sheet, table, state, places[state], current)
-    _connect(sheet, table, places | {"live": live})
+        card.draw(canvas, table, state, places[state], current)
+    _connect(canvas, table, places | {"live": live})
     first = places[table.initial]
-    start_mark(sheet, Rect(first.right - 70, first.y - 42, 10, 10), table.initial, first)
-    sheet.notes += [
+    start_mark(canvas, Rect(first.right - 70, first.y - 42, 10, 10), table.initial, first)
+    canvas.notes += [
         Label(("Every row of the table",), _EDGE, 52, "left", "middle", 30, INK, bold=True),
         Label(
             (f"table {table.fingerprint} · {len(table.rows)} rows · {len(table.ignored)} ignored cells",),
@@ -54,9 +54,9 @@ def full_view(table: StateTable, current: State | None) -> Canvas:
         Label(("live: the link is up",), live.x + _PAD, live.y + 20, "left", "middle", 15, green.line, bold=True),
     ]  # fmt: skip
     boxes, texts = legend(live.x, 46, live.w, 13)
-    sheet.boxes += boxes
-    sheet.notes += texts
-    return sheet
+    canvas.boxes += boxes
+    canvas.notes += texts
+    return canvas
 
 
 def _places(table: StateTable) -> tuple[dict[str, Rect], Rect, float]:
@@ -79,7 +79,7 @@ def _places(table: StateTable) -> tuple[dict[str, Rect], Rect, float]:
     return places, live, max(live.bottom, y - gap)
 
 
-def _connect(sheet: Canvas, table: StateTable, places: dict[str, Rect]) -> None:
+def _connect(canvas: Canvas, table: StateTable, places: dict[str, Rect]) -> None:
     any_, live, _ = state_groups(table)
     end = places[table.final]
     places = places | {"any": Rect(end.cx - 50, end.y - 66, 100, 30)}
@@ -87,7 +87,7 @@ def _connect(sheet: Canvas, table: StateTable, places: dict[str, Rect]) -> None:
     run = {(arrow.tail, arrow.head) for arrow in arrows}
     for arrow in arrows:
         if "any" in (arrow.tail, arrow.head):
-            sheet.boxes.append(group_placeholder("any", any_.label, places["any"]))
+            canvas.boxes.append(group_placeholder("any", any_.label, places["any"]))
         ends = [live.name if name in live.members else name for name in (arrow.head, arrow.tail)]
         paired = (arrow.head, arrow.tail) in run or (ends[0], ends[1]) in run
         inside = {arrow.tail, arrow.head} | (set(live.members) if live.name in (arrow.tail, arrow.head) else set())
@@ -95,4 +95,4 @@ def _connect(sheet: Canvas, table: StateTable, places: dict[str, Rect]) -> None:
         way = route(places[arrow.tail], places[arrow.head], others, paired=paired)
         within = arrow.tail in live.members and arrow.head in live.members
         words = () if within else arrow.words
-        sheet.edges.append(make_edge(arrow.tail, arrow.head, way, {"live": live}, words, _GUTTER - 20))
+        canvas.edges.append(make_edge(arrow.tail, arrow.head, way, {"live": live}, words, _GUTTER - 20))

@@ -47,17 +47,17 @@ def overview(table: StateTable, current: State | None) -> Canvas:
     Returns:
         The sheet.
     """
-    sheet = Canvas("realtime_fsm: the states of a connection", (_WIDTH, _HEIGHT), table.fingerprint)
+    canvas = Canvas("realtime_fsm: the states of a connection", (_WIDTH, _HEIGHT), table.fingerprint)
     groups = {group.name: group for group in state_groups(table)}
     places: dict[str, Rect] = {state.value: Rect(*at, *_BOX) for state, at in _PLACES.items()}
     places |= {"live": _LIVE, "settled": _SETTLED, "any": _ANY}
-    sheet.boxes = [state_box(state, places[state], current=current) for state in table.states]
-    sheet.frames = [_frame("live", _LIVE, groups["live"].members), _frame("settled", _SETTLED, groups["settled"].members)]
+    canvas.boxes = [state_box(state, places[state], current=current) for state in table.states]
+    canvas.frames = [_frame("live", _LIVE, groups["live"].members), _frame("settled", _SETTLED, groups["settled"].members)]
 
     arrows = merged_arrows(table, tuple(groups.values()))
     framed = {name: groups[name] for name in ("live", "settled")}
     if any("any" in (arrow.tail, arrow.head) for arrow in arrows):
-        sheet.boxes.append(group_placeholder("any", groups["any"].label, _ANY))
+        canvas.boxes.append(group_placeholder("any", groups["any"].label, _ANY))
     inside = {name: {name, *(state.value for state in framed[name].members)} if name in framed else {name} for name in places}
     run = {(arrow.tail, arrow.head) for arrow in arrows}
     for arrow in arrows:
@@ -65,11 +65,11 @@ def overview(table: StateTable, current: State | None) -> Canvas:
         others = [places[state] for state in table.states if state not in inside[arrow.tail] | inside[arrow.head]]
         way = route(places[arrow.tail], places[arrow.head], others, paired=bool(kin & run))
         room = _ROOM.get((arrow.tail, arrow.head), 110.0)
-        sheet.edges.append(make_edge(arrow.tail, arrow.head, way, framed, arrow.words, room))
+        canvas.edges.append(make_edge(arrow.tail, arrow.head, way, framed, arrow.words, room))
 
-    start_mark(sheet, _START, table.initial, places[table.initial])
-    _add_titles(sheet, table)
-    return sheet
+    start_mark(canvas, _START, table.initial, places[table.initial])
+    _add_titles(canvas, table)
+    return canvas
 
 
 def _frame(name: str, rect: Rect, members: tuple[State, ...]) -> Frame:
@@ -82,14 +82,14 @@ def _related(place: str, inside: dict[str, set[str]]) -> set[str]:
     return inside[place] | {name for name, members in inside.items() if place in members}
 
 
-def _add_titles(sheet: Canvas, table: StateTable) -> None:
+def _add_titles(canvas: Canvas, table: StateTable) -> None:
     live = PAINTS[StateKind.LIVE]
-    sheet.notes += [
+    canvas.notes += [
         Label(("The states of a connection",), 24, 30, "left", "middle", 17, INK, bold=True),
         Label((f"realtime_fsm · table {table.fingerprint}",), _WIDTH - 24, 30, "right", "middle", 9, SOFT),
         Label(("live: the link is up",), _LIVE.x + 14, _LIVE.y + 15, "left", "middle", 11, live.line, bold=True),
         Label(("between heartbeats",), _SETTLED.x + 14, _SETTLED.y + 14, "left", "middle", 9.5, live.line),
     ]
     boxes, texts = legend(24, 516, 440)
-    sheet.boxes += boxes
-    sheet.notes += texts
+    canvas.boxes += boxes
+    canvas.notes += texts

@@ -89,11 +89,11 @@ def legend(x: float, y: float, room: float, size: float = 9) -> tuple[list[Box],
     return boxes, texts
 
 
-def start_mark(sheet: Canvas, rect: Rect, beginning: str, place: Rect) -> None:
+def start_mark(canvas: Canvas, rect: Rect, beginning: str, place: Rect) -> None:
     """The dot where everything begins, with its arrow."""
-    sheet.boxes.append(Box("start", rect, "", INK, INK, style="filled", shape="circle"))
-    sheet.notes.append(Label(("start",), rect.right + 6, rect.cy, "left", "middle", 9, SOFT))
-    sheet.edges.append(make_edge("start", beginning, route(rect.grown(8), place, (), paired=False), {}))
+    canvas.boxes.append(Box("start", rect, "", INK, INK, style="filled", shape="circle"))
+    canvas.notes.append(Label(("start",), rect.right + 6, rect.cy, "left", "middle", 9, SOFT))
+    canvas.edges.append(make_edge("start", beginning, route(rect.grown(8), place, (), paired=False), {}))
 
 
 def group_placeholder(name: str, text: str, rect: Rect) -> Box:

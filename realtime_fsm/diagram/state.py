@@ -35,20 +35,20 @@ def state_view(table: StateTable, state: State, current: State | None) -> Canvas
     tall = max(card.height(table, state), _tall(entering), _tall(leaving))
     middle = Rect(_EDGE + _BOX[0] + _RUN, _HEAD, card.WIDTH, tall)
     size = (middle.right + (_RUN + _BOX[0] if leaving else 0) + _EDGE, tall + _HEAD + _EDGE)
-    sheet = Canvas(f"realtime_fsm: the state {state}", size, table.fingerprint)
-    card.draw(sheet, table, state, middle, current)
-    _side(sheet, middle, entering, current, x=_EDGE, inward=True)
-    _side(sheet, middle, leaving, current, x=middle.right + _RUN, inward=False)
+    canvas = Canvas(f"realtime_fsm: the state {state}", size, table.fingerprint)
+    card.draw(canvas, table, state, middle, current)
+    _side(canvas, middle, entering, current, x=_EDGE, inward=True)
+    _side(canvas, middle, leaving, current, x=middle.right + _RUN, inward=False)
     right = size[0] - _EDGE
-    sheet.notes += [
+    canvas.notes += [
         Label((f"What {state} is, what leads to it, where it leads",), _EDGE, 30, "left", "middle", 17, INK, bold=True),
         Label((f"realtime_fsm · table {table.fingerprint}",), right, 30, "right", "middle", 9, SOFT),
     ]
     if state == table.initial:
-        sheet.notes.append(Label(("Everything begins here.",), middle.cx, 62, "center", "middle", 10, SOFT))
+        canvas.notes.append(Label(("Everything begins here.",), middle.cx, 62, "center", "middle", 10, SOFT))
     if state == table.final:
-        sheet.notes.append(Label(("Everything ends here.",), middle.cx, 62, "center", "middle", 10, SOFT))
-    return sheet
+        canvas.notes.append(Label(("Everything ends here.",), middle.cx, 62, "center", "middle", 10, SOFT))
+    return canvas
 
 
 def _tall(arrows: list[Arrow]) -> float:
@@ -56,13 +56,13 @@ def _tall(arrows: list[Arrow]) -> float:
     return len(arrows) * (30 + 13 * max((len(arrow.words) for arrow in arrows), default=0))
 
 
-def _side(sheet: Canvas, middle: Rect, arrows: list[Arrow], current: State | None, *, x: float, inward: bool) -> None:
+def _side(canvas: Canvas, middle: Rect, arrows: list[Arrow], current: State | None, *, x: float, inward: bool) -> None:
     slot = middle.h / max(len(arrows), 1)
     for number, arrow in enumerate(arrows):
         other = State(arrow.tail if inward else arrow.head)
         place = Rect(x, middle.y + slot * (number + 0.5) - _BOX[1] / 2, *_BOX)
         name = f"{'from' if inward else 'to'}_{other}"
-        sheet.boxes.append(state_box(other, place, current=current, name=name, size=12))
+        canvas.boxes.append(state_box(other, place, current=current, name=name, size=12))
         ends = (place, middle) if inward else (middle, place)
         wire = make_edge(arrow.tail, arrow.head, route(*ends, (), paired=False), {}, arrow.words, _RUN - 36)
-        sheet.edges.append(wire.between(name, arrow.head) if inward else wire.between(arrow.tail, name))
+        canvas.edges.append(wire.between(name, arrow.head) if inward else wire.between(arrow.tail, name))

@@ -23,7 +23,7 @@ class CanaryBook:
     """The canary of one connection.
 
     Attributes:
-        wish: the hidden subscription; None until one is known.
+        spec: the hidden subscription; None until one is known.
         listening: whether the server has acknowledged it on this link.
         wish_due: whether it is to be asked for.
         presence: a presence of its own, for when the user wants none; None where a presence proves nothing.
@@ -33,26 +33,26 @@ class CanaryBook:
         own: whether it is one of its own.
     """
 
-    __slots__ = ("id", "listening", "out", "own", "presence", "presence_due", "wish", "wish_due")
+    __slots__ = ("id", "listening", "out", "own", "presence", "presence_due", "spec", "spec_due")
 
-    def __init__(self, wish: SubscriptionSpec | None = None) -> None:
-        self.wish = wish
+    def __init__(self, spec: SubscriptionSpec | None = None) -> None:
+        self.spec = spec
         self.presence: bytes | None = None
         self.id = ""
         self.forget_link()
 
     def forget_link(self) -> None:
         """The link is gone, and with it all that was asked on it."""
-        self.listening = self.wish_due = self.presence_due = self.out = self.own = False
+        self.listening = self.spec_due = self.presence_due = self.out = self.own = False
 
-    def probe(self, wish: SubscriptionSpec, presence: bytes | None, identifier: str) -> bool:
+    def probe(self, spec: SubscriptionSpec, presence: bytes | None, identifier: str) -> bool:
         """A canary is due. The answer tells whether it may go out at once, because it is not a presence."""
-        self.wish, self.presence, self.id = wish, presence, identifier
-        self.wish_due = not self.listening
+        self.spec, self.presence, self.id = spec, presence, identifier
+        self.spec_due = not self.listening
         self.presence_due = presence is not None
         return self.listening and presence is None
 
     @property
     def waits(self) -> bool:
         """Whether something is to be asked for."""
-        return self.wish_due or self.presence_due
+        return self.spec_due or self.presence_due

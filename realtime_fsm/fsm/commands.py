@@ -221,7 +221,7 @@ class StepResult:
     """What a step came to.
 
     Attributes:
-        taken: the row, or None when the input was ignored on purpose, belonged to an old socket, or came early.
+        transition: the row, or None when the input was ignored on purpose, belonged to an old socket, or came early.
         requests: what to do, in this order.
         deadline: when to step with `Deadline` next, in the clock of `now`; None for never.
     """

@@ -67,7 +67,6 @@ class ConnectionContext:
         "auto_reconnect",
         "awaited",
         "been_up",
-        "book",
         "canary",
         "close_by",
         "closing_generation",
@@ -106,6 +105,7 @@ class ConnectionContext:
         "state",
         "state_entered_at",
         "subscribes_in_url",
+        "subscriptions",
         "throttled",
         "timeouts",
         "trial",
@@ -134,9 +134,11 @@ class ConnectionContext:
         self.ping_enabled = self.ping.enabled
         self.canary = canary
         self.deaf = False  # whether a canary was missed, and none has come back since
-        self.book = SubscriptionTracker()
+        self.subscriptions = SubscriptionTracker()
         if canary is not None:
-            self.book.canary = CanaryBook(None if canary.channel is None else SubscriptionSpec(CANARY, (canary.channel,)))
+            self.subscriptions.canary = CanaryBook(
+                None if canary.channel is None else SubscriptionSpec(CANARY, (canary.channel,))
+            )
         self.state: str = TABLE.initial.value  # the machine's; nothing else writes it
         self.state_entered_at: float | None = None  # when the state was entered; the first step says it of the initial one
         self.configured_era = era
@@ -203,27 +205,27 @@ class ConnectionContext:
             ):  # a second greeting would make the book forget what is acknowledged
                 self._apply_greeting(input_)
             case SetPresence(message=message, id=identifier):
-                self.book.set_presence(message, identifier)
+                self.subscriptions.set_presence(message, identifier)
             case Probe() if self.state in LIVE:
                 self._absorb_probe(input_)
             case Deaf() if self.canary is not None:
                 self.deaf = True
                 self._fail(Overdue("echo", self.canary.within))
-            case Subscribe(spec=wish):
-                self.book.add(wish)
+            case Subscribe(spec=spec):
+                self.subscriptions.add(spec)
             case Unsubscribe(id=identifier):
-                self.requests += self.book.withdraw(identifier)
+                self.requests += self.subscriptions.withdraw(identifier)
             case PingEnabledChanged(enabled=enabled):
                 self.ping_enabled = enabled
             case Acknowledged(to=to) if to == GREETING_ACK:
-                self._grant(self.book.acknowledge_url_subscriptions())
+                self._grant(self.subscriptions.acknowledge_url_subscriptions())
             case Acknowledged(to=to, acknowledged=granted, user=user, presence=presence):
                 self._prove(self.require_link)
                 self.require_link.fault = None
                 if to == AUTHENTICATE:
                     self.trial = False
                     self.requests.append(UserIdentified(user))
-                self._grant(self.book.handle_reply(granted, presence))
+                self._grant(self.subscriptions.handle_reply(granted, presence))
                 self.require_link.request_sent_at = None
             case ErrorReceived():
                 self._apply_error_frame(input_)
@@ -243,7 +245,7 @@ class ConnectionContext:
 
     def _grant(self, told: Sequence[Command]) -> None:
         self.requests += told
-        if self.book.refusals.accepted:
+        if self.subscriptions.refusals.accepted:
             self.refusals = 0
 
     def _fail(self, cause: LinkFailure, *, blamed: bool = False) -> None:
@@ -254,7 +256,7 @@ class ConnectionContext:
         self.failure_verdict = verdict(cause, live=self.state in LIVE, may_pass=self._may_pass(blamed=blamed))
         code = cause.code if isinstance(cause, ServerError) else cause.close_code if isinstance(cause, StreamEnded) else None
         if code == POLICY:
-            self.refused = not (self.book.refusals.accepted if blamed else self._is_proven)
+            self.refused = not (self.subscriptions.refusals.accepted if blamed else self._is_proven)
 
     @property
     def _is_proven(self) -> bool:
@@ -265,7 +267,7 @@ class ConnectionContext:
         most = self.retry.attempts
         borne = most is None or self.refusals + 1 < most
         if blamed:
-            return borne or not (self.book.desired and self.book.refusals.everything)
+            return borne or not (self.subscriptions.desired and self.subscriptions.refusals.everything)
         return self._is_proven or (self.been_up and borne)
 
     def _apply_greeting(self, input_: GreetingReceived) -> None:
@@ -274,7 +276,7 @@ class ConnectionContext:
             return
         self.trial = False
         self.requests.append(UserIdentified(input_.user))
-        self.book.begin_link()
+        self.subscriptions.begin_link()
         if not self.require_link.subscribed_in_url:
             self.era = Era.E4
             return
@@ -285,20 +287,20 @@ class ConnectionContext:
         elif self.era is not Era.E1:
             self.era = Era.E2
         assert self.era is not None
-        self.book.link_subscribed_in_url(input_.channels, self.era)
+        self.subscriptions.link_subscribed_in_url(input_.channels, self.era)
 
     def _absorb_probe(self, input_: Probe) -> None:
         """A second one on a link shows that the first came back: the link is not deaf, and may be forgiven."""
         link = self.require_link
         self.deaf = self.deaf and not link.probed
         link.probed = True
-        self.requests += self.book.probe(input_.spec, input_.presence, input_.id)
+        self.requests += self.subscriptions.probe(input_.spec, input_.presence, input_.id)
 
     def _apply_error_frame(self, input_: ErrorReceived) -> None:
         link = self.require_link
         cause = ServerError(input_.code, input_.message)
         self.renewable = input_.renewable
-        blamed = self.book.in_flight is not None
+        blamed = self.subscriptions.in_flight is not None
         link.last_error = LastError(cause, link.frames_received, blamed)
         self._fail(cause)
         if (
@@ -312,17 +314,17 @@ class ConnectionContext:
             and link.phase is not Phase.LIVE
             and not (is_throttle(input_.code) or input_.code in (401, 403))
         ):
-            rejected = self.book.reject_new_in_url(input_.code, input_.message)
+            rejected = self.subscriptions.reject_new_in_url(input_.code, input_.message)
             self.rejected_new_subscriptions = bool(rejected)
             self.requests += rejected
         if is_throttle(input_.code) and link.phase is Phase.LIVE:
             link.budget.block_for_window(self.now)
-            self.requests += self.book.requeue_in_flight()
+            self.requests += self.subscriptions.requeue_in_flight()
         elif link.phase is Phase.LIVE and is_server_fault(input_.code) and (blamed or link.ping_in_flight is not None):
             self._absorb_fault(link, input_)
         else:
-            self.requests += self.book.handle_error(input_.code, input_.message, self.retry.attempts)
-            if link.phase is Phase.LIVE and blamed and input_.code == POLICY and self.book.repeats:
+            self.requests += self.subscriptions.handle_error(input_.code, input_.message, self.retry.attempts)
+            if link.phase is Phase.LIVE and blamed and input_.code == POLICY and self.subscriptions.repeats:
                 self._postpone(link)
         if any(isinstance(request, AuthenticationRefused) for request in self.requests):
             self.trial = False
@@ -331,22 +333,24 @@ class ConnectionContext:
     def _absorb_fault(self, link: LinkState, input_: ErrorReceived) -> None:
         """The server cannot do what was asked, or cannot answer a ping (PROTOCOL: "Messages", rule 10)."""
         fault = link.fault = link.fault or Fault()
-        known = self.book.in_repetition and link.proven_at is not None  # it fails for itself: else the server has worked since
+        known = (
+            self.subscriptions.in_repetition and link.proven_at is not None
+        )  # it fails for itself: else the server has worked since
         if not known and not fault.is_open:
             fault.open(link.since if link.proven_at is None else link.proven_at)
             self.fault_news = FaultNews(opened=True, seconds=self.now - fault.since)
         if link.ping_in_flight is not None:
             fault.ping_failed = True
-            self.book.reunite()
+            self.subscriptions.reunite()
             return
-        self.requests += self.book.repeat(input_.code, input_.message, self.retry.attempts, whole=fault.ping_failed)
+        self.requests += self.subscriptions.repeat(input_.code, input_.message, self.retry.attempts, whole=fault.ping_failed)
         self._postpone(link)
 
     def _postpone(self, link: LinkState) -> None:
         """Let what is to be asked again wait: a server fault met it, or a refusal (1008) of a link that stays up."""
         fault = link.fault = link.fault or Fault()
         fault.again_at = None
-        if self.book.has_pending_request:
+        if self.subscriptions.has_pending_request:
             fault.postpone(self.now, self.retry, self.draw)
 
     def _prove(self, link: LinkState) -> None:
@@ -374,7 +378,7 @@ class ConnectionContext:
             Whether it is such a frame.
         """
         link = self.require_link
-        if self.state not in LIVE or self.book.in_flight is not None:
+        if self.state not in LIVE or self.subscriptions.in_flight is not None:
             return False
         last = link.last_error
         again = input_.code == 1008 and last is not None and last.cause.code == 1008
@@ -392,7 +396,7 @@ class ConnectionContext:
             self._fail(StreamEnded(close_code))
             return
         self._fail(last.cause, blamed=last.blamed)
-        if last.blamed and last.cause.code == POLICY and self.book.refusals.accepted:
+        if last.blamed and last.cause.code == POLICY and self.subscriptions.refusals.accepted:
             # Our own request ended this link, and the book knows which: the link did not fail, it told us something.
             self.attempt = max(0, self.attempt - 1)
 
@@ -410,12 +414,14 @@ class ConnectionContext:
     def _update_timers(self) -> None:
         link = self.link
         if link is not None and link.phase is Phase.LIVE:
-            quiet = self.book.all_acknowledged or not self.book.desired
+            quiet = self.subscriptions.all_acknowledged or not self.subscriptions.desired
             if quiet:
                 self.note_up(link)
             link.stable_since = _since_when(link.stable_since, self.now, holds=quiet)
-            link.idle_since = _since_when(link.idle_since, self.now, holds=self.book.all_removed)
-            link.handover_wanted_since = _since_when(link.handover_wanted_since, self.now, holds=self.book.needs_handover)
+            link.idle_since = _since_when(link.idle_since, self.now, holds=self.subscriptions.all_removed)
+            link.handover_wanted_since = _since_when(
+                link.handover_wanted_since, self.now, holds=self.subscriptions.needs_handover
+            )
 
     def note_up(self, link: LinkState) -> None:
         """Note that everything desired is acknowledged on a link, or nothing is desired."""
@@ -438,7 +444,7 @@ class ConnectionContext:
     def ping_at(self) -> float | None:
         """When the next ping is due: not while a reply is awaited, and not without room in the budget."""
         link = self.link
-        if link is None or link.ping_at is None or not self.ping_enabled or self.book.in_flight is not None:
+        if link is None or link.ping_at is None or not self.ping_enabled or self.subscriptions.in_flight is not None:
             return None
         return max(link.ping_at, link.budget.available_at(self.now, ping=True))
 
@@ -454,7 +460,7 @@ class ConnectionContext:
     def renew_at(self) -> float | None:
         """When the link is to be replaced: not in the middle of a request."""
         link = self.link
-        return None if link is None or self.book.in_flight is not None else link.renew_at
+        return None if link is None or self.subscriptions.in_flight is not None else link.renew_at
 
     @property
     def handover_at(self) -> float | None:
@@ -476,7 +482,7 @@ class ConnectionContext:
     def budget_at(self) -> float | None:
         """When the next control request may leave."""
         link = self.link
-        return None if link is None or not self.book.has_pending_request else self.free_at(link)
+        return None if link is None or not self.subscriptions.has_pending_request else self.free_at(link)
 
     def free_at(self, link: LinkState) -> float:
         """When the budget has room for a request, and the wait before a repetition is over."""
@@ -487,7 +493,7 @@ class ConnectionContext:
     def again_at(self) -> float | None:
         """When the next request is to be repeated; None where there is none, or something else can be asked first."""
         fault = None if self.link is None else self.link.fault
-        if fault is None or not self.book.has_pending_request or (self.book.has_news and not fault.is_open):
+        if fault is None or not self.subscriptions.has_pending_request or (self.subscriptions.has_news and not fault.is_open):
             return None
         return fault.again_at
 

@@ -16,172 +16,172 @@ if TYPE_CHECKING:
     from realtime_fsm.protocol.frames import Code
 
 
-def all_acknowledged(seat: ConnectionContext) -> bool:
+def all_acknowledged(context: ConnectionContext) -> bool:
     """All that was desired when it was last looked at is acknowledged on this link, and something is desired."""
-    return seat.book.all_acknowledged
+    return context.subscriptions.all_acknowledged
 
 
-def no_subscriptions(seat: ConnectionContext) -> bool:
+def no_subscriptions(context: ConnectionContext) -> bool:
     """Something was desired on this link, and nothing is any more."""
-    return seat.book.all_removed
+    return context.subscriptions.all_removed
 
 
-def error_answers_ping(seat: ConnectionContext) -> bool:
+def error_answers_ping(context: ConnectionContext) -> bool:
     """The error frame answers the ping: 1013 or 429 (no room for it) or 1003 (unknown to the oldest servers)."""
-    return _error_code(seat) == 1003 or rate_limited(seat)
+    return _error_code(context) == 1003 or rate_limited(context)
 
 
-def rate_limited(seat: ConnectionContext) -> bool:
+def rate_limited(context: ConnectionContext) -> bool:
     """The error frame says that there were too many messages: 1013, or 429 as a proxy may say it."""
-    code = _error_code(seat)
+    code = _error_code(context)
     return code is not None and is_throttle(code)
 
 
-def error_precedes_close(seat: ConnectionContext) -> bool:
+def error_precedes_close(context: ConnectionContext) -> bool:
     """The error frame is one that the server ends a live link with (PROTOCOL: "Errors and endings")."""
-    return _error_code(seat) == POLICY
+    return _error_code(context) == POLICY
 
 
-def server_at_fault(seat: ConnectionContext) -> bool:
+def server_at_fault(context: ConnectionContext) -> bool:
     """The error frame says that the server cannot work, and not that it refuses something."""
-    code = _error_code(seat)
+    code = _error_code(context)
     return code is not None and is_server_fault(code)
 
 
-def repetition_due(seat: ConnectionContext) -> bool:
+def repetition_due(context: ConnectionContext) -> bool:
     """A request that met a server fault or a refusal (1008) is to be repeated, and the budget has room for it."""
-    return seat.again_at is not None and _is_due(seat.budget_at, seat.now)
+    return context.again_at is not None and _is_due(context.budget_at, context.now)
 
 
-def error_answers_request(seat: ConnectionContext) -> bool:
+def error_answers_request(context: ConnectionContext) -> bool:
     """A control request was in flight, so the error frame is its answer."""
-    last = seat.require_link.last_error
+    last = context.require_link.last_error
     return last is not None and last.blamed
 
 
-def is_fatal(seat: ConnectionContext) -> bool:
+def is_fatal(context: ConnectionContext) -> bool:
     """Another attempt would meet the same refusal."""
-    return seat.failure_verdict is Verdict.FATAL
+    return context.failure_verdict is Verdict.FATAL
 
 
-def server_needs_url_channels(seat: ConnectionContext) -> bool:
+def server_needs_url_channels(context: ConnectionContext) -> bool:
     """A dial without channels was refused with 1008, which is how older servers ask for them in the address.
 
     One that is known to take messages means something else by it, unless it says so again.
     """
-    unknown = seat.configured_era is None and (seat.era is not Era.E4 or seat.refusals > 0)
-    return unknown and not seat.require_link.subscribed_in_url and _error_code(seat) == POLICY
+    unknown = context.configured_era is None and (context.era is not Era.E4 or context.refusals > 0)
+    return unknown and not context.require_link.subscribed_in_url and _error_code(context) == POLICY
 
 
-def new_subscriptions_rejected(seat: ConnectionContext) -> bool:
+def new_subscriptions_rejected(context: ConnectionContext) -> bool:
     """The server refused an address, and what had never been acknowledged was taken out of it."""
-    return seat.rejected_new_subscriptions
+    return context.rejected_new_subscriptions
 
 
-def credentials_renewable(seat: ConnectionContext) -> bool:
+def credentials_renewable(context: ConnectionContext) -> bool:
     """The server refuses the credentials after a link has been up, and the callable was not asked again since a greeting."""
-    return seat.renewable and seat.been_up and not seat.renewed and _error_code(seat) in (401, 403)
+    return context.renewable and context.been_up and not context.renewed and _error_code(context) in (401, 403)
 
 
-def may_retry(seat: ConnectionContext) -> bool:
+def may_retry(context: ConnectionContext) -> bool:
     """The retry policy allows another dial."""
-    return seat.retry.allows(seat.attempt, been_up=seat.been_up)
+    return context.retry.allows(context.attempt, been_up=context.been_up)
 
 
-def reconnect_off(seat: ConnectionContext) -> bool:
+def reconnect_off(context: ConnectionContext) -> bool:
     """The user does not want a lost link to be replaced."""
-    return not seat.auto_reconnect
+    return not context.auto_reconnect
 
 
-def can_dial_early(seat: ConnectionContext) -> bool:
+def can_dial_early(context: ConnectionContext) -> bool:
     """The next dial is waited for, and not because the server, or a proxy, asked to wait."""
-    return seat.attempt_at is not None and not seat.throttled
+    return context.attempt_at is not None and not context.throttled
 
 
-def attempt_due(seat: ConnectionContext) -> bool:
+def attempt_due(context: ConnectionContext) -> bool:
     """The delay before the next dial is over."""
-    return _is_due(seat.attempt_at, seat.now)
+    return _is_due(context.attempt_at, context.now)
 
 
-def reply_overdue(seat: ConnectionContext) -> bool:
+def reply_overdue(context: ConnectionContext) -> bool:
     """The request in flight was not answered in time."""
-    return _is_due(seat.reply_by, seat.now)
+    return _is_due(context.reply_by, context.now)
 
 
-def ping_due(seat: ConnectionContext) -> bool:
+def ping_due(context: ConnectionContext) -> bool:
     """A ping is due, wanted and affordable, and no reply is awaited."""
-    return _is_due(seat.ping_at, seat.now)
+    return _is_due(context.ping_at, context.now)
 
 
-def may_ping(seat: ConnectionContext) -> bool:
+def may_ping(context: ConnectionContext) -> bool:
     """A ping is wanted and affordable, and no reply is awaited."""
-    link = seat.require_link
-    return seat.ping_at is not None and link.budget.available_at(seat.now, ping=True) <= seat.now
+    link = context.require_link
+    return context.ping_at is not None and link.budget.available_at(context.now, ping=True) <= context.now
 
 
-def handover_due(seat: ConnectionContext) -> bool:
+def handover_due(context: ConnectionContext) -> bool:
     """Something is desired that only another address can ask for, and no more has been for a moment."""
-    return _is_due(seat.handover_at, seat.now)
+    return _is_due(context.handover_at, context.now)
 
 
-def presence_needs_link(seat: ConnectionContext) -> bool:
+def presence_needs_link(context: ConnectionContext) -> bool:
     """The presence that is wanted has another id than the one that the server keeps for this link."""
-    return seat.book.presence_needs_link
+    return context.subscriptions.presence_needs_link
 
 
-def trial_failed(seat: ConnectionContext) -> bool:
+def trial_failed(context: ConnectionContext) -> bool:
     """An identity that no greeting has confirmed yet gets no link: it is refused for good, or its attempts are used up."""
-    return seat.trial and seat.failure is not None and (is_fatal(seat) or not may_retry(seat))
+    return context.trial and context.failure is not None and (is_fatal(context) or not may_retry(context))
 
 
-def all_closed(seat: ConnectionContext) -> bool:
+def all_closed(context: ConnectionContext) -> bool:
     """No link is left whose end the next dial waits for."""
-    return not seat.awaited
+    return not context.awaited
 
 
-def presence_wanted(seat: ConnectionContext) -> bool:
+def presence_wanted(context: ConnectionContext) -> bool:
     """The user wants to be shown as present."""
-    return seat.book.presence is not None
+    return context.subscriptions.presence is not None
 
 
-def renewal_due(seat: ConnectionContext) -> bool:
+def renewal_due(context: ConnectionContext) -> bool:
     """The link is as old as it may grow, and nothing is in flight on it."""
-    return _is_due(seat.renew_at, seat.now)
+    return _is_due(context.renew_at, context.now)
 
 
-def can_authenticate_in_band(seat: ConnectionContext) -> bool:
+def can_authenticate_in_band(context: ConnectionContext) -> bool:
     """The identity can be changed on this link, by a message that can go out now."""
-    link = seat.require_link
+    link = context.require_link
     return (
-        seat.session is not None
+        context.session is not None
         and link.ping_in_flight is None
-        and seat.book.may_authenticate
-        and link.budget.available_at(seat.now, ping=False) <= seat.now
+        and context.subscriptions.may_authenticate
+        and link.budget.available_at(context.now, ping=False) <= context.now
     )
 
 
-def idle_due(seat: ConnectionContext) -> bool:
+def idle_due(context: ConnectionContext) -> bool:
     """The link has been without subscriptions for as long as an idle one is kept."""
-    return _is_due(seat.idle_at, seat.now)
+    return _is_due(context.idle_at, context.now)
 
 
-def stable_due(seat: ConnectionContext) -> bool:
+def stable_due(context: ConnectionContext) -> bool:
     """The link has lived long enough with everything acknowledged."""
-    return _is_due(seat.stable_at, seat.now)
+    return _is_due(context.stable_at, context.now)
 
 
-def ping_enabled(seat: ConnectionContext) -> bool:
+def ping_enabled(context: ConnectionContext) -> bool:
     """Pings are on."""
-    return seat.ping_enabled
+    return context.ping_enabled
 
 
-def heard_since_ping(seat: ConnectionContext) -> bool:
+def heard_since_ping(context: ConnectionContext) -> bool:
     """Some frame came after the ping went out; or one may have, for nothing is read while a consumer makes room."""
-    return not seat.require_link.no_reply_to_ping
+    return not context.require_link.no_reply_to_ping
 
 
-def _error_code(seat: ConnectionContext) -> Code | None:
-    last = seat.require_link.last_error
+def _error_code(context: ConnectionContext) -> Code | None:
+    last = context.require_link.last_error
     return None if last is None else last.cause.code
 
 

@@ -208,7 +208,7 @@ class Probe(Input):
     """A canary is due.
 
     Attributes:
-        wish: the hidden subscription on which its event is to be heard.
+        spec: the hidden subscription on which its event is to be heard.
         presence: a presence of its own, for when the user wants none; None where something else is written.
         id: the id of that presence.
     """

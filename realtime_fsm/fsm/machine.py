@@ -53,14 +53,14 @@ class RowTransition(Transition):
 
     def execute(self, event_data: EventData) -> bool:
         """Take the row if its guards hold: run its effects, then change the state."""
-        seat = event_data.model
+        context = event_data.model
         for condition in self.conditions:
-            if not condition.func(seat):  # type: ignore[operator]
+            if not condition.func(context):  # type: ignore[operator]
                 return False
         for effect in self.before:
-            effect(seat)  # type: ignore[operator]
+            effect(context)  # type: ignore[operator]
         if self.dest is not None:
-            event_data.machine.set_state(self.dest, seat)
+            event_data.machine.set_state(self.dest, context)
         return True
 
 
@@ -109,8 +109,8 @@ def build(table: Table[State, Trigger], kind: type[Machine] = TableMachine) -> d
 
 
 def _record_row(row: Row[State, Trigger]) -> Callable[[ConnectionContext], None]:
-    def mark(seat: ConnectionContext) -> None:
-        seat.row = row
+    def mark(context: ConnectionContext) -> None:
+        context.row = row
 
     return mark
 
@@ -118,26 +118,26 @@ def _record_row(row: Row[State, Trigger]) -> Callable[[ConnectionContext], None]
 class ConnectionMachine:
     """One connection as the table sees it: a seat, and the machine that moves it."""
 
-    __slots__ = ("_events", "_seat")
+    __slots__ = ("_context", "_events")
 
-    def __init__(self, seat: ConnectionContext) -> None:
+    def __init__(self, context: ConnectionContext) -> None:
         self._events = _shared_machine()
-        self._seat = seat
+        self._context = context
 
     @property
     def state(self) -> State:
         """Where the connection stands."""
-        return State(self._seat.state)
+        return State(self._context.state)
 
     @property
     def error(self) -> RealtimeError | None:
         """Why there is no link and no attempt; None in every state but `error`."""
-        return self._seat.error
+        return self._context.error
 
     @property
     def era(self) -> Era | None:
         """What the server speaks, as far as it is known."""
-        return self._seat.era
+        return self._context.era
 
     def set_read_paused(self, generation: int, now: float, *, paused: bool) -> float | None:
         """Nothing is read from a link any more, so that a consumer can come after; or it is read again.
@@ -147,13 +147,13 @@ class ConnectionMachine:
         Returns:
             When to step with `Deadline` next.
         """
-        seat, link = self._seat, self._seat.link
+        context, link = self._context, self._context.link
         if link is not None and link.generation == generation:
             link.read_paused = paused
             if not paused:
                 link.frames_received += 1
                 link.request_sent_at = None if link.request_sent_at is None else now
-        return seat.deadline
+        return context.deadline
 
     def step(self, input_: Input, now: float, *, draw: float = 0.5) -> StepResult:
         """Take one step.
@@ -166,58 +166,64 @@ class ConnectionMachine:
         Returns:
             The row that was taken, what to do, and when to step with `Deadline` next.
         """
-        seat = self._seat
-        due = seat.deadline  # as it was reported, before anything of this step
-        seat.reset_step(now, draw)
-        source, trigger = State(seat.state), input_.trigger
-        if isinstance(input_, LinkClosed) and input_.generation == seat.draining_generation:
-            seat.draining_generation = None
+        context = self._context
+        due = context.deadline  # as it was reported, before anything of this step
+        context.reset_step(now, draw)
+        source, trigger = State(context.state), input_.trigger
+        if isinstance(input_, LinkClosed) and input_.generation == context.draining_generation:
+            context.draining_generation = None
             return StepResult(None, (CloseLink(input_.generation, graceful=False),), due)
         if self._is_stale_or_early(input_, source, trigger, due):
             return StepResult(None, (), due)
-        if isinstance(input_, ErrorReceived) and seat.overhears(input_):
+        if isinstance(input_, ErrorReceived) and context.overhears(input_):
             return StepResult(None, (), due)
-        seat.apply_input(input_)
+        context.apply_input(input_)
         if (source, trigger) in TABLE.ignored:
-            return StepResult(None, tuple(seat.requests), seat.deadline)
-        self._events[trigger.value].trigger(seat, seat)
-        row = seat.row
+            return StepResult(None, tuple(context.requests), context.deadline)
+        self._events[trigger.value].trigger(context, context)
+        row = context.row
         assert row is not None
-        seat.session = None
-        since = now if seat.state_entered_at is None else seat.state_entered_at
-        seat.state_entered_at = since if row.dest is None else now
-        taken = TransitionTaken(
+        context.session = None
+        since = now if context.state_entered_at is None else context.state_entered_at
+        context.state_entered_at = since if row.dest is None else now
+        transition = TransitionTaken(
             row,
-            State(seat.state),
+            State(context.state),
             now - since,
-            seat.generation,
-            seat.frames_sent,
-            seat.attempt,
-            seat.failure,
-            seat.era,
-            seat.round_trip,
-            seat.fault_news,
+            context.generation,
+            context.frames_sent,
+            context.attempt,
+            context.failure,
+            context.era,
+            context.round_trip,
+            context.fault_news,
             lag=0.0 if due is None else max(0.0, now - due),
         )
-        return StepResult(taken, tuple(seat.requests), seat.deadline)
+        return StepResult(transition, tuple(context.requests), context.deadline)
 
     def _is_stale_or_early(self, input_: Input, source: State, trigger: Trigger, due: float | None) -> bool:
         """Whether an input is a word of an old socket, an answer to nothing that was asked, or a wake-up that came early."""
-        seat = self._seat
+        context = self._context
         match input_:
             case Closed(generation=generation):
-                return generation not in seat.awaited if source is State.RECONNECTING else generation != seat.closing_generation
-            case Acknowledged(to=to, acknowledged=granted) if not seat.book.matches_in_flight(to, granted):
+                return (
+                    generation not in context.awaited
+                    if source is State.RECONNECTING
+                    else generation != context.closing_generation
+                )
+            case Acknowledged(to=to, acknowledged=granted) if not context.subscriptions.matches_in_flight(to, granted):
                 return True
-            case ErrorReceived(code=1003) if seat.book.subscribed_in_url and seat.require_link.ping_in_flight is None:
+            case ErrorReceived(code=1003) if (
+                context.subscriptions.subscribed_in_url and context.require_link.ping_in_flight is None
+            ):
                 return True  # of the oldest servers, to a ping that was settled before: nothing else is sent on such a link
-            case Deaf() if seat.canary is None:
+            case Deaf() if context.canary is None:
                 return True
-            case Recovered() if seat.link is None or not seat.link.at_fault:
+            case Recovered() if context.link is None or not context.link.at_fault:
                 return True
             case SocketInput(generation=generation):
-                return seat.link is None or generation != seat.link.generation
+                return context.link is None or generation != context.link.generation
             case Deadline():
-                return due is None or seat.now < due
+                return due is None or context.now < due
             case _:
                 return source is TABLE.final and trigger is not Trigger.CLOSED

@@ -125,10 +125,10 @@ class SubscriptionTracker:
 
     # --- the user -----------------------------------------------------------------------------------------------------
 
-    def add(self, wish: SubscriptionSpec) -> None:
+    def add(self, spec: SubscriptionSpec) -> None:
         """The user wants it."""
-        self.desired[wish.id] = wish
-        self._pending[wish.id] = None
+        self.desired[spec.id] = spec
+        self._pending[spec.id] = None
         self.all_removed = False
 
     def withdraw(self, identifier: str) -> list[SubscriptionRemoved]:
@@ -196,7 +196,7 @@ class SubscriptionTracker:
         """Everything desired, for the address of the next link."""
         self._ids_in_url = tuple(self.desired)
         canary = self.canary
-        hidden = () if canary is None or canary.wish is None else (canary.wish,)
+        hidden = () if canary is None or canary.spec is None else (canary.spec,)
         return eras.url_plan((*self.desired.values(), *hidden))
 
     def link_subscribed_in_url(self, channels: Sequence[str], era: Era) -> None:
@@ -208,19 +208,19 @@ class SubscriptionTracker:
         told: list[SubscriptionAcknowledged | SubscriptionUnsupported | PresenceRefused] = []
         planned, self._ids_in_url = self._ids_in_url, ()
         if self.canary is not None:
-            self.canary.listening = self.canary.wish is not None
+            self.canary.listening = self.canary.spec is not None
         self._bisection_groups = (
             self._again.batches
         ) = ()  # the server was of another era when it refused them; an address asks for all
-        for wish in [self.desired[identifier] for identifier in planned if identifier in self.desired]:
-            self._pending.pop(wish.id, None)
-            if wish.queries and not self._era.supports("queries"):
-                self.withdraw(wish.id)
-                told.append(SubscriptionUnsupported(wish.id, self._era))
+        for spec in [self.desired[identifier] for identifier in planned if identifier in self.desired]:
+            self._pending.pop(spec.id, None)
+            if spec.queries and not self._era.supports("queries"):
+                self.withdraw(spec.id)
+                told.append(SubscriptionUnsupported(spec.id, self._era))
                 continue
-            self._acknowledged[wish.id] = None
-            self._ever_acknowledged[wish.id] = None
-            told.append(SubscriptionAcknowledged(wish.id, eras.acknowledged_channels(wish, self._greeting_channels)))
+            self._acknowledged[spec.id] = None
+            self._ever_acknowledged[spec.id] = None
+            told.append(SubscriptionAcknowledged(spec.id, eras.acknowledged_channels(spec, self._greeting_channels)))
         if self.presence is not None:
             self.set_presence(None)
             told.append(PresenceRefused(UnsupportedByServer("presence", self._era, self._era.releases)))
@@ -312,10 +312,10 @@ class SubscriptionTracker:
 
     def _next_of(self, canary: CanaryBook) -> ControlRequest:
         """The hidden subscription, or a presence to be heard on it: the one that is wanted, or one of the canary's own."""
-        if canary.wish_due:
-            canary.wish_due = False
-            assert canary.wish is not None
-            item = frames.subscribe_item(CANARY, canary.wish.channels, canary.wish.queries)
+        if canary.spec_due:
+            canary.spec_due = False
+            assert canary.spec is not None
+            item = frames.subscribe_item(CANARY, canary.spec.channels, canary.spec.queries)
             return batched(SUBSCRIBE, _CANARY_ALONE, (item,))
         canary.presence_due, canary.out, canary.own = False, True, self.presence is None
         if not canary.own:
@@ -324,10 +324,10 @@ class SubscriptionTracker:
         self._presence_asked = canary.id
         return ControlRequest(PRESENCE, (), canary.presence)
 
-    def probe(self, wish: SubscriptionSpec, presence: bytes | None, identifier: str) -> list[CanaryOut]:
+    def probe(self, spec: SubscriptionSpec, presence: bytes | None, identifier: str) -> list[CanaryOut]:
         """A canary is due on the link that is up."""
         canary = self.canary = CanaryBook() if self.canary is None else self.canary
-        return [CanaryOut()] if canary.probe(wish, presence, identifier) else []
+        return [CanaryOut()] if canary.probe(spec, presence, identifier) else []
 
     @property
     def may_authenticate(self) -> bool:
@@ -336,7 +336,7 @@ class SubscriptionTracker:
         With nothing acknowledged the server would forget the project; a plain `account` of a guest would not be bound anew;
         the old user's presence would stay stored for 30 days (rule 11); and one request is in flight at a time.
         """
-        plain = any("account" in wish.channels for wish in self.desired.values())
+        plain = any("account" in spec.channels for spec in self.desired.values())
         return (
             self.in_flight is None
             and self.all_acknowledged
@@ -525,7 +525,7 @@ class SubscriptionTracker:
             return [AuthenticationRefused(1013, "too many messages")]
         if asked.ids == _CANARY_ALONE:
             assert self.canary is not None
-            self.canary.wish_due = True
+            self.canary.spec_due = True
             return []
         if asked.kind == PRESENCE:
             out, own = self._end_canary()
@@ -579,8 +579,8 @@ class SubscriptionTracker:
         return {SUBSCRIBE: self._again.batches, UNSUBSCRIBE: self._removals, PRESENCE: self._presence_pending or canary}
 
     def _item(self, identifier: str) -> bytes:
-        wish = self.desired[identifier]
-        return frames.subscribe_item(identifier, wish.channels, wish.queries)
+        spec = self.desired[identifier]
+        return frames.subscribe_item(identifier, spec.channels, spec.queries)
 
     def _update_all_acknowledged(self) -> None:
         if self.desired and len(self._acknowledged) == len(self.desired):  # nothing is acknowledged that is not desired

@@ -121,7 +121,7 @@ class EventRoutes:
         return tuple(dict.fromkeys(found))
 
 
-def url_plan(wishes: Iterable[SubscriptionSpec]) -> UrlPlan:
+def url_plan(specs: Iterable[SubscriptionSpec]) -> UrlPlan:
     """Put subscriptions into an address.
 
     The server strikes channels such as ``account.bob``, and refuses an address that none is left in. An empty one is accepted,
@@ -131,15 +131,15 @@ def url_plan(wishes: Iterable[SubscriptionSpec]) -> UrlPlan:
     plain: dict[str, list[str]] = {}
     filtered: dict[int, str] = {}
     slots: list[tuple[str, int, str]] = []
-    for wish in wishes:
-        channels |= dict.fromkeys(wish.channels)
-        if wish.queries:
+    for spec in specs:
+        channels |= dict.fromkeys(spec.channels)
+        if spec.queries:
             slot = UNFILTERED_SLOT + 1 + len(filtered)
-            filtered[slot] = wish.id
-            slots += [(channel, slot, query) for channel in wish.channels for query in wish.queries]
+            filtered[slot] = spec.id
+            slots += [(channel, slot, query) for channel in spec.channels for query in spec.queries]
         else:
-            for channel in dict.fromkeys(wish.channels):
-                plain.setdefault(channel, []).append(wish.id)
+            for channel in dict.fromkeys(spec.channels):
+                plain.setdefault(channel, []).append(spec.id)
     names = [*channels, *([""] if all(channel.startswith("account.") for channel in channels) else [])]
     # A channel that has queries in some slot is everywhere else only where that is said.
     narrowed = {channel for channel, _, _ in slots}
@@ -149,9 +149,9 @@ def url_plan(wishes: Iterable[SubscriptionSpec]) -> UrlPlan:
     return UrlPlan("&".join(items), {channel: tuple(ids) for channel, ids in plain.items()}, filtered)
 
 
-def acknowledged_channels(wish: SubscriptionSpec, channels: Sequence[str]) -> tuple[str, ...]:
+def acknowledged_channels(spec: SubscriptionSpec, channels: Sequence[str]) -> tuple[str, ...]:
     """The channels of a greeting that belong to a subscription: its own, and the user's account beside ``account``."""
-    own = set(wish.channels)
+    own = set(spec.channels)
     return tuple(channel for channel in channels if channel in own or _requested_channel(channel) in own)
 
 

@@ -35,16 +35,16 @@ def subscription_spec(identifier: str, channels: Iterable[str], queries: Iterabl
         BadOption: for no channel, one that is not a non-empty string, or is for another project alone, a query that realtime
             does not allow, or more than fits into a frame.
     """
-    wish = SubscriptionSpec(identifier, validated_strings("channels", channels), realtime_queries(queries))
-    refuse_console(wish.channels, project)
+    spec = SubscriptionSpec(identifier, validated_strings("channels", channels), realtime_queries(queries))
+    refuse_console(spec.channels, project)
     if (
-        len(frames.message("subscribe", [frames.subscribe_item(wish.id, wish.channels, wish.queries)]))
+        len(frames.message("subscribe", [frames.subscribe_item(spec.id, spec.channels, spec.queries)]))
         > frames.MAX_CLIENT_PAYLOAD
     ):
         raise BadOption(
             "channels", f"with their queries they make a frame of more than {frames.MAX_CLIENT_FRAME} bytes; split them"
         )
-    return wish
+    return spec
 
 
 def presence_identifier(identifier: str) -> str:

@@ -55,48 +55,49 @@ def describe_cause(cause: TransitionRecord | LinkFailure | None) -> str:
 
 
 def explain_choice(
-    stage: MachineHarness, cue: ReplayInput, record: TransitionRecord, taken: TransitionTaken | None
+    harness: MachineHarness, replay_input: ReplayInput, record: TransitionRecord, transition: TransitionTaken | None
 ) -> Iterator[str]:
     """Tell how the machine came to its choice.
 
     Args:
-        stage: the connection before the step; it is used up.
-        cue: the input.
+        harness: the connection before the step; it is used up.
+        replay_input: the input.
         record: what the log says.
-        taken: what the machine did.
+        transition: what the machine did.
     """
     yield f"the log:     {describe_row(ROWS[record.row])}"
-    yield f"the machine: {_reason(stage, cue) if taken is None else describe_row(taken.row)}"
-    seat = stage.seat
+    yield f"the machine: {_reason(harness, replay_input) if transition is None else describe_row(transition.row)}"
+    context = harness.context
+    in_flight = context.subscriptions.in_flight
     yield (
-        f"it stands:   {stage.state} at {cue.at:.6f} s, link {seat.generation}, attempt {seat.attempt}, "
-        f"{len(seat.book.acknowledged)} of {len(seat.book.desired)} subscriptions acknowledged, "
-        f"{f'a request in flight ({seat.book.in_flight.kind})' if seat.book.in_flight else 'nothing in flight'}"
+        f"it stands:   {harness.state} at {replay_input.at:.6f} s, link {context.generation}, attempt {context.attempt}, "
+        f"{len(context.subscriptions.acknowledged)} of {len(context.subscriptions.desired)} subscriptions acknowledged, "
+        f"{f'a request in flight ({in_flight.kind})' if in_flight else 'nothing in flight'}"
     )
-    cell = TABLE.cells.get((stage.state, cue.input_.trigger), ())
-    if taken is None or not cell:
+    cell = TABLE.cells.get((harness.state, replay_input.input_.trigger), ())
+    if transition is None or not cell:
         return
-    answers = stage.evaluate_guards(cue, dict.fromkeys(guard for row in cell for guard in row.guards))
+    answers = harness.evaluate_guards(replay_input, dict.fromkeys(guard for row in cell for guard in row.guards))
     yield "the guards, in their order:"
     for row in cell:
         asked = ", ".join(f"{guard} {'holds' if answers[guard] else 'fails'}" for guard in row.guards) or "none"
-        mark = " <- the machine" * (row is taken.row) + " <- the log" * (row.id == record.row)
+        mark = " <- the machine" * (row is transition.row) + " <- the log" * (row.id == record.row)
         yield f"  {row.id}: {asked}{mark}"
 
 
-def _reason(stage: MachineHarness, cue: ReplayInput) -> str:
+def _reason(harness: MachineHarness, replay_input: ReplayInput) -> str:
     """Why the machine takes no row."""
-    seat, input_, state = stage.seat, cue.input_, stage.state
+    context, input_, state = harness.context, replay_input.input_, harness.state
     match input_:
-        case Deadline() if seat.deadline is None:
+        case Deadline() if context.deadline is None:
             return "no step: it waits for nothing"
-        case Deadline() if (due := seat.deadline) is not None and cue.at < due:
-            return f"no step: it waits until {due:.6f} s ({stage.awaited}), and the log's step is at {cue.at:.6f} s"
+        case Deadline() if (due := context.deadline) is not None and replay_input.at < due:
+            return f"no step: it waits until {due:.6f} s ({harness.awaited}), and the log's step is at {replay_input.at:.6f} s"
         case Closed():
             return "no step: it waits for no socket to close"
-        case SocketInput() if seat.link is None:
+        case SocketInput() if context.link is None:
             return "no step: it has no link"
-        case Acknowledged() if seat.book.answerable is None:
+        case Acknowledged() if context.subscriptions.answerable is None:
             return "no step: nothing was asked"
         case _:
             return f"no step: {TABLE.ignored.get((state, input_.trigger), 'nothing follows the end')}"

@@ -52,9 +52,9 @@ ASKS: dict[type[Command], str] = {
 """The words for commands in emitted tests. Files of users hold them, so a word stays when its class gets another name."""
 
 
-def asks(outcome: StepResult) -> str:
+def asks(result: StepResult) -> str:
     """Name the commands of a step, in their order, with blanks between the words."""
-    return " ".join(ASKS[type(request)] for request in outcome.commands)
+    return " ".join(ASKS[type(request)] for request in result.commands)
 
 
 class Settings(NamedTuple):
@@ -112,12 +112,12 @@ class MachineHarness:
     """One connection.
 
     Attributes:
-        seat: what it remembers.
+        context: what it remembers.
     """
 
-    def __init__(self, policies: Policies | Settings, cues: Iterable[ReplayInput] = ()) -> None:
+    def __init__(self, policies: Policies | Settings, replay_inputs: Iterable[ReplayInput] = ()) -> None:
         self._turnstile = ScriptedPacer()
-        self.seat = ConnectionContext(
+        self.context = ConnectionContext(
             retry=policies.retry,
             ping=policies.ping,
             timeouts=policies.timeouts,
@@ -127,57 +127,57 @@ class MachineHarness:
             era=policies.era,
             canary=policies.canary,
         )
-        self._machine = ConnectionMachine(self.seat)
-        for cue in cues:
-            self.feed(cue)
+        self._machine = ConnectionMachine(self.context)
+        for replay_input in replay_inputs:
+            self.feed(replay_input)
 
     @property
     def state(self) -> State:
         """Where the connection stands."""
         return self._machine.state
 
-    def feed(self, cue: ReplayInput) -> StepResult:
+    def feed(self, replay_input: ReplayInput) -> StepResult:
         """Step the machine, as the driver does."""
-        self._set(cue)
-        return self._machine.step(cue.input_, cue.at, draw=cue.draw)
+        self._set(replay_input)
+        return self._machine.step(replay_input.input_, replay_input.at, draw=replay_input.draw)
 
-    def evaluate_guards(self, cue: ReplayInput, guards: Iterable[str]) -> dict[str, bool]:
+    def evaluate_guards(self, replay_input: ReplayInput, guards: Iterable[str]) -> dict[str, bool]:
         """What guards would answer to an input. The stage is used up by it."""
-        self._set(cue)
-        self.seat.reset_step(cue.at, cue.draw)
-        self.seat.apply_input(cue.input_)
-        return {name: GUARDS[name](self.seat) for name in guards}
+        self._set(replay_input)
+        self.context.reset_step(replay_input.at, replay_input.draw)
+        self.context.apply_input(replay_input.input_)
+        return {name: GUARDS[name](self.context) for name in guards}
 
     def read(self, at: float, *, paused: bool) -> None:
         """The link is not read any more, or is read again. Said twice it means the same."""
-        self._machine.set_read_paused(self.seat.generation, at, paused=paused)
+        self._machine.set_read_paused(self.context.generation, at, paused=paused)
 
-    def _set(self, cue: ReplayInput) -> None:
-        for at, paused in cue.pauses:
+    def _set(self, replay_input: ReplayInput) -> None:
+        for at, paused in replay_input.pauses:
             self.read(at, paused=paused)
-        self._turnstile.place = cue.place
-        link = self.seat.link
+        self._turnstile.place = replay_input.place
+        link = self.context.link
         if link is not None:
-            link.frames_received += cue.heard
-            link.frames_received += isinstance(cue.input_, FRAMES) and cue.input_.generation == link.generation
+            link.frames_received += replay_input.heard
+            link.frames_received += isinstance(replay_input.input_, FRAMES) and replay_input.input_.generation == link.generation
 
     @property
     def awaited(self) -> str:
         """What the deadline is for, in a word; empty if there is none."""
-        seat, due = self.seat, self.seat.deadline
+        context, due = self.context, self.context.deadline
         if due is None:
             return ""
         if self.state not in LIVE:
-            return "dial" if seat.link is None else seat.link.phase.value
+            return "dial" if context.link is None else context.link.phase.value
         if self.state is State.PING:
             return "pong"
         waits = {
-            "reply": seat.reply_by,
-            "idling": seat.idle_at if self.state is State.UNSUBSCRIBED else None,
-            "renewal": seat.renew_at,
-            "handover": seat.handover_at,
-            "ping": seat.ping_at,
-            "stability": seat.stable_at,
-            "budget" if seat.again_at is None else "repetition": seat.budget_at,
+            "reply": context.reply_by,
+            "idling": context.idle_at if self.state is State.UNSUBSCRIBED else None,
+            "renewal": context.renew_at,
+            "handover": context.handover_at,
+            "ping": context.ping_at,
+            "stability": context.stable_at,
+            "budget" if context.again_at is None else "repetition": context.budget_at,
         }
         return next(what for what, moment in waits.items() if moment == due)

@@ -199,31 +199,31 @@ class HiddenInputSolver:
 
     def _delayed(self, record: TransitionRecord, now: float) -> Callable[[float], float]:
         """When the next dial is due, by the random number."""
-        seat = ConnectionContext(retry=self._policies.retry)
-        seat.now, seat.attempt = now, record.attempt
-        cause = seat.failure = cause_of(record)
+        context = ConnectionContext(retry=self._policies.retry)
+        context.now, context.attempt = now, record.attempt
+        cause = context.failure = cause_of(record)
         if cause is not None:
-            seat.failure_verdict = verdict(cause, live=record.source in LIVE)
+            context.failure_verdict = verdict(cause, live=record.source in LIVE)
 
         def moment(draw: float) -> float:
-            seat.draw = draw
-            schedule_retry(seat)
-            assert seat.attempt_at is not None
-            return seat.attempt_at
+            context.draw = draw
+            schedule_retry(context)
+            assert context.attempt_at is not None
+            return context.attempt_at
 
         return moment
 
     def _welcomed(self, what: str, now: float) -> Callable[[float], float]:
         """When something is due on a link that is welcomed, by the random number."""
-        seat = ConnectionContext(ping=self._policies.ping, max_link_age=self._policies.max_link_age)
-        seat.ping_enabled = True
-        seat.now = now
+        context = ConnectionContext(ping=self._policies.ping, max_link_age=self._policies.max_link_age)
+        context.ping_enabled = True
+        context.now = now
 
         def moment(draw: float) -> float:
-            seat.draw = draw
-            seat.link = LinkState(1, now, self._policies.ping.interval, planned=False)
-            start_live_link(seat)
-            due: float = getattr(seat.link, what)
+            context.draw = draw
+            context.link = LinkState(1, now, self._policies.ping.interval, planned=False)
+            start_live_link(context)
+            due: float = getattr(context.link, what)
             return due
 
         return moment

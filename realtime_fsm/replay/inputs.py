@@ -38,7 +38,7 @@ _PLAIN: dict[str, type[Input]] = {
 }
 
 
-def wish(identifier: str, size: int = 0, *, filtered: bool = False) -> SubscriptionSpec:
+def spec(identifier: str, size: int = 0, *, filtered: bool = False) -> SubscriptionSpec:
     """A subscription that takes so many bytes in a request, of a channel that stands for its own; with a query, if `filtered`."""
     if filtered:
         return SubscriptionSpec(identifier, (CHANNEL,), (PLACEHOLDER,))
@@ -56,22 +56,22 @@ def presence(change: str) -> inputs.SetPresence:
     return inputs.SetPresence(frames.presence(PLACEHOLDER, None, None) if change == "desired" else None)
 
 
-def input_of(record: TransitionRecord, seat: ConnectionContext, spoken: inputs.Input | None) -> Input | None:
+def input_of(record: TransitionRecord, context: ConnectionContext, spoken: inputs.Input | None) -> Input | None:
     """The input that a step stands for; None if the log does not tell which subscription it is about.
 
     Args:
         record: the record of the step.
-        seat: the connection before the step.
+        context: the connection before the step.
         spoken: what the user has said of a subscription or a presence since the step before.
     """
-    link, row = seat.generation, ROWS[record.row]
+    link, row = context.generation, ROWS[record.row]
     if record.trigger in _PLAIN:
         return _PLAIN[record.trigger]()
     match record.trigger:
         case Trigger.SUBSCRIBE:
             return spoken
         case Trigger.PRESENCE:
-            return _with_id(spoken, seat, another=Guard.PRESENCE_NEEDS_LINK in row.guards)
+            return _with_id(spoken, context, another=Guard.PRESENCE_NEEDS_LINK in row.guards)
         case Trigger.UNSUBSCRIBE:  # a second word about one that is gone already has no record
             return inputs.Unsubscribe(PLACEHOLDER) if spoken is None else spoken
         case Trigger.AUTHENTICATE:  # a message goes out where one is safe and there is a session for it
@@ -83,9 +83,9 @@ def input_of(record: TransitionRecord, seat: ConnectionContext, spoken: inputs.I
                 link, unexpected_guest=Effect.ABORT_LINK in row.effects, has_subscription_ids=record.era not in (Era.E1, Era.E2)
             )
         case Trigger.ACKNOWLEDGED:
-            if seat.book.subscribed_in_url:
+            if context.subscriptions.subscribed_in_url:
                 return inputs.Acknowledged(link, GREETING_ACK, ())
-            asked = seat.book.answerable
+            asked = context.subscriptions.answerable
             return inputs.Acknowledged(link, SUBSCRIBE, ()) if asked is None else _answer(link, asked.kind, asked.ids)
         case Trigger.PONG:
             return inputs.Pong(link)
@@ -102,22 +102,22 @@ def input_of(record: TransitionRecord, seat: ConnectionContext, spoken: inputs.I
         case Trigger.DEAF:
             return inputs.Deaf(link)
         case Trigger.CANARY:
-            written = seat.canary is not None and seat.canary.write is not None
+            written = context.canary is not None and context.canary.write is not None
             hidden = SubscriptionSpec(CANARY, (CHANNEL,))
             return inputs.Probe(hidden) if written else inputs.Probe(hidden, frames.presence(PLACEHOLDER, None, None), CANARY)
         case Trigger.CLOSED:
-            closing = seat.awaited[0] if seat.awaited else seat.closing_generation
+            closing = context.awaited[0] if context.awaited else context.closing_generation
             return inputs.Closed(link if closing is None else closing)
         case _:
             return None
 
 
-def _with_id(spoken: inputs.Input | None, seat: ConnectionContext, *, another: bool) -> inputs.Input | None:
+def _with_id(spoken: inputs.Input | None, context: ConnectionContext, *, another: bool) -> inputs.Input | None:
     """A presence under the id that the link has, or under another one: no id is in a record."""
     if not isinstance(spoken, inputs.SetPresence):
         return spoken
-    taken = seat.book.presence_taken
-    own = PLACEHOLDER if taken is None else taken
+    transition = context.subscriptions.presence_taken
+    own = PLACEHOLDER if transition is None else transition
     return inputs.SetPresence(spoken.message, f"{own}, another" if another else own)
 
 
@@ -143,9 +143,9 @@ def _end(link: int, record: TransitionRecord) -> Input:
             return inputs.LinkClosed(link, cause=cause)
 
 
-def frame_received_before(record: TransitionRecord, seat: ConnectionContext) -> bool:
+def frame_received_before(record: TransitionRecord, context: ConnectionContext) -> bool:
     """Whether some frame must have come since the step before, for the machine to do what the log says."""
-    link = seat.link
+    link = context.link
     if link is None:
         return False
     if record.trigger == Trigger.DEADLINE and link.ping_in_flight is not None:

@@ -127,7 +127,7 @@ class _Reader:
         elif trouble.connection_id == self.wanted and trouble.seq is not None:
             self.troubles[trouble.seq] = f"{place}: {trouble.text}"
 
-    def story(self) -> ConnectionLog:
+    def log(self) -> ConnectionLog:
         if not self.met or self.wanted is None:
             raise UnusableLog("there are no records of realtime_fsm in it")
         if not (self.told or self.troubles):
@@ -179,7 +179,7 @@ def redacted_id(identifier: str) -> str:
     return REDACTED if looks_secret(identifier) else repr(identifier)
 
 
-def read_story(names: Iterable[str], connection: str | None) -> ConnectionLog:
+def read_connection_log(names: Iterable[str], connection: str | None) -> ConnectionLog:
     """Read what logs tell of a connection.
 
     Args:
@@ -198,4 +198,4 @@ def read_story(names: Iterable[str], connection: str | None) -> ConnectionLog:
                     reader.take(Location(name, number), line)
         except Unreadable as unreadable:
             raise UnusableLog(f"{name}: {unreadable}") from None
-    return reader.story()
+    return reader.log()

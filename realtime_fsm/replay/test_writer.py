@@ -21,7 +21,7 @@ from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD, subscribe_item
 from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput, asks
 from realtime_fsm.replay.inference import PLACEHOLDER
-from realtime_fsm.replay.inputs import CHANNEL, wish
+from realtime_fsm.replay.inputs import CHANNEL, spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,9 +80,9 @@ def write_test(policies: Policies, played: Sequence[ReplayedStep], connection: s
         connection: the connection's id.
         doubt: why the log tells no more; None if it tells all.
     """
-    cues, digits = _shortest_moments(policies, played)
+    replay_inputs, digits = _shortest_moments(policies, played)
     too_fast = policies.ping.interval < CARRIED
-    codes = [_code(cue.input_) for cue in cues]
+    codes = [_code(replay_input.input_) for replay_input in replay_inputs]
     names = {name for code in codes for name in re.findall(r"\b[A-Z]\w+(?=\()", code)}
     used = {"Step", "check_path"} | {name for name in names if not hasattr(errors, name)}
     used |= {"granted"} if any("granted(" in code for code in codes) else set()
@@ -94,12 +94,12 @@ def write_test(policies: Policies, played: Sequence[ReplayedStep], connection: s
         *(() if policies.canary is None else ("Canary",)),
         *(("PingPolicyWarning",) if too_fast else ()),
     } | {name for name in names if hasattr(errors, name)}
-    steps = list(_steps(played, cues, codes, digits))
+    steps = list(_steps(played, replay_inputs, codes, digits))
     yield _HEAD.format(
         connection=_named(connection),
-        steps=pluralize(len(cues), "step"),
+        steps=pluralize(len(replay_inputs), "step"),
         noqa="# ruff: noqa: E501\n\n" if max(map(len, steps)) > _LINE else "",
-        seconds=f"{cues[-1].at:.1f}",
+        seconds=f"{replay_inputs[-1].at:.1f}",
         table=TABLE.fingerprint,
         doubt="" if doubt is None else " The log tells no more, because something is missing in it.",
         public=", ".join(sorted(public)),
@@ -132,15 +132,16 @@ def _canary(canary: Canary | None) -> str:
 
 
 def _steps(
-    played: Sequence[ReplayedStep], cues: Sequence[ReplayInput], codes: Sequence[str], digits: int | None
+    played: Sequence[ReplayedStep], replay_inputs: Sequence[ReplayInput], codes: Sequence[str], digits: int | None
 ) -> Iterator[str]:
     width = min(_CODE, max(map(len, codes)))
-    last = len(_at(cues[-1].at, digits))
-    for step, cue, code in zip(played, cues, codes, strict=True):
-        row = "None" if step.outcome.transition is None else _quoted(step.outcome.transition.row.id)
+    last = len(_at(replay_inputs[-1].at, digits))
+    for step, replay_input, code in zip(played, replay_inputs, codes, strict=True):
+        row = "None" if step.result.transition is None else _quoted(step.result.transition.row.id)
         yield (
-            f"    Step({_at(cue.at, digits):>{last}}, {f'{code},':<{width + 1}} {f'{row},':<8} {f'{_quoted(step.state)},':<15} "
-            f"{step.link}, {step.attempt}, {step.sends}, {_quoted(asks(step.outcome))}{''.join(_more(cue, digits))}),"
+            f"    Step({_at(replay_input.at, digits):>{last}}, {f'{code},':<{width + 1}} {f'{row},':<8} "
+            f"{f'{_quoted(step.state)},':<15} {step.link}, {step.attempt}, {step.sends}, "
+            f"{_quoted(asks(step.result))}{''.join(_more(replay_input, digits))}),"
         )
 
 
@@ -149,15 +150,15 @@ def _named(connection: str) -> str:
     return f"connection {connection}" if plain else "a connection"
 
 
-def _more(cue: ReplayInput, digits: int | None) -> Iterator[str]:
-    if cue.draw != DEFAULT_DRAW:
-        yield f", draw={cue.draw!r}"
-    if cue.place is not None:
-        yield f", dial_slot={_at(cue.place, digits)}"
-    if cue.heard:
+def _more(replay_input: ReplayInput, digits: int | None) -> Iterator[str]:
+    if replay_input.draw != DEFAULT_DRAW:
+        yield f", draw={replay_input.draw!r}"
+    if replay_input.place is not None:
+        yield f", dial_slot={_at(replay_input.place, digits)}"
+    if replay_input.heard:
         yield ", heard=True"
-    if cue.pauses:
-        yield f", pauses=({' '.join(f'({_at(at, digits)}, {paused}),' for at, paused in cue.pauses)})"
+    if replay_input.pauses:
+        yield f", pauses=({' '.join(f'({_at(at, digits)}, {paused}),' for at, paused in replay_input.pauses)})"
 
 
 def _at(moment: float, digits: int | None) -> str:
@@ -169,38 +170,40 @@ def _at(moment: float, digits: int | None) -> str:
 
 def _shortest_moments(policies: Policies, played: Sequence[ReplayedStep]) -> tuple[list[ReplayInput], int | None]:
     """The inputs with moments of as few digits as lead along the same path; and how many these are, None for all."""
-    cues = [step.input_ for step in played]
-    wishes = [cue.input_.spec for cue in cues if isinstance(cue.input_, inputs.Subscribe)]
-    if sum(len(subscribe_item(each.id, each.channels, ())) for each in wishes) < MAX_CLIENT_PAYLOAD / 2:
-        cues = [_without_padding(cue) for cue in cues]  # all of them fit into one frame, whatever their sizes
+    replay_inputs = [step.input_ for step in played]
+    specs = [replay_input.input_.spec for replay_input in replay_inputs if isinstance(replay_input.input_, inputs.Subscribe)]
+    if sum(len(subscribe_item(each.id, each.channels, ())) for each in specs) < MAX_CLIENT_PAYLOAD / 2:
+        replay_inputs = [
+            _without_padding(replay_input) for replay_input in replay_inputs
+        ]  # all of them fit into one frame, whatever their sizes
     for digits in _DIGITS:
-        rounded = _rounded(policies, played, cues, digits)
+        rounded = _rounded(policies, played, replay_inputs, digits)
         if rounded is not None:
             return rounded, digits
-    return cues, None
+    return replay_inputs, None
 
 
-def _without_padding(cue: ReplayInput) -> ReplayInput:
-    input_ = cue.input_
+def _without_padding(replay_input: ReplayInput) -> ReplayInput:
+    input_ = replay_input.input_
     if not isinstance(input_, inputs.Subscribe) or input_.spec.queries:
-        return cue
-    return replace(cue, input_=inputs.Subscribe(wish(input_.spec.id)))
+        return replay_input
+    return replace(replay_input, input_=inputs.Subscribe(spec(input_.spec.id)))
 
 
 def _rounded(
-    policies: Policies, played: Sequence[ReplayedStep], cues: Sequence[ReplayInput], digits: int
+    policies: Policies, played: Sequence[ReplayedStep], replay_inputs: Sequence[ReplayInput], digits: int
 ) -> list[ReplayInput] | None:
     """The inputs, rounded; None if the machine takes another path with them.
 
     An input at the very moment at which something falls due may be rounded to the wrong side of it: then the next one will do.
     """
-    stage, rounded, unit = MachineHarness(policies), list[ReplayInput](), 10.0**-digits
-    for step, cue in zip(played, cues, strict=True):
+    harness, rounded, unit = MachineHarness(policies), list[ReplayInput](), 10.0**-digits
+    for step, replay_input in zip(played, replay_inputs, strict=True):
         for nudge in (0.0, unit, -unit):
             if nudge:
-                stage = MachineHarness(policies, rounded)
-            near = _near(stage, cue, rounded[-1].at if rounded else 0.0, digits, nudge)
-            if _is_as_played(step, stage.feed(near), stage):
+                harness = MachineHarness(policies, rounded)
+            near = _near(harness, replay_input, rounded[-1].at if rounded else 0.0, digits, nudge)
+            if _is_as_played(step, harness.feed(near), harness):
                 rounded.append(near)
                 break
         else:
@@ -208,24 +211,25 @@ def _rounded(
     return rounded
 
 
-def _near(stage: MachineHarness, cue: ReplayInput, now: float, digits: int, nudge: float) -> ReplayInput:
+def _near(harness: MachineHarness, replay_input: ReplayInput, now: float, digits: int, nudge: float) -> ReplayInput:
     """An input, rounded, and not before a moment; the stage reads and pauses as it says."""
-    pauses = tuple((max(now, round(at, digits)), paused) for at, paused in cue.pauses)
+    pauses = tuple((max(now, round(at, digits)), paused) for at, paused in replay_input.pauses)
     for at, paused in pauses:
-        stage.read(at, paused=paused)
-    now, due = max(now, round(round(cue.at, digits) + nudge, digits)), stage.seat.deadline
-    if isinstance(cue.input_, inputs.Deadline) and due is not None:
+        harness.read(at, paused=paused)
+    now, due = max(now, round(round(replay_input.at, digits) + nudge, digits)), harness.context.deadline
+    if isinstance(replay_input.input_, inputs.Deadline) and due is not None:
         now = max(now, _round_up(due, digits))
-    place = None if cue.place is None else max(_round_up(cue.place, digits), now + 10.0**-digits)
-    return replace(cue, at=now, draw=round(cue.draw, 6), place=place, pauses=pauses)
+    place = None if replay_input.place is None else max(_round_up(replay_input.place, digits), now + 10.0**-digits)
+    return replace(replay_input, at=now, draw=round(replay_input.draw, 6), place=place, pauses=pauses)
 
 
-def _is_as_played(step: ReplayedStep, outcome: StepResult, stage: MachineHarness) -> bool:
-    seat = stage.seat
+def _is_as_played(step: ReplayedStep, result: StepResult, harness: MachineHarness) -> bool:
+    context = harness.context
     return (
-        (outcome.transition and outcome.transition.row) == (step.outcome.transition and step.outcome.transition.row)
-        and (stage.state, seat.generation, seat.attempt, seat.frames_sent) == (step.state, step.link, step.attempt, step.sends)
-        and list(map(type, outcome.commands)) == list(map(type, step.outcome.commands))
+        (result.transition and result.transition.row) == (step.result.transition and step.result.transition.row)
+        and (harness.state, context.generation, context.attempt, context.frames_sent)
+        == (step.state, step.link, step.attempt, step.sends)
+        and list(map(type, result.commands)) == list(map(type, step.result.commands))
     )
 
 

@@ -79,18 +79,18 @@ class Prober:
     Args:
         canary: the policy.
         owner: the connection.
-        seat: its facts.
-        roster: its subscribers, who are told of the gap.
+        context: its facts.
+        registry: its subscribers, who are told of the gap.
         audit: where it is written.
     """
 
     def __init__(
-        self, canary: Canary, owner: Owner, seat: ConnectionContext, roster: SubscriptionRegistry, audit: AuditWriter
+        self, canary: Canary, owner: Owner, context: ConnectionContext, registry: SubscriptionRegistry, audit: AuditWriter
     ) -> None:
         self._canary = canary
         self._owner = owner
-        self._seat = seat
-        self._roster = roster
+        self._context = context
+        self._registry = registry
         self._audit = audit
         self._presence_id = uuid.uuid4().hex
         self._link = 0  # the number of the link that is probed; 0 for none
@@ -110,8 +110,8 @@ class Prober:
 
     def look(self) -> None:
         """The machine has taken a step: begin to probe a link that serves everything, and end with it."""
-        link = self._seat.link
-        serves = link is not None and self._seat.state in _LIVE and self._seat.book.all_acknowledged
+        link = self._context.link
+        serves = link is not None and self._context.state in _LIVE and self._context.subscriptions.all_acknowledged
         number = link.generation if link is not None and serves else 0
         if number == self._link:
             return
@@ -225,7 +225,7 @@ class Prober:
 
     def _note(self, write: Callback, failure: BaseException, link: int) -> None:
         """Tell that the callable raised, or hangs. Its failure is no proof of deafness."""
-        if self._seat.state != State.DISPOSING:  # the log may be closed
+        if self._context.state != State.DISPOSING:  # the log may be closed
             self._audit.canary("failed")
         write.report(failure, self._owner.report, self._owner.loop)
         if link == self._link and self._probing:
@@ -244,7 +244,7 @@ class Prober:
     def _miss(self) -> None:
         """No echo. While nothing is read, silence means nothing, and the echo is awaited anew."""
         self._timer = None
-        link = self._seat.link
+        link = self._context.link
         assert link is not None
         if link.read_paused:
             self._await_echo()
@@ -252,15 +252,15 @@ class Prober:
         self._audit.canary("missed", seconds=self._owner.loop.time() - self._began)
         if self._deaf is None:
             self._deaf = _Deafness(self._proven, self._proof, self._link)
-            self._roster.begin_deafness()
+            self._registry.begin_deafness()
         self._owner.feed(Deaf(self._link))
 
     def _tell_gap(self, now: float) -> None:
         """Tell everyone who was served by a deaf link what may be missing: from the last proof until now."""
         if self._deaf is not None:
             deaf, self._deaf = self._deaf, None
-            dials = self._seat.generation - deaf.link
-            self._roster.end_deafness(datetime.now(UTC), now - deaf.began, dials, deaf.proof)
+            dials = self._context.generation - deaf.link
+            self._registry.end_deafness(datetime.now(UTC), now - deaf.began, dials, deaf.proof)
 
     # --- timers -------------------------------------------------------------------------------------------------------
 

@@ -116,25 +116,25 @@ class SubscriptionDelivery:
         "put",
         "removed",
         "spared",
+        "spec",
         "tasks",
         "updating",
-        "wish",
     )  # fmt: skip
 
     def __init__(
         self,
-        wish: SubscriptionSpec,
+        spec: SubscriptionSpec,
         options: DeliveryOptions,
         loop: asyncio.AbstractEventLoop,
         report: Report,
         audit: AuditWriter,
         gate: ReadGate,
     ) -> None:
-        self.wish = wish
+        self.spec = spec
         self._gate = gate
         self._options = options
         self._loop = loop
-        self.buffer = self._new_inbox(lambda count: audit.dropped(self.wish.id, count))
+        self.buffer = self._new_buffer(lambda count: audit.dropped(self.spec.id, count))
         self.put: Callable[[Event], bool] = self.buffer.put
         self._usual_put: Callable[[Event], bool] = self.put  # where events go, but for the times in which a gap is expected
         self._expects_gap = False
@@ -166,7 +166,7 @@ class SubscriptionDelivery:
         )  # what came before it, and may be among what is missed
         self._recent_versions: list[set[tuple[str, str]]] = []  # what each catching up has delivered within the last minute
 
-    def _new_inbox(self, on_drops: Callable[[int], None] | None = None) -> StreamBuffer[Event]:
+    def _new_buffer(self, on_drops: Callable[[int], None] | None = None) -> StreamBuffer[Event]:
         options = self._options
         return make_buffer(
             options.overflow, "this subscription", self._loop, options.buffer, options.buffer_bytes, self._gate, on_drops
@@ -242,7 +242,7 @@ class SubscriptionDelivery:
         gap = Gap(_latest(_parse_or_none(stamp), _parse_or_none(proof), self._caught_up_to), until, outage_seconds, attempts)
         self.gaps.append(gap)
         del self.gaps[:-_GAPS_KEPT]
-        self._audit.gap(self.wish.id, gap)
+        self._audit.gap(self.spec.id, gap)
         if self._on_gap is not None:
             self._create_task(self._tell_gap(self._on_gap, gap))
         if self._catch_up is not None:
@@ -293,7 +293,7 @@ class SubscriptionDelivery:
             gap = Gap(self._catch_up_since, gap.until, gap.outage_seconds, gap.attempts)
         self._catch_up_since = gap.since
         if self._backlog is None:
-            self._backlog = self._new_inbox()
+            self._backlog = self._new_buffer()
         self._choose_put()
         self._catch_up_task = self._create_task(self._ask_for_missed(catch_up, gap))
 
@@ -368,7 +368,7 @@ class SubscriptionDelivery:
     # --- the user's code ----------------------------------------------------------------------------------------------
 
     def _create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = self._loop.create_task(work, name=f"realtime_fsm subscription {self.wish.id}")
+        task: asyncio.Task[None] = self._loop.create_task(work, name=f"realtime_fsm subscription {self.spec.id}")
         self.tasks.append(task)
         task.add_done_callback(self.tasks.remove)
         return task

@@ -118,7 +118,7 @@ class Driver:
     """Drives one connection on one event loop.
 
     Args:
-        seat: what the connection remembers.
+        context: what the connection remembers.
         transport: what opens WebSockets.
         connection_id: the name of the connection in the audit log.
         url: the address to dial.
@@ -136,7 +136,7 @@ class Driver:
 
     def __init__(
         self,
-        seat: ConnectionContext,
+        context: ConnectionContext,
         transport: Transport,
         *,
         connection_id: str,
@@ -149,23 +149,23 @@ class Driver:
         self._trial: Credentials | None = None  # who dials instead, until the server confirms or refuses it
         self.user: dict[str, Any] | None = None
         self.malformed: dict[str, int] = {}
-        self.failures = Failures(seat)
-        self._core = ConnectionMachine(seat)
-        self._seat = seat
+        self.failures = Failures(context)
+        self._core = ConnectionMachine(context)
+        self._context = context
         self._transport = transport
         self._url = url
         self.project = project
         self._draw = draw
-        self._context = copy_context()
+        self._run_context = copy_context()
         self._inputs: list[Input] = []
         self._stepping = False
-        self._audit = AuditWriter(connection_id, self._report_audit, self._context)
+        self._audit = AuditWriter(connection_id, self._report_audit, self._run_context)
         self._outages = OutageTracker(self._audit)
-        self._roster = SubscriptionRegistry(self.report, self._audit, self._outages, self._note_stray)
-        self._links = LinkSet(self, seat)
-        self._prober = None if seat.canary is None else Prober(seat.canary, self, seat, self._roster, self._audit)
+        self._registry = SubscriptionRegistry(self.report, self._audit, self._outages, self._note_stray)
+        self._links = LinkSet(self, context)
+        self._prober = None if context.canary is None else Prober(context.canary, self, context, self._registry, self._audit)
         if self._prober is not None:
-            self._roster.on_canary = self._prober.heard
+            self._registry.on_canary = self._prober.heard
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
@@ -194,7 +194,7 @@ class Driver:
     @property
     def canary(self) -> Canary | None:
         """How deaf links are found."""
-        return self._seat.canary
+        return self._context.canary
 
     @property
     def last_failure(self) -> Failure | None:
@@ -220,7 +220,7 @@ class Driver:
         running = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = running
-            self._audit.opened(self._seat)
+            self._audit.opened(self._context)
         elif self._loop is not running:
             raise WrongLoop("this Realtime")
         return self._loop
@@ -243,7 +243,7 @@ class Driver:
         if self._audit.is_writing and not self._stepping:
             loop.call_soon(self._step_all, loop)
         elif not self._stepping:
-            self._context.copy().run(self._step_all, loop)
+            self._run_context.copy().run(self._step_all, loop)
 
     async def act(self, input_: Input) -> None:
         """Feed an input, and wait until it is taken: at once, but for calls from within a step."""
@@ -263,19 +263,19 @@ class Driver:
                 loop.call_soon(self._step_all, loop)
 
     def _step(self, input_: Input) -> None:
-        outcome = self._core.step(input_, self.loop.time(), draw=self._draw())
-        for request in outcome.commands:
+        result = self._core.step(input_, self.loop.time(), draw=self._draw())
+        for request in result.commands:
             self._execute(request)
         self._waiting.look()
         if self._prober is not None:
             self._prober.look()
-        self._arm_timer(outcome.deadline)
-        if outcome.transition is not None:
-            self._publish_transition(outcome.transition)
+        self._arm_timer(result.deadline)
+        if result.transition is not None:
+            self._publish_transition(result.transition)
 
-    def register(self, wish: SubscriptionSpec, options: DeliveryOptions) -> SubscriptionDelivery:
+    def register(self, spec: SubscriptionSpec, options: DeliveryOptions) -> SubscriptionDelivery:
         """Make room for a subscription's events, before it is asked for."""
-        return self._roster.register(wish, options, self.loop, self._time_in_state())
+        return self._registry.register(spec, options, self.loop, self._time_in_state())
 
     def next_id(self) -> str:
         """A name for a subscription, new on this connection."""
@@ -283,39 +283,39 @@ class Driver:
 
     def unsubscribe(self, subscriber: SubscriptionDelivery) -> None:
         """Give a subscription up, with what is to take its place."""
-        successor = self._roster.pending_update_of(subscriber)
-        for identifier in (subscriber.wish.id, successor):
-            if identifier is not None and self._roster.withdraw(identifier, self._time_in_state()):
+        successor = self._registry.pending_update_of(subscriber)
+        for identifier in (subscriber.spec.id, successor):
+            if identifier is not None and self._registry.withdraw(identifier, self._time_in_state()):
                 self.feed(Unsubscribe(identifier))
 
-    async def update_subscription(self, subscriber: SubscriptionDelivery, wish: SubscriptionSpec) -> None:
+    async def update_subscription(self, subscriber: SubscriptionDelivery, spec: SubscriptionSpec) -> None:
         """Let a subscriber listen to something else. What it listens to now goes on until that is acknowledged.
 
         Raises:
             SubscriptionRejected, SubscriptionEnded: when there will be nothing else.
             RealtimeError: when there will be no link for now.
         """
-        old = subscriber.wish.id
-        if not self._roster.is_active(old):
+        old = subscriber.spec.id
+        if not self._registry.is_active(old):
             raise SubscriptionEnded
-        granted = self._roster.begin_update(subscriber, wish, self.loop, self._time_in_state())
-        self.feed(Subscribe(wish))
+        granted = self._registry.begin_update(subscriber, spec, self.loop, self._time_in_state())
+        self.feed(Subscribe(spec))
         try:
             await self.answer(granted)
         finally:
-            superseded = old if subscriber.wish is wish else wish.id
-            if self._roster.withdraw(superseded, self._time_in_state()):
+            superseded = old if subscriber.spec is spec else spec.id
+            if self._registry.withdraw(superseded, self._time_in_state()):
                 self.feed(Unsubscribe(superseded))
 
     def watch_states(self) -> StreamBuffer[Change]:
         """A stream of the changes of state from now on; it is forgotten when nobody holds it any more."""
-        inbox: StreamBuffer[Change] = StreamBuffer("this stream of states", self.loop, _CHANGES_KEPT)
+        buffer: StreamBuffer[Change] = StreamBuffer("this stream of states", self.loop, _CHANGES_KEPT)
         if self.state is State.DISPOSING:
-            inbox.close()
+            buffer.close()
         if not isinstance(self._state_watchers, WeakSet):  # most connections are never followed
             self._state_watchers = WeakSet()
-        self._state_watchers.add(inbox)
-        return inbox
+        self._state_watchers.add(buffer)
+        return buffer
 
     async def wait_connected(self, *, survives_disconnect: bool) -> None:
         """Wait until the link is up.
@@ -341,11 +341,11 @@ class Driver:
         Raises:
             RealtimeError: when there will be no link for now.
         """
-        book = self._seat.book
-        wanted = tuple(book.desired)
+        tracker = self._context.subscriptions
+        wanted = tuple(tracker.desired)
 
         def holds() -> bool:
-            return self.state.is_live and book.serves(wanted)
+            return self.state.is_live and tracker.serves(wanted)
 
         if holds():
             return
@@ -407,7 +407,7 @@ class Driver:
         Raises:
             LinkPaused: when nothing has been read for as long.
         """
-        begun, reply = self.loop.time(), self._seat.timeouts.reply
+        begun, reply = self.loop.time(), self._context.timeouts.reply
         try:
             while not future.done():
                 link, now = self._links.current, self.loop.time()
@@ -427,7 +427,7 @@ class Driver:
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
         """Let the callable go on that ends the connection, and tell whether the task is one's."""
-        return self._roster.spare(task) or (self._prober is not None and self._prober.spare(task))
+        return self._registry.spare(task) or (self._prober is not None and self._prober.spare(task))
 
     async def aclose(self, spared: asyncio.Task[Any] | None = None) -> None:
         """After the end: wait for the sockets and for users' callables, then release the transport.
@@ -438,7 +438,7 @@ class Driver:
         await self.wait_closed()
         if self._prober is not None:
             await self._prober.settle()
-        await self._roster.wait_cancelled(spared)
+        await self._registry.wait_cancelled(spared)
         await self._transport.close()
         self._audit.closed()
 
@@ -462,7 +462,7 @@ class Driver:
 
     def _time_in_state(self) -> float:
         """Seconds since the state was entered."""
-        now, entered = self.loop.time(), self._seat.state_entered_at
+        now, entered = self.loop.time(), self._context.state_entered_at
         return 0.0 if entered is None else now - entered
 
     # --- what the machine asks ----------------------------------------------------------------------------------------
@@ -479,11 +479,11 @@ class Driver:
             case CloseLink(generation=generation, graceful=tidy):
                 self._drop(generation, tidy=tidy)
             case SubscriptionAcknowledged(id=identifier, channels=channels):
-                self._roster.acknowledge(identifier, channels, self.loop.time())
+                self._registry.acknowledge(identifier, channels, self.loop.time())
             case SubscriptionRefused(id=identifier, code=code, message=message):
-                self._roster.reject(identifier, code, message, guest=self.user is None)
+                self._registry.reject(identifier, code, message, guest=self.user is None)
             case SubscriptionUnsupported(id=identifier, era=era):
-                self._roster.reject_unsupported(identifier, era)
+                self._registry.reject_unsupported(identifier, era)
             case UserIdentified(user=user):
                 self._set_user(user)
             case PresenceStored(presence=presence):
@@ -504,17 +504,17 @@ class Driver:
             case CanaryRefused(code=code) if self._prober is not None:
                 self._prober.refused(code)
             case SubscriptionRemoved(id=identifier):
-                self._roster.remove(identifier)
+                self._registry.remove(identifier)
             case EndFault(seconds=seconds, lost=True):
                 self._outages.reach_back(self.loop.time() - seconds)
             case EndFault(seconds=seconds):
-                self._roster.recover(seconds)
+                self._registry.recover(seconds)
             case FailWaiters(error=error, withdrawn=withdrawn, streams=streams):
                 self._trial = None
-                self._roster.fail(error, withdrawn, streams=streams)
+                self._registry.fail(error, withdrawn, streams=streams)
                 self._waiting.fail(error, patient=not isinstance(error, Disconnected))
             case EndStreams():
-                self._roster.end()
+                self._registry.end()
                 self._waiting.fail(Disposed(), patient=True)
                 for follower in self._state_watchers:
                     follower.close()
@@ -532,23 +532,23 @@ class Driver:
         return self.credentials if self._trial is None else self._trial
 
     def _open(self, request: OpenLink) -> None:
-        link = self._links.create(request.generation, self._seat.require_link, request.plan, self.loop)
+        link = self._links.create(request.generation, self._context.require_link, request.plan, self.loop)
         link.open(self._transport, self._url, partial(self._dialing.headers, request.renewal))
-        self._roster.clear_errors()
+        self._registry.clear_errors()
         self._outages.dial()
 
     def _drop(self, generation: int, *, tidy: bool) -> None:
-        retiring = self._links.draining
-        if retiring is None or retiring.generation != generation:
+        draining = self._links.draining
+        if draining is None or draining.generation != generation:
             self._links.drop(generation, tidy=tidy)
         elif self._links.current is not None and self._links.current.routes is not None:  # it has been greeted
             seconds = self._outages.end_handover(self.loop.time())
-            doubtful = None if seconds is None else DrainCheck(retiring, self._roster.last_event_times, seconds)
+            doubtful = None if seconds is None else DrainCheck(draining, self._registry.last_event_times, seconds)
             self._links.drain_draining(self.loop, doubtful)
         else:
             if not tidy:
                 self._audit.retired(generation, self._time_in_state())
-            self._links.close_retiring()
+            self._links.close_draining()
             if not tidy or self.state is State.RECONNECTING:
                 self._outages.fail_handover(self.loop.time(), planned=tidy)
 
@@ -572,7 +572,7 @@ class Driver:
 
         This is the hot path: a closure, because there is nothing faster than its names.
         """
-        links, facts, subscriber_of, route = self._links, link.state, self._roster.subscribers.get, self._roster.route
+        links, facts, subscriber_of, route = self._links, link.state, self._registry.subscribers.get, self._registry.route
         planned = link.plan is not None
 
         def on_message(data: bytes) -> Awaitable[None] | None:
@@ -597,7 +597,7 @@ class Driver:
                     return None if heard % _TURN else self._apply_backpressure(link)  # before the greeting none is owed
                 self._resolve_subscription_ids(link, link.routes, event)
                 if links.may_deliver_out_of_order:
-                    should_yield = self._roster.route_out_of_order(event, links.farewell_of(link))
+                    should_yield = self._registry.route_out_of_order(event, links.farewell_of(link))
                     return self._apply_backpressure(link) if should_yield or not heard % _TURN else None
                 if not event._subscriptions:  # noqa: SLF001
                     return (
@@ -631,14 +631,14 @@ class Driver:
     async def _apply_backpressure(self, link: LinkIO) -> None:
         """Let consumers run, and deliver no more while one of them, who must lose nothing, is full."""
         await asyncio.sleep(0)
-        if self._roster.gate.is_blocked:
+        if self._registry.gate.is_blocked:
             await link.pause(partial(self._wait_for_consumers, link))
 
     async def _wait_for_consumers(self, link: LinkIO) -> None:
         began = self._set_read_paused(link, paused=True)
         self._audit.pause("opened", link.generation, dwell=self._time_in_state())
         try:
-            await self._roster.gate.wait_open()
+            await self._registry.gate.wait_open()
         finally:
             seconds = self._set_read_paused(link, paused=False) - began
             self._audit.pause("closed", link.generation, dwell=self._time_in_state(), seconds=seconds)
@@ -668,13 +668,13 @@ class Driver:
             channels = event.channels
         meant = routes.match(event._subscriptions, channels)  # noqa: SLF001
         if CANARY in meant and link is self._links.current:
-            self._roster.on_canary(event)
-        ours = self._roster.filter_known(meant)
+            self._registry.on_canary(event)
+        ours = self._registry.filter_known(meant)
         event._subscriptions = self._links.filter_new(link, event, ours)  # noqa: SLF001
 
-    def on_draining_closed(self, farewell: DrainCheck, *, broken: bool) -> None:
+    def on_draining_closed(self, drain_check: DrainCheck, *, broken: bool) -> None:
         """A link that has made room is let go of, and nobody knows what it owed."""
-        self._roster.report_possible_loss(farewell, broken=broken)
+        self._registry.report_possible_loss(drain_check, broken=broken)
 
     def _report_audit(self, failure: BaseException) -> None:
         self.report(failure, "the audit log failed")
@@ -691,22 +691,22 @@ class Driver:
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
-    def _publish_transition(self, taken: TransitionTaken) -> None:
+    def _publish_transition(self, transition: TransitionTaken) -> None:
         at = datetime.now(UTC)
-        self._audit.transition(taken, at)
-        row, dest = taken.row, taken.dest
-        self.failures.note(taken, at, self.loop.time())
-        if taken.round_trip is not None:
-            self._audit.ping(taken.round_trip)
-        if taken.fault is not None:
-            self._audit.fault(taken.fault, at)
+        self._audit.transition(transition, at)
+        row, dest = transition.row, transition.dest
+        self.failures.note(transition, at, self.loop.time())
+        if transition.round_trip is not None:
+            self._audit.ping(transition.round_trip)
+        if transition.fault is not None:
+            self._audit.fault(transition.fault, at)
         if row.dest is None:
             self._outages.state_kept()
             return
-        change = Change(row.source, dest, row.trigger, row.id, taken.attempt, taken.cause, at)
+        change = Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at)
         for follower in self._state_watchers:
             follower.put(change)
-        planned = taken.cause is None
+        planned = transition.cause is None
         self._outages.on_transition(row.source, dest, self.loop.time(), planned=planned, covered=self._links.draining_serves)
         watch = detector_for(self.loop)
         (watch.leave if dest in _IDLE_STATES else watch.join)(self)

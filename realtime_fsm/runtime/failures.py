@@ -22,40 +22,40 @@ class Failures:
     """The failures of one connection.
 
     Args:
-        seat: what the connection remembers.
+        context: what the connection remembers.
 
     Attributes:
         last: the newest one.
         tell: called with each attempt that failed; it must not raise.
     """
 
-    __slots__ = ("_seat", "last", "tell")
+    __slots__ = ("_context", "last", "tell")
 
-    def __init__(self, seat: ConnectionContext) -> None:
-        self._seat = seat
+    def __init__(self, context: ConnectionContext) -> None:
+        self._context = context
         self.last: Failure | None = None
         self.tell: Callable[[Failure], object] | None = None
 
-    def note(self, taken: TransitionTaken, at: datetime, now: float) -> None:
+    def note(self, transition: TransitionTaken, at: datetime, now: float) -> None:
         """Note a step of the machine.
 
         Args:
-            taken: the step.
+            transition: the step.
             at: its moment, aware, in UTC.
             now: the same moment, in seconds of the machine's clock.
         """
-        effects = taken.row.effects
+        effects = transition.row.effects
         if (
-            taken.cause is not None and Effect.ABORT_LINK in effects and Effect.USE_URL_SUBSCRIPTIONS not in effects
+            transition.cause is not None and Effect.ABORT_LINK in effects and Effect.USE_URL_SUBSCRIPTIONS not in effects
         ):  # which only asks for the era
-            self.last = Failure(taken.cause, at, self._next_dial(at, now))
-            if taken.row.source is State.RECONNECTING and self.tell is not None:
+            self.last = Failure(transition.cause, at, self._next_dial(at, now))
+            if transition.row.source is State.RECONNECTING and self.tell is not None:
                 self.tell(self.last)
-        elif self.last is not None and Effect.DIAL in effects and self._seat.link is None:  # it waits for its turn
+        elif self.last is not None and Effect.DIAL in effects and self._context.link is None:  # it waits for its turn
             self.last = replace(self.last, next_dial=self._next_dial(at, now))
 
     def _next_dial(self, at: datetime, now: float) -> datetime | None:
-        due = self._seat.attempt_at
+        due = self._context.attempt_at
         if due is not None:
             return at + timedelta(seconds=max(0.0, due - now))
-        return None if self._seat.link is None else at  # it is being made
+        return None if self._context.link is None else at  # it is being made

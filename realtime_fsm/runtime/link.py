@@ -34,7 +34,7 @@ class LinkHandler(Protocol):
     def message_handler(self, link: LinkIO) -> MessageHandler:
         """What takes the messages of a link."""
 
-    def on_draining_closed(self, farewell: DrainCheck, *, broken: bool) -> None:
+    def on_draining_closed(self, drain_check: DrainCheck, *, broken: bool) -> None:
         """A link that has made room is let go of, and nobody knows what it owed; `broken` if the one in its place goes, too."""
 
     def report(self, failure: BaseException, heading: str = ...) -> None:

@@ -32,28 +32,28 @@ class LinkSet:
 
     Args:
         owner: who is told what happens on them.
-        seat: what the connection remembers.
+        context: what the connection remembers.
 
     Attributes:
         current: the link that the machine speaks of.
-        retiring: one that makes room for it.
+        draining: one that makes room for it.
     """
 
     __slots__ = (
         "_closing",
+        "_context",
         "_dedup",
         "_drain_check",
         "_drain_timer",
         "_owner",
         "_previous_dedup",
-        "_seat",
         "current",
         "draining",
     )
 
-    def __init__(self, owner: LinkHandler, seat: ConnectionContext) -> None:
+    def __init__(self, owner: LinkHandler, context: ConnectionContext) -> None:
         self._owner = owner
-        self._seat = seat
+        self._context = context
         self._closing: list[asyncio.Task[None]] = []
         self._drain_timer: asyncio.TimerHandle | None = None
         self._dedup: HandoverDeduplicator | None = None
@@ -96,55 +96,55 @@ class LinkSet:
 
     def retire(self, generation: int) -> None:
         """Let the current link deliver, and do nothing else."""
-        self.close_retiring()
+        self.close_draining()
         self.draining, self.current = self.current_of(generation), None
 
     def drop(self, generation: int, *, tidy: bool) -> None:
         """Let go of the current link; with a closing handshake if `tidy`, at once if not."""
         if self._drain_timer is not None:
-            self.close_retiring(with_current=True)
+            self.close_draining(with_current=True)
         link, self.current = self.current_of(generation), None
         if self.draining is None:
             self._previous_dedup = None
-        self._close(link, self._seat.timeouts.close if tidy else 0)
+        self._close(link, self._context.timeouts.close if tidy else 0)
 
-    def drain_draining(self, loop: asyncio.AbstractEventLoop, farewell: DrainCheck | None) -> None:
+    def drain_draining(self, loop: asyncio.AbstractEventLoop, drain_check: DrainCheck | None) -> None:
         """The current link is up: the one that made room for it goes, when what is on its way has come.
 
         Args:
             loop: whose clock counts.
-            farewell: what is to be known of it before; None where a gap is told anyway.
+            drain_check: what is to be known of it before; None where a gap is told anyway.
         """
-        self._drain_check = farewell
-        if farewell is not None:
-            farewell.send_probe(loop.time(), pings=self._seat.ping_enabled)
+        self._drain_check = drain_check
+        if drain_check is not None:
+            drain_check.send_probe(loop.time(), pings=self._context.ping_enabled)
         self._drain_timer = loop.call_later(DRAIN_SECONDS, self._on_drain_timer, loop)
 
     def _on_drain_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         waits = self.draining is not None and self.draining.paused  # nothing has come, because nothing is read
-        if self._drain_check is not None and self._drain_check.is_pending(loop.time(), self._seat.ping.timeout):
+        if self._drain_check is not None and self._drain_check.is_pending(loop.time(), self._context.ping.timeout):
             waits = True
         if waits:
             self._drain_timer = loop.call_later(_DRAIN_POLL, self._on_drain_timer, loop)
         else:
-            self.close_retiring()
+            self.close_draining()
 
-    def close_retiring(self, *, with_current: bool = False) -> None:
+    def close_draining(self, *, with_current: bool = False) -> None:
         """Let go of the link that makes room, if there is one; `broken` if the one in its place goes, too."""
         if self._drain_timer is not None:
             self._drain_timer.cancel()
             self._drain_timer = None
         link, self.draining = self.draining, None
-        farewell, self._drain_check = self._drain_check, None
-        if farewell is not None:
-            farewell.last_event_times = farewell.doubts  # before its reader is stopped
+        drain_check, self._drain_check = self._drain_check, None
+        if drain_check is not None:
+            drain_check.last_event_times = drain_check.doubts  # before its reader is stopped
         if link is not None:
-            self._close(link, self._seat.timeouts.close)
+            self._close(link, self._context.timeouts.close)
             self._previous_dedup, self._dedup = self._dedup, None
             if self._previous_dedup is not None:
                 self._previous_dedup.older_closed()
-        if farewell is not None and farewell.last_event_times:
-            self._owner.on_draining_closed(farewell, broken=with_current)
+        if drain_check is not None and drain_check.last_event_times:
+            self._owner.on_draining_closed(drain_check, broken=with_current)
 
     def filter_new(self, link: LinkIO, event: Event, subscriptions: list[str]) -> list[str]:
         """The subscriptions that another link has not given the event to."""

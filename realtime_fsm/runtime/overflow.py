@@ -221,7 +221,7 @@ def make_buffer(
         gate: what is shut while it must not get more.
         on_drops: told of each episode of drops, with how many there were.
     """
-    inbox = _MODES[overflow](what, loop, capacity, limit, on_drops)
-    if isinstance(inbox, _PausingBuffer):
-        inbox.gate = gate
-    return inbox
+    buffer = _MODES[overflow](what, loop, capacity, limit, on_drops)
+    if isinstance(buffer, _PausingBuffer):
+        buffer.gate = gate
+    return buffer

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class _PendingUpdate:
     """What is to take the place of what a subscriber listens to, when it is acknowledged."""
 
-    wish: SubscriptionSpec
+    spec: SubscriptionSpec
     subscriber: SubscriptionDelivery
     granted: asyncio.Future[None]
 
@@ -75,19 +75,19 @@ class SubscriptionRegistry:
         self.gate = ReadGate()
 
     def register(
-        self, wish: SubscriptionSpec, options: DeliveryOptions, loop: asyncio.AbstractEventLoop, dwell: float
+        self, spec: SubscriptionSpec, options: DeliveryOptions, loop: asyncio.AbstractEventLoop, dwell: float
     ) -> SubscriptionDelivery:
         """Make room for a subscription's events, before it is asked for."""
-        subscriber = self.subscribers[wish.id] = SubscriptionDelivery(wish, options, loop, self._report, self._audit, self.gate)
-        self._audit_desired(wish, dwell)
+        subscriber = self.subscribers[spec.id] = SubscriptionDelivery(spec, options, loop, self._report, self._audit, self.gate)
+        self._audit_desired(spec, dwell)
         return subscriber
 
     def begin_update(
-        self, subscriber: SubscriptionDelivery, wish: SubscriptionSpec, loop: asyncio.AbstractEventLoop, dwell: float
+        self, subscriber: SubscriptionDelivery, spec: SubscriptionSpec, loop: asyncio.AbstractEventLoop, dwell: float
     ) -> asyncio.Future[None]:
         """Prepare to let a subscriber listen to something else, as soon as that is acknowledged; the answer tells when."""
-        successor = self._pending_updates[wish.id] = _PendingUpdate(wish, subscriber, loop.create_future())
-        self._audit_desired(wish, dwell)
+        successor = self._pending_updates[spec.id] = _PendingUpdate(spec, subscriber, loop.create_future())
+        self._audit_desired(spec, dwell)
         return successor.granted
 
     def route(self, event: Event) -> bool:
@@ -128,20 +128,20 @@ class SubscriptionRegistry:
         return [
             identifier
             for identifier, one in self.subscribers.items()
-            if one.established and not channels.isdisjoint((*one.wish.channels, *one.acknowledged))
+            if one.established and not channels.isdisjoint((*one.spec.channels, *one.acknowledged))
         ]
 
-    def route_out_of_order(self, event: Event, farewell: DrainCheck | None) -> bool:
+    def route_out_of_order(self, event: Event, drain_check: DrainCheck | None) -> bool:
         """As `route`, where another link may have brought what happened after it. Each of its ids is known.
 
         Args:
             event: the event.
-            farewell: of the draining link that brings it, which is to know whose order is lost; None for the other link.
+            drain_check: of the draining link that brings it, which is to know whose order is lost; None for the other link.
         """
         crowded = False
         for identifier, subscriber in [(i, self.subscribers[i]) for i in event._subscriptions]:  # noqa: SLF001
-            if subscriber.note_out_of_order(event) and farewell is not None:
-                farewell.disordered.add(identifier)
+            if subscriber.note_out_of_order(event) and drain_check is not None:
+                drain_check.disordered.add(identifier)
             crowded = subscriber.put(event) or crowded
         return crowded
 
@@ -165,12 +165,12 @@ class SubscriptionRegistry:
 
     def _switch_id(self, successor: _PendingUpdate, channels: tuple[str, ...], now: float) -> None:
         """From now on what comes for the old id is dropped: both would deliver it, or it is not wanted any more."""
-        subscriber, old = successor.subscriber, successor.subscriber.wish.id
+        subscriber, old = successor.subscriber, successor.subscriber.spec.id
         if self.subscribers.pop(old, None) is not None:
             self._replaced_ids[old] = None
-        subscriber.wish, subscriber.acknowledged = successor.wish, channels
+        subscriber.spec, subscriber.acknowledged = successor.spec, channels
         subscriber.buffer.clear_error()
-        self.subscribers[subscriber.wish.id] = subscriber
+        self.subscribers[subscriber.spec.id] = subscriber
         self._report_gap_after_outage(subscriber, now)
         resolve(successor.granted)
 
@@ -225,27 +225,27 @@ class SubscriptionRegistry:
         """The server's time of the last event of each that was ever acknowledged."""
         return {identifier: one.last_timestamp for identifier, one in self.subscribers.items() if one.established}
 
-    def report_possible_loss(self, farewell: DrainCheck, *, broken: bool) -> None:
+    def report_possible_loss(self, drain_check: DrainCheck, *, broken: bool) -> None:
         """Those that a link served which has made room may have missed something.
 
         Args:
-            farewell: what is known of it.
+            drain_check: what is known of it.
             broken: whether an outage begins, whose gap reaches back as far for all that nothing has come for since.
         """
-        for identifier, stamp in farewell.last_event_times.items():
+        for identifier, stamp in drain_check.last_event_times.items():
             subscriber = self.subscribers.get(identifier)
             if subscriber is not None and not (broken and subscriber.last_timestamp is stamp):
                 had = [
                     event
-                    for event, whom in farewell.delivered_since
-                    if identifier in whom and identifier not in farewell.disordered
+                    for event, whom in drain_check.delivered_since
+                    if identifier in whom and identifier not in drain_check.disordered
                 ]
-                subscriber.record_gap(farewell.until, farewell.seconds, 1, stamp, had)
+                subscriber.record_gap(drain_check.until, drain_check.seconds, 1, stamp, had)
 
     def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
         """The server refused it, perhaps because a guest asked."""
-        wish = self._wish(identifier)
-        self._reject(identifier, SubscriptionRejected(wish.channels, wish.queries, code, message, guest=guest), code)
+        spec = self._spec(identifier)
+        self._reject(identifier, SubscriptionRejected(spec.channels, spec.queries, code, message, guest=guest), code)
 
     def withdraw(self, identifier: str, dwell: float) -> bool:
         """The user does not want it any more; until it is removed, what comes for it is still known.
@@ -345,13 +345,13 @@ class SubscriptionRegistry:
                 task.add_done_callback(self._cancelled_tasks.remove)
         return subscriber
 
-    def _audit_desired(self, wish: SubscriptionSpec, dwell: float) -> None:
-        size = len(subscribe_item(wish.id, wish.channels, wish.queries))
-        self._audit.subscription(wish.id, "desired", dwell=dwell, size=size)
+    def _audit_desired(self, spec: SubscriptionSpec, dwell: float) -> None:
+        size = len(subscribe_item(spec.id, spec.channels, spec.queries))
+        self._audit.subscription(spec.id, "desired", dwell=dwell, size=size)
 
     def _is_known(self, identifier: str) -> bool:
         return any(identifier in place for place in (self.subscribers, self._pending_updates, self._replaced_ids))
 
-    def _wish(self, identifier: str) -> SubscriptionSpec:
+    def _spec(self, identifier: str) -> SubscriptionSpec:
         successor = self._pending_updates.get(identifier)
-        return self.subscribers[identifier].wish if successor is None else successor.wish
+        return self.subscribers[identifier].spec if successor is None else successor.spec

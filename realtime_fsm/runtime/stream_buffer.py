@@ -203,13 +203,13 @@ class StreamBuffer(Generic[T]):
         """Take what is held, at most so many; perhaps none."""
         items = self._items
         if most is None or most >= len(items):
-            taken = list(items)
+            transition = list(items)
             items.clear()
         else:
-            taken = [items.popleft() for _ in range(most)]
+            transition = [items.popleft() for _ in range(most)]
         if self._notice_due:
-            self._took(taken)
-        return taken
+            self._took(transition)
+        return transition
 
     def _took(self, _: Sequence[T]) -> None:
         """The consumer has taken items, and something is out of the ordinary."""

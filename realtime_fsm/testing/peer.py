@@ -230,8 +230,8 @@ class ServerConnection:
     def _store_presence(self, data: object) -> presence.Document:
         if self.directory is None:
             raise Refusal(_POLICY, _NO_PROJECT, end=True)
-        wish = presence.read(data)
-        document = self.directory.presences.store(self.account, wish, self._now, self._backend.ids)
+        spec = presence.read(data)
+        document = self.directory.presences.store(self.account, spec, self._now, self._backend.ids)
         self._presences[document["$id"]] = document
         self._announce(document, "upsert", self._now)
         return document

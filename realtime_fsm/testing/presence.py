@@ -74,12 +74,12 @@ class Presences:
         self._stored: dict[str, Document] = {}  # by user
         self._count = 0
 
-    def store(self, account: Account | None, wish: PresenceRequest, now: float, ids: Iterator[str]) -> Document:
+    def store(self, account: Account | None, spec: PresenceRequest, now: float, ids: Iterator[str]) -> Document:
         """Store a user's presence, or change it.
 
         Args:
             account: whose; None for a guest.
-            wish: what is asked for.
+            spec: what is asked for.
             now: seconds since the epoch.
             ids: where an id comes from.
 
@@ -93,7 +93,7 @@ class Presences:
         if account is None:
             raise Refusal(_UNAUTHORIZED, "User must be authorized")
         default = [f'{what}("user:{account.user_id}")' for what in ("read", "update", "delete", "write")]
-        permissions = sorted(default if wish.permissions is None else wish.permissions)
+        permissions = sorted(default if spec.permissions is None else spec.permissions)
         if not {_role(permission) for permission in permissions} <= account.roles:
             raise Refusal(_UNAUTHORIZED, f"Permissions must be one of: ({', '.join(sorted(account.roles))})")
         before = self._stored.get(account.user_id, {})
@@ -104,11 +104,11 @@ class Presences:
         document: dict[str, object] = {
             "userId": account.user_id,
             "source": "realtime",
-            "status": wish.status,
+            "status": spec.status,
             "expiresAt": format_timestamp(now + _LIFETIME),
-            **({} if wish.metadata is None else {"metadata": wish.metadata}),
+            **({} if spec.metadata is None else {"metadata": spec.metadata}),
             "$permissions": permissions,
-            "$id": before.get("$id") or wish.identifier or next(ids),
+            "$id": before.get("$id") or spec.identifier or next(ids),
             "$updatedAt": moment,
             "$createdAt": before.get("$createdAt", moment),
         }

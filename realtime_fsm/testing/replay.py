@@ -142,9 +142,9 @@ def check_path(
     """
     stage = MachineHarness(Settings(retry, ping, timeouts, auto_reconnect, max_link_age, era, canary))
     for number, step in enumerate(steps, 1):
-        outcome = stage.feed(ReplayInput(step.at, step.input, step.draw, step.dial_slot, step.heard, step.pauses))
-        row, seat = None if outcome.transition is None else outcome.transition.row.id, stage.seat
-        came = (row, stage.state, seat.generation, seat.attempt, seat.frames_sent, asks(outcome))
+        result = stage.feed(ReplayInput(step.at, step.input, step.draw, step.dial_slot, step.heard, step.pauses))
+        row, context = None if result.transition is None else result.transition.row.id, stage.context
+        came = (row, stage.state, context.generation, context.attempt, context.frames_sent, asks(result))
         expected = (step.row, step.state, step.link, step.attempt, step.sends, step.asks)
         if came != expected:
             raise AssertionError(f"step {number} at {step.at} s, {step.input}: {came} instead of {expected}")

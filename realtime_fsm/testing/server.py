@@ -88,9 +88,9 @@ class RealtimeServer:
             ids=ids,
         )
         self._clock = clock
-        self._desk = ConnectionDispatcher(self._backend, clock, shuffle)
+        self._dispatcher = ConnectionDispatcher(self._backend, clock, shuffle)
         self._host = host
-        self._listener = LoopbackServer(self._desk, host=host, port=port, routed=is_routed)
+        self._listener = LoopbackServer(self._dispatcher, host=host, port=port, routed=is_routed)
         self._scripts: set[asyncio.Task[None]] = set()
         self._recovery: asyncio.TimerHandle | None = None
 
@@ -128,21 +128,21 @@ class RealtimeServer:
         With "late" it is greeted when its first message has come, which is answered as one that was sent too early: a
         subscribe gets error 1008 and the end behind the greeting.
         """
-        return self._desk.greet
+        return self._dispatcher.greet
 
     @greet.setter
     def greet(self, value: Greeting) -> None:
-        self._desk.greet = value
+        self._dispatcher.greet = value
 
     @property
     def connections(self) -> int:
         """How many connections are up."""
-        return len(self._desk.links)
+        return len(self._dispatcher.links)
 
     @property
     def subscriptions(self) -> int:
         """How many subscriptions all connections hold together; in E1 and E2 a connection holds one."""
-        return sum(len(peer.subscriptions) for peer in self._desk.links)
+        return sum(len(peer.subscriptions) for peer in self._dispatcher.links)
 
     @property
     def received(self) -> list[list[object]]:
@@ -151,7 +151,7 @@ class RealtimeServer:
         A message is decoded JSON, or the text itself where it is none. The last 1000 messages of the last 1000 connections
         are kept.
         """
-        return [list(messages) for messages in self._desk.received]
+        return [list(messages) for messages in self._dispatcher.received]
 
     async def start(self) -> None:
         """Listen; after a `stop`, on the same port, with the same users and nobody connected.
@@ -178,7 +178,7 @@ class RealtimeServer:
     def drop(self) -> None:
         """End every stream without a close frame; new dials are accepted."""
         self._listener.end_all()
-        self._desk.drop_all()
+        self._dispatcher.drop_all()
 
     def freeze(self) -> None:
         """Fall silent like a stopped process: connections are accepted but not upgraded, and nothing is answered or sent."""
@@ -298,7 +298,7 @@ class RealtimeServer:
             memberships_of=memberships_of,
         )
         for peer, frame in deliveries:
-            self._desk.links[peer].send(frame)
+            self._dispatcher.links[peer].send(frame)
         return len(deliveries)
 
     def add_user(
@@ -368,7 +368,7 @@ class RealtimeServer:
         Raises:
             TimeoutError: when it takes longer.
         """
-        await self._desk.wait(lambda: self.connections == count, timeout)
+        await self._dispatcher.wait(lambda: self.connections == count, timeout)
 
     async def wait_for_subscriptions(self, count: int, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
         """Wait until all connections together hold exactly so many subscriptions.
@@ -380,7 +380,7 @@ class RealtimeServer:
         Raises:
             TimeoutError: when it takes longer.
         """
-        await self._desk.wait(lambda: self.subscriptions == count, timeout)
+        await self._dispatcher.wait(lambda: self.subscriptions == count, timeout)
 
     def _recover(self) -> None:
         self._backend.faulty = False

@@ -33,9 +33,9 @@ _CELLS = ((State.SUBSCRIBED, Trigger.DEADLINE), (State.PING, Trigger.PONG))
 def _moments(bench: Workbench) -> Iterator[Trigger]:
     """Heartbeats and answers without end, each with the facts that its guards and effects ask for."""
     while True:
-        assert bench.seat.ping_at is not None
-        for trigger, now in ((Trigger.DEADLINE, bench.seat.ping_at), (Trigger.PONG, bench.seat.ping_at + _PONG_AFTER)):
-            bench.seat.reset_step(now, 0.5)
+        assert bench.context.ping_at is not None
+        for trigger, now in ((Trigger.DEADLINE, bench.context.ping_at), (Trigger.PONG, bench.context.ping_at + _PONG_AFTER)):
+            bench.context.reset_step(now, 0.5)
             yield trigger
 
 
@@ -58,10 +58,10 @@ def trigger(kind: str, count: int) -> float:
         count: how many.
     """
     bench = Workbench().to(State.SUBSCRIBED)
-    seat, moments = bench.seat, _moments(bench)
+    context, moments = bench.context, _moments(bench)
     if kind == "table":
         events = bench.machine._events
-        return _timed(lambda trigger: events[trigger.value].trigger(seat, seat), moments, count)
+        return _timed(lambda trigger: events[trigger.value].trigger(context, context), moments, count)
     model: Any = _Model()
     machine = Machine(model, states=[state.value for state in State], initial=State.SUBSCRIBED.value, auto_transitions=False)
     if kind == "bare":
@@ -77,7 +77,7 @@ def trigger(kind: str, count: int) -> float:
                 conditions=[GUARDS[name] for name in row.guards],
                 before=[EFFECTS[name] for name in row.effects],
             )
-    return _timed(lambda trigger: getattr(model, trigger.value)(seat), moments, count)
+    return _timed(lambda trigger: getattr(model, trigger.value)(context), moments, count)
 
 
 class _Model:
@@ -91,7 +91,7 @@ def trigger_profile(count: int) -> str:
     return profile.text
 
 
-def seat(kind: str, count: int) -> dict[str, Any]:
+def context(kind: str, count: int) -> dict[str, Any]:
     """Bytes of what the machine remembers of one connection in a state: seat, book, link and budget."""
     kept = [_seated(State(kind)) for _ in range(10)]
     tracemalloc.start()
@@ -101,7 +101,7 @@ def seat(kind: str, count: int) -> dict[str, Any]:
 
 def _seated(state: State) -> object:
     bench = Workbench(pacer=_PACER).to(state)
-    bench.seat.requests = []
+    bench.context.requests = []
     return bench.machine  # which holds the seat
 
 
@@ -111,8 +111,8 @@ def record(count: int, *, profile: bool) -> dict[str, Any]:
 
 
 async def _record(count: int, *, profile: bool) -> dict[str, Any]:
-    taken = Workbench().to(State.SUBSCRIBED).last.transition
-    assert taken is not None
+    transition = Workbench().to(State.SUBSCRIBED).last.transition
+    assert transition is not None
     failures: list[BaseException] = []
     sink = AuditWriter("a" * 32, failures.append)
     watch = Profile() if profile else nullcontext()
@@ -121,7 +121,7 @@ async def _record(count: int, *, profile: bool) -> dict[str, Any]:
         with audit.configure(path), watch:
             began = time.process_time()
             for _ in range(count):
-                sink.transition(taken, datetime.now(UTC))
+                sink.transition(transition, datetime.now(UTC))
             spent = time.process_time() - began
         assert not failures
         assert path.read_bytes().count(b"\n") == count

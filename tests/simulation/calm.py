@@ -99,7 +99,7 @@ class Calm:
     async def bustle(self, crowd: Crowd) -> None:
         """Come and go for minutes on end, where messages ask. The server drops none of them as one too many."""
         link, world = crowd.watch.links.current, self.world
-        if link is None or link.wishes is not None:
+        if link is None or link.specs is not None:
             return
         world.note("bustle", crowd.watch.name)
         await asyncio.sleep(2 * _MINUTE)  # what the storm has spent counts no more
@@ -141,8 +141,8 @@ class Calm:
             await crowd.realtime.disconnect()
         begin = world.loop.time()
         calls.append(asyncio.ensure_future(crowd.realtime.reconnect()))
-        for outcome in await asyncio.gather(*calls, return_exceptions=True):
-            world.must(outcome is None or isinstance(outcome, RealtimeError), f"reconnect() raised {outcome!r}")
+        for result in await asyncio.gather(*calls, return_exceptions=True):
+            world.must(result is None or isinstance(result, RealtimeError), f"reconnect() raised {result!r}")
         waited = crowd.watch.wire.dialed_at - begin
         world.must(waited <= 4 * _MINUTE / limit, f"{crowd.watch.name}: a dial waits {waited:.1f} s for nobody")
 

@@ -37,8 +37,8 @@ class Coverage:
             return events
 
     def _spy(self, name: str, guard: Callable[[ConnectionContext], bool]) -> Callable[[ConnectionContext], bool]:
-        def ask(seat: ConnectionContext) -> bool:
-            holds = guard(seat)
+        def ask(context: ConnectionContext) -> bool:
+            holds = guard(context)
             if self.cell is not None:
                 self.guards.add((self.cell, name, bool(holds)))
             return holds

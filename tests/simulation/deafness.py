@@ -27,12 +27,12 @@ class Deafness:
         telling: the subscriptions that are told of a gap this very moment; None while none is.
     """
 
-    def __init__(self, world: World, seat: ConnectionContext, must: Callable[[object, str], None]) -> None:
+    def __init__(self, world: World, context: ConnectionContext, must: Callable[[object, str], None]) -> None:
         self.served: list[Stream] = []
         self.echo = self.refused = False
         self.telling: list[str] | None = None
         self._world = world
-        self._seat = seat
+        self._context = context
         self._must = must
         self._began: tuple[int, float, float] | None = None
 
@@ -54,16 +54,16 @@ class Deafness:
         # A canary that cannot be written proves nothing, and ends the wait.
         raised = self._world.faults["callable raises"] or self._world.a_write_hung
         self._must(self.echo or self.refused or raised, "a deaf link is told of, and no canary has come back")
-        right = [stream.wish.id for stream in self.served]
+        right = [stream.spec.id for stream in self.served]
         expected = sorted(set(right).intersection(ids))
         self._must(sorted(told) == expected, f"after a deaf link gaps are told of {told}, and should be of {expected}")
         self.served, self.refused = [], False
 
     def look(self, link: Link | None, now: float) -> None:
         """A link that is deaf for long must be found."""
-        canary, hidden = self._seat.canary, self._seat.book.canary
+        canary, hidden = self._context.canary, self._context.subscriptions.canary
         server = None if link is None or link.socket is None else link.socket.server
-        listening = canary is not None and hidden is not None and hidden.listening and self._seat.state in LIVE
+        listening = canary is not None and hidden is not None and hidden.listening and self._context.state in LIVE
         if not listening or link is None or server is None or server.deaf_since is None or not link.quiet:
             self._began = None
             return

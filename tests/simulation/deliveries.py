@@ -41,19 +41,19 @@ class Deliveries:
         self.wire = wire
         self._history = wire.network.history
         self._driver: Any = realtime._driver
-        self._seat: ConnectionContext = self._driver._core._seat
-        roster = self._driver._roster
+        self._context: ConnectionContext = self._driver._core._context
+        registry = self._driver._registry
         self._feed, self._receiver = self._driver.feed, self._driver.message_handler
         self._parted: Any = self._driver.on_draining_closed
         self._parting: list[str] | None = None  # those told this very moment of what a link may have owed
-        self._succeed, self._end_deafness = roster.begin_update, roster.end_deafness
+        self._succeed, self._end_deafness = registry.begin_update, registry.end_deafness
         vars(self._driver).update(feed=self.feed, message_handler=self.receiver, on_draining_closed=self.parted)
-        vars(roster).update(begin_update=self.succeed, end_deafness=self.end_deafness)
+        vars(registry).update(begin_update=self.succeed, end_deafness=self.end_deafness)
         self.ledger = Ledger(world, self._history)
-        self.links = Links(world, self.must, self._seat, self._history)
-        self.deafness = Deafness(world, self._seat, self.must)
+        self.links = Links(world, self.must, self._context, self._history)
+        self.deafness = Deafness(world, self._context, self.must)
         self.outages = Outages(self.must, self.deafness)
-        self.wants = Wants(self.ledger, self.outages, pings=self._seat.ping_enabled)
+        self.wants = Wants(self.ledger, self.outages, pings=self._context.ping_enabled)
 
     def must(self, holds: object, what: str, *, known: str = "") -> None:
         if not holds:
@@ -62,7 +62,7 @@ class Deliveries:
     def feed(self, input_: Input) -> None:
         """Around the driver's own: it must hold the links, have told the outages, and have armed its timer."""
         self._feed(input_)
-        driver, deadline = self._driver, self._seat.deadline
+        driver, deadline = self._driver, self._context.deadline
         timer = driver._timer
         if deadline is None:
             self.must(timer is None, "a timer without a deadline")
@@ -96,19 +96,19 @@ class Deliveries:
 
         return received
 
-    def succeed(self, subscriber: Any, wish: SubscriptionSpec, *more: Any) -> Any:
+    def succeed(self, subscriber: Any, spec: SubscriptionSpec, *more: Any) -> Any:
         """Around the roster's own: somebody wants to listen to something else."""
-        self.wants.successors[wish.id] = self.ledger.of[subscriber.wish.id]
-        return self._succeed(subscriber, wish, *more)
+        self.wants.successors[spec.id] = self.ledger.of[subscriber.spec.id]
+        return self._succeed(subscriber, spec, *more)
 
-    def parted(self, farewell: Any, *, broken: bool) -> None:
+    def parted(self, drain_check: Any, *, broken: bool) -> None:
         """Around the driver's own: a link that has made room goes, and what it may have owed is told."""
         link = self.links.made_room[-1]
-        self.must(farewell._link.generation == link.generation, "a gap is told because of another link")
-        self.must(not link.shows_life or farewell.disordered, "a gap is told, though the link has shown that it lives")
-        served = sorted(self.wants.streams.intersection(farewell.last_event_times))
+        self.must(drain_check._link.generation == link.generation, "a gap is told because of another link")
+        self.must(not link.shows_life or drain_check.disordered, "a gap is told, though the link has shown that it lives")
+        served = sorted(self.wants.streams.intersection(drain_check.last_event_times))
         told = self._parting = list[str]()
-        self._parted(farewell, broken=broken)
+        self._parted(drain_check, broken=broken)
         self._parting = None
         self.must(broken or sorted(told) == served, f"a link may owe events to {served}, and gaps are told of {told}")
 

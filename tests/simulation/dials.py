@@ -33,9 +33,9 @@ class Dials:
         newest: the generation of the newest link.
     """
 
-    def __init__(self, seat: ConnectionContext, must: Callable[[object, str], None]) -> None:
+    def __init__(self, context: ConnectionContext, must: Callable[[object, str], None]) -> None:
         self.newest = 0
-        self._seat = seat
+        self._context = context
         self._must = must
         self._dropped_at = self._throttled_at = _NEVER
         self._prompt = False  # whether the next one need not wait, though no user asked for it
@@ -43,7 +43,7 @@ class Dials:
         self._row = self._ended = 0  # dials in a row, and how many of their links a request of our own may have ended
         self._been_up = self._ever_up = False
         self._quiet_since: float | None = None  # since when everything desired is acknowledged on the link that is up
-        self._by_address = seat.configured_era is not None and seat.configured_era.subscribes_in_url
+        self._by_address = context.configured_era is not None and context.configured_era.subscribes_in_url
         self._wants_address = False  # whether the last server that greeted takes channels in the address alone
         self._refused = False  # whether the last error is a refusal, after which the server may be another one
 
@@ -54,7 +54,7 @@ class Dials:
         if Effect.FIND_ERA in row.effects and self._refused:
             self._wants_address = self._refused = False
         if {Effect.FIND_ERA, Effect.SCHEDULE_RETRY}.intersection(row.effects):
-            self._by_address = self._seat.subscribes_in_url
+            self._by_address = self._context.subscribes_in_url
         if Effect.RESET_ATTEMPTS in row.effects:
             self._beyond = self._row = self._ended = 0
         if Effect.EXPECT_FIRST_LINK in row.effects:
@@ -65,11 +65,11 @@ class Dials:
             self._throttled_at = _NEVER  # the user takes it on himself
         if Effect.RESET_BACKOFF in row.effects:
             since = self._quiet_since
-            proven = since is not None and now >= since + self._seat.retry.stable_after - _DUST
+            proven = since is not None and now >= since + self._context.retry.stable_after - _DUST
             self._must(proven, "a link is forgiven that has proven nothing")
             self._beyond = self._row = self._ended = 0
         if row.id == _GUESS:
-            self._must(self._seat.configured_era is None, "a guess, though the protocol was said")
+            self._must(self._context.configured_era is None, "a guess, though the protocol was said")
             self._by_address = True
 
     def look_at_end(self, row: Row[State, Trigger], input_: Input) -> None:
@@ -100,7 +100,7 @@ class Dials:
     def given_up(self, error: RetriesExhausted) -> None:
         """No attempt is left."""
         option = "reconnect_attempts" if self._been_up else "attempts"
-        most = getattr(self._seat.retry, option)
+        most = getattr(self._context.retry, option)
         self._must(error.option == option, f"{error.option} are used up, and {option} should be")
         self._must(most is not None and self._row >= most, f"gives up after {self._row} dials, and {option} is {most}")
 
@@ -117,7 +117,7 @@ class Dials:
         self._must(request.generation > self.newest, "a generation that was used before")
         asked = request.plan is not None
         self._must(asked == self._by_address, "asks by the address instead of by message, or the other way round")
-        blind = self._wants_address and not asked and not self._seat.doubtful
+        blind = self._wants_address and not asked and not self._context.doubtful
         self._must(not blind, "the address asks for nothing, though the server takes no messages")
         if automatic:
             self._look(now)
@@ -126,7 +126,7 @@ class Dials:
         self._throttled_at, self._prompt = _NEVER, False
 
     def _look(self, now: float) -> None:
-        retry, made = self._seat.retry, self._row - self._ended
+        retry, made = self._context.retry, self._row - self._ended
         self._must(now >= self._throttled_at + _WINDOW - _DUST, "a throttled dial does not wait for the server's next minute")
         late = made < 1 or now >= self._dropped_at + retry.delay(made, 0.0) - _DUST
         self._must(late or self._prompt, f"dial {made + 1} in a row comes {now - self._dropped_at:.3f} s after the one before")

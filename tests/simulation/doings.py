@@ -185,9 +185,9 @@ class BusyCrowd(Crowd):
 
     async def collide(self) -> None:
         """Two consumers on one stream: the second is refused, the first is none the worse."""
-        for outcome in await asyncio.gather(self.consume(), self.consume(), return_exceptions=True):
-            if outcome is not None:
-                raise outcome
+        for result in await asyncio.gather(self.consume(), self.consume(), return_exceptions=True):
+            if result is not None:
+                raise result
 
     # --- who they are -------------------------------------------------------------------------------------------------
 

@@ -66,17 +66,17 @@ class Watched(ConnectionMachine):
 
     __slots__ = ("_watch",)
 
-    def __init__(self, seat: ConnectionContext, watch: Watch) -> None:
-        super().__init__(seat)
+    def __init__(self, context: ConnectionContext, watch: Watch) -> None:
+        super().__init__(context)
         self._events = watch.coverage.events()
         self._watch = watch
 
     def step(self, input_: Input, now: float, **more: Any) -> StepResult:
         watch = self._watch
         watch.before(input_, now)
-        outcome = super().step(input_, now, **more)
-        watch.after(input_, now, outcome)
-        return outcome
+        result = super().step(input_, now, **more)
+        watch.after(input_, now, result)
+        return result
 
 
 class Watch(Deliveries):
@@ -89,8 +89,8 @@ class Watch(Deliveries):
     def __init__(self, world: World, realtime: Realtime, wire: Wire, coverage: Coverage) -> None:
         super().__init__(world, realtime, wire)
         self.coverage = coverage
-        self._driver._core = Watched(self._seat, self)
-        self._dials = Dials(self._seat, self.must)
+        self._driver._core = Watched(self._context, self)
+        self._dials = Dials(self._context, self.must)
         self._dropped: set[int] = set()
         self._same_moment = 0
         self._last_now = 0.0
@@ -99,27 +99,27 @@ class Watch(Deliveries):
     @property
     def state(self) -> State:
         """Where the connection stands."""
-        return _STATES[self._seat.state]
+        return _STATES[self._context.state]
 
     @property
     def policy(self) -> RetryPolicy:
         """How dials are repeated."""
-        return self._seat.retry
+        return self._context.retry
 
     @property
     def canary(self) -> Canary | None:
         """How deaf links are found."""
-        return self._seat.canary
+        return self._context.canary
 
     @property
     def next_ping(self) -> float:
         """When the next ping is due; before all times if none is."""
-        return self._seat.ping_at or 0.0
+        return self._context.ping_at or 0.0
 
     @property
     def replaces_links(self) -> bool:
         """Whether the user wants a lost link to be replaced."""
-        return self._seat.auto_reconnect
+        return self._context.auto_reconnect
 
     @property
     def satisfied(self) -> bool:
@@ -127,11 +127,11 @@ class Watch(Deliveries):
         link, wants = self.links.current, self.wants
         if self.state not in LIVE or link is None or link.socket is None or not link.socket.sound:
             return False
-        if any(stream.wish.id in wants.desired for stream in self.deafness.served):
+        if any(stream.spec.id in wants.desired for stream in self.deafness.served):
             return False
-        if self.links.retiring is not None or self.links.lingering is not None:
+        if self.links.draining is not None or self.links.lingering is not None:
             return False
-        served = all(one in self._seat.book.acknowledged and link.serves(wish) for one, wish in wants.desired.items())
+        served = all(one in self._context.subscriptions.acknowledged and link.serves(spec) for one, spec in wants.desired.items())
         return served and wants.shown_by(link)
 
     @property
@@ -163,7 +163,7 @@ class Watch(Deliveries):
         self.must(now >= self._last_now, "the clock goes back")
         self._same_moment = self._same_moment + 1 if now == self._last_now else 0
         self._last_now = now
-        self._before = self.state, self._seat.deadline
+        self._before = self.state, self._context.deadline
         self.coverage.cell = self.state, input_.trigger
         self.coverage.cells[self.coverage.cell] += 1
         if isinstance(input_, Deaf) and self._is_current(input_.generation):
@@ -173,11 +173,11 @@ class Watch(Deliveries):
         if isinstance(input_, Opened) and self._is_current(input_.generation):  # the dial has come back this very moment
             self.links.opened(self.wire.sockets)
 
-    def after(self, input_: Input, now: float, outcome: StepResult) -> None:
+    def after(self, input_: Input, now: float, result: StepResult) -> None:
         """After a step: everything that must hold."""
         self.coverage.cell = None
-        row = outcome.transition.row if outcome.transition else None
-        self.world.note(self.name, input_, row.id if row else "-", self.state, outcome.deadline)
+        row = result.transition.row if result.transition else None
+        self.world.note(self.name, input_, row.id if row else "-", self.state, result.deadline)
         if row is not None:
             self.coverage.rows[row.id] += 1
             self.must(self.state is (row.dest or row.source), "the state is not where the row leads")
@@ -190,27 +190,27 @@ class Watch(Deliveries):
                 self._dials.throttled(now)
         else:
             self.must(self.state is self._before[0], "the state moved without a row")
-        self._old_sockets(input_, outcome)
-        self._the_clock(input_, now, outcome)
-        if row is not None and input_.trigger in (Trigger.PONG, Trigger.ACKNOWLEDGED) and self._seat.link is not None:
+        self._old_sockets(input_, result)
+        self._the_clock(input_, now, result)
+        if row is not None and input_.trigger in (Trigger.PONG, Trigger.ACKNOWLEDGED) and self._context.link is not None:
             greeted = isinstance(input_, Acknowledged) and input_.to == GREETING_ACK
-            self.must(greeted or not self._seat.link.at_fault, "the server has answered, and the server fault is not over")
+            self.must(greeted or not self._context.link.at_fault, "the server has answered, and the server fault is not over")
         if isinstance(input_, ErrorReceived) and input_.code == 1008 and self._before[0] in LIVE:
             self._dials.refused()
         if isinstance(input_, ErrorReceived):
-            self._newcomers(input_, outcome)
-        for request in outcome.commands:
+            self._newcomers(input_, result)
+        for request in result.commands:
             self._look_at(request, now, input_)
         if isinstance(input_, GreetingReceived) and row is not None and Effect.RESTORE_IDENTITY not in row.effects:
-            self._greeted(input_, outcome)
+            self._greeted(input_, result)
         if isinstance(input_, Authenticate | LogOut):
-            self.must(self.links.retiring is None, "a link delivers as somebody else")
-        covered = self.links.retiring is not None
+            self.must(self.links.draining is None, "a link delivers as somebody else")
+        covered = self.links.draining is not None
         self.outages.moved(self._before[0], self.state, None if row is None else row.dest, covered=covered)
         self._dials.look_at_link(now, quiet=self._is_quiet())
         self.deafness.look(self.links.current, now)
-        what_a_state_holds(self._seat, self.state, outcome.deadline, self.links, self.must)
-        nothing_desired_is_lost(self._seat, self.state, self.links, self.wants, self.must)
+        what_a_state_holds(self._context, self.state, result.deadline, self.links, self.must)
+        nothing_desired_is_lost(self._context, self.state, self.links, self.wants, self.must)
 
     def _is_quiet(self) -> bool:
         """Whether everything is acknowledged on the link that is up that was desired when that was last so, or is none."""
@@ -227,50 +227,50 @@ class Watch(Deliveries):
     def _is_current(self, generation: int) -> bool:
         return self.links.current is not None and self.links.current.generation == generation
 
-    def _old_sockets(self, input_: Input, outcome: StepResult) -> None:
+    def _old_sockets(self, input_: Input, result: StepResult) -> None:
         if not isinstance(input_, SocketInput) or self._is_current(input_.generation):
             return
         if isinstance(input_, Closed) and input_.generation in self._dropped:
             return
-        retiring = self.links.retiring
-        ended = isinstance(input_, LinkClosed) and retiring is not None and input_.generation == retiring.generation
+        draining = self.links.draining
+        ended = isinstance(input_, LinkClosed) and draining is not None and input_.generation == draining.generation
         expected = (CloseLink(input_.generation, graceful=False),) if ended else ()
-        self.must(outcome.transition is None and outcome.commands == expected, "an old socket moved the machine")
-        self.must((self.state, outcome.deadline) == self._before, "an old socket changed the deadline")
+        self.must(result.transition is None and result.commands == expected, "an old socket moved the machine")
+        self.must((self.state, result.deadline) == self._before, "an old socket changed the deadline")
 
-    def _the_clock(self, input_: Input, now: float, outcome: StepResult) -> None:
+    def _the_clock(self, input_: Input, now: float, result: StepResult) -> None:
         due = self._before[1]
         if isinstance(input_, Deadline) and due is not None and due <= now:
-            self.must(outcome.transition is not None, "a deadline that is due is for nothing")
+            self.must(result.transition is not None, "a deadline that is due is for nothing")
             self.must(self._same_moment < 200, "the clock stands still")
-        if outcome.deadline is not None:
-            self.must(outcome.deadline <= now + _LONGEST_WAIT, "a deadline beyond reason")
+        if result.deadline is not None:
+            self.must(result.deadline <= now + _LONGEST_WAIT, "a deadline beyond reason")
 
-    def _newcomers(self, input_: ErrorReceived, outcome: StepResult) -> None:
+    def _newcomers(self, input_: ErrorReceived, result: StepResult) -> None:
         """The server refuses an address: what is new in it is to blame, and what was acknowledged before is asked for again."""
         link = self.links.current
-        if link is None or not self._is_current(input_.generation) or link.greeted or link.wishes is None:
+        if link is None or not self._is_current(input_.generation) or link.greeted or link.specs is None:
             return
-        mine = [wish.id for wish in link.wishes if wish.id in self.wants.desired]
+        mine = [spec.id for spec in link.specs if spec.id in self.wants.desired]
         new = [one for one in mine if one not in self.wants.granted]
-        rejected = [request.id for request in outcome.commands if isinstance(request, SubscriptionRefused)]
+        rejected = [request.id for request in result.commands if isinstance(request, SubscriptionRefused)]
         if input_.code in (1013, 401, 403) or len(new) == len(mine):
             new = []
         self.must(rejected == new, f"{rejected} are to blame, and should be {new}")
         self.must(not new or self.state is State.RECONNECTING, "a newcomer takes the others with it")
-        dials = any(isinstance(request, OpenLink) for request in outcome.commands)
-        waits = self._seat.dial_slot is not None or self._seat.awaited
+        dials = any(isinstance(request, OpenLink) for request in result.commands)
+        waits = self._context.dial_slot is not None or self._context.awaited
         self.must(not new or dials or waits, "a newcomer delays the others")
 
-    def _greeted(self, input_: GreetingReceived, outcome: StepResult) -> None:
+    def _greeted(self, input_: GreetingReceived, result: StepResult) -> None:
         link = self.links.current
         if link is None or self.state not in LIVE:
             self.must(self.state is State.ERROR, "greeted, and neither up nor refused")
             return
         link.greeted = True
-        planned = link.wishes is not None
+        planned = link.specs is not None
         self._dials.greeted(by_address=planned, numbered=input_.has_subscription_ids)
-        asks = any(type(request) is SendFrame for request in outcome.commands)
+        asks = any(type(request) is SendFrame for request in result.commands)
         self.must(asks or planned or not self.wants.desired, "up again, and not subscribed again")
 
     def _look_at(self, request: Any, now: float, input_: Input) -> None:
@@ -287,7 +287,7 @@ class Watch(Deliveries):
             case CloseLink(generation=generation):
                 self._dropped.add(generation)
                 if self.links.drop(generation, up=up):
-                    self.outages.drop_retiring(self.state, up=up)
+                    self.outages.drop_draining(self.state, up=up)
                 else:
                     self._dials.dropped(now)
             case SendFrame(generation=generation, data=data):
@@ -303,7 +303,7 @@ class Watch(Deliveries):
                 kept = identifier in self.wants.granted and is_server_fault(code)
                 self.must(not kept, "a server fault ends a subscription that was acknowledged")
                 link = self.links.current
-                alone = link is not None and link.wishes is None and not link.granted
+                alone = link is not None and link.specs is None and not link.granted
                 known = identifier in self.wants.granted and code == 1008
                 self.must(not (known and alone), "a server that refuses everything ends a subscription that was acknowledged")
             case SubscriptionAcknowledged(id=identifier):

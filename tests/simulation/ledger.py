@@ -25,7 +25,7 @@ class Stream:
     """One subscription, through all its ids.
 
     Attributes:
-        wish: what it listens to, under the id that it has now.
+        spec: what it listens to, under the id that it has now.
         since: how many events had happened when that was acknowledged.
         granted: whether it ever was.
         acknowledged_on: the newest link on which it was acknowledged.
@@ -34,8 +34,8 @@ class Stream:
         follower: who hands back what was missed in gaps.
     """
 
-    def __init__(self, wish: SubscriptionSpec) -> None:
-        self.wish = wish
+    def __init__(self, spec: SubscriptionSpec) -> None:
+        self.spec = spec
         self.since = 0
         self.granted = False
         self.acknowledged_on = 0
@@ -119,7 +119,7 @@ class Stream:
 
     def lost(self, history: History) -> Iterable[int]:
         """What happened since it was acknowledged, and neither came, live or handed back, nor was told as missing."""
-        for number in history.after(self.since, self.wish.channels, self.wish.queries):
+        for number in history.after(self.since, self.spec.channels, self.spec.queries):
             if number not in self.arrived | self.restored and not any(since < number <= upto for since, upto in self.gaps):
                 yield number
 

@@ -33,7 +33,7 @@ class Link:
     """One link, from the request to dial it.
 
     Attributes:
-        wishes: what its address asks for; None where messages ask.
+        specs: what its address asks for; None where messages ask.
         asked: the frames that the machine sent on it.
         sent_at: when it did, within the last minute.
         answered: how many messages came on it that answer a ping.
@@ -47,9 +47,9 @@ class Link:
         upto: how many events had happened when it had made room.
     """
 
-    def __init__(self, generation: int, wishes: tuple[SubscriptionSpec, ...] | None) -> None:
+    def __init__(self, generation: int, specs: tuple[SubscriptionSpec, ...] | None) -> None:
         self.generation = generation
-        self.wishes = wishes
+        self.specs = specs
         self.socket: SimulatedSocket | None = None
         self.greeted = False
         self.asked: list[bytes] = []
@@ -61,7 +61,7 @@ class Link:
         self.trusted = False
         self.at_fault = False
         self.newest = self.upto = 0
-        self._ids = {wish.id for wish in wishes or ()}
+        self._ids = {spec.id for spec in specs or ()}
 
     def hear(self, data: bytes) -> None:
         """A message came on it."""
@@ -90,20 +90,20 @@ class Link:
 
     def recipients(self, data: bytes, number: int, channels: tuple[str, ...]) -> Iterable[str]:
         """Whom an event that came on it is for, by the ids of the client."""
-        if self.wishes is None:
+        if self.specs is None:
             found = _IDS.search(data)
             return () if found is None else found[1].decode().replace('"', "").split(",")
-        touched = (wish for wish in self.wishes if not set(channels).isdisjoint(wish.channels))
-        return [wish.id for wish in touched if passes(wish.queries, number)]
+        touched = (spec for spec in self.specs if not set(channels).isdisjoint(spec.channels))
+        return [spec.id for spec in touched if passes(spec.queries, number)]
 
-    def serves(self, wish: SubscriptionSpec) -> bool:
+    def serves(self, spec: SubscriptionSpec) -> bool:
         """Whether the server knows of it."""
         if self.socket is None:
             return False
         peer = self.socket.peer
-        if self.wishes is None:
-            return wish.id in peer.subscriptions
-        return wish.id in self._ids and peer._subscriptions._channels.keys() >= set(wish.channels)
+        if self.specs is None:
+            return spec.id in peer.subscriptions
+        return spec.id in self._ids and peer._subscriptions._channels.keys() >= set(spec.channels)
 
     def audit(self, must: Callable[[object, str], None]) -> None:
         """Look at what was sent, when it is over."""
@@ -117,49 +117,47 @@ class Links:
 
     Attributes:
         current: the one that the machine speaks of.
-        retiring: the one that delivers in its place.
+        draining: the one that delivers in its place.
         lingering: the one that delivered in its place, and still may.
         made_room: all that have delivered in the place of another.
     """
 
-    def __init__(self, world: World, must: Callable[[object, str], None], seat: ConnectionContext, history: History) -> None:
+    def __init__(self, world: World, must: Callable[[object, str], None], context: ConnectionContext, history: History) -> None:
         self.current: Link | None = None
-        self.retiring: Link | None = None
+        self.draining: Link | None = None
         self.lingering: Link | None = None
         self.made_room: list[Link] = []
         self._world = world
         self._must = must
-        self._seat = seat
+        self._context = context
         self._history = history
         self._until = 0.0  # when it is let go of, if it has answered
 
     def open(self, generation: int, plan: UrlPlan | None, desired: Iterable[SubscriptionSpec]) -> Link:
         """Another one is to be dialed."""
         self._must(self.current is None, "at most one current link")
-        wishes = None
+        specs = None
         if plan is not None:
-            wishes = tuple(desired)
+            specs = tuple(desired)
             asked = {identifier for ids in plan.plain.values() for identifier in ids} | set(plan.filtered.values())
-            self._must(
-                asked - {CANARY} == {wish.id for wish in wishes}, "an address asks for something else than what is desired"
-            )
+            self._must(asked - {CANARY} == {spec.id for spec in specs}, "an address asks for something else than what is desired")
         self.forget()
-        self.current = Link(generation, wishes)
+        self.current = Link(generation, specs)
         return self.current
 
     def opened(self, sockets: list[SimulatedSocket]) -> None:
         """The dial of the current one has come back."""
         assert self.current is not None
         *others, self.current.socket = sockets
-        allowed = None if self.retiring is None else self.retiring.socket
+        allowed = None if self.draining is None else self.draining.socket
         self._must(all(other.given_up or other is allowed for other in others), "more than two open sockets, or the wrong ones")
 
     def retire(self, generation: int) -> None:
         """The current one makes room."""
         self._must(self.current is not None and self.current.generation == generation, "a link makes room that is not current")
-        self._must(self.retiring is None, "two links make room")
+        self._must(self.draining is None, "two links make room")
         self.forget()
-        self.retiring, self.current = self.current, None
+        self.draining, self.current = self.current, None
 
     def drop(self, generation: int, *, up: bool) -> bool:
         """One is let go of; `up` tells if another one has taken its place. The answer tells if it was the one that makes room."""
@@ -168,8 +166,8 @@ class Links:
             self.current.audit(self._must)
             self.current = None
             return False
-        self._must(self.retiring is not None and self.retiring.generation == generation, "drops what it does not have")
-        link, self.retiring = self.retiring, None
+        self._must(self.draining is not None and self.draining.generation == generation, "drops what it does not have")
+        link, self.draining = self.draining, None
         if link is not None:
             link.audit(self._must)
             if up:
@@ -180,17 +178,17 @@ class Links:
         """The package's own links must be these."""
         for name, model, real in (
             ("current", self.current, links.current),
-            ("retiring", self.retiring or self.lingering, links.draining),
+            ("draining", self.draining or self.lingering, links.draining),
         ):
             generation = None if real is None else real.generation
             mine = {None if model is None else model.generation}
-            if name == "retiring" and self.lingering is not None and self._world.loop.time() > self._until - _EARLY:
+            if name == "draining" and self.lingering is not None and self._world.loop.time() > self._until - _EARLY:
                 mine.add(None)
             self._must(generation in mine, f"the {name} link is {generation}, and should be one of {mine}")
 
     def delivering(self, link: Any, links: Any) -> Link | None:
         """The model of a link, if what comes on it is owed to the streams."""
-        for model in (self.current, self.retiring, self.lingering):
+        for model in (self.current, self.draining, self.lingering):
             if model is not None and model.generation == link.generation and model.greeted:
                 over = model is self.lingering and self._world.loop.time() >= self._until
                 return None if over and links.draining is not link else model
@@ -203,7 +201,7 @@ class Links:
     def _linger(self, link: Link) -> None:
         loop = self._world.loop
         self.made_room.append(link)
-        link.trusted, link.upto = not self._seat.ping_enabled, len(self._history)
+        link.trusted, link.upto = not self._context.ping_enabled, len(self._history)
         self.lingering, self._until = link, loop.time() + DRAIN_SECONDS
         loop.call_at(self._until + _LATE, self._see_it_gone, link, self._until)
 
@@ -213,7 +211,7 @@ class Links:
             loop.call_later(_LATE, self._see_it_gone, link, loop.time())
             return
         gone = socket is None or socket.given_up
-        overdue = self._until - DRAIN_SECONDS + max(DRAIN_SECONDS, self._seat.ping.timeout) + _LOOKS
+        overdue = self._until - DRAIN_SECONDS + max(DRAIN_SECONDS, self._context.ping.timeout) + _LOOKS
         if not (gone or link.trusted) and self.lingering is link and until < overdue:
             loop.call_at(overdue + _LATE, self._see_it_gone, link, overdue)  # it is waited for
             return

@@ -13,20 +13,24 @@ from typing import Any
 from unittest.mock import patch
 
 from realtime_fsm.auditlog import writer as audit
-from realtime_fsm.fsm import budget, pacer, refusals
-from realtime_fsm.fsm import context as seat
+from realtime_fsm.fsm import budget, context, pacer, refusals, subscriptions
 from realtime_fsm.fsm import link as core_link
-from realtime_fsm.fsm import subscriptions as book
 from realtime_fsm.fsm.names import Effect, Guard
 from realtime_fsm.fsm.policies import Verdict
 from realtime_fsm.fsm.table import State
-from realtime_fsm.runtime import canary, driver, link, links, outages
-from realtime_fsm.runtime import delivery as subscriber
-from realtime_fsm.runtime import drain_check as farewell
-from realtime_fsm.runtime import event_buffer as buffer
-from realtime_fsm.runtime import registry as roster
-from realtime_fsm.runtime import stream_buffer as inbox
-from realtime_fsm.runtime import waiters as waiting
+from realtime_fsm.runtime import (
+    canary,
+    delivery,
+    drain_check,
+    driver,
+    event_buffer,
+    link,
+    links,
+    outages,
+    registry,
+    stream_buffer,
+    waiters,
+)
 from simulation.coverage import machine
 from simulation.world import SECRET
 
@@ -117,8 +121,8 @@ def _any_reply(answers: Any) -> Any:
 
 def _every_generation(means_nothing: Any) -> Any:
     def check(self: Any, input_: Any, source: Any, trigger: Any, due: Any) -> Any:
-        if hasattr(input_, "generation") and self._seat.link is not None:
-            input_ = dataclasses.replace(input_, generation=self._seat.link.generation)
+        if hasattr(input_, "generation") and self._context.link is not None:
+            input_ = dataclasses.replace(input_, generation=self._context.link.generation)
         return means_nothing(self, input_, source, trigger, due)
 
     return check
@@ -175,17 +179,19 @@ def _lingering_for_ever(linger: Any) -> Any:
 def _oblivious(drain_link: Any) -> Any:
     """What the link was to be replaced for is forgotten."""
 
-    def retire(seat: Any) -> None:
-        drain_link(seat)
-        seat.book._pending = {one: None for one in seat.book._pending if one in seat.book._ever_acknowledged}
+    def retire(context: Any) -> None:
+        drain_link(context)
+        context.subscriptions._pending = {
+            one: None for one in context.subscriptions._pending if one in context.subscriptions._ever_acknowledged
+        }
 
     return retire
 
 
 def _stale_routes(name: Any) -> Any:
     def old(self: Any, link: Any, routes: Any, event: Any) -> Any:
-        retiring = self._links.draining
-        return name(self, link, routes if retiring is None else retiring.routes, event)
+        draining = self._links.draining
+        return name(self, link, routes if draining is None else draining.routes, event)
 
     return old
 
@@ -199,9 +205,9 @@ def _deaf_to_what_makes_room(receiver: Any) -> Any:
 
 
 def _without_news(part: Any) -> Any:
-    def forget(self: Any, farewell: Any, *, broken: bool) -> None:
-        farewell.news.clear()
-        part(self, farewell, broken=broken)
+    def forget(self: Any, drain_check: Any, *, broken: bool) -> None:
+        drain_check.news.clear()
+        part(self, drain_check, broken=broken)
 
     return forget
 
@@ -226,21 +232,21 @@ def _absent(begin_link: Any) -> Any:
 def _both_wanted(replace: Any) -> Any:
     """What is replaced is not given up."""
 
-    async def keep(self: Any, subscriber: Any, wish: Any) -> None:
-        withdraw, old = self._roster.withdraw, subscriber.wish.id
-        vars(self._roster)["withdraw"] = lambda identifier, *more: identifier != old and withdraw(identifier, *more)
+    async def keep(self: Any, subscriber: Any, spec: Any) -> None:
+        withdraw, old = self._registry.withdraw, subscriber.spec.id
+        vars(self._registry)["withdraw"] = lambda identifier, *more: identifier != old and withdraw(identifier, *more)
         try:
-            await replace(self, subscriber, wish)
+            await replace(self, subscriber, spec)
         finally:
-            vars(self._roster)["withdraw"] = withdraw
+            vars(self._registry)["withdraw"] = withdraw
 
     return keep
 
 
 def _forgiving(welcome: Any) -> Any:
-    def greet(seat: Any) -> None:
-        welcome(seat)
-        seat.attempt = 0
+    def greet(context: Any) -> None:
+        welcome(context)
+        context.attempt = 0
 
     return greet
 
@@ -274,31 +280,35 @@ _MUTATIONS: dict[str, Mutation] = {
     "a lost link is not let go of": _without(Effect.ABORT_LINK, 58),
     "a new link asks for nothing": _without(Effect.SEND_REQUEST, 22),
     "a retry is not planned": _without(Effect.SCHEDULE_RETRY, 24),
-    "an outage counts as the way to the first link": _with(seat.ConnectionContext, "note_up", lambda _: lambda self, link: None),
-    "every refusal may pass": _with(seat.ConnectionContext, "_may_pass", lambda _: lambda self, *, blamed: True),
+    "an outage counts as the way to the first link": _with(
+        context.ConnectionContext, "note_up", lambda _: lambda self, link: None
+    ),
+    "every refusal may pass": _with(context.ConnectionContext, "_may_pass", lambda _: lambda self, *, blamed: True),
     "reconnect() keeps the stored error": _without(Effect.RESET_ATTEMPTS, 10),
     "a pong is awaited for ever": _without(Effect.CLEAR_PING, 42),
     "disconnect() keeps the socket": _without(Effect.CLOSE_LINK, 13),
     "the last removal leads to subscribed": _leading("sub7", State.SUBSCRIBED),
-    "silence after a ping is no loss": _with_guard(Guard.HEARD_SINCE_PING, lambda seat: True),
-    "the retry policy is not asked": _with_guard(Guard.MAY_RETRY, lambda seat: True),
-    "newcomers are never to blame": _with_guard(Guard.NEW_SUBSCRIPTIONS_REJECTED, lambda seat: False),
-    "a guess is made, whatever was said": _with_guard(Guard.SERVER_NEEDS_URL_CHANNELS, lambda seat: seat.judged is Verdict.FATAL),
+    "silence after a ping is no loss": _with_guard(Guard.HEARD_SINCE_PING, lambda context: True),
+    "the retry policy is not asked": _with_guard(Guard.MAY_RETRY, lambda context: True),
+    "newcomers are never to blame": _with_guard(Guard.NEW_SUBSCRIPTIONS_REJECTED, lambda context: False),
+    "a guess is made, whatever was said": _with_guard(
+        Guard.SERVER_NEEDS_URL_CHANNELS, lambda context: context.judged is Verdict.FATAL
+    ),
     "another identity leaves the link of the old one": _instead(Effect.CLOSE_LINK, Effect.ABORT_LINK, 91),
     # the book
-    "acknowledgements outlive their link": _with(book.SubscriptionTracker, "end_link", _keeping),
-    "a throttled request is forgotten": _with(book.SubscriptionTracker, "requeue_in_flight", _forgetful),
-    "any reply is taken for the awaited one": _with(book.SubscriptionTracker, "matches_in_flight", _any_reply),
+    "acknowledgements outlive their link": _with(subscriptions.SubscriptionTracker, "end_link", _keeping),
+    "a throttled request is forgotten": _with(subscriptions.SubscriptionTracker, "requeue_in_flight", _forgetful),
+    "any reply is taken for the awaited one": _with(subscriptions.SubscriptionTracker, "matches_in_flight", _any_reply),
     "a handover forgets what it is for": _with_effect(Effect.DRAIN_LINK, _oblivious),
-    "the era is not remembered": _with(seat.ConnectionContext, "_apply_greeting", _without_era),
-    "a presence is not restored": _with(book.SubscriptionTracker, "begin_link", _absent),
+    "the era is not remembered": _with(context.ConnectionContext, "_apply_greeting", _without_era),
+    "a presence is not restored": _with(subscriptions.SubscriptionTracker, "begin_link", _absent),
     # the machine and its rules
     "the budget of a link is ignored": _with(budget.SendBudget, "available_at", lambda _: lambda self, now, *, ping: now),
     "old sockets are listened to": _both(
         _with(machine.ConnectionMachine, "_is_stale_or_early", _every_generation),
         _with(driver.Driver, "message_handler", _every_link),
     ),
-    "a throttled dial comes back at once": _with(seat, "verdict", lambda _: lambda cause, **known: Verdict.TRANSIENT),
+    "a throttled dial comes back at once": _with(context, "verdict", lambda _: lambda cause, **known: Verdict.TRANSIENT),
     "dials are not paced": _both(
         _with(pacer.Pacer, "reserve", lambda _: lambda self, now: now),
         _with(pacer.Pacer, "claim", lambda _: lambda self, place, now: now),
@@ -315,11 +325,13 @@ _MUTATIONS: dict[str, Mutation] = {
     "the timer is set once": _with(driver.Driver, "_arm_timer", _lazy),
     "a socket is dropped and not closed": _with(driver.Driver, "_drop", _lost_without_closing),
     "frames are sent twice": _with(link.LinkIO, "send", _twice),
-    "events go to the unsubscribed": _with(roster.SubscriptionRegistry, "_remove_id", _unforgotten),
-    "a full stream loses the newest, silently": _with(buffer.EventBuffer, "_overflow", lambda _: lambda self, item: None),
-    "events are told apart by their ids alone": _with(subscriber.SubscriptionDelivery, "_version", _without_date),
-    "what comes while catching up is lost": _with(inbox.StreamBuffer, "merge_from", lambda _: lambda self, other, wanted: None),
-    "what was caught up comes again": _with(subscriber.SubscriptionDelivery, "_is_new", lambda _: lambda self, event, seen: True),
+    "events go to the unsubscribed": _with(registry.SubscriptionRegistry, "_remove_id", _unforgotten),
+    "a full stream loses the newest, silently": _with(event_buffer.EventBuffer, "_overflow", lambda _: lambda self, item: None),
+    "events are told apart by their ids alone": _with(delivery.SubscriptionDelivery, "_version", _without_date),
+    "what comes while catching up is lost": _with(
+        stream_buffer.StreamBuffer, "merge_from", lambda _: lambda self, other, wanted: None
+    ),
+    "what was caught up comes again": _with(delivery.SubscriptionDelivery, "_is_new", lambda _: lambda self, event, seen: True),
     # one link in the place of another
     "a link that has made room is kept": _with(links.LinkSet, "drain_draining", _lingering_for_ever),
     "a link that has made room goes at once": _with(links, "DRAIN_SECONDS", lambda _: 0.0),
@@ -331,20 +343,20 @@ _MUTATIONS: dict[str, Mutation] = {
     ),
     "every handover is an outage": _with(links.LinkSet, "draining_serves", lambda _: False),
     "what a link owed that died silently is not told": _with(
-        driver.Driver, "on_draining_closed", lambda _: lambda self, farewell, *, broken: None
+        driver.Driver, "on_draining_closed", lambda _: lambda self, drain_check, *, broken: None
     ),
-    "a link that lives is not believed": _with(farewell.DrainCheck, "is_confirmed", lambda _: False),
-    "what came meanwhile is caught up with": _with(roster.SubscriptionRegistry, "report_possible_loss", _without_news),
+    "a link that lives is not believed": _with(drain_check.DrainCheck, "is_confirmed", lambda _: False),
+    "what came meanwhile is caught up with": _with(registry.SubscriptionRegistry, "report_possible_loss", _without_news),
     "what was replaced is not given up": _with(driver.Driver, "update_subscription", _both_wanted),
     # what is told
-    "a handler that raises is called no more": _with(subscriber.SubscriptionDelivery, "call_user", _fragile),
-    "nobody is told of the end": _with(waiting.Waiters, "fail", lambda _: lambda self, error, *, patient: None),
-    "a server fault ends what was acknowledged": _with(book.SubscriptionTracker, "repeat", _blaming),
-    "a server fault is told of no gap": _with(roster.SubscriptionRegistry, "recover", lambda _: lambda self, seconds: None),
-    "a proof does not end a server fault": _with(seat.ConnectionContext, "_prove", lambda _: lambda self, link: None),
+    "a handler that raises is called no more": _with(delivery.SubscriptionDelivery, "call_user", _fragile),
+    "nobody is told of the end": _with(waiters.Waiters, "fail", lambda _: lambda self, error, *, patient: None),
+    "a server fault ends what was acknowledged": _with(subscriptions.SubscriptionTracker, "repeat", _blaming),
+    "a server fault is told of no gap": _with(registry.SubscriptionRegistry, "recover", lambda _: lambda self, seconds: None),
+    "a proof does not end a server fault": _with(context.ConnectionContext, "_prove", lambda _: lambda self, link: None),
     "a missing echo is not noticed": _with(canary.Prober, "_miss", lambda _: lambda self: None),
-    "a deaf link is told of no gap": _with(roster.SubscriptionRegistry, "end_deafness", lambda _: lambda self, *news: None),
-    "a deaf link is told of before an echo": _with(roster.SubscriptionRegistry, "begin_deafness", lambda _: lambda self: None),
+    "a deaf link is told of no gap": _with(registry.SubscriptionRegistry, "end_deafness", lambda _: lambda self, *news: None),
+    "a deaf link is told of before an echo": _with(registry.SubscriptionRegistry, "begin_deafness", lambda _: lambda self: None),
     "every refusal is blamed on its request": _with(refusals.Refusals, "refuse", lambda _: lambda self, group, desired: True),
     "the session is in the records": _with(audit, "_safe_code", lambda _: lambda code: SECRET),
 }

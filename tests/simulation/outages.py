@@ -43,7 +43,7 @@ class Outages:
             if self._dials > 1:
                 self._begin()
 
-    def drop_retiring(self, state: State, *, up: bool) -> None:
+    def drop_draining(self, state: State, *, up: bool) -> None:
         """The link that makes room is let go of."""
         if up:
             self._dials = None
@@ -62,12 +62,12 @@ class Outages:
         if self.under_way and stream.told_on != self._losses and stream not in self._deafness.served:
             stream.told_on = self._losses
             if stream.granted:
-                self._owed.append(stream.wish.id)
+                self._owed.append(stream.spec.id)
 
     def recover(self, streams: Iterable[Stream]) -> None:
         """A server fault is over."""
         served = (stream for stream in streams if not self.under_way or stream.told_on == self._losses)
-        self._recovered += {stream.wish.id for stream in served if stream.granted}
+        self._recovered += {stream.spec.id for stream in served if stream.granted}
 
     def told(self, identifier: str) -> None:
         """A subscription was told of a gap."""

@@ -85,7 +85,7 @@ class Total:
         yield f"rows taken         {rows - len(missing)} of {rows}{_but(missing)}"
         outcomes, unseen = len(self.coverage.guards_possible()), self.coverage.guards_missing()
         yield f"guard outcomes     {outcomes - len(unseen)} of {outcomes} (holds and fails, in each cell)"
-        yield from (f"    never: {outcome}" for outcome in unseen)
+        yield from (f"    never: {result}" for result in unseen)
         cells = len(TABLE.states) * len(TABLE.triggers)
         yield f"cells met          {len(self.coverage.cells)} of {cells}, the ignored ones included"
 

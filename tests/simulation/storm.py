@@ -18,9 +18,9 @@ from unittest.mock import patch
 from realtime_fsm import Canary, PingPolicy, PingPolicyWarning, Realtime, RealtimeError, RetryPolicy, State, Timeouts, events
 from realtime_fsm.auditlog import writer as audit
 from realtime_fsm.client.subscription import MissingChannelWarning
-from realtime_fsm.runtime import drain_check as farewell
+from realtime_fsm.runtime import drain_check as drain_check
 from realtime_fsm.runtime import driver
-from realtime_fsm.runtime import registry as roster
+from realtime_fsm.runtime import registry as registry
 from realtime_fsm.runtime import suspend as sleep
 from realtime_fsm.runtime.sockets import Transport
 from realtime_fsm.testing.identity import CONSOLE
@@ -88,7 +88,7 @@ def simulate(seed: int, *, seconds: float = 400.0) -> Result:
         loop = runner.get_loop()
         assert isinstance(loop, Loop)
         world = World(seed, loop)
-        with _stage(world) as records:
+        with _harness(world) as records:
             run = Run(world, result, records, seconds)
             try:
                 runner.run(run.whole())
@@ -107,7 +107,7 @@ def simulate(seed: int, *, seconds: float = 400.0) -> Result:
 
 
 @contextmanager
-def _stage(world: World) -> Iterator[Records]:
+def _harness(world: World) -> Iterator[Records]:
     """Put this world's chance, clock and logging in place of the process's, for the time of the run."""
     records = Records(world)
     chance = random.getstate()
@@ -117,7 +117,7 @@ def _stage(world: World) -> Iterator[Records]:
         names = random.Random(world.seed)  # of presences and connections
         stack.enter_context(patch.object(uuid, "uuid4", lambda: uuid.UUID(int=names.getrandbits(128), version=4)))
         stack.enter_context(recorded(records))
-        for module in (driver, roster, farewell, audit, events):
+        for module in (driver, registry, drain_check, audit, events):
             stack.enter_context(patch.object(module, "datetime", world.datetime_class()))
         sleep._WATCHES[world.loop] = watch = sleep.SuspendDetector(world.loop, world.wall)
         stack.enter_context(patch.object(watch, "_sleepers", Ordered()))
@@ -259,7 +259,7 @@ class Run:
     def abandon(self) -> None:
         """A run that broke disposes of nothing; that is not the users' fault, and nobody is to be warned of it."""
         for crowd in self.crowds:
-            crowd.watch._seat.state = State.DISPOSING.value
+            crowd.watch._context.state = State.DISPOSING.value
 
     def look_at_reports(self) -> None:
         """What the loop's exception handler heard: bugs of users, what listeners could not tell otherwise, a broken log each."""

@@ -53,11 +53,11 @@ class Wants:
     def hear(self, input_: Input) -> None:
         """Somebody calls something; nothing of it counts after the end."""
         match input_:
-            case Subscribe(spec=wish):
-                self.desired[wish.id] = wish
-                if wish.id not in self.successors:
-                    self._ledger.of[wish.id] = Stream(wish)
-                    self.streams.add(wish.id)
+            case Subscribe(spec=spec):
+                self.desired[spec.id] = spec
+                if spec.id not in self.successors:
+                    self._ledger.of[spec.id] = Stream(spec)
+                    self.streams.add(spec.id)
             case Unsubscribe(id=identifier):
                 self._forget(identifier)
             case PingEnabledChanged(enabled=enabled):
@@ -80,7 +80,7 @@ class Wants:
             case SubscriptionAcknowledged(id=identifier):
                 assert link is not None
                 self.granted.add(identifier)
-                if link.wishes is not None:
+                if link.specs is not None:
                     self.granted_by_address.add(identifier)
                 self._grant(identifier, link.generation, input_)
             case PresenceStored():
@@ -104,11 +104,11 @@ class Wants:
         replaced = self.successors.pop(identifier, None)
         stream = self._ledger.of[identifier] if replaced is None else replaced
         if replaced is not None:
-            self.streams.discard(stream.wish.id)
+            self.streams.discard(stream.spec.id)
             self.streams.add(identifier)
             self._ledger.of[identifier] = stream
-            stream.wish, stream.since = self.desired[identifier], input_
-        if stream.wish.id == identifier:  # and not what it listened to before
+            stream.spec, stream.since = self.desired[identifier], input_
+        if stream.spec.id == identifier:  # and not what it listened to before
             stream.acknowledged_on = link
             self._outages.grant(stream)
             if not stream.granted:

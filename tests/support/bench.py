@@ -51,8 +51,8 @@ class Bench:
     """Steps one connection and remembers what came of it."""
 
     def __init__(self, **options: Any) -> None:
-        self.seat = ConnectionContext(**options)
-        self.machine = ConnectionMachine(self.seat)
+        self.context = ConnectionContext(**options)
+        self.machine = ConnectionMachine(self.context)
         self.now = 1000.0
         self.last = StepResult(None, (), None)
 
@@ -62,7 +62,7 @@ class Bench:
 
     @property
     def generation(self) -> int:
-        return self.seat.generation
+        return self.context.generation
 
     def do(self, input_: Input, *, after: float = 0.0) -> StepResult:
         self.now += after
@@ -86,17 +86,17 @@ class Bench:
 
     def hear_something(self) -> None:
         """A frame came, of whatever kind: the peer is alive. The driver counts them so."""
-        if self.seat.link is not None:
-            self.seat.link.frames_received += 1
+        if self.context.link is not None:
+            self.context.link.frames_received += 1
 
     def open(self) -> StepResult:
         return self.do(Opened(self.generation))
 
     def greet(self, between: Callable[[], object] = lambda: None) -> StepResult:
         """The greeting; where the address asked for channels, it names them, and that is a step of its own."""
-        channels = dict.fromkeys(c for wish in self.seat.book.desired.values() for c in wish.channels)
-        planned = self.seat.require_link.subscribed_in_url
-        numbered = not planned or self.seat.configured_era not in (Era.E1, Era.E2)
+        channels = dict.fromkeys(c for spec in self.context.subscriptions.desired.values() for c in spec.channels)
+        planned = self.context.require_link.subscribed_in_url
+        numbered = not planned or self.context.configured_era not in (Era.E1, Era.E2)
         greeted = self.hear(
             GreetingReceived(self.generation, channels=tuple(channels) if planned else (), has_subscription_ids=numbered)
         )
@@ -113,11 +113,14 @@ class Bench:
 
     def acknowledge(self) -> StepResult:
         """Answer the request in flight."""
-        asked = self.seat.book.in_flight
+        asked = self.context.subscriptions.in_flight
         assert asked is not None
         granted = tuple(
             AcknowledgedSubscription(
-                identifier, self.seat.book.desired[identifier].channels if identifier in self.seat.book.desired else ()
+                identifier,
+                self.context.subscriptions.desired[identifier].channels
+                if identifier in self.context.subscriptions.desired
+                else (),
             )
             for identifier in asked.ids
         )
@@ -134,7 +137,7 @@ class Bench:
 
     def expire(self) -> StepResult:
         """Let the time pass until the deadline."""
-        deadline = self.seat.deadline
+        deadline = self.context.deadline
         assert deadline is not None
         self.now = max(self.now, deadline)
         return self.do(Deadline())
@@ -142,9 +145,9 @@ class Bench:
     def expire_until(self, row: str) -> StepResult:
         """Let deadlines pass, with a server that answers pings, until a row is taken."""
         for _ in range(20):
-            outcome = self.hear(Pong(self.generation)) if self.state is State.PING else self.expire()
-            if outcome.transition is not None and outcome.transition.row.id == row:
-                return outcome
+            result = self.hear(Pong(self.generation)) if self.state is State.PING else self.expire()
+            if result.transition is not None and result.transition.row.id == row:
+                return result
         raise AssertionError(f"{row} was not taken")
 
     # --- how to get somewhere -----------------------------------------------------------------------------------------
@@ -158,7 +161,7 @@ class Bench:
         elif state is State.CONNECTED:
             self.to(State.RECONNECTING).open()
             self.greet()
-        elif state is State.SUBSCRIBED and self.seat.subscribes_in_url:
+        elif state is State.SUBSCRIBED and self.context.subscribes_in_url:
             self.to(State.CONNECTED).ask_anew("s1")
         elif state is State.SUBSCRIBED:
             self.to(State.CONNECTED).subscribe()

@@ -65,30 +65,30 @@ class Scribe:
     def do(self, input_: Input, *, after: float = 0.0) -> StepResult:
         if not self.opened:
             self.opened = True
-            self.audit.opened(self.bench.seat)
+            self.audit.opened(self.bench.context)
         if isinstance(input_, Subscribe) and self.bench.state is not State.DISPOSING:
-            wish = input_.spec
-            size = len(subscribe_item(wish.id, wish.channels, wish.queries))
-            self.audit.subscription(wish.id, "desired", dwell=self.dwell(after), size=size)
-        if isinstance(input_, Unsubscribe) and input_.id in self.bench.seat.book.desired:
+            spec = input_.spec
+            size = len(subscribe_item(spec.id, spec.channels, spec.queries))
+            self.audit.subscription(spec.id, "desired", dwell=self.dwell(after), size=size)
+        if isinstance(input_, Unsubscribe) and input_.id in self.bench.context.subscriptions.desired:
             self.audit.subscription(input_.id, "withdrawn", dwell=self.dwell(after))
         if isinstance(input_, SetPresence) and self.bench.state is not State.DISPOSING:
             self.audit.presence("withdrawn" if input_.message is None else "desired", dwell=self.dwell(after))
-        if isinstance(input_, LinkClosed) and input_.generation == self.bench.seat.draining_generation:
+        if isinstance(input_, LinkClosed) and input_.generation == self.bench.context.draining_generation:
             self.audit.retired(input_.generation, self.dwell(after))
-        outcome = self._do(input_, after=after)
-        for request in outcome.commands:
+        result = self._do(input_, after=after)
+        for request in result.commands:
             self.tell(request)
-        if outcome.transition is not None:
-            self.audit.transition(outcome.transition, BEGIN + timedelta(seconds=self.bench.now))
-            if outcome.transition.round_trip is not None:
-                self.audit.ping(outcome.transition.round_trip)
-            if outcome.transition.fault is not None:
-                self.audit.fault(outcome.transition.fault, BEGIN + timedelta(seconds=self.bench.now))
-        return outcome
+        if result.transition is not None:
+            self.audit.transition(result.transition, BEGIN + timedelta(seconds=self.bench.now))
+            if result.transition.round_trip is not None:
+                self.audit.ping(result.transition.round_trip)
+            if result.transition.fault is not None:
+                self.audit.fault(result.transition.fault, BEGIN + timedelta(seconds=self.bench.now))
+        return result
 
     def dwell(self, after: float) -> float:
-        entered = self.bench.seat.state_entered_at
+        entered = self.bench.context.state_entered_at
         return 0.0 if entered is None else self.bench.now + after - entered
 
     def tell(self, request: Any) -> None:

@@ -45,7 +45,7 @@ def come_back(clients: int, away: float, *, seed: int = 1) -> Return:
         fleet = [network.realtime(retry=RetryPolicy(attempts=None)) for _ in range(clients)]
         for client in fleet:
             client._driver._draw = dice.random
-            client._driver._core._seat.pacer = Pacer(None)
+            client._driver._core._context.pacer = Pacer(None)
         await asyncio.gather(*(client.subscribe("rows") for client in fleet))
         await asyncio.sleep(60)
         loop = asyncio.get_running_loop()

@@ -204,20 +204,20 @@ def handed_over_at_the_second_try(bench: Bench, scribe: Scribe) -> None:
     scribe.audit.gap("s1", Gap(BEGIN, BEGIN, 0.5, 1))
     bench.expire()
     bench.open()
-    bench.do(LinkClosed(bench.seat.draining_generation or 0), after=0.25)  # of an outage that is one already
+    bench.do(LinkClosed(bench.context.draining_generation or 0), after=0.25)  # of an outage that is one already
     bench.greet()
 
 
 def handed_over_too_late(bench: Bench, scribe: Scribe) -> None:
     handing_over(bench, scribe)
-    bench.do(LinkClosed(bench.seat.draining_generation or 0), after=0.75)
+    bench.do(LinkClosed(bench.context.draining_generation or 0), after=0.75)
     bench.now += 0.5
     bench.greet()
 
 
 def never_handed_over(bench: Bench, scribe: Scribe) -> None:
     handing_over(bench, scribe)
-    bench.do(LinkClosed(bench.seat.draining_generation or 0), after=0.75)
+    bench.do(LinkClosed(bench.context.draining_generation or 0), after=0.75)
 
 
 def handed_over_as_somebody_else(bench: Bench, scribe: Scribe) -> None:
@@ -253,7 +253,7 @@ def handed_over_in_an_outage(bench: Bench, scribe: Scribe) -> None:
     bench.subscribe("s2")
     bench.greet()
     bench.ask_anew("s3", up=False)
-    bench.do(LinkClosed(bench.seat.draining_generation or 0), after=0.75)
+    bench.do(LinkClosed(bench.context.draining_generation or 0), after=0.75)
     bench.greet()
 
 

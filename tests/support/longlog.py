@@ -94,11 +94,11 @@ def lines(connections: int, lives: list[list[Piece]]) -> Iterator[bytes]:
         lives: what they live.
     """
     stamps = _Stamps()
-    for at, _, name, piece in heapq.merge(*(_seat(number, lives) for number in range(connections))):
+    for at, _, name, piece in heapq.merge(*(_context(number, lives) for number in range(connections))):
         yield b"%b%b%b%b%b" % (piece.head, name, piece.middle, stamps.at(at), piece.tail)
 
 
-def _seat(number: int, lives: list[list[Piece]]) -> Iterator[tuple[float, int, bytes, Piece]]:
+def _context(number: int, lives: list[list[Piece]]) -> Iterator[tuple[float, int, bytes, Piece]]:
     """The connections of one user, one after the other."""
     dice = random.Random(number)
     start = dice.uniform(0, 60)

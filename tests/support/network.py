@@ -233,9 +233,9 @@ class Network:
         return realtime
 
 
-def taken(subscription: Subscription) -> list[Any]:
+def transition(subscription: Subscription) -> list[Any]:
     """What is held for its consumer, by the number in the payload."""
-    inbox = subscription._subscriber.buffer
-    numbers = [event.payload["n"] for event in inbox._items]
-    inbox._items.clear()
+    buffer = subscription._subscriber.buffer
+    numbers = [event.payload["n"] for event in buffer._items]
+    buffer._items.clear()
     return numbers

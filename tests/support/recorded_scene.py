@@ -70,7 +70,7 @@ class Scene(Guest):
             await getattr(self, "on_" + step.dir)(step)
 
     async def ping(self) -> None:
-        due = self.realtime._driver._seat.ping_at
+        due = self.realtime._driver._context.ping_at
         assert due is not None
         self.clock.forward(max(0.0, due - self.clock.time()))
         await self.peer.message("ping")
@@ -145,7 +145,7 @@ class Scene(Guest):
             await wire.until(lambda: any(record.get("cause") == "dial_failed" for record in self.records))
             await self.server.start()
         await self.come_back()
-        await self.change(dest=State.SUBSCRIBED if self.realtime._driver._seat.book.desired else State.CONNECTED)
+        await self.change(dest=State.SUBSCRIBED if self.realtime._driver._context.subscriptions.desired else State.CONNECTED)
 
     def check_loss(self, change: Any, kind: str) -> None:
         assert (change.cause.kind, change.source.is_live) == (kind, True)

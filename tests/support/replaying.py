@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from realtime_fsm.replay.log_reader import ConnectionLog, read_story
+from realtime_fsm.replay.log_reader import ConnectionLog, read_connection_log
 from realtime_fsm.replay.replayer import ReplayedStep, Replayer
 from realtime_fsm.replay.test_writer import write_test
 from simulation.coverage import machine
@@ -21,16 +21,16 @@ TEST = "test_the_connection_takes_the_path_that_was_logged"
 
 def story_of(path: Any, records: Iterable[Record], connection: str | None = None) -> ConnectionLog:
     path.write_bytes(b"".join(lines_of(records)))
-    return read_story([str(path)], connection)
+    return read_connection_log([str(path)], connection)
 
 
-def replayed(story: ConnectionLog) -> list[ReplayedStep]:
-    return list(Replayer(story).play())
+def replayed(log: ConnectionLog) -> list[ReplayedStep]:
+    return list(Replayer(log).play())
 
 
-def emitted(story: ConnectionLog, played: list[ReplayedStep] | None = None) -> str:
-    played = replayed(story) if played is None else played
-    return "".join(f"{line}\n" for line in write_test(story.policies, played, story.connection, story.incomplete_reason))
+def emitted(log: ConnectionLog, played: list[ReplayedStep] | None = None) -> str:
+    played = replayed(log) if played is None else played
+    return "".join(f"{line}\n" for line in write_test(log.policies, played, log.connection, log.incomplete_reason))
 
 
 def run_emitted(text: str) -> None:

@@ -57,7 +57,7 @@ class Figures:
         for row in views.rows("FROM outages ORDER BY seq"):
             self.outages[row["connection_id"]].append(row)
         self.spreads = {(row["connection_id"], row["what"]): row for row in views.rows("FROM percentiles")}
-        self.taken = {row["row"]: row["count"] for row in views.rows("FROM rows_taken WHERE connection_id IS NULL")}
+        self.transition = {row["row"]: row["count"] for row in views.rows("FROM rows_taken WHERE connection_id IS NULL")}
 
     def compare(self, report: Report, *, fair: Callable[[ConnectionReport], bool] = lambda _: True) -> int:
         """Compare them with those of a report. The answer tells how many connections were compared."""
@@ -67,8 +67,8 @@ class Figures:
             self.compare_connection(connection)
         if len(compared) == report.connections_total:
             self.compare_life(None, report.life)
-            taken = {row.row: row.count for row in report.rows} | dict.fromkeys(report.never_taken, 0)
-            assert self.taken == taken
+            transition = {row.row: row.count for row in report.rows} | dict.fromkeys(report.never_taken, 0)
+            assert self.transition == transition
         return len(compared)
 
     def compare_connection(self, connection: ConnectionReport) -> None:

@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 NOTHING = "none"
 
 
-def describe_allowed(shadow: TrackedConnection, trigger: object) -> list[str]:
+def describe_allowed(tracked: TrackedConnection, trigger: object) -> list[str]:
     """What the table allows where a connection stands.
 
     Args:
-        shadow: the connection.
+        tracked: the connection.
         trigger: what happened, as the record says; if the table knows it, only its cell is told.
 
     Returns:
         A line for each row, in the order in which the guards are asked.
     """
-    if shadow.state is None:
+    if tracked.state is None:
         return ["anything: records are missing before, so the state is not known"]
-    state = State(shadow.state)
+    state = State(tracked.state)
     known = next((each for each in Trigger if each == trigger), None)
     if known is None:
         return [describe_row(row) for row in TABLE.rows if row.source is state]

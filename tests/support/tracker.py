@@ -34,7 +34,7 @@ def grants(*identifiers: str) -> tuple[AcknowledgedSubscription, ...]:
     return tuple(AcknowledgedSubscription(identifier, ("rows",)) for identifier in identifiers)
 
 
-def wish(identifier: str, size: int = 0) -> SubscriptionSpec:
+def spec(identifier: str, size: int = 0) -> SubscriptionSpec:
     """A wish whose item takes more than `size` bytes."""
     return SubscriptionSpec(identifier, ("rows",), ("q" * size,) if size else ())
 
@@ -82,23 +82,23 @@ class Account:
             ).add(word.id)
 
 
-def ask(book: SubscriptionTracker) -> ControlRequest | None:
+def ask(tracker: SubscriptionTracker) -> ControlRequest | None:
     """Take the next request, and hold it against the laws of every request."""
-    waited = book.has_pending_request
-    asked = book.next_request()
+    waited = tracker.has_pending_request
+    asked = tracker.next_request()
     assert waited == (asked is not None)
     if asked is None:
         return None
-    assert book.in_flight is asked
-    assert not book.has_pending_request
-    assert book.next_request() is None, "one request in flight"
+    assert tracker.in_flight is asked
+    assert not tracker.has_pending_request
+    assert tracker.next_request() is None, "one request in flight"
     assert frame_size(asked.data) <= FRAME_LIMIT
     sent = json.loads(asked.data)
     assert sent["type"] == asked.kind
     assert [item["subscriptionId"] for item in sent["data"]] == list(asked.ids)
     assert 0 < len(asked.ids) == len(set(asked.ids)), "nothing is asked twice in one request"
     for item in sent["data"]:
-        wanted = book.desired.get(item["subscriptionId"])
+        wanted = tracker.desired.get(item["subscriptionId"])
         if asked.kind == UNSUBSCRIBE:
             assert wanted is None
         else:
@@ -109,62 +109,62 @@ def ask(book: SubscriptionTracker) -> ControlRequest | None:
 
 def book_of(*identifiers: str) -> SubscriptionTracker:
     """A book on a new link in which these are desired."""
-    book = SubscriptionTracker()
-    book.begin_link()
+    tracker = SubscriptionTracker()
+    tracker.begin_link()
     for identifier in identifiers:
-        book.add(wish(identifier))
-    return book
+        tracker.add(spec(identifier))
+    return tracker
 
 
-def asked(book: SubscriptionTracker) -> ControlRequest:
+def asked(tracker: SubscriptionTracker) -> ControlRequest:
     """The next request, where there is one."""
-    control = ask(book)
+    control = ask(tracker)
     assert control is not None
     return control
 
 
 def acknowledged(*identifiers: str) -> SubscriptionTracker:
     """A book in which these are acknowledged."""
-    book = book_of(*identifiers)
-    book.handle_reply(grants(*asked(book).ids))
-    return book
+    tracker = book_of(*identifiers)
+    tracker.handle_reply(grants(*asked(tracker).ids))
+    return tracker
 
 
-def converge(book: SubscriptionTracker, server: Server, account: Account, bound: int) -> None:
+def converge(tracker: SubscriptionTracker, server: Server, account: Account, bound: int) -> None:
     """Ask and answer until nothing waits: within `bound` requests everything good is acknowledged and the rest gone."""
     for _ in range(bound):
-        if (asked := book.in_flight or ask(book)) is None:
+        if (asked := tracker.in_flight or ask(tracker)) is None:
             return
-        answer(book, server, account, asked)
-    assert book.in_flight is None
-    assert not book.has_pending_request, f"not done after {bound} requests"
+        answer(tracker, server, account, asked)
+    assert tracker.in_flight is None
+    assert not tracker.has_pending_request, f"not done after {bound} requests"
 
 
-def answer(book: SubscriptionTracker, server: Server, account: Account, asked: ControlRequest) -> None:
+def answer(tracker: SubscriptionTracker, server: Server, account: Account, asked: ControlRequest) -> None:
     """Answer the request in flight; after 1008 the link is over and a new one begins."""
     code = server.code_for(asked)
     if code is None:
         granted = server.accept(asked)
-        assert book.matches_in_flight(asked.kind, granted)
-        account.note(book.handle_reply(granted))
+        assert tracker.matches_in_flight(asked.kind, granted)
+        account.note(tracker.handle_reply(granted))
         return
-    account.note(blamed(book, code))
+    account.note(blamed(tracker, code))
     if code == POLICY:
-        relink(book, server, account)
+        relink(tracker, server, account)
 
 
-def blamed(book: SubscriptionTracker, code: int) -> Sequence[Command]:
+def blamed(tracker: SubscriptionTracker, code: int) -> Sequence[Command]:
     """Let an error answer the request in flight."""
     if code == FAULT:
-        return book.repeat(code, "Error: Server Error", ATTEMPTS, whole=False)
-    return book.handle_error(code, "Error: Server Error")
+        return tracker.repeat(code, "Error: Server Error", ATTEMPTS, whole=False)
+    return tracker.handle_error(code, "Error: Server Error")
 
 
-def relink(book: SubscriptionTracker, server: Server, account: Account) -> None:
+def relink(tracker: SubscriptionTracker, server: Server, account: Account) -> None:
     """The link ends, and another begins: the server knows nothing any more."""
-    account.note(book.end_link())
+    account.note(tracker.end_link())
     server.holds.clear()
-    book.begin_link()
+    tracker.begin_link()
 
 
 class BookMachine(RuleBasedStateMachine):
@@ -172,8 +172,8 @@ class BookMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.book, self.server, self.account = SubscriptionTracker(), Server(), Account()
-        self.book.begin_link()
+        self.subscriptions, self.server, self.account = SubscriptionTracker(), Server(), Account()
+        self.subscriptions.begin_link()
         self.up = True
         self.dying = False  # the server has said 1008, and the end of the stream has not come yet
         self.known: list[str] = []
@@ -196,78 +196,82 @@ class BookMachine(RuleBasedStateMachine):
         self.known.append(identifier)
         if code is not None:
             self.server.bad[identifier] = code
-        self.book.add(wish(identifier, size))
+        self.subscriptions.add(spec(identifier, size))
 
     @precondition(lambda self: self.wanted)
     @rule(pick=st.integers(0, 1000))
     def withdraw(self, pick: int) -> None:
         identifier = sorted(self.wanted)[pick % len(self.wanted)]
         self.withdrawn.add(identifier)
-        self.account.note(self.book.withdraw(identifier))
+        self.account.note(self.subscriptions.withdraw(identifier))
 
     # --- the server ---------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.up and self.book.has_pending_request)
+    @precondition(lambda self: self.up and self.subscriptions.has_pending_request)
     @rule()
     def ask(self) -> None:
-        ask(self.book)
+        ask(self.subscriptions)
 
-    @precondition(lambda self: self.up and not self.dying and self.book.in_flight)
+    @precondition(lambda self: self.up and not self.dying and self.subscriptions.in_flight)
     @rule()
     def reply(self) -> None:
-        asked = self.book.in_flight
+        asked = self.subscriptions.in_flight
         assert asked is not None
         code = self.server.code_for(asked)
         before = set(self.account.rejected)
         if code is None:
-            self.account.note(self.book.handle_reply(self.server.accept(asked)))
+            self.account.note(self.subscriptions.handle_reply(self.server.accept(asked)))
         else:
-            self.account.note(blamed(self.book, code))
+            self.account.note(blamed(self.subscriptions, code))
             self.dying = code == POLICY
         if rejected := self.account.rejected - before:
             assert rejected == set(asked.ids) <= set(self.server.bad), "the guilty item alone is rejected"
 
-    @precondition(lambda self: self.up and not self.dying and self.book.in_flight)
+    @precondition(lambda self: self.up and not self.dying and self.subscriptions.in_flight)
     @rule()
     def throttle(self) -> None:
-        self.account.note(self.book.requeue_in_flight())
+        self.account.note(self.subscriptions.requeue_in_flight())
 
-    @precondition(lambda self: self.up and not self.dying and self.book.in_flight)
+    @precondition(lambda self: self.up and not self.dying and self.subscriptions.in_flight)
     @rule(whole=st.booleans())
     def meet_a_fault(self, whole: bool) -> None:
-        self.account.note(self.book.repeat(FAULT, "Error: Server Error", None, whole=whole))
+        self.account.note(self.subscriptions.repeat(FAULT, "Error: Server Error", None, whole=whole))
 
     @precondition(lambda self: self.up and not self.dying)
     @rule()
     def fail_a_ping(self) -> None:
-        self.book.reunite()
+        self.subscriptions.reunite()
 
-    @precondition(lambda self: self.up and not self.dying and self.book.in_flight and self.book.in_flight.kind == UNSUBSCRIBE)
+    @precondition(
+        lambda self: (
+            self.up and not self.dying and self.subscriptions.in_flight and self.subscriptions.in_flight.kind == UNSUBSCRIBE
+        )
+    )
     @rule()
     def fail_to_remove(self) -> None:
-        assert self.book.in_flight is not None
-        self.forsaken.update(self.book.in_flight.ids)
-        self.account.note(self.book.handle_error(500, "Error: Server Error"))
+        assert self.subscriptions.in_flight is not None
+        self.forsaken.update(self.subscriptions.in_flight.ids)
+        self.account.note(self.subscriptions.handle_error(500, "Error: Server Error"))
 
     # --- the link -----------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.up)
     @rule()
     def lose(self) -> None:
-        self.account.note(self.book.end_link())
+        self.account.note(self.subscriptions.end_link())
         self.server.holds.clear()
         self.up = self.dying = False
 
     @precondition(lambda self: not self.up)
     @rule()
     def link_up(self) -> None:
-        self.book.begin_link()
+        self.subscriptions.begin_link()
         self.up, self.settled, self.emptied, self.had_some = True, False, False, bool(self.wanted)
 
     @precondition(lambda self: not self.up)
     @rule()
     def give_up(self) -> None:
-        gone = self.book.withdraw_never_acknowledged()
+        gone = self.subscriptions.withdraw_never_acknowledged()
         assert set(gone) == self.wanted - self.account.granted
         self.struck.update(gone)
 
@@ -275,10 +279,10 @@ class BookMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_desired_is_lost(self) -> None:
-        assert set(self.book.desired) == self.wanted
-        assert self.book.acknowledged <= self.wanted & self.server.holds
-        if self.wanted - self.book.acknowledged:
-            assert self.book.has_pending_request or self.book.in_flight is not None
+        assert set(self.subscriptions.desired) == self.wanted
+        assert self.subscriptions.acknowledged <= self.wanted & self.server.holds
+        if self.wanted - self.subscriptions.acknowledged:
+            assert self.subscriptions.has_pending_request or self.subscriptions.in_flight is not None
 
     @invariant()
     def removed_is_what_was_withdrawn(self) -> None:
@@ -289,16 +293,16 @@ class BookMachine(RuleBasedStateMachine):
         if not self.up:
             return
         wanted = self.wanted
-        self.settled = bool(wanted) and (self.settled or self.book.acknowledged >= wanted)
+        self.settled = bool(wanted) and (self.settled or self.subscriptions.acknowledged >= wanted)
         self.emptied = not wanted and (self.emptied or self.had_some)
         self.had_some = bool(wanted)
-        assert (self.book.all_acknowledged, self.book.all_removed) == (self.settled, self.emptied)
+        assert (self.subscriptions.all_acknowledged, self.subscriptions.all_removed) == (self.settled, self.emptied)
 
     def teardown(self) -> None:
         if not self.up:
-            self.book.begin_link()
+            self.subscriptions.begin_link()
         elif self.dying:
-            relink(self.book, self.server, self.account)
+            relink(self.subscriptions, self.server, self.account)
         self.desire(0, None)  # a server that refuses everything has its own tests
         wanted, guilty = len(self.wanted), len(self.wanted & set(self.server.bad))
         levels = 1 + math.ceil(math.log2(wanted + 1))
@@ -306,8 +310,8 @@ class BookMachine(RuleBasedStateMachine):
         links = 1 + guilty * levels
         bound = links * (wanted + 1) + wanted + 2 * guilty * levels + 2 + again
         # Until something is accepted each group has a link of its own, and the search begins anew then.
-        converge(self.book, self.server, self.account, 2 * bound + 3 * wanted)
+        converge(self.subscriptions, self.server, self.account, 2 * bound + 3 * wanted)
         assert self.account.rejected <= set(self.server.bad)
         assert self.wanted.isdisjoint(self.server.bad)
-        assert self.book.acknowledged == self.server.holds - self.forsaken == self.wanted
+        assert self.subscriptions.acknowledged == self.server.holds - self.forsaken == self.wanted
         assert self.account.removed == self.withdrawn
