@@ -26,14 +26,10 @@ demo: $(READY) ## show the main job on the embedded server
 	@echo "== demo: a client, the embedded server, and a link that is lost"
 	@$(BIN)/realtime-fsm demo
 
-# Half of the time goes into these; they run beside the others, on the second core.
-LONG := $(wildcard tests/test_auditing*.py tests/test_replay*.py tests/test_simulation.py tests/test_walks.py tests/test_handover_client.py \
-	tests/test_recordings*.py)
 test: $(READY) ## run the tests and hold the coverage
 	@echo "== test: all tests, with branch coverage"
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(LONG)) & others=$$!; \
-		$(BIN)/coverage run -m pytest $(LONG); long=$$?; wait $$others && exit $$long
+	@$(BIN)/coverage run -m pytest --numprocesses auto --dist worksteal
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered --fail-under=95
 	@$(BIN)/coverage report --skip-covered --fail-under=100 --include='realtime_fsm/protocol/*,realtime_fsm/fsm/*'
@@ -43,7 +39,7 @@ PEERS := tests/peers
 PEERS_READY := $(PEERS)/node_modules/.package-lock.json
 test-peers: $(READY) $(PEERS_READY) ## run the official JavaScript SDK on the embedded server (needs Node.js 20)
 	@echo "== test-peers: the official JavaScript SDK on the embedded server"
-	@$(BIN)/python -m pytest -m peers tests/test_peers.py
+	@$(BIN)/python -m pytest -m peers tests/testing/test_peers.py
 
 $(PEERS_READY): $(PEERS)/package.json $(PEERS)/package-lock.json | node
 	@echo "== setup: the locked packages of $(PEERS)"

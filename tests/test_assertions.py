@@ -11,7 +11,7 @@ import pytest
 
 from support.some import some
 
-TESTS = sorted(Path(__file__).parent.glob("test_*.py"))
+TESTS = sorted(Path(__file__).parent.rglob("test_*.py"))
 ANY_COLLECTION = {"given", "rule", "invariant", "precondition"}
 """What decorates a property of every collection, empty ones included. Hypothesis finds full ones."""
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from realtime_fsm.errors import MalformedEvent
 from realtime_fsm.events import Event
 from realtime_fsm.protocol.frames import EventFrame, decode
-from recording import load
+from support.recording import load
 from support.some import some
 
 ROW = "databases.main.tables.orders.rows.r1"

@@ -7,44 +7,63 @@ from functools import cache
 from pathlib import Path
 
 LONG = (
-    "test_simulation",
-    "test_bench",
-    "test_mutants",
-    "test_fleet",
-    "test_uvloop",
-    "test_peers",
-    "test_cli_output",
+    "simulation/simulation",
+    "bench/bench",
+    "mutants/mutants",
+    "runtime/fleet",
+    "runtime/uvloop",
+    "testing/peers",
+    "cli/output",
 )
 """Tests that judge no mutant: they take long, or measure."""
 PACKAGES = {
-    "protocol": "channels channel_checks frames payloads queries eras events options wishes recordings_client",
+    "protocol": "protocol/channels protocol/channel_checks protocol/frames client/payloads protocol/queries protocol/eras"
+    " events client/options client/requests runtime/recordings_client",
     "errors": "errors secrets",
-    "fsm": "machine table_oracle form policies meanings names book budget pacer handover update identity presence farewell"
-    " faults refused_requests repetitions server_fault wakeful retries canary client handover_client",
-    "auditlog": "audit auditfile auditing_facts recordings_client",
-    "runtime": "driver client inbox buffer callbacks canary catch_up gaps overflow pause readahead transport proxies tls dials"
-    " identity presence handover_client eras_client audit shutdown farewell batches wakeful user_code retries floods"
-    " ending_in_callables recordings_client",
-    "client": "client callbacks sync sync_callables typed batches update official shutdown public console ending_in_callables",
-    "cli": "cli cli_output auditing_command replay_command",
-    "diagram": "diagram diagram_files",
-    "audit": "audit auditing_facts auditing_broken auditing_conformant auditing_life auditing_outages auditing_sources"
-    " auditing_sql auditing_exports auditing_command auditing_walks",
-    "audit/formats": "auditing_command auditing_exports auditing_life",
-    "replay": "replay replay_eras replay_command",
-    "testing": "testing_server testing_url testing_events testing_faults testing_identity testing_peer testing_presence"
-    " testing_queries testing_eras testing_server_fault testing_script recordings_server recordings_eras",
-    "": "events errors catch_up audit public sync cli",
+    "fsm": "fsm/machine fsm/table_oracle fsm/tablespec fsm/policies fsm/descriptions fsm/names fsm/subscriptions"
+    " fsm/budget fsm/pacer fsm/handover client/update client/identity client/presence runtime/drain_check"
+    " runtime/faults runtime/refused_requests fsm/repetitions runtime/server_fault runtime/suspend fsm/retries"
+    " runtime/canary client/realtime runtime/handover_client",
+    "auditlog": "auditlog/writer auditlog/file audit/facts runtime/recordings_client",
+    "runtime": "runtime/driver client/realtime runtime/stream_buffer runtime/event_buffer client/callbacks runtime/canary"
+    " catch_up runtime/gaps runtime/overflow runtime/pause runtime/readahead runtime/transport runtime/proxies"
+    " runtime/tls runtime/dials client/identity client/presence runtime/handover_client runtime/eras_client"
+    " auditlog/writer runtime/shutdown runtime/drain_check client/batches runtime/suspend client/user_code"
+    " fsm/retries runtime/floods client/ending_in_callables runtime/recordings_client",
+    "client": "client/realtime client/callbacks client/blocking client/blocking_callables client/typed client/batches"
+    " client/update client/appwrite_sdk runtime/shutdown public runtime/console client/ending_in_callables",
+    "cli": "cli/main cli/output audit/command replay/replay_command",
+    "diagram": "diagram/drawing diagram/generated",
+    "audit": "auditlog/writer audit/facts audit/broken_logs audit/conformant audit/statistics audit/outages"
+    " audit/sources audit/sql audit/exports audit/command audit/altered_walks",
+    "audit/formats": "audit/command audit/exports audit/statistics",
+    "replay": "replay/replayer replay/replay_eras replay/replay_command",
+    "testing": "testing/server testing/server_url testing/server_events testing/server_faults testing/server_identity"
+    " testing/server_peer testing/server_presence testing/server_queries testing/server_eras"
+    " testing/server_fault testing/script testing/recordings_server runtime/recordings_eras",
+    "": "events errors catch_up auditlog/writer public client/blocking cli/main",
 }
 """The tests of each package, in the order in which they are asked."""
 TABLE = "realtime_fsm/fsm/table.py"
-DRIFT = "tests/test_diagram_files.py::test_the_committed_diagrams_are_those_of_the_table"
+DRIFT = "tests/diagram/test_generated.py::test_the_committed_diagrams_are_those_of_the_table"
 """The check that compares diagrams/ with the table; it would kill every mutant of the table by itself."""
 
 
 @cache
 def _texts(root: Path) -> dict[str, str]:
-    return {test.stem: test.read_text() for test in sorted((root / "tests").glob("test_*.py"))}
+    """The text of each test file, by its path below tests/ without ``test_`` and ``.py``."""
+    tests = root / "tests"
+    return {_name(test.relative_to(tests)): test.read_text() for test in sorted(tests.rglob("test_*.py"))}
+
+
+def _name(test: Path) -> str:
+    return (test.parent / test.stem.removeprefix("test_")).as_posix()
+
+
+def file_of(name: str) -> str:
+    """The path of a test file, from its name in `PACKAGES`."""
+    folder, _, stem = name.rpartition("/")
+    return f"tests/{folder}/test_{stem}.py" if folder else f"tests/test_{stem}.py"
 
 
 @cache
@@ -54,15 +73,9 @@ def files_for(module: str, root: Path) -> list[str]:
     dotted = ".".join(path.with_suffix("").parts)
     package, _, stem = dotted.rpartition(".")
     imports = re.compile(rf"(?:from|import) {re.escape(dotted)}\b|from {re.escape(package)} import (?:\([^)]*|[^(\n]*)\b{stem}\b")
-    near, named = [], []
-    for test, text in _texts(root).items():
-        if test in LONG:
-            continue
-        if test.removeprefix("test_") in (stem, f"{path.parent.name}_{stem}"):
-            named.append(test)
-        elif stem in text and imports.search(text):
-            near.append(test)
+    mirror = path.relative_to("realtime_fsm").with_suffix("").as_posix()
+    near = [test for test, text in _texts(root).items() if stem in text and imports.search(text)]
     place = path.parent.relative_to("realtime_fsm").as_posix()
-    general = [f"test_{name}" for name in PACKAGES["" if place == "." else place].split()]
-    chosen = dict.fromkeys([*named, *near, *general])
-    return [f"tests/{stem}.py" for stem in chosen if stem not in LONG and (root / f"tests/{stem}.py").exists()]
+    general = PACKAGES["" if place == "." else place].split()
+    chosen = dict.fromkeys([mirror, *near, *general])
+    return [file_of(test) for test in chosen if test not in LONG and test in _texts(root)]

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from rawclient import upgrade
-from recording import Step
+from support.raw_client import upgrade
+from support.recording import Step
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from brain import NOON
-from rawclient import OPCODES, RawClient, upgrade
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import ERAS, EraName
 from realtime_fsm.testing.peer import counted_ids
-from recording import Ids, Step, rebuild
 from support.adaptations import (
     AUDIENCES,
     EXCLUDED,
@@ -31,6 +28,9 @@ from support.adaptations import (
     UNSEEN,
     UP_TO_THE_BLOB,
 )
+from support.raw_client import OPCODES, RawClient, upgrade
+from support.recording import Ids, Step, rebuild
+from support.server_core import NOON
 
 
 class Player:

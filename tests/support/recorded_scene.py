@@ -10,10 +10,10 @@ from typing import Any
 
 from realtime_fsm import PingPolicy, Realtime, RefusedByServer, RetryPolicy, State, Subscription, Timeouts
 from realtime_fsm.testing.eras import EraName
-from recording import Recorded, Step, secrets
 from support import recorded_server as wire
 from support.recorded_client import whole
 from support.recorded_server import Clock, Guest, Peer, RecordedServer, soon
+from support.recording import Recorded, Step, secrets
 
 QUICK = RetryPolicy(attempts=5, base=0.01, cap=0.05)
 TIMEOUTS = Timeouts(close=0.2)  # the server of a scene that is over answers no closing handshake

@@ -1,0 +1,289 @@
+"""Channels that cannot be meant are told at once, by the client and by the embedded server; unknown ones work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import warnings
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from realtime_fsm import BadOption, Canary, Channel, ChannelWarning, Realtime, State, SubscriptionRejected, sync
+from realtime_fsm.protocol.channel_checks import doubt_about
+from realtime_fsm.testing import RealtimeServer
+from support.channels import ACTIONS, SPELLED
+from support.loopback import DEMO, connected, on_a_loop, subscribe
+from support.network import Network
+from support.virtual import run
+
+KNOWN = r"""(?x)
+    (?:
+        account | documents | rows | files | console | project
+      | (?: executions | teams | memberships | presences ) (?: \.[a-z0-9]+ )?
+      | (?: functions | projects | console\.tail ) \.[a-z0-9]+
+      | reports (?: \.[a-z0-9]+ (?: \.insights (?: \.[a-z0-9]+ )? )? )?
+      | (?: databases | documentsdb | vectorsdb ) \.[a-z0-9]+ \.collections \.[a-z0-9]+ \.documents (?: \.[a-z0-9]+ )?
+      | (?: databases | tablesdb ) \.[a-z0-9]+ \.tables \.[a-z0-9]+ \.rows (?: \.[a-z0-9]+ )?
+      | buckets \.[a-z0-9]+ \.files (?: \.[a-z0-9]+ )?
+    )
+    (?: \.create | \.update | \.upsert | \.delete )?
+"""
+"""The channels of PROTOCOL: "Channels"."""
+NEAREST = [
+    ("row", "rows"),
+    (" rows", "rows"),
+    ("rows ", "rows"),
+    ("ro ws", "rows"),
+    ("rows.*", "rows"),
+    ("Rows", "rows"),
+    ("row.create", "rows.create"),
+    ("rows.created", "rows.create"),
+    ("files.Update", "files.update"),
+    ("document", "documents"),
+    ("acount", "account"),
+    ("team.t1.update", "teams.t1.update"),
+    ("function.f1", "functions.f1"),
+    ("tablesDB.main.tables.orders.rows", "tablesdb.main.tables.orders.rows"),
+    ("databases.*.tables.*.rows.*.create", "rows.create"),
+    ("databases.main.tables.*.rows", "rows"),
+    ("buckets.*", "files"),
+    ("buckets.b.files.*", "files"),
+    ("functions.*", "executions"),
+    ("*", "rows"),
+    ("*.delete", "rows.delete"),
+    ("sites.*", "rows"),
+    ("rows.", "rows"),
+    ("rows..create", "rows.create"),
+    ("\t", "rows"),
+    ("rows\u200b", "rows"),
+    ("\ufefffiles", "files"),
+    ("rows,files", "rows"),
+    ("rows files", "rows"),
+    ("teams.t1;files", "teams.t1"),
+    ("sites, files", "files"),
+    ("rows:create", "rows"),
+    ("teams.{id}", "teams"),
+    ('"rows"', "rows"),
+    ("tables/t/rows", "rows"),
+    ("日本 語", "rows"),
+    ("databases.main.tables.t.row", "databases.main.tables.t.rows"),
+    ("databases.main.table.t.rows.r1.created", "databases.main.tables.t.rows.r1.create"),
+    ("buckets.b.file", "buckets.b.files"),
+    ("buckets.b", "buckets.b.files"),
+    ("tablesdb.main.tables.t", "tablesdb.main.tables.t.rows"),
+    ("tables.t.rows", "rows"),
+    ("table.t.row.create", "rows.create"),
+    ("collections.c.documents.d1", "documents"),
+    ("users", "account"),
+    ("user", "account"),
+    ("users.u1.update", "account.update"),
+    ("rows.create.update", "rows.create"),
+    ("report.r1.insight", "reports.r1.insights"),
+    ("projects", "project"),
+    ("Console.Tail.demo", "console.tail.demo"),
+    (" console.tail.demo", "console.tail.demo"),
+    ("console.tail.*", "console"),
+]
+
+
+@pytest.mark.parametrize(("channel", "nearest"), NEAREST)
+def test_a_channel_that_cannot_be_meant_names_the_nearest_known_one(channel: str, nearest: str) -> None:
+    assert doubt_about(channel) == f"no known server publishes on channel {channel!r}; the nearest known channel is {nearest!r}"
+    assert re.fullmatch(KNOWN, nearest)
+
+
+@pytest.mark.parametrize("known", [text + action for text, _, _ in SPELLED for action in ("", *(f".{one}" for one in ACTIONS))])
+def test_no_channel_of_the_protocol_is_doubted(known: str) -> None:
+    assert doubt_about(known) is None
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        "sites",
+        "sites.s1",
+        "files0",
+        "row-1",
+        "rows_2",
+        "messages.m1.create",
+        "tests",
+        "files.f1",
+        "teams.t1.x.y",
+        "a",
+        "ключ",
+        "functions",
+    ],
+)
+def test_a_channel_that_a_newer_server_may_have_is_not_doubted(newer: str) -> None:
+    assert doubt_about(newer) is None
+
+
+async def _by_subscribe(realtime: Realtime, channel: str) -> None:
+    await realtime.subscribe("files", channel)
+
+
+async def _by_entering(realtime: Realtime, channel: str) -> None:
+    async with realtime.subscribe("files", channel):
+        pass
+
+
+async def _by_on(realtime: Realtime, channel: str) -> None:
+    await realtime.on([channel, "files"], print)
+
+
+async def _by_update(realtime: Realtime, channel: str) -> None:
+    subscription = await realtime.subscribe("files")
+    await subscription.update(channels=["files", channel])
+
+
+WAYS = pytest.mark.parametrize("way", [_by_subscribe, _by_entering, _by_on, _by_update])
+
+
+@WAYS
+def test_the_client_warns_at_the_line_that_asks_and_goes_on(way: Any) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            with pytest.warns(ChannelWarning, match="channel 'row'; the nearest known channel is 'rows'") as caught:
+                await way(realtime, "row")
+            assert [warning.filename for warning in caught] == [__file__]
+            if way is not _by_entering:
+                assert network.publish("row") == 1, "a channel of a newer server would work"
+
+    run(main)
+
+
+@WAYS
+def test_a_warning_that_is_an_exception_leaves_nothing_behind(way: Any) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.connect()
+            with pytest.raises(ChannelWarning):
+                await way(realtime, "row")
+            assert network.listening == ({"files"} if way is _by_update else set())
+            assert len(realtime._driver._registry.subscribers) == (1 if way is _by_update else 0)
+            assert realtime.state is (State.SUBSCRIBED if way is _by_update else State.CONNECTED)
+
+    run(main)
+
+
+def test_new_queries_alone_do_not_repeat_the_warning() -> None:
+    async def main() -> None:
+        async with Network().realtime() as realtime:
+            with pytest.warns(ChannelWarning):
+                subscription = await realtime.subscribe("row")
+            await subscription.update(queries=['{"method":"isNull","attribute":"a"}'])
+
+    run(main)
+
+
+@pytest.mark.parametrize("tail", [Channel.console_tail("p1"), " console.tail.p1", "Console.Tail.p1"])
+@WAYS
+def test_the_live_tail_is_refused_outside_the_console_before_anything_is_sent(way: Any, tail: str) -> None:
+    async def main() -> None:
+        network = Network()
+        async with network.realtime() as realtime:
+            await realtime.connect()
+            sent = len(network.socket.sent)
+            with pytest.raises(BadOption, match=rf"^channels: '{re.escape(tail)}' is for project 'console' alone") as refusal:
+                await way(realtime, tail)
+            assert refusal.value.option == "channels"
+            assert len(network.socket.sent) == sent + (way is _by_update)
+            assert realtime.is_live
+
+    run(main)
+
+
+@on_a_loop
+async def test_the_embedded_server_warns_of_what_any_client_asks() -> None:
+    async with RealtimeServer() as server:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            async with connected(server) as client, connected(server, f"{DEMO}&channels[]=rows.*") as other:
+                assert [json.loads(await one.text())["type"] for one in (client, other)] == ["connected"] * 2
+                await subscribe(client, "row", "rows", "unknown")
+        said = sorted(str(warning.message) for warning in caught if warning.category is ChannelWarning)
+        assert [text.partition(";")[0] for text in said] == [
+            f"a client has subscribed: no known server publishes on channel '{channel}'" for channel in ("row", "rows.*")
+        ]
+
+
+@on_a_loop
+async def test_a_warning_of_the_server_that_is_an_exception_hurts_no_link() -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    async with RealtimeServer() as server, connected(server) as client:
+        await client.text()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            client.send('{"type":"subscribe","data":[{"subscriptionId":"s","channels":["row"]}]}')
+            assert json.loads(await client.text())["data"]["success"]
+        assert [type(context["exception"]) for context in told] == [ChannelWarning]
+        assert server.publish("e", "row", {}) == 1
+
+
+@pytest.mark.parametrize("raised", [ZeroDivisionError, asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+def test_a_hook_for_warnings_that_raises_hurts_no_link_of_the_server(
+    raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[BaseException] = []
+
+    def show(*_: Any) -> None:
+        raise raised
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        async with RealtimeServer() as server, connected(server) as client:
+            await client.text()
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")
+                monkeypatch.setattr(warnings, "showwarning", show)
+                client.send('{"type":"subscribe","data":[{"subscriptionId":"s","channels":["row"]}]}')
+                assert json.loads(await client.text())["data"]["success"]
+            assert server.publish("e", "row", {}) == 1
+            assert json.loads(await client.text())["type"] == "event"
+
+    with pytest.raises(KeyboardInterrupt) if raised is KeyboardInterrupt else nullcontext():
+        asyncio.run(main())
+    assert [type(failure) for failure in told] == [raised]
+
+
+@pytest.mark.parametrize("guest", [True, False])
+def test_a_rejection_tells_a_guest_and_no_one_else_to_authenticate(guest: bool) -> None:
+    async def main() -> None:
+        network = Network()
+        network.refused.add(b'"refused"')
+        session = None if guest else network.backend.add_user("alice")
+        async with network.realtime(session=session) as realtime:
+            with pytest.raises(SubscriptionRejected) as refusal:
+                await realtime.subscribe("refused")
+            assert (refusal.value.guest, "authenticate()" in str(refusal.value)) == (guest, guest)
+
+    run(main)
+
+
+@pytest.mark.parametrize(("code", "told"), [(0, True), (401, True), (500, False), ("42S02", False)])
+def test_a_server_that_cannot_work_is_no_reason_to_authenticate(code: int | str, told: bool) -> None:
+    rejected = SubscriptionRejected(("rows",), (), code, "Error: Server Error", guest=True)
+    assert (rejected.guest, "authenticate()" in str(rejected)) == (True, told)
+
+
+def test_a_canary_does_not_listen_to_the_consoles_live_tail_outside_the_console() -> None:
+    """The server would end each link over it."""
+    canary = Canary(write=list, channel="console.tail.p1")
+    with pytest.raises(BadOption, match=r"Canary\.channel: .* is for project 'console' alone"):
+        Realtime("http://127.0.0.1:9/v1", "demo", canary=canary)
+    assert Realtime("http://127.0.0.1:9/v1", "console", canary=canary).state is State.DISCONNECTED
+
+
+def test_the_synchronous_face_warns_and_refuses_as_well() -> None:
+    with sync.Realtime("http://127.0.0.1:9/v1", "demo") as realtime:  # nothing listens there, and nothing is dialed
+        with pytest.raises(ChannelWarning, match="'rows'"):
+            realtime.subscribe("row")
+        with pytest.raises(BadOption, match="for project 'console' alone"):
+            realtime.subscribe("console.tail.p1")
+        assert realtime.state is State.DISCONNECTED

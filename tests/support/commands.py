@@ -1,0 +1,45 @@
+"""The command line, run as a command."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+PATIENCE = 30.0
+COMMAND = [sys.executable, "-m", "realtime_fsm"]
+
+
+@contextmanager
+def running(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True, **options)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(PATIENCE)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@contextmanager
+def serving(*more: str) -> Iterator[str]:
+    """`realtime-fsm serve`; gives the endpoint that it prints."""
+    with running("serve", "--port", "0", *more) as server:
+        yield re.search(r"http://\S+/v1", line(server))[0]  # type: ignore[index]
+        server.send_signal(signal.SIGINT)
+        assert server.wait(PATIENCE) == 130
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def result_of(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False, **options)

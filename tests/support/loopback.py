@@ -1,0 +1,55 @@
+"""Shorthands for tests that dial the embedded server on a loopback socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from support.raw_client import RawClient, upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from realtime_fsm.testing import RealtimeServer
+
+DEMO = "/v1/realtime?project=demo"
+GREETING = '{"type":"connected","data":{"channels":[],"subscriptions":[],"user":null}}'
+PING = '{"type":"ping"}'
+PONG = '{"type":"pong"}'
+
+
+def on_a_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run a test, which may leave no task behind."""
+
+    @wraps(test)
+    def run(**arguments: Any) -> None:
+        async def watched() -> None:
+            await test(**arguments)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+        asyncio.run(watched())
+
+    return run
+
+
+def port_of(server: RealtimeServer) -> int:
+    return urlsplit(server.endpoint).port or 0
+
+
+@asynccontextmanager
+async def connected(server: RealtimeServer, target: str = DEMO, *headers: str) -> AsyncIterator[RawClient]:
+    client = await RawClient.dial(port_of(server), upgrade(target, *headers))
+    try:
+        yield client
+    finally:
+        await client.hang_up()
+
+
+async def subscribe(client: RawClient, *channels: str, name: str = "s") -> None:
+    item = {"subscriptionId": name, "channels": channels}
+    client.send(json.dumps({"type": "subscribe", "data": [item]}))
+    assert json.loads(await client.text())["type"] == "response"

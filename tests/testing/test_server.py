@@ -1,0 +1,279 @@
+"""The embedded server on a real loopback socket, and the listener below it."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from typing import Any
+
+import pytest
+
+import realtime_fsm.testing
+from realtime_fsm import BadOption, Realtime, RetriesExhausted, RetryPolicy, SubscriptionRejected
+from realtime_fsm.testing import RealtimeServer
+from realtime_fsm.testing.eras import EraName
+from realtime_fsm.testing.listener import LoopbackServer, ServerTransport
+from support.loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop, port_of, subscribe
+from support.raw_client import OPCODES, RawClient, upgrade
+
+
+def test_the_public_surface() -> None:
+    assert realtime_fsm.testing.__all__ == ["RealtimeServer"]
+
+
+@on_a_loop
+async def test_a_whole_conversation() -> None:
+    async with RealtimeServer() as server, connected(server) as client:
+        assert await client.text() == GREETING
+        await subscribe(client, "rows")
+        assert (server.connections, server.subscriptions) == (1, 1)
+        assert server.publish(["a", "b"], ["rows", "files"], {"$id": "r"}, timestamp="T") == 1
+        assert server.publish("a", "rows", {}) == 1
+        assert server.publish("a", "nothing", {}) == 0
+        assert await client.text() == (
+            '{"type":"event","data":{"events":["a","b"],"channels":["rows","files"],"timestamp":"T",'
+            '"payload":{"$id":"r"},"subscriptions":["s"]}}'
+        )
+        event = json.loads(await client.text())["data"]
+        assert (event["events"], event["channels"], event["payload"]) == (["a"], ["rows"], [])
+        client.send(PING)
+        client.send("{bad")
+        assert await client.text() == PONG
+        assert json.loads(await client.text())["data"]["code"] == 1003
+        assert server.received == [
+            [
+                {"type": "subscribe", "data": [{"subscriptionId": "s", "channels": ["rows"]}]},
+                {"type": "ping"},
+                "{bad",
+            ]
+        ]
+        client.close_frame(4999, "bye")
+        frame = await client.frame()
+        assert (frame.opcode, frame.payload) == (OPCODES["close"], b"\x13\x87bye")
+        assert await client.ending() == "eof"
+        await server.wait_for_connections(0)
+        assert len(server.received) == 1
+
+
+@on_a_loop
+async def test_the_clock_is_the_server_s() -> None:
+    now = 59.0
+    async with RealtimeServer(rate_limit=1, clock=lambda: now) as server, connected(server) as client:
+        await client.text()
+        await subscribe(client, "rows")
+        client.send(PING)
+        assert json.loads(await client.text())["data"]["code"] == 1013
+        server.publish("e", "rows", {})
+        assert json.loads(await client.text())["data"]["timestamp"] == "1970-01-01T00:00:59.000+00:00"
+        now = 60.0
+        client.send(PING)
+        assert await client.text() == PONG
+
+
+@on_a_loop
+async def test_users_see_their_own() -> None:
+    async with RealtimeServer(projects=("demo", "p2"), ids=iter(["secret-seed"])) as server:
+        session = server.add_user("alice", roles=["team:t1"])
+        token = server.issue_jwt("alice")
+        async with (
+            connected(server, DEMO, f"X-Appwrite-Session: {session}") as alice,
+            connected(server, f"{DEMO}&jwt={token}") as also_alice,
+            connected(server) as guest,
+        ):
+            for client in (alice, also_alice, guest):
+                greeting = json.loads(await client.text())["data"]
+                assert (greeting["user"] or {}).get("$id") == (None if client is guest else "alice")
+                await subscribe(client, "rows")
+            await server.wait_for_subscriptions(3)
+            roles = ["user:alice", "users", "team:t1", "any", "guests"]
+            assert [server.publish("e", "rows", {}, roles=[role]) for role in roles] == [2, 2, 2, 3, 1]
+            assert server.publish("e", "rows", {}, project="p2") == 0
+        assert "alice" not in repr(server)
+        assert session not in repr(server)
+
+
+@on_a_loop
+async def test_a_refusal_ends_the_stream_without_a_close_frame() -> None:
+    async with RealtimeServer(connection_limit=2, clock=lambda: 0.0) as server:
+        async with connected(server, "/v1/realtime?project=nope") as client:
+            assert json.loads(await client.text())["data"]["code"] == 1008
+            assert await client.ending() == "eof"
+        async with connected(server) as client:
+            await client.text()
+            client.send('{"type":"subscribe","data":[{"channels":["console.tail.demo"]}]}')
+            client.send(PING)
+            assert json.loads(await client.text())["data"]["code"] == 1008
+            await client.ending()
+        async with connected(server) as client:
+            assert await client.text() == GREETING
+        async with connected(server) as client:
+            assert json.loads(await client.text())["data"]["code"] == 1013
+            assert await client.ending() == "eof"
+        assert server.connections == 0
+
+
+@on_a_loop
+async def test_what_is_no_upgrade_gets_400() -> None:
+    async with RealtimeServer() as server:
+        for request in (["GET /v1/realtime HTTP/1.1", "Host: x"], ["POST /x HTTP/1.1", "Host: x", "Content-Length: 0"]):
+            client = await RawClient.dial(port_of(server), request)
+            assert client.head.startswith("HTTP/1.1 400 ")
+            await client.hang_up()
+        assert server.connections == 0
+
+
+@on_a_loop
+async def test_no_extension_is_negotiated() -> None:
+    offer = "Sec-WebSocket-Extensions: permessage-deflate"
+    async with RealtimeServer() as server, connected(server, DEMO, offer) as client:
+        assert client.head.startswith("HTTP/1.1 101 ")
+        assert "extensions" not in client.head.lower()
+
+
+@pytest.mark.parametrize(("size", "ending"), [(120, ""), (121, "eof"), (125, "eof"), (126, "eof")])
+@on_a_loop
+async def test_websocket_pings(size: int, ending: str) -> None:
+    async with RealtimeServer() as server, connected(server) as client:
+        await client.text()
+        client.send("unasked", "pong")
+        client.send("x" * size, "ping")
+        if ending:
+            assert await client.ending() == ending
+        else:
+            frame = await client.frame()
+            assert (frame.opcode, frame.payload) == (OPCODES["pong"], b"x" * size)
+            await client.quiet()
+
+
+@pytest.mark.parametrize("size", [65_529, 65_536, 2_000_000])
+@on_a_loop
+async def test_an_oversized_frame_resets_the_stream(size: int) -> None:
+    async with RealtimeServer() as server, connected(server) as client:
+        await client.text()
+        client.send('{"type":"ping","data":"' + "x" * (65_528 - 25) + '"}')
+        assert await client.text() == PONG
+        client.send("x" * size)
+        assert await client.ending() == "reset"
+        await server.wait_for_connections(0)
+
+
+@pytest.mark.parametrize("size", [50, 5_000, 5_000_000])
+@on_a_loop
+async def test_events_of_every_size(size: int) -> None:
+    async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
+        await client.text()
+        server.publish("e", "rows", {"blob": "z" * size})
+        assert json.loads(await client.text())["data"]["payload"] == {"blob": "z" * size}
+
+
+class _Echo:
+    def opened(self, link: ServerTransport, target: str, headers: tuple[tuple[str, str], ...]) -> None:
+        link.send(f"{target} {dict(headers)['Host']}".encode())
+
+    def message(self, link: ServerTransport, data: str | bytes) -> None:
+        link.send(data.encode() if isinstance(data, str) else data)
+
+    def closed(self, link: ServerTransport) -> None:
+        link.send(b"too late")
+
+
+@on_a_loop
+async def test_the_listener_works_with_another_handler() -> None:
+    listener = LoopbackServer(_Echo())
+    await listener.start()
+    client = await RawClient.dial(listener.port, upgrade("/any?thing"))
+    assert await client.text() == "/any?thing localhost"
+    client.send("text")
+    client.send(b"bytes", "binary")
+    assert [await client.text(), await client.text()] == ["text", "bytes"]
+    client.close_frame(None)
+    frame = await client.frame()
+    assert (frame.opcode, frame.payload) == (OPCODES["close"], b"")
+    assert await client.ending() == "eof"
+    await client.hang_up()
+    await listener.stop()
+
+
+def test_a_string_in_place_of_a_list_of_projects_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"projects: 'demo' is a single string; give a list, such as \['demo'\]"):
+        RealtimeServer(projects="demo")
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+@on_a_loop
+async def test_the_endpoint_of_an_ipv6_address_is_one_that_a_client_takes() -> None:
+    async with RealtimeServer(host="::1") as server, Realtime(server.endpoint, "demo") as realtime:
+        assert server.endpoint == f"http://[::1]:{port_of(server)}/v1"
+        assert repr(server) == f"<RealtimeServer [::1]:{port_of(server)} connections=0>"
+        await realtime.connect()
+        assert realtime.is_live
+
+
+@on_a_loop
+async def test_an_endpoint_without_v1_is_refused_as_by_a_real_server() -> None:
+    async with RealtimeServer() as server:
+        for target in ("/realtime?project=demo", "/v1/v1/realtime?project=demo", "/realtime/?project=demo"):
+            client = await RawClient.dial(port_of(server), upgrade(target))
+            assert client.head.startswith("HTTP/1.1 404 ")
+            await client.hang_up()
+        for target in (DEMO, "/?project=demo", "/anything?project=demo"):  # as recorded from one without its proxy
+            client = await RawClient.dial(port_of(server), upgrade(target))
+            assert await client.text() == GREETING
+            await client.hang_up()
+        endpoint = server.endpoint.removesuffix("/v1")
+        async with Realtime(endpoint, "demo", retry=RetryPolicy(attempts=1)) as realtime:
+            with pytest.raises(RetriesExhausted, match="HTTP 404"):
+                await realtime.connect()
+
+
+@pytest.mark.parametrize("code", [401, 403, 1003, 1008])
+@on_a_loop
+async def test_a_guest_whom_the_project_denies_is_told_to_authenticate(code: int) -> None:
+    async with RealtimeServer(deny_guests=True, guest_code=code) as server, Realtime(server.endpoint, "demo") as realtime:
+        remedy = r"you are a guest, .*: give session or jwt, or call authenticate\(\)"
+        with pytest.raises(SubscriptionRejected, match=remedy) as refusal:
+            await realtime.subscribe("rows")
+        assert (refusal.value.code, refusal.value.guest) == (code, True)
+        assert server.subscriptions == 0
+        await realtime.authenticate(server.add_user("alice"))
+        rows = await realtime.subscribe("rows")
+        assert server.publish("e", "rows", {"n": 1}) == 1
+        assert (await anext(rows)).payload == {"n": 1}
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@on_a_loop
+async def test_the_code_of_that_refusal_may_be_a_text_as_in_one_recording(masked: bool) -> None:
+    async with (
+        RealtimeServer(deny_guests=True, guest_code="42S02", masked=masked) as server,
+        Realtime(server.endpoint, "demo", retry=RetryPolicy(attempts=1)) as realtime,
+    ):
+        with pytest.raises(SubscriptionRejected) as refusal:
+            await realtime.subscribe("rows")
+        assert (refusal.value.code, refusal.value.guest) == ("42S02", True)
+        assert (refusal.value.message == "Error: Server Error") is masked
+
+
+@pytest.mark.parametrize("deny_guests", [True, False])
+@pytest.mark.parametrize("code", [None, True, 401.0, b"401", [401]])
+def test_a_code_that_no_error_frame_has_is_refused_at_once(code: Any, deny_guests: bool) -> None:
+    problem = f"guest_code: {code!r} is no code; give a number such as 401, or a text such as '42S02'"
+    with pytest.raises(BadOption, match=f"^{re.escape(problem)}$"):
+        RealtimeServer(deny_guests=deny_guests, guest_code=code)
+
+
+@on_a_loop
+async def test_channels_in_the_url_are_denied_to_guests_as_well() -> None:
+    async with RealtimeServer(deny_guests=True) as server:
+        async with connected(server, DEMO + "&channels[]=rows") as client:
+            assert json.loads(await client.text())["data"]["code"] == 401
+            assert await client.ending() == "eof"
+        async with connected(server, DEMO + "&channels[]=rows", f"X-Appwrite-Session: {server.add_user('al')}") as client:
+            assert json.loads(await client.text())["type"] == "connected"
+
+
+@pytest.mark.parametrize("era", ["E1", "E2", "E3"])
+def test_no_server_of_an_older_era_denies_guests(era: EraName) -> None:
+    with pytest.raises(ValueError, match=f"deny_guests: no server of era {era} can deny guests"):
+        RealtimeServer(era=era, deny_guests=True)

@@ -1,0 +1,305 @@
+"""The ways in which the embedded server fails, on purpose and otherwise, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+
+import pytest
+
+from realtime_fsm.testing import RealtimeServer
+from support.loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop, port_of, subscribe
+from support.raw_client import RawClient, upgrade
+
+
+@pytest.mark.parametrize(
+    ("payload", "op", "fin"),
+    [(b"abc", "cont", True), (b"x" * 126, "ping", True), (b"x", "ping", False), (b"\xff", "text", True), (b"x", 3, True)],
+)
+@on_a_loop
+async def test_an_illegal_frame_ends_the_stream_without_a_close_frame(payload: bytes, op: str | int, fin: bool) -> None:
+    async with RealtimeServer() as server, connected(server) as client:
+        await client.text()
+        client.send(payload, op, fin=fin)
+        assert await client.ending() == "eof"
+        await server.wait_for_connections(0)
+
+
+@on_a_loop
+async def test_a_client_that_vanishes_is_forgotten() -> None:
+    async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
+        await client.text()
+        assert (server.connections, server.subscriptions) == (1, 1)
+        await client.hang_up()
+        await server.wait_for_connections(0)
+        assert server.subscriptions == 0
+        assert server.publish("e", "rows", {}) == 0
+
+
+@on_a_loop
+async def test_a_restart_on_the_same_port() -> None:
+    server = RealtimeServer()
+    with pytest.raises(RuntimeError, match="no port"):
+        _ = server.endpoint
+    await server.stop()
+    await server.start()
+    with pytest.raises(RuntimeError, match="already started"):
+        await server.start()
+    endpoint, port = server.endpoint, port_of(server)
+    assert repr(server) == f"<RealtimeServer 127.0.0.1:{port} connections=0>"
+    session = server.add_user("alice")
+    async with connected(server) as client, connected(server) as other:
+        assert [await client.text(), await other.text()] == [GREETING] * 2
+        await server.stop()
+        assert [await client.ending(), await other.ending()] == ["eof", "eof"]
+        assert server.connections == 0
+        assert server.publish("e", "rows", {}) == 0
+    with pytest.raises(ConnectionRefusedError):
+        await RawClient.connect(port, [])
+    await server.stop()
+
+    await server.start()
+    assert server.endpoint == endpoint
+    async with connected(server, DEMO, f"Cookie: a_session_demo={session}") as client:
+        assert '"$id":"alice"' in await client.text()
+    await server.stop()
+
+
+@on_a_loop
+async def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as transition:
+        server = RealtimeServer(port=transition.getsockname()[1])
+        with pytest.raises(OSError, match="address"):
+            await server.start()
+    async with server, connected(server) as client:
+        assert await client.text() == GREETING
+
+
+@on_a_loop
+async def test_a_client_that_reads_nothing_does_not_hold_the_server_up() -> None:
+    async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
+        await client.text()
+        client.stop_reading()
+        assert server.publish("e", "rows", {"blob": "z" * 20_000_000}) == 1
+        await server.stop()
+        assert server.connections == 0
+
+
+@on_a_loop
+async def test_an_idle_tcp_connection_does_not_hold_the_server_up() -> None:
+    async with RealtimeServer() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
+        await server.stop()
+        assert await reader.read() == b"", "the server ends the stream"
+        writer.close()
+        await writer.wait_closed()
+
+
+@on_a_loop
+async def test_drop() -> None:
+    async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
+        await client.text()
+        server.publish("e", "rows", {})
+        server.drop()
+        assert (server.connections, server.subscriptions, server.publish("e", "rows", {})) == (0, 0, 0)
+        assert json.loads(await client.text())["type"] == "event"
+        assert await client.ending() == "eof"
+        async with connected(server) as another:
+            assert await another.text() == GREETING
+
+
+@on_a_loop
+async def test_a_frozen_server_answers_nothing_until_it_thaws() -> None:
+    async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
+        await client.text()
+        server.freeze()
+        client.send(PING)
+        client.send("x", "ping")
+        newcomer = await RawClient.connect(port_of(server), upgrade(DEMO))
+        assert server.publish("e", "rows", {}) == 1
+        # Were the server awake, it would have answered by the time that a neighbour has answered three times.
+        async with RealtimeServer() as neighbour, connected(neighbour) as witness:
+            await witness.text()
+            for _ in range(3):
+                await witness.quiet()
+        assert server.received == [[]]
+        assert server.connections == 1
+
+        server.thaw()
+        assert json.loads(await client.text())["type"] == "event"
+        assert await client.text() == PONG
+        assert (await client.frame()).payload == b"x"
+        await client.quiet()
+        await newcomer.answered()
+        assert await newcomer.text() == GREETING
+        await newcomer.hang_up()
+        await server.wait_for_connections(1)
+
+
+@on_a_loop
+async def test_a_frozen_server_can_be_dropped_and_stopped() -> None:
+    async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
+        await client.text()
+        server.freeze()
+        newcomer = await RawClient.connect(port_of(server), upgrade(DEMO))
+        leaver = await RawClient.connect(port_of(server), upgrade(DEMO))
+        async with RealtimeServer() as neighbour, connected(neighbour) as witness:
+            await witness.text()
+            await witness.quiet()
+        await leaver.hang_up()
+        server.publish("e", "rows", {})
+        server.drop()
+        assert await client.ending() == "eof"
+        await server.stop()
+        assert await newcomer.ending() == "eof"
+        await newcomer.hang_up()
+
+
+@on_a_loop
+async def test_a_dropped_link_stays_silent_when_the_server_thaws() -> None:
+    async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
+        await client.text()
+        server.freeze()
+        client.send(PING)
+        server.publish("e", "rows", {})
+        server.drop()
+        server.thaw()
+        assert await client.ending() == "reset", "no frame comes before the end, and the ping is never read"
+
+
+@on_a_loop
+async def test_a_server_that_does_not_greet() -> None:
+    async with RealtimeServer() as server:
+        server.greet = False
+        async with connected(server) as client:
+            await client.quiet()
+            await server.wait_for_connections(1)
+            client.send(PING)
+            assert await client.text() == PONG
+            server.greet = True
+            await client.quiet()
+            async with connected(server) as another:
+                assert await another.text() == GREETING
+        assert server.greet
+
+
+@on_a_loop
+async def test_a_server_that_greets_late_takes_the_first_message_for_one_that_came_too_early() -> None:
+    subscribing = '{"type":"subscribe","data":[{"channels":["rows"]}]}'
+    async with RealtimeServer() as server:
+        server.greet = "late"
+        async with connected(server) as client:
+            await client.quiet()
+            client.send(subscribing)
+            assert await client.text() == GREETING
+            assert json.loads(await client.text())["data"]["code"] == 1008
+            assert await client.ending() == "eof"
+        async with connected(server) as client:
+            client.send(PING)
+            assert [await client.text(), await client.text()] == [GREETING, PONG]
+            await subscribe(client, "rows")
+            assert server.received[1][0] == {"type": "ping"}
+        async with connected(server, "/?project=nope") as client:
+            client.send(subscribing)
+            assert json.loads(await client.text())["data"]["message"] == "Missing or unknown project ID"
+            assert await client.ending() == "eof"
+        async with connected(server):
+            await server.wait_for_connections(1)
+        await server.wait_for_connections(0)
+
+
+@on_a_loop
+async def test_replies_out_of_order() -> None:
+    async with RealtimeServer(shuffle=lambda messages: messages.reverse()) as server, connected(server) as client:
+        await client.text()
+        items = [json.dumps({"type": "subscribe", "data": [{"subscriptionId": name, "channels": ["rows"]}]}) for name in "abc"]
+        client.send(PING, more=True)
+        for item in items:
+            client.send(item, more=item is not items[-1])
+        replies = [json.loads(await client.text()) for _ in range(4)]
+        assert [reply["data"]["subscriptions"][0]["subscriptionId"] for reply in replies[:3]] == ["c", "b", "a"]
+        assert replies[3] == {"type": "pong"}
+        client.send('{"type":"subscribe","data":[{"channels":["console.tail.demo"]}]}', more=True)
+        client.send(PING)
+        assert await client.text() == PONG
+        assert json.loads(await client.text())["data"]["code"] == 1008
+        assert await client.ending() == "eof"
+
+
+@on_a_loop
+async def test_what_came_at_once_is_not_answered_when_the_link_is_dropped() -> None:
+    async with RealtimeServer() as server:
+        server = RealtimeServer(shuffle=lambda _: server.drop())
+        async with server, connected(server) as client:
+            await client.text()
+            client.send(PING, more=True)
+            client.send(PING)
+            assert await client.ending() == "eof"
+
+
+@on_a_loop
+async def test_waiting_for_a_condition() -> None:
+    async with RealtimeServer() as server:
+        await server.wait_for_connections(0)
+        await server.wait_for_subscriptions(0)
+        both = asyncio.gather(server.wait_for_connections(2), server.wait_for_connections(1))
+        async with connected(server) as client, connected(server):
+            await both
+            one = asyncio.create_task(server.wait_for_subscriptions(1))
+            await client.text()
+            await subscribe(client, "rows")
+            await one
+            with pytest.raises(TimeoutError):
+                await server.wait_for_subscriptions(2, timeout=0.001)
+        await server.wait_for_connections(0)
+
+
+@on_a_loop
+async def test_a_deaf_server_answers_and_loses_its_events() -> None:
+    now = [0.0]
+    async with RealtimeServer(clock=lambda: now[0]) as server, connected(server) as client:
+        await client.text()
+        await subscribe(client, "rows")
+        server.deafen()
+        now[0] += 1_000_000
+        client.send(PING)
+        assert await client.text() == PONG
+        assert server.publish("lost", "rows", {}) == 0
+        async with connected(server) as newcomer:
+            assert await newcomer.text() == GREETING
+            await subscribe(newcomer, "rows")
+            assert server.publish("lost", "rows", {}) == 0, "a new link is deaf, too"
+        await server.wait_for_connections(1)
+        server.heal()
+        assert server.publish("heard", "rows", {}) == 1
+        assert json.loads(await client.text())["data"]["events"] == ["heard"]
+
+
+@on_a_loop
+async def test_deafness_ends_by_the_clock_of_the_server() -> None:
+    now = [0.0]
+    async with RealtimeServer(clock=lambda: now[0]) as server, connected(server) as client:
+        await client.text()
+        await subscribe(client, "rows")
+        server.deafen(5)
+        now[0] = 4.9
+        assert server.publish("lost", "rows", {}) == 0
+        now[0] = 5
+        assert server.publish("heard", "rows", {}) == 1
+
+
+@on_a_loop
+async def test_a_deaf_server_loses_the_events_that_clients_cause() -> None:
+    async with RealtimeServer() as server:
+        header = f"X-Appwrite-Session: {server.add_user('alice')}"
+        async with connected(server, DEMO, header) as client:
+            await client.text()
+            await subscribe(client, "presences")
+            server.deafen()
+            client.send('{"type":"presence","data":{"status":"a"}}')
+            assert json.loads(await client.text())["type"] == "response"
+            server.heal()
+            client.send('{"type":"presence","data":{"status":"b"}}')
+            kinds = {json.loads(await client.text())["type"] for _ in range(2)}
+            assert kinds == {"response", "event"}

@@ -1,0 +1,231 @@
+"""What the brain of the embedded server answers to messages."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime_fsm.testing.eras import ERAS, EraName
+from realtime_fsm.testing.peer import FRAME_LIMIT, HISTORY, Backend, Reply
+from support.server_core import EQUAL, NOON, TARGET, dial, error, publish, send, single_frame, subscribe, try_dial
+
+
+def test_pings() -> None:
+    peer = dial(Backend())
+    for message in ('{"type":"ping"}', b'{"type":"ping"}', '{"type": "ping", "data": {"a": 1}}'):
+        assert peer.receive_message(message, NOON) == Reply((b'{"type":"pong"}',))
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("{not json", 1003),
+        ("", 1003),
+        ("[]", 1003),
+        ("[1]", 1003),
+        ('[{"type":"ping"}]', 1003),
+        ("{}", 1003),
+        ('{"data":{}}', 1003),
+        ('{"type":null}', 1003),
+        ('{"type":1}', 1003),
+        ('{"type":1.5}', 1003),
+        ('{"type":true}', 1003),
+        ('{"type":"PING"}', 1003),
+        ('{"type":"foo","data":{}}', 1003),
+        ("null", 1003),
+        ("5", 0),
+        ('"ping"', 0),
+        ("true", 0),
+        (b'\xff\xfe{"type":"ping"}', 1003),
+        ("\ud800", 1003),
+        ("[" * 60_000, 1003),
+    ],
+)
+def test_a_malformed_message(message: str | bytes, code: int) -> None:
+    peer = dial(Backend())
+    reply = peer.receive_message(message, NOON)
+    assert (single_frame(reply), reply.end) == (error(code), False)
+    assert send(peer, "ping") == {"type": "pong"}
+
+
+@pytest.mark.parametrize("kind", ['{"a":1}', "[]", "{}"])
+def test_a_type_that_is_no_scalar_ends_the_stream(kind: str) -> None:
+    peer = dial(Backend())
+    reply = peer.receive_message(f'{{"type":{kind}}}', NOON)
+    assert (single_frame(reply), reply.end) == (error(1003), True)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (None, 1003),
+        ({"channels": ["files"]}, 1003),
+        (["files"], 1003),
+        ([{"subscriptionId": "a"}], 1003),
+        ([{"channels": "files"}], 1003),
+        ([{"channels": [1]}], 1003),
+        ([{"channels": {"0": "files", "2": "x"}}], 1003),
+        ([{"subscriptionId": "a b/c", "channels": ["files"]}], 1003),
+        ([{"subscriptionId": "_a", "channels": ["files"]}], 1003),
+        ([{"subscriptionId": "a" * 37, "channels": ["files"]}], 1003),
+        ([{"subscriptionId": "", "channels": ["files"]}], 1003),
+        ([{"subscriptionId": "a\n", "channels": ["files"]}], 1003),
+        ([{"subscriptionId": None, "channels": ["files"]}], 1003),
+        ([{"subscriptionId": 5, "channels": ["files"]}], 1003),
+        ([{"channels": ["files"], "queries": "x"}], 1003),
+        ([{"channels": ["files"], "queries": None}], 1003),
+        ([{"channels": ["files"], "queries": ["{bad"]}], 1003),
+        ([{"channels": ["files"], "queries": ['{"method":"limit","values":[5]}']}], 1003),
+        ([{"channels": ["files"], "queries": ['{"method":"select","values":["title"]}']}], 0),
+        ([{"channels": ["files"], "queries": [{"method": "equal", "attribute": "a", "values": ["b"]}]}], 0),
+    ],
+)
+def test_one_bad_item_refuses_the_whole_batch(data: Any, code: int) -> None:
+    peer = dial(Backend())
+    good = {"subscriptionId": "good", "channels": ["files"]}
+    assert send(peer, "subscribe", data) == error(code)
+    assert send(peer, "subscribe", [good, *data] if isinstance(data, list) else data) == error(code)
+    assert peer.subscriptions == ()
+
+
+@pytest.mark.parametrize(
+    ("item", "channels"),
+    [
+        ({"channels": []}, []),
+        ({"channels": {}}, []),
+        ({"channels": [""]}, [""]),
+        ({"channels": ["files", "files"]}, ["files"]),
+        ({"subscriptionId": "a" * 36, "channels": ["files"]}, ["files"]),
+        ({"subscriptionId": "unique()", "channels": ["files"]}, ["files"]),
+        ({"subscriptionId": "123", "channels": ["files"]}, ["files"]),
+        ({"subscriptionId": "A.b_c-d", "channels": ["files"], "queries": []}, ["files"]),
+    ],
+)
+def test_an_odd_item_that_is_accepted(item: dict[str, object], channels: list[str]) -> None:
+    peer = dial(Backend(ids=iter(["6b0467dbd69214b07983"])))
+    identifier = item.get("subscriptionId", "6b0467dbd69214b07983")
+    assert subscribe(peer, item) == [{"subscriptionId": identifier, "channels": channels, "queries": []}]
+    assert peer.subscriptions == (identifier,)
+
+
+def test_empty_batches() -> None:
+    peer = dial(Backend())
+    assert subscribe(peer) == []
+    assert send(peer, "unsubscribe", [])["data"] == {"to": "unsubscribe", "success": True, "subscriptions": []}
+
+
+def test_the_console_s_log_ends_the_stream() -> None:
+    peer = dial(Backend())
+    reply = peer.receive_message('{"type":"subscribe","data":[{"channels":["files","console.tail.p1"]}]}', NOON)
+    assert (single_frame(reply), reply.end) == (error(1008), True)
+
+
+@pytest.mark.parametrize("data", [None, {"subscriptionId": "a"}, ["a"], [{"subscriptionId": ""}], [{}], [{"subscriptionId": 5}]])
+def test_a_bad_unsubscribe_removes_nothing(data: Any) -> None:
+    peer = dial(Backend())
+    subscribe(peer, {"subscriptionId": "s", "channels": ["files"]})
+    batch = [{"subscriptionId": "s"}, *data] if isinstance(data, list) else data
+    assert send(peer, "unsubscribe", batch) == error(1003)
+    assert peer.subscriptions == ("s",)
+
+
+def test_an_oversized_frame_resets_the_stream() -> None:
+    peer = dial(Backend())
+    start, end = '{"type":"ping","data":"', '"}'
+    fits = start + "x" * (FRAME_LIMIT - 8 - len(start) - len(end)) + end
+    assert single_frame(peer.receive_message(fits, NOON)) == {"type": "pong"}
+    assert peer.receive_message(fits + " ", NOON) == Reply(reset=True)
+    assert peer.receive_message('{"type":"ping"}', NOON) == Reply()
+
+
+# The rate limit
+
+
+def test_the_33rd_message_of_a_minute_is_dropped() -> None:
+    peer = dial(Backend())
+    answers = [single_frame(peer.receive_message("{bad" if turn % 2 else '{"type":"ping"}', NOON + turn)) for turn in range(32)]
+    assert answers == [{"type": "pong"}, error(1003)] * 16
+    assert send(peer, "subscribe", [{"channels": ["files"]}], NOON + 59.9) == error(1013)
+    assert peer.subscriptions == ()
+    assert send(peer, "ping", now=NOON + 60) == {"type": "pong"}
+
+
+def test_the_window_is_aligned_to_the_minute() -> None:
+    peer = dial(Backend(rate_limit=1))
+    assert [send(peer, "ping", now=NOON + second)["type"] for second in (59, 59.9, 60, 61, 119, 120)] == [
+        "pong",
+        "error",
+        "pong",
+        "error",
+        "error",
+        "pong",
+    ]
+
+
+def test_no_rate_limit() -> None:
+    peer = dial(Backend(rate_limit=None))
+    assert all(send(peer, "ping") == {"type": "pong"} for _ in range(1_000))
+
+
+def test_one_connection_does_not_spend_another_s_budget_and_events_cost_nothing() -> None:
+    backend = Backend(rate_limit=1)
+    first, second = dial(backend), dial(backend)
+    subscribe(first, {"subscriptionId": "s", "channels": ["rows"]})
+    assert send(first, "ping") == error(1013)
+    assert send(second, "ping") == {"type": "pong"}
+    assert publish(backend, ["rows"]) == [(first, ["s"])]
+
+
+def test_what_a_client_sent_is_remembered() -> None:
+    peer = dial(Backend(rate_limit=1))
+    peer.receive_message('{"type":"ping"}', NOON)
+    peer.receive_message("{bad", NOON)
+    peer.receive_message(b"\xff", NOON)
+    assert list(peer.received) == [{"type": "ping"}, "{bad", "�"]
+    for _ in range(HISTORY):
+        peer.receive_message("5", NOON)
+    assert list(peer.received) == [5] * HISTORY
+
+
+# Whatever comes
+
+_SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+_WORDS = st.sampled_from(["account", "account.update", "files", "console.tail.x", "s", EQUAL, "unique()", ""])
+_KEYS = st.sampled_from(["type", "data", "subscriptionId", "channels", "queries", "session", "0", "status", "permissions"])
+_JSON = st.recursive(
+    _SCALARS | _WORDS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+_TYPES = st.sampled_from(["ping", "subscribe", "unsubscribe", "authentication", "presence"])
+_MESSAGES = st.one_of(
+    st.binary(max_size=64),
+    _JSON.map(json.dumps),
+    st.builds(lambda kind, data: json.dumps({"type": kind, "data": data}), _TYPES, _JSON),
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(ERAS)), st.lists(_MESSAGES, max_size=12))
+def test_no_message_raises_and_each_has_one_answer(era: EraName, messages: list[bytes | str]) -> None:
+    backend = Backend(era=era, rate_limit=None)
+    peer = dial(backend, f"{TARGET}&channels[]=rows", X_Appwrite_Session=backend.add_user("alice"))
+    ended = False
+    for message in messages:
+        reply = peer.receive_message(message, NOON)
+        assert len(reply.frames) == (0 if ended else 1)
+        ended = ended or reply.end
+        for frame in reply.frames:
+            assert json.loads(frame)["type"] in ("pong", "response", "error")
+    assert (peer in backend.peers) is not ended
+
+
+@settings(deadline=None)
+@given(st.text(alphabet='rows.[]=&01%5B{}" #', max_size=40), st.sampled_from(sorted(ERAS)))
+def test_no_dial_raises_and_each_has_one_answer(query: str, era: EraName) -> None:
+    _, reply = try_dial(Backend(era=era), f"{TARGET}&channels[]=rows&{query}")
+    assert single_frame(reply)["type"] in ("connected", "error")
