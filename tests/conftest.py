@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator, MutableMapping
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -14,7 +16,9 @@ from structlog.testing import capture_logs
 from realtime_fsm.fsm import pacer
 from realtime_fsm.runtime.driver import Driver
 from realtime_fsm.testing.eras import ERAS, EraName
+from support import virtual
 from support.brokenlogs import audited, collected, lines_of
+from support.loopback import run_on_loopback
 from support.network import Network
 from support.served import served as served  # a fixture
 
@@ -52,6 +56,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server_era" in metafunc.fixturenames:
         said = metafunc.definition.get_closest_marker("eras")
         metafunc.parametrize("server_era", ERAS if said is None else said.args, indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine: in virtual time, or with the mark `loopback` on a loop of the real clock."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    test = partial(pyfuncitem.obj, **{name: pyfuncitem.funcargs[name] for name in names})
+    if pyfuncitem.get_closest_marker("loopback") is not None:
+        run_on_loopback(test)
+    else:
+        mark = pyfuncitem.get_closest_marker("virtual")
+        virtual.run(test, **(mark.kwargs if mark is not None else {}))
+    return True
 
 
 @pytest.fixture(autouse=True)

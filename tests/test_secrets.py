@@ -52,15 +52,13 @@ ANSWERS = {
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("way", ["own session", "caller's session", "proxy"])
-def test_a_dial_that_is_answered_otherwise(answer: bytes, way: str) -> None:
-    async def main() -> None:
-        async with Listener(answer).open() as server, aiohttp.ClientSession(headers={"X": MARK}) as session:
-            given = {**SECRETS, "proxy": server.with_login(f"user:{MARK}")} if way == "proxy" else {**SECRETS, "proxy": None}
-            given["http"] = session if way == "caller's session" else None
-            async with Realtime(server.url + "/v1", "demo", retry=ONCE, **given) as realtime:
-                assert isinstance(await failed(realtime), RetriesExhausted)
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_dial_that_is_answered_otherwise(answer: bytes, way: str) -> None:
+    async with Listener(answer).open() as server, aiohttp.ClientSession(headers={"X": MARK}) as session:
+        given = {**SECRETS, "proxy": server.with_login(f"user:{MARK}")} if way == "proxy" else {**SECRETS, "proxy": None}
+        given["http"] = session if way == "caller's session" else None
+        async with Realtime(server.url + "/v1", "demo", retry=ONCE, **given) as realtime:
+            assert isinstance(await failed(realtime), RetriesExhausted)
 
 
 @pytest.mark.parametrize("identity", ["session", "jwt"])
@@ -68,24 +66,19 @@ def test_a_dial_that_is_answered_otherwise(answer: bytes, way: str) -> None:
     "endpoint", ["http://127.0.0.1:1/v1", "https://127.0.0.1:1/v1", "http://nowhere.invalid/v1", "http://[::1]:1/v1"]
 )
 @pytest.mark.parametrize("proxied", [True, False], ids=["proxied", "direct"])
-def test_a_dial_that_reaches_nothing(endpoint: str, identity: str, proxied: bool) -> None:
-    async def main() -> None:
-        given = {**SECRETS, "session": None, identity: f"{MARK}-{identity}"} | ({} if proxied else {"proxy": None})
-        async with Realtime(endpoint, "demo", retry=ONCE, **given) as realtime:
-            assert isinstance(await failed(realtime), RetriesExhausted)
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_dial_that_reaches_nothing(endpoint: str, identity: str, proxied: bool) -> None:
+    given = {**SECRETS, "session": None, identity: f"{MARK}-{identity}"} | ({} if proxied else {"proxy": None})
+    async with Realtime(endpoint, "demo", retry=ONCE, **given) as realtime:
+        assert isinstance(await failed(realtime), RetriesExhausted)
 
 
-def test_a_proxy_of_the_environment_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.loopback
+async def test_a_proxy_of_the_environment_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, f"socks5://user:{MARK}@127.0.0.1:1" if name.upper() == "HTTP_PROXY" else "")
-
-    async def main() -> None:
-        async with Realtime("http://127.0.0.1:1/v1", "demo", retry=ONCE, session=MARK, trust_env=True) as realtime:
-            assert "environment's proxy" in str(await failed(realtime))
-
-    asyncio.run(main())
+    async with Realtime("http://127.0.0.1:1/v1", "demo", retry=ONCE, session=MARK, trust_env=True) as realtime:
+        assert "environment's proxy" in str(await failed(realtime))
 
 
 @pytest.mark.parametrize(
@@ -97,61 +90,53 @@ def test_a_proxy_of_the_environment_that_cannot_be_used(monkeypatch: pytest.Monk
         (OSError(MARK), "ClientOSError"),
     ],
 )
-def test_a_dial_that_a_middleware_breaks(raised: Exception, named: str) -> None:
+@pytest.mark.loopback
+async def test_a_dial_that_a_middleware_breaks(raised: Exception, named: str) -> None:
     async def broken(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         raise raised
 
-    async def main() -> None:
-        async with (
-            aiohttp.ClientSession(middlewares=(broken,)) as session,
-            Realtime("http://127.0.0.1:1/v1", "demo", http=session, retry=ONCE, **SECRETS) as realtime,
-        ):
-            assert f"the dial failed: {named}" in str(await failed(realtime))
-
-    asyncio.run(main())
+    async with (
+        aiohttp.ClientSession(middlewares=(broken,)) as session,
+        Realtime("http://127.0.0.1:1/v1", "demo", http=session, retry=ONCE, **SECRETS) as realtime,
+    ):
+        assert f"the dial failed: {named}" in str(await failed(realtime))
 
 
-def test_a_session_that_is_closed() -> None:
-    async def main() -> None:
-        session = aiohttp.ClientSession()
-        async with Realtime("http://127.0.0.1:1/v1", "demo", http=session, retry=ONCE, **SECRETS) as realtime:
-            await session.close()
-            assert "the given aiohttp session is closed" in str(await failed(realtime))
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_session_that_is_closed() -> None:
+    session = aiohttp.ClientSession()
+    async with Realtime("http://127.0.0.1:1/v1", "demo", http=session, retry=ONCE, **SECRETS) as realtime:
+        await session.close()
+        assert "the given aiohttp session is closed" in str(await failed(realtime))
 
 
-def test_a_dial_that_is_cancelled_shows_nothing_either() -> None:
-    async def main() -> None:
-        async with FaultProxy("http://127.0.0.1:1/v1") as silent:
-            silent.mute = True
-            transport = AiohttpTransport(cookies=SECRETS["cookies"], proxy=f"http://user:{MARK}@127.0.0.1:{silent.port}")
-            with pytest.raises(TimeoutError) as caught:
-                async with asyncio.timeout(0.05):
-                    await transport.dial("ws://127.0.0.1:1/", {"X-Appwrite-Session": MARK})
-            await transport.close()
-            assert_silent(caught.value)
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_dial_that_is_cancelled_shows_nothing_either() -> None:
+    async with FaultProxy("http://127.0.0.1:1/v1") as silent:
+        silent.mute = True
+        transport = AiohttpTransport(cookies=SECRETS["cookies"], proxy=f"http://user:{MARK}@127.0.0.1:{silent.port}")
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(0.05):
+                await transport.dial("ws://127.0.0.1:1/", {"X-Appwrite-Session": MARK})
+        await transport.close()
+        assert_silent(caught.value)
 
 
-def test_a_frame_that_a_defect_keeps_from_being_sent_or_read() -> None:
-    async def main() -> None:
-        async with RealtimeServer() as server, Realtime(server.endpoint, "demo", retry=ONCE, **without_proxy()) as realtime:
-            told: list[Any] = []
-            asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+@pytest.mark.loopback
+async def test_a_frame_that_a_defect_keeps_from_being_sent_or_read() -> None:
+    async with RealtimeServer() as server, Realtime(server.endpoint, "demo", retry=ONCE, **without_proxy()) as realtime:
+        told: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
 
-            def defect(data: bytes) -> None:
-                raise AssertionError("a defect")
+        def defect(data: bytes) -> None:
+            raise AssertionError("a defect")
 
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("realtime_fsm.runtime.driver.decode_known", defect)
-                with pytest.raises(RetriesExhausted, match="the stream ended"):
-                    await realtime.authenticate(server.add_user(MARK))
-            assert [type(defects) for defects in told] == [AssertionError]
-            assert_silent(*told)
-
-    asyncio.run(main())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("realtime_fsm.runtime.driver.decode_known", defect)
+            with pytest.raises(RetriesExhausted, match="the stream ended"):
+                await realtime.authenticate(server.add_user(MARK))
+        assert [type(defects) for defects in told] == [AssertionError]
+        assert_silent(*told)
 
 
 def without_proxy() -> dict[str, Any]:

@@ -105,7 +105,8 @@ def test_a_query_that_cannot_be_used(query: str) -> None:
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_an_update_that_cannot_be_used(query: str) -> None:
+@pytest.mark.loopback
+async def test_an_update_that_cannot_be_used(query: str) -> None:
     def update(endpoint: str) -> None:
         with sync.Realtime(endpoint, "demo") as blocking:
             rows = blocking.subscribe("rows")
@@ -113,11 +114,8 @@ def test_an_update_that_cannot_be_used(query: str) -> None:
                 rows.update(queries=[query])
             assert_silent(caught.value)
 
-    async def main() -> None:
-        async with RealtimeServer() as server:
-            await asyncio.to_thread(update, server.endpoint)
-
-    asyncio.run(main())
+    async with RealtimeServer() as server:
+        await asyncio.to_thread(update, server.endpoint)
 
 
 # --- credentials ------------------------------------------------------------------------------------------------------
@@ -171,35 +169,29 @@ def test_a_session_that_cannot_be_sent(session: Any) -> None:
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_a_session_that_the_server_does_not_know(live: bool) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            if live:
-                await realtime.subscribe("rows")
-            with pytest.raises(AuthenticationRejected if live else GreetedAsGuest) as caught:
-                await realtime.authenticate(MARK)
-            assert_silent(caught.value)
-
-    run(main)
+async def test_a_session_that_the_server_does_not_know(live: bool) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        if live:
+            await realtime.subscribe("rows")
+        with pytest.raises(AuthenticationRejected if live else GreetedAsGuest) as caught:
+            await realtime.authenticate(MARK)
+        assert_silent(caught.value)
 
 
 @pytest.mark.parametrize("secret", [MARK, lambda: asyncio.sleep(60, MARK)])
-def test_an_authentication_that_is_cancelled(secret: Any) -> None:
-    async def main() -> None:
-        network = Network()
-        network.otherwise = "hang"
-        async with network.realtime() as realtime:
-            with pytest.raises(TimeoutError) as caught:
-                async with asyncio.timeout(1):
-                    await realtime.authenticate(secret)
-            assert_silent(caught.value)
-            await realtime.dispose()
-            with pytest.raises(Disposed) as late:
+async def test_an_authentication_that_is_cancelled(secret: Any) -> None:
+    network = Network()
+    network.otherwise = "hang"
+    async with network.realtime() as realtime:
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(1):
                 await realtime.authenticate(secret)
-            assert_silent(late.value)
-
-    run(main)
+        assert_silent(caught.value)
+        await realtime.dispose()
+        with pytest.raises(Disposed) as late:
+            await realtime.authenticate(secret)
+        assert_silent(late.value)
 
 
 # --- presences --------------------------------------------------------------------------------------------------------
@@ -232,15 +224,12 @@ def test_a_presence_that_cannot_be_sent(given: tuple[Any, Any, Any]) -> None:
 
 
 @pytest.mark.parametrize(("era", "kind"), [("E4", PresenceRejected), ("E1", UnsupportedByServer)])
-def test_a_presence_that_the_server_refuses(era: Any, kind: type[Exception]) -> None:
-    async def main() -> None:
-        async with Network(era).realtime() as realtime:
-            await realtime.subscribe("rows")
-            with pytest.raises(kind) as caught:
-                await realtime.set_presence(MARK, metadata={"m": MARK})
-            assert_silent(caught.value)
-
-    run(main)
+async def test_a_presence_that_the_server_refuses(era: Any, kind: type[Exception]) -> None:
+    async with Network(era).realtime() as realtime:
+        await realtime.subscribe("rows")
+        with pytest.raises(kind) as caught:
+            await realtime.set_presence(MARK, metadata={"m": MARK})
+        assert_silent(caught.value)
 
 
 # --- payloads ---------------------------------------------------------------------------------------------------------
@@ -307,19 +296,16 @@ def test_a_payload_that_cannot_be_encoded() -> None:
     assert_silent(caught.value)
 
 
-def test_what_catching_up_found_and_nothing_can_encode() -> None:
-    async def main() -> None:
-        network, told = Network(), list[BaseException]()
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+async def test_what_catching_up_found_and_nothing_can_encode() -> None:
+    network, told = Network(), list[BaseException]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
 
-        async def catch_up(gap: object) -> list[Mapping[str, Any]]:
-            return [{"$id": MARK, "value": Marked()}]
+    async def catch_up(gap: object) -> list[Mapping[str, Any]]:
+        return [{"$id": MARK, "value": Marked()}]
 
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows", catch_up=catch_up)
-            network.socket.cut()
-            await eventually(lambda: rows.failures == 1)
-        assert_silent(*told)
-        assert len(told) == 1
-
-    run(main)
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows", catch_up=catch_up)
+        network.socket.cut()
+        await eventually(lambda: rows.failures == 1)
+    assert_silent(*told)
+    assert len(told) == 1

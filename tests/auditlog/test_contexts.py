@@ -79,129 +79,114 @@ def test_records_are_written_in_the_context_in_which_the_connection_was_built(wr
     assert {where for _, where in written} == {"the program"}
 
 
-def test_tasks_and_timers_of_a_connection_hold_no_context_of_a_caller() -> None:
-    async def main() -> None:
-        network = Network()
-        dialed: list[str] = []
-        dial = network.dial
+async def test_tasks_and_timers_of_a_connection_hold_no_context_of_a_caller() -> None:
+    network = Network()
+    dialed: list[str] = []
+    dial = network.dial
 
-        async def noting(*given: Any) -> Any:
-            dialed.append(request.get())
-            return await dial(*given)
+    async def noting(*given: Any) -> Any:
+        dialed.append(request.get())
+        return await dial(*given)
 
-        network.dial = noting  # type: ignore[assignment, method-assign]
-        async with network.realtime() as realtime:
-            await within("first", lambda: realtime.subscribe("rows"))
-            await lose_link(network, realtime)
-            await within("second", realtime.reconnect)
-            assert dialed == ["none"] * 3
-            timer: Any = realtime._driver._timer
-            assert timer._context.get(request) is None
-            watch: Any = detector_for(asyncio.get_running_loop())
-            assert watch._timer._context.get(request) is None
-
-    run(main)
+    network.dial = noting  # type: ignore[assignment, method-assign]
+    async with network.realtime() as realtime:
+        await within("first", lambda: realtime.subscribe("rows"))
+        await lose_link(network, realtime)
+        await within("second", realtime.reconnect)
+        assert dialed == ["none"] * 3
+        timer: Any = realtime._driver._timer
+        assert timer._context.get(request) is None
+        watch: Any = detector_for(asyncio.get_running_loop())
+        assert watch._timer._context.get(request) is None
 
 
 @pytest.mark.parametrize("patient", [False, True])
-def test_callables_of_a_subscription_run_in_the_context_in_which_they_were_given(patient: bool) -> None:
-    async def main() -> None:
-        network = Network()
-        seen: list[tuple[str, str]] = []
+async def test_callables_of_a_subscription_run_in_the_context_in_which_they_were_given(patient: bool) -> None:
+    network = Network()
+    seen: list[tuple[str, str]] = []
 
-        def noting(kind: str) -> Any:
-            def note(_: object) -> None:
-                seen.append((kind, request.get()))
+    def noting(kind: str) -> Any:
+        def note(_: object) -> None:
+            seen.append((kind, request.get()))
 
-            async def note_later(given: object) -> None:
-                await asyncio.sleep(1)
-                note(given)
-
-            return note_later if patient else note
-
-        async def catch_up(_: Gap) -> list[Event]:
+        async def note_later(given: object) -> None:
             await asyncio.sleep(1)
-            seen.append(("catch_up", request.get()))
-            return []
+            note(given)
 
-        async with network.realtime() as realtime:
-            options: dict[str, Any] = {"payload": Order, "on_misfit": noting("on_misfit"), "on_gap": noting("on_gap")}
-            rows = await within("first", lambda: realtime.subscribe("rows", catch_up=catch_up, **options))
-            await within("second", lambda: realtime.on("files", noting("handler"), **options))
-            await lose_link(network, realtime)
-            await eventually(lambda: len(seen) == 3)
-            assert sorted(seen) == [("catch_up", "first"), ("on_gap", "first"), ("on_gap", "second")]
-            seen.clear()
-            for channel in ("rows", "files"):
-                network.publish(channel, payload={"n": "odd"})
-                network.publish(channel, payload={"n": 1})
-            await within("third", lambda: anext(rows))
-            await eventually(lambda: len(seen) == 3)
-            assert sorted(seen) == [("handler", "second"), ("on_misfit", "first"), ("on_misfit", "second")]
+        return note_later if patient else note
 
-    run(main)
+    async def catch_up(_: Gap) -> list[Event]:
+        await asyncio.sleep(1)
+        seen.append(("catch_up", request.get()))
+        return []
+
+    async with network.realtime() as realtime:
+        options: dict[str, Any] = {"payload": Order, "on_misfit": noting("on_misfit"), "on_gap": noting("on_gap")}
+        rows = await within("first", lambda: realtime.subscribe("rows", catch_up=catch_up, **options))
+        await within("second", lambda: realtime.on("files", noting("handler"), **options))
+        await lose_link(network, realtime)
+        await eventually(lambda: len(seen) == 3)
+        assert sorted(seen) == [("catch_up", "first"), ("on_gap", "first"), ("on_gap", "second")]
+        seen.clear()
+        for channel in ("rows", "files"):
+            network.publish(channel, payload={"n": "odd"})
+            network.publish(channel, payload={"n": 1})
+        await within("third", lambda: anext(rows))
+        await eventually(lambda: len(seen) == 3)
+        assert sorted(seen) == [("handler", "second"), ("on_misfit", "first"), ("on_misfit", "second")]
 
 
-def test_a_call_that_is_awaited_elsewhere_was_given_where_it_was_made() -> None:
-    async def main() -> None:
-        network = Network()
-        seen: list[str] = []
-        async with network.realtime() as realtime:
-            request.set("made")
-            call = realtime.on("rows", lambda _: seen.append(request.get()))
-            request.set("awaited")
-            await call
-            network.publish("rows")
-            await eventually(lambda: seen)
-            assert seen == ["made"]
-
-    run(main)
+async def test_a_call_that_is_awaited_elsewhere_was_given_where_it_was_made() -> None:
+    network = Network()
+    seen: list[str] = []
+    async with network.realtime() as realtime:
+        request.set("made")
+        call = realtime.on("rows", lambda _: seen.append(request.get()))
+        request.set("awaited")
+        await call
+        network.publish("rows")
+        await eventually(lambda: seen)
+        assert seen == ["made"]
 
 
 @pytest.mark.parametrize("patient", [False, True])
-def test_a_credential_callable_runs_in_the_context_in_which_it_was_given(patient: bool) -> None:
-    async def main() -> None:
-        network = Network()
-        secret = network.backend.add_user("alice")
-        asked: list[str] = []
+async def test_a_credential_callable_runs_in_the_context_in_which_it_was_given(patient: bool) -> None:
+    network = Network()
+    secret = network.backend.add_user("alice")
+    asked: list[str] = []
 
-        def plain() -> str:
-            asked.append(request.get())
-            return secret
+    def plain() -> str:
+        asked.append(request.get())
+        return secret
 
-        async def waits() -> str:
-            await asyncio.sleep(1)
-            return plain()
+    async def waits() -> str:
+        await asyncio.sleep(1)
+        return plain()
 
-        request.set("built")
-        realtime = network.realtime(session=waits if patient else plain)
-        request.set("later")
-        async with realtime:
-            await within("first", realtime.connect)
-            await within("second", lambda: realtime.authenticate(waits if patient else plain))
-            await within("third", realtime.reconnect)
-            assert asked[0] == "built"
-            assert set(asked[1:]) == {"second"}
-
-    run(main)
+    request.set("built")
+    realtime = network.realtime(session=waits if patient else plain)
+    request.set("later")
+    async with realtime:
+        await within("first", realtime.connect)
+        await within("second", lambda: realtime.authenticate(waits if patient else plain))
+        await within("third", realtime.reconnect)
+        assert asked[0] == "built"
+        assert set(asked[1:]) == {"second"}
 
 
-def test_a_handler_leaves_nothing_behind_in_the_context_of_the_next_event() -> None:
-    async def main() -> None:
-        network = Network()
-        seen: list[str] = []
+async def test_a_handler_leaves_nothing_behind_in_the_context_of_the_next_event() -> None:
+    network = Network()
+    seen: list[str] = []
 
-        async def handler(event: Event) -> None:
-            seen.append(request.get())
-            request.set(f"event {event.payload['n']}")
-            await asyncio.sleep(1)
-            seen.append(request.get())
+    async def handler(event: Event) -> None:
+        seen.append(request.get())
+        request.set(f"event {event.payload['n']}")
+        await asyncio.sleep(1)
+        seen.append(request.get())
 
-        async with network.realtime() as realtime:
-            await realtime.on("rows", handler)
-            for number in (1, 2):
-                network.publish("rows", payload={"n": number})
-            await eventually(lambda: len(seen) == 4)
-            assert seen == ["none", "event 1", "none", "event 2"]
-
-    run(main)
+    async with network.realtime() as realtime:
+        await realtime.on("rows", handler)
+        for number in (1, 2):
+            network.publish("rows", payload={"n": number})
+        await eventually(lambda: len(seen) == 4)
+        assert seen == ["none", "event 1", "none", "event 2"]

@@ -22,7 +22,6 @@ from realtime_fsm.fsm.table import TABLE, State
 from realtime_fsm.protocol.faults import FaultNews
 from support.network import Network
 from support.some import some
-from support.virtual import run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator, MutableMapping
@@ -342,18 +341,15 @@ def test_a_tree_that_was_never_installed_has_no_version(monkeypatch: pytest.Monk
     assert audit_module._versions.__wrapped__()["realtime-fsm"] == "unknown"
 
 
-def test_drops_are_one_record_an_episode() -> None:
-    async def main() -> None:
-        sink = Sink()
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            for _ in range(2):
-                for _ in range(1030):
-                    network.publish("rows")
-                await asyncio.sleep(1)
-                for _ in range(1024):
-                    await anext(rows)
-        assert [record["count"] for record in sink.records if record["event"] == "realtime.dropped"] == [6, 6]
-
-    run(main)
+async def test_drops_are_one_record_an_episode() -> None:
+    sink = Sink()
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        for _ in range(2):
+            for _ in range(1030):
+                network.publish("rows")
+            await asyncio.sleep(1)
+            for _ in range(1024):
+                await anext(rows)
+    assert [record["count"] for record in sink.records if record["event"] == "realtime.dropped"] == [6, 6]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -85,14 +84,12 @@ def test_what_is_said_beside_the_client_wins() -> None:
     assert "other" in repr(realtime)
 
 
-def test_it_listens_as_the_clients_user() -> None:
-    async def main() -> None:
-        async with RealtimeServer(projects=["demo"]) as server:
-            session = server.add_user("alice")
-            client = client_of(server.endpoint).set_session(session)
-            async with Realtime.from_client(client) as realtime:
-                await realtime.subscribe("account")
-                assert realtime.user is not None
-                assert realtime.user["$id"] == "alice"
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_it_listens_as_the_clients_user() -> None:
+    async with RealtimeServer(projects=["demo"]) as server:
+        session = server.add_user("alice")
+        client = client_of(server.endpoint).set_session(session)
+        async with Realtime.from_client(client) as realtime:
+            await realtime.subscribe("account")
+            assert realtime.user is not None
+            assert realtime.user["$id"] == "alice"

@@ -39,51 +39,45 @@ async def lose_link(network: Network) -> None:
 
 @ways
 @pytest.mark.parametrize("kind", ["handler", "on_gap", "catch_up", "on_misfit"])
-def test_a_callable_disposes_of_the_connection_and_goes_on(kind: str, way: Callable[..., Awaitable[object]]) -> None:
-    async def main() -> None:
-        network, told = Network(), list[str]()
+async def test_a_callable_disposes_of_the_connection_and_goes_on(kind: str, way: Callable[..., Awaitable[object]]) -> None:
+    network, told = Network(), list[str]()
 
-        async def ending(_: object) -> list[Event]:
-            told.append("begins")
-            await way(realtime.dispose)
-            told.append(f"{realtime.state}, released {network.released}")
-            await asyncio.sleep(5)
-            told.append("ends")
-            return []
+    async def ending(_: object) -> list[Event]:
+        told.append("begins")
+        await way(realtime.dispose)
+        told.append(f"{realtime.state}, released {network.released}")
+        await asyncio.sleep(5)
+        told.append("ends")
+        return []
 
-        realtime = network.realtime()
-        options: dict[str, Any] = {} if kind == "handler" else {kind: ending, "payload": Order}
-        listener = await realtime.on("rows", ending if kind == "handler" else print, **options)
-        if kind in ("on_gap", "catch_up"):
-            await lose_link(network)
-        network.publish("rows", payload={"n": "odd" if kind == "on_misfit" else 1})
-        await eventually(lambda: "ends" in told)
-        assert told == ["begins", "disposing, released True", "ends"]
-        await listener.wait()
-        assert (listener.failures, listener.task.done()) == (0, True)
-        await realtime.dispose()
-
-    run(main)
+    realtime = network.realtime()
+    options: dict[str, Any] = {} if kind == "handler" else {kind: ending, "payload": Order}
+    listener = await realtime.on("rows", ending if kind == "handler" else print, **options)
+    if kind in ("on_gap", "catch_up"):
+        await lose_link(network)
+    network.publish("rows", payload={"n": "odd" if kind == "on_misfit" else 1})
+    await eventually(lambda: "ends" in told)
+    assert told == ["begins", "disposing, released True", "ends"]
+    await listener.wait()
+    assert (listener.failures, listener.task.done()) == (0, True)
+    await realtime.dispose()
 
 
 @ways
-def test_a_canarys_write_disposes_of_the_connection_and_goes_on(way: Callable[..., Awaitable[object]]) -> None:
-    async def main() -> None:
-        network, told = Network(), list[str]()
+async def test_a_canarys_write_disposes_of_the_connection_and_goes_on(way: Callable[..., Awaitable[object]]) -> None:
+    network, told = Network(), list[str]()
 
-        async def write() -> None:
-            await way(realtime.dispose)
-            told.append(f"{realtime.state}, released {network.released}")
-            await asyncio.sleep(3)
-            told.append("ends")
+    async def write() -> None:
+        await way(realtime.dispose)
+        told.append(f"{realtime.state}, released {network.released}")
+        await asyncio.sleep(3)
+        told.append("ends")
 
-        realtime = network.realtime(canary=Canary(write=write, channel="beats"))
-        await realtime.subscribe("rows")
-        await eventually(lambda: told)
-        await realtime.dispose()
-        assert told == ["disposing, released True", "ends"]
-
-    run(main)
+    realtime = network.realtime(canary=Canary(write=write, channel="beats"))
+    await realtime.subscribe("rows")
+    await eventually(lambda: told)
+    await realtime.dispose()
+    assert told == ["disposing, released True", "ends"]
 
 
 def test_a_canarys_write_that_raises_after_it_has_disposed_is_reported_and_not_logged_behind_the_end(records: Records) -> None:
@@ -102,236 +96,203 @@ def test_a_canarys_write_that_raises_after_it_has_disposed_is_reported_and_not_l
 
 
 @ways
-def test_dispose_from_elsewhere_waits_for_a_handler_that_has_disposed(way: Callable[..., Awaitable[object]]) -> None:
-    async def main() -> None:
-        network, told = Network(), list[str]()
-        async with network.realtime() as realtime:
-
-            async def handler(event: Event) -> None:
-                await way(realtime.dispose)
-                await asyncio.sleep(3)
-                told.append("ends")
-
-            await realtime.on("rows", handler)
-            network.publish("rows")
-            assert [change.dest async for change in realtime.states()] == [State.DISPOSING]
-        assert told == ["ends"]
-
-    run(main)
-
-
-def test_dispose_from_elsewhere_waits_no_longer_than_the_timeout() -> None:
-    async def main() -> None:
-        network = Network()
-        realtime = network.realtime(timeouts=Timeouts(close=2))
+async def test_dispose_from_elsewhere_waits_for_a_handler_that_has_disposed(way: Callable[..., Awaitable[object]]) -> None:
+    network, told = Network(), list[str]()
+    async with network.realtime() as realtime:
 
         async def handler(event: Event) -> None:
-            await realtime.dispose()
-            await asyncio.sleep(1000)
-
-        listener = await realtime.on("rows", handler)
-        network.publish("rows")
-        await eventually(lambda: network.released)
-        began = network.wall()
-        await realtime.dispose()
-        assert (listener.task.cancelled(), round(network.wall() - began, 1)) == (True, 2.0)
-
-    run(main)
-
-
-def test_dispose_in_a_handler_cancels_the_others() -> None:
-    async def main() -> None:
-        network, told = Network(), list[str]()
-        realtime = network.realtime()
-
-        async def waits(_: object) -> None:
-            told.append("begins")
-            try:
-                await asyncio.sleep(1000)
-            except asyncio.CancelledError:
-                told.append("is cancelled")
-                raise
-
-        async def handler(event: Event) -> None:
-            await realtime.dispose()
+            await way(realtime.dispose)
+            await asyncio.sleep(3)
             told.append("ends")
 
-        await realtime.on("files", waits, on_gap=waits)
-        ending = await realtime.on("rows", handler)
-        await lose_link(network)
-        await eventually(lambda: realtime.state is State.SUBSCRIBED)
-        network.publish("files")
-        await eventually(lambda: len(told) == 2)
+        await realtime.on("rows", handler)
         network.publish("rows")
-        await ending.wait()
-        assert told == ["begins", "begins", "is cancelled", "is cancelled", "ends"]
-
-    run(main)
+        assert [change.dest async for change in realtime.states()] == [State.DISPOSING]
+    assert told == ["ends"]
 
 
-def test_dispose_of_another_connection_in_a_handler_is_a_dispose_from_elsewhere() -> None:
-    async def main() -> None:
-        network, told = Network(), list[str]()
-        other = network.realtime()
-        await other.connect()
+async def test_dispose_from_elsewhere_waits_no_longer_than_the_timeout() -> None:
+    network = Network()
+    realtime = network.realtime(timeouts=Timeouts(close=2))
 
-        async def handler(event: Event) -> None:
-            await other.dispose()
-            told.append(other.state)
+    async def handler(event: Event) -> None:
+        await realtime.dispose()
+        await asyncio.sleep(1000)
 
-        async with network.realtime() as realtime:
-            listener = await realtime.on("rows", handler)
-            network.publish("rows")
-            await eventually(lambda: told)
-            assert (told, listener.failures, realtime.state) == (["disposing"], 0, State.SUBSCRIBED)
-        await other.dispose()
-
-    run(main)
+    listener = await realtime.on("rows", handler)
+    network.publish("rows")
+    await eventually(lambda: network.released)
+    began = network.wall()
+    await realtime.dispose()
+    assert (listener.task.cancelled(), round(network.wall() - began, 1)) == (True, 2.0)
 
 
-def test_a_task_that_a_handler_left_behind_disposes_from_elsewhere() -> None:
-    async def main() -> None:
-        network, left = Network(), list[asyncio.Task[None]]()
-        realtime = network.realtime()
+async def test_dispose_in_a_handler_cancels_the_others() -> None:
+    network, told = Network(), list[str]()
+    realtime = network.realtime()
 
-        async def handler(event: Event) -> None:
-            if not left:
-                left.append(asyncio.create_task(later()))
-                return
+    async def waits(_: object) -> None:
+        told.append("begins")
+        try:
             await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            told.append("is cancelled")
+            raise
 
-        async def later() -> None:
-            await asyncio.sleep(1)
-            await realtime.dispose()
+    async def handler(event: Event) -> None:
+        await realtime.dispose()
+        told.append("ends")
 
+    await realtime.on("files", waits, on_gap=waits)
+    ending = await realtime.on("rows", handler)
+    await lose_link(network)
+    await eventually(lambda: realtime.state is State.SUBSCRIBED)
+    network.publish("files")
+    await eventually(lambda: len(told) == 2)
+    network.publish("rows")
+    await ending.wait()
+    assert told == ["begins", "begins", "is cancelled", "is cancelled", "ends"]
+
+
+async def test_dispose_of_another_connection_in_a_handler_is_a_dispose_from_elsewhere() -> None:
+    network, told = Network(), list[str]()
+    other = network.realtime()
+    await other.connect()
+
+    async def handler(event: Event) -> None:
+        await other.dispose()
+        told.append(other.state)
+
+    async with network.realtime() as realtime:
         listener = await realtime.on("rows", handler)
-        for _ in range(2):
-            network.publish("rows")
-        await eventually(lambda: left and left[0].done())
-        assert listener.task.cancelled(), "the second call is none of that task's"
-
-    run(main)
+        network.publish("rows")
+        await eventually(lambda: told)
+        assert (told, listener.failures, realtime.state) == (["disposing"], 0, State.SUBSCRIBED)
+    await other.dispose()
 
 
-def test_a_credential_callable_may_dispose() -> None:
-    async def main() -> None:
-        network = Network()
+async def test_a_task_that_a_handler_left_behind_disposes_from_elsewhere() -> None:
+    network, left = Network(), list[asyncio.Task[None]]()
+    realtime = network.realtime()
 
-        async def secret() -> str:
-            await realtime.dispose()
-            return "too late"
+    async def handler(event: Event) -> None:
+        if not left:
+            left.append(asyncio.create_task(later()))
+            return
+        await asyncio.sleep(1000)
 
-        realtime: Realtime = network.realtime(session=secret)
-        call = asyncio.ensure_future(realtime.connect())
-        await eventually(call.done)
-        assert (type(call.exception()).__name__, realtime.state, network.dials) == ("Disposed", State.DISPOSING, [])
+    async def later() -> None:
+        await asyncio.sleep(1)
         await realtime.dispose()
 
-    run(main)
+    listener = await realtime.on("rows", handler)
+    for _ in range(2):
+        network.publish("rows")
+    await eventually(lambda: left and left[0].done())
+    assert listener.task.cancelled(), "the second call is none of that task's"
+
+
+async def test_a_credential_callable_may_dispose() -> None:
+    network = Network()
+
+    async def secret() -> str:
+        await realtime.dispose()
+        return "too late"
+
+    realtime: Realtime = network.realtime(session=secret)
+    call = asyncio.ensure_future(realtime.connect())
+    await eventually(call.done)
+    assert (type(call.exception()).__name__, realtime.state, network.dials) == ("Disposed", State.DISPOSING, [])
+    await realtime.dispose()
 
 
 @ways
 @pytest.mark.parametrize("kind", ["on_gap", "catch_up"])
-def test_a_callable_ends_its_subscription_and_goes_on(kind: str, way: Callable[..., Awaitable[object]]) -> None:
-    async def main() -> None:
-        network, told = Network(), list[str]()
+async def test_a_callable_ends_its_subscription_and_goes_on(kind: str, way: Callable[..., Awaitable[object]]) -> None:
+    network, told = Network(), list[str]()
 
-        async def ending(gap: Gap) -> list[Event]:
-            await way(rows.unsubscribe)
-            told.append("goes on")
-            await asyncio.sleep(5)
-            told.append("ends")
-            return [Event.from_payload({"n": 1})]
+    async def ending(gap: Gap) -> list[Event]:
+        await way(rows.unsubscribe)
+        told.append("goes on")
+        await asyncio.sleep(5)
+        told.append("ends")
+        return [Event.from_payload({"n": 1})]
 
-        async with network.realtime() as realtime:
-            options: dict[str, Any] = {kind: ending}
-            rows = await realtime.subscribe("rows", **options)
-            await lose_link(network)
-            await eventually(lambda: "ends" in told)
-            assert [event async for event in rows] == []
-            assert (told, rows.failures, realtime.state) == (["goes on", "ends"], 0, State.UNSUBSCRIBED)
-
-    run(main)
+    async with network.realtime() as realtime:
+        options: dict[str, Any] = {kind: ending}
+        rows = await realtime.subscribe("rows", **options)
+        await lose_link(network)
+        await eventually(lambda: "ends" in told)
+        assert [event async for event in rows] == []
+        assert (told, rows.failures, realtime.state) == (["goes on", "ends"], 0, State.UNSUBSCRIBED)
 
 
-def test_dispose_cancels_a_callable_that_has_ended_its_subscription() -> None:
-    async def main() -> None:
-        network, told = Network(), list[str]()
+async def test_dispose_cancels_a_callable_that_has_ended_its_subscription() -> None:
+    network, told = Network(), list[str]()
 
-        async def on_gap(gap: Gap) -> None:
-            await rows.unsubscribe()
-            told.append("goes on")
-            try:
-                await asyncio.sleep(1000)
-            except asyncio.CancelledError:
-                told.append("is cancelled")
-                raise
+    async def on_gap(gap: Gap) -> None:
+        await rows.unsubscribe()
+        told.append("goes on")
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            told.append("is cancelled")
+            raise
 
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows", on_gap=on_gap)
-            await lose_link(network)
-            await eventually(lambda: told)
-        assert told == ["goes on", "is cancelled"]
-
-    run(main)
-
-
-def test_a_callable_that_has_ended_its_subscription_disposes() -> None:
-    async def main() -> None:
-        network, told = Network(), list[str]()
-
-        async def on_gap(gap: Gap) -> None:
-            await rows.unsubscribe()
-            await realtime.dispose()
-            await asyncio.sleep(1)
-            told.append("ends")
-
-        realtime = network.realtime()
+    async with network.realtime() as realtime:
         rows = await realtime.subscribe("rows", on_gap=on_gap)
         await lose_link(network)
-        await eventually(lambda: network.released)
+        await eventually(lambda: told)
+    assert told == ["goes on", "is cancelled"]
+
+
+async def test_a_callable_that_has_ended_its_subscription_disposes() -> None:
+    network, told = Network(), list[str]()
+
+    async def on_gap(gap: Gap) -> None:
+        await rows.unsubscribe()
         await realtime.dispose()
+        await asyncio.sleep(1)
+        told.append("ends")
+
+    realtime = network.realtime()
+    rows = await realtime.subscribe("rows", on_gap=on_gap)
+    await lose_link(network)
+    await eventually(lambda: network.released)
+    await realtime.dispose()
+    assert told == ["ends"]
+
+
+@ways
+async def test_a_handlers_on_misfit_stops_it(way: Callable[..., Awaitable[object]]) -> None:
+    network, told = Network(), list[str]()
+    handled: list[Event[Order]] = []
+
+    async def on_misfit(misfit: PayloadMisfit) -> None:
+        await way(listener.stop)
+        told.append("ends")
+
+    async with network.realtime() as realtime:
+        listener = await realtime.on("rows", handled.append, payload=Order, on_misfit=on_misfit)
+        for number in (1, "odd", 2):
+            network.publish("rows", payload={"n": number})
+        await listener.wait()
+        assert ([event.payload.n for event in handled], told) == ([1], ["ends"])
+        assert realtime.state is State.UNSUBSCRIBED
+
+
+@ways
+async def test_a_handler_stops_itself_and_goes_on(way: Callable[..., Awaitable[object]]) -> None:
+    network, told = Network(), list[str]()
+
+    async def handler(event: Event) -> None:
+        await way(listener.stop)
+        await asyncio.sleep(1)
+        told.append("ends")
+
+    async with network.realtime() as realtime:
+        listener = await realtime.on("rows", handler)
+        network.publish("rows")
+        network.publish("rows")
+        await listener.wait()
         assert told == ["ends"]
-
-    run(main)
-
-
-@ways
-def test_a_handlers_on_misfit_stops_it(way: Callable[..., Awaitable[object]]) -> None:
-    async def main() -> None:
-        network, told = Network(), list[str]()
-        handled: list[Event[Order]] = []
-
-        async def on_misfit(misfit: PayloadMisfit) -> None:
-            await way(listener.stop)
-            told.append("ends")
-
-        async with network.realtime() as realtime:
-            listener = await realtime.on("rows", handled.append, payload=Order, on_misfit=on_misfit)
-            for number in (1, "odd", 2):
-                network.publish("rows", payload={"n": number})
-            await listener.wait()
-            assert ([event.payload.n for event in handled], told) == ([1], ["ends"])
-            assert realtime.state is State.UNSUBSCRIBED
-
-    run(main)
-
-
-@ways
-def test_a_handler_stops_itself_and_goes_on(way: Callable[..., Awaitable[object]]) -> None:
-    async def main() -> None:
-        network, told = Network(), list[str]()
-
-        async def handler(event: Event) -> None:
-            await way(listener.stop)
-            await asyncio.sleep(1)
-            told.append("ends")
-
-        async with network.realtime() as realtime:
-            listener = await realtime.on("rows", handler)
-            network.publish("rows")
-            network.publish("rows")
-            await listener.wait()
-            assert told == ["ends"]
-
-    run(main)

@@ -29,54 +29,45 @@ pytestmark = ON_EVERY_ERA
 NOBODY: str | None = None
 
 
-def test_a_callable_is_asked_before_every_dial() -> None:
-    async def main() -> None:
-        network = Network()
-        session = network.backend.add_user("alice")
-        asked: list[float] = []
+async def test_a_callable_is_asked_before_every_dial() -> None:
+    network = Network()
+    session = network.backend.add_user("alice")
+    asked: list[float] = []
 
-        async def fresh() -> str:
-            asked.append(asyncio.get_running_loop().time())
-            return session
+    async def fresh() -> str:
+        asked.append(asyncio.get_running_loop().time())
+        return session
 
-        async with network.realtime(session=fresh) as realtime:
-            assert realtime.user is None
-            await realtime.subscribe("rows")
-            assert realtime.user is not None
-            assert realtime.user["$id"] == "alice"
-            network.socket.cut()
-            await eventually(lambda: len(network.dials) == 2)
-            assert len(asked) == 2 + len(network.questions)
-            assert network.headers[1] == {"X-Appwrite-Session": session}
-
-    run(main)
+    async with network.realtime(session=fresh) as realtime:
+        assert realtime.user is None
+        await realtime.subscribe("rows")
+        assert realtime.user is not None
+        assert realtime.user["$id"] == "alice"
+        network.socket.cut()
+        await eventually(lambda: len(network.dials) == 2)
+        assert len(asked) == 2 + len(network.questions)
+        assert network.headers[1] == {"X-Appwrite-Session": session}
 
 
-def test_a_jwt_may_come_from_a_plain_callable() -> None:
-    async def main() -> None:
-        network = Network()
-        network.backend.add_user("alice")
-        token = network.backend.issue_jwt("alice")
-        async with network.realtime(jwt=lambda: token) as realtime:
-            await realtime.connect()
-            assert network.headers == [{"X-Appwrite-JWT": token}]
-            assert realtime.user is not None
-
-    run(main)
+async def test_a_jwt_may_come_from_a_plain_callable() -> None:
+    network = Network()
+    network.backend.add_user("alice")
+    token = network.backend.issue_jwt("alice")
+    async with network.realtime(jwt=lambda: token) as realtime:
+        await realtime.connect()
+        assert network.headers == [{"X-Appwrite-JWT": token}]
+        assert realtime.user is not None
 
 
 @NO_SERVER
 @pytest.mark.parametrize("answer", ["", None, 5])
-def test_a_callable_that_gives_nothing_of_use_is_a_failed_attempt(answer: Any) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(session=lambda: answer) as realtime:
-            with pytest.raises(RetriesExhausted) as caught:
-                await realtime.connect()
-            assert isinstance(caught.value.cause, IdentityUnavailable)
-            assert network.dials == []
-
-    run(main)
+async def test_a_callable_that_gives_nothing_of_use_is_a_failed_attempt(answer: Any) -> None:
+    network = Network()
+    async with network.realtime(session=lambda: answer) as realtime:
+        with pytest.raises(RetriesExhausted) as caught:
+            await realtime.connect()
+        assert isinstance(caught.value.cause, IdentityUnavailable)
+        assert network.dials == []
 
 
 def test_a_callable_that_raises_is_asked_again_and_its_text_is_not_shown() -> None:
@@ -102,403 +93,342 @@ def test_a_callable_that_raises_is_asked_again_and_its_text_is_not_shown() -> No
     assert "hunter2" not in str(error)
 
 
-def test_a_guest_where_a_user_was_expected_is_an_error() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(session="worthless") as realtime:
-            with pytest.raises(GreetedAsGuest):
-                await realtime.connect()
-            assert (realtime.state, len(network.dials)) == (State.ERROR, 1)
-            assert isinstance(realtime.error, GreetedAsGuest)
-            user = await realtime.authenticate(network.backend.add_user("alice"))
-            assert (user["$id"], realtime.state) == ("alice", State.CONNECTED)
-
-    run(main)
+async def test_a_guest_where_a_user_was_expected_is_an_error() -> None:
+    network = Network()
+    async with network.realtime(session="worthless") as realtime:
+        with pytest.raises(GreetedAsGuest):
+            await realtime.connect()
+        assert (realtime.state, len(network.dials)) == (State.ERROR, 1)
+        assert isinstance(realtime.error, GreetedAsGuest)
+        user = await realtime.authenticate(network.backend.add_user("alice"))
+        assert (user["$id"], realtime.state) == ("alice", State.CONNECTED)
 
 
 @BY_MESSAGE
-def test_authenticate_by_message_where_it_is_safe() -> None:
-    async def main() -> None:
-        network = Network()
-        session = network.backend.add_user("alice")
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            user = await realtime.authenticate(session)
-            assert (user["$id"], len(network.dials)) == ("alice", 1)
-            assert b'"authentication"' in network.socket.sent[-1]
-            network.publish("rows", roles=["user:alice"])
-            assert (await anext(rows)).channels == ("rows",)
-            network.socket.cut()
-            await eventually(lambda: len(network.dials) == 2)
-            assert network.headers[1] == {"X-Appwrite-Session": session}, "later dials carry it"
-
-    run(main)
+async def test_authenticate_by_message_where_it_is_safe() -> None:
+    network = Network()
+    session = network.backend.add_user("alice")
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        user = await realtime.authenticate(session)
+        assert (user["$id"], len(network.dials)) == ("alice", 1)
+        assert b'"authentication"' in network.socket.sent[-1]
+        network.publish("rows", roles=["user:alice"])
+        assert (await anext(rows)).channels == ("rows",)
+        network.socket.cut()
+        await eventually(lambda: len(network.dials) == 2)
+        assert network.headers[1] == {"X-Appwrite-Session": session}, "later dials carry it"
 
 
 @pytest.mark.parametrize("scene", ["fresh link", "nothing acknowledged", "plain account", "disconnected", "dialing"])
-def test_authenticate_by_a_new_link_where_a_message_is_not_safe(scene: str) -> None:
-    async def main() -> None:
-        network = Network()
-        session = network.backend.add_user("alice")
-        async with network.realtime() as realtime:
-            if scene == "dialing":
-                network.script.append("hang")
-                connecting = asyncio.ensure_future(realtime.connect())
-                await eventually(lambda: network.dials)
-            elif scene != "disconnected":
-                await realtime.connect()
-            if scene == "nothing acknowledged":
-                await (await realtime.subscribe("rows")).unsubscribe()
-            elif scene == "plain account":
-                await realtime.subscribe("account")
-            user = await realtime.authenticate(session)
-            assert user["$id"] == "alice"
-            assert not any(b"authentication" in data for socket in network.sockets for data in socket.sent)
-            assert network.headers[-1] == {"X-Appwrite-Session": session}
-            if scene == "dialing":
-                await connecting
-            if scene == "plain account":
-                await eventually(lambda: realtime.state is State.SUBSCRIBED)
-
-    run(main)
-
-
-def test_authenticating_and_subscribing_at_once_never_meets_a_forgotten_project() -> None:
-    """On a real server an authentication without a subscription makes the next subscribe end the link with 1008."""
-
-    async def main() -> None:
-        network = Network()
-        session = network.backend.add_user("alice")
-        async with network.realtime() as realtime:
+async def test_authenticate_by_a_new_link_where_a_message_is_not_safe(scene: str) -> None:
+    network = Network()
+    session = network.backend.add_user("alice")
+    async with network.realtime() as realtime:
+        if scene == "dialing":
+            network.script.append("hang")
+            connecting = asyncio.ensure_future(realtime.connect())
+            await eventually(lambda: network.dials)
+        elif scene != "disconnected":
             await realtime.connect()
-            states = realtime.states()
-            results = await asyncio.gather(
-                realtime.authenticate(session),
-                realtime.subscribe("rows"),
-                realtime.subscribe("files"),
-                realtime.authenticate(session),
-            )
-            assert results[0] == realtime.user
+        if scene == "nothing acknowledged":
+            await (await realtime.subscribe("rows")).unsubscribe()
+        elif scene == "plain account":
+            await realtime.subscribe("account")
+        user = await realtime.authenticate(session)
+        assert user["$id"] == "alice"
+        assert not any(b"authentication" in data for socket in network.sockets for data in socket.sent)
+        assert network.headers[-1] == {"X-Appwrite-Session": session}
+        if scene == "dialing":
+            await connecting
+        if scene == "plain account":
             await eventually(lambda: realtime.state is State.SUBSCRIBED)
-            assert network.listening == {"rows", "files"}
-            await realtime.disconnect()
-            seen = [await anext(states) for _ in range(4)]
-            assert not [change for change in seen if change.cause is not None]
 
-    run(main)
+
+async def test_authenticating_and_subscribing_at_once_never_meets_a_forgotten_project() -> None:
+    """On a real server an authentication without a subscription makes the next subscribe end the link with 1008."""
+    network = Network()
+    session = network.backend.add_user("alice")
+    async with network.realtime() as realtime:
+        await realtime.connect()
+        states = realtime.states()
+        results = await asyncio.gather(
+            realtime.authenticate(session),
+            realtime.subscribe("rows"),
+            realtime.subscribe("files"),
+            realtime.authenticate(session),
+        )
+        assert results[0] == realtime.user
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        assert network.listening == {"rows", "files"}
+        await realtime.disconnect()
+        seen = [await anext(states) for _ in range(4)]
+        assert not [change for change in seen if change.cause is not None]
 
 
 # --- a worthless identity costs nothing -----------------------------------------------------------------------------------
 
 
-def test_the_good_identity_waits_where_the_server_wants_no_dial_now() -> None:
+async def test_the_good_identity_waits_where_the_server_wants_no_dial_now() -> None:
     """It would be turned away, too; with one attempt, for good."""
-
-    async def main() -> None:
-        network = Network()
-        alice, bob = (network.backend.add_user(name) for name in ("alice", "bob"))
-        async with network.realtime(session=alice, retry=RetryPolicy(attempts=1, reconnect_attempts=1)) as realtime:
-            await realtime.subscribe("account")
-            network.script.append(UpgradeRefused(429))
-            with pytest.raises(RetriesExhausted):
-                await realtime.authenticate(bob)
-            assert network.headers[-1] == {"X-Appwrite-Session": bob}
-            await realtime.wait_subscribed()
-            assert network.headers[-1] == {"X-Appwrite-Session": alice}
-            assert network.dials[-1] >= network.dials[-2] + RATE_LIMIT_WINDOW
-
-    run(main)
+    network = Network()
+    alice, bob = (network.backend.add_user(name) for name in ("alice", "bob"))
+    async with network.realtime(session=alice, retry=RetryPolicy(attempts=1, reconnect_attempts=1)) as realtime:
+        await realtime.subscribe("account")
+        network.script.append(UpgradeRefused(429))
+        with pytest.raises(RetriesExhausted):
+            await realtime.authenticate(bob)
+        assert network.headers[-1] == {"X-Appwrite-Session": bob}
+        await realtime.wait_subscribed()
+        assert network.headers[-1] == {"X-Appwrite-Session": alice}
+        assert network.dials[-1] >= network.dials[-2] + RATE_LIMIT_WINDOW
 
 
-def test_a_worthless_session_leaves_the_good_one_in_its_place() -> None:
+async def test_a_worthless_session_leaves_the_good_one_in_its_place() -> None:
     """With plain `account` subscribed it needs a new link, which greets a guest."""
-
-    async def main() -> None:
-        network = Network()
-        alice = network.backend.add_user("alice")
-        async with network.realtime(session=alice) as realtime:
-            account = await realtime.subscribe("account")
-            waiting = asyncio.ensure_future(anext(account))
-            with pytest.raises(GreetedAsGuest):
-                await realtime.authenticate("worthless")
-            assert realtime.error is None
-            await realtime.wait_subscribed()
-            assert realtime.user is not None
-            assert realtime.user["$id"] == "alice"
-            assert network.headers[-1] == {"X-Appwrite-Session": alice}
-            network.publish("account", "account.alice", roles=["user:alice"])
-            assert (await waiting).channels
-
-    run(main)
+    network = Network()
+    alice = network.backend.add_user("alice")
+    async with network.realtime(session=alice) as realtime:
+        account = await realtime.subscribe("account")
+        waiting = asyncio.ensure_future(anext(account))
+        with pytest.raises(GreetedAsGuest):
+            await realtime.authenticate("worthless")
+        assert realtime.error is None
+        await realtime.wait_subscribed()
+        assert realtime.user is not None
+        assert realtime.user["$id"] == "alice"
+        assert network.headers[-1] == {"X-Appwrite-Session": alice}
+        network.publish("account", "account.alice", roles=["user:alice"])
+        assert (await waiting).channels
 
 
 @NO_SERVER
 @pytest.mark.parametrize("failure", ["refused", "callable", "forbidden", "hang"])
-def test_a_new_identity_without_a_link_leaves_the_old_one(failure: str) -> None:
-    async def main() -> None:
-        network = Network(era="E4")
-        alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
-        answers = [bob]
+async def test_a_new_identity_without_a_link_leaves_the_old_one(failure: str) -> None:
+    network = Network(era="E4")
+    alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
+    answers = [bob]
 
-        def once() -> str:
-            return answers.pop() if failure == "callable" else bob
+    def once() -> str:
+        return answers.pop() if failure == "callable" else bob
 
-        async with network.realtime(session=alice) as realtime:
-            await realtime.subscribe("account")
-            if failure == "refused":
-                network.script.extend([DialFailed("refused")] * 3)
-            elif failure == "hang":
-                network.script.extend(["hang"] * 3)
-            elif failure == "forbidden":
-                network.script.append(CertificateRefused("self-signed"))
-            with pytest.raises(CertificateRefused if failure == "forbidden" else RetriesExhausted):
-                await realtime.authenticate(once)
-            await realtime.wait_subscribed()
-            assert (network.headers[-1], realtime.state) == ({"X-Appwrite-Session": alice}, State.SUBSCRIBED)
-            assert (await realtime.authenticate(bob))["$id"] == "bob"
-
-    run(main)
+    async with network.realtime(session=alice) as realtime:
+        await realtime.subscribe("account")
+        if failure == "refused":
+            network.script.extend([DialFailed("refused")] * 3)
+        elif failure == "hang":
+            network.script.extend(["hang"] * 3)
+        elif failure == "forbidden":
+            network.script.append(CertificateRefused("self-signed"))
+        with pytest.raises(CertificateRefused if failure == "forbidden" else RetriesExhausted):
+            await realtime.authenticate(once)
+        await realtime.wait_subscribed()
+        assert (network.headers[-1], realtime.state) == ({"X-Appwrite-Session": alice}, State.SUBSCRIBED)
+        assert (await realtime.authenticate(bob))["$id"] == "bob"
 
 
-def test_both_wait_for_everything_desired_on_the_new_link() -> None:
-    async def main() -> None:
-        network = Network()
-        alice = network.backend.add_user("alice")
-        async with network.realtime() as realtime:
-            await realtime.subscribe("account")
-            await realtime.subscribe("rows")
-            await realtime.authenticate(alice)
-            assert (realtime.state, network.listening) == (State.SUBSCRIBED, {"account", "account.alice", "rows"})
-            socket = network.socket
-            await realtime.reconnect()
-            assert (realtime.state, network.socket is socket) == (State.SUBSCRIBED, False)
-
-    run(main)
+async def test_both_wait_for_everything_desired_on_the_new_link() -> None:
+    network = Network()
+    alice = network.backend.add_user("alice")
+    async with network.realtime() as realtime:
+        await realtime.subscribe("account")
+        await realtime.subscribe("rows")
+        await realtime.authenticate(alice)
+        assert (realtime.state, network.listening) == (State.SUBSCRIBED, {"account", "account.alice", "rows"})
+        socket = network.socket
+        await realtime.reconnect()
+        assert (realtime.state, network.socket is socket) == (State.SUBSCRIBED, False)
 
 
-def test_the_user_logs_out() -> None:
-    async def main() -> None:
-        network = Network()
-        alice = network.backend.add_user("alice")
-        async with network.realtime(session=alice, headers={"X-More": "kept"}) as realtime:
-            await realtime.subscribe("rows")
-            link = network.socket
-            closed: list[float | None] = []
-            network.on_dial = lambda: closed.append(link.closed)
-            assert await realtime.authenticate(NOBODY) is None
-            assert (realtime.user, realtime.state, network.headers[-1]) == (None, State.SUBSCRIBED, {"X-More": "kept"})
-            assert closed[0] is not None, "the old link is closed before the next dial"
-            network.socket.cut()
-            links = len(network.dials)
-            await eventually(lambda: len(network.dials) > links and realtime.is_live)
-            assert network.headers[-1] == {"X-More": "kept"}
-            assert (await realtime.authenticate(alice))["$id"] == "alice"
-            await realtime.disconnect()
-            assert await realtime.authenticate(NOBODY) is None
-            assert (realtime.user, network.headers[-1]) == (None, {"X-More": "kept"})
-
-    run(main)
+async def test_the_user_logs_out() -> None:
+    network = Network()
+    alice = network.backend.add_user("alice")
+    async with network.realtime(session=alice, headers={"X-More": "kept"}) as realtime:
+        await realtime.subscribe("rows")
+        link = network.socket
+        closed: list[float | None] = []
+        network.on_dial = lambda: closed.append(link.closed)
+        assert await realtime.authenticate(NOBODY) is None
+        assert (realtime.user, realtime.state, network.headers[-1]) == (None, State.SUBSCRIBED, {"X-More": "kept"})
+        assert closed[0] is not None, "the old link is closed before the next dial"
+        network.socket.cut()
+        links = len(network.dials)
+        await eventually(lambda: len(network.dials) > links and realtime.is_live)
+        assert network.headers[-1] == {"X-More": "kept"}
+        assert (await realtime.authenticate(alice))["$id"] == "alice"
+        await realtime.disconnect()
+        assert await realtime.authenticate(NOBODY) is None
+        assert (realtime.user, network.headers[-1]) == (None, {"X-More": "kept"})
 
 
 @pytest.mark.parametrize("header", ["X-Appwrite-Session", "x-appwrite-jwt"])
 @pytest.mark.parametrize("logs_out", [False, True])
-def test_an_identity_in_a_header_ends_with_another(header: str, logs_out: bool) -> None:
-    async def main() -> None:
-        network = Network()
-        alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
-        secret = network.backend.issue_jwt("alice") if header.endswith("jwt") else alice
-        async with network.realtime(headers={header: secret, "X-More": "kept"}) as realtime:
-            await realtime.connect()
-            assert network.headers[-1] == {header: secret, "X-More": "kept"}
-            await realtime.authenticate(NOBODY if logs_out else bob)
-            await realtime.reconnect()
-            assert network.headers[-1] == {"X-More": "kept"} | ({} if logs_out else {"X-Appwrite-Session": bob})
-
-    run(main)
+async def test_an_identity_in_a_header_ends_with_another(header: str, logs_out: bool) -> None:
+    network = Network()
+    alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
+    secret = network.backend.issue_jwt("alice") if header.endswith("jwt") else alice
+    async with network.realtime(headers={header: secret, "X-More": "kept"}) as realtime:
+        await realtime.connect()
+        assert network.headers[-1] == {header: secret, "X-More": "kept"}
+        await realtime.authenticate(NOBODY if logs_out else bob)
+        await realtime.reconnect()
+        assert network.headers[-1] == {"X-More": "kept"} | ({} if logs_out else {"X-Appwrite-Session": bob})
 
 
 @NO_SERVER
-def test_a_link_that_does_not_close_holds_a_logout_up_no_longer_than_a_close_may_take() -> None:
-    async def main() -> None:
-        network = Network(era="E4")
-        alice = network.backend.add_user("alice")
-        async with network.realtime(session=alice, timeouts=Timeouts(close=3)) as realtime:
-            await realtime.subscribe("rows")
-            network.socket.frozen = True
-            before = network.wall()
-            assert await realtime.authenticate(NOBODY) is None
-            assert 3 <= network.wall() - before < 3.2
-
-    run(main)
+async def test_a_link_that_does_not_close_holds_a_logout_up_no_longer_than_a_close_may_take() -> None:
+    network = Network(era="E4")
+    alice = network.backend.add_user("alice")
+    async with network.realtime(session=alice, timeouts=Timeouts(close=3)) as realtime:
+        await realtime.subscribe("rows")
+        network.socket.frozen = True
+        before = network.wall()
+        assert await realtime.authenticate(NOBODY) is None
+        assert 3 <= network.wall() - before < 3.2
 
 
 @BY_MESSAGE
 @pytest.mark.parametrize("ended", [False, True])
-def test_with_a_presence_another_identity_uses_a_new_link(ended: bool) -> None:
+async def test_with_a_presence_another_identity_uses_a_new_link(ended: bool) -> None:
     """By message the server would keep the old user's presence for 30 days, and never show the new one."""
-
-    async def main() -> None:
-        network = Network()
-        alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
-        async with network.realtime(session=alice) as realtime:
-            await realtime.subscribe("rows")
-            await realtime.set_presence("online")
-            if ended:
-                await realtime.set_presence(None)
-            await realtime.authenticate(bob)
-            assert len(network.dials) == 2
-            stored = network.backend.directory("demo").presences._stored
-            await asyncio.sleep(1)
-            assert list(stored) == ([] if ended else ["bob"])
-
-    run(main)
+    network = Network()
+    alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
+    async with network.realtime(session=alice) as realtime:
+        await realtime.subscribe("rows")
+        await realtime.set_presence("online")
+        if ended:
+            await realtime.set_presence(None)
+        await realtime.authenticate(bob)
+        assert len(network.dials) == 2
+        stored = network.backend.directory("demo").presences._stored
+        await asyncio.sleep(1)
+        assert list(stored) == ([] if ended else ["bob"])
 
 
 # --- waiting --------------------------------------------------------------------------------------------------------------
 
 
-def test_wait_subscribed() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=RetryPolicy(reconnect_attempts=3)) as realtime:
-            with pytest.raises(TimeoutError):
-                await realtime.wait_subscribed(1)
-            with pytest.raises(BadOption):
-                await realtime.wait_subscribed(-1)
-            waiting = asyncio.ensure_future(realtime.wait_subscribed())
-            await asyncio.sleep(0)
-            await realtime.connect()
-            await waiting  # nothing was desired
-            rows = await realtime.subscribe("rows")
-            network.socket.cut()
-            await asyncio.sleep(0.02)
-            assert not realtime.is_live
-            await realtime.wait_subscribed(60)
-            assert network.listening == {"rows"}
-            network.answers[PING] = ()
-            await eventually(lambda: realtime.state is State.PING)
-            await realtime.wait_subscribed(0)
-            network.answers.clear()
-            network.socket.push(b'{"type":"pong"}')
-            await rows.unsubscribe()
-            await realtime.wait_subscribed(0)
-            network.otherwise = DialFailed("refused")
-            with pytest.raises(RetriesExhausted):
-                await realtime.reconnect()
-            with pytest.raises(RetriesExhausted):
-                await realtime.wait_subscribed()
-            late = asyncio.ensure_future(realtime.wait_subscribed())
+async def test_wait_subscribed() -> None:
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(reconnect_attempts=3)) as realtime:
+        with pytest.raises(TimeoutError):
+            await realtime.wait_subscribed(1)
+        with pytest.raises(BadOption):
+            await realtime.wait_subscribed(-1)
+        waiting = asyncio.ensure_future(realtime.wait_subscribed())
+        await asyncio.sleep(0)
+        await realtime.connect()
+        await waiting  # nothing was desired
+        rows = await realtime.subscribe("rows")
+        network.socket.cut()
+        await asyncio.sleep(0.02)
+        assert not realtime.is_live
+        await realtime.wait_subscribed(60)
+        assert network.listening == {"rows"}
+        network.answers[PING] = ()
+        await eventually(lambda: realtime.state is State.PING)
+        await realtime.wait_subscribed(0)
+        network.answers.clear()
+        network.socket.push(b'{"type":"pong"}')
+        await rows.unsubscribe()
+        await realtime.wait_subscribed(0)
+        network.otherwise = DialFailed("refused")
         with pytest.raises(RetriesExhausted):
-            await late
-        with pytest.raises(Disposed):
+            await realtime.reconnect()
+        with pytest.raises(RetriesExhausted):
             await realtime.wait_subscribed()
-
-    run(main)
-
-
-@BY_MESSAGE
-def test_it_waits_for_what_is_desired_at_the_call_and_for_nothing_later() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.subscribe("rows")
-            network.socket.frozen = True
-            first = asyncio.ensure_future(realtime.subscribe("files"))
-            await asyncio.sleep(0)
-            assert realtime.state is State.SUBSCRIBED
-            with pytest.raises(TimeoutError):
-                await realtime.wait_subscribed(0.5)
-            waiting = asyncio.ensure_future(realtime.wait_subscribed())
-            await asyncio.sleep(0)
-            first.cancel()
-            await waiting  # it is no longer desired
-
-    run(main)
+        late = asyncio.ensure_future(realtime.wait_subscribed())
+    with pytest.raises(RetriesExhausted):
+        await late
+    with pytest.raises(Disposed):
+        await realtime.wait_subscribed()
 
 
 @BY_MESSAGE
-def test_a_refused_message_leaves_the_link_as_who_it_was() -> None:
-    async def main() -> None:
-        network = Network()
-        alice = network.backend.add_user("alice")
-        async with network.realtime(session=alice) as realtime:
-            await realtime.subscribe("rows")
-            with pytest.raises(AuthenticationRejected) as caught:
-                await realtime.authenticate("worthless")
-            assert (caught.value.code, "worthless" in str(caught.value)) == (1003, False)
-            assert (realtime.state, len(network.dials)) == (State.SUBSCRIBED, 1)
-            network.socket.cut()
-            await eventually(lambda: len(network.dials) == 2)
-            assert network.headers[1] == {"X-Appwrite-Session": alice}
-
-    run(main)
-
-
-@BY_MESSAGE
-def test_where_the_window_is_spent_the_next_dial_tells_who_we_are() -> None:
-    async def main() -> None:
-        network = Network(rate_limit=1)
-        session = network.backend.add_user("alice")
-        async with network.realtime() as realtime:
-            await realtime.subscribe("rows")
-            user = await realtime.authenticate(session)
-            assert (user["$id"], len(network.dials)) == ("alice", 2)
-
-    run(main)
+async def test_it_waits_for_what_is_desired_at_the_call_and_for_nothing_later() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        network.socket.frozen = True
+        first = asyncio.ensure_future(realtime.subscribe("files"))
+        await asyncio.sleep(0)
+        assert realtime.state is State.SUBSCRIBED
+        with pytest.raises(TimeoutError):
+            await realtime.wait_subscribed(0.5)
+        waiting = asyncio.ensure_future(realtime.wait_subscribed())
+        await asyncio.sleep(0)
+        first.cancel()
+        await waiting  # it is no longer desired
 
 
 @BY_MESSAGE
-def test_a_link_lost_in_the_middle_and_a_dispose_end_the_call() -> None:
-    async def main() -> None:
-        network = Network()
-        session = network.backend.add_user("alice")
-        async with network.realtime() as realtime:
-            await realtime.subscribe("rows")
-            network.socket.frozen = True
-            call = asyncio.ensure_future(realtime.authenticate(session))
-            await eventually(lambda: b"authentication" in network.socket.sent[-1])
-            network.socket.frozen = False
-            network.socket.cut()
-            assert (await call)["$id"] == "alice", "the next dial carries it"
-            network.socket.frozen = True
-            late = asyncio.ensure_future(realtime.authenticate(session))
-            await eventually(lambda: realtime._driver._core._context.subscriptions.in_flight is not None)
-        with pytest.raises(Disposed):
-            await late
-        with pytest.raises(Disposed):
-            await realtime.authenticate(session)
-
-    run(main)
+async def test_a_refused_message_leaves_the_link_as_who_it_was() -> None:
+    network = Network()
+    alice = network.backend.add_user("alice")
+    async with network.realtime(session=alice) as realtime:
+        await realtime.subscribe("rows")
+        with pytest.raises(AuthenticationRejected) as caught:
+            await realtime.authenticate("worthless")
+        assert (caught.value.code, "worthless" in str(caught.value)) == (1003, False)
+        assert (realtime.state, len(network.dials)) == (State.SUBSCRIBED, 1)
+        network.socket.cut()
+        await eventually(lambda: len(network.dials) == 2)
+        assert network.headers[1] == {"X-Appwrite-Session": alice}
 
 
-def test_a_user_that_cannot_be_read_is_nobody() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.subscribe("rows")
-            realtime._driver._set_user(b"{")
-            assert realtime.user is None
-            network.answers[b'{"type":"authentication","data":{"session":"odd"}}'] = (
-                b'{"type":"response","data":{"to":"authentication","success":true,"user":[]}}',
-            )
-            with pytest.raises(GreetedAsGuest):
-                await realtime.authenticate("odd")
+@BY_MESSAGE
+async def test_where_the_window_is_spent_the_next_dial_tells_who_we_are() -> None:
+    network = Network(rate_limit=1)
+    session = network.backend.add_user("alice")
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        user = await realtime.authenticate(session)
+        assert (user["$id"], len(network.dials)) == ("alice", 2)
 
-    run(main)
+
+@BY_MESSAGE
+async def test_a_link_lost_in_the_middle_and_a_dispose_end_the_call() -> None:
+    network = Network()
+    session = network.backend.add_user("alice")
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        network.socket.frozen = True
+        call = asyncio.ensure_future(realtime.authenticate(session))
+        await eventually(lambda: b"authentication" in network.socket.sent[-1])
+        network.socket.frozen = False
+        network.socket.cut()
+        assert (await call)["$id"] == "alice", "the next dial carries it"
+        network.socket.frozen = True
+        late = asyncio.ensure_future(realtime.authenticate(session))
+        await eventually(lambda: realtime._driver._core._context.subscriptions.in_flight is not None)
+    with pytest.raises(Disposed):
+        await late
+    with pytest.raises(Disposed):
+        await realtime.authenticate(session)
+
+
+async def test_a_user_that_cannot_be_read_is_nobody() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        realtime._driver._set_user(b"{")
+        assert realtime.user is None
+        network.answers[b'{"type":"authentication","data":{"session":"odd"}}'] = (
+            b'{"type":"response","data":{"to":"authentication","success":true,"user":[]}}',
+        )
+        with pytest.raises(GreetedAsGuest):
+            await realtime.authenticate("odd")
 
 
 @NO_SERVER
 @pytest.mark.parametrize("wrong", [5, b"bytes", ""])
-def test_what_is_no_secret_is_refused_at_the_call(wrong: Any) -> None:
-    async def main() -> None:
-        network = Network()
+async def test_what_is_no_secret_is_refused_at_the_call(wrong: Any) -> None:
+    network = Network()
+    with pytest.raises(BadOption):
+        network.realtime(session=wrong)
+    async with network.realtime() as realtime:
         with pytest.raises(BadOption):
-            network.realtime(session=wrong)
-        async with network.realtime() as realtime:
-            with pytest.raises(BadOption):
-                await realtime.authenticate(wrong)
-
-    run(main)
+            await realtime.authenticate(wrong)
 
 
 @NO_SERVER
@@ -507,57 +437,48 @@ def test_two_identities_are_refused_also_when_they_are_callables() -> None:
         Network().realtime(session=lambda: "a", jwt="b")
 
 
-def test_two_changes_of_identity_at_once_each_return_their_own(server_era: EraName) -> None:
-    async def main() -> None:
-        network = Network()
-        alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
-        async with network.realtime() as realtime:
-            await realtime.subscribe("rows")
-            users = await asyncio.gather(realtime.authenticate(alice), realtime.authenticate(bob))
-            assert [user["$id"] for user in users] == ["alice", "bob"]
-            calls = [realtime.authenticate("worthless"), realtime.authenticate(alice)]
-            rejected, kept = await asyncio.gather(*calls, return_exceptions=True)
-            assert isinstance(rejected, AuthenticationRejected if server_era == "E4" else GreetedAsGuest)
-            assert not isinstance(kept, BaseException)
-            links = len(network.dials)
-            network.socket.cut()
-            await eventually(lambda: len(network.dials) == links + 1)
-            assert network.headers[links] == {"X-Appwrite-Session": alice}
-
-    run(main)
+async def test_two_changes_of_identity_at_once_each_return_their_own(server_era: EraName) -> None:
+    network = Network()
+    alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        users = await asyncio.gather(realtime.authenticate(alice), realtime.authenticate(bob))
+        assert [user["$id"] for user in users] == ["alice", "bob"]
+        calls = [realtime.authenticate("worthless"), realtime.authenticate(alice)]
+        rejected, kept = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(rejected, AuthenticationRejected if server_era == "E4" else GreetedAsGuest)
+        assert not isinstance(kept, BaseException)
+        links = len(network.dials)
+        network.socket.cut()
+        await eventually(lambda: len(network.dials) == links + 1)
+        assert network.headers[links] == {"X-Appwrite-Session": alice}
 
 
-def test_a_callable_that_raises_leaves_the_identity_as_it_was() -> None:
+async def test_a_callable_that_raises_leaves_the_identity_as_it_was() -> None:
     def raises() -> str:
         raise LookupError
 
-    async def main() -> None:
-        network = Network()
-        alice = network.backend.add_user("alice")
-        async with network.realtime(session=alice) as realtime:
-            await realtime.subscribe("rows")
-            with pytest.raises(IdentityUnavailable):
-                await realtime.authenticate(raises)
-            assert realtime._driver.credentials.session == alice
-
-    run(main)
+    network = Network()
+    alice = network.backend.add_user("alice")
+    async with network.realtime(session=alice) as realtime:
+        await realtime.subscribe("rows")
+        with pytest.raises(IdentityUnavailable):
+            await realtime.authenticate(raises)
+        assert realtime._driver.credentials.session == alice
 
 
-def test_a_change_of_identity_that_is_overtaken_by_the_end_does_not_hang() -> None:
-    async def main() -> None:
-        asked = asyncio.Event()
+async def test_a_change_of_identity_that_is_overtaken_by_the_end_does_not_hang() -> None:
+    asked = asyncio.Event()
 
-        async def slow() -> str:
-            asked.set()
-            await asyncio.sleep(1)
-            return "session"
+    async def slow() -> str:
+        asked.set()
+        await asyncio.sleep(1)
+        return "session"
 
-        realtime = Network().realtime()
-        await realtime.connect()
-        becoming = asyncio.ensure_future(realtime.authenticate(slow))
-        await asked.wait()
-        await realtime.dispose()
-        with pytest.raises(Disposed):
-            await becoming
-
-    run(main)
+    realtime = Network().realtime()
+    await realtime.connect()
+    becoming = asyncio.ensure_future(realtime.authenticate(slow))
+    await asked.wait()
+    await realtime.dispose()
+    with pytest.raises(Disposed):
+        await becoming

@@ -49,165 +49,142 @@ async def lose(network: Network, realtime: Realtime) -> None:
 # --- presence -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_answer_is_the_presence_as_it_is_stored_and_others_see_it() -> None:
-    async def main() -> None:
-        network = Network()
-        alice, bob = (network.realtime(session=network.backend.add_user(user)) for user in ("alice", "bob"))
-        async with alice, bob:
-            presences = await bob.subscribe("presences")
-            permissions = ['read("users")', 'update("user:alice")']
-            stored = await alice.set_presence("online", metadata={"device": "phone"}, permissions=permissions)
-            assert stored is not None
-            assert {key: stored[key] for key in ("userId", "status", "metadata", "$permissions")} == {
-                "userId": "alice", "status": "online", "metadata": {"device": "phone"}, "$permissions": permissions,
-            }  # fmt: skip
-            assert (alice.state, (await anext(presences)).payload["$id"]) == (State.CONNECTED, stored["$id"])
-            again = await alice.set_presence("away", permissions=permissions)
-            assert again is not None
-            assert (again["$id"], again["status"], again["metadata"]) == (stored["$id"], "away", {"device": "phone"})
-            await alice.disconnect()
-            events = [await anext(presences) for _ in range(2)]
-            assert [event.action for event in events] == ["upsert", "delete"], "it ends with the link"
-
-    run(main)
+async def test_the_answer_is_the_presence_as_it_is_stored_and_others_see_it() -> None:
+    network = Network()
+    alice, bob = (network.realtime(session=network.backend.add_user(user)) for user in ("alice", "bob"))
+    async with alice, bob:
+        presences = await bob.subscribe("presences")
+        permissions = ['read("users")', 'update("user:alice")']
+        stored = await alice.set_presence("online", metadata={"device": "phone"}, permissions=permissions)
+        assert stored is not None
+        assert {key: stored[key] for key in ("userId", "status", "metadata", "$permissions")} == {
+            "userId": "alice", "status": "online", "metadata": {"device": "phone"}, "$permissions": permissions,
+        }  # fmt: skip
+        assert (alice.state, (await anext(presences)).payload["$id"]) == (State.CONNECTED, stored["$id"])
+        again = await alice.set_presence("away", permissions=permissions)
+        assert again is not None
+        assert (again["$id"], again["status"], again["metadata"]) == (stored["$id"], "away", {"device": "phone"})
+        await alice.disconnect()
+        events = [await anext(presences) for _ in range(2)]
+        assert [event.action for event in events] == ["upsert", "delete"], "it ends with the link"
 
 
-def test_the_latest_presence_is_set_again_on_every_later_link() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
-            await realtime.subscribe("rows")
+async def test_the_latest_presence_is_set_again_on_every_later_link() -> None:
+    network = Network()
+    async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+        await realtime.subscribe("rows")
+        await realtime.set_presence("online")
+        await realtime.set_presence("away")
+        for _ in range(2):
+            await lose(network, realtime)
+            assert (asked(network.socket), shown(network), realtime.state) == (["away"], ["away"], State.SUBSCRIBED)
+        await realtime.disconnect()
+        assert shown(network) == []
+        await realtime.connect()
+        await eventually(lambda: shown(network) == ["away"])
+        kinds = [json.loads(data)["type"] for data in network.socket.sent]
+        assert kinds == ["subscribe", "presence"], "after what was subscribed"
+
+
+async def test_none_ends_it_with_the_link_that_is_up() -> None:
+    network = Network()
+    async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+        await realtime.set_presence("online")
+        assert await realtime.set_presence(None) is None
+        await asyncio.sleep(1)
+        assert (asked(network.socket), shown(network)) == (["online"], ["online"]), "there is no message for it"
+        await lose(network, realtime)
+        assert (asked(network.socket), shown(network)) == ([], [])
+        assert await realtime.set_presence(None) is None
+
+
+async def test_a_guest_has_none_and_keeps_the_link() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        with pytest.raises(PresenceRejected) as caught:
             await realtime.set_presence("online")
+        assert (caught.value.code, realtime.state, len(network.dials)) == (401, State.SUBSCRIBED, 1)
+        await lose(network, realtime)
+        assert asked(network.socket) == [], "it is not tried again"
+
+
+async def test_a_presence_that_locks_itself_is_refused_the_next_time() -> None:
+    network = Network()
+    async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+        await realtime.set_presence("online", permissions=['read("users")'])
+        with pytest.raises(PresenceRejected):
             await realtime.set_presence("away")
-            for _ in range(2):
-                await lose(network, realtime)
-                assert (asked(network.socket), shown(network), realtime.state) == (["away"], ["away"], State.SUBSCRIBED)
-            await realtime.disconnect()
-            assert shown(network) == []
-            await realtime.connect()
-            await eventually(lambda: shown(network) == ["away"])
-            kinds = [json.loads(data)["type"] for data in network.socket.sent]
-            assert kinds == ["subscribe", "presence"], "after what was subscribed"
-
-    run(main)
+        assert (shown(network), realtime.state) == (["online"], State.CONNECTED)
 
 
-def test_none_ends_it_with_the_link_that_is_up() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+@pytest.mark.virtual(reports=1)
+async def test_one_that_is_refused_when_it_is_restored_is_told_through_the_loop() -> None:
+    network = Network()
+    async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+        await realtime.set_presence("online")
+        network.refused.add(b'"presence"')
+        await lose(network, realtime)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        (report,) = loop.reported
+        assert type(report["exception"]) is PresenceRejected
+        assert report["message"] == "realtime_fsm: the presence could not be restored"
+        network.refused.clear()
+        await lose(network, realtime)
+        assert asked(network.socket) == []
+        stored = await realtime.set_presence("back")
+        assert stored is not None
+        assert stored["status"] == "back"
+
+
+async def test_calls_at_once_all_get_the_latest() -> None:
+    network = Network()
+    async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+        answers = await asyncio.gather(*(realtime.set_presence(status) for status in ("a", "b", "c")))
+        assert [answer and answer["status"] for answer in answers] == ["c"] * 3
+        assert asked(network.socket) == ["c"]
+        calls = asyncio.gather(*(realtime.set_presence(status) for status in ("d", "e")))
+        await asyncio.sleep(0)
+        last = await asyncio.gather(realtime.set_presence("f"), calls)
+        assert [answer and answer["status"] for answer in (last[0], *last[1])] == ["f"] * 3
+        assert asked(network.socket) == ["c", "d", "f"], "one request is in flight, and what is overtaken stays away"
+        pending = asyncio.ensure_future(realtime.set_presence("g"))
+        await asyncio.sleep(0)
+        assert await realtime.set_presence(None) is None
+        assert await pending is None, "none is wanted any more"
+
+
+async def test_it_opens_a_link_and_waits_for_one_as_a_subscription_does() -> None:
+    network = Network()
+    alice = network.backend.add_user("alice")
+    network.script.append(DialFailed("refused"))
+    async with network.realtime(session=alice) as realtime:
+        assert await realtime.set_presence("online")
+        assert len(network.dials) == 2
+        await asyncio.sleep(29)
+        network.answers[PING] = ()
+        await eventually(lambda: realtime.state is State.PING)
+        later = asyncio.ensure_future(realtime.set_presence("away"))
+        await asyncio.sleep(1)
+        assert asked(network.socket) == ["online"], "not while a pong is awaited"
+        network.socket.push(b'{"type":"pong"}')
+        assert await later
+        network.socket.frozen = True
+        pending = asyncio.ensure_future(realtime.set_presence("gone"))
+        await asyncio.sleep(0)
+        await realtime.disconnect()
+        with pytest.raises(Disconnected):
+            await pending
+        network.otherwise = DialFailed("refused")
+        with pytest.raises(RetriesExhausted):
             await realtime.set_presence("online")
-            assert await realtime.set_presence(None) is None
-            await asyncio.sleep(1)
-            assert (asked(network.socket), shown(network)) == (["online"], ["online"]), "there is no message for it"
-            await lose(network, realtime)
-            assert (asked(network.socket), shown(network)) == ([], [])
-            assert await realtime.set_presence(None) is None
-
-    run(main)
-
-
-def test_a_guest_has_none_and_keeps_the_link() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.subscribe("rows")
-            with pytest.raises(PresenceRejected) as caught:
-                await realtime.set_presence("online")
-            assert (caught.value.code, realtime.state, len(network.dials)) == (401, State.SUBSCRIBED, 1)
-            await lose(network, realtime)
-            assert asked(network.socket) == [], "it is not tried again"
-
-    run(main)
-
-
-def test_a_presence_that_locks_itself_is_refused_the_next_time() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
-            await realtime.set_presence("online", permissions=['read("users")'])
-            with pytest.raises(PresenceRejected):
-                await realtime.set_presence("away")
-            assert (shown(network), realtime.state) == (["online"], State.CONNECTED)
-
-    run(main)
-
-
-def test_one_that_is_refused_when_it_is_restored_is_told_through_the_loop() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
-            await realtime.set_presence("online")
-            network.refused.add(b'"presence"')
-            await lose(network, realtime)
-            loop = asyncio.get_running_loop()
-            assert isinstance(loop, VirtualLoop)
-            (report,) = loop.reported
-            assert type(report["exception"]) is PresenceRejected
-            assert report["message"] == "realtime_fsm: the presence could not be restored"
-            network.refused.clear()
-            await lose(network, realtime)
-            assert asked(network.socket) == []
-            stored = await realtime.set_presence("back")
-            assert stored is not None
-            assert stored["status"] == "back"
-
-    run(main, reports=1)
-
-
-def test_calls_at_once_all_get_the_latest() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
-            answers = await asyncio.gather(*(realtime.set_presence(status) for status in ("a", "b", "c")))
-            assert [answer and answer["status"] for answer in answers] == ["c"] * 3
-            assert asked(network.socket) == ["c"]
-            calls = asyncio.gather(*(realtime.set_presence(status) for status in ("d", "e")))
-            await asyncio.sleep(0)
-            last = await asyncio.gather(realtime.set_presence("f"), calls)
-            assert [answer and answer["status"] for answer in (last[0], *last[1])] == ["f"] * 3
-            assert asked(network.socket) == ["c", "d", "f"], "one request is in flight, and what is overtaken stays away"
-            pending = asyncio.ensure_future(realtime.set_presence("g"))
-            await asyncio.sleep(0)
-            assert await realtime.set_presence(None) is None
-            assert await pending is None, "none is wanted any more"
-
-    run(main)
-
-
-def test_it_opens_a_link_and_waits_for_one_as_a_subscription_does() -> None:
-    async def main() -> None:
-        network = Network()
-        alice = network.backend.add_user("alice")
-        network.script.append(DialFailed("refused"))
-        async with network.realtime(session=alice) as realtime:
-            assert await realtime.set_presence("online")
-            assert len(network.dials) == 2
-            await asyncio.sleep(29)
-            network.answers[PING] = ()
-            await eventually(lambda: realtime.state is State.PING)
-            later = asyncio.ensure_future(realtime.set_presence("away"))
-            await asyncio.sleep(1)
-            assert asked(network.socket) == ["online"], "not while a pong is awaited"
-            network.socket.push(b'{"type":"pong"}')
-            assert await later
-            network.socket.frozen = True
-            pending = asyncio.ensure_future(realtime.set_presence("gone"))
-            await asyncio.sleep(0)
-            await realtime.disconnect()
-            with pytest.raises(Disconnected):
-                await pending
-            network.otherwise = DialFailed("refused")
-            with pytest.raises(RetriesExhausted):
-                await realtime.set_presence("online")
-            network.otherwise = "greet"
-            await realtime.reconnect()
-            await asyncio.sleep(1)
-            assert asked(network.socket) == ["away"], "of what was never stored nothing is left"
-        with pytest.raises(Disposed):
-            await realtime.set_presence("online")
-
-    run(main)
+        network.otherwise = "greet"
+        await realtime.reconnect()
+        await asyncio.sleep(1)
+        assert asked(network.socket) == ["away"], "of what was never stored nothing is left"
+    with pytest.raises(Disposed):
+        await realtime.set_presence("online")
 
 
 @pytest.mark.parametrize(
@@ -221,16 +198,13 @@ def test_it_opens_a_link_and_waits_for_one_as_a_subscription_does() -> None:
         (("online",), {"permissions": "read"}, "permissions"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_at_the_call(arguments: tuple[Any], options: dict[str, Any], named: str) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            with pytest.raises(BadOption) as caught:
-                await realtime.set_presence(*arguments, **options)
-            assert caught.value.option == named
-        assert network.dials == []
-
-    run(main)
+async def test_what_cannot_be_sent_is_refused_at_the_call(arguments: tuple[Any], options: dict[str, Any], named: str) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        with pytest.raises(BadOption) as caught:
+            await realtime.set_presence(*arguments, **options)
+        assert caught.value.option == named
+    assert network.dials == []
 
 
 # --- its id ---------------------------------------------------------------------------------------------------------------
@@ -242,93 +216,78 @@ def presence_ids(socket: SimulatedSocket) -> list[str]:
     return [message["data"]["presenceId"] for message in messages if message["type"] == "presence"]
 
 
-def test_the_id_is_the_same_on_every_link_so_it_can_be_watched() -> None:
-    async def main() -> None:
-        network = Network()
-        alice, bob = (network.realtime(session=network.backend.add_user(user)) for user in ("alice", "bob"))
-        async with alice, bob:
-            permissions = ['read("users")', 'update("user:alice")']
-            stored = await alice.set_presence("online", permissions=permissions)
-            assert stored is not None
-            watcher = await bob.subscribe(f"presences.{stored['$id']}")
-            for _ in range(2):
-                network.sockets[0].cut()
-                network.socket.cut()
-                await alice.reconnect()
-                await bob.wait_subscribed()
-                await eventually(lambda: shown(network) == ["online"])
-            again = await alice.set_presence("away", permissions=permissions)
-            assert again is not None
-            assert again["$id"] == stored["$id"] != alice.connection_id
-            assert (await anext(watcher)).payload["$id"] == stored["$id"]
-            other = network.realtime(session=network.backend.add_user("carol"))
-            async with other:
-                theirs = await other.set_presence("online")
-                assert theirs is not None
-                assert theirs["$id"] != stored["$id"], "random for each connection"
-
-    run(main)
+async def test_the_id_is_the_same_on_every_link_so_it_can_be_watched() -> None:
+    network = Network()
+    alice, bob = (network.realtime(session=network.backend.add_user(user)) for user in ("alice", "bob"))
+    async with alice, bob:
+        permissions = ['read("users")', 'update("user:alice")']
+        stored = await alice.set_presence("online", permissions=permissions)
+        assert stored is not None
+        watcher = await bob.subscribe(f"presences.{stored['$id']}")
+        for _ in range(2):
+            network.sockets[0].cut()
+            network.socket.cut()
+            await alice.reconnect()
+            await bob.wait_subscribed()
+            await eventually(lambda: shown(network) == ["online"])
+        again = await alice.set_presence("away", permissions=permissions)
+        assert again is not None
+        assert again["$id"] == stored["$id"] != alice.connection_id
+        assert (await anext(watcher)).payload["$id"] == stored["$id"]
+        other = network.realtime(session=network.backend.add_user("carol"))
+        async with other:
+            theirs = await other.set_presence("online")
+            assert theirs is not None
+            assert theirs["$id"] != stored["$id"], "random for each connection"
 
 
-def test_another_id_needs_another_link_which_is_dialed_when_the_old_one_is_closed() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
-            await realtime.subscribe("rows")
-            stored = await realtime.set_presence("online", presence_id="alice-phone")
-            assert stored is not None
-            assert (stored["$id"], len(network.dials)) == ("alice-phone", 1)
-            kept = await realtime.set_presence("away")
-            assert kept is not None
-            assert (kept["$id"], len(network.dials)) == ("alice-phone", 1), "the one of the call before"
-            other = await realtime.set_presence("online", presence_id="alice-tablet")
-            assert other is not None
-            assert (other["$id"], len(network.dials), realtime.state) == ("alice-tablet", 2, State.SUBSCRIBED)
-            assert [presence_ids(socket) for socket in network.sockets] == [["alice-phone"] * 2, ["alice-tablet"]]
-            await realtime.set_presence(None)
-            await realtime.set_presence("back", presence_id="third")
-            assert presence_ids(network.socket) == ["third"], "the second link has one, although none is wanted any more"
-
-    run(main)
+async def test_another_id_needs_another_link_which_is_dialed_when_the_old_one_is_closed() -> None:
+    network = Network()
+    async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+        await realtime.subscribe("rows")
+        stored = await realtime.set_presence("online", presence_id="alice-phone")
+        assert stored is not None
+        assert (stored["$id"], len(network.dials)) == ("alice-phone", 1)
+        kept = await realtime.set_presence("away")
+        assert kept is not None
+        assert (kept["$id"], len(network.dials)) == ("alice-phone", 1), "the one of the call before"
+        other = await realtime.set_presence("online", presence_id="alice-tablet")
+        assert other is not None
+        assert (other["$id"], len(network.dials), realtime.state) == ("alice-tablet", 2, State.SUBSCRIBED)
+        assert [presence_ids(socket) for socket in network.sockets] == [["alice-phone"] * 2, ["alice-tablet"]]
+        await realtime.set_presence(None)
+        await realtime.set_presence("back", presence_id="third")
+        assert presence_ids(network.socket) == ["third"], "the second link has one, although none is wanted any more"
 
 
-def test_an_id_that_was_refused_does_not_take_the_link() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
-            with pytest.raises(PresenceRejected):
-                await realtime.set_presence("online", permissions=['read("team:none")'], presence_id="one")
-            stored = await realtime.set_presence("online", presence_id="two")
-            assert stored is not None
-            assert (stored["$id"], len(network.dials)) == ("two", 1)
-
-    run(main)
+async def test_an_id_that_was_refused_does_not_take_the_link() -> None:
+    network = Network()
+    async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+        with pytest.raises(PresenceRejected):
+            await realtime.set_presence("online", permissions=['read("team:none")'], presence_id="one")
+        stored = await realtime.set_presence("online", presence_id="two")
+        assert stored is not None
+        assert (stored["$id"], len(network.dials)) == ("two", 1)
 
 
-def test_another_id_while_one_is_on_its_way() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(session=network.backend.add_user("alice")) as realtime:
-            await realtime.connect()
-            calls = [realtime.set_presence("a", presence_id="one"), realtime.set_presence("b", presence_id="two")]
-            answers = await asyncio.gather(*calls)
-            assert [answer and answer["$id"] for answer in answers] == ["two"] * 2
-            assert len(network.dials) == 2
-
-    run(main)
+async def test_another_id_while_one_is_on_its_way() -> None:
+    network = Network()
+    async with network.realtime(session=network.backend.add_user("alice")) as realtime:
+        await realtime.connect()
+        calls = [realtime.set_presence("a", presence_id="one"), realtime.set_presence("b", presence_id="two")]
+        answers = await asyncio.gather(*calls)
+        assert [answer and answer["$id"] for answer in answers] == ["two"] * 2
+        assert len(network.dials) == 2
 
 
 @pytest.mark.parametrize("wrong", ["", "-a", "a" * 37, "ä", "a b", 5])
-def test_an_id_that_the_server_does_not_take_is_refused_at_the_call(wrong: Any) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            with pytest.raises(BadOption) as caught:
-                await realtime.set_presence("online", presence_id=wrong)
-            assert caught.value.option == "presence_id"
-        assert network.dials == []
-
-    run(main)
+async def test_an_id_that_the_server_does_not_take_is_refused_at_the_call(wrong: Any) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        with pytest.raises(BadOption) as caught:
+            await realtime.set_presence("online", presence_id=wrong)
+        assert caught.value.option == "presence_id"
+    assert network.dials == []
 
 
 # --- authentication -------------------------------------------------------------------------------------------------------
@@ -366,18 +325,15 @@ def look_at(socket: SimulatedSocket) -> int:
     return logins
 
 
-def test_a_fresh_link_is_not_authenticated_by_message_and_subscribed_after() -> None:
-    async def main() -> None:
-        network = Network()
-        alice = network.backend.add_user("alice")
-        async with network.realtime() as realtime:
-            await realtime.connect()
-            await realtime.authenticate(alice)
-            await realtime.subscribe("rows")
-            await realtime.authenticate(alice)
-        assert [look_at(socket) for socket in network.sockets] == [0, 1]
-
-    run(main)
+async def test_a_fresh_link_is_not_authenticated_by_message_and_subscribed_after() -> None:
+    network = Network()
+    alice = network.backend.add_user("alice")
+    async with network.realtime() as realtime:
+        await realtime.connect()
+        await realtime.authenticate(alice)
+        await realtime.subscribe("rows")
+        await realtime.authenticate(alice)
+    assert [look_at(socket) for socket in network.sockets] == [0, 1]
 
 
 def wander(seed: int) -> int:
@@ -425,18 +381,15 @@ def test_in_no_order_of_calls_does_a_login_meet_a_forgotten_project_or_a_race() 
     assert sum(wander(seed) for seed in range(60)) > 30, "else it would show little"
 
 
-def test_a_login_by_message_that_is_refused_leaves_the_one_before() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            for user in ("alice", "bob"):
-                await realtime.authenticate(network.backend.add_user(user))
-            with pytest.raises(AuthenticationRejected):
-                await realtime.authenticate("worthless")
-            network.publish("rows", payload={"n": 1}, roles=["user:bob"])
-            await asyncio.sleep(1)
-            assert transition(rows) == [1]
-        assert [look_at(socket) for socket in network.sockets] == [3]
-
-    run(main)
+async def test_a_login_by_message_that_is_refused_leaves_the_one_before() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        for user in ("alice", "bob"):
+            await realtime.authenticate(network.backend.add_user(user))
+        with pytest.raises(AuthenticationRejected):
+            await realtime.authenticate("worthless")
+        network.publish("rows", payload={"n": 1}, roles=["user:bob"])
+        await asyncio.sleep(1)
+        assert transition(rows) == [1]
+    assert [look_at(socket) for socket in network.sockets] == [3]

@@ -45,142 +45,119 @@ class OrderModel(pydantic.BaseModel):
     n: int
 
 
-def test_the_whole_iterator_has_the_type_and_the_rest_of_the_event_stays_at_hand() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            orders = await realtime.subscribe("rows", payload=Order)
-            plain = await realtime.subscribe("rows")
-            assert_type(orders, Subscription[Order])
-            assert_type(plain, Subscription[dict[str, Any]])
-            network.publish("rows", payload={"$id": "a", "n": 1})
-            event = await anext(orders)
-            assert_type(event, Event[Order])
-            assert event.payload == Order(1)
-            assert event.payload is event.payload
-            assert (event.id, event.version, event.action, event.channels) == ("a", None, None, ("rows",))
-            assert event.payload_as(OrderData) == OrderData(1)
-            assert (await anext(plain)).payload == {"$id": "a", "n": 1}, "another subscription has its own"
-            assert repr(orders) == "<Subscription s1 to rows>"
-
-    run(main)
+async def test_the_whole_iterator_has_the_type_and_the_rest_of_the_event_stays_at_hand() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        orders = await realtime.subscribe("rows", payload=Order)
+        plain = await realtime.subscribe("rows")
+        assert_type(orders, Subscription[Order])
+        assert_type(plain, Subscription[dict[str, Any]])
+        network.publish("rows", payload={"$id": "a", "n": 1})
+        event = await anext(orders)
+        assert_type(event, Event[Order])
+        assert event.payload == Order(1)
+        assert event.payload is event.payload
+        assert (event.id, event.version, event.action, event.channels) == ("a", None, None, ("rows",))
+        assert event.payload_as(OrderData) == OrderData(1)
+        assert (await anext(plain)).payload == {"$id": "a", "n": 1}, "another subscription has its own"
+        assert repr(orders) == "<Subscription s1 to rows>"
 
 
 @pytest.mark.parametrize("wanted", [Order, OrderData, OrderModel, dict])
-def test_every_sort_of_type_will_do(wanted: type[Any]) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows", payload=wanted)
-            network.publish("rows", payload={"n": 1})
-            assert (await anext(rows)).payload == wanted(n=1)
-
-    run(main)
+async def test_every_sort_of_type_will_do(wanted: type[Any]) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows", payload=wanted)
+        network.publish("rows", payload={"n": 1})
+        assert (await anext(rows)).payload == wanted(n=1)
 
 
-def test_a_union_gives_what_the_payload_is() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows: Subscription[Apple | Pear] = await realtime.subscribe("rows", payload=Apple | Pear)
-            network.publish("rows", payload={"kind": "pear", "n": 1})
-            assert (await anext(rows)).payload == Pear(1)
-
-    run(main)
+async def test_a_union_gives_what_the_payload_is() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows: Subscription[Apple | Pear] = await realtime.subscribe("rows", payload=Apple | Pear)
+        network.publish("rows", payload={"kind": "pear", "n": 1})
+        assert (await anext(rows)).payload == Pear(1)
 
 
-def test_a_misfit_is_raised_from_the_iterator_which_goes_on_with_the_next() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            orders = await realtime.subscribe("rows", payload=Order)
-            for number in ("hidden", 1, 2, None):
-                network.publish("rows", payload={"n": number})
-            got: list[Order] = []
-            misfits: list[PayloadMisfit] = []
-            while len(misfits) < 2:
-                try:
-                    async for event in orders:
-                        got.append(event.payload)
-                except PayloadMisfit as misfit:
-                    misfits.append(misfit)
-            assert got == [Order(1), Order(2)]
-            assert [misfit.path for misfit in misfits] == ["$.n", "$.n"]
-            assert misfits[0].event.payload == {"n": "hidden"}
-            assert "hidden" not in "".join(traceback.format_exception(misfits[0]))
-            assert (orders.misfits, orders.failures) == (2, 0)
-            assert realtime.state is State.SUBSCRIBED
-
-    run(main)
+async def test_a_misfit_is_raised_from_the_iterator_which_goes_on_with_the_next() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        orders = await realtime.subscribe("rows", payload=Order)
+        for number in ("hidden", 1, 2, None):
+            network.publish("rows", payload={"n": number})
+        got: list[Order] = []
+        misfits: list[PayloadMisfit] = []
+        while len(misfits) < 2:
+            try:
+                async for event in orders:
+                    got.append(event.payload)
+            except PayloadMisfit as misfit:
+                misfits.append(misfit)
+        assert got == [Order(1), Order(2)]
+        assert [misfit.path for misfit in misfits] == ["$.n", "$.n"]
+        assert misfits[0].event.payload == {"n": "hidden"}
+        assert "hidden" not in "".join(traceback.format_exception(misfits[0]))
+        assert (orders.misfits, orders.failures) == (2, 0)
+        assert realtime.state is State.SUBSCRIBED
 
 
 @pytest.mark.parametrize("patient", [False, True])
-def test_on_misfit_takes_it_and_the_iterator_goes_on_silently(patient: bool) -> None:
-    async def main() -> None:
-        network = Network()
-        transition: list[PayloadMisfit] = []
+async def test_on_misfit_takes_it_and_the_iterator_goes_on_silently(patient: bool) -> None:
+    network = Network()
+    transition: list[PayloadMisfit] = []
 
-        async def take_slowly(misfit: PayloadMisfit) -> None:
-            await asyncio.sleep(1)
-            transition.append(misfit)
+    async def take_slowly(misfit: PayloadMisfit) -> None:
+        await asyncio.sleep(1)
+        transition.append(misfit)
 
-        async with network.realtime() as realtime:
-            on_misfit = take_slowly if patient else transition.append
-            orders = await realtime.subscribe("rows", payload=Order, on_misfit=on_misfit)
-            for number in ("a", 1, "b", "c", 2):
-                network.publish("rows", payload={"n": number})
-            assert [(await anext(orders)).payload.n for _ in range(2)] == [1, 2]
-            assert [misfit.event.payload["n"] for misfit in transition] == ["a", "b", "c"]
-            assert (orders.misfits, orders.failures) == (3, 0)
-
-    run(main)
+    async with network.realtime() as realtime:
+        on_misfit = take_slowly if patient else transition.append
+        orders = await realtime.subscribe("rows", payload=Order, on_misfit=on_misfit)
+        for number in ("a", 1, "b", "c", 2):
+            network.publish("rows", payload={"n": number})
+        assert [(await anext(orders)).payload.n for _ in range(2)] == [1, 2]
+        assert [misfit.event.payload["n"] for misfit in transition] == ["a", "b", "c"]
+        assert (orders.misfits, orders.failures) == (3, 0)
 
 
-def test_an_on_misfit_that_raises_is_counted_and_each_failure_is_reported() -> None:
-    async def main() -> None:
-        network = Network()
+@pytest.mark.virtual(reports=2)
+async def test_an_on_misfit_that_raises_is_counted_and_each_failure_is_reported() -> None:
+    network = Network()
 
-        async def on_misfit(misfit: PayloadMisfit) -> None:
-            raise LookupError(misfit.path)
+    async def on_misfit(misfit: PayloadMisfit) -> None:
+        raise LookupError(misfit.path)
 
-        async with network.realtime() as realtime:
-            orders = await realtime.subscribe("rows", payload=Order, on_misfit=on_misfit)
-            for number in ("a", "b", 1):
-                network.publish("rows", payload={"n": number})
-            assert (await anext(orders)).payload == Order(1)
-            assert (orders.misfits, orders.failures) == (2, 2)
-
-    run(main, reports=2)
+    async with network.realtime() as realtime:
+        orders = await realtime.subscribe("rows", payload=Order, on_misfit=on_misfit)
+        for number in ("a", "b", 1):
+            network.publish("rows", payload={"n": number})
+        assert (await anext(orders)).payload == Order(1)
+        assert (orders.misfits, orders.failures) == (2, 2)
 
 
-def test_what_is_caught_up_with_has_the_type_as_well() -> None:
-    async def main() -> None:
-        network = Network()
+async def test_what_is_caught_up_with_has_the_type_as_well() -> None:
+    network = Network()
 
-        async def catch_up(_: object) -> list[Any]:
-            return [{"n": 1}, {"n": "a"}, Event.from_payload({"n": 2})]
+    async def catch_up(_: object) -> list[Any]:
+        return [{"n": 1}, {"n": "a"}, Event.from_payload({"n": 2})]
 
-        async with network.realtime() as realtime:
-            orders = await realtime.subscribe("rows", payload=Order, catch_up=catch_up, on_misfit=lambda _: None)
-            network.socket.cut()
-            assert [(await anext(orders)).payload.n for _ in range(2)] == [1, 2]
-
-    run(main)
+    async with network.realtime() as realtime:
+        orders = await realtime.subscribe("rows", payload=Order, catch_up=catch_up, on_misfit=lambda _: None)
+        network.socket.cut()
+        assert [(await anext(orders)).payload.n for _ in range(2)] == [1, 2]
 
 
-def test_other_errors_and_the_end_come_through() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(auto_reconnect=False) as realtime:
-            orders = await realtime.subscribe("rows", payload=Order)
-            network.publish("rows", payload={"n": 1})
-            network.socket.cut()
-            assert (await anext(orders)).payload == Order(1)
-            with pytest.raises(LinkLost):
-                await anext(orders)
-        assert [event async for event in orders] == []
-
-    run(main)
+async def test_other_errors_and_the_end_come_through() -> None:
+    network = Network()
+    async with network.realtime(auto_reconnect=False) as realtime:
+        orders = await realtime.subscribe("rows", payload=Order)
+        network.publish("rows", payload={"n": 1})
+        network.socket.cut()
+        assert (await anext(orders)).payload == Order(1)
+        with pytest.raises(LinkLost):
+            await anext(orders)
+    assert [event async for event in orders] == []
 
 
 @NO_SERVER
@@ -195,74 +172,62 @@ def test_other_errors_and_the_end_come_through() -> None:
         ({"buffer": 1.5}, "buffer", "1.5 is not"),
     ],
 )
-def test_misuse_is_refused_at_the_call(options: dict[str, Any], named: str, said: str) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            with pytest.raises(BadOption, match=said) as caught:
-                await realtime.subscribe("rows", **options)
-            assert caught.value.option == named
-        assert network.dials == []
-
-    run(main)
+async def test_misuse_is_refused_at_the_call(options: dict[str, Any], named: str, said: str) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        with pytest.raises(BadOption, match=said) as caught:
+            await realtime.subscribe("rows", **options)
+        assert caught.value.option == named
+    assert network.dials == []
 
 
-def test_the_buffer_says_how_many_events_are_kept() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows", buffer=2)
-            for number in range(5):
-                network.publish("rows", payload={"n": number})
-            await eventually(lambda: rows.dropped)
-            await asyncio.sleep(1)
-            assert rows.dropped == 3
-            assert (await anext(rows)).payload == {"n": 3}
-
-    run(main)
+async def test_the_buffer_says_how_many_events_are_kept() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows", buffer=2)
+        for number in range(5):
+            network.publish("rows", payload={"n": number})
+        await eventually(lambda: rows.dropped)
+        await asyncio.sleep(1)
+        assert rows.dropped == 3
+        assert (await anext(rows)).payload == {"n": 3}
 
 
 # --- the forms of the call --------------------------------------------------------------------------------------------
 
 
-def test_entering_it_unsubscribes_at_the_end() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            async with realtime.subscribe("rows", payload=Order) as orders:
-                assert_type(orders, Subscription[Order])
-                network.publish("rows", payload={"n": 1})
-                assert (await anext(orders)).payload == Order(1)
-            assert realtime.state is State.UNSUBSCRIBED
-            assert [event async for event in orders] == []
-
-    run(main)
+async def test_entering_it_unsubscribes_at_the_end() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        async with realtime.subscribe("rows", payload=Order) as orders:
+            assert_type(orders, Subscription[Order])
+            network.publish("rows", payload={"n": 1})
+            assert (await anext(orders)).payload == Order(1)
+        assert realtime.state is State.UNSUBSCRIBED
+        assert [event async for event in orders] == []
 
 
-def test_it_unsubscribes_after_an_exception_and_lets_it_pass() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            with pytest.raises(LookupError):
-                async with realtime.subscribe("rows"):
-                    raise LookupError
-            assert realtime.state is State.UNSUBSCRIBED
+async def test_it_unsubscribes_after_an_exception_and_lets_it_pass() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        with pytest.raises(LookupError):
+            async with realtime.subscribe("rows"):
+                raise LookupError
+        assert realtime.state is State.UNSUBSCRIBED
 
-            entered = asyncio.Event()
+        entered = asyncio.Event()
 
-            async def consume() -> None:
-                async with realtime.subscribe("files") as files:
-                    entered.set()
-                    await anext(files)
+        async def consume() -> None:
+            async with realtime.subscribe("files") as files:
+                entered.set()
+                await anext(files)
 
-            task = asyncio.create_task(consume())
-            await entered.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert realtime.state is State.UNSUBSCRIBED
-
-    run(main)
+        task = asyncio.create_task(consume())
+        await entered.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert realtime.state is State.UNSUBSCRIBED
 
 
 async def dispose_within(realtime: Realtime, error: Exception | None) -> None:
@@ -272,65 +237,53 @@ async def dispose_within(realtime: Realtime, error: Exception | None) -> None:
             raise error
 
 
-def test_a_connection_that_was_disposed_of_meanwhile_hides_no_exception() -> None:
-    async def main() -> None:
-        with pytest.raises(LookupError) as caught:
-            await dispose_within(Network().realtime(), LookupError())
-        assert caught.value.__context__ is None
-        await dispose_within(Network().realtime(), None)
-
-    run(main)
+async def test_a_connection_that_was_disposed_of_meanwhile_hides_no_exception() -> None:
+    with pytest.raises(LookupError) as caught:
+        await dispose_within(Network().realtime(), LookupError())
+    assert caught.value.__context__ is None
+    await dispose_within(Network().realtime(), None)
 
 
 @NO_SERVER
-def test_entering_fails_as_awaiting_does() -> None:
-    async def main() -> None:
-        realtime = Network().realtime()
-        await realtime.dispose()
-        with pytest.raises(Disposed):
-            async with realtime.subscribe("rows"):
-                raise AssertionError
-
-    run(main)
+async def test_entering_fails_as_awaiting_does() -> None:
+    realtime = Network().realtime()
+    await realtime.dispose()
+    with pytest.raises(Disposed):
+        async with realtime.subscribe("rows"):
+            raise AssertionError
 
 
-def test_it_is_a_coroutine_wherever_one_is_wanted() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            async with asyncio.TaskGroup() as group:
-                task = group.create_task(realtime.subscribe("rows"))
-            both = await asyncio.gather(realtime.subscribe("files"), asyncio.wait_for(realtime.subscribe("teams"), 5))
-            assert [subscription.channels for subscription in (task.result(), *both)] == [("rows",), ("files",), ("teams",)]
-            realtime.subscribe("teams").close()
-            again = realtime.subscribe("teams")
+async def test_it_is_a_coroutine_wherever_one_is_wanted() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(realtime.subscribe("rows"))
+        both = await asyncio.gather(realtime.subscribe("files"), asyncio.wait_for(realtime.subscribe("teams"), 5))
+        assert [subscription.channels for subscription in (task.result(), *both)] == [("rows",), ("files",), ("teams",)]
+        realtime.subscribe("teams").close()
+        again = realtime.subscribe("teams")
+        await again
+        with pytest.raises(RuntimeError, match="already awaited"):
             await again
-            with pytest.raises(RuntimeError, match="already awaited"):
-                await again
-
-    run(main)
 
 
 @pytest.mark.parametrize("how", ["task", "enter"])
-def test_cancelling_it_withdraws_in_every_form(how: str) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
+async def test_cancelling_it_withdraws_in_every_form(how: str) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
 
-            async def enter() -> None:
-                async with realtime.subscribe("rows"):
-                    raise AssertionError
+        async def enter() -> None:
+            async with realtime.subscribe("rows"):
+                raise AssertionError
 
-            await realtime.connect()
-            task: asyncio.Task[Any] = asyncio.create_task(realtime.subscribe("rows") if how == "task" else enter())
-            await asyncio.sleep(0)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            await asyncio.sleep(1)
-            assert network.listening == (set() if network.era == "E4" else {""}), "the link itself needs no channel"
-
-    run(main)
+        await realtime.connect()
+        task: asyncio.Task[Any] = asyncio.create_task(realtime.subscribe("rows") if how == "task" else enter())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(1)
+        assert network.listening == (set() if network.era == "E4" else {""}), "the link itself needs no channel"
 
 
 def forget(realtime: Realtime) -> None:
@@ -339,14 +292,11 @@ def forget(realtime: Realtime) -> None:
 
 
 @NO_SERVER
-def test_one_that_is_forgotten_warns_as_a_coroutine_does() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            with pytest.warns(RuntimeWarning, match="never awaited"):
-                forget(realtime)
-
-    run(main)
+async def test_one_that_is_forgotten_warns_as_a_coroutine_does() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        with pytest.warns(RuntimeWarning, match="never awaited"):
+            forget(realtime)
 
 
 def test_a_warning_names_the_line_of_the_caller_in_either_form() -> None:

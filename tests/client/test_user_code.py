@@ -188,17 +188,14 @@ def checked(kind: Kind) -> type[Any]:
 
 
 @kinds
-def test_a_check_of_a_payloads_type_that_is_iterated(kind: Kind) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows", payload=checked(kind))
-            publish(network, -1, 1)
-            with pytest.raises(KeyboardInterrupt if kind is KeyboardInterrupt else PayloadMisfit):
-                await anext(rows)
-            assert (await anext(rows)).payload.n == 1
-
-    run(main)
+async def test_a_check_of_a_payloads_type_that_is_iterated(kind: Kind) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows", payload=checked(kind))
+        publish(network, -1, 1)
+        with pytest.raises(KeyboardInterrupt if kind is KeyboardInterrupt else PayloadMisfit):
+            await anext(rows)
+        assert (await anext(rows)).payload.n == 1
 
 
 @kinds
@@ -375,32 +372,29 @@ def test_a_warning_that_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("kind", [LookupError, asyncio.CancelledError, GeneratorExit, Own])
-def test_a_task_that_follows_the_states_ends_itself_alone(kind: Kind) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
+async def test_a_task_that_follows_the_states_ends_itself_alone(kind: Kind) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
 
-            async def follow() -> None:
-                async for _ in realtime.states():
-                    at_once(kind)
+        async def follow() -> None:
+            async for _ in realtime.states():
+                at_once(kind)
 
-            seen: list[Change] = []
+        seen: list[Change] = []
 
-            async def watch() -> None:
-                async for change in realtime.states():
-                    seen.append(change)
+        async def watch() -> None:
+            async for change in realtime.states():
+                seen.append(change)
 
-            tasks = [asyncio.create_task(each()) for each in (follow, watch)]
-            await asyncio.sleep(0)
-            rows = await realtime.subscribe("rows")
-            publish(network, 1)
-            assert (await anext(rows)).payload == {"n": 1}
-            await asyncio.wait(tasks[:1])
-            assert isinstance(tasks[0].exception(), kind) if not tasks[0].cancelled() else kind is asyncio.CancelledError
-            assert seen[-1].dest is State.SUBSCRIBED
-        await tasks[1]
-
-    run(main)
+        tasks = [asyncio.create_task(each()) for each in (follow, watch)]
+        await asyncio.sleep(0)
+        rows = await realtime.subscribe("rows")
+        publish(network, 1)
+        assert (await anext(rows)).payload == {"n": 1}
+        await asyncio.wait(tasks[:1])
+        assert isinstance(tasks[0].exception(), kind) if not tasks[0].cancelled() else kind is asyncio.CancelledError
+        assert seen[-1].dest is State.SUBSCRIBED
+    await tasks[1]
 
 
 @kinds
@@ -452,109 +446,90 @@ def test_the_code_of_a_callers_session(kind: Kind, way: Raise, monkeypatch: pyte
 # --- cancellations that were asked for --------------------------------------------------------------------------------
 
 
-def test_a_consumer_that_is_cancelled_in_on_misfit_ends() -> None:
-    async def main() -> None:
-        network = Network()
-        begun = asyncio.Event()
+async def test_a_consumer_that_is_cancelled_in_on_misfit_ends() -> None:
+    network = Network()
+    begun = asyncio.Event()
 
-        async def on_misfit(_: PayloadMisfit) -> None:
-            begun.set()
-            await asyncio.sleep(1000)
+    async def on_misfit(_: PayloadMisfit) -> None:
+        begun.set()
+        await asyncio.sleep(1000)
 
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows", payload=Order, on_misfit=on_misfit)
-            publish(network, "odd", 1)
-            consumer = asyncio.ensure_future(anext(rows))
-            await begun.wait()
-            consumer.cancel()
-            await asyncio.wait([consumer])
-            assert (consumer.cancelled(), rows.failures) == (True, 0)
-            assert (await anext(rows)).payload == Order(1)
-
-    run(main)
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows", payload=Order, on_misfit=on_misfit)
+        publish(network, "odd", 1)
+        consumer = asyncio.ensure_future(anext(rows))
+        await begun.wait()
+        consumer.cancel()
+        await asyncio.wait([consumer])
+        assert (consumer.cancelled(), rows.failures) == (True, 0)
+        assert (await anext(rows)).payload == Order(1)
 
 
-def test_a_caller_of_authenticate_that_is_cancelled_in_its_callable_ends() -> None:
-    async def main() -> None:
-        network = Network()
+async def test_a_caller_of_authenticate_that_is_cancelled_in_its_callable_ends() -> None:
+    network = Network()
 
-        async def secret() -> str:
-            await asyncio.sleep(1000)
-            raise AssertionError("it is cancelled before")
+    async def secret() -> str:
+        await asyncio.sleep(1000)
+        raise AssertionError("it is cancelled before")
 
-        async with network.realtime() as realtime:
-            await realtime.connect()
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(5):
-                    await realtime.authenticate(secret)
-            assert realtime.state is State.CONNECTED
-
-    run(main)
+    async with network.realtime() as realtime:
+        await realtime.connect()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await realtime.authenticate(secret)
+        assert realtime.state is State.CONNECTED
 
 
-def test_a_timeout_within_a_handler_is_the_handlers_own() -> None:
-    async def main() -> None:
-        network = Network()
-        late: list[int] = []
+async def test_a_timeout_within_a_handler_is_the_handlers_own() -> None:
+    network = Network()
+    late: list[int] = []
 
-        async def handler(event: Event) -> None:
-            try:
-                async with asyncio.timeout(1):
-                    await asyncio.sleep(1000)
-            except TimeoutError:
-                late.append(event.payload["n"])
+    async def handler(event: Event) -> None:
+        try:
+            async with asyncio.timeout(1):
+                await asyncio.sleep(1000)
+        except TimeoutError:
+            late.append(event.payload["n"])
 
-        async with network.realtime() as realtime:
-            listener = await realtime.on("rows", handler)
-            publish(network, 1, 2)
-            await eventually(lambda: late == [1, 2])
-            assert listener.failures == 0
-
-    run(main)
+    async with network.realtime() as realtime:
+        listener = await realtime.on("rows", handler)
+        publish(network, 1, 2)
+        await eventually(lambda: late == [1, 2])
+        assert listener.failures == 0
 
 
-def test_a_listener_whose_task_is_cancelled_withdraws_its_subscription() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            listener = await realtime.on("rows", print)
-            listener.task.cancel()
-            await listener.wait()
-            await eventually(lambda: realtime.state is State.UNSUBSCRIBED)
-
-    run(main)
+async def test_a_listener_whose_task_is_cancelled_withdraws_its_subscription() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        listener = await realtime.on("rows", print)
+        listener.task.cancel()
+        await listener.wait()
+        await eventually(lambda: realtime.state is State.UNSUBSCRIBED)
 
 
-def test_a_catch_up_whose_task_is_cancelled_holds_no_live_event_back() -> None:
-    async def main() -> None:
-        network = Network()
+async def test_a_catch_up_whose_task_is_cancelled_holds_no_live_event_back() -> None:
+    network = Network()
 
-        async def catch_up(_: Gap) -> list[Event]:
-            task = asyncio.current_task()
-            assert task is not None
-            task.cancel()
-            await asyncio.sleep(1000)
-            raise AssertionError("it is cancelled before")
+    async def catch_up(_: Gap) -> list[Event]:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(1000)
+        raise AssertionError("it is cancelled before")
 
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows", catch_up=catch_up)
-            await lose_link(network, realtime)
-            publish(network, 1)
-            assert ((await anext(rows)).payload, rows.failures) == ({"n": 1}, 0)
-
-    run(main)
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows", catch_up=catch_up)
+        await lose_link(network, realtime)
+        publish(network, 1)
+        assert ((await anext(rows)).payload, rows.failures) == ({"n": 1}, 0)
 
 
-def test_only_another_task_closes_the_coroutine_of_a_task() -> None:
+async def test_only_another_task_closes_the_coroutine_of_a_task() -> None:
     """The garbage collector closes the coroutine of a lost task in whatever task runs at that moment."""
-
-    async def main() -> None:
-        other = asyncio.create_task(asyncio.sleep(0))
-        assert is_asked_for(GeneratorExit(), other) is True
-        assert is_asked_for(GeneratorExit(), asyncio.current_task()) is False
-        await other
-
-    run(main)
+    other = asyncio.create_task(asyncio.sleep(0))
+    assert is_asked_for(GeneratorExit(), other) is True
+    assert is_asked_for(GeneratorExit(), asyncio.current_task()) is False
+    await other
 
 
 def test_a_coroutine_that_is_closed_closes_the_callables() -> None:
@@ -599,44 +574,40 @@ class Handler:
         raise LookupError(event.payload["n"])
 
 
-def test_many_failures_are_reported_one_by_one_then_together_with_their_number() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            listener = await realtime.on("rows", Handler())
-            publish(network, *range(20))
-            await eventually(lambda: listener.failures == 20)
-            loop = asyncio.get_running_loop()
-            assert isinstance(loop, VirtualLoop)
-            assert [str(context["exception"]) for context in loop.reported] == ["0", "1", "2", "3", "4"]
-            await asyncio.sleep(11)
-            last = loop.reported[-1]
-            name = f"realtime_fsm: handler failed: {__name__}.Handler"
-            assert last["message"] == f"{name}, 15 more since the last report; this is the latest"
-            assert str(last["exception"]) == "19"
-            await asyncio.sleep(60)
-            assert len(loop.reported) == 6
-            publish(network, 20)
-            await eventually(lambda: listener.failures == 21)
-            assert (loop.reported[-1]["message"], str(loop.reported[-1]["exception"])) == (name, "20")
-
-    run(main, reports=7)
+@pytest.mark.virtual(reports=7)
+async def test_many_failures_are_reported_one_by_one_then_together_with_their_number() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        listener = await realtime.on("rows", Handler())
+        publish(network, *range(20))
+        await eventually(lambda: listener.failures == 20)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        assert [str(context["exception"]) for context in loop.reported] == ["0", "1", "2", "3", "4"]
+        await asyncio.sleep(11)
+        last = loop.reported[-1]
+        name = f"realtime_fsm: handler failed: {__name__}.Handler"
+        assert last["message"] == f"{name}, 15 more since the last report; this is the latest"
+        assert str(last["exception"]) == "19"
+        await asyncio.sleep(60)
+        assert len(loop.reported) == 6
+        publish(network, 20)
+        await eventually(lambda: listener.failures == 21)
+        assert (loop.reported[-1]["message"], str(loop.reported[-1]["exception"])) == (name, "20")
 
 
-def test_the_end_of_a_subscription_reports_what_still_waits_for_it() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            listener = await realtime.on("rows", Handler().method)
-            publish(network, *range(7))
-            await eventually(lambda: listener.failures == 7)
-            await listener.stop()
-            loop = asyncio.get_running_loop()
-            assert isinstance(loop, VirtualLoop)
-            assert "method, 2 more since the last report" in loop.reported[-1]["message"]
-            await asyncio.sleep(60)
-
-    run(main, reports=6)
+@pytest.mark.virtual(reports=6)
+async def test_the_end_of_a_subscription_reports_what_still_waits_for_it() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        listener = await realtime.on("rows", Handler().method)
+        publish(network, *range(7))
+        await eventually(lambda: listener.failures == 7)
+        await listener.stop()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        assert "method, 2 more since the last report" in loop.reported[-1]["message"]
+        await asyncio.sleep(60)
 
 
 @pytest.mark.parametrize(
@@ -652,35 +623,31 @@ def test_a_callable_is_named_without_what_it_holds(function: Any, name: str) -> 
     assert Callback("handler", function).name == name
 
 
-def test_callables_of_one_subscription_are_reported_apart() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            listener = await realtime.on("rows", Handler(), on_gap=lambda _: later(Own))
-            publish(network, *range(7))
-            await eventually(lambda: listener.failures == 7)
-            await lose_link(network, realtime)
-            await eventually(lambda: listener.failures == 8)
-            loop = asyncio.get_running_loop()
-            assert isinstance(loop, VirtualLoop)
-            assert "on_gap failed: test_user_code." in loop.reported[-1]["message"]
-
-    run(main, reports=7)
-
-
-def test_a_thread_of_its_own_keeps_its_interrupts() -> None:
-    async def main() -> None:
+@pytest.mark.virtual(reports=7)
+async def test_callables_of_one_subscription_are_reported_apart() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        listener = await realtime.on("rows", Handler(), on_gap=lambda _: later(Own))
+        publish(network, *range(7))
+        await eventually(lambda: listener.failures == 7)
+        await lose_link(network, realtime)
+        await eventually(lambda: listener.failures == 8)
         loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        assert "on_gap failed: test_user_code." in loop.reported[-1]["message"]
 
-        def elsewhere() -> str:
-            async def inside() -> str:
-                contain(KeyboardInterrupt())
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
-                return "runs on"
 
-            return asyncio.run(inside())
+@pytest.mark.loopback
+async def test_a_thread_of_its_own_keeps_its_interrupts() -> None:
+    loop = asyncio.get_running_loop()
 
-        assert await loop.run_in_executor(None, elsewhere) == "runs on"
+    def elsewhere() -> str:
+        async def inside() -> str:
+            contain(KeyboardInterrupt())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            return "runs on"
 
-    asyncio.run(main())
+        return asyncio.run(inside())
+
+    assert await loop.run_in_executor(None, elsewhere) == "runs on"

@@ -33,7 +33,7 @@ from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.network import Network
 from support.replaying import replayed, story_of
 from support.some import some
-from support.virtual import eventually, run
+from support.virtual import eventually
 
 R, S, E = State.RECONNECTING, State.SUBSCRIBED, State.ERROR
 GREETING = b'{"type":"connected","data":{"channels":[],"subscriptions":[],"user":{"$id":"u1"}}}'
@@ -306,19 +306,16 @@ def test_another_failure_in_between_begins_the_row_of_refusals_anew() -> None:
     assert bench.state is R
 
 
-def test_an_error_for_good_names_host_and_port_and_no_query() -> None:
-    async def main() -> None:
-        network = Network(projects=("other",))
-        async with network.realtime(session="hidden") as realtime:
-            with pytest.raises(RefusedByServer) as caught:
-                await realtime.connect()
-            server = realtime._driver._context.server
-            assert caught.value.server == server
-            assert server in str(caught.value)
-            assert ":" in server
-            assert "?" not in str(caught.value)
-
-    run(main)
+async def test_an_error_for_good_names_host_and_port_and_no_query() -> None:
+    network = Network(projects=("other",))
+    async with network.realtime(session="hidden") as realtime:
+        with pytest.raises(RefusedByServer) as caught:
+            await realtime.connect()
+        server = realtime._driver._context.server
+        assert caught.value.server == server
+        assert server in str(caught.value)
+        assert ":" in server
+        assert "?" not in str(caught.value)
 
 
 def test_before_a_link_has_been_up_one_refusal_is_enough() -> None:
@@ -451,86 +448,77 @@ def test_refused_credentials_are_fatal_where_they_cannot_be_renewed_or_no_link_h
 
 
 @pytest.mark.parametrize("renewed", [False, True])
-def test_the_callable_is_asked_again_and_dialed_only_with_something_new(renewed: bool) -> None:
-    async def main() -> None:
-        network = Network()
-        secrets = iter(["old", "old", "new"] if renewed else ["old"] * 3)
-        given: list[str] = []
+async def test_the_callable_is_asked_again_and_dialed_only_with_something_new(renewed: bool) -> None:
+    network = Network()
+    secrets = iter(["old", "old", "new"] if renewed else ["old"] * 3)
+    given: list[str] = []
 
-        def jwt() -> str:
-            given.append(next(secrets))
-            return given[-1]
+    def jwt() -> str:
+        given.append(next(secrets))
+        return given[-1]
 
-        def headers() -> list[str]:
-            return [sent["X-Appwrite-JWT"] for sent in network.headers]
+    def headers() -> list[str]:
+        return [sent["X-Appwrite-JWT"] for sent in network.headers]
 
-        async with network.realtime(jwt=jwt, headers={}) as realtime:
-            network.otherwise = "mute"
-            connecting = asyncio.ensure_future(realtime.connect())
-            await eventually(lambda: len(network.sockets) == 1)
+    async with network.realtime(jwt=jwt, headers={}) as realtime:
+        network.otherwise = "mute"
+        connecting = asyncio.ensure_future(realtime.connect())
+        await eventually(lambda: len(network.sockets) == 1)
+        network.socket.push(GREETING)
+        await connecting
+        network.socket.cut()
+        await eventually(lambda: len(network.sockets) == 2)
+        network.socket.push(error(401))
+        if renewed:
+            await eventually(lambda: len(network.sockets) == 3)
             network.socket.push(GREETING)
-            await connecting
-            network.socket.cut()
-            await eventually(lambda: len(network.sockets) == 2)
-            network.socket.push(error(401))
-            if renewed:
-                await eventually(lambda: len(network.sockets) == 3)
-                network.socket.push(GREETING)
-                await eventually(lambda: realtime.state is State.CONNECTED)
-                assert headers() == ["old", "old", "new"]
-            else:
-                await eventually(lambda: realtime.state is E)
-                assert (headers(), len(given)) == (["old", "old"], 3)
-                assert isinstance(realtime.error, RefusedByServer)
-                assert realtime.error.code == 401
-
-    run(main)
+            await eventually(lambda: realtime.state is State.CONNECTED)
+            assert headers() == ["old", "old", "new"]
+        else:
+            await eventually(lambda: realtime.state is E)
+            assert (headers(), len(given)) == (["old", "old"], 3)
+            assert isinstance(realtime.error, RefusedByServer)
+            assert realtime.error.code == 401
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
 
 
-def test_the_last_failure_is_told_with_the_moment_of_the_next_dial() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=DART) as realtime:
-            assert realtime.last_failure is None
-            await realtime.subscribe("rows")
-            told: list[Failure] = []
-            realtime._driver.failures.tell = told.append
-            network.otherwise = DialFailed("refused")
-            network.socket.cut()
-            await eventually(lambda: realtime.state is R)
-            lost = realtime.last_failure
-            assert lost is not None
-            assert (type(lost.error), lost.delay, told) == (StreamEnded, pytest.approx(1.5), [])
-            assert str(lost.error) == "the stream ended (close code 1006)"
-            await eventually(lambda: realtime.state is E)
-            assert [failure.delay for failure in told] == [pytest.approx(6.0), None]
-            assert realtime.last_failure == told[-1]
-            server = realtime._driver._context.server
-            assert server.endswith(":80")
-            assert {str(failure.error) for failure in told} == {f"{server}: the dial failed: refused"}
-            assert f"; the last one: {server}: the dial failed: refused" in str(realtime.error)
-            assert "project" not in str(realtime.error)
-
-    run(main)
+async def test_the_last_failure_is_told_with_the_moment_of_the_next_dial() -> None:
+    network = Network()
+    async with network.realtime(retry=DART) as realtime:
+        assert realtime.last_failure is None
+        await realtime.subscribe("rows")
+        told: list[Failure] = []
+        realtime._driver.failures.tell = told.append
+        network.otherwise = DialFailed("refused")
+        network.socket.cut()
+        await eventually(lambda: realtime.state is R)
+        lost = realtime.last_failure
+        assert lost is not None
+        assert (type(lost.error), lost.delay, told) == (StreamEnded, pytest.approx(1.5), [])
+        assert str(lost.error) == "the stream ended (close code 1006)"
+        await eventually(lambda: realtime.state is E)
+        assert [failure.delay for failure in told] == [pytest.approx(6.0), None]
+        assert realtime.last_failure == told[-1]
+        server = realtime._driver._context.server
+        assert server.endswith(":80")
+        assert {str(failure.error) for failure in told} == {f"{server}: the dial failed: refused"}
+        assert f"; the last one: {server}: the dial failed: refused" in str(realtime.error)
+        assert "project" not in str(realtime.error)
 
 
-def test_a_dial_that_waits_for_its_turn_is_due_then() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=RetryPolicy(base=1.0, attempts=5, dials_per_minute=1)) as realtime:
-            await realtime.connect()
-            network.socket.cut()
-            await eventually(lambda: realtime.state is R)
-            assert realtime.last_failure is not None
-            assert realtime.last_failure.delay == pytest.approx(0.75)
-            await asyncio.sleep(2)
-            assert realtime.last_failure.delay is not None
-            assert 55 < realtime.last_failure.delay < 61
-
-    run(main)
+async def test_a_dial_that_waits_for_its_turn_is_due_then() -> None:
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(base=1.0, attempts=5, dials_per_minute=1)) as realtime:
+        await realtime.connect()
+        network.socket.cut()
+        await eventually(lambda: realtime.state is R)
+        assert realtime.last_failure is not None
+        assert realtime.last_failure.delay == pytest.approx(0.75)
+        await asyncio.sleep(2)
+        assert realtime.last_failure.delay is not None
+        assert 55 < realtime.last_failure.delay < 61
 
 
 # --- the log ----------------------------------------------------------------------------------------------------------

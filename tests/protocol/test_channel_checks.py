@@ -15,9 +15,8 @@ from realtime_fsm import BadOption, Canary, Channel, ChannelWarning, Realtime, S
 from realtime_fsm.protocol.channel_checks import doubt_about
 from realtime_fsm.testing import RealtimeServer
 from support.channels import ACTIONS, SPELLED
-from support.loopback import DEMO, connected, on_a_loop, subscribe
+from support.loopback import DEMO, connected, subscribe
 from support.network import Network
-from support.virtual import run
 
 KNOWN = r"""(?x)
     (?:
@@ -143,62 +142,50 @@ WAYS = pytest.mark.parametrize("way", [_by_subscribe, _by_entering, _by_on, _by_
 
 
 @WAYS
-def test_the_client_warns_at_the_line_that_asks_and_goes_on(way: Any) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            with pytest.warns(ChannelWarning, match="channel 'row'; the nearest known channel is 'rows'") as caught:
-                await way(realtime, "row")
-            assert [warning.filename for warning in caught] == [__file__]
-            if way is not _by_entering:
-                assert network.publish("row") == 1, "a channel of a newer server would work"
-
-    run(main)
+async def test_the_client_warns_at_the_line_that_asks_and_goes_on(way: Any) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        with pytest.warns(ChannelWarning, match="channel 'row'; the nearest known channel is 'rows'") as caught:
+            await way(realtime, "row")
+        assert [warning.filename for warning in caught] == [__file__]
+        if way is not _by_entering:
+            assert network.publish("row") == 1, "a channel of a newer server would work"
 
 
 @WAYS
-def test_a_warning_that_is_an_exception_leaves_nothing_behind(way: Any) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.connect()
-            with pytest.raises(ChannelWarning):
-                await way(realtime, "row")
-            assert network.listening == ({"files"} if way is _by_update else set())
-            assert len(realtime._driver._registry.subscribers) == (1 if way is _by_update else 0)
-            assert realtime.state is (State.SUBSCRIBED if way is _by_update else State.CONNECTED)
-
-    run(main)
+async def test_a_warning_that_is_an_exception_leaves_nothing_behind(way: Any) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.connect()
+        with pytest.raises(ChannelWarning):
+            await way(realtime, "row")
+        assert network.listening == ({"files"} if way is _by_update else set())
+        assert len(realtime._driver._registry.subscribers) == (1 if way is _by_update else 0)
+        assert realtime.state is (State.SUBSCRIBED if way is _by_update else State.CONNECTED)
 
 
-def test_new_queries_alone_do_not_repeat_the_warning() -> None:
-    async def main() -> None:
-        async with Network().realtime() as realtime:
-            with pytest.warns(ChannelWarning):
-                subscription = await realtime.subscribe("row")
-            await subscription.update(queries=['{"method":"isNull","attribute":"a"}'])
-
-    run(main)
+async def test_new_queries_alone_do_not_repeat_the_warning() -> None:
+    async with Network().realtime() as realtime:
+        with pytest.warns(ChannelWarning):
+            subscription = await realtime.subscribe("row")
+        await subscription.update(queries=['{"method":"isNull","attribute":"a"}'])
 
 
 @pytest.mark.parametrize("tail", [Channel.console_tail("p1"), " console.tail.p1", "Console.Tail.p1"])
 @WAYS
-def test_the_live_tail_is_refused_outside_the_console_before_anything_is_sent(way: Any, tail: str) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.connect()
-            sent = len(network.socket.sent)
-            with pytest.raises(BadOption, match=rf"^channels: '{re.escape(tail)}' is for project 'console' alone") as refusal:
-                await way(realtime, tail)
-            assert refusal.value.option == "channels"
-            assert len(network.socket.sent) == sent + (way is _by_update)
-            assert realtime.is_live
-
-    run(main)
+async def test_the_live_tail_is_refused_outside_the_console_before_anything_is_sent(way: Any, tail: str) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.connect()
+        sent = len(network.socket.sent)
+        with pytest.raises(BadOption, match=rf"^channels: '{re.escape(tail)}' is for project 'console' alone") as refusal:
+            await way(realtime, tail)
+        assert refusal.value.option == "channels"
+        assert len(network.socket.sent) == sent + (way is _by_update)
+        assert realtime.is_live
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_the_embedded_server_warns_of_what_any_client_asks() -> None:
     async with RealtimeServer() as server:
         with warnings.catch_warnings(record=True) as caught:
@@ -212,7 +199,7 @@ async def test_the_embedded_server_warns_of_what_any_client_asks() -> None:
         ]
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_warning_of_the_server_that_is_an_exception_hurts_no_link() -> None:
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
@@ -253,17 +240,14 @@ def test_a_hook_for_warnings_that_raises_hurts_no_link_of_the_server(
 
 
 @pytest.mark.parametrize("guest", [True, False])
-def test_a_rejection_tells_a_guest_and_no_one_else_to_authenticate(guest: bool) -> None:
-    async def main() -> None:
-        network = Network()
-        network.refused.add(b'"refused"')
-        session = None if guest else network.backend.add_user("alice")
-        async with network.realtime(session=session) as realtime:
-            with pytest.raises(SubscriptionRejected) as refusal:
-                await realtime.subscribe("refused")
-            assert (refusal.value.guest, "authenticate()" in str(refusal.value)) == (guest, guest)
-
-    run(main)
+async def test_a_rejection_tells_a_guest_and_no_one_else_to_authenticate(guest: bool) -> None:
+    network = Network()
+    network.refused.add(b'"refused"')
+    session = None if guest else network.backend.add_user("alice")
+    async with network.realtime(session=session) as realtime:
+        with pytest.raises(SubscriptionRejected) as refusal:
+            await realtime.subscribe("refused")
+        assert (refusal.value.guest, "authenticate()" in str(refusal.value)) == (guest, guest)
 
 
 @pytest.mark.parametrize(("code", "told"), [(0, True), (401, True), (500, False), ("42S02", False)])

@@ -50,49 +50,43 @@ async def most_between_turns(queue: Counting, task: asyncio.Task[Any]) -> int:
 
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
 @pytest.mark.parametrize("pump", ["never", "reading", "paused"])
-def test_a_close_reads_to_the_servers_close_frame_with_turns(flood: bytes, pump: str) -> None:
-    async def main() -> None:
-        async with upgraded(b"\x81\x02{}", flood * COUNT, CLOSE, hang_up=False) as socket:
-            queue = counting(socket)
-            begun, never, turns = asyncio.Event(), asyncio.Event(), itertools.count(1)
+@pytest.mark.loopback
+async def test_a_close_reads_to_the_servers_close_frame_with_turns(flood: bytes, pump: str) -> None:
+    async with upgraded(b"\x81\x02{}", flood * COUNT, CLOSE, hang_up=False) as socket:
+        queue = counting(socket)
+        begun, never, turns = asyncio.Event(), asyncio.Event(), itertools.count(1)
 
-            def deliver(_: bytes) -> Any:
-                begun.set()
-                return never.wait() if pump == "paused" else None if next(turns) % _TURN else asyncio.sleep(0)
+        def deliver(_: bytes) -> Any:
+            begun.set()
+            return never.wait() if pump == "paused" else None if next(turns) % _TURN else asyncio.sleep(0)
 
-            pumping = None if pump == "never" else asyncio.create_task(socket.pump(deliver))
-            if pumping is not None:
-                await begun.wait()
-            closing = asyncio.create_task(socket.close(10))
-            assert await most_between_turns(queue, closing) <= 2 * _TURN, "the pump and the close count apart"
-            assert queue.count == COUNT + 2, "read to the close frame"
-            never.set()
-            if pumping is not None:
-                # a pump with a turn after the close leaves the rest to it; control frames give none, so it reads the close frame
-                reads_on = pump == "reading" and flood != FLOODS["text"]
-                assert await pumping == (1000 if reads_on else 1006)
-
-    asyncio.run(main())
+        pumping = None if pump == "never" else asyncio.create_task(socket.pump(deliver))
+        if pumping is not None:
+            await begun.wait()
+        closing = asyncio.create_task(socket.close(10))
+        assert await most_between_turns(queue, closing) <= 2 * _TURN, "the pump and the close count apart"
+        assert queue.count == COUNT + 2, "read to the close frame"
+        never.set()
+        if pumping is not None:
+            # a pump with a turn after the close leaves the rest to it; control frames give none, so it reads the close frame
+            reads_on = pump == "reading" and flood != FLOODS["text"]
+            assert await pumping == (1000 if reads_on else 1006)
 
 
 @pytest.mark.parametrize("flood", [FLOODS["pings"], FLOODS["pongs"]], ids=["pings", "pongs"])
-def test_control_frames_leave_the_event_loop_its_turns(flood: bytes) -> None:
-    async def main() -> None:
-        async with upgraded(flood * COUNT, CLOSE, hang_up=False) as socket:
-            queue = counting(socket)
-            pumping = asyncio.create_task(socket.pump(lambda _: None))
-            assert await most_between_turns(queue, pumping) <= _TURN
-            assert await pumping == 1000
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_control_frames_leave_the_event_loop_its_turns(flood: bytes) -> None:
+    async with upgraded(flood * COUNT, CLOSE, hang_up=False) as socket:
+        queue = counting(socket)
+        pumping = asyncio.create_task(socket.pump(lambda _: None))
+        assert await most_between_turns(queue, pumping) <= _TURN
+        assert await pumping == 1000
 
 
-def test_a_server_that_never_answers_the_close_frame_is_dropped_in_time() -> None:
-    async def main() -> None:
-        async with upgraded(FLOODS["text"] * COUNT, hang_up=False) as socket:
-            queue = counting(socket)
-            closing = asyncio.create_task(socket.close(0.5))
-            assert await most_between_turns(queue, closing) <= _TURN
-            assert socket.transport.is_closing()  # type: ignore[attr-defined]
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_server_that_never_answers_the_close_frame_is_dropped_in_time() -> None:
+    async with upgraded(FLOODS["text"] * COUNT, hang_up=False) as socket:
+        queue = counting(socket)
+        closing = asyncio.create_task(socket.close(0.5))
+        assert await most_between_turns(queue, closing) <= _TURN
+        assert socket.transport.is_closing()  # type: ignore[attr-defined]

@@ -22,11 +22,10 @@ import pytest
 from realtime_fsm import Channel, Realtime, RetryPolicy, Subscription
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.peer import Backend, ServerConnection
-from support.loopback import on_a_loop
 from support.network import Network
 from support.recorded_server import soon
 from support.server_core import NOON, dial, error, send, single_frame, subscribe, try_dial
-from support.virtual import eventually, run
+from support.virtual import eventually
 
 CONSOLE = "/v1/realtime?project=console"
 TAIL: list[dict[str, Any]] = [{"event": "databases.db1.tables.t1.rows.r0.create", "action": "create", "userId": None}]
@@ -92,7 +91,7 @@ async def console(*channels: str, **options: Any) -> AsyncIterator[tuple[Realtim
         yield server, await realtime.subscribe(*channels, **options)
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_an_event_of_the_live_tail_is_a_list_without_a_time() -> None:
     async with console(Channel.console_tail("demo")) as (server, tail):
         assert server.publish("console.tail", "console.tail.demo", TAIL, project="console") == 1
@@ -104,7 +103,7 @@ async def test_an_event_of_the_live_tail_is_a_list_without_a_time() -> None:
         assert (surplus.payload, surplus.timestamp) == ({"delivered": 52, "dropped": 68}, None)
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_the_live_tail_is_decoded_into_a_type() -> None:
     async with console(Channel.console_tail("demo"), payload=list[Entry]) as (server, tail):
         server.publish("console.tail", "console.tail.demo", TAIL, project="console")
@@ -112,7 +111,7 @@ async def test_the_live_tail_is_decoded_into_a_type() -> None:
         assert (entry.event, entry.action) == (TAIL[0]["event"], "create")
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_an_event_that_names_no_subscription_goes_by_its_channels_once_to_each() -> None:
     async with console("project", "console") as (server, both), Realtime(server.endpoint, "console") as realtime:
         project, other = await realtime.subscribe("project"), await realtime.subscribe("console")
@@ -125,57 +124,48 @@ async def test_an_event_that_names_no_subscription_goes_by_its_channels_once_to_
         assert realtime.malformed == {}
 
 
-def test_channels_that_cannot_be_read_lead_nowhere_and_cost_nothing() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            for channels in (b"7", b"[]", b'["files"]'):
-                network.socket.push(b'{"type":"event","data":{"channels":%b,"payload":{"n":1}}}' % channels)
-            network.publish("rows", payload={"n": 2})
-            assert (await anext(rows)).payload == {"n": 2}
-            assert realtime.malformed == {}
-
-    run(main)
+async def test_channels_that_cannot_be_read_lead_nowhere_and_cost_nothing() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        for channels in (b"7", b"[]", b'["files"]'):
+            network.socket.push(b'{"type":"event","data":{"channels":%b,"payload":{"n":1}}}' % channels)
+        network.publish("rows", payload={"n": 2})
+        assert (await anext(rows)).payload == {"n": 2}
+        assert realtime.malformed == {}
 
 
-def test_a_gap_begins_at_the_last_event_that_had_a_time() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=RetryPolicy(attempts=None)) as realtime:
-            rows, both = await asyncio.gather(realtime.subscribe("rows"), realtime.subscribe("rows", "files"))
-            network.publish("files", timestamp=EARLIER)
-            network.socket.push(
-                b'{"type":"event","data":{"channels":["rows"],"payload":[1],"subscriptions":["%b"]}}' % both.id.encode()
-            )
-            network.socket.push(network.event(b'"payload":[2]'))
-            network.socket.push(b'{"type":"event","data":{"channels":["rows"],"payload":[3]}}')
-            assert [(await anext(both)).timestamp for _ in range(4)][1:] == [None] * 3
-            network.socket.cut()
-            await eventually(lambda: rows.gaps and both.gaps)
-            assert [one.gaps[0].since for one in (rows, both)] == [None, datetime(2026, 11, 27, 0, 33, 30, 121_000, tzinfo=UTC)]
-
-    run(main)
+async def test_a_gap_begins_at_the_last_event_that_had_a_time() -> None:
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(attempts=None)) as realtime:
+        rows, both = await asyncio.gather(realtime.subscribe("rows"), realtime.subscribe("rows", "files"))
+        network.publish("files", timestamp=EARLIER)
+        network.socket.push(
+            b'{"type":"event","data":{"channels":["rows"],"payload":[1],"subscriptions":["%b"]}}' % both.id.encode()
+        )
+        network.socket.push(network.event(b'"payload":[2]'))
+        network.socket.push(b'{"type":"event","data":{"channels":["rows"],"payload":[3]}}')
+        assert [(await anext(both)).timestamp for _ in range(4)][1:] == [None] * 3
+        network.socket.cut()
+        await eventually(lambda: rows.gaps and both.gaps)
+        assert [one.gaps[0].since for one in (rows, both)] == [None, datetime(2026, 11, 27, 0, 33, 30, 121_000, tzinfo=UTC)]
 
 
-def test_what_catching_up_gives_without_a_version_beside_lists_is_delivered() -> None:
-    async def main() -> None:
-        network = Network()
+async def test_what_catching_up_gives_without_a_version_beside_lists_is_delivered() -> None:
+    network = Network()
 
-        async def catch_up(_: object) -> list[Any]:
-            network.socket.push(network.event(b'"payload":["live"]'))
-            await asyncio.sleep(1)
-            return [{"n": 1}]
+    async def catch_up(_: object) -> list[Any]:
+        network.socket.push(network.event(b'"payload":["live"]'))
+        await asyncio.sleep(1)
+        return [{"n": 1}]
 
-        async with network.realtime() as realtime:
-            rows: Subscription[Any] = await realtime.subscribe("rows", catch_up=catch_up)
-            network.socket.cut()
-            assert [(await anext(rows)).payload for _ in range(2)] == [{"n": 1}, ["live"]]
-
-    run(main)
+    async with network.realtime() as realtime:
+        rows: Subscription[Any] = await realtime.subscribe("rows", catch_up=catch_up)
+        network.socket.cut()
+        assert [(await anext(rows)).payload for _ in range(2)] == [{"n": 1}, ["live"]]
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_listen_prints_a_frame_without_a_time() -> None:
     async with RealtimeServer() as server:
         process = await asyncio.create_subprocess_exec(

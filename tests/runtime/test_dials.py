@@ -49,20 +49,19 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize("raised", [KeyError("geheim"), SystemExit("geheim"), asyncio.CancelledError("geheim"), Stop("geheim")])
-def test_a_middleware_that_breaks_is_named_by_its_exception(raised: BaseException) -> None:
+@pytest.mark.loopback
+async def test_a_middleware_that_breaks_is_named_by_its_exception(raised: BaseException) -> None:
     async def broken(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         raise raised
 
-    async def main() -> None:
-        async with RealtimeServer() as server, aiohttp.ClientSession(middlewares=(broken,)) as session:
-            failure = await failure_of(session, server.endpoint)
-        name = type(raised).__name__
-        assert str(failure).partition(": ")[2] == f"the dial failed: {name}, raised within the aiohttp session given as http="
-
-    asyncio.run(main())
+    async with RealtimeServer() as server, aiohttp.ClientSession(middlewares=(broken,)) as session:
+        failure = await failure_of(session, server.endpoint)
+    name = type(raised).__name__
+    assert str(failure).partition(": ")[2] == f"the dial failed: {name}, raised within the aiohttp session given as http="
 
 
-def test_a_resolver_that_breaks_is_named_by_its_exception() -> None:
+@pytest.mark.loopback
+async def test_a_resolver_that_breaks_is_named_by_its_exception() -> None:
     class Broken(aiohttp.abc.AbstractResolver):
         async def resolve(self, *_: object, **__: object) -> list[aiohttp.abc.ResolveResult]:
             raise RuntimeError("geheim")
@@ -70,13 +69,10 @@ def test_a_resolver_that_breaks_is_named_by_its_exception() -> None:
         async def close(self) -> None:
             pass
 
-    async def main() -> None:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=Broken())) as session:
-            failure = await failure_of(session, "http://appwrite.example/v1")
-        assert "RuntimeError" in str(failure)
-        assert "geheim" not in str(failure)
-
-    asyncio.run(main())
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=Broken())) as session:
+        failure = await failure_of(session, "http://appwrite.example/v1")
+    assert "RuntimeError" in str(failure)
+    assert "geheim" not in str(failure)
 
 
 def test_without_a_session_of_the_callers_the_name_stands_alone() -> None:
@@ -151,26 +147,22 @@ async def answering(*headers: str) -> AsyncIterator[str]:
     ],
 )
 @pytest.mark.parametrize("own", [True, False], ids=["own session", "caller's session"])
-def test_a_connection_header_may_be_a_list(headers: list[str], own: bool) -> None:
-    async def main() -> None:
-        async with (
-            answering(*headers) as endpoint,
-            aiohttp.ClientSession() as session,
-            Realtime(endpoint, "demo", http=None if own else session, retry=ONCE) as realtime,
-        ):
-            await realtime.connect()
-            assert realtime.is_live
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_connection_header_may_be_a_list(headers: list[str], own: bool) -> None:
+    async with (
+        answering(*headers) as endpoint,
+        aiohttp.ClientSession() as session,
+        Realtime(endpoint, "demo", http=None if own else session, retry=ONCE) as realtime,
+    ):
+        await realtime.connect()
+        assert realtime.is_live
 
 
 @pytest.mark.parametrize("headers", [[], ["Connection: keep-alive"], ["Connection: not-upgrade"]])
-def test_a_connection_header_without_the_token_is_no_upgrade(headers: list[str]) -> None:
-    async def main() -> None:
-        async with answering(*headers) as endpoint:
-            assert "invalid connection header" in str(await failure_of(None, endpoint))
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_connection_header_without_the_token_is_no_upgrade(headers: list[str]) -> None:
+    async with answering(*headers) as endpoint:
+        assert "invalid connection header" in str(await failure_of(None, endpoint))
 
 
 @pytest.mark.parametrize(
@@ -180,15 +172,13 @@ def test_a_connection_header_without_the_token_is_no_upgrade(headers: list[str])
         ([f"X{n}: y" for n in range(200)], "the answer has too many headers; give http= .* a larger max_headers"),
     ],
 )
-def test_headers_beyond_a_limit_name_the_option_that_helps(headers: list[str], text: str) -> None:
-    async def main() -> None:
-        async with answering("Connection: Upgrade", *headers) as endpoint:
-            assert re.search(text, str(await failure_of(None, endpoint)))
-            limits: dict[str, Any] = {"max_field_size": 20_000, "max_headers": 300}
-            async with aiohttp.ClientSession(**limits) as session, Realtime(endpoint, "demo", http=session) as realtime:
-                await realtime.connect()
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_headers_beyond_a_limit_name_the_option_that_helps(headers: list[str], text: str) -> None:
+    async with answering("Connection: Upgrade", *headers) as endpoint:
+        assert re.search(text, str(await failure_of(None, endpoint)))
+        limits: dict[str, Any] = {"max_field_size": 20_000, "max_headers": 300}
+        async with aiohttp.ClientSession(**limits) as session, Realtime(endpoint, "demo", http=session) as realtime:
+            await realtime.connect()
 
 
 # --- the closing handshake --------------------------------------------------------------------------------------------
@@ -214,52 +204,44 @@ async def delayed(**options: Any) -> AsyncIterator[tuple[RealtimeServer, FaultPr
 
 @pytest.mark.parametrize("end", ["dispose", "disconnect"])
 @pytest.mark.parametrize("paused", [False, True], ids=["reading", "paused"])
-def test_the_end_waits_for_the_servers_close_frame(end: str, paused: bool) -> None:
-    async def main() -> None:
-        async with delayed(timeouts=Timeouts(close=5)) as (server, proxy, realtime):
-            options: dict[str, Any] = {"buffer": 1, "overflow": "pause"} if paused else {}
-            rows = await realtime.subscribe("rows", **options)
-            if paused:
-                for number in range(3):
-                    server.publish(["e"], ["rows"], {"n": number})
-                await until(lambda: bool(getattr(realtime._driver._links.current, "paused", False)))
-            forwarded, proxy.delay = proxy.forwarded, 0.2
-            assert 0.2 <= await spent(getattr(realtime, end)) < 4
-            assert proxy.forwarded - forwarded >= 4, "a close frame with a code"
-            assert rows.dropped == 0
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_the_end_waits_for_the_servers_close_frame(end: str, paused: bool) -> None:
+    async with delayed(timeouts=Timeouts(close=5)) as (server, proxy, realtime):
+        options: dict[str, Any] = {"buffer": 1, "overflow": "pause"} if paused else {}
+        rows = await realtime.subscribe("rows", **options)
+        if paused:
+            for number in range(3):
+                server.publish(["e"], ["rows"], {"n": number})
+            await until(lambda: bool(getattr(realtime._driver._links.current, "paused", False)))
+        forwarded, proxy.delay = proxy.forwarded, 0.2
+        assert 0.2 <= await spent(getattr(realtime, end)) < 4
+        assert proxy.forwarded - forwarded >= 4, "a close frame with a code"
+        assert rows.dropped == 0
 
 
-def test_the_end_waits_no_longer_than_its_timeout() -> None:
-    async def main() -> None:
-        async with delayed(timeouts=Timeouts(close=0.2)) as (_, proxy, realtime):
-            await realtime.subscribe("rows")
-            proxy.freeze()
-            assert 0.2 <= await spent(realtime.dispose) < 2
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_the_end_waits_no_longer_than_its_timeout() -> None:
+    async with delayed(timeouts=Timeouts(close=0.2)) as (_, proxy, realtime):
+        await realtime.subscribe("rows")
+        proxy.freeze()
+        assert 0.2 <= await spent(realtime.dispose) < 2
 
 
-def test_nothing_is_delivered_while_the_handshake_lasts() -> None:
-    async def main() -> None:
-        async with delayed() as (server, proxy, realtime):
-            rows = await realtime.subscribe("rows")
-            proxy.delay = 0.2
-            server.publish(["e"], ["rows"], {"n": 1})
-            await realtime.dispose()
-            assert [event async for event in rows] == []
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_nothing_is_delivered_while_the_handshake_lasts() -> None:
+    async with delayed() as (server, proxy, realtime):
+        rows = await realtime.subscribe("rows")
+        proxy.delay = 0.2
+        server.publish(["e"], ["rows"], {"n": 1})
+        await realtime.dispose()
+        assert [event async for event in rows] == []
 
 
-def test_a_dial_that_is_given_up_closes_at_once() -> None:
-    async def main() -> None:
-        async with Listener().open() as silent, Realtime(silent.url + "/v1", "demo") as realtime:
-            connecting = asyncio.create_task(realtime.connect())
-            await asyncio.sleep(0)
-            assert await spent(realtime.dispose) < 2
-            with pytest.raises(Disposed):
-                await connecting
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_dial_that_is_given_up_closes_at_once() -> None:
+    async with Listener().open() as silent, Realtime(silent.url + "/v1", "demo") as realtime:
+        connecting = asyncio.create_task(realtime.connect())
+        await asyncio.sleep(0)
+        assert await spent(realtime.dispose) < 2
+        with pytest.raises(Disposed):
+            await connecting

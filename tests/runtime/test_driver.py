@@ -19,68 +19,57 @@ from support.virtual import eventually, run
 pytestmark = ON_EVERY_ERA
 
 
-def test_a_send_that_fails_is_left_to_the_reader_to_explain() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.subscribe("rows")
-            states = realtime.states()
-            network.failing_sends = True
-            assert (await anext(states)).dest is State.PING
-            network.failing_sends = False
-            network.socket.cut(1001)
-            lost = await anext(states)
-            assert (lost.dest, str(lost.cause)) == (State.RECONNECTING, "the stream ended (close code 1001)")
-            await eventually(lambda: realtime.state is State.SUBSCRIBED)
-
-    run(main)
+async def test_a_send_that_fails_is_left_to_the_reader_to_explain() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        states = realtime.states()
+        network.failing_sends = True
+        assert (await anext(states)).dest is State.PING
+        network.failing_sends = False
+        network.socket.cut(1001)
+        lost = await anext(states)
+        assert (lost.dest, str(lost.cause)) == (State.RECONNECTING, "the stream ended (close code 1001)")
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
 
 
-def test_a_defect_of_ours_does_not_make_the_connection_silent() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            network.script.append(ZeroDivisionError("a defect in the transport"))
-            await realtime.subscribe("rows")
-            assert realtime.state is State.SUBSCRIBED
-            assert len(network.dials) == 2
-
-    run(main, reports=1)
+@pytest.mark.virtual(reports=1)
+async def test_a_defect_of_ours_does_not_make_the_connection_silent() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        network.script.append(ZeroDivisionError("a defect in the transport"))
+        await realtime.subscribe("rows")
+        assert realtime.state is State.SUBSCRIBED
+        assert len(network.dials) == 2
 
 
-def test_frames_that_are_read_after_the_socket_was_let_go_are_dropped() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            socket = network.socket
-            events = [network.event(b'"payload":{"n":%d}' % number) for number in range(5)]
-            for frame in (events[1], b'{"type":"error","data":{"code":500,"message":""}}', events[2], events[3]):
-                socket._inbound.put_nowait(frame)
-            await eventually(lambda: realtime.state is State.RECONNECTING)
-            await eventually(lambda: realtime.state is State.SUBSCRIBED)
-            socket._inbound.put_nowait(events[4])
-            network.publish("rows", payload={"n": 5})
-            assert [(await anext(rows)).payload["n"] for _ in range(2)] == [1, 5]
-            assert socket.closed == 0, "there was nobody to say goodbye to"
-
-    run(main)
+async def test_frames_that_are_read_after_the_socket_was_let_go_are_dropped() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        socket = network.socket
+        events = [network.event(b'"payload":{"n":%d}' % number) for number in range(5)]
+        for frame in (events[1], b'{"type":"error","data":{"code":500,"message":""}}', events[2], events[3]):
+            socket._inbound.put_nowait(frame)
+        await eventually(lambda: realtime.state is State.RECONNECTING)
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        socket._inbound.put_nowait(events[4])
+        network.publish("rows", payload={"n": 5})
+        assert [(await anext(rows)).payload["n"] for _ in range(2)] == [1, 5]
+        assert socket.closed == 0, "there was nobody to say goodbye to"
 
 
-def test_reconnect_gives_up_the_attempt_under_way() -> None:
-    async def main() -> None:
-        network = Network()
-        network.script.append(HANG)
-        async with network.realtime() as realtime:
-            connecting = asyncio.ensure_future(realtime.connect())
-            await eventually(lambda: network.dials)
-            await realtime.reconnect()
-            await connecting
-            assert (len(network.dials), realtime.state) == (2, State.CONNECTED)
-            await realtime.reconnect()
-            assert (len(network.dials), network.sockets[0].closed) == (3, 5.0)
-
-    run(main)
+async def test_reconnect_gives_up_the_attempt_under_way() -> None:
+    network = Network()
+    network.script.append(HANG)
+    async with network.realtime() as realtime:
+        connecting = asyncio.ensure_future(realtime.connect())
+        await eventually(lambda: network.dials)
+        await realtime.reconnect()
+        await connecting
+        assert (len(network.dials), realtime.state) == (2, State.CONNECTED)
+        await realtime.reconnect()
+        assert (len(network.dials), network.sockets[0].closed) == (3, 5.0)
 
 
 def test_an_application_whose_logging_raises_is_told_once_and_stays_connected() -> None:
@@ -142,49 +131,40 @@ def test_the_records_of_a_connection_have_no_holes_and_nothing_secret(server_era
     assert "payload-of-a-row" not in str(records)
 
 
-def test_a_timer_that_fires_a_moment_early_is_set_again() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.subscribe("rows")
-            driver: Any = realtime._driver
-            timer = driver._timer
-            timer.cancel()
-            driver._on_deadline()
-            assert driver._timer is not timer
-            assert driver._timer.when() == timer.when()
-            states = realtime.states()
-            assert (await anext(states)).dest is State.PING
-
-    run(main)
+async def test_a_timer_that_fires_a_moment_early_is_set_again() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        driver: Any = realtime._driver
+        timer = driver._timer
+        timer.cancel()
+        driver._on_deadline()
+        assert driver._timer is not timer
+        assert driver._timer.when() == timer.when()
+        states = realtime.states()
+        assert (await anext(states)).dest is State.PING
 
 
 @pytest.mark.parametrize("how", ["reconnect", "disconnect"])
-def test_streams_of_states_that_nobody_holds_are_forgotten(how: str) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.connect()
-            realtime.states()
-            driver: Any = realtime._driver
-            assert len(driver._state_watchers) == 0
-            kept = realtime.states()
-            await getattr(realtime, how)()
-            assert len(driver._state_watchers) == 1
-            assert (await anext(kept)).source is State.CONNECTED
-
-    run(main)
+async def test_streams_of_states_that_nobody_holds_are_forgotten(how: str) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.connect()
+        realtime.states()
+        driver: Any = realtime._driver
+        assert len(driver._state_watchers) == 0
+        kept = realtime.states()
+        await getattr(realtime, how)()
+        assert len(driver._state_watchers) == 1
+        assert (await anext(kept)).source is State.CONNECTED
 
 
-def test_an_event_whose_channels_are_odd_does_no_harm() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            for odd in (b"7", b"[7]", b'"rows"'):
-                network.socket.push(b'{"type":"event","data":{"channels":%b,"payload":{"n":0}}}' % odd)
-            network.publish("rows", payload={"n": 1})
-            assert (await anext(rows)).payload == {"n": 1}
-            assert realtime.state is State.SUBSCRIBED
-
-    run(main)
+async def test_an_event_whose_channels_are_odd_does_no_harm() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        for odd in (b"7", b"[7]", b'"rows"'):
+            network.socket.push(b'{"type":"event","data":{"channels":%b,"payload":{"n":0}}}' % odd)
+        network.publish("rows", payload={"n": 1})
+        assert (await anext(rows)).payload == {"n": 1}
+        assert realtime.state is State.SUBSCRIBED

@@ -14,7 +14,7 @@ from realtime_fsm.protocol.payloads import payload_decoder
 from realtime_fsm.runtime.event_buffer import EventBuffer
 from realtime_fsm.runtime.overflow import OVERFLOWS, Overflow, ReadGate, make_buffer
 from support.network import Network
-from support.virtual import eventually, run
+from support.virtual import eventually
 
 LIMIT = 10_000
 SIZE = 1_000
@@ -48,109 +48,88 @@ def held(of: EventBuffer) -> int:
         ("pause", range(20)),
     ],
 )
-def test_the_bytes_are_bounded_in_each_mode(overflow: Overflow, kept: range) -> None:
-    async def main() -> None:
-        told: list[int] = []
-        inbox = await buffer(overflow, told=told)
-        for number in range(30):
-            inbox.put(event(number))
-        assert held(inbox) == len(kept) * SIZE
-        assert inbox.dropped == 30 - len(kept)
-        assert numbers(inbox.take_nowait()) == list(kept)
-        if overflow == "error":
-            with pytest.raises(ConsumerTooSlow, match="buffer_bytes="):
-                await anext(inbox)
-        assert told == [30 - len(kept)]
-
-    run(main)
+async def test_the_bytes_are_bounded_in_each_mode(overflow: Overflow, kept: range) -> None:
+    told: list[int] = []
+    inbox = await buffer(overflow, told=told)
+    for number in range(30):
+        inbox.put(event(number))
+    assert held(inbox) == len(kept) * SIZE
+    assert inbox.dropped == 30 - len(kept)
+    assert numbers(inbox.take_nowait()) == list(kept)
+    if overflow == "error":
+        with pytest.raises(ConsumerTooSlow, match="buffer_bytes="):
+            await anext(inbox)
+    assert told == [30 - len(kept)]
 
 
 @pytest.mark.parametrize("overflow", OVERFLOWS)
-def test_a_larger_event_is_kept_alone(overflow: Overflow) -> None:
-    async def main() -> None:
-        inbox = await buffer(overflow)
-        inbox.put(event(1, 5 * LIMIT))
-        assert numbers(inbox.take_nowait()) == [1]
-        inbox.put(event(2))
-        assert numbers(inbox.take_nowait()) == [2], "and what it took is free again"
-        assert inbox.dropped == 0
-
-    run(main)
+async def test_a_larger_event_is_kept_alone(overflow: Overflow) -> None:
+    inbox = await buffer(overflow)
+    inbox.put(event(1, 5 * LIMIT))
+    assert numbers(inbox.take_nowait()) == [1]
+    inbox.put(event(2))
+    assert numbers(inbox.take_nowait()) == [2], "and what it took is free again"
+    assert inbox.dropped == 0
 
 
-def test_a_larger_event_takes_the_place_of_all_older_ones() -> None:
-    async def main() -> None:
-        inbox = await buffer("drop_oldest")
-        for number in range(5):
-            inbox.put(event(number))
-        inbox.put(event(5, 5 * LIMIT))
-        assert (numbers(list(inbox._items)), inbox.dropped) == ([5], 5)
-        inbox.put(event(6))
-        assert (numbers(inbox.take_nowait()), inbox.dropped) == ([6], 6)
-
-    run(main)
+async def test_a_larger_event_takes_the_place_of_all_older_ones() -> None:
+    inbox = await buffer("drop_oldest")
+    for number in range(5):
+        inbox.put(event(number))
+    inbox.put(event(5, 5 * LIMIT))
+    assert (numbers(list(inbox._items)), inbox.dropped) == ([5], 5)
+    inbox.put(event(6))
+    assert (numbers(inbox.take_nowait()), inbox.dropped) == ([6], 6)
 
 
 @pytest.mark.parametrize("overflow", OVERFLOWS)
-def test_a_consumer_that_is_fast_enough_loses_nothing(overflow: Overflow) -> None:
-    async def main() -> None:
-        inbox = await buffer(overflow)
-        got: list[Event] = []
-        for number in range(0, 500, 4):
-            for one in range(4):
-                inbox.put(event(number + one))
-            got += [await anext(inbox) for _ in range(3)]
-            got += inbox.take_nowait(1)
-        assert numbers(got) == list(range(500))
-        assert inbox.dropped == 0
-
-    run(main)
+async def test_a_consumer_that_is_fast_enough_loses_nothing(overflow: Overflow) -> None:
+    inbox = await buffer(overflow)
+    got: list[Event] = []
+    for number in range(0, 500, 4):
+        for one in range(4):
+            inbox.put(event(number + one))
+        got += [await anext(inbox) for _ in range(3)]
+        got += inbox.take_nowait(1)
+    assert numbers(got) == list(range(500))
+    assert inbox.dropped == 0
 
 
 @pytest.mark.parametrize("overflow", OVERFLOWS)
-def test_a_consumer_that_stays_behind_by_more_than_half_loses_nothing(overflow: Overflow) -> None:
-    async def main() -> None:
-        inbox = await buffer(overflow)
-        got: list[Event] = []
-        for number in range(8):
-            inbox.put(event(number))
-        for number in range(8, 300):
-            got.append(await anext(inbox))
-            assert inbox.put(event(number)), "a producer lets it run"
-        assert numbers(got) == list(range(292))
-        assert (inbox.dropped, held(inbox)) == (0, 8 * SIZE)
-
-    run(main)
+async def test_a_consumer_that_stays_behind_by_more_than_half_loses_nothing(overflow: Overflow) -> None:
+    inbox = await buffer(overflow)
+    got: list[Event] = []
+    for number in range(8):
+        inbox.put(event(number))
+    for number in range(8, 300):
+        got.append(await anext(inbox))
+        assert inbox.put(event(number)), "a producer lets it run"
+    assert numbers(got) == list(range(292))
+    assert (inbox.dropped, held(inbox)) == (0, 8 * SIZE)
 
 
-def test_of_one_thing_the_newest_takes_the_bytes_of_the_older() -> None:
-    async def main() -> None:
-        inbox = await buffer("latest")
-        for number in range(100):
-            inbox.put(event(number, name="same"))
-        assert (held(inbox), inbox.dropped) == (SIZE, 99)
-        for number in range(100, 109):
-            inbox.put(event(number))
-        inbox.put(event(109, 3 * SIZE, "same"))
-        assert held(inbox) <= LIMIT
-        assert inbox.dropped == 101, "the oldest place goes, and it is the same one's"
-
-    run(main)
+async def test_of_one_thing_the_newest_takes_the_bytes_of_the_older() -> None:
+    inbox = await buffer("latest")
+    for number in range(100):
+        inbox.put(event(number, name="same"))
+    assert (held(inbox), inbox.dropped) == (SIZE, 99)
+    for number in range(100, 109):
+        inbox.put(event(number))
+    inbox.put(event(109, 3 * SIZE, "same"))
+    assert held(inbox) <= LIMIT
+    assert inbox.dropped == 101, "the oldest place goes, and it is the same one's"
 
 
-def test_what_catching_up_brings_is_counted() -> None:
-    async def main() -> None:
-        inbox = await buffer("drop_oldest")
-        inbox.put_all(event(number) for number in range(30))
-        assert len(inbox) == 30, "it is in memory already"
-        inbox.put(event(30))
-        assert held(inbox) == LIMIT
-
-    run(main)
+async def test_what_catching_up_brings_is_counted() -> None:
+    inbox = await buffer("drop_oldest")
+    inbox.put_all(event(number) for number in range(30))
+    assert len(inbox) == 30, "it is in memory already"
+    inbox.put(event(30))
+    assert held(inbox) == LIMIT
 
 
 @pytest.mark.parametrize("how", ["a mapping", "an event", "a typed event"])
-def test_the_rows_that_catching_up_brings_count_their_encoded_bytes(how: str) -> None:
+async def test_the_rows_that_catching_up_brings_count_their_encoded_bytes(how: str) -> None:
     """They are encoded once, when they enter; live events then drop them as they drop each other."""
 
     def item(row: dict[str, Any]) -> Event | dict[str, Any]:
@@ -160,58 +139,48 @@ def test_the_rows_that_catching_up_brings_count_their_encoded_bytes(how: str) ->
         return made if how == "an event" else made.decode_payload_with(payload_decoder(dict[str, Any]))
 
     rows = [{"$id": f"r{number}", "n": number, "text": "x" * SIZE} for number in range(20)]
+    network = Network()
+    async with network.realtime() as realtime:
 
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
+        async def catch_up(_: Gap) -> list[Any]:
+            return [item(row) for row in rows]
 
-            async def catch_up(_: Gap) -> list[Any]:
-                return [item(row) for row in rows]
-
-            subscription = await realtime.subscribe("rows", buffer_bytes=LIMIT, catch_up=catch_up)
-            network.socket.cut()
-            inbox = subscription._subscriber.buffer
-            await eventually(lambda: len(inbox) == 20)
-            assert held(inbox) == sum(len(msgspec.json.encode(row)) for row in rows)  # type: ignore[arg-type]
-            network.publish("rows", payload={"$id": "live", "n": 20})
-            await eventually(lambda: subscription.dropped)
-            assert held(inbox) <= LIMIT  # type: ignore[arg-type]
-            assert subscription.dropped == 21 - len(inbox)
-
-    run(main)
+        subscription = await realtime.subscribe("rows", buffer_bytes=LIMIT, catch_up=catch_up)
+        network.socket.cut()
+        inbox = subscription._subscriber.buffer
+        await eventually(lambda: len(inbox) == 20)
+        assert held(inbox) == sum(len(msgspec.json.encode(row)) for row in rows)  # type: ignore[arg-type]
+        network.publish("rows", payload={"$id": "live", "n": 20})
+        await eventually(lambda: subscription.dropped)
+        assert held(inbox) <= LIMIT  # type: ignore[arg-type]
+        assert subscription.dropped == 21 - len(inbox)
 
 
-def test_a_pause_begins_with_the_bytes_and_ends_with_half_of_them() -> None:
-    async def main() -> None:
-        inbox = await buffer("pause")
-        gate = inbox.gate  # type: ignore[attr-defined]
-        for number in range(11):
-            assert not gate.is_blocked
-            inbox.put(event(number))
-        assert gate.is_blocked
-        for _ in range(5):
-            await anext(inbox)
-            assert gate.is_blocked
+async def test_a_pause_begins_with_the_bytes_and_ends_with_half_of_them() -> None:
+    inbox = await buffer("pause")
+    gate = inbox.gate  # type: ignore[attr-defined]
+    for number in range(11):
+        assert not gate.is_blocked
+        inbox.put(event(number))
+    assert gate.is_blocked
+    for _ in range(5):
         await anext(inbox)
-        assert not gate.is_blocked, "5 of 10 KB are left"
+        assert gate.is_blocked
+    await anext(inbox)
+    assert not gate.is_blocked, "5 of 10 KB are left"
 
-    run(main)
 
-
-def test_a_subscription_keeps_so_many_bytes_and_the_log_tells(records: list[MutableMapping[str, Any]]) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows", buffer_bytes=LIMIT)
-            for number in range(100):
-                network.publish("rows", payload={"$id": "1", "n": number, "text": "x" * SIZE})
-            await eventually(lambda: rows.dropped > 80)
-            inbox = rows._subscriber.buffer
-            assert LIMIT / 2 < held(inbox) <= LIMIT  # type: ignore[arg-type]
-            assert rows.dropped == 100 - len(inbox)
-            last = [(await anext(rows)).payload["n"] for _ in range(len(inbox))][-1]
-            assert last == 99
-            dropped = [record for record in records if record["event"] == "realtime.dropped"]
-            assert [record["count"] for record in dropped] == [rows.dropped]
-
-    run(main)
+async def test_a_subscription_keeps_so_many_bytes_and_the_log_tells(records: list[MutableMapping[str, Any]]) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows", buffer_bytes=LIMIT)
+        for number in range(100):
+            network.publish("rows", payload={"$id": "1", "n": number, "text": "x" * SIZE})
+        await eventually(lambda: rows.dropped > 80)
+        inbox = rows._subscriber.buffer
+        assert LIMIT / 2 < held(inbox) <= LIMIT  # type: ignore[arg-type]
+        assert rows.dropped == 100 - len(inbox)
+        last = [(await anext(rows)).payload["n"] for _ in range(len(inbox))][-1]
+        assert last == 99
+        dropped = [record for record in records if record["event"] == "realtime.dropped"]
+        assert [record["count"] for record in dropped] == [rows.dropped]

@@ -88,96 +88,86 @@ async def gets_each_event_once(server: RealtimeServer, *streams: tuple[Subscript
         pytest.param(lambda proxy: setattr(proxy, "delay", 1.0), QUICK_PING, "pong_overdue", 0.2, id="delay"),
     ],
 )
-def test_a_fault_on_a_live_link_is_noticed_named_and_survived(
+@pytest.mark.loopback
+async def test_a_fault_on_a_live_link_is_noticed_named_and_survived(
     act: Callable[[FaultProxy], None], options: dict[str, Any], cause: str, deadline: float
 ) -> None:
-    async def main() -> None:
-        async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", retry=PATIENT, **options) as realtime:
-            rows, files = await asyncio.gather(realtime.subscribe("rows"), realtime.subscribe("files"))
-            await all_heard(server, 2)
-            states = realtime.states()
-            begin = time.monotonic()
-            act(proxy)
-            failure = await lost(states)
-            assert (failure.kind, time.monotonic() - begin < deadline + SLACK) == (cause, True), failure
-            if cause == "stream_ended":
-                assert getattr(failure, "close_code", None) == 1006
-            await proxy.heal()
-            await settled(realtime, states)
-            await all_heard(server, 2)
-            await gets_each_event_once(server, (rows, "rows"), (files, "files"))
-
-    asyncio.run(main())
+    async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", retry=PATIENT, **options) as realtime:
+        rows, files = await asyncio.gather(realtime.subscribe("rows"), realtime.subscribe("files"))
+        await all_heard(server, 2)
+        states = realtime.states()
+        begin = time.monotonic()
+        act(proxy)
+        failure = await lost(states)
+        assert (failure.kind, time.monotonic() - begin < deadline + SLACK) == (cause, True), failure
+        if cause == "stream_ended":
+            assert getattr(failure, "close_code", None) == 1006
+        await proxy.heal()
+        await settled(realtime, states)
+        await all_heard(server, 2)
+        await gets_each_event_once(server, (rows, "rows"), (files, "files"))
 
 
 @BY_MESSAGE
-def test_a_reply_that_does_not_come_is_noticed_and_the_subscription_asked_for_again() -> None:
-    async def main() -> None:
-        timeouts = Timeouts(reply=0.2)
-        async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", retry=PATIENT, timeouts=timeouts) as realtime:
-            rows = await realtime.subscribe("rows")
-            states = realtime.states()
-            proxy.freeze(DOWN)
-            asking = asyncio.create_task(realtime.subscribe("files"))
-            assert (await lost(states)).kind == "reply_overdue"
-            await proxy.heal()
-            files = await asking
-            await settled(realtime, states)
-            await all_heard(server, 2)
-            await gets_each_event_once(server, (rows, "rows"), (files, "files"))
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_reply_that_does_not_come_is_noticed_and_the_subscription_asked_for_again() -> None:
+    timeouts = Timeouts(reply=0.2)
+    async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", retry=PATIENT, timeouts=timeouts) as realtime:
+        rows = await realtime.subscribe("rows")
+        states = realtime.states()
+        proxy.freeze(DOWN)
+        asking = asyncio.create_task(realtime.subscribe("files"))
+        assert (await lost(states)).kind == "reply_overdue"
+        await proxy.heal()
+        files = await asking
+        await settled(realtime, states)
+        await all_heard(server, 2)
+        await gets_each_event_once(server, (rows, "rows"), (files, "files"))
 
 
 @pytest.mark.parametrize("size", [1, 100, 100_000])
-def test_a_message_that_is_cut_in_its_middle_is_no_event(size: int) -> None:
-    async def main() -> None:
-        async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", retry=PATIENT) as realtime:
-            rows = await realtime.subscribe("rows")
-            states = realtime.states()
-            proxy.truncate(size)
-            server.publish(["e"], ["rows"], {"n": -1, "blob": "z" * 200_000})
-            assert (await lost(states)).kind == "stream_ended"
-            await proxy.heal()
-            await settled(realtime, states)
-            await all_heard(server, 1)
-            await gets_each_event_once(server, (rows, "rows"))
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_message_that_is_cut_in_its_middle_is_no_event(size: int) -> None:
+    async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", retry=PATIENT) as realtime:
+        rows = await realtime.subscribe("rows")
+        states = realtime.states()
+        proxy.truncate(size)
+        server.publish(["e"], ["rows"], {"n": -1, "blob": "z" * 200_000})
+        assert (await lost(states)).kind == "stream_ended"
+        await proxy.heal()
+        await settled(realtime, states)
+        await all_heard(server, 1)
+        await gets_each_event_once(server, (rows, "rows"))
 
 
-def test_a_slow_drip_is_slow_and_no_fault() -> None:
-    async def main() -> None:
-        async with network() as (server, proxy), Realtime(proxy.endpoint, "demo") as realtime:
-            proxy.drip = 40  # bytes; the handshake, the greeting and every frame come in pieces
-            rows = await realtime.subscribe("rows")
-            states = realtime.states()
-            await gets_each_event_once(server, (rows, "rows"))
-            assert (realtime.state, proxy.accepted) == (State.SUBSCRIBED, 1 if Network.era == "E4" else 2)
-            await realtime.dispose()
-            assert [change.dest async for change in states] == [State.DISPOSING]
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_slow_drip_is_slow_and_no_fault() -> None:
+    async with network() as (server, proxy), Realtime(proxy.endpoint, "demo") as realtime:
+        proxy.drip = 40  # bytes; the handshake, the greeting and every frame come in pieces
+        rows = await realtime.subscribe("rows")
+        states = realtime.states()
+        await gets_each_event_once(server, (rows, "rows"))
+        assert (realtime.state, proxy.accepted) == (State.SUBSCRIBED, 1 if Network.era == "E4" else 2)
+        await realtime.dispose()
+        assert [change.dest async for change in states] == [State.DISPOSING]
 
 
-def test_a_server_that_refuses_is_given_up_by_name_and_found_again_on_demand() -> None:
-    async def main() -> None:
-        known: dict[str, Any] = {"era": Network.era, "retry": RetryPolicy(attempts=2, reconnect_attempts=2, base=0.02)}
-        async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", **known) as realtime:
-            rows = await realtime.subscribe("rows")
-            states = realtime.states()
-            proxy.refuse()
-            proxy.cut()
-            assert (await lost(states)).kind == "stream_ended"
-            given_up = await anext(states)
-            assert (given_up.dest, str(given_up.cause)) == (State.ERROR, f"{host_of(proxy)}: the dial failed: Connection refused")
-            await proxy.heal()
-            await realtime.reconnect()
-            await settled(realtime, states)
-            await all_heard(server, 1)
-            await gets_each_event_once(server, (rows, "rows"))
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_server_that_refuses_is_given_up_by_name_and_found_again_on_demand() -> None:
+    known: dict[str, Any] = {"era": Network.era, "retry": RetryPolicy(attempts=2, reconnect_attempts=2, base=0.02)}
+    async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", **known) as realtime:
+        rows = await realtime.subscribe("rows")
+        states = realtime.states()
+        proxy.refuse()
+        proxy.cut()
+        assert (await lost(states)).kind == "stream_ended"
+        given_up = await anext(states)
+        assert (given_up.dest, str(given_up.cause)) == (State.ERROR, f"{host_of(proxy)}: the dial failed: Connection refused")
+        await proxy.heal()
+        await realtime.reconnect()
+        await settled(realtime, states)
+        await all_heard(server, 1)
+        await gets_each_event_once(server, (rows, "rows"))
 
 
 async def mute(server: RealtimeServer, proxy: FaultProxy) -> None:
@@ -212,92 +202,82 @@ async def cut_before_the_greeting(server: RealtimeServer, proxy: FaultProxy) -> 
         (cut_before_the_greeting, Timeouts(), "the stream ended (close code 1006)"),
     ],
 )
-def test_a_dial_that_comes_to_nothing_says_why_and_holds_nothing(
+@pytest.mark.loopback
+async def test_a_dial_that_comes_to_nothing_says_why_and_holds_nothing(
     fault: Callable[[RealtimeServer, FaultProxy], Coroutine[None, None, None]], timeouts: Timeouts, cause: str
 ) -> None:
-    async def main() -> None:
-        async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", retry=ONCE, timeouts=timeouts) as realtime:
-            held = descriptors()
-            happening = asyncio.create_task(fault(server, proxy))
-            await asyncio.sleep(0)  # what can happen before the dial has happened
-            with pytest.raises(RetriesExhausted) as caught:
-                await realtime.connect()
-            await happening
-            assert (str(caught.value.cause), realtime.state) == (f"{host_of(proxy)}: {cause}", State.ERROR)
-            assert proxy.accepted == 1, "one attempt is one connection"
+    async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", retry=ONCE, timeouts=timeouts) as realtime:
+        held = descriptors()
+        happening = asyncio.create_task(fault(server, proxy))
+        await asyncio.sleep(0)  # what can happen before the dial has happened
+        with pytest.raises(RetriesExhausted) as caught:
+            await realtime.connect()
+        await happening
+        assert (str(caught.value.cause), realtime.state) == (f"{host_of(proxy)}: {cause}", State.ERROR)
+        assert proxy.accepted == 1, "one attempt is one connection"
+        await proxy.heal()
+        await until(lambda: not proxy.links and not server.connections)
+        await until(lambda: descriptors() == held)
+
+
+@pytest.mark.loopback
+async def test_faults_one_after_the_other_leave_nothing_behind() -> None:
+    async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", retry=PATIENT, **QUICK_PING) as realtime:
+        rows = await realtime.subscribe("rows")
+        held = descriptors()
+        for act in (proxy.cut, proxy.reset, proxy.freeze, proxy.cut, proxy.reset):
+            states = realtime.states()
+            act()
+            await lost(states)
             await proxy.heal()
-            await until(lambda: not proxy.links and not server.connections)
-            await until(lambda: descriptors() == held)
-
-    asyncio.run(main())
-
-
-def test_faults_one_after_the_other_leave_nothing_behind() -> None:
-    async def main() -> None:
-        async with network() as (server, proxy), Realtime(proxy.endpoint, "demo", retry=PATIENT, **QUICK_PING) as realtime:
-            rows = await realtime.subscribe("rows")
-            held = descriptors()
-            for act in (proxy.cut, proxy.reset, proxy.freeze, proxy.cut, proxy.reset):
-                states = realtime.states()
-                act()
-                await lost(states)
-                await proxy.heal()
-                await settled(realtime, states)
-                await all_heard(server, 1)
-                await gets_each_event_once(server, (rows, "rows"))
-            await until(lambda: proxy.links == server.connections == 1)
-            await until(lambda: descriptors() == held)
-
-    asyncio.run(main())
+            await settled(realtime, states)
+            await all_heard(server, 1)
+            await gets_each_event_once(server, (rows, "rows"))
+        await until(lambda: proxy.links == server.connections == 1)
+        await until(lambda: descriptors() == held)
 
 
 @only("E4", because="it is about the transport alone")
-def test_a_lost_link_gives_back_its_place_in_a_callers_connector() -> None:
-    async def main() -> None:
-        async with network() as (_, proxy), aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
-            transport = AiohttpTransport(session)
-            held = []
-            for _ in range(3):
-                socket = await transport.dial(f"{proxy.endpoint.replace('http', 'ws')}/realtime?project=demo", {})
-                proxy.cut()
-                assert await socket.pump(lambda _: None) == 1006
-                await socket.close(0)
-                held.append(socket)
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_lost_link_gives_back_its_place_in_a_callers_connector() -> None:
+    async with network() as (_, proxy), aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+        transport = AiohttpTransport(session)
+        held = []
+        for _ in range(3):
+            socket = await transport.dial(f"{proxy.endpoint.replace('http', 'ws')}/realtime?project=demo", {})
+            proxy.cut()
+            assert await socket.pump(lambda _: None) == 1006
+            await socket.close(0)
+            held.append(socket)
 
 
 @pytest.mark.parametrize("act", [FaultProxy.freeze, lambda proxy: proxy.freeze(DOWN), FaultProxy.cut])
-def test_dispose_is_bounded_whatever_the_network_does(act: Callable[[FaultProxy], None]) -> None:
-    async def main() -> None:
-        async with network() as (_, proxy):
-            realtime = Realtime(proxy.endpoint, "demo", timeouts=Timeouts(close=0.1))
-            held = descriptors()
-            await realtime.subscribe("rows")
-            act(proxy)
-            begin = time.monotonic()
-            await realtime.dispose()
-            assert time.monotonic() - begin < 0.1 + SLACK
-            await proxy.heal()
-            await until(lambda: not proxy.links)
-            await until(lambda: descriptors() == held)
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_dispose_is_bounded_whatever_the_network_does(act: Callable[[FaultProxy], None]) -> None:
+    async with network() as (_, proxy):
+        realtime = Realtime(proxy.endpoint, "demo", timeouts=Timeouts(close=0.1))
+        held = descriptors()
+        await realtime.subscribe("rows")
+        act(proxy)
+        begin = time.monotonic()
+        await realtime.dispose()
+        assert time.monotonic() - begin < 0.1 + SLACK
+        await proxy.heal()
+        await until(lambda: not proxy.links)
+        await until(lambda: descriptors() == held)
 
 
-def test_a_message_above_the_limit_ends_the_link_with_a_clear_cause() -> None:
-    async def main() -> None:
-        quick = RetryPolicy(base=0.02, cap=0.1)
-        server = RealtimeServer(era=Network.era)
-        async with server, Realtime(server.endpoint, "demo", max_frame=10_000, retry=quick) as realtime:
-            rows = await realtime.subscribe("rows")
-            states = realtime.states()
-            server.publish(["e"], ["rows"], {"blob": "x" * 20_000})
-            async with asyncio.timeout(30):
-                changes = [await anext(states) for _ in range(3)]
-                assert "more than 10000 bytes" in str(changes[0].cause)
-                assert [change.dest for change in changes] == [State.RECONNECTING, State.CONNECTED, State.SUBSCRIBED]
-                server.publish(["e"], ["rows"], {"n": 1})
-                assert (await anext(rows)).payload == {"n": 1}
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_message_above_the_limit_ends_the_link_with_a_clear_cause() -> None:
+    quick = RetryPolicy(base=0.02, cap=0.1)
+    server = RealtimeServer(era=Network.era)
+    async with server, Realtime(server.endpoint, "demo", max_frame=10_000, retry=quick) as realtime:
+        rows = await realtime.subscribe("rows")
+        states = realtime.states()
+        server.publish(["e"], ["rows"], {"blob": "x" * 20_000})
+        async with asyncio.timeout(30):
+            changes = [await anext(states) for _ in range(3)]
+            assert "more than 10000 bytes" in str(changes[0].cause)
+            assert [change.dest for change in changes] == [State.RECONNECTING, State.CONNECTED, State.SUBSCRIBED]
+            server.publish(["e"], ["rows"], {"n": 1})
+            assert (await anext(rows)).payload == {"n": 1}

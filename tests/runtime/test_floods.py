@@ -12,7 +12,7 @@ import pytest
 from realtime_fsm import Realtime, State
 from realtime_fsm.testing.wire import error
 from support.network import Network
-from support.virtual import eventually, run
+from support.virtual import eventually
 
 EVENT = b'{"type":"event","data":{"channels":["rows"],"timestamp":0,"payload":{"$id":"same"},"subscriptions":["%b"]}}'
 FLOODS = {
@@ -41,96 +41,79 @@ async def most_in_a_turn(network: Network, realtime: Realtime, frame: bytes) -> 
 
 
 @pytest.mark.parametrize("frame", FLOODS.values(), ids=FLOODS)
-def test_the_event_loop_has_its_turns_whatever_comes(frame: bytes) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.subscribe("rows", overflow="latest")
-            assert await most_in_a_turn(network, realtime, frame) <= (256 if "event" in str(frame) else 32)
-
-    run(main)
+async def test_the_event_loop_has_its_turns_whatever_comes(frame: bytes) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows", overflow="latest")
+        assert await most_in_a_turn(network, realtime, frame) <= (256 if "event" in str(frame) else 32)
 
 
 @pytest.mark.parametrize("greeted", [False, True])
-def test_the_event_loop_has_its_turns_where_the_routes_know_no_event(greeted: bool) -> None:
+async def test_the_event_loop_has_its_turns_where_the_routes_know_no_event(greeted: bool) -> None:
     """In the URL eras the routes of a link decide; before its greeting there are none."""
-
-    async def main() -> None:
-        network = Network(era="E2")
-        async with network.realtime(era="E2") as realtime:
-            await realtime.subscribe("rows")
-            if not greeted:
-                network.otherwise = "mute"
-                network.socket.cut()
-                await eventually(lambda: len(network.sockets) == 2)
-                await asyncio.sleep(0.1)
-            frame = b'{"type":"event","data":{"channels":["files"],"events":["e"],"timestamp":0,"payload":{}}}'
-            assert await most_in_a_turn(network, realtime, frame) <= 256
-
-    run(main)
+    network = Network(era="E2")
+    async with network.realtime(era="E2") as realtime:
+        await realtime.subscribe("rows")
+        if not greeted:
+            network.otherwise = "mute"
+            network.socket.cut()
+            await eventually(lambda: len(network.sockets) == 2)
+            await asyncio.sleep(0.1)
+        frame = b'{"type":"event","data":{"channels":["files"],"events":["e"],"timestamp":0,"payload":{}}}'
+        assert await most_in_a_turn(network, realtime, frame) <= 256
 
 
-def test_ids_that_are_not_known_are_counted_once_a_frame(records: list[MutableMapping[str, Any]]) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.subscribe("rows")
-            network.socket.push(network.event(b'"payload":{}', *(f"x{number}" for number in range(1_000))))
-            await eventually(lambda: realtime.malformed)
-            assert realtime.malformed == {"unknown_subscription": 1_000}
-            assert [record["event"] for record in records].count("realtime.malformed") == 1
-
-    run(main)
+async def test_ids_that_are_not_known_are_counted_once_a_frame(records: list[MutableMapping[str, Any]]) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        network.socket.push(network.event(b'"payload":{}', *(f"x{number}" for number in range(1_000))))
+        await eventually(lambda: realtime.malformed)
+        assert realtime.malformed == {"unknown_subscription": 1_000}
+        assert [record["event"] for record in records].count("realtime.malformed") == 1
 
 
 @pytest.mark.parametrize("code", [1008, 1013])
-def test_a_repeated_error_is_one_record_at_most_and_holds_nothing_up(code: int, records: list[MutableMapping[str, Any]]) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.subscribe("rows")
-            before = len(records)
-            for _ in range(1_000):
-                network.socket.push(error(code))
-            await asyncio.sleep(5)
-            assert len(records) - before == (code == 1008)
-            async with asyncio.timeout(5):
-                await realtime.subscribe("files")
-            assert (realtime.state, len(network.dials)) == (State.SUBSCRIBED, 1)
+async def test_a_repeated_error_is_one_record_at_most_and_holds_nothing_up(
+    code: int, records: list[MutableMapping[str, Any]]
+) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        before = len(records)
+        for _ in range(1_000):
+            network.socket.push(error(code))
+        await asyncio.sleep(5)
+        assert len(records) - before == (code == 1008)
+        async with asyncio.timeout(5):
+            await realtime.subscribe("files")
+        assert (realtime.state, len(network.dials)) == (State.SUBSCRIBED, 1)
 
-    run(main)
 
-
-def test_a_repeated_1008_is_the_reason_of_the_end() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.subscribe("rows")
-            for _ in range(3):
-                network.socket.push(error(1008))
-                network.socket.push(FLOODS["pongs"])
+async def test_a_repeated_1008_is_the_reason_of_the_end() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        for _ in range(3):
             network.socket.push(error(1008))
-            network.socket.cut()
-            await eventually(lambda: realtime.last_failure is not None)
-            assert realtime.last_failure is not None
-            assert "1008" in str(realtime.last_failure.error)
+            network.socket.push(FLOODS["pongs"])
+        network.socket.push(error(1008))
+        network.socket.cut()
+        await eventually(lambda: realtime.last_failure is not None)
+        assert realtime.last_failure is not None
+        assert "1008" in str(realtime.last_failure.error)
 
-    run(main)
 
-
-def test_a_reply_behind_a_1013_is_an_answer() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.subscribe("rows")
-            asking = asyncio.create_task(realtime.subscribe("files"))
-            await asyncio.sleep(0)
-            network.socket.push(error(1013))
-            async with asyncio.timeout(5):
-                files = await asking
-            assert files.channels == ("files",)
-            assert realtime.state is State.SUBSCRIBED
-            await asyncio.sleep(200)
-            assert sum(b'"files"' in message for message in network.socket.sent) == 1
-
-    run(main)
+async def test_a_reply_behind_a_1013_is_an_answer() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        asking = asyncio.create_task(realtime.subscribe("files"))
+        await asyncio.sleep(0)
+        network.socket.push(error(1013))
+        async with asyncio.timeout(5):
+            files = await asking
+        assert files.channels == ("files",)
+        assert realtime.state is State.SUBSCRIBED
+        await asyncio.sleep(200)
+        assert sum(b'"files"' in message for message in network.socket.sent) == 1

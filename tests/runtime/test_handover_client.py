@@ -27,7 +27,7 @@ from realtime_fsm.testing.wire import error
 from support.eras import ON_EVERY_ERA, only
 from support.network import HANG, LATENCY, MUTE, Network, SimulatedSocket, transition
 from support.some import some
-from support.virtual import eventually, run
+from support.virtual import eventually
 
 pytestmark = [ON_EVERY_ERA, only("E1", "E2", "E3", because="the newest one takes new channels by message, on the same link")]
 
@@ -74,277 +74,237 @@ async def handing_over(network: Network, realtime: Realtime, how: str | Exceptio
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_everything_is_delivered_once_before_during_and_after_it(seed: int) -> None:
-    async def main() -> None:
-        draw, network = random.Random(seed), Network()
-        async with network.realtime() as realtime:
-            network.latencies.append(LATENCY)  # of the question for the era
-            network.latencies.extend(10 ** draw.uniform(-3, -0.3) for _ in range(3))
-            publisher = Publisher(network, draw)
-            first = await realtime.subscribe("rows", "files", buffer=10_000)
-            publishing = asyncio.ensure_future(publisher.publish(300))
-            subscriptions: list[tuple[Subscription, float]] = [(first, 0.0)]
-            windows = []
-            for channels in (("rows", "teams"), ("files",)):
-                await asyncio.sleep(draw.uniform(1.1, 2) * DRAIN_SECONDS)
-                begun = asyncio.get_running_loop().time()
-                subscription = await realtime.subscribe(*channels, buffer=10_000)
-                now = asyncio.get_running_loop().time()
-                windows.append((begun, now + DRAIN_SECONDS))
-                subscriptions.append((subscription, now))
-            await publishing
-            await asyncio.sleep(2 * DRAIN_SECONDS)
-            assert len(network.dials) == 3
-            assert realtime.malformed == {}
-            for subscription, since in some(subscriptions):
-                got = transition(subscription)
-                assert bool(subscription.gaps) == (got != sorted(got)), "a gap is told where the order is not the server's"
-                everything, owed = publisher.of(subscription), publisher.of(subscription, since)
-                assert all(got.count(number) <= everything.count(number) for number in got), "nothing comes twice, or uninvited"
-                assert all(got.count(number) == everything.count(number) for number in owed), "nothing is missed"
-                calm = [number for at, number, _ in publisher.published if not any(a <= at <= b for a, b in windows)]
-                ordered = [number for number in got if number in calm]
-                assert ordered == sorted(ordered), "where one link delivers, the order is the server's"
-        assert all(closed(network.sockets))
-
-    run(main)
+async def test_everything_is_delivered_once_before_during_and_after_it(seed: int) -> None:
+    draw, network = random.Random(seed), Network()
+    async with network.realtime() as realtime:
+        network.latencies.append(LATENCY)  # of the question for the era
+        network.latencies.extend(10 ** draw.uniform(-3, -0.3) for _ in range(3))
+        publisher = Publisher(network, draw)
+        first = await realtime.subscribe("rows", "files", buffer=10_000)
+        publishing = asyncio.ensure_future(publisher.publish(300))
+        subscriptions: list[tuple[Subscription, float]] = [(first, 0.0)]
+        windows = []
+        for channels in (("rows", "teams"), ("files",)):
+            await asyncio.sleep(draw.uniform(1.1, 2) * DRAIN_SECONDS)
+            begun = asyncio.get_running_loop().time()
+            subscription = await realtime.subscribe(*channels, buffer=10_000)
+            now = asyncio.get_running_loop().time()
+            windows.append((begun, now + DRAIN_SECONDS))
+            subscriptions.append((subscription, now))
+        await publishing
+        await asyncio.sleep(2 * DRAIN_SECONDS)
+        assert len(network.dials) == 3
+        assert realtime.malformed == {}
+        for subscription, since in some(subscriptions):
+            got = transition(subscription)
+            assert bool(subscription.gaps) == (got != sorted(got)), "a gap is told where the order is not the server's"
+            everything, owed = publisher.of(subscription), publisher.of(subscription, since)
+            assert all(got.count(number) <= everything.count(number) for number in got), "nothing comes twice, or uninvited"
+            assert all(got.count(number) == everything.count(number) for number in owed), "nothing is missed"
+            calm = [number for at, number, _ in publisher.published if not any(a <= at <= b for a, b in windows)]
+            ordered = [number for number in got if number in calm]
+            assert ordered == sorted(ordered), "where one link delivers, the order is the server's"
+    assert all(closed(network.sockets))
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_one_after_the_other_at_once_loses_nothing(seed: int) -> None:
-    async def main() -> None:
-        draw, network = random.Random(seed), Network()
-        async with network.realtime() as realtime:
-            network.latencies.append(LATENCY)
-            network.latencies.extend(10 ** draw.uniform(-3, -0.3) for _ in range(6))
-            publisher = Publisher(network, draw)
-            first = await realtime.subscribe("rows")
-            publishing = asyncio.ensure_future(publisher.publish(400))
-            await asyncio.sleep(0.1)
-            others = [await realtime.subscribe(channel) for channel in (*CHANNELS, "executions", "rows")]
-            await publishing
-            await asyncio.sleep(2 * DRAIN_SECONDS)
-            got = transition(first)
-            assert sorted(got) == publisher.of(first)
-            assert bool(first.gaps) == (got != sorted(got)), "a gap is told where the order is not the server's"
-            assert len(network.dials) == 1 + len(others)
-            assert [socket for socket in network.sockets if socket.closed is None] == [network.socket]
-
-    run(main)
+async def test_one_after_the_other_at_once_loses_nothing(seed: int) -> None:
+    draw, network = random.Random(seed), Network()
+    async with network.realtime() as realtime:
+        network.latencies.append(LATENCY)
+        network.latencies.extend(10 ** draw.uniform(-3, -0.3) for _ in range(6))
+        publisher = Publisher(network, draw)
+        first = await realtime.subscribe("rows")
+        publishing = asyncio.ensure_future(publisher.publish(400))
+        await asyncio.sleep(0.1)
+        others = [await realtime.subscribe(channel) for channel in (*CHANNELS, "executions", "rows")]
+        await publishing
+        await asyncio.sleep(2 * DRAIN_SECONDS)
+        got = transition(first)
+        assert sorted(got) == publisher.of(first)
+        assert bool(first.gaps) == (got != sorted(got)), "a gap is told where the order is not the server's"
+        assert len(network.dials) == 1 + len(others)
+        assert [socket for socket in network.sockets if socket.closed is None] == [network.socket]
 
 
-def test_a_burst_of_subscriptions_shares_two_links_at_most() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            await realtime.subscribe("executions")
-            await asyncio.sleep(5)
-            before = len(network.dials)
-            names = [f"rows.{number}" for number in range(10)]
-            subscriptions = await asyncio.gather(*(realtime.subscribe(name) for name in names))
-            assert len(network.dials) <= before + 2
-            for number, name in enumerate(names):
-                network.publish(name, payload={"n": number})
-            await asyncio.sleep(1)
-            assert [transition(subscription) for subscription in subscriptions] == [[number] for number in range(10)]
-
-    run(main)
+async def test_a_burst_of_subscriptions_shares_two_links_at_most() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("executions")
+        await asyncio.sleep(5)
+        before = len(network.dials)
+        names = [f"rows.{number}" for number in range(10)]
+        subscriptions = await asyncio.gather(*(realtime.subscribe(name) for name in names))
+        assert len(network.dials) <= before + 2
+        for number, name in enumerate(names):
+            network.publish(name, payload={"n": number})
+        await asyncio.sleep(1)
+        assert [transition(subscription) for subscription in subscriptions] == [[number] for number in range(10)]
 
 
-def test_an_event_that_comes_before_the_greeting_does_no_harm() -> None:
+async def test_an_event_that_comes_before_the_greeting_does_no_harm() -> None:
     """Servers register the channels before they greet, so that is possible."""
-
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            asking = await handing_over(network, realtime, MUTE)
-            await eventually(lambda: len(network.sockets) == 2)
-            early = network.event(b'"payload":{"n":1}', "0" * 20)
-            network.socket.push(early)
-            await asyncio.sleep(1)
-            assert (transition(rows), realtime.malformed) == ([], {})
-            network.publish("rows", payload={"n": 2})
-            await asking
-            assert transition(rows) == [2]
-
-    run(main)
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        asking = await handing_over(network, realtime, MUTE)
+        await eventually(lambda: len(network.sockets) == 2)
+        early = network.event(b'"payload":{"n":1}', "0" * 20)
+        network.socket.push(early)
+        await asyncio.sleep(1)
+        assert (transition(rows), realtime.malformed) == ([], {})
+        network.publish("rows", payload={"n": 2})
+        await asking
+        assert transition(rows) == [2]
 
 
-def test_nothing_but_events_counts_on_a_link_that_makes_room() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            old = network.socket
-            asking = await handing_over(network, realtime, HANG)
-            for frame in (b"{", error(1003), error(1008), b'{"type":"pong"}', b'{"type":"connected","data":{}}'):
-                old.push(frame)
-            network.publish("rows", payload={"n": 1})
-            await asyncio.sleep(1)
-            assert (transition(rows), realtime.state, realtime.malformed) == ([1], State.RECONNECTING, {})
-            await asking
-            assert realtime.state is State.SUBSCRIBED
-
-    run(main)
+async def test_nothing_but_events_counts_on_a_link_that_makes_room() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        old = network.socket
+        asking = await handing_over(network, realtime, HANG)
+        for frame in (b"{", error(1003), error(1008), b'{"type":"pong"}', b'{"type":"connected","data":{}}'):
+            old.push(frame)
+        network.publish("rows", payload={"n": 1})
+        await asyncio.sleep(1)
+        assert (transition(rows), realtime.state, realtime.malformed) == ([1], State.RECONNECTING, {})
+        await asking
+        assert realtime.state is State.SUBSCRIBED
 
 
-def test_the_end_of_a_link_that_has_made_room_costs_no_link() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            files = await realtime.subscribe("files")
-            network.sockets[0].cut()
-            network.publish("rows", payload={"n": 1})
-            await asyncio.sleep(DRAIN_SECONDS * 2)
-            assert (transition(rows), realtime.state, len(network.dials)) == ([1], State.SUBSCRIBED, 2)
-            assert (len(rows.gaps), files.gaps) == (1, ()), "what it still owed, nobody knows"
-            assert closed(network.sockets) == [True, False]
-
-    run(main)
+async def test_the_end_of_a_link_that_has_made_room_costs_no_link() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        files = await realtime.subscribe("files")
+        network.sockets[0].cut()
+        network.publish("rows", payload={"n": 1})
+        await asyncio.sleep(DRAIN_SECONDS * 2)
+        assert (transition(rows), realtime.state, len(network.dials)) == ([1], State.SUBSCRIBED, 2)
+        assert (len(rows.gaps), files.gaps) == (1, ()), "what it still owed, nobody knows"
+        assert closed(network.sockets) == [True, False]
 
 
 # --- when it goes wrong -----------------------------------------------------------------------------------------------------
 
 
-def test_a_link_that_ends_before_the_other_one_is_up_makes_an_outage_and_a_gap() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            network.publish("rows", payload={"n": 1})
-            await eventually(lambda: len(rows._subscriber.buffer) == 1)
-            asking = await handing_over(network, realtime, HANG)
-            network.socket.cut()
-            await asyncio.sleep(1)
-            outage = realtime._driver._outages.current
-            assert outage is not None
-            assert not outage.planned
-            network.publish("rows", payload={"n": 2})
-            files = await asking
-            network.publish("rows", payload={"n": 3})
-            await asyncio.sleep(1)
-            assert transition(rows) == [1, 3]
-            (gap,) = rows.gaps
-            assert isinstance(gap, Gap)
-            assert (gap.since is not None, gap.outage_seconds > 8, files.gaps) == (True, True, ())
-            assert realtime._driver._outages.current is None
-
-    run(main)
+async def test_a_link_that_ends_before_the_other_one_is_up_makes_an_outage_and_a_gap() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        network.publish("rows", payload={"n": 1})
+        await eventually(lambda: len(rows._subscriber.buffer) == 1)
+        asking = await handing_over(network, realtime, HANG)
+        network.socket.cut()
+        await asyncio.sleep(1)
+        outage = realtime._driver._outages.current
+        assert outage is not None
+        assert not outage.planned
+        network.publish("rows", payload={"n": 2})
+        files = await asking
+        network.publish("rows", payload={"n": 3})
+        await asyncio.sleep(1)
+        assert transition(rows) == [1, 3]
+        (gap,) = rows.gaps
+        assert isinstance(gap, Gap)
+        assert (gap.since is not None, gap.outage_seconds > 8, files.gaps) == (True, True, ())
+        assert realtime._driver._outages.current is None
 
 
-def test_what_such_a_link_had_brought_does_not_come_twice() -> None:
-    async def main() -> None:
-        network = Network()
-        network.latencies.extend((LATENCY, 0.001, 0.3))  # the other one is slow
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            asking = await handing_over(network, realtime)
-            await asyncio.sleep(0.2)
-            network.publish("rows", payload={"n": 1})
-            await asyncio.sleep(0.05)
-            network.sockets[0].cut()
-            await asking
-            network.publish("rows", payload={"n": 2})
-            await asyncio.sleep(2)
-            assert (transition(rows), len(rows.gaps)) == ([1, 2], 1)
-
-    run(main)
+async def test_what_such_a_link_had_brought_does_not_come_twice() -> None:
+    network = Network()
+    network.latencies.extend((LATENCY, 0.001, 0.3))  # the other one is slow
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        asking = await handing_over(network, realtime)
+        await asyncio.sleep(0.2)
+        network.publish("rows", payload={"n": 1})
+        await asyncio.sleep(0.05)
+        network.sockets[0].cut()
+        await asking
+        network.publish("rows", payload={"n": 2})
+        await asyncio.sleep(2)
+        assert (transition(rows), len(rows.gaps)) == ([1, 2], 1)
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_an_outage_is_one_gap_although_it_ends_with_another_link_for_what_is_new(again: bool) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=PATIENT) as realtime:
-            rows = await realtime.subscribe("rows")
+async def test_an_outage_is_one_gap_although_it_ends_with_another_link_for_what_is_new(again: bool) -> None:
+    network = Network()
+    async with network.realtime(retry=PATIENT) as realtime:
+        rows = await realtime.subscribe("rows")
+        network.socket.cut()
+        await eventually(lambda: realtime._driver._links.current is not None and realtime.state is State.RECONNECTING)
+        asking = asyncio.ensure_future(realtime.subscribe("files"))  # its address is dialed already
+        await eventually(lambda: realtime.state is State.CONNECTED)
+        assert len(rows.gaps) == 1
+        if again:
             network.socket.cut()
-            await eventually(lambda: realtime._driver._links.current is not None and realtime.state is State.RECONNECTING)
-            asking = asyncio.ensure_future(realtime.subscribe("files"))  # its address is dialed already
-            await eventually(lambda: realtime.state is State.CONNECTED)
-            assert len(rows.gaps) == 1
-            if again:
-                network.socket.cut()
-            files = await asking
-            await asyncio.sleep(2 * DRAIN_SECONDS)
-            assert (len(rows.gaps), files.gaps, realtime.state) == (1 + again, (), State.SUBSCRIBED)
-            assert network.listening == {"rows", "files"}
-
-    run(main)
+        files = await asking
+        await asyncio.sleep(2 * DRAIN_SECONDS)
+        assert (len(rows.gaps), files.gaps, realtime.state) == (1 + again, (), State.SUBSCRIBED)
+        assert network.listening == {"rows", "files"}
 
 
-def test_while_dials_fail_the_old_link_delivers_and_a_gap_is_told_to_be_safe() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=PATIENT) as realtime:
-            rows = await realtime.subscribe("rows")
-            asking = await handing_over(network, realtime, DialFailed("refused"))
-            for number in range(3):
-                network.publish("rows", payload={"n": number})
-                await asyncio.sleep(0.2)
-            assert (transition(rows), realtime.state) == ([0, 1, 2], State.RECONNECTING)
-            await asking
-            network.publish("rows", payload={"n": 3})
-            await asyncio.sleep(2)
-            assert transition(rows) == [3]
-            assert [gap.attempts for gap in rows.gaps] == [1], "nobody had asked the old link for a sign of life that long"
-            assert realtime.state is State.SUBSCRIBED
-
-    run(main)
+async def test_while_dials_fail_the_old_link_delivers_and_a_gap_is_told_to_be_safe() -> None:
+    network = Network()
+    async with network.realtime(retry=PATIENT) as realtime:
+        rows = await realtime.subscribe("rows")
+        asking = await handing_over(network, realtime, DialFailed("refused"))
+        for number in range(3):
+            network.publish("rows", payload={"n": number})
+            await asyncio.sleep(0.2)
+        assert (transition(rows), realtime.state) == ([0, 1, 2], State.RECONNECTING)
+        await asking
+        network.publish("rows", payload={"n": 3})
+        await asyncio.sleep(2)
+        assert transition(rows) == [3]
+        assert [gap.attempts for gap in rows.gaps] == [1], "nobody had asked the old link for a sign of life that long"
+        assert realtime.state is State.SUBSCRIBED
 
 
-def test_an_end_of_retries_lets_go_of_the_old_link_too() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=RetryPolicy(attempts=2, reconnect_attempts=2)) as realtime:
-            rows = await realtime.subscribe("rows")
-            network.otherwise = DialFailed("refused")
-            with pytest.raises(RetriesExhausted):
-                await realtime.subscribe("files")
-            await asyncio.sleep(1)
-            assert (realtime.state, closed(network.sockets)) == (State.ERROR, [True])
-            network.otherwise = "greet"
-            await realtime.reconnect()
-            await eventually(lambda: realtime.state is State.SUBSCRIBED)
-            assert (network.listening, len(rows.gaps)) == ({"rows"}, 1)
-
-    run(main)
+async def test_an_end_of_retries_lets_go_of_the_old_link_too() -> None:
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(attempts=2, reconnect_attempts=2)) as realtime:
+        rows = await realtime.subscribe("rows")
+        network.otherwise = DialFailed("refused")
+        with pytest.raises(RetriesExhausted):
+            await realtime.subscribe("files")
+        await asyncio.sleep(1)
+        assert (realtime.state, closed(network.sockets)) == (State.ERROR, [True])
+        network.otherwise = "greet"
+        await realtime.reconnect()
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        assert (network.listening, len(rows.gaps)) == ({"rows"}, 1)
 
 
-def test_a_newcomer_that_the_server_refuses_is_told_and_the_others_live() -> None:
-    async def main() -> None:
-        network = Network()
-        network.refused.add(b"bad")
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            calls: list[Any] = [realtime.subscribe("rows.1"), realtime.subscribe("bad")]
-            refusals = await asyncio.gather(*calls, return_exceptions=True)
-            for refused, channel in some(zip(refusals, ("rows.1", "bad"), strict=True)):  # which of them it was, nobody knows
-                assert isinstance(refused, SubscriptionRejected)
-                assert (refused.channels, refused.code) == ((channel,), 1008)
-            files = await realtime.subscribe("files")
-            network.publish("rows", "files", payload={"n": 1})
-            await asyncio.sleep(2)
-            assert (transition(rows), transition(files)) == ([1], [1])
-            assert [gap.attempts for gap in rows.gaps] == [1], "two dials in one handover"
-            assert realtime.state is State.SUBSCRIBED
-
-    run(main)
+async def test_a_newcomer_that_the_server_refuses_is_told_and_the_others_live() -> None:
+    network = Network()
+    network.refused.add(b"bad")
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        calls: list[Any] = [realtime.subscribe("rows.1"), realtime.subscribe("bad")]
+        refusals = await asyncio.gather(*calls, return_exceptions=True)
+        for refused, channel in some(zip(refusals, ("rows.1", "bad"), strict=True)):  # which of them it was, nobody knows
+            assert isinstance(refused, SubscriptionRejected)
+            assert (refused.channels, refused.code) == ((channel,), 1008)
+        files = await realtime.subscribe("files")
+        network.publish("rows", "files", payload={"n": 1})
+        await asyncio.sleep(2)
+        assert (transition(rows), transition(files)) == ([1], [1])
+        assert [gap.attempts for gap in rows.gaps] == [1], "two dials in one handover"
+        assert realtime.state is State.SUBSCRIBED
 
 
-def test_an_address_of_which_everything_once_was_accepted_is_refused_for_good() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            network.refused.add(b"rows")
-            network.socket.cut()
-            with pytest.raises(RefusedByServer) as caught:
-                await anext(rows)
-            assert (caught.value.code, realtime.state) == (1008, State.ERROR)
-
-    run(main)
+async def test_an_address_of_which_everything_once_was_accepted_is_refused_for_good() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        network.refused.add(b"rows")
+        network.socket.cut()
+        with pytest.raises(RefusedByServer) as caught:
+            await anext(rows)
+        assert (caught.value.code, realtime.state) == (1008, State.ERROR)
 
 
 # --- in the middle of it ------------------------------------------------------------------------------------------------------
@@ -372,87 +332,75 @@ async def authenticates(network: Network, realtime: Realtime) -> None:
 
 @pytest.mark.parametrize("act", [disconnects, disposes, reconnects, authenticates])
 @pytest.mark.parametrize("moment", ["settling", HANG, MUTE, "waiting for another attempt", "lingering"])
-def test_whatever_happens_in_the_middle_leaves_nothing_behind(moment: str, act: Any) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=PATIENT) as realtime:
-            rows = await realtime.subscribe("rows")
-            if moment == "settling":
-                asking = asyncio.ensure_future(realtime.subscribe("files"))
-                await asyncio.sleep(HANDOVER_DEBOUNCE / 2)
-            else:
-                how: Any = {HANG: HANG, MUTE: MUTE, "lingering": "greet"}.get(moment, DialFailed("refused"))
-                asking = await handing_over(network, realtime, how)
-                await asyncio.sleep(10 * LATENCY)
-            assert realtime.is_live is (moment in ("settling", "lingering"))
-            await act(network, realtime)
-            result: Any = (await asyncio.gather(asking, return_exceptions=True))[0]
-            if moment == "lingering" or act in (reconnects, authenticates):
-                assert isinstance(result, Subscription)
-            else:
-                assert type(result) is (Disposed if act is disposes else Disconnected)
-            if act is not disposes:
-                await eventually(lambda: realtime.state is State.SUBSCRIBED)
-                await asyncio.sleep(DRAIN_SECONDS + 1)
-                network.publish("rows", payload={"n": 1})
-                await asyncio.sleep(1)
-                assert transition(rows) == [1]
-                assert len(network.backend.peers) == 1
-                assert closed(network.sockets[:-1]) == [True] * (len(network.sockets) - 1)
-        assert all(closed(network.sockets))
-        assert not network.backend.peers
-
-    run(main)
-
-
-def test_a_loss_while_the_old_link_lingers_lets_go_of_both() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            await realtime.subscribe("files")
-            network.socket.cut()
-            await eventually(lambda: realtime.state is State.RECONNECTING)
+async def test_whatever_happens_in_the_middle_leaves_nothing_behind(moment: str, act: Any) -> None:
+    network = Network()
+    async with network.realtime(retry=PATIENT) as realtime:
+        rows = await realtime.subscribe("rows")
+        if moment == "settling":
+            asking = asyncio.ensure_future(realtime.subscribe("files"))
+            await asyncio.sleep(HANDOVER_DEBOUNCE / 2)
+        else:
+            how: Any = {HANG: HANG, MUTE: MUTE, "lingering": "greet"}.get(moment, DialFailed("refused"))
+            asking = await handing_over(network, realtime, how)
             await asyncio.sleep(10 * LATENCY)
-            assert closed(network.sockets) == [True, True]
+        assert realtime.is_live is (moment in ("settling", "lingering"))
+        await act(network, realtime)
+        result: Any = (await asyncio.gather(asking, return_exceptions=True))[0]
+        if moment == "lingering" or act in (reconnects, authenticates):
+            assert isinstance(result, Subscription)
+        else:
+            assert type(result) is (Disposed if act is disposes else Disconnected)
+        if act is not disposes:
             await eventually(lambda: realtime.state is State.SUBSCRIBED)
-            assert len(rows.gaps) == 1
-
-    run(main)
-
-
-def test_what_is_unsubscribed_meanwhile_is_not_asked_for() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows")
-            asking = await handing_over(network, realtime, DialFailed("refused"))
-            await rows.unsubscribe()
+            await asyncio.sleep(DRAIN_SECONDS + 1)
             network.publish("rows", payload={"n": 1})
-            assert [event async for event in rows] == []
-            await asking
-            assert (network.listening, realtime.malformed) == ({"files"}, {})
-
-    run(main)
-
-
-def test_unsubscribing_keeps_the_link_and_what_still_comes_is_dropped_silently() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows, files = await asyncio.gather(realtime.subscribe("rows"), realtime.subscribe("files"))
-            await asyncio.sleep(2)
-            links = len(network.dials)
-            network.publish("rows", payload={"n": 1})
-            await rows.unsubscribe()
-            for number in (2, 3):
-                network.publish("rows", "files", payload={"n": number})
             await asyncio.sleep(1)
-            assert (transition(files), realtime.malformed, len(network.dials)) == ([2, 3], {}, links)
-            assert [event async for event in rows] == []
-            await files.unsubscribe()
-            network.publish("files")
-            await asyncio.sleep(1)
-            assert (realtime.state, realtime.malformed, len(network.dials)) == (State.UNSUBSCRIBED, {}, links)
+            assert transition(rows) == [1]
+            assert len(network.backend.peers) == 1
+            assert closed(network.sockets[:-1]) == [True] * (len(network.sockets) - 1)
+    assert all(closed(network.sockets))
+    assert not network.backend.peers
 
-    run(main)
+
+async def test_a_loss_while_the_old_link_lingers_lets_go_of_both() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        await realtime.subscribe("files")
+        network.socket.cut()
+        await eventually(lambda: realtime.state is State.RECONNECTING)
+        await asyncio.sleep(10 * LATENCY)
+        assert closed(network.sockets) == [True, True]
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        assert len(rows.gaps) == 1
+
+
+async def test_what_is_unsubscribed_meanwhile_is_not_asked_for() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        asking = await handing_over(network, realtime, DialFailed("refused"))
+        await rows.unsubscribe()
+        network.publish("rows", payload={"n": 1})
+        assert [event async for event in rows] == []
+        await asking
+        assert (network.listening, realtime.malformed) == ({"files"}, {})
+
+
+async def test_unsubscribing_keeps_the_link_and_what_still_comes_is_dropped_silently() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows, files = await asyncio.gather(realtime.subscribe("rows"), realtime.subscribe("files"))
+        await asyncio.sleep(2)
+        links = len(network.dials)
+        network.publish("rows", payload={"n": 1})
+        await rows.unsubscribe()
+        for number in (2, 3):
+            network.publish("rows", "files", payload={"n": number})
+        await asyncio.sleep(1)
+        assert (transition(files), realtime.malformed, len(network.dials)) == ([2, 3], {}, links)
+        assert [event async for event in rows] == []
+        await files.unsubscribe()
+        network.publish("files")
+        await asyncio.sleep(1)
+        assert (realtime.state, realtime.malformed, len(network.dials)) == (State.UNSUBSCRIBED, {}, links)

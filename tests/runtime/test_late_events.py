@@ -17,7 +17,7 @@ from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.runtime.delivery import DeliveryOptions
 from realtime_fsm.runtime.drain_check import DrainCheck
 from realtime_fsm.runtime.registry import SubscriptionRegistry
-from support.virtual import eventually, run
+from support.virtual import eventually
 
 BEFORE, BETWEEN, AFTER = (datetime(2026, 11, 24, 10, 0, second, tzinfo=UTC) for second in range(3))
 
@@ -37,45 +37,39 @@ def report(failure: BaseException, heading: str) -> None:
 
 
 @pytest.mark.parametrize(("number", "is_late"), [(2, False), (3, True)])
-def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, is_late: bool) -> None:
+async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, is_late: bool) -> None:
     """Row 2 is heard on both links: its live twin is neither delivered again nor told; row 3 is truly late."""
 
     async def catch_up(_: Gap) -> list[dict[str, Any]]:
         return [row(2, BETWEEN)]
 
-    async def main() -> None:
-        registry = SubscriptionRegistry(report, AuditWriter("c", print), cast("Any", None), lambda _: None)
-        subscriber = registry.register(
-            SubscriptionSpec("s1", ("rows",)), DeliveryOptions(catch_up=catch_up), asyncio.get_running_loop(), 0.0
-        )
-        link = SimpleNamespace(ended=False, pings_in_flight=0, state=SimpleNamespace(budget=None, at_fault=False))
-        drain_check = DrainCheck(cast("Any", link), {"s1": BEFORE.isoformat()}, 1.0)
-        drain_check.send_probe(0.0, pings=False)
-        registry.route_out_of_order(live(1, AFTER), None)
-        subscriber.record_gap(AFTER, 1.0, 1, BEFORE.isoformat())
-        await eventually(lambda: len(subscriber.buffer) == 2)
+    registry = SubscriptionRegistry(report, AuditWriter("c", print), cast("Any", None), lambda _: None)
+    subscriber = registry.register(
+        SubscriptionSpec("s1", ("rows",)), DeliveryOptions(catch_up=catch_up), asyncio.get_running_loop(), 0.0
+    )
+    link = SimpleNamespace(ended=False, pings_in_flight=0, state=SimpleNamespace(budget=None, at_fault=False))
+    drain_check = DrainCheck(cast("Any", link), {"s1": BEFORE.isoformat()}, 1.0)
+    drain_check.send_probe(0.0, pings=False)
+    registry.route_out_of_order(live(1, AFTER), None)
+    subscriber.record_gap(AFTER, 1.0, 1, BEFORE.isoformat())
+    await eventually(lambda: len(subscriber.buffer) == 2)
 
-        registry.route_out_of_order(live(number, BETWEEN), drain_check)
+    registry.route_out_of_order(live(number, BETWEEN), drain_check)
 
-        assert [event.id for event in subscriber.buffer.take_nowait()] == ["row1", "row2", *(["row3"] if is_late else [])]
-        assert drain_check.doubts == ({"s1": BEFORE.isoformat()} if is_late else {})
-        drain_check.last_event_times = drain_check.doubts
-        registry.report_possible_loss(drain_check, broken=False)
-        assert len(subscriber.gaps) == 1 + is_late
-        await eventually(lambda: not subscriber.tasks)
-        subscriber.end()
-
-    run(main)
+    assert [event.id for event in subscriber.buffer.take_nowait()] == ["row1", "row2", *(["row3"] if is_late else [])]
+    assert drain_check.doubts == ({"s1": BEFORE.isoformat()} if is_late else {})
+    drain_check.last_event_times = drain_check.doubts
+    registry.report_possible_loss(drain_check, broken=False)
+    assert len(subscriber.gaps) == 1 + is_late
+    await eventually(lambda: not subscriber.tasks)
+    subscriber.end()
 
 
-def test_an_event_that_is_not_behind_another_one_is_not_late() -> None:
-    async def main() -> None:
-        registry = SubscriptionRegistry(report, AuditWriter("c", print), cast("Any", None), lambda _: None)
-        subscriber = registry.register(SubscriptionSpec("s1", ("rows",)), DeliveryOptions(), asyncio.get_running_loop(), 0.0)
-        assert [subscriber.note_out_of_order(live(n, moment)) for n, moment in enumerate((BEFORE, AFTER, AFTER, BETWEEN))] == [
-            False, False, False, True,
-        ]  # fmt: skip
-        assert parse_timestamp(subscriber.last_timestamp) == AFTER, "a late one does not put back where the next gap begins"
-        subscriber.end()
-
-    run(main)
+async def test_an_event_that_is_not_behind_another_one_is_not_late() -> None:
+    registry = SubscriptionRegistry(report, AuditWriter("c", print), cast("Any", None), lambda _: None)
+    subscriber = registry.register(SubscriptionSpec("s1", ("rows",)), DeliveryOptions(), asyncio.get_running_loop(), 0.0)
+    assert [subscriber.note_out_of_order(live(n, moment)) for n, moment in enumerate((BEFORE, AFTER, AFTER, BETWEEN))] == [
+        False, False, False, True,
+    ]  # fmt: skip
+    assert parse_timestamp(subscriber.last_timestamp) == AFTER, "a late one does not put back where the next gap begins"
+    subscriber.end()

@@ -18,46 +18,42 @@ Records = list[MutableMapping[str, Any]]
 
 
 @pytest.mark.parametrize(("ending", "raised"), [("dispose", Disposed), ("disconnect", Disconnected), ("loss", LinkLost)])
-def test_a_call_that_a_greeting_wakes_is_told_what_ended_the_link_meanwhile(ending: str, raised: type[RealtimeError]) -> None:
-    async def main() -> None:
-        network = Network(era="E4")
-        realtime = network.realtime(auto_reconnect=False)
-        await realtime.subscribe("account")  # so that a message would not do
-        states = realtime.states()
-        becoming = asyncio.ensure_future(realtime.authenticate(network.backend.add_user("alice")))
-        while (await anext(states)).dest is not State.CONNECTED:
-            pass
-        if ending == "loss":
-            network.socket._inbound.put_nowait(1006)
-        else:
-            await getattr(realtime, ending)()
-        with pytest.raises(raised):
-            await asyncio.wait_for(becoming, 60)
-        await realtime.dispose()
+async def test_a_call_that_a_greeting_wakes_is_told_what_ended_the_link_meanwhile(
+    ending: str, raised: type[RealtimeError]
+) -> None:
+    network = Network(era="E4")
+    realtime = network.realtime(auto_reconnect=False)
+    await realtime.subscribe("account")  # so that a message would not do
+    states = realtime.states()
+    becoming = asyncio.ensure_future(realtime.authenticate(network.backend.add_user("alice")))
+    while (await anext(states)).dest is not State.CONNECTED:
+        pass
+    if ending == "loss":
+        network.socket._inbound.put_nowait(1006)
+    else:
+        await getattr(realtime, ending)()
+    with pytest.raises(raised):
+        await asyncio.wait_for(becoming, 60)
+    await realtime.dispose()
 
-    run(main)
 
-
-def test_an_identity_that_a_pause_held_up_counts_when_the_server_names_it() -> None:
-    async def main() -> None:
-        network = Network(era="E4")
-        alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
-        async with network.realtime(session=alice, timeouts=Timeouts(reply=2)) as realtime:
-            rows = await realtime.subscribe("rows", buffer=4, overflow="pause")
-            for n in range(20):
-                network.publish("rows", payload={"n": n})
-            await asyncio.sleep(1)
-            with pytest.raises(LinkPaused):
-                await realtime.authenticate(bob)
-            assert realtime.user is not None
-            assert realtime.user["$id"] == "alice"
-            assert [(await anext(rows)).payload["n"] for _ in range(20)] == list(range(20))
-            await eventually(lambda: realtime.user is not None and realtime.user["$id"] == "bob")
-            network.socket.cut()
-            await eventually(lambda: len(network.dials) == 2)
-            assert network.headers[-1] == {"X-Appwrite-Session": bob}
-
-    run(main)
+async def test_an_identity_that_a_pause_held_up_counts_when_the_server_names_it() -> None:
+    network = Network(era="E4")
+    alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
+    async with network.realtime(session=alice, timeouts=Timeouts(reply=2)) as realtime:
+        rows = await realtime.subscribe("rows", buffer=4, overflow="pause")
+        for n in range(20):
+            network.publish("rows", payload={"n": n})
+        await asyncio.sleep(1)
+        with pytest.raises(LinkPaused):
+            await realtime.authenticate(bob)
+        assert realtime.user is not None
+        assert realtime.user["$id"] == "alice"
+        assert [(await anext(rows)).payload["n"] for _ in range(20)] == list(range(20))
+        await eventually(lambda: realtime.user is not None and realtime.user["$id"] == "bob")
+        network.socket.cut()
+        await eventually(lambda: len(network.dials) == 2)
+        assert network.headers[-1] == {"X-Appwrite-Session": bob}
 
 
 def test_a_new_identity_that_the_server_refuses_asks_no_callable_of_the_old_one(records: Records) -> None:

@@ -98,13 +98,11 @@ def test_a_link_through_a_proxy(tls: bool, login: str | None, own: bool, caplog:
     assert [secret for secret in SECRETS if secret in caplog.text] == []
 
 
-def test_a_proxy_that_speaks_tls_itself() -> None:
-    async def main() -> None:
-        async with services(tls=True) as (entry, _), Listener(context=showing()).open() as proxy:
-            assert await greeting(entry.endpoint, proxy=proxy.url, ssl=trusting())
-            assert len(proxy.asked) == 1
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_proxy_that_speaks_tls_itself() -> None:
+    async with services(tls=True) as (entry, _), Listener(context=showing()).open() as proxy:
+        assert await greeting(entry.endpoint, proxy=proxy.url, ssl=trusting())
+        assert len(proxy.asked) == 1
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
@@ -121,17 +119,15 @@ def test_a_proxy_that_refuses_the_password_does_not_spread_it(tls: bool, caplog:
     assert [secret for secret in SECRETS if secret in caplog.text] == []
 
 
-def test_a_proxy_that_is_not_there() -> None:
-    async def main() -> None:
-        async with services() as (entry, proxy):
-            async with Listener(b"").open() as gone:
-                pass
-            failure = await refused(entry.endpoint, proxy=gone.with_login(LOGIN))
-            assert str(failure) == "the dial failed: the proxy cannot be reached: Connection refused"
-            assert isinstance(await refused(entry.endpoint, proxy=f"http://{LOGIN}@nowhere.invalid:1"), NameNotResolved)
-            assert proxy.asked == []
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_proxy_that_is_not_there() -> None:
+    async with services() as (entry, proxy):
+        async with Listener(b"").open() as gone:
+            pass
+        failure = await refused(entry.endpoint, proxy=gone.with_login(LOGIN))
+        assert str(failure) == "the dial failed: the proxy cannot be reached: Connection refused"
+        assert isinstance(await refused(entry.endpoint, proxy=f"http://{LOGIN}@nowhere.invalid:1"), NameNotResolved)
+        assert proxy.asked == []
 
 
 ENVIRONMENT = ("WS_PROXY", "WSS_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD")
@@ -161,23 +157,21 @@ ENVIRONMENT = ("WS_PROXY", "WSS_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"
     ],
 )
 @pytest.mark.parametrize("own", [True, False], ids=["own session", "caller's session"])
-def test_the_proxy_of_the_environment(
+@pytest.mark.loopback
+async def test_the_proxy_of_the_environment(
     tls: bool, environment: dict[str, str], proxied: bool, own: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def main() -> None:
-        async with services(tls=tls) as (entry, proxy), aiohttp.ClientSession() as session:
-            for name in ENVIRONMENT:
-                monkeypatch.delenv(name, raising=False)
-                monkeypatch.delenv(name.lower(), raising=False)
-            for name, value in environment.items():
-                monkeypatch.setenv(name, value.format(url=proxy.url, bare=proxy.url[7:], port=entry.port))
-            options = {"session": None if own else session, "ssl": trusting() if tls else None}
-            assert await greeting(entry.endpoint, trust_env=True, **options)
-            assert len(proxy.asked) == proxied
-            assert await greeting(entry.endpoint, **options)
-            assert len(proxy.asked) == proxied, "only when asked for"
-
-    asyncio.run(main())
+    async with services(tls=tls) as (entry, proxy), aiohttp.ClientSession() as session:
+        for name in ENVIRONMENT:
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.lower(), raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value.format(url=proxy.url, bare=proxy.url[7:], port=entry.port))
+        options = {"session": None if own else session, "ssl": trusting() if tls else None}
+        assert await greeting(entry.endpoint, trust_env=True, **options)
+        assert len(proxy.asked) == proxied
+        assert await greeting(entry.endpoint, **options)
+        assert len(proxy.asked) == proxied, "only when asked for"
 
 
 @pytest.mark.parametrize("value", [f"socks5://{LOGIN}@127.0.0.1:1", f"http://{LOGIN}@127.0.0.1:port", f"{LOGIN}@:"])
@@ -189,19 +183,17 @@ def test_a_proxy_of_the_environment_that_is_of_no_use_is_a_typed_failure(value: 
     assert "the environment's proxy is not an http:// or https:// URL" in str(failure)
 
 
-def test_a_proxy_of_the_callers_session_counts_and_ours_wins() -> None:
-    async def main() -> None:
-        async with (
-            services() as (entry, ours),
-            Listener().open() as theirs,
-            aiohttp.ClientSession(proxy=theirs.url) as session,
-        ):
-            assert await greeting(entry.endpoint, session=session)
-            assert (len(theirs.asked), len(ours.asked)) == (1, 0)
-            assert await greeting(entry.endpoint, session=session, proxy=ours.url)
-            assert (len(theirs.asked), len(ours.asked)) == (1, 1)
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_proxy_of_the_callers_session_counts_and_ours_wins() -> None:
+    async with (
+        services() as (entry, ours),
+        Listener().open() as theirs,
+        aiohttp.ClientSession(proxy=theirs.url) as session,
+    ):
+        assert await greeting(entry.endpoint, session=session)
+        assert (len(theirs.asked), len(ours.asked)) == (1, 0)
+        assert await greeting(entry.endpoint, session=session, proxy=ours.url)
+        assert (len(theirs.asked), len(ours.asked)) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -232,67 +224,59 @@ REDIRECTS = [300, 301, 302, 303, 304, 305, 307, 308]
 
 @pytest.mark.parametrize("status", REDIRECTS)
 @pytest.mark.parametrize("own", [True, False], ids=["own session", "caller's session"])
-def test_a_redirect_is_not_followed(status: int, own: bool) -> None:
-    async def main() -> None:
-        async with Listener(b"").open() as target, aiohttp.ClientSession() as session:
-            answer = f"HTTP/1.1 {status} Elsewhere\r\nLocation: {target.url}/v1\r\nContent-Length: 0\r\n\r\n"
-            async with Listener(answer.encode()).open() as server:
-                held = descriptors()
-                failure = await refused(server.url, session=None if own else session)
-                assert isinstance(failure, UpgradeRefused)
-                assert failure.status == status
-                assert [len(listener.asked) for listener in (server, target)] == [1, 0]
-                await until(lambda: descriptors() == held)
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_redirect_is_not_followed(status: int, own: bool) -> None:
+    async with Listener(b"").open() as target, aiohttp.ClientSession() as session:
+        answer = f"HTTP/1.1 {status} Elsewhere\r\nLocation: {target.url}/v1\r\nContent-Length: 0\r\n\r\n"
+        async with Listener(answer.encode()).open() as server:
+            held = descriptors()
+            failure = await refused(server.url, session=None if own else session)
+            assert isinstance(failure, UpgradeRefused)
+            assert failure.status == status
+            assert [len(listener.asked) for listener in (server, target)] == [1, 0]
+            await until(lambda: descriptors() == held)
 
 
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nSet-Cookie: a=stale\r\nContent-Length: 0\r\n\r\n"
 COOKIES = {"a": "eyJ/+==", "b": '"quoted"'}
 
 
-def test_cookies_are_sent_as_they_stand_beside_those_of_the_headers_and_none_is_kept() -> None:
-    async def main() -> None:
-        async with Listener(NOT_FOUND).open() as server:
-            transport = AiohttpTransport(cookies=COOKIES)
-            for headers in ({}, {"cookie": "c=1"}, {"User-Agent": "mine", **HEADERS}):
-                with pytest.raises(UpgradeRefused):
-                    await transport.dial(server.url.replace("http", "ws"), headers)
-            await transport.close()
-            ours = 'a=eyJ/+==; b="quoted"'
-            assert [header(head, "Cookie") for head in server.asked] == [[ours], [f"c=1; {ours}"], [ours]]
-            assert [header(server.asked[2], name) for name in ("User-Agent", "X-Appwrite-Session")] == [["mine"], ["geheim"]]
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_cookies_are_sent_as_they_stand_beside_those_of_the_headers_and_none_is_kept() -> None:
+    async with Listener(NOT_FOUND).open() as server:
+        transport = AiohttpTransport(cookies=COOKIES)
+        for headers in ({}, {"cookie": "c=1"}, {"User-Agent": "mine", **HEADERS}):
+            with pytest.raises(UpgradeRefused):
+                await transport.dial(server.url.replace("http", "ws"), headers)
+        await transport.close()
+        ours = 'a=eyJ/+==; b="quoted"'
+        assert [header(head, "Cookie") for head in server.asked] == [[ours], [f"c=1; {ours}"], [ours]]
+        assert [header(server.asked[2], name) for name in ("User-Agent", "X-Appwrite-Session")] == [["mine"], ["geheim"]]
 
 
-def test_a_callers_session_adds_its_own_cookies_and_headers_and_ours_win() -> None:
-    async def main() -> None:
-        jar = aiohttp.CookieJar(unsafe=True)
-        theirs: dict[str, Any] = {"cookies": {"j": "1"}, "headers": {"User-Agent": "theirs", "X": "1"}, "raise_for_status": True}
-        async with Listener(NOT_FOUND).open() as server, aiohttp.ClientSession(cookie_jar=jar, **theirs) as session:
-            for cookies in ({"b": "1=="}, {"a": "ours"}):
-                assert isinstance(await refused(server.url, session=session, cookies=cookies), UpgradeRefused)
-            assert [set(header(head, "Cookie")[0].split("; ")) for head in server.asked] == [{"j=1", "b=1=="}, {"j=1", "a=ours"}]
-            assert [header(server.asked[0], name) for name in ("User-Agent", "X", "Host")] == [
-                ["theirs"], ["1"], [server.url[7:]]
-            ]  # fmt: skip
-            assert {cookie.key: cookie.value for cookie in jar} == {"j": "1", "a": "stale"}, "it keeps what it is sent"
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_callers_session_adds_its_own_cookies_and_headers_and_ours_win() -> None:
+    jar = aiohttp.CookieJar(unsafe=True)
+    theirs: dict[str, Any] = {"cookies": {"j": "1"}, "headers": {"User-Agent": "theirs", "X": "1"}, "raise_for_status": True}
+    async with Listener(NOT_FOUND).open() as server, aiohttp.ClientSession(cookie_jar=jar, **theirs) as session:
+        for cookies in ({"b": "1=="}, {"a": "ours"}):
+            assert isinstance(await refused(server.url, session=session, cookies=cookies), UpgradeRefused)
+        assert [set(header(head, "Cookie")[0].split("; ")) for head in server.asked] == [{"j=1", "b=1=="}, {"j=1", "a=ours"}]
+        assert [header(server.asked[0], name) for name in ("User-Agent", "X", "Host")] == [
+            ["theirs"], ["1"], [server.url[7:]]
+        ]  # fmt: skip
+        assert {cookie.key: cookie.value for cookie in jar} == {"j": "1", "a": "stale"}, "it keeps what it is sent"
 
 
-def test_a_callers_session_that_is_closed_is_a_typed_failure() -> None:
-    async def main() -> None:
-        session = aiohttp.ClientSession()
-        transport = AiohttpTransport(session)
-        await session.close()
-        with pytest.raises(DialFailed, match="session is closed"):
-            await transport.dial("ws://127.0.0.1:1/", {})
-        with pytest.raises(BadOption, match="http: no open aiohttp session"):
-            AiohttpTransport(session)
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_callers_session_that_is_closed_is_a_typed_failure() -> None:
+    session = aiohttp.ClientSession()
+    transport = AiohttpTransport(session)
+    await session.close()
+    with pytest.raises(DialFailed, match="session is closed"):
+        await transport.dial("ws://127.0.0.1:1/", {})
+    with pytest.raises(BadOption, match="http: no open aiohttp session"):
+        AiohttpTransport(session)
 
 
 @pytest.mark.parametrize(

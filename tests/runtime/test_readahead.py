@@ -15,7 +15,7 @@ from realtime_fsm.testing.listener import _BareSocket
 from support.faultproxy import until
 from support.network import Network
 from support.some import some
-from support.virtual import eventually, run
+from support.virtual import eventually
 
 
 def ahead_of(realtime: Realtime) -> ReadAhead:
@@ -52,122 +52,105 @@ def ping(server: RealtimeServer, payload: bytes) -> None:
 
 
 @pytest.mark.loops
-def test_pings_get_their_pongs_during_a_pause(pongs: list[bytes]) -> None:
-    async def main() -> None:
-        async with RealtimeServer(rate_limit=None) as server, Realtime(server.endpoint, "demo") as realtime:
-            rows = await realtime.subscribe("rows", buffer=1, overflow="pause")
-            for number in range(5):
-                server.publish(["e"], ["rows"], {"n": number})
-            await until(lambda: paused(realtime))
-            for number in range(5, 8):
-                server.publish(["e"], ["rows"], {"n": number})
-                ping(server, b"%d" % number)
-                await until(lambda: b"%d" % number in pongs)  # noqa: B023  (it ends before the next)
-            assert pongs == [b"5", b"6", b"7"]
-            assert paused(realtime)
-            assert len(rows._subscriber.buffer) == 1
-            assert [(await anext(rows)).payload["n"] for _ in range(8)] == list(range(8))
-            assert (rows.dropped, server.connections) == (0, 1)
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_pings_get_their_pongs_during_a_pause(pongs: list[bytes]) -> None:
+    async with RealtimeServer(rate_limit=None) as server, Realtime(server.endpoint, "demo") as realtime:
+        rows = await realtime.subscribe("rows", buffer=1, overflow="pause")
+        for number in range(5):
+            server.publish(["e"], ["rows"], {"n": number})
+        await until(lambda: paused(realtime))
+        for number in range(5, 8):
+            server.publish(["e"], ["rows"], {"n": number})
+            ping(server, b"%d" % number)
+            await until(lambda: b"%d" % number in pongs)  # noqa: B023  (it ends before the next)
+        assert pongs == [b"5", b"6", b"7"]
+        assert paused(realtime)
+        assert len(rows._subscriber.buffer) == 1
+        assert [(await anext(rows)).payload["n"] for _ in range(8)] == list(range(8))
+        assert (rows.dropped, server.connections) == (0, 1)
 
 
 @pytest.mark.loops
-def test_beyond_the_bound_nothing_is_read_and_pings_wait_for_the_end_of_the_pause(pongs: list[bytes]) -> None:
+@pytest.mark.loopback
+async def test_beyond_the_bound_nothing_is_read_and_pings_wait_for_the_end_of_the_pause(pongs: list[bytes]) -> None:
     count, size = 1000, 20_000
-
-    async def main() -> None:
-        async with RealtimeServer(rate_limit=None) as server, Realtime(server.endpoint, "demo") as realtime:
-            rows = await realtime.subscribe("rows", buffer=1, overflow="pause")
-            for number in range(count):
-                server.publish(["e"], ["rows"], {"n": number, "text": "x" * size})
-            ping(server, b"behind")
-            await until(lambda: ahead_of(realtime).size > LIMIT)
-            highest, seen = 0, []
-            for _ in some(range(count)):
-                seen.append((await anext(rows)).payload["n"])
-                highest = max(highest, ahead_of(realtime).size)
-                assert pongs == [] or len(seen) > count / 2
-            assert seen == list(range(count))
-            assert LIMIT < highest < LIMIT + size + 1000
-            await until(lambda: pongs == [b"behind"])
-            assert (rows.dropped, server.connections) == (0, 1)
-
-    asyncio.run(main())
+    async with RealtimeServer(rate_limit=None) as server, Realtime(server.endpoint, "demo") as realtime:
+        rows = await realtime.subscribe("rows", buffer=1, overflow="pause")
+        for number in range(count):
+            server.publish(["e"], ["rows"], {"n": number, "text": "x" * size})
+        ping(server, b"behind")
+        await until(lambda: ahead_of(realtime).size > LIMIT)
+        highest, seen = 0, []
+        for _ in some(range(count)):
+            seen.append((await anext(rows)).payload["n"])
+            highest = max(highest, ahead_of(realtime).size)
+            assert pongs == [] or len(seen) > count / 2
+        assert seen == list(range(count))
+        assert LIMIT < highest < LIMIT + size + 1000
+        await until(lambda: pongs == [b"behind"])
+        assert (rows.dropped, server.connections) == (0, 1)
 
 
-def test_tiny_messages_count_for_what_they_take() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows", buffer=1, overflow="pause")
-            network.publish("rows", payload={"n": 0})
-            await eventually(lambda: paused(realtime))
-            for _ in range(20_000):
-                network.socket._inbound.put_nowait(b"{}")
-            network.publish("rows", payload={"n": 1})
-            await asyncio.sleep(1)
-            assert 20_001 - network.socket._inbound.qsize() == LIMIT // (OVERHEAD + 2) + 1
-            assert [(await anext(rows)).payload["n"] for _ in range(2)] == [0, 1]
-            await eventually(lambda: not ahead_of(realtime).holds)
-            assert (ahead_of(realtime).size, network.socket._inbound.qsize()) == (0, 0)
-
-    run(main)
+async def test_tiny_messages_count_for_what_they_take() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows", buffer=1, overflow="pause")
+        network.publish("rows", payload={"n": 0})
+        await eventually(lambda: paused(realtime))
+        for _ in range(20_000):
+            network.socket._inbound.put_nowait(b"{}")
+        network.publish("rows", payload={"n": 1})
+        await asyncio.sleep(1)
+        assert 20_001 - network.socket._inbound.qsize() == LIMIT // (OVERHEAD + 2) + 1
+        assert [(await anext(rows)).payload["n"] for _ in range(2)] == [0, 1]
+        await eventually(lambda: not ahead_of(realtime).holds)
+        assert (ahead_of(realtime).size, network.socket._inbound.qsize()) == (0, 0)
 
 
-def test_the_event_loop_has_its_turns_while_messages_are_held() -> None:
-    async def main() -> None:
-        ahead = ReadAhead(lambda _: None)
-        ahead.holds = True
-        turns = [ahead.receive(b"{}") for _ in range(1024)]
-        given = [number for number, turn in enumerate(turns, 1) if turn is not None]
-        assert given == [256, 512, 768, 1024]
-        for turn in turns:
-            if turn is not None:
-                await turn
-
-    run(main)
+async def test_the_event_loop_has_its_turns_while_messages_are_held() -> None:
+    ahead = ReadAhead(lambda _: None)
+    ahead.holds = True
+    turns = [ahead.receive(b"{}") for _ in range(1024)]
+    given = [number for number, turn in enumerate(turns, 1) if turn is not None]
+    assert given == [256, 512, 768, 1024]
+    for turn in turns:
+        if turn is not None:
+            await turn
 
 
 @pytest.mark.parametrize("held", [1, 20_000], ids=["within the bound", "beyond"])
-def test_a_link_that_ends_during_a_pause_gives_what_it_held_first(held: int) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime() as realtime:
-            rows = await realtime.subscribe("rows", buffer=1, overflow="pause")
-            network.publish("rows", payload={"n": 0})
-            await eventually(lambda: paused(realtime))
-            for _ in range(held):
-                network.socket._inbound.put_nowait(b"{}")
-            network.publish("rows", payload={"n": 1})
-            network.socket.cut()
-            await asyncio.sleep(100)
-            assert realtime.is_live
-            assert [(await anext(rows)).payload["n"] for _ in range(2)] == [0, 1]
-            await eventually(lambda: len(network.sockets) == 2 and realtime.state is State.SUBSCRIBED)
-
-    run(main)
+async def test_a_link_that_ends_during_a_pause_gives_what_it_held_first(held: int) -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows", buffer=1, overflow="pause")
+        network.publish("rows", payload={"n": 0})
+        await eventually(lambda: paused(realtime))
+        for _ in range(held):
+            network.socket._inbound.put_nowait(b"{}")
+        network.publish("rows", payload={"n": 1})
+        network.socket.cut()
+        await asyncio.sleep(100)
+        assert realtime.is_live
+        assert [(await anext(rows)).payload["n"] for _ in range(2)] == [0, 1]
+        await eventually(lambda: len(network.sockets) == 2 and realtime.state is State.SUBSCRIBED)
 
 
 @pytest.mark.parametrize("held", [1, 20_000], ids=["within the bound", "beyond"])
 @pytest.mark.parametrize("turns", range(5))
-def test_the_end_comes_at_any_turn_of_a_pause(held: int, turns: int) -> None:
-    async def main() -> None:
-        network = Network()
-        realtime = network.realtime()
-        rows = await realtime.subscribe("rows", buffer=1, overflow="pause")
-        network.socket._inbound.put_nowait(network.event(b'"payload":{}', "s1"))
-        for _ in range(held):
-            network.socket._inbound.put_nowait(b"{}")
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        link = realtime._driver._links.current
-        assert link is not None
-        async with asyncio.timeout(10):
-            await realtime.dispose()
-        assert [event.payload async for event in rows] == [{}]
-        assert link._ahead is not None
-        assert not link._ahead.holds
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    run(main)
+async def test_the_end_comes_at_any_turn_of_a_pause(held: int, turns: int) -> None:
+    network = Network()
+    realtime = network.realtime()
+    rows = await realtime.subscribe("rows", buffer=1, overflow="pause")
+    network.socket._inbound.put_nowait(network.event(b'"payload":{}', "s1"))
+    for _ in range(held):
+        network.socket._inbound.put_nowait(b"{}")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    link = realtime._driver._links.current
+    assert link is not None
+    async with asyncio.timeout(10):
+        await realtime.dispose()
+    assert [event.payload async for event in rows] == [{}]
+    assert link._ahead is not None
+    assert not link._ahead.holds
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -55,160 +55,142 @@ def in_order(written: list[Record]) -> None:
 
 
 @pytest.mark.parametrize("event", ["realtime.open", "realtime.transition", "realtime.subscription"])
-def test_a_log_processor_that_switches_pings_at_each_record(event: str) -> None:
-    async def main() -> None:
-        network = Network()
-        realtime = network.realtime()
-        calls = 0
+async def test_a_log_processor_that_switches_pings_at_each_record(event: str) -> None:
+    network = Network()
+    realtime = network.realtime()
+    calls = 0
 
-        def process(record: Record) -> None:
-            nonlocal calls
-            if record["event"] == event and calls < 10:  # else the clock of the test would stand still
-                calls += 1
-                realtime.set_ping_enabled(calls % 2 == 0)
+    def process(record: Record) -> None:
+        nonlocal calls
+        if record["event"] == event and calls < 10:  # else the clock of the test would stand still
+            calls += 1
+            realtime.set_ping_enabled(calls % 2 == 0)
 
-        with processor(process) as written:
-            async with realtime:
-                rows = await realtime.subscribe("rows")
-                network.socket.cut()
-                await eventually(lambda: len(network.sockets) == 2 and realtime.state is State.SUBSCRIBED)
-                network.publish("rows", payload={"n": 1})
-                assert (await anext(rows)).payload == {"n": 1}
-            in_order(written)
-        assert calls > 0
-
-    run(main)
+    with processor(process) as written:
+        async with realtime:
+            rows = await realtime.subscribe("rows")
+            network.socket.cut()
+            await eventually(lambda: len(network.sockets) == 2 and realtime.state is State.SUBSCRIBED)
+            network.publish("rows", payload={"n": 1})
+            assert (await anext(rows)).payload == {"n": 1}
+        in_order(written)
+    assert calls > 0
 
 
 @pytest.mark.parametrize("begin", ["within a step", "before a step"])
-def test_a_log_processor_in_a_circle_does_not_block_the_loop(begin: str) -> None:
-    async def main() -> None:
-        network = Network()
-        realtime = network.realtime()
-        calls, circling = 0, False
+async def test_a_log_processor_in_a_circle_does_not_block_the_loop(begin: str) -> None:
+    network = Network()
+    realtime = network.realtime()
+    calls, circling = 0, False
 
-        def process(_: Record) -> None:
-            nonlocal calls
-            if circling and calls < 1000:
-                calls += 1
-                realtime.set_ping_enabled(calls % 2 == 0)
+    def process(_: Record) -> None:
+        nonlocal calls
+        if circling and calls < 1000:
+            calls += 1
+            realtime.set_ping_enabled(calls % 2 == 0)
 
-        with processor(process) as written:
-            async with realtime:
-                await realtime.connect()
-                circling = True
-                if begin == "within a step":
-                    realtime.set_ping_enabled(True)
-                else:
-                    rows = asyncio.ensure_future(realtime.subscribe("rows"))
-                for _ in range(20):
-                    await asyncio.sleep(0)
-                circling = False
-                assert 10 < calls < 200, "the loop serves others in between"
-                assert realtime.state is State.CONNECTED
-                if begin == "before a step":
-                    await rows
-            in_order(written)
-
-    run(main)
+    with processor(process) as written:
+        async with realtime:
+            await realtime.connect()
+            circling = True
+            if begin == "within a step":
+                realtime.set_ping_enabled(True)
+            else:
+                rows = asyncio.ensure_future(realtime.subscribe("rows"))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            circling = False
+            assert 10 < calls < 200, "the loop serves others in between"
+            assert realtime.state is State.CONNECTED
+            if begin == "before a step":
+                await rows
+        in_order(written)
 
 
 @pytest.mark.parametrize("row", ["dis2", "rec21", "rec22", "con40"])
-def test_a_log_processor_that_disposes(row: str) -> None:
-    async def main() -> None:
-        network = Network()
-        realtime = network.realtime()
-        ends: list[asyncio.Task[None]] = []
+async def test_a_log_processor_that_disposes(row: str) -> None:
+    network = Network()
+    realtime = network.realtime()
+    ends: list[asyncio.Task[None]] = []
 
-        def process(record: Record) -> None:
-            if record.get("row") == row:
-                ends.extend([started(realtime.dispose), started(realtime.dispose)])
+    def process(record: Record) -> None:
+        if record.get("row") == row:
+            ends.extend([started(realtime.dispose), started(realtime.dispose)])
 
-        with processor(process) as written:
-            if row == "con40":  # it is acknowledged, and the call returns
-                await realtime.subscribe("rows")
-            else:
-                with pytest.raises(Disposed):
-                    await realtime.subscribe("rows")
-            await asyncio.gather(*ends)
-            assert (len(ends), realtime.state, network.released) == (2, State.DISPOSING, True)
-            in_order(written)
-            assert [record["event"] for record in written].count("realtime.close") == 1
-            assert written[-1]["event"] == "realtime.close"
-
-    run(main)
-
-
-def test_a_log_processor_that_asks_for_all_things_at_once() -> None:
-    async def main() -> None:
-        network = Network()
-        realtime = network.realtime()
-        calls: list[asyncio.Task[Any]] = []
-
-        def process(record: Record) -> None:
-            if record.get("row") == "rec22" and not calls:
-                calls.append(started(lambda: realtime.subscribe("files")))
-                calls.append(started(realtime.reconnect))
-                calls.append(started(realtime.connect))
-                calls.append(started(lambda: realtime.set_presence("online")))
-                calls.append(started(realtime.wait_connected))
-
-        with processor(process) as written:
-            async with realtime:
-                rows = await realtime.subscribe("rows")
-                files, *others = await asyncio.gather(*calls, return_exceptions=True)
-                assert not isinstance(files, BaseException)
-                assert [type(other).__name__ for other in others] == ["NoneType", "NoneType", "PresenceRejected", "NoneType"]
-                await eventually(lambda: network.listening == {"rows", "files"})
-                assert (realtime.state, rows.id, files.id) == (State.SUBSCRIBED, "s1", "s2")
-            in_order(written)
-
-    run(main)
-
-
-def test_connect_after_a_dispose_that_waits_for_its_turn_is_refused() -> None:
-    async def main() -> None:
-        network = Network()
-        realtime = network.realtime()
-        calls: list[asyncio.Task[Any]] = []
-
-        def process(record: Record) -> None:
-            if record.get("row") == "con40":
-                realtime._driver.feed(Dispose())
-                calls.append(started(realtime.connect))
-
-        with processor(process) as written:
+    with processor(process) as written:
+        if row == "con40":  # it is acknowledged, and the call returns
             await realtime.subscribe("rows")
+        else:
             with pytest.raises(Disposed):
-                await calls[0]
-            await realtime.dispose()
-            in_order(written)
+                await realtime.subscribe("rows")
+        await asyncio.gather(*ends)
+        assert (len(ends), realtime.state, network.released) == (2, State.DISPOSING, True)
+        in_order(written)
+        assert [record["event"] for record in written].count("realtime.close") == 1
+        assert written[-1]["event"] == "realtime.close"
 
-    run(main)
 
+async def test_a_log_processor_that_asks_for_all_things_at_once() -> None:
+    network = Network()
+    realtime = network.realtime()
+    calls: list[asyncio.Task[Any]] = []
 
-def test_an_input_that_fails_does_not_hold_up_those_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> None:
-        network = Network()
-        realtime = network.realtime()
-        driver = realtime._driver
-        step, broken = driver._core.step, PingEnabledChanged(enabled=False)
+    def process(record: Record) -> None:
+        if record.get("row") == "rec22" and not calls:
+            calls.append(started(lambda: realtime.subscribe("files")))
+            calls.append(started(realtime.reconnect))
+            calls.append(started(realtime.connect))
+            calls.append(started(lambda: realtime.set_presence("online")))
+            calls.append(started(realtime.wait_connected))
 
-        def stepping(input_: Any, now: float, *, draw: float) -> Any:
-            if input_ is broken:
-                driver.feed(PingEnabledChanged(enabled=True))
-                raise ZeroDivisionError("a defect of ours")
-            return step(input_, now, draw=draw)
-
-        monkeypatch.setattr(type(driver._core), "step", lambda _, *given, **more: stepping(*given, **more))
+    with processor(process) as written:
         async with realtime:
-            await realtime.connect()
-            with pytest.raises(ZeroDivisionError):
-                driver.feed(broken)
-            await eventually(lambda: not driver._inputs)
-            await realtime.subscribe("rows")
+            rows = await realtime.subscribe("rows")
+            files, *others = await asyncio.gather(*calls, return_exceptions=True)
+            assert not isinstance(files, BaseException)
+            assert [type(other).__name__ for other in others] == ["NoneType", "NoneType", "PresenceRejected", "NoneType"]
+            await eventually(lambda: network.listening == {"rows", "files"})
+            assert (realtime.state, rows.id, files.id) == (State.SUBSCRIBED, "s1", "s2")
+        in_order(written)
 
-    run(main)
+
+async def test_connect_after_a_dispose_that_waits_for_its_turn_is_refused() -> None:
+    network = Network()
+    realtime = network.realtime()
+    calls: list[asyncio.Task[Any]] = []
+
+    def process(record: Record) -> None:
+        if record.get("row") == "con40":
+            realtime._driver.feed(Dispose())
+            calls.append(started(realtime.connect))
+
+    with processor(process) as written:
+        await realtime.subscribe("rows")
+        with pytest.raises(Disposed):
+            await calls[0]
+        await realtime.dispose()
+        in_order(written)
+
+
+async def test_an_input_that_fails_does_not_hold_up_those_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network()
+    realtime = network.realtime()
+    driver = realtime._driver
+    step, broken = driver._core.step, PingEnabledChanged(enabled=False)
+
+    def stepping(input_: Any, now: float, *, draw: float) -> Any:
+        if input_ is broken:
+            driver.feed(PingEnabledChanged(enabled=True))
+            raise ZeroDivisionError("a defect of ours")
+        return step(input_, now, draw=draw)
+
+    monkeypatch.setattr(type(driver._core), "step", lambda _, *given, **more: stepping(*given, **more))
+    async with realtime:
+        await realtime.connect()
+        with pytest.raises(ZeroDivisionError):
+            driver.feed(broken)
+        await eventually(lambda: not driver._inputs)
+        await realtime.subscribe("rows")
 
 
 # --- eager tasks ------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -22,7 +21,6 @@ from support.faultproxy import Listener
 from support.network import Network
 from support.replaying import replayed, story_of
 from support.verdicts import altered, found
-from support.virtual import run
 
 ASKED = "http://appwrite.example:8080/v1/realtime?project=demo&jwt=geheim"
 DATE = "Fri, 27 Nov 2026 02:00:00 GMT"
@@ -92,7 +90,8 @@ def test_retry_after_counts_where_it_is_defined_for_a_refusal(status: int) -> No
     assert refusal(status, {"Retry-After": "120"}, ASKED).retry_after is None
 
 
-def test_the_transport_reads_both_from_the_wire() -> None:
+@pytest.mark.loopback
+async def test_the_transport_reads_both_from_the_wire() -> None:
     async def answered(head: str) -> Any:
         async with Listener(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode()).open() as server:
             transport = AiohttpTransport()
@@ -101,12 +100,9 @@ def test_the_transport_reads_both_from_the_wire() -> None:
             await transport.close()
             return caught.value
 
-    async def main() -> None:
-        refused = await answered("301 Moved\r\nlocation: https://h/v1/realtime?project=demo")
-        assert refused.location == "https://h/v1/realtime"
-        assert (await answered("503 Busy\r\nretry-after: 7")).retry_after == 7.0
-
-    asyncio.run(main())
+    refused = await answered("301 Moved\r\nlocation: https://h/v1/realtime?project=demo")
+    assert refused.location == "https://h/v1/realtime"
+    assert (await answered("503 Busy\r\nretry-after: 7")).retry_after == 7.0
 
 
 # --- the next dial ----------------------------------------------------------------------------------------------------
@@ -161,16 +157,13 @@ def test_a_replay_waits_as_long(tmp_path: Path) -> None:
     assert _code(failure) == "DialFailure(1, UpgradeRefused(503, retry_after=120.0))"
 
 
-def test_a_client_waits_as_long() -> None:
-    async def main() -> None:
-        network = Network()
-        network.script.append(UpgradeRefused(503, retry_after=90.0))
-        async with network.realtime() as realtime:
-            await realtime.connect()
-            first, second = network.dials
-            assert 90.0 <= second - first <= 95.0
-
-    run(main)
+async def test_a_client_waits_as_long() -> None:
+    network = Network()
+    network.script.append(UpgradeRefused(503, retry_after=90.0))
+    async with network.realtime() as realtime:
+        await realtime.connect()
+        first, second = network.dials
+        assert 90.0 <= second - first <= 95.0
 
 
 def test_an_error_that_is_raised_again_keeps_its_facts() -> None:

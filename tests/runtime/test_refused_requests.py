@@ -21,7 +21,7 @@ from support.network import Network
 from support.replaying import replayed, story_of
 from support.some import some
 from support.verdicts import altered, found
-from support.virtual import eventually, run
+from support.virtual import eventually
 
 RETRY = RetryPolicy(base=1.0, factor=2.0, cap=60.0)
 NO_PINGS = PingPolicy(enabled=False)
@@ -51,101 +51,86 @@ async def moments(network: Network, count: int) -> list[float]:
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 @pytest.mark.parametrize("pings", [True, False])
-def test_a_link_that_refuses_and_stays_up_is_asked_at_the_pace_of_a_server_fault(count: int, pings: bool) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=RETRY, ping=PingPolicy(interval=20) if pings else NO_PINGS) as realtime:
-            streams = await subscribed(realtime, count)
-            network.fault = 1008
-            network.socket.cut()
-            await eventually(lambda: len(network.sockets) == 2)
-            sent = await moments(network, 1 + len(PAUSES))
-            assert [after - before for before, after in itertools.pairwise(sent)] == pytest.approx(PAUSES, abs=0.05)
-            assert (realtime.state, len(network.dials)) == (State.CONNECTED, 2)
-            network.fault = None
-            await eventually(lambda: realtime.state is State.SUBSCRIBED)
-            assert [len(stream.gaps) for stream in streams] == [1] * count
-            assert len(network.dials) == 2
-            for number, stream in enumerate(some(streams)):
-                network.publish(f"files.f{number}", payload={"n": number})
-                assert (await anext(stream)).payload == {"n": number}
-
-    run(main)
+async def test_a_link_that_refuses_and_stays_up_is_asked_at_the_pace_of_a_server_fault(count: int, pings: bool) -> None:
+    network = Network()
+    async with network.realtime(retry=RETRY, ping=PingPolicy(interval=20) if pings else NO_PINGS) as realtime:
+        streams = await subscribed(realtime, count)
+        network.fault = 1008
+        network.socket.cut()
+        await eventually(lambda: len(network.sockets) == 2)
+        sent = await moments(network, 1 + len(PAUSES))
+        assert [after - before for before, after in itertools.pairwise(sent)] == pytest.approx(PAUSES, abs=0.05)
+        assert (realtime.state, len(network.dials)) == (State.CONNECTED, 2)
+        network.fault = None
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        assert [len(stream.gaps) for stream in streams] == [1] * count
+        assert len(network.dials) == 2
+        for number, stream in enumerate(some(streams)):
+            network.publish(f"files.f{number}", payload={"n": number})
+            assert (await anext(stream)).payload == {"n": number}
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_a_link_that_ends_late_is_not_flooded_and_the_next_one_is_asked_at_once(count: int) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=RETRY, ping=NO_PINGS) as realtime:
-            streams = await subscribed(realtime, count)
-            network.fault = 1008
-            network.socket.cut()
-            await eventually(lambda: len(network.sockets) == 2 and len(requests(network)) == 1)
-            await asyncio.sleep(0.3)
-            assert len(requests(network)) == 1
-            network.fault = None
-            network.socket.cut()
-            await eventually(lambda: len(network.sockets) == 3)
-            greeted = asyncio.get_running_loop().time()
-            await eventually(lambda: realtime.state is State.SUBSCRIBED)
-            assert asyncio.get_running_loop().time() < greeted + 0.2
-            assert [len(stream.gaps) for stream in streams] == [1] * count
-
-    run(main)
+async def test_a_link_that_ends_late_is_not_flooded_and_the_next_one_is_asked_at_once(count: int) -> None:
+    network = Network()
+    async with network.realtime(retry=RETRY, ping=NO_PINGS) as realtime:
+        streams = await subscribed(realtime, count)
+        network.fault = 1008
+        network.socket.cut()
+        await eventually(lambda: len(network.sockets) == 2 and len(requests(network)) == 1)
+        await asyncio.sleep(0.3)
+        assert len(requests(network)) == 1
+        network.fault = None
+        network.socket.cut()
+        await eventually(lambda: len(network.sockets) == 3)
+        greeted = asyncio.get_running_loop().time()
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        assert asyncio.get_running_loop().time() < greeted + 0.2
+        assert [len(stream.gaps) for stream in streams] == [1] * count
 
 
-def test_what_is_new_does_not_wait_and_what_was_refused_then_comes_back() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=RETRY, ping=NO_PINGS) as realtime:
-            await subscribed(realtime, 3)
-            network.fault = 1008
-            network.socket.cut()
-            await eventually(lambda: len(network.sockets) == 2)
-            await moments(network, 6)
-            network.fault = None
-            begin = asyncio.get_running_loop().time()
-            await realtime.subscribe("teams")
-            await eventually(lambda: realtime.state is State.SUBSCRIBED)
-            assert asyncio.get_running_loop().time() < begin + 0.2
-
-    run(main)
+async def test_what_is_new_does_not_wait_and_what_was_refused_then_comes_back() -> None:
+    network = Network()
+    async with network.realtime(retry=RETRY, ping=NO_PINGS) as realtime:
+        await subscribed(realtime, 3)
+        network.fault = 1008
+        network.socket.cut()
+        await eventually(lambda: len(network.sockets) == 2)
+        await moments(network, 6)
+        network.fault = None
+        begin = asyncio.get_running_loop().time()
+        await realtime.subscribe("teams")
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        assert asyncio.get_running_loop().time() < begin + 0.2
 
 
-def test_one_that_a_link_refuses_alone_is_found_without_haste_while_the_link_stays_up() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=RETRY, ping=NO_PINGS) as realtime:
-            streams = await subscribed(realtime, 4)
-            network.refused_with[b'"files.f2"'] = 1008
-            network.socket.cut()
-            await eventually(lambda: len(network.sockets) == 2)
-            await eventually(lambda: realtime.state is State.SUBSCRIBED)
-            assert network.listening == {"files.f0", "files.f1", "files.f3"}
-            with pytest.raises(SubscriptionRejected):
-                await anext(streams[2])
-            assert (len(network.dials), len(requests(network)) < 10) == (2, True)
-
-    run(main)
+async def test_one_that_a_link_refuses_alone_is_found_without_haste_while_the_link_stays_up() -> None:
+    network = Network()
+    async with network.realtime(retry=RETRY, ping=NO_PINGS) as realtime:
+        streams = await subscribed(realtime, 4)
+        network.refused_with[b'"files.f2"'] = 1008
+        network.socket.cut()
+        await eventually(lambda: len(network.sockets) == 2)
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        assert network.listening == {"files.f0", "files.f1", "files.f3"}
+        with pytest.raises(SubscriptionRejected):
+            await anext(streams[2])
+        assert (len(network.dials), len(requests(network)) < 10) == (2, True)
 
 
 @pytest.mark.parametrize(("attempts", "count"), [(1, 2), (3, 2), (3, 5)])
-def test_new_ones_that_a_link_refuses_are_rejected_alone_after_their_attempts(attempts: int, count: int) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=RetryPolicy(attempts=attempts), ping=NO_PINGS) as realtime:
-            await realtime.connect()
-            network.fault = 1008
-            asked = [asyncio.ensure_future(realtime.subscribe(f"files.f{number}")) for number in range(count)]
-            await asyncio.sleep(0.2)
-            assert len(requests(network)) <= 2
-            done = await asyncio.gather(*asked, return_exceptions=True)
-            assert [getattr(one, "code", one) for one in done] == [1008] * count
-            assert len(requests(network)) <= 2 * count + attempts * count
-            assert (realtime.state, len(network.dials)) == (State.UNSUBSCRIBED, 1)
-
-    run(main)
+async def test_new_ones_that_a_link_refuses_are_rejected_alone_after_their_attempts(attempts: int, count: int) -> None:
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(attempts=attempts), ping=NO_PINGS) as realtime:
+        await realtime.connect()
+        network.fault = 1008
+        asked = [asyncio.ensure_future(realtime.subscribe(f"files.f{number}")) for number in range(count)]
+        await asyncio.sleep(0.2)
+        assert len(requests(network)) <= 2
+        done = await asyncio.gather(*asked, return_exceptions=True)
+        assert [getattr(one, "code", one) for one in done] == [1008] * count
+        assert len(requests(network)) <= 2 * count + attempts * count
+        assert (realtime.state, len(network.dials)) == (State.UNSUBSCRIBED, 1)
 
 
 # --- the machine ------------------------------------------------------------------------------------------------------
@@ -272,23 +257,20 @@ def test_the_codes_that_say_too_many() -> None:
 
 
 @TOO_MANY
-def test_a_restore_that_comes_too_fast_is_made_in_the_next_window(code: int | str) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(ping=NO_PINGS) as realtime:
-            streams = await subscribed(realtime, 3)
-            network.fault = code
-            network.socket.cut()
-            await eventually(lambda: len(network.sockets) == 2 and len(requests(network)) == 1)
-            first = asyncio.get_running_loop().time()
-            await asyncio.sleep(30)
-            network.fault = None
-            await eventually(lambda: realtime.state is State.SUBSCRIBED)
-            assert asyncio.get_running_loop().time() >= first + 60
-            assert [len(stream.gaps) for stream in streams] == [1, 1, 1]
-            assert (len(network.dials), len(requests(network))) == (2, 2)
-
-    run(main)
+async def test_a_restore_that_comes_too_fast_is_made_in_the_next_window(code: int | str) -> None:
+    network = Network()
+    async with network.realtime(ping=NO_PINGS) as realtime:
+        streams = await subscribed(realtime, 3)
+        network.fault = code
+        network.socket.cut()
+        await eventually(lambda: len(network.sockets) == 2 and len(requests(network)) == 1)
+        first = asyncio.get_running_loop().time()
+        await asyncio.sleep(30)
+        network.fault = None
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        assert asyncio.get_running_loop().time() >= first + 60
+        assert [len(stream.gaps) for stream in streams] == [1, 1, 1]
+        assert (len(network.dials), len(requests(network))) == (2, 2)
 
 
 @TOO_MANY

@@ -23,7 +23,7 @@ from realtime_fsm import (
 from realtime_fsm.protocol.frames import PING
 from support.eras import BY_MESSAGE, ON_EVERY_ERA
 from support.network import Network, transition
-from support.virtual import eventually, run
+from support.virtual import eventually
 
 pytestmark = ON_EVERY_ERA
 
@@ -51,60 +51,51 @@ async def subscribed(realtime: Realtime, *channels: str) -> tuple[Subscription, 
 
 @CODES
 @BY_MESSAGE
-def test_subscriptions_outlive_a_restore_that_meets_a_fault_and_are_told_of_one_gap(code: int | str) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=QUICK) as realtime:
-            streams = await subscribed(realtime, "rows", "files", "teams")
-            network.fault = code
-            network.socket.cut()
-            await eventually(lambda: len(requests(network)) > 2 and len(network.sockets) == 2)
-            assert realtime.state is State.CONNECTED
-            network.fault = None
-            await eventually(lambda: realtime.state is State.SUBSCRIBED)
-            assert [len(stream.gaps) for stream in streams] == [1, 1, 1]
-            assert network.publish("rows", payload={"n": 1}) == 1
-            assert (await anext(streams[0])).payload == {"n": 1}
-            await realtime.reconnect()
-            await eventually(lambda: realtime.state is State.SUBSCRIBED)
-
-    run(main)
+async def test_subscriptions_outlive_a_restore_that_meets_a_fault_and_are_told_of_one_gap(code: int | str) -> None:
+    network = Network()
+    async with network.realtime(retry=QUICK) as realtime:
+        streams = await subscribed(realtime, "rows", "files", "teams")
+        network.fault = code
+        network.socket.cut()
+        await eventually(lambda: len(requests(network)) > 2 and len(network.sockets) == 2)
+        assert realtime.state is State.CONNECTED
+        network.fault = None
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        assert [len(stream.gaps) for stream in streams] == [1, 1, 1]
+        assert network.publish("rows", payload={"n": 1}) == 1
+        assert (await anext(streams[0])).payload == {"n": 1}
+        await realtime.reconnect()
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
 
 
 @CODES
 @BY_MESSAGE
-def test_one_that_was_never_acknowledged_is_rejected_after_its_attempts_and_the_others_stay(code: int | str) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=QUICK, ping=NO_PINGS) as realtime:
-            (rows,) = await subscribed(realtime, "rows")
-            network.fault = code
-            with pytest.raises(SubscriptionRejected) as rejected:
-                await realtime.subscribe("files")
-            assert (rejected.value.code, len(requests(network))) == (code, 1 + 3)
-            assert realtime.state is State.SUBSCRIBED
-            network.fault = None
-            assert network.publish("rows", payload={"n": 1}) == 1
-            assert (await anext(rows)).payload == {"n": 1}
+async def test_one_that_was_never_acknowledged_is_rejected_after_its_attempts_and_the_others_stay(code: int | str) -> None:
+    network = Network()
+    async with network.realtime(retry=QUICK, ping=NO_PINGS) as realtime:
+        (rows,) = await subscribed(realtime, "rows")
+        network.fault = code
+        with pytest.raises(SubscriptionRejected) as rejected:
             await realtime.subscribe("files")
-
-    run(main)
+        assert (rejected.value.code, len(requests(network))) == (code, 1 + 3)
+        assert realtime.state is State.SUBSCRIBED
+        network.fault = None
+        assert network.publish("rows", payload={"n": 1}) == 1
+        assert (await anext(rows)).payload == {"n": 1}
+        await realtime.subscribe("files")
 
 
 @BY_MESSAGE
-def test_with_endless_attempts_it_waits() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=RetryPolicy(attempts=None, base=0.1, cap=0.2)) as realtime:
-            network.fault = 500
-            asked = asyncio.ensure_future(realtime.subscribe("files"))
-            await asyncio.sleep(300)
-            assert not asked.done()
-            network.fault = None
-            await asked
-            assert asked.result().gaps == ()
-
-    run(main)
+async def test_with_endless_attempts_it_waits() -> None:
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(attempts=None, base=0.1, cap=0.2)) as realtime:
+        network.fault = 500
+        asked = asyncio.ensure_future(realtime.subscribe("files"))
+        await asyncio.sleep(300)
+        assert not asked.done()
+        network.fault = None
+        await asked
+        assert asked.result().gaps == ()
 
 
 async def pauses_between(network: Network, count: int) -> list[float]:
@@ -117,176 +108,151 @@ async def pauses_between(network: Network, count: int) -> list[float]:
 
 
 @BY_MESSAGE
-def test_four_repetitions_keep_the_retry_policy_and_then_there_is_one_every_ten_seconds() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=RetryPolicy(base=1.0, factor=2.0, cap=60.0), ping=NO_PINGS) as realtime:
-            await subscribed(realtime, "rows")
+async def test_four_repetitions_keep_the_retry_policy_and_then_there_is_one_every_ten_seconds() -> None:
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(base=1.0, factor=2.0, cap=60.0), ping=NO_PINGS) as realtime:
+        await subscribed(realtime, "rows")
+        network.fault = 500
+        network.socket.cut()
+        await eventually(lambda: len(network.sockets) == 2)
+        assert await pauses_between(network, 8) == pytest.approx([0.5, 0.75, 1.5, 3.0, 10.0, 10.0, 10.0], abs=0.05)
+
+
+@BY_MESSAGE
+async def test_after_an_acknowledgement_the_next_fault_begins_with_the_retry_policys_delays() -> None:
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(base=1.0, factor=2.0, attempts=6), ping=NO_PINGS) as realtime:
+        await realtime.connect()
+        for channel in ("rows", "files"):
             network.fault = 500
-            network.socket.cut()
-            await eventually(lambda: len(network.sockets) == 2)
-            assert await pauses_between(network, 8) == pytest.approx([0.5, 0.75, 1.5, 3.0, 10.0, 10.0, 10.0], abs=0.05)
-
-    run(main)
-
-
-@BY_MESSAGE
-def test_after_an_acknowledgement_the_next_fault_begins_with_the_retry_policys_delays() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=RetryPolicy(base=1.0, factor=2.0, attempts=6), ping=NO_PINGS) as realtime:
-            await realtime.connect()
-            for channel in ("rows", "files"):
-                network.fault = 500
-                asking = asyncio.ensure_future(realtime.subscribe(channel))
-                assert await pauses_between(network, 5) == pytest.approx([0.5, 0.75, 1.5, 3.0], abs=0.05), channel
-                network.fault = None
-                await asking
-
-    run(main)
-
-
-@BY_MESSAGE
-def test_an_unsubscribe_and_a_presence_are_repeated_and_an_authentication_fails_at_once() -> None:
-    async def main() -> None:
-        network = Network()
-        alice, bob = map(network.backend.add_user, ("alice", "bob"))
-        async with network.realtime(retry=QUICK, ping=NO_PINGS, session=alice) as realtime:
-            rows, _ = await subscribed(realtime, "rows", "files")
-            network.fault = 0
-            with pytest.raises(AuthenticationRejected):
-                await realtime.authenticate(bob)
-            assert realtime.user is not None
-            assert (realtime.user["$id"], realtime.state) == ("alice", State.SUBSCRIBED)
-            shown, removed = (asyncio.ensure_future(work) for work in (realtime.set_presence("online"), rows.unsubscribe()))
-            await eventually(lambda: len(requests(network, "presence")) > 2 and len(requests(network, "unsubscribe")) > 2)
-            assert not shown.done()
-            assert not removed.done()
+            asking = asyncio.ensure_future(realtime.subscribe(channel))
+            assert await pauses_between(network, 5) == pytest.approx([0.5, 0.75, 1.5, 3.0], abs=0.05), channel
             network.fault = None
-            await asyncio.gather(shown, removed)
-            assert network.listening == {"files"}
-
-    run(main)
+            await asking
 
 
 @BY_MESSAGE
-def test_a_request_that_fails_for_itself_tells_of_one_fault_and_takes_no_other_with_it(records: Records) -> None:
+async def test_an_unsubscribe_and_a_presence_are_repeated_and_an_authentication_fails_at_once() -> None:
+    network = Network()
+    alice, bob = map(network.backend.add_user, ("alice", "bob"))
+    async with network.realtime(retry=QUICK, ping=NO_PINGS, session=alice) as realtime:
+        rows, _ = await subscribed(realtime, "rows", "files")
+        network.fault = 0
+        with pytest.raises(AuthenticationRejected):
+            await realtime.authenticate(bob)
+        assert realtime.user is not None
+        assert (realtime.user["$id"], realtime.state) == ("alice", State.SUBSCRIBED)
+        shown, removed = (asyncio.ensure_future(work) for work in (realtime.set_presence("online"), rows.unsubscribe()))
+        await eventually(lambda: len(requests(network, "presence")) > 2 and len(requests(network, "unsubscribe")) > 2)
+        assert not shown.done()
+        assert not removed.done()
+        network.fault = None
+        await asyncio.gather(shown, removed)
+        assert network.listening == {"files"}
+
+
+@BY_MESSAGE
+async def test_a_request_that_fails_for_itself_tells_of_one_fault_and_takes_no_other_with_it(records: Records) -> None:
     """Events come all the while, so the server works; and what is new does not wait for the repetitions."""
-
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(retry=RetryPolicy(base=0.1, cap=0.2, attempts=None), ping=NO_PINGS) as realtime:
-            (rows,) = await subscribed(realtime, "rows")
-            network.refused_with[b'"files"'] = 500
-            asked = asyncio.ensure_future(realtime.subscribe("files"))
-            for number in range(200):
-                await asyncio.sleep(0.5)
-                assert network.publish("rows", payload={"n": number}) == 1
-            begin = asyncio.get_running_loop().time()
-            await realtime.subscribe("teams")
-            assert asyncio.get_running_loop().time() < begin + 1
-            assert transition(rows) == list(range(200))
-            assert (faults(records), len(rows.gaps)) == (["opened", "closed"], 1)
-            asked.cancel()
-            await asyncio.wait((asked,))
-
-    run(main)
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(base=0.1, cap=0.2, attempts=None), ping=NO_PINGS) as realtime:
+        (rows,) = await subscribed(realtime, "rows")
+        network.refused_with[b'"files"'] = 500
+        asked = asyncio.ensure_future(realtime.subscribe("files"))
+        for number in range(200):
+            await asyncio.sleep(0.5)
+            assert network.publish("rows", payload={"n": number}) == 1
+        begin = asyncio.get_running_loop().time()
+        await realtime.subscribe("teams")
+        assert asyncio.get_running_loop().time() < begin + 1
+        assert transition(rows) == list(range(200))
+        assert (faults(records), len(rows.gaps)) == (["opened", "closed"], 1)
+        asked.cancel()
+        await asyncio.wait((asked,))
 
 
 # --- pings and events -------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_cannot_work_for_a_while_costs_one_gap_and_no_change_of_state(records: Records) -> None:
-    async def main() -> None:
-        network = Network()
-        told: list[Gap] = []
-        async with network.realtime(ping=OFTEN) as realtime:
-            rows = await realtime.subscribe("rows", on_gap=told.append)
-            await eventually(lambda: PING in network.socket.sent)
-            network.publish("rows", payload={"n": 0}, timestamp="2026-11-24T10:00:00.000+00:00")
-            await eventually(lambda: len(rows._subscriber.buffer) == 1)
-            links = len(network.sockets)
-            network.backend.faulty = True
-            assert network.publish("rows") == 0
-            await eventually(lambda: faults(records) == ["opened"])
-            await asyncio.sleep(60)
-            assert (realtime.state.is_live, len(network.sockets), told) == (True, links, [])
-            network.backend.faulty = False
-            await eventually(lambda: told)
-            (gap,) = rows.gaps
-            assert told == [gap]
-            assert gap.since is not None
-            assert gap.since.isoformat() == "2026-11-24T10:00:00+00:00"
-            assert 60 < gap.outage_seconds < 60 + 20
-            assert gap.attempts == 0
-            assert faults(records) == ["opened", "closed"]
-            await asyncio.sleep(60)
-            assert (len(rows.gaps), len(network.sockets)) == (1, links)
-
-    run(main)
+async def test_a_server_that_cannot_work_for_a_while_costs_one_gap_and_no_change_of_state(records: Records) -> None:
+    network = Network()
+    told: list[Gap] = []
+    async with network.realtime(ping=OFTEN) as realtime:
+        rows = await realtime.subscribe("rows", on_gap=told.append)
+        await eventually(lambda: PING in network.socket.sent)
+        network.publish("rows", payload={"n": 0}, timestamp="2026-11-24T10:00:00.000+00:00")
+        await eventually(lambda: len(rows._subscriber.buffer) == 1)
+        links = len(network.sockets)
+        network.backend.faulty = True
+        assert network.publish("rows") == 0
+        await eventually(lambda: faults(records) == ["opened"])
+        await asyncio.sleep(60)
+        assert (realtime.state.is_live, len(network.sockets), told) == (True, links, [])
+        network.backend.faulty = False
+        await eventually(lambda: told)
+        (gap,) = rows.gaps
+        assert told == [gap]
+        assert gap.since is not None
+        assert gap.since.isoformat() == "2026-11-24T10:00:00+00:00"
+        assert 60 < gap.outage_seconds < 60 + 20
+        assert gap.attempts == 0
+        assert faults(records) == ["opened", "closed"]
+        await asyncio.sleep(60)
+        assert (len(rows.gaps), len(network.sockets)) == (1, links)
 
 
-def test_an_event_ends_a_fault_and_the_gap_is_told_before_it_is_delivered(records: Records) -> None:
-    async def main() -> None:
-        network = Network()
-        caught: list[Gap] = []
+async def test_an_event_ends_a_fault_and_the_gap_is_told_before_it_is_delivered(records: Records) -> None:
+    network = Network()
+    caught: list[Gap] = []
 
-        async def catch_up(gap: Gap) -> list[Any]:
-            caught.append(gap)
-            return []
+    async def catch_up(gap: Gap) -> list[Any]:
+        caught.append(gap)
+        return []
 
-        async with network.realtime(ping=OFTEN) as realtime:
-            rows = await realtime.subscribe("rows", catch_up=catch_up)
-            network.backend.faulty = True
-            await eventually(lambda: faults(records) == ["opened"])
-            network.backend.faulty = False
-            assert network.publish("rows", payload={"n": 1}) == 1
-            assert (await anext(rows)).payload == {"n": 1}
-            assert (faults(records), len(rows.gaps), len(caught)) == (["opened", "closed"], 1, 1)
-            assert network.publish("rows", payload={"n": 2}) == 1
-            assert (await anext(rows)).payload == {"n": 2}
-            assert len(rows.gaps) == 1
-            assert any(record.get("trigger") == "recovered" for record in records)
-
-    run(main)
+    async with network.realtime(ping=OFTEN) as realtime:
+        rows = await realtime.subscribe("rows", catch_up=catch_up)
+        network.backend.faulty = True
+        await eventually(lambda: faults(records) == ["opened"])
+        network.backend.faulty = False
+        assert network.publish("rows", payload={"n": 1}) == 1
+        assert (await anext(rows)).payload == {"n": 1}
+        assert (faults(records), len(rows.gaps), len(caught)) == (["opened", "closed"], 1, 1)
+        assert network.publish("rows", payload={"n": 2}) == 1
+        assert (await anext(rows)).payload == {"n": 2}
+        assert len(rows.gaps) == 1
+        assert any(record.get("trigger") == "recovered" for record in records)
 
 
-def test_a_link_that_is_lost_in_a_fault_makes_one_gap_of_both(records: Records) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(ping=OFTEN, retry=QUICK) as realtime:
-            (rows,) = await subscribed(realtime, "rows")
-            network.backend.faulty = True
-            await eventually(lambda: faults(records) == ["opened"])
-            await asyncio.sleep(30)
-            network.backend.faulty = False
-            network.socket.cut()
-            await eventually(lambda: rows.gaps)
-            assert faults(records) == ["opened", "closed"]
-            (outage,) = (each["seconds"] for each in records if each["event"] == "realtime.outage" and each["change"] == "closed")
-            (gap,) = rows.gaps
-            assert outage < 1 < 30 < gap.outage_seconds
-            await asyncio.sleep(60)
-            assert len(rows.gaps) == 1
-
-    run(main)
+async def test_a_link_that_is_lost_in_a_fault_makes_one_gap_of_both(records: Records) -> None:
+    network = Network()
+    async with network.realtime(ping=OFTEN, retry=QUICK) as realtime:
+        (rows,) = await subscribed(realtime, "rows")
+        network.backend.faulty = True
+        await eventually(lambda: faults(records) == ["opened"])
+        await asyncio.sleep(30)
+        network.backend.faulty = False
+        network.socket.cut()
+        await eventually(lambda: rows.gaps)
+        assert faults(records) == ["opened", "closed"]
+        (outage,) = (each["seconds"] for each in records if each["event"] == "realtime.outage" and each["change"] == "closed")
+        (gap,) = rows.gaps
+        assert outage < 1 < 30 < gap.outage_seconds
+        await asyncio.sleep(60)
+        assert len(rows.gaps) == 1
 
 
-def test_one_that_the_user_has_given_up_is_told_of_no_gap(records: Records) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(ping=OFTEN) as realtime:
-            rows, files = await subscribed(realtime, "rows", "files")
-            network.backend.faulty = True
-            await eventually(lambda: faults(records) == ["opened"])
-            left = asyncio.ensure_future(rows.unsubscribe())
-            await asyncio.sleep(20)
-            network.backend.faulty = False
-            await left
-            await eventually(lambda: files.gaps)
-            assert rows.gaps == ()
-
-    run(main)
+async def test_one_that_the_user_has_given_up_is_told_of_no_gap(records: Records) -> None:
+    network = Network()
+    async with network.realtime(ping=OFTEN) as realtime:
+        rows, files = await subscribed(realtime, "rows", "files")
+        network.backend.faulty = True
+        await eventually(lambda: faults(records) == ["opened"])
+        left = asyncio.ensure_future(rows.unsubscribe())
+        await asyncio.sleep(20)
+        network.backend.faulty = False
+        await left
+        await eventually(lambda: files.gaps)
+        assert rows.gaps == ()
 
 
 # --- the pace of pings ------------------------------------------------------------------------------------------------
@@ -299,34 +265,28 @@ def test_a_policy_that_the_budget_cannot_carry_is_warned_of() -> None:
     assert PingPolicy(interval=3.75, timeout=1).interval_after(1000) == 3.75
 
 
-@pytest.mark.parametrize(("interval", "timeout"), [(1, 0.5), (0.1, 0.1), (3, 3)])
+@pytest.mark.parametrize(("interval", "seconds"), [(1, 0.5), (0.1, 0.1), (3, 3)])
 @pytest.mark.parametrize("age", [0.0, 30.0, 100.0, 600.0])
-def test_a_dead_link_is_noticed_within_five_seconds_and_the_timeout(interval: float, timeout: float, age: float) -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(ping=PingPolicy(interval, timeout), retry=RetryPolicy(attempts=None)) as realtime:
-            await subscribed(realtime, "rows")
-            socket = network.socket
-            await asyncio.sleep(age)
-            assert network.socket is socket
-            socket.frozen = True
-            begin = asyncio.get_running_loop().time()
-            await eventually(lambda: realtime.state is State.RECONNECTING)
-            assert asyncio.get_running_loop().time() - begin < 5 + timeout + 0.05
-
-    run(main)
+async def test_a_dead_link_is_noticed_within_five_seconds_and_the_timeout(interval: float, seconds: float, age: float) -> None:
+    network = Network()
+    async with network.realtime(ping=PingPolicy(interval, seconds), retry=RetryPolicy(attempts=None)) as realtime:
+        await subscribed(realtime, "rows")
+        socket = network.socket
+        await asyncio.sleep(age)
+        assert network.socket is socket
+        socket.frozen = True
+        begin = asyncio.get_running_loop().time()
+        await eventually(lambda: realtime.state is State.RECONNECTING)
+        assert asyncio.get_running_loop().time() - begin < 5 + seconds + 0.05
 
 
-def test_four_pings_keep_the_interval_and_then_there_is_one_every_five_seconds() -> None:
-    async def main() -> None:
-        network = Network()
-        async with network.realtime(ping=PingPolicy(1, 0.5)) as realtime:
-            await subscribed(realtime, "rows")
-            sent: list[float] = []
-            while len(sent) < 60:
-                await eventually(lambda: network.socket.sent.count(PING) > len(sent))
-                sent.append(asyncio.get_running_loop().time())
-            pauses = [after - before for before, after in itertools.pairwise(sent)]
-            assert pauses == pytest.approx([1.0] * 3 + [5.0] * 56, abs=0.02)
-
-    run(main)
+async def test_four_pings_keep_the_interval_and_then_there_is_one_every_five_seconds() -> None:
+    network = Network()
+    async with network.realtime(ping=PingPolicy(1, 0.5)) as realtime:
+        await subscribed(realtime, "rows")
+        sent: list[float] = []
+        while len(sent) < 60:
+            await eventually(lambda: network.socket.sent.count(PING) > len(sent))
+            sent.append(asyncio.get_running_loop().time())
+        pauses = [after - before for before, after in itertools.pairwise(sent)]
+        assert pauses == pytest.approx([1.0] * 3 + [5.0] * 56, abs=0.02)

@@ -110,56 +110,50 @@ def test_at_the_end_of_its_loop_nothing_complains_but_the_connection_itself(how:
     assert told[0].endswith("ResourceWarning: a Realtime was not disposed of: use 'async with', or await dispose()")
 
 
-def test_one_that_is_forgotten_is_told_and_ends() -> None:
-    async def main() -> None:
-        network = Network()
-        realtime = network.realtime(timeouts=Timeouts(close=3))
-        await realtime.subscribe("rows")
-        with pytest.warns(ResourceWarning, match="not disposed of"):
-            del realtime
-        await eventually(lambda: network.released)
-        assert network.socket.closed == 3, "with a closing handshake"
-
-    run(main)
+async def test_one_that_is_forgotten_is_told_and_ends() -> None:
+    network = Network()
+    realtime = network.realtime(timeouts=Timeouts(close=3))
+    await realtime.subscribe("rows")
+    with pytest.warns(ResourceWarning, match="not disposed of"):
+        del realtime
+    await eventually(lambda: network.released)
+    assert network.socket.closed == 3, "with a closing handshake"
 
 
 @pytest.mark.parametrize("held", ["subscription", "iterator", "batches", "states", "listener"])
-def test_a_held_part_keeps_its_connection_alive(held: str) -> None:
-    async def main() -> None:
-        network = Network()
-        realtime = network.realtime()
-        heard: list[int] = []
-        part: object
-        if held == "listener":  # works without being held
-            await realtime.on("rows", lambda event: heard.append(event.payload["n"]))
-            part = None
-        else:
-            subscription = await realtime.subscribe("rows")
-            parts: dict[str, Callable[[], object]] = {
-                "subscription": lambda: subscription,
-                "iterator": lambda: aiter(subscription),
-                "batches": subscription.batches,
-                "states": realtime.states,
-            }
-            part = parts[held]()
-            del subscription, parts
-        state = realtime._driver._core
-        dispose = weakref.WeakMethod(realtime.dispose)
-        del realtime
-        gc.collect()
-        network.publish("rows", payload={"n": 1})
-        await asyncio.sleep(1)
-        assert state.state is State.SUBSCRIBED
-        if held == "iterator":
-            assert isinstance(part, AsyncIterator)
-            assert (await anext(part)).payload["n"] == 1
-        elif held == "listener":
-            assert heard == [1]
-        end = dispose()
-        assert end is not None
-        await end()
-
-    run(main)
+async def test_a_held_part_keeps_its_connection_alive(held: str) -> None:
+    network = Network()
+    realtime = network.realtime()
+    heard: list[int] = []
+    part: object
+    if held == "listener":  # works without being held
+        await realtime.on("rows", lambda event: heard.append(event.payload["n"]))
+        part = None
+    else:
+        subscription = await realtime.subscribe("rows")
+        parts: dict[str, Callable[[], object]] = {
+            "subscription": lambda: subscription,
+            "iterator": lambda: aiter(subscription),
+            "batches": subscription.batches,
+            "states": realtime.states,
+        }
+        part = parts[held]()
+        del subscription, parts
+    state = realtime._driver._core
+    dispose = weakref.WeakMethod(realtime.dispose)
+    del realtime
+    gc.collect()
+    network.publish("rows", payload={"n": 1})
+    await asyncio.sleep(1)
+    assert state.state is State.SUBSCRIBED
+    if held == "iterator":
+        assert isinstance(part, AsyncIterator)
+        assert (await anext(part)).payload["n"] == 1
+    elif held == "listener":
+        assert heard == [1]
+    end = dispose()
+    assert end is not None
+    await end()
 
 
 @NO_SERVER
@@ -175,7 +169,8 @@ def test_one_that_was_not_built_in_full_goes_quietly(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.skipif(not DESCRIPTORS.exists(), reason="counts file descriptors where Linux shows them")
 @pytest.mark.loops
-def test_nothing_is_left_after_many_lives() -> None:
+@pytest.mark.loopback
+async def test_nothing_is_left_after_many_lives() -> None:
     async def life(server: RealtimeServer, number: int) -> None:
         async with Realtime(server.endpoint, "demo", retry=RetryPolicy(dials_per_minute=None)) as realtime:
             if number % 3 == 0:
@@ -186,15 +181,12 @@ def test_nothing_is_left_after_many_lives() -> None:
                 asyncio.ensure_future(realtime.subscribe("rows")).add_done_callback(lambda done: done.exception())
                 await asyncio.sleep(0)
 
-    async def main() -> None:
-        async with RealtimeServer(era=Network.era) as server:
-            await life(server, 1)
-            await server.wait_for_connections(0)
-            before = open_files()
-            await asyncio.gather(*(life(server, number) for number in range(60)))
-            await server.wait_for_connections(0)
-            left = asyncio.all_tasks() - {asyncio.current_task()}
-            assert {task.get_name() for task in left if "realtime_fsm" in task.get_name()} == set()
-            assert open_files() <= before + 1
-
-    asyncio.run(main())
+    async with RealtimeServer(era=Network.era) as server:
+        await life(server, 1)
+        await server.wait_for_connections(0)
+        before = open_files()
+        await asyncio.gather(*(life(server, number) for number in range(60)))
+        await server.wait_for_connections(0)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert {task.get_name() for task in left if "realtime_fsm" in task.get_name()} == set()
+        assert open_files() <= before + 1

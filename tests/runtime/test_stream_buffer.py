@@ -187,19 +187,16 @@ def test_a_second_consumer_does_not_snatch_the_item_of_the_first() -> None:
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_another_event_loop_is_refused(held: bool) -> None:
+@pytest.mark.loopback
+async def test_another_event_loop_is_refused(held: bool) -> None:
     loop = asyncio.new_event_loop()
     inbox: StreamBuffer[int] = StreamBuffer("this stream", loop, 10)
     loop.close()
     if held:
         fill(inbox, 1)
-
-    async def from_elsewhere() -> None:
-        with pytest.raises(WrongLoop, match="this stream"):
-            async for _ in inbox:
-                pass
-
-    asyncio.run(from_elsewhere())
+    with pytest.raises(WrongLoop, match="this stream"):
+        async for _ in inbox:
+            pass
 
 
 # --- faults and the end -----------------------------------------------------------------------------------------------

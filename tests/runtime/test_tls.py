@@ -81,47 +81,41 @@ async def refused(port: int, **options: Any) -> LinkFailure:
         ("wrong-host", {"ssl": trusting(), "host": "127.0.0.1"}, "IP address mismatch"),
     ],
 )
-def test_a_certificate_that_is_refused_says_why_and_what_to_do(shown: str, options: dict[str, Any], reason: str) -> None:
-    async def main() -> None:
-        async with secured(shown) as (_, port):
-            held = descriptors()
-            failure = await refused(port, **options)
-            assert type(failure) is CertificateRefused
-            text = str(failure).replace("self signed", "self-signed")  # OpenSSL 1.1
-            assert f"the server's certificate is not trusted: {reason}" in text
-            assert "ssl= " in text
-            assert "self_signed=True" in text
-            assert verdict(failure, live=False) is Verdict.FATAL
-            await until(lambda: descriptors() == held)
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_certificate_that_is_refused_says_why_and_what_to_do(shown: str, options: dict[str, Any], reason: str) -> None:
+    async with secured(shown) as (_, port):
+        held = descriptors()
+        failure = await refused(port, **options)
+        assert type(failure) is CertificateRefused
+        text = str(failure).replace("self signed", "self-signed")  # OpenSSL 1.1
+        assert f"the server's certificate is not trusted: {reason}" in text
+        assert "ssl= " in text
+        assert "self_signed=True" in text
+        assert verdict(failure, live=False) is Verdict.FATAL
+        await until(lambda: descriptors() == held)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 @pytest.mark.parametrize("shown", ["localhost", "self-signed"])
-def test_a_context_that_trusts_the_certificate_is_enough(shown: str, host: str) -> None:
-    async def main() -> None:
-        async with secured(shown) as (server, port):
-            transport = AiohttpTransport(ssl=trusting("authority" if shown == "localhost" else "self-signed"))
-            socket = await transport.dial(f"wss://{host}:{port}/v1/realtime?project=demo", {})
-            await server.wait_for_connections(1)
-            assert server.connections == 1
-            await socket.close(1)
-            await transport.close()
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_context_that_trusts_the_certificate_is_enough(shown: str, host: str) -> None:
+    async with secured(shown) as (server, port):
+        transport = AiohttpTransport(ssl=trusting("authority" if shown == "localhost" else "self-signed"))
+        socket = await transport.dial(f"wss://{host}:{port}/v1/realtime?project=demo", {})
+        await server.wait_for_connections(1)
+        assert server.connections == 1
+        await socket.close(1)
+        await transport.close()
 
 
 @pytest.mark.parametrize("shown", ["self-signed", "expired", "wrong-host"])
-def test_self_signed_trusts_any_certificate_and_warns_once(shown: str) -> None:
-    async def main() -> None:
-        async with secured(shown) as (_, port):
-            with pytest.warns(InsecureWarning, match="self_signed=True: no certificate is verified") as caught:
-                await dial(port, self_signed=True)
-            assert len(caught) == 1
-            assert type(await refused(port)) is CertificateRefused, "it holds for one connection, not for the process"
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_self_signed_trusts_any_certificate_and_warns_once(shown: str) -> None:
+    async with secured(shown) as (_, port):
+        with pytest.warns(InsecureWarning, match="self_signed=True: no certificate is verified") as caught:
+            await dial(port, self_signed=True)
+        assert len(caught) == 1
+        assert type(await refused(port)) is CertificateRefused, "it holds for one connection, not for the process"
 
 
 def test_a_context_that_verifies_nothing_warns_too_and_others_do_not() -> None:
@@ -136,42 +130,36 @@ def test_a_context_that_verifies_nothing_warns_too_and_others_do_not() -> None:
         AiohttpTransport(ssl=trusting())
 
 
-def test_a_refused_certificate_ends_the_attempts_of_the_client() -> None:
-    async def main() -> None:
-        async with secured("self-signed") as (_, port), Realtime(f"https://localhost:{port}/v1", "demo") as realtime:
-            with pytest.raises(CertificateRefused, match="not trusted"):
-                await realtime.subscribe("rows")
-            assert realtime.state is State.ERROR
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_refused_certificate_ends_the_attempts_of_the_client() -> None:
+    async with secured("self-signed") as (_, port), Realtime(f"https://localhost:{port}/v1", "demo") as realtime:
+        with pytest.raises(CertificateRefused, match="not trusted"):
+            await realtime.subscribe("rows")
+        assert realtime.state is State.ERROR
 
 
-def test_the_client_over_tls_with_a_session_of_the_callers() -> None:
-    async def main() -> None:
-        async with (
-            secured("localhost") as (server, port),
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting())) as session,
-            Realtime(f"https://localhost:{port}/v1", "demo", http=session) as realtime,
-        ):
-            rows = await realtime.subscribe("rows")
-            server.publish(["e"], ["rows"], {"n": 1, "blob": "z" * 300_000})
-            assert (await anext(rows)).payload["n"] == 1
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_the_client_over_tls_with_a_session_of_the_callers() -> None:
+    async with (
+        secured("localhost") as (server, port),
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting())) as session,
+        Realtime(f"https://localhost:{port}/v1", "demo", http=session) as realtime,
+    ):
+        rows = await realtime.subscribe("rows")
+        server.publish(["e"], ["rows"], {"n": 1, "blob": "z" * 300_000})
+        assert (await anext(rows)).payload["n"] == 1
 
 
-def test_a_callers_fingerprint_that_does_not_match_is_a_refused_certificate() -> None:
-    async def main() -> None:
-        pinned = aiohttp.Fingerprint(b"0" * 32)
-        async with (
-            secured("self-signed") as (_, port),
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=pinned)) as session,
-        ):
-            failure = await refused(port, session=session)
-            assert isinstance(failure, CertificateRefused)
-            assert "fingerprint mismatch" in str(failure)
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_a_callers_fingerprint_that_does_not_match_is_a_refused_certificate() -> None:
+    pinned = aiohttp.Fingerprint(b"0" * 32)
+    async with (
+        secured("self-signed") as (_, port),
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=pinned)) as session,
+    ):
+        failure = await refused(port, session=session)
+        assert isinstance(failure, CertificateRefused)
+        assert "fingerprint mismatch" in str(failure)
 
 
 async def speak_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -186,53 +174,47 @@ async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 @pytest.mark.parametrize(("handle", "text"), [(speak_http, "TLS: "), (hang_up, "the connection was cut")])
-def test_what_is_no_tls_is_no_certificate_failure(handle: Any, text: str) -> None:
-    async def main() -> None:
-        async with listening(handle) as port:
-            held = descriptors()
-            failure = await refused(port)
-            assert type(failure) is DialFailed
-            assert text in str(failure)
-            assert verdict(failure, live=False) is Verdict.TRANSIENT
-            await until(lambda: descriptors() == held)
-            async with Realtime(f"https://127.0.0.1:{port}/v1", "demo", retry=ONCE) as realtime:
-                with pytest.raises(RetriesExhausted, match=text):
-                    await realtime.connect()
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_what_is_no_tls_is_no_certificate_failure(handle: Any, text: str) -> None:
+    async with listening(handle) as port:
+        held = descriptors()
+        failure = await refused(port)
+        assert type(failure) is DialFailed
+        assert text in str(failure)
+        assert verdict(failure, live=False) is Verdict.TRANSIENT
+        await until(lambda: descriptors() == held)
+        async with Realtime(f"https://127.0.0.1:{port}/v1", "demo", retry=ONCE) as realtime:
+            with pytest.raises(RetriesExhausted, match=text):
+                await realtime.connect()
 
 
-def test_versions_of_tls_that_do_not_meet_are_transient() -> None:
-    async def main() -> None:
-        old, new = showing("localhost"), trusting()
-        old.maximum_version = ssl.TLSVersion.TLSv1_2
-        new.minimum_version = ssl.TLSVersion.TLSv1_3
-        async with listening(hang_up, old) as port:
-            assert type(await refused(port, ssl=new)) is DialFailed
-
-    asyncio.run(main())
+@pytest.mark.loopback
+async def test_versions_of_tls_that_do_not_meet_are_transient() -> None:
+    old, new = showing("localhost"), trusting()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    new.minimum_version = ssl.TLSVersion.TLSv1_3
+    async with listening(hang_up, old) as port:
+        assert type(await refused(port, ssl=new)) is DialFailed
 
 
-def test_a_dial_that_is_cancelled_in_its_handshake_holds_nothing() -> None:
-    async def main() -> None:
-        heard = asyncio.Event()
+@pytest.mark.loopback
+async def test_a_dial_that_is_cancelled_in_its_handshake_holds_nothing() -> None:
+    heard = asyncio.Event()
 
-        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(1)
-            heard.set()
-            await reader.read()
-            writer.close()
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        heard.set()
+        await reader.read()
+        writer.close()
 
-        async with listening(listen) as port:
-            held = descriptors()
-            dialing = asyncio.create_task(dial(port))
-            await heard.wait()
-            dialing.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await dialing
-            await until(lambda: descriptors() == held)
-
-    asyncio.run(main())
+    async with listening(listen) as port:
+        held = descriptors()
+        dialing = asyncio.create_task(dial(port))
+        await heard.wait()
+        dialing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dialing
+        await until(lambda: descriptors() == held)
 
 
 @pytest.mark.parametrize(

@@ -32,79 +32,67 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         runner.run(on_uvloop())
 
 
-def test_events_a_loss_events_again_and_the_end() -> None:
-    async def main() -> None:
-        async with RealtimeServer() as server:
-            held = descriptors()
-            async with Realtime(server.endpoint, "demo", retry=QUICK) as realtime:
-                rows = await realtime.subscribe("rows")
-                for number in range(3000):
-                    server.publish(["e"], ["rows"], {"n": number})
-                assert [(await anext(rows)).payload["n"] for _ in range(3000)] == list(range(3000))
-                server.drop()
-                await server.wait_for_subscriptions(0)
-                await server.wait_for_subscriptions(1)
-                server.publish(["e"], ["rows"], {"n": -1})
-                assert (await anext(rows)).payload == {"n": -1}
-                assert rows.dropped == 0
-            await until(lambda: descriptors() == held)
-
-    run(main)
+async def test_events_a_loss_events_again_and_the_end() -> None:
+    async with RealtimeServer() as server:
+        held = descriptors()
+        async with Realtime(server.endpoint, "demo", retry=QUICK) as realtime:
+            rows = await realtime.subscribe("rows")
+            for number in range(3000):
+                server.publish(["e"], ["rows"], {"n": number})
+            assert [(await anext(rows)).payload["n"] for _ in range(3000)] == list(range(3000))
+            server.drop()
+            await server.wait_for_subscriptions(0)
+            await server.wait_for_subscriptions(1)
+            server.publish(["e"], ["rows"], {"n": -1})
+            assert (await anext(rows)).payload == {"n": -1}
+            assert rows.dropped == 0
+        await until(lambda: descriptors() == held)
 
 
-def test_a_frozen_server_is_noticed_and_holds_nothing() -> None:
-    async def main() -> None:
-        async with RealtimeServer() as server:
-            held = descriptors()
-            ping, timeouts = PingPolicy(interval=0.2, timeout=0.1), Timeouts(dial=0.2, close=0.3)
-            async with Realtime(server.endpoint, "demo", retry=QUICK, ping=ping, timeouts=timeouts) as realtime:
-                await realtime.subscribe("rows")
-                server.freeze()
-                await until(lambda: not realtime.is_live)
-                server.thaw()
-                await until(lambda: realtime.state is State.SUBSCRIBED)
-                server.freeze()
-                begin = time.monotonic()
-            assert time.monotonic() - begin < 2, "a close is bounded"
+async def test_a_frozen_server_is_noticed_and_holds_nothing() -> None:
+    async with RealtimeServer() as server:
+        held = descriptors()
+        ping, timeouts = PingPolicy(interval=0.2, timeout=0.1), Timeouts(dial=0.2, close=0.3)
+        async with Realtime(server.endpoint, "demo", retry=QUICK, ping=ping, timeouts=timeouts) as realtime:
+            await realtime.subscribe("rows")
+            server.freeze()
+            await until(lambda: not realtime.is_live)
             server.thaw()
-            await until(lambda: descriptors() == held)
-
-    run(main)
-
-
-def test_a_pause_holds_the_server_up_and_nothing_is_lost() -> None:
-    async def main() -> None:
-        quick = PingPolicy(interval=0.2, timeout=0.1)
-        async with RealtimeServer() as server, Realtime(server.endpoint, "demo", ping=quick) as realtime:
-            rows = await realtime.subscribe("rows", buffer=4, overflow="pause")
-            for number in range(500):
-                server.publish(["e"], ["rows"], {"n": number, "text": "x" * 20_000})
-            sent = realtime._driver._context.require_link.budget
-            await until(lambda: sent.frames_sent > 3)  # a subscription, and pings that nobody reads an answer to
-            assert [(await anext(rows)).payload["n"] for _ in range(500)] == list(range(500))
-            assert (rows.dropped, server.connections) == (0, 1)
-
-    run(main)
+            await until(lambda: realtime.state is State.SUBSCRIBED)
+            server.freeze()
+            begin = time.monotonic()
+        assert time.monotonic() - begin < 2, "a close is bounded"
+        server.thaw()
+        await until(lambda: descriptors() == held)
 
 
-def test_tls() -> None:
-    async def main() -> None:
-        showing = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        showing.load_cert_chain(DATA / "localhost.pem")
-        trusting = ssl.create_default_context(cafile=DATA / "authority.pem")
-        async with RealtimeServer() as server, FaultProxy(server.endpoint, showing) as proxy:
-            held = descriptors()
-            endpoint = f"https://localhost:{proxy.port}/v1"
-            async with Realtime(endpoint, "demo", ssl=trusting, timeouts=Timeouts(close=0.5), retry=QUICK) as realtime:
-                rows = await realtime.subscribe("rows")
-                server.publish(["e"], ["rows"], {"n": 1})
-                assert (await anext(rows)).payload == {"n": 1}
-                server.drop()
-                await until(lambda: not realtime.is_live)
-                await until(lambda: realtime.state is State.SUBSCRIBED)
-            await until(lambda: descriptors() == held)
+async def test_a_pause_holds_the_server_up_and_nothing_is_lost() -> None:
+    quick = PingPolicy(interval=0.2, timeout=0.1)
+    async with RealtimeServer() as server, Realtime(server.endpoint, "demo", ping=quick) as realtime:
+        rows = await realtime.subscribe("rows", buffer=4, overflow="pause")
+        for number in range(500):
+            server.publish(["e"], ["rows"], {"n": number, "text": "x" * 20_000})
+        sent = realtime._driver._context.require_link.budget
+        await until(lambda: sent.frames_sent > 3)  # a subscription, and pings that nobody reads an answer to
+        assert [(await anext(rows)).payload["n"] for _ in range(500)] == list(range(500))
+        assert (rows.dropped, server.connections) == (0, 1)
 
-    run(main)
+
+async def test_tls() -> None:
+    showing = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    showing.load_cert_chain(DATA / "localhost.pem")
+    trusting = ssl.create_default_context(cafile=DATA / "authority.pem")
+    async with RealtimeServer() as server, FaultProxy(server.endpoint, showing) as proxy:
+        held = descriptors()
+        endpoint = f"https://localhost:{proxy.port}/v1"
+        async with Realtime(endpoint, "demo", ssl=trusting, timeouts=Timeouts(close=0.5), retry=QUICK) as realtime:
+            rows = await realtime.subscribe("rows")
+            server.publish(["e"], ["rows"], {"n": 1})
+            assert (await anext(rows)).payload == {"n": 1}
+            server.drop()
+            await until(lambda: not realtime.is_live)
+            await until(lambda: realtime.state is State.SUBSCRIBED)
+        await until(lambda: descriptors() == held)
 
 
 def test_the_command_line_runs_on_it_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

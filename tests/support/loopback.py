@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from support.raw_client import RawClient, upgrade
@@ -22,18 +21,14 @@ PING = '{"type":"ping"}'
 PONG = '{"type":"pong"}'
 
 
-def on_a_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run a test, which may leave no task behind."""
+def run_on_loopback(test: Callable[[], Awaitable[None]]) -> None:
+    """Run a test on an event loop of the real clock. The test may leave no task behind."""
 
-    @wraps(test)
-    def run(**arguments: Any) -> None:
-        async def watched() -> None:
-            await test(**arguments)
-            assert asyncio.all_tasks() == {asyncio.current_task()}
+    async def watched() -> None:
+        await test()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
-        asyncio.run(watched())
-
-    return run
+    asyncio.run(watched())
 
 
 def port_of(server: RealtimeServer) -> int:

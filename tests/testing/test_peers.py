@@ -18,7 +18,6 @@ from realtime_fsm import BadOption, Channel
 from realtime_fsm.protocol.queries import realtime_queries
 from realtime_fsm.testing import RealtimeServer
 from support.commands import serving
-from support.loopback import on_a_loop
 from support.recorded_server import until
 from support.sdk import Sdk
 from support.some import some
@@ -67,7 +66,7 @@ def spelled(calls: list[list[str]]) -> str:
     return str(at)
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_channel_spells_what_the_sdk_spells() -> None:
     paths = [path + action for path, actions in PATHS for action in ([], *([[name]] for name in actions))]
     calls = [*GLOBAL, *paths, *UNFINISHED]
@@ -75,7 +74,7 @@ async def test_channel_spells_what_the_sdk_spells() -> None:
         assert await sdk.do("spell", channels=calls) == [spelled(path) for path in calls]
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_every_query_of_the_sdk_is_allowed_or_refused_as_the_server_does() -> None:
     allowed: list[list[Any]] = [
         ["equal", "title", "x"], ["equal", "title", ["x", None]], ["notEqual", "n", 1.5], ["lessThan", "n", 1],
@@ -103,7 +102,7 @@ async def test_every_query_of_the_sdk_is_allowed_or_refused_as_the_server_does()
 # --- what it hears ------------------------------------------------------------------------------------------------------
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_it_subscribes_by_channel_and_by_string_and_gets_events() -> None:
     async with stage() as (server, sdk):
         await sdk.do("subscribe", name="built", channels=[[*ORDERS, ["create"]]])
@@ -130,7 +129,7 @@ async def test_it_subscribes_by_channel_and_by_string_and_gets_events() -> None:
         assert (to, event["payload"], event["subscriptions"]) == ("plain", {"$id": "t"}, [plain])
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_an_event_on_both_of_two_subscriptions_reaches_both_and_a_query_keeps_it_from_one() -> None:
     async with stage() as (server, sdk):
         queries = await sdk.do("query", queries=[["greaterThan", "total", 10]])
@@ -143,7 +142,7 @@ async def test_an_event_on_both_of_two_subscriptions_reaches_both_and_a_query_ke
         assert [(to, event["payload"]["total"]) for to, event in heard] == [("all", 5), ("all", 15), ("large", 15)]
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_its_update_adds_channels_and_replaces_the_queries_of_one() -> None:
     async with stage() as (server, sdk):
         await sdk.do("subscribe", name="s", channels=["rows"])
@@ -159,7 +158,7 @@ async def test_its_update_adds_channels_and_replaces_the_queries_of_one() -> Non
         assert server.subscriptions == 1
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_it_unsubscribes_and_disconnects() -> None:
     async with stage() as (server, sdk):
         for name in ("rows", "files"):
@@ -175,7 +174,7 @@ async def test_it_unsubscribes_and_disconnects() -> None:
 
 
 @pytest.mark.parametrize("how", ["kicked", "restarted", "away"])
-@on_a_loop
+@pytest.mark.loopback
 async def test_it_comes_back_and_gets_events_again(how: str) -> None:
     async with stage() as (server, sdk):
         for name in ("rows", "files"):
@@ -200,7 +199,7 @@ async def test_it_comes_back_and_gets_events_again(how: str) -> None:
         ]
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_its_heartbeat_is_answered() -> None:
     async with stage(heartbeat=10) as (server, sdk):
         await sdk.do("subscribe", name="rows", channels=["rows"])
@@ -209,7 +208,7 @@ async def test_its_heartbeat_is_answered() -> None:
         assert (await sdk.event())[0] == "rows"
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_user_by_jwt_hears_of_the_account() -> None:
     async with asyncio.timeout(60), RealtimeServer() as server, Sdk() as sdk:
         server.add_user("alice")
@@ -221,7 +220,7 @@ async def test_a_user_by_jwt_hears_of_the_account() -> None:
         assert (await sdk.event())[1]["payload"] == {"$id": "alice"}
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_with_a_session_it_authenticates_by_message_and_loses_the_link_as_on_a_real_server() -> None:
     async with asyncio.timeout(60), RealtimeServer() as server, Sdk() as sdk:
         await sdk.do("use", endpoint=server.endpoint, project="demo", session=server.add_user("alice"))
@@ -232,7 +231,7 @@ async def test_with_a_session_it_authenticates_by_message_and_loses_the_link_as_
         await sdk.do("disconnect")
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_its_presence_is_sent_and_sent_again_on_the_next_link() -> None:
     presence = {"status": "online", "presenceId": "p1", "metadata": {"page": "home"}}
     sent = [{"type": "presence", "data": presence}]
@@ -244,7 +243,7 @@ async def test_its_presence_is_sent_and_sent_again_on_the_next_link() -> None:
         assert server.received == [sent, sent]
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_it_listens_to_the_command_line_s_server_over_a_restart() -> None:
     async with asyncio.timeout(60), Sdk() as sdk:
         with serving("--every", "0.05") as endpoint:

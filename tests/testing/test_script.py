@@ -10,7 +10,7 @@ import pytest
 from realtime_fsm import BadOption
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.script import Act, parse, play
-from support.loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop
+from support.loopback import DEMO, GREETING, PING, PONG, connected
 from support.virtual import run
 
 FAULTS = ("drop", "freeze", "deaf", "fault")
@@ -75,7 +75,7 @@ def test_what_ends_and_begins_at_one_moment_ends_first() -> None:
         (7, "int is no text"),
     ],
 )
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_step_that_cannot_be_read_is_named_with_the_remedy(script: str, said: str) -> None:
     async with RealtimeServer() as server:
         with pytest.raises(BadOption, match=said) as refusal:
@@ -83,7 +83,7 @@ async def test_a_step_that_cannot_be_read_is_named_with_the_remedy(script: str, 
         assert refusal.value.option == "script"
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_script_plays_every_fault_of_the_server() -> None:
     async with RealtimeServer() as server:
         async with connected(server, DEMO + "&channels[]=rows") as client:
@@ -115,7 +115,7 @@ async def test_a_script_plays_every_fault_of_the_server() -> None:
         await server.wait_for_connections(0)
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_stop_ends_the_script() -> None:
     server = RealtimeServer()
     await server.start()

@@ -14,7 +14,7 @@ from realtime_fsm import BadOption, Realtime, RetriesExhausted, RetryPolicy, Sub
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.testing.listener import LoopbackServer, ServerTransport
-from support.loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop, port_of, subscribe
+from support.loopback import DEMO, GREETING, PING, PONG, connected, port_of, subscribe
 from support.raw_client import OPCODES, RawClient, upgrade
 
 
@@ -22,7 +22,7 @@ def test_the_public_surface() -> None:
     assert realtime_fsm.testing.__all__ == ["RealtimeServer"]
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_whole_conversation() -> None:
     async with RealtimeServer() as server, connected(server) as client:
         assert await client.text() == GREETING
@@ -56,7 +56,7 @@ async def test_a_whole_conversation() -> None:
         assert len(server.received) == 1
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_the_clock_is_the_server_s() -> None:
     now = 59.0
     async with RealtimeServer(rate_limit=1, clock=lambda: now) as server, connected(server) as client:
@@ -71,7 +71,7 @@ async def test_the_clock_is_the_server_s() -> None:
         assert await client.text() == PONG
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_users_see_their_own() -> None:
     async with RealtimeServer(projects=("demo", "p2"), ids=iter(["secret-seed"])) as server:
         session = server.add_user("alice", roles=["team:t1"])
@@ -93,7 +93,7 @@ async def test_users_see_their_own() -> None:
         assert session not in repr(server)
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_refusal_ends_the_stream_without_a_close_frame() -> None:
     async with RealtimeServer(connection_limit=2, clock=lambda: 0.0) as server:
         async with connected(server, "/v1/realtime?project=nope") as client:
@@ -113,7 +113,7 @@ async def test_a_refusal_ends_the_stream_without_a_close_frame() -> None:
         assert server.connections == 0
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_what_is_no_upgrade_gets_400() -> None:
     async with RealtimeServer() as server:
         for request in (["GET /v1/realtime HTTP/1.1", "Host: x"], ["POST /x HTTP/1.1", "Host: x", "Content-Length: 0"]):
@@ -123,7 +123,7 @@ async def test_what_is_no_upgrade_gets_400() -> None:
         assert server.connections == 0
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_no_extension_is_negotiated() -> None:
     offer = "Sec-WebSocket-Extensions: permessage-deflate"
     async with RealtimeServer() as server, connected(server, DEMO, offer) as client:
@@ -132,7 +132,7 @@ async def test_no_extension_is_negotiated() -> None:
 
 
 @pytest.mark.parametrize(("size", "ending"), [(120, ""), (121, "eof"), (125, "eof"), (126, "eof")])
-@on_a_loop
+@pytest.mark.loopback
 async def test_websocket_pings(size: int, ending: str) -> None:
     async with RealtimeServer() as server, connected(server) as client:
         await client.text()
@@ -147,7 +147,7 @@ async def test_websocket_pings(size: int, ending: str) -> None:
 
 
 @pytest.mark.parametrize("size", [65_529, 65_536, 2_000_000])
-@on_a_loop
+@pytest.mark.loopback
 async def test_an_oversized_frame_resets_the_stream(size: int) -> None:
     async with RealtimeServer() as server, connected(server) as client:
         await client.text()
@@ -159,7 +159,7 @@ async def test_an_oversized_frame_resets_the_stream(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [50, 5_000, 5_000_000])
-@on_a_loop
+@pytest.mark.loopback
 async def test_events_of_every_size(size: int) -> None:
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
@@ -178,7 +178,7 @@ class _Echo:
         link.send(b"too late")
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_the_listener_works_with_another_handler() -> None:
     listener = LoopbackServer(_Echo())
     await listener.start()
@@ -201,7 +201,7 @@ def test_a_string_in_place_of_a_list_of_projects_is_refused() -> None:
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
-@on_a_loop
+@pytest.mark.loopback
 async def test_the_endpoint_of_an_ipv6_address_is_one_that_a_client_takes() -> None:
     async with RealtimeServer(host="::1") as server, Realtime(server.endpoint, "demo") as realtime:
         assert server.endpoint == f"http://[::1]:{port_of(server)}/v1"
@@ -210,7 +210,7 @@ async def test_the_endpoint_of_an_ipv6_address_is_one_that_a_client_takes() -> N
         assert realtime.is_live
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_an_endpoint_without_v1_is_refused_as_by_a_real_server() -> None:
     async with RealtimeServer() as server:
         for target in ("/realtime?project=demo", "/v1/v1/realtime?project=demo", "/realtime/?project=demo"):
@@ -228,7 +228,7 @@ async def test_an_endpoint_without_v1_is_refused_as_by_a_real_server() -> None:
 
 
 @pytest.mark.parametrize("code", [401, 403, 1003, 1008])
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_guest_whom_the_project_denies_is_told_to_authenticate(code: int) -> None:
     async with RealtimeServer(deny_guests=True, guest_code=code) as server, Realtime(server.endpoint, "demo") as realtime:
         remedy = r"you are a guest, .*: give session or jwt, or call authenticate\(\)"
@@ -243,7 +243,7 @@ async def test_a_guest_whom_the_project_denies_is_told_to_authenticate(code: int
 
 
 @pytest.mark.parametrize("masked", [True, False])
-@on_a_loop
+@pytest.mark.loopback
 async def test_the_code_of_that_refusal_may_be_a_text_as_in_one_recording(masked: bool) -> None:
     async with (
         RealtimeServer(deny_guests=True, guest_code="42S02", masked=masked) as server,
@@ -263,7 +263,7 @@ def test_a_code_that_no_error_frame_has_is_refused_at_once(code: Any, deny_guest
         RealtimeServer(deny_guests=deny_guests, guest_code=code)
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_channels_in_the_url_are_denied_to_guests_as_well() -> None:
     async with RealtimeServer(deny_guests=True) as server:
         async with connected(server, DEMO + "&channels[]=rows") as client:

@@ -11,7 +11,7 @@ import pytest
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import ERAS, EraName
 from realtime_fsm.testing.peer import Backend, ServerConnection
-from support.loopback import connected, on_a_loop
+from support.loopback import connected
 from support.network import Network, SimulatedSocket
 from support.server_core import EQUAL, MASKED, NOON, SECRET, dial, error, publish, send, single_frame, try_dial
 from support.virtual import run
@@ -297,7 +297,7 @@ def test_one_frame_for_an_event_on_two_channels(era: EraName) -> None:
 
 
 @every_era
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_server_is_scripted_alike_in_every_era(era: EraName) -> None:
     async with RealtimeServer(era=era) as server:
         session = server.add_user("al")

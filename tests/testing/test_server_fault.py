@@ -11,7 +11,7 @@ import pytest
 from realtime_fsm.testing import RealtimeServer, peer
 from realtime_fsm.testing import dispatcher as desk
 from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Request, ServerConnection
-from support.loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop
+from support.loopback import DEMO, GREETING, PING, PONG, connected
 from support.raw_client import RawClient
 
 SUBSCRIBE = '{"type":"subscribe","data":[{"subscriptionId":"s","channels":["rows"]}]}'
@@ -33,7 +33,7 @@ def seconds_since(start: float) -> float:
     return time.monotonic() - start
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_pings_are_answered_late_requests_at_once_and_the_same_link_works_again() -> None:
     async with RealtimeServer() as server, connected(server) as client:
         assert await client.text() == GREETING
@@ -54,7 +54,7 @@ async def test_pings_are_answered_late_requests_at_once_and_the_same_link_works_
         assert len(server.received[0]) == 4
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_events_are_lost_and_the_fault_ends_by_itself() -> None:
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
@@ -67,7 +67,7 @@ async def test_events_are_lost_and_the_fault_ends_by_itself() -> None:
         assert json.loads(await client.text())["data"]["payload"] == {"lost": 0}
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_dial_is_greeted_late_and_a_stop_ends_the_fault() -> None:
     server = RealtimeServer()
     await server.start()
@@ -88,7 +88,7 @@ async def test_a_dial_is_greeted_late_and_a_stop_ends_the_fault() -> None:
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_length_that_is_none_is_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match="at least 0"):
         RealtimeServer().fault(seconds)

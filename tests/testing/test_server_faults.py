@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from realtime_fsm.testing import RealtimeServer
-from support.loopback import DEMO, GREETING, PING, PONG, connected, on_a_loop, port_of, subscribe
+from support.loopback import DEMO, GREETING, PING, PONG, connected, port_of, subscribe
 from support.raw_client import RawClient, upgrade
 
 
@@ -17,7 +17,7 @@ from support.raw_client import RawClient, upgrade
     ("payload", "op", "fin"),
     [(b"abc", "cont", True), (b"x" * 126, "ping", True), (b"x", "ping", False), (b"\xff", "text", True), (b"x", 3, True)],
 )
-@on_a_loop
+@pytest.mark.loopback
 async def test_an_illegal_frame_ends_the_stream_without_a_close_frame(payload: bytes, op: str | int, fin: bool) -> None:
     async with RealtimeServer() as server, connected(server) as client:
         await client.text()
@@ -26,7 +26,7 @@ async def test_an_illegal_frame_ends_the_stream_without_a_close_frame(payload: b
         await server.wait_for_connections(0)
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_client_that_vanishes_is_forgotten() -> None:
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
@@ -37,7 +37,7 @@ async def test_a_client_that_vanishes_is_forgotten() -> None:
         assert server.publish("e", "rows", {}) == 0
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_restart_on_the_same_port() -> None:
     server = RealtimeServer()
     with pytest.raises(RuntimeError, match="no port"):
@@ -66,7 +66,7 @@ async def test_a_restart_on_the_same_port() -> None:
     await server.stop()
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as transition:
         server = RealtimeServer(port=transition.getsockname()[1])
@@ -76,7 +76,7 @@ async def test_a_port_that_is_taken() -> None:
         assert await client.text() == GREETING
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_client_that_reads_nothing_does_not_hold_the_server_up() -> None:
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
@@ -86,7 +86,7 @@ async def test_a_client_that_reads_nothing_does_not_hold_the_server_up() -> None
         assert server.connections == 0
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_an_idle_tcp_connection_does_not_hold_the_server_up() -> None:
     async with RealtimeServer() as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
@@ -96,7 +96,7 @@ async def test_an_idle_tcp_connection_does_not_hold_the_server_up() -> None:
         await writer.wait_closed()
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_drop() -> None:
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
@@ -109,7 +109,7 @@ async def test_drop() -> None:
             assert await another.text() == GREETING
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_frozen_server_answers_nothing_until_it_thaws() -> None:
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
@@ -137,7 +137,7 @@ async def test_a_frozen_server_answers_nothing_until_it_thaws() -> None:
         await server.wait_for_connections(1)
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_frozen_server_can_be_dropped_and_stopped() -> None:
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
@@ -156,7 +156,7 @@ async def test_a_frozen_server_can_be_dropped_and_stopped() -> None:
         await newcomer.hang_up()
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_dropped_link_stays_silent_when_the_server_thaws() -> None:
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
@@ -168,7 +168,7 @@ async def test_a_dropped_link_stays_silent_when_the_server_thaws() -> None:
         assert await client.ending() == "reset", "no frame comes before the end, and the ping is never read"
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_server_that_does_not_greet() -> None:
     async with RealtimeServer() as server:
         server.greet = False
@@ -184,7 +184,7 @@ async def test_a_server_that_does_not_greet() -> None:
         assert server.greet
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_server_that_greets_late_takes_the_first_message_for_one_that_came_too_early() -> None:
     subscribing = '{"type":"subscribe","data":[{"channels":["rows"]}]}'
     async with RealtimeServer() as server:
@@ -209,7 +209,7 @@ async def test_a_server_that_greets_late_takes_the_first_message_for_one_that_ca
         await server.wait_for_connections(0)
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_replies_out_of_order() -> None:
     async with RealtimeServer(shuffle=lambda messages: messages.reverse()) as server, connected(server) as client:
         await client.text()
@@ -227,7 +227,7 @@ async def test_replies_out_of_order() -> None:
         assert await client.ending() == "eof"
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_what_came_at_once_is_not_answered_when_the_link_is_dropped() -> None:
     async with RealtimeServer() as server:
         server = RealtimeServer(shuffle=lambda _: server.drop())
@@ -238,7 +238,7 @@ async def test_what_came_at_once_is_not_answered_when_the_link_is_dropped() -> N
             assert await client.ending() == "eof"
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_waiting_for_a_condition() -> None:
     async with RealtimeServer() as server:
         await server.wait_for_connections(0)
@@ -255,7 +255,7 @@ async def test_waiting_for_a_condition() -> None:
         await server.wait_for_connections(0)
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_deaf_server_answers_and_loses_its_events() -> None:
     now = [0.0]
     async with RealtimeServer(clock=lambda: now[0]) as server, connected(server) as client:
@@ -276,7 +276,7 @@ async def test_a_deaf_server_answers_and_loses_its_events() -> None:
         assert json.loads(await client.text())["data"]["events"] == ["heard"]
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_deafness_ends_by_the_clock_of_the_server() -> None:
     now = [0.0]
     async with RealtimeServer(clock=lambda: now[0]) as server, connected(server) as client:
@@ -289,7 +289,7 @@ async def test_deafness_ends_by_the_clock_of_the_server() -> None:
         assert server.publish("heard", "rows", {}) == 1
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_a_deaf_server_loses_the_events_that_clients_cause() -> None:
     async with RealtimeServer() as server:
         header = f"X-Appwrite-Session: {server.add_user('alice')}"

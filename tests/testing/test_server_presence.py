@@ -9,7 +9,7 @@ import pytest
 
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.peer import Backend, ServerConnection
-from support.loopback import DEMO, connected, on_a_loop
+from support.loopback import DEMO, connected
 from support.loopback import subscribe as subscribe_to
 from support.server_core import MASKED, NOON, SECRET, dial, error, send, single_frame, subscribe
 
@@ -183,7 +183,7 @@ def test_what_a_link_that_has_ended_would_have_heard_is_dropped(backend: Backend
     assert heard(backend) == []
 
 
-@on_a_loop
+@pytest.mark.loopback
 async def test_presences_over_sockets() -> None:
     async with RealtimeServer() as server:
         session = server.add_user("al")
