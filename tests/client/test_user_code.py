@@ -634,7 +634,7 @@ async def test_callables_of_one_subscription_are_reported_apart() -> None:
         await eventually(lambda: listener.failures == 8)
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        assert "on_gap failed: test_user_code." in loop.reported[-1]["message"]
+        assert f"on_gap failed: {__name__}." in loop.reported[-1]["message"]
 
 
 @pytest.mark.loopback
