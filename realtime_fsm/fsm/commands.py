@@ -45,9 +45,31 @@ class CloseLink:
 
 @dataclass(frozen=True, slots=True)
 class RetireLink:
-    """Let a link's socket deliver events, and nothing else, until it is dropped."""
+    """Begin a handover: let a link's socket deliver events, and nothing else, until another link serves what it serves."""
 
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLink:
+    """Complete a handover: the current link serves all that the draining one did, which goes when it owes nothing more."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeLink:
+    """Give up a handover: the draining link is the current one again.
+
+    Attributes:
+        generation: the number of that link.
+        error: why there is no other link; the call that wanted one raises it.
+        withdrawn: the subscriptions that only another link could have served; nobody desires them any more.
+    """
+
+    generation: int
+    error: RealtimeError
+    withdrawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +190,8 @@ Command = (
     | SendFrame
     | CloseLink
     | RetireLink
+    | ReleaseLink
+    | ResumeLink
     | SubscriptionAcknowledged
     | SubscriptionRefused
     | SubscriptionUnsupported

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.errors import GreetedAsGuest, IdentityUnavailable, Overdue, ServerError, StreamEnded
 from realtime_fsm.fsm.canary import CANARY, CanaryBook
-from realtime_fsm.fsm.commands import AuthenticationRefused, EndFault, UserIdentified
+from realtime_fsm.fsm.commands import AuthenticationRefused, EndFault, ReleaseLink, UserIdentified
 from realtime_fsm.fsm.fault import Fault
 from realtime_fsm.fsm.inputs import (
     Acknowledged,
@@ -33,7 +33,7 @@ from realtime_fsm.fsm.inputs import (
     Subscribe,
     Unsubscribe,
 )
-from realtime_fsm.fsm.link import LastError, LinkState, Phase
+from realtime_fsm.fsm.link import DrainingLink, LastError, LinkState, Phase
 from realtime_fsm.fsm.pacer import Pacer
 from realtime_fsm.fsm.policies import POLICY, PingPolicy, RetryPolicy, Verdict, verdict
 from realtime_fsm.fsm.subscriptions import AUTHENTICATE, GREETING_ACK, SubscriptionTracker
@@ -74,7 +74,7 @@ class ConnectionContext:
         "deaf",
         "dial_slot",
         "doubtful",
-        "draining_generation",
+        "draining",
         "draw",
         "era",
         "error",
@@ -84,6 +84,7 @@ class ConnectionContext:
         "fault_news",
         "frames_sent",
         "generation",
+        "lingering",
         "link",
         "max_link_age",
         "now",
@@ -109,6 +110,7 @@ class ConnectionContext:
         "throttled",
         "timeouts",
         "trial",
+        "user_changed",
     )  # fmt: skip
 
     def __init__(
@@ -147,7 +149,8 @@ class ConnectionContext:
         self.doubtful = False  # whether a server that greets like an E3 may be an E4
         self.generation = 0
         self.link: LinkState | None = None
-        self.draining_generation: int | None = None  # the link that delivers until the one in its place is up
+        self.draining: DrainingLink | None = None  # the link that delivers until another one serves what it serves
+        self.lingering: DrainingLink | None = None  # the same link from then on, until it is closed
         self.closing_generation: int | None = None  # the socket that `disposing` waits for
         self.awaited: tuple[int, ...] = ()  # the links that must be closed before the next dial
         self.close_by = 0.0  # when that is no longer waited for
@@ -170,6 +173,7 @@ class ConnectionContext:
         self.failure: LinkFailure | None = None
         self.failure_verdict = Verdict.TRANSIENT
         self.rejected_new_subscriptions = False
+        self.user_changed = False  # whether the server greets another user, and the old link still delivers
         self.renewable = False  # whether a callable gave the credentials that were refused
         self.renewed = False  # whether it was asked again since the last greeting
         self.renewal: ServerError | None = None  # why the next dial is to be made with other credentials, or not at all
@@ -187,7 +191,31 @@ class ConnectionContext:
         """Forget what belonged to the step before."""
         self.now, self.draw, self.row, self.requests = now, draw, None, []
         self.failure, self.failure_verdict, self.round_trip, self.fault_news = None, Verdict.TRANSIENT, None, None
-        self.rejected_new_subscriptions = self.refused = self.renewable = False
+        self.rejected_new_subscriptions = self.refused = self.renewable = self.user_changed = False
+
+    @property
+    def draining_generation(self) -> int | None:
+        """The number of the draining link."""
+        return None if self.draining is None else self.draining.generation
+
+    @property
+    def counts_reconnects(self) -> bool:
+        """Whether ``reconnect_attempts`` limits the dials in a row, and not ``attempts``."""
+        return self.been_up and self.draining is None
+
+    @property
+    def desired_on_old_link(self) -> Sequence[str]:
+        """What is desired on the draining link; what only another URL can ask for is not."""
+        subscriptions = self.subscriptions
+        in_url = self.draining is not None and self.draining.state.subscribed_in_url
+        return [one for one in subscriptions.desired if not (in_url and subscriptions.is_new(one))]
+
+    def end_handover(self) -> None:
+        """Let go of the draining link as soon as the link that is up serves all that it served."""
+        old = self.draining
+        if old is not None and self.subscriptions.serves(old.served):
+            self.requests.append(ReleaseLink(old.generation))
+            self.draining, self.lingering = None, old
 
     # --- facts --------------------------------------------------------------------------------------------------------
 
@@ -200,6 +228,10 @@ class ConnectionContext:
                 self.trial = False
             case Closed(generation=generation):
                 self.awaited = tuple(other for other in self.awaited if other != generation)
+                if self.lingering is not None and self.lingering.generation == generation:
+                    if self.lingering.presence_id is not None:
+                        self.subscriptions.renew_presence()
+                    self.lingering = None
             case GreetingReceived() if (
                 self.state not in LIVE
             ):  # a second greeting would make the book forget what is acknowledged
@@ -275,6 +307,7 @@ class ConnectionContext:
             self._fail(GreetedAsGuest())
             return
         self.trial = False
+        self.user_changed = input_.user_changed and self.draining is not None
         self.requests.append(UserIdentified(input_.user))
         self.subscriptions.begin_link()
         if not self.require_link.subscribed_in_url:
@@ -422,6 +455,7 @@ class ConnectionContext:
             link.handover_wanted_since = _since_when(
                 link.handover_wanted_since, self.now, holds=self.subscriptions.needs_handover
             )
+            self.end_handover()
 
     def note_up(self, link: LinkState) -> None:
         """Note that everything desired is acknowledged on a link, or nothing is desired."""
@@ -458,19 +492,18 @@ class ConnectionContext:
 
     @property
     def renew_at(self) -> float | None:
-        """When the link is to be replaced: not in the middle of a request."""
+        """When the link is to be replaced: not in the middle of a request, nor of the change before."""
         link = self.link
-        return None if link is None or self.subscriptions.in_flight is not None else link.renew_at
+        busy = self.subscriptions.in_flight is not None or self.draining is not None or self.lingering is not None
+        return None if link is None or busy else link.renew_at
 
     @property
     def handover_at(self) -> float | None:
-        """When the link makes room for one with other channels in its address."""
+        """When the link makes room for one with other channels in its address: not before the last one that did is closed."""
         link = self.link
-        return (
-            None
-            if link is None or link.handover_wanted_since is None
-            else max(link.handover_wanted_since + HANDOVER_DEBOUNCE, link.drained_at)
-        )
+        if link is None or link.handover_wanted_since is None or self.draining is not None or self.lingering is not None:
+            return None
+        return link.handover_wanted_since + HANDOVER_DEBOUNCE
 
     @property
     def idle_at(self) -> float | None:

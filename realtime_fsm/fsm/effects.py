@@ -19,8 +19,18 @@ from realtime_fsm.errors import (
     StreamEnded,
     UpgradeRefused,
 )
-from realtime_fsm.fsm.commands import CloseLink, EndStreams, FailWaiters, OpenLink, Restore, RetireLink, SendFrame
-from realtime_fsm.fsm.link import DRAIN_SECONDS, LinkState, Phase, PingInFlight
+from realtime_fsm.fsm.commands import (
+    CloseLink,
+    EndFault,
+    EndStreams,
+    FailWaiters,
+    OpenLink,
+    Restore,
+    ResumeLink,
+    RetireLink,
+    SendFrame,
+)
+from realtime_fsm.fsm.link import LinkState, Phase, PingInFlight
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.policies import POLICY, RATE_LIMIT_WINDOW, Verdict
 from realtime_fsm.protocol import frames
@@ -125,16 +135,13 @@ def start_live_link(context: ConnectionContext) -> None:
     link = context.require_link
     _enter(link, Phase.LIVE, context.now)
     context.renewed = False
-    if context.draining_generation is not None:
-        context.requests.append(CloseLink(context.draining_generation, graceful=True))
-        context.draining_generation = None
-        link.drained_at = context.now + DRAIN_SECONDS
     link.stable_since = None if context.subscriptions.desired and not context.subscriptions.all_acknowledged else context.now
     if link.stable_since is not None:
         context.note_up(link)
     if context.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
         link.renew_at = context.now + context.max_link_age * (1 - context.draw / 10)
     link.handover_wanted_since = context.now if context.subscriptions.needs_handover else None
+    context.end_handover()
     schedule_ping(context)
     if link.ping_at is not None:  # anywhere in the first interval: those that came back together need not ping together
         link.ping_at -= context.draw * context.ping.interval
@@ -188,13 +195,51 @@ def reset_backoff(context: ConnectionContext) -> None:
 
 
 def drain_link(context: ConnectionContext) -> None:
-    """Let the link deliver, and do nothing else, until another one is up."""
+    """Let the link deliver, and do nothing else, until another one serves what it serves.
+
+    Where a handover is under way already, the link of before goes on, and the one that is not complete yet is let go of.
+    """
+    if context.draining is not None:
+        _release_link(context, tidy=True)
+        return
     link = context.require_link
-    context.draining_generation = link.generation
     context.end_fault(link, lost=True)
     context.requests.append(RetireLink(link.generation))
-    context.link = None
+    context.draining = context.subscriptions.drain_link(link, context.era, been_up=context.been_up)
+    context.link = context.lingering = None
     context.requests += context.subscriptions.end_link()
+
+
+def close_draining(context: ConnectionContext) -> None:
+    """Let go of the draining link, with all that it still owes."""
+    if context.draining is not None:
+        context.requests.append(CloseLink(context.draining.generation, graceful=True))
+        context.closing_generation, context.draining = context.draining.generation, None
+
+
+def resume_link(context: ConnectionContext) -> None:
+    """Go back to the draining link, and tell those who wanted another one. A renewal is due after a tenth of the age."""
+    old = context.draining
+    assert old is not None
+    error, link = _final_error(context), old.state
+    new = [one for one in context.subscriptions.desired if one not in context.desired_on_old_link]
+    for identifier in new:
+        context.subscriptions.withdraw(identifier)
+    context.draining, context.link = None, link
+    context.subscriptions.resume_link(old)
+    context.trial, context.been_up, context.era = False, old.been_up, old.era
+    context.attempt, context.attempt_at, context.frames_sent = 0, None, link.budget.frames_sent
+    context.subscribes_in_url = link.subscribed_in_url
+    link.request_sent_at = link.ping_in_flight = link.handover_wanted_since = None
+    if link.fault is not None and link.fault.is_open:  # nothing is known of it since the link began to drain
+        context.requests.append(EndFault(context.now - link.fault.since, lost=False))
+    link.fault = None
+    link.idle_since = context.now if context.subscriptions.all_removed else None
+    link.stable_since = context.now if context.subscriptions.all_acknowledged or not context.subscriptions.desired else None
+    if context.max_link_age is not None:
+        link.renew_at = context.now + context.max_link_age / 10
+    schedule_ping(context)
+    context.requests.append(ResumeLink(link.generation, error, tuple(new)))
 
 
 def abort_link(context: ConnectionContext) -> None:
@@ -207,7 +252,7 @@ def close_link(context: ConnectionContext) -> None:
     if context.dial_slot is not None:
         context.pacer.release(context.dial_slot)
         context.dial_slot = None
-    _close_draining(context)
+    close_draining(context)
     _release_link(context, tidy=True)
 
 
@@ -226,7 +271,7 @@ def restore_identity(context: ConnectionContext) -> None:
 
 def fail_permanently(context: ConnectionContext) -> None:
     """Keep the typed error and tell everybody who waits."""
-    _close_draining(context)
+    close_draining(context)
     context.error = _final_error(context)
     _fail_waiters(context, context.error, streams=True)
 
@@ -265,7 +310,7 @@ def _choose_address(context: ConnectionContext) -> None:
 
     Not in a handover: where the link before still delivers, the next one is to take over what that is asked for.
     """
-    doubtful = context.doubtful and context.draining_generation is None
+    doubtful = context.doubtful and context.draining is None
     context.subscribes_in_url = context.era is not None and context.era.subscribes_in_url and not doubtful
 
 
@@ -282,19 +327,13 @@ def _send(context: ConnectionContext, data: bytes, *, ping: bool) -> None:
 
 
 def _release_link(context: ConnectionContext, *, tidy: bool) -> None:
-    context.attempt_at = None
+    context.attempt_at = context.lingering = None
     if context.link is not None:
         context.end_fault(context.link, lost=True)
         context.requests.append(CloseLink(context.link.generation, tidy))
         context.closing_generation = context.link.generation
         context.link = None
         context.requests += context.subscriptions.end_link()
-
-
-def _close_draining(context: ConnectionContext) -> None:
-    if context.draining_generation is not None:
-        context.requests.append(CloseLink(context.draining_generation, graceful=True))
-        context.closing_generation, context.draining_generation = context.draining_generation, None
 
 
 def _fail_waiters(context: ConnectionContext, error: RealtimeError, *, streams: bool) -> None:
@@ -308,7 +347,9 @@ def _final_error(context: ConnectionContext) -> RealtimeError:
     if context.failure_verdict is not Verdict.FATAL:
         if not isinstance(cause, IdentityUnavailable):
             cause.server = context.server  # of a live link, too: the error stands alone, far from what was dialed
-        return RetriesExhausted(context.attempt, cause, "reconnect_attempts" if context.been_up else "attempts")
+        if context.retry.allows(context.attempt, been_up=context.counts_reconnects):
+            return LinkLost(cause)
+        return RetriesExhausted(context.attempt, cause, "reconnect_attempts" if context.counts_reconnects else "attempts")
     match cause:
         case ServerError(code=code, message=message):
             return RefusedByServer(code, message, context.server)
@@ -327,6 +368,8 @@ EFFECTS: dict[str, Callable[[ConnectionContext], None]] = {
     Effect.DIAL: dial,
     Effect.USE_URL_SUBSCRIPTIONS: use_url_subscriptions,
     Effect.DRAIN_LINK: drain_link,
+    Effect.CLOSE_DRAINING: close_draining,
+    Effect.RESUME_LINK: resume_link,
     Effect.SCHEDULE_RETRY: schedule_retry,
     Effect.AWAIT_GREETING: await_greeting,
     Effect.START_LIVE_LINK: start_live_link,

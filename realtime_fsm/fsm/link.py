@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 from realtime_fsm.fsm.budget import SendBudget
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from realtime_fsm.errors import ServerError
     from realtime_fsm.fsm.fault import Fault
+    from realtime_fsm.protocol.eras import Era
 
 DRAIN_SECONDS = 1.0
-"""Seconds for which a link that has made room still delivers what was on its way; the next one makes room no earlier."""
+"""Seconds for which a draining link still delivers what was on its way, once another link serves everything."""
 
 
 class Phase(Enum):
@@ -30,7 +33,6 @@ class LinkState:
     __slots__ = (
         "backoff_reset",
         "budget",
-        "drained_at",
         "fault",
         "frames_received",
         "generation",
@@ -70,7 +72,6 @@ class LinkState:
         self.proven_at: float | None = None  # when the server last proved here that it works; None before it did
         self.stable_since: float | None = None  # since when everything desired is acknowledged
         self.idle_since: float | None = None  # since when nothing is desired any more
-        self.drained_at = now  # when the one that made room for it is gone
         self.handover_wanted_since: float | None = None  # since when something is desired that only another address can ask for
         self.backoff_reset = False
         self.probed = False  # whether a canary was due on it
@@ -106,3 +107,31 @@ class PingInFlight:
 
     at: float
     frames_received: int  # how many frames had come before it
+
+
+@dataclass(frozen=True, slots=True)
+class DrainingLink:
+    """The old link of a handover, and all that the machine needs to go back to it.
+
+    Attributes:
+        state: what is known of the link.
+        served: the ids that were acknowledged on it.
+        used: whether something was desired on it.
+        presence_id: the id of the presence that the server stored for it.
+        hears_canary: whether its hidden subscription was acknowledged.
+        era: the era of its server.
+        been_up: whether a link had been up since the user asked for one.
+    """
+
+    state: LinkState
+    served: Collection[str]
+    used: bool
+    presence_id: str | None
+    hears_canary: bool
+    era: Era | None
+    been_up: bool
+
+    @property
+    def generation(self) -> int:
+        """The number of the link."""
+        return self.state.generation

@@ -35,6 +35,7 @@ from realtime_fsm.fsm.commands import (
 )
 from realtime_fsm.fsm.control import ControlRequest, batched
 from realtime_fsm.fsm.fault import Batch, Repetitions
+from realtime_fsm.fsm.link import DrainingLink
 from realtime_fsm.fsm.policies import POLICY
 from realtime_fsm.fsm.refusals import Refusals
 from realtime_fsm.protocol import eras, frames
@@ -43,6 +44,7 @@ from realtime_fsm.protocol.eras import Era
 if TYPE_CHECKING:
     from collections.abc import Iterable, KeysView, Sequence
 
+    from realtime_fsm.fsm.link import LinkState
     from realtime_fsm.protocol.eras import UrlPlan
     from realtime_fsm.protocol.frames import AcknowledgedSubscription, Code
     from realtime_fsm.protocol.spec import SubscriptionSpec
@@ -122,6 +124,10 @@ class SubscriptionTracker:
     def serves(self, identifiers: Iterable[str]) -> bool:
         """Whether each of them is acknowledged on this link, as far as it is still desired."""
         return all(identifier in self._acknowledged or identifier not in self.desired for identifier in identifiers)
+
+    def is_new(self, identifier: str) -> bool:
+        """Tell whether the server has never acknowledged it."""
+        return identifier not in self._ever_acknowledged
 
     # --- the user -----------------------------------------------------------------------------------------------------
 
@@ -260,6 +266,32 @@ class SubscriptionTracker:
         if self.canary is not None:
             self.canary.forget_link()
         return removed
+
+    def drain_link(self, state: LinkState, era: Era | None, *, been_up: bool) -> DrainingLink:
+        """Keep what the link serves, before `end_link`."""
+        canary = self.canary is not None and self.canary.listening
+        used = bool(self.desired) or self.all_removed
+        return DrainingLink(state, tuple(self._acknowledged), used, self.presence_on_link, canary, era, been_up)
+
+    def resume_link(self, old: DrainingLink) -> None:
+        """Go back to a draining link, which still serves what it served. What came since is to be asked for on it."""
+        self.begin_link()
+        self.subscribed_in_url = old.state.subscribed_in_url
+        self.presence_on_link = old.presence_id
+        if self.canary is not None:
+            self.canary.listening = old.hears_canary
+        for identifier in old.served:
+            if identifier in self.desired:
+                self._forget_request(identifier)
+                self._acknowledged[identifier] = None
+        if self._acknowledged:
+            self.refusals.accept()
+        self.all_removed = old.used and not self.desired
+        self._update_all_acknowledged()
+
+    def renew_presence(self) -> None:
+        """Send the presence again: the server has deleted it with another link."""
+        self._presence_pending = self.presence is not None
 
     @property
     def has_pending_request(self) -> bool:
