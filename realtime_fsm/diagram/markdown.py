@@ -64,10 +64,11 @@ def transitions(table: StateTable, current: State | None = None) -> str:
         for trigger in table.triggers
     ]
     guards, effects = ([getattr(row, kind) for row in table.rows] for kind in ("guards", "effects"))
-    lines += ["", "## Notes", "", "| note | keeps which fact |", "|---|---|", *_glossary(table.notes.values(), NOTES)]
+    lines += ["", "## Notes", "", "| note | what it keeps |", "|---|---|", *_glossary(table.notes.values(), NOTES)]
     lines += ["", "## Guards", "", "| guard | holds when |", "|---|---|", *_glossary(guards, GUARDS)]
     lines += ["", "## Effects", "", "| effect | what it does |", "|---|---|", *_glossary(effects, EFFECTS)]
-    lines += ["", "## Ignored on purpose", "", "| state | triggers | why |", "|---|---|---|"]
+    lines += ["", "## Ignored on purpose", "", "No rule is asked here; the notes of the trigger run all the same.", ""]
+    lines += ["| state | triggers | why |", "|---|---|---|"]
     for state in table.states:
         lines += _ignored(table, state)
     return "\n".join(lines) + "\n"

@@ -118,7 +118,7 @@ def record_greeting(context: ConnectionContext, input_: GreetingReceived) -> Non
 
 
 def accept_reply(context: ConnectionContext, input_: Acknowledged) -> None:
-    """Acknowledge the items that the reply, or the greeting of a link with channels in its URL, confirms."""
+    """Keep the items or the identity that a reply confirms, which ends a server fault; or the items that a greeting confirms."""
     if input_.to == GREETING_ACK:
         _accept(context, context.subscriptions.acknowledge_url_subscriptions())
         return
@@ -249,7 +249,7 @@ def record_deafness(context: ConnectionContext, _: Deaf) -> None:
 
 
 def record_overdue(context: ConnectionContext, _: Deadline) -> None:
-    """Keep which answer did not come in time: to the dial, the ping or the request; or the greeting."""
+    """Keep which answer is overdue: to the dial, the ping or the request, or the greeting."""
     link = context.link
     if link is None:
         return
