@@ -109,7 +109,19 @@ class Bench:
         """Where channels travel in the address: subscribe, and let another link be dialed; until it is up, or greets."""
         self.subscribe(identifier, *channels)
         self.expire()
-        return self.open() if not up else (self.open(), self.greet())[1]
+        if not up:
+            return self.open()
+        self.open()
+        self.greet()
+        return self.drain()
+
+    def drain(self) -> StepResult:
+        """The old link of a handover is closed, if there was one."""
+        result, old = self.last, self.context.lingering
+        if old is not None:
+            self.do(Closed(old.generation))
+            self.last = result
+        return result
 
     def acknowledge(self) -> StepResult:
         """Answer the request in flight."""
