@@ -95,7 +95,7 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.credentials import Credentials
     from realtime_fsm.runtime.delivery import DeliveryOptions, SubscriptionDelivery
     from realtime_fsm.runtime.link import LinkIO
-    from realtime_fsm.runtime.sockets import Transport
+    from realtime_fsm.runtime.sockets import MessageHandler, Transport
 
 T = TypeVar("T")
 _CHANGES_KEPT = 1024
@@ -121,7 +121,6 @@ class Driver:
         project: the id of the project.
         user: the account that the server named; None for a guest, and before the first greeting.
         failures: the newest failed attempt, or loss of a link, and what the next ones are reported to.
-        message_handler: makes what takes the messages of a link.
     """
 
     def __init__(
@@ -153,7 +152,6 @@ class Driver:
         self._registry = SubscriptionRegistry(self.report, self._audit, self._outages, self._count_strays)
         self._links = LinkSet(self, context, self._registry.report_possible_loss)
         self._dispatcher = Dispatcher(self, self._links, self._registry, self._audit)
-        self.message_handler = self._dispatcher.message_handler
         self._prober = None if context.canary is None else Prober(context.canary, self, context, self._registry, self._audit)
         if self._prober is not None:
             self._registry.on_canary = self._prober.heard
@@ -584,6 +582,10 @@ class Driver:
     def _on_deadline(self) -> None:
         self._timer = None
         self.feed(Deadline())
+
+    def message_handler(self, link: LinkIO) -> MessageHandler:
+        """Make what takes the messages of a link."""
+        return self._dispatcher.message_handler(link)
 
     def set_read_paused(self, link: LinkIO, *, paused: bool) -> float:
         """Note since now whether a link is read.

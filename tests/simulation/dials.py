@@ -97,9 +97,16 @@ class Dials:
         """The server may end the link because of a request of ours."""
         self._ended += 1
 
-    def given_up(self, error: RetriesExhausted) -> None:
-        """No attempt is left."""
-        option = "reconnect_attempts" if self._been_up else "attempts"
+    def resume(self, error: Exception) -> None:
+        """There is no other link, and the one that makes room is the current one again: the count begins anew."""
+        if isinstance(error, RetriesExhausted):
+            self.given_up(error, handover=True)
+        self._beyond = self._row = self._ended = 0
+        self._been_up = self._ever_up
+
+    def given_up(self, error: RetriesExhausted, *, handover: bool = False) -> None:
+        """No attempt is left; while a link makes room, none of the first ones is."""
+        option = "reconnect_attempts" if self._been_up and not handover else "attempts"
         most = getattr(self._context.retry, option)
         self._must(error.option == option, f"{error.option} are used up, and {option} should be")
         self._must(most is not None and self._row >= most, f"gives up after {self._row} dials, and {option} is {most}")
@@ -130,5 +137,6 @@ class Dials:
         self._must(now >= self._throttled_at + _WINDOW - _DUST, "a throttled dial does not wait for the server's next minute")
         late = made < 1 or now >= self._dropped_at + retry.delay(made, 0.0) - _DUST
         self._must(late or self._prompt, f"dial {made + 1} in a row comes {now - self._dropped_at:.3f} s after the one before")
-        most = retry.reconnect_attempts if self._been_up else retry.attempts
+        later = self._been_up and self._context.draining is None
+        most = retry.reconnect_attempts if later else retry.attempts
         self._must(most is None or made < most + self._beyond, "more dials than the policy allows")
