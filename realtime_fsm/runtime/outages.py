@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from realtime_fsm.auditlog.writer import AuditWriter
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Outage:
     """One outage, in seconds of the event loop's clock; `losses` counts the links that were lost in it.
 

@@ -204,9 +204,9 @@ class SubscriptionRegistry:
             subscriber.expect_gap()
             return
         outage = self._outages.current
-        if outage is None or subscriber.last_reported_outage == (outage.began, outage.losses):
+        if outage is None or subscriber.last_reported_outage == (outage, outage.losses):
             return
-        subscriber.last_reported_outage = outage.began, outage.losses
+        subscriber.last_reported_outage = outage, outage.losses
         if not subscriber.established:
             return
         subscriber.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, subscriber.last_timestamp)
@@ -219,7 +219,7 @@ class SubscriptionRegistry:
         """
         outage, until = self._outages.current, datetime.now(UTC)
         for identifier, subscriber in list(self.subscribers.items()):
-            served = outage is None or subscriber.last_reported_outage == (outage.began, outage.losses)
+            served = outage is None or subscriber.last_reported_outage == (outage, outage.losses)
             if served and subscriber.established and identifier not in self._withdrawn:
                 subscriber.record_gap(until, seconds, 0, subscriber.last_timestamp)
 

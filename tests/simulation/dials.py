@@ -38,6 +38,7 @@ class Dials:
         self._context = context
         self._must = must
         self._dropped_at = self._throttled_at = _NEVER
+        self._planned_most: int | None = 0  # what was allowed when the next one was planned
         self._prompt = False  # whether the next one need not wait, though no user asked for it
         self._beyond = 0  # how many the policy was not asked for
         self._row = self._ended = 0  # dials in a row, and how many of their links a request of our own may have ended
@@ -55,6 +56,8 @@ class Dials:
             self._wants_address = self._refused = False
         if {Effect.FIND_ERA, Effect.SCHEDULE_RETRY}.intersection(row.effects):
             self._by_address = self._context.subscribes_in_url
+        if Effect.SCHEDULE_RETRY in row.effects:
+            self._planned_most = self._most
         if Effect.RESET_ATTEMPTS in row.effects:
             self._beyond = self._row = self._ended = 0
         if Effect.EXPECT_FIRST_LINK in row.effects:
@@ -137,6 +140,10 @@ class Dials:
         self._must(now >= self._throttled_at + _WINDOW - _DUST, "a throttled dial does not wait for the server's next minute")
         late = made < 1 or now >= self._dropped_at + retry.delay(made, 0.0) - _DUST
         self._must(late or self._prompt, f"dial {made + 1} in a row comes {now - self._dropped_at:.3f} s after the one before")
+        allowed = any(most is None or made < most + self._beyond for most in (self._most, self._planned_most))
+        self._must(allowed, "more dials than the policy allows")
+
+    @property
+    def _most(self) -> int | None:
         later = self._been_up and self._context.draining is None
-        most = retry.reconnect_attempts if later else retry.attempts
-        self._must(most is None or made < most + self._beyond, "more dials than the policy allows")
+        return self._context.retry.reconnect_attempts if later else self._context.retry.attempts

@@ -45,7 +45,7 @@ from realtime_fsm.fsm.inputs import (
 )
 from realtime_fsm.fsm.machine import ConnectionMachine
 from realtime_fsm.fsm.names import Effect
-from realtime_fsm.fsm.subscriptions import GREETING_ACK
+from realtime_fsm.fsm.subscriptions import AUTHENTICATE, GREETING_ACK
 from realtime_fsm.fsm.table import LIVE, State, Trigger
 from realtime_fsm.protocol.faults import is_server_fault
 from realtime_fsm.protocol.frames import PING
@@ -61,7 +61,13 @@ _LIMIT, _WINDOW = 32, 60.0
 _DUST = 1e-6  # what floating point leaves of a moment
 _MOST_STEPS = 400_000
 _LONGEST_WAIT = 3_600.0
+_GREETED_IN_VAIN = {Effect.RESTORE_IDENTITY, Effect.RESUME_LINK}
 _STATES = {state.value: state for state in State}
+
+
+def _user_id(user: bytes) -> object:
+    named = msgspec.json.decode(user)
+    return named.get("$id") if isinstance(named, dict) else None
 
 
 class Watched(ConnectionMachine):
@@ -204,8 +210,10 @@ class Watch(Deliveries):
             self._newcomers(input_, result)
         for request in result.commands:
             self._look_at(request, now, input_)
-        if isinstance(input_, GreetingReceived) and row is not None and Effect.RESTORE_IDENTITY not in row.effects:
+        if isinstance(input_, GreetingReceived) and row is not None and not _GREETED_IN_VAIN.intersection(row.effects):
             self._greeted(input_, result)
+        if isinstance(input_, Acknowledged) and row is not None and input_.to == AUTHENTICATE and self.links.current is not None:
+            self.links.current.user = _user_id(input_.user)
         if isinstance(input_, LogOut):
             self.must(self.links.draining is None, "a link delivers as somebody else")
         covered = self.links.draining is not None
@@ -271,8 +279,7 @@ class Watch(Deliveries):
             self.must(self.state is State.ERROR, "greeted, and neither up nor refused")
             return
         link.greeted = True
-        named = msgspec.json.decode(input_.user)
-        link.user = named.get("$id") if isinstance(named, dict) else None
+        link.user = _user_id(input_.user)
         planned = link.specs is not None
         self._dials.greeted(by_address=planned, numbered=input_.has_subscription_ids)
         asks = any(type(request) is SendFrame for request in result.commands)
@@ -291,6 +298,7 @@ class Watch(Deliveries):
                 missing = self.links.missing(self.wants.desired)
                 self.must(not missing, f"a link that makes room goes, and the other one does not serve {missing}")
                 self.links.release(generation)
+                self._dropped.add(generation)
             case ResumeLink(generation=generation, error=error):
                 self._dials.resume(error)
                 self.links.resume(generation)
