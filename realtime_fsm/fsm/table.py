@@ -139,16 +139,22 @@ def _ping_over_rows(
 def _resume_rows(
     number: int, sources: tuple[State, ...], trigger: Trigger, when: tuple[If, ...], what: str
 ) -> tuple[Row[State, Trigger], ...]:
-    """A handover fails for good: three rows that go back to the old link, numbered from `number`."""
+    """A handover fails for good: rows that go back to the old link, numbered from `number`.
+
+    In the live states the old link still serves something that the new one does not, or it would be gone.
+    """
     return tuple(
         row
+        for source in sources
         for offset, dest, guards, how in (
             (0, S, (If.OLD_LINK_COMPLETE,), "serves everything desired"),
             (1, U, (If.OLD_LINK_EMPTY,), "has no subscription left"),
             (2, C, (), "serves a part of what is desired, or nothing is"),
         )
+        if source is R or dest is not U
         for row in _rule(
-            number + offset, sources, trigger, dest, f"{what}, for good: back to the old link, which {how}.",
+            number + offset, (source,), trigger, None if dest is source else dest,
+            f"{what}, for good: back to the old link, which {how}.",
             when=(*when, If.CAN_RESUME, *guards), do=(Do.ABORT_LINK, Do.RESUME_LINK, Do.SEND_REQUEST),
         )
     )  # fmt: skip
