@@ -139,7 +139,7 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
     elif step.finds or waits:
         if step.finds:
             tracked.doubtful = None if tracked.policies is None else line.era == Era.E3 and tracked.policies.era is None
-        tracked.next_dial_in_url = _asks_by_address(tracked, line.era)
+        tracked.next_dial_in_url = _asks_by_address(tracked, line.era, covered=not step.finds and tracked.draining is not None)
     elif step.resets_attempts and step.source in _LIVE:  # in `reconnecting` the machine dials again as it did
         tracked.next_dial_in_url = line.era in BY_ADDRESS
     tracked.era = line.era
@@ -172,11 +172,11 @@ def _note_era(tracked: TrackedConnection, era: str | None) -> None:
     tracked.era = era
 
 
-def _asks_by_address(tracked: TrackedConnection, era: str | None) -> bool | None:
+def _asks_by_address(tracked: TrackedConnection, era: str | None, *, covered: bool) -> bool | None:
     """Whether the next dial asks by its address; a server that greets like an E3 is asked once like an E4."""
     if era != Era.E3:
         return era in BY_ADDRESS
-    if tracked.draining is not None:
+    if covered:
         return True
     return None if tracked.doubtful is None else not tracked.doubtful
 

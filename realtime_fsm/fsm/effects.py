@@ -32,6 +32,7 @@ from realtime_fsm.fsm.commands import (
 )
 from realtime_fsm.fsm.link import LinkState, Phase, PingInFlight
 from realtime_fsm.fsm.names import Effect
+from realtime_fsm.fsm.notes import update_timers
 from realtime_fsm.fsm.policies import POLICY, RATE_LIMIT_WINDOW, Verdict
 from realtime_fsm.protocol import frames
 from realtime_fsm.protocol.eras import Era
@@ -55,7 +56,7 @@ def find_era(context: ConnectionContext) -> None:
     if isinstance(context.error, RefusedByServer) and context.error.code == POLICY:
         context.era = context.configured_era
     context.doubtful = context.era is Era.E3 and context.configured_era is None
-    _choose_address(context)
+    _choose_address(context, doubtful=context.doubtful)
 
 
 def renew_credentials(context: ConnectionContext) -> None:
@@ -122,7 +123,7 @@ def schedule_retry(context: ConnectionContext) -> None:
     if context.throttled:
         delay = max(delay, least + context.draw * context.retry.base)
     context.attempt_at = context.now + delay
-    _choose_address(context)
+    _choose_address(context, doubtful=context.doubtful and context.draining is None)
 
 
 def await_greeting(context: ConnectionContext) -> None:
@@ -230,15 +231,15 @@ def resume_link(context: ConnectionContext) -> None:
     context.trial, context.been_up, context.era = False, old.been_up, old.era
     context.attempt, context.attempt_at, context.frames_sent = 0, None, link.budget.frames_sent
     context.subscribes_in_url = link.subscribed_in_url
-    link.request_sent_at = link.ping_in_flight = link.handover_wanted_since = None
+    link.request_sent_at = link.ping_in_flight = link.stable_since = None
     if link.fault is not None and link.fault.is_open:  # nothing is known of it since the link began to drain
         context.requests.append(EndFault(context.now - link.fault.since, lost=False))
     link.fault = None
-    link.idle_since = context.now if context.subscriptions.all_removed else None
-    link.stable_since = context.now if context.subscriptions.all_acknowledged or not context.subscriptions.desired else None
     if context.max_link_age is not None:
         link.renew_at = context.now + context.max_link_age / 10
     schedule_ping(context)
+    link.idle_since = link.handover_wanted_since = None
+    update_timers(context)
     context.requests.append(ResumeLink(link.generation, error, tuple(new)))
 
 
@@ -305,12 +306,8 @@ def _least_wait(context: ConnectionContext) -> float:
     return max(RATE_LIMIT_WINDOW if context.failure_verdict is Verdict.THROTTLED else 0.0, asked or 0.0)
 
 
-def _choose_address(context: ConnectionContext) -> None:
-    """Forget a guess, and ask an E3 once more without channels in the address: it may be an E4, which greets alike.
-
-    Not in a handover: where the link before still delivers, the next one is to take over what that is asked for.
-    """
-    doubtful = context.doubtful and context.draining is None
+def _choose_address(context: ConnectionContext, *, doubtful: bool) -> None:
+    """Forget a guess, and ask a doubtful E3 once more without channels in the address: it may be an E4, which greets alike."""
     context.subscribes_in_url = context.era is not None and context.era.subscribes_in_url and not doubtful
 
 

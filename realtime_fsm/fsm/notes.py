@@ -279,7 +279,7 @@ def probe_link(context: ConnectionContext, input_: Probe) -> None:
     context.requests += context.subscriptions.probe(input_.spec, input_.presence, input_.id)
 
 
-def update_timers(context: ConnectionContext, _: Input) -> None:
+def update_timers(context: ConnectionContext, _: Input | None = None) -> None:
     """Keep since when the link has everything acknowledged, or nothing desired, or needs another URL; end a handover."""
     link, subscriptions = context.link, context.subscriptions
     if link is None or link.phase is not Phase.LIVE:

@@ -38,6 +38,8 @@ class Dials:
         self._context = context
         self._must = must
         self._dropped_at = self._throttled_at = _NEVER
+        self._draining: int | None = None
+        self._been_up_before = False  # when that link began to drain
         self._planned_most: int | None = 0  # what was allowed when the next one was planned
         self._prompt = False  # whether the next one need not wait, though no user asked for it
         self._beyond = 0  # how many the policy was not asked for
@@ -60,6 +62,8 @@ class Dials:
             self._planned_most = self._most
         if Effect.RESET_ATTEMPTS in row.effects:
             self._beyond = self._row = self._ended = 0
+        if Effect.DRAIN_LINK in row.effects and self._context.draining_generation != self._draining:
+            self._draining, self._been_up_before = self._context.draining_generation, self._been_up
         if Effect.EXPECT_FIRST_LINK in row.effects:
             self._been_up = False
         if Effect.RESTORE_IDENTITY in row.effects:
@@ -105,7 +109,7 @@ class Dials:
         if isinstance(error, RetriesExhausted):
             self.given_up(error, handover=True)
         self._beyond = self._row = self._ended = 0
-        self._been_up = self._ever_up
+        self._been_up = self._been_up_before
 
     def given_up(self, error: RetriesExhausted, *, handover: bool = False) -> None:
         """No attempt is left; while a link makes room, none of the first ones is."""

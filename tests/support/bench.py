@@ -62,7 +62,7 @@ class Bench:
 
     @property
     def generation(self) -> int:
-        return self.context.generation
+        return self.context.generation if self.context.link is None else self.context.link.generation
 
     def do(self, input_: Input, *, after: float = 0.0) -> StepResult:
         self.now += after
