@@ -340,8 +340,8 @@ class Driver:
         """Wait until everything that is desired now is acknowledged on the link that is up, or is no longer desired.
 
         Args:
-            survives_disconnect: whether to go on waiting after `disconnect()`, and to take the old link of a handover for one that
-                is up. A caller that has asked for another link waits for that.
+            survives_disconnect: whether to go on waiting after `disconnect()`, and to count the old link of a handover. A caller
+                that has asked for another link waits for that.
 
         Raises:
             RealtimeError: when there will be no link for now.
@@ -484,7 +484,7 @@ class Driver:
             case OpenLink():
                 self._open(request)
             case RetireLink(generation=generation):
-                self._links.begin_handover(generation, self.loop)
+                self._links.begin_handover(generation, self.loop, self._registry.established)
             case ReleaseLink():
                 self._outages.end_handover()
                 self._links.complete_handover(self._registry.last_event_times)

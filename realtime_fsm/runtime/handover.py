@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from realtime_fsm.events import Event
     from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.inputs import Input
+    from realtime_fsm.runtime.delivery import SubscriptionDelivery
     from realtime_fsm.runtime.link import LinkIO
 
 _POLL = 0.5
@@ -41,11 +42,13 @@ class Handover:
         old: the link that drains.
         context: the settings of the connection.
         loop: the event loop whose clock counts.
+        served: the subscriptions that the old link serves.
         feed: steps the machine.
         on_drained: called when the old link owes nothing more, or has owed it for too long.
 
     Attributes:
         old: as given.
+        served: as given.
         dedup: what knows the events that both links bring.
         is_complete: whether the new link serves all that the old one did.
         seconds: how long the old link delivered alone.
@@ -74,6 +77,7 @@ class Handover:
         "last_event_times",
         "old",
         "seconds",
+        "served",
         "until",
     )
 
@@ -82,10 +86,12 @@ class Handover:
         old: LinkIO,
         context: ConnectionContext,
         loop: asyncio.AbstractEventLoop,
+        served: frozenset[SubscriptionDelivery],
         feed: Callable[[Input], None],
         on_drained: Callable[[], None],
     ) -> None:
         self.old = old
+        self.served = served
         self.began = loop.time()
         self.is_complete = False
         self.seconds = 0.0

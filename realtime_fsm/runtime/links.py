@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.link import LinkState
     from realtime_fsm.protocol.eras import UrlPlan
     from realtime_fsm.runtime.deduplication import HandoverDeduplicator
+    from realtime_fsm.runtime.delivery import SubscriptionDelivery
     from realtime_fsm.runtime.link import LinkHandler
 
 
@@ -83,17 +84,17 @@ class LinkSet:
 
     # --- the handover ---------------------------------------------------------------------------------------------------
 
-    def begin_handover(self, generation: int, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the current link deliver, and do nothing else."""
+    def begin_handover(self, generation: int, loop: asyncio.AbstractEventLoop, served: frozenset[SubscriptionDelivery]) -> None:
+        """Let the current link deliver to those that it serves, and do nothing else."""
         self.close_draining()
         old, self.current = self.current_of(generation), None
-        self.handover = Handover(old, self._context, loop, self._owner.feed, self.close_draining)
+        self.handover = Handover(old, self._context, loop, served, self._owner.feed, self.close_draining)
         self.overlap = True
 
-    def complete_handover(self, last_event_times: dict[str, Any]) -> None:
+    def complete_handover(self, last_event_times: Callable[[frozenset[SubscriptionDelivery]], dict[str, Any]]) -> None:
         """The current link serves everything: the old one goes when it owes nothing more."""
         assert self.handover is not None
-        self.handover.greeted(last_event_times)
+        self.handover.greeted(last_event_times(self.handover.served))
 
     def resume(self, generation: int) -> None:
         """The old link is the current one again."""

@@ -242,9 +242,13 @@ class SubscriptionRegistry:
                 subscriber.record_gap(until, seconds, dials, deafness[subscriber], subscriber.met_gap(), proof)
 
     @property
-    def last_event_times(self) -> dict[str, Any]:
-        """The server's time of the last event of each that was ever acknowledged."""
-        return {identifier: one.last_timestamp for identifier, one in self.subscribers.items() if one.established}
+    def established(self) -> frozenset[SubscriptionDelivery]:
+        """The subscriptions that were ever acknowledged."""
+        return frozenset(one for one in self.subscribers.values() if one.established)
+
+    def last_event_times(self, served: frozenset[SubscriptionDelivery]) -> dict[str, Any]:
+        """The server's time of the last event of each of these subscriptions, as it came, by the id that it has now."""
+        return {identifier: one.last_timestamp for identifier, one in self.subscribers.items() if one in served}
 
     def report_possible_loss(self, handover: Handover, with_current: bool) -> None:
         """Those that the old link of a handover served may have missed something.

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from realtime_fsm.runtime.drain_check import DrainCheck
 
 from realtime_fsm import Gap
 from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.events import Event, parse_timestamp
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.runtime.delivery import DeliveryOptions
-from realtime_fsm.runtime.drain_check import DrainCheck
 from realtime_fsm.runtime.registry import SubscriptionRegistry
 from support.virtual import eventually
 

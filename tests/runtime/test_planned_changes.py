@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from realtime_fsm import PingPolicy, Realtime, RetryPolicy
+from realtime_fsm import Realtime
 from support.eras import ON_EVERY_ERA
 from support.network import Network, transition
 
