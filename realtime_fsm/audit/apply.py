@@ -126,8 +126,9 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         tracked.acknowledged.clear()
         tracked.retry = None
     if waits:
-        tracked.throttled = is_told_to_wait(line)
-        tracked.retry = None if tracked.policies is None else (t, *delay_bounds(tracked.policies, line))
+        held = tracked.not_before - t
+        tracked.throttled = held > 0 or is_told_to_wait(line)
+        tracked.retry = None if tracked.policies is None else (t, *delay_bounds(tracked.policies, line, held))
     elif step.dials:
         tracked.retry = None
     if tracked.handover is not None:
@@ -144,7 +145,7 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         tracked.next_dial_in_url = line.era in BY_ADDRESS
     tracked.era = line.era
     if step.resets_attempts:
-        tracked.refusals = 0
+        tracked.refusals, tracked.not_before = 0, MINUS_INFINITY
     if step.expects:
         tracked.been_up = False
     elif step.restores:

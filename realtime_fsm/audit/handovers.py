@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.audit.tracking import OldLink
+from realtime_fsm.audit.guard_inference import is_throttled, is_told_to_wait
+from realtime_fsm.audit.tracking import WINDOW, OldLink
 
 if TYPE_CHECKING:
     from realtime_fsm.audit.decoding import FlatRecord
@@ -31,6 +32,8 @@ def _is_missing(tracked: TrackedConnection, old: OldLink) -> bool:
 def resume(tracked: TrackedConnection, line: FlatRecord, t: float) -> None:
     """Go back to the old link. The next renewal is due after a tenth of the age."""
     old, tracked.draining = tracked.old_link, None
+    if is_told_to_wait(line):
+        tracked.not_before = t + max(line.retry_after or 0.0, WINDOW if is_throttled(line) else 0.0)
     tracked.has_link, tracked.throttled, tracked.request_in_flight = True, False, None
     tracked.awaits, tracked.sends, tracked.up_at = 0, line.sends, t
     tracked.proven = tracked.accepted = tracked.refusals = None

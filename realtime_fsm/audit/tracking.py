@@ -177,6 +177,7 @@ class TrackedConnection(_HotFields):
         planned: whether the newest one did.
         draining: the number of the old link of a handover, until the new one serves what it serves; None where there is none.
         old_link: what it serves.
+        not_before: when a dial is allowed again that the server, or a proxy, refused during a handover.
         faulty_since: when the server had last proved that it worked, during a server fault; None where there is none.
         established: the subscriptions that were ever acknowledged.
         handover: while that one delivers and no outage is under way: the outage that this becomes with a second dial.
@@ -228,6 +229,7 @@ class TrackedConnection(_HotFields):
         "life_from",
         "missing",
         "next_dial_in_url",
+        "not_before",
         "old_link",
         "opened_at",
         "past_window",
@@ -267,6 +269,7 @@ class TrackedConnection(_HotFields):
         self.dialed_in_url: bool | None = False
         self.draining: int | None = None
         self.old_link: OldLink | None = None
+        self.not_before = MINUS_INFINITY
         self.handover: Outage | None = None
         self.rejected = 0
         self.throttled: bool | None = False

@@ -66,6 +66,7 @@ class ConnectionContext:
         "lingering",
         "link",
         "max_link_age",
+        "not_before",
         "now",
         "pacer",
         "ping",
@@ -139,6 +140,7 @@ class ConnectionContext:
         self.been_up = False  # whether a link has been up since the user asked for one
         self.ever_up = False  # whether any link has
         self.attempt_at: float | None = None  # when the next dial is due
+        self.not_before = 0.0  # when the server, or a proxy, allows a dial again; it refused one, and the old link went on
         self.throttled = False  # whether it waits because the server, or a proxy, asked for it
         self.dial_slot: float | None = None  # in the queue of those who want to dial the same server
         self.session: str | None = None  # of the authentication that the step under way asks for

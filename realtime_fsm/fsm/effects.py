@@ -49,6 +49,7 @@ def reset_attempts(context: ConnectionContext) -> None:
     context.attempt = context.refusals = 0
     context.error = context.renewal = None
     context.renewed = False
+    context.not_before = 0.0
 
 
 def find_era(context: ConnectionContext) -> None:
@@ -116,7 +117,7 @@ def schedule_retry(context: ConnectionContext) -> None:
     An answer with ``Retry-After`` (429, 503) is a bound, too: the dial waits at least as many seconds, of at most 3,600 that
     count (`RETRY_AFTER_LIMIT`). Both bounds are spread over the policy's `base`, so that a fleet does not come back at once.
     """
-    least = _least_wait(context)
+    least = max(_least_wait(context), context.not_before - context.now)
     delay = context.retry.delay(context.attempt, context.draw)
     context.refusals = context.refusals + 1 if context.refused else 0
     context.throttled = least > 0
@@ -227,6 +228,7 @@ def resume_link(context: ConnectionContext) -> None:
     for identifier in new:
         context.subscriptions.withdraw(identifier)
     context.draining, context.link = None, link
+    context.not_before = context.now + _least_wait(context)
     context.subscriptions.resume_link(old)
     context.trial, context.been_up, context.era = False, old.been_up, old.era
     context.attempt, context.attempt_at, context.frames_sent = 0, None, link.budget.frames_sent
@@ -236,7 +238,7 @@ def resume_link(context: ConnectionContext) -> None:
         context.requests.append(EndFault(context.now - link.fault.since, lost=False))
     link.fault = None
     if context.max_link_age is not None:
-        link.renew_at = context.now + context.max_link_age / 10
+        link.renew_at = max(context.now + context.max_link_age / 10, context.not_before)
     schedule_ping(context)
     link.idle_since = link.handover_wanted_since = None
     update_timers(context)
