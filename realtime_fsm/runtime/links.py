@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from realtime_fsm.errors import LinkPaused
 from realtime_fsm.runtime.handover import Handover
 from realtime_fsm.runtime.link import LinkIO
 
@@ -147,9 +148,19 @@ class LinkSet:
         self.overlap = self.handover is not None or (self._dedup is not None and self._dedup.newer_is_behind)
 
     async def wait_drained(self) -> None:
-        """Wait until the old link of a complete handover is let go of: the next change of link waits for that."""
+        """Wait until the old link of a complete handover is let go of: the next change of link waits for that.
+
+        Raises:
+            LinkPaused: when the old link is not read for as long as a reply may take, so that a consumer makes room.
+        """
+        reply = self._context.timeouts.reply
         while self.handover is not None and self.handover.is_complete:
-            await self.handover.wait_ended()
+            try:
+                async with asyncio.timeout(reply):
+                    await self.handover.wait_ended()
+            except TimeoutError:
+                if self.draining is not None and self.draining.paused:
+                    raise LinkPaused(reply) from None
 
     # --- the end --------------------------------------------------------------------------------------------------------
 
