@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from realtime_fsm.runtime.handover import Handover
 
 from realtime_fsm import Gap, PingPolicy
 from realtime_fsm.auditlog.writer import AuditWriter
@@ -17,6 +16,7 @@ from realtime_fsm.events import Event, parse_timestamp
 from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.runtime.delivery import DeliveryOptions
+from realtime_fsm.runtime.handover import Handover
 from realtime_fsm.runtime.registry import SubscriptionRegistry
 from support.virtual import eventually
 
