@@ -94,7 +94,7 @@ def _state_section(table: StateTable, state: State, current: State | None) -> It
     yield f"- **It holds:** {meaning.resources}"
     yield f"- **What to do:** {meaning.advice}"
     arrows = plain_arrows(table)
-    into = [f"{_state(arrow.tail)} ({', '.join(arrow.words)})" for arrow in arrows if arrow.head == state]
+    into = [f"{_state(arrow.tail)} ({', '.join(arrow.labels)})" for arrow in arrows if arrow.head == state]
     begins = ["it is where everything begins"] if state == table.initial else []
     yield f"- **Entered from:** {'; '.join([*begins, *into])}"
     leaving = [(dest, rows) for (source, dest), rows in pairs(table).items() if source == state]
@@ -104,9 +104,9 @@ def _state_section(table: StateTable, state: State, current: State | None) -> It
     yield ""
     yield "| leads to | when | rows |"
     yield "|---|---|---|"
-    words = {arrow.head: arrow.words for arrow in arrows if arrow.tail == state}
+    labels = {arrow.head: arrow.labels for arrow in arrows if arrow.tail == state}
     for dest, rows in leaving:
-        yield f"| {_state(dest)} | {', '.join(words[dest])} | {' '.join(_link(row) for row in rows)} |"
+        yield f"| {_state(dest)} | {', '.join(labels[dest])} | {' '.join(_link(row) for row in rows)} |"
 
 
 def _row_table(table: StateTable, state: State) -> Iterator[str]:
