@@ -1,7 +1,8 @@
 """A picture: boxes, frames, arrows, rules and labels at their places in points, y downwards; and the picture as SVG.
 
 Design: the program places everything, so that a picture is the same in README, notebook and audit, and needs no Graphviz.
-The colours are classes of one style sheet, so that the picture follows the page from light to dark.
+Colours are classes of one style sheet, so that the picture follows the page from light to dark. A tip is a longer text for a
+pointer that rests on a part.
 """
 
 from __future__ import annotations
@@ -29,15 +30,7 @@ _HEAD, _BEND = 9.0, 9.0
 
 @dataclass(frozen=True)
 class Label:
-    """Lines of text at a place.
-
-    Attributes:
-        lines: the text.
-        x: its left edge, middle or right edge, as `align` says.
-        y: its lower edge, middle or upper edge, as `valign` says.
-        color: the class of its colour.
-        tip: a longer text for a pointer that rests on it.
-    """
+    """Lines of text whose edge or middle is at a point, as `align` and `valign` say; `color` is a class."""
 
     lines: tuple[str, ...]
     x: float
@@ -59,12 +52,12 @@ class Label:
         return Rect(x, y, w, h)
 
     def svg(self) -> str:
-        """Return the text as an SVG element for each line."""
+        """Return an SVG element for each line."""
         weight = ' font-weight="bold"' if self.bold else ""
         style = f'class="{self.color}" font-size="{self.size:g}"{weight} text-anchor="{_ANCHORS[self.align]}"'
-        step = self.size * LEADING
+        first, step = self.rect.y + self.size * 0.98, self.size * LEADING
         lines = "".join(
-            f'<text x="{self.x:g}" y="{self.rect.y + step * number + self.size * 0.98:.1f}" {style}>{escape(line)}</text>'
+            f'<text x="{self.x:g}" y="{first + step * number:.1f}" {style}>{escape(line)}</text>'
             for number, line in enumerate(self.lines)
         )
         return f"<g>{_title(self.tip)}{lines}</g>" if self.tip else lines
@@ -72,19 +65,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rounded box with a text in its middle.
-
-    Attributes:
-        name: the state, or another name.
-        rect: its place.
-        text: its text.
-        color: the class of its colours.
-        note: a small second line.
-        tip: a longer text for a pointer that rests on it.
-        current: whether a thick border marks it.
-        double: whether it has a second border.
-        size: the size of the text.
-    """
+    """A rounded box with a bold text and a small note below it; a thick border marks the current one."""
 
     name: str
     rect: Rect
@@ -94,18 +75,14 @@ class Box:
     tip: str = ""
     current: bool = False
     double: bool = False
-    size: float = 14
 
     @property
     def labels(self) -> tuple[Label, ...]:
         """The texts in it."""
-        middle, color = self.rect.cy, f"{self.color}-name"
-        if not self.note:
-            return (Label((self.text,), self.rect.cx, middle, size=self.size, color=color, bold=True),) if self.text else ()
-        return (
-            Label((self.text,), self.rect.cx, middle - 7, size=self.size, color=color, bold=True),
-            Label((self.note,), self.rect.cx, middle + 10, size=10, color=color),
-        )
+        x, y, color = self.rect.cx, self.rect.cy, f"{self.color}-name"
+        text = Label((self.text,), x, y - 7 if self.note else y, size=14, color=color, bold=True)
+        note = Label((self.note,), x, y + 10, size=10, color=color)
+        return tuple(label for label in (text, note) if label.lines[0])
 
     def svg(self) -> str:
         """Return the box as SVG."""
@@ -118,7 +95,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame around boxes, or the background of a text; `fill` and `line` are classes of colours."""
+    """A frame around boxes, or without a line the background of a text; `fill` and `line` are classes."""
 
     rect: Rect
     fill: str
@@ -133,15 +110,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An arrow along a route, with its label.
-
-    Attributes:
-        tail: the name of the state or group that it leaves.
-        head: the name of the state or group that it enters, which gives the colour.
-        route: its way.
-        label: its text.
-        faint: whether it only shows that there is a way.
-    """
+    """An arrow with its label. The state or group that it enters gives the colour; a faint one only shows the way."""
 
     tail: str
     head: str
@@ -150,7 +119,7 @@ class Edge:
     faint: bool = False
 
     def svg(self) -> str:
-        """Return the line with its head as SVG; the label apart covers no line."""
+        """Return the line with its head as SVG; labels are drawn later, so that no line covers them."""
         kind = kind_of(self.head).name.lower()
         opacity = ' opacity=".35"' if self.faint else ""
         return (
@@ -172,6 +141,12 @@ class Canvas:
     rules: list[Rect] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
 
+    def add_title(self) -> None:
+        """Add the title, and the fingerprint of the table at the right edge."""
+        self.labels.append(Label((self.title,), 20, 30, "left", size=18, bold=True))
+        table = f"realtime_fsm · table {self.fingerprint}"
+        self.labels.append(Label((table,), self.size[0] - 20, 30, "right", size=10, color="soft"))
+
     def to_svg(self) -> str:
         """Return the picture as an SVG element."""
         w, h = (f"{length:g}" for length in self.size)
@@ -180,7 +155,6 @@ class Canvas:
             f'markerUnits="userSpaceOnUse" orient="auto"><path class="{kind.name.lower()}-text" d="M0 0L10 4L0 8z"/></marker>'
             for kind in StateKind
         )
-        texts = [*(edge.label for edge in self.edges if edge.label), *self.labels]
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="fsm" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" '
             f'aria-label="{escape(self.title)}; table {self.fingerprint}">',
@@ -190,7 +164,8 @@ class Canvas:
             *(edge.svg() for edge in self.edges),
             *(box.svg() for box in self.boxes),
             *(f'<path class="hair" d="M{rule.x:g} {rule.y:g}h{rule.w:g}"/>' for rule in self.rules),
-            *(text.svg() for text in texts),
+            *(edge.label.svg() for edge in self.edges if edge.label),
+            *(label.svg() for label in self.labels),
             "</svg>",
         ]
         return "\n".join(parts) + "\n"
@@ -207,11 +182,10 @@ def _title(tip: str) -> str:
 
 def _path(points: tuple[Point, ...]) -> str:
     """Return a line with rounded corners, which ends where the arrow's head begins."""
-    (x, y), *corners = points
-    text, before = f"M{x:g} {y:g}", (x, y)
+    before, *corners = points
+    text = f"M{before[0]:g} {before[1]:g}"
     for corner, after in pairwise(corners):
-        x, y = _short_of(before, corner, _BEND)
-        to_x, to_y = _short_of(after, corner, _BEND)
+        (x, y), (to_x, to_y) = _short_of(before, corner, _BEND), _short_of(after, corner, _BEND)
         text += f"L{x:g} {y:g}Q{corner[0]:g} {corner[1]:g} {to_x:g} {to_y:g}"
         before = corner
     x, y = _short_of(before, corners[-1], _HEAD)

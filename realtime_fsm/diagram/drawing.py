@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, overload
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, overload
 
 from realtime_fsm.diagram.graph import graph
 from realtime_fsm.diagram.graphviz import dot, draw
@@ -18,8 +18,6 @@ from realtime_fsm.errors import BadOption
 from realtime_fsm.fsm.table import TABLE, State
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
     from realtime_fsm.diagram.arrows import StateTable
 
 Text = Literal["mermaid", "dot", "plantuml", "markdown", "json"]
@@ -100,16 +98,9 @@ class Diagram:
         now = "" if self.current is None else f", now in {self.current}"
         return f"<Diagram {self.view} of table {self.table.fingerprint}{now}>"
 
-    def _repr_mimebundle_(
-        self, include: Container[str] | None = None, exclude: Container[str] | None = None, **_: Any
-    ) -> dict[str, str]:
+    def _repr_svg_(self) -> str:
         """Return the picture for a notebook."""
-        bundle = {"text/plain": repr(self), "image/svg+xml": self.picture("svg").decode()}
-        return {
-            kind: value
-            for kind, value in bundle.items()
-            if (include is None or kind in include) and (exclude is None or kind not in exclude)
-        }
+        return self.picture("svg").decode()
 
 
 @overload
@@ -155,8 +146,7 @@ def diagram(
             return chosen.picture("svg").decode()
         case "mermaid" | "dot" | "plantuml" | "markdown" | "json":
             return chosen.text(format)
-        case _:
-            raise BadOption("format", f"{format!r} is not known; use one of {', '.join(FORMATS)}")
+    raise BadOption("format", f"{format!r} is not known; use one of {', '.join(FORMATS)}")
 
 
 class _HasState(Protocol):
@@ -169,8 +159,5 @@ class NotebookDisplay:
 
     __slots__ = ()
 
-    def _repr_mimebundle_(
-        self: _HasState, include: Container[str] | None = None, exclude: Container[str] | None = None, **_: Any
-    ) -> dict[str, str]:
-        bundle = Diagram(current=self.state)._repr_mimebundle_(include, exclude)
-        return bundle | ({"text/plain": repr(self)} if "text/plain" in bundle else {})
+    def _repr_svg_(self: _HasState) -> str:
+        return diagram("svg", current=self.state)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.diagram.arrows import merged_arrows, plain_arrows, row_line, state_groups
 
 if TYPE_CHECKING:
-    from realtime_fsm.diagram.arrows import Arrow, StateGroup, StateRow, StateTable
+    from realtime_fsm.diagram.arrows import Arrow, StateGroup, StateTable
     from realtime_fsm.fsm.table import State
 
 
@@ -21,7 +21,7 @@ class Graph:
         nodes: the state of each node, by its name. In the view of one state a neighbour may be on both sides.
         groups: the groups, the widest first; none in the view of one state.
         arrows: the arrows between nodes and groups.
-        rows: the rows that are written into a state, each with its index in its cell.
+        lines: the rows that are written into a state, each in one line.
         current: the state to be marked as the one where a connection is.
     """
 
@@ -29,12 +29,8 @@ class Graph:
     nodes: dict[str, State]
     groups: dict[str, StateGroup]
     arrows: tuple[Arrow, ...]
-    rows: dict[State, tuple[tuple[StateRow, int], ...]]
+    lines: dict[State, list[str]]
     current: State | None
-
-    def lines(self, state: State) -> tuple[str, ...]:
-        """Return the rows of a state, each in one line."""
-        return tuple(row_line(row, number) for row, number in self.rows.get(state, ()))
 
 
 def graph(table: StateTable, state: State | None, *, full: bool, current: State | None) -> Graph:
@@ -47,14 +43,14 @@ def graph(table: StateTable, state: State | None, *, full: bool, current: State 
         current: the state to be marked as the one where a connection is.
     """
     title = "every row of the table" if full else "the states of a connection" if state is None else f"the state {state}"
-    rows = {
-        each: tuple((row, n) for trigger in table.triggers for n, row in enumerate(table.cells.get((each, trigger), ())))
+    lines = {
+        each: [row_line(row, n) for trigger in table.triggers for n, row in enumerate(table.cells.get((each, trigger), ()))]
         for each in (table.states if full else (state,) if state is not None else ())
     }
     title = f"realtime_fsm: {title}; drawn from the table {table.fingerprint}"
     if state is None:
         groups = {group.name: group for group in state_groups(table)}
-        return Graph(title, {each.value: each for each in table.states}, groups, merged_arrows(table), rows, current)
+        return Graph(title, {each.value: each for each in table.states}, groups, merged_arrows(table), lines, current)
     nodes, arrows = {state.value: state}, []
     for arrow in plain_arrows(table):
         source, dest = arrow.rows[0].source, arrow.rows[0].dest
@@ -64,4 +60,4 @@ def graph(table: StateTable, state: State | None, *, full: bool, current: State 
         if dest == state:
             nodes[f"from_{source}"] = source
             arrows.append(replace(arrow, tail=f"from_{source}"))
-    return Graph(title, nodes, {}, tuple(arrows), rows, current)
+    return Graph(title, nodes, {}, tuple(arrows), lines, current)

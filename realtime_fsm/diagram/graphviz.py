@@ -70,8 +70,10 @@ def _nodes(graph: Graph, names: Iterable[str]) -> Iterator[str]:
         state = graph.nodes[name]
         paint, here = LIGHT.kinds[STATES[state].group], state == graph.current
         label = f"<B>{state}{' (now)' if here else ''}</B>"
-        if name == state and state in graph.rows:
-            label = f'<TABLE BORDER="0" CELLSPACING="0"><TR><TD>{label}</TD></TR>{"".join(_rows(graph, name))}</TABLE>'
+        if name == state and state in graph.lines:
+            label = (
+                f'<TABLE BORDER="0" CELLSPACING="0"><TR><TD>{label}</TD></TR>{"".join(map(_line, graph.lines[state]))}</TABLE>'
+            )
         line, width = (LIGHT.current, 4) if here else (paint.line, paint.line_width)
         yield (
             f'    {name} [label=<{label}>, fillcolor="{paint.fill}", color="{line}", fontcolor="{paint.text_color}",'
@@ -79,13 +81,9 @@ def _nodes(graph: Graph, names: Iterable[str]) -> Iterator[str]:
         )
 
 
-def _rows(graph: Graph, name: str) -> Iterator[str]:
-    state = graph.nodes[name]
-    for (row, _), line in zip(graph.rows[state], graph.lines(state), strict=True):
-        yield (
-            f'<TR><TD ALIGN="LEFT" HREF="transitions.md#{row.id}" TITLE="{escape(row.why)}"><FONT POINT-SIZE="10">'
-            f"{escape(line, quote=False)}</FONT></TD></TR>"
-        )
+def _line(line: str) -> str:
+    text = f'<FONT POINT-SIZE="10">{escape(line, quote=False)}</FONT>'
+    return f'<TR><TD ALIGN="LEFT" HREF="transitions.md#{line.partition(" ")[0]}">{text}</TD></TR>'
 
 
 def _arrow(graph: Graph, arrow: Arrow) -> str:

@@ -23,7 +23,7 @@ def mermaid(graph: Graph, initial: str) -> str:
         graph: the content.
         initial: the state where everything begins.
     """
-    full = len(graph.rows) > 1
+    full = len(graph.lines) > 1
     lines = [f"%% {graph.title}"]
     if not full:  # else the labels of neighbouring arrows touch
         lines.append('%%{init: {"state": {"nodeSpacing": 60, "rankSpacing": 90}}}%%')
@@ -36,9 +36,9 @@ def _nodes(graph: Graph) -> Iterator[str]:
     for name, state in graph.nodes.items():
         if name != state:
             yield f'state "{state}" as {name}'
-        elif state in graph.rows:
+        elif state in graph.lines:
             yield f'state "{state}: {STATES[state].brief}" as {state}'
-            yield from (f"{state}: {line}" for line in graph.lines(state))
+            yield from (f"{state}: {line}" for line in graph.lines[state])
 
 
 def _grouped(graph: Graph, initial: str) -> Iterator[str]:

@@ -46,12 +46,7 @@ _ROOM, _LEFT_ROOM = 236.0, 104.0
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """The text of an arrow or the note of a state.
-
-    Attributes:
-        parts: the texts of a label, joined in lines as wide as there is room.
-        tip: a longer text for a pointer that rests on it.
-    """
+    """The text of an arrow or the note of a state: parts that are joined in lines, and a longer text for a pointer."""
 
     parts: tuple[str, ...]
     tip: str
@@ -77,11 +72,8 @@ def overview(
         notes: small second lines of states.
     """
     canvas = Canvas("The states of a connection", (WIDTH, HEIGHT), table.fingerprint)
-    groups = {group.name: group for group in state_groups(table)}
+    labels = {group.name: group.label for group in state_groups(table)}
     places = {state.value: Rect(*at, *_SIZE) for state, at in _PLACES.items()} | _GROUPS
-    inside = {name: {name} for name in places}  # but the box "any state" stands apart from the states
-    inside["live_except_ping"].update(groups["live_except_ping"].members)
-    inside["live"].update(groups["live"].members, inside["live_except_ping"])
     frames = places["live"], places["live_except_ping"]
     canvas.frames = [Frame(frames[0], "live-tint", "live-line"), Frame(frames[1], "card", "live-line", dashed=True)]
     for state in table.states:
@@ -89,27 +81,22 @@ def overview(
         canvas.boxes.append(state_box(state, places[state], note=" ".join(note.parts), tip=note.tip, current=current))
 
     arrows = merged_arrows(table)
-    pairs = {(arrow.tail, arrow.head) for arrow in arrows}
     for arrow in arrows:
+        tail, head = places[arrow.tail], places[arrow.head]
         if "any" in (arrow.tail, arrow.head):
             canvas.frames.append(Frame(places["any"], "paper", "rest-line", dashed=True))
-            canvas.labels.append(Label((groups["any"].label,), places["any"].cx, places["any"].cy, color="soft"))
-        back = {(head, tail) for tail in _related(arrow.tail, inside) for head in _related(arrow.head, inside)}
-        others = [places[state] for state in table.states if state not in inside[arrow.tail] | inside[arrow.head]]
-        way = route(places[arrow.tail], places[arrow.head], others, paired=bool(back & pairs))
+            canvas.labels.append(Label((labels["any"],), places["any"].cx, places["any"].cy, color="soft"))
+        # An arrow of a group is the way back of one of its members: the box of the member overlaps the frame of the group.
+        paired = any(tail.overlaps(places[back.head]) and head.overlaps(places[back.tail]) for back in arrows)
+        others = [box.rect for box in canvas.boxes if not box.rect.overlaps(tail) and not box.rect.overlaps(head)]
+        way = route(tail, head, others, paired=paired)
         x, y = way.label
-        right = min(
-            (rect.right for rect in frames if rect.x < x < rect.right and rect.y < y < rect.bottom), default=WIDTH - _MARGIN
-        )
-        canvas.edges.append(make_edge(arrow, way, caption(arrow), right - x - 12))
+        around = [frame.right for frame in frames if frame.x < x < frame.right and frame.y < y < frame.bottom]
+        canvas.edges.append(make_edge(arrow, way, caption(arrow), min(around, default=WIDTH - _MARGIN) - x - 12))
 
     _add_start(canvas, places[table.initial], table.initial)
-    _add_titles(canvas, groups["live"].label, groups["live_except_ping"].label)
+    _add_titles(canvas, labels)
     return canvas
-
-
-def _related(name: str, inside: Mapping[str, set[str]]) -> set[str]:
-    return inside[name] | {group for group, members in inside.items() if name in members}
 
 
 def state_box(state: State, rect: Rect, *, note: str = "", tip: str = "", current: State | None = None) -> Box:
@@ -151,14 +138,11 @@ def _add_start(canvas: Canvas, place: Rect, initial: State) -> None:
     canvas.edges.append(Edge("start", initial, Route(((dot.cx, dot.y), (dot.cx, place.bottom)), (dot.cx, dot.y), "right")))
 
 
-def _add_titles(canvas: Canvas, live: str, live_except_ping: str) -> None:
-    outer, inner = _GROUPS["live"], _GROUPS["live_except_ping"]
-    canvas.labels += [
-        Label((canvas.title,), _MARGIN, 30, "left", size=18, bold=True),
-        Label((f"realtime_fsm · table {canvas.fingerprint}",), WIDTH - _MARGIN, 30, "right", size=10, color="soft"),
-        Label((live,), outer.x + 16, outer.y + 17, "left", size=12, color="live-text", bold=True),
-        Label((live_except_ping,), inner.x + 14, inner.y + 14, "left", size=10, color="live-text"),
-    ]
+def _add_titles(canvas: Canvas, labels: Mapping[str, str]) -> None:
+    canvas.add_title()
+    for name, size in (("live", 12), ("live_except_ping", 10)):
+        x, y = _GROUPS[name][:2]
+        canvas.labels.append(Label((labels[name],), x + 14, y + 15, "left", size=size, color="live-text", bold=size > 10))
     x, y = float(_MARGIN), 658.0
     for kind in StateKind:
         width = 22 + text_width(kind, 10) + 18

@@ -25,7 +25,7 @@ def plantuml(graph: Graph, table: StateTable) -> str:
         table: its table.
     """
     body = [*(_grouped(graph) if graph.groups else _nodes(graph, graph.nodes))]
-    body += [f"{state} : {_color(state)}{line}" for state in graph.rows for line in graph.lines(state)]
+    body += [f"{state} : {_color(state)}{line}" for state, lines in graph.lines.items() for line in lines]
     body += [f"[*] --> {table.initial}"] if graph.groups else []
     for arrow in graph.arrows:
         color = LIGHT.kinds[kind_of(graph.nodes.get(arrow.head, arrow.head))].line
@@ -36,7 +36,7 @@ def plantuml(graph: Graph, table: StateTable) -> str:
             "@startuml",
             f"' {graph.title}",
             "hide empty description",
-            "top to bottom direction" if len(graph.rows) > 1 else "left to right direction",
+            "top to bottom direction" if len(graph.lines) > 1 else "left to right direction",
             f"skinparam backgroundColor {LIGHT.paper}",
             "skinparam shadowing false",
             "skinparam defaultFontName Helvetica",

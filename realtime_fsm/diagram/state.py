@@ -29,42 +29,23 @@ _HEADS = ("on", "row", "if, asked in this order", "do", "go to")
 
 
 def state_view(table: StateTable, state: State, current: State | None) -> Canvas:
-    """Draw one state: the states that lead to it, those to which it leads, and its rows.
-
-    Args:
-        table: the table.
-        state: the state.
-        current: the state to be marked as the one where a connection is.
-    """
-    arrows = plain_arrows(table)
-    entering = [arrow for arrow in arrows if arrow.head == state]
-    leaving = [arrow for arrow in arrows if arrow.tail == state]
+    """Draw one state: the states that lead to it, those to which it leads, and its rows; `current` is marked."""
+    arrows = [arrow for arrow in plain_arrows(table) if state in (arrow.tail, arrow.head)]
     columns = _columns(table)
     width = 2 * _MARGIN + sum(columns)
     canvas = Canvas(f"The state {state}", (width, 0), table.fingerprint)
-    canvas.labels += [
-        Label((canvas.title,), _MARGIN, 30, "left", size=18, bold=True),
-        Label((f"realtime_fsm · table {table.fingerprint}",), width - _MARGIN, 30, "right", size=10, color="soft"),
-    ]
+    canvas.add_title()
     top = _add_description(canvas, state, _MARGIN, 54, width - 2 * _MARGIN) + 12
-    lower = max(_add_neighbours(canvas, entering, top, current, inward=True), _add_neighbours(canvas, leaving, top, current))
+    lower = max(_add_neighbours(canvas, arrows, state, top, current, inward=inward) for inward in (True, False))
     middle = Rect((width - _MIDDLE) / 2, top, _MIDDLE, max(lower - top, 70))
     canvas.boxes.append(state_box(state, middle, current=current))
-    end = "Everything begins here." if state == table.initial else "Everything ends here." if state == table.final else ""
-    if end:
-        canvas.labels.append(Label((end,), middle.cx, middle.bottom + 6, valign="below", color="soft"))
     bottom = _add_rows(canvas, table, state, columns, middle.bottom + 28)
     canvas.size = (width, bottom + _MARGIN)
     return canvas
 
 
 def full_view(table: StateTable, current: State | None) -> Canvas:
-    """Draw the overview, and below it each state with its rows.
-
-    Args:
-        table: the table.
-        current: the state to be marked as the one where a connection is.
-    """
+    """Draw the overview, and below it each state with its rows; `current` is marked."""
     canvas = overview(table, current)
     canvas.title = "The states of a connection, and every row of the table"
     columns = _columns(table)
@@ -90,16 +71,18 @@ def _add_description(canvas: Canvas, state: State, x: float, y: float, room: flo
     return y
 
 
-def _add_neighbours(canvas: Canvas, arrows: list[Arrow], y: float, current: State | None, *, inward: bool = False) -> float:
+def _add_neighbours(canvas: Canvas, arrows: list[Arrow], state: State, y: float, current: State | None, *, inward: bool) -> float:
     """Add the states on one side, each with room for its label above the arrow, and return the lower edge."""
     width, (w, h) = canvas.size[0], _BOX
     x = _MARGIN if inward else width - _MARGIN - w
     start, end = (x + w, (width - _MIDDLE) / 2) if inward else ((width + _MIDDLE) / 2, x)
     for arrow in arrows:
+        other = State(arrow.tail if inward else arrow.head)
+        if other == state:
+            continue
         caption = plain_caption(arrow)
         y += max(h / 2, len(label_lines(caption, label_room(end - start))) * LABEL_SIZE * LEADING + 4) + 6
         canvas.edges.append(make_edge(arrow, Route(((start, y), (end, y)), ((start + end) / 2, y), "above"), caption))
-        other = State(arrow.tail if inward else arrow.head)
         canvas.boxes.append(state_box(other, Rect(x, y - h / 2, w, h), tip=STATES[other].brief, current=current))
         y += h / 2 + 6
     return y

@@ -131,19 +131,16 @@ def test_a_command_that_cannot_be_run_is_said(tmp_path: Path, monkeypatch: pytes
 class Shown(NotebookDisplay):
     state = State.PING
 
-    def __repr__(self) -> str:
-        return "<Shown>"
-
 
 def test_a_notebook_shows_the_picture_without_graphviz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, tmp_path, None)
-    bundle = Shown()._repr_mimebundle_()
-    assert bundle == {"image/svg+xml": diagram("svg", current=State.PING), "text/plain": "<Shown>"}
-    assert set(Shown()._repr_mimebundle_(include={"image/svg+xml", "text/plain"}, exclude={"text/plain"})) == {"image/svg+xml"}
-    assert Diagram("full")._repr_mimebundle_()["text/plain"] == f"<Diagram full of table {TABLE.fingerprint}>"
+    assert Shown()._repr_svg_() == diagram("svg", current=State.PING)
+    assert Diagram("full")._repr_svg_() == diagram("svg", "full")
+    assert repr(Diagram("full")) == f"<Diagram full of table {TABLE.fingerprint}>"
 
 
 def test_a_realtime_shows_itself() -> None:
     assert issubclass(Realtime, NotebookDisplay)
-    bundle = Realtime("https://cloud.appwrite.io/v1", project="demo")._repr_mimebundle_(include={"text/plain"})
-    assert bundle["text/plain"] == "<Realtime demo at https://cloud.appwrite.io/v1: disconnected>"
+    realtime = Realtime("https://cloud.appwrite.io/v1", project="demo")
+    assert realtime._repr_svg_() == diagram("svg", current=State.DISCONNECTED)
+    assert repr(realtime) == "<Realtime demo at https://cloud.appwrite.io/v1: disconnected>"
