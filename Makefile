@@ -61,7 +61,7 @@ types: $(READY) ## mypy --strict: the package, the tests, the README's examples
 	@rm -rf $(VENV)/readme && $(BIN)/python tests/support/readme.py $(VENV)/readme
 	@MYPYPATH= $(BIN)/mypy --config-file= --strict --cache-dir=.mypy_cache/readme $(VENV)/readme/*.py
 
-diagrams: $(READY) ## make all of diagrams/ anew: pictures, reference, record schema, lnav, OpenTelemetry (needs Graphviz)
+diagrams: $(READY) ## make all of diagrams/ anew: pictures, reference, record schema, lnav, OpenTelemetry
 	@cd tests && ../$(BIN)/python -c 'from generated.files import write_all; write_all("../diagrams")'
 
 drift: $(READY) ## compare diagrams/ with the table and the record types

@@ -34,14 +34,7 @@ class Graph:
 
 
 def graph(table: StateTable, state: State | None, *, full: bool, current: State | None) -> Graph:
-    """Collect the content of a view.
-
-    Args:
-        table: the table.
-        state: the one state to be shown; None for all.
-        full: whether each row is written into its state.
-        current: the state to be marked as the one where a connection is.
-    """
+    """Collect the content of a view: all states, with their rows if `full`; or one state with its neighbours and rows."""
     title = "every row of the table" if full else "the states of a connection" if state is None else f"the state {state}"
     lines = {
         each: [row_line(row, n) for trigger in table.triggers for n, row in enumerate(table.cells.get((each, trigger), ()))]

@@ -87,7 +87,7 @@ def _line(line: str) -> str:
 
 
 def _arrow(graph: Graph, arrow: Arrow) -> str:
-    """An arrow of a group runs from or to one of its members, and is cut at the border of the group."""
+    """Draw an arrow of a group from or to one of its members, and cut it at the border of the group."""
     clusters = {name: group.members[-1] for name, group in graph.groups.items() if name != "any"}
     tail, head = (clusters.get(name, name) for name in (arrow.tail, arrow.head))
     more = "".join(

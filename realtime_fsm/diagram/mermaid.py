@@ -17,12 +17,7 @@ _ROOM = 165
 
 
 def mermaid(graph: Graph, initial: str) -> str:
-    """Return the text of a Mermaid diagram.
-
-    Args:
-        graph: the content.
-        initial: the state where everything begins.
-    """
+    """Return the text of a Mermaid diagram."""
     full = len(graph.lines) > 1
     lines = [f"%% {graph.title}"]
     if not full:  # else the labels of neighbouring arrows touch

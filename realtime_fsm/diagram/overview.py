@@ -63,14 +63,7 @@ def overview(
     caption: Callable[[Arrow], Caption] = plain_caption,
     notes: Mapping[State, Caption] | None = None,
 ) -> Canvas:
-    """Draw the overview.
-
-    Args:
-        table: the table.
-        current: the state to be marked as the one where a connection is.
-        caption: returns the text of an arrow; one without text is faint.
-        notes: small second lines of states.
-    """
+    """Draw the overview, with `current` marked and `notes` below the names; an arrow whose `caption` is empty is faint."""
     canvas = Canvas("The states of a connection", (WIDTH, HEIGHT), table.fingerprint)
     labels = {group.name: group.label for group in state_groups(table)}
     places = {state.value: Rect(*at, *_SIZE) for state, at in _PLACES.items()} | _GROUPS

@@ -18,12 +18,7 @@ _BREAK = r"\n"
 
 
 def plantuml(graph: Graph, table: StateTable) -> str:
-    """Return the text of a PlantUML diagram.
-
-    Args:
-        graph: the content.
-        table: its table.
-    """
+    """Return the text of a PlantUML diagram."""
     body = [*(_grouped(graph) if graph.groups else _nodes(graph, graph.nodes))]
     body += [f"{state} : {_color(state)}{line}" for state, lines in graph.lines.items() for line in lines]
     body += [f"[*] --> {table.initial}"] if graph.groups else []

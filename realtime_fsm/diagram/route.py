@@ -51,13 +51,7 @@ class Rect(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The way of an arrow.
-
-    Attributes:
-        points: its corners, from the tail to the tip of the head.
-        label: the point beside which its label is.
-        side: the side of that point on which the label is.
-    """
+    """The corners of an arrow from tail to tip, and the point beside which its label is, on a `side`."""
 
     points: tuple[Point, ...]
     label: Point
@@ -71,11 +65,7 @@ class Route:
 def route(tail: Rect, head: Rect, others: Iterable[Rect], *, paired: bool) -> Route:
     """Find the way of an arrow: straight where the boxes face each other, around an obstacle, else with one corner.
 
-    Args:
-        tail: the box that the arrow leaves.
-        head: the box that the arrow enters.
-        others: the boxes that the arrow must not cross.
-        paired: whether another arrow runs the other way, so that each keeps to its own lane.
+    The arrow crosses none of `others`. Where another one runs back (`paired`), each keeps to its own lane.
     """
     obstacles = list(others)
     across = _shared((tail.y, tail.bottom), (head.y, head.bottom))

@@ -21,15 +21,7 @@ FONT = "Helvetica,Arial,sans-serif"
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The colours of a kind of state.
-
-    Attributes:
-        fill: the inside of a state's box.
-        line: the border of the box, the arrows that lead to it and their labels.
-        text_color: the state's name, on the fill.
-        tint: a light background for a group of such states.
-        line_width: the width of the border.
-    """
+    """The colours of a kind of state: its box, the border, arrows to it and their labels, its name, and the ground of a group."""
 
     fill: str
     line: str
@@ -40,17 +32,7 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of one page.
-
-    Attributes:
-        paper: the ground.
-        ink: text.
-        soft: text that matters less.
-        hair: thin rules.
-        card: the ground of an inner frame.
-        current: the border of the state where a connection is.
-        kinds: the colours of each kind of state.
-    """
+    """The colours of one page: ground, text, lesser text, rules, inner frames, the border of the current state, and the kinds."""
 
     paper: str
     ink: str
