@@ -42,7 +42,7 @@ def dot(graph: Graph) -> str:
     lines = [
         f"// {graph.title}. Render: dot -Tpng",
         "digraph realtime_fsm {",
-        f'  graph [bgcolor="{LIGHT.paper}", compound=true, newrank=true, rankdir=LR, ranksep=0.8, fontname="{FONT}"];',
+        f'  graph [bgcolor="{LIGHT.paper}", compound=true, newrank=true, rankdir=LR, nodesep=0.5, fontname="{FONT}"];',
         f'  node [fontname="{FONT}", fontsize=13, shape=box, style="rounded,filled"];',
         f'  edge [fontname="{FONT}", fontsize=10, penwidth=1.4, arrowsize=0.75];',
     ]

@@ -48,14 +48,15 @@ def full_view(table: StateTable, current: State | None) -> Canvas:
     """Draw the overview, and below it each state with its rows; `current` is marked."""
     canvas = overview(table, current)
     canvas.title = "The states of a connection, and every row of the table"
-    columns = _columns(table)
-    width = max(canvas.size[0], 2 * _MARGIN + sum(columns))
+    *columns, last = _columns(table)
+    width = max(canvas.size[0], 2 * _MARGIN + sum(columns) + last)
+    columns[-1] += width - 2 * _MARGIN - sum(columns) - last
     y = canvas.size[1] + 20
     for state in table.states:
         canvas.boxes.append(state_box(state, Rect(_MARGIN, y, *_BOX), current=current))
         x = _MARGIN + _BOX[0] + 16
         y = max(_add_description(canvas, state, x, y, width - _MARGIN - x), y + _BOX[1] + 4)
-        y = _add_rows(canvas, table, state, columns, y + 6) + 40
+        y = _add_rows(canvas, table, state, [*columns, last], y + 6) + 40
     canvas.size = (width, y - 20)
     return canvas
 
@@ -94,15 +95,13 @@ def _cells(row: StateRow, number: int) -> tuple[str, ...]:
     return ("" if number else row.trigger.value, row.id, guards, ", ".join(row.effects) or "nothing", row.dest or "stay")
 
 
-def _columns(table: StateTable) -> tuple[float, ...]:
+def _columns(table: StateTable) -> list[float]:
     """Return the width of each column, which is that of its widest text."""
     rows = [_HEADS, *(_cells(row, number) for cell in table.cells.values() for number, row in enumerate(cell))]
-    return tuple(
-        max(text_width(row[column], _SIZE, bold=column in (0, 4)) for row in rows) + _GAP for column in range(len(_HEADS))
-    )
+    return [max(text_width(row[column], _SIZE, bold=column in (0, 4)) for row in rows) + _GAP for column in range(len(_HEADS))]
 
 
-def _add_rows(canvas: Canvas, table: StateTable, state: State, columns: tuple[float, ...], y: float) -> float:
+def _add_rows(canvas: Canvas, table: StateTable, state: State, columns: list[float], y: float) -> float:
     """Add the rows of a state in the order in which their guards are asked, and return the lower edge."""
     edges = [_MARGIN + sum(columns[:number]) for number in range(len(columns) + 1)]
     canvas.labels += [Label((text,), x, y, "left", "below", 9, "soft") for text, x in zip(_HEADS, edges, strict=False)]
