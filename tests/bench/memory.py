@@ -60,7 +60,7 @@ def allocated(count: int) -> dict[str, Any]:
 
 
 def resident() -> int:
-    """Return the resident bytes of this process; 0 where the system does not count them."""
+    """Return the resident bytes of the process; 0 where the system does not count them."""
     gc.collect()
     return int(_STATM.read_text(encoding="ascii").split()[1]) * resource.getpagesize() if _STATM.exists() else 0
 
