@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 .PHONY: help setup demo test test-peers node lint types check format diagrams drift picture simulate fuzz fleet mutants bench bench-audit lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(READY) ## create the virtual environment with the locked packages
 $(READY): pyproject.toml $(LOCK)
