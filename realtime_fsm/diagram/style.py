@@ -63,22 +63,20 @@ DARK = Palette(
         StateKind.END: Style("#C9D1D9", "#C9D1D9", "#0D1117", "#22272E", 1.4),
     },
 )  # fmt: skip
-INK, SOFT, HAIR, PAPER, CARD = LIGHT.ink, LIGHT.soft, LIGHT.hair, LIGHT.paper, LIGHT.card
-CURRENT_STATE_COLOR = LIGHT.current
 PAINTS = LIGHT.kinds
-"""The colours where a format knows one page only: DOT, Mermaid, PlantUML, terminals."""
+"""The colours of the kinds of state, for a terminal."""
 
 STATE_COLORS = {
     State.DISCONNECTED: "#A9B2BA",
     State.RECONNECTING: "#D18F00",
     State.CONNECTED: "#6CC3A4",
     State.SUBSCRIBED: "#00805F",
-    State.UNSUBSCRIBED: "#7FA8D0",
+    State.UNSUBSCRIBED: "#B59BD6",
     State.PING: "#3C93D0",
     State.ERROR: "#C8401A",
     State.DISPOSING: "#5A6672",
 }
-"""A colour for each state where time is drawn: it stands out from both pages, and differs from its neighbours in lightness."""
+"""A colour for each state where time is drawn; it stands out from both pages."""
 
 
 def kind_of(name: str) -> StateKind:

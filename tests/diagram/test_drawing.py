@@ -222,7 +222,7 @@ def test_another_table_is_drawn_as_well() -> None:
         ("dot", "full", {"current": "asleep"}, "current: 'asleep' is no state; use None or one of disconnected"),
     ],
 )
-def test_what_is_not_known_is_named_with_the_remedy(kind: str, view: str, more: dict[str, Any], sentence: str) -> None:
+def test_an_unknown_option_names_the_remedy(kind: str, view: str, more: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BadOption) as caught:
         text_of(kind, view, **more)
     assert str(caught.value).startswith(sentence)

@@ -118,7 +118,7 @@ def test_a_failure_names_its_remedy(script: str | None, sentence: str, tmp_path:
     assert str(caught.value).endswith(caught.value.remedy)
 
 
-def test_a_command_that_cannot_be_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_cannot_run_names_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, tmp_path, "")
     (tmp_path / "dot").write_text("#!/no/such/interpreter\n")
     with pytest.raises(DrawingFailed, match=r"`dot` cannot be run: .*; reinstall Graphviz"):

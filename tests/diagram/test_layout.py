@@ -17,7 +17,7 @@ from realtime_fsm.diagram.canvas import Canvas, Label
 from realtime_fsm.diagram.overview import Caption, overview
 from realtime_fsm.diagram.route import Rect, route
 from realtime_fsm.diagram.state import full_view, state_view
-from realtime_fsm.diagram.style import DARK, LIGHT, Palette, css, text_width, wrapped
+from realtime_fsm.diagram.style import DARK, LIGHT, STATE_COLORS, Palette, css, text_width, wrapped
 from realtime_fsm.fsm.table import LIVE, Trigger
 from realtime_fsm.fsm.tablespec import Row, Table
 from support.some import some
@@ -228,6 +228,7 @@ def test_a_line_stands_out_from_every_ground(page: str) -> None:
     for paint in some(palette.kinds.values()):
         assert contrast(paint.line, palette.paper) >= 3
     assert contrast(palette.current, palette.paper) >= 3
+    assert {state: color for state, color in STATE_COLORS.items() if contrast(color, palette.paper) < 2} == {}
 
 
 def test_a_picture_has_a_dark_ground_on_a_dark_page() -> None:
