@@ -313,7 +313,7 @@ async def test_an_address_of_which_everything_once_was_accepted_is_refused_for_g
 async def disconnects(network: Network, realtime: Realtime) -> None:
     await realtime.disconnect()
     assert all(closed(network.sockets))
-    assert not network.backend.peers
+    assert not network.backend.connections
     await realtime.connect()
 
 
@@ -356,10 +356,10 @@ async def test_whatever_happens_in_the_middle_leaves_nothing_behind(moment: str,
             network.publish("rows", payload={"n": 1})
             await asyncio.sleep(1)
             assert transition(rows) == [1]
-            assert len(network.backend.peers) == 1
+            assert len(network.backend.connections) == 1
             assert closed(network.sockets[:-1]) == [True] * (len(network.sockets) - 1)
     assert all(closed(network.sockets))
-    assert not network.backend.peers
+    assert not network.backend.connections
 
 
 async def test_a_loss_while_the_old_link_lingers_lets_go_of_both() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,6 +145,17 @@ class RawClient(asyncio.Protocol):
 
     async def text(self) -> str:
         return (await self.frame()).text
+
+    async def json(self) -> dict[str, Any]:
+        """Read the next message."""
+        message: dict[str, Any] = json.loads(await self.text())
+        return message
+
+    async def error_code(self) -> object:
+        """Read the next message, which must be an error, and return its code."""
+        message = await self.json()
+        assert message["type"] == "error", message
+        return message["data"]["code"]
 
     async def quiet(self) -> None:
         """Nothing was sent to us: the answer to a WebSocket ping is the next thing that comes."""

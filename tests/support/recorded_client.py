@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from realtime_fsm.testing import RealtimeServer
+from realtime_fsm.testing.backend import counted_ids
 from realtime_fsm.testing.eras import ERAS, EraName
-from realtime_fsm.testing.peer import counted_ids
 from support.adaptations import (
     AUDIENCES,
     EXCLUDED,

@@ -9,6 +9,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from realtime_fsm import PingPolicy, Realtime, RefusedByServer, RetryPolicy, State, Subscription, Timeouts
+from realtime_fsm.runtime.jitter import drawing
 from realtime_fsm.testing.eras import EraName
 from support import recorded_server as wire
 from support.recorded_client import whole
@@ -36,8 +37,8 @@ class Scene(Guest):
         self.link, self.server, self.clock, self.records = link, server, clock, records
         project = link.query["project"][0]
         options: dict[str, Any] = {"retry": QUICK, "ping": PINGS, "timeouts": TIMEOUTS, "era": protocol, **identity}
-        super().__init__(Realtime(server.endpoint, project, **options))
-        self.realtime._driver._draw = lambda: 0.0  # the first ping comes as late as the others
+        with drawing(lambda: 0.0):  # the first ping comes as late as the others
+            super().__init__(Realtime(server.endpoint, project, **options))
         self.peer: Peer
         self.leaving: list[Subscription] = []
         self.fault: dict[str, Any] | None = None
