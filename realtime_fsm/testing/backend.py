@@ -1,6 +1,6 @@
 """The state that all connections of the embedded server share: projects, users, quotas, and the event bus.
 
-Design: a connection registers itself after its greeting, and the backend knows it as a `Subscriber` only. `Backend.publish`
+Design: a connection registers itself after its greeting, and the backend knows it as a `EventReceiver` only. `Backend.publish`
 returns deliveries, pairs of a subscriber and a frame, and the caller sends them. Events that a connection causes, such as
 those of a presence, are kept until the caller asks for them with `take_caused`.
 """
@@ -31,7 +31,7 @@ FAULT_DELAY = 2.0
 _POLICY = 1008
 
 
-class Subscriber(Protocol):
+class EventReceiver(Protocol):
     """A connection, as far as the backend knows it."""
 
     @property
@@ -42,7 +42,7 @@ class Subscriber(Protocol):
         """Return the ids of its subscriptions that get an event."""
 
 
-Deliveries: TypeAlias = list[tuple[Subscriber, bytes]]
+Deliveries: TypeAlias = list[tuple[EventReceiver, bytes]]
 
 
 def counted_ids() -> Iterator[str]:
@@ -101,7 +101,7 @@ class Backend:
         self.guest_code = guest_code
         self.ids = counted_ids() if ids is None else ids
         self.on_channel = on_channel
-        self.connections: dict[Subscriber, None] = {}
+        self.connections: dict[EventReceiver, None] = {}
         self.fault_delay = FAULT_DELAY
         self.faulty = False
         self._default = projects[0]

@@ -17,7 +17,7 @@ from realtime_fsm.testing.wire import Reply
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from realtime_fsm.testing.backend import Backend, Deliveries, Subscriber
+    from realtime_fsm.testing.backend import Backend, Deliveries, EventReceiver
     from realtime_fsm.testing.listener import ServerTransport
 
 Greeting: TypeAlias = Literal["late"] | bool
@@ -46,7 +46,7 @@ class ConnectionDispatcher:
         self._clock = clock
         self._shuffle = shuffle
         self._connections: dict[ServerTransport, ServerConnection] = {}
-        self._links: dict[Subscriber, ServerTransport] = {}
+        self._links: dict[EventReceiver, ServerTransport] = {}
         self._ungreeted: dict[ServerTransport, UpgradeRequest] = {}
         self._batched_messages: dict[ServerTransport, list[str | bytes]] = {}
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []

@@ -264,8 +264,8 @@ class Network:
             return Simulated(f"http://{next(_HOSTS)}/v1", "demo", **options)
 
 
-def transition(subscription: Subscription) -> list[Any]:
-    """What is held for its consumer, by the number in the payload."""
+def take_numbers(subscription: Subscription) -> list[Any]:
+    """Take the undelivered events of a subscription, and return the numbers in their payloads."""
     buffer = subscription._subscriber.buffer
     numbers = [event.payload["n"] for event in buffer._items]
     buffer._items.clear()

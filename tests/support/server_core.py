@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from realtime_fsm.testing.backend import Backend, Subscriber
+from realtime_fsm.testing.backend import Backend, EventReceiver
 from realtime_fsm.testing.connection import ServerConnection
 from realtime_fsm.testing.upgrade import UpgradeRequest
 from realtime_fsm.testing.wire import Reply
@@ -59,7 +59,7 @@ def subscribe(connection: ServerConnection, *items: object) -> Any:
     return send(connection, "subscribe", list(items))["data"]["subscriptions"]
 
 
-def publish(backend: Backend, channels: list[str], payload: object = None, **options: Any) -> list[tuple[Subscriber, Any]]:
+def publish(backend: Backend, channels: list[str], payload: object = None, **options: Any) -> list[tuple[EventReceiver, Any]]:
     """Publish an event, and return the connections that get it, each with the ids of its subscriptions."""
     deliveries = backend.publish(["e"], channels, payload, now=NOON, **options)
     return [(connection, json.loads(frame)["data"]["subscriptions"]) for connection, frame in deliveries]

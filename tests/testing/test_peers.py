@@ -18,7 +18,7 @@ from realtime_fsm import BadOption, Channel
 from realtime_fsm.protocol.queries import realtime_queries
 from realtime_fsm.testing import RealtimeServer
 from support.commands import serving
-from support.recorded_server import until
+from support.faultproxy import until
 from support.sdk import Sdk
 from support.some import some
 

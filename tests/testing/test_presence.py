@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm.testing import RealtimeServer
-from realtime_fsm.testing.backend import Backend, Subscriber
+from realtime_fsm.testing.backend import Backend, EventReceiver
 from realtime_fsm.testing.connection import ServerConnection
 from support.loopback import DEMO, connected
 from support.loopback import subscribe as subscribe_to
@@ -34,7 +34,7 @@ def store(connection: ServerConnection, now: float = NOON, **data: object) -> di
     return stored
 
 
-def caused_events(backend: Backend) -> list[tuple[Subscriber, dict[str, Any]]]:
+def caused_events(backend: Backend) -> list[tuple[EventReceiver, dict[str, Any]]]:
     return [(connection, json.loads(frame)["data"]) for connection, frame in backend.take_caused()]
 
 

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from realtime_fsm.testing.eras import ERAS
-from support.adaptations import AUDIENCES, EXCLUDED, GREETINGS, RAW_REQUESTS, UNPUBLISHED, UNSEEN, Excluded
-from support.recorded_client import Player, era_of
-from support.recording import RECORDINGS, load, rebuild
+from support.adaptations import AUDIENCES, EXCLUDED, GREETINGS, RAW_REQUESTS, UNPUBLISHED, UNSEEN
+from support.recorded_client import ClientReplay, era_of
+from support.recording import RECORDINGS, Excluded, load, rebuild
 
 UNPLAYED = {"10b-half-open-sigstop"}  # a process that wakes handles its messages in an order of its own
 PLAYED = sorted({path.stem for path in RECORDINGS.glob("*.jsonl")} - UNPLAYED)
@@ -21,10 +21,10 @@ def test_it_answers_as_recorded(recording: str) -> None:
     steps = load(recording)
 
     async def run() -> int:
-        player = Player(recording, steps)
-        async with player.server:
-            await player.play()
-            return player.played
+        replay = ClientReplay(recording, steps)
+        async with replay.server:
+            await replay.play()
+            return replay.played
 
     excluded = sum(any(entry.covers(recording, step) for entry in EXCLUDED) for step in steps)
     assert asyncio.run(run()) == len(steps) - excluded
@@ -35,7 +35,7 @@ def test_every_era_is_played() -> None:
     assert len(PLAYED) == 38
 
 
-@pytest.mark.parametrize("entry", EXCLUDED, ids=lambda entry: f"{entry.recording}-{entry.value}")
+@pytest.mark.parametrize("entry", EXCLUDED, ids=lambda entry: f"{entry.recording}-{entry.reason}")
 def test_each_exclusion_covers_a_step(entry: Excluded) -> None:
     assert any(entry.covers(entry.recording, step) for step in load(entry.recording))
 
