@@ -114,7 +114,7 @@ class ClientReplay:
         elif step.type == "CLOSED":
             assert await self._clients[step.conn].ending() == "eof"
         else:
-            expected = whole(self._recording, step)
+            expected = full_text(self._recording, step)
             if step.data.startswith('{"type":"event"') and (name := json.loads(expected)["data"]["events"][0]) in UNPUBLISHED:
                 self._publish(expected, ("any",), UNPUBLISHED[name])
             frame = await self._clients[step.conn].frame()
@@ -218,7 +218,7 @@ class ClientReplay:
         )
 
 
-def whole(recording: str, step: RecordedStep) -> str:
+def full_text(recording: str, step: RecordedStep) -> str:
     """The text of a frame, with the elided part."""
     head, gap, tail = step.data.partition(" ...[")
     if recording != LONGEST or not gap:

@@ -13,7 +13,7 @@ from realtime_fsm.runtime.jitter import drawing
 from realtime_fsm.testing.eras import EraName
 from support import recorded_server as wire
 from support.faultproxy import until
-from support.recorded_client import whole
+from support.recorded_client import full_text
 from support.recorded_server import ClientUnderTest, RecordedServer, ServerLink, SkippingLoop, soon
 from support.recording import RecordedLink, RecordedStep, secrets
 
@@ -93,7 +93,7 @@ class LinkReplay(ClientUnderTest):
         self.server_link.upgrade()
 
     async def on_recv(self, step: RecordedStep) -> None:
-        text = whole(self.link.recording, step)
+        text = full_text(self.link.recording, step)
         assert step.length in (None, len(text))
         if step.type == "CLOSED":
             await self.on_eof(step)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
@@ -17,17 +16,14 @@ PLAYED = sorted({path.stem for path in RECORDINGS.glob("*.jsonl")} - UNPLAYED)
 
 
 @pytest.mark.parametrize("recording", PLAYED)
-def test_it_answers_as_recorded(recording: str) -> None:
+@pytest.mark.loopback
+async def test_it_answers_as_recorded(recording: str) -> None:
     steps = load(recording)
-
-    async def run() -> int:
-        replay = ClientReplay(recording, steps)
-        async with replay.server:
-            await replay.play()
-            return replay.played
-
+    replay = ClientReplay(recording, steps)
+    async with replay.server:
+        await replay.play()
     excluded = sum(any(entry.covers(recording, step) for entry in EXCLUDED) for step in steps)
-    assert asyncio.run(run()) == len(steps) - excluded
+    assert replay.played == len(steps) - excluded
 
 
 def test_every_era_is_played() -> None:
