@@ -1,7 +1,7 @@
 """A fleet of clients that lose their server at once: the dials of each second, and the time until they are back.
 
-Each client has a dial rate of its own, as a thousand users of one server have. The network is simulated, the time is virtual, and
-the clients are real. `make fleet` prints the figures.
+The clients stand for a thousand users, so no dial counts for another client. The network is simulated, the time is virtual, and the
+clients are real. `make fleet` prints the figures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ if __name__ == "__main__":
 
 from realtime_fsm import Realtime, RetryPolicy, State
 from realtime_fsm.errors import DialFailed
-from realtime_fsm.fsm.pacer import Pacer
 from support.network import GREET, Network
 from support.virtual import eventually, run
 
@@ -42,9 +41,8 @@ def come_back(clients: int, away: float, *, seed: int = 1) -> FleetReturn:
 
     async def main() -> FleetReturn:
         network = Network(rate_limit=None)
-        fleet = [network.realtime(draw, retry=RetryPolicy(attempts=None)) for _ in range(clients)]
-        for client in fleet:
-            client._driver._core._context.pacer = Pacer(None)  # not that of the process
+        retry = RetryPolicy(attempts=None, dials_per_minute=None)  # the rate of one process is not that of a fleet
+        fleet = [network.realtime(draw, retry=retry) for _ in range(clients)]
         await asyncio.gather(*(client.subscribe("rows") for client in fleet))
         await asyncio.sleep(60)
         loop = asyncio.get_running_loop()
