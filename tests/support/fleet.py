@@ -1,7 +1,7 @@
 """A fleet of clients that lose their server at once: the dials of each second, and the time until they are back.
 
-The clients stand for a thousand users, so no dial counts for another client. The network is simulated, the time is virtual, and the
-clients are real. `make fleet` prints the figures.
+The clients stand for a thousand users, so no dial counts for another client. The network is simulated, the time is virtual, and
+the clients are real. `make fleet` prints the figures.
 """
 
 from __future__ import annotations
