@@ -28,7 +28,7 @@ if os.environ.get("CI"):
     settings.load_profile("derandomized")
 
 LOOPS = ("asyncio", "uvloop")
-"""The event loops on which a test with the mark `loops` runs."""
+"""The event loops on which a test with the mark `loops` runs, unless the mark names some."""
 
 
 @pytest.fixture(autouse=True)
@@ -44,12 +44,12 @@ def _new_process() -> Iterator[None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.definition.get_closest_marker("loops") is not None:
-        metafunc.fixturenames.append("event_loop_of")
-        metafunc.parametrize("event_loop_of", LOOPS, indirect=True)
+    loops = metafunc.definition.get_closest_marker("loops")
+    if loops is not None:
+        metafunc.parametrize("event_loop_of", loops.args or LOOPS, indirect=True)
     if "server_era" in metafunc.fixturenames:
-        mark = metafunc.definition.get_closest_marker("eras")
-        metafunc.parametrize("server_era", ERAS if mark is None else mark.args, indirect=True)
+        eras = metafunc.definition.get_closest_marker("eras")
+        metafunc.parametrize("server_era", ERAS if eras is None else eras.args, indirect=True)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -67,10 +67,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def event_loop_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the event loop of `asyncio.run`, for the mark `loops`; tests in virtual time bring their own."""
-    if request.param == "uvloop":
+    """Set the event loop of `asyncio.run` for a test with the mark `loops`, and change nothing for other tests."""
+    if getattr(request, "param", "asyncio") == "uvloop":
         uvloop = pytest.importorskip("uvloop")
         monkeypatch.setattr("asyncio.events.new_event_loop", uvloop.new_event_loop)
 
