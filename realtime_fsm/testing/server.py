@@ -71,6 +71,7 @@ class RealtimeServer:
                 say, replies come out of order, as those of real servers may. None to answer in order.
 
         Raises:
+            TypeError: for a string instead of a list of projects.
             ValueError: without a project, for an unknown era, or to deny guests in an era whose servers accept all.
             BadOption: for a ``guest_code`` that is not a code of an error frame.
         """
@@ -278,9 +279,9 @@ class RealtimeServer:
             roles: the roles that may see it: ``any``, ``guests``, ``users``, ``user:{id}`` or a role given to `add_user`.
             timestamp: the time of the event; None for the server's clock.
             project: the project of the event; None for the first.
-            memberships_of: the user whose memberships of teams this event changes, if it changes any. On a server of E1 or E2
-                where one connection has logged in by message as one user and then as another, neither this event nor a later
-                one reaches a client, until `stop` and `start`.
+            memberships_of: the user whose memberships of teams this event changes, if it changes any. In E1 and E2, a connection
+                may have logged in by message as one user and then as another. Then neither this event nor a later one reaches a
+                client, until `stop` and `start`.
 
         Returns:
             The number of connections that get the event.
