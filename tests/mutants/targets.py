@@ -38,8 +38,8 @@ PACKAGES = {
     " audit/sources audit/sql audit/exports audit/command audit/altered_walks",
     "audit/formats": "audit/command audit/exports audit/statistics",
     "replay": "replay/replayer replay/replay_eras replay/replay_command",
-    "testing": "testing/server testing/server_url testing/server_events testing/server_faults testing/server_identity"
-    " testing/server_peer testing/server_presence testing/server_queries testing/server_eras"
+    "testing": "testing/server testing/url testing/backend testing/server_failures testing/upgrade testing/users"
+    " testing/connection testing/presence testing/queries testing/wire testing/eras"
     " testing/server_fault testing/script testing/recordings_server runtime/recordings_eras",
     "": "events errors catch_up auditlog/writer public client/blocking cli/main",
 }
