@@ -33,7 +33,7 @@ PACKAGES = {
     "client": "client/realtime client/callbacks client/blocking client/blocking_callables client/typed client/batches"
     " client/update client/appwrite_sdk runtime/shutdown public runtime/console client/ending_in_callables",
     "cli": "cli/main cli/output audit/command replay/replay_command",
-    "diagram": "diagram/drawing diagram/generated",
+    "diagram": "diagram/drawing diagram/layout diagram/generated",
     "audit": "auditlog/writer audit/facts audit/broken_logs audit/conformant audit/statistics audit/outages"
     " audit/sources audit/sql audit/exports audit/command audit/altered_walks",
     "audit/formats": "audit/command audit/exports audit/statistics",
