@@ -13,7 +13,6 @@ was heard, by a counter; and that nothing is read, while somebody who must lose 
 from __future__ import annotations
 
 import asyncio
-import random
 from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
@@ -62,13 +61,13 @@ from realtime_fsm.runtime.calls import IDLE_STATES, Calls
 from realtime_fsm.runtime.canary import Prober
 from realtime_fsm.runtime.dispatch import Dispatcher, decode_json_object
 from realtime_fsm.runtime.failures import Failures
+from realtime_fsm.runtime.jitter import random_source
 from realtime_fsm.runtime.links import LinkSet
 from realtime_fsm.runtime.outages import OutageTracker
 from realtime_fsm.runtime.registry import SubscriptionRegistry
 from realtime_fsm.runtime.suspend import detector_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from realtime_fsm.errors import RealtimeError
     from realtime_fsm.fsm.canary_policy import Canary
@@ -95,7 +94,6 @@ class Driver(Calls):
         url: the address to dial.
         credentials: who dials.
         project: the id of the project.
-        draw: gives random numbers from 0 to 1.
 
     Attributes:
         project: the id of the project.
@@ -111,7 +109,6 @@ class Driver(Calls):
         url: str,
         credentials: Credentials,
         project: str = "",
-        draw: Callable[[], float] = random.random,
     ) -> None:
         super().__init__(credentials)
         self.failures = Failures(context)
@@ -120,7 +117,7 @@ class Driver(Calls):
         self._transport = transport
         self._url = url
         self.project = project
-        self._draw = draw
+        self._draw = random_source()
         self._run_context = copy_context()
         self._inputs: list[Input] = []
         self._stepping = False

@@ -74,7 +74,7 @@ def test_a_callable_that_raises_is_asked_again_and_its_text_is_not_shown() -> No
     async def main() -> None:
         network = Network()
         session = network.backend.add_user("alice")
-        answers: list[Any] = [LookupError("hunter2"), *[session] * (1 + network.by_address)]
+        answers: list[Any] = [LookupError("hunter2"), *[session] * (1 + network.subscribes_in_url)]
 
         async def fresh() -> str:
             answer = answers.pop(0)
@@ -223,7 +223,11 @@ async def test_a_new_identity_without_a_link_leaves_the_old_one(failure: str) ->
             network.script.append(CertificateRefused("self-signed"))
         with pytest.raises(CertificateRefused if failure == "forbidden" else RetriesExhausted):
             await realtime.authenticate(once)
-        assert (realtime.state, len(network.backend.peers), realtime.user["$id"]) == (State.SUBSCRIBED, 1, "alice")
+        assert (realtime.state, len(network.backend.connections), realtime.user and realtime.user["$id"]) == (
+            State.SUBSCRIBED,
+            1,
+            "alice",
+        )
         assert (await realtime.authenticate(bob))["$id"] == "bob"
 
 

@@ -13,7 +13,7 @@ from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.protocol.frames import PING
 from realtime_fsm.testing import RealtimeServer
 from support.eras import BY_MESSAGE, ON_EVERY_ERA, only
-from support.network import HANG, Network, transition
+from support.network import HANG, Network, take_numbers
 from support.virtual import eventually
 
 pytestmark = ON_EVERY_ERA
@@ -55,8 +55,8 @@ async def test_planned_changes_lose_nothing(change: Change) -> None:
         published = await publishing
         await asyncio.sleep(5)
         assert len(network.dials) >= 1 + CHANGES
-        assert (transition(rows) == published, rows.gaps, realtime.malformed) == (True, (), {})
-        assert len(network.backend.peers) == 1, "every old link is closed"
+        assert (take_numbers(rows) == published, rows.gaps, realtime.malformed) == (True, (), {})
+        assert len(network.backend.connections) == 1, "every old link is closed"
 
 
 @pytest.mark.parametrize(("old", "new"), [(0.3, 0.01), (0.01, 0.3)])
@@ -71,7 +71,7 @@ async def test_where_one_link_lags_nothing_is_lost_and_a_gap_tells_of_another_or
         await realtime.reconnect()
         published = await publishing
         await asyncio.sleep(5)
-        got = transition(rows)
+        got = take_numbers(rows)
         assert sorted(got) == published
         assert bool(rows.gaps) == (got != published)
 
@@ -87,7 +87,7 @@ async def test_while_the_new_link_is_dialed_the_old_one_delivers_and_counts() ->
         await realtime.wait_subscribed(0)
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(1)
-        assert (transition(rows), reconnecting.done(), realtime._driver._outages.current) == ([1], False, None)
+        assert (take_numbers(rows), reconnecting.done(), realtime._driver._outages.current) == ([1], False, None)
         await reconnecting
         assert rows.gaps == ()
 
@@ -118,7 +118,7 @@ async def test_a_dial_that_fails_for_good_leads_back_to_the_old_link() -> None:
         assert (realtime.state, realtime.is_live, realtime.error) == (State.SUBSCRIBED, True, None)
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(1)
-        assert (transition(rows), rows.gaps, len(network.backend.peers)) == ([1], (), 1)
+        assert (take_numbers(rows), rows.gaps, len(network.backend.connections)) == ([1], (), 1)
         await realtime.reconnect()
 
 
@@ -144,7 +144,7 @@ async def test_a_session_worth_nothing_costs_nothing() -> None:
         assert (realtime.state, realtime.user and realtime.user["$id"], rows.gaps) == (State.SUBSCRIBED, "alice", ())
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(1)
-        assert transition(rows) == [1]
+        assert take_numbers(rows) == [1]
 
 
 async def test_where_the_user_changes_nothing_of_the_old_link_comes_after_the_greeting() -> None:
@@ -157,10 +157,10 @@ async def test_where_the_user_changes_nothing_of_the_old_link_comes_after_the_gr
         network.publish("account.alice", "account", payload={"n": 1}, roles=["user:alice"])
         assert (await realtime.authenticate(bob))["$id"] == "bob"
         await asyncio.sleep(2)
-        assert (transition(rows), len(rows.gaps)) == ([], 1)
+        assert (take_numbers(rows), len(rows.gaps)) == ([], 1)
         network.publish("account.bob", "account", payload={"n": 2}, roles=["user:bob"])
         await asyncio.sleep(1)
-        assert transition(rows) == [2]
+        assert take_numbers(rows) == [2]
 
 
 async def test_an_old_link_that_ends_meanwhile_makes_an_outage() -> None:
@@ -216,7 +216,7 @@ async def test_what_is_unsubscribed_meanwhile_still_comes_on_the_old_link_and_is
         await rows.unsubscribe()
         network.publish("rows", "files", payload={"n": 1})
         await reconnecting
-        assert (transition(files), realtime.malformed) == ([1], {})
+        assert (take_numbers(files), realtime.malformed) == ([1], {})
 
 
 @BY_MESSAGE
@@ -227,8 +227,8 @@ async def test_a_presence_outlives_the_old_link() -> None:
         await realtime.set_presence("online")
         await realtime.reconnect()
         await asyncio.sleep(2 * DRAIN_SECONDS)
-        (peer,) = network.backend.peers
-        assert [document["status"] for document in peer._presences.values()] == ["online"]
+        (peer,) = network.backend.connections
+        assert [document["status"] for document in peer.presences.values()] == ["online"]
 
 
 @pytest.mark.loopback
