@@ -68,7 +68,6 @@ from realtime_fsm.runtime.registry import SubscriptionRegistry
 from realtime_fsm.runtime.suspend import detector_for
 
 if TYPE_CHECKING:
-
     from realtime_fsm.errors import RealtimeError
     from realtime_fsm.fsm.canary_policy import Canary
     from realtime_fsm.fsm.change import Failure
