@@ -10,6 +10,7 @@ from inspect import cleandoc
 from typing import Any, Literal, get_args
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 SCHEMA = 1
 """The version of the records."""
@@ -77,6 +78,12 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
         status: the HTTP status of a dial that was answered without an upgrade.
         retry_after: seconds that this answer asked to wait (429 and 503), at most 3,600; None where it did not ask.
         lag: by how many seconds the deadline that the connection waited for had been missed: the process was busy or asleep.
+        at: the moment of the step by the machine's clock, in seconds; `realtime-fsm replay` sets its clock to that.
+        draw: the random number from 0 to 1 that spread a delay; absent where the step used none.
+        enabled: whether pings are on from this step on; absent where the step does not switch them.
+        heard: whether a frame came since the ping, where a pong is overdue, or since the last error frame, where the link ends; else
+            absent.
+        dial_slot: when the rate limit of the process lets the dial leave, by the machine's clock; absent where none has to wait.
     """
 
     row: str
@@ -93,6 +100,11 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
     retry_after: float | None = None
     era: str | None = None
     lag: float = 0.0
+    at: float | UnsetType = UNSET
+    draw: float | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    heard: bool | UnsetType = UNSET
+    dial_slot: float | UnsetType = UNSET
 
 
 class SubscriptionRecord(Record, frozen=True, kw_only=True, tag="realtime.subscription"):

@@ -14,10 +14,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import structlog
+from msgspec import UNSET, UnsetType
 
 from realtime_fsm.auditlog.file import AuditFile
 from realtime_fsm.auditlog.records import (
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
 _NAMES = {row.id: (row.trigger.value, row.source.value, (row.dest or row.source).value) for row in TABLE.rows}
 _ASYNC = getattr(structlog.stdlib, "AsyncBoundLogger", ())  # deprecated: a later structlog may lack it
+T = TypeVar("T")
 _WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 
 
@@ -122,6 +124,11 @@ class AuditWriter:
             retry_after=cause.retry_after if isinstance(cause, UpgradeRefused) else None,
             era=transition.era,
             lag=_round_micros(transition.lag),
+            at=transition.at,
+            draw=_or_absent(transition.draw),
+            enabled=_or_absent(transition.enabled),
+            heard=_or_absent(transition.heard),
+            dial_slot=_or_absent(transition.dial_slot),
         )
 
     def subscription(
@@ -300,6 +307,11 @@ def _versions() -> dict[str, str]:
 def _round_micros(seconds: float) -> float:
     """As `round` to microseconds, in less than half of the time."""
     return int(seconds * 1e6 + 0.5) / 1e6
+
+
+def _or_absent(value: T | None) -> T | UnsetType:
+    """Leave a field out of its record where it says nothing."""
+    return UNSET if value is None else value
 
 
 def _iso(at: datetime) -> str:

@@ -76,6 +76,7 @@ class ConnectionContext:
         "doubtful",
         "draining_generation",
         "draw",
+        "drawn",
         "era",
         "error",
         "ever_up",
@@ -84,6 +85,7 @@ class ConnectionContext:
         "fault_news",
         "frames_sent",
         "generation",
+        "heard",
         "link",
         "max_link_age",
         "now",
@@ -165,6 +167,8 @@ class ConnectionContext:
         # of the step under way
         self.now = 0.0
         self.draw = 0.0
+        self.drawn: float | None = None  # the random number, if the step used it
+        self.heard: bool | None = None  # whether a frame came since the one that the step asks about, if it asks
         self.row: Row[State, Trigger] | None = None
         self.requests: list[Command] = []
         self.failure: LinkFailure | None = None
@@ -188,6 +192,12 @@ class ConnectionContext:
         self.now, self.draw, self.row, self.requests = now, draw, None, []
         self.failure, self.failure_verdict, self.round_trip, self.fault_news = None, Verdict.TRANSIENT, None, None
         self.rejected_new_subscriptions = self.refused = self.renewable = False
+        self.drawn = self.heard = None
+
+    def take_draw(self) -> float:
+        """Use the random number of the step, and note that."""
+        self.drawn = self.draw
+        return self.draw
 
     # --- facts --------------------------------------------------------------------------------------------------------
 
@@ -351,7 +361,7 @@ class ConnectionContext:
         fault = link.fault = link.fault or Fault()
         fault.again_at = None
         if self.subscriptions.has_pending_request:
-            fault.postpone(self.now, self.retry, self.draw)
+            fault.postpone(self.now, self.retry, self.take_draw())
 
     def _prove(self, link: LinkState) -> None:
         """The server works, which ends a fault."""
@@ -392,7 +402,8 @@ class ConnectionContext:
         """The last error frame is the reason, if nothing was heard after it; else the close code is."""
         link = self.require_link
         last = link.last_error
-        if last is None or last.frames_received != link.frames_received:
+        self.heard = None if last is None else last.frames_received != link.frames_received
+        if last is None or self.heard:
             self._fail(StreamEnded(close_code))
             return
         self._fail(last.cause, blamed=last.blamed)
@@ -406,6 +417,7 @@ class ConnectionContext:
         elif link.phase is Phase.GREETING:
             self._fail(Overdue(link.phase.value, self.timeouts.greeting))
         elif link.ping_in_flight is not None:
+            self.heard = link.frames_received != link.ping_in_flight.frames_received
             if link.no_reply_to_ping:
                 self._fail(Overdue("pong", self.ping.timeout))
         elif self.reply_by is not None and self.reply_by <= self.now:

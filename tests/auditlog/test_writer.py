@@ -68,7 +68,7 @@ def audit(name: str = "c1", told: list[BaseException] | None = None) -> AuditWri
 
 def test_a_record_has_these_fields_and_no_other() -> None:
     sink = Sink()
-    audit().transition(transition(dwell=0.123456789), AT)
+    audit().transition(transition(dwell=0.123456789, at=1000.25), AT)
     assert sink.records == [
         {
             "event": "realtime.transition",
@@ -91,6 +91,7 @@ def test_a_record_has_these_fields_and_no_other() -> None:
             "retry_after": None,
             "era": None,
             "lag": 0.0,
+            "at": 1000.25,
             "timestamp": "2026-11-24T05:06:07.000089Z",
             "machine": TABLE.fingerprint,
         }
@@ -101,6 +102,13 @@ def test_it_tells_a_refused_upgrade_and_a_deadline_that_was_missed() -> None:
     sink = Sink()
     audit().transition(transition(cause=UpgradeRefused(503), lag=1.23456789), AT)
     assert (sink.records[0]["status"], sink.records[0]["lag"]) == (503, 1.234568)
+
+
+def test_it_tells_what_the_step_depended_on_to_the_last_bit() -> None:
+    sink = Sink()
+    facts: dict[str, Any] = {"at": 1 / 3, "draw": 2 / 3, "enabled": False, "heard": False, "dial_slot": 4 / 3}
+    audit().transition(transition(**facts), AT)
+    assert {name: sink.records[0][name] for name in facts} == facts
 
 
 @pytest.mark.parametrize(
@@ -296,7 +304,7 @@ def test_records_that_a_processor_causes_are_written_behind_the_one_that_it_proc
 def write_each(log: AuditWriter) -> None:
     """Every kind of record once."""
     log.opened(ConnectionContext(max_link_age=3600.0))
-    log.transition(transition("sub58", StreamEnded()), AT)
+    log.transition(transition("sub58", StreamEnded(), draw=0.5, enabled=True, heard=True, dial_slot=7.5), AT)
     log.subscription("s1", "rejected", 1003)
     log.presence("rejected", 401, dwell=0.5)
     log.ping(0.0123456789)
