@@ -135,7 +135,7 @@ def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
             played.append(step)
             lines.append(screen.line(step))
             if not quiet and step.seq >= options.since:
-                show(lines[-1], step.input_.at)
+                show(lines[-1], step.seconds)
     except Diverged as diverged:
         print(f"\ndiverged at record {diverged.located.record.seq}, {diverged}", file=out)
         print(
@@ -148,7 +148,7 @@ def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
         return Verdict.VIOLATED
     except IncompleteLog as untold:
         doubt = str(untold)
-    seconds = format_duration(played[-1].input_.at if played else 0.0)
+    seconds = format_duration(played[-1].seconds if played else 0.0)
     if doubt is None:
         print(f"\nreproduced: {pluralize(len(played), 'step')} in {seconds}, by table {TABLE.fingerprint}", file=out)
     else:

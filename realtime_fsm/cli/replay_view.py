@@ -113,7 +113,7 @@ class StepFormatter:
         row = "-" if transition is None else transition.row.id
         rest = "; ".join(filter(None, (_asked(played.result.commands), *(self._paint(*note) for note in notes))))
         return (
-            f"{played.seq:>6} {self._paint(gutter, _RED)} {at:>11.3f} {self._states(played)} "
+            f"{played.seq:>6} {self._paint(gutter, _RED)} {played.seconds:>11.3f} {self._states(played)} "
             f"{played.input_.input_.trigger:<13}  {row:<6}  {awaits:<{_NEXT}}  {rest}"
         ).rstrip()
 
@@ -144,7 +144,7 @@ class StepFormatter:
         notes += [("read no more" if paused else "read again", _DIM) for _, paused in played.input_.pauses]
         if played.lag >= _LATE:
             notes.append((f"late by {format_duration(played.lag)}", _YELLOW))
-        if played.input_.place is not None:
+        if played.input_.dial_slot is not None:
             notes.append(("waits for its turn to dial", _DIM))
         gone = played.source.is_live and not played.state.is_live and played.state is not State.DISPOSING
         if gone and not retires and self._lost is None:

@@ -36,7 +36,7 @@ from realtime_fsm.fsm.inputs import (
 )  # fmt: skip
 from realtime_fsm.protocol.frames import AcknowledgedSubscription
 from realtime_fsm.protocol.spec import SubscriptionSpec as SubscriptionSpec
-from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput, Settings, asks
+from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput, Settings, command_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +144,7 @@ def check_path(
     for number, step in enumerate(steps, 1):
         result = stage.feed(ReplayInput(step.at, step.input, step.draw, step.dial_slot, step.heard, step.pauses))
         row, context = None if result.transition is None else result.transition.row.id, stage.context
-        came = (row, stage.state, context.generation, context.attempt, context.frames_sent, asks(result))
+        came = (row, stage.state, context.generation, context.attempt, context.frames_sent, command_words(result))
         expected = (step.row, step.state, step.link, step.attempt, step.sends, step.asks)
         if came != expected:
             raise AssertionError(f"step {number} at {step.at} s, {step.input}: {came} instead of {expected}")

@@ -193,7 +193,7 @@ def test_a_file_that_is_cut_leaves_a_doubt_unless_the_connection_was_closed(
 def test_a_log_that_does_not_name_a_subscription_is_inconclusive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, write(tmp_path / "log", edited(kind("subscription"), change="acknowledged")))
     assert code == 3
-    assert "the log does not tell what is subscribed to, or shown\nthe 3 steps before it" in out
+    assert "the log does not tell what is subscribed to, shown or switched\nthe 3 steps before it" in out
 
 
 def test_a_divergence_is_shown_with_the_five_steps_before_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -360,7 +360,7 @@ def test_an_interrupt_and_a_reader_that_has_had_enough_end_it(tmp_path: Path, mo
 
         return read
 
-    monkeypatch.setattr(replaying, "read_story", raises(KeyboardInterrupt))
+    monkeypatch.setattr(replaying, "read_connection_log", raises(KeyboardInterrupt))
     assert main(["replay", log]) == 130
     many = write(tmp_path / "many", max(logs_of(20), key=len))
     with subprocess.Popen([*COMMAND, many], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -37,7 +37,6 @@ from realtime_fsm.fsm.inputs import (
     LogOut,
     PingEnabledChanged,
     Pong,
-    ResumedFromSuspend,
     Subscribe,
     Unsubscribe,
 )
@@ -49,7 +48,7 @@ from realtime_fsm.protocol.frames import subscribe_item
 from realtime_fsm.protocol.options import Timeouts
 from realtime_fsm.replay.divergence import Diverged
 from realtime_fsm.replay.log_reader import IncompleteLog
-from realtime_fsm.replay.replayer import ReplayedStep
+from realtime_fsm.replay.replayer import ReplayedStep, Replayer
 from realtime_fsm.replay.test_writer import _code
 from support import virtual
 from support.alterations import alterations
@@ -222,96 +221,57 @@ def test_a_frame_that_only_shows_life_is_known_from_the_row(tmp_path: Path) -> N
     assert [step.input_.heard for step in played if step.input_.heard] == [True, True]
 
 
-def test_which_way_the_pings_were_switched_is_known_from_what_follows(tmp_path: Path) -> None:
+def test_which_way_the_pings_were_switched_is_in_the_record(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED)
-        bench.do(PingEnabledChanged(enabled=False))
-        bench.do(ResumedFromSuspend(), after=100.0)
-        bench.do(PingEnabledChanged(enabled=True))
-        bench.expire_until("sub64")
-        bench.do(PingEnabledChanged(enabled=True))
-        bench.do(PingEnabledChanged(enabled=False))
+        for enabled in (False, True, True, False):
+            bench.do(PingEnabledChanged(enabled=enabled), after=1.0)
+        bench.do(Disconnect())
         bench.do(PingEnabledChanged(enabled=True))
 
     played = replay(tmp_path, lived(live))
-    said = [step.input_.input_.enabled for step in played if isinstance(step.input_.input_, PingEnabledChanged)]
-    assert said == [False, True, True, False, False], "no ping was sent after the last one, so nothing tells"
+    switched = [step.input_.input_.enabled for step in played if isinstance(step.input_.input_, PingEnabledChanged)]
+    assert switched == [False, True, True, False, True]
 
 
-def test_a_delay_is_solved_from_the_moment_at_which_it_was_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_numbers_are_in_the_records_of_the_steps_that_use_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def live(bench: Bench) -> None:
-        for draw, code in ((0.125, 1006), (0.75, 1001), (0.25, 1013)):
+        bench.to(State.RECONNECTING)
+        for draw, code in ((0.1, 1006), (0.7000000001, 1001), (1 / 3, 1013)):
             bench.open()
+            monkeypatch.setattr("support.bench.WELCOMING", draw / 2)
             bench.greet()
             monkeypatch.setattr("support.bench.DRAW", draw)
             bench.lose(code)
             bench.expire()
+        bench.do(Disconnect())
 
-    records = lived(lambda bench: live(bench.to(State.RECONNECTING)), retry=RetryPolicy(attempts=None))
-    transition = [(step.input_, step.result.transition) for step in replay(tmp_path, records)]
-    draws = [replay_input.draw for replay_input, step in transition if step is not None and step.row.trigger is Trigger.LOST]
-    assert draws == pytest.approx([0.125, 0.75, 0.25], abs=1e-5)
-
-
-def test_a_delay_that_was_not_waited_for_is_long_enough(tmp_path: Path) -> None:
-    def live(bench: Bench) -> None:
-        bench.to(State.RECONNECTING)
-        bench.lose()
-        bench.subscribe("s1")
-        bench.context.attempt_at = bench.now + 1.95  # as another random number would have it
-        bench.do(ResumedFromSuspend(), after=1.9)
-
-    records = lived(live, retry=RetryPolicy(base=2.0))
-    assert logged(records)[-1] == "rec76"
-    assert replay(tmp_path, records)[1].input_.draw == pytest.approx(0.9, abs=1e-5)
-    assert replay(tmp_path, records[:-1])[1].input_.draw == 0.5, "any will do"
+    records = lived(live, retry=RetryPolicy(attempts=None), max_link_age=100.0)
+    expected = [0.05, 0.1, 0.35000000005, 0.7000000001, 1 / 6, 1 / 3]
+    assert [record["draw"] for record in records if "draw" in record] == expected
+    used = (Trigger.GREETED, Trigger.LOST)
+    assert [step.input_.draw for step in replay(tmp_path, records) if step.input_.input_.trigger in used] == expected
 
 
-def test_the_age_of_a_link_is_solved_from_its_renewal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("support.bench.WELCOMING", 0.25)
-    records = lived(lambda bench: bench.to(State.SUBSCRIBED).expire_until("sub73"), max_link_age=100.0)
-    (welcome,) = (step for step in replay(tmp_path, records) if step.input_.draw != 0.5)
-    assert isinstance(welcome.input_.input_, GreetingReceived)
-    assert welcome.input_.draw == pytest.approx(0.25, abs=1e-4)
-    unrenewed = lived(lambda bench: bench.to(State.SUBSCRIBED).lose(), max_link_age=100.0)
-    assert [step.input_.draw for step in replay(tmp_path, unrenewed)].count(0.0) == 1, "it grew as old as it might"
-
-
-def test_where_every_ping_was_held_up_the_renewal_tells_the_random_number(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("support.bench.WELCOMING", 0.25)
+def test_the_clock_of_the_machine_is_in_the_records(tmp_path: Path) -> None:
+    """Rounded sums of dwells would take the last deadline for one that is early."""
 
     def live(bench: Bench) -> None:
-        bench.to(State.SUBSCRIBED).subscribe("s2")
-        bench.now += 25.0  # the ping was due after 22.5
-        bench.acknowledge()
-        bench.expire_until("sub73")
+        bench.now = 1234.5678901234567
+        bench.to(State.SUBSCRIBED)
+        for _ in range(9):
+            bench.expire_until("sub64")
+            bench.now += 0.0000004
+            bench.hear(Pong(bench.generation))
 
-    (welcome,) = (step for step in replay(tmp_path, lived(live, max_link_age=40.0, **SLOW)) if step.input_.draw != 0.5)
-    assert welcome.input_.draw == pytest.approx(0.25, abs=1e-3)
-
-
-def test_pings_that_were_planned_anew_because_the_first_was_long_overdue_are_known_from_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("support.bench.WELCOMING", 0.25)
-
-    def live(bench: Bench) -> None:
-        bench.to(State.SUBSCRIBED).subscribe("s2")
-        bench.now += 55.0
-        bench.acknowledge()
-        bench.expire_until("sub64")
-        bench.hear(Pong(bench.generation))
-        bench.subscribe("s3")
-        bench.now += 29.0  # one that was not planned anew would be due by now
-        bench.acknowledge()
-        bench.expire_until("sub65")
-
-    assert rows(replay(tmp_path, lived(live, retry=RetryPolicy(stable_after=84.5), **SLOW)))[-1] == "sub65"
+    records = lived(live)
+    played = replay(tmp_path, records)
+    moments = [record["at"] for record in records if "at" in record]
+    assert moments[0] == 1234.5678901234567
+    assert [step.input_.at for step in played] == moments
 
 
-def test_a_turn_in_the_queue_of_those_who_dial_is_known_from_the_dial(tmp_path: Path) -> None:
+def test_a_dial_slot_is_in_the_record_of_the_dial_that_waits_for_it(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         for _ in range(3):
             bench.to(State.RECONNECTING)
@@ -321,11 +281,102 @@ def test_a_turn_in_the_queue_of_those_who_dial_is_known_from_the_dial(tmp_path: 
         bench.open()
 
     records = lived(live, retry=RetryPolicy(dials_per_minute=3))
-    places = [step.input_.place for step in replay(tmp_path, records) if step.input_.place is not None]
-    assert places == pytest.approx([60.0])
-    unfinished = replay(tmp_path, records[:-2])
-    assert unfinished[-1].input_.place is not None
-    assert "dial_slot=" in emitted(story_of(tmp_path / "log", records))
+    assert [record["dial_slot"] for record in records if "dial_slot" in record] == [1060.0]
+    history = story_of(tmp_path / "log", records)
+    assert [step.input_.dial_slot for step in replayed(history) if step.input_.dial_slot is not None] == [1060.0]
+    assert "dial_slot=60.000" in emitted(history)
+    assert replay(tmp_path, records[:-2])[-1].awaited == "dial"
+
+
+def a_life(bench: Bench) -> None:
+    """A connection with each fact that a record tells."""
+    bench.do(Connect())
+    bench.do(Disconnect())
+    bench.do(Connect())  # the second dial in a minute waits
+    bench.expire()
+    bench.open()
+    bench.greet()
+    bench.subscribe("s1")
+    bench.err(0)
+    bench.expire_until("con115")
+    bench.acknowledge()
+    bench.expire_until("sub64")
+    bench.hear_something()
+    bench.expire()
+    bench.expire_until("sub64")
+    bench.hear(Pong(bench.generation))
+    bench.err(1008)
+    bench.hear_something()
+    bench.lose(1001)
+    bench.expire_until("rec32")
+    bench.open()
+    bench.greet()
+    bench.acknowledge()
+    bench.expire_until("sub65")
+    bench.do(PingEnabledChanged(enabled=False))
+    bench.do(PingEnabledChanged(enabled=True))
+    bench.expire_until("sub64")
+    bench.err(1008)
+    bench.lose(1001)
+
+
+LIFE = lived(a_life, retry=RetryPolicy(dials_per_minute=1, base=4.0, stable_after=50.0))
+
+
+@pytest.mark.parametrize(
+    ("row", "nth", "field", "value", "noticed"),
+    [
+        ("rec22", 0, "draw", 0.001, "sub64"),
+        ("con110", 0, "draw", 0.6, "con115"),
+        ("sub58", 0, "draw", 0.4, "rec32"),
+        ("sub58", 0, "draw", 0.6, "rec32"),
+        ("rec22", 1, "draw", 0.9, "sub64"),
+        ("dis1", 1, "dial_slot", 1059.0, "rec32"),
+        ("dis1", 1, "dial_slot", 1061.0, "rec32"),
+        ("dis1", 0, "dial_slot", 1010.0, "dis1"),
+        ("dis1", 0, "at", 999.0, "rec13"),
+        ("rec22", 0, "at", 1060.5, "rec22"),
+        ("pin67", 0, "heard", False, "pin67"),
+        ("sub58", 0, "heard", False, "sub58"),
+        ("pin58", 0, "heard", True, "pin58"),
+        ("sub16", 1, "enabled", False, "sub64"),
+        ("rec32", 0, "lag", 0.1, "rec32"),
+        ("sub64", 0, "dwell", 29.0, "sub64"),
+        ("rec21", 0, "draw", 0.5, "rec21"),
+        ("rec21", 0, "heard", True, "rec21"),
+        ("rec21", 0, "enabled", True, "rec21"),
+    ],
+)
+def test_no_fact_of_a_record_can_be_altered(row: str, nth: int, field: str, value: Any, noticed: str, tmp_path: Path) -> None:
+    replay(tmp_path, LIFE)
+    index = [index for index, record in enumerate(LIFE) if record.get("row") == row][nth]
+    with pytest.raises(Diverged) as parted:
+        replay(tmp_path, [*LIFE[:index], {**LIFE[index], field: value}, *LIFE[index + 1 :]])
+    told = parted.value.located.record
+    assert (told.row, told.seq > index) == (noticed, True)  # type: ignore[union-attr]
+
+
+FACTS = ("at", "draw", "enabled", "heard", "dial_slot")
+
+
+def without(records: list[Record], *fields: str, after: int = 0) -> list[Record]:
+    return [{k: v for k, v in record.items() if k not in fields or record["seq"] <= after} for record in records]
+
+
+def test_the_log_of_an_older_version_is_replayed_as_far_as_it_tells(tmp_path: Path) -> None:
+    records = without(RECORDS, *FACTS, "size")
+    history = story_of(tmp_path / "log", records)
+    steps = Replayer(history).play()
+    assert [next(steps).result.transition.row.id for _ in range(2)] == ["dis1", "rec21"]  # type: ignore[union-attr]
+    with pytest.raises(IncompleteLog, match=rf"log:{at('rec22') + 1}: an older version wrote the record"):
+        next(steps)
+
+
+@pytest.mark.parametrize("field", ["draw", "enabled", "heard", "dial_slot"])
+def test_a_log_that_an_older_version_goes_on_with_is_incomplete_where_a_step_needs_more(field: str, tmp_path: Path) -> None:
+    seq = next(record["seq"] for record in LIFE if field in record)
+    with pytest.raises(IncompleteLog, match=f"log:{seq}: "):
+        replay(tmp_path, without(LIFE, *FACTS, after=seq - 1))
 
 
 def test_how_many_subscriptions_fit_into_a_frame_is_known_from_their_sizes(tmp_path: Path) -> None:
@@ -344,9 +395,8 @@ def test_how_many_subscriptions_fit_into_a_frame_is_known_from_their_sizes(tmp_p
     text = emitted(story_of(tmp_path / "log", records))
     assert '"channel".ljust(42000, "-")' in text
     run_emitted(text)
-    unsized = [{name: value for name, value in record.items() if name != "size"} for record in records]
-    with pytest.raises(IncompleteLog, match="how many subscriptions fit into a frame"):
-        replay(tmp_path, unsized)
+    with pytest.raises(IncompleteLog, match="an older version wrote the record"):
+        replay(tmp_path, without(records, "size", "at"))
 
 
 def test_a_second_word_about_one_that_is_gone_has_no_record_of_it(tmp_path: Path) -> None:
@@ -447,7 +497,7 @@ def test_a_moment_that_decides_is_tried_on_both_sides_of_its_rounding(tmp_path: 
     run_emitted(emitted(history, played))
 
 
-@pytest.mark.parametrize(("stable_after", "moment"), [(29.0, "29.000"), (29.9998, "29.999800"), (30 - 1e-10, "29.9999999999")])
+@pytest.mark.parametrize(("stable_after", "moment"), [(29.0, "29.000"), (29.9998, "29.999800"), (30 - 1e-10, "29.999999999900")])
 def test_a_test_has_as_few_digits_as_lead_along_the_same_path(stable_after: float, moment: str, tmp_path: Path) -> None:
     """At the next of them the ping would be due, and sent first."""
     policy = RetryPolicy(stable_after=stable_after)
@@ -486,8 +536,9 @@ def test_inputs_are_said_as_python_says_them(input_: Input, code: str) -> None:
         (lambda: edited(LOSS, attempt=3), LOSS, "attempt: 3 in the log, 1 of the machine"),
         (lambda: edited(LOSS, row="sub57", dest="disconnected"), LOSS, "sub57: reconnect_off fails <- the log"),
         (lambda: edited(LOSS, cause="moon"), LOSS, "cause: moon 1006 in the log, stream_ended 1006 of the machine"),
-        (lambda: edited(LOSS + 1, dwell=9.0), LOSS + 1, "missed by 0.000000 s in the log, by 7.000000 s of the mach"),
-        (lambda: edited(LOSS + 1, dwell=0.1), LOSS + 1, "it waits until"),
+        (lambda: edited(LOSS + 1, dwell=9.0), LOSS + 1, "dwell: 9.000000 s in the log, 1.500000 s of the machine"),
+        (lambda: edited(LOSS + 1, at=1039.1), LOSS + 1, "missed by 0.000000 s in the log, by 7.500000 s of the mach"),
+        (lambda: edited(LOSS + 1, at=1030.2), LOSS + 1, "it waits until 31.600000 s (dial), and the log's step is at 30.2"),
         (lambda: edited(kind("subscription", 1), change="removed"), at("con40"), "subscriptions: s1 removed in the log, s1 ack"),
         (lambda: edited(kind("subscription", 1), change="withdrawn"), at("con40"), "the user called unsubscribe, and no step"),
     ],
@@ -552,7 +603,7 @@ def test_the_end_of_a_link_that_made_room_is_known_and_the_next_one_makes_room_t
     assert [step.input_.input_ for step in played if step.result.transition is None] == [LinkClosed(2)]
     with pytest.raises(Diverged, match="the machine does something else"):
         replay(tmp_path, [{**r, "seq": n} for n, r in enumerate((r for r in records if r is not told), 1)])
-    with pytest.raises(Diverged, match="link 2, which made room, and none makes room"):
+    with pytest.raises(Diverged, match="the end of draining link 2, and no link is draining"):
         replay(tmp_path, [*records, {**told, "link": 4, "seq": len(records) + 1}])
 
 
