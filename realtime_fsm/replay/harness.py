@@ -171,7 +171,7 @@ class MachineHarness:
 
     @property
     def awaited(self) -> str:
-        """What the deadline is for, in a word; empty without a deadline."""
+        """The name of the deadline; empty without a deadline."""
         context, due = self.context, self.context.deadline
         if due is None:
             return ""

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 ROWS: dict[str, Row[State, Trigger]] = {row.id: row for row in TABLE.rows}
 CHANNEL = "channel"
-"""What stands for the channels, which no record holds."""
+"""Stands for the channels, which no record holds."""
 PLACEHOLDER = "not in the log"
-"""What stands for a text that no record holds."""
+"""Stands for a text that no record holds."""
 _PLAIN: dict[str, type[Input]] = {
     kind.trigger.value: kind
     for kind in (
@@ -48,7 +48,7 @@ _TEXT_FAILURES: dict[str | None, type[errors.DialFailed | errors.CertificateRefu
 
 
 def cause_of(record: TransitionRecord) -> errors.LinkFailure | None:
-    """Make the failure that a step is about, without its texts; None where there is none, or the machine finds it."""
+    """Make the failure that a step is about, without its texts; None where the step has no failure, or the machine finds it."""
     match record.cause:
         case "error_frame":
             return ServerError(0 if record.error_code is None else record.error_code, PLACEHOLDER)

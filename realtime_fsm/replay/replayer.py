@@ -2,9 +2,9 @@
 
 Invariant: a step is reproduced if row, states, counts, cause, times and subscriptions are those of the record.
 
-Design: `at` of each record sets the clock, so sums of moments come out to the last bit. A call of the user that takes no row while
-a pong is awaited, a pause and the end of a draining link have no `at`. Their moment follows from `dwell`, which is rounded, so the
-replay takes the microsecond before: a deadline is then never later than that of the log.
+Design: `at` of each record sets the clock, so sums of moments come out to the last bit. A call of the user that takes no row
+while a pong is awaited, a pause and the end of a draining link have no `at`. Their moment follows from `dwell`, which is rounded,
+so the replay takes the microsecond before: a deadline is then never later than that of the log.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The audit log: one record for each row, in the application's own logging, with facts and without a word of the server."""
+"""The writer: one record for each transition, in the application's own logging, with facts and without texts of the server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import structlog
 
-from realtime_fsm.auditlog import writer as audit_module
+from realtime_fsm.auditlog import settings
 from realtime_fsm.auditlog.records import RECORDS, SCHEMA, AnyRecord, json_schema
 from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded, UpgradeRefused
@@ -256,7 +256,7 @@ def test_another_asynchronous_logger_is_named_once(answer: str) -> None:
 
 
 class Own(BaseException):
-    """An exception that is no `Exception`."""
+    """A `BaseException` and not an `Exception`."""
 
 
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, SystemExit, GeneratorExit, Own])
@@ -345,8 +345,8 @@ def test_a_tree_that_was_never_installed_has_no_version(monkeypatch: pytest.Monk
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(audit_module, "version", missing)
-    assert audit_module._versions.__wrapped__()["realtime-fsm"] == "unknown"
+    monkeypatch.setattr(settings, "version", missing)
+    assert settings._versions.__wrapped__()["realtime-fsm"] == "unknown"
 
 
 async def test_drops_are_one_record_an_episode() -> None:
