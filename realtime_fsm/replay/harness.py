@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.context import ConnectionContext
@@ -15,14 +15,11 @@ from realtime_fsm.fsm.table import LIVE, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import SimpleNamespace
 
     from realtime_fsm.audit.tracking import Policies
-    from realtime_fsm.fsm.canary_policy import Canary
     from realtime_fsm.fsm.commands import Command, StepResult
     from realtime_fsm.fsm.inputs import Input
-    from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
-    from realtime_fsm.protocol.eras import Era
-    from realtime_fsm.protocol.options import Timeouts
 
 DEFAULT_DRAW = 0.5
 """The random number of a step that uses none."""
@@ -55,18 +52,6 @@ _WORDS: dict[type[Command], str] = {
 def command_words(result: StepResult) -> str:
     """Name the commands of a step, in their order, with blanks between the words."""
     return " ".join(_WORDS[type(command)] for command in result.commands)
-
-
-class Settings(NamedTuple):
-    """The settings of a connection; `realtime_fsm.Realtime` explains each."""
-
-    retry: RetryPolicy
-    ping: PingPolicy
-    timeouts: Timeouts
-    auto_reconnect: bool
-    max_link_age: float | None
-    era: Era | None
-    canary: Canary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +101,14 @@ class MachineHarness:
     """One connection, without a driver.
 
     Args:
-        policies: the settings.
+        policies: the settings, as attributes with the names of the parameters of `ConnectionContext`.
         replay_inputs: inputs to take at once.
 
     Attributes:
         context: the memory of the connection.
     """
 
-    def __init__(self, policies: Policies | Settings, replay_inputs: Iterable[ReplayInput] = ()) -> None:
+    def __init__(self, policies: Policies | SimpleNamespace, replay_inputs: Iterable[ReplayInput] = ()) -> None:
         self._pacer = ScriptedPacer()
         self.context = ConnectionContext(
             retry=policies.retry,

@@ -116,7 +116,10 @@ def input_of(record: TransitionRecord, context: ConnectionContext, user_input: I
             code = cause.code if isinstance(cause, ServerError) else 0
             return inputs.ErrorReceived(link, code, PLACEHOLDER, Guard.CREDENTIALS_RENEWABLE in row.guards)
         case Trigger.LOST:
-            return _link_closed(link, record)
+            cause = cause_of(record)
+            if isinstance(cause, StreamEnded):
+                return inputs.LinkClosed(link, cause.close_code)
+            return inputs.LinkClosed(link, cause=None if isinstance(cause, ServerError) else cause)  # the machine knows the frame
         case Trigger.DIAL_FAILED:
             return inputs.DialFailure(link, cause_of(record) or errors.DialFailed(PLACEHOLDER))
         case Trigger.CANARY:
@@ -146,15 +149,3 @@ def _with_id(user_input: Input | None, context: ConnectionContext, *, another: b
     taken = context.subscriptions.presence_taken
     own = PLACEHOLDER if taken is None else taken
     return inputs.SetPresence(user_input.message, f"{own}, another" if another else own)
-
-
-def _link_closed(link: int, record: TransitionRecord) -> Input:
-    """Make the end of a link. Its cause goes along, unless the machine finds the cause in the last error frame."""
-    cause = cause_of(record)
-    match cause:
-        case StreamEnded(close_code=code):
-            return inputs.LinkClosed(link, code)
-        case ServerError() | None:
-            return inputs.LinkClosed(link)
-        case _:
-            return inputs.LinkClosed(link, cause=cause)

@@ -19,6 +19,7 @@ from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.inputs import Closed, ErrorReceived, LinkClosed, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import State, Trigger
+from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD
 from realtime_fsm.replay.divergence import Diverged, describe_cause, explain_choice
 from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput
 from realtime_fsm.replay.inputs import PLACEHOLDER, ROWS, heard_before, input_of, presence, spec
@@ -81,11 +82,12 @@ class Replayer:
         self._replay_inputs: list[ReplayInput] = []
         self._now = 0.0
         self._user_input: Input | None = None  # the call about a subscription or a presence, until its step
+        subscriptions = [located.record for located in log.records if isinstance(located.record, SubscriptionRecord)]
         self._unsupported_ids = {  # only a server that is too old for queries refuses without a code
-            record.subscription
-            for record in (located.record for located in log.records)
-            if isinstance(record, SubscriptionRecord) and record.change == "rejected" and record.error_code is None
+            record.subscription for record in subscriptions if record.change == "rejected" and record.error_code is None
         }
+        sizes = sum(record.size for record in subscriptions)
+        self._pads = sizes > MAX_CLIENT_PAYLOAD / 2  # else all subscriptions fit into one frame, whatever their sizes
         self._logged_outcomes: list[str] = []  # of subscriptions since the last transition, in the log
         self._own_outcomes: list[str] = []  # and of the machine
         self._pauses: tuple[tuple[float, bool], ...] = ()  # since the last step
@@ -137,7 +139,8 @@ class Replayer:
             return presence(record.change)
         if record.change == "withdrawn":
             return Unsubscribe(record.subscription)
-        return Subscribe(spec(record.subscription, record.size, filtered=record.subscription in self._unsupported_ids))
+        size, filtered = record.size * self._pads, record.subscription in self._unsupported_ids
+        return Subscribe(spec(record.subscription, size, filtered=filtered))
 
     def _rounded_moment(self, dwell: float) -> float:
         """Tell the moment of a record that holds a rounded dwell and no `at`."""

@@ -18,10 +18,9 @@ from realtime_fsm.audit.secret_scan import looks_secret
 from realtime_fsm.fsm import inputs
 from realtime_fsm.fsm.policies import CARRIED
 from realtime_fsm.fsm.table import TABLE
-from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD, subscribe_item
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput, command_words
-from realtime_fsm.replay.inputs import CHANNEL, PLACEHOLDER, spec
+from realtime_fsm.replay.inputs import CHANNEL, PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -176,31 +175,18 @@ def _readable(policies: Policies, played: Sequence[ReplayedStep]) -> tuple[list[
     Returns:
         The inputs and the digits; the inputs of the log and None where no rounding does.
     """
-    logged = [step.input_ for step in played]
-    subscribed = [each.input_.spec for each in logged if isinstance(each.input_, inputs.Subscribe)]
-    if sum(len(subscribe_item(each.id, each.channels, ())) for each in subscribed) < MAX_CLIENT_PAYLOAD / 2:
-        logged = [_without_padding(each) for each in logged]  # all of them fit into one frame, whatever their sizes
     for digits in _DIGITS:
-        rounded = _rounded(policies, played, logged, digits)
+        rounded = _rounded(policies, played, digits)
         if rounded is not None:
             return rounded, digits
-    return logged, None
+    return [step.input_ for step in played], None
 
 
-def _without_padding(replay_input: ReplayInput) -> ReplayInput:
-    input_ = replay_input.input_
-    if not isinstance(input_, inputs.Subscribe) or input_.spec.queries:
-        return replay_input
-    return replace(replay_input, input_=inputs.Subscribe(spec(input_.spec.id)))
-
-
-def _rounded(
-    policies: Policies, played: Sequence[ReplayedStep], logged: Sequence[ReplayInput], digits: int
-) -> list[ReplayInput] | None:
+def _rounded(policies: Policies, played: Sequence[ReplayedStep], digits: int) -> list[ReplayInput] | None:
     """Round the moments of inputs; None if the machine takes another path with them."""
-    harness, began, rounded = MachineHarness(policies), logged[0].at, list[ReplayInput]()
-    for step, replay_input in zip(played, logged, strict=True):
-        near = _near(harness, replay_input, began, rounded[-1].at if rounded else 0.0, digits)
+    harness, began, rounded = MachineHarness(policies), played[0].input_.at, list[ReplayInput]()
+    for step in played:
+        near = _near(harness, step.input_, began, rounded[-1].at if rounded else 0.0, digits)
         if not _is_as_played(step, harness.feed(near), harness):
             return None
         rounded.append(near)
@@ -221,12 +207,12 @@ def _near(harness: MachineHarness, replay_input: ReplayInput, began: float, now:
 
 
 def _is_as_played(step: ReplayedStep, result: StepResult, harness: MachineHarness) -> bool:
-    context = harness.context
+    context, own, logged = harness.context, result.transition, step.result.transition
+    counts = (context.generation, context.attempt, context.frames_sent)
     return (
-        (result.transition and result.transition.row) == (step.result.transition and step.result.transition.row)
-        and (harness.state, context.generation, context.attempt, context.frames_sent)
-        == (step.state, step.link, step.attempt, step.sends)
-        and list(map(type, result.commands)) == list(map(type, step.result.commands))
+        (own and own.row) == (logged and logged.row)
+        and (harness.state, *counts) == (step.state, step.link, step.attempt, step.sends)
+        and command_words(result) == command_words(step.result)
     )
 
 
