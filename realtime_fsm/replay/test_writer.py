@@ -39,7 +39,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9 _.-]*")
 _HEAD = '''\
 """The path of {connection}, as its audit log tells it: {steps}, {seconds} seconds.
 
-Written by `realtime-fsm replay --emit-test`; the table was {table}.{doubt}
+Written by `realtime-fsm replay --emit-test`; the table was {table}.{incomplete}
 The log names no channels and holds no payloads, sessions or texts of the server: placeholders stand for them. The machine is
 stepped with the inputs of the log, at its moments, and must take the same rows and ask for the same things again.
 """
@@ -70,14 +70,16 @@ def test_the_connection_takes_the_path_that_was_logged() -> None:
 """
 
 
-def write_test(policies: Policies, played: Sequence[ReplayedStep], connection: str, doubt: str | None) -> Iterator[str]:
+def write_test(
+    policies: Policies, played: Sequence[ReplayedStep], connection: str, incomplete_reason: str | None
+) -> Iterator[str]:
     """Write the lines of a test module that takes the same path.
 
     Args:
         policies: the settings.
         played: the steps.
         connection: the connection's id.
-        doubt: why the log tells no more; None if it tells all.
+        incomplete_reason: why the log tells no more; None if it tells all.
     """
     replay_inputs, digits = _readable(policies, played)
     too_fast = policies.ping.interval < CARRIED
@@ -103,7 +105,7 @@ def write_test(policies: Policies, played: Sequence[ReplayedStep], connection: s
         noqa="# ruff: noqa: E501\n\n" if max(map(len, steps)) > _LINE else "",
         seconds=f"{played[-1].seconds:.1f}",
         table=TABLE.fingerprint,
-        doubt="" if doubt is None else " The log tells no more, because something is missing in it.",
+        incomplete="" if incomplete_reason is None else " The log tells no more, because something is missing in it.",
         public=", ".join(sorted(public)),
         names="\n".join(f"    {name}," for name in sorted(names)),
         retry=policies.retry,

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm.cli import replay as replaying
-from realtime_fsm.cli import replay_view as screen
+from realtime_fsm.cli import replay_view
 from realtime_fsm.cli.main import main
 from realtime_fsm.cli.replay_view import Palette, StepFormatter
 from realtime_fsm.errors import Disconnected, PresenceRejected
@@ -272,7 +272,7 @@ def test_a_link_that_makes_room_is_no_outage_and_its_early_end_is_one(tmp_path: 
     made = StepFormatter(None)
     lines = list(map(made.line, replay(tmp_path, lived(live, era=Era.E2))))
     assert len([line for line in lines if "; it delivers until the next one is up" in line]) == 3
-    assert [line.partition(" drop ")[2] for line in lines if "OUTAGE" in line] == ["3; OUTAGE: the link that made room is gone"]
+    assert [line.partition(" drop ")[2] for line in lines if "OUTAGE" in line] == ["3; OUTAGE: the draining link is gone"]
     assert "outage over after 0" in lines[-1]
     assert not any("outage, planned" in line for line in lines)
 
@@ -290,14 +290,16 @@ def test_the_words_of_rarer_requests() -> None:
         PresenceRefused(PresenceRejected(401, "")),
         SubscriptionUnsupported("s1", Era.E1),
     ]
-    assert screen._asked(of_presence) == "retire 2; presence stored; reject the presence; reject s1"
-    assert screen._asked(requests) == "send authentication; reject the identity; tell Disconnected; withdraw s1 s2"
+    assert replay_view._describe_commands(of_presence) == "retire 2; presence stored; reject the presence; reject s1"
+    assert (
+        replay_view._describe_commands(requests) == "send authentication; reject the identity; tell Disconnected; withdraw s1 s2"
+    )
 
 
 def test_colours_are_those_of_the_diagrams() -> None:
-    assert Palette(deep=True).state(State.CONNECTED) == "\x1b[48;2;201;235;221;38;2;0;56;43m connected \x1b[0m"
-    assert Palette(deep=False).state(State.CONNECTED).startswith("\x1b[48;5;194;38;5;")
-    assert Palette(deep=False).state(State.DISCONNECTED).startswith("\x1b[48;5;254;")
+    assert Palette(is_deep=True).state(State.CONNECTED) == "\x1b[48;2;201;235;221;38;2;0;56;43m connected \x1b[0m"
+    assert Palette(is_deep=False).state(State.CONNECTED).startswith("\x1b[48;5;194;38;5;")
+    assert Palette(is_deep=False).state(State.DISCONNECTED).startswith("\x1b[48;5;254;")
     assert Palette.text("", "31") == ""
 
 
