@@ -10,6 +10,7 @@ from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.guards import GUARDS
 from realtime_fsm.fsm.inputs import Acknowledged, ErrorReceived, GreetingReceived, Pong, Recovered
 from realtime_fsm.fsm.machine import ConnectionMachine
+from realtime_fsm.fsm.notes import apply_notes
 from realtime_fsm.fsm.pacer import Pacer
 from realtime_fsm.fsm.table import LIVE, State
 
@@ -138,7 +139,7 @@ class MachineHarness:
         """Evaluate guards on an input. The harness cannot be used afterwards."""
         self._prepare(replay_input)
         self.context.reset_step(replay_input.at, replay_input.draw)
-        self.context.apply_input(replay_input.input_)
+        apply_notes(self.context, replay_input.input_)
         return {name: GUARDS[name](self.context) for name in guards}
 
     def pause(self, pauses: Iterable[tuple[float, bool]]) -> None:

@@ -66,6 +66,4 @@ STEPS = (
 
 
 def test_the_connection_takes_the_path_that_was_logged() -> None:
-    check_path(
-        STEPS, retry=RETRY, ping=PING, timeouts=TIMEOUTS, auto_reconnect=True, max_link_age=None, era=None
-    )
+    check_path(STEPS, retry=RETRY, ping=PING, timeouts=TIMEOUTS, auto_reconnect=True, max_link_age=None, era=None)
