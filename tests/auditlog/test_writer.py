@@ -98,13 +98,13 @@ def test_a_record_has_these_fields_and_no_other() -> None:
     ]
 
 
-def test_it_tells_a_refused_upgrade_and_a_deadline_that_was_missed() -> None:
+def test_a_record_holds_the_status_of_a_refused_upgrade_and_the_lag() -> None:
     sink = Sink()
     audit().transition(transition(cause=UpgradeRefused(503), lag=1.23456789), AT)
     assert (sink.records[0]["status"], sink.records[0]["lag"]) == (503, 1.234568)
 
 
-def test_it_tells_what_the_step_depended_on_to_the_last_bit() -> None:
+def test_a_record_holds_the_facts_of_the_step_to_the_last_bit() -> None:
     sink = Sink()
     facts: dict[str, Any] = {"at": 1 / 3, "draw": 2 / 3, "enabled": False, "heard": False, "dial_slot": 4 / 3}
     audit().transition(transition(**facts), AT)
@@ -131,7 +131,7 @@ def test_the_cause_is_a_kind_and_a_number(
     assert HIDDEN not in repr(record)
 
 
-def test_a_code_that_is_a_text_is_not_written_either() -> None:
+def test_a_code_that_is_a_text_is_hidden() -> None:
     sink = Sink()
     audit().transition(transition("rec27", ServerError(f"SQLSTATE[42S02]: no such table '{HIDDEN}'", "")), AT)
     assert HIDDEN not in repr(sink.records)
@@ -154,7 +154,7 @@ def test_the_level_follows_what_happened(row: str, cause: LinkFailure | None, le
 
 
 @pytest.mark.parametrize("row", ["err9", "err15"])
-def test_nothing_went_wrong_when_a_user_acts_in_error(row: str) -> None:
+def test_a_users_call_in_the_error_state_is_no_error(row: str) -> None:
     sink = Sink()
     audit().transition(transition(row), AT)
     assert [record["level"] for record in sink.records] == ["info"]
@@ -182,7 +182,7 @@ def test_records_are_counted_without_holes_for_each_connection() -> None:
     assert numbers == [("one", 1), ("one", 2), ("other", 1), ("one", 3), ("other", 2)]
 
 
-def test_without_a_configuration_nothing_is_printed_and_rows_are_counted_all_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_a_configuration_records_are_counted_and_not_printed(capfd: pytest.CaptureFixture[str]) -> None:
     silent = audit()
     silent.transition(transition(), AT)
     silent.transition(transition("sub59", StreamEnded()), AT)
@@ -196,7 +196,7 @@ def test_without_a_configuration_nothing_is_printed_and_rows_are_counted_all_the
 # --- logging that breaks ----------------------------------------------------------------------------------------------
 
 
-def test_logging_that_breaks_is_isolated_counted_and_told_once() -> None:
+def test_failing_logging_is_isolated_counted_and_reported_once() -> None:
     sink = Sink()
     told: list[BaseException] = []
     log = audit(told=told)
@@ -232,7 +232,7 @@ def test_a_logger_of_coroutines_loses_no_record() -> None:
 
 
 @pytest.mark.parametrize("answer", ["coroutine", "future"])
-def test_another_asynchronous_logger_is_named_once(answer: str) -> None:
+def test_another_asynchronous_logger_is_reported_once(answer: str) -> None:
     class Asynchronous(structlog.BoundLogger):
         def info(self, *_: object, **__: object) -> Awaitable[None]:
             return self.write() if answer == "coroutine" else asyncio.get_running_loop().create_future()
@@ -260,7 +260,7 @@ class Own(BaseException):
 
 
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, SystemExit, GeneratorExit, Own])
-def test_a_processor_may_raise_what_it_likes(kind: type[BaseException]) -> None:
+def test_a_processor_may_raise_any_exception(kind: type[BaseException]) -> None:
     sink = Sink()
     told: list[BaseException] = []
     log = audit(told=told)
@@ -272,7 +272,7 @@ def test_a_processor_may_raise_what_it_likes(kind: type[BaseException]) -> None:
     assert [record["seq"] for record in sink.records] == [2]
 
 
-def test_an_interrupt_in_a_processor_is_raised_at_once_where_no_loop_runs() -> None:
+def test_an_interrupt_in_a_processor_is_raised_where_no_loop_runs() -> None:
     sink = Sink()
     log = audit()
     sink.broken = KeyboardInterrupt()
@@ -283,7 +283,7 @@ def test_an_interrupt_in_a_processor_is_raised_at_once_where_no_loop_runs() -> N
     assert [record["seq"] for record in sink.records] == [2]
 
 
-def test_records_that_a_processor_causes_are_written_behind_the_one_that_it_processes() -> None:
+def test_records_that_a_processor_causes_are_written_after_the_present_one() -> None:
     written: list[int] = []
     log = audit()
 

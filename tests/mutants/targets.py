@@ -37,7 +37,7 @@ PACKAGES = {
     "audit": "auditlog/writer audit/facts audit/broken_logs audit/conformant audit/statistics audit/outages"
     " audit/sources audit/sql audit/exports audit/command audit/altered_walks",
     "audit/formats": "audit/command audit/exports audit/statistics",
-    "replay": "replay/replayer replay/replay_eras replay/replay_command",
+    "replay": "replay/replayer replay/divergence replay/test_writer replay/replay_eras replay/replay_command",
     "testing": "testing/server testing/server_url testing/server_events testing/server_faults testing/server_identity"
     " testing/server_peer testing/server_presence testing/server_queries testing/server_eras"
     " testing/server_fault testing/script testing/recordings_server runtime/recordings_eras",

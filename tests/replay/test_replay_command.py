@@ -115,7 +115,7 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         (edited(0, timeouts={"moon": 1}), (), "log:1: the policies cannot be used"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_used_is_said(
+def test_an_unusable_log_is_reported(
     records: list[Record], arguments: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = run(capsys, write(tmp_path / "log", records), *arguments)
@@ -129,7 +129,7 @@ def test_a_connection_is_found_among_many(tmp_path: Path, capsys: pytest.Capture
     assert run(capsys, write(tmp_path / "log", many), "--connection", "c29")[0] == 0
 
 
-def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, str(tmp_path / "none")) == (
         2,
         "",
@@ -180,7 +180,7 @@ def test_a_log_with_a_hole_is_replayed_up_to_it(name: str, tmp_path: Path, capsy
 
 
 @pytest.mark.parametrize("closed", [True, False])
-def test_a_file_that_is_cut_leaves_a_doubt_unless_the_connection_was_closed(
+def test_a_cut_file_is_inconclusive_unless_the_connection_was_closed(
     closed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = lines_of(RECORDS if closed else RECORDS[:-1])
@@ -230,7 +230,7 @@ def test_a_part_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert re.findall(r"^ +(\d+) ", out, re.MULTILINE) == ["8", "9", "10"]
 
 
-def test_every_request_and_note_has_words(tmp_path: Path) -> None:
+def test_every_command_and_note_has_words(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.CONNECTED)
         for number in range(7):
@@ -262,7 +262,7 @@ def test_every_request_and_note_has_words(tmp_path: Path) -> None:
     assert made.line(slept[-1]).endswith("send ping; late by 70 s")
 
 
-def test_a_link_that_makes_room_is_no_outage_and_its_early_end_is_one(tmp_path: Path) -> None:
+def test_a_handover_is_not_an_outage_unless_the_draining_link_ends_early(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED).ask_anew("s2")
         bench.ask_anew("s3", up=False)
@@ -277,7 +277,7 @@ def test_a_link_that_makes_room_is_no_outage_and_its_early_end_is_one(tmp_path: 
     assert not any("outage, planned" in line for line in lines)
 
 
-def test_the_words_of_rarer_requests() -> None:
+def test_the_words_of_rarer_commands() -> None:
     data = b'{"type":"authentication","data":{"session":"secret"}}'
     requests: list[Command] = [
         SendFrame(1, data),
@@ -324,7 +324,7 @@ def on_terminal(*arguments: str, keys: bytes = b"", **environment: str) -> tuple
     return process.wait(PATIENCE), shown.decode()
 
 
-def test_a_terminal_shows_colours_unless_they_are_not_wanted(tmp_path: Path) -> None:
+def test_a_terminal_shows_colours_unless_the_user_wants_none(tmp_path: Path) -> None:
     log = write(tmp_path / "log", RECORDS)
     code, shown = on_terminal(log, COLORTERM="truecolor")
     assert code == 0
@@ -342,7 +342,7 @@ def test_steps_wait_for_enter(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert run(capsys, log, "--step") == (2, "", "realtime-fsm replay: --step needs a terminal\n")
 
 
-def test_time_passes_as_fast_as_is_asked_for(
+def test_speed_scales_the_time_between_steps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
@@ -353,7 +353,7 @@ def test_time_passes_as_fast_as_is_asked_for(
         main(["replay", "log", "--speed", "0"])
 
 
-def test_an_interrupt_and_a_reader_that_has_had_enough_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_and_a_reader_that_has_gone_end_the_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = write(tmp_path / "log", RECORDS)
 
     def raises(kind: type[BaseException]) -> Any:
@@ -393,9 +393,7 @@ def pytest_on(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )  # fmt: skip
 
 
-def test_the_tests_of_many_logs_pass_and_fail_when_the_table_is_another(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_emitted_tests_pass_and_fail_with_another_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "emitted"
     folder.mkdir()
     logs = {"known": RECORDS, **{f"s{seed}_{n}": records for seed in (21, 22) for n, records in enumerate(logs_of(seed))}}
@@ -445,7 +443,7 @@ def test_a_hostile_log_writes_no_code(tmp_path: Path, capsys: pytest.CaptureFixt
         ("test_it.py", RECORDS[:1], 2, "there is no step to make a test of"),
     ],
 )
-def test_a_test_that_cannot_be_written_is_said(
+def test_a_test_that_cannot_be_written_is_reported(
     path: str, records: list[Record], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = write(tmp_path / "log", records)

@@ -99,7 +99,7 @@ LIVES = [handover, filtered, lost_handover, paused, shown, shown_first, updated]
 
 @pytest.mark.parametrize("era", ["E1", "E2", "E3", "E4"])
 @pytest.mark.parametrize("life", LIVES, ids=lambda life: life.__name__)
-def test_a_life_with_a_server_of_any_era_is_replayed(
+def test_a_connection_to_a_server_of_any_era_is_replayed(
     era: str, life: Callable[[Realtime, Network], Awaitable[None]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "audit.jsonl"
