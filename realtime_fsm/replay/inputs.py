@@ -133,7 +133,7 @@ def input_of(record: TransitionRecord, context: ConnectionContext, user_input: I
             return None
 
 
-def heard_before(record: TransitionRecord, context: ConnectionContext) -> bool:
+def frame_received_before(record: TransitionRecord, context: ConnectionContext) -> bool:
     """Tell whether a frame without a record came before a step, as `record.heard` says."""
     link = context.link
     if link is None or record.heard is not True:
@@ -146,6 +146,5 @@ def _with_id(user_input: Input | None, context: ConnectionContext, *, another: b
     """Give a presence the id of the link, or another one: no record holds an id."""
     if not isinstance(user_input, inputs.SetPresence):
         return user_input
-    taken = context.subscriptions.presence_taken
-    own = PLACEHOLDER if taken is None else taken
+    own = context.subscriptions.presence_taken or PLACEHOLDER
     return inputs.SetPresence(user_input.message, f"{own}, another" if another else own)

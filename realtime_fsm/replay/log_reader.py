@@ -119,11 +119,11 @@ class _Reader:
         if any(isinstance(value, str) and (looks_secret(value) or not value.isprintable()) for value in _free_values(record)):
             self.problems[record.seq] = f"{place}: a value looks like a secret, or is not printable"
 
-    def _add_problem(self, place: Location, bad: BadRecord) -> None:
-        if bad.connection_id is None:
-            self.cut = f"{place}: {bad.text}"
-        elif bad.connection_id == self.connection and bad.seq is not None:
-            self.problems[bad.seq] = f"{place}: {bad.text}"
+    def _add_problem(self, place: Location, bad_record: BadRecord) -> None:
+        if bad_record.connection_id is None:
+            self.cut = f"{place}: {bad_record.text}"
+        elif bad_record.connection_id == self.connection and bad_record.seq is not None:
+            self.problems[bad_record.seq] = f"{place}: {bad_record.text}"
 
     def log(self) -> ConnectionLog:
         if not self.connections or self.connection is None:
@@ -162,8 +162,8 @@ class _Reader:
 
     def _list_connections(self) -> str:
         listed = [redacted_id(identifier) for identifier in self.connections][:LISTED]
-        verb, rest = "is" if len(self.connections) == 1 else "are", " and more" * (len(self.connections) > LISTED)
-        return f"; there {verb} {', '.join(listed)}{rest}"
+        verb, more = "is" if len(self.connections) == 1 else "are", " and more" * (len(self.connections) > LISTED)
+        return f"; there {verb} {', '.join(listed)}{more}"
 
 
 def _free_values(record: AnyRecord) -> tuple[object, ...]:

@@ -22,7 +22,7 @@ from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD
 from realtime_fsm.replay.divergence import Diverged, describe_cause, explain_choice
 from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput
-from realtime_fsm.replay.inputs import PLACEHOLDER, ROWS, heard_before, input_of, presence, spec
+from realtime_fsm.replay.inputs import PLACEHOLDER, ROWS, frame_received_before, input_of, presence, spec
 from realtime_fsm.replay.log_reader import IncompleteLog
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class Replayer:
             input_,
             record.draw if isinstance(record.draw, float) else DEFAULT_DRAW,
             record.dial_slot if isinstance(record.dial_slot, float) else None,
-            heard_before(record, context),
+            frame_received_before(record, context),
             self._pauses,
         )
         exact = context.generation != self._rounded_link
@@ -259,10 +259,10 @@ def _fact(holder: TransitionRecord | TransitionTaken, name: str) -> str:
     return "" if value is None or value is UNSET else repr(value)
 
 
-def _outcomes(told: Iterable[Command]) -> list[str]:
+def _outcomes(given: Iterable[Command]) -> list[str]:
     """Tell what commands make of subscriptions and the presence, in the words of the log."""
     outcomes: list[str] = []
-    for command in told:
+    for command in given:
         match command:
             case commands.SubscriptionAcknowledged(id=identifier):
                 outcomes.append(f"{identifier} acknowledged")

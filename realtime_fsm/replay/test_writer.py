@@ -83,12 +83,12 @@ def write_test(
     """
     replay_inputs, digits = _readable(policies, played)
     too_fast = policies.ping.interval < CARRIED
-    taken = [replay_input.input_ for replay_input in replay_inputs]
-    codes = [_code(input_) for input_ in taken]
-    failures = {type(cause).__name__ for input_ in taken if (cause := getattr(input_, "cause", None)) is not None}
-    names = {"Step", "check_path", *(type(input_).__name__ for input_ in taken)}
-    names |= {"SubscriptionSpec"} if any(hasattr(input_, "spec") for input_ in taken) else set()
-    names |= {"granted"} if any(isinstance(input_, inputs.Acknowledged) for input_ in taken) else set()
+    own_inputs = [replay_input.input_ for replay_input in replay_inputs]
+    codes = [_code(input_) for input_ in own_inputs]
+    failures = {type(cause).__name__ for input_ in own_inputs if (cause := getattr(input_, "cause", None)) is not None}
+    names = {"Step", "check_path", *(type(input_).__name__ for input_ in own_inputs)}
+    names |= {"SubscriptionSpec"} if any(hasattr(input_, "spec") for input_ in own_inputs) else set()
+    names |= {"granted"} if any(isinstance(input_, inputs.Acknowledged) for input_ in own_inputs) else set()
     public = {
         "PingPolicy",
         "RetryPolicy",

@@ -78,6 +78,7 @@ LOG = lived(use_each_fact, retry=RetryPolicy(dials_per_minute=1, base=4.0, stabl
         ("pin67", 0, "heard", False, "pin67"),
         ("sub58", 0, "heard", False, "sub58"),
         ("pin58", 0, "heard", True, "pin58"),
+        ("pin58", 0, "error_code", 500, "pin58"),
         ("sub16", 1, "enabled", False, "sub64"),
         ("rec32", 0, "lag", 0.1, "rec32"),
         ("sub64", 0, "dwell", 29.0, "sub64"),

@@ -307,7 +307,7 @@ def test_the_end_of_a_closed_link_follows_from_the_next_dial(tmp_path: Path) -> 
 
 
 def draining(*after: str) -> list[Record]:
-    """A link makes room for another one, and ends before that one is up."""
+    """A draining link ends before the next link is up."""
 
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED).ask_anew("s2", up=False)

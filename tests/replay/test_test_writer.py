@@ -123,6 +123,16 @@ def test_moments_have_as_few_digits_as_lead_along_the_same_path(stable_after: fl
     run_emitted(text)
 
 
+def test_moments_stay_as_they_are_where_no_rounding_leads_along_the_same_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime_fsm.replay.test_writer._DIGITS", (0, 1))
+    records = lived(lambda bench: bench.to(State.CONNECTED).expire_until("con65"), retry=RetryPolicy(stable_after=29.9998))
+    text = emitted(log_of(tmp_path / "log", records))
+    assert "Step(1029.9998, Deadline()" in text
+    run_emitted(text)
+
+
 @pytest.mark.parametrize(
     ("input_", "code"),
     [
