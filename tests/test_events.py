@@ -330,7 +330,7 @@ def test_copies_and_pickles_are_whole(twin_of: Any, touched: bool) -> None:
 # --- logs -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("ids", "said"), [((), "nobody"), (("s1",), "s1"), (("s1", "s2"), "s1, s2")])
+@pytest.mark.parametrize(("ids", "said"), [((), "no subscription"), (("s1",), "s1"), (("s1", "s2"), "s1, s2")])
 def test_the_repr_names_subscriptions_and_nothing_else(ids: tuple[str, ...], said: str) -> None:
     input_ = event(b'{"a":"hidden"}', events=b'["hidden"]', channels=b'["hidden"]', ids=ids)
     assert input_.payload

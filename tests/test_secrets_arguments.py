@@ -18,11 +18,10 @@ from realtime_fsm.errors import (
     GreetedAsGuest,
     IdentityUnavailable,
     MalformedEvent,
-    PayloadMisfit,
     PresenceRejected,
     UnsupportedByServer,
 )
-from realtime_fsm.events import Event
+from realtime_fsm.events import Event, PayloadMisfit
 from realtime_fsm.testing import RealtimeServer
 from support.network import Network
 from support.secrets import MARK, ONCE, SECRETS, Marked, assert_silent, failed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.client.subscription import SubscriptionInfo
@@ -11,11 +12,11 @@ from realtime_fsm.containment import contain
 from realtime_fsm.errors import (
     ConsumerTooSlow,
     Disposed,
-    PayloadMisfit,
     RealtimeError,
     SubscriptionRejected,
     UnsupportedByServer,
 )
+from realtime_fsm.events import PayloadMisfit
 from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime.callbacks import calling_task
 
@@ -91,7 +92,7 @@ class Listener(SubscriptionInfo):
         if fault.done() and not self.task.cancelled():
             error = fault.exception()
             assert isinstance(error, RealtimeError)
-            raise error.copy_for_raise()
+            raise copy(error)
 
     async def _listen(self) -> None:
         await asyncio.sleep(0)  # a task that starts eagerly would run before `on()` returns

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict, TypeVar
 
-from realtime_fsm.errors import BadOption, Disposed, PayloadMisfit
-from realtime_fsm.events import T_co
+from realtime_fsm.errors import BadOption, Disposed
+from realtime_fsm.events import PayloadMisfit, T_co, typed_event
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.channel_checks import warn_of
 from realtime_fsm.protocol.spec import subscription_spec
@@ -269,7 +269,7 @@ class _TypedSubscription(Subscription[T_co]):
         while True:
             event = await buffer.__aiter__().__anext__()
             try:
-                return event.decode_payload_with(self._reader)
+                return typed_event(event, self._reader)
             except PayloadMisfit as found:
                 self._subscriber.misfits += 1
                 if self._on_misfit is None:
@@ -282,7 +282,7 @@ class _TypedSubscription(Subscription[T_co]):
         batch = [await self.__anext__()]
         with suppress(PayloadMisfit):  # nothing is taken that cannot be given
             while buffer and len(batch) != most:
-                batch.append(buffer.peek.decode_payload_with(self._reader))
+                batch.append(typed_event(buffer.peek, self._reader))
                 buffer.pop()
         return batch
 
