@@ -17,9 +17,8 @@ LONG = (
 )
 """Tests that judge no mutant: they take long, or measure."""
 PACKAGES = {
-    "protocol": "protocol/channels protocol/channel_checks protocol/frames client/payloads protocol/queries protocol/eras"
-    " events client/options client/requests runtime/recordings_client",
-    "errors": "errors secrets",
+    "protocol": "protocol/channels protocol/channel_checks protocol/frames protocol/payloads protocol/queries protocol/eras"
+    " events protocol/options protocol/spec runtime/recordings_client",
     "fsm": "fsm/machine fsm/table_oracle fsm/tablespec fsm/policies fsm/descriptions fsm/names fsm/subscriptions"
     " fsm/budget fsm/pacer fsm/handover client/update client/identity client/presence runtime/drain_check"
     " runtime/faults runtime/refused_requests fsm/repetitions runtime/server_fault runtime/suspend fsm/retries"
@@ -41,7 +40,7 @@ PACKAGES = {
     "testing": "testing/server testing/server_url testing/server_events testing/server_faults testing/server_identity"
     " testing/server_peer testing/server_presence testing/server_queries testing/server_eras"
     " testing/server_fault testing/script testing/recordings_server runtime/recordings_eras",
-    "": "events errors catch_up auditlog/writer public client/blocking cli/main",
+    "": "events errors secrets catch_up auditlog/writer public client/blocking cli/main",
 }
 """The tests of each package, in the order in which they are asked."""
 TABLE = "realtime_fsm/fsm/table.py"
