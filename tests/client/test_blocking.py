@@ -77,7 +77,7 @@ def test_events_arrive_in_a_for_loop(served: Served) -> None:
         assert (rows.id, rows.channels, rows.dropped, rows.gaps, rows.misfits) == ("s1", ("rows",), 0, (), 0)
 
 
-def test_batches_are_lists_of_what_is_there_and_take_turns_with_the_loop(served: Served) -> None:
+def test_batches_are_lists_of_buffered_events(served: Served) -> None:
     with connected(served) as realtime:
         rows, marks = realtime.subscribe("rows"), realtime.subscribe("marks")
         for number in range(5):
@@ -279,11 +279,11 @@ def test_a_disposal_ends_the_waits_of_other_threads(served: Served) -> None:
 
 
 def held(realtime: Realtime, rows: realtime_fsm.sync.Subscription[Any], count: int) -> None:
-    """Return when the inbox of a subscription holds so many events."""
+    """Return when the buffer of a subscription holds so many events."""
     settle(realtime, lambda: len(rows._subscriber.buffer) == count)
 
 
-def test_a_disposal_between_two_calls_loses_nothing_that_is_held(served: Served) -> None:
+def test_a_disposal_loses_no_buffered_event(served: Served) -> None:
     realtime = Realtime(served.endpoint, "demo", retry=QUICK)
     rows, changes = realtime.subscribe("rows"), realtime.states()
     for number in range(4):
@@ -298,7 +298,7 @@ def test_a_disposal_between_two_calls_loses_nothing_that_is_held(served: Served)
         rows.get()
 
 
-def test_what_is_held_at_a_disposal_keeps_its_type_and_its_misfits(served: Served) -> None:
+def test_buffered_events_keep_their_type_after_a_disposal(served: Served) -> None:
     told: list[PayloadMisfit] = []
     realtime = Realtime(served.endpoint, "demo", retry=QUICK)
     lenient = realtime.subscribe("rows", payload=Numbered, on_misfit=told.append)
@@ -491,7 +491,7 @@ def test_a_wait_that_the_end_of_the_loop_cuts_off_says_so() -> None:
             waiting.result(LONG)
 
 
-def test_one_that_is_forgotten_on_its_own_loop_does_not_wait_for_itself() -> None:
+def test_a_finalizer_on_its_own_loop_does_not_wait() -> None:
     portal = Portal("this test")
 
     async def forget() -> None:

@@ -195,7 +195,7 @@ print(realtime.state)
 """
 
 
-def test_a_program_ends_quietly_though_a_handler_blocks_for_ever(served: Served) -> None:
+def test_a_blocked_handler_does_not_keep_the_program_alive(served: Served) -> None:
     endpoint = served.endpoint.replace("127.0.0.1", "localhost")  # a name, so that a resolver is at work
     script = AT_EXIT.format(endpoint=endpoint)
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:

@@ -31,7 +31,7 @@ PACKAGES = {
     " fsm/retries runtime/floods client/ending_in_callables runtime/recordings_client",
     "client": "client/realtime client/callbacks client/blocking client/blocking_callables client/typed client/batches"
     " client/update client/appwrite_sdk runtime/shutdown public runtime/console client/ending_in_callables",
-    "cli": "cli/main cli/output audit/command replay/replay_command",
+    "cli": "cli/main cli/listen cli/serve cli/demo cli/diagram cli/describe cli/output audit/command replay/replay_command",
     "diagram": "diagram/drawing diagram/generated",
     "audit": "auditlog/writer audit/facts audit/broken_logs audit/conformant audit/statistics audit/outages"
     " audit/sources audit/sql audit/exports audit/command audit/altered_walks",

@@ -163,7 +163,7 @@ def test_a_model_that_is_strict_reads_json_as_json() -> None:
     assert event(head + f'{DIGITS},"total":1}}').payload_as(Strict).share == float(DIGITS), "its floats take no text"
 
 
-def test_a_model_with_decimals_leaves_other_numbers_as_they_are() -> None:
+def test_a_model_with_decimals_keeps_other_numbers() -> None:
     class Mixed(pydantic.BaseModel):
         total: Decimal
         rest: Any
@@ -204,7 +204,7 @@ class OuterModel(pydantic.BaseModel):
 
 
 @pytest.mark.parametrize("wanted", [Outer, OuterModel])
-def test_empty_objects_are_mended_wherever_they_are_and_arrays_stay(wanted: type[Outer | OuterModel]) -> None:
+def test_empty_arrays_become_objects_where_objects_fit(wanted: type[Outer | OuterModel]) -> None:
     input_ = event('{"many":[{"n":1},[],[]],"named":{"a":[],"b":{"n":2},"c":[]},"plain":[],"pair":[[],null]}')
     payload = input_.payload_as(wanted)
     assert [inner.n for inner in payload.many] == [1, 0, 0]
@@ -321,7 +321,7 @@ class CheckedModel(pydantic.BaseModel):
         (CheckedModel, "key", "a check of the type's own raised KeyError"),
     ],
 )
-def test_what_a_check_of_the_users_raises_is_a_misfit_and_its_text_is_not_shown(wanted: Any, how: str, problem: str) -> None:
+def test_a_failing_check_is_a_misfit(wanted: Any, how: str, problem: str) -> None:
     misfit = misfit_of(f'{{"how":"{how}"}}', wanted)
     assert misfit.problem == problem
     assert "hidden" not in "".join(traceback.format_exception(misfit))
