@@ -44,11 +44,7 @@ def on_behalf() -> Iterator[None]:
 
 
 def warn(text: str, category: type[Warning]) -> None:
-    """Warn at the line that called this library, in this thread or in the thread that waits for it.
-
-    Raises:
-        Warning: where a filter makes an exception of the warning.
-    """
+    """Warn at the line that called this library, in this thread or in the thread that waits for it."""
     caller = _caller.get()
     frame = (None if caller is None else caller.frame) or sys._getframe()  # noqa: SLF001
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:

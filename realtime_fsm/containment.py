@@ -9,10 +9,8 @@ import threading
 def contain(failure: BaseException) -> None:
     """Contain an exception of user code, except for a `KeyboardInterrupt` in the main thread.
 
-    The event loop raises that one after the current step. In other threads Python raises none, so there it is the callable's own.
-
-    Raises:
-        KeyboardInterrupt: in the main thread, where no event loop runs.
+    The event loop raises that one after the current step; without a running loop it is raised at once. In other threads Python
+    raises none, so there it is the callable's own.
     """
     if isinstance(failure, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
         try:

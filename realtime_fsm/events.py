@@ -272,21 +272,13 @@ class PayloadMisfit(RealtimeError):
 
 
 def typed_event(event: Event, decoder: PayloadDecoder[_T]) -> Event[_T]:
-    """Copy an event, with its payload as a decoder decodes it.
-
-    Raises:
-        PayloadMisfit: when the payload does not fit.
-    """
+    """Copy an event, with its payload as a decoder decodes it, or raise `PayloadMisfit`."""
     parts = event._payload, event._events, event._channels, event._timestamp, event._subscriptions  # noqa: SLF001
     return _TypedEvent(*parts, _decode_into(event, decoder), event._size)  # noqa: SLF001
 
 
 def parse_timestamp(stamp: Any) -> datetime:
-    """Decode the server's time.
-
-    Raises:
-        MalformedEvent: when it is not a time.
-    """
+    """Decode the server's time, or raise `MalformedEvent`."""
     try:
         moment = _as_datetime(stamp)
     except ValueError:

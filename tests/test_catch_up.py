@@ -112,9 +112,7 @@ def test_older_sdks_answer_with_dictionaries() -> None:
         ((None, "main", "orders"), {"queries": "a query"}, "queries: a single string; give a list of strings"),
     ],
 )
-def test_bad_arguments_are_refused_at_the_call(
-    arguments: tuple[Any, Any, Any], more: dict[str, Any], sentence: str
-) -> None:
+def test_bad_arguments_are_refused_at_the_call(arguments: tuple[Any, Any, Any], more: dict[str, Any], sentence: str) -> None:
     service, *ids = arguments
     with pytest.raises(BadOption, match=sentence):
         rows(service or TablesDB(Client()), *ids, **more)

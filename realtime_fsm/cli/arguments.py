@@ -9,11 +9,7 @@ N = TypeVar("N", int, float)
 
 
 def number(word: str, kind: type[N], least: float, most: float, rule: str) -> N:
-    """Read a number within bounds; ``rule`` describes it in the error.
-
-    Raises:
-        argparse.ArgumentTypeError: for another word.
-    """
+    """Read a number within bounds; ``rule`` describes it in the error."""
     try:
         value = kind(word)
     except ValueError:

@@ -51,15 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def show(log: str, out: TextIO) -> None:
-    """Show the demonstration.
-
-    Args:
-        log: the path of the audit log, which is replaced.
-        out: where to print.
-
-    Raises:
-        OSError: when the log cannot be written.
-    """
+    """Show the demonstration on ``out``, with a new audit log at ``log``."""
     printer = _Printer(out)
     with _new_log(log):
         async with RealtimeServer(projects=("demo",)) as server:

@@ -11,11 +11,7 @@ if TYPE_CHECKING:
 
 
 def run_until_interrupted(work: Coroutine[None, None, None]) -> int:
-    """Run a coroutine; Ctrl-C and SIGTERM cancel it, so that it closes everything in order.
-
-    Returns:
-        The exit code: 0, or 128 and the number of the signal.
-    """
+    """Run a coroutine, and return the exit code. Ctrl-C and SIGTERM cancel it, so that it closes everything in order."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_until_interrupted(work))
 

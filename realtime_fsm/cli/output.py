@@ -36,10 +36,6 @@ async def write_line(line: bytes) -> None:
     """Write a line to standard output; the loop runs on until the pipe has room.
 
     A cancellation leaves a second for the rest of the line, so that the reader gets no half of it.
-
-    Raises:
-        BrokenPipeError: when the reader has gone.
-        OSError: when the line cannot be written.
     """
     rest = _write_available(memoryview(line))
     while rest:
@@ -52,16 +48,7 @@ async def write_line(line: bytes) -> None:
 
 
 def write_all(data: bytes | memoryview, patience: float | None = None) -> None:
-    """Write to standard output, and wait until the pipe has room.
-
-    Args:
-        data: the bytes.
-        patience: seconds after which the rest is dropped; None waits without end.
-
-    Raises:
-        BrokenPipeError: when the reader has gone.
-        OSError: when the data cannot be written.
-    """
+    """Write to standard output; wait until the pipe has room, or drop the rest after ``patience`` seconds."""
     deadline = None if patience is None else time.monotonic() + patience
     rest = _write_available(memoryview(data))
     while rest and select((), (STDOUT,), (), None if deadline is None else max(0.0, deadline - time.monotonic()))[1]:

@@ -72,14 +72,7 @@ async def _serve(options: argparse.Namespace) -> None:
 
 
 def publish_row(server: RealtimeServer, row: str, action: str, fields: dict[str, Any]) -> None:
-    """Publish the event of a row with a few of the names and channels that a real server sends (about 64 and 16).
-
-    Args:
-        server: the embedded server.
-        row: the row's id.
-        action: ``"create"``, ``"update"`` or ``"delete"``.
-        fields: the row's columns.
-    """
+    """Publish the event of a row with a few of the names and channels that a real server sends (about 64 and 16)."""
     table = "databases.main.tables.orders.rows"
     server.publish(
         [f"{table}.{row}.{action}", f"databases.*.tables.*.rows.*.{action}"],

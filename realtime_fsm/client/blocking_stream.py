@@ -38,15 +38,7 @@ class BlockingStream(Generic[T]):
         self._taken: deque[T] = deque()
 
     def next(self, timeout: float | None) -> T:
-        """Take the next item.
-
-        Args:
-            timeout: the longest wait in seconds; None waits without end.
-
-        Raises:
-            TimeoutError: when the time is over.
-            StopAsyncIteration: when no item will come.
-        """
+        """Take the next item. Raises TimeoutError after ``timeout`` seconds (None: never), StopAsyncIteration at the end."""
 
         async def take() -> None:
             async with asyncio.timeout(timeout):

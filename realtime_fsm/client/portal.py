@@ -60,10 +60,7 @@ class Portal:
     def call(self, work: Callable[[], Awaitable[R]]) -> R:
         """Run a coroutine function in the loop, and wait for its answer. An exception here, such as Ctrl-C, cancels it.
 
-        Raises:
-            Disposed: after `close`.
-            Forked: in a process forked from the one that made the portal.
-            WrongLoop: from the loop itself, which would wait for itself.
+        Raises `Disposed` after `close`, `Forked` in a forked process, and `WrongLoop` from the loop, which would wait for itself.
         """
         if threading.current_thread() is self._thread:
             raise WrongLoop(self._owner)
@@ -78,11 +75,7 @@ class Portal:
                 raise
 
     def call_soon(self, work: Callable[[], Awaitable[R]]) -> Future[R]:
-        """Run a coroutine function in the loop, without waiting for its answer.
-
-        Raises:
-            Disposed, Forked: as `call`.
-        """
+        """Run a coroutine function in the loop, without waiting for its answer."""
         if self._process != os.getpid():
             raise Forked(self._owner)
         with self._starting:  # a call that wins against `close` starts before the loop ends, which cancels it
@@ -108,9 +101,8 @@ class Portal:
     def close(self, *, wait: bool = True) -> None:
         """Run `last`, then end the thread. A forked process has no thread to end. A second call is harmless.
 
-        Args:
-            wait: whether to wait for the end, and for running callables except the one that makes this call: for `patience`
-                seconds, and a moment more for the loop itself.
+        ``wait`` waits for the end, and for running callables except the one that makes this call: for `patience` seconds, and a
+        moment more for the loop itself.
         """
         if self._process != os.getpid():
             return
@@ -125,14 +117,7 @@ class Portal:
             self._callables.wait(max(0.0, deadline - time.monotonic()))
 
     def await_end(self, timeout: float | None) -> bool:
-        """Wait until the thread has ended after `close`, at most as long as `close` itself does.
-
-        Args:
-            timeout: the longest wait in seconds; None for that of `close`.
-
-        Returns:
-            Whether the thread has ended.
-        """
+        """Wait until the thread has ended after `close`, at most as long as `close` itself does; return whether it has."""
         if self._thread is None:
             return True
         longest = self.patience + _GRACE

@@ -36,11 +36,7 @@ class DaemonThreads(ThreadPoolExecutor):
         self._closed = False
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Run a function in a thread.
-
-        Raises:
-            RuntimeError: after `shutdown`, and when the system starts no more threads.
-        """
+        """Run a function in a thread; refuse it after `shutdown`."""
         future: Future[R] = Future()
         with self._changed:
             if self._closed:

@@ -71,16 +71,7 @@ class ChannelWarning(UserWarning):
 
 
 def refuse_console(channels: Iterable[str], project: str, option: str = "channels") -> None:
-    """Refuse the console's live tail outside the console: the server ends the link over it (PROTOCOL: "Messages", rule 12).
-
-    Args:
-        channels: the channels of a user.
-        project: the id of the connection's project.
-        option: the argument that holds the channels.
-
-    Raises:
-        BadOption: for a channel of the live tail; it names the channel.
-    """
+    """Refuse the console's live tail outside the console: the server ends the link over it (PROTOCOL: "Messages", rule 12)."""
     for channel in channels:
         if _visible(channel).lower().startswith(f"{_TAIL}.") and project != CONSOLE:
             raise BadOption(option, f"{channel!r:.80} is for project {CONSOLE!r} alone; connect to that project for it")
@@ -94,11 +85,7 @@ def warn_of(channels: Iterable[str]) -> None:
 
 
 def doubt_about(channel: str) -> str | None:
-    """Explain why a channel cannot be meant, and name the nearest known channel.
-
-    Returns:
-        A sentence; None for a known channel, and for one that a newer server may know.
-    """
+    """Explain why a channel cannot be meant, and name the nearest known channel; None for every other channel."""
     nearest = _nearest(channel)
     if nearest == channel:
         return None

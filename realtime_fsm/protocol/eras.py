@@ -48,11 +48,7 @@ class Era(StrEnum):
 
 
 def parse_era(value: object) -> Era:
-    """Return the era that a user names.
-
-    Raises:
-        BadOption: for another value.
-    """
+    """Return the era that a user names, or refuse the value."""
     try:
         return Era(value)  # type: ignore[arg-type]  # any value may be looked up
     except ValueError:
@@ -81,12 +77,7 @@ class UrlPlan:
     filtered: Mapping[int, str]
 
     def routes(self, slots: Mapping[int, str], channels: Sequence[str]) -> EventRoutes:
-        """Make the routes of the link that this URL opened.
-
-        Args:
-            slots: the ids that the server chose, by slot; none before E3.
-            channels: the channels in the server's greeting.
-        """
+        """Make the routes of the link that this URL opened, from the ids and channels in the server's greeting."""
         plain = dict(self.plain)
         for channel in channels:  # a user's events may name the account alone (PROTOCOL: "Channels")
             requested = _requested_channel(channel)
@@ -111,12 +102,7 @@ class EventRoutes:
     common: str | None
 
     def match(self, server_ids: Sequence[str], channels: Iterable[str]) -> tuple[str, ...]:
-        """List the subscriptions of an event, each once.
-
-        Args:
-            server_ids: the ids in the event; none before E3.
-            channels: the event's channels.
-        """
+        """List the subscriptions of an event, each once, by the server's ids (none before E3) and the event's channels."""
         found = [self.filtered[identifier] for identifier in server_ids if identifier in self.filtered]
         if not server_ids or self.common in server_ids:
             found += [identifier for channel in channels for identifier in self.plain.get(channel, ())]

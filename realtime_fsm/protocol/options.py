@@ -20,17 +20,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 
 
 def check_seconds(option: str, value: float | None, *, least: float = 0.0, none: bool = False) -> None:
-    """Refuse a value that is not a usable number of seconds.
-
-    Args:
-        option: the name to put into the error.
-        value: the seconds.
-        least: the bound that the value must exceed, in seconds.
-        none: whether None is allowed.
-
-    Raises:
-        BadOption: for NaN, infinity, a bool, another type, or a value that does not exceed ``least``.
-    """
+    """Refuse a value that is not a finite number of seconds above ``least``; ``none`` allows None."""
     if value is None and none:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not least < value <= sys.float_info.max:
@@ -38,16 +28,7 @@ def check_seconds(option: str, value: float | None, *, least: float = 0.0, none:
 
 
 def check_identifier(option: str, value: object, kind: str) -> None:
-    """Refuse a value that is not a valid id of the server.
-
-    Args:
-        option: the name to put into the error.
-        value: the id.
-        kind: its name in the error, such as ``"a project id"``.
-
-    Raises:
-        BadOption: for another type, or characters that no id has.
-    """
+    """Refuse a value that is not a valid id of the server; ``kind`` names it in the error."""
     if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
         shown = f"{value!r:.60}" if isinstance(value, str) else type(value).__name__
         rule = "up to 36 of a-z A-Z 0-9 . _ -, not starting with a special character"
@@ -84,12 +65,7 @@ class Timeouts:
 def realtime_url(endpoint: str, project: str) -> str:
     """Make the URL to dial: ``https://host/v1`` becomes ``wss://host/v1/realtime?project=...`` (PROTOCOL: "Connecting").
 
-    Args:
-        endpoint: the Appwrite endpoint, as for the official SDKs; ``ws://`` and ``wss://`` are allowed, too.
-        project: the project's id. Without one the server would connect the client to its own console project.
-
-    Raises:
-        BadOption: when the scheme, the host or the project cannot be used.
+    Without a project the server would connect the client to its own console project, so every project is checked.
     """
     if not isinstance(endpoint, str):
         raise BadOption("endpoint", f"{type(endpoint).__name__} is not a string such as 'https://cloud.appwrite.io/v1'")
@@ -166,19 +142,7 @@ class ResolvedIdentity:
 
 
 def validated_strings(option: str, values: Iterable[str], *, least: int = 1) -> tuple[str, ...]:
-    """Refuse values that are not strings for the server.
-
-    Args:
-        option: the name to put into the error.
-        values: the strings.
-        least: how many there must be.
-
-    Returns:
-        Each once, in order.
-
-    Raises:
-        BadOption: for a single string, another type, an empty string, or too few.
-    """
+    """Refuse values that are not strings for the server, or fewer than ``least``; return each once, in order."""
     if isinstance(values, str):
         raise BadOption(option, "a single string; give a list of strings")
     strings = tuple(values)

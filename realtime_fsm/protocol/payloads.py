@@ -177,12 +177,8 @@ _digits = msgspec.json.Decoder(float_hook=_quote_if_lossy)
 def payload_decoder(target_type: Any, *, decimals: bool = False) -> PayloadDecoder[Any]:
     """Make a decoder for a type, or return the one made before; the newest 256 are kept.
 
-    Args:
-        target_type: the type.
-        decimals: whether numbers with a fraction become `Decimal` where the type leaves that open.
-
-    Raises:
-        BadOption: when nothing can be decoded into the type; it names the type.
+    ``decimals`` makes numbers with a fraction a `Decimal` where the type leaves that open. A type that cannot be decoded raises
+    `BadOption`, which names it.
     """
     try:
         return _cached_decoder(target_type, decimals)

@@ -24,17 +24,9 @@ _ALLOWED = (*_COMPARISONS, *_NULL_CHECKS, *_LOGICAL, "select")
 
 
 def realtime_queries(queries: Iterable[str]) -> tuple[str, ...]:
-    """Refuse queries that cannot filter events.
+    """Refuse queries that cannot filter events; return each once, in order.
 
-    Args:
-        queries: JSON strings, as the ``Query`` helpers of the official SDKs return them.
-
-    Returns:
-        Each once, in order.
-
-    Raises:
-        BadOption: for text that is not a query, a query that realtime does not allow, alone or within ``and`` and ``or``, and
-            one that compares or joins nothing. The error names the query by its number and method, and hides its values.
+    The error names the query by its number and method, and hides its values.
     """
     texts = validated_strings("queries", queries, least=0)
     for number, text in enumerate(texts, 1):

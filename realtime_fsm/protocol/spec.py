@@ -34,12 +34,7 @@ class SubscriptionSpec:
 
 
 def subscription_spec(identifier: str, channels: Iterable[str], queries: Iterable[str], project: str) -> SubscriptionSpec:
-    """Check a subscription.
-
-    Raises:
-        BadOption: for no channel, a channel that is not a non-empty string or belongs to another project, a query that realtime
-            does not allow, or more than fits into a frame.
-    """
+    """Check the channels and queries of a subscription, and that they fit into a frame."""
     spec = SubscriptionSpec(identifier, validated_strings("channels", channels), realtime_queries(queries))
     refuse_console(spec.channels, project)
     if len(frames.message("subscribe", [spec.item])) > frames.MAX_CLIENT_PAYLOAD:
@@ -49,11 +44,7 @@ def subscription_spec(identifier: str, channels: Iterable[str], queries: Iterabl
 
 
 def presence_identifier(identifier: str) -> str:
-    """Check the id of a presence (PROTOCOL: "Messages", rule 7).
-
-    Raises:
-        BadOption: for an id that the server refuses.
-    """
+    """Check the id of a presence (PROTOCOL: "Messages", rule 7)."""
     check_identifier("presence_id", identifier, "an id")
     return str.__str__(identifier)
 
@@ -61,11 +52,7 @@ def presence_identifier(identifier: str) -> str:
 def presence_message(
     status: str, metadata: Mapping[str, Any] | None, permissions: Iterable[str] | None, identifier: str | None = None
 ) -> bytes:
-    """Encode the message that shows a user as present.
-
-    Raises:
-        BadOption: for a value that cannot be sent; the error hides it.
-    """
+    """Encode the message that shows a user as present. An error for a value that cannot be sent hides the value."""
     if not isinstance(status, str) or not status or not is_valid_unicode(status):
         raise BadOption("status", "not a non-empty string; None ends a presence (its value is not shown)")
     if metadata is not None and not isinstance(metadata, Mapping):

@@ -214,9 +214,7 @@ async def test_a_server_warning_as_an_exception_keeps_the_link() -> None:
 
 
 @pytest.mark.parametrize("raised", [ZeroDivisionError, asyncio.CancelledError, SystemExit, KeyboardInterrupt])
-def test_a_warning_hook_that_raises_keeps_the_link(
-    raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_warning_hook_that_raises_keeps_the_link(raised: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[BaseException] = []
 
     def show(*_: Any) -> None:

@@ -98,9 +98,7 @@ BROKEN: list[tuple[str, str, type[Exception] | None]] = [
 
 
 @pytest.mark.parametrize(("query", "said", "refused"), BROKEN, ids=[text[:40] for text, _, _ in BROKEN])
-def test_a_bad_query_is_refused_by_number(
-    query: str, said: str, refused: type[Exception] | None
-) -> None:
+def test_a_bad_query_is_refused_by_number(query: str, said: str, refused: type[Exception] | None) -> None:
     with pytest.raises(BadOption) as refusal:
         realtime_queries([ALLOWED[0], query])
     text = str(refusal.value)

@@ -52,9 +52,7 @@ def test_a_presence_without_permissions_may_say_so() -> None:
         ("online", None, [""], "permissions"),
     ],
 )
-def test_a_bad_presence_is_refused_without_its_values(
-    status: Any, metadata: Any, permissions: Any, option: str
-) -> None:
+def test_a_bad_presence_is_refused_without_its_values(status: Any, metadata: Any, permissions: Any, option: str) -> None:
     with pytest.raises(BadOption) as caught:
         presence_message(status, metadata, permissions)
     assert caught.value.option == option
