@@ -11,7 +11,7 @@ import inspect
 import weakref
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
 from realtime_fsm.client import realtime as client
 from realtime_fsm.client import subscription
@@ -19,7 +19,7 @@ from realtime_fsm.client.appwrite_sdk import options_from_client
 from realtime_fsm.client.blocking_stream import BlockingStream
 from realtime_fsm.client.connection_info import ConnectionInfo
 from realtime_fsm.client.portal import Portal
-from realtime_fsm.client.subscription import SubscriptionInfo
+from realtime_fsm.client.subscription import CommonOptions, SubscriptionInfo
 from realtime_fsm.errors import BadOption, Disposed, SubscriptionEnded
 from realtime_fsm.events import T_co
 from realtime_fsm.fsm.canary_policy import Canary
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from realtime_fsm.events import Event
     from realtime_fsm.fsm.change import Change, Gap
     from realtime_fsm.runtime.credentials import Secret
-    from realtime_fsm.runtime.delivery import OnGap
-    from realtime_fsm.runtime.overflow import Overflow
     from realtime_fsm.runtime.stream_buffer import StreamBuffer
 
 P = ParamSpec("P")
@@ -48,15 +46,10 @@ _CALLABLES = ("on_gap", "catch_up", "on_misfit", "session", "jwt")
 _current_handler: ContextVar[object] = ContextVar("realtime_fsm listener whose handler runs")
 
 
-class BlockingSubscribeOptions(TypedDict, total=False):
-    """As `realtime_fsm.client.subscription.SubscribeOptions`, with ``catch_up`` as a plain callable."""
+class BlockingSubscribeOptions(CommonOptions, total=False):
+    """The options of `subscribe`, with ``catch_up`` as a plain callable."""
 
-    queries: Iterable[str]
-    on_gap: OnGap | None
     catch_up: Callable[[Gap], Iterable[Event | Mapping[str, Any]]] | None
-    buffer: int
-    overflow: Overflow
-    buffer_bytes: int
 
 
 def _same_signature_as(

@@ -30,15 +30,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SubscribeOptions(TypedDict, total=False):
-    """Arguments of `Realtime.subscribe` that do not depend on the type of the payloads."""
+class CommonOptions(TypedDict, total=False):
+    """Arguments of every `subscribe` that do not depend on the type of the payloads."""
 
     queries: Iterable[str]
     on_gap: OnGap | None
-    catch_up: CatchUp | None
     buffer: int
     overflow: Overflow
     buffer_bytes: int
+
+
+class SubscribeOptions(CommonOptions, total=False):
+    """The same, with an async ``catch_up``."""
+
+    catch_up: CatchUp | None
 
 
 class MissingChannelWarning(UserWarning):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import os
 import subprocess
 import sys
@@ -64,6 +65,14 @@ def test_it_has_every_name_of_the_asynchronous_one() -> None:
     ):
         there = {each for each in dir(getattr(realtime_fsm, name)) if not each.startswith("_")}
         assert there - set(dir(here)) == foreign, name
+
+
+@pytest.mark.parametrize("name", ["connect", "reconnect", "wait_connected", "wait_subscribed", "set_presence", "disconnect"])
+def test_a_blocking_call_has_the_signature_and_documentation_of_its_coroutine(name: str) -> None:
+    call, coroutine = getattr(Realtime, name), getattr(realtime_fsm.Realtime, name)
+    assert inspect.signature(call) == inspect.signature(coroutine)
+    assert call.__doc__ == coroutine.__doc__
+    assert not inspect.iscoroutinefunction(call)
 
 
 def test_events_arrive_in_a_for_loop(served: Served) -> None:

@@ -17,8 +17,8 @@ LONG = (
 )
 """Tests that judge no mutant, because they take long or measure."""
 PACKAGES = {
-    "protocol": "protocol/channels protocol/channel_checks protocol/frames protocol/payloads protocol/queries protocol/eras"
-    " events protocol/options protocol/spec runtime/recordings_client",
+    "protocol": "protocol/channels protocol/channel_checks protocol/faults protocol/frames protocol/payloads"
+    " protocol/queries protocol/eras events protocol/options protocol/spec runtime/recordings_client",
     "fsm": "fsm/machine fsm/table_oracle fsm/tablespec fsm/policies fsm/descriptions fsm/names fsm/subscriptions"
     " fsm/budget fsm/pacer fsm/handover client/update client/identity client/presence runtime/drain_check"
     " runtime/faults runtime/refused_requests fsm/repetitions runtime/server_fault runtime/suspend fsm/retries"
