@@ -15,13 +15,7 @@ from realtime_fsm.client.subscription import OwningIterator
 from realtime_fsm.errors import BadOption
 from realtime_fsm.fsm.canary_policy import Canary
 from realtime_fsm.fsm.context import ConnectionContext
-from realtime_fsm.fsm.inputs import (
-    Connect,
-    Disconnect,
-    Dispose,
-    PingEnabledChanged,
-    Reconnect,
-)
+from realtime_fsm.fsm.inputs import Connect, Disconnect, Dispose, PingEnabledChanged, Reconnect
 from realtime_fsm.fsm.pacer import pacer_for
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
 from realtime_fsm.protocol.channel_checks import refuse_console
