@@ -29,8 +29,6 @@ class FinalChannel(str):
 class ActionChannel(FinalChannel):
     """A channel that can be narrowed to one action. Servers before 1.9.5 publish nothing there."""
 
-    __slots__ = ()
-
     def create(self) -> FinalChannel:
         """Narrow to creations."""
         return FinalChannel(f"{self}.create")
@@ -47,8 +45,6 @@ class ActionChannel(FinalChannel):
 class UpsertChannel(ActionChannel):
     """A channel that can be narrowed to one action, including upserts."""
 
-    __slots__ = ()
-
     def upsert(self) -> FinalChannel:
         """Narrow to upserts."""
         return FinalChannel(f"{self}.upsert")
@@ -57,14 +53,12 @@ class UpsertChannel(ActionChannel):
 class Report(FinalChannel):
     """A report, and the prefix of its insights."""
 
-    __slots__ = ()
-
     def insight(self, insight_id: str | None = None) -> FinalChannel:
         """Name one insight of the report; without an id all of them."""
         return FinalChannel(_all_or_one(f"{self}.insights", "insight_id", insight_id))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class ChannelPrefix:
     """A prefix of channels. No server publishes on it, so it cannot be subscribed to.
 
@@ -85,7 +79,6 @@ class ChannelPrefix:
 class Collection(ChannelPrefix):
     """A collection of documents."""
 
-    __slots__ = ()
     next_call = ".document()"
 
     def document(self, document_id: str | None = None) -> UpsertChannel:
@@ -96,7 +89,6 @@ class Collection(ChannelPrefix):
 class Table(ChannelPrefix):
     """A table of rows."""
 
-    __slots__ = ()
     next_call = ".row()"
 
     def row(self, row_id: str | None = None) -> UpsertChannel:
@@ -107,7 +99,6 @@ class Table(ChannelPrefix):
 class Collections(ChannelPrefix):
     """A database of collections."""
 
-    __slots__ = ()
     next_call = ".collection(...).document()"
 
     def collection(self, collection_id: str) -> Collection:
@@ -118,7 +109,6 @@ class Collections(ChannelPrefix):
 class Tables(ChannelPrefix):
     """A database of tables."""
 
-    __slots__ = ()
     next_call = ".table(...).row()"
 
     def table(self, table_id: str) -> Table:
@@ -129,13 +119,10 @@ class Tables(ChannelPrefix):
 class Database(Collections, Tables):
     """A database by its older name, under which collections and tables are the same."""
 
-    __slots__ = ()
-
 
 class Bucket(ChannelPrefix):
     """A bucket of files."""
 
-    __slots__ = ()
     next_call = ".file()"
 
     def file(self, file_id: str | None = None) -> ActionChannel:
@@ -158,8 +145,6 @@ class Channel:
         BadOption: from any call, for an id that is not 1 to 36 of ``a-z A-Z 0-9 _ -`` with a letter or digit first, or that is
             the name of an action where an action may stand.
     """
-
-    __slots__ = ()
 
     @staticmethod
     def account() -> UpsertChannel:
