@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 import warnings
 from contextlib import suppress
 from contextvars import copy_context
+from copy import copy
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -82,6 +82,7 @@ from realtime_fsm.protocol.frames import EventFrame, decode_known
 from realtime_fsm.runtime.canary import Prober
 from realtime_fsm.runtime.drain_check import DrainCheck
 from realtime_fsm.runtime.failures import Failures
+from realtime_fsm.runtime.jitter import random_source
 from realtime_fsm.runtime.links import LinkSet
 from realtime_fsm.runtime.outages import OutageTracker
 from realtime_fsm.runtime.registry import SubscriptionRegistry
@@ -90,7 +91,7 @@ from realtime_fsm.runtime.suspend import detector_for
 from realtime_fsm.runtime.waiters import Waiters
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from realtime_fsm.errors import RealtimeError
     from realtime_fsm.events import Event
@@ -124,7 +125,6 @@ class Driver:
         url: the address to dial.
         credentials: who dials.
         project: the id of the project.
-        draw: gives random numbers from 0 to 1.
 
     Attributes:
         credentials: who dials, as the server confirmed it last.
@@ -143,7 +143,6 @@ class Driver:
         url: str,
         credentials: Credentials,
         project: str = "",
-        draw: Callable[[], float] = random.random,
     ) -> None:
         self.credentials = credentials
         self._trial: Credentials | None = None  # who dials instead, until the server confirms or refuses it
@@ -155,7 +154,7 @@ class Driver:
         self._transport = transport
         self._url = url
         self.project = project
-        self._draw = draw
+        self._draw = random_source()
         self._run_context = copy_context()
         self._inputs: list[Input] = []
         self._stepping = False
@@ -362,7 +361,7 @@ class Driver:
             RealtimeError: why no link will come.
         """
         if self.state in _IDLE_STATES and not (survives_disconnect and self.state is State.DISCONNECTED):
-            raise self._waiting.failure.copy_for_raise()
+            raise copy(self._waiting.failure)
 
     async def change_identity(self, input_: Authenticate | LogOut, credentials: Credentials) -> None:
         """Feed a change of identity and wait until the server has said who we are.

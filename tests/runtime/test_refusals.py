@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from realtime_fsm.runtime.transport import AiohttpTransport
 from realtime_fsm.runtime.upgrade_refusals import refusal
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
-from support.faultproxy import Listener
+from support.faultproxy import HttpProxy
 from support.network import Network
 from support.replaying import log_of, replayed
 from support.verdicts import altered, found
@@ -93,7 +94,7 @@ def test_retry_after_counts_where_it_is_defined_for_a_refusal(status: int) -> No
 @pytest.mark.loopback
 async def test_the_transport_reads_both_from_the_wire() -> None:
     async def answered(head: str) -> Any:
-        async with Listener(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode()).open() as server:
+        async with HttpProxy(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode()).open() as server:
             transport = AiohttpTransport()
             with pytest.raises(UpgradeRefused) as caught:
                 await transport.dial(server.url.replace("http", "ws") + "/v1/realtime?project=demo", {})
@@ -167,5 +168,5 @@ async def test_a_client_waits_as_long() -> None:
 
 
 def test_an_error_that_is_raised_again_keeps_its_facts() -> None:
-    copy = UpgradeRefused(503, retry_after=9.0).copy_for_raise()
-    assert (copy.status, copy.retry_after, copy.location) == (503, 9.0, None)
+    copied = copy(UpgradeRefused(503, retry_after=9.0))
+    assert (copied.status, copied.retry_after, copied.location) == (503, 9.0, None)
