@@ -459,10 +459,10 @@ class Driver:
         """The process slept."""
         self.feed(ResumedFromSuspend())
 
-    def _time_in_state(self) -> float:
-        """Seconds since the state was entered."""
-        now, entered = self.loop.time(), self._context.state_entered_at
-        return 0.0 if entered is None else now - entered
+    def _time_in_state(self, now: float | None = None) -> float:
+        """Count the seconds from the entry into the state to a moment, or until now."""
+        until, entered = self.loop.time() if now is None else now, self._context.state_entered_at
+        return 0.0 if entered is None else until - entered
 
     # --- what the machine asks ----------------------------------------------------------------------------------------
 
@@ -635,12 +635,12 @@ class Driver:
 
     async def _wait_for_consumers(self, link: LinkIO) -> None:
         began = self._set_read_paused(link, paused=True)
-        self._audit.pause("opened", link.generation, dwell=self._time_in_state())
+        self._audit.pause("opened", link.generation, dwell=self._time_in_state(began))
         try:
             await self._registry.gate.wait_open()
         finally:
-            seconds = self._set_read_paused(link, paused=False) - began
-            self._audit.pause("closed", link.generation, dwell=self._time_in_state(), seconds=seconds)
+            ended = self._set_read_paused(link, paused=False)
+            self._audit.pause("closed", link.generation, dwell=self._time_in_state(ended), seconds=ended - began)
 
     def _set_read_paused(self, link: LinkIO, *, paused: bool) -> float:
         """Note since now whether it is read."""

@@ -36,7 +36,7 @@ PACKAGES = {
     "audit": "auditlog/writer audit/facts audit/broken_logs audit/conformant audit/statistics audit/outages"
     " audit/sources audit/sql audit/exports audit/command audit/altered_walks",
     "audit/formats": "audit/command audit/exports audit/statistics",
-    "replay": "replay/replayer replay/replay_eras replay/replay_command",
+    "replay": "replay/replayer replay/divergence replay/test_writer replay/replay_eras replay/replay_command",
     "testing": "testing/server testing/url testing/backend testing/server_failures testing/upgrade testing/users"
     " testing/connection testing/presence testing/queries testing/wire testing/eras"
     " testing/server_fault testing/script testing/recordings_server runtime/recordings_eras",
