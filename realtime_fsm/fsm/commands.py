@@ -225,6 +225,12 @@ class TransitionTaken:
         round_trip: seconds from a ping to the answer that the step is about; None on the other rows.
         fault: what the step says of a server fault; None where it says nothing.
         lag: seconds since the deadline that was waited for, if it had passed: the process was busy or asleep.
+        at: the moment of the step, in seconds of the clock that the step was given.
+        draw: the random number that the step used; None where it used none.
+        enabled: whether the step switches pings on; None where it does not switch them.
+        heard: whether a frame came since the ping, where a pong is overdue, or since the last error frame, where the link ends;
+            None on other steps.
+        dial_slot: when a dial that must wait for others may leave, in seconds of that clock; None where no dial must wait.
     """
 
     row: Row[State, Trigger]
@@ -238,6 +244,11 @@ class TransitionTaken:
     round_trip: float | None = None
     fault: FaultNews | None = None
     lag: float = 0.0
+    at: float = 0.0
+    draw: float | None = None
+    enabled: bool | None = None
+    heard: bool | None = None
+    dial_slot: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ class ConnectionContext:
         "doubtful",
         "draining",
         "draw",
+        "drawn",
         "era",
         "error",
         "ever_up",
@@ -63,6 +64,7 @@ class ConnectionContext:
         "finished",
         "frames_sent",
         "generation",
+        "heard",
         "lingering",
         "link",
         "max_link_age",
@@ -149,6 +151,8 @@ class ConnectionContext:
         # of the step under way
         self.now = 0.0
         self.draw = 0.0
+        self.drawn: float | None = None  # the random number, if the step used it
+        self.heard: bool | None = None  # whether a frame came since the ping, or the error frame, that the step asks about
         self.row: Row[State, Trigger] | None = None
         self.requests: list[Command] = []
         self.failure: LinkFailure | None = None
@@ -174,6 +178,12 @@ class ConnectionContext:
         self.now, self.draw, self.row, self.requests = now, draw, None, []
         self.failure, self.failure_verdict, self.round_trip, self.fault_news = None, Verdict.TRANSIENT, None, None
         self.rejected_new_subscriptions = self.refused = self.renewable = self.finished = self.user_changed = False
+        self.drawn = self.heard = None
+
+    def take_draw(self) -> float:
+        """Use the random number of the step, and note that."""
+        self.drawn = self.draw
+        return self.draw
 
     @property
     def draining_generation(self) -> int | None:

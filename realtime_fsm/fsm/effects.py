@@ -118,11 +118,12 @@ def schedule_retry(context: ConnectionContext) -> None:
     count (`RETRY_AFTER_LIMIT`). Both bounds are spread over the policy's `base`, so that a fleet does not come back at once.
     """
     least = max(_least_wait(context), context.not_before - context.now)
-    delay = context.retry.delay(context.attempt, context.draw)
+    draw = context.take_draw()
+    delay = context.retry.delay(context.attempt, draw)
     context.refusals = context.refusals + 1 if context.refused else 0
     context.throttled = least > 0
     if context.throttled:
-        delay = max(delay, least + context.draw * context.retry.base)
+        delay = max(delay, least + draw * context.retry.base)
     context.attempt_at = context.now + delay
     _choose_address(context, doubtful=context.doubtful and context.draining is None)
 
@@ -141,12 +142,12 @@ def start_live_link(context: ConnectionContext) -> None:
     if link.stable_since is not None:
         context.record_proven(link)
     if context.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
-        link.renew_at = context.now + context.max_link_age * (1 - context.draw / 10)
+        link.renew_at = context.now + context.max_link_age * (1 - context.take_draw() / 10)
     link.handover_wanted_since = context.now if context.subscriptions.needs_handover else None
     context.end_handover()
     schedule_ping(context)
     if link.ping_at is not None:  # anywhere in the first interval: those that came back together need not ping together
-        link.ping_at -= context.draw * context.ping.interval
+        link.ping_at -= context.take_draw() * context.ping.interval
 
 
 def schedule_ping(context: ConnectionContext) -> None:

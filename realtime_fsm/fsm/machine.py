@@ -20,7 +20,18 @@ from transitions import Machine, Transition
 from realtime_fsm.fsm.commands import StepResult, TransitionTaken
 from realtime_fsm.fsm.effects import EFFECTS
 from realtime_fsm.fsm.guards import GUARDS
-from realtime_fsm.fsm.inputs import Acknowledged, Closed, Deadline, Deaf, ErrorReceived, LinkClosed, Recovered, SocketInput
+from realtime_fsm.fsm.inputs import (
+    Acknowledged,
+    Closed,
+    Deadline,
+    Deaf,
+    ErrorReceived,
+    LinkClosed,
+    PingEnabledChanged,
+    Recovered,
+    SocketInput,
+)
+from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.notes import NOTES, apply_notes
 from realtime_fsm.fsm.table import LIVE, TABLE, State, Trigger
 
@@ -198,6 +209,11 @@ class ConnectionMachine:
             context.round_trip,
             context.fault_news,
             lag=0.0 if due is None else max(0.0, now - due),
+            at=now,
+            draw=context.drawn,
+            enabled=input_.enabled if isinstance(input_, PingEnabledChanged) else None,
+            heard=context.heard,
+            dial_slot=context.dial_slot if Effect.DIAL in row.effects else None,
         )
         return StepResult(transition, tuple(context.requests), context.deadline)
 

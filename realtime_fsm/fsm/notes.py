@@ -226,7 +226,8 @@ def record_end(context: ConnectionContext, input_: LinkClosed | DialFailure) -> 
     assert isinstance(input_, LinkClosed)
     link = context.require_link
     last = link.last_error
-    if last is None or last.frames_received != link.frames_received:
+    context.heard = None if last is None else last.frames_received != link.frames_received
+    if last is None or context.heard:
         _fail(context, StreamEnded(input_.close_code))
         return
     _fail(context, last.cause, blamed=last.blamed)
@@ -263,6 +264,7 @@ def record_overdue(context: ConnectionContext, _: Deadline) -> None:
     elif link.phase is Phase.GREETING:
         _fail(context, Overdue(link.phase.value, context.timeouts.greeting))
     elif link.ping_in_flight is not None:
+        context.heard = link.frames_received != link.ping_in_flight.frames_received
         if link.no_reply_to_ping:
             _fail(context, Overdue("pong", context.ping.timeout))
     elif context.reply_by is not None and context.reply_by <= context.now:
@@ -356,7 +358,7 @@ def _postpone(context: ConnectionContext, link: LinkState) -> None:
     fault = link.fault = link.fault or Fault()
     fault.again_at = None
     if context.subscriptions.has_pending_request:
-        fault.postpone(context.now, context.retry, context.draw)
+        fault.postpone(context.now, context.retry, context.take_draw())
 
 
 def _since(before: float | None, now: float, *, holds: bool) -> float | None:

@@ -347,8 +347,7 @@ class SubscriptionTracker:
         if canary.spec_due:
             canary.spec_due = False
             assert canary.spec is not None
-            item = frames.subscribe_item(CANARY, canary.spec.channels, canary.spec.queries)
-            return batched(SUBSCRIBE, _CANARY_ALONE, (item,))
+            return batched(SUBSCRIBE, _CANARY_ALONE, (canary.spec.item,))
         canary.presence_due, canary.out, canary.own = False, True, self.presence is None
         if not canary.own:
             return self._next_presence()
@@ -611,8 +610,7 @@ class SubscriptionTracker:
         return {SUBSCRIBE: self._again.batches, UNSUBSCRIBE: self._removals, PRESENCE: self._presence_pending or canary}
 
     def _item(self, identifier: str) -> bytes:
-        spec = self.desired[identifier]
-        return frames.subscribe_item(identifier, spec.channels, spec.queries)
+        return self.desired[identifier].item
 
     def _update_all_acknowledged(self) -> None:
         if self.desired and len(self._acknowledged) == len(self.desired):  # nothing is acknowledged that is not desired

@@ -11,6 +11,7 @@ import itertools
 import warnings
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
@@ -88,10 +89,10 @@ class Calls(ABC):
     def feed(self, input_: Input) -> None:
         """Step the machine."""
 
-    def time_in_state(self) -> float:
-        """Seconds since the state was entered."""
-        now, entered = self.loop.time(), self._context.state_entered_at
-        return 0.0 if entered is None else now - entered
+    def time_in_state(self, now: float | None = None) -> float:
+        """Count the seconds from the entry into the state to a moment, or until now."""
+        until, entered = self.loop.time() if now is None else now, self._context.state_entered_at
+        return 0.0 if entered is None else until - entered
 
     # --- subscriptions --------------------------------------------------------------------------------------------------
 
@@ -201,7 +202,7 @@ class Calls(ABC):
             RealtimeError: why no link will come.
         """
         if self.state in IDLE_STATES and not (survives_disconnect and self.state is State.DISCONNECTED):
-            raise self._waiting.failure.copy_for_raise()
+            raise copy(self._waiting.failure)
 
     async def change_identity(self, input_: Authenticate | LogOut, credentials: Credentials) -> None:
         """Feed a change of identity and wait until the server has said who we are.

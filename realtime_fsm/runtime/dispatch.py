@@ -59,8 +59,8 @@ class Connection(Protocol):
     def set_read_paused(self, link: LinkIO, *, paused: bool) -> float:
         """Note whether a link is read."""
 
-    def time_in_state(self) -> float:
-        """Seconds since the state was entered."""
+    def time_in_state(self, now: float | None = None) -> float:
+        """Count the seconds from the entry into the state to a moment, or until now."""
 
 
 class Dispatcher:
@@ -196,12 +196,12 @@ class Dispatcher:
 
     async def _wait_for_consumers(self, link: LinkIO) -> None:
         began = self._owner.set_read_paused(link, paused=True)
-        self._audit.pause("opened", link.generation, dwell=self._owner.time_in_state())
+        self._audit.pause("opened", link.generation, dwell=self._owner.time_in_state(began))
         try:
             await self._registry.gate.wait_open()
         finally:
-            seconds = self._owner.set_read_paused(link, paused=False) - began
-            self._audit.pause("closed", link.generation, dwell=self._owner.time_in_state(), seconds=seconds)
+            ended = self._owner.set_read_paused(link, paused=False)
+            self._audit.pause("closed", link.generation, dwell=self._owner.time_in_state(ended), seconds=ended - began)
 
 
 def decode_json_object(text: bytes) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ from realtime_fsm.testing.wire import error
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.network import Network
-from support.replaying import replayed, story_of
+from support.replaying import log_of, replayed
 from support.some import some
 from support.virtual import eventually
 
@@ -615,7 +615,7 @@ def test_what_the_policy_allows_is_conformant_and_is_replayed(name: str, tmp_pat
     records = logged(live, **options)
     report = audited(lines_of(records))
     assert (report.verdict, report.first) == ("conformant", None)
-    assert replayed(story_of(tmp_path / "log.jsonl", records))
+    assert replayed(log_of(tmp_path / "log.jsonl", records))
 
 
 def settings(records: list[Record], **retry: Any) -> list[bytes]:

@@ -94,9 +94,9 @@ def _value(name: str) -> dict[str, Any]:
 
 def _meanings(name: str) -> list[str]:
     """Return the meanings of a field, and one alone if all kinds of record agree."""
-    found = {kind.event: field.means for kind in KINDS for field in kind.fields if field.name == name}
+    found = {kind.event: field.description for kind in KINDS for field in kind.fields if field.name == name}
     same = len(set(found.values())) == 1
-    return [FIELDS[name].means] if same else [f"{event}: {means}" for event, means in found.items()]
+    return [FIELDS[name].description] if same else [f"{event}: {means}" for event, means in found.items()]
 
 
 def _states(color: str, *states: State) -> dict[str, str]:

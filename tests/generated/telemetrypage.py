@@ -154,11 +154,11 @@ def telemetry_page() -> str:
 def _event(kind: RecordKind) -> str:
     fields = [field for field in kind.fields if not field.common]
     table = f"\n{_fields(fields, kind.event)}" if fields else ""
-    return f"\n### `{event_name(kind.event)}`\n\nOf `{kind.event}`: {kind.means[0].lower()}{kind.means[1:]}\n{table}"
+    return f"\n### `{event_name(kind.event)}`\n\nOf `{kind.event}`: {kind.description[0].lower()}{kind.description[1:]}\n{table}"
 
 
 def _fields(fields: Iterable[FieldInfo], event: str = "") -> str:
-    rows = [f"| `{field.name}` | {_place(event, field)} | {_type(field)} | {field.means} |\n" for field in fields]
+    rows = [f"| `{field.name}` | {_place(event, field)} | {_type(field)} | {field.description} |\n" for field in fields]
     return "".join(("| field | attribute | type | meaning |\n|---|---|---|---|\n", *rows))
 
 

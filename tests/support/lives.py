@@ -1,4 +1,4 @@
-"""Lives: what connections write that live in one way or another, each with an edge to it."""
+"""Logs of connections with outages, handovers and faults, each with an edge to it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def simulated(seed: int) -> list[Record]:
 
 
 def lived(name: str, live: Callable[[Bench, Scribe], object], **options: Any) -> list[Record]:
-    """What a connection writes that lives so."""
+    """The log of a bench."""
     with collected() as records:
         bench = Bench(**options)
         live(bench, Scribe(bench, name))
