@@ -90,7 +90,7 @@ class Dispatcher:
 
         def on_message(data: bytes) -> Awaitable[None] | None:
             if link is not links.current and link is not links.draining:
-                return asyncio.sleep(0)  # let go of, and its reader not yet stopped
+                return asyncio.sleep(0)  # closed, and its reader not yet stopped
             state.frames_received = received = state.frames_received + 1
             try:
                 frame: Frame | Malformed = decode_known(data)
@@ -107,7 +107,9 @@ class Dispatcher:
                 feed(Recovered(link.generation))
             if planned:
                 if link.routes is None:
-                    return None if received % _TURN else self._apply_backpressure(link)  # before the greeting none is owed
+                    return (
+                        None if received % _TURN else self._apply_backpressure(link)
+                    )  # before the greeting no subscription is acknowledged
                 self._name_subscriptions(link, event)
             identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
             if links.overlap:
@@ -117,7 +119,7 @@ class Dispatcher:
                     delivery.last_timestamp = stamp
                 should_yield = delivery.put(event)
             else:
-                should_yield = (bool(identifiers) or not planned) and route(event)  # the routes know of whom it is for nobody
+                should_yield = (bool(identifiers) or not planned) and route(event)  # the routes have found no subscription
             return self._apply_backpressure(link) if should_yield or not received % _TURN else None
 
         return on_message
