@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.fsm.canary import CANARY, CanaryBook
+from realtime_fsm.fsm.canary import CANARY, CanaryTracker
 from realtime_fsm.fsm.commands import EndFault
 from realtime_fsm.fsm.link import LinkState, Phase
 from realtime_fsm.fsm.pacer import Pacer
@@ -113,7 +113,7 @@ class ConnectionContext:
         self.deaf = False  # whether a canary was missed, and none has come back since
         self.subscriptions = SubscriptionTracker()
         if canary is not None:
-            self.subscriptions.canary = CanaryBook(
+            self.subscriptions.presence.canary = CanaryTracker(
                 None if canary.channel is None else SubscriptionSpec(CANARY, (canary.channel,))
             )
         self.state: str = TABLE.initial.value  # the machine's; nothing else writes it
@@ -247,7 +247,11 @@ class ConnectionContext:
     def again_at(self) -> float | None:
         """When the next request is to be repeated; None where there is none, or something else can be asked first."""
         fault = None if self.link is None else self.link.fault
-        if fault is None or not self.subscriptions.has_pending_request or (self.subscriptions.has_news and not fault.is_open):
+        if (
+            fault is None
+            or not self.subscriptions.has_pending_request
+            or (self.subscriptions.queue.has_new and not fault.is_open)
+        ):
             return None
         return fault.again_at
 

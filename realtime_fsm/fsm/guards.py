@@ -126,7 +126,7 @@ def handover_due(context: ConnectionContext) -> bool:
 
 def presence_needs_link(context: ConnectionContext) -> bool:
     """The presence that is wanted has another id than the one that the server keeps for this link."""
-    return context.subscriptions.presence_needs_link
+    return context.subscriptions.presence.needs_link
 
 
 def trial_failed(context: ConnectionContext) -> bool:
@@ -141,7 +141,7 @@ def all_closed(context: ConnectionContext) -> bool:
 
 def presence_wanted(context: ConnectionContext) -> bool:
     """The user wants to be shown as present."""
-    return context.subscriptions.presence is not None
+    return context.subscriptions.presence.message is not None
 
 
 def renewal_due(context: ConnectionContext) -> bool:
@@ -150,12 +150,21 @@ def renewal_due(context: ConnectionContext) -> bool:
 
 
 def can_authenticate_in_band(context: ConnectionContext) -> bool:
-    """The identity can be changed on this link, by a message that can go out now."""
-    link = context.require_link
+    """The identity can be changed on this link, by a message that can go out now.
+
+    With nothing acknowledged the server would forget the project; it would not bind a guest's plain ``account`` anew; the old
+    user's presence would stay stored for 30 days (PROTOCOL: "Messages", rules 3 and 11).
+    """
+    link, subscriptions = context.require_link, context.subscriptions
     return (
         context.session is not None
         and link.ping_in_flight is None
-        and context.subscriptions.may_authenticate
+        and subscriptions.in_flight is None
+        and subscriptions.all_acknowledged
+        and not any("account" in spec.channels for spec in subscriptions.desired.values())
+        and not subscriptions.subscribed_in_url
+        and subscriptions.presence.message is None
+        and subscriptions.presence.on_link is None
         and link.budget.available_at(context.now, ping=False) <= context.now
     )
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.errors import GreetedAsGuest, IdentityUnavailable, Overdue, ServerError, StreamEnded
 from realtime_fsm.fsm.commands import AuthenticationRefused, CloseLink, UserIdentified
+from realtime_fsm.fsm.control import AUTHENTICATE
 from realtime_fsm.fsm.fault import Fault
 from realtime_fsm.fsm.inputs import LinkClosed
 from realtime_fsm.fsm.link import LastError, LinkState, Phase
 from realtime_fsm.fsm.names import Note
 from realtime_fsm.fsm.policies import POLICY, verdict
-from realtime_fsm.fsm.subscriptions import AUTHENTICATE, GREETING_ACK
+from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import LIVE, TABLE
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.faults import FaultNews, is_server_fault, is_throttle
@@ -83,7 +84,7 @@ def end_identity_trial(context: ConnectionContext, _: LogOut) -> None:
 
 def set_presence(context: ConnectionContext, input_: SetPresence) -> None:
     """Desire the presence, or none any more; it replaces one that waits."""
-    context.subscriptions.set_presence(input_.message, input_.id)
+    context.subscriptions.presence.set(input_.message, input_.id)
 
 
 def switch_ping(context: ConnectionContext, input_: PingEnabledChanged) -> None:
@@ -202,7 +203,7 @@ def answer_request(context: ConnectionContext, input_: ErrorReceived) -> None:
         _meet_fault(context, link, input_)
     else:
         context.requests += context.subscriptions.handle_error(input_.code, input_.message, context.retry.attempts)
-        if live and blamed and input_.code == POLICY and context.subscriptions.repeats:
+        if live and blamed and input_.code == POLICY and context.subscriptions.queue.batches:
             _postpone(context, link)
     if any(isinstance(command, AuthenticationRefused) for command in context.requests):
         context.trial = False
@@ -229,7 +230,7 @@ def record_end(context: ConnectionContext, input_: LinkClosed | DialFailure) -> 
         _fail(context, StreamEnded(input_.close_code))
         return
     _fail(context, last.cause, blamed=last.blamed)
-    if last.blamed and last.cause.code == POLICY and context.subscriptions.refusals.accepted:
+    if last.blamed and last.cause.code == POLICY and context.subscriptions.queue.refusals.accepted:
         context.attempt = max(0, context.attempt - 1)  # the server refused one of our requests: the link did not fail
 
 
@@ -271,7 +272,7 @@ def probe_link(context: ConnectionContext, input_: Probe) -> None:
     link = context.require_link
     context.deaf = context.deaf and not link.probed
     link.probed = True
-    context.requests += context.subscriptions.probe(input_.spec, input_.presence, input_.id)
+    context.requests += context.subscriptions.presence.probe(input_.spec, input_.presence, input_.id)
 
 
 def update_timers(context: ConnectionContext, _: Input) -> None:
@@ -292,7 +293,7 @@ def update_timers(context: ConnectionContext, _: Input) -> None:
 
 def _accept(context: ConnectionContext, commands: Sequence[Command]) -> None:
     context.requests += commands
-    if context.subscriptions.refusals.accepted:
+    if context.subscriptions.queue.refusals.accepted:
         context.refusals = 0
 
 
@@ -305,7 +306,7 @@ def _fail(context: ConnectionContext, cause: LinkFailure, *, blamed: bool = Fals
     context.failure_verdict = verdict(cause, live=live, may_pass=_may_pass(context, blamed=blamed))
     code = cause.code if isinstance(cause, ServerError) else cause.close_code if isinstance(cause, StreamEnded) else None
     if code == POLICY:
-        context.refused = not (context.subscriptions.refusals.accepted if blamed else _is_proven(context))
+        context.refused = not (context.subscriptions.queue.refusals.accepted if blamed else _is_proven(context))
 
 
 def _is_proven(context: ConnectionContext) -> bool:
@@ -317,7 +318,7 @@ def _may_pass(context: ConnectionContext, *, blamed: bool) -> bool:
     most = context.retry.attempts
     borne = most is None or context.refusals + 1 < most
     if blamed:
-        return borne or not (context.subscriptions.desired and context.subscriptions.refusals.everything)
+        return borne or not (context.subscriptions.desired and context.subscriptions.queue.refusals.everything)
     return _is_proven(context) or (context.been_up and borne)
 
 

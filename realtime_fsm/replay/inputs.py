@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from realtime_fsm.errors import DialFailed, ServerError, StreamEnded
 from realtime_fsm.fsm import inputs
 from realtime_fsm.fsm.canary import CANARY
+from realtime_fsm.fsm.control import SUBSCRIBE
 from realtime_fsm.fsm.names import Effect, Guard
-from realtime_fsm.fsm.subscriptions import GREETING_ACK, SUBSCRIBE
+from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.protocol import frames
 from realtime_fsm.protocol.eras import Era
@@ -116,7 +117,7 @@ def _with_id(spoken: inputs.Input | None, context: ConnectionContext, *, another
     """A presence under the id that the link has, or under another one: no id is in a record."""
     if not isinstance(spoken, inputs.SetPresence):
         return spoken
-    transition = context.subscriptions.presence_taken
+    transition = context.subscriptions.presence.taken_id
     own = PLACEHOLDER if transition is None else transition
     return inputs.SetPresence(spoken.message, f"{own}, another" if another else own)
 

@@ -386,7 +386,7 @@ def test_a_refused_presence_is_told_and_forgotten() -> None:
     bench.err(401)
     (told,) = bench.requests(PresenceRefused)
     assert isinstance(told.error, PresenceRejected)
-    assert (bench.state, told.error.code, bench.context.subscriptions.presence) == (C, 401, None)
+    assert (bench.state, told.error.code, bench.context.subscriptions.presence.message) == (C, 401, None)
 
 
 def test_a_presence_that_was_one_message_too_many_is_sent_in_the_next_window() -> None:
@@ -409,7 +409,7 @@ def test_a_presence_that_was_never_stored_is_forgotten_with_the_link() -> None:
     bench = Bench(retry=ONCE)
     bench.do(SetPresence(ONLINE))
     bench.fail_dial()
-    assert (bench.state, bench.context.subscriptions.presence) == (E, None)
+    assert (bench.state, bench.context.subscriptions.presence.message) == (E, None)
 
 
 def test_a_presence_that_was_stored_survives_an_end_of_retries() -> None:
@@ -417,7 +417,7 @@ def test_a_presence_that_was_stored_survives_an_end_of_retries() -> None:
     bench.do(SetPresence(ONLINE))
     stored(bench)
     bench.lose()
-    assert (bench.state, bench.context.subscriptions.presence) == (E, ONLINE)
+    assert (bench.state, bench.context.subscriptions.presence.message) == (E, ONLINE)
 
 
 @pytest.mark.parametrize("calls", [1, 2])
@@ -428,7 +428,7 @@ def test_a_presence_that_was_stored_outlives_later_calls_that_a_disconnect_ends(
     for _ in range(calls):
         bench.do(SetPresence(AWAY, "p"))
     bench.do(Disconnect())
-    assert (bench.state, bench.context.subscriptions.presence) == (D, ONLINE)
+    assert (bench.state, bench.context.subscriptions.presence.message) == (D, ONLINE)
     bench.do(Connect())
     bench.open()
     bench.greet()
@@ -442,7 +442,7 @@ def test_a_presence_that_was_stored_outlives_one_that_is_refused() -> None:
     bench.do(SetPresence(AWAY, "p"))
     bench.err(1003)
     assert bench.requests(PresenceRefused)
-    assert (bench.context.subscriptions.presence, bench.context.subscriptions.has_pending_request) == (ONLINE, False), (
+    assert (bench.context.subscriptions.presence.message, bench.context.subscriptions.has_pending_request) == (ONLINE, False), (
         "the server shows it on this link"
     )
     bench.lose()
@@ -451,7 +451,7 @@ def test_a_presence_that_was_stored_outlives_one_that_is_refused() -> None:
     bench.greet()
     assert bench.requests(SendFrame)[0].data == ONLINE
     bench.err(1003)
-    assert bench.context.subscriptions.presence is None, "refused itself, it is given up"
+    assert bench.context.subscriptions.presence.message is None, "refused itself, it is given up"
 
 
 def test_a_server_without_presences_is_named() -> None:
@@ -461,4 +461,4 @@ def test_a_server_without_presences_is_named() -> None:
     bench.greet()
     (told,) = bench.requests(PresenceRefused)
     assert isinstance(told.error, UnsupportedByServer)
-    assert (told.error.feature, told.error.era, bench.context.subscriptions.presence) == ("presence", "E2", None)
+    assert (told.error.feature, told.error.era, bench.context.subscriptions.presence.message) == ("presence", "E2", None)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from realtime_fsm.fsm.canary import CANARY
 from realtime_fsm.fsm.commands import CanaryRefused, SubscriptionAcknowledged, SubscriptionRefused, SubscriptionRemoved
-from realtime_fsm.fsm.subscriptions import PRESENCE, SUBSCRIBE, UNSUBSCRIBE, SubscriptionTracker
+from realtime_fsm.fsm.control import PRESENCE, SUBSCRIBE, UNSUBSCRIBE
+from realtime_fsm.fsm.subscriptions import SubscriptionTracker
 from support.some import some
 from support.tracker import (
     BAD_MESSAGE,
@@ -61,7 +62,7 @@ def test_an_error_that_answers_the_canarys_subscription_is_told_and_repeats_noth
     tracker = book_of("a")
     asked(tracker)
     tracker.handle_reply(grants("a"))
-    tracker.probe(spec(CANARY), b"{}", "mine")
+    tracker.presence.probe(spec(CANARY), b"{}", "mine")
     listening = tracker.next_request()
     assert listening is not None
     assert listening.ids == (CANARY,)
@@ -74,7 +75,7 @@ def test_a_server_fault_that_answers_a_presence_of_the_canarys_own_repeats_nothi
     tracker = book_of("a")
     asked(tracker)
     tracker.handle_reply(grants("a"))
-    assert tracker.probe(spec(CANARY), b"{}", "mine") == []
+    assert tracker.presence.probe(spec(CANARY), b"{}", "mine") == []
     listening = tracker.next_request()
     assert listening is not None
     assert listening.ids == (CANARY,)

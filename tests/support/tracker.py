@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from realtime_fsm.fsm.commands import Command, SubscriptionAcknowledged, SubscriptionRefused, SubscriptionRemoved
-from realtime_fsm.fsm.control import ControlRequest
-from realtime_fsm.fsm.subscriptions import SUBSCRIBE, UNSUBSCRIBE, SubscriptionTracker
+from realtime_fsm.fsm.control import SUBSCRIBE, UNSUBSCRIBE, ControlRequest
+from realtime_fsm.fsm.subscriptions import SubscriptionTracker
 from realtime_fsm.protocol.frames import AcknowledgedSubscription
 from realtime_fsm.protocol.spec import SubscriptionSpec
 

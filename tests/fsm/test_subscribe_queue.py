@@ -125,7 +125,7 @@ def test_a_kind_of_request_that_meets_a_fault_gives_way_to_the_others() -> None:
     asked(tracker)
     settle(tracker)
     tracker.withdraw("s1")
-    tracker.set_presence(b"{}")
+    tracker.presence.set(b"{}")
     kinds = []
     for _ in range(5):
         request = tracker.next_request()
