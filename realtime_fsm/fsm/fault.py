@@ -27,14 +27,14 @@ def pause_before(repetition: int, retry: RetryPolicy, draw: float) -> float:
 
 
 class Fault:
-    """What a link remembers of a server fault, or of a refusal (1008) that did not end it, until a request is acknowledged.
+    """A server fault on one link, or a refusal (1008) that did not end the link; forgotten once a request is acknowledged.
 
     Attributes:
         since: when the server last proved that it worked.
         is_open: whether the server has proved nothing since.
         ping_failed: whether an error answered the newest ping.
         again_at: when the next request may leave; None for at once.
-        repetitions: how many were planned.
+        repetitions: how many repetitions were planned.
     """
 
     __slots__ = ("again_at", "is_open", "ping_failed", "repetitions", "since")
