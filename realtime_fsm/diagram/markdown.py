@@ -65,7 +65,7 @@ def transitions(table: StateTable, current: State | None = None) -> str:
     ]
     guards, effects = ([getattr(row, kind) for row in table.rows] for kind in ("guards", "effects"))
     lines += ["", "## Notes", "", "| note | what it keeps |", "|---|---|", *_glossary(table.notes.values(), NOTES)]
-    lines += ["", "## Guards", "", "| guard | holds when |", "|---|---|", *_glossary(guards, GUARDS)]
+    lines += ["", "## Guards", "", "| guard | what it asks |", "|---|---|", *_glossary(guards, GUARDS)]
     lines += ["", "## Effects", "", "| effect | what it does |", "|---|---|", *_glossary(effects, EFFECTS)]
     lines += ["", "## Ignored on purpose", "", "No rule is asked here; the notes of the trigger run all the same.", ""]
     lines += ["| state | triggers | why |", "|---|---|---|"]

@@ -219,7 +219,7 @@ class ConnectionContext:
 
     @property
     def handover_at(self) -> float | None:
-        """When the link makes room for one with other channels in its address."""
+        """When the link drains for one with other channels in its URL."""
         link = self.link
         return (
             None
