@@ -166,25 +166,10 @@ class EndStreams:
 
 
 Command = (
-    OpenLink
-    | SendFrame
-    | CloseLink
-    | RetireLink
-    | SubscriptionAcknowledged
-    | SubscriptionRefused
-    | SubscriptionUnsupported
-    | UserIdentified
-    | AuthenticationRefused
-    | Restore
-    | PresenceStored
-    | PresenceRefused
-    | CanaryOut
-    | CanaryRefused
-    | SubscriptionRemoved
-    | EndFault
-    | FailWaiters
-    | EndStreams
-)
+    OpenLink | SendFrame | CloseLink | RetireLink | SubscriptionAcknowledged | SubscriptionRefused | SubscriptionUnsupported
+    | UserIdentified | AuthenticationRefused | Restore | PresenceStored | PresenceRefused | CanaryOut | CanaryRefused
+    | SubscriptionRemoved | EndFault | FailWaiters | EndStreams
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,28 +28,9 @@ class LinkState:
     """One WebSocket, from dial to end."""
 
     __slots__ = (
-        "backoff_reset",
-        "budget",
-        "drained_at",
-        "fault",
-        "frames_received",
-        "generation",
-        "handover_wanted_since",
-        "idle_since",
-        "last_error",
-        "phase",
-        "ping_at",
-        "ping_in_flight",
-        "pings",
-        "probed",
-        "proven",
-        "proven_at",
-        "read_paused",
-        "renew_at",
-        "request_sent_at",
-        "since",
-        "stable_since",
-        "subscribed_in_url",
+        "backoff_reset", "budget", "drained_at", "fault", "frames_received", "generation", "handover_wanted_since",
+        "idle_since", "last_error", "phase", "ping_at", "ping_in_flight", "pings", "probed", "proven", "proven_at",
+        "read_paused", "renew_at", "request_sent_at", "since", "stable_since", "subscribed_in_url",
     )  # fmt: skip
 
     def __init__(self, generation: int, now: float, ping_interval: float, *, planned: bool) -> None:

@@ -15,7 +15,7 @@ import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from transitions import Machine, Transition
+from transitions import Machine
 
 from realtime_fsm.fsm.commands import StepResult, TransitionTaken
 from realtime_fsm.fsm.effects import EFFECTS
@@ -26,8 +26,6 @@ from realtime_fsm.fsm.table import TABLE, State, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from transitions import EventData
 
     from realtime_fsm.errors import RealtimeError
     from realtime_fsm.fsm.context import ConnectionContext
@@ -45,43 +43,13 @@ def _quiet_logger(logger: logging.Logger) -> None:
 _quiet_logger(logging.getLogger("transitions"))
 
 
-class RowTransition(Transition):
-    """A row as `transitions` runs it, without the features that no row of the table uses.
-
-    Names to resolve, callbacks of states, `prepare` and `after`, and a log line about each take more than half of the time of a
-    trigger (tests/bench/RESULTS.md).
-    """
-
-    def execute(self, event_data: EventData) -> bool:
-        """Take the row if its guards hold: run its effects, then change the state."""
-        context = event_data.model
-        for condition in self.conditions:
-            if not condition.func(context):  # type: ignore[operator]
-                return False
-        for effect in self.before:
-            effect(context)  # type: ignore[operator]
-        if self.dest is not None:
-            event_data.machine.set_state(self.dest, context)
-        return True
-
-
-class TableMachine(Machine):
-    """A machine whose transitions are rows."""
-
-    transition_cls = RowTransition
-
-
 @lru_cache(maxsize=1)
 def _shared_machine() -> dict[str, Any]:
     return build(TABLE)
 
 
-def build(table: Table[State, Trigger], kind: type[Machine] = TableMachine) -> dict[str, Any]:
+def build(table: Table[State, Trigger]) -> dict[str, Any]:
     """Build the machine of a table.
-
-    Args:
-        table: the table.
-        kind: the class of the machine; a plain `Machine` does the same, and takes longer.
 
     Returns:
         The machine's events by trigger.
@@ -90,7 +58,7 @@ def build(table: Table[State, Trigger], kind: type[Machine] = TableMachine) -> d
         BadTable: when the table is not total, has a trap or an unreachable state, or names something that does not exist.
     """
     table.check(NOTES, GUARDS, EFFECTS)
-    machine = kind(
+    machine = Machine(
         model=None,
         states=[state.value for state in State],
         initial=table.initial.value,
