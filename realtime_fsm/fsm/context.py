@@ -39,11 +39,11 @@ class ConnectionContext:
     """Everything that one connection remembers."""
 
     __slots__ = (
-        "attempt", "attempt_at", "auto_reconnect", "awaited", "been_up", "canary", "close_by", "closing_generation",
+        "attempt", "attempt_at", "auto_reconnect", "awaited", "been_up", "canary", "close_by", "closing_generation", "commands",
         "configured_era", "deaf", "dial_slot", "doubtful", "draining_generation", "draw", "era", "error", "ever_up", "failure",
         "failure_verdict", "fault_news", "finished", "frames_sent", "generation", "link", "max_link_age", "now", "pacer",
         "ping", "ping_enabled", "refusals", "refused", "rejected_new_subscriptions", "renewable", "renewal", "renewed",
-        "requests", "retry", "round_trip", "row", "server", "session", "state", "state_entered_at", "subscribes_in_url",
+        "retry", "round_trip", "row", "server", "session", "state", "state_entered_at", "subscribes_in_url",
         "subscriptions", "throttled", "timeouts", "trial",
     )  # fmt: skip
 
@@ -102,7 +102,7 @@ class ConnectionContext:
         self.now = 0.0
         self.draw = 0.0
         self.row: Row[State, Trigger] | None = None
-        self.requests: list[Command] = []
+        self.commands: list[Command] = []
         self.failure: LinkFailure | None = None
         self.failure_verdict = Verdict.TRANSIENT
         self.rejected_new_subscriptions = False
@@ -122,7 +122,7 @@ class ConnectionContext:
 
     def reset_step(self, now: float, draw: float) -> None:
         """Forget the facts of the step before."""
-        self.now, self.draw, self.row, self.requests = now, draw, None, []
+        self.now, self.draw, self.row, self.commands = now, draw, None, []
         self.failure, self.failure_verdict, self.round_trip, self.fault_news = None, Verdict.TRANSIENT, None, None
         self.rejected_new_subscriptions = self.refused = self.renewable = self.finished = False
 
@@ -134,7 +134,7 @@ class ConnectionContext:
             seconds = self.now - link.fault.since
             link.fault.is_open = lost
             self.fault_news = FaultNews(opened=False, seconds=seconds)
-            self.requests.append(EndFault(seconds, lost))
+            self.commands.append(EndFault(seconds, lost))
 
     def record_proven(self, link: LinkState) -> None:
         """Keep that everything desired is acknowledged on a link, or nothing is desired."""

@@ -87,7 +87,7 @@ def dial(context: ConnectionContext) -> None:
     context.generation += 1
     context.link = LinkState(context.generation, context.now, context.ping.interval, planned=context.subscribes_in_url)
     context.frames_sent = 0
-    context.requests.append(
+    context.commands.append(
         OpenLink(
             context.generation, context.subscriptions.build_url_plan() if context.subscribes_in_url else None, context.renewal
         )
@@ -128,7 +128,7 @@ def start_live_link(context: ConnectionContext) -> None:
     _enter(link, Phase.LIVE, context.now)
     context.renewed = False
     if context.draining_generation is not None:
-        context.requests.append(CloseLink(context.draining_generation, graceful=True))
+        context.commands.append(CloseLink(context.draining_generation, graceful=True))
         context.draining_generation = None
         link.drained_at = context.now + DRAIN_SECONDS
     link.stable_since = None if context.subscriptions.desired and not context.subscriptions.all_acknowledged else context.now
@@ -194,9 +194,9 @@ def drain_link(context: ConnectionContext) -> None:
     link = context.require_link
     context.draining_generation = link.generation
     context.end_fault(link, lost=True)
-    context.requests.append(RetireLink(link.generation))
+    context.commands.append(RetireLink(link.generation))
     context.link = None
-    context.requests += context.subscriptions.end_link()
+    context.commands += context.subscriptions.end_link()
 
 
 def abort_link(context: ConnectionContext) -> None:
@@ -215,14 +215,14 @@ def close_link(context: ConnectionContext) -> None:
 
 def close_first(context: ConnectionContext) -> None:
     """Let the next dial wait until the links are closed that this step closes."""
-    context.awaited = tuple(request.generation for request in context.requests if isinstance(request, CloseLink))
+    context.awaited = tuple(command.generation for command in context.commands if isinstance(command, CloseLink))
     context.close_by = context.now + context.timeouts.close
 
 
 def restore_identity(context: ConnectionContext) -> None:
     """Go back to the identity that was confirmed last, and fail the call that wanted the other one."""
     context.trial = False
-    context.requests.append(Restore(_final_error(context)))
+    context.commands.append(Restore(_final_error(context)))
     context.been_up = context.ever_up
 
 
@@ -248,7 +248,7 @@ def notify_disconnected(context: ConnectionContext) -> None:
 def end_streams(context: ConnectionContext) -> None:
     """End every stream."""
     context.error = None
-    context.requests.append(EndStreams())
+    context.commands.append(EndStreams())
 
 
 def clear_closing(context: ConnectionContext) -> None:
@@ -280,28 +280,28 @@ def _send(context: ConnectionContext, data: bytes, *, ping: bool) -> None:
     link = context.require_link
     link.budget.record_send(context.now, ping=ping)
     context.frames_sent = link.budget.frames_sent
-    context.requests.append(SendFrame(link.generation, data))
+    context.commands.append(SendFrame(link.generation, data))
 
 
 def _release_link(context: ConnectionContext, *, graceful: bool) -> None:
     context.attempt_at = None
     if context.link is not None:
         context.end_fault(context.link, lost=True)
-        context.requests.append(CloseLink(context.link.generation, graceful))
+        context.commands.append(CloseLink(context.link.generation, graceful))
         context.closing_generation = context.link.generation
         context.link = None
-        context.requests += context.subscriptions.end_link()
+        context.commands += context.subscriptions.end_link()
 
 
 def _close_draining(context: ConnectionContext) -> None:
     if context.draining_generation is not None:
-        context.requests.append(CloseLink(context.draining_generation, graceful=True))
+        context.commands.append(CloseLink(context.draining_generation, graceful=True))
         context.closing_generation, context.draining_generation = context.draining_generation, None
 
 
 def _fail_waiters(context: ConnectionContext, error: RealtimeError, *, streams: bool) -> None:
     context.trial = False  # a call that wants another identity fails, too
-    context.requests.append(FailWaiters(error, context.subscriptions.withdraw_never_acknowledged(), streams))
+    context.commands.append(FailWaiters(error, context.subscriptions.withdraw_never_acknowledged(), streams))
 
 
 def _final_error(context: ConnectionContext) -> RealtimeError:

@@ -143,9 +143,9 @@ class ConnectionMachine:
             return StepResult(None, (), due)
         apply_notes(context, input_)
         if context.finished:
-            return StepResult(None, tuple(context.requests), due)
+            return StepResult(None, tuple(context.commands), due)
         if (source, trigger) in TABLE.ignored:
-            return StepResult(None, tuple(context.requests), context.deadline)
+            return StepResult(None, tuple(context.commands), context.deadline)
         self._events[trigger.value].trigger(context, context)
         row = context.row
         assert row is not None
@@ -165,7 +165,7 @@ class ConnectionMachine:
             context.fault_news,
             lag=0.0 if due is None else max(0.0, now - due),
         )
-        return StepResult(transition, tuple(context.requests), context.deadline)
+        return StepResult(transition, tuple(context.commands), context.deadline)
 
     def _is_stale_or_early(self, input_: Input, source: State, trigger: Trigger, due: float | None) -> bool:
         """Tell whether an input is of an old socket, answers no request, or is a deadline that came early."""

@@ -50,7 +50,7 @@ def add_subscription(context: ConnectionContext, input_: inputs.Subscribe) -> No
 
 def remove_subscription(context: ConnectionContext, input_: inputs.Unsubscribe) -> None:
     """Desire the subscription no more, and tell its end unless the server must hear of it first."""
-    context.requests += context.subscriptions.withdraw(input_.id)
+    context.commands += context.subscriptions.withdraw(input_.id)
 
 
 def begin_identity_trial(context: ConnectionContext, input_: inputs.Authenticate) -> None:
@@ -84,7 +84,7 @@ def record_greeting(context: ConnectionContext, input_: inputs.GreetingReceived)
         _fail(context, GreetedAsGuest())
         return
     context.trial = False
-    context.requests.append(UserIdentified(input_.user))
+    context.commands.append(UserIdentified(input_.user))
     context.subscriptions.begin_link()
     if not context.require_link.subscribed_in_url:
         context.era = Era.E4
@@ -109,7 +109,7 @@ def accept_reply(context: ConnectionContext, input_: inputs.Acknowledged) -> Non
     link.fault = None
     if input_.to == AUTHENTICATE:
         context.trial = False
-        context.requests.append(UserIdentified(input_.user))
+        context.commands.append(UserIdentified(input_.user))
     _accept(context, context.subscriptions.handle_reply(input_.acknowledged, input_.presence))
     link.request_sent_at = None
 
@@ -170,7 +170,7 @@ def reject_new_in_url(context: ConnectionContext, input_: inputs.ErrorReceived) 
     if link.subscribed_in_url and link.phase is not Phase.LIVE and not about_us:
         rejected = context.subscriptions.reject_new_in_url(input_.code, input_.message)
         context.rejected_new_subscriptions = bool(rejected)
-        context.requests += rejected
+        context.commands += rejected
 
 
 def answer_request(context: ConnectionContext, input_: inputs.ErrorReceived) -> None:
@@ -179,14 +179,14 @@ def answer_request(context: ConnectionContext, input_: inputs.ErrorReceived) -> 
     live, blamed = link.phase is Phase.LIVE, context.subscriptions.in_flight is not None
     if live and is_throttle(input_.code):
         link.budget.block_for_window(context.now)
-        context.requests += context.subscriptions.requeue_in_flight()
+        context.commands += context.subscriptions.requeue_in_flight()
     elif live and is_server_fault(input_.code) and (blamed or link.ping_in_flight is not None):
         _meet_fault(context, link, input_)
     else:
-        context.requests += context.subscriptions.handle_error(input_.code, input_.message, context.retry.attempts)
+        context.commands += context.subscriptions.handle_error(input_.code, input_.message, context.retry.attempts)
         if live and blamed and input_.code == POLICY and context.subscriptions.queue.batches:
             _postpone(context, link)
-    if any(isinstance(command, AuthenticationRefused) for command in context.requests):
+    if any(isinstance(command, AuthenticationRefused) for command in context.commands):
         context.trial = False
     link.request_sent_at = None
 
@@ -195,7 +195,7 @@ def end_draining(context: ConnectionContext, input_: inputs.LinkClosed) -> None:
     """Close the draining link if its stream is the one that ended, and finish the step."""
     if input_.generation == context.draining_generation:
         context.draining_generation = None
-        context.requests.append(CloseLink(input_.generation, graceful=False))
+        context.commands.append(CloseLink(input_.generation, graceful=False))
         context.finished = True
 
 
@@ -253,7 +253,7 @@ def probe_link(context: ConnectionContext, input_: inputs.Probe) -> None:
     link = context.require_link
     context.deaf = context.deaf and not link.probed
     link.probed = True
-    context.requests += context.subscriptions.presence.probe(input_.spec, input_.presence, input_.id)
+    context.commands += context.subscriptions.presence.probe(input_.spec, input_.presence, input_.id)
 
 
 def update_timers(context: ConnectionContext, _: inputs.Input) -> None:
@@ -273,7 +273,7 @@ def update_timers(context: ConnectionContext, _: inputs.Input) -> None:
 
 
 def _accept(context: ConnectionContext, commands: Sequence[Command]) -> None:
-    context.requests += commands
+    context.commands += commands
     if context.subscriptions.queue.refusals.accepted:
         context.refusals = 0
 
@@ -323,7 +323,7 @@ def _meet_fault(context: ConnectionContext, link: LinkState, input_: inputs.Erro
         fault.ping_failed = True
         context.subscriptions.reunite()
         return
-    context.requests += context.subscriptions.repeat(input_.code, input_.message, context.retry.attempts, whole=fault.ping_failed)
+    context.commands += context.subscriptions.repeat(input_.code, input_.message, context.retry.attempts, whole=fault.ping_failed)
     _postpone(context, link)
 
 

@@ -101,7 +101,7 @@ def context(kind: str, count: int) -> dict[str, Any]:
 
 def _seated(state: State) -> object:
     bench = Workbench(pacer=_PACER).to(state)
-    bench.context.requests = []
+    bench.context.commands = []
     return bench.machine  # which holds the seat
 
 

@@ -68,7 +68,7 @@ def error_of(context: ConnectionContext) -> type[RealtimeError] | None:
 
 
 def commands_of(kind: type) -> Callable[[ConnectionContext], int]:
-    return lambda context: sum(type(command) is kind for command in context.requests)
+    return lambda context: sum(type(command) is kind for command in context.commands)
 
 
 def at_fault(context: ConnectionContext) -> bool:
@@ -254,4 +254,4 @@ def test_an_unexpected_guest_is_a_failure_and_no_user() -> None:
     bench.open()
     bench.context.reset_step(bench.now, 0.5)
     apply_notes(bench.context, GreetingReceived(bench.generation, unexpected_guest=True))
-    assert (error_of(bench.context), bench.context.requests) == (GreetedAsGuest, [])
+    assert (error_of(bench.context), bench.context.commands) == (GreetedAsGuest, [])
