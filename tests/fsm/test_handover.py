@@ -1,4 +1,4 @@
-"""The machine where channels travel in the address: the era is found out, and one link takes the place of another."""
+"""The machine where channels travel in the URL: it finds the era, and one link takes over from another."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_greeting_tells_the_era(numbered: bool, era: Era) -> None:
     assert bench.last.transition.era is era
 
 
-def test_a_link_that_is_up_without_channels_in_its_address_is_the_newest_era() -> None:
+def test_a_link_that_is_up_without_channels_in_its_url_is_the_newest_era() -> None:
     bench = Bench().to(C)
     assert bench.machine.era is Era.E4
 
@@ -138,7 +138,7 @@ def test_a_refused_ping_that_was_settled_before_means_nothing() -> None:
     assert isinstance(bench.last.transition.cause, StreamEnded), "and explains no end"
 
 
-def test_a_protocol_that_was_said_is_taken_at_its_word() -> None:
+def test_a_configured_era_is_taken_as_it_is() -> None:
     bench = Bench(era=Era.E4)
     bench.subscribe()
     bench.open()
@@ -191,7 +191,7 @@ def test_what_is_desired_while_another_link_is_dialed_gets_the_next_one() -> Non
     bench.subscribe("s2")
     bench.open()
     bench.greet()
-    assert (bench.state, bench.context.handover_at) == (C, bench.now + DRAIN_SECONDS), "when the one that made room is gone"
+    assert (bench.state, bench.context.handover_at) == (C, bench.now + DRAIN_SECONDS), "when the draining link is gone"
     bench.expire()
     bench.open()
     bench.greet()
@@ -223,7 +223,7 @@ def test_a_handover_that_fails_goes_on_while_the_old_link_delivers() -> None:
 
 
 @pytest.mark.parametrize("ends", [Disconnect(), Dispose(), Authenticate(None)])
-def test_what_makes_room_is_let_go_of_when_no_other_link_is_to_take_its_place(ends: Disconnect | Dispose | Authenticate) -> None:
+def test_a_draining_link_is_closed_when_no_other_link_takes_over(ends: Disconnect | Dispose | Authenticate) -> None:
     bench = Bench(**OLD).to(S)
     bench.subscribe("s2")
     bench.expire()
@@ -245,7 +245,7 @@ def test_a_handover_that_is_given_up_lets_go_of_everything() -> None:
     assert bench.requests(FailWaiters)[0].withdrawn == ("s2",)
 
 
-def test_the_end_of_what_makes_room_is_no_loss_for_the_machine() -> None:
+def test_the_end_of_a_draining_link_is_no_loss_for_the_machine() -> None:
     bench = Bench(**OLD).to(S)
     bench.subscribe("s2")
     bench.expire()

@@ -275,7 +275,7 @@ class Walk(RuleBasedStateMachine):
         context, state = self.bench.context, self.bench.state
         assert state in State
         assert len(self.open_links) == (context.link is not None) + (context.draining_generation is not None)
-        assert context.draining_generation is None or state is State.RECONNECTING, "a link makes room until another one is up"
+        assert context.draining_generation is None or state is State.RECONNECTING, "a link drains until another one is up"
         if state in (State.DISCONNECTED, State.ERROR):
             assert (context.link, context.deadline) == (None, None)
         if state is State.RECONNECTING:
