@@ -35,11 +35,11 @@ the same; all others begin with `realtime_fsm.`. A field that is null is no attr
 | `SeverityText`, `SeverityNumber` | the `level` that the application's logging adds: {{severities}} |
 | `Body` | nothing |
 | the scope's name | `realtime_fsm` |
-| the resource | what the application says of itself: `service.name`, `service.instance.id` |
+| the resource | the application's own attributes: `service.name`, `service.instance.id` |
 | `network.protocol.name` | `websocket` |
 
 A connection is no service: a process may have many, so its id is no `service.instance.id`. No record tells where a connection
-goes; whoever wants `server.address` says it where the log is read.
+goes; the reader of the log adds `server.address` where it is wanted.
 
 ## Events
 """
@@ -55,7 +55,7 @@ What can be derived from the events. Units are those of [UCUM](https://ucum.org)
 
 _COLLECTOR = """
 Availability is the part of `realtime_fsm.state.time` in a live state ({live}), of all that is not in `{disconnected}` or
-`{disposing}`. `realtime-fsm audit` is more exact: it knows which time in `{disconnected}` nobody wanted.
+`{disposing}`. `realtime-fsm audit` is more exact: it leaves out the time in `{disconnected}` that the user asked for.
 
 ## With the collector
 

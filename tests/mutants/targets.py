@@ -33,13 +33,13 @@ PACKAGES = {
     "client": "client/realtime client/callbacks client/blocking client/blocking_callables client/typed client/batches"
     " client/update client/appwrite_sdk runtime/shutdown public runtime/console client/ending_in_callables",
     "cli": "cli/main cli/output audit/command replay/replay_command",
-    "diagram": "diagram/drawing diagram/generated",
+    "diagram": "diagram/drawing diagram/layout diagram/generated",
     "audit": "auditlog/writer audit/facts audit/broken_logs audit/conformant audit/statistics audit/outages"
     " audit/sources audit/sql audit/exports audit/command audit/altered_walks",
     "audit/formats": "audit/command audit/exports audit/statistics",
     "replay": "replay/replayer replay/replay_eras replay/replay_command",
-    "testing": "testing/server testing/server_url testing/server_events testing/server_faults testing/server_identity"
-    " testing/server_peer testing/server_presence testing/server_queries testing/server_eras"
+    "testing": "testing/server testing/url testing/backend testing/server_failures testing/upgrade testing/users"
+    " testing/connection testing/presence testing/queries testing/wire testing/eras"
     " testing/server_fault testing/script testing/recordings_server runtime/recordings_eras",
     "": "events errors catch_up auditlog/writer public client/blocking cli/main",
 }

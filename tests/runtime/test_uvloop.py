@@ -20,7 +20,7 @@ DATA = Path(__file__).parents[1] / "data"
 QUICK = RetryPolicy(base=0.02, cap=0.1)
 
 
-pytestmark = [pytest.mark.loopback, pytest.mark.parametrize("_loop", ["uvloop"], indirect=True)]
+pytestmark = [pytest.mark.loopback, pytest.mark.loops("uvloop")]
 
 
 async def test_the_loop_of_these_tests_is_uvloop() -> None:

@@ -49,4 +49,4 @@ async def connected(server: RealtimeServer, target: str = DEMO, *headers: str) -
 async def subscribe(client: RawClient, *channels: str, name: str = "s") -> None:
     item = {"subscriptionId": name, "channels": channels}
     client.send(json.dumps({"type": "subscribe", "data": [item]}))
-    assert json.loads(await client.text())["type"] == "response"
+    assert (await client.json())["type"] == "response"
