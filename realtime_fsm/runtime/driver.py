@@ -17,6 +17,7 @@ import itertools
 import warnings
 from contextlib import suppress
 from contextvars import copy_context
+from copy import copy
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -360,7 +361,7 @@ class Driver:
             RealtimeError: why no link will come.
         """
         if self.state in _IDLE_STATES and not (survives_disconnect and self.state is State.DISCONNECTED):
-            raise self._waiting.failure.copy_for_raise()
+            raise copy(self._waiting.failure)
 
     async def change_identity(self, input_: Authenticate | LogOut, credentials: Credentials) -> None:
         """Feed a change of identity and wait until the server has said who we are.
