@@ -54,6 +54,8 @@ def _counts(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, _: flo
     """The numbers of links, attempts and frames that follow from the row's effects."""
     if tracked.state is None:
         return None
+    if step.resumes:
+        return None if line.attempt == 0 else RuleBreach("attempt", "it is 0")
     attempt = 0 if step.resets_attempts or step.forgives else tracked.attempt
     forgiven = is_forgiven(tracked, line)
     if forgiven or (forgiven is None and line.attempt != attempt):

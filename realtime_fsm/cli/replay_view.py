@@ -18,6 +18,8 @@ from realtime_fsm.fsm.commands import (
     OpenLink,
     PresenceRefused,
     PresenceStored,
+    ReleaseLink,
+    ResumeLink,
     RetireLink,
     SendFrame,
     SubscriptionAcknowledged,
@@ -180,6 +182,12 @@ def _asked(requests: Iterable[Command]) -> str:
                 words.setdefault("grant", []).append(identifier)
             case RetireLink(generation=link):
                 words[f"retire {link}"] = []
+            case ReleaseLink(generation=link):
+                words[f"release {link}"] = []
+            case ResumeLink(generation=link, error=error, withdrawn=withdrawn):
+                words[f"resume {link}"] = words[f"tell {type(error).__name__}"] = []
+                if withdrawn:
+                    words.setdefault("withdraw", []).extend(withdrawn)
             case PresenceStored():
                 words["presence stored"] = []
             case PresenceRefused():

@@ -35,6 +35,8 @@ ASKS: dict[type[Command], str] = {
     requests.SendFrame: "send",
     requests.CloseLink: "drop",
     requests.RetireLink: "drain",
+    requests.ReleaseLink: "release",
+    requests.ResumeLink: "resume",
     requests.SubscriptionAcknowledged: "acknowledge",
     requests.SubscriptionRefused: "reject",
     requests.SubscriptionUnsupported: "missing_channels",

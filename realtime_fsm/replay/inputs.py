@@ -65,7 +65,7 @@ def input_of(record: TransitionRecord, context: ConnectionContext, spoken: input
         context: the connection before the step.
         spoken: what the user has said of a subscription or a presence since the step before.
     """
-    link, row = context.generation, ROWS[record.row]
+    link, row = context.generation if context.link is None else context.link.generation, ROWS[record.row]
     if record.trigger in _PLAIN:
         return _PLAIN[record.trigger]()
     match record.trigger:
@@ -81,7 +81,10 @@ def input_of(record: TransitionRecord, context: ConnectionContext, spoken: input
             return inputs.Opened(link)
         case Trigger.GREETED:
             return inputs.GreetingReceived(
-                link, unexpected_guest=Effect.ABORT_LINK in row.effects, has_subscription_ids=record.era not in (Era.E1, Era.E2)
+                link,
+                unexpected_guest=Effect.ABORT_LINK in row.effects,
+                has_subscription_ids=record.era not in (Era.E1, Era.E2),
+                user_changed=Guard.USER_CHANGED in row.guards,
             )
         case Trigger.ACKNOWLEDGED:
             if context.subscriptions.subscribed_in_url:
@@ -107,7 +110,8 @@ def input_of(record: TransitionRecord, context: ConnectionContext, spoken: input
             hidden = SubscriptionSpec(CANARY, (CHANNEL,))
             return inputs.Probe(hidden) if written else inputs.Probe(hidden, frames.presence(PLACEHOLDER, None, None), CANARY)
         case Trigger.CLOSED:
-            closing = context.awaited[0] if context.awaited else context.closing_generation
+            old = context.closing_generation if context.lingering is None else context.lingering.generation
+            closing = context.awaited[0] if context.awaited else old
             return inputs.Closed(link if closing is None else closing)
         case _:
             return None

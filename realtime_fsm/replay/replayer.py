@@ -11,6 +11,7 @@ from realtime_fsm.fsm.commands import (
     FailWaiters,
     PresenceRefused,
     PresenceStored,
+    ResumeLink,
     SubscriptionAcknowledged,
     SubscriptionRefused,
     SubscriptionRemoved,
@@ -344,6 +345,6 @@ def _subscription_outcomes(requests: Iterable[Command]) -> list[str]:
                 told.append("presence rejected")
             case SubscriptionRemoved(id=identifier):
                 told.append(f"{identifier} removed")
-            case FailWaiters(withdrawn=withdrawn):
+            case FailWaiters(withdrawn=withdrawn) | ResumeLink(withdrawn=withdrawn):
                 told += [f"{identifier} removed" for identifier in withdrawn]
     return told

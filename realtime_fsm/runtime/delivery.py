@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from realtime_fsm.auditlog.writer import AuditWriter
     from realtime_fsm.protocol.spec import SubscriptionSpec
     from realtime_fsm.runtime.callbacks import Report
+    from realtime_fsm.runtime.outages import Outage
     from realtime_fsm.runtime.overflow import Overflow, ReadGate
     from realtime_fsm.runtime.stream_buffer import StreamBuffer
 
@@ -142,7 +143,7 @@ class SubscriptionDelivery:
         self.removed: asyncio.Future[None] = loop.create_future()
         self.acknowledged: tuple[str, ...] = ()
         self.established = False
-        self.last_reported_outage: tuple[float, int] | None = None  # the last outage that ended for it, and which of its losses
+        self.last_reported_outage: tuple[Outage, int] | None = None  # the last outage that ended for it, and which of its losses
         self.updating = asyncio.Lock()  # one change of what it listens to at a time
         self.last_timestamp: Any = None
         self.gaps: list[Gap] = []

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from realtime_fsm import Canary, Realtime, RetryPolicy
 from realtime_fsm.errors import RetriesExhausted
 from realtime_fsm.fsm.commands import (
@@ -17,6 +19,8 @@ from realtime_fsm.fsm.commands import (
     FailWaiters,
     OpenLink,
     PresenceRefused,
+    ReleaseLink,
+    ResumeLink,
     RetireLink,
     SendFrame,
     StepResult,
@@ -25,9 +29,9 @@ from realtime_fsm.fsm.commands import (
     SubscriptionRemoved,
 )
 from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.control import AUTHENTICATE
 from realtime_fsm.fsm.inputs import (
     Acknowledged,
-    Authenticate,
     Closed,
     Deadline,
     Deaf,
@@ -58,7 +62,13 @@ _LIMIT, _WINDOW = 32, 60.0
 _DUST = 1e-6  # what floating point leaves of a moment
 _MOST_STEPS = 400_000
 _LONGEST_WAIT = 3_600.0
+_GREETED_IN_VAIN = {Effect.RESTORE_IDENTITY, Effect.RESUME_LINK}
 _STATES = {state.value: state for state in State}
+
+
+def _user_id(user: bytes) -> object:
+    named = msgspec.json.decode(user)
+    return named.get("$id") if isinstance(named, dict) else None
 
 
 class Watched(ConnectionMachine):
@@ -201,9 +211,11 @@ class Watch(Deliveries):
             self._newcomers(input_, result)
         for request in result.commands:
             self._look_at(request, now, input_)
-        if isinstance(input_, GreetingReceived) and row is not None and Effect.RESTORE_IDENTITY not in row.effects:
+        if isinstance(input_, GreetingReceived) and row is not None and not _GREETED_IN_VAIN.intersection(row.effects):
             self._greeted(input_, result)
-        if isinstance(input_, Authenticate | LogOut):
+        if isinstance(input_, Acknowledged) and row is not None and input_.to == AUTHENTICATE and self.links.current is not None:
+            self.links.current.user = _user_id(input_.user)
+        if isinstance(input_, LogOut):
             self.must(self.links.draining is None, "a link delivers as somebody else")
         covered = self.links.draining is not None
         self.outages.moved(self._before[0], self.state, None if row is None else row.dest, covered=covered)
@@ -268,6 +280,7 @@ class Watch(Deliveries):
             self.must(self.state is State.ERROR, "greeted, and neither up nor refused")
             return
         link.greeted = True
+        link.user = _user_id(input_.user)
         planned = link.specs is not None
         self._dials.greeted(by_address=planned, numbered=input_.has_subscription_ids)
         asks = any(type(request) is SendFrame for request in result.commands)
@@ -279,15 +292,21 @@ class Watch(Deliveries):
             case OpenLink(generation=generation, plan=plan):
                 self._dials.open(request, now, automatic=isinstance(input_, Deadline | ResumedFromSuspend | SocketInput))
                 self.links.open(generation, plan, self.wants.desired.values())
-                self.outages.open()
                 self.wire.network.count_dial(now)
             case RetireLink(generation=generation):
                 self.links.retire(generation)
-                self.outages.retire()
+            case ReleaseLink(generation=generation):
+                missing = self.links.missing(self.wants.desired)
+                self.must(not missing, f"a link that makes room goes, and the other one does not serve {missing}")
+                self.links.release(generation)
+                self._dropped.add(generation)
+            case ResumeLink(generation=generation, error=error):
+                self._dials.resume(error)
+                self.links.resume(generation)
             case CloseLink(generation=generation):
                 self._dropped.add(generation)
-                if self.links.drop(generation, up=up):
-                    self.outages.drop_draining(self.state, up=up)
+                if self.links.drop(generation):
+                    self.outages.drop_draining(self.state)
                 else:
                     self._dials.dropped(now)
             case SendFrame(generation=generation, data=data):
