@@ -14,7 +14,6 @@ from realtime_fsm.errors import PresenceRejected
 from realtime_fsm.fsm.canary import CANARY, CanaryTracker
 from realtime_fsm.fsm.commands import CanaryOut, CanaryRefused, PresenceRefused, PresenceStored
 from realtime_fsm.fsm.control import PRESENCE, SUBSCRIBE, ControlRequest, batched
-from realtime_fsm.protocol import frames
 
 if TYPE_CHECKING:
     from realtime_fsm.protocol.frames import Code
@@ -119,7 +118,7 @@ class PresenceTracker:
         if canary.spec_due:
             canary.spec_due = False
             assert canary.spec is not None
-            return batched(SUBSCRIBE, _HIDDEN, (frames.subscribe_item(CANARY, canary.spec.channels, canary.spec.queries),))
+            return batched(SUBSCRIBE, _HIDDEN, (canary.spec.item,))
         canary.presence_due, canary.in_flight, canary.alone = False, True, self.message is None
         if not canary.alone:
             return self._show()

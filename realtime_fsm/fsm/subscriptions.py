@@ -260,8 +260,7 @@ class SubscriptionTracker:
         return {SUBSCRIBE: self.queue.batches, UNSUBSCRIBE: self._removals, PRESENCE: self.presence.waits}
 
     def _encode(self, identifier: str) -> bytes:
-        spec = self.desired[identifier]
-        return frames.subscribe_item(identifier, spec.channels, spec.queries)
+        return self.desired[identifier].item
 
     def authenticate(self, session: str) -> ControlRequest:
         """Take an authentication into flight."""

@@ -230,7 +230,7 @@ _ROWS = (
            when=(If.TRIAL_FAILED,), do=(Do.ABORT_LINK, Do.RESTORE_IDENTITY, Do.RESET_ATTEMPTS, Do.DIAL)),
     *_rule(35, (R,), _T.GREETED, E, "The server greets a guest where a user was expected.",
            when=(If.IS_FATAL,), do=(Do.ABORT_LINK, Do.FAIL_PERMANENTLY)),
-    *_rule(170, (R,), _T.GREETED, C, "The server greets another user: the old link closes at once, and its late events are dropped.",
+    *_rule(170, (R,), _T.GREETED, C, "The server greets another user: the old link closes, and its late events are dropped.",
            when=(If.USER_CHANGED,), do=(Do.CLOSE_DRAINING, Do.START_LIVE_LINK, Do.SEND_REQUEST)),
     *_rule(22, (R,), _T.GREETED, C, "The link is up: everything desired is subscribed on it.",
            do=(Do.START_LIVE_LINK, Do.SEND_REQUEST)),

@@ -11,6 +11,7 @@ import itertools
 import warnings
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
@@ -201,7 +202,7 @@ class Calls(ABC):
             RealtimeError: why no link will come.
         """
         if self.state in IDLE_STATES and not (survives_disconnect and self.state is State.DISCONNECTED):
-            raise self._waiting.failure.copy_for_raise()
+            raise copy(self._waiting.failure)
 
     async def change_identity(self, input_: Authenticate | LogOut, credentials: Credentials) -> None:
         """Feed a change of identity and wait until the server has said who we are.

@@ -16,7 +16,6 @@ from realtime_fsm.errors import (
     UnsupportedByServer,
 )
 from realtime_fsm.fsm.canary import CANARY
-from realtime_fsm.protocol.frames import subscribe_item
 from realtime_fsm.runtime.delivery import SubscriptionDelivery
 from realtime_fsm.runtime.overflow import ReadGate
 from realtime_fsm.runtime.waiters import reject, resolve
@@ -368,8 +367,7 @@ class SubscriptionRegistry:
         return subscriber
 
     def _audit_desired(self, spec: SubscriptionSpec, dwell: float) -> None:
-        size = len(subscribe_item(spec.id, spec.channels, spec.queries))
-        self._audit.subscription(spec.id, "desired", dwell=dwell, size=size)
+        self._audit.subscription(spec.id, "desired", dwell=dwell, size=len(spec.item))
 
     def _is_known(self, identifier: str) -> bool:
         return any(identifier in place for place in (self.subscribers, self._pending_updates, self._replaced_ids))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.errors import Disconnected
@@ -135,4 +136,4 @@ def resolve(future: asyncio.Future[None]) -> None:
 def reject(future: asyncio.Future[Any], error: RealtimeError) -> None:
     """Tell whoever waits, if anybody still does, with an error of their own."""
     if not future.done():
-        future.set_exception(error.copy_for_raise())
+        future.set_exception(copy(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -167,5 +168,5 @@ async def test_a_client_waits_as_long() -> None:
 
 
 def test_an_error_that_is_raised_again_keeps_its_facts() -> None:
-    copy = UpgradeRefused(503, retry_after=9.0).copy_for_raise()
-    assert (copy.status, copy.retry_after, copy.location) == (503, 9.0, None)
+    copied = copy(UpgradeRefused(503, retry_after=9.0))
+    assert (copied.status, copied.retry_after, copied.location) == (503, 9.0, None)
