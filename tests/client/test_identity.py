@@ -223,7 +223,11 @@ async def test_a_new_identity_without_a_link_leaves_the_old_one(failure: str) ->
             network.script.append(CertificateRefused("self-signed"))
         with pytest.raises(CertificateRefused if failure == "forbidden" else RetriesExhausted):
             await realtime.authenticate(once)
-        assert (realtime.state, len(network.backend.peers), realtime.user["$id"]) == (State.SUBSCRIBED, 1, "alice")
+        assert (realtime.state, len(network.backend.connections), realtime.user and realtime.user["$id"]) == (
+            State.SUBSCRIBED,
+            1,
+            "alice",
+        )
         assert (await realtime.authenticate(bob))["$id"] == "bob"
 
 

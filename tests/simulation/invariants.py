@@ -35,6 +35,7 @@ from realtime_fsm.fsm.inputs import (
     Closed,
     Deadline,
     Deaf,
+    Disconnect,
     ErrorReceived,
     GreetingReceived,
     Input,
@@ -42,6 +43,7 @@ from realtime_fsm.fsm.inputs import (
     LogOut,
     Opened,
     ResumedFromSuspend,
+    SetPresence,
     SocketInput,
 )
 from realtime_fsm.fsm.machine import ConnectionMachine
@@ -104,6 +106,7 @@ class Watch(Deliveries):
         self._dropped: set[int] = set()
         self._same_moment = 0
         self._last_now = 0.0
+        self._drained = False  # whether a link made room before the step
         self._before: tuple[State, float | None] = State.DISCONNECTED, None
 
     @property
@@ -174,6 +177,7 @@ class Watch(Deliveries):
         self._same_moment = self._same_moment + 1 if now == self._last_now else 0
         self._last_now = now
         self._before = self.state, self._context.deadline
+        self._drained = self.links.draining is not None
         self.coverage.cell = self.state, input_.trigger
         self.coverage.cells[self.coverage.cell] += 1
         if isinstance(input_, Deaf) and self._is_current(input_.generation):
@@ -215,6 +219,7 @@ class Watch(Deliveries):
             self._greeted(input_, result)
         if isinstance(input_, Acknowledged) and row is not None and input_.to == AUTHENTICATE and self.links.current is not None:
             self.links.current.user = _user_id(input_.user)
+        self._planned_changes(input_, result)
         if isinstance(input_, LogOut):
             self.must(self.links.draining is None, "a link delivers as somebody else")
         covered = self.links.draining is not None
@@ -223,6 +228,15 @@ class Watch(Deliveries):
         self.deafness.look(self.links.current, now)
         what_a_state_holds(self._context, self.state, result.deadline, self.links, self.must)
         nothing_desired_is_lost(self._context, self.state, self.links, self.wants, self.must)
+
+    def _planned_changes(self, input_: Input, result: StepResult) -> None:
+        """A planned change of link makes before it breaks, and one that fails leads back to the old link."""
+        before, cause = self._before[0], None if result.transition is None else result.transition.cause
+        planned = before in LIVE and self.state is State.RECONNECTING and cause is None
+        if planned and not isinstance(input_, LogOut | SetPresence):
+            self.must(self.links.draining is not None, "a planned change of link breaks before it makes")
+        if self._drained and not isinstance(input_, Disconnect):
+            self.must(self.state not in (State.ERROR, State.DISCONNECTED), "gives up, while the old link delivers")
 
     def _is_quiet(self) -> bool:
         """Whether everything is acknowledged on the link that is up that was desired when that was last so, or is none."""
