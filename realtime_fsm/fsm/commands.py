@@ -1,4 +1,7 @@
-"""The commands: the I/O and the news that a step of the machine asks of its driver. The machine itself does no I/O."""
+"""The commands: the I/O and the news that a step of the machine asks of its driver.
+
+Invariant: the machine itself does no I/O. The driver executes the commands of a step in their order.
+"""
 
 from __future__ import annotations
 

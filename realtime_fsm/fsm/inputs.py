@@ -1,4 +1,7 @@
-"""The inputs: each tells one happening, with its facts, and belongs to one trigger."""
+"""The inputs: each tells one happening, with its facts.
+
+Invariant: an input belongs to one trigger, and is frozen. Notes alone read its facts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The state of one link: its phase, its timers, its budget, and the frames that the client sent and received on it."""
+"""The state of one link: its phase, its timers, its budget, and the frames that the client sent and received on it.
+
+Invariant: another link begins with another state; nothing of a link outlives it here.
+"""
 
 from __future__ import annotations
 
