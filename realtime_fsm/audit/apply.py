@@ -35,6 +35,7 @@ def resync(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) 
     """
     tracked.forget_state()
     tracked.set_state(line.source, tracked.now - max(0.0, line.dwell))
+    tracked.current = line.link
     tracked.link, tracked.attempt, tracked.sends = line.link, max(0, line.attempt), max(0, line.sends)
     if step is not None:
         tracked.sends -= step.must_send
@@ -151,7 +152,7 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
     elif step.restores:
         tracked.been_up = tracked.ever_up
     if line.link > tracked.link:
-        tracked.awaits = 0
+        tracked.awaits, tracked.current = 0, line.link
         tracked.dialed_in_url = tracked.next_dial_in_url
         tracked.has_link, tracked.dialed_at, tracked.sends = True, t, line.sends
         tracked.request_in_flight = tracked.put_back = tracked.error_answered_request = tracked.throttled = tracked.proven = (

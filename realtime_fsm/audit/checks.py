@@ -177,7 +177,7 @@ def _prepare(step: RowFacts) -> None:
         (_window, step.may_send > 0),
         (deadline_of(step), True),
         (delay, row.source is State.RECONNECTING and step.dials and not step.resets_attempts),
-        (_check_all_acknowledged, row.source is State.CONNECTED and row.dest is State.SUBSCRIBED),
+        (_check_all_acknowledged, row.source is State.CONNECTED and row.dest is State.SUBSCRIBED and not step.resumes),
         (_recovered, row.trigger is Trigger.RECOVERED),
         (_closed_once, row.source is State.DISPOSING),
     )

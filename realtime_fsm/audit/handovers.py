@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 def begin_handover(tracked: TrackedConnection) -> None:
     """Keep what the link serves that begins to drain."""
-    tracked.draining = tracked.link
-    tracked.old_link = OldLink(frozenset(tracked.acknowledged), tracked.dialed_in_url, tracked.era, tracked.been_up)
+    tracked.draining = tracked.current
+    tracked.old_link = OldLink(
+        tracked.current, frozenset(tracked.acknowledged), tracked.dialed_in_url, tracked.era, tracked.been_up
+    )
 
 
 def look_for_completion(tracked: TrackedConnection) -> None:
@@ -44,6 +46,7 @@ def resume(tracked: TrackedConnection, line: FlatRecord, t: float) -> None:
     if old is None:
         tracked.dialed_in_url = tracked.next_dial_in_url = tracked.been_up = None
         return
+    tracked.current = old.number
     tracked.acknowledged |= old.served & tracked.desired
     tracked.dialed_in_url = tracked.next_dial_in_url = old.in_url
     tracked.been_up = old.been_up

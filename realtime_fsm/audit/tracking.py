@@ -111,12 +111,14 @@ class OldLink:
     """A link that drains.
 
     Attributes:
+        number: its number.
         served: the subscriptions that were acknowledged on it.
         in_url: whether its channels were in its URL.
         era: the era of its server.
         been_up: whether a link had been up since the user asked for one.
     """
 
+    number: int
     served: frozenset[str]
     in_url: bool | None
     era: str | None
@@ -175,6 +177,7 @@ class TrackedConnection(_HotFields):
         holds: whether it has a link.
         by_address: whether the next dial asks for channels by its address.
         planned: whether the newest one did.
+        current: the number of the link that the machine speaks of; the newest one, but for a way back to an old one.
         draining: the number of the old link of a handover, until the new one serves what it serves; None where there is none.
         old_link: what it serves.
         not_before: when a dial is allowed again that the server, or a proxy, refused during a handover.
@@ -210,6 +213,7 @@ class TrackedConnection(_HotFields):
         "closed_by_record",
         "complete",
         "connection_id",
+        "current",
         "desired",
         "dialed_at",
         "dialed_in_url",
@@ -267,6 +271,7 @@ class TrackedConnection(_HotFields):
         self.error_answered_request: bool | None = False
         self.next_dial_in_url: bool | None = False
         self.dialed_in_url: bool | None = False
+        self.current = 0
         self.draining: int | None = None
         self.old_link: OldLink | None = None
         self.not_before = MINUS_INFINITY

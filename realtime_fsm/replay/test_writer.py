@@ -262,10 +262,15 @@ def _code(input_: inputs.Input) -> str:
             return f"{name}(SubscriptionSpec({_quoted(CANARY)}, ({_quoted(CHANNEL)},)), {presence!r}, {_quoted(identifier)})"
         case inputs.PingEnabledChanged(enabled=enabled):
             return f"{name}(enabled={enabled})"
-        case inputs.GreetingReceived(generation=link, unexpected_guest=True):
-            return f"{name}({link}, unexpected_guest=True)"
-        case inputs.GreetingReceived(generation=link, has_subscription_ids=False):
-            return f"{name}({link}, has_subscription_ids=False)"
+        case inputs.GreetingReceived(
+            generation=link, unexpected_guest=stranger, has_subscription_ids=has_ids, user_changed=other
+        ):
+            words = (
+                ", unexpected_guest=True" * stranger,
+                ", has_subscription_ids=False" * (not has_ids),
+                ", user_changed=True" * other,
+            )
+            return f"{name}({link}{''.join(words)})"
         case inputs.Acknowledged(generation=link, to=to, acknowledged=granted):
             return f"{name}({link}, {_quoted(to)}, granted({', '.join(_quoted(g.subscription_id) for g in granted)}))"
         case inputs.ErrorReceived(generation=link, code=code, message=message, renewable=renewable):
