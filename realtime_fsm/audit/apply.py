@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import delay_bounds
 from realtime_fsm.audit.guard_inference import BY_ADDRESS, drops_message, is_refusal, is_told_to_wait
+from realtime_fsm.audit.handovers import begin_handover, look_for_completion, resume
 from realtime_fsm.audit.outages import fail_handover, note_handover, on_state_change
 from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, ERROR, PING, SUBSCRIBED, UNSUBSCRIBED
 from realtime_fsm.audit.rules import ROUNDING, RuleBreach
@@ -34,6 +35,7 @@ def resync(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) 
     """
     tracked.forget_state()
     tracked.set_state(line.source, tracked.now - max(0.0, line.dwell))
+    tracked.current = line.link
     tracked.link, tracked.attempt, tracked.sends = line.link, max(0, line.attempt), max(0, line.sends)
     if step is not None:
         tracked.sends -= step.must_send
@@ -78,6 +80,8 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
     if not step.link_unchanged:
         _note_link(tracked, line, step, t)
     elif step.enters_live:
+        if step.closes_draining:
+            tracked.draining = None
         _note_era(tracked, line.era)
     if step.changes and step.dest in (SUBSCRIBED, UNSUBSCRIBED):
         tracked.note_up()
@@ -116,38 +120,39 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         tracked.request_in_flight = tracked.error_answered_request = False
     if step.closes_first:
         tracked.awaits = None if tracked.has_link is None else tracked.has_link + (tracked.draining is not None)
+    if step.retires and tracked.draining is None:
+        begin_handover(tracked)
     if step.drops:
         tracked.has_link = tracked.request_in_flight = tracked.error_answered_request = False
         tracked.acknowledged.clear()
         tracked.retry = None
     if waits:
-        tracked.throttled = is_told_to_wait(line)
-        tracked.retry = None if tracked.policies is None else (t, *delay_bounds(tracked.policies, line))
+        held = tracked.not_before - t
+        tracked.throttled = held > 0 or is_told_to_wait(line)
+        tracked.retry = None if tracked.policies is None else (t, *delay_bounds(tracked.policies, line, held))
     elif step.dials:
         tracked.retry = None
     if tracked.handover is not None:
         note_handover(tracked, line, step, t, tracked.handover)
-    if step.retires:
-        tracked.draining = tracked.link
-    elif step.closes_draining:
+    if step.closes_draining:
         tracked.draining = None
     if step.switches_to_url:
         tracked.next_dial_in_url, tracked.doubtful = True, False
     elif step.finds or waits:
         if step.finds:
             tracked.doubtful = None if tracked.policies is None else line.era == Era.E3 and tracked.policies.era is None
-        tracked.next_dial_in_url = _asks_by_address(tracked, line.era)
+        tracked.next_dial_in_url = _asks_by_address(tracked, line.era, covered=not step.finds and tracked.draining is not None)
     elif step.resets_attempts and step.source in _LIVE:  # in `reconnecting` the machine dials again as it did
         tracked.next_dial_in_url = line.era in BY_ADDRESS
     tracked.era = line.era
     if step.resets_attempts:
-        tracked.refusals = 0
+        tracked.refusals, tracked.not_before = 0, MINUS_INFINITY
     if step.expects:
         tracked.been_up = False
     elif step.restores:
         tracked.been_up = tracked.ever_up
     if line.link > tracked.link:
-        tracked.awaits = 0
+        tracked.awaits, tracked.current = 0, line.link
         tracked.dialed_in_url = tracked.next_dial_in_url
         tracked.has_link, tracked.dialed_at, tracked.sends = True, t, line.sends
         tracked.request_in_flight = tracked.put_back = tracked.error_answered_request = tracked.throttled = tracked.proven = (
@@ -155,11 +160,13 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         ) = False
         tracked.reset_link()
     tracked.link, tracked.attempt = line.link, line.attempt
+    if step.resumes:
+        resume(tracked, line, t)
 
 
 def _note_era(tracked: TrackedConnection, era: str | None) -> None:
     """Note what a greeting shows."""
-    tracked.draining = None
+    look_for_completion(tracked)
     if not tracked.complete or tracked.policies is None:
         tracked.doubtful = None
     elif era == Era.E3 and tracked.era not in (None, Era.E3):
@@ -167,11 +174,11 @@ def _note_era(tracked: TrackedConnection, era: str | None) -> None:
     tracked.era = era
 
 
-def _asks_by_address(tracked: TrackedConnection, era: str | None) -> bool | None:
+def _asks_by_address(tracked: TrackedConnection, era: str | None, *, covered: bool) -> bool | None:
     """Whether the next dial asks by its address; a server that greets like an E3 is asked once like an E4."""
     if era != Era.E3:
         return era in BY_ADDRESS
-    if tracked.draining is not None:
+    if covered:
         return True
     return None if tracked.doubtful is None else not tracked.doubtful
 
@@ -300,6 +307,13 @@ def _subscription(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
     if not who:
         return _MISSING_FIELD
     tracked.subscriptions_known = tracked.complete
+    change = _note_change(tracked, line, who)
+    if tracked.state in _LIVE:
+        look_for_completion(tracked)
+    return change
+
+
+def _note_change(tracked: TrackedConnection, line: FlatRecord, who: str) -> RuleBreach | None:
     if line.change == "acknowledged":
         tracked.acknowledged.add(who)
         tracked.established.add(who)

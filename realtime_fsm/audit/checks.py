@@ -54,6 +54,8 @@ def _counts(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, _: flo
     """The numbers of links, attempts and frames that follow from the row's effects."""
     if tracked.state is None:
         return None
+    if step.resumes:
+        return None if line.attempt == 0 else RuleBreach("attempt", "it is 0")
     attempt = 0 if step.resets_attempts or step.forgives else tracked.attempt
     forgiven = is_forgiven(tracked, line)
     if forgiven or (forgiven is None and line.attempt != attempt):
@@ -175,7 +177,7 @@ def _prepare(step: RowFacts) -> None:
         (_window, step.may_send > 0),
         (deadline_of(step), True),
         (delay, row.source is State.RECONNECTING and step.dials and not step.resets_attempts),
-        (_check_all_acknowledged, row.source is State.CONNECTED and row.dest is State.SUBSCRIBED),
+        (_check_all_acknowledged, row.source is State.CONNECTED and row.dest is State.SUBSCRIBED and not step.resumes),
         (_recovered, row.trigger is Trigger.RECOVERED),
         (_closed_once, row.source is State.DISPOSING),
     )

@@ -28,7 +28,6 @@ def on_state_change(tracked: TrackedConnection, line: FlatRecord, step: RowFacts
         life.count("gave up")
     if step.enters_live:
         tracked.up_at = t
-        tracked.draining = None
         if tracked.subscriptions_known and not tracked.desired:  # nothing is desired, so nothing is missing
             life.end_outage(t, line.link, "healed")
     if life.outage is not None:

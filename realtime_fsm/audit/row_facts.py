@@ -17,6 +17,7 @@ DISCONNECTED, RECONNECTING, CONNECTED, SUBSCRIBED, UNSUBSCRIBED, PING, ERROR, DI
 _NONE: frozenset[str | None] = frozenset({None})
 _OVERDUE = {State.RECONNECTING: {"upgrade_overdue", "greeting_overdue"}, State.PING: {"pong_overdue"}}
 _LINK_CLOSING_EFFECTS = frozenset({Effect.ABORT_LINK, Effect.CLOSE_LINK, Effect.DRAIN_LINK})
+_DRAINING_CLOSED = frozenset({Effect.CLOSE_LINK, Effect.FAIL_PERMANENTLY, Effect.CLOSE_DRAINING})
 _SOCKET_TRIGGERS = frozenset(
     {
         Trigger.OPENED,
@@ -63,6 +64,7 @@ class RowFacts:
         opens: whether it is the end of the upgrade.
         closes_first: whether its dial waits until what it lets go of is closed.
         releases: whether it is the end of a link that the next dial waits for.
+        resumes: whether it goes back to the old link of a handover.
         closes: whether it is the end of the last socket.
         expires: whether the clock makes it.
         checks: what it is judged by, in order; the judge fills them in.
@@ -103,6 +105,7 @@ class RowFacts:
         "releases",
         "resets_attempts",
         "restores",
+        "resumes",
         "retires",
         "row",
         "sends_authentication",
@@ -130,7 +133,8 @@ class RowFacts:
         self.forgives = Effect.RESET_BACKOFF in does
         self.drops = bool(_LINK_CLOSING_EFFECTS.intersection(does))
         self.retires = Effect.DRAIN_LINK in does
-        self.closes_draining = Effect.CLOSE_LINK in does or Effect.FAIL_PERMANENTLY in does
+        self.resumes = Effect.RESUME_LINK in does
+        self.closes_draining = bool(_DRAINING_CLOSED.intersection(does))
         self.gives_up = dest is State.ERROR and self.changes
         self.plans_retry = Effect.SCHEDULE_RETRY in does
         self.pings = Effect.SEND_PING in does

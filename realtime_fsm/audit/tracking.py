@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -105,6 +106,25 @@ def parse_settings(opened: FlatRecord) -> tuple[Policies, tuple[str, ...]]:
     return known
 
 
+@dataclass(frozen=True, slots=True)
+class OldLink:
+    """A link that drains.
+
+    Attributes:
+        number: its number.
+        served: the subscriptions that were acknowledged on it.
+        in_url: whether its channels were in its URL.
+        era: the era of its server.
+        been_up: whether a link had been up since the user asked for one.
+    """
+
+    number: int
+    served: frozenset[str]
+    in_url: bool | None
+    era: str | None
+    been_up: bool | None
+
+
 class _HotFields:
     """What every record or heartbeat touches: in a class of its own, so that it stands together in memory.
 
@@ -157,7 +177,10 @@ class TrackedConnection(_HotFields):
         holds: whether it has a link.
         by_address: whether the next dial asks for channels by its address.
         planned: whether the newest one did.
-        draining: the number of the link that makes room for it, until it is up; None where there is none.
+        current: the number of the link that the machine speaks of; the newest one, but for a way back to an old one.
+        draining: the number of the old link of a handover, until the new one serves what it serves; None where there is none.
+        old_link: what it serves.
+        not_before: when a dial is allowed again that the server, or a proxy, refused during a handover.
         faulty_since: when the server had last proved that it worked, during a server fault; None where there is none.
         established: the subscriptions that were ever acknowledged.
         handover: while that one delivers and no outage is under way: the outage that this becomes with a second dial.
@@ -190,6 +213,7 @@ class TrackedConnection(_HotFields):
         "closed_by_record",
         "complete",
         "connection_id",
+        "current",
         "desired",
         "dialed_at",
         "dialed_in_url",
@@ -209,6 +233,8 @@ class TrackedConnection(_HotFields):
         "life_from",
         "missing",
         "next_dial_in_url",
+        "not_before",
+        "old_link",
         "opened_at",
         "past_window",
         "policies",
@@ -245,7 +271,10 @@ class TrackedConnection(_HotFields):
         self.error_answered_request: bool | None = False
         self.next_dial_in_url: bool | None = False
         self.dialed_in_url: bool | None = False
+        self.current = 0
         self.draining: int | None = None
+        self.old_link: OldLink | None = None
+        self.not_before = MINUS_INFINITY
         self.handover: Outage | None = None
         self.rejected = 0
         self.throttled: bool | None = False

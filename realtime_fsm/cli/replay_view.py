@@ -172,6 +172,12 @@ def _describe_commands(given: Iterable[Command]) -> str:
                 ids_of[f"{'hang up' if graceful else 'drop'} {link}"] = []
             case commands.RetireLink(generation=link):
                 ids_of[f"retire {link}"] = []
+            case commands.ReleaseLink(generation=link):
+                ids_of[f"release {link}"] = []
+            case commands.ResumeLink(generation=link, error=error, withdrawn=withdrawn):
+                ids_of[f"resume {link}"] = ids_of[f"tell {type(error).__name__}"] = []
+                if withdrawn:
+                    ids_of.setdefault("withdraw", []).extend(withdrawn)
             case commands.SubscriptionAcknowledged(id=identifier):
                 ids_of.setdefault("grant", []).append(identifier)
             case commands.SubscriptionRefused(id=identifier) | commands.SubscriptionUnsupported(id=identifier):

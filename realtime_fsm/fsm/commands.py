@@ -50,9 +50,31 @@ class CloseLink:
 
 @dataclass(frozen=True, slots=True)
 class RetireLink:
-    """Let a link's socket deliver events, and nothing else, until it is dropped."""
+    """Begin a handover: let a link's socket deliver events, and nothing else, until another link serves what it serves."""
 
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLink:
+    """Complete a handover: the current link serves everything, and the draining one closes after its last events."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeLink:
+    """Give up a handover: the draining link is the current one again.
+
+    Attributes:
+        generation: the number of that link.
+        error: the reason why no other link came; the call that wanted one raises it.
+        withdrawn: the subscriptions that only another link could have served, and that are desired no more.
+    """
+
+    generation: int
+    error: RealtimeError
+    withdrawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +191,9 @@ class EndStreams:
 
 
 Command = (
-    OpenLink | SendFrame | CloseLink | RetireLink | SubscriptionAcknowledged | SubscriptionRefused | SubscriptionUnsupported
-    | UserIdentified | AuthenticationRefused | Restore | PresenceStored | PresenceRefused | CanaryOut | CanaryRefused
-    | SubscriptionRemoved | EndFault | FailWaiters | EndStreams
+    OpenLink | SendFrame | CloseLink | RetireLink | ReleaseLink | ResumeLink | SubscriptionAcknowledged | SubscriptionRefused
+    | SubscriptionUnsupported | UserIdentified | AuthenticationRefused | Restore | PresenceStored | PresenceRefused | CanaryOut
+    | CanaryRefused | SubscriptionRemoved | EndFault | FailWaiters | EndStreams
 )  # fmt: skip
 
 

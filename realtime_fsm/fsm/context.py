@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.fsm.canary import CANARY, CanaryTracker
-from realtime_fsm.fsm.commands import EndFault
-from realtime_fsm.fsm.link import LinkState, Phase
+from realtime_fsm.fsm.commands import EndFault, ReleaseLink
+from realtime_fsm.fsm.link import DrainingLink, LinkState, Phase
 from realtime_fsm.fsm.pacer import Pacer
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy, Verdict
 from realtime_fsm.fsm.subscriptions import SubscriptionTracker
@@ -22,6 +22,8 @@ from realtime_fsm.protocol.options import Timeouts
 from realtime_fsm.protocol.spec import SubscriptionSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from realtime_fsm.errors import LinkFailure, RealtimeError, ServerError
     from realtime_fsm.fsm.canary_policy import Canary
     from realtime_fsm.fsm.commands import Command
@@ -40,11 +42,11 @@ class ConnectionContext:
 
     __slots__ = (
         "attempt", "attempt_at", "auto_reconnect", "awaited", "been_up", "canary", "close_by", "closing_generation",
-        "commands", "configured_era", "deaf", "dial_slot", "doubtful", "draining_generation", "draw", "drawn", "era", "error",
-        "ever_up", "failure", "failure_verdict", "fault_news", "finished", "frames_sent", "generation", "heard", "link",
-        "max_link_age", "now", "pacer", "ping", "ping_enabled", "refusals", "refused", "rejected_new_subscriptions",
-        "renewable", "renewal", "renewed", "retry", "round_trip", "row", "server", "session", "state", "state_entered_at",
-        "subscribes_in_url", "subscriptions", "throttled", "timeouts", "trial",
+        "commands", "configured_era", "deaf", "dial_slot", "doubtful", "draining", "draw", "drawn", "era", "error", "ever_up",
+        "failure", "failure_verdict", "fault_news", "finished", "frames_sent", "generation", "heard", "lingering", "link",
+        "max_link_age", "not_before", "now", "pacer", "ping", "ping_enabled", "refusals", "refused",
+        "rejected_new_subscriptions", "renewable", "renewal", "renewed", "retry", "round_trip", "row", "server", "session",
+        "state", "state_entered_at", "subscribes_in_url", "subscriptions", "throttled", "timeouts", "trial", "user_changed",
     )  # fmt: skip
 
     def __init__(
@@ -83,7 +85,8 @@ class ConnectionContext:
         self.doubtful = False  # whether a server that greets as an E3 may be an E4
         self.generation = 0
         self.link: LinkState | None = None
-        self.draining_generation: int | None = None  # the link that delivers until the one in its place is up
+        self.draining: DrainingLink | None = None  # the link that delivers until another one serves what it serves
+        self.lingering: DrainingLink | None = None  # the same link from then on, until it is closed
         self.closing_generation: int | None = None  # the link that `disposing` waits for
         self.awaited: tuple[int, ...] = ()  # the links that must be closed before the next dial
         self.close_by = 0.0  # when the next dial waits no longer for them
@@ -93,6 +96,7 @@ class ConnectionContext:
         self.been_up = False  # whether a link has been up since the user asked for one
         self.ever_up = False  # whether any link has
         self.attempt_at: float | None = None  # when the next dial is due
+        self.not_before = 0.0  # when the server, or a proxy, allows a dial again; it refused one, and the old link went on
         self.throttled = False  # whether the next dial waits because the server, or a proxy, asked for it
         self.dial_slot: float | None = None  # the slot that the pacer reserved for the next dial
         self.session: str | None = None  # the session to authenticate with, in the step under way
@@ -108,6 +112,7 @@ class ConnectionContext:
         self.failure: LinkFailure | None = None
         self.failure_verdict = Verdict.TRANSIENT
         self.rejected_new_subscriptions = False
+        self.user_changed = False  # whether the server greets another user, and the old link still delivers
         self.renewable = False  # whether a callable gave the credentials that were refused
         self.renewed = False  # whether that callable was asked again since the last greeting
         self.renewal: ServerError | None = None  # the refusal for which the next dial needs other credentials
@@ -126,13 +131,37 @@ class ConnectionContext:
         """Forget the facts of the step before."""
         self.now, self.draw, self.row, self.commands = now, draw, None, []
         self.failure, self.failure_verdict, self.round_trip, self.fault_news = None, Verdict.TRANSIENT, None, None
-        self.rejected_new_subscriptions = self.refused = self.renewable = self.finished = False
+        self.rejected_new_subscriptions = self.refused = self.renewable = self.finished = self.user_changed = False
         self.drawn = self.heard = None
 
     def take_draw(self) -> float:
         """Use the random number of the step, and note that."""
         self.drawn = self.draw
         return self.draw
+
+    @property
+    def draining_generation(self) -> int | None:
+        """The number of the draining link."""
+        return None if self.draining is None else self.draining.generation
+
+    @property
+    def counts_reconnects(self) -> bool:
+        """Whether ``reconnect_attempts`` limits the dials in a row, and not ``attempts``."""
+        return self.been_up and self.draining is None
+
+    @property
+    def desired_on_old_link(self) -> Sequence[str]:
+        """The subscriptions that the draining link can serve: not those that only another URL can ask for."""
+        subscriptions = self.subscriptions
+        in_url = self.draining is not None and self.draining.state.subscribed_in_url
+        return [one for one in subscriptions.desired if not (in_url and subscriptions.is_new(one))]
+
+    def end_handover(self) -> None:
+        """Release the draining link as soon as the link that is up serves everything that it served."""
+        old = self.draining
+        if old is not None and self.subscriptions.serves(old.served):
+            self.commands.append(ReleaseLink(old.generation))
+            self.draining, self.lingering = None, old
 
     # --- facts that notes and effects share ---------------------------------------------------------------------------
 
@@ -179,19 +208,18 @@ class ConnectionContext:
 
     @property
     def renew_at(self) -> float | None:
-        """When the link is to be replaced: not in the middle of a request."""
+        """When the link is to be replaced: not in the middle of a request, nor of the change before."""
         link = self.link
-        return None if link is None or self.subscriptions.in_flight is not None else link.renew_at
+        busy = self.subscriptions.in_flight is not None or self.draining is not None or self.lingering is not None
+        return None if link is None or busy else link.renew_at
 
     @property
     def handover_at(self) -> float | None:
-        """When the link drains for one with other channels in its URL."""
+        """When the link drains for one with other channels in its URL: not before the last draining link is closed."""
         link = self.link
-        return (
-            None
-            if link is None or link.handover_wanted_since is None
-            else max(link.handover_wanted_since + HANDOVER_DEBOUNCE, link.drained_at)
-        )
+        if link is None or link.handover_wanted_since is None or self.draining is not None or self.lingering is not None:
+            return None
+        return link.handover_wanted_since + HANDOVER_DEBOUNCE
 
     @property
     def idle_at(self) -> float | None:

@@ -21,9 +21,20 @@ from realtime_fsm.errors import (
     StreamEnded,
     UpgradeRefused,
 )
-from realtime_fsm.fsm.commands import CloseLink, EndStreams, FailWaiters, OpenLink, Restore, RetireLink, SendFrame
-from realtime_fsm.fsm.link import DRAIN_SECONDS, LinkState, Phase, PingInFlight
+from realtime_fsm.fsm.commands import (
+    CloseLink,
+    EndFault,
+    EndStreams,
+    FailWaiters,
+    OpenLink,
+    Restore,
+    ResumeLink,
+    RetireLink,
+    SendFrame,
+)
+from realtime_fsm.fsm.link import LinkState, Phase, PingInFlight
 from realtime_fsm.fsm.names import Effect
+from realtime_fsm.fsm.notes import update_timers
 from realtime_fsm.fsm.policies import POLICY, RATE_LIMIT_WINDOW, Verdict
 from realtime_fsm.protocol import frames
 from realtime_fsm.protocol.eras import Era
@@ -40,6 +51,7 @@ def reset_attempts(context: ConnectionContext) -> None:
     context.attempt = context.refusals = 0
     context.error = context.renewal = None
     context.renewed = False
+    context.not_before = 0.0
 
 
 def find_era(context: ConnectionContext) -> None:
@@ -47,7 +59,7 @@ def find_era(context: ConnectionContext) -> None:
     if isinstance(context.error, RefusedByServer) and context.error.code == POLICY:
         context.era = context.configured_era
     context.doubtful = context.era is Era.E3 and context.configured_era is None
-    _choose_url(context)
+    _choose_url(context, doubtful=context.doubtful)
 
 
 def renew_credentials(context: ConnectionContext) -> None:
@@ -107,7 +119,7 @@ def schedule_retry(context: ConnectionContext) -> None:
     An answer with ``Retry-After`` (429, 503) is a bound, too: the dial waits at least as many seconds, and at most 3,600
     (`RETRY_AFTER_LIMIT`). Both bounds are spread over the policy's `base`, so that a fleet does not come back at once.
     """
-    least = _least_wait(context)
+    least = max(_least_wait(context), context.not_before - context.now)
     draw = context.take_draw()
     delay = context.retry.delay(context.attempt, draw)
     context.refusals = context.refusals + 1 if context.refused else 0
@@ -115,7 +127,7 @@ def schedule_retry(context: ConnectionContext) -> None:
     if context.throttled:
         delay = max(delay, least + draw * context.retry.base)
     context.attempt_at = context.now + delay
-    _choose_url(context)
+    _choose_url(context, doubtful=context.doubtful and context.draining is None)
 
 
 def await_greeting(context: ConnectionContext) -> None:
@@ -128,16 +140,13 @@ def start_live_link(context: ConnectionContext) -> None:
     link = context.require_link
     _enter(link, Phase.LIVE, context.now)
     context.renewed = False
-    if context.draining_generation is not None:
-        context.commands.append(CloseLink(context.draining_generation, graceful=True))
-        context.draining_generation = None
-        link.drained_at = context.now + DRAIN_SECONDS
     link.stable_since = None if context.subscriptions.desired and not context.subscriptions.all_acknowledged else context.now
     if link.stable_since is not None:
         context.record_proven(link)
     if context.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
         link.renew_at = context.now + context.max_link_age * (1 - context.take_draw() / 10)
     link.handover_wanted_since = context.now if context.subscriptions.needs_handover else None
+    context.end_handover()
     schedule_ping(context)
     if link.ping_at is not None:  # anywhere in the first interval, so that a fleet that came back does not ping at once
         link.ping_at -= context.take_draw() * context.ping.interval
@@ -191,13 +200,52 @@ def reset_backoff(context: ConnectionContext) -> None:
 
 
 def drain_link(context: ConnectionContext) -> None:
-    """Let the link deliver, and do nothing else, until another one is up."""
+    """Let the link deliver, and do nothing else, until another one serves what it serves.
+
+    Where a handover is under way already, the draining link goes on, and the link that is not complete yet is closed.
+    """
+    if context.draining is not None:
+        _release_link(context, graceful=True)
+        return
     link = context.require_link
-    context.draining_generation = link.generation
     context.end_fault(link, lost=True)
     context.commands.append(RetireLink(link.generation))
-    context.link = None
+    context.draining = context.subscriptions.drain_link(link, context.era, been_up=context.been_up)
+    context.link = context.lingering = None
     context.commands += context.subscriptions.end_link()
+
+
+def close_draining(context: ConnectionContext) -> None:
+    """Close the draining link, and drop its undelivered events."""
+    if context.draining is not None:
+        context.commands.append(CloseLink(context.draining.generation, graceful=True))
+        context.closing_generation, context.draining = context.draining.generation, None
+
+
+def resume_link(context: ConnectionContext) -> None:
+    """Go back to the draining link, and fail the calls that wanted another one. A renewal is due after a tenth of the age."""
+    old = context.draining
+    assert old is not None
+    error, link = _final_error(context), old.state
+    new = [one for one in context.subscriptions.desired if one not in context.desired_on_old_link]
+    for identifier in new:
+        context.subscriptions.withdraw(identifier)
+    context.draining, context.link = None, link
+    context.not_before = context.now + _least_wait(context)
+    context.subscriptions.resume_link(old)
+    context.trial, context.been_up, context.era = False, old.been_up, old.era
+    context.attempt, context.attempt_at, context.frames_sent = 0, None, link.budget.frames_sent
+    context.subscribes_in_url = link.subscribed_in_url
+    link.request_sent_at = link.ping_in_flight = link.stable_since = None
+    if link.fault is not None and link.fault.is_open:  # nothing is known of it since the link began to drain
+        context.commands.append(EndFault(context.now - link.fault.since, lost=False))
+    link.fault = None
+    if context.max_link_age is not None:
+        link.renew_at = max(context.now + context.max_link_age / 10, context.not_before)
+    schedule_ping(context)
+    link.idle_since = link.handover_wanted_since = None
+    update_timers(context)
+    context.commands.append(ResumeLink(link.generation, error, tuple(new)))
 
 
 def abort_link(context: ConnectionContext) -> None:
@@ -210,7 +258,7 @@ def close_link(context: ConnectionContext) -> None:
     if context.dial_slot is not None:
         context.pacer.release(context.dial_slot)
         context.dial_slot = None
-    _close_draining(context)
+    close_draining(context)
     _release_link(context, graceful=True)
 
 
@@ -229,7 +277,7 @@ def restore_identity(context: ConnectionContext) -> None:
 
 def fail_permanently(context: ConnectionContext) -> None:
     """Keep the typed error, and fail all waiting calls and iterators with it."""
-    _close_draining(context)
+    close_draining(context)
     context.error = _final_error(context)
     _fail_waiters(context, context.error, streams=True)
 
@@ -263,12 +311,8 @@ def _least_wait(context: ConnectionContext) -> float:
     return max(RATE_LIMIT_WINDOW if context.failure_verdict is Verdict.THROTTLED else 0.0, asked or 0.0)
 
 
-def _choose_url(context: ConnectionContext) -> None:
-    """Choose messages or the URL by the era. Ask a doubtful E3 once more without channels: it may be an E4, which greets alike.
-
-    In a handover a doubt does not count: the next link must serve everything that the draining link serves.
-    """
-    doubtful = context.doubtful and context.draining_generation is None
+def _choose_url(context: ConnectionContext, *, doubtful: bool) -> None:
+    """Choose messages or the URL by the era. Ask a doubtful E3 once more without channels: it may be an E4."""
     context.subscribes_in_url = context.era is not None and context.era.subscribes_in_url and not doubtful
 
 
@@ -285,19 +329,13 @@ def _send(context: ConnectionContext, data: bytes, *, ping: bool) -> None:
 
 
 def _release_link(context: ConnectionContext, *, graceful: bool) -> None:
-    context.attempt_at = None
+    context.attempt_at = context.lingering = None
     if context.link is not None:
         context.end_fault(context.link, lost=True)
         context.commands.append(CloseLink(context.link.generation, graceful))
         context.closing_generation = context.link.generation
         context.link = None
         context.commands += context.subscriptions.end_link()
-
-
-def _close_draining(context: ConnectionContext) -> None:
-    if context.draining_generation is not None:
-        context.commands.append(CloseLink(context.draining_generation, graceful=True))
-        context.closing_generation, context.draining_generation = context.draining_generation, None
 
 
 def _fail_waiters(context: ConnectionContext, error: RealtimeError, *, streams: bool) -> None:
@@ -311,7 +349,9 @@ def _final_error(context: ConnectionContext) -> RealtimeError:
     if context.failure_verdict is not Verdict.FATAL:
         if not isinstance(cause, IdentityUnavailable):
             cause.server = context.server  # the error of a live link, too, must name its server
-        return RetriesExhausted(context.attempt, cause, "reconnect_attempts" if context.been_up else "attempts")
+        if context.retry.allows(context.attempt, been_up=context.counts_reconnects):
+            return LinkLost(cause)
+        return RetriesExhausted(context.attempt, cause, "reconnect_attempts" if context.counts_reconnects else "attempts")
     match cause:
         case ServerError(code=code, message=message):
             return RefusedByServer(code, message, context.server)
@@ -330,6 +370,8 @@ EFFECTS: dict[str, Callable[[ConnectionContext], None]] = {
     Effect.DIAL: dial,
     Effect.USE_URL_SUBSCRIPTIONS: use_url_subscriptions,
     Effect.DRAIN_LINK: drain_link,
+    Effect.CLOSE_DRAINING: close_draining,
+    Effect.RESUME_LINK: resume_link,
     Effect.SCHEDULE_RETRY: schedule_retry,
     Effect.AWAIT_GREETING: await_greeting,
     Effect.START_LIVE_LINK: start_live_link,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.fsm.names import Guard
 from realtime_fsm.fsm.policies import POLICY, Verdict
+from realtime_fsm.fsm.table import LIVE
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.faults import is_server_fault, is_throttle
 
@@ -89,8 +90,8 @@ def credentials_renewable(context: ConnectionContext) -> bool:
 
 
 def may_retry(context: ConnectionContext) -> bool:
-    """Ask whether the retry policy allows another dial."""
-    return context.retry.allows(context.attempt, been_up=context.been_up)
+    """Ask whether the retry policy allows another dial; while an old link delivers, ``attempts`` is the limit."""
+    return context.retry.allows(context.attempt, been_up=context.counts_reconnects)
 
 
 def reconnect_off(context: ConnectionContext) -> bool:
@@ -142,6 +143,29 @@ def trial_failed(context: ConnectionContext) -> bool:
 def all_closed(context: ConnectionContext) -> bool:
     """Ask whether all links are closed that the next dial waited for."""
     return not context.awaited
+
+
+def user_changed(context: ConnectionContext) -> bool:
+    """Ask whether another link still delivers, as another user than the one that the server greets."""
+    return context.user_changed
+
+
+def can_resume(context: ConnectionContext) -> bool:
+    """Ask whether the dial, or the link that it led to, failed for good, and the old link still delivers."""
+    if context.draining is None or context.failure is None:
+        return False
+    return is_fatal(context) or not may_retry(context) or (context.state in LIVE and reconnect_off(context))
+
+
+def old_link_complete(context: ConnectionContext) -> bool:
+    """Ask whether the draining link serves everything that it can serve, and something is desired on it."""
+    wanted = context.desired_on_old_link
+    return context.draining is not None and bool(wanted) and all(one in context.draining.served for one in wanted)
+
+
+def old_link_empty(context: ConnectionContext) -> bool:
+    """Ask whether the last subscription of the draining link has been removed."""
+    return context.draining is not None and context.draining.used and not context.desired_on_old_link
 
 
 def presence_wanted(context: ConnectionContext) -> bool:
@@ -213,6 +237,10 @@ GUARDS: dict[str, Callable[[ConnectionContext], bool]] = {
     Guard.PRESENCE_NEEDS_LINK: presence_needs_link,
     Guard.TRIAL_FAILED: trial_failed,
     Guard.ALL_CLOSED: all_closed,
+    Guard.USER_CHANGED: user_changed,
+    Guard.CAN_RESUME: can_resume,
+    Guard.OLD_LINK_COMPLETE: old_link_complete,
+    Guard.OLD_LINK_EMPTY: old_link_empty,
     Guard.HANDOVER_DUE: handover_due,
     Guard.ERROR_ANSWERS_PING: error_answers_ping,
     Guard.RATE_LIMITED: rate_limited,

@@ -125,6 +125,7 @@ class GreetingReceived(SocketInput):
         unexpected_guest: whether a user was expected, and a guest is greeted.
         channels: the channels that the server named.
         has_subscription_ids: whether the server has ids for subscriptions, which came with E3.
+        user_changed: whether the server names another user than on the link before.
     """
 
     trigger = Trigger.GREETED
@@ -132,6 +133,7 @@ class GreetingReceived(SocketInput):
     unexpected_guest: bool = False
     channels: tuple[str, ...] = ()
     has_subscription_ids: bool = True
+    user_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 from realtime_fsm.fsm.budget import SendBudget
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from realtime_fsm.errors import ServerError
     from realtime_fsm.fsm.fault import Fault
+    from realtime_fsm.protocol.eras import Era
 
 DRAIN_SECONDS = 1.0
-"""Seconds for which a draining link still delivers events on their way; the next link drains no earlier."""
+"""Seconds for which a draining link still delivers events on their way, once another link serves everything."""
 
 
 class Phase(Enum):
@@ -31,7 +34,7 @@ class LinkState:
     """One WebSocket, from dial to end."""
 
     __slots__ = (
-        "backoff_reset", "budget", "drained_at", "fault", "frames_received", "generation", "handover_wanted_since",
+        "backoff_reset", "budget", "fault", "frames_received", "generation", "handover_wanted_since",
         "idle_since", "last_error", "phase", "ping_at", "ping_in_flight", "pings", "probed", "proven", "proven_at",
         "read_paused", "renew_at", "request_sent_at", "since", "stable_since", "subscribed_in_url",
     )  # fmt: skip
@@ -54,7 +57,6 @@ class LinkState:
         self.proven_at: float | None = None  # when the server last proved here that it works; None before it did
         self.stable_since: float | None = None  # since when everything desired is acknowledged
         self.idle_since: float | None = None  # since when nothing is desired any more
-        self.drained_at = now  # when the draining link before it is gone
         self.handover_wanted_since: float | None = None  # since when only another URL can ask for a subscription
         self.backoff_reset = False
         self.probed = False  # whether a canary was due on this link
@@ -90,3 +92,31 @@ class PingInFlight:
 
     at: float
     frames_received: int  # before it
+
+
+@dataclass(frozen=True, slots=True)
+class DrainingLink:
+    """The old link of a handover, with the facts that the machine needs to go back to it.
+
+    Attributes:
+        state: the state of the link.
+        served: the ids that were acknowledged on it.
+        used: whether something was desired on it.
+        presence_id: the id of the presence that the server stored for it.
+        hears_canary: whether its hidden subscription was acknowledged.
+        era: the era of its server.
+        been_up: whether a link had been up since the user asked for one.
+    """
+
+    state: LinkState
+    served: Collection[str]
+    used: bool
+    presence_id: str | None
+    hears_canary: bool
+    era: Era | None
+    been_up: bool
+
+    @property
+    def generation(self) -> int:
+        """The number of the link."""
+        return self.state.generation

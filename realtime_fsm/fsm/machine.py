@@ -33,7 +33,7 @@ from realtime_fsm.fsm.inputs import (
 )
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.notes import NOTES, apply_notes
-from realtime_fsm.fsm.table import TABLE, State, Trigger
+from realtime_fsm.fsm.table import LIVE, TABLE, State, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,8 +127,10 @@ class ConnectionMachine:
         Returns:
             When to step with `Deadline` next.
         """
-        context, link = self._context, self._context.link
-        if link is not None and link.generation == generation:
+        context, old = self._context, self._context.draining
+        for link in (context.link, None if old is None else old.state):
+            if link is None or link.generation != generation:
+                continue
             link.read_paused = paused
             if not paused:
                 link.frames_received += 1
@@ -188,11 +190,11 @@ class ConnectionMachine:
         context = self._context
         match input_:
             case Closed(generation=generation):
-                return (
-                    generation not in context.awaited
-                    if source is State.RECONNECTING
-                    else generation != context.closing_generation
-                )
+                if source is State.RECONNECTING:
+                    return generation not in context.awaited
+                if source in LIVE:
+                    return context.lingering is None or generation != context.lingering.generation
+                return generation != context.closing_generation
             case Acknowledged(to=to, acknowledged=items) if not context.subscriptions.matches_in_flight(to, items):
                 return True
             case ErrorReceived(code=1003) if (

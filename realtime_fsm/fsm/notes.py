@@ -84,6 +84,7 @@ def record_greeting(context: ConnectionContext, input_: inputs.GreetingReceived)
         _fail(context, GreetedAsGuest())
         return
     context.trial = False
+    context.user_changed = input_.user_changed and context.draining is not None
     context.commands.append(UserIdentified(input_.user))
     context.subscriptions.begin_link()
     if not context.require_link.subscribed_in_url:
@@ -194,7 +195,7 @@ def answer_request(context: ConnectionContext, input_: inputs.ErrorReceived) -> 
 def end_draining(context: ConnectionContext, input_: inputs.LinkClosed) -> None:
     """Close the draining link if its stream is the one that ended, and finish the step."""
     if input_.generation == context.draining_generation:
-        context.draining_generation = None
+        context.draining = None
         context.commands.append(CloseLink(input_.generation, graceful=False))
         context.finished = True
 
@@ -217,8 +218,12 @@ def record_end(context: ConnectionContext, input_: inputs.LinkClosed | inputs.Di
 
 
 def forget_closed(context: ConnectionContext, input_: inputs.Closed) -> None:
-    """Wait no longer for the closed link before the next dial."""
+    """Wait no longer for the closed link before the next dial; the server has deleted the presence of an old link."""
     context.awaited = tuple(other for other in context.awaited if other != input_.generation)
+    if context.lingering is not None and context.lingering.generation == input_.generation:
+        if context.lingering.presence_id is not None:
+            context.subscriptions.presence.begin_link()
+        context.lingering = None
 
 
 def record_deafness(context: ConnectionContext, _: inputs.Deaf) -> None:
@@ -258,8 +263,8 @@ def probe_link(context: ConnectionContext, input_: inputs.Probe) -> None:
     context.commands += context.subscriptions.presence.probe(input_.spec, input_.presence, input_.id)
 
 
-def update_timers(context: ConnectionContext, _: inputs.Input) -> None:
-    """Keep since when the link has everything acknowledged, or nothing desired, or needs another URL."""
+def update_timers(context: ConnectionContext, _: inputs.Input | None = None) -> None:
+    """Keep since when the link has everything acknowledged, or nothing desired, or needs another URL; end a handover."""
     link, subscriptions = context.link, context.subscriptions
     if link is None or link.phase is not Phase.LIVE:
         return
@@ -269,6 +274,7 @@ def update_timers(context: ConnectionContext, _: inputs.Input) -> None:
     link.stable_since = _since(link.stable_since, context.now, holds=quiet)
     link.idle_since = _since(link.idle_since, context.now, holds=subscriptions.all_removed)
     link.handover_wanted_since = _since(link.handover_wanted_since, context.now, holds=subscriptions.needs_handover)
+    context.end_handover()
 
 
 # --- within -----------------------------------------------------------------------------------------------------------

@@ -89,6 +89,17 @@ class PresenceTracker:
         if self.canary is not None:
             self.canary.end_link()
 
+    def resume_link(self, identifier: str | None, *, is_listening: bool) -> None:
+        """Go back to a link for which the server has stored a presence, and on which the canary listens, or not."""
+        self.on_link = identifier
+        if self.canary is not None:
+            self.canary.listening = is_listening
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the server has acknowledged the canary's hidden subscription on this link."""
+        return self.canary is not None and self.canary.listening
+
     @property
     def waits(self) -> bool:
         """Whether a presence, or a request for the canary, is to be sent."""

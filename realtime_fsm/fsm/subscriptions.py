@@ -10,8 +10,8 @@ the presence tracker sends the presence and the canary.
 A server fault blames no item: the request is repeated. A refusal (1008) announces the end of the link, so its halves wait for the
 next link; on a link that stays up they wait as long as the repetition of a server fault does.
 
-The URL asks an older server, whose greeting acknowledges (`build_url_plan`, `acknowledge_url_subscriptions`). On such a link no
-message asks for anything: a withdrawn subscription is gone at once, and a later one waits for the next link.
+The URL asks an older server, whose greeting acknowledges (`build_url_plan`). On such a link no message asks: a withdrawn
+subscription is gone at once, and a later one waits for the next link.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from realtime_fsm.fsm.commands import (
     SubscriptionUnsupported,
 )
 from realtime_fsm.fsm.control import AUTHENTICATE, PRESENCE, SUBSCRIBE, UNSUBSCRIBE, ControlRequest, KindOrder, batched
+from realtime_fsm.fsm.link import DrainingLink
 from realtime_fsm.fsm.policies import POLICY
 from realtime_fsm.fsm.presence import PresenceTracker
 from realtime_fsm.fsm.subscribe_queue import SubscribeQueue
@@ -40,6 +41,7 @@ from realtime_fsm.protocol.eras import Era
 if TYPE_CHECKING:
     from collections.abc import Iterable, KeysView, Sequence
 
+    from realtime_fsm.fsm.link import LinkState
     from realtime_fsm.protocol.eras import UrlPlan
     from realtime_fsm.protocol.frames import AcknowledgedSubscription, Code
     from realtime_fsm.protocol.spec import SubscriptionSpec
@@ -60,8 +62,7 @@ class SubscriptionTracker:
         all_acknowledged: whether everything desired was acknowledged at some moment of this link, and something still is desired.
         all_removed: whether something was desired on this link, and nothing is any more.
         subscribed_in_url: whether the URL of the link that is up asked for the subscriptions.
-        presence: the presence and the canary.
-        queue: the subscriptions to ask for.
+        presence, queue: the presence and the canary, and the subscriptions to ask for.
     """
 
     __slots__ = (
@@ -93,6 +94,10 @@ class SubscriptionTracker:
         """Tell whether each subscription is acknowledged on this link, as far as it is still desired."""
         return all(identifier in self._acknowledged or identifier not in self.desired for identifier in identifiers)
 
+    def is_new(self, identifier: str) -> bool:
+        """Tell whether the server has never acknowledged it."""
+        return identifier not in self._ever_acknowledged
+
     # --- the user -----------------------------------------------------------------------------------------------------
 
     def add(self, spec: SubscriptionSpec) -> None:
@@ -117,12 +122,12 @@ class SubscriptionTracker:
             self._removals[identifier] = None
             return []
         request = self.in_flight
-        asked = request is not None and request.kind == SUBSCRIBE and identifier in request.ids
-        return [] if asked else [SubscriptionRemoved(identifier)]
+        awaits = request is not None and request.kind == SUBSCRIBE and identifier in request.ids
+        return [] if awaits else [SubscriptionRemoved(identifier)]
 
     def withdraw_never_acknowledged(self) -> tuple[str, ...]:
         """Withdraw each subscription that was never acknowledged: the call that wanted it fails."""
-        gone = tuple(identifier for identifier in self.desired if identifier not in self._ever_acknowledged)
+        gone = tuple(filter(self.is_new, self.desired))
         for identifier in gone:
             self.withdraw(identifier)
         self.presence.drop_unstored()
@@ -150,6 +155,25 @@ class SubscriptionTracker:
         self.subscribed_in_url = False
         self.presence.end_link()
         return removed
+
+    def drain_link(self, state: LinkState, era: Era | None, *, been_up: bool) -> DrainingLink:
+        """Tell what the link serves, before `end_link`."""
+        served, used, presence = tuple(self._acknowledged), bool(self.desired) or self.all_removed, self.presence
+        return DrainingLink(state, served, used, presence.on_link, presence.is_listening, era, been_up)
+
+    def resume_link(self, old: DrainingLink) -> None:
+        """Go back to a draining link, which still serves what it served. Later subscriptions wait for a request on it."""
+        self.begin_link()
+        self.subscribed_in_url = old.state.subscribed_in_url
+        self.presence.resume_link(old.presence_id, is_listening=old.hears_canary)
+        for identifier in old.served:
+            if identifier in self.desired:
+                self.queue.remove(identifier)
+                self._acknowledged[identifier] = None
+        if self._acknowledged:
+            self.queue.refusals.accept()
+        self.all_removed = old.used and not self.desired
+        self._update_all_acknowledged()
 
     # --- a link with channels in its URL ------------------------------------------------------------------------------
 
@@ -190,7 +214,7 @@ class SubscriptionTracker:
     def reject_new_in_url(self, code: Code, message: str) -> list[SubscriptionRefused]:
         """Reject the never acknowledged subscriptions of a URL that the server refused, where others were acknowledged once."""
         asked = [identifier for identifier in self._ids_in_url if identifier in self.desired]
-        new = [identifier for identifier in asked if identifier not in self._ever_acknowledged]
+        new = [*filter(self.is_new, asked)]
         if len(new) == len(asked):
             return []
         for identifier in new:
@@ -207,14 +231,13 @@ class SubscriptionTracker:
     @property
     def has_pending_request(self) -> bool:
         """Whether a request waits, and none is in flight."""
-        if self.in_flight is not None or self.subscribed_in_url:
-            return False
-        return self.queue.has_new or any(self._others.values())
+        free = self.in_flight is None and not self.subscribed_in_url
+        return free and (self.queue.has_new or any(self._others.values()))
 
     def next_request(self) -> ControlRequest | None:
         """Take the next request into flight: pending subscriptions, then one bisection group, then the others.
 
-        Of the others, a kind of request that a server fault has met gives way.
+        Of the others, a kind that a server fault has met gives way.
         """
         if not self.has_pending_request:
             return None
@@ -294,7 +317,7 @@ class SubscriptionTracker:
 
         Args:
             code: the code of the error frame.
-            message: its text.
+            message: the text of the error frame.
             attempts: after how many refusals (1008) alone a subscription that was never acknowledged is rejected; None for never.
         """
         request, self.in_flight = self.in_flight, None
@@ -354,11 +377,9 @@ class SubscriptionTracker:
     def in_repetition(self) -> bool:
         """Whether the request in flight is one that a server fault has met before."""
         request = self.in_flight
-        if request is None or request.kind == SUBSCRIBE:
-            return request is not None and request.batch is not None and request.batch.failures > 0
-        return request.kind in self._order
-
-    # --- within -------------------------------------------------------------------------------------------------------
+        if request is not None and request.kind == SUBSCRIBE:
+            return request.batch is not None and request.batch.failures > 0
+        return request is not None and request.kind in self._order
 
     def _acknowledge(self, identifier: str, channels: tuple[str, ...]) -> SubscriptionAcknowledged:
         self._acknowledged[identifier] = self._ever_acknowledged[identifier] = None

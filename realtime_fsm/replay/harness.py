@@ -32,6 +32,8 @@ _WORDS: dict[type[Command], str] = {
     commands.SendFrame: "send",
     commands.CloseLink: "drop",
     commands.RetireLink: "drain",
+    commands.ReleaseLink: "release",
+    commands.ResumeLink: "resume",
     commands.SubscriptionAcknowledged: "acknowledge",
     commands.SubscriptionRefused: "reject",
     commands.SubscriptionUnsupported: "missing_channels",

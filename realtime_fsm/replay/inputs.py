@@ -86,7 +86,7 @@ def input_of(record: TransitionRecord, context: ConnectionContext, user_input: I
         context: the connection before the step.
         user_input: the user's call about a subscription or a presence since the step before.
     """
-    link, row = context.generation, ROWS[record.row]
+    link, row = context.generation if context.link is None else context.link.generation, ROWS[record.row]
     if record.trigger in _PLAIN:
         return _PLAIN[record.trigger]()
     if record.trigger in _ABOUT_LINK:
@@ -104,7 +104,10 @@ def input_of(record: TransitionRecord, context: ConnectionContext, user_input: I
             return inputs.PingEnabledChanged(record.enabled) if isinstance(record.enabled, bool) else None
         case Trigger.GREETED:
             return inputs.GreetingReceived(
-                link, unexpected_guest=Effect.ABORT_LINK in row.effects, has_subscription_ids=record.era not in (Era.E1, Era.E2)
+                link,
+                unexpected_guest=Effect.ABORT_LINK in row.effects,
+                has_subscription_ids=record.era not in (Era.E1, Era.E2),
+                user_changed=Guard.USER_CHANGED in row.guards,
             )
         case Trigger.ACKNOWLEDGED:
             if context.subscriptions.subscribed_in_url:
@@ -128,8 +131,9 @@ def input_of(record: TransitionRecord, context: ConnectionContext, user_input: I
             hidden = SubscriptionSpec(CANARY, (CHANNEL,))
             return inputs.Probe(hidden) if written else inputs.Probe(hidden, frames.presence(PLACEHOLDER, None, None), CANARY)
         case Trigger.CLOSED:
-            closed = context.awaited[0] if context.awaited else context.closing_generation
-            return inputs.Closed(link if closed is None else closed)
+            old = context.closing_generation if context.lingering is None else context.lingering.generation
+            closing = context.awaited[0] if context.awaited else old
+            return inputs.Closed(link if closing is None else closing)
         case _:
             return None
 

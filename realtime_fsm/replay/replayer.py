@@ -270,7 +270,7 @@ def _outcomes(given: Iterable[Command]) -> list[str]:
                 outcomes.append(f"{identifier} rejected")
             case commands.SubscriptionRemoved(id=identifier):
                 outcomes.append(f"{identifier} removed")
-            case commands.FailWaiters(withdrawn=identifiers):
+            case commands.FailWaiters(withdrawn=identifiers) | commands.ResumeLink(withdrawn=identifiers):
                 outcomes += [f"{identifier} removed" for identifier in identifiers]
             case commands.PresenceStored():
                 outcomes.append("presence stored")

@@ -1,8 +1,7 @@
 """The outages: when nothing delivers, although it once did.
 
-An outage lasts from the loss of a live link to the next moment at which everything desired is acknowledged. Where a link takes
-the place of another one that still delivers, there is none, unless the other one ends too early, or nobody has asked it for a
-sign of life while more than one dial was needed.
+An outage lasts from the loss of a live link until everything desired is acknowledged again. A handover is none, unless its old
+link ends, or is given up, before the new one serves everything.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from realtime_fsm.auditlog.writer import AuditWriter
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Outage:
     """One outage, in seconds of the event loop's clock; `losses` counts the links that were lost in it.
 
@@ -30,12 +29,6 @@ class Outage:
     losses: int = 1
 
 
-@dataclass(slots=True)
-class _Handover:
-    began: float
-    dials: int = 0
-
-
 class OutageTracker:
     """The outages of one connection.
 
@@ -43,53 +36,49 @@ class OutageTracker:
         current: the one under way, if there is one.
     """
 
-    __slots__ = ("_audit", "_dialed", "_faulty_since", "_handover", "current")
+    __slots__ = ("_audit", "_dialed", "_faulty_since", "_lost", "current")
 
     def __init__(self, audit: AuditWriter) -> None:
         self._audit = audit
         self._dialed = 0  # in the step under way, before it is known whether an outage begins with it
-        self._handover: _Handover | None = None
+        self._lost = False  # whether a link was lost in the step under way
         self._faulty_since: float | None = None  # of a server fault that lasts until its link is lost
         self.current: Outage | None = None
 
-    def begin_handover(self, now: float) -> None:
-        """A link makes room for another one, and delivers until then."""
-        self._handover = _Handover(now)
+    def begin_step(self) -> None:
+        """Forget what belonged to the step before."""
+        self._dialed, self._lost = 0, False
 
     def reach_back(self, since: float) -> None:
         """A link is lost, or begins to drain, during a server fault: its events are missing since the server last worked."""
         self._faulty_since = since
 
-    def end_handover(self, now: float) -> float | None:
-        """The other link is up.
+    def end_handover(self) -> None:
+        """A handover is over: what its old link may have owed is told by the handover itself."""
+        self._faulty_since = None
 
-        Returns:
-            For how many seconds the one before has made room; None if that was an outage, or is a part of one.
+    def lose(self, now: float, *, planned: bool) -> None:
+        """Begin an outage, or count another loss in the one under way.
+
+        Args:
+            now: the moment.
+            planned: whether it is the user's own doing.
         """
-        handover, self._handover = self._handover, None
-        if handover is not None:
-            self._faulty_since = None  # the farewell tells the gap
-        return None if handover is None else now - handover.began
-
-    def fail_handover(self, now: float, *, planned: bool) -> None:
-        """The link that delivered has ended before the other one was up, or the user has given it up."""
-        if self._handover is not None:
-            self._begin(now, planned=planned)
+        self._lost = True
+        faulty_since, self._faulty_since = self._faulty_since, None
+        if self.current is not None:
+            self.current.losses += 1
+            return
+        missing_since = now if faulty_since is None else min(now, faulty_since)
+        self.current = Outage(now, missing_since, planned, self._dialed)
+        self._audit.outage("opened", planned=planned)
 
     def dial(self) -> None:
         """A link is dialed."""
-        if self._handover is not None:
-            self._handover.dials += 1
-            if self._handover.dials > 1:
-                self._begin(self._handover.began, planned=True)
         if self.current is None:
             self._dialed = 1
         else:
             self.current.dials += 1
-
-    def state_kept(self) -> None:
-        """A step has left the state as it was."""
-        self._dialed = 0
 
     def on_transition(self, source: State, dest: State, now: float, *, planned: bool, covered: bool) -> None:
         """The state has changed.
@@ -99,22 +88,11 @@ class OutageTracker:
             dest: the state after.
             now: the moment.
             planned: whether it is the user's own doing.
-            covered: whether a link that makes room still delivers.
+            covered: whether the old link of a handover still delivers.
         """
-        delivered = source.is_live or self._handover is not None
-        if delivered and not covered and not dest.is_live and dest is not State.DISPOSING:
-            self._begin(now, planned=planned)
+        ended = source.is_live and not dest.is_live and dest is not State.DISPOSING
+        if ended and not covered and not self._lost:
+            self.lose(now, planned=planned)
         elif dest in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self.current is not None:
             outage, self.current = self.current, None
             self._audit.outage("closed", planned=outage.planned, seconds=now - outage.began, dials=outage.dials)
-        self._dialed = 0
-
-    def _begin(self, began: float, *, planned: bool) -> None:
-        self._handover = None
-        faulty_since, self._faulty_since = self._faulty_since, None
-        if self.current is not None:
-            self.current.losses += 1
-            return
-        missing_since = began if faulty_since is None else min(began, faulty_since)
-        self.current = Outage(began, missing_since, planned, self._dialed)
-        self._audit.outage("opened", planned=planned)

@@ -110,6 +110,13 @@ class Waiters:
             reject(future, error)
         return bool(self._for_presence)
 
+    def fail_change(self, error: RealtimeError) -> None:
+        """The link stays as it was: those who wanted another one, or another identity, are told."""
+        for future, (_, is_patient) in self._for_link.items():
+            if not is_patient:
+                reject(future, error)
+        self.reject_identity(error)
+
     def fail(self, error: RealtimeError, *, patient: bool) -> None:
         """There will be no link for now; the patient wait on, unless they are told, too."""
         self.failure = error

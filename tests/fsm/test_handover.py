@@ -7,10 +7,11 @@ import pytest
 from realtime_fsm.errors import PresenceRejected, StreamEnded, UnsupportedByServer
 from realtime_fsm.fsm.commands import (
     CloseLink,
-    FailWaiters,
     OpenLink,
     PresenceRefused,
     PresenceStored,
+    ReleaseLink,
+    ResumeLink,
     RetireLink,
     SendFrame,
     SubscriptionAcknowledged,
@@ -27,6 +28,7 @@ from realtime_fsm.fsm.inputs import (
     Dispose,
     GreetingReceived,
     LinkClosed,
+    LogOut,
     PingEnabledChanged,
     Pong,
     Reconnect,
@@ -34,7 +36,6 @@ from realtime_fsm.fsm.inputs import (
     Subscribe,
     Unsubscribe,
 )
-from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.fsm.policies import PingPolicy
 from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import State
@@ -163,8 +164,9 @@ def test_another_subscription_gets_a_link_of_its_own_while_the_old_one_delivers(
     assert bench.requests(OpenLink)[0].plan.query == "channels[]=rows&channels[]=files"
     bench.open()
     bench.hear(GreetingReceived(bench.generation, channels=("rows", "files"), has_subscription_ids=False))
-    assert bench.requests(CloseLink) == [CloseLink(old, graceful=True)]
+    assert not bench.requests(ReleaseLink)
     bench.do(Acknowledged(bench.generation, GREETING_ACK, ()))
+    assert bench.requests(ReleaseLink) == [ReleaseLink(old)]
     assert (bench.state, bench.requests(SubscriptionAcknowledged)) == (
         S,
         [SubscriptionAcknowledged("s1", ("rows",)), SubscriptionAcknowledged("s2", ("files",))],
@@ -191,7 +193,8 @@ def test_what_is_desired_while_another_link_is_dialed_gets_the_next_one() -> Non
     bench.subscribe("s2")
     bench.open()
     bench.greet()
-    assert (bench.state, bench.context.handover_at) == (C, bench.now + DRAIN_SECONDS), "when the draining link is gone"
+    assert (bench.state, bench.context.handover_at) == (C, None), "not before the draining link is closed"
+    bench.drain()
     bench.expire()
     bench.open()
     bench.greet()
@@ -222,8 +225,8 @@ def test_a_handover_that_fails_goes_on_while_the_old_link_delivers() -> None:
     assert bench.context.draining_generation is None
 
 
-@pytest.mark.parametrize("ends", [Disconnect(), Dispose(), Authenticate(None)])
-def test_a_draining_link_is_closed_when_no_other_link_takes_over(ends: Disconnect | Dispose | Authenticate) -> None:
+@pytest.mark.parametrize("ends", [Disconnect(), Dispose(), LogOut()])
+def test_a_draining_link_is_closed_when_no_other_link_takes_over(ends: Disconnect | Dispose | LogOut) -> None:
     bench = Bench(**OLD).to(S)
     bench.subscribe("s2")
     bench.expire()
@@ -234,15 +237,113 @@ def test_a_draining_link_is_closed_when_no_other_link_takes_over(ends: Disconnec
     assert bench.context.draining_generation is None
 
 
-def test_a_handover_that_is_given_up_lets_go_of_everything() -> None:
+def test_a_handover_that_is_given_up_leads_back_to_the_old_link() -> None:
     bench = Bench(retry=ONCE, **OLD).to(S)
+    old = bench.generation
     bench.subscribe("s2")
     bench.expire()
-    draining = bench.context.draining_generation
     bench.fail_dial()
-    assert bench.state is E
-    assert {request.generation for request in bench.requests(CloseLink)} == {draining, bench.generation}
-    assert bench.requests(FailWaiters)[0].withdrawn == ("s2",)
+    assert (bench.state, bench.generation, row_of(bench)) == (S, old, "rec176")
+    (resumed,) = bench.requests(ResumeLink)
+    assert (resumed.generation, resumed.withdrawn) == (old, ("s2",)), "only another address could have asked for that"
+    bench.expire_until("sub64")
+    assert bench.requests(SendFrame)[0].generation == old
+
+
+def test_by_message_the_old_link_is_asked_for_what_is_new() -> None:
+    bench = Bench(retry=ONCE).to(S)
+    bench.do(Reconnect())
+    bench.subscribe("s2")
+    bench.fail_dial()
+    assert (bench.state, row_of(bench), bench.requests(ResumeLink)[0].withdrawn) == (C, "rec178", ())
+    assert b'"s2"' in bench.requests(SendFrame)[0].data
+    bench.acknowledge()
+    assert bench.state is S
+
+
+@pytest.mark.parametrize("change", [Reconnect(), Authenticate("session")])
+def test_by_message_the_old_link_delivers_until_the_replies_have_come(change: Reconnect | Authenticate) -> None:
+    bench = Bench(ping=PingPolicy(interval=300.0)).to(P if isinstance(change, Authenticate) else S)
+    old = bench.generation
+    bench.do(change)
+    assert [type(command) for command in bench.last.commands] == [RetireLink, OpenLink]
+    bench.open()
+    bench.greet()
+    assert (bench.state, bench.context.draining_generation, bench.requests(ReleaseLink)) == (C, old, [])
+    bench.acknowledge()
+    assert (bench.state, bench.context.draining_generation, bench.requests(ReleaseLink)) == (S, None, [ReleaseLink(old)])
+
+
+def test_a_link_is_renewed_while_it_delivers_and_again_after_a_tenth_of_its_age() -> None:
+    bench = Bench(retry=ONCE, max_link_age=300.0, ping=PingPolicy(enabled=False)).to(S)
+    bench.expire_until("sub73")
+    assert [type(command) for command in bench.last.commands] == [RetireLink, OpenLink]
+    bench.fail_dial()
+    failed = bench.now
+    bench.expire_until("sub73")
+    assert bench.now == failed + 30.0
+    bench.open()
+    bench.greet()
+    bench.acknowledge()
+    assert bench.context.renew_at is None, "not before the old link is closed"
+    bench.drain()
+    assert bench.context.renew_at is not None
+
+
+def test_where_the_new_link_ends_before_it_serves_everything_the_old_one_goes_on() -> None:
+    bench = Bench().to(S)
+    old = bench.generation
+    bench.do(Reconnect())
+    bench.open()
+    bench.greet()
+    bench.lose()
+    assert (bench.state, bench.context.draining_generation, row_of(bench)) == (R, old, "con58")
+
+
+def test_another_change_replaces_the_new_link_and_not_the_old_one() -> None:
+    bench = Bench().to(S)
+    old = bench.generation
+    bench.do(Reconnect())
+    bench.open()
+    bench.greet()
+    new = bench.generation
+    bench.do(Reconnect())
+    assert (bench.state, bench.context.draining_generation) == (R, old)
+    assert bench.requests(CloseLink) == [CloseLink(new, graceful=True)]
+
+
+def test_where_the_user_changes_the_old_link_goes_with_the_greeting() -> None:
+    bench = Bench().to(S)
+    old = bench.generation
+    bench.do(Authenticate(None))
+    bench.open()
+    bench.hear(GreetingReceived(bench.generation, b'{"$id":"bob"}', user_changed=True))
+    assert (row_of(bench), bench.context.draining_generation) == ("rec170", None)
+    assert bench.requests(CloseLink) == [CloseLink(old, graceful=True)]
+
+
+def test_a_presence_that_is_deleted_with_the_old_link_is_sent_again() -> None:
+    bench = Bench().to(S)
+    bench.do(SetPresence(b"{}", "one"))
+    stored(bench)
+    bench.do(Reconnect())
+    bench.open()
+    bench.greet()
+    bench.acknowledge()
+    stored(bench)
+    bench.drain()
+    assert bench.context.subscriptions.in_flight is not None
+    assert bench.context.subscriptions.in_flight.kind == "presence"
+
+
+def test_what_is_not_wanted_any_more_is_not_waited_for() -> None:
+    bench = Bench().to(S)
+    bench.do(Reconnect())
+    bench.open()
+    bench.greet()
+    bench.do(Unsubscribe("s1"))
+    assert bench.context.draining is None
+    assert bench.context.lingering is not None
 
 
 def test_the_end_of_a_draining_link_is_no_loss_for_the_machine() -> None:

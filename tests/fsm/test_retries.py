@@ -11,7 +11,7 @@ import pytest
 
 from realtime_fsm import Failure, IdentityUnavailable, RefusedByServer, RetriesExhausted, ServerError, State
 from realtime_fsm.errors import DialFailed, StreamEnded
-from realtime_fsm.fsm.commands import FailWaiters, OpenLink, SubscriptionRefused
+from realtime_fsm.fsm.commands import FailWaiters, OpenLink, ResumeLink, SubscriptionRefused
 from realtime_fsm.fsm.inputs import (
     Authenticate,
     Connect,
@@ -19,6 +19,7 @@ from realtime_fsm.fsm.inputs import (
     Disconnect,
     ErrorReceived,
     GreetingReceived,
+    Input,
     LinkClosed,
     Opened,
     Reconnect,
@@ -51,7 +52,7 @@ def fail_dials(bench: Bench, most: int) -> int:
         if bench.context.link is None:
             bench.expire()
         bench.fail_dial()
-        if bench.state is E:
+        if bench.state is not R:
             return failed
     return most
 
@@ -122,20 +123,32 @@ def test_a_new_beginning_counts_by_attempts_again(how: str) -> None:
     assert bench.machine.error.option == "attempts"
 
 
-@pytest.mark.parametrize("outage", [False, True])
-def test_a_new_identity_counts_by_attempts_and_the_one_before_by_reconnect_attempts(outage: bool) -> None:
+def test_a_new_identity_counts_by_attempts_and_the_one_before_by_reconnect_attempts() -> None:
     bench = Bench(retry=RetryPolicy(attempts=3, reconnect_attempts=5)).to(S)
-    if outage:
-        bench.lose()
+    bench.lose()
     bench.do(Authenticate(None))
     assert (bench.context.attempt, fail_dials(bench, 20)) == (1, 3 + 5)
     assert isinstance(bench.machine.error, RetriesExhausted)
     assert (bench.machine.error.attempts, bench.machine.error.option) == (5, "reconnect_attempts")
 
 
-def test_a_new_link_in_the_place_of_a_live_one_is_no_new_beginning() -> None:
+@pytest.mark.parametrize("wants", [Reconnect(), Authenticate(None)])
+def test_while_the_old_link_delivers_attempts_counts_and_leads_back_to_it(wants: Input) -> None:
+    bench = Bench(retry=RetryPolicy(attempts=3, reconnect_attempts=5)).to(S)
+    bench.do(wants)
+    assert (bench.context.attempt, fail_dials(bench, 20)) == (1, 3)
+    assert (bench.state, row(bench), bench.context.attempt) == (S, "rec176", 0)
+    (resumed,) = bench.requests(ResumeLink)
+    assert isinstance(resumed.error, RetriesExhausted)
+    assert (resumed.error.attempts, resumed.error.option) == (3, "attempts")
+    bench.lose()
+    assert fail_dials(bench, 20) == 5, "the link had been up"
+
+
+def test_where_the_old_link_ends_an_outage_is_no_new_beginning() -> None:
     bench = Bench().to(S)
     bench.do(Reconnect())
+    bench.do(LinkClosed(bench.generation - 1))
     assert (bench.context.attempt, fail_dials(bench, 50)) == (1, 50)
 
 

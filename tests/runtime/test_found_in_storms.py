@@ -108,8 +108,7 @@ async def test_what_makes_room_and_is_given_up_for_another_identity_leaves_a_gap
         await eventually(lambda: realtime.state is State.RECONNECTING)
         assert len(network.dials) == 2, "the third one waits for its turn"
         await realtime.authenticate(session)
-        (gap,) = rows.gaps
-        assert gap.outage_seconds > 50
+        assert len(rows.gaps) == 1, "the old link delivers as a guest until the server greets alice"
 
 
 @pytest.mark.parametrize("era", ["E2", "E3"])

@@ -1,9 +1,9 @@
 """The links as the watcher has them: at most one current, at most one that makes room for it; what each was asked for and brings.
 
-The law: the current link alone is asked anything. One that makes room delivers until the current one is greeted and `LINGER`
-longer; then it is sent one ping, and nothing else, and waited for until that is answered, or overdue. Unless it is answered, what
-it served is told of a gap. What a link brings is worked out here from what its address, or its messages, asked for, and not from
-what the package believes.
+The law: the current link alone is asked anything. One that makes room delivers, and is sent pings and nothing else, until the
+current one serves all that it served, and `DRAIN_SECONDS` longer; then it is sent one more ping, and waited for until that is
+answered, or overdue. Unless it is answered, what it served is told of a gap. What a link brings is worked out here from what its
+address, or its messages, asked for, and not from what the package believes.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ class Link:
         self.trusted = False
         self.at_fault = False
         self.newest = self.upto = 0
+        self.user: object = None
+        self._before_release = 0
+        self._resumed = False  # whether it made room, and then was the current one again
         self._ids = {spec.id for spec in specs or ()}
 
     def hear(self, data: bytes) -> None:
@@ -77,10 +80,20 @@ class Link:
             return False
         return self.last_words == [PING] and self.answered >= socket.sent.count(PING)
 
+    def release(self) -> None:
+        """Another link serves all that it served."""
+        self._before_release = 0 if self.socket is None else len(self.socket.sent)
+
+    def resume(self) -> None:
+        """It is the current one again."""
+        self._resumed = True
+
     @property
     def last_words(self) -> list[bytes]:
-        """What was sent on it when it had made room."""
-        return [] if self.socket is None else self.socket.sent[len(self.asked) :]
+        """What was sent on it since another one serves all that it served."""
+        if self.socket is None:
+            return []
+        return self.socket.sent[max(self._before_release, 0 if self._resumed else len(self.asked)) :]
 
     def excuses(self, number: int) -> bool:
         """Whether it is nobody's fault that an event did not come on it, and that nobody was told."""
@@ -108,8 +121,13 @@ class Link:
     def audit(self, must: Callable[[object, str], None]) -> None:
         """Look at what was sent, when it is over."""
         if self.socket is not None:
-            sent = self.socket.sent
-            must(sent == self.asked[: len(sent)], "something else was sent than the machine asked for")
+            sent, asked = self.socket.sent, len(self.asked)
+            if self._resumed:  # pings of its own are among the machine's
+                words = [data for data in sent if data != PING]
+                must(words == [data for data in self.asked if data != PING][: len(words)], "the machine did not ask for that")
+                return
+            must(sent[:asked] == self.asked[: len(sent)], "something else was sent than the machine asked for")
+            must(set(sent[asked:]) <= {PING}, "something else than a ping was sent on a link that makes room")
 
 
 class Links:
@@ -159,8 +177,30 @@ class Links:
         self.forget()
         self.draining, self.current = self.current, None
 
-    def drop(self, generation: int, *, up: bool) -> bool:
-        """One is let go of; `up` tells if another one has taken its place. The answer tells if it was the one that makes room."""
+    def missing(self, desired: Iterable[str]) -> set[str]:
+        """What the one that makes room serves, and the current one does not."""
+        granted = set() if self.current is None else self.current.granted
+        return set() if self.draining is None else (self.draining.granted & set(desired)) - granted
+
+    def release(self, generation: int) -> None:
+        """The current one serves all that the one did that makes room."""
+        link, self.draining = self.draining, None
+        self._must(link is not None and link.generation == generation, "releases what does not make room")
+        if link is not None:
+            link.release()
+            link.audit(self._must)
+            self._linger(link)
+
+    def resume(self, generation: int) -> None:
+        """The one that makes room is the current one again."""
+        self._must(self.current is None, "goes back to a link, and keeps the other one")
+        self.current, self.draining = self.draining, None
+        self._must(self.current is not None and self.current.generation == generation, "goes back to another link")
+        if self.current is not None:
+            self.current.resume()
+
+    def drop(self, generation: int) -> bool:
+        """One is let go of. The answer tells if it was the one that makes room."""
         if self.current is not None and self.current.generation == generation:
             self.forget()
             self.current.audit(self._must)
@@ -170,8 +210,6 @@ class Links:
         link, self.draining = self.draining, None
         if link is not None:
             link.audit(self._must)
-            if up:
-                self._linger(link)
         return True
 
     def holds(self, links: Any) -> None:

@@ -62,7 +62,7 @@ class Bench:
 
     @property
     def generation(self) -> int:
-        return self.context.generation
+        return self.context.generation if self.context.link is None else self.context.link.generation
 
     def do(self, input_: Input, *, after: float = 0.0) -> StepResult:
         self.now += after
@@ -109,7 +109,19 @@ class Bench:
         """Subscribe where channels travel in the URL: another link is dialed, and is up or waits for the greeting."""
         self.subscribe(identifier, *channels)
         self.expire()
-        return self.open() if not up else (self.open(), self.greet())[1]
+        if not up:
+            return self.open()
+        self.open()
+        self.greet()
+        return self.drain()
+
+    def drain(self) -> StepResult:
+        """The old link of a handover is closed, if there was one."""
+        result, old = self.last, self.context.lingering
+        if old is not None:
+            self.do(Closed(old.generation))
+            self.last = result
+        return result
 
     def acknowledge(self) -> StepResult:
         """Answer the request in flight."""
