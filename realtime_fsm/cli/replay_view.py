@@ -175,7 +175,7 @@ def _describe_commands(given: Iterable[Command]) -> str:
             case commands.ReleaseLink(generation=link):
                 ids_of[f"release {link}"] = []
             case commands.ResumeLink(generation=link, error=error, withdrawn=withdrawn):
-                ids_of[f"resume {link}"] = ids_of[f"tell {type(error).__name__}"] = []
+                ids_of |= {f"resume {link}": [], f"tell {type(error).__name__}": []}
                 if withdrawn:
                     ids_of.setdefault("withdraw", []).extend(withdrawn)
             case commands.SubscriptionAcknowledged(id=identifier):

@@ -167,7 +167,7 @@ class Handover:
         budget = self.old.state.budget
         if not self.old.ended and budget.available_at(now, ping=True) <= now:
             budget.record_send(now, ping=True)
-            self.old.state.pings += 1
+            budget.frames_sent -= 1  # a record counts the frames that the machine sends
             self._asked_at, self._frames_before = now, self.old.state.frames_received
             self.old.send(PING)
 

@@ -32,6 +32,7 @@ from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.control import AUTHENTICATE
 from realtime_fsm.fsm.inputs import (
     Acknowledged,
+    Authenticate,
     Closed,
     Deadline,
     Deaf,
@@ -219,6 +220,7 @@ class Watch(Deliveries):
             self._greeted(input_, result)
         if isinstance(input_, Acknowledged) and row is not None and input_.to == AUTHENTICATE and self.links.current is not None:
             self.links.current.user = _user_id(input_.user)
+        self.links.look_at_draining()
         self._planned_changes(input_, result)
         if isinstance(input_, LogOut):
             self.must(self.links.draining is None, "a link delivers as somebody else")
@@ -235,6 +237,8 @@ class Watch(Deliveries):
         planned = before in LIVE and self.state is State.RECONNECTING and cause is None
         if planned and not isinstance(input_, LogOut | SetPresence):
             self.must(self.links.draining is not None, "a planned change of link breaks before it makes")
+        if self._drained and isinstance(input_, Authenticate):
+            self.must(self.links.draining is not None, "another identity closes the link that delivers")
         if self._drained and not isinstance(input_, Disconnect):
             self.must(self.state not in (State.ERROR, State.DISCONNECTED), "gives up, while the old link delivers")
 

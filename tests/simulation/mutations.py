@@ -300,7 +300,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "a guess is made, whatever was said": _with_guard(
         Guard.SERVER_NEEDS_URL_CHANNELS, lambda context: context.judged is Verdict.FATAL
     ),
-    "another identity leaves the link of the old one": _instead(Effect.CLOSE_LINK, Effect.ABORT_LINK, 91),
+    "another identity closes the link that delivers": _instead(Effect.ABORT_LINK, Effect.CLOSE_LINK, 91),
     # the book
     "acknowledgements outlive their link": _with(subscriptions.SubscriptionTracker, "end_link", _keeping),
     "a throttled request is forgotten": _with(subscriptions.SubscriptionTracker, "requeue_in_flight", _forgetful),
