@@ -63,7 +63,7 @@ def transitions(table: StateTable, current: State | None = None) -> str:
         lines.append(f"| `{trigger}` | {_SIDES[meaning.side]} | {meaning.description} | {_notes(table, trigger)} |")
     guards, effects = ([getattr(row, kind) for row in table.rows] for kind in ("guards", "effects"))
     lines += ["", "## Notes", *_header("note", "what it keeps"), *_glossary(table.notes.values(), NOTES)]
-    lines += ["", "## Guards", *_header("guard", "holds when"), *_glossary(guards, GUARDS)]
+    lines += ["", "## Guards", *_header("guard", "what it asks"), *_glossary(guards, GUARDS)]
     lines += ["", "## Effects", *_header("effect", "what it does"), *_glossary(effects, EFFECTS)]
     lines += ["", "## Ignored on purpose", "", "No rule is asked here; the notes of the trigger run all the same."]
     lines += _header("state", "triggers", "why")

@@ -45,7 +45,7 @@ class State(StrEnum):
 
 
 class Trigger(StrEnum):
-    """What can happen to a connection."""
+    """Everything that can happen to a connection."""
 
     # the user
     CONNECT = "connect"
@@ -98,7 +98,7 @@ def _rule(
 def _link_loss_rows(
     number: int, sources: tuple[State, ...], trigger: Trigger, when: tuple[If, ...], what: str
 ) -> tuple[Row[State, Trigger], ...]:
-    """The link is gone: three rows that belong together, numbered from `number`."""
+    """Build the three rules for a link that is gone, numbered from `number`."""
     return (
         *_rule(
             number, sources, trigger, D, f"{what}, and auto_reconnect is off: waiting calls and iterators raise `LinkLost`.",
@@ -118,7 +118,7 @@ def _link_loss_rows(
 def _ping_over_rows(
     number: int, trigger: Trigger, when: tuple[If, ...], do: tuple[Do, ...], what: str
 ) -> tuple[Row[State, Trigger], ...]:
-    """The heartbeat is over: three rows that go back to what the subscriptions say, numbered from `number`."""
+    """Build the three rules that leave `ping`, to the state of the subscriptions; numbered from `number`."""
     return (
         *_rule(
             number, (P,), trigger, S, f"{what}; everything desired is acknowledged.", when=(*when, If.ALL_ACKNOWLEDGED), do=do
@@ -171,15 +171,15 @@ _ROWS = (
            do=(Do.FIND_ERA, Do.RESET_ATTEMPTS, Do.EXPECT_FIRST_LINK, Do.DIAL)),
     *_rule(2, _DOWN, _T.SUBSCRIBE, R, "A subscription needs a link: as connect.",
            do=(Do.FIND_ERA, Do.RESET_ATTEMPTS, Do.EXPECT_FIRST_LINK, Do.DIAL)),
-    *_rule(3, (R,), _T.SUBSCRIBE, None, "It is in the book and goes out after the greeting."),
+    *_rule(3, (R,), _T.SUBSCRIBE, None, "It is desired, and goes out after the greeting."),
     *_rule(4, (C, S), _T.SUBSCRIBE, None, "It goes out as soon as no other request is in flight.", do=(Do.SEND_REQUEST,)),
     *_rule(5, (U,), _T.SUBSCRIBE, C, "Something is desired again and not yet acknowledged.", do=(Do.SEND_REQUEST,)),
-    *_rule(6, (C,), _T.UNSUBSCRIBE, S, "What was not yet acknowledged is gone; all the rest is.",
+    *_rule(6, (C,), _T.UNSUBSCRIBE, S, "The last one without acknowledgement is gone; all others are acknowledged.",
            when=(If.ALL_ACKNOWLEDGED,), do=(Do.SEND_REQUEST,)),
     *_rule(7, (C, S), _T.UNSUBSCRIBE, U, "The last subscription has been removed; the link stays.",
            when=(If.NO_SUBSCRIPTIONS,), do=(Do.SEND_REQUEST,)),
     *_rule(8, (C, S), _T.UNSUBSCRIBE, None, "Others remain.", do=(Do.SEND_REQUEST,)),
-    *_rule(9, (D, R, E), _T.UNSUBSCRIBE, None, "There is no link to tell: striking it from the book is all."),
+    *_rule(9, (D, R, E), _T.UNSUBSCRIBE, None, "No link has to learn of it: it is gone at once."),
     *_rule(10, (D, E), _T.RECONNECT, R, "The user wants a link now, with a full count.",
            do=(Do.FIND_ERA, Do.RESET_ATTEMPTS, Do.EXPECT_FIRST_LINK, Do.DIAL)),
     *_rule(11, (R,), _T.RECONNECT, None, "The attempt under way is given up for one that starts at once; the count goes on.",
@@ -205,13 +205,13 @@ _ROWS = (
            do=(Do.CLOSE_LINK, Do.CLOSE_FIRST, Do.RESET_ATTEMPTS, Do.EXPECT_FIRST_LINK, Do.DIAL)),
     *_rule(152, _UP, _T.LOG_OUT, R, "The next link is a guest's, and is dialed once this one is closed.",
            do=(Do.CLOSE_LINK, Do.CLOSE_FIRST, Do.RESET_ATTEMPTS, Do.EXPECT_FIRST_LINK, Do.DIAL)),
-    *_rule(98, _DOWN, _T.PRESENCE, R, "To be shown as present needs a link: as connect.",
+    *_rule(98, _DOWN, _T.PRESENCE, R, "A presence needs a link: as connect.",
            when=(If.PRESENCE_WANTED,), do=(Do.FIND_ERA, Do.RESET_ATTEMPTS, Do.EXPECT_FIRST_LINK, Do.DIAL)),
-    *_rule(99, _DOWN, _T.PRESENCE, None, "It is no longer to be restored: striking it from the book is all."),
-    *_rule(100, (R,), _T.PRESENCE, None, "It is in the book and goes out after the greeting."),
+    *_rule(99, _DOWN, _T.PRESENCE, None, "No link has to learn of it: the next one shows no presence."),
+    *_rule(100, (R,), _T.PRESENCE, None, "It is desired, and goes out after the greeting."),
     *_rule(150, _UP, _T.PRESENCE, R, "The server ignores a second id on a link: a new link, once this one is closed.",
            when=(If.PRESENCE_NEEDS_LINK,), do=(Do.CLOSE_LINK, Do.CLOSE_FIRST, Do.RESET_ATTEMPTS, Do.DIAL)),
-    *_rule(151, (P,), _T.PRESENCE, None, "It is in the book and goes out after the answer."),
+    *_rule(151, (P,), _T.PRESENCE, None, "It is desired, and goes out after the answer."),
     *_rule(101, _LIVE_EXCEPT_PING, _T.PRESENCE, None, "It goes out as soon as no other request is in flight.",
            do=(Do.SEND_REQUEST,)),
     *_rule(15, (D, R, E), _T.PING_SWITCHED, None, "It counts from the next link on."),
@@ -230,13 +230,13 @@ _ROWS = (
            when=(If.TRIAL_FAILED,), do=(Do.ABORT_LINK, Do.RESTORE_IDENTITY, Do.RESET_ATTEMPTS, Do.DIAL)),
     *_rule(35, (R,), _T.GREETED, E, "The server greets a guest where a user was expected.",
            when=(If.IS_FATAL,), do=(Do.ABORT_LINK, Do.FAIL_PERMANENTLY)),
-    *_rule(170, (R,), _T.GREETED, C, "The server greets another user: the old link goes at once, with all that it still owes.",
+    *_rule(170, (R,), _T.GREETED, C, "The server greets another user: the old link closes, and its late events are dropped.",
            when=(If.USER_CHANGED,), do=(Do.CLOSE_DRAINING, Do.START_LIVE_LINK, Do.SEND_REQUEST)),
     *_rule(22, (R,), _T.GREETED, C, "The link is up: everything desired is subscribed on it.",
            do=(Do.START_LIVE_LINK, Do.SEND_REQUEST)),
-    *_rule(94, (R,), _T.SERVER_ERROR, None, "Refused without channels: an older server wants them in the address.",
+    *_rule(94, (R,), _T.SERVER_ERROR, None, "The server refuses a dial without channels: an older one wants them in the URL.",
            when=(If.SERVER_NEEDS_URL_CHANNELS,), do=(Do.ABORT_LINK, Do.USE_URL_SUBSCRIPTIONS, Do.DIAL)),
-    *_rule(97, (R,), _T.SERVER_ERROR, None, "What was new in the address is to blame: the others are asked for without it.",
+    *_rule(97, (R,), _T.SERVER_ERROR, None, "The new subscriptions in the URL are to blame: the next URL asks for the others.",
            when=(If.NEW_SUBSCRIPTIONS_REJECTED,), do=(Do.ABORT_LINK, Do.DIAL)),
     *_rule(130, (R,), _T.SERVER_ERROR, None, "The server refuses the credentials (401, 403), and the callable may give new ones.",
            when=(If.CREDENTIALS_RENEWABLE,), do=(Do.ABORT_LINK, Do.RENEW_CREDENTIALS, Do.DIAL)),
@@ -273,7 +273,7 @@ _ROWS = (
     *_rule(41, _LIVE_EXCEPT_PING, _T.ACKNOWLEDGED, None, "One request is answered; the next may go out.", do=(Do.SEND_REQUEST,)),
     *_ping_over_rows(42, _T.PONG, (), (Do.CLEAR_PING, Do.SEND_REQUEST), "The server answered"),
     *_rule(45, _LIVE_EXCEPT_PING, _T.SERVER_ERROR, None,
-           "Too many messages (1013, 429): what was dropped follows in the next window.",
+           "Too many messages (1013, 429): the dropped one follows in the next window.",
            when=(If.RATE_LIMITED,), do=(Do.SEND_REQUEST,)),
     *_rule(46, (C,), _T.SERVER_ERROR, S, "The request in flight is to blame; without it all the rest is acknowledged.",
            when=(If.ERROR_ANSWERS_REQUEST, If.ALL_ACKNOWLEDGED), do=(Do.SEND_REQUEST,)),
@@ -309,7 +309,7 @@ _ROWS = (
     *_rule(73, _LIVE_EXCEPT_PING, _T.DEADLINE, R,
            "The link is as old as the user lets one grow: a new one, at once, while this one delivers.",
            when=(If.RENEWAL_DUE,), do=(Do.DRAIN_LINK, Do.RESET_ATTEMPTS, Do.DIAL)),
-    *_rule(96, (C, S), _T.DEADLINE, R, "Channels travel in the address: a new link with all of them, while this one delivers.",
+    *_rule(96, (C, S), _T.DEADLINE, R, "Channels travel in the URL: a new link with all of them, while this one delivers.",
            when=(If.HANDOVER_DUE,), do=(Do.DRAIN_LINK, Do.RESET_ATTEMPTS, Do.DIAL)),
     *_rule(64, _LIVE_EXCEPT_PING, _T.DEADLINE, P, "The next heartbeat is due.", when=(If.PING_DUE,), do=(Do.SEND_PING,)),
     *_rule(65, _LIVE_EXCEPT_PING, _T.DEADLINE, None, "The link has proven itself: earlier failures are forgiven.",
@@ -323,10 +323,10 @@ _ROWS = (
     *_link_loss_rows(70, (P,), _T.DEADLINE, (), "Nothing was heard since the ping"),
     *_rule(160, _LIVE_EXCEPT_PING, _T.CANARY, None, "It goes out as soon as no other request is in flight.",
            do=(Do.SEND_REQUEST,)),
-    *_rule(161, (P,), _T.CANARY, None, "It is in the book and goes out after the answer."),
+    *_rule(161, (P,), _T.CANARY, None, "It is desired, and goes out after the answer."),
     *_rule(74, _LIVE_EXCEPT_PING, _T.WOKEN, P, "The process slept, and the link may have died meanwhile: ask at once.",
            when=(If.MAY_PING,), do=(Do.SEND_PING,)),
-    *_rule(75, _UP, _T.WOKEN, None, "The process slept; the answer that is awaited will tell, or no pings are wanted."),
+    *_rule(75, _UP, _T.WOKEN, None, "The process slept; the awaited answer will show whether the link lives, or pings are off."),
     *_rule(76, (R,), _T.WOKEN, None, "The process slept: the network may be back, so the next dial is now.",
            when=(If.CAN_DIAL_EARLY,), do=(Do.DIAL,)),
     *_rule(77, (R,), _T.WOKEN, None, "The process slept; the dial under way has its deadline, and a throttled one its minute."),
@@ -344,8 +344,8 @@ _SOCKET = (
 )  # fmt: skip
 
 _IGNORED = {
-    **_ignore(_DOWN, (*_SOCKET, _T.CLOSED), "There is no socket: this is a late word of one that was dropped."),
-    **_ignore(_DOWN, (_T.DEADLINE, _T.WOKEN), "Nothing is waited for."),
+    **_ignore(_DOWN, (*_SOCKET, _T.CLOSED), "There is no socket: this input is of one that was dropped."),
+    **_ignore(_DOWN, (_T.DEADLINE, _T.WOKEN), "No deadline is set, and no link can have died."),
     **_ignore((D,), (_T.DISCONNECT,), "There is no link already."),
     **_ignore((D, R, E), (_T.CANARY,), "No link is up that could prove anything."),
     **_ignore((R,), (_T.DEAF,), "This link has not been up yet."),
@@ -354,7 +354,7 @@ _IGNORED = {
     **_ignore(_UP, (_T.OPENED, _T.GREETED, _T.DIAL_FAILED), "This link is up already."),
     **_ignore(_LIVE_EXCEPT_PING, (_T.PONG,), "A late answer: its ping was settled by other frames, or by an error frame."),
     **_ignore((U,), (_T.UNSUBSCRIBE,), "There is nothing left to remove."),
-    **_ignore((P,), (_T.SUBSCRIBE, _T.UNSUBSCRIBE), "It is in the book and goes out after the answer."),
+    **_ignore((P,), (_T.SUBSCRIBE, _T.UNSUBSCRIBE), "It is desired, and goes out after the answer."),
     **_ignore((P,), (_T.ACKNOWLEDGED,), "No request is out while a pong is awaited."),
     **_ignore((X,), (t for t in _T if t is not _T.CLOSED), "Nothing follows the end."),
 }

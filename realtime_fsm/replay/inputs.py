@@ -8,8 +8,9 @@ from realtime_fsm import errors
 from realtime_fsm.errors import ServerError, StreamEnded
 from realtime_fsm.fsm import inputs
 from realtime_fsm.fsm.canary import CANARY
+from realtime_fsm.fsm.control import SUBSCRIBE
 from realtime_fsm.fsm.names import Effect, Guard
-from realtime_fsm.fsm.subscriptions import GREETING_ACK, SUBSCRIBE
+from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import TABLE, State, Trigger
 from realtime_fsm.protocol import frames
 from realtime_fsm.protocol.eras import Era
@@ -150,5 +151,5 @@ def _with_id(user_input: Input | None, context: ConnectionContext, *, another: b
     """Give a presence the id of the link, or another one: no record holds an id."""
     if not isinstance(user_input, inputs.SetPresence):
         return user_input
-    own = context.subscriptions.presence_taken or PLACEHOLDER
+    own = context.subscriptions.presence.taken_id or PLACEHOLDER
     return inputs.SetPresence(user_input.message, f"{own}, another" if another else own)

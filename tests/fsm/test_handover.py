@@ -1,4 +1,4 @@
-"""The machine where channels travel in the address: the era is found out, and one link takes the place of another."""
+"""The machine where channels travel in the URL: it finds the era, and one link takes over from another."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_greeting_tells_the_era(numbered: bool, era: Era) -> None:
     assert bench.last.transition.era is era
 
 
-def test_a_link_that_is_up_without_channels_in_its_address_is_the_newest_era() -> None:
+def test_a_link_that_is_up_without_channels_in_its_url_is_the_newest_era() -> None:
     bench = Bench().to(C)
     assert bench.machine.era is Era.E4
 
@@ -139,7 +139,7 @@ def test_a_refused_ping_that_was_settled_before_means_nothing() -> None:
     assert isinstance(bench.last.transition.cause, StreamEnded), "and explains no end"
 
 
-def test_a_protocol_that_was_said_is_taken_at_its_word() -> None:
+def test_a_configured_era_is_taken_as_it_is() -> None:
     bench = Bench(era=Era.E4)
     bench.subscribe()
     bench.open()
@@ -193,7 +193,7 @@ def test_what_is_desired_while_another_link_is_dialed_gets_the_next_one() -> Non
     bench.subscribe("s2")
     bench.open()
     bench.greet()
-    assert (bench.state, bench.context.handover_at) == (C, None), "not before the one that made room is gone"
+    assert (bench.state, bench.context.handover_at) == (C, None), "not before the draining link is closed"
     bench.drain()
     bench.expire()
     bench.open()
@@ -226,7 +226,7 @@ def test_a_handover_that_fails_goes_on_while_the_old_link_delivers() -> None:
 
 
 @pytest.mark.parametrize("ends", [Disconnect(), Dispose(), LogOut()])
-def test_what_makes_room_is_let_go_of_when_no_other_link_is_to_take_its_place(ends: Disconnect | Dispose | LogOut) -> None:
+def test_a_draining_link_is_closed_when_no_other_link_takes_over(ends: Disconnect | Dispose | LogOut) -> None:
     bench = Bench(**OLD).to(S)
     bench.subscribe("s2")
     bench.expire()
@@ -346,7 +346,7 @@ def test_what_is_not_wanted_any_more_is_not_waited_for() -> None:
     assert bench.context.lingering is not None
 
 
-def test_the_end_of_what_makes_room_is_no_loss_for_the_machine() -> None:
+def test_the_end_of_a_draining_link_is_no_loss_for_the_machine() -> None:
     bench = Bench(**OLD).to(S)
     bench.subscribe("s2")
     bench.expire()
@@ -487,7 +487,7 @@ def test_a_refused_presence_is_told_and_forgotten() -> None:
     bench.err(401)
     (told,) = bench.requests(PresenceRefused)
     assert isinstance(told.error, PresenceRejected)
-    assert (bench.state, told.error.code, bench.context.subscriptions.presence) == (C, 401, None)
+    assert (bench.state, told.error.code, bench.context.subscriptions.presence.message) == (C, 401, None)
 
 
 def test_a_presence_that_was_one_message_too_many_is_sent_in_the_next_window() -> None:
@@ -510,7 +510,7 @@ def test_a_presence_that_was_never_stored_is_forgotten_with_the_link() -> None:
     bench = Bench(retry=ONCE)
     bench.do(SetPresence(ONLINE))
     bench.fail_dial()
-    assert (bench.state, bench.context.subscriptions.presence) == (E, None)
+    assert (bench.state, bench.context.subscriptions.presence.message) == (E, None)
 
 
 def test_a_presence_that_was_stored_survives_an_end_of_retries() -> None:
@@ -518,7 +518,7 @@ def test_a_presence_that_was_stored_survives_an_end_of_retries() -> None:
     bench.do(SetPresence(ONLINE))
     stored(bench)
     bench.lose()
-    assert (bench.state, bench.context.subscriptions.presence) == (E, ONLINE)
+    assert (bench.state, bench.context.subscriptions.presence.message) == (E, ONLINE)
 
 
 @pytest.mark.parametrize("calls", [1, 2])
@@ -529,7 +529,7 @@ def test_a_presence_that_was_stored_outlives_later_calls_that_a_disconnect_ends(
     for _ in range(calls):
         bench.do(SetPresence(AWAY, "p"))
     bench.do(Disconnect())
-    assert (bench.state, bench.context.subscriptions.presence) == (D, ONLINE)
+    assert (bench.state, bench.context.subscriptions.presence.message) == (D, ONLINE)
     bench.do(Connect())
     bench.open()
     bench.greet()
@@ -543,7 +543,7 @@ def test_a_presence_that_was_stored_outlives_one_that_is_refused() -> None:
     bench.do(SetPresence(AWAY, "p"))
     bench.err(1003)
     assert bench.requests(PresenceRefused)
-    assert (bench.context.subscriptions.presence, bench.context.subscriptions.has_pending_request) == (ONLINE, False), (
+    assert (bench.context.subscriptions.presence.message, bench.context.subscriptions.has_pending_request) == (ONLINE, False), (
         "the server shows it on this link"
     )
     bench.lose()
@@ -552,7 +552,7 @@ def test_a_presence_that_was_stored_outlives_one_that_is_refused() -> None:
     bench.greet()
     assert bench.requests(SendFrame)[0].data == ONLINE
     bench.err(1003)
-    assert bench.context.subscriptions.presence is None, "refused itself, it is given up"
+    assert bench.context.subscriptions.presence.message is None, "refused itself, it is given up"
 
 
 def test_a_server_without_presences_is_named() -> None:
@@ -562,4 +562,4 @@ def test_a_server_without_presences_is_named() -> None:
     bench.greet()
     (told,) = bench.requests(PresenceRefused)
     assert isinstance(told.error, UnsupportedByServer)
-    assert (told.error.feature, told.error.era, bench.context.subscriptions.presence) == ("presence", "E2", None)
+    assert (told.error.feature, told.error.era, bench.context.subscriptions.presence.message) == ("presence", "E2", None)

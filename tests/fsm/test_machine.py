@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from transitions import Machine
 
 from realtime_fsm.errors import BadTable, CertificateRefused
 from realtime_fsm.fsm import machine as machine_module
@@ -351,23 +349,14 @@ def _play(row: AnyRow) -> Bench:
     return bench
 
 
-@pytest.mark.parametrize("kind", [machine_module.TableMachine, Machine])
 @pytest.mark.parametrize("row", TABLE.rows, ids=lambda row: row.id)
-def test_each_row_is_taken(row: AnyRow, kind: type[Machine], monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the machine that runs, and by that of `transitions` as it is."""
-    events = events_of(kind)  # type: ignore[arg-type]
-    monkeypatch.setattr(machine_module, "_shared_machine", lambda: events)
+def test_each_row_is_taken(row: AnyRow) -> None:
     bench = _play(row)
     transition = bench.last.transition
     assert transition is not None
     assert (transition.row.id, transition.dest) == (row.id, row.dest or row.source)
     assert bench.state is transition.dest
     assert (bench.machine.error is not None) == (bench.state is E)
-
-
-@cache
-def events_of(kind: type[Machine]) -> dict[str, Any]:
-    return machine_module.build(TABLE, kind)
 
 
 def test_every_rule_has_a_scene() -> None:

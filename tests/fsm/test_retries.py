@@ -341,7 +341,7 @@ def test_before_a_link_has_been_up_one_refusal_is_enough() -> None:
 # --- eras -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_takes_messages_is_not_asked_by_its_address_because_of_one_refusal() -> None:
+def test_a_server_that_takes_messages_is_not_asked_by_url_because_of_one_refusal() -> None:
     bench = Bench().to(S)
     bench.lose()
     bench.expire()
@@ -377,7 +377,7 @@ def test_what_greets_like_an_e3_in_the_place_of_an_e4_is_asked_once_more(how: st
     assert bench.machine.era is Era.E4
 
 
-def test_in_a_handover_the_address_stays() -> None:
+def test_in_a_handover_the_url_keeps_its_channels() -> None:
     bench = downgraded()
     bench.ask_anew("s2", up=False)
     bench.fail_dial()

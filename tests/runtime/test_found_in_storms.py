@@ -143,7 +143,7 @@ def test_what_was_under_suspicion_is_innocent_when_an_older_server_takes_it_by_i
     bench.greet()
     bench.err(1008)
     bench.lose()
-    assert bench.context.subscriptions.repeats
+    assert bench.context.subscriptions.queue.batches
     bench.expire()
     bench.open()
     bench.err(1008)
@@ -153,7 +153,7 @@ def test_what_was_under_suspicion_is_innocent_when_an_older_server_takes_it_by_i
     bench.greet()
     assert bench.state is State.SUBSCRIBED
     assert bench.context.subscriptions.acknowledged == {"s1", "s2"}
-    assert not bench.context.subscriptions.repeats
+    assert not bench.context.subscriptions.queue.batches
 
 
 # --- what a subscription listens to -------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from realtime_fsm.errors import DialFailed
 from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.protocol.frames import PING
 from realtime_fsm.testing import RealtimeServer
+from realtime_fsm.testing.connection import ServerConnection
 from support.eras import BY_MESSAGE, ON_EVERY_ERA, only
 from support.network import HANG, Network, take_numbers
 from support.virtual import eventually
@@ -227,8 +228,9 @@ async def test_a_presence_outlives_the_old_link() -> None:
         await realtime.set_presence("online")
         await realtime.reconnect()
         await asyncio.sleep(2 * DRAIN_SECONDS)
-        assert len(network.backend.connections) == 1
-        assert [document["status"] for document in network.socket.peer.presences.values()] == ["online"]
+        (connection,) = network.backend.connections
+        assert isinstance(connection, ServerConnection)
+        assert [document["status"] for document in connection.presences.values()] == ["online"]
 
 
 @pytest.mark.loopback

@@ -29,6 +29,7 @@ from realtime_fsm.fsm.commands import (
     SubscriptionRemoved,
 )
 from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.control import AUTHENTICATE
 from realtime_fsm.fsm.inputs import (
     Acknowledged,
     Authenticate,
@@ -48,7 +49,7 @@ from realtime_fsm.fsm.inputs import (
 )
 from realtime_fsm.fsm.machine import ConnectionMachine
 from realtime_fsm.fsm.names import Effect
-from realtime_fsm.fsm.subscriptions import AUTHENTICATE, GREETING_ACK
+from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import LIVE, State, Trigger
 from realtime_fsm.protocol.faults import is_server_fault
 from realtime_fsm.protocol.frames import PING

@@ -187,8 +187,8 @@ def _oblivious(drain_link: Any) -> Any:
 
     def retire(context: Any) -> None:
         drain_link(context)
-        context.subscriptions._pending = {
-            one: None for one in context.subscriptions._pending if one in context.subscriptions._ever_acknowledged
+        context.subscriptions.queue.pending = {
+            one: None for one in context.subscriptions.queue.pending if one in context.subscriptions._ever_acknowledged
         }
 
     return retire
@@ -230,7 +230,7 @@ def _without_era(greet: Any) -> Any:
 def _absent(begin_link: Any) -> Any:
     def begin(self: Any) -> None:
         begin_link(self)
-        self._presence_pending = False
+        self.presence.pending = False
 
     return begin
 

@@ -50,7 +50,7 @@ def nothing_desired_is_lost(
     if state is State.DISPOSING:
         return
     tracker, desired = context.subscriptions, wants.desired
-    must(tracker.presence == wants.presence, "the book and the user disagree on the presence")
+    must(tracker.presence.message == wants.presence, "the book and the user disagree on the presence")
     must(tracker.desired.keys() == desired.keys(), "the book and the users disagree")
     if not desired:
         must(state is not State.SUBSCRIBED, "subscribed, to nothing")
@@ -61,9 +61,9 @@ def nothing_desired_is_lost(
     places = (
         tracker.acknowledged,
         asked,
-        tracker._pending,
-        [one for group in tracker._bisection_groups for one in group],
-        [*tracker._again.ids],
+        tracker.queue.pending,
+        [one for group in tracker.queue.groups for one in group],
+        [one for batch in tracker.queue.batches for one in batch.ids],
     )
     for identifier in desired:
         must(sum(identifier in place for place in places) == 1, "something desired is nowhere, or twice in the book")

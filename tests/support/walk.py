@@ -286,7 +286,7 @@ class Walk(RuleBasedStateMachine):
         assert state in State
         assert len(self.open_links) == (context.link is not None) + (context.draining_generation is not None)
         under_way = (State.RECONNECTING, State.CONNECTED, State.PING)
-        assert context.draining is None or state in under_way, "a link makes room until another one serves everything"
+        assert context.draining is None or state in under_way, "a link drains until another one serves everything"
         served = () if context.draining is None else context.draining.served
         assert state not in LIVE or not served or not context.subscriptions.serves(served)
         if state in (State.DISCONNECTED, State.ERROR):
@@ -316,9 +316,10 @@ class Walk(RuleBasedStateMachine):
             return
         assert set(tracker.desired) == self.desired
         asked = set(tracker.in_flight.ids) if tracker.in_flight and tracker.in_flight.kind == "subscribe" else set()
-        suspected = {identifier for group in tracker._bisection_groups for identifier in group}
-        all_places = (tracker.acknowledged, asked, tracker._pending, suspected, list(tracker._again.ids))
-        places = {identifier: sum(identifier in place for place in all_places) for identifier in self.desired}
+        queue = tracker.queue
+        apart = [identifier for ids in (*queue.groups, *(batch.ids for batch in queue.batches)) for identifier in ids]
+        all_places = (tracker.acknowledged, asked, queue.pending, apart)
+        places = {identifier: sum(list(place).count(identifier) for place in all_places) for identifier in self.desired}
         assert places == dict.fromkeys(self.desired, 1), "each is in one place"
         if state is State.SUBSCRIBED:
             assert self.desired
