@@ -76,6 +76,8 @@ class Dispatcher:
         malformed: how many messages of the server could not be understood, by kind.
     """
 
+    __slots__ = ("_audit", "_links", "_owner", "_registry", "malformed")
+
     def __init__(self, owner: Connection, links: LinkSet, registry: SubscriptionRegistry, audit: AuditWriter) -> None:
         self._owner = owner
         self._links = links
