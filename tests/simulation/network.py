@@ -1,4 +1,4 @@
-"""The network: the embedded server's protocol core in several server processes, behind sockets whose every frame may meet a fault.
+"""The network: the embedded server's protocol core in several server processes, behind sockets where a fault may hit each frame.
 
 What TCP keeps is kept: a stream delivers its frames in order, or stops. A frame is lost only together with everything behind
 it (silence), with the end of the stream (cut, truncated), or late together with everything behind it (delayed). Replies may
