@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import delay_bounds
+from realtime_fsm.audit.decoding import KINDS, MISSING
 from realtime_fsm.audit.guard_inference import BY_ADDRESS, drops_message, is_refusal, is_told_to_wait
-from realtime_fsm.audit.outages import fail_handover, note_handover, on_state_change
 from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, ERROR, PING, SUBSCRIBED, UNSUBSCRIBED
-from realtime_fsm.audit.rules import ROUNDING, RuleBreach
+from realtime_fsm.audit.rules import LATE, ROUNDING, RuleBreach
 from realtime_fsm.audit.secret_scan import looks_secret
-from realtime_fsm.audit.tracking import LIMIT, MINUS_INFINITY, WINDOW, parse_settings
+from realtime_fsm.audit.tracking import LIMIT, MINUS_INFINITY, WINDOW, OpenOutage, parse_settings
+from realtime_fsm.auditlog.records import RETIRED
 from realtime_fsm.errors import BadOption
 from realtime_fsm.fsm.table import LIVE
 from realtime_fsm.protocol.eras import Era
@@ -19,12 +20,9 @@ from realtime_fsm.protocol.faults import is_server_fault
 if TYPE_CHECKING:
     from realtime_fsm.audit.decoding import FlatRecord
     from realtime_fsm.audit.row_facts import RowFacts
-    from realtime_fsm.audit.stats import StatsAccumulator
     from realtime_fsm.audit.tracking import TrackedConnection
 
 _LIVE = frozenset(state.value for state in LIVE)
-SEGMENTS = 2000
-"""Bars of one connection that a picture shows."""
 
 
 def resync(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) -> None:
@@ -65,6 +63,8 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
     """
     tracked.now = t
     tracked.rejected = 0
+    if step.leaves_live or (step.closes_draining and tracked.draining is not None):
+        tracked.lost_by = line.cause or step.trigger
     if step.may_send:
         _note_sends(tracked, line, step, t)
     if step.changes:
@@ -125,10 +125,9 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         tracked.retry = None if tracked.policies is None else (t, *delay_bounds(tracked.policies, line))
     elif step.dials:
         tracked.retry = None
-    if tracked.handover is not None:
-        note_handover(tracked, line, step, t, tracked.handover)
     if step.retires:
         tracked.draining = tracked.link
+        tracked.covered_from = t if tracked.outage is None else None
     elif step.closes_draining:
         tracked.draining = None
     if step.switches_to_url:
@@ -177,27 +176,23 @@ def _asks_by_address(tracked: TrackedConnection, era: str | None) -> bool | None
 
 
 def _enter(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float, *, detail: bool) -> None:
-    """A state is left, and another one entered."""
-    tracked.flush_heartbeats()
-    life, dest = tracked.stats, step.dest
-    since = max(tracked.life_from, tracked.entered)
-    life.states[step.source] += t - since
-    if detail:
-        _draw(life, since, t, step.source)
+    """Leave a state and enter another one."""
+    tracked.leave_state(t, detail=detail)
+    dest = step.dest
     if step.is_pong:
-        life.pings.add(line.dwell)
-    if step.source == PING and dest == UNSUBSCRIBED and tracked.state_before_ping != UNSUBSCRIBED:
-        tracked.idle_from = tracked.entered  # the last subscription may have been given up since then, and no step tells
-    if not step.pings and (life.outage is not None or not step.is_pong):
-        on_state_change(tracked, line, step, t, t - since)
+        tracked.stats.pings.add(line.dwell)
+    if dest == UNSUBSCRIBED and tracked.state_before_ping != UNSUBSCRIBED:
+        # Where a ping was out, the last subscription may have been given up at any time since, and no step tells when.
+        tracked.idle_from = tracked.entered if step.source == PING else t
+    if step.enters_live:
+        tracked.up_at = t
+        tracked.draining = None
+    elif dest == ERROR:
+        tracked.stats.count("gave up")
+    elif dest == DISCONNECTED:
+        tracked.unwanted = line.cause is not None
+    tracked.end_coverage(t)
     tracked.set_state(dest, t, step.source)
-
-
-def _draw(life: StatsAccumulator, since: float, until: float, state: str) -> None:
-    if len(life.segments) < SEGMENTS:
-        life.segments.append((since, until - since, state))
-    else:
-        life.segments_left_out += 1
 
 
 def apply_record(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
@@ -231,10 +226,46 @@ def _ping(_: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
 
 
 def _outage(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
-    if line.change == "closed":
-        healed = tracked.state in (SUBSCRIBED, UNSUBSCRIBED, None)
-        return None if healed else RuleBreach("healed", f"the outage is over, and the connection is {tracked.state}")
-    return None if line.change == "opened" else _MISSING_FIELD
+    if line.seconds < 0 or line.dials < 0 or line.change not in ("opened", "closed"):
+        return _MISSING_FIELD
+    if line.change == "opened":
+        wrong = _begins_wrongly(tracked, line)
+        tracked.outage, tracked.gap = OpenOutage(tracked.now - line.seconds, line), 0.0
+        tracked.end_coverage(tracked.outage.at)
+        return wrong or (None if line.planned else RuleBreach("outage", f"a link is lost: {line.cause}"))
+    wrong = _ends_wrongly(tracked, line)
+    tracked.stats.add_outage(tracked.end_outage(line))
+    tracked.gap = 0.0
+    return wrong
+
+
+def _begins_wrongly(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
+    if tracked.outage is not None:
+        return RuleBreach("healed", "an outage begins, and the one before is not over")
+    if tracked.state in _LIVE:
+        return RuleBreach("healed", f"an outage begins, and the connection is {tracked.state}")
+    expected = tracked.lost_by
+    if expected is None or line.cause == MISSING or (line.cause, line.planned) == (expected, _is_planned(expected)):
+        return None
+    return RuleBreach("cause", f"the outage began with {expected}")
+
+
+def _ends_wrongly(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
+    if tracked.state not in (SUBSCRIBED, UNSUBSCRIBED, None):
+        return RuleBreach("healed", f"the outage is over, and the connection is {tracked.state}")
+    if tracked.outage is None:
+        return RuleBreach("healed", "an outage is over, and none was under way") if tracked.complete else None
+    at, opened = tracked.outage
+    if (line.cause, line.planned) != (opened.cause, opened.planned):
+        return RuleBreach("cause", f"the outage began with {opened.cause}")
+    lasted = tracked.now - at
+    if tracked.complete and abs(line.seconds - lasted) > LATE:
+        return RuleBreach("clock", f"the outage lasted {lasted:.3f} s, and not {line.seconds:.3f} s")
+    return None
+
+
+def _is_planned(cause: str) -> bool:
+    return cause not in KINDS and cause != RETIRED
 
 
 def _fault(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
@@ -271,9 +302,7 @@ def _gap(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
     if _names_secret(tracked, line):
         return _SECRET
     tracked.stats.count("gaps")
-    outage = tracked.stats.outage or tracked.handover
-    if outage is not None:
-        outage.gap = max(outage.gap, line.seconds)
+    tracked.gap = max(tracked.gap, line.seconds)
     return RuleBreach("gap", f"a subscription may have missed events of {line.seconds:.3f} s")
 
 
@@ -348,10 +377,8 @@ def _retired(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
         tracked.now = max(tracked.now, tracked.entered + line.dwell)
     if tracked.complete and draining != line.retired:
         return RuleBreach("link", f"link {line.retired} made room and has ended, and {draining or 'none'} made room")
-    if tracked.handover is None:  # an outage is under way already
-        return None
-    fail_handover(tracked, line)
-    return RuleBreach("outage", "the link that made room has ended before the next one was up")
+    tracked.lost_by = RETIRED
+    return None
 
 
 def _presence(_: TrackedConnection, line: FlatRecord) -> RuleBreach | None:

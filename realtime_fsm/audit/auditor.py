@@ -26,7 +26,6 @@ from realtime_fsm.audit.decoding import (
     decode_fast,
     decode_unusual,
 )
-from realtime_fsm.audit.fast_path import run_fast_path
 from realtime_fsm.audit.finding import describe_sequence_break, explain_missing_field, finding_of
 from realtime_fsm.audit.histogram import Histogram
 from realtime_fsm.audit.positions import BlockLines, LineNumbers
@@ -75,7 +74,6 @@ class Auditor:
     ) -> None:
         self._only, self._window = frozenset(only), Window(since, until)
         self._fail_on, self._detail, self._keep = frozenset(fail_on), detail, keep
-        self._in_full = detail or not self._window.is_all  # the express looks at neither
         self._live: dict[str, TrackedConnection] = {}
         self._ended: OrderedDict[str, TrackedConnection] = OrderedDict()
         self._ledger = ReportBuilder(detail=detail)
@@ -168,12 +166,9 @@ class Auditor:
 
     def _advance(self, records: Iterator[FlatRecord]) -> FlatRecord | None:
         """The next record that must be looked at in full; None where there is no more."""
-        if self._in_full:
-            record = next(records, None)
-            self._places.number += record is not None
-            return record
-        lines = self._lines if self._keep else None
-        return run_fast_path(records, self._live, self._places, self._rows, lines, self._before)
+        record = next(records, None)
+        self._places.number += record is not None
+        return record
 
     @property
     def _line(self) -> bytes:
@@ -204,7 +199,7 @@ class Auditor:
             tracked.last = trouble.timestamp
         if self._window.has_started(trouble.timestamp):
             self._report(tracked, RuleBreach(trouble.rule, trouble.text))
-        tracked.forget_state()
+        tracked.note_hole()
         self._remember(tracked)
 
     def _take(self, record: FlatRecord, secrets: tuple[str, ...] = ()) -> None:
@@ -213,7 +208,7 @@ class Auditor:
             if self._only and record.connection_id not in self._only:
                 return
             tracked = self._track(record.connection_id, record.timestamp)
-        if self._in_full and not self._window.includes(tracked, record):
+        if not self._window.is_all and not self._window.includes(tracked, record):
             return
         self._count(tracked, record.seq)
         tracked.last = record.timestamp
@@ -257,12 +252,9 @@ class Auditor:
             self._rows.append(step.id)
         if self._detail:
             self._dwells.setdefault(step.id, Histogram()).add(line.dwell)
-        failures = tracked.stats.failures
         apply_step(tracked, line, step, t, self._detail)
         if believed:
             doubt(tracked, step)
-        if tracked.stats.failures > failures:
-            self._report(tracked, RuleBreach("outage", f"a link is lost: {line.cause}"))
         if step.gives_up:
             self._report(tracked, RuleBreach("error", f"the connection gives up: {line.cause}"))
 
@@ -296,7 +288,7 @@ class Auditor:
     def _count(self, tracked: TrackedConnection, seq: int) -> None:
         if seq != tracked.seq + 1:
             self._report(tracked, RuleBreach("seq", describe_sequence_break(tracked.seq, seq)))
-            tracked.forget_state()
+            tracked.note_hole()
             tracked.missing += seq - tracked.seq - 1
         tracked.seq = seq
 

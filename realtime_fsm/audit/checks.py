@@ -12,7 +12,7 @@ from realtime_fsm.audit.deadline_checks import deadline_of, delay
 from realtime_fsm.audit.guard_inference import BY_ADDRESS, RowChoiceCheck, is_forgiven, is_told_to_wait
 from realtime_fsm.audit.row_facts import DISPOSING, STEPS
 from realtime_fsm.audit.rules import ROUNDING, RuleBreach
-from realtime_fsm.audit.tracking import LIMIT, WINDOW
+from realtime_fsm.audit.tracking import LIMIT, MINUS_INFINITY, WINDOW
 from realtime_fsm.fsm.table import TABLE, State, Trigger
 
 if TYPE_CHECKING:
@@ -161,6 +161,20 @@ def _clock(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) 
     return None
 
 
+def _outage_begun(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
+    """Whether a record has told the outage that began with the loss of the last live link."""
+    delivers = tracked.draining is not None or tracked.up_at == MINUS_INFINITY
+    if delivers or tracked.outage is not None or not tracked.complete:
+        return None
+    return RuleBreach("healed", "a live link was lost, and no record begins an outage")
+
+
+def _outage_over(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
+    if tracked.outage is None:
+        return None
+    return RuleBreach("healed", "everything desired is acknowledged, and no record ends the outage")
+
+
 def _prepare(step: RowFacts) -> None:
     """Work out what a step by a row is judged by, in order."""
     row = step.row
@@ -178,6 +192,8 @@ def _prepare(step: RowFacts) -> None:
         (_check_all_acknowledged, row.source is State.CONNECTED and row.dest is State.SUBSCRIBED),
         (_recovered, row.trigger is Trigger.RECOVERED),
         (_closed_once, row.source is State.DISPOSING),
+        (_outage_begun, row.source in (State.DISCONNECTED, State.RECONNECTING, State.ERROR)),
+        (_outage_over, row.source in (State.SUBSCRIBED, State.UNSUBSCRIBED)),
     )
     step.checks = tuple(check for check, needed in checks if check is not None and needed)
 

@@ -91,21 +91,13 @@ class ReportBuilder:
         self._keep(tracked, verdict)
 
     def _note_end(self, tracked: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
-        tracked.flush_heartbeats()
         life = tracked.stats
-        if tracked.state is not None:
-            since = max(tracked.entered, tracked.life_from)
-            spent = max(0.0, tracked.now - since)
-            life.states[tracked.state] += spent
-            if self._detail:
-                life.segments.append((since, spent, tracked.state))
-        tracked.end_handover(tracked.now)
+        tracked.leave_state(tracked.now, detail=self._detail)
+        tracked.end_coverage(tracked.now)
         if tracked.faulty_since is not None:
             life.faulty += max(0.0, tracked.now - max(tracked.faulty_since, tracked.life_from))
-        if life.outage is not None:
-            outage = life.outage
-            life.end_outage(tracked.now, tracked.link, "")
-            outage.end = ""
+        if tracked.outage is not None:
+            life.add_outage(tracked.cut_outage(tracked.outage))
         if not tracked.closed_by_record:
             weight = Severity.VIOLATION if "open" in fail_on else Severity.NOTE
             said = f"it has not been disposed of, and is at last {tracked.state or 'in an unknown state'}"
@@ -149,7 +141,7 @@ class ReportBuilder:
                 if count
             ],
             never_taken=[row for row, count in self.rows.items() if not count],
-            recoveries=list(self._total.resubscribe.bars()),
+            recoveries=list(self._total.recoveries.bars()),
         )
 
     def _verdict(self) -> Verdict:

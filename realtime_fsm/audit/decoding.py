@@ -17,7 +17,7 @@ from msgspec.structs import fields as fields_of
 
 from realtime_fsm import errors
 from realtime_fsm.audit.secret_scan import secret_fields
-from realtime_fsm.auditlog.records import RECORDS, SCHEMA, AnyRecord, TransitionRecord
+from realtime_fsm.auditlog.records import RECORDS, RETIRED, SCHEMA, AnyRecord, TransitionRecord
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
 from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.protocol.eras import Era
@@ -30,6 +30,10 @@ TRANSITION, OPEN = "realtime.transition", "realtime.open"
 _MARK = b'"realtime.'
 _LONGEST_RECORD = 1 << 16
 Code: TypeAlias = int | str | None
+
+
+MISSING = "missing"
+"""The cause of a record that tells none."""
 
 
 class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
@@ -48,7 +52,7 @@ class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
     dwell: float = -1.0
     attempt: int = -1
     sends: int = -1
-    cause: str | None = "missing"
+    cause: str | None = MISSING
     error_code: Code = None
     close_code: int | None = None
     status: int | None = None
@@ -60,6 +64,8 @@ class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
     change: str = ""
     round_trip: float = -1.0
     seconds: float = -1.0
+    planned: bool = False
+    dials: int = -1
     count: int = 0
     kind: str = ""
     paused: int = 0
@@ -135,7 +141,7 @@ _STRICT: dict[str, Any] = {
     "trigger": Literal[tuple(trigger.value for trigger in TABLE.triggers)],
     "source": Literal[tuple(state.value for state in TABLE.states)],
     "dest": Literal[tuple(state.value for state in TABLE.states)],
-    "cause": Literal[tuple(KINDS)] | None,
+    "cause": Literal[(*KINDS, *(trigger.value for trigger in TABLE.triggers), RETIRED)] | None,
     "error_code": int | None,
     "era": _ERA,
     "lag": Annotated[float, msgspec.Meta(ge=0)],

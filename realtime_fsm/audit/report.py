@@ -83,7 +83,18 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class OutageLine(msgspec.Struct, frozen=True):
-    """One outage. `end` says how it ended; it is empty while the outage lasts."""
+    """One outage, as its record tells it.
+
+    Attributes:
+        start: its beginning, by the wall clock.
+        at: the same, in seconds of the connection.
+        seconds: its length; at the end of the log the length so far.
+        cause: the kind of failure, `retired`, or the trigger where nothing failed.
+        planned: whether nothing failed.
+        dials: the dials in it.
+        gap: the longest gap of a subscription in it, in seconds.
+        end: "healed"; "disposed" where the connection was disposed of first; "" where the log ends before it.
+    """
 
     start: datetime
     at: float
@@ -219,7 +230,7 @@ def life_of(life: StatsAccumulator) -> ConnectionStats:
         failures=life.failures,
         between_failures=life.mtbf,
         to_recovery=life.mttr,
-        resubscribe=spread_of(life.resubscribe),
+        resubscribe=spread_of(life.recoveries),
         ping=spread_of(life.pings),
         gave_up=life.counts.get("gave up", 0),
         rejected=life.counts.get("rejected", 0),
@@ -228,9 +239,6 @@ def life_of(life: StatsAccumulator) -> ConnectionStats:
         malformed=life.counts.get("malformed", 0),
         faults=life.counts.get("faults", 0),
         at_fault=round(life.faulty, 6),
-        outages=[
-            OutageLine(o.began, round(o.at, 6), round(o.seconds, 6), o.cause, o.planned, o.dials, o.gap, o.end)
-            for o in life.outages
-        ],
+        outages=life.outages,
         outages_left_out=life.outages_left_out,
     )

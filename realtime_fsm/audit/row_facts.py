@@ -32,15 +32,6 @@ _SOCKET_TRIGGERS = frozenset(
 )
 
 
-PINGED, ANSWERED, ASKED, GRANTED = 1, 2, 3, 4
-"""The kinds of swift steps: a ping goes out, its pong comes, something is asked for, something that was asked for is granted."""
-
-FAST_STEPS: dict[str | None, dict[str, RowFacts]] = {None: {}} | {state.value: {} for state in State}
-"""The swift steps from each state, by their rows; from where nobody knows there are none."""
-FAST_STEPS_AFTER_PING: dict[str | None, dict[str, RowFacts]] = {None: {}} | {state.value: {} for state in State}
-"""Those from `ping` that lead back to a state."""
-
-
 class RowFacts:
     """What a row of the table means to an auditor. Made once a row; its strings are compared with those of records.
 
@@ -66,8 +57,6 @@ class RowFacts:
         closes: whether it is the end of the last socket.
         expires: whether the clock makes it.
         checks: what it is judged by, in order; the judge fills them in.
-        kind: which kind of swift step it is; 0 for one that must always be looked at in full.
-        onward: the swift steps from where it leads.
     """
 
     __slots__ = (
@@ -90,12 +79,10 @@ class RowFacts:
         "is_deadline",
         "is_error_frame",
         "is_pong",
-        "kind",
         "leaves_live",
         "link_unchanged",
         "may_send",
         "must_send",
-        "next_fast_steps",
         "of_socket",
         "opens",
         "pings",
@@ -150,22 +137,6 @@ class RowFacts:
         self.releases = row.trigger is Trigger.CLOSED and row.source is State.RECONNECTING
         self.causes = _causes(row)
         self.checks: tuple[Any, ...] = ()
-        self.kind = _kind(row)
-        self.next_fast_steps = FAST_STEPS_AFTER_PING[self.source] if self.kind is PINGED else FAST_STEPS[self.dest]
-        if self.kind:
-            (FAST_STEPS_AFTER_PING[self.dest] if self.kind is ANSWERED else FAST_STEPS[self.source])[self.id] = self
-
-
-def _kind(row: Row[State, Trigger]) -> int:
-    stays = row.dest is None
-    if Effect.SEND_PING in row.effects and row.trigger is Trigger.DEADLINE:
-        return PINGED
-    if row.trigger is Trigger.PONG:
-        return ANSWERED
-    if row.trigger is Trigger.ACKNOWLEDGED and stays:
-        return GRANTED
-    asks = row.trigger in (Trigger.SUBSCRIBE, Trigger.UNSUBSCRIBE, Trigger.PRESENCE) and Effect.SEND_REQUEST in row.effects
-    return ASKED if asks and stays else 0
 
 
 _FAILING = (Trigger.SERVER_ERROR, Trigger.LOST, Trigger.DIAL_FAILED, Trigger.DEAF)

@@ -51,7 +51,7 @@ RULES: dict[str, Rule] = {
         Rule("pong", _V, "A ping is answered, or given up, within its timeout and not before."),
         Rule("deadline", _V, "Dial, greeting, reply, idling, renewal and forgiving keep the times of the policies."),
         Rule("delay", _V, "A dial after a failure waits as long as the retry policy says."),
-        Rule("healed", _V, "Everything desired is acknowledged before 'subscribed' is entered and before an outage is over."),
+        Rule("healed", _V, "An outage lasts until everything desired is acknowledged, and 'subscribed' begins then."),
         Rule("kept", _V, "A server fault ends no subscription that was ever acknowledged."),
         Rule(
             "recovery", _V, "A server fault begins on a live link and ends once: with a proof that the server works, or the link."

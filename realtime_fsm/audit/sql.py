@@ -10,7 +10,6 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
-from realtime_fsm.audit.stats import RETIRED
 from realtime_fsm.auditlog.records import SCHEMA
 from realtime_fsm.auditlog.schema import FIELDS, KINDS
 from realtime_fsm.fsm.names import Effect
@@ -86,8 +85,6 @@ def _words() -> dict[str, str]:
         "rows": _rows(TABLE.rows),
         "retiring": _rows(row for row in TABLE.rows if Effect.DRAIN_LINK in row.effects),
         "dialing": _rows(row for row in TABLE.rows if {Effect.RESET_ATTEMPTS, Effect.DIAL} <= set(row.effects)),
-        "parting": _rows(row for row in TABLE.rows if Effect.CLOSE_LINK in row.effects and row.dest is None),
-        "retired": _text(RETIRED),
         "up": " + ".join(_name(state) for state in _STATES if state in LIVE),
         "spent": _each_state(f"coalesce({spent}, 0) AS {{name}}"),
         "spent_in_all": _each_state("sum({name}) AS {name}"),

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from realtime_fsm.audit.row_facts import FAST_STEPS, FAST_STEPS_AFTER_PING, PING
+from realtime_fsm.audit.report import OutageLine
+from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, PING
 from realtime_fsm.audit.rules import ROUNDING
 from realtime_fsm.audit.secret_scan import secret_fields
 from realtime_fsm.audit.stats import StatsAccumulator
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
     from realtime_fsm.audit.decoding import FlatRecord
     from realtime_fsm.audit.report import Finding
-    from realtime_fsm.audit.stats import Outage
     from realtime_fsm.auditlog.records import OpenRecord
 
 LIMIT = 32
@@ -105,6 +106,13 @@ def parse_settings(opened: FlatRecord) -> tuple[Policies, tuple[str, ...]]:
     return known
 
 
+class OpenOutage(NamedTuple):
+    """An outage that is not over: its beginning in seconds of the connection, and the record of it."""
+
+    at: float
+    record: FlatRecord
+
+
 class _HotFields:
     """What every record or heartbeat touches: in a class of its own, so that it stands together in memory.
 
@@ -113,7 +121,6 @@ class _HotFields:
         last: the moment of its last record.
         link: the number of its link.
         state: where it stands; None where it is not known.
-        swift: the steps from there that can be followed swiftly.
         attempt: dials in a row.
         now: the time of its last step, or of the end of a link that made room.
         entered: when its state was entered.
@@ -122,7 +129,6 @@ class _HotFields:
         closed_until: when the next frame may be sent, after a 1013.
         asked: whether a request is in flight.
         asked_at: since when.
-        pongs: how long the answers to pings took since the anchor.
         pong_within: how long a ping may be out, in seconds, with what clocks round.
         reply_within: how long a request may be in flight, likewise.
     """
@@ -132,12 +138,10 @@ class _HotFields:
         "attempt",
         "closed_until",
         "entered",
-        "fast_steps",
         "last",
         "link",
         "now",
         "pong_within",
-        "pongs",
         "reply_within",
         "request_in_flight",
         "sends",
@@ -153,14 +157,17 @@ class TrackedConnection(_HotFields):
     Attributes:
         missing: how many numbers up to the last one no record had; records that have none of their own count against it.
         rest: the state that heartbeats come from and go back to.
-        anchor: the time from which on there were only heartbeats, which are counted when something else happens.
         holds: whether it has a link.
         by_address: whether the next dial asks for channels by its address.
         planned: whether the newest one did.
         draining: the number of the link that makes room for it, until it is up; None where there is none.
         faulty_since: when the server had last proved that it worked, during a server fault; None where there is none.
         established: the subscriptions that were ever acknowledged.
-        handover: while that one delivers and no outage is under way: the outage that this becomes with a second dial.
+        covered_from: since when a draining link delivers in `reconnecting`; None where none does, or an outage is under way.
+        outage: the outage under way, as far as the records tell.
+        lost_by: the cause of the last loss of a link that delivered.
+        gap: the longest gap since the last record of an outage, in seconds.
+        unwanted: whether a failure led to `disconnected`.
         been_up: whether a link has been up since the user asked for one.
         ever_up: whether any link has.
         proven: whether everything desired has once been acknowledged on this link.
@@ -183,13 +190,13 @@ class TrackedConnection(_HotFields):
     __slots__ = (
         "accepted",
         "acknowledged",
-        "anchor",
         "awaits",
         "been_up",
         "closed",
         "closed_by_record",
         "complete",
         "connection_id",
+        "covered_from",
         "desired",
         "dialed_at",
         "dialed_in_url",
@@ -203,13 +210,15 @@ class TrackedConnection(_HotFields):
         "findings",
         "first",
         "first_line",
-        "handover",
+        "gap",
         "has_link",
         "idle_from",
         "life_from",
+        "lost_by",
         "missing",
         "next_dial_in_url",
         "opened_at",
+        "outage",
         "past_window",
         "policies",
         "proven",
@@ -222,6 +231,7 @@ class TrackedConnection(_HotFields):
         "stats",
         "subscriptions_known",
         "throttled",
+        "unwanted",
         "up_at",
     )  # fmt: skip
 
@@ -231,7 +241,7 @@ class TrackedConnection(_HotFields):
         self.seq = self.link = self.attempt = self.sends = self.missing = 0
         self.first: datetime | None = None
         self.last: datetime | None = None
-        self.now = self.entered = self.anchor = self.life_from = 0.0
+        self.now = self.entered = self.life_from = self.gap = 0.0
         self.has_link: bool | None = False
         self.request_in_flight: bool | None = False
         self.put_back: bool | None = False
@@ -246,11 +256,13 @@ class TrackedConnection(_HotFields):
         self.next_dial_in_url: bool | None = False
         self.dialed_in_url: bool | None = False
         self.draining: int | None = None
-        self.handover: Outage | None = None
+        self.covered_from: float | None = None
+        self.outage: OpenOutage | None = None
+        self.lost_by: str | None = None
         self.rejected = 0
         self.throttled: bool | None = False
         self.awaits: int | None = 0
-        self.subscriptions_known = self.closed_by_record = self.closed = self.past_window = False
+        self.subscriptions_known = self.closed_by_record = self.closed = self.past_window = self.unwanted = False
         self.complete = True
         self.policies: Policies | None = None
         self.pong_within = self.reply_within = float("inf")
@@ -263,7 +275,6 @@ class TrackedConnection(_HotFields):
         self.findings: dict[str, tuple[Finding, int]] = {}
         self.stats = StatsAccumulator()
         self.sent: list[float] = []
-        self.pongs: list[float] = []
         self.set_state(TABLE.initial.value, 0.0)
         self._forget_times()
 
@@ -276,8 +287,8 @@ class TrackedConnection(_HotFields):
         """What was counted and found before a time does not count."""
         self.stats, self.findings, self.life_from = StatsAccumulator(), {}, at
         self.missing = self.seq
-        if self.handover is not None:
-            self.handover.at = at
+        if self.covered_from is not None:
+            self.covered_from = at
 
     def set_state(self, state: str | None, since: float, rest: str | None = None) -> None:
         """It is in a state.
@@ -287,28 +298,28 @@ class TrackedConnection(_HotFields):
             since: when it was entered.
             rest: in `ping`, where it came from; None where it is not known.
         """
-        self.state, self.entered, self.anchor = state, since, since
+        self.state, self.entered = state, since
         self.state_before_ping = rest if state == PING else state
-        if self.stats.outage is not None:  # the way back is not swift
-            self.fast_steps = FAST_STEPS[None]
-        else:
-            self.fast_steps = FAST_STEPS_AFTER_PING[rest] if state == PING else FAST_STEPS[state]
 
-    def flush_heartbeats(self) -> None:
-        """Count the heartbeats since the anchor."""
-        if self.entered != self.anchor:
-            assert self.state_before_ping is not None
-            waited = sum(self.pongs)
-            self.stats.states[self.state_before_ping] += self.entered - self.anchor - waited
-            self.stats.states[PING] += waited
-            self.anchor = self.entered
-        if self.pongs:
-            self.stats.pings.extend(self.pongs)
-            self.pongs.clear()
+    def leave_state(self, t: float, *, detail: bool) -> None:
+        """Count the time in the state.
+
+        Args:
+            t: until when, in seconds of the connection.
+            detail: whether to keep it for the timeline.
+        """
+        if self.state is None:
+            return
+        since = max(self.entered, self.life_from)
+        spent = max(0.0, t - since)
+        self.stats.states[self.state] += spent
+        if self.unwanted and self.state == DISCONNECTED:
+            self.stats.unwanted += spent
+        if detail:
+            self.stats.add_segment(since, spent, self.state)
 
     def forget_state(self) -> None:
         """Records are missing: forget what depends on them."""
-        self.flush_heartbeats()
         self.set_state(None, self.entered)
         self.has_link = self.request_in_flight = self.put_back = self.error_answered_request = self.throttled = (
             self.next_dial_in_url
@@ -318,8 +329,14 @@ class TrackedConnection(_HotFields):
         self.desired.clear()
         self.acknowledged.clear()
         self.established.clear()
-        self.retry = self.handover = self.faulty_since = self.awaits = None
+        self.retry = self.covered_from = self.faulty_since = self.awaits = None
+        self.unwanted = False
         self._forget_times()
+
+    def note_hole(self) -> None:
+        """Forget what the missing records may have changed: the state, and whether an outage is under way."""
+        self.forget_state()
+        self.outage = self.lost_by = None
 
     def note_up(self, *, surely: bool = True) -> None:
         """Note that everything desired is acknowledged on the link, or nothing is desired; or that this may be so."""
@@ -330,16 +347,31 @@ class TrackedConnection(_HotFields):
             self.been_up, self.ever_up, self.proven = self.been_up or None, self.ever_up or None, self.proven or None
             self.refusals = None if self.refusals else self.refusals
 
-    def end_handover(self, t: float) -> None:
-        """Until then the link before delivered, if it made room."""
-        if self.handover is not None:
-            self.stats.served_during_handover += t - self.handover.at
-            self.handover = None
+    def end_coverage(self, t: float) -> None:
+        """Count the time until `t` in which a draining link delivered."""
+        if self.covered_from is not None:
+            self.stats.covered += max(0.0, t - self.covered_from)
+            self.covered_from = None
+
+    def end_outage(self, closed: FlatRecord) -> OutageLine:
+        """End the outage under way by its record; the record alone tells one whose beginning is missing."""
+        self.outage = None
+        return self._outage_line(closed, min(closed.seconds, self.now - self.life_from), closed.dials, "healed")
+
+    def cut_outage(self, outage: OpenOutage) -> OutageLine:
+        """Sum up an outage that the log does not end."""
+        at, opened = max(outage.at, self.life_from), outage.record
+        dials = opened.dials + max(0, self.link - opened.link)
+        return self._outage_line(opened, self.now - at, dials, "disposed" if self.state == DISPOSING else "")
+
+    def _outage_line(self, record: FlatRecord, seconds: float, dials: int, end: str) -> OutageLine:
+        at = self.now - seconds
+        start = record.timestamp - timedelta(seconds=record.seconds)
+        return OutageLine(start, round(at, 6), round(seconds, 6), record.cause or "unknown", record.planned, dials, self.gap, end)
 
     def prune_send_window(self, t: float) -> None:
-        """Forget the frames that have left the window; and count the heartbeats, so that no more of them wait than frames do."""
+        """Forget the frames that have left the window."""
         self.sent[:] = [sent for sent in self.sent if t - sent < WINDOW - ROUNDING]
-        self.flush_heartbeats()
 
     def reset_link(self) -> None:
         """Nothing has been sent and nothing been heard on the link."""

@@ -13,6 +13,8 @@ import msgspec
 
 SCHEMA = 1
 """The version of the records."""
+RETIRED = "retired"
+"""The cause of an outage that begins when a draining link ends before the next one is up."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
@@ -140,17 +142,21 @@ class PingRecord(Record, frozen=True, kw_only=True, tag="realtime.ping"):
 class OutageRecord(Record, frozen=True, kw_only=True, tag="realtime.outage"):
     """An outage, from the loss of a live link to the next moment at which everything desired is acknowledged.
 
+    A draining link still delivers, so a handover is no outage; but one that fails, or needs a second dial, is.
+
     Attributes:
         change: whether it begins or ends.
-        planned: whether it was the user's own doing: `disconnect()`, `reconnect()`, another identity, a link as old as it may be.
-        seconds: how long it was; 0 where it begins.
-        dials: how many dials were made in it.
+        planned: whether nothing failed: `disconnect()`, `reconnect()`, another identity, an idle link, `max_link_age`.
+        seconds: how long it has been; more than 0 where it begins with a handover that needs a second dial.
+        dials: how many dials were made in it so far.
+        cause: the kind of failure, the trigger where nothing failed, or `retired`: the draining link ended too early.
     """
 
     change: Literal["opened", "closed"]
     planned: bool
     seconds: float
     dials: int
+    cause: str | None = None
 
 
 class FaultRecord(Record, frozen=True, kw_only=True, tag="realtime.fault"):

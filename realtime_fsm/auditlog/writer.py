@@ -173,10 +173,10 @@ class AuditWriter:
             seconds=_round_micros(news.seconds),
         )
 
-    def outage(self, change: Literal["opened", "closed"], *, planned: bool, seconds: float = 0.0, dials: int = 0) -> None:
+    def outage(self, change: Literal["opened", "closed"], cause: str, *, planned: bool, seconds: float, dials: int) -> None:
         """Write that an outage begins or ends."""
         level = "warning" if change == "opened" and not planned else "info"
-        self._write(OutageRecord, level, change=change, planned=planned, seconds=_round_micros(seconds), dials=dials)
+        self._write(OutageRecord, level, change=change, cause=cause, planned=planned, seconds=_round_micros(seconds), dials=dials)
 
     def dropped(self, identifier: str, count: int) -> None:
         """Write how many events of a subscription had to make room, in an episode that is over."""

@@ -700,14 +700,15 @@ class Driver:
             self._audit.ping(transition.round_trip)
         if transition.fault is not None:
             self._audit.fault(transition.fault, at)
+        cause = row.trigger.value if transition.cause is None else transition.cause.kind
         if row.dest is None:
-            self._outages.state_kept()
+            self._outages.on_internal_step(self.loop.time(), cause)
             return
         change = Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at)
         for follower in self._state_watchers:
             follower.put(change)
-        planned = transition.cause is None
-        self._outages.on_transition(row.source, dest, self.loop.time(), planned=planned, covered=self._links.draining_serves)
+        planned, covered = transition.cause is None, self._links.draining_serves
+        self._outages.on_transition(row.source, dest, self.loop.time(), cause=cause, planned=planned, covered=covered)
         watch = detector_for(self.loop)
         (watch.leave if dest in _IDLE_STATES else watch.join)(self)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from realtime_fsm.auditlog.records import RETIRED
 from realtime_fsm.fsm.table import State
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Outage:
 
     began: float
     missing_since: float
+    cause: str
     planned: bool
     dials: int = 0
     losses: int = 1
@@ -33,7 +35,9 @@ class Outage:
 @dataclass(slots=True)
 class _Handover:
     began: float
+    cause: str = ""
     dials: int = 0
+    given_up_at: float | None = None
 
 
 class OutageTracker:
@@ -72,49 +76,65 @@ class OutageTracker:
         return None if handover is None else now - handover.began
 
     def fail_handover(self, now: float, *, planned: bool) -> None:
-        """The link that delivered has ended before the other one was up, or the user has given it up."""
-        if self._handover is not None:
-            self._begin(now, planned=planned)
+        """Note that the draining link has ended before the other one was up, or that the user has given both up."""
+        if self._handover is None:
+            return
+        if planned:  # the record follows that of the step, which names the cause
+            self._handover.given_up_at = now
+        else:
+            self._begin(now, now, RETIRED, planned=False)
 
     def dial(self) -> None:
-        """A link is dialed."""
+        """Count a dial."""
         if self._handover is not None:
             self._handover.dials += 1
-            if self._handover.dials > 1:
-                self._begin(self._handover.began, planned=True)
         if self.current is None:
             self._dialed = 1
         else:
             self.current.dials += 1
 
-    def state_kept(self) -> None:
-        """A step has left the state as it was."""
+    def on_internal_step(self, now: float, cause: str) -> None:
+        """Begin an outage if a step that keeps the state gives up a handover, or dials a second time in it.
+
+        Args:
+            now: the moment.
+            cause: the trigger of the step.
+        """
+        handover = self._handover
+        if handover is not None and handover.given_up_at is not None:
+            self._begin(now, handover.given_up_at, cause, planned=True)
+        elif handover is not None and handover.dials > 1:
+            self._begin(now, handover.began, handover.cause, planned=True)
         self._dialed = 0
 
-    def on_transition(self, source: State, dest: State, now: float, *, planned: bool, covered: bool) -> None:
-        """The state has changed.
+    def on_transition(self, source: State, dest: State, now: float, *, cause: str, planned: bool, covered: bool) -> None:
+        """Begin or end an outage where a change of state does.
 
         Args:
             source: the state before.
             dest: the state after.
             now: the moment.
-            planned: whether it is the user's own doing.
-            covered: whether a link that makes room still delivers.
+            cause: the kind of failure, or the trigger where nothing has failed.
+            planned: whether nothing has failed: the user wanted the change.
+            covered: whether a draining link still delivers.
         """
+        if covered and self._handover is not None:
+            self._handover.cause = cause
         delivered = source.is_live or self._handover is not None
         if delivered and not covered and not dest.is_live and dest is not State.DISPOSING:
-            self._begin(now, planned=planned)
+            self._begin(now, now, cause, planned=planned)
         elif dest in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self.current is not None:
             outage, self.current = self.current, None
-            self._audit.outage("closed", planned=outage.planned, seconds=now - outage.began, dials=outage.dials)
+            seconds = now - outage.began
+            self._audit.outage("closed", outage.cause, planned=outage.planned, seconds=seconds, dials=outage.dials)
         self._dialed = 0
 
-    def _begin(self, began: float, *, planned: bool) -> None:
+    def _begin(self, now: float, began: float, cause: str, *, planned: bool) -> None:
         self._handover = None
         faulty_since, self._faulty_since = self._faulty_since, None
         if self.current is not None:
             self.current.losses += 1
             return
         missing_since = began if faulty_since is None else min(began, faulty_since)
-        self.current = Outage(began, missing_since, planned, self._dialed)
-        self._audit.outage("opened", planned=planned)
+        self.current = Outage(began, missing_since, cause, planned, self._dialed)
+        self._audit.outage("opened", cause, planned=planned, seconds=now - began, dials=self._dialed)

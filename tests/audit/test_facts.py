@@ -13,7 +13,7 @@ from realtime_fsm.protocol.eras import Era
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.verdicts import altered, found
-from support.wholelog import BACK, DIAL, FIRST_UP, PONG, RECORDS, edited, renumbered
+from support.wholelog import BACK, DIAL, FIRST_UP, PONG, RECORDS, edited, kind, renumbered
 
 AGES = ("status", "era", "lag")
 """What was not always written."""
@@ -22,6 +22,9 @@ AGES = ("status", "era", "lag")
 def delayed(index: int, seconds: float, lag: float = 0.0) -> list[Record]:
     """One step comes later, and says why; and so do those after it in the same state."""
     records = [*RECORDS[:index], {**RECORDS[index], "lag": lag}, *RECORDS[index + 1 :]]
+    opened, closed = kind("outage"), kind("outage", 1)
+    if opened < index < closed:
+        records[closed] = {**records[closed], "seconds": records[closed]["seconds"] + seconds}
     for number, record in enumerate(records[index:], index):
         if "dwell" in record:
             records[number] = {**record, "dwell": record["dwell"] + seconds}

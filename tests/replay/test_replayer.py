@@ -62,7 +62,7 @@ from support.simlogs import SEEDS, logs_of, number_of
 from support.some import some
 from support.virtual import eventually
 from support.walk import Walk
-from support.wholelog import LOSS, PONG, RECORDS, at, kind
+from support.wholelog import DIAL, LOSS, PONG, RECORDS, at, kind
 
 SLOW: dict[str, Any] = {"timeouts": Timeouts(reply=100.0)}
 RAREST = {"18", "19", "20"}
@@ -106,7 +106,8 @@ def test_a_frame_that_was_only_overheard_is_heard_again(tmp_path: Path) -> None:
         bench.lose()
 
     records = lived(live)
-    assert (records[-1]["row"], records[-1]["error_code"]) == ("sub58", 1013)
+    last = [record for record in records if "row" in record][-1]
+    assert (last["row"], last["error_code"]) == ("sub58", 1013)
     played = replay(tmp_path, records)
     assert rows(played)[-2:] == [None, "sub58"]
     run_emitted(emitted(story_of(tmp_path / "log", records), played))
@@ -486,8 +487,8 @@ def test_inputs_are_said_as_python_says_them(input_: Input, code: str) -> None:
         (lambda: edited(LOSS, attempt=3), LOSS, "attempt: 3 in the log, 1 of the machine"),
         (lambda: edited(LOSS, row="sub57", dest="disconnected"), LOSS, "sub57: reconnect_off fails <- the log"),
         (lambda: edited(LOSS, cause="moon"), LOSS, "cause: moon 1006 in the log, stream_ended 1006 of the machine"),
-        (lambda: edited(LOSS + 1, dwell=9.0), LOSS + 1, "missed by 0.000000 s in the log, by 7.000000 s of the mach"),
-        (lambda: edited(LOSS + 1, dwell=0.1), LOSS + 1, "it waits until"),
+        (lambda: edited(DIAL, dwell=9.0), DIAL, "missed by 0.000000 s in the log, by 7.000000 s of the mach"),
+        (lambda: edited(DIAL, dwell=0.1), DIAL, "it waits until"),
         (lambda: edited(kind("subscription", 1), change="removed"), at("con40"), "subscriptions: s1 removed in the log, s1 ack"),
         (lambda: edited(kind("subscription", 1), change="withdrawn"), at("con40"), "the user called unsubscribe, and no step"),
     ],

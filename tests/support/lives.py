@@ -201,8 +201,8 @@ def handed_over(bench: Bench, scribe: Scribe) -> None:
 def handed_over_at_the_second_try(bench: Bench, scribe: Scribe) -> None:
     handing_over(bench, scribe)
     bench.fail_dial()
-    scribe.audit.gap("s1", Gap(BEGIN, BEGIN, 0.5, 1))
     bench.expire()
+    scribe.audit.gap("s1", Gap(BEGIN, BEGIN, 0.5, 1))
     bench.open()
     bench.do(LinkClosed(bench.context.draining_generation or 0), after=0.25)  # of an outage that is one already
     bench.greet()
@@ -313,11 +313,11 @@ ENDS = {
     "given_up": ["healed", ""],
     "given_up_and_disposed_of": ["healed", "disposed"],
     "disposed_of_while_away": ["disposed"],
-    "disconnected_while_away": ["disconnected"],
-    "disconnected_by_the_user": [],
+    "disconnected_while_away": [""],
+    "disconnected_by_the_user": [""],
     "lost_and_not_dialed": ["healed", "disposed"],
     "planned": ["healed", ""],
-    "nothing_desired": ["healed"],
+    "nothing_desired": [""],
     "rejected": [],
     "dialing": [],
     "handing_over": [],
@@ -327,7 +327,7 @@ ENDS = {
     "never_handed_over": [""],
     "handed_over_as_somebody_else": ["healed"],
     "given_up_while_handing_over": [""],
-    "disconnected_while_handing_over": [],
+    "disconnected_while_handing_over": [""],
     "disposed_of_while_handing_over": [],
     "handed_over_in_an_outage": ["healed"],
     "at_fault": [],
