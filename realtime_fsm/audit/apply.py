@@ -63,7 +63,7 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
     """
     tracked.now = t
     tracked.rejected = 0
-    if step.leaves_live or (step.closes_draining and tracked.draining is not None):
+    if step.loses and (step.leaves_live or tracked.draining is not None):
         tracked.lost_by = line.cause or step.trigger
     if step.may_send:
         _note_sends(tracked, line, step, t)
@@ -79,7 +79,7 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         _note_link(tracked, line, step, t)
     elif step.enters_live:
         _note_era(tracked, line.era)
-    if step.changes and step.dest in (SUBSCRIBED, UNSUBSCRIBED):
+    if step.settles:
         tracked.note_up()
     elif step.enters_live and not tracked.desired:
         tracked.note_up(surely=tracked.complete)
@@ -191,16 +191,17 @@ def _enter(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: floa
         tracked.stats.count("gave up")
     elif dest == DISCONNECTED:
         tracked.unwanted = line.cause is not None
-    tracked.end_coverage(t)
+    if tracked.covered_from is not None:
+        tracked.end_coverage(t)
     tracked.set_state(dest, t, step.source)
 
 
 def apply_record(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
-    """Take a record that is not a step."""
+    """Apply a record that is no step, and check it."""
     if line.link != tracked.link and tracked.state is not None:
         return RuleBreach("link", f"the link is {tracked.link}, and only a step changes it")
-    taker = _RECORD_HANDLERS.get(line.event)
-    return None if taker is None else taker(tracked, line)
+    handler = _RECORD_HANDLERS.get(line.event)
+    return None if handler is None else handler(tracked, line)
 
 
 def _open(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:

@@ -187,23 +187,6 @@ decode_fast = _decoder.decode
 """Decode the line of an ordinary record; `msgspec.MsgspecError` or `ValueError` for every other line."""
 
 
-def decode_block(block: bytes) -> list[FlatRecord] | None:
-    """Decode whole lines at once, which is faster than one by one.
-
-    Args:
-        block: the lines.
-
-    Returns:
-        A record for each line; None if one of them is no ordinary record.
-    """
-    try:
-        records = _decoder.decode_lines(block)
-    except (msgspec.MsgspecError, ValueError):
-        return None
-    lines = len(block) - len(block.replace(b"\n", b""))  # a third of what `count` takes
-    return records if len(records) == lines else None
-
-
 def decode_unusual(line: bytes) -> ExtendedRecord | BadRecord | None:
     """Make out what a line is that the fast decoder refused.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from realtime_fsm.audit.rules import RuleBreach
 from realtime_fsm.fsm.names import Guard
 from realtime_fsm.fsm.policies import POLICY
 from realtime_fsm.protocol.eras import Era
@@ -206,9 +207,10 @@ class RowChoiceCheck:
         cell: all rows of its cell, in order.
     """
 
-    __slots__ = ("_before", "_own")
+    __slots__ = ("_before", "_own", "_row")
 
     def __init__(self, step: RowFacts, cell: tuple[Row[State, Trigger], ...]) -> None:
+        self._row = step.id
         self._own = tuple((name, INFERRED_GUARDS[name]) for name in step.row.guards if name in INFERRED_GUARDS)
         self._before = tuple(
             (row.id, tuple(INFERRED_GUARDS[name] for name in row.guards))
@@ -221,12 +223,16 @@ class RowChoiceCheck:
         """Whether the records tell nothing about it."""
         return not self._own and not self._before
 
-    def __call__(self, tracked: TrackedConnection, line: FlatRecord) -> str | None:
-        """What is wrong with the choice; None if nothing is."""
+    def __call__(self, tracked: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+        """Check the choice."""
         for name, fact in self._own:
             if fact(tracked, line) is False:
-                return f"its guard {name} cannot have held"
+                return RuleBreach("row", f"row {self._row} was not to be taken: its guard {name} cannot have held")
         for row, facts in self._before:
-            if all(fact(tracked, line) for fact in facts):
-                return f"{row} comes first in its cell, and all of its guards held"
+            for fact in facts:
+                if not fact(tracked, line):
+                    break
+            else:
+                said = f"{row} comes first in its cell, and all of its guards held"
+                return RuleBreach("row", f"row {self._row} was not to be taken: {said}")
         return None

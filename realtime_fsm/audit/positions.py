@@ -5,22 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from realtime_fsm.audit.report import Location
-from realtime_fsm.audit.sources import split_lines
-
-
-class BlockLines:
-    """The lines of a block, which are cut apart when one is asked for."""
-
-    __slots__ = ("_block", "_lines")
-
-    def __init__(self, block: bytes) -> None:
-        self._block = block
-        self._lines: list[bytes] | None = None
-
-    def __getitem__(self, index: int) -> bytes:
-        if self._lines is None:
-            self._lines = split_lines(self._block)
-        return self._lines[index]
 
 
 class LineNumbers:

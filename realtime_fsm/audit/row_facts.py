@@ -78,9 +78,11 @@ class RowFacts:
         "id",
         "is_deadline",
         "is_error_frame",
+        "is_loss",
         "is_pong",
         "leaves_live",
         "link_unchanged",
+        "loses",
         "may_send",
         "must_send",
         "of_socket",
@@ -93,6 +95,7 @@ class RowFacts:
         "retires",
         "row",
         "sends_authentication",
+        "settles",
         "source",
         "switches_to_url",
         "trigger",
@@ -107,6 +110,7 @@ class RowFacts:
         self.changes = row.dest is not None
         self.enters_live = dest in LIVE and row.source not in LIVE
         self.leaves_live = row.source in LIVE and dest not in LIVE
+        self.settles = self.changes and dest in (State.SUBSCRIBED, State.UNSUBSCRIBED)
         self.dials = Effect.DIAL in does
         self.resets_attempts = Effect.RESET_ATTEMPTS in does
         self.expects = Effect.EXPECT_FIRST_LINK in does
@@ -118,6 +122,7 @@ class RowFacts:
         self.drops = bool(_LINK_CLOSING_EFFECTS.intersection(does))
         self.retires = Effect.DRAIN_LINK in does
         self.closes_draining = Effect.CLOSE_LINK in does or Effect.FAIL_PERMANENTLY in does
+        self.loses = self.leaves_live or self.closes_draining
         self.gives_up = dest is State.ERROR and self.changes
         self.plans_retry = Effect.SCHEDULE_RETRY in does
         self.pings = Effect.SEND_PING in does
@@ -132,6 +137,7 @@ class RowFacts:
         self.link_unchanged = not (self.dials or self.resets_attempts or self.forgives or self.drops or row.trigger in _FAILING)
         self.is_pong = row.trigger is Trigger.PONG
         self.is_error_frame = row.trigger is Trigger.SERVER_ERROR
+        self.is_loss = row.trigger is Trigger.LOST
         self.opens = row.trigger is Trigger.OPENED
         self.closes = row.trigger is Trigger.CLOSED and row.source is State.DISPOSING
         self.releases = row.trigger is Trigger.CLOSED and row.source is State.RECONNECTING

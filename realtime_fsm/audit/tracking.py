@@ -310,8 +310,8 @@ class TrackedConnection(_HotFields):
         """
         if self.state is None:
             return
-        since = max(self.entered, self.life_from)
-        spent = max(0.0, t - since)
+        since = max(self.life_from, self.entered)
+        spent = t - since if t > since else 0.0
         self.stats.states[self.state] += spent
         if self.unwanted and self.state == DISCONNECTED:
             self.stats.unwanted += spent

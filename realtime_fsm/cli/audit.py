@@ -18,7 +18,7 @@ from realtime_fsm.audit.formats.text import as_markdown, as_text
 from realtime_fsm.audit.progress import Progress
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.rules import RULES, Severity
-from realtime_fsm.audit.sources import STDIN, Unreadable, open_log, read_blocks, sort_by_content
+from realtime_fsm.audit.sources import STDIN, Unreadable, open_log, read_lines, sort_by_content
 from realtime_fsm.audit.sql import script
 from realtime_fsm.audit.tail import follow_files
 
@@ -168,8 +168,7 @@ def _read(auditor: Auditor, names: list[str]) -> None:
             auditor.begin(name)
             try:
                 with open_log(name, progress.watch) as file:
-                    for block in read_blocks(file):
-                        auditor.feed_block(block)
+                    auditor.feed(read_lines(file))
             except Unreadable as unreadable:
                 auditor.unusable(name, str(unreadable))
 

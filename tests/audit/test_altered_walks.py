@@ -13,7 +13,6 @@ from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
 from support.some import some
 from support.walk import Walk
-from support.wholelog import differences
 
 
 class AuditedWalk(Walk):
@@ -40,7 +39,6 @@ class AuditedWalk(Walk):
         lines = lines_of(self.records)
         report = audited(lines)
         assert report.verdict == "conformant", report.first
-        assert differences(report, audited(lines, detail=True)) == [], "the express comes to the same"
         chance = random.Random(len(self.records))
         unnoticed = []
         for index, record in some(chance.sample(list(enumerate(self.records)), min(12, len(self.records)))):
