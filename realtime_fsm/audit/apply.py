@@ -79,7 +79,7 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         _note_link(tracked, line, step, t)
     elif step.enters_live:
         _note_era(tracked, line.era)
-    if step.settles:
+    if step.settles and not tracked.proven:
         tracked.note_up()
     elif step.enters_live and not tracked.desired:
         tracked.note_up(surely=tracked.complete)

@@ -157,14 +157,14 @@ class Auditor:
             if self._only and record.connection_id not in self._only:
                 return
             tracked = self._track(record.connection_id, record.timestamp)
+            # A consumer may empty its stream after the end, and only then are its dropped events counted.
+            if tracked.closed_by_record and record.event != "realtime.dropped":
+                self._report(tracked, RuleBreach("end", "the connection object was closed before"))
         if not self._judges_all and not self._window.includes(tracked, record):
             return
         if record.seq != tracked.seq + 1:
             self._note_break(tracked, record.seq)
         tracked.seq, tracked.last = record.seq, record.timestamp
-        # A consumer may empty its stream after the end, and only then are its dropped events counted.
-        if tracked.closed_by_record and record.event != "realtime.dropped":
-            self._report(tracked, RuleBreach("end", "the connection object was closed before"))
         if record.row or record.event == TRANSITION:
             self._step(tracked, record)
         else:

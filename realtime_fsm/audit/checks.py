@@ -75,20 +75,17 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
 def _numbers(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
     """Check the numbers of links, attempts and frames, which follow from the row's effects."""
     attempt = 0 if step.resets_attempts or step.forgives else tracked.attempt
-    forgiven = step.is_loss and is_forgiven(tracked, line)
-    if forgiven or (forgiven is None and line.attempt != attempt):
-        attempt = max(0, attempt - 1)
+    if step.is_loss:
+        forgiven = is_forgiven(tracked, line)
+        if forgiven or (forgiven is None and line.attempt != attempt):
+            attempt = max(0, attempt - 1)
     if step.dials and line.attempt == attempt + 1:
         return _dialed(tracked, line, step)
     if line.attempt != attempt:
         return RuleBreach(
             "attempt", f"there were {attempt} attempts, or {attempt + 1} with a dial" if step.dials else f"it is {attempt}"
         )
-    held = (
-        step.closes_first or (tracked.awaits != 0 and not step.releases) or (step.restores and is_told_to_wait(line) is not False)
-    )
-    unpaced = step.dials and not held and tracked.policies is not None and tracked.policies.retry.dials_per_minute is None
-    if unpaced:
+    if step.dials and _dials_at_once(tracked, line, step):
         return RuleBreach("attempt", f"nothing holds a dial back, and it counts as attempt {attempt + 1}")
     if line.link != tracked.link:
         return RuleBreach("link", f"the link is {tracked.link}, and none was dialed")
@@ -97,6 +94,13 @@ def _numbers(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: fl
         few = str(step.must_send) if step.must_send == step.may_send else f"{step.must_send} or {step.may_send}"
         return RuleBreach("budget", f"{tracked.sends} frames had been sent on the link, and the row sends {few}")
     return _sent(tracked, step, t) if sent else None
+
+
+def _dials_at_once(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> bool:
+    if tracked.policies is None or tracked.policies.retry.dials_per_minute is not None:
+        return False
+    awaits = step.closes_first or (tracked.awaits != 0 and not step.releases)
+    return not awaits and not (step.restores and is_told_to_wait(line) is not False)
 
 
 def _dialed(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> RuleBreach | None:

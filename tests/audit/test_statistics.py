@@ -130,7 +130,7 @@ def test_memory_does_not_grow_with_the_records_of_a_connection() -> None:
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("speed") / "log"
-    write(path, 15_000_000, connections=100, plots=4)
+    write(path, 30_000_000, connections=100, plots=4)
     yield path
     path.unlink()
 
