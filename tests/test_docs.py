@@ -1,35 +1,81 @@
-"""The pages under docs/: recordings that they cite exist, and sections that the code cites."""
+"""Check the pages: recordings, sections and rules that someone cites exist, and every link leads somewhere."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+
 from support.some import some
 
 ROOT = Path(__file__).resolve().parents[1]
 PROTOCOL = (ROOT / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")
 RECORDINGS = [path.stem for path in (ROOT / "tests" / "recordings").glob("*.jsonl")]
+PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted(
+    ROOT.glob("docs/**/*.md")
+)
+EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+_RECORDING = r"`((?:e\d-)?\d\d[a-z]?(?:-[a-z0-9-]+)?)`"
+_WIDTH = 120
 
 
-def test_each_recording_that_the_protocol_cites_exists() -> None:
-    cited = set(re.findall(r"`((?:e\d-)?\d\d[a-z]?(?:-[a-z0-9-]+)?)`", PROTOCOL))
+def citations() -> list[str]:
+    """Return the text after each ``PROTOCOL:`` in the code, on one line."""
+    sources = [*(ROOT / "realtime_fsm").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    found = [
+        citation
+        for source in some(sources)
+        for citation in re.findall(
+            r'PROTOCOL: ("[A-Z][^"]+"(?:,\s+rules? \d+(?: and \d+)?)?)', source.read_text(encoding="utf-8")
+        )
+    ]
+    return [" ".join(citation.split()) for citation in found]
+
+
+def facts() -> list[str]:
+    """Return the listed facts and rules of the protocol, each on one line."""
+    items = re.findall(r"^(?:-|\d+\.) (.+(?:\n +\S.*)*)", PROTOCOL, re.MULTILINE)
+    return [" ".join(item.split()) for item in items]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_cited_recordings_exist() -> None:
+    cited = set(re.findall(_RECORDING, PROTOCOL))
     assert len(cited) > 20
     assert {name for name in cited if not any(recording.startswith(name) for recording in RECORDINGS)} == set()
 
 
-def test_each_section_that_the_code_cites_is_there() -> None:
-    headings = set(re.findall(r"^## (.+)$", PROTOCOL, re.MULTILINE))
-    sources = [*(ROOT / "realtime_fsm").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
-    found = [
-        name for source in some(sources) for name in re.findall(r'PROTOCOL: "([A-Z][^"]+)"', source.read_text(encoding="utf-8"))
-    ]
-    cited = {" ".join(name.split()) for name in found}
+def test_every_fact_names_its_evidence() -> None:
+    assert len(facts()) > 50
+    assert [fact for fact in facts() if not re.search(rf"{_RECORDING}|\*Seen live\.\*", fact)] == []
+
+
+def test_cited_sections_exist() -> None:
+    cited = {citation.split('"')[1] for citation in citations()}
     assert len(cited) > 4
-    assert cited - headings == set()
+    assert cited - set(re.findall(r"^## (.+)$", PROTOCOL, re.MULTILINE)) == set()
 
 
-def test_each_page_links_to_files_that_exist() -> None:
-    for page in some([*(ROOT / "docs").rglob("*.md"), ROOT / "CONTRIBUTING.md"]):
-        links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
-        assert [link for link in links if not (page.parent / link).exists()] == []
+def test_cited_rules_exist() -> None:
+    cited = {number for citation in citations() for number in re.findall(r"\d+", citation.rpartition('"')[2])}
+    assert len(cited) > 4
+    assert cited - set(re.findall(r"^(\d+)\. ", PROTOCOL, re.MULTILINE)) == set()
+
+
+@EACH_PAGE
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8"))
+    files = [(page.parent / target if target else page, anchor) for target, anchor in links]
+    assert [file for file, _ in files if not file.exists()] == []
+    assert [anchor for file, anchor in files if anchor and anchor not in anchors(file)] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "docs" in page.parts], ids=lambda page: page.name)
+def test_lines_of_docs_are_short(page: Path) -> None:
+    assert [line for line in page.read_text(encoding="utf-8").splitlines() if len(line) > _WIDTH] == []

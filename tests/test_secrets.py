@@ -17,7 +17,7 @@ from realtime_fsm.errors import (
 from realtime_fsm.runtime.transport import AiohttpTransport
 from realtime_fsm.sealing import sealed
 from realtime_fsm.testing import RealtimeServer
-from support.faultproxy import FaultProxy, Listener
+from support.faultproxy import FaultProxy, HttpProxy
 from support.secrets import MARK, ONCE, SECRETS, assert_silent, failed, leaks
 
 
@@ -54,7 +54,7 @@ ANSWERS = {
 @pytest.mark.parametrize("way", ["own session", "caller's session", "proxy"])
 @pytest.mark.loopback
 async def test_a_dial_that_is_answered_otherwise(answer: bytes, way: str) -> None:
-    async with Listener(answer).open() as server, aiohttp.ClientSession(headers={"X": MARK}) as session:
+    async with HttpProxy(answer).open() as server, aiohttp.ClientSession(headers={"X": MARK}) as session:
         given = {**SECRETS, "proxy": server.with_login(f"user:{MARK}")} if way == "proxy" else {**SECRETS, "proxy": None}
         given["http"] = session if way == "caller's session" else None
         async with Realtime(server.url + "/v1", "demo", retry=ONCE, **given) as realtime:

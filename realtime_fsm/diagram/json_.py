@@ -4,7 +4,8 @@ The keys, in their order:
 
 - ``format``: 1; it grows when a key goes or changes its meaning.
 - ``fingerprint``, ``initial``, ``final``, and ``current``: a state, or null.
-- ``states``, ``triggers``: in the table's order; ``guards``, ``effects``: by name. Each has a ``name`` and what it ``means``.
+- ``states``, ``triggers``: in the table's order; ``guards``, ``effects``, ``notes``: by name. Each has a ``name`` and what it
+  ``means``; a trigger also has its ``notes`` in order.
 - ``rows``: ``id``, ``source``, ``trigger``, ``dest`` (null where the state stays), ``guards`` and ``effects`` in order, ``why``.
   The rows stand in the table's order, in which those of a (source, trigger) are asked.
 - ``ignored``: ``state``, ``trigger``, ``why``; by state, then by trigger, both in the table's order.
@@ -19,6 +20,7 @@ from realtime_fsm.diagram.markdown import first_sentence
 from realtime_fsm.fsm.descriptions import STATES, TRIGGERS
 from realtime_fsm.fsm.effects import EFFECTS
 from realtime_fsm.fsm.guards import GUARDS
+from realtime_fsm.fsm.notes import NOTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,11 +55,15 @@ def as_json(table: StateTable, state: State | None, current: State | None) -> st
             for each in table.states
         ],
         "triggers": [
-            {"name": each, "side": TRIGGERS[each].side, "phrase": TRIGGERS[each].phrase, "means": TRIGGERS[each].description}
+            {
+                "name": each, "side": TRIGGERS[each].side, "phrase": TRIGGERS[each].phrase, "means": TRIGGERS[each].description,
+                "notes": table.notes[each],
+            }
             for each in table.triggers
         ],
         "guards": _named({name for row in table.rows for name in row.guards}, GUARDS),
         "effects": _named({name for row in table.rows for name in row.effects}, EFFECTS),
+        "notes": _named({name for names in table.notes.values() for name in names}, NOTES),
         "rows": [
             {
                 "id": row.id, "source": row.source, "trigger": row.trigger, "dest": row.dest, "guards": row.guards,

@@ -8,12 +8,13 @@ from realtime_fsm.diagram.arrows import pairs, plain_arrows
 from realtime_fsm.fsm.descriptions import STATES, TRIGGERS, TriggerSource
 from realtime_fsm.fsm.effects import EFFECTS
 from realtime_fsm.fsm.guards import GUARDS
+from realtime_fsm.fsm.notes import NOTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from realtime_fsm.diagram.arrows import StateRow, StateTable
-    from realtime_fsm.fsm.table import State
+    from realtime_fsm.fsm.table import State, Trigger
 
 _SIDES = {TriggerSource.USER: "You", TriggerSource.SOCKET: "The socket", TriggerSource.CLOCK: "The clock"}
 
@@ -46,10 +47,10 @@ def transitions(table: StateTable, current: State | None = None) -> str:
         _stamp(table),
         "# The transitions",
         "",
-        "Every row of the table that runs, by the state it starts in and by trigger. The guards of a cell are asked from top to"
-        " bottom, and of each row from left to right; the first row whose guards all hold is taken, and its effects happen in"
-        " their order. A row that *stays* does something, and the state is as before. The same number in several ids is the same"
-        " rule. This file is generated.",
+        "Every row of the table that runs, by the state it starts in and by trigger. First the [notes](#triggers) of the trigger"
+        " run, in any state: they keep the facts of the input. The guards of a cell are then asked from top to bottom, and of"
+        " each row from left to right; the first row whose guards all hold is taken, and its effects happen in their order. A row"
+        " that *stays* leaves the state as before. The same number in several ids is the same rule. This file is generated.",
         "",
         f"{len(table.rows)} rows, and {len(table.ignored)} cells that are [ignored on purpose](#ignored-on-purpose).",
     ]
@@ -57,13 +58,17 @@ def transitions(table: StateTable, current: State | None = None) -> str:
         mark = " (now)" if state == current else ""
         lines += ["", f"## From {state}{mark}", "", f"{STATES[state].description} [More](states.md#{state})", ""]
         lines += _row_table(table, state)
-    lines += ["", "## Triggers", "", "| trigger | from | means |", "|---|---|---|"]
+    lines += ["", "## Triggers", "", "| trigger | from | means | notes |", "|---|---|---|---|"]
     lines += [
-        f"| `{trigger}` | {_SIDES[TRIGGERS[trigger].side]} | {TRIGGERS[trigger].description} |" for trigger in table.triggers
+        f"| `{trigger}` | {_SIDES[TRIGGERS[trigger].side]} | {TRIGGERS[trigger].description} | {_notes(table, trigger)} |"
+        for trigger in table.triggers
     ]
-    lines += ["", "## Guards", "", "| guard | holds when |", "|---|---|", *_glossary(table, GUARDS, "guards")]
-    lines += ["", "## Effects", "", "| effect | what it does |", "|---|---|", *_glossary(table, EFFECTS, "effects")]
-    lines += ["", "## Ignored on purpose", "", "| state | triggers | why |", "|---|---|---|"]
+    guards, effects = ([getattr(row, kind) for row in table.rows] for kind in ("guards", "effects"))
+    lines += ["", "## Notes", "", "| note | what it keeps |", "|---|---|", *_glossary(table.notes.values(), NOTES)]
+    lines += ["", "## Guards", "", "| guard | holds when |", "|---|---|", *_glossary(guards, GUARDS)]
+    lines += ["", "## Effects", "", "| effect | what it does |", "|---|---|", *_glossary(effects, EFFECTS)]
+    lines += ["", "## Ignored on purpose", "", "No rule is asked here; the notes of the trigger run all the same.", ""]
+    lines += ["| state | triggers | why |", "|---|---|---|"]
     for state in table.states:
         lines += _ignored(table, state)
     return "\n".join(lines) + "\n"
@@ -110,15 +115,16 @@ def _state_section(table: StateTable, state: State, current: State | None) -> It
 
 
 def _row_table(table: StateTable, state: State) -> Iterator[str]:
-    yield "| row | from | on | if | do | to | why |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| row | from | on | note | if | do | to | why |"
+    yield "|---|---|---|---|---|---|---|---|"
     for trigger in table.triggers:
         for number, row in enumerate(table.cells.get((state, trigger), ())):
             guards = _codes(row.guards) or ("*otherwise*" if number else "*always*")
             dest = "*stays*" if row.dest is None else _state(row.dest)
             effects = _codes(row.effects) or "*nothing*"
             name = f'<a id="{row.id}"></a>`{row.id}`'
-            yield f"| {name} | {row.source} | `{row.trigger}` | {guards} | {effects} | {dest} | {row.why} |"
+            notes = _notes(table, trigger)
+            yield f"| {name} | {row.source} | `{row.trigger}` | {notes} | {guards} | {effects} | {dest} | {row.why} |"
 
 
 def _ignored(table: StateTable, state: State) -> Iterator[str]:
@@ -129,13 +135,17 @@ def _ignored(table: StateTable, state: State) -> Iterator[str]:
     yield from (f"| {state} | {_codes(tuple(triggers))} | {why} |" for why, triggers in reasons.items())
 
 
-def _glossary(table: StateTable, known: Mapping[str, Callable[..., object]], kind: str) -> Iterator[str]:
-    used = sorted({name for row in table.rows for name in getattr(row, kind)})
+def _notes(table: StateTable, trigger: Trigger) -> str:
+    return _codes(table.notes[trigger]) or "*nothing*"
+
+
+def _glossary(words: Iterable[tuple[str, ...]], known: Mapping[str, Callable[..., object]]) -> Iterator[str]:
+    used = sorted({name for names in words for name in names})
     yield from (f"| `{name}` | {first_sentence(known, name)} |" for name in used)
 
 
 def first_sentence(known: Mapping[str, Callable[..., object]], name: str) -> str:
-    """The first line of what a guard or effect says of itself; nothing for one that is not known."""
+    """Give the first line of the docstring of a note, guard or effect; nothing for one that is not known."""
     return ((known[name].__doc__ or "") if name in known else "").strip().partition("\n")[0]
 
 

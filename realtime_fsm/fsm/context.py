@@ -9,47 +9,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.errors import GreetedAsGuest, IdentityUnavailable, Overdue, ServerError, StreamEnded
 from realtime_fsm.fsm.canary import CANARY, CanaryBook
-from realtime_fsm.fsm.commands import AuthenticationRefused, EndFault, UserIdentified
-from realtime_fsm.fsm.fault import Fault
-from realtime_fsm.fsm.inputs import (
-    Acknowledged,
-    Authenticate,
-    Closed,
-    Deadline,
-    Deaf,
-    DialFailure,
-    ErrorReceived,
-    GreetingReceived,
-    Input,
-    LinkClosed,
-    LogOut,
-    PingEnabledChanged,
-    Pong,
-    Probe,
-    Recovered,
-    SetPresence,
-    Subscribe,
-    Unsubscribe,
-)
-from realtime_fsm.fsm.link import LastError, LinkState, Phase
+from realtime_fsm.fsm.commands import EndFault
+from realtime_fsm.fsm.link import LinkState, Phase
 from realtime_fsm.fsm.pacer import Pacer
-from realtime_fsm.fsm.policies import POLICY, PingPolicy, RetryPolicy, Verdict, verdict
-from realtime_fsm.fsm.subscriptions import AUTHENTICATE, GREETING_ACK, SubscriptionTracker
+from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy, Verdict
+from realtime_fsm.fsm.subscriptions import SubscriptionTracker
 from realtime_fsm.fsm.table import LIVE, TABLE, State, Trigger
-from realtime_fsm.protocol.eras import Era
-from realtime_fsm.protocol.faults import FaultNews, is_server_fault, is_throttle
+from realtime_fsm.protocol.faults import FaultNews
 from realtime_fsm.protocol.options import Timeouts
 from realtime_fsm.protocol.spec import SubscriptionSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from realtime_fsm.errors import LinkFailure, RealtimeError
+    from realtime_fsm.errors import LinkFailure, RealtimeError, ServerError
     from realtime_fsm.fsm.canary_policy import Canary
     from realtime_fsm.fsm.commands import Command
     from realtime_fsm.fsm.tablespec import Row
+    from realtime_fsm.protocol.eras import Era
 
 
 HANDOVER_DEBOUNCE = 0.05
@@ -82,6 +58,7 @@ class ConnectionContext:
         "failure",
         "failure_verdict",
         "fault_news",
+        "finished",
         "frames_sent",
         "generation",
         "link",
@@ -175,6 +152,7 @@ class ConnectionContext:
         self.renewal: ServerError | None = None  # why the next dial is to be made with other credentials, or not at all
         self.refused = False  # whether the failure counts as a refusal
         self.fault_news: FaultNews | None = None
+        self.finished = False  # whether a note has finished the step
         self.round_trip: float | None = None  # seconds from the ping to its answer
 
     @property
@@ -187,244 +165,20 @@ class ConnectionContext:
         """Forget what belonged to the step before."""
         self.now, self.draw, self.row, self.requests = now, draw, None, []
         self.failure, self.failure_verdict, self.round_trip, self.fault_news = None, Verdict.TRANSIENT, None, None
-        self.rejected_new_subscriptions = self.refused = self.renewable = False
+        self.rejected_new_subscriptions = self.refused = self.renewable = self.finished = False
 
-    # --- facts --------------------------------------------------------------------------------------------------------
-
-    def apply_input(self, input_: Input) -> None:
-        """Note what an input says. Whether the state moves is the table's business."""
-        match input_:
-            case Authenticate(session=session):
-                self.session, self.trial = session, True
-            case LogOut():
-                self.trial = False
-            case Closed(generation=generation):
-                self.awaited = tuple(other for other in self.awaited if other != generation)
-            case GreetingReceived() if (
-                self.state not in LIVE
-            ):  # a second greeting would make the book forget what is acknowledged
-                self._apply_greeting(input_)
-            case SetPresence(message=message, id=identifier):
-                self.subscriptions.set_presence(message, identifier)
-            case Probe() if self.state in LIVE:
-                self._absorb_probe(input_)
-            case Deaf() if self.canary is not None:
-                self.deaf = True
-                self._fail(Overdue("echo", self.canary.within))
-            case Subscribe(spec=spec):
-                self.subscriptions.add(spec)
-            case Unsubscribe(id=identifier):
-                self.requests += self.subscriptions.withdraw(identifier)
-            case PingEnabledChanged(enabled=enabled):
-                self.ping_enabled = enabled
-            case Acknowledged(to=to) if to == GREETING_ACK:
-                self._grant(self.subscriptions.acknowledge_url_subscriptions())
-            case Acknowledged(to=to, acknowledged=granted, user=user, presence=presence):
-                self._prove(self.require_link)
-                self.require_link.fault = None
-                if to == AUTHENTICATE:
-                    self.trial = False
-                    self.requests.append(UserIdentified(user))
-                self._grant(self.subscriptions.handle_reply(granted, presence))
-                self.require_link.request_sent_at = None
-            case ErrorReceived():
-                self._apply_error_frame(input_)
-            case LinkClosed(cause=None, close_code=close_code):
-                self._apply_close(close_code)
-            case LinkClosed(cause=cause) | DialFailure(cause=cause) if cause is not None:
-                self._fail(cause)
-            case Deadline() if self.link is not None:
-                self._apply_timeout(self.link)
-            case Pong() if self.link is not None and self.link.ping_in_flight is not None:
-                self.round_trip = self.now - self.link.ping_in_flight.at
-                self.era = Era.E2 if self.era is Era.E1 else self.era
-                self._prove(self.link)
-            case Recovered() if self.link is not None:
-                self._prove(self.link)
-        self._update_timers()
-
-    def _grant(self, told: Sequence[Command]) -> None:
-        self.requests += told
-        if self.subscriptions.refusals.accepted:
-            self.refusals = 0
-
-    def _fail(self, cause: LinkFailure, *, blamed: bool = False) -> None:
-        """Note why an attempt or a link ended; `blamed` if the answer to the request in flight announced it."""
-        self.failure = cause
-        if self.state not in LIVE and not isinstance(cause, IdentityUnavailable):
-            cause.server = self.server
-        self.failure_verdict = verdict(cause, live=self.state in LIVE, may_pass=self._may_pass(blamed=blamed))
-        code = cause.code if isinstance(cause, ServerError) else cause.close_code if isinstance(cause, StreamEnded) else None
-        if code == POLICY:
-            self.refused = not (self.subscriptions.refusals.accepted if blamed else self._is_proven)
-
-    @property
-    def _is_proven(self) -> bool:
-        return self.link is not None and self.link.proven
-
-    def _may_pass(self, *, blamed: bool) -> bool:
-        """Whether a refusal may pass: until it has come ``attempts`` times in a row, where another dial can tell more."""
-        most = self.retry.attempts
-        borne = most is None or self.refusals + 1 < most
-        if blamed:
-            return borne or not (self.subscriptions.desired and self.subscriptions.refusals.everything)
-        return self._is_proven or (self.been_up and borne)
-
-    def _apply_greeting(self, input_: GreetingReceived) -> None:
-        if input_.unexpected_guest:
-            self._fail(GreetedAsGuest())
-            return
-        self.trial = False
-        self.requests.append(UserIdentified(input_.user))
-        self.subscriptions.begin_link()
-        if not self.require_link.subscribed_in_url:
-            self.era = Era.E4
-            return
-        if input_.has_subscription_ids:  # as an E4 is, too, that is asked by its address
-            if self.era is not Era.E3:
-                self.doubtful = self.configured_era is None and self.era is not None
-            self.era = Era.E3
-        elif self.era is not Era.E1:
-            self.era = Era.E2
-        assert self.era is not None
-        self.subscriptions.link_subscribed_in_url(input_.channels, self.era)
-
-    def _absorb_probe(self, input_: Probe) -> None:
-        """A second one on a link shows that the first came back: the link is not deaf, and may be forgiven."""
-        link = self.require_link
-        self.deaf = self.deaf and not link.probed
-        link.probed = True
-        self.requests += self.subscriptions.probe(input_.spec, input_.presence, input_.id)
-
-    def _apply_error_frame(self, input_: ErrorReceived) -> None:
-        link = self.require_link
-        cause = ServerError(input_.code, input_.message)
-        self.renewable = input_.renewable
-        blamed = self.subscriptions.in_flight is not None
-        link.last_error = LastError(cause, link.frames_received, blamed)
-        self._fail(cause)
-        if (
-            link.ping_in_flight is not None and input_.code == 1003
-        ):  # the pong of the oldest servers (PROTOCOL: "Four server eras")
-            self.round_trip = self.now - link.ping_in_flight.at
-            self.era = Era.E1 if self.era is Era.E2 else self.era
-            self._prove(link)
-        if (
-            link.subscribed_in_url
-            and link.phase is not Phase.LIVE
-            and not (is_throttle(input_.code) or input_.code in (401, 403))
-        ):
-            rejected = self.subscriptions.reject_new_in_url(input_.code, input_.message)
-            self.rejected_new_subscriptions = bool(rejected)
-            self.requests += rejected
-        if is_throttle(input_.code) and link.phase is Phase.LIVE:
-            link.budget.block_for_window(self.now)
-            self.requests += self.subscriptions.requeue_in_flight()
-        elif link.phase is Phase.LIVE and is_server_fault(input_.code) and (blamed or link.ping_in_flight is not None):
-            self._absorb_fault(link, input_)
-        else:
-            self.requests += self.subscriptions.handle_error(input_.code, input_.message, self.retry.attempts)
-            if link.phase is Phase.LIVE and blamed and input_.code == POLICY and self.subscriptions.repeats:
-                self._postpone(link)
-        if any(isinstance(request, AuthenticationRefused) for request in self.requests):
-            self.trial = False
-        link.request_sent_at = None
-
-    def _absorb_fault(self, link: LinkState, input_: ErrorReceived) -> None:
-        """The server cannot do what was asked, or cannot answer a ping (PROTOCOL: "Messages", rule 10)."""
-        fault = link.fault = link.fault or Fault()
-        known = (
-            self.subscriptions.in_repetition and link.proven_at is not None
-        )  # it fails for itself: else the server has worked since
-        if not known and not fault.is_open:
-            fault.open(link.since if link.proven_at is None else link.proven_at)
-            self.fault_news = FaultNews(opened=True, seconds=self.now - fault.since)
-        if link.ping_in_flight is not None:
-            fault.ping_failed = True
-            self.subscriptions.reunite()
-            return
-        self.requests += self.subscriptions.repeat(input_.code, input_.message, self.retry.attempts, whole=fault.ping_failed)
-        self._postpone(link)
-
-    def _postpone(self, link: LinkState) -> None:
-        """Let what is to be asked again wait: a server fault met it, or a refusal (1008) of a link that stays up."""
-        fault = link.fault = link.fault or Fault()
-        fault.again_at = None
-        if self.subscriptions.has_pending_request:
-            fault.postpone(self.now, self.retry, self.draw)
-
-    def _prove(self, link: LinkState) -> None:
-        """The server works, which ends a fault."""
-        link.proven_at = self.now
-        if link.fault is not None:
-            link.fault.ping_failed = False
-            self.end_fault(link, lost=False)
+    # --- facts that notes and effects share ---------------------------------------------------------------------------
 
     def end_fault(self, link: LinkState, *, lost: bool) -> None:
-        """A fault that is under way is over; or its link is, if `lost`."""
+        """End the server fault that is open on a link; `lost` if its link is gone, or draining."""
         if link.fault is not None and link.fault.is_open:
             seconds = self.now - link.fault.since
             link.fault.is_open = lost
             self.fault_news = FaultNews(opened=False, seconds=seconds)
             self.requests.append(EndFault(seconds, lost))
 
-    def overhears(self, input_: ErrorReceived) -> bool:
-        """Note an error frame that changes nothing on a live link, however often the server sends it.
-
-        A 1013 or 429 names a message that the server dropped (PROTOCOL: "Messages", rule 4), and none is out. A 1008 announces
-        the end of the link, as the one before did.
-
-        Returns:
-            Whether it is such a frame.
-        """
-        link = self.require_link
-        if self.state not in LIVE or self.subscriptions.in_flight is not None:
-            return False
-        last = link.last_error
-        again = input_.code == 1008 and last is not None and last.cause.code == 1008
-        if again or (is_throttle(input_.code) and link.ping_in_flight is None):
-            blamed = again and last is not None and last.blamed
-            link.last_error = LastError(ServerError(input_.code, input_.message), link.frames_received, blamed)
-            return True
-        return False
-
-    def _apply_close(self, close_code: int) -> None:
-        """The last error frame is the reason, if nothing was heard after it; else the close code is."""
-        link = self.require_link
-        last = link.last_error
-        if last is None or last.frames_received != link.frames_received:
-            self._fail(StreamEnded(close_code))
-            return
-        self._fail(last.cause, blamed=last.blamed)
-        if last.blamed and last.cause.code == POLICY and self.subscriptions.refusals.accepted:
-            # Our own request ended this link, and the book knows which: the link did not fail, it told us something.
-            self.attempt = max(0, self.attempt - 1)
-
-    def _apply_timeout(self, link: LinkState) -> None:
-        if link.phase is Phase.DIALING:
-            self._fail(Overdue(link.phase.value, self.timeouts.dial))
-        elif link.phase is Phase.GREETING:
-            self._fail(Overdue(link.phase.value, self.timeouts.greeting))
-        elif link.ping_in_flight is not None:
-            if link.no_reply_to_ping:
-                self._fail(Overdue("pong", self.ping.timeout))
-        elif self.reply_by is not None and self.reply_by <= self.now:
-            self._fail(Overdue("reply", self.timeouts.reply))
-
-    def _update_timers(self) -> None:
-        link = self.link
-        if link is not None and link.phase is Phase.LIVE:
-            quiet = self.subscriptions.all_acknowledged or not self.subscriptions.desired
-            if quiet:
-                self.note_up(link)
-            link.stable_since = _since_when(link.stable_since, self.now, holds=quiet)
-            link.idle_since = _since_when(link.idle_since, self.now, holds=self.subscriptions.all_removed)
-            link.handover_wanted_since = _since_when(
-                link.handover_wanted_since, self.now, holds=self.subscriptions.needs_handover
-            )
-
-    def note_up(self, link: LinkState) -> None:
-        """Note that everything desired is acknowledged on a link, or nothing is desired."""
+    def record_proven(self, link: LinkState) -> None:
+        """Keep that everything desired is acknowledged on a link, or nothing is desired."""
         self.been_up = self.ever_up = link.proven = True
         self.refusals = 0
 
@@ -515,10 +269,3 @@ class ConnectionContext:
         if state is State.UNSUBSCRIBED:
             due.append(self.idle_at)
         return min((moment for moment in due if moment is not None), default=None)
-
-
-def _since_when(before: float | None, now: float, *, holds: bool) -> float | None:
-    """Since when something holds."""
-    if not holds:
-        return None
-    return now if before is None else before

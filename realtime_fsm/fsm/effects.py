@@ -131,7 +131,7 @@ def start_live_link(context: ConnectionContext) -> None:
         link.drained_at = context.now + DRAIN_SECONDS
     link.stable_since = None if context.subscriptions.desired and not context.subscriptions.all_acknowledged else context.now
     if link.stable_since is not None:
-        context.note_up(link)
+        context.record_proven(link)
     if context.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
         link.renew_at = context.now + context.max_link_age * (1 - context.draw / 10)
     link.handover_wanted_since = context.now if context.subscriptions.needs_handover else None

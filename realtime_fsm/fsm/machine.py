@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from transitions import Machine, Transition
 
-from realtime_fsm.fsm.commands import CloseLink, StepResult, TransitionTaken
+from realtime_fsm.fsm.commands import StepResult, TransitionTaken
 from realtime_fsm.fsm.effects import EFFECTS
 from realtime_fsm.fsm.guards import GUARDS
 from realtime_fsm.fsm.inputs import Acknowledged, Closed, Deadline, Deaf, ErrorReceived, LinkClosed, Recovered, SocketInput
+from realtime_fsm.fsm.notes import NOTES, apply_notes
 from realtime_fsm.fsm.table import TABLE, State, Trigger
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def build(table: Table[State, Trigger], kind: type[Machine] = TableMachine) -> d
     Raises:
         BadTable: when the table is not total, has a trap or an unreachable state, or names something that does not exist.
     """
-    table.check(GUARDS, EFFECTS)
+    table.check(NOTES, GUARDS, EFFECTS)
     machine = kind(
         model=None,
         states=[state.value for state in State],
@@ -170,14 +171,11 @@ class ConnectionMachine:
         due = context.deadline  # as it was reported, before anything of this step
         context.reset_step(now, draw)
         source, trigger = State(context.state), input_.trigger
-        if isinstance(input_, LinkClosed) and input_.generation == context.draining_generation:
-            context.draining_generation = None
-            return StepResult(None, (CloseLink(input_.generation, graceful=False),), due)
         if self._is_stale_or_early(input_, source, trigger, due):
             return StepResult(None, (), due)
-        if isinstance(input_, ErrorReceived) and context.overhears(input_):
-            return StepResult(None, (), due)
-        context.apply_input(input_)
+        apply_notes(context, input_)
+        if context.finished:
+            return StepResult(None, tuple(context.requests), due)
         if (source, trigger) in TABLE.ignored:
             return StepResult(None, tuple(context.requests), context.deadline)
         self._events[trigger.value].trigger(context, context)
@@ -221,6 +219,8 @@ class ConnectionMachine:
                 return True
             case Recovered() if context.link is None or not context.link.at_fault:
                 return True
+            case LinkClosed(generation=generation) if generation == context.draining_generation:
+                return False
             case SocketInput(generation=generation):
                 return context.link is None or generation != context.link.generation
             case Deadline():

@@ -1,11 +1,40 @@
-"""The names under which guards and effects are registered. Rules of the table, the audit and the replay refer to these members.
+"""The words under which notes, guards and effects are registered. The table, the audit and the replay refer to these members.
 
-Invariant: the fingerprint of the table covers the values, so a value stays as it is when a function gets another name.
+Invariant: the fingerprint of the table covers the values, and neither members nor functions: both may get another name.
+
+Design: `realtime_fsm.fsm.notes`, `guards` and `effects` each register a function for every member.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+
+
+class Note(StrEnum):
+    """The notes; `realtime_fsm.fsm.notes` defines each."""
+
+    ADD_SUBSCRIPTION = "add_subscription"
+    REMOVE_SUBSCRIPTION = "remove_subscription"
+    BEGIN_IDENTITY_TRIAL = "begin_identity_trial"
+    END_IDENTITY_TRIAL = "end_identity_trial"
+    SET_PRESENCE = "set_presence"
+    SWITCH_PING = "switch_ping"
+    RECORD_GREETING = "record_greeting"
+    ACCEPT_REPLY = "accept_reply"
+    RECORD_PONG = "record_pong"
+    PROVE_SERVER = "prove_server"
+    SKIP_REPEATED_ERROR = "skip_repeated_error"
+    RECORD_ERROR = "record_error"
+    ACCEPT_ERROR_AS_PONG = "accept_error_as_pong"
+    REJECT_NEW_IN_URL = "reject_new_in_url"
+    ANSWER_REQUEST = "answer_request"
+    END_DRAINING = "end_draining"
+    RECORD_END = "record_end"
+    FORGET_CLOSED = "forget_closed"
+    RECORD_DEAFNESS = "record_deafness"
+    RECORD_OVERDUE = "record_overdue"
+    PROBE_LINK = "probe_link"
+    UPDATE_TIMERS = "update_timers"
 
 
 class Guard(StrEnum):

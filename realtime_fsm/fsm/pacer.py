@@ -202,3 +202,9 @@ def pacer_for(url: str, limit: int | None, lock: AbstractContextManager[Any]) ->
     """
     host, _, port = host_and_port(url).rpartition(":")
     return Pacer(limit, _SERVERS.setdefault(f"{host.rstrip('.')}:{port}", Dials(lock)))
+
+
+def forget_dials() -> None:
+    """Forget all dials of this process, as a new process does; for tests, whose servers may share a port one after another."""
+    _SERVERS.clear()
+    _BUSY.clear()

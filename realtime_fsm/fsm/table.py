@@ -1,13 +1,12 @@
 """The table: the whole behaviour of a connection, as data.
 
-The law: a connection's state changes by a row of this table and by nothing else. The machine runs the table, the diagrams
-are drawn from it, the audit log names its rows and the tests walk it, so none of them can drift from the others.
+Invariant: a row of this table, and nothing else, changes the state of a connection. The machine runs the table, the diagrams
+draw it, the audit log names its rows and the tests walk it, so the four cannot drift apart.
 
-The theory. What happens to a connection comes from three sides: its user, its socket, its clock. Each happening first leaves
-its facts (in the subscription book, in the notes about the link); then the guards of the rows for (state, trigger) are asked
-in order, the first row whose guards all hold is taken, and its effects say what is to be done. A row without a `dest` is
-internal: it does something and the state stays. A cell without a row is ignored on purpose, and says so in `IGNORED`, with
-the reason; so every one of the state x trigger cells is either a row or a decision.
+Design: An input comes from the user, the socket or the clock. The notes of its trigger keep its facts, in every state. The
+guards of the rows for (state, trigger) are then asked in order. The first row whose guards all hold is taken: its effects run,
+and its `dest` becomes the state. A row without a `dest` is internal: the state stays. A cell without a row is ignored on
+purpose, and `_IGNORED` gives the reason; so each cell of state x trigger is a row or a decision.
 
 A row's id is the state's short name and the rule's number. The same number in several states is the same rule. Ids are
 stable: a new rule takes a new number, and the number of a rule that is gone is not used again.
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.fsm.names import Effect as Do
 from realtime_fsm.fsm.names import Guard as If
+from realtime_fsm.fsm.names import Note
 from realtime_fsm.fsm.tablespec import Row, Table
 
 if TYPE_CHECKING:
@@ -321,7 +321,37 @@ _IGNORED = {
     **_ignore((X,), (t for t in _T if t is not _T.CLOSED), "Nothing follows the end."),
 }
 
+_NOTES: dict[Trigger, tuple[str, ...]] = {
+    _T.CONNECT: (),
+    _T.SUBSCRIBE: (Note.ADD_SUBSCRIPTION, Note.UPDATE_TIMERS),
+    _T.UNSUBSCRIBE: (Note.REMOVE_SUBSCRIPTION, Note.UPDATE_TIMERS),
+    _T.RECONNECT: (),
+    _T.DISCONNECT: (),
+    _T.DISPOSE: (),
+    _T.AUTHENTICATE: (Note.BEGIN_IDENTITY_TRIAL,),
+    _T.LOG_OUT: (Note.END_IDENTITY_TRIAL,),
+    _T.PRESENCE: (Note.SET_PRESENCE,),
+    _T.PING_SWITCHED: (Note.SWITCH_PING,),
+    _T.OPENED: (),
+    _T.GREETED: (Note.RECORD_GREETING,),
+    _T.ACKNOWLEDGED: (Note.ACCEPT_REPLY, Note.UPDATE_TIMERS),
+    _T.PONG: (Note.RECORD_PONG,),
+    _T.SERVER_ERROR: (
+        Note.SKIP_REPEATED_ERROR, Note.RECORD_ERROR, Note.ACCEPT_ERROR_AS_PONG, Note.REJECT_NEW_IN_URL, Note.ANSWER_REQUEST,
+        Note.UPDATE_TIMERS,
+    ),
+    _T.RECOVERED: (Note.PROVE_SERVER,),
+    _T.LOST: (Note.END_DRAINING, Note.RECORD_END),
+    _T.DIAL_FAILED: (Note.RECORD_END,),
+    _T.CLOSED: (Note.FORGET_CLOSED,),
+    _T.DEAF: (Note.RECORD_DEAFNESS,),
+    _T.DEADLINE: (Note.RECORD_OVERDUE,),
+    _T.CANARY: (Note.PROBE_LINK,),
+    _T.WOKEN: (),
+}  # fmt: skip
+"""The notes of each trigger, in the order in which they run; in every state, before the guards are asked."""
+
 TABLE: Table[State, Trigger] = Table(
-    states=tuple(State), triggers=tuple(Trigger), initial=D, final=X, rows=_ROWS, ignored=_IGNORED
+    states=tuple(State), triggers=tuple(Trigger), initial=D, final=X, rows=_ROWS, ignored=_IGNORED, notes=_NOTES
 )
 """The table that runs."""

@@ -32,7 +32,7 @@ class Row(Generic[S, T]):
 
 @dataclass(frozen=True)
 class Table(Generic[S, T]):
-    """Rows and deliberately ignored cells, checked as one."""
+    """Rows, ignored cells and the notes of each trigger, checked as one."""
 
     states: tuple[S, ...]
     triggers: tuple[T, ...]
@@ -40,6 +40,7 @@ class Table(Generic[S, T]):
     final: S
     rows: tuple[Row[S, T], ...]
     ignored: dict[tuple[S, T], str]
+    notes: dict[T, tuple[str, ...]]
 
     @cached_property
     def cells(self) -> dict[tuple[S, T], tuple[Row[S, T], ...]]:
@@ -52,26 +53,41 @@ class Table(Generic[S, T]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """12 hexadecimal digits that change when the behaviour does (the sentences of why do not count)."""
+        """12 hexadecimal digits that change when the behaviour does.
+
+        They cover the words under which notes, guards and effects are registered, and the order of the rows in each cell. They
+        cover no names of functions, no sentences, and not the order of the cells.
+        """
         facts = [
             self.initial,
             self.final,
-            [[row.id, row.source, row.trigger, row.dest, row.guards, row.effects] for row in self.rows],
+            [
+                [row.id, row.source, row.trigger, row.dest, row.guards, row.effects]
+                for key in sorted(self.cells)
+                for row in self.cells[key]
+            ],
             sorted(self.ignored),
+            sorted(self.notes.items()),
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
-    def check(self, guards: Collection[str], effects: Collection[str]) -> None:
+    def check(self, notes: Collection[str], guards: Collection[str], effects: Collection[str]) -> None:
         """Refuse a table that cannot be run.
 
         Args:
-            guards: the names of the guards that exist.
-            effects: the names of the effects that exist.
+            notes: the words under which notes are registered.
+            guards: the words under which guards are registered.
+            effects: the words under which effects are registered.
 
         Raises:
             BadTable: with every fault that was found.
         """
-        faults = [*self._cell_faults(), *self._name_faults(guards, effects), *self._path_faults()]
+        faults = [
+            *self._cell_faults(),
+            *self._name_faults(guards, effects),
+            *self._note_faults(notes),
+            *self._path_faults(),
+        ]
         if faults:
             raise BadTable(tuple(faults))
 
@@ -100,6 +116,15 @@ class Table(Generic[S, T]):
             yield from (
                 f"row {row.id} names an effect that does not exist: {name}" for name in row.effects if name not in effects
             )
+
+    def _note_faults(self, notes: Collection[str]) -> Iterable[str]:
+        yield from (f"trigger {trigger} has no entry in the notes" for trigger in self.triggers if trigger not in self.notes)
+        for trigger, names in self.notes.items():
+            if trigger not in self.triggers:
+                yield f"the notes name a trigger that does not exist: {trigger}"
+            yield from (f"trigger {trigger} names a note that does not exist: {name}" for name in names if name not in notes)
+        used = {name for names in self.notes.values() for name in names}
+        yield from (f"no trigger uses the note {name}" for name in notes if name not in used)
 
     def _path_faults(self) -> Iterable[str]:
         reached = self._closure(self.initial, forwards=True)

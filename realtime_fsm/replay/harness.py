@@ -10,6 +10,7 @@ from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.guards import GUARDS
 from realtime_fsm.fsm.inputs import Acknowledged, ErrorReceived, GreetingReceived, Pong, Recovered
 from realtime_fsm.fsm.machine import ConnectionMachine
+from realtime_fsm.fsm.notes import apply_notes
 from realtime_fsm.fsm.pacer import Pacer
 from realtime_fsm.fsm.table import LIVE, State
 
@@ -145,7 +146,7 @@ class MachineHarness:
         """What guards would answer to an input. The stage is used up by it."""
         self._set(replay_input)
         self.context.reset_step(replay_input.at, replay_input.draw)
-        self.context.apply_input(replay_input.input_)
+        apply_notes(self.context, replay_input.input_)
         return {name: GUARDS[name](self.context) for name in guards}
 
     def read(self, at: float, *, paused: bool) -> None:

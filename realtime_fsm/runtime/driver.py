@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 import warnings
 from contextlib import suppress
 from contextvars import copy_context
@@ -82,6 +81,7 @@ from realtime_fsm.protocol.frames import EventFrame, decode_known
 from realtime_fsm.runtime.canary import Prober
 from realtime_fsm.runtime.drain_check import DrainCheck
 from realtime_fsm.runtime.failures import Failures
+from realtime_fsm.runtime.jitter import random_source
 from realtime_fsm.runtime.links import LinkSet
 from realtime_fsm.runtime.outages import OutageTracker
 from realtime_fsm.runtime.registry import SubscriptionRegistry
@@ -90,7 +90,7 @@ from realtime_fsm.runtime.suspend import detector_for
 from realtime_fsm.runtime.waiters import Waiters
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from realtime_fsm.errors import RealtimeError
     from realtime_fsm.events import Event
@@ -124,7 +124,6 @@ class Driver:
         url: the address to dial.
         credentials: who dials.
         project: the id of the project.
-        draw: gives random numbers from 0 to 1.
 
     Attributes:
         credentials: who dials, as the server confirmed it last.
@@ -143,7 +142,6 @@ class Driver:
         url: str,
         credentials: Credentials,
         project: str = "",
-        draw: Callable[[], float] = random.random,
     ) -> None:
         self.credentials = credentials
         self._trial: Credentials | None = None  # who dials instead, until the server confirms or refuses it
@@ -155,7 +153,7 @@ class Driver:
         self._transport = transport
         self._url = url
         self.project = project
-        self._draw = draw
+        self._draw = random_source()
         self._run_context = copy_context()
         self._inputs: list[Input] = []
         self._stepping = False

@@ -1,4 +1,4 @@
-"""The embedded server's warnings of channels that cannot be meant."""
+"""Warnings of the embedded server about channels that are surely mistakes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from realtime_fsm.protocol.channel_checks import ChannelWarning, doubt_about
 
 
 def warn_of(channel: str) -> None:
-    """Warn of a channel that cannot be meant, to which a client has subscribed.
+    """Warn if the channel of a client's subscription is surely a mistake.
 
-    A filter may turn the warning into an exception, and a ``warnings.showwarning`` of the user's may raise anything. Such an
-    exception is reported, and hurts no link.
+    A filter may turn the warning into an exception, and a ``warnings.showwarning`` of the user's may raise anything. The event
+    loop's exception handler reports such an exception, and the link goes on.
     """
-    if doubt := doubt_about(channel):
+    if problem := doubt_about(channel):
         try:
-            warnings.warn(f"a client has subscribed: {doubt}", ChannelWarning, stacklevel=2)
+            warnings.warn(f"a client has subscribed: {problem}", ChannelWarning, stacklevel=2)
         except BaseException as raised:  # noqa: BLE001  (the user's own code: it must not hurt the link)
             contain(raised)
             context = {"message": "realtime_fsm.testing: a warning is an exception here", "exception": raised}

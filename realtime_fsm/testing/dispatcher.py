@@ -1,4 +1,8 @@
-"""Stands between the listener and the brain of the embedded server."""
+"""The dispatcher of the embedded server: it connects the sockets of the listener with the protocol core.
+
+Design: the listener reports a link that opens, a message and a link that closes. The dispatcher feeds the `ServerConnection` of
+the link, sends its replies, and sends what the connection causes for others. After each change it checks the waiters.
+"""
 
 from __future__ import annotations
 
@@ -6,99 +10,110 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from realtime_fsm.testing.peer import FAULT_DELAY, HISTORY, Backend, Reply, Request, ServerConnection
+from realtime_fsm.testing.connection import HISTORY, ServerConnection
+from realtime_fsm.testing.upgrade import UpgradeRequest
+from realtime_fsm.testing.wire import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
+    from realtime_fsm.testing.backend import Backend, Deliveries, EventReceiver
     from realtime_fsm.testing.listener import ServerTransport
-
 
 Greeting: TypeAlias = Literal["late"] | bool
 Shuffle: TypeAlias = "Callable[[list[str | bytes]], object]"
 
 
 class ConnectionDispatcher:
-    """Which link is whose, and who waits for what.
+    """The connections of the server, each with its link.
 
     Attributes:
-        greet: whether new connections are greeted; or "late", when their first message has come.
-        links: the connections that are up, and their links.
-        received: what each connection sent, in the order of the dials, ended ones included.
+        greeting: whether new connections are greeted; "late" greets them when their first message has come.
+        received: the latest messages of each connection, in the order of the dials, ended connections included.
     """
 
     def __init__(self, backend: Backend, clock: Callable[[], float], shuffle: Shuffle | None = None) -> None:
-        """Start with nobody connected.
+        """Start without connections.
 
         Args:
-            backend: what the connections share.
+            backend: the state that the connections share.
             clock: tells the time, in seconds since the epoch.
-            shuffle: puts messages that came at once into the order in which they are answered; None for that of their coming.
+            shuffle: changes the order of messages that came at once; None to answer them in the order of arrival.
         """
-        self.greet: Greeting = True
-        self.links: dict[ServerConnection, ServerTransport] = {}
+        self.greeting: Greeting = True
         self.received: deque[deque[object]] = deque(maxlen=HISTORY)
         self._backend = backend
         self._clock = clock
         self._shuffle = shuffle
+        self._connections: dict[ServerTransport, ServerConnection] = {}
+        self._links: dict[EventReceiver, ServerTransport] = {}
+        self._ungreeted: dict[ServerTransport, UpgradeRequest] = {}
         self._batched_messages: dict[ServerTransport, list[str | bytes]] = {}
-        self._ungreeted: dict[ServerTransport, Request] = {}
-        self._peers: dict[ServerTransport, ServerConnection] = {}
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
+    @property
+    def connections(self) -> Collection[ServerConnection]:
+        """The connections that are up, in the order of their dials."""
+        return self._connections.values()
+
     def opened(self, link: ServerTransport, target: str, headers: tuple[tuple[str, str], ...]) -> None:
-        """A client was upgraded: greet it."""
-        peer = ServerConnection(self._backend)
-        self._peers[link] = peer
-        self.links[peer] = link
-        self.received.append(peer.received)
-        request = Request(target, headers)
-        if self.greet == "late":
+        """Make the connection of a new link, and greet the client."""
+        connection = ServerConnection(self._backend)
+        self._connections[link] = connection
+        self._links[connection] = link
+        self.received.append(connection.received)
+        request = UpgradeRequest(target, headers)
+        if self.greeting == "late":
             self._ungreeted[link] = request
-        elif self.greet and self._backend.faulty:
-            asyncio.get_running_loop().call_later(FAULT_DELAY, self._greet, link, peer, request)
-        elif self.greet:
-            self._greet(link, peer, request)
+        elif self.greeting and self._backend.faulty:
+            asyncio.get_running_loop().call_later(self._backend.fault_delay, self._greet, link, connection, request)
+        elif self.greeting:
+            self._greet(link, connection, request)
         self._check_waiters()
 
     def message(self, link: ServerTransport, data: str | bytes) -> None:
-        """A message came: answer it."""
+        """Answer a message, or put it into the batch of messages that came at once."""
         if self._shuffle is None:
             self._answer(link, data)
         elif link in self._batched_messages:
             self._batched_messages[link].append(data)
         else:
             self._batched_messages[link] = [data]
-            asyncio.get_running_loop().call_soon(self._deal, link)
+            asyncio.get_running_loop().call_soon(self._answer_batch, link, self._shuffle)
 
     def closed(self, link: ServerTransport) -> None:
-        """A stream has ended; told more than once, it counts once."""
-        peer = self._peers.pop(link, None)
+        """Drop the connection of a link that has ended; a second call changes nothing."""
+        connection = self._connections.pop(link, None)
         self._ungreeted.pop(link, None)
-        if peer is not None:
-            peer.close(self._clock())
-            del self.links[peer]
-            self._send_caused()
+        if connection is not None:
+            connection.close(self._clock())
+            del self._links[connection]
+            self.deliver(self._backend.take_caused())
             self._check_waiters()
 
     def drop_all(self) -> None:
-        """Every stream is about to end: nobody is connected any more."""
-        for link in list(self._peers):
+        """Drop all connections, because every stream is about to end."""
+        for link in list(self._connections):
             self.closed(link)
 
-    async def wait(self, holds: Callable[[], bool], timeout: float) -> None:  # noqa: ASYNC109
-        """Wait until a condition holds; it is looked at whenever something changes.
+    def deliver(self, deliveries: Deliveries) -> None:
+        """Send each frame on the link of its connection."""
+        for connection, frame in deliveries:
+            self._links[connection].send(frame)
+
+    async def wait(self, condition: Callable[[], bool], timeout: float) -> None:  # noqa: ASYNC109
+        """Wait until a condition on the connections is true.
 
         Args:
-            holds: the condition.
-            timeout: for how long, in seconds.
+            condition: the condition; it is checked after every change.
+            timeout: the longest wait, in seconds.
 
         Raises:
-            TimeoutError: when it takes longer.
+            TimeoutError: when the wait takes longer.
         """
-        if holds():
+        if condition():
             return
-        waiter = holds, asyncio.get_running_loop().create_future()
+        waiter = condition, asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
             async with asyncio.timeout(timeout):
@@ -106,59 +121,52 @@ class ConnectionDispatcher:
         finally:
             self._waiters.remove(waiter)
 
-    def _greet(self, link: ServerTransport, peer: ServerConnection, request: Request) -> None:
-        if link in self._peers:
-            self._perform(link, peer.greet(request, self._clock()))
+    def _greet(self, link: ServerTransport, connection: ServerConnection, request: UpgradeRequest) -> None:
+        if link in self._connections:
+            self._execute(link, connection.receive_upgrade(request, self._clock()))
             self._check_waiters()
 
-    def _deal(self, link: ServerTransport) -> None:
+    def _answer_batch(self, link: ServerTransport, shuffle: Shuffle) -> None:
         messages = self._batched_messages.pop(link)
-        assert self._shuffle is not None  # or nothing is put by
-        self._shuffle(messages)
+        shuffle(messages)
         for data in messages:
             self._answer(link, data)
 
     def _answer(self, link: ServerTransport, data: str | bytes) -> None:
-        peer = self._peers.get(link)
-        if peer is None:
+        connection = self._connections.get(link)
+        if connection is None:
             return
         if link in self._ungreeted:
-            self._greet_late(link, peer, data)
+            self._greet_late(link, connection, data)
         else:
-            self._reply(link, peer.receive_message(data, self._clock()))
+            reply = connection.receive_message(data, self._clock())
+            if reply.after:
+                asyncio.get_running_loop().call_later(reply.after, self._execute, link, reply)
+            else:
+                self._execute(link, reply)
         self._check_waiters()
 
-    def _greet_late(self, link: ServerTransport, peer: ServerConnection, data: str | bytes) -> None:
-        """The message was read before the greeting, and is answered behind it, to somebody whom the server does not know."""
+    def _greet_late(self, link: ServerTransport, connection: ServerConnection, data: str | bytes) -> None:
+        """Greet, then answer a message that the server read before the greeting, when it knew no project yet."""
         now = self._clock()
-        stranger = ServerConnection(self._backend)
-        stranger.received = peer.received
-        greeting = peer.greet(self._ungreeted.pop(link), now)
-        answer = Reply() if greeting.end else stranger.receive_message(data, now)
-        self._perform(link, Reply(greeting.frames + answer.frames, greeting.end or answer.end, answer.reset))
+        without_project = ServerConnection(self._backend)
+        without_project.received = connection.received
+        greeting = connection.receive_upgrade(self._ungreeted.pop(link), now)
+        answer = Reply() if greeting.end else without_project.receive_message(data, now)
+        self._execute(link, Reply(greeting.frames + answer.frames, greeting.end or answer.end, answer.reset))
 
-    def _reply(self, link: ServerTransport, reply: Reply) -> None:
-        if reply.after:
-            asyncio.get_running_loop().call_later(reply.after, self._perform, link, reply)
-        else:
-            self._perform(link, reply)
-
-    def _perform(self, link: ServerTransport, reply: Reply) -> None:
+    def _execute(self, link: ServerTransport, reply: Reply) -> None:
         for frame in reply.frames:
             link.send(frame)
         if reply.reset:
             link.reset()
         elif reply.end:
-            link.end()
-        self._send_caused()
+            link.close()
+        self.deliver(self._backend.take_caused())
         if reply.reset or reply.end:
             self.closed(link)
 
-    def _send_caused(self) -> None:
-        for peer, frame in self._backend.take_caused():
-            self.links[peer].send(frame)
-
     def _check_waiters(self) -> None:
-        for holds, future in self._waiters:
-            if not future.done() and holds():
+        for condition, future in self._waiters:
+            if not future.done() and condition():
                 future.set_result(None)

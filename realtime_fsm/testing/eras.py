@@ -1,7 +1,7 @@
-"""What differs between the four eras of servers: one row each, from their recordings. What is not here is the same in all.
+"""The differences between the four eras of servers, from their recordings; everything else is the same in all eras.
 
-E1 to E3 take the channels from the URL only, drop every ``account.{...}`` that is asked for, and refuse a dial that has no
-channel left. In E1 and E2 a connection has one nameless subscription; from E3 on, each has an id that the client is told.
+E1 to E3 take channels from the URL only, drop every ``account.{...}`` in it, and refuse a dial that has no channel left.
+In E1 and E2 a connection has one subscription, without an id. From E3 on, the client learns the id of each subscription.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from realtime_fsm.testing.wire import MASKED, Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from realtime_fsm.testing.identity import Account
+    from realtime_fsm.testing.accounts import Account
 
 EraName: TypeAlias = Literal["E1", "E2", "E3", "E4"]
 
@@ -27,21 +27,21 @@ _IMPERSONATION = frozenset({"impersonator", "impersonatorUserId"})
 
 @dataclass(frozen=True, slots=True)
 class EraRules:
-    """The habits of the servers of one time.
+    """The behaviour of the servers of one era.
 
     Attributes:
-        name: the era's name.
-        releases: which releases of Appwrite it spans.
+        name: the name of the era.
+        releases: the releases of Appwrite that it spans.
         rate_limit: messages a minute of one connection; None for no limit.
-        messages: the types of message that it understands; any other gets error 1003.
-        ids: whether subscriptions have ids, and queries in the URL are heeded.
-        masked: whether texts of error 0 and of errors from 500 on (1003, 1008 and 1013 are such) are masked in production.
-        explains: whether the text of a 1008 that refuses a dial is said all the same.
-        login: what the message ``authentication`` does to the subscriptions: the user's id before, then the account.
-        goes_deaf: whether a change of memberships behind a stale login ends all events, for everybody (PROTOCOL: "Four server
-            eras"). A stale login is one by message as one user and then as another.
-        null_session: the code of the error for a session that is no text.
-        unknown: what a user document does not hold yet.
+        messages: the types of message that the server knows; any other type gets error 1003.
+        ids: whether subscriptions have ids, and queries in the URL count.
+        masked: whether a production server masks the texts of error 0 and of errors from 500 on, such as 1003, 1008 and 1013.
+        reveals_dial_errors: whether a 1008 that refuses a dial keeps its text all the same.
+        login: applies a login by message to the subscriptions: takes the id of the user before, then the account.
+        goes_deaf: whether a change of memberships after a stale login ends all events, for every connection (PROTOCOL: "Four
+            server eras"). A login is stale where one connection logs in by message as one user, and then as another.
+        null_session: the code of the error for a session that is not a text.
+        absent_fields: the fields that the era's user documents lack.
     """
 
     name: EraName
@@ -58,28 +58,20 @@ class EraRules:
 
     @property
     def by_message(self) -> bool:
-        """Whether a client subscribes by message; where not, a dial must bring channels."""
+        """Whether a client subscribes by message; otherwise a dial must name channels."""
         return "subscribe" in self.messages
 
     def text(self, refusal: Refusal, *, dialing: bool) -> str:
-        """What a production server says of a refusal.
-
-        Args:
-            refusal: the refusal.
-            dialing: whether it answers a dial.
-
-        Returns:
-            The text of the error frame.
-        """
-        fault = isinstance(refusal.code, str) or refusal.code == _UNCAUGHT or refusal.code >= _FAULTS
-        said = self.reveals_dial_errors and dialing and refusal.code == _POLICY
-        return MASKED if self.masked and fault and not said else refusal.message
+        """Return the text with which a production server refuses a dial, or else a message."""
+        maskable = isinstance(refusal.code, str) or refusal.code == _UNCAUGHT or refusal.code >= _FAULTS
+        revealed = self.reveals_dial_errors and dialing and refusal.code == _POLICY
+        return MASKED if self.masked and maskable and not revealed else refusal.message
 
 
 ERAS: Mapping[str, EraRules] = MappingProxyType(
     {
-        era.name: era
-        for era in (
+        rules.name: rules
+        for rules in (
             EraRules(
                 name="E1",
                 releases="1.0 to 1.6.0",
@@ -114,7 +106,7 @@ ERAS: Mapping[str, EraRules] = MappingProxyType(
                 ids=True,
                 masked=True,
                 reveals_dial_errors=True,
-                login=Subscriptions.replace_latest,
+                login=Subscriptions.login_replacing_latest,
                 goes_deaf=False,
                 null_session=_UNCAUGHT,
                 absent_fields=_DERIVED,
@@ -138,16 +130,10 @@ ERAS: Mapping[str, EraRules] = MappingProxyType(
 
 
 def era_named(name: str) -> EraRules:
-    """Look an era up.
-
-    Args:
-        name: its name.
-
-    Returns:
-        The era.
+    """Return the era of a name.
 
     Raises:
-        ValueError: when there is none of that name.
+        ValueError: when there is no such era.
     """
     if name not in ERAS:
         raise ValueError(f"there is no era {name!r}: give one of {', '.join(ERAS)}")

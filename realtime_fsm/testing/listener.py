@@ -1,7 +1,7 @@
-"""A small WebSocket listener: it upgrades whatever asks for it, and never sends a close frame that it was not asked for.
+"""A small WebSocket server on a loopback host, which sends a close frame only as the answer to the client's.
 
-aiohttp does the upgrade and takes incoming frames apart. Outgoing frames are written here, straight to the transport:
-that is synchronous, so their order is the order of the calls, and no task stands behind a connection but aiohttp's own.
+Design: aiohttp does the upgrade and parses incoming frames. This module writes outgoing frames straight to the transport. A write
+is synchronous, so the order of the frames is the order of the calls, and a link needs no task but aiohttp's own.
 """
 
 from __future__ import annotations
@@ -17,35 +17,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PING_LIMIT = 120
-"""The longest payload of a WebSocket ping, in bytes, that is answered; a longer one ends the stream."""
+"""The longest payload of a WebSocket ping, in bytes, that the server answers; a longer one ends the stream."""
 
 _FIN = 0x80
 _SHORT, _MEDIUM = 126, 65_536  # sizes from which the length of a frame takes 2 and 8 bytes more
-_STOP_GRACE = 1.0  # seconds for a client to take what was sent, before its stream is reset
+_STOP_GRACE = 1.0  # seconds for a client to read all frames, before its stream is reset
 
 
 class ServerTransport:
-    """One upgraded connection."""
+    """The server's side of one link."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._held: list[bytes] | None = None
+        self._buffered: list[bytes] | None = None
 
     def send(self, text: bytes) -> None:
-        """Send a text frame; nothing happens when the stream has ended.
-
-        Args:
-            text: UTF-8.
-        """
+        """Send a text frame, in UTF-8; nothing happens when the stream has ended."""
         self.write(WSMsgType.TEXT, text)
 
     def write(self, opcode: WSMsgType, payload: bytes) -> None:
-        """Send a frame, or keep it while the listener is frozen.
-
-        Args:
-            opcode: its kind.
-            payload: its payload.
-        """
+        """Send a frame, or buffer it after `buffer_writes`."""
         size = len(payload)
         if size < _SHORT:
             head = struct.pack("!BB", _FIN | opcode, size)
@@ -53,63 +44,63 @@ class ServerTransport:
             head = struct.pack("!BBH", _FIN | opcode, 126, size)
         else:
             head = struct.pack("!BBQ", _FIN | opcode, 127, size)
-        if self._held is not None:
-            self._held.append(head + payload)
+        if self._buffered is not None:
+            self._buffered.append(head + payload)
         elif not self._transport.is_closing():
             self._transport.write(head + payload)
 
-    def end(self) -> None:
-        """End the stream without a close frame, behind what was sent."""
+    def close(self) -> None:
+        """End the stream without a close frame, behind all frames."""
         self._transport.close()
 
     def reset(self) -> None:
-        """Reset the stream; what was sent and not yet taken is lost."""
+        """Reset the stream; frames that the client has not read are lost."""
         connection = self._transport.get_extra_info("socket")
         if not self._transport.is_closing() and connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # RST instead of FIN
         self._transport.abort()
 
     def buffer_writes(self) -> None:
-        """Keep what is sent from now on."""
-        self._held = []
+        """Buffer all later frames."""
+        self._buffered = []
 
-    def release(self) -> None:
-        """Send what was kept, and keep no more."""
-        held, self._held = self._held or [], None
-        if held and not self._transport.is_closing():
-            self._transport.write(b"".join(held))
+    def flush_writes(self) -> None:
+        """Send the buffered frames, and buffer no more."""
+        buffered, self._buffered = self._buffered or [], None
+        if buffered and not self._transport.is_closing():
+            self._transport.write(b"".join(buffered))
 
 
 class Handler(Protocol):
-    """What a listener tells of its links."""
+    """The receiver of a server's links and messages."""
 
     def opened(self, link: ServerTransport, target: str, headers: tuple[tuple[str, str], ...]) -> None:
-        """A client was upgraded; ``target`` and ``headers`` are its request's."""
+        """Take a new link, with the target and the headers of its upgrade request."""
 
     def message(self, link: ServerTransport, data: str | bytes) -> None:
-        """A text or binary message came."""
+        """Take a text or binary message."""
 
     def closed(self, link: ServerTransport) -> None:
-        """The link's stream has ended, whoever ended it."""
+        """Take the end of a link, whichever side ended it."""
 
 
 class _BareSocket(web.WebSocketResponse):
-    # aiohttp calls `close` wherever it ends a link, to send a close frame; the server that is played here never does that.
+    # aiohttp calls `close` wherever it ends a link, to send a close frame. A real Appwrite server never sends one.
 
     def __init__(self, link: ServerTransport) -> None:
         super().__init__(compress=False, autoping=False, autoclose=False, max_msg_size=0)
         self._link = link
 
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
-        self._link.end()
+        self._link.close()
         return True
 
 
 class LoopbackServer:
-    """Accepts connections on a loopback address.
+    """A WebSocket server on one host and port.
 
     Attributes:
-        port: where it listens; with 0, the system chooses at the first start, and later starts take the same port again.
+        port: the port; with 0, the system chooses at the first start, and later starts take the same port again.
     """
 
     def __init__(
@@ -118,10 +109,10 @@ class LoopbackServer:
         """Prepare to listen; `start` does.
 
         Args:
-            handler: what gets the news of the links.
-            host: the address to listen on.
+            handler: takes the links and the messages.
+            host: the host to listen on.
             port: the port; with 0 the system chooses one.
-            routed: whether a path leads here; a dial with another one gets HTTP 404.
+            routed: tells whether the server serves a path; a dial with another path gets HTTP 404.
         """
         self.port = port
         self._routed = routed
@@ -135,8 +126,8 @@ class LoopbackServer:
         """Listen.
 
         Raises:
-            RuntimeError: when it listens already.
-            OSError: when the port is taken.
+            RuntimeError: when the server listens already.
+            OSError: when the port is in use.
         """
         if self._runner is not None:
             raise RuntimeError("already started")
@@ -153,13 +144,13 @@ class LoopbackServer:
         self.port = runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """End every stream without a close frame, and listen no more; a client that takes nothing is reset after 1 s."""
+        """End every stream without a close frame, and listen no more; a client that reads nothing is reset after 1 s."""
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
         for site in list(runner.sites):
             await site.stop()
-        self.end_all()
+        self.close_all()
         self._thawed.set()
         tasks = [task for task in self._links.values() if task is not None]
         if tasks:
@@ -168,30 +159,30 @@ class LoopbackServer:
             link.reset()
         await runner.cleanup()
 
-    def end_all(self) -> None:
+    def close_all(self) -> None:
         """End every stream without a close frame; new connections are still accepted."""
         for link in self._links:
-            link.end()
+            link.close()
 
     def freeze(self) -> None:
-        """Accept connections but upgrade none, and neither answer nor send on a live link, until `thaw`."""
+        """Accept connections but upgrade none, and neither answer nor send on a link that is up, until `thaw`."""
         self._thawed.clear()
         for link in self._links:
             link.buffer_writes()
 
     def thaw(self) -> None:
-        """Go on, with what came and what was to be sent meanwhile."""
+        """Go on, with the messages that came and the frames that were buffered meanwhile."""
         self._thawed.set()
         for link in self._links:
-            link.release()
+            link.flush_writes()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         await self._thawed.wait()
         transport = request.transport
         if transport is not None and self._runner is None:
-            transport.close()  # stopped before this client was upgraded: it gets no answer
+            transport.close()  # the server stopped before it upgraded this client, which gets no answer
         if transport is None or transport.is_closing():
-            return web.Response()  # which aiohttp finds nobody to send to
+            return web.Response()  # aiohttp drops it, for the client has gone
         link = ServerTransport(transport)
         response = _BareSocket(link)
         if not response.can_prepare(request):
@@ -205,21 +196,21 @@ class LoopbackServer:
             while True:
                 message = await response.receive()
                 await self._thawed.wait()
-                if not self._take(link, message):
+                if not self._handle(link, message):
                     return response
         finally:
             del self._links[link]
             self._handler.closed(link)
 
-    def _take(self, link: ServerTransport, message: WSMessage) -> bool:
+    def _handle(self, link: ServerTransport, message: WSMessage) -> bool:
         if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             self._handler.message(link, message.data)
         elif message.type is WSMsgType.PING and len(message.data) > PING_LIMIT:
-            link.end()
+            link.close()
         elif message.type is WSMsgType.PING:
             link.write(WSMsgType.PONG, bytes(message.data))
         elif message.type is WSMsgType.CLOSE:
             code = struct.pack("!H", message.data) if message.data else b""
             link.write(WSMsgType.CLOSE, code + (message.extra or "").encode())
-            link.end()
+            link.close()
         return message.type in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG)

@@ -1,4 +1,4 @@
-"""What stands in a client's messages: checked in the server's order, refused in the server's words."""
+"""A client's messages, checked in the order of the real server's checks and refused with its texts."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from realtime_fsm.testing.queries import BadQuery, Query, parse
-from realtime_fsm.testing.wire import Refusal, php_type
+from realtime_fsm.testing.wire import Refusal, bad_message, php_type
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
     from realtime_fsm.testing.eras import EraRules
 
-_UNCAUGHT, _BAD_MESSAGE, _POLICY = 0, 1003, 1008
+TAIL = "console.tail."
+"""The prefix of the channels of the console's live tail; the id of a project follows."""
+
+_UNCAUGHT, _POLICY = 0, 1008
 _SUBSCRIPTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}|unique\(\)")
 _INVALID = "Payload is not valid."
-TAIL = "console.tail."
-"""What the channels of the console's live tail begin with; the id of a project follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,9 @@ class SubscribeItem:
     """One item of a ``subscribe`` message.
 
     Attributes:
-        identifier: the id that the client chose; None when it chose none.
+        identifier: the id that the client chose, if it chose one.
         channels: the channels.
-        queries: what must hold on them, all of it.
+        queries: the queries on them, all of which must match.
     """
 
     identifier: str | None
@@ -36,34 +37,18 @@ class SubscribeItem:
     queries: tuple[Query, ...]
 
 
-def bad_message(text: str, *, end: bool = False) -> Refusal:
-    """Make the refusal of a bad message.
-
-    Args:
-        text: what the server says.
-        end: whether the stream ends behind it.
-
-    Returns:
-        The refusal, with code 1003.
-    """
-    return Refusal(_BAD_MESSAGE, text, end=end)
-
-
 def read(message: object, era: EraRules) -> tuple[str, object]:
-    """Take a message apart.
+    """Split a message into its type and its data.
 
     Args:
-        message: decoded JSON; None for what is none.
-        era: the server's.
-
-    Returns:
-        Its type, which the era understands, and its data.
+        message: decoded JSON; None for a text that is not JSON.
+        era: the era of the server, which knows some types.
 
     Raises:
         Refusal: with 1003, or with 0 for a JSON scalar.
     """
     if isinstance(message, str | int | float):
-        raise Refusal(_UNCAUGHT, _no_array(message))
+        raise Refusal(_UNCAUGHT, _not_an_array(message))
     if not isinstance(message, dict) or not {"type", "data"} & set(message):
         raise bad_message("Message format is not valid.")
     kind = message.get("type")
@@ -73,21 +58,14 @@ def read(message: object, era: EraRules) -> tuple[str, object]:
     return kind, message.get("data")
 
 
-def session(data: object, era: EraRules) -> str:
-    """Read an ``authentication`` message.
-
-    Args:
-        data: its data.
-        era: the server's.
-
-    Returns:
-        The session string.
+def read_authentication(data: object, era: EraRules) -> str:
+    """Return the session string of an ``authentication`` message.
 
     Raises:
-        Refusal: when there is none.
+        Refusal: when the message names no session.
     """
     if not era.by_message and not isinstance(data, dict | list):
-        raise Refusal(_UNCAUGHT, _no_array(data))
+        raise Refusal(_UNCAUGHT, _not_an_array(data))
     if not isinstance(data, dict) or "session" not in data:
         raise bad_message(f"{_INVALID} Session is required" if era.by_message else _INVALID)
     if not isinstance(data["session"], str):
@@ -95,54 +73,45 @@ def session(data: object, era: EraRules) -> str:
     return data["session"]
 
 
-def subscribes(data: object, tails: Container[str] = ()) -> list[SubscribeItem]:
-    """Read a ``subscribe`` message.
+def read_subscribe(data: object, tails: Container[str] = ()) -> list[SubscribeItem]:
+    """Return the items of a ``subscribe`` message.
 
     Args:
-        data: its data.
-        tails: the channels of the console's live tail that the connection may ask for.
-
-    Returns:
-        What is asked for.
+        data: the data of the message.
+        tails: the channels of the console's live tail that the connection may subscribe to.
 
     Raises:
-        Refusal: when one item is bad; with 1008 and the end for any other channel of the live tail.
+        Refusal: when one item is not valid; with 1008 and the end for another channel of the live tail.
     """
-    return [_wanted(item, tails) for item in _items(data, "Each subscribe payload must be an object.")]
+    return [_subscribe_item(item, tails) for item in _items(data, "Each subscribe payload must be an object.")]
 
 
-def unsubscribes(data: object) -> list[str]:
-    """Read an ``unsubscribe`` message.
-
-    Args:
-        data: its data.
-
-    Returns:
-        The ids.
+def read_unsubscribe(data: object) -> list[str]:
+    """Return the subscription ids of an ``unsubscribe`` message.
 
     Raises:
-        Refusal: when one item is bad.
+        Refusal: when one item is not valid.
     """
-    fault = "Each unsubscribe payload must include a non-empty subscriptionId."
-    named = [item.get("subscriptionId") for item in _items(data, fault)]
-    identifiers = [name for name in named if isinstance(name, str) and name]
-    if len(identifiers) < len(named):
-        raise bad_message(f"items: {fault}")
+    text = "Each unsubscribe payload must include a non-empty subscriptionId."
+    values = [item.get("subscriptionId") for item in _items(data, text)]
+    identifiers = [value for value in values if isinstance(value, str) and value]
+    if len(identifiers) < len(values):
+        raise bad_message(f"items: {text}")
     return identifiers
 
 
-def _items(data: object, fault: str) -> list[dict[str, object]]:
+def _items(data: object, text: str) -> list[dict[str, object]]:
     if data is None:
         raise bad_message(f"{_INVALID} Items is required")
     if not isinstance(data, list):
         raise bad_message(f"items: {_INVALID}")
     items = [item for item in data if isinstance(item, dict)]
     if len(items) < len(data):
-        raise bad_message(f"items: {fault}")
+        raise bad_message(f"items: {text}")
     return items
 
 
-def _wanted(item: dict[str, object], tails: Container[str]) -> SubscribeItem:
+def _subscribe_item(item: dict[str, object], tails: Container[str]) -> SubscribeItem:
     if "channels" not in item:
         raise bad_message("items: channels is not present in payload.")
     channels, queries = item["channels"], item.get("queries", [])
@@ -160,10 +129,10 @@ def _wanted(item: dict[str, object], tails: Container[str]) -> SubscribeItem:
         raise Refusal(_POLICY, "Console live tail is only available on the console connection.", end=True)
     try:
         parsed = tuple(parse(query) for query in queries)
-    except BadQuery as refused:
-        raise bad_message(f"Invalid query: {refused}") from None
+    except BadQuery as problem:
+        raise bad_message(f"Invalid query: {problem}") from None
     return SubscribeItem(identifier if isinstance(identifier, str) else None, names, parsed)
 
 
-def _no_array(value: object) -> str:
+def _not_an_array(value: object) -> str:
     return f"array_key_exists(): Argument #2 ($array) must be of type array, {php_type(value)} given"

@@ -1,4 +1,7 @@
-"""Presences: what users say about themselves while they are connected. A user has at most one, and it ends with the link."""
+"""Presences: the status that a connected user shows to others.
+
+Invariant: a user has at most one presence. It keeps its id until a link that sent it ends.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,19 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from realtime_fsm.testing.messages import bad_message
-from realtime_fsm.testing.wire import Refusal, format_timestamp
+from realtime_fsm.testing.wire import Refusal, bad_message, format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from realtime_fsm.testing.identity import Account
+    from realtime_fsm.testing.accounts import Account
 
 Document: TypeAlias = "Mapping[str, object]"
 
 _UNAUTHORIZED = 401
 _LIFETIME = 30 * 24 * 3_600.0  # seconds
-_LONGEST, _LONGEST_ID = 2_048, 36  # characters of a status, and of an id
-_PERMISSION = re.compile(r'(?P<what>read|update|delete|write)\("(?P<role>[^"]+)"\)')
+_MAX_STATUS, _MAX_ID = 2_048, 36  # characters
+_PERMISSION = re.compile(r'(?P<action>read|update|delete|write)\("(?P<role>[^"]+)"\)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,10 @@ class PresenceRequest:
     """A ``presence`` message.
 
     Attributes:
-        status: what the user is doing.
-        identifier: the id for a new presence; None for one that the server chooses.
-        metadata: what comes with it; None to keep what was there.
-        permissions: who may do what with it; None for the user alone, everything.
+        status: the status of the user.
+        identifier: the id for a new presence; None to let the server choose.
+        metadata: the metadata; None to keep the stored ones.
+        permissions: who may do what with the presence; None for everything, by the user alone.
     """
 
     status: str
@@ -40,31 +42,25 @@ class PresenceRequest:
 
 
 def read(data: object) -> PresenceRequest:
-    """Read a ``presence`` message.
-
-    Args:
-        data: its data.
-
-    Returns:
-        What it asks for.
+    """Read the data of a ``presence`` message.
 
     Raises:
-        Refusal: with 1003 when it is malformed.
+        Refusal: with 1003 when the message is malformed.
     """
-    given = data if isinstance(data, dict) else {}
-    status, identifier, permissions = given.get("status"), given.get("presenceId", "unique()"), given.get("permissions")
-    if "status" not in given:
+    fields = data if isinstance(data, dict) else {}
+    status, identifier, permissions = fields.get("status"), fields.get("presenceId", "unique()"), fields.get("permissions")
+    if "status" not in fields:
         raise bad_message("Payload is not valid. Status is required")
-    if not isinstance(status, str) or not 0 < len(status) <= _LONGEST:
+    if not isinstance(status, str) or not 0 < len(status) <= _MAX_STATUS:
         raise bad_message("status: Value must be a valid string")
-    if not isinstance(identifier, str) or not 0 < len(identifier) <= _LONGEST_ID:
+    if not isinstance(identifier, str) or not 0 < len(identifier) <= _MAX_ID:
         raise bad_message("presenceId: Value must be a valid string")
     if permissions is not None:
         listed = permissions if isinstance(permissions, list) else [None]
         permissions = [item for item in listed if isinstance(item, str) and _PERMISSION.fullmatch(item)]
         if len(permissions) < len(listed):
             raise bad_message("permissions: Value must be a valid list of permissions")
-    return PresenceRequest(status, None if identifier == "unique()" else identifier, given.get("metadata"), permissions)
+    return PresenceRequest(status, None if identifier == "unique()" else identifier, fields.get("metadata"), permissions)
 
 
 class Presences:
@@ -74,41 +70,41 @@ class Presences:
         self._stored: dict[str, Document] = {}  # by user
         self._count = 0
 
-    def store(self, account: Account | None, spec: PresenceRequest, now: float, ids: Iterator[str]) -> Document:
-        """Store a user's presence, or change it.
+    def store(self, account: Account | None, request: PresenceRequest, now: float, ids: Iterator[str]) -> Document:
+        """Store a user's presence, or change the stored one.
 
         Args:
-            account: whose; None for a guest.
-            spec: what is asked for.
+            account: the user; None for a guest.
+            request: the message of the user.
             now: seconds since the epoch.
-            ids: where an id comes from.
+            ids: the source of an id that the server chooses.
 
         Returns:
-            What is stored. A presence that was there keeps its id, and its metadata when no new ones are given.
+            The stored document. A stored presence keeps its id, and its metadata when the request has none.
 
         Raises:
-            Refusal: with 401 for a guest, for a permission that the user cannot give, and when the presence that is stored
-                does not let its user change it.
+            Refusal: with 401 for a guest, for a permission that the user cannot give, and when the stored presence does not
+                let its user change it.
         """
         if account is None:
             raise Refusal(_UNAUTHORIZED, "User must be authorized")
-        default = [f'{what}("user:{account.user_id}")' for what in ("read", "update", "delete", "write")]
-        permissions = sorted(default if spec.permissions is None else spec.permissions)
+        default = [f'{action}("user:{account.user_id}")' for action in ("read", "update", "delete", "write")]
+        permissions = sorted(default if request.permissions is None else request.permissions)
         if not {_role(permission) for permission in permissions} <= account.roles:
             raise Refusal(_UNAUTHORIZED, f"Permissions must be one of: ({', '.join(sorted(account.roles))})")
         before = self._stored.get(account.user_id, {})
-        if before and account.roles.isdisjoint(_holders(before, "update") | _holders(before, "write")):
+        if before and account.roles.isdisjoint(_permitted(before, "update") | _permitted(before, "write")):
             raise Refusal(_UNAUTHORIZED, "The current user is not authorized to perform the requested action.")
         self._count += not before
         moment = format_timestamp(now)
         document: dict[str, object] = {
             "userId": account.user_id,
             "source": "realtime",
-            "status": spec.status,
+            "status": request.status,
             "expiresAt": format_timestamp(now + _LIFETIME),
-            **({} if spec.metadata is None else {"metadata": spec.metadata}),
+            **({} if request.metadata is None else {"metadata": request.metadata}),
             "$permissions": permissions,
-            "$id": before.get("$id") or spec.identifier or next(ids),
+            "$id": before.get("$id") or request.identifier or next(ids),
             "$updatedAt": moment,
             "$createdAt": before.get("$createdAt", moment),
         }
@@ -119,42 +115,27 @@ class Presences:
         return document
 
     def remove(self, identifier: object) -> bool:
-        """Remove a presence.
-
-        Args:
-            identifier: its id.
-
-        Returns:
-            Whether there was one.
-        """
+        """Remove the presence with an id, and return whether there was one."""
         users = [user for user, document in self._stored.items() if document["$id"] == identifier]
         for user in users:
             del self._stored[user]
         return bool(users)
 
 
-def events(document: Document, action: str) -> tuple[list[str], list[str], frozenset[str]]:
-    """Say what an event about a presence is called, where it happens, and who may see it.
-
-    Args:
-        document: the presence.
-        action: ``upsert`` or ``delete``.
-
-    Returns:
-        The event's names, channels and roles.
-    """
+def event_of(document: Document, action: str) -> tuple[list[str], list[str], frozenset[str]]:
+    """Return the names, the channels and the roles of the event about a presence; the action is ``upsert`` or ``delete``."""
     one = f"presences.{document['$id']}"
     names = [f"{one}.{action}", f"presences.*.{action}", one, "presences.*"]
-    return names, ["presences", one, f"presences.{action}", f"{one}.{action}"], _holders(document, "read")
+    return names, ["presences", one, f"presences.{action}", f"{one}.{action}"], _permitted(document, "read")
 
 
-def _holders(document: Document, what: str) -> frozenset[str]:
+def _permitted(document: Document, action: str) -> frozenset[str]:
     permissions = document["$permissions"]
     assert isinstance(permissions, list)
-    return frozenset(_role(permission) for permission in permissions if permission.startswith(f"{what}("))
+    return frozenset(_role(permission) for permission in permissions if permission.startswith(f"{action}("))
 
 
 def _role(permission: str) -> str:
     matched = _PERMISSION.fullmatch(permission)
-    assert matched is not None  # others are refused when they come in
+    assert matched is not None  # `read` refuses others
     return matched["role"]

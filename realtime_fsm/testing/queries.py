@@ -1,7 +1,7 @@
 """The queries of a subscription: the JSON strings of the SDKs' ``Query`` helpers, parsed and evaluated.
 
-Allowed are equal, notEqual, lessThan, lessThanEqual, greaterThan, greaterThanEqual, isNull, isNotNull, and, or, and
-``select(["*"])``, which means everything. An attribute that the payload does not have satisfies nothing, not even isNull.
+The server allows equal, notEqual, lessThan, lessThanEqual, greaterThan, greaterThanEqual, isNull, isNotNull, and, or, and
+``select(["*"])``, which matches everything. No condition matches an attribute that the payload lacks, not even isNull.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _ORDERED: Mapping[str, Callable[[Any, Any], bool]] = {
 _LOGICAL = frozenset({"and", "or"})
 _METHODS = frozenset({"equal", "notEqual", "isNull", "isNotNull", "select", *_ORDERED, *_LOGICAL})
 
-# The real server trips over these with an error that has no code of its own, so 0 goes out.
+# The real server raises an exception without a code for these, and answers with code 0.
 _UNCAUGHT = 0
-_NO_TEXT = (
+_NOT_A_STRING = (
     "Utopia\\Database\\Query::parse(): Argument #1 ($query) must be of type string, array given, "
     "called in /app/aw/vendor/utopia-php/database/src/Database/Query.php on line 416"
 )
@@ -33,7 +33,7 @@ _ALLOWED = "equal, notEqual, lessThan, lessThanEqual, greaterThan, greaterThanEq
 
 
 class BadQuery(Exception):
-    """This is no query, or none that realtime supports; what the server says about it."""
+    """The text is not a query, or one that realtime does not support; its message is the server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,81 +42,60 @@ class Query:
 
     Attributes:
         method: such as ``equal``.
-        attribute: the payload's key; empty for ``and``, ``or`` and ``select``.
-        values: what it is compared with.
-        parts: the conditions that ``and`` and ``or`` join.
+        attribute: the key of the payload; empty for ``and``, ``or`` and ``select``.
+        values: the values that the attribute is compared with.
+        queries: the conditions that ``and`` and ``or`` join.
     """
 
     method: str
     attribute: str = ""
     values: tuple[object, ...] = ()
-    parts: tuple[Query, ...] = ()
+    queries: tuple[Query, ...] = ()
 
-    def holds(self, payload: object) -> bool:
-        """Evaluate the condition.
-
-        Args:
-            payload: the payload of an event, as `realtime_fsm.testing.wire.as_php` gives it.
-
-        Returns:
-            Whether it holds.
-        """
+    def matches(self, payload: object) -> bool:
+        """Evaluate the condition on the payload of an event, as `realtime_fsm.testing.wire.as_php` gives it."""
         if self.method == "select":
             return True
         if self.method == "and":
-            return all(part.holds(payload) for part in self.parts)
+            return all(query.matches(payload) for query in self.queries)
         if self.method == "or":
-            return any(part.holds(payload) for part in self.parts)
+            return any(query.matches(payload) for query in self.queries)
         if not isinstance(payload, Mapping) or self.attribute not in payload:
             return False
-        held = payload[self.attribute]
+        found = payload[self.attribute]
         if self.method in ("isNull", "isNotNull"):
-            return (held is None) == (self.method == "isNull")
+            return (found is None) == (self.method == "isNull")
         if self.method in ("equal", "notEqual"):
-            return any(_same(held, value) for value in self.values) == (self.method == "equal")
+            return any(_same(found, value) for value in self.values) == (self.method == "equal")
         compare = _ORDERED[self.method]
-        return any(_comparable(held, value) and compare(held, value) for value in self.values)
+        return any(_comparable(found, value) and compare(found, value) for value in self.values)
 
     def as_dict(self) -> dict[str, object]:
-        """The query as the server writes it back in its acknowledgement.
-
-        Returns:
-            ``method``, ``attribute`` when there is one, and ``values``.
-        """
+        """Return the query as the server writes it into an acknowledgement."""
         written: dict[str, object] = {"method": self.method}
         if self.attribute:
             written["attribute"] = self.attribute
-        written["values"] = [part.as_dict() for part in self.parts] or list(self.values)
+        written["values"] = [query.as_dict() for query in self.queries] or list(self.values)
         return written
 
     def text(self) -> str:
-        """The query as compact JSON.
-
-        Returns:
-            JSON text.
-        """
+        """Return the query as compact JSON."""
         return encode(self.as_dict()).decode()
 
 
 EVERYTHING = Query("select", values=("*",))
-"""The query that always holds."""
+"""The query that matches every payload."""
 
 
 def parse(text: object) -> Query:
-    """Read one query as a client sent it.
-
-    Args:
-        text: an item of ``queries``; anything but a string is refused.
-
-    Returns:
-        The query.
+    """Parse one item of ``queries``, as a client sent it.
 
     Raises:
-        BadQuery: for what is no query or one that realtime does not support.
-        Refusal: with code 0 for an item that is no string and for a ``select`` of anything but ``["*"]``.
+        BadQuery: for a text that is not a query, or one that realtime does not support.
+        Refusal: with code 0 for an item that is not a string, and for a ``select`` of anything but ``["*"]``.
     """
     if not isinstance(text, str):
-        raise Refusal(_UNCAUGHT, _NO_TEXT)
+        raise Refusal(_UNCAUGHT, _NOT_A_STRING)
     try:
         item = decode(text.encode())
     except ValueError:
@@ -136,22 +115,22 @@ def _parse_item(item: dict[str, object]) -> Query:
         raise Refusal(_UNCAUGHT, _SELECT)
     if method not in _LOGICAL:
         return Query(method, attribute, tuple(values))
-    parts = []
+    queries = []
     for value in values:
         if not isinstance(value, dict):
-            raise Refusal(_UNCAUGHT, _NO_TEXT)
-        parts.append(_parse_item(value))
-    return Query(method, attribute, parts=tuple(parts))
+            raise Refusal(_UNCAUGHT, _NOT_A_STRING)
+        queries.append(_parse_item(value))
+    return Query(method, attribute, queries=tuple(queries))
 
 
 def _kind(value: object) -> type:
-    # True is an int to Python; to a query it is not.
+    # True is an int in Python, and a type of its own in a query.
     return float if isinstance(value, int | float) and not isinstance(value, bool) else type(value)
 
 
-def _same(held: object, value: object) -> bool:
-    return _kind(held) is _kind(value) and held == value
+def _same(found: object, value: object) -> bool:
+    return _kind(found) is _kind(value) and found == value
 
 
-def _comparable(held: object, value: object) -> bool:
-    return _kind(held) is _kind(value) and _kind(held) in (float, str)
+def _comparable(found: object, value: object) -> bool:
+    return _kind(found) is _kind(value) and _kind(found) in (float, str)

@@ -1,4 +1,4 @@
-"""The embedded server: the brain of `realtime_fsm.testing.peer` behind a loopback socket."""
+"""The embedded server: the protocol core of `realtime_fsm.testing.connection` behind a loopback socket."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from typing import TYPE_CHECKING, Literal, Self
 
 from realtime_fsm.errors import BadOption
+from realtime_fsm.testing.backend import Backend
 from realtime_fsm.testing.channel_warnings import warn_of
 from realtime_fsm.testing.dispatcher import ConnectionDispatcher
 from realtime_fsm.testing.listener import LoopbackServer
-from realtime_fsm.testing.peer import Backend
-from realtime_fsm.testing.script import Act, parse, play
+from realtime_fsm.testing.script import Fault, parse, run
 from realtime_fsm.testing.url import is_routed
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class RealtimeServer:
-    """An Appwrite Realtime server of any era on a loopback address, for tests.
+    """An Appwrite Realtime server of any era on a loopback host, for tests.
 
     It answers as real servers were recorded to answer, byte for byte where it can. `publish`, and every way to fail, are the
     same in all eras.
@@ -50,32 +50,35 @@ class RealtimeServer:
         """Prepare a server; `start`, or ``async with``, makes it listen.
 
         Args:
-            projects: ids of the projects; the first is meant where none is named.
-            host: the address to listen on.
+            projects: ids of the projects; a call that names no project means the first.
+            host: the host to listen on.
             port: the port; with 0 the system chooses one, and later starts keep it.
-            era: which servers it is like: "E1" (Appwrite 1.0 to 1.6.0), "E2" (1.6.1 to 1.8.x), "E3" (1.9.0) or "E4" (1.9.5
+            era: the era of the server: "E1" (Appwrite 1.0 to 1.6.0), "E2" (1.6.1 to 1.8.x), "E3" (1.9.0) or "E4" (1.9.5
                 and later).
-            masked: whether error texts are masked as in production; False for what a server in development says.
-            rate_limit: messages a minute of one connection, in windows aligned to the minute; the next gets error 1013 and
-                is dropped. "era" for what the era allows: 32, and in E2 as many as one likes. None for no limit.
-            connection_limit: dials a minute of one path and one address, which is the first in ``X-Forwarded-For`` where there is
+            masked: whether the server masks the texts of errors, as in production; False to show them, as in development.
+            rate_limit: messages a minute of one connection, in windows aligned to the minute; the server drops the next one and
+                answers with error 1013. "era" for the limit of the era: none in E2, 32 in the others. None for no limit.
+            connection_limit: dials a minute of one path and one IP, which is the first in ``X-Forwarded-For`` if there is
                 one; the next gets error 1013 and the end. A real server's is 128. None for no limit.
-            deny_guests: whether a guest's subscription is refused, as a project of Appwrite 2.x can have it; a guest may connect
-                and authenticate. In E4 alone.
+            deny_guests: whether the server refuses a guest's subscriptions, as a project of Appwrite 2.x may; a guest may connect
+                and authenticate. In E4 only.
             guest_code: the code of that refusal, a number or a text. That of a real server has not been seen; with 1008 the link
                 ends.
             platforms: host names that an ``Origin`` header may name.
             clock: tells the time, in seconds since the epoch.
-            ids: where the ids that the server chooses come from; they are counted by default.
-            shuffle: is given the messages of a connection that came at once, to change their order: `random.shuffle`, say, for
-                replies that come out of order, as real servers' do. None to answer in order.
+            ids: the source of the ids that the server chooses; by default the server counts.
+            shuffle: takes the list of a connection's messages that came at once, and changes their order. With `random.shuffle`,
+                say, replies come out of order, as those of real servers may. None to answer in order.
 
         Raises:
-            ValueError: when there is no project, no such era, or guests are denied in an era that does not know it.
-            BadOption: for a ``guest_code`` that is no code of an error frame.
+            TypeError: for a string instead of a list of projects.
+            ValueError: without a project, for an unknown era, or to deny guests in an era whose servers accept all.
+            BadOption: for a ``guest_code`` that is not a code of an error frame.
         """
         if isinstance(guest_code, bool) or not isinstance(guest_code, int | str):
-            raise BadOption("guest_code", f"{guest_code!r:.40} is no code; give a number such as 401, or a text such as '42S02'")
+            raise BadOption(
+                "guest_code", f"{guest_code!r:.40} is not a code; give a number such as 401, or a text such as '42S02'"
+            )
         self._backend = Backend(
             projects=projects,
             platforms=platforms,
@@ -124,48 +127,48 @@ class RealtimeServer:
     def greet(self) -> Greeting:
         """Whether a new connection gets its ``connected`` frame.
 
-        With False it is upgraded and never greeted; its pings are answered all the same, and it counts in `connections`.
-        With "late" it is greeted when its first message has come, which is answered as one that was sent too early: a
-        subscribe gets error 1008 and the end behind the greeting.
+        With False the server upgrades it and never greets it; it answers its pings, and counts it in `connections`. With
+        "late" the server greets it when its first message has come, and answers that message as one that was sent too early:
+        a subscribe gets error 1008 and the end behind the greeting.
         """
-        return self._dispatcher.greet
+        return self._dispatcher.greeting
 
     @greet.setter
     def greet(self, value: Greeting) -> None:
-        self._dispatcher.greet = value
+        self._dispatcher.greeting = value
 
     @property
     def connections(self) -> int:
-        """How many connections are up."""
-        return len(self._dispatcher.links)
+        """The number of connections that are up."""
+        return len(self._dispatcher.connections)
 
     @property
     def subscriptions(self) -> int:
-        """How many subscriptions all connections hold together; in E1 and E2 a connection holds one."""
-        return sum(len(peer.subscriptions) for peer in self._dispatcher.links)
+        """The number of subscriptions of all connections together; in E1 and E2 each connection has one."""
+        return sum(len(connection.subscriptions) for connection in self._dispatcher.connections)
 
     @property
     def received(self) -> list[list[object]]:
-        """What the clients sent: a list for each connection in the order of the dials, ended ones included.
+        """The messages of the clients: a list for each connection in the order of the dials, ended ones included.
 
-        A message is decoded JSON, or the text itself where it is none. The last 1000 messages of the last 1000 connections
-        are kept.
+        A message is decoded JSON, or the text itself if it is not JSON. The server keeps the last 1000 messages of the last
+        1000 connections.
         """
         return [list(messages) for messages in self._dispatcher.received]
 
     async def start(self) -> None:
-        """Listen; after a `stop`, on the same port, with the same users and nobody connected.
+        """Listen; after a `stop`, on the same port, with the same users and without connections.
 
         Raises:
-            RuntimeError: when it listens already.
-            OSError: when the port is taken.
+            RuntimeError: when the server listens already.
+            OSError: when the port is in use.
         """
         await self._listener.start()
 
     async def stop(self) -> None:
-        """Stop like a server that is shut down: every stream ends without a close frame, and dials are refused.
+        """Stop like a server that is shut down: end every stream without a close frame, and refuse dials.
 
-        A stopped server may be stopped again. A `fault` and a `script` end with it.
+        A second `stop` does nothing. A `fault` and a `script` end with the server.
         """
         scripts = list(self._scripts)
         for script in scripts:
@@ -177,7 +180,7 @@ class RealtimeServer:
 
     def drop(self) -> None:
         """End every stream without a close frame; new dials are accepted."""
-        self._listener.end_all()
+        self._listener.close_all()
         self._dispatcher.drop_all()
 
     def freeze(self) -> None:
@@ -185,38 +188,38 @@ class RealtimeServer:
         self._listener.freeze()
 
     def thaw(self) -> None:
-        """Go on after a `freeze`: what came and what was to be sent meanwhile is dealt with, in order."""
+        """Go on after a `freeze`: handle the messages that came, and send the frames that were due, in order."""
         self._listener.thaw()
 
     def deafen(self, seconds: float | None = None) -> None:
-        """Lose the event bus: every link stays up, messages and pings are answered, and events are lost without a notice.
+        """Lose the event bus: every link stays up, the server answers messages and pings, and events are lost without a notice.
 
-        Links that come meanwhile are deaf, too. A later call replaces an earlier one.
+        A new link gets no events either. A later call replaces an earlier one.
 
         Args:
-            seconds: for how long, by the server's clock; None until `heal`.
+            seconds: the length, in seconds of the server's clock; None until `heal`.
         """
         self._backend.deafen(math.inf if seconds is None else self._clock() + seconds)
 
     def heal(self) -> None:
-        """Find the event bus again after a `deafen`; the events of that time stay lost."""
+        """Regain the event bus after a `deafen`; the events of the time between stay lost."""
         self._backend.deafen(-math.inf)
 
     def fault(self, seconds: float) -> None:
         """Answer, and be unable to work, like a server whose Redis is away (PROTOCOL: "Messages", rule 10).
 
-        A ping gets error 0 after 2 s, and any other message at once; a new dial is greeted after 2 s; events are lost. Then the
-        same links work again. A fault that is under way is replaced.
+        A ping gets error 0 after 2 s, and any other message at once. The server greets a new dial after 2 s, and loses events.
+        Then the same links work again. A later call replaces an earlier one.
 
         Args:
-            seconds: for how long, in seconds of the event loop; with 0 a fault that is under way ends.
+            seconds: the length, in seconds of the event loop; 0 ends the fault.
 
         Raises:
-            ValueError: when it is negative, or not finite.
+            ValueError: for a negative length, or one that is not finite.
             RuntimeError: when no event loop is running.
         """
         if not (math.isfinite(seconds) and seconds >= 0):
-            raise ValueError(f"seconds: {seconds!r} is no length of time; give a finite number, at least 0")
+            raise ValueError(f"seconds: {seconds!r} is not a length of time; give a finite number, at least 0")
         loop = asyncio.get_running_loop()
         self._recover()
         if seconds:
@@ -228,27 +231,28 @@ class RealtimeServer:
 
         A step is a moment from now, a fault and its length: ``drop``, ``freeze`` until `thaw`, ``deaf`` from `deafen` until
         `heal`, and ``fault``. A time is a number with ``ms``, ``s`` or ``m``, by the event loop. ``freeze`` and ``deaf`` without
-        a length last for good, ``fault`` needs one, and ``drop`` takes none. `realtime_fsm.testing.script` has the grammar.
+        a length last until `thaw` and `heal`, ``fault`` needs one, and ``drop`` takes none. `realtime_fsm.testing.script` has
+        the grammar.
 
         Args:
             script: the steps, with semicolons between them.
 
         Returns:
-            The task that plays it. Await it to wait for the end of the last step. Cancel it to play no further step; a fault that
-            has begun goes on. `stop` cancels it.
+            The task that runs the script. Await it to wait for the end of the last step. Cancel it to start no further step; a
+            fault that has begun goes on. `stop` cancels it.
 
         Raises:
-            BadOption: for a step that cannot be read, or that overlaps one of its name; it names the step and the remedy.
+            BadOption: for a step that is not valid, or that overlaps one of the same fault; it names the step and the remedy.
             RuntimeError: when no event loop is running.
         """
-        acts = {
-            "drop": Act(lambda _: self.drop(), self.drop),
-            "freeze": Act(lambda _: self.freeze(), self.thaw),
-            "deaf": Act(lambda _: self.deafen(), self.heal),
-            "fault": Act(self.fault, lambda: self.fault(0)),
+        faults = {
+            "drop": Fault(lambda _: self.drop(), self.drop),
+            "freeze": Fault(lambda _: self.freeze(), self.thaw),
+            "deaf": Fault(lambda _: self.deafen(), self.heal),
+            "fault": Fault(self.fault, lambda: self.fault(0)),
         }
         steps = parse(script)
-        task = asyncio.get_running_loop().create_task(play(steps, acts), name="realtime_fsm.testing script")
+        task = asyncio.get_running_loop().create_task(run(steps, faults), name="realtime_fsm.testing script")
         self._scripts.add(task)
         task.add_done_callback(self._scripts.discard)
         return task
@@ -264,26 +268,26 @@ class RealtimeServer:
         project: str | None = None,
         memberships_of: str | None = None,
     ) -> int:
-        """Send an event to every connection with a matching subscription, behind everything that was sent before.
+        """Send an event to every connection with a matching subscription, behind all earlier frames.
 
         A subscription matches by its channels, its roles and, where the era has them, its queries.
 
         Args:
-            events: names of what happened, or one of them.
-            channels: where it happened, or one channel.
+            events: names of the event, or one name.
+            channels: its channels, or one channel.
             payload: a JSON value. As from PHP, ``{}`` arrives as ``[]`` and ``1.0`` as ``1``.
-            roles: who may see it: ``any``, ``guests``, ``users``, ``user:{id}`` or a role given to `add_user`.
-            timestamp: what the event says about its time; the server's clock when it is None.
-            project: in which project; None for the first.
-            memberships_of: the user whose memberships of teams this event changes; None when nobody's. On a server of E1 or E2
-                where a connection has logged in by message as one user and then as another, neither this event nor a later one
-                reaches anyone, until `stop` and `start`.
+            roles: the roles that may see it: ``any``, ``guests``, ``users``, ``user:{id}`` or a role given to `add_user`.
+            timestamp: the time of the event; None for the server's clock.
+            project: the project of the event; None for the first.
+            memberships_of: the user whose memberships of teams this event changes, if it changes any. In E1 and E2, a connection
+                may have logged in by message as one user and then as another. Then neither this event nor a later one reaches a
+                client, until `stop` and `start`.
 
         Returns:
-            How many connections it went to.
+            The number of connections that get the event.
 
         Raises:
-            TypeError: for a payload that JSON has no form for.
+            TypeError: for a payload that JSON cannot express.
             ValueError: for a payload with a float that is not finite, or nested more than 128 deep.
             LookupError: when there is no such project.
         """
@@ -297,8 +301,7 @@ class RealtimeServer:
             project=project,
             memberships_of=memberships_of,
         )
-        for peer, frame in deliveries:
-            self._dispatcher.links[peer].send(frame)
+        self._dispatcher.deliver(deliveries)
         return len(deliveries)
 
     def add_user(
@@ -313,11 +316,11 @@ class RealtimeServer:
         """Add a user who is logged in.
 
         Args:
-            user_id: the user's id.
-            session_secret: the secret of the session; one is made up when it is None.
-            attributes: what the user document says beyond, or instead of, the usual.
-            roles: roles beyond ``any``, ``users`` and ``user:{id}``, such as ``team:t1``.
-            project: of which project; None for the first.
+            user_id: the id of the user.
+            session_secret: the secret of the session; None to let the server choose.
+            attributes: fields of the user document beside, or instead of, the usual ones.
+            roles: roles beside ``any``, ``users`` and ``user:{id}``, such as ``team:t1``.
+            project: the project of the user; None for the first.
 
         Returns:
             The session string, as the SDKs hold it: base64 of ``{"id":...,"secret":...}``.
@@ -329,12 +332,12 @@ class RealtimeServer:
         return self._backend.add_user(user_id, session_secret=session_secret, attributes=attributes, roles=roles, project=project)
 
     def issue_jwt(self, user_id: str, *, expired: bool = False, project: str | None = None) -> str:
-        """Issue a JWT.
+        """Issue a JWT for a user.
 
         Args:
-            user_id: for whom.
-            expired: whether it is worthless already.
-            project: of which project; None for the first.
+            user_id: the id of the user.
+            expired: whether the JWT has expired.
+            project: the project of the user; None for the first.
 
         Returns:
             The token.
@@ -347,11 +350,11 @@ class RealtimeServer:
     def end_session(self, user_id: str, *, project: str | None = None) -> None:
         """End a user's session, as a logout elsewhere does. Links that are up go on.
 
-        From then on a dial with that session, or with a JWT that came of it, is greeted as a guest's.
+        From then on the server greets a dial with that session, or with a JWT that came of it, as a guest.
 
         Args:
-            user_id: whose.
-            project: of which project; None for the first.
+            user_id: the id of the user.
+            project: the project of the user; None for the first.
 
         Raises:
             LookupError: when there is no such user or project.
@@ -359,26 +362,26 @@ class RealtimeServer:
         self._backend.end_session(user_id, project=project)
 
     async def wait_for_connections(self, count: int, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
-        """Wait until exactly so many connections are up.
+        """Wait until exactly ``count`` connections are up.
 
         Args:
-            count: how many.
-            timeout: for how long, in seconds.
+            count: the number of connections.
+            timeout: the longest wait, in seconds.
 
         Raises:
-            TimeoutError: when it takes longer.
+            TimeoutError: when the wait takes longer.
         """
         await self._dispatcher.wait(lambda: self.connections == count, timeout)
 
     async def wait_for_subscriptions(self, count: int, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
-        """Wait until all connections together hold exactly so many subscriptions.
+        """Wait until all connections together have exactly ``count`` subscriptions.
 
         Args:
-            count: how many.
-            timeout: for how long, in seconds.
+            count: the number of subscriptions.
+            timeout: the longest wait, in seconds.
 
         Raises:
-            TimeoutError: when it takes longer.
+            TimeoutError: when the wait takes longer.
         """
         await self._dispatcher.wait(lambda: self.subscriptions == count, timeout)
 

@@ -1,7 +1,7 @@
-"""The subscriptions of one connection: who listens to what, as whom, and what a login in the middle of a connection does.
+"""The subscriptions of one connection: channels, queries, roles, and the effect of a login by message.
 
-A server holds roles with each subscription, not with the connection. That is why a login by message may reach a part of them
-only: every era re-reads its own bookkeeping in its own way, and each way is a method here.
+Design: a server keeps roles with each subscription, not with the connection. So a login by message may reach a part of the
+subscriptions only. Every era updates its bookkeeping in its own way, and each way is a method here.
 """
 
 from __future__ import annotations
@@ -12,22 +12,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from realtime_fsm.testing.identity import Account
+    from realtime_fsm.testing.accounts import Account
     from realtime_fsm.testing.queries import Query
-
-GUEST = frozenset({"any", "guests"})
-"""The roles of nobody in particular."""
 
 _ACTIONS = frozenset({"create", "update", "upsert", "delete"})
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelSubscription:
-    """What one subscription gets on one channel.
+    """One subscription's entry on one channel.
 
     Attributes:
-        queries: what must hold, all of it.
-        roles: as whom it listens.
+        queries: the queries, all of which must match.
+        roles: the roles of the subscription on this channel.
     """
 
     queries: Sequence[Query]
@@ -35,7 +32,7 @@ class ChannelSubscription:
 
 
 class Subscriptions:
-    """Which subscription listens to which channel, under which queries, as whom.
+    """The subscriptions of one connection.
 
     Attributes:
         ids: the ids, oldest first.
@@ -43,18 +40,23 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self.ids: dict[str, None] = {}
-        # An event frame lists ids by the event's channels, then by entry into the channel; so this is kept by channel.
+        # An event frame lists ids by the event's channels, then by entry into the channel; hence the order of these keys.
         self._channels: dict[str, dict[str, ChannelSubscription]] = {}
         self._latest: list[str] = []  # the channels that were added last: all that E1 to E3 remember of a connection
+
+    @property
+    def channels(self) -> set[str]:
+        """The channels with at least one subscription."""
+        return {channel for channel, entries in self._channels.items() if entries}
 
     def add(self, identifier: str, channels: Iterable[str], queries: Sequence[Query], roles: frozenset[str]) -> None:
         """Add channels to a subscription, known or new; on a channel that it has, queries and roles are replaced.
 
         Args:
-            identifier: its id.
-            channels: the channels, as `rewritten` gives them.
-            queries: what must hold on them, all of it.
-            roles: as whom it listens.
+            identifier: the id of the subscription.
+            channels: the channels, as `rewrite_channels` gives them.
+            queries: the queries on them, all of which must match.
+            roles: the roles of the connection.
         """
         self.ids[identifier] = None
         self._latest = list(channels)
@@ -62,95 +64,85 @@ class Subscriptions:
             self._channels.setdefault(channel, {})[identifier] = ChannelSubscription(queries, roles)
 
     def remove(self, identifier: str) -> bool:
-        """Remove a subscription.
-
-        Args:
-            identifier: its id.
-
-        Returns:
-            Whether there was one.
-        """
-        known = identifier in self.ids
+        """Remove a subscription, and return whether there was one."""
+        removed = identifier in self.ids
         self.ids.pop(identifier, None)
-        for holders in self._channels.values():
-            holders.pop(identifier, None)
-        return known
+        for entries in self._channels.values():
+            entries.pop(identifier, None)
+        return removed
 
     def matching(self, channels: Iterable[str], roles: frozenset[str], payload: object) -> list[str]:
-        """Find the subscriptions that an event goes to.
+        """Return the ids of the subscriptions that get an event, in the order in which the server lists them.
 
         Args:
-            channels: the event's channels.
-            roles: who may see it.
-            payload: its payload, as PHP holds it.
-
-        Returns:
-            Their ids, in the order in which the server lists them.
+            channels: the channels of the event.
+            roles: the roles that may see it.
+            payload: its payload, as `as_php` gives it.
         """
         found: dict[str, None] = {}
         for channel in channels:
-            for identifier, grant in self._channels.get(channel, {}).items():
-                if not roles.isdisjoint(grant.roles) and all(query.holds(payload) for query in grant.queries):
+            for identifier, entry in self._channels.get(channel, {}).items():
+                if not roles.isdisjoint(entry.roles) and all(query.matches(payload) for query in entry.queries):
                     found[identifier] = None
         return list(found)
 
     def login_adding_roles(self, before: str | None, account: Account) -> None:
-        """Let an account in as E1 and E2 do: what there was stays, and the account's roles come on top.
+        """Log an account in as E1 and E2 do: subscriptions keep their roles, and gain those of the account.
 
-        The old users' roles stay for good. ``account`` gains ``account.{user}``; the login after that loses ``account``, for
-        the server turns its list of channels around, where the two stand in one place.
+        The roles of earlier users stay. ``account`` gains ``account.{user}``. A second login loses ``account``, because the
+        server swaps the keys and values of its list of channels, where the two share one key.
 
         Args:
-            before: the id of the user before; here it does not matter.
-            account: who logs in.
+            before: the id of the user before, which these eras ignore.
+            account: the account.
         """
         displaced = any(channel.startswith("account.") for channel in self._latest)
         kept = [channel for channel in self._latest if channel != "account" or not displaced]
         self._latest = rewrite_channels(kept, account.user_id, actions=False)
         for identifier in self.ids:
             for channel in self._latest:
-                holders = self._channels.setdefault(channel, {})
-                old = holders.get(identifier, ChannelSubscription((), frozenset()))
-                holders[identifier] = replace(old, roles=old.roles | account.roles)
+                entries = self._channels.setdefault(channel, {})
+                old = entries.get(identifier, ChannelSubscription((), frozenset()))
+                entries[identifier] = replace(old, roles=old.roles | account.roles)
 
-    def replace_latest(self, before: str | None, account: Account) -> None:
-        """Let an account in as E3 does: what listens on the channels of the last slot changes roles; nothing else does.
+    def login_replacing_latest(self, before: str | None, account: Account) -> None:
+        """Log an account in as E3 does: the channels of the last slot change roles, and no other channel does.
 
         Args:
-            before: the id of the user before; here it does not matter.
-            account: who logs in.
+            before: the id of the user before, which this era ignores.
+            account: the account.
         """
         for channel in self._latest:
-            self._assign(channel, account.roles)
+            self._set_roles(channel, account.roles)
 
     def login_rebinding(self, before: str | None, account: Account) -> None:
-        """Let an account in as E4 does: all roles change, and the ``account`` channels follow.
+        """Log an account in as E4 does: all roles change, and the ``account`` channels follow.
 
-        A plain ``account`` stays as it is: it never gains the ``account.{user}`` that it would have had from the start.
+        A plain ``account`` stays alone: the login does not add the ``account.{user}`` that a dial of the user would have.
 
         Args:
             before: the id of the user before; None for a guest.
-            account: who logs in.
+            account: the account.
         """
         channels, self._channels = self._channels, {}
-        for channel, holders in channels.items():
-            self._channels.setdefault(_rebound(channel, before, account.user_id), {}).update(holders)
+        for channel, entries in channels.items():
+            self._channels.setdefault(_rebound(channel, before, account.user_id), {}).update(entries)
         for channel in self._channels:
-            self._assign(channel, account.roles)
+            self._set_roles(channel, account.roles)
 
-    def _assign(self, channel: str, roles: frozenset[str]) -> None:
-        holders = self._channels[channel]
-        for identifier, grant in holders.items():
-            holders[identifier] = replace(grant, roles=roles)
+    def _set_roles(self, channel: str, roles: frozenset[str]) -> None:
+        entries = self._channels[channel]
+        for identifier, entry in entries.items():
+            entries[identifier] = replace(entry, roles=roles)
 
 
 def rewrite_channels(channels: Iterable[str], user_id: str | None, *, actions: bool = True) -> list[str]:
     """Rewrite the channels of a subscription, as the server does before it acknowledges them.
 
     Args:
-        channels: what was asked for.
+        channels: the channels that the client names.
         user_id: the id of the user; None for a guest.
-        actions: whether ``account.update`` and its like are known (from E4 on).
+        actions: whether the era knows ``account.update`` and its like (from E4 on).
 
     Returns:
         Each channel once. ``account.{user}`` joins ``account``, ``account.{user}.update`` replaces ``account.update``, and

@@ -1,8 +1,8 @@
-"""The query string of a dial, read as PHP reads it: ``a[b][]=c`` is nested, and a dot in a name becomes an underscore.
+"""The query string of a dial, parsed as PHP does: ``a[b][]=c`` is nested, and a dot in a name becomes an underscore.
 
-In the URL, subscriptions are slots. ``channels[]=rows&rows[1][]={query}`` puts the channel ``rows`` into slot 1. A slot has the
-queries of the first channel that names any; those of later channels do not count. A channel without a parameter of its own
-goes to slot 0, and opens it to everything when it is the first there.
+Subscriptions in the URL are slots. ``channels[]=rows&rows[1][]={query}`` puts the channel ``rows`` into slot 1. A slot gets the
+queries of the first channel that brings some, and ignores those of later channels. A channel without a parameter of its own
+goes to slot 0; as the first channel there, it opens the slot to every event.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _KEY = re.compile(r"(?P<name>[^\[]*)(?P<path>(?:\[[^\]]*\])*)")
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What the URL asks for under one number.
+    """One subscription in the URL.
 
     Attributes:
         channels: the channels.
-        queries: what must hold on them, all of it.
+        queries: the queries on them, all of which must match.
     """
 
     channels: list[str] = field(default_factory=list)
@@ -38,94 +38,70 @@ class Slot:
 
 
 def is_routed(path: str) -> bool:
-    """Whether Appwrite's own proxy leads a path to the realtime server.
+    """Tell whether Appwrite's own proxy routes a path to the realtime server.
 
     An endpoint without ``/v1`` makes a client dial ``/realtime``, which that proxy answers with 404. The realtime server itself
     was recorded to take any path, such as ``/``; so does this one.
-
-    Args:
-        path: that of a dial.
-
-    Returns:
-        False for a ``.../realtime`` other than ``/v1/realtime``.
     """
     return path == "/v1/realtime" or not path.rstrip("/").endswith("/realtime")
 
 
 def parameters(query: str) -> Parameters:
-    """Read a query string.
-
-    Args:
-        query: what stands behind the question mark.
-
-    Returns:
-        A text for each plain parameter, a mapping for each one with brackets. Of two values in one place the last counts.
-    """
+    """Parse a query string: a text for each plain parameter, a mapping for each one with brackets; the last value counts."""
     found: Parameters = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
         matched = _KEY.match(key)
         assert matched is not None  # every part of the pattern may be empty
         name = re.sub(r"[. ]", "_", matched["name"].lstrip(" "))
         *path, last = [name, *re.findall(r"\[([^\]]*)\]", matched["path"])]
-        place = found
-        for step in path:
-            inner = place.get(_index(place, step))
-            if not isinstance(inner, dict):
-                inner = place[_index(place, step)] = {}
-            place = inner
-        place[_index(place, last)] = value
+        parent = found
+        for key_part in path:
+            child = parent.get(_index(parent, key_part))
+            if not isinstance(child, dict):
+                child = parent[_index(parent, key_part)] = {}
+            parent = child
+        parent[_index(parent, last)] = value
     return found
 
 
 def texts(value: str | Parameters) -> list[str]:
-    """List the texts of a parameter.
-
-    Args:
-        value: the parameter.
-
-    Returns:
-        The text itself, or those directly inside it.
-    """
+    """Return the text that a parameter is, or the texts directly inside it."""
     return [value] if isinstance(value, str) else [item for item in value.values() if isinstance(item, str)]
 
 
 def slots(found: Parameters, channels: Iterable[str]) -> Mapping[str, Slot]:
-    """Sort channels into slots.
-
-    Args:
-        found: the parameters of the dial.
-        channels: its channels.
+    """Sort the channels of a dial into slots, by the parameters of the dial.
 
     Returns:
-        Each slot by its name, in the order in which the channels come to them.
+        Each slot by its name, in the order of the channels.
 
     Raises:
-        Refusal: with 1008 for a query that is none, or that realtime does not support; with 0 as `parse` does.
+        Refusal: with 1008 for a query that is not valid or that realtime does not support; with 0 as `parse` does.
     """
-    sorted_out: dict[str, Slot] = {}
+    by_name: dict[str, Slot] = {}
     for channel in channels:
-        wanted = found.get(re.sub(r"[. ]", "_", channel))
-        if wanted is None:
-            slot = sorted_out.setdefault("0", Slot())
+        parameter = found.get(re.sub(r"[. ]", "_", channel))
+        if parameter is None:
+            slot = by_name.setdefault("0", Slot())
             slot.channels.append(channel)
             if not slot.queries:
                 slot.queries.append(EVERYTHING)
             continue
-        for name, queries in ({"0": wanted} if isinstance(wanted, str) else wanted).items():
-            slot = sorted_out.setdefault(name, Slot())
+        for name, queries in ({"0": parameter} if isinstance(parameter, str) else parameter).items():
+            slot = by_name.setdefault(name, Slot())
             slot.channels.append(channel)
             if not slot.queries:
                 slot.queries.extend(_parsed(texts(queries)))
-    return sorted_out
+    return by_name
 
 
 def _parsed(queries: Iterable[str]) -> list[Query]:
     try:
         return [parse(query) for query in queries]
-    except BadQuery as bad:
-        raise Refusal(_POLICY, str(bad)) from None
+    except BadQuery as problem:
+        raise Refusal(_POLICY, str(problem)) from None
 
 
-def _index(place: Parameters, name: str) -> str:
-    """``[]`` is the next free number."""
-    return name or str(1 + max((int(key) for key in place if key.isdecimal()), default=-1))
+def _index(parent: Parameters, name: str) -> str:
+    """Return a key; for ``[]``, the next free number."""
+    return name or str(1 + max((int(key) for key in parent if key.isdecimal()), default=-1))

@@ -1,7 +1,7 @@
-"""What goes over the wire, byte for byte as the real server's PHP writes it.
+"""JSON as the real server's PHP reads and writes it, byte for byte, and the server's two kinds of answer.
 
-PHP knows one kind of array, so a JSON object whose keys are ``0..n-1`` (an empty one, too) leaves it as a list; an integer of
-more than 64 bits becomes a float. It writes ``1.0`` as ``1``, escapes every slash, and stays in ASCII.
+PHP knows one kind of array: a JSON object whose keys are ``0..n-1``, the empty one included, leaves it as a list. An integer of
+more than 64 bits becomes a float. PHP writes ``1.0`` as ``1``, escapes every slash, and stays in ASCII.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from datetime import UTC, datetime
 import msgspec
 
 MASKED = "Error: Server Error"
-"""The text that a production server puts in the place of most error messages."""
+"""The text with which a production server replaces most error messages."""
 
-_DEPTH = 128  # of nesting; PHP's own limit is 512, which this interpreter's stack may not hold
-_PLAIN_FLOATS = 1e15  # whole floats below it are written without a point or an exponent
-_WORD = 1 << 63
+_BAD_MESSAGE = 1003
+_MAX_DEPTH = 128  # of nesting; PHP's own limit is 512, which this interpreter's stack may not hold
+_PLAIN_FLOATS = 1e15  # PHP writes whole floats below it without a point or an exponent
+_INT64 = 1 << 63
 
 
 class Refusal(Exception):
-    """The server objects; what it says goes out as an ``error`` frame.
+    """The server refuses a dial or a message, and answers with an ``error`` frame.
 
     Attributes:
-        code: the error frame's code; a text for an exception of the database (PROTOCOL: "Four server eras").
-        message: its text, before it is masked.
-        end: whether the stream ends behind it.
+        code: the code of the frame; a text for an exception of the database (PROTOCOL: "Four server eras").
+        message: the text of the frame, before it is masked.
+        end: whether the stream ends behind the frame.
     """
 
     def __init__(self, code: int | str, message: str, *, end: bool = False) -> None:
@@ -38,15 +39,20 @@ class Refusal(Exception):
         self.end = end
 
 
+def bad_message(text: str, *, end: bool = False) -> Refusal:
+    """Make the refusal of a message that is not valid, with code 1003."""
+    return Refusal(_BAD_MESSAGE, text, end=end)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the server does about a dial or a message.
+    """The server's answer to a dial or a message.
 
     Attributes:
         frames: text messages to send, in order.
-        end: the stream ends behind them, with a bare FIN and no close frame.
-        reset: the stream is reset at once, with nothing sent.
-        after: seconds that the server takes before it sends the frames.
+        end: whether the stream ends behind them, with a bare FIN and no close frame.
+        reset: whether the stream is reset at once, with nothing sent.
+        after: seconds until the server sends the frames.
     """
 
     frames: tuple[bytes, ...] = ()
@@ -56,41 +62,24 @@ class Reply:
 
 
 def error(code: int | str, message: str = MASKED) -> bytes:
-    """Encode an ``error`` frame.
-
-    Args:
-        code: its code.
-        message: its text.
-
-    Returns:
-        The frame's text, in UTF-8.
-    """
+    """Encode an ``error`` frame."""
     return encode({"type": "error", "data": {"code": code, "message": message}})
 
 
 def format_timestamp(now: float) -> str:
-    """Write a moment as the server does, with milliseconds and ``+00:00``.
+    """Write a moment as the server does, such as ``2026-11-23T16:00:00.000+00:00``.
 
     Args:
         now: seconds since the epoch.
-
-    Returns:
-        For example ``2026-11-23T16:00:00.000+00:00``.
     """
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
 
 
 def decode(data: bytes) -> object:
-    """Decode JSON into what PHP would hold: lists for objects that look like one.
-
-    Args:
-        data: JSON text in UTF-8.
-
-    Returns:
-        The value.
+    """Decode JSON into the value that PHP holds: an object that looks like a list is a list.
 
     Raises:
-        ValueError: when it is not JSON, or nested too deeply.
+        ValueError: when the data is not JSON, or is nested too deeply.
     """
     try:
         return as_php(msgspec.json.decode(data))
@@ -99,19 +88,16 @@ def decode(data: bytes) -> object:
 
 
 def as_php(value: object, depth: int = 0) -> object:
-    """Turn every mapping with the keys ``0..n-1`` into a list, and every huge integer into a float, all the way down.
+    """Convert a JSON value to the one that PHP holds: mappings with the keys ``0..n-1`` to lists, huge integers to floats.
 
     Args:
-        value: a JSON value.
-        depth: how deep it stands in another one.
-
-    Returns:
-        The same value as PHP would hold it.
+        value: the value.
+        depth: how many values enclose it.
 
     Raises:
-        ValueError: when it is nested more than 128 deep, or a number is beyond every float.
+        ValueError: when the value is nested more than 128 deep, or a number is beyond every float.
     """
-    if depth > _DEPTH:
+    if depth > _MAX_DEPTH:
         raise ValueError("nested too deeply")
     if isinstance(value, Mapping):
         inner = {key: as_php(item, depth + 1) for key, item in value.items()}
@@ -119,35 +105,25 @@ def as_php(value: object, depth: int = 0) -> object:
         return list(inner.values()) if looks_like_list else inner
     if isinstance(value, list | tuple):
         return [as_php(item, depth + 1) for item in value]
-    if isinstance(value, int) and not -_WORD <= value < _WORD:
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
         return _as_float(value)
     return value
 
 
 def php_type(value: object) -> str:
-    """Name the type of a value as PHP's error texts do.
-
-    Args:
-        value: a JSON value.
-
-    Returns:
-        Such as ``null`` or ``array``.
-    """
+    """Name the type of a JSON value as PHP's error texts do, such as ``null`` or ``array``."""
     names = {type(None): "null", bool: "bool", int: "int", float: "float", str: "string"}
     return names.get(type(value), "array")
 
 
 def encode(value: object) -> bytes:
-    """Encode a JSON value the way PHP does.
+    """Encode a JSON value as PHP does, in ASCII.
 
     Args:
         value: None, bool, int, float, str, and lists, tuples and mappings of them. A mapping stays an object.
 
-    Returns:
-        JSON text, ASCII only.
-
     Raises:
-        TypeError: for a value or a key that JSON has no form for.
+        TypeError: for a value or a key that JSON cannot express.
         ValueError: for a float that is not finite.
     """
     return _text(value).encode()

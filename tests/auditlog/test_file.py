@@ -69,6 +69,21 @@ def test_a_file_that_is_renamed_or_removed_is_opened_anew(tmp_path: Path) -> Non
     file.close()
 
 
+def test_a_file_that_stays_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    really = Path.open
+
+    def counted(path: Path, *options: Any, **more: Any) -> Any:
+        opened.append(path)
+        return really(path, *options, **more)
+
+    monkeypatch.setattr(Path, "open", counted)
+    with AuditFile(tmp_path / "audit.jsonl", interval=0) as file:
+        file.write(b"1")
+        file.write(b"2")
+    assert opened == [tmp_path / "audit.jsonl"]
+
+
 def test_a_folder_that_is_gone_is_an_error_until_it_is_back(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()

@@ -1,1 +1,1 @@
-"""The benchmarks: ``make bench``. Each candidate is a process of its own, and so is the server; see `bench.run`."""
+"""Measure the client beside other clients: ``make bench``. The server and each candidate run in their own process."""

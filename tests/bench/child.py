@@ -1,7 +1,7 @@
-"""The child: ``python -m bench.child`` runs what it is told, a command a line on stdin, an answer a line on stdout.
+"""Run functions in a child process: ``python -m bench.child`` reads one command a line on stdin and prints one answer a line.
 
-A command names a function, as ``module:function``, and its arguments; the answer is what it returns. The child ends with its
-standard input.
+A command names a function, as ``module:function``, and its arguments; the answer is the return value. The end of standard input
+ends the child.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import sys
 from importlib import import_module
 
 if __name__ == "__main__":
-    # A buffer of our own: with PYTHONUNBUFFERED, what a write to a full pipe leaves over would be lost.
+    # With PYTHONUNBUFFERED, a write to a full pipe loses its rest, so the answers have their own buffer.
     answers, sys.stdout = os.fdopen(os.dup(1), "w", encoding="ascii"), sys.stderr
     for line in sys.stdin:
         command = json.loads(line)
-        module, _, function = command.pop("do").partition(":")
+        module, _, function = command.pop("function").partition(":")
         answer = getattr(import_module(module), function)(**command)
         print(json.dumps(answer), file=answers, flush=True)

@@ -1,4 +1,4 @@
-"""The machine by itself: what a trigger costs, what a seat holds, what an audit record costs. These run in a child."""
+"""Measure the machine without its driver: a trigger, the memory of a connection, an audit record. A child runs these."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from realtime_fsm.fsm.pacer import Pacer
 from realtime_fsm.fsm.table import TABLE, State, Trigger
 from support.bench import Bench as Workbench
 
-_PACER = Pacer(None)
+_UNPACED = Pacer(None)
 _PONG_AFTER = 0.01
 _CELLS = ((State.SUBSCRIBED, Trigger.DEADLINE), (State.PING, Trigger.PONG))
-"""A heartbeat and its answer: what a connection does all its life."""
+"""A heartbeat and its answer, the most frequent triggers of a connection."""
 
 
-def _moments(bench: Workbench) -> Iterator[Trigger]:
-    """Heartbeats and answers without end, each with the facts that its guards and effects ask for."""
+def _triggers(bench: Workbench) -> Iterator[Trigger]:
+    """Yield heartbeats and answers without end, each with the facts that its guards and effects read."""
     while True:
         assert bench.context.ping_at is not None
         for trigger, now in ((Trigger.DEADLINE, bench.context.ping_at), (Trigger.PONG, bench.context.ping_at + _PONG_AFTER)):
@@ -39,10 +39,10 @@ def _moments(bench: Workbench) -> Iterator[Trigger]:
             yield trigger
 
 
-def _timed(fire: Callable[[Trigger], object], moments: Iterator[Trigger], count: int) -> float:
+def _timed(fire: Callable[[Trigger], object], triggers: Iterator[Trigger], count: int) -> float:
     spent = 0.0
     for _ in range(count):
-        trigger = next(moments)
+        trigger = next(triggers)
         began = time.process_time()
         fire(trigger)
         spent += time.process_time() - began
@@ -50,24 +50,24 @@ def _timed(fire: Callable[[Trigger], object], moments: Iterator[Trigger], count:
 
 
 def trigger(kind: str, count: int) -> float:
-    """Seconds of CPU of one trigger.
+    """Return the seconds of CPU of one trigger.
 
     Args:
-        kind: ``"table"`` as the library does it; ``"cells"`` for the same cells, guards and effects in a `Machine` with a model
-            of its own; ``"bare"`` for one with two transitions and nothing else.
-        count: how many.
+        kind: ``"table"`` for the library's own machine. ``"cells"`` for a `Machine` with its own model and the same cells,
+            guards and effects. ``"bare"`` for a `Machine` with two transitions and nothing else.
+        count: the number of triggers.
     """
     bench = Workbench().to(State.SUBSCRIBED)
-    context, moments = bench.context, _moments(bench)
+    context, triggers = bench.context, _triggers(bench)
     if kind == "table":
         events = bench.machine._events
-        return _timed(lambda trigger: events[trigger.value].trigger(context, context), moments, count)
+        return _timed(lambda trigger: events[trigger.value].trigger(context, context), triggers, count)
     model: Any = _Model()
     machine = Machine(model, states=[state.value for state in State], initial=State.SUBSCRIBED.value, auto_transitions=False)
     if kind == "bare":
         machine.add_transition("go", State.SUBSCRIBED.value, State.PING.value)
         machine.add_transition("go", State.PING.value, State.SUBSCRIBED.value)
-        return _timed(lambda _: model.go(), moments, count)
+        return _timed(lambda _: model.go(), triggers, count)
     for row in TABLE.rows:
         if (row.source, row.trigger) in _CELLS:
             machine.add_transition(
@@ -77,7 +77,7 @@ def trigger(kind: str, count: int) -> float:
                 conditions=[GUARDS[name] for name in row.guards],
                 before=[EFFECTS[name] for name in row.effects],
             )
-    return _timed(lambda trigger: getattr(model, trigger.value)(context), moments, count)
+    return _timed(lambda trigger: getattr(model, trigger.value)(context), triggers, count)
 
 
 class _Model:
@@ -85,28 +85,28 @@ class _Model:
 
 
 def trigger_profile(count: int) -> str:
-    """Where the time of the table's triggers goes."""
+    """Profile the table's triggers."""
     with Profile() as profile:
         trigger("table", count)
     return profile.text
 
 
-def context(kind: str, count: int) -> dict[str, Any]:
-    """Bytes of what the machine remembers of one connection in a state: seat, book, link and budget."""
-    kept = [_seated(State(kind)) for _ in range(10)]
+def memory(kind: str, count: int) -> dict[str, Any]:
+    """Measure the machine's memory of one connection in a state: context, subscriptions, link and budget."""
+    machines = [_machine_in(State(kind)) for _ in range(10)]
     tracemalloc.start()
-    kept += [_seated(State(kind)) for _ in range(count)]
+    machines += [_machine_in(State(kind)) for _ in range(count)]
     return allocated(count)
 
 
-def _seated(state: State) -> object:
-    bench = Workbench(pacer=_PACER).to(state)
+def _machine_in(state: State) -> object:
+    bench = Workbench(pacer=_UNPACED).to(state)
     bench.context.requests = []
-    return bench.machine  # which holds the seat
+    return bench.machine  # which holds the context
 
 
 def record(count: int, *, profile: bool) -> dict[str, Any]:
-    """Seconds of CPU of one record of a transition, in the recommended configuration, to a file."""
+    """Measure one record of a transition, written to a file in the recommended configuration."""
     return asyncio.run(_record(count, profile=profile))
 
 
@@ -115,14 +115,14 @@ async def _record(count: int, *, profile: bool) -> dict[str, Any]:
     assert transition is not None
     failures: list[BaseException] = []
     sink = AuditWriter("a" * 32, failures.append)
-    watch = Profile() if profile else nullcontext()
+    profiler = Profile() if profile else nullcontext()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "audit.jsonl"
-        with audit.configure(path), watch:
+        with audit.configure(path), profiler:
             began = time.process_time()
             for _ in range(count):
                 sink.transition(transition, datetime.now(UTC))
             spent = time.process_time() - began
         assert not failures
         assert path.read_bytes().count(b"\n") == count
-    return {"cpu": spent / count, "hot": watch.text if isinstance(watch, Profile) else ""}
+    return {"cpu": spent / count, "hotspots": profiler.text if isinstance(profiler, Profile) else ""}

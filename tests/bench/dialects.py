@@ -1,6 +1,6 @@
-"""The dialects: how Appwrite, Phoenix (supabase) and Centrifugo greet, acknowledge a subscription, and wrap an event.
+"""Speak as Appwrite, Phoenix (supabase) and Centrifugo: greet, acknowledge a subscription, and wrap an event.
 
-Each speaks as much of its protocol as its clients need, and carries the same events.
+Each dialect speaks only the part of the protocol that its clients need, and carries the same events.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ CONNECTED = {"type": "connected", "data": {"channels": [], "subscriptions": [], 
 
 
 class Dialect(Protocol):
-    """One connection's side of a protocol. `ids` are the subscriptions so far whose channel spells a load."""
+    """The server's side of one connection. `ids` lists the subscriptions whose channel names a load."""
 
     ids: list[str]
 
-    def greet(self) -> Iterator[str]:
-        """What the server says first."""
+    def greeting(self) -> Iterator[str]:
+        """Yield the server's first messages."""
 
-    def hear(self, text: str) -> Iterator[str | Load]:
-        """What it says to a message; a load where one was subscribed to."""
+    def receive(self, text: str) -> Iterator[str | Load]:
+        """Yield the replies to a message, and the load of each subscription that names one."""
 
     def wrap(self, data: bytes, load: Load) -> bytes:
-        """The text of an event's message."""
+        """Return the text of an event's message."""
 
 
 class Appwrite:
     def __init__(self) -> None:
         self.ids: list[str] = []
 
-    def greet(self) -> Iterator[str]:
+    def greeting(self) -> Iterator[str]:
         yield _text(CONNECTED)
 
-    def hear(self, text: str) -> Iterator[str | Load]:
+    def receive(self, text: str) -> Iterator[str | Load]:
         message = json.loads(text)
         kind, items = message["type"], message.get("data", [])
         if kind == "ping":
@@ -44,7 +44,7 @@ class Appwrite:
             return
         yield _text({"type": "response", "data": {"to": kind, "success": True, "subscriptions": items}})
         for item in items if kind == "subscribe" else ():
-            if load := Load.of(item["channels"][0]):
+            if load := Load.from_channel(item["channels"][0]):
                 self.ids.append(item["subscriptionId"])
                 yield load
 
@@ -56,14 +56,14 @@ class Phoenix:
     def __init__(self) -> None:
         self.ids: list[str] = []
 
-    def greet(self) -> Iterator[str]:
+    def greeting(self) -> Iterator[str]:
         return iter(())
 
-    def hear(self, text: str) -> Iterator[str | Load]:
+    def receive(self, text: str) -> Iterator[str | Load]:
         message = json.loads(text)
         reply = {"status": "ok", "response": {}}
         yield _text({"event": "phx_reply", "payload": reply, "ref": message.get("ref"), "topic": message["topic"]})
-        if message["event"] == "phx_join" and (load := Load.of(message["topic"].removeprefix("realtime:"))):
+        if message["event"] == "phx_join" and (load := Load.from_channel(message["topic"].removeprefix("realtime:"))):
             self.ids.append("s1")
             yield load
 
@@ -76,17 +76,17 @@ class Centrifugo:
     def __init__(self) -> None:
         self.ids: list[str] = []
 
-    def greet(self) -> Iterator[str]:
+    def greeting(self) -> Iterator[str]:
         return iter(())
 
-    def hear(self, text: str) -> Iterator[str | Load]:
+    def receive(self, text: str) -> Iterator[str | Load]:
         for line in text.splitlines():
             command: dict[str, Any] = json.loads(line)
             if "connect" in command:
                 yield _text({"id": command["id"], "connect": {"client": "c1", "version": "6.0.0", "ping": 60, "pong": True}})
             elif "subscribe" in command:
                 yield _text({"id": command["id"], "subscribe": {}})
-                if load := Load.of(command["subscribe"]["channel"]):
+                if load := Load.from_channel(command["subscribe"]["channel"]):
                     self.ids.append("s1")
                     yield load
             elif "id" in command:
@@ -97,7 +97,7 @@ class Centrifugo:
 
 
 def dialect_of(path: str) -> Dialect:
-    """The dialect that is spoken at an address."""
+    """Return the dialect of a URL's path."""
     if path.startswith("/socket"):
         return Phoenix()
     return Centrifugo() if path.startswith("/connection") else Appwrite()

@@ -1,4 +1,4 @@
-"""From the dial to subscribed: ours beside bare aiohttp, each with a session of its own, and with one that is shared."""
+"""Measure a dial with its subscription: ours beside bare aiohttp, each with its own session and with a shared one."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from bench import raw
 from bench.hotspots import Profile
 from realtime_fsm import Realtime, RetryPolicy
 
-_UNHURRIED = RetryPolicy(dials_per_minute=None)
+_UNPACED = RetryPolicy(dials_per_minute=None)
 _CHANNEL = "rows"
 
 
 def dial(kind: str, port: int, count: int, *, shared: bool) -> float:
-    """The child's part: seconds of CPU for one dial, its closing left out."""
+    """Return the seconds of CPU for one dial without its close. A child runs this."""
     return asyncio.run(_dial(kind, port, count, shared=shared))
 
 
 def profile(port: int, count: int, *, shared: bool) -> str:
-    """Where the time of ours goes, closing included."""
-    with Profile() as watch:
+    """Profile our dial, close included."""
+    with Profile() as profiler:
         dial("ours", port, count, shared=shared)
-    return watch.text
+    return profiler.text
 
 
 async def _dial(kind: str, port: int, count: int, *, shared: bool) -> float:
     one = {"ours": _ours, "raw": _raw}[kind]
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        given = session if shared else None
+        shared_session = session if shared else None
         for _ in range(count // 10 + 1):
-            await one(port, given)
-        return sum([await one(port, given) for _ in range(count)]) / count
+            await one(port, shared_session)
+        return sum([await one(port, shared_session) for _ in range(count)]) / count
 
 
 async def _ours(port: int, session: aiohttp.ClientSession | None) -> float:
     began = time.process_time()
-    async with Realtime(f"http://127.0.0.1:{port}/v1", project="bench", http=session, retry=_UNHURRIED) as realtime:
+    async with Realtime(f"http://127.0.0.1:{port}/v1", project="bench", http=session, retry=_UNPACED) as realtime:
         await realtime.subscribe(_CHANNEL)
         return time.process_time() - began
 
@@ -52,7 +52,7 @@ async def _raw(port: int, session: aiohttp.ClientSession | None) -> float:
 
 
 async def _raw_on(session: aiohttp.ClientSession, port: int, began: float) -> float:
-    async with await raw.dial(session, port) as link:
-        await link.send_str(raw.subscribe_message(_CHANNEL))
-        await link.receive()
+    async with await raw.dial(session, port) as websocket:
+        await websocket.send_str(raw.subscribe_message(_CHANNEL))
+        await websocket.receive()
         return time.process_time() - began

@@ -1,8 +1,8 @@
-"""The events: what Appwrite sends, in four sizes, written as its PHP writes them.
+"""Build Appwrite's events in four sizes, in the form of its PHP code.
 
-An account's event has 6 names and 4 channels, a file's 10 and 6, a row's 64 and 16, as the recorded ones have
-(tests/recordings/05-events-real-emitter.jsonl). Each is filled up to its size by its payload. Events of one size differ in their
-number alone.
+An account's event has 6 names and 4 channels, a file's 10 and 6, a row's 64 and 16, as in the recording
+tests/recordings/05-events-real-emitter.jsonl. The payload fills each event up to its size. Events of one size differ only in
+their number.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ _USER = "alice"
 _BUCKET, _FILE, _DATABASE, _TABLE, _ROW = (f"6b046915039e30123c2{n}" for n in range(5))
 _COMMON = {"$createdAt": _STAMP, "$updatedAt": _STAMP, "$permissions": ['read("any")', f'update("user:{_USER}")']}
 
-# Which of database, table and row an event's name says; the other ones are "*". In the order of the server.
+# The ids (database, table, row) in an event's name; the others are "*". The order is the server's.
 _ROWS = ("dtr", "", "dr", "r", "tr", "dt", "t", "d")
 _TABLES = ("dt", "", "d", "t")
 _FAMILIES = ("tablesdb.{}.tables.{}.rows.{}", "databases.{}.collections.{}.documents.{}", "databases.{}.tables.{}.rows.{}")
 
 
 def row_names(database: str, table: str, row: str, action: str) -> list[str]:
-    """The 64 names of what happened to a row."""
+    """Return the 64 names of a row's event."""
 
-    def told(said: Iterable[str]) -> list[str]:
-        chosen = ((database if "d" in s else "*", table if "t" in s else "*", row if "r" in s else "*") for s in said)
+    def expand(letters: Iterable[str]) -> list[str]:
+        chosen = ((database if "d" in s else "*", table if "t" in s else "*", row if "r" in s else "*") for s in letters)
         return [family.format(*one) for one in chosen for family in _FAMILIES]
 
-    rows, tables = told(_ROWS), [name.rsplit(".", 2)[0] for name in told(_TABLES)]
+    rows, tables = expand(_ROWS), [name.rsplit(".", 2)[0] for name in expand(_TABLES)]
     tops = [f"{kind}.{one}" for one in (database, "*") for kind in ("tablesdb", "databases")]
     return [*(f"{name}.{action}" for name in rows), *rows, *tables, *tops]
 
 
 def row_channels(database: str, table: str, row: str, action: str) -> list[str]:
-    """The 16 channels of a row."""
+    """Return the 16 channels of a row."""
     old, new = f"databases.{database}.collections.{table}.documents", f"databases.{database}.tables.{table}.rows"
     tables = f"tablesdb.{database}.tables.{table}.rows"
-    plain = ["documents", old, f"{old}.{row}", "rows", new, f"{new}.{row}", tables, f"{tables}.{row}"]
-    return plain + [f"{channel}.{action}" for channel in plain]
+    channels = ["documents", old, f"{old}.{row}", "rows", new, f"{new}.{row}", tables, f"{tables}.{row}"]
+    return channels + [f"{channel}.{action}" for channel in channels]
 
 
-def _account() -> tuple[list[str], list[str], dict[str, Any]]:
+def _account_event() -> tuple[list[str], list[str], dict[str, Any]]:
     names = [f"users.{user}{part}" for part in (".update", ".update.name", "") for user in (_USER, "*")]
     channels = ["account", f"account.{_USER}", "account.update", f"account.{_USER}.update"]
     return names, channels, {"$id": _USER, "name": "New"}
@@ -59,9 +59,9 @@ def _file() -> tuple[list[str], list[str], dict[str, Any]]:
     pairs = ((_BUCKET, _FILE), ("*", "*"), (_BUCKET, "*"), ("*", _FILE))
     files = [f"buckets.{bucket}.files.{file}" for bucket, file in pairs]
     names = [*(f"{name}.create" for name in files), *files, f"buckets.{_BUCKET}", "buckets.*"]
-    plain = ["files", f"buckets.{_BUCKET}.files", f"buckets.{_BUCKET}.files.{_FILE}"]
+    channels = ["files", f"buckets.{_BUCKET}.files", f"buckets.{_BUCKET}.files.{_FILE}"]
     payload = {"$id": _FILE, "bucketId": _BUCKET, **_COMMON, "name": "report.pdf", "sizeOriginal": 48_213, "chunksTotal": 1}
-    return names, plain + [f"{channel}.create" for channel in plain], payload
+    return names, channels + [f"{channel}.create" for channel in channels], payload
 
 
 def _row() -> tuple[list[str], list[str], dict[str, Any]]:
@@ -69,17 +69,17 @@ def _row() -> tuple[list[str], list[str], dict[str, Any]]:
     return row_names(_DATABASE, _TABLE, _ROW, "update"), row_channels(_DATABASE, _TABLE, _ROW, "update"), payload
 
 
-_KINDS = {400: _account, 1_300: _file, 10_000: _row, 200_000: _row}
+_KINDS = {400: _account_event, 1_300: _file, 10_000: _row, 200_000: _row}
 
 
 def _related(number: int) -> dict[str, Any]:
-    """A row that another one is related to: only such stand inside of a row."""
+    """Build a related row, the only kind of row inside another one."""
     own = {"$id": f"6b046915039e{number:08d}", "$sequence": str(number), "$databaseId": _DATABASE, "$tableId": _TABLE}
     return {**own, **_COMMON, "title": "Desk lamp, brass", "count": number % 7 + 1, "price": number % 90 + 0.95, "gift": None}
 
 
 def _filled(payload: dict[str, Any], room: int) -> dict[str, Any]:
-    """A payload with a few more fields, which take exactly so many bytes."""
+    """Fill a payload with fields that take exactly `room` bytes."""
     if room > 2_000:
         lines: list[dict[str, Any]] = []
         left = room - 500
@@ -95,26 +95,26 @@ def _filled(payload: dict[str, Any], room: int) -> dict[str, Any]:
 
 @cache
 def _pattern(size: int) -> bytes:
-    """The text of the first event, for a subscription ``s1``."""
+    """Build the text of the first event, for a subscription ``s1``."""
     names, channels, payload = _KINDS[size]()
-    end = {"n": FIRST}
-    bare = {"events": names, "channels": channels, "timestamp": _STAMP, "payload": payload | end, "subscriptions": ["s1"]}
+    tail = {"n": FIRST}
+    bare = {"events": names, "channels": channels, "timestamp": _STAMP, "payload": payload | tail, "subscriptions": ["s1"]}
     room = size - len(encode({"type": "event", "data": bare}))
-    return encode({**bare, "payload": _filled(payload, room) | end})
+    return encode({**bare, "payload": _filled(payload, room) | tail})
 
 
 def event(size: int, number: int, ids: Sequence[str]) -> bytes:
-    """The text under ``data`` in the frame of an event.
+    """Return the text under ``data`` in the frame of an event.
 
     Args:
         size: bytes of the frame's text with one id of two characters.
-        number: tells events apart; it is in the payload as ``n``, counted from `FIRST`.
-        ids: the subscriptions that it matches.
+        number: the number of the event; the payload holds ``FIRST + number`` as ``n``.
+        ids: the matching subscriptions.
     """
     head, _, _ = _pattern(size).rpartition(b"%d}" % FIRST)
     return b'%b%d},"subscriptions":%b}' % (head, FIRST + number, encode(ids))
 
 
 def distinct(size: int) -> int:
-    """How many different events of a size there are, before they begin again."""
+    """Return the number of different events of a size."""
     return max(8, 500_000 // size)

@@ -1,4 +1,4 @@
-"""Where the time goes: the first lines of a profile, without the paths of this machine."""
+"""Profile a block: the first lines of cProfile, without the paths of the machine."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _LINES = 14
 
 
 class Profile(cProfile.Profile):
-    """A profile of what is done in its `with` block; `text` is what it shows."""
+    """A profile of its `with` block."""
 
     @property
     def text(self) -> str:
-        """The functions that took most of the time themselves."""
+        """Name the functions that took the most time of their own."""
         out = io.StringIO()
         pstats.Stats(self, stream=out).strip_dirs().sort_stats("tottime").print_stats(_LINES)
         lines = (line.rstrip() for line in out.getvalue().splitlines())

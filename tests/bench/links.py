@@ -1,4 +1,4 @@
-"""Many connections: what a dial costs, what an idle connection holds, and ten thousand of them."""
+"""Measure connections: a dial, the memory of an idle connection, and ten thousand connections."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _BY_FILE = "bytes a connection by the file that allocated them"
 
 
 def dial(bench: Bench) -> Section:
-    """From the dial to subscribed."""
+    """Measure the dial with its subscription."""
     count = 20 if bench.quick else 100
-    bench.say(f"dial to subscribed: {count} times in each of {bench.rounds} rounds")
-    turns = {
+    bench.log(f"dial to subscribed: {count} times in each of {bench.rounds} rounds")
+    candidates = {
         (kind, shared): partial(_dials, bench, kind, count, shared=shared) for kind in ("raw", "ours") for shared in (False, True)
     }
-    costs = interleave(bench.rounds, turns)
+    costs = interleave(bench.rounds, candidates)
     section = Section(
         "From the dial to subscribed",
-        "Microseconds of CPU to connect, be greeted, subscribe to one channel and hear the answer. With a session of its own, "
-        "each dial makes one; a shared one is the user's (`http=`).",
+        "Microseconds of CPU to connect, receive the greeting, subscribe to one channel and receive the answer. Each dial makes "
+        "its own session, or uses the user's (`http=`).",
         ["us of CPU a dial", "a session of its own", "a shared session"],
     )
     for kind, name in (("raw", "aiohttp"), ("ours", "realtime_fsm")):
@@ -31,64 +31,65 @@ def dial(bench: Bench) -> Section:
         target = Target.ratio(f"ours / aiohttp, {name}", costs["ours", shared], costs["raw", shared], 1.15)
         section.targets.append(target)
         if not target.met:
-            hot = bench.child("dial ours").ask(do="bench.dials:profile", port=bench.port, count=count, shared=shared)
-            section.profiles[f"ours, {name}"] = hot
+            child = bench.child("dial ours")
+            profile = child.call(function="bench.dials:profile", port=bench.port, count=count, shared=shared)
+            section.profiles[f"ours, {name}"] = profile
     return section
 
 
 def _dials(bench: Bench, kind: str, count: int, *, shared: bool) -> float:
-    return float(bench.child(f"dial {kind}").ask(do="bench.dials:dial", kind=kind, port=bench.port, count=count, shared=shared))
+    child = bench.child(f"dial {kind}")
+    return float(child.call(function="bench.dials:dial", kind=kind, port=bench.port, count=count, shared=shared))
 
 
 def memory(bench: Bench) -> Section:
-    """What an idle connection holds."""
+    """Measure the memory of an idle connection."""
     count = 100 if bench.quick else 1_000
     names = {
-        "raw": "aiohttp, greeted, with the task that reads it",
+        "raw": "aiohttp, greeted, with a reading task",
         "connected": "realtime_fsm, connected",
         "subscribed": "realtime_fsm, subscribed to one channel",
     }
     section = Section(
         "The memory of an idle connection",
-        f"KB (of 1,024 bytes) for each of {count:,} live connections over loopback on one shared aiohttp session, by what Python "
-        "allocated and holds (`tracemalloc`), which counts, and by the growth of the resident set.",
+        f"KB (of 1,024 bytes) for each of {count:,} live connections over loopback on one shared aiohttp session. The target "
+        "applies to the memory that Python allocated and holds (`tracemalloc`). The last column shows the resident set.",
         ["KB a connection", "allocated", "resident"],
     )
     for kind, name in names.items():
-        bench.say(f"memory: {count:,} connections, {name}")
-        traced, grown = (
-            bench.once("bench.memory:idle", kind=kind, port=bench.port, count=count, traced=traced) for traced in (True, False)
-        )
+        bench.log(f"memory: {count:,} connections, {name}")
+        measure = partial(bench.call_once, "bench.memory:idle", kind=kind, port=bench.port, count=count)
+        traced, grown = measure(traced=True), measure(traced=False)
         section.rows.append([name, figure(traced["bytes"] / _KB), figure(grown["bytes"] / _KB) if grown["bytes"] else "?"])
         if kind != "raw":
             section.targets.append(Target(name, traced["bytes"] / _KB, 14, "KB"))
             if not section.targets[-1].met:
-                section.profiles[f"{name}, {_BY_FILE}"] = traced["hot"]
+                section.profiles[f"{name}, {_BY_FILE}"] = traced["hotspots"]
     for kind in ("connected", "subscribed"):
-        name, part = f"the machine's part, {kind}", bench.once("bench.core:seat", kind=kind, count=count)
+        name, part = f"the machine's part, {kind}", bench.call_once("bench.core:memory", kind=kind, count=count)
         section.rows.append([name, figure(part["bytes"] / _KB), ""])
         section.targets.append(Target(name, part["bytes"] / _KB, 1, "KB"))
         if not section.targets[-1].met:
-            section.profiles[f"{name}, {_BY_FILE}"] = part["hot"]
+            section.profiles[f"{name}, {_BY_FILE}"] = part["hotspots"]
     return section
 
 
 def many(bench: Bench) -> Section:
-    """Ten thousand connections."""
+    """Measure ten thousand connections."""
     count, minutes = (500, 2) if bench.quick else (10_000, 2)
-    bench.say(f"many: {count:,} connections for {minutes} virtual minutes")
-    found = bench.once("bench.many:live", count=count, minutes=minutes, traced=False)
-    own = bench.once("bench.many:live", count=count // 10, minutes=1, traced=True)["bytes"]
+    bench.log(f"many: {count:,} connections for {minutes} virtual minutes")
+    found = bench.call_once("bench.many:live", count=count, minutes=minutes, traced=False)
+    own = bench.call_once("bench.many:live", count=count // 10, minutes=1, traced=True)["bytes"]
     rows = [
         ["us of CPU to get subscribed", figure(found["subscribe"] * MICRO)],
         [f"us of CPU a minute, with {found['pings'] / count / minutes:.1f} heartbeats", figure(found["minute"] * MICRO)],
         ["KB of the resident set", figure(found["bytes"] / _KB)],
-        ["of these, KB that lines of realtime_fsm allocated", figure(own / _KB)],
+        ["KB that realtime_fsm allocated", figure(own / _KB)],
     ]
     return Section(
         f"{count:,} connections in one process",
         f"Real clients on a simulated network, in virtual time, for {minutes} minutes. CPU and resident memory hold the "
-        "simulated sockets and the server's side, too.",
+        "simulated sockets and the server's side too.",
         ["of one connection", ""],
         rows,
         [Target("live at the end", found["live"], count, "connections", at_least=True)],

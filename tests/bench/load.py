@@ -1,40 +1,40 @@
-"""The load: what one run asks of the server. It travels as the name of the channel, which every protocol has."""
+"""Describe a run to the server. The description travels as the name of a channel, which every protocol has."""
 
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 from typing import Self
 
-_MARK = "bench"
+_PREFIX = "bench"
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the server sends.
+    """The events that the server sends in one run.
 
     Attributes:
-        run: a number that no other run has.
+        run: the unique number of the run.
         size: bytes of an event, one of `bench.events.SIZES`.
-        warm: events that come when the client says go, unmeasured.
-        count: events that come each time it says so again.
-        rate: events a second; 0 for as many as the client takes.
-        subscriptions: how many subscriptions there are to be before the first event; each event matches all of them.
+        warm_up: unmeasured events, sent at the first release.
+        count: measured events, sent at each later release.
+        rate: events a second; 0 for full speed.
+        subscriptions: the number of subscriptions that the server awaits before the first event; each event matches all.
     """
 
     run: int
     size: int
-    warm: int
+    warm_up: int
     count: int
     rate: int = 0
     subscriptions: int = 1
 
     @property
     def channel(self) -> str:
-        """The name of the channel."""
-        return ".".join((_MARK, *map(str, astuple(self))))
+        """Name the channel of this load."""
+        return ".".join((_PREFIX, *map(str, astuple(self))))
 
     @classmethod
-    def of(cls, channel: str) -> Self | None:
-        """The load that a channel's name spells; None for one that spells none."""
-        mark, *numbers = channel.split(".")
-        return cls(*map(int, numbers)) if mark == _MARK else None
+    def from_channel(cls, channel: str) -> Self | None:
+        """Read a load from a channel's name; None if the name is not a load."""
+        prefix, *numbers = channel.split(".")
+        return cls(*map(int, numbers)) if prefix == _PREFIX else None

@@ -1,4 +1,4 @@
-"""Ten thousand connections in one process: the real client on a simulated network, in virtual time."""
+"""Run ten thousand connections in one process: the real client on a simulated network, in virtual time."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from realtime_fsm import RetryPolicy, State
 from support.network import Network
 from support.virtual import run
 
-_SETTLED = 60.0
 _MINUTE = 60.0
 
 
 def live(count: int, minutes: int, *, traced: bool) -> dict[str, Any]:
-    """The child's part: what so many connections took, and how many are live at the end.
+    """Measure so many connections. A child runs this.
 
     Returns:
-        Microseconds of CPU of a connection (with its part of the simulated server) to get subscribed and for a minute of life;
-        bytes that it holds (all of it, or what our own lines allocated, if `traced`); and how many were live at the end.
+        Seconds of CPU of a connection, with its part of the simulated server: until subscribed, and for a minute. Bytes of a
+        connection: of everything, or of our own lines if `traced`. The number of live connections at the end.
     """
 
     async def main() -> dict[str, Any]:
@@ -34,12 +33,12 @@ def live(count: int, minutes: int, *, traced: bool) -> dict[str, Any]:
         await asyncio.gather(*(one.subscribe("rows") for one in fleet))
         subscribed = time.process_time()
         await asyncio.sleep(minutes * _MINUTE)
-        lived = time.process_time()
+        finished = time.process_time()
         gc.collect()
         found = {
             "subscribe": (subscribed - began) / count,
-            "minute": (lived - subscribed) / count / minutes,
-            "bytes": (_our_own() if traced else resident() - before) / count,
+            "minute": (finished - subscribed) / count / minutes,
+            "bytes": (_own_bytes() if traced else resident() - before) / count,
             "live": sum(one.state in (State.SUBSCRIBED, State.PING) for one in fleet),
             "pings": sum(sent == b'{"type":"ping"}' for socket in network.sockets for sent in socket.sent),
         }
@@ -50,6 +49,6 @@ def live(count: int, minutes: int, *, traced: bool) -> dict[str, Any]:
     return run(main)
 
 
-def _our_own() -> int:
+def _own_bytes() -> int:
     kinds = tracemalloc.take_snapshot().statistics("filename")
     return sum(kind.size for kind in kinds if "realtime_fsm" in (path := kind.traceback[0].filename) and "testing" not in path)

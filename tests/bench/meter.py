@@ -1,4 +1,4 @@
-"""The meter: it takes the events of a load from a candidate, and reads the process's CPU clock around those that count."""
+"""Meter a candidate: feed the events of a load, and read the CPU clock around the measured ones."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from typing import Any
 
 from bench.hotspots import Profile
 from bench.load import Load
-from bench.server import GO
+from bench.server import RELEASE
 
 Consume = Callable[[int], Awaitable[Any]]
-"""Takes so many events and returns the last of them."""
+"""Consumes so many events and returns the last one."""
 
 
 class Meter:
-    """What is found out in one run.
+    """The results of one run.
 
     Args:
-        port: where the server listens.
-        load: what it sends.
-        verify: whether every event is looked at, one by one, instead of measured.
-        profile: whether the time is broken down instead.
+        port: the server's port.
+        load: the events that the server sends.
+        verify: keep every payload instead of measuring.
+        profile: profile instead of measuring.
 
     Attributes:
-        cpu: seconds of CPU of this process for the events that count.
-        payloads: of the last event, or of all of them.
-        hot: the lines of the profile.
+        cpu: seconds of CPU of this process for the measured events.
+        payloads: the payload of the last event, or of all events.
+        hotspots: the lines of the profile.
     """
 
     def __init__(self, port: int, load: Load, *, verify: bool = False, profile: bool = False) -> None:
@@ -40,59 +40,59 @@ class Meter:
         self.verify = verify
         self.cpu = 0.0
         self.payloads: list[Any] = []
-        self.hot = ""
+        self.hotspots = ""
         self._profile = profile
 
     async def run(self, consume: Consume, payload_of: Callable[[Any], Any]) -> None:
-        """Take all events of the load."""
+        """Consume all events of the load."""
         if self.verify:
-            self.go()
-            self.payloads = [payload_of(await consume(1)) for _ in range(self.load.warm)]
+            self.release()
+            self.payloads = [payload_of(await consume(1)) for _ in range(self.load.warm_up)]
             return
-        await self.warm(consume)
-        self.payloads = [payload_of(await self.lap(consume))]
+        await self.warm_up(consume)
+        self.payloads = [payload_of(await self.measure(consume))]
 
-    async def warm(self, consume: Consume) -> None:
-        """Let the first events come, and take them."""
-        self.go()
-        await consume(self.load.warm)
+    async def warm_up(self, consume: Consume) -> None:
+        """Release and consume the first events."""
+        self.release()
+        await consume(self.load.warm_up)
 
-    async def lap(self, consume: Consume) -> Any:
-        """Let the events come that count, and take them; returns the last."""
+    async def measure(self, consume: Consume) -> Any:
+        """Release and consume the measured events; return the last one."""
         gc.collect()
-        self.go()
-        watch = Profile() if self._profile else nullcontext()
-        with watch:
+        self.release()
+        profiler = Profile() if self._profile else nullcontext()
+        with profiler:
             began = time.process_time()
             last = await consume(self.load.count)
             self.cpu = time.process_time() - began
-        self.hot = watch.text if isinstance(watch, Profile) else ""
+        self.hotspots = profiler.text if isinstance(profiler, Profile) else ""
         return last
 
-    def go(self) -> None:
-        """Let the next events come. It waits for the server's answer, while nothing else runs."""
-        with socket.create_connection(("127.0.0.1", self.port)) as asking:
-            asking.sendall(f"GET {GO}{self.load.channel} HTTP/1.1\r\n\r\n".encode())
-            asking.recv(64)
+    def release(self) -> None:
+        """Release the next events, and block until the server answers."""
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.sendall(f"GET {RELEASE}{self.load.channel} HTTP/1.1\r\n\r\n".encode())
+            connection.recv(64)
 
 
 class Push:
-    """For clients that call back: `hear` is what they call, `consume` waits until it was called so many times."""
+    """A bridge for clients that call back: they call `on_event`, and `consume` waits for so many calls."""
 
     def __init__(self, meter: Meter) -> None:
-        self.hear: Callable[[Any], None] = self._keep if meter.verify else self._count
+        self.on_event: Callable[[Any], None] = self._store if meter.verify else self._count
         self._last: Any = None
         self._left = 0
-        self._kept: deque[Any] = deque()
+        self._stored: deque[Any] = deque()
         self._done = asyncio.Event()
 
     async def consume(self, count: int) -> Any:
-        """Take so many events."""
+        """Wait for so many events, and return the last one."""
         self._left += count
         while self._left > 0:
             self._done.clear()
             await self._done.wait()
-        return self._kept.popleft() if self._kept else self._last
+        return self._stored.popleft() if self._stored else self._last
 
     def _count(self, event: Any) -> None:
         self._last = event
@@ -100,7 +100,7 @@ class Push:
         if not self._left:
             self._done.set()
 
-    def _keep(self, event: Any) -> None:
-        self._kept.append(event)
+    def _store(self, event: Any) -> None:
+        self._stored.append(event)
         self._left -= 1
         self._done.set()

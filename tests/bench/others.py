@@ -1,4 +1,4 @@
-"""Other clients of WebSockets, and of other servers. None of their types is relied upon: `make lint types` does without them."""
+"""Run other WebSocket clients, and clients of other servers. Their types are unknown: `make lint types` runs without them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 import msgspec
 
 from bench.meter import Meter, Push
-from bench.raw import MAX_SIZE, address, decode_event, subscribe_message
+from bench.raw import MAX_SIZE, decode_event, subscribe_message, url
 
 
 async def with_websockets(meter: Meter) -> None:
-    """websockets, with the standard library's JSON."""
+    """Run websockets with the standard library's JSON."""
     from websockets.asyncio.client import connect
 
-    async with connect(address(meter.port), max_size=MAX_SIZE) as link:
-        await link.recv()
-        await link.send(subscribe_message(meter.load.channel))
-        await link.recv()
+    async with connect(url(meter.port), max_size=MAX_SIZE) as websocket:
+        await websocket.recv()
+        await websocket.send(subscribe_message(meter.load.channel))
+        await websocket.recv()
 
         async def consume(count: int) -> Any:
-            async for message in link:
+            async for message in websocket:
                 event = json.loads(message)
                 count -= 1
                 if not count:
@@ -33,55 +33,55 @@ async def with_websockets(meter: Meter) -> None:
 
 
 async def with_picows(meter: Meter) -> None:
-    """picows with msgspec: the limit in CPython. The decoder's answer is all that is kept of the message's bytes."""
+    """Run picows with msgspec, the limit in CPython. The decoded answer holds no bytes of the frame."""
     from picows import WSListener, WSMsgType, ws_connect
 
     push = Push(meter)
-    hear, text = push.hear, WSMsgType.TEXT
-    answers: asyncio.Queue[None] = asyncio.Queue()
+    on_event, text = push.on_event, WSMsgType.TEXT
+    replies: asyncio.Queue[None] = asyncio.Queue()
 
-    class Listener(WSListener):  # type: ignore[misc]  # its types are not relied upon
+    class FrameListener(WSListener):  # type: ignore[misc]  # without its types
         answered = 0
 
         def on_ws_frame(self, transport: Any, frame: Any) -> None:
             if frame.msg_type is text:
                 if self.answered == 2:
-                    hear(decode_event(frame.get_payload_as_bytes()))
+                    on_event(decode_event(frame.get_payload_as_bytes()))
                 else:
                     self.answered += 1
-                    answers.put_nowait(None)
+                    replies.put_nowait(None)
 
-    transport, _ = await ws_connect(Listener, address(meter.port))
-    await answers.get()
+    transport, _ = await ws_connect(FrameListener, url(meter.port))
+    await replies.get()
     transport.send(text, subscribe_message(meter.load.channel).encode())
-    await answers.get()
+    await replies.get()
     await meter.run(push.consume, lambda event: msgspec.json.decode(event.data.payload))
     transport.disconnect()
     await transport.wait_disconnected()
 
 
 async def with_supabase(meter: Meter) -> None:
-    """supabase's `realtime`: the same events as broadcasts."""
+    """Run supabase's `realtime`, with the same events as broadcasts."""
     from realtime import AsyncRealtimeClient
 
     push = Push(meter)
     client = AsyncRealtimeClient(f"ws://127.0.0.1:{meter.port}/socket")
     await client.connect()
-    await client.channel(meter.load.channel).on_broadcast("event", push.hear).subscribe()
+    await client.channel(meter.load.channel).on_broadcast("event", push.on_event).subscribe()
     await meter.run(push.consume, lambda event: event["payload"]["payload"])
     await client.close()
 
 
 async def with_centrifuge(meter: Meter) -> None:
-    """centrifuge-python: the same events as publications, in its JSON protocol."""
+    """Run centrifuge-python, with the same events as publications in its JSON protocol."""
     from centrifuge import Client, SubscriptionEventHandler
 
     push = Push(meter)
-    hear = push.hear
+    on_event = push.on_event
 
-    class Handler(SubscriptionEventHandler):  # type: ignore[misc]  # its types are not relied upon
+    class Handler(SubscriptionEventHandler):  # type: ignore[misc]  # without its types
         async def on_publication(self, ctx: Any) -> None:
-            hear(ctx.pub.data)
+            on_event(ctx.pub.data)
 
     client = Client(f"ws://127.0.0.1:{meter.port}/connection/websocket", proxy=None)
     await client.connect()

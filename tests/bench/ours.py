@@ -1,4 +1,4 @@
-"""This library, as its users use it."""
+"""Run this library as an application does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from realtime_fsm import Event, Realtime, Subscription
 
 
 def client(port: int) -> Realtime:
-    """A client of the server, with nothing set."""
+    """Build a client with default settings."""
     return Realtime(f"http://127.0.0.1:{port}/v1", project="bench")
 
 
@@ -19,8 +19,8 @@ def _payload(event: Event) -> dict[str, Any]:
     return event.payload
 
 
-async def take(subscription: Subscription, count: int) -> Event:
-    """Take so many events, and look at none."""
+async def take_events(subscription: Subscription, count: int) -> Event:
+    """Take so many events, and read no part of them."""
     async for event in subscription:  # noqa: B007  (the last one is returned)
         count -= 1
         if not count:
@@ -38,15 +38,15 @@ async def _take_payloads(subscription: Subscription, count: int) -> dict[str, An
 
 
 async def untouched(meter: Meter) -> None:
-    """Delivered to `async for`."""
+    """Iterate with `async for`."""
     async with client(meter.port) as realtime:
         subscription = await realtime.subscribe(meter.load.channel)
-        await meter.run(lambda count: take(subscription, count), _payload)
+        await meter.run(lambda count: take_events(subscription, count), _payload)
         assert not subscription.dropped
 
 
 async def as_dict(meter: Meter) -> None:
-    """Delivered to `async for`, and the payload read."""
+    """Iterate with `async for`, and read each payload."""
     async with client(meter.port) as realtime:
         subscription = await realtime.subscribe(meter.load.channel)
         await meter.run(lambda count: _take_payloads(subscription, count), lambda payload: payload)
@@ -54,7 +54,7 @@ async def as_dict(meter: Meter) -> None:
 
 
 async def batches(meter: Meter) -> None:
-    """Delivered in batches, as many as have come."""
+    """Iterate over batches of the buffered events."""
     async with client(meter.port) as realtime:
         subscription: Any = await realtime.subscribe(meter.load.channel)
         stream: AsyncIterator[list[Event]] = aiter(subscription.batches())
@@ -73,13 +73,13 @@ async def batches(meter: Meter) -> None:
 
 
 async def fan_out(meter: Meter) -> None:
-    """Several subscriptions that match every event, each with a task of its own."""
+    """Iterate over several subscriptions that match every event, each in its own task."""
     async with client(meter.port) as realtime:
-        wanted = (realtime.subscribe(meter.load.channel) for _ in range(meter.load.subscriptions))
-        subscriptions = await asyncio.gather(*wanted)
+        calls = (realtime.subscribe(meter.load.channel) for _ in range(meter.load.subscriptions))
+        subscriptions = await asyncio.gather(*calls)
 
         async def consume(count: int) -> Event:
-            return (await asyncio.gather(*(take(one, count) for one in subscriptions)))[-1]
+            return (await asyncio.gather(*(take_events(one, count) for one in subscriptions)))[-1]
 
         await meter.run(consume, _payload)
         assert not any(one.dropped for one in subscriptions)

@@ -1,4 +1,4 @@
-"""The picture: a panel a size, a row a candidate, and a dot where its cost stands on a scale whose steps are powers of ten."""
+"""Draw the costs: a panel for each size, a row for each candidate, and a dot on a logarithmic scale."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def picture(title: str, figures: Mapping[str, Mapping[str, float]], marked: Sequ
     """Draw microseconds of CPU.
 
     Args:
-        title: what is shown.
-        figures: by panel and row.
-        marked: the rows that are ours.
+        title: the title of the picture.
+        figures: the figure by panel and row.
+        marked: our rows.
     """
     names = list(next(iter(figures.values())))
     left = _MARGIN + max(text_width(name, _SIZE) for name in names) + _GAP
@@ -32,7 +32,7 @@ def picture(title: str, figures: Mapping[str, Mapping[str, float]], marked: Sequ
         _text(
             _MARGIN,
             58,
-            "microseconds of CPU for one event, by its size; less is better, and each line is ten times the one before it",
+            "microseconds of CPU for one event, by its size; less is better, and each line is ten times the line before",
             _SIZE,
             SOFT,
         ),
@@ -71,8 +71,8 @@ def _panel(left: float, label: str, costs: Sequence[float], ours: Sequence[bool]
     return parts
 
 
-def _text(x: float, y: float, text: str, size: float, ink: str = INK, *, weight: str = "normal", anchor: str = "start") -> str:
-    style = f'font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="{ink}"'
+def _text(x: float, y: float, text: str, size: float, color: str = INK, *, weight: str = "normal", anchor: str = "start") -> str:
+    style = f'font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="{color}"'
     return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'
 
 

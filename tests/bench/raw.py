@@ -1,4 +1,4 @@
-"""Bare aiohttp, which the library stands on, with one JSON decoder or another."""
+"""Run bare aiohttp, the base of the library, with different JSON decoders."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bench.meter import Meter
 
 TEXT = aiohttp.WSMsgType.TEXT
 MAX_SIZE = 64 * 1024 * 1024
-Link = aiohttp.ClientWebSocketResponse[bool]
+WebSocket = aiohttp.ClientWebSocketResponse[bool]
 
 
-class Happening(msgspec.Struct):
-    """What stands under ``data``: the ids are read, the rest stays bytes, as it does in the library."""
+class EventData(msgspec.Struct):
+    """The value under ``data``: the decoder reads the ids and leaves the rest as bytes, as the library does."""
 
     events: msgspec.Raw
     channels: msgspec.Raw
@@ -30,36 +30,36 @@ class Message(msgspec.Struct):
     """An event's message."""
 
     type: str
-    data: Happening
+    data: EventData
 
 
 decode_event: Callable[[bytes], Message] = msgspec.json.Decoder(Message).decode
 
 
 def subscribe_message(*channels: str) -> str:
-    """A subscription to each channel."""
+    """Return a message that subscribes to each channel."""
     items = [{"subscriptionId": f"s{n}", "channels": [channel]} for n, channel in enumerate(channels, 1)]
     return json.dumps({"type": "subscribe", "data": items})
 
 
-def address(port: int) -> str:
-    """Where to dial."""
+def url(port: int) -> str:
+    """Return the URL of the server."""
     return f"ws://127.0.0.1:{port}/v1/realtime?project=bench"
 
 
-async def dial(session: aiohttp.ClientSession, port: int) -> Link:
-    """A link that has been greeted, with the options that the library dials with."""
-    link = await session.ws_connect(address(port), autoping=False, max_msg_size=MAX_SIZE, decode_text=False)
-    await link.receive()
-    return link
+async def dial(session: aiohttp.ClientSession, port: int) -> WebSocket:
+    """Open a websocket with the library's options, and receive the greeting."""
+    websocket = await session.ws_connect(url(port), autoping=False, max_msg_size=MAX_SIZE, decode_text=False)
+    await websocket.receive()
+    return websocket
 
 
-async def b(meter: Meter) -> None:
-    """The limit of our stack: one `receive()` and one typed decode an event."""
-    async with aiohttp.ClientSession() as session, await dial(session, meter.port) as link:
-        await link.send_str(subscribe_message(meter.load.channel))
-        await link.receive()
-        receive = link.receive
+async def typed(meter: Meter) -> None:
+    """Run the limit of our stack: one `receive()` and one typed decode an event."""
+    async with aiohttp.ClientSession() as session, await dial(session, meter.port) as websocket:
+        await websocket.send_str(subscribe_message(meter.load.channel))
+        await websocket.receive()
+        receive = websocket.receive
 
         async def consume(count: int) -> Message:
             while True:
@@ -76,12 +76,12 @@ async def b(meter: Meter) -> None:
 async def _decoded(meter: Meter, decode: Callable[[str | bytes], Any], *, text: bool) -> None:
     async with (
         aiohttp.ClientSession() as session,
-        session.ws_connect(address(meter.port), max_msg_size=MAX_SIZE, decode_text=text) as link,
+        session.ws_connect(url(meter.port), max_msg_size=MAX_SIZE, decode_text=text) as websocket,
     ):
-        await link.receive()
-        await link.send_str(subscribe_message(meter.load.channel))
-        await link.receive()
-        receive = link.receive
+        await websocket.receive()
+        await websocket.send_str(subscribe_message(meter.load.channel))
+        await websocket.receive()
+        receive = websocket.receive
 
         async def consume(count: int) -> Any:
             while True:
@@ -96,12 +96,12 @@ async def _decoded(meter: Meter, decode: Callable[[str | bytes], Any], *, text: 
 
 
 async def with_json(meter: Meter) -> None:
-    """What most people would write."""
+    """Run the standard library's JSON decoder."""
     await _decoded(meter, json.loads, text=True)
 
 
 async def with_orjson(meter: Meter) -> None:
-    """What people in a hurry would write."""
+    """Run orjson, a fast decoder."""
     import orjson
 
     await _decoded(meter, orjson.loads, text=False)

@@ -1,4 +1,4 @@
-"""The report: sections of tables and targets, as Markdown that can be read on a terminal, too."""
+"""Write the report: sections of tables and targets, as Markdown that a terminal shows too."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ _PACKAGES = (
 
 
 def figure(value: float) -> str:
-    """A number with the digits that mean something."""
+    """Format a number with three significant digits."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def cell(series: Series, scale: float = 1.0) -> str:
-    """The best round, and the median round behind it."""
-    return f"{figure(series.least * scale)} ({figure(series.middle * scale)})"
+    """Format the best round, and the median round in brackets."""
+    return f"{figure(series.best * scale)} ({figure(series.median * scale)})"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A promise, and whether it is kept.
+    """A measured value and its bound.
 
     Attributes:
-        what: what is measured.
-        value: what was found.
-        bound: how much it may be at most; or at least, if `at_least`.
-        unit: of both.
-        at_least: which of the two.
-        by_medians: a ratio as the medians of the rounds have it, beside the one of the best rounds, which counts.
+        name: the measured thing.
+        value: the measured value.
+        bound: the largest value that meets the target; the smallest one, if `at_least`.
+        unit: the unit of both.
+        at_least: whether the bound is a minimum.
+        by_medians: the ratio of the median rounds, for comparison; `value` is the ratio of the best rounds.
     """
 
-    what: str
+    name: str
     value: float
     bound: float
     unit: str = "x"
@@ -52,36 +52,36 @@ class Target:
     by_medians: float | None = None
 
     @classmethod
-    def ratio(cls, what: str, of: Series, over: Series, bound: float, *, at_least: bool = False) -> Self:
-        """A promise of how one compares with another."""
-        return cls(what, of.least / over.least, bound, at_least=at_least, by_medians=of.middle / over.middle)
+    def ratio(cls, name: str, measured: Series, base: Series, bound: float, *, at_least: bool = False) -> Self:
+        """Build a target for the ratio of two series."""
+        return cls(name, measured.best / base.best, bound, at_least=at_least, by_medians=measured.median / base.median)
 
     @property
     def met(self) -> bool:
-        """Whether it is kept."""
+        """Tell whether the value meets the bound."""
         return self.value >= self.bound if self.at_least else self.value <= self.bound
 
     def cells(self) -> list[str]:
-        """As cells of a table."""
+        """Return the cells of a table row."""
         medians = "" if self.by_medians is None else f" ({figure(self.by_medians)})"
         bound = f"{'>=' if self.at_least else '<='} {self.bound:,g} {self.unit}"
-        return [self.what, f"{figure(self.value)}{medians} {self.unit}", bound, "met" if self.met else "**not met**"]
+        return [self.name, f"{figure(self.value)}{medians} {self.unit}", bound, "met" if self.met else "**not met**"]
 
 
 @dataclass(slots=True)
 class Section:
-    """One benchmark.
+    """The results of one benchmark.
 
     Attributes:
-        title: its heading.
-        text: what was done.
-        header: of its table; the first cell says what the figures are.
-        rows: of its table.
-        targets: its promises.
-        profiles: where the time (or the memory) goes of what missed its target, by name.
-        notes: what else is to be said.
-        figures: what its picture shows: by panel and row, a number.
-        marked: the rows of the picture that are ours.
+        title: the heading.
+        text: the description of the measurement.
+        header: the header of the table; the first cell names the unit.
+        rows: the rows of the table.
+        targets: the values with a bound.
+        profiles: the profile of time or memory for each missed target, by name.
+        notes: further remarks.
+        figures: the figures of the picture, by panel and row.
+        marked: our rows of the picture.
     """
 
     title: str
@@ -95,22 +95,22 @@ class Section:
     marked: tuple[str, ...] = ()
 
     def lines(self, picture: str | None = None, *, profiles: bool = True) -> list[str]:
-        """As Markdown."""
+        """Return the lines of Markdown."""
         lines = [f"## {self.title}", "", self.text, ""]
         if picture is not None:
             lines += [f"![{self.title}: the table below as a picture]({picture})", ""]
         lines += [*table(self.header, self.rows), ""]
         if self.targets:
-            lines += [*table(["target", "found", "to reach", ""], [target.cells() for target in self.targets]), ""]
+            lines += [*table(["target", "found", "bound", ""], [target.cells() for target in self.targets]), ""]
         for note in self.notes:
             lines += [note, ""]
         for name, profile in self.profiles.items() if profiles else ():
-            lines += [f"Where it goes: {name}.", "", "```text", profile, "```", ""]
+            lines += [f"Profile: {name}.", "", "```text", profile, "```", ""]
         return lines
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table whose columns are aligned."""
+    """Format a Markdown table with aligned columns."""
     grid = [header, *rows]
     widths = [max(len(row[column]) for row in grid) for column in range(len(header))]
     signs = "<" + ">" * (len(header) - 1)  # the first column is text, the other ones are figures
@@ -120,16 +120,16 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def document(sections: Iterable[Section], picture: str) -> str:
-    """The whole of RESULTS.md."""
+    """Write RESULTS.md."""
     lines = [
         "# Results of `make bench`",
         "",
         f"Machine: {_cpu()}, {os.cpu_count()} cores, {platform.python_implementation()} {platform.python_version()}.",
         f"Versions: {_versions()}.",
         "",
-        "The figure is CPU time of the client's process. The server is a process of its own, in which all events stand ready as",
-        "bytes. Candidates take their turns round by round; a ratio is that of the best rounds, with that of the median rounds",
-        "in brackets. Compare ratios within one run: absolute times are this machine's, on that day.",
+        "A figure is CPU time of the client's process. The server runs in its own process and holds all events as bytes. The",
+        "candidates alternate round by round. A ratio compares the best rounds; the ratio of the median rounds is in brackets.",
+        "Compare ratios within one run, because absolute times depend on the machine and the day.",
         "",
     ]
     for section in sections:
@@ -138,10 +138,10 @@ def document(sections: Iterable[Section], picture: str) -> str:
 
 
 def _cpu() -> str:
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text(encoding="utf-8").splitlines() if known.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor() or platform.machine())
 
 
 def _versions() -> str:

@@ -1,5 +1,5 @@
-// The official JavaScript SDK, measured as the Python candidates are: a load a line on stdin, what was found a line on stdout.
-// See bench/child.py and bench/meter.py, whose words these are.
+// Measure the official JavaScript SDK: one load a line on stdin, one result a line on stdout.
+// bench/child.py and bench/meter.py do the same in Python, with the same names.
 "use strict";
 
 const net = require("node:net");
@@ -7,11 +7,11 @@ const readline = require("node:readline");
 const { WebSocket } = require("ws");
 const { Client, Realtime } = require("appwrite");
 
-// What the SDK takes from a browser.
+// The SDK expects these objects of a browser.
 globalThis.window = globalThis;
 globalThis.WebSocket = WebSocket;
 globalThis.localStorage = { getItem: () => null, setItem: () => {} };
-console.log = console.error; // stdout is for the answers
+console.log = console.error; // stdout carries the results
 
 const cpu = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1e6; };
 
@@ -20,10 +20,10 @@ const go = (port, channel) => new Promise((resolve) => {
   asking.once("data", () => { asking.destroy(); resolve(); });
 });
 
-async function measure({ port, channel, warm, count, verify }) {
+async function measure({ port, channel, warmUp, count, verify }) {
   const realtime = new Realtime(new Client().setEndpoint(`http://127.0.0.1:${port}/v1`).setProject("bench"));
   const kept = [];
-  let left = warm, last, done;
+  let left = warmUp, last, done;
   const all = new Promise((resolve) => { done = resolve; });
   let began = 0;
   await realtime.subscribe([channel], (event) => {
@@ -45,7 +45,7 @@ async function measure({ port, channel, warm, count, verify }) {
     kept.push(last.payload);
   }
   await realtime.disconnect();
-  return { cpu: spent, payloads: kept, hot: "" };
+  return { cpu: spent, payloads: kept, hotspots: "" };
 }
 
 const input = readline.createInterface({ input: process.stdin });

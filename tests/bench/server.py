@@ -1,7 +1,7 @@
-"""The server: a process of its own, in which every event is a whole WebSocket frame before the first one is sent.
+"""Serve events that are encoded WebSocket frames before the first one leaves.
 
-``python -m bench.server`` prints its port and serves until its standard input ends. Events leave in big chunks, each when the
-one before it is on its way, so the client's own reading is all that can slow them down; or one by one, where a load has a rate.
+``python -m bench.server`` prints its port and serves until its standard input ends. Without a rate, events leave in big chunks,
+so only the client's reading slows them down. With a rate, events leave one by one.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from bench.load import Load
 _CHUNK = 256 * 1024
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 _TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
-GO = "/go/"
-"""The path that lets a load's next events come, with its channel behind it."""
+RELEASE = "/go/"
+"""The path that releases the next events of a load; the channel follows."""
 
 
 def frame(payload: bytes, opcode: int = _TEXT) -> bytes:
-    """One whole frame as a server sends it."""
+    """Encode one complete frame of a server."""
     size = len(payload)
     head = bytes([0x80 | opcode])
     if size < 126:
@@ -38,20 +38,20 @@ def frame(payload: bytes, opcode: int = _TEXT) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """All different events of a size, as the bytes on the wire; `ends` says where each one ends, behind a 0."""
+class EncodedEvents:
+    """All different events of a size, as bytes on the wire. `ends` holds a 0, then the end of each event."""
 
     wire: memoryview
     ends: list[int]
 
 
-def block(load: Load, dialect: Dialect) -> Block:
+def encode(load: Load, dialect: Dialect) -> EncodedEvents:
     """Encode the events of a load for the subscriptions of a connection."""
     frames = [frame(dialect.wrap(data, load)) for data in _texts(load.size, tuple(dialect.ids))]
     ends = [0]
     for one in frames:
         ends.append(ends[-1] + len(one))
-    return Block(memoryview(b"".join(frames)), ends)
+    return EncodedEvents(memoryview(b"".join(frames)), ends)
 
 
 @cache
@@ -60,10 +60,10 @@ def _texts(size: int, ids: tuple[str, ...]) -> list[bytes]:
 
 
 class Server:
-    """All connections."""
+    """The connections, and the releases of their loads."""
 
     def __init__(self) -> None:
-        self._goes: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(0))
+        self._releases: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(0))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""
@@ -71,69 +71,69 @@ class Server:
         try:
             request = (await reader.readuntil(b"\r\n\r\n")).decode()
             path = request.split(" ", 2)[1]
-            if path.startswith(GO):
-                self._goes[path.removeprefix(GO)].release()
+            if path.startswith(RELEASE):
+                self._releases[path.removeprefix(RELEASE)].release()
                 writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
                 return
             _upgrade(writer, request)
             dialect = dialect_of(path)
-            for text in dialect.greet():
+            for text in dialect.greeting():
                 writer.write(frame(text.encode()))
-            while (heard := await _read(reader)) is not None:
-                opcode, payload = heard
+            while (received := await _read_frame(reader)) is not None:
+                opcode, payload = received
                 if opcode == _CLOSE:
                     writer.write(frame(payload, _CLOSE))
                     return
                 if opcode == _PING:
                     writer.write(frame(payload, _PONG))
                 elif opcode == _TEXT:
-                    for said in dialect.hear(payload.decode()):
-                        if isinstance(said, str):
-                            writer.write(frame(said.encode()))
-                        elif len(dialect.ids) == said.subscriptions:
-                            streams.append(asyncio.create_task(self._stream(writer, said, block(said, dialect))))
+                    for reply in dialect.receive(payload.decode()):
+                        if isinstance(reply, str):
+                            writer.write(frame(reply.encode()))
+                        elif len(dialect.ids) == reply.subscriptions:
+                            streams.append(asyncio.create_task(self._stream(writer, reply, encode(reply, dialect))))
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client is gone
+            pass  # the client closed the stream
         finally:
             for stream in streams:
                 stream.cancel()
             writer.close()
 
-    async def _stream(self, writer: asyncio.StreamWriter, load: Load, events: Block) -> None:
-        go = self._goes[load.channel]  # a client may have said it before its subscription came here
+    async def _stream(self, writer: asyncio.StreamWriter, load: Load, events: EncodedEvents) -> None:
+        released = self._releases[load.channel]  # the client may release before its subscription arrives
         writer.transport.set_write_buffer_limits(high=_CHUNK)
         try:
-            await go.acquire()
-            at = await _pour(writer, events, 0, load.warm)
-            while await go.acquire():
+            await released.acquire()
+            at = await _send_fast(writer, events, 0, load.warm_up)
+            while await released.acquire():
                 if load.rate:
-                    at = await asyncio.to_thread(_drip, asyncio.get_running_loop(), writer, events, at, load)
+                    at = await asyncio.to_thread(_send_paced, asyncio.get_running_loop(), writer, events, at, load)
                 else:
-                    at = await _pour(writer, events, at, load.count)
+                    at = await _send_fast(writer, events, at, load.count)
         except ConnectionError:
             pass  # the reader sees the same end
         finally:
-            self._goes.pop(load.channel, None)
+            self._releases.pop(load.channel, None)
 
 
-async def _pour(writer: asyncio.StreamWriter, events: Block, at: int, count: int) -> int:
-    """Send as fast as it is taken; returns which event is next."""
+async def _send_fast(writer: asyncio.StreamWriter, events: EncodedEvents, at: int, count: int) -> int:
+    """Send as fast as the client reads; return the index of the next event."""
     ends, number = events.ends, len(events.ends) - 1
     while count:
-        many = min(count, number - at)
-        # Whole frames: while it waits, a reply may be written to the same stream.
-        stop = max(at + 1, bisect_right(ends, ends[at] + _CHUNK, at, at + many + 1) - 1)
+        size = min(count, number - at)
+        # Complete frames only: during the wait a reply may enter the same stream.
+        stop = max(at + 1, bisect_right(ends, ends[at] + _CHUNK, at, at + size + 1) - 1)
         writer.write(events.wire[ends[at] : ends[stop]])
         await writer.drain()
         at, count = stop % number, count - (stop - at)
     return at
 
 
-def _drip(loop: asyncio.AbstractEventLoop, writer: asyncio.StreamWriter, events: Block, at: int, load: Load) -> int:
-    """Send one by one, each at its moment: in a thread, for a loop's timers are not fine enough. Returns which event is next."""
-    begin, ends, number = time.monotonic(), events.ends, len(events.ends) - 1
+def _send_paced(loop: asyncio.AbstractEventLoop, writer: asyncio.StreamWriter, events: EncodedEvents, at: int, load: Load) -> int:
+    """Send one by one at the rate; return the index of the next event. A thread runs this, because a loop's timers are coarse."""
+    start, ends, number = time.monotonic(), events.ends, len(events.ends) - 1
     for n in range(load.count):
-        time.sleep(max(0.0, begin + n / load.rate - time.monotonic()))
+        time.sleep(max(0.0, start + n / load.rate - time.monotonic()))
         loop.call_soon_threadsafe(writer.write, events.wire[ends[at] : ends[at + 1]])
         at = (at + 1) % number
     return at
@@ -141,15 +141,15 @@ def _drip(loop: asyncio.AbstractEventLoop, writer: asyncio.StreamWriter, events:
 
 def _upgrade(writer: asyncio.StreamWriter, request: str) -> None:
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in request.split("\r\n"))}
-    accept = hashlib.sha1(headers["sec-websocket-key"].encode() + _MAGIC).digest()  # noqa: S324  (the protocol's own)
+    accept = hashlib.sha1(headers["sec-websocket-key"].encode() + _MAGIC).digest()  # noqa: S324  (RFC 6455)
     writer.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: %b\r\n\r\n" % base64.b64encode(accept)
     )
 
 
-async def _read(reader: asyncio.StreamReader) -> tuple[int, bytes] | None:
-    """One frame of the client: its opcode and what it holds; None at the end."""
+async def _read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes] | None:
+    """Read one frame of the client: its opcode and its payload; None at the end."""
     head = await reader.read(1)
     if not head:
         return None
@@ -158,8 +158,8 @@ async def _read(reader: asyncio.StreamReader) -> tuple[int, bytes] | None:
         size = int.from_bytes(await reader.readexactly(2 if size == 126 else 8))
     mask = await reader.readexactly(4)
     masked = await reader.readexactly(size)
-    whole = (mask * (size // 4 + 1))[:size]
-    return head[0] & 0x0F, (int.from_bytes(masked) ^ int.from_bytes(whole)).to_bytes(size)
+    repeated_mask = (mask * (size // 4 + 1))[:size]
+    return head[0] & 0x0F, (int.from_bytes(masked) ^ int.from_bytes(repeated_mask)).to_bytes(size)
 
 
 async def main() -> None:

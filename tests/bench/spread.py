@@ -1,4 +1,4 @@
-"""Several subscriptions on one link: what each that an event matches costs, and that those it does not match cost nothing."""
+"""Measure several subscriptions on one link: the cost of each matching one, and of the ones that do not match."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _HELD = (10, 1_000, 10_000)
 
 
 def fan_out(bench: Bench) -> Section:
-    """Subscriptions that all match."""
-    bench.say(f"fan-out: an event for {_MATCHING[0]} to {_MATCHING[-1]} subscriptions, {bench.rounds} rounds")
-    count = int(bench.seconds * MICRO / 15)
+    """Measure subscriptions that all match."""
+    bench.log(f"fan-out: an event for {_MATCHING[0]} to {_MATCHING[-1]} subscriptions, {bench.rounds} rounds")
+    count = int(bench.round_seconds * MICRO / 15)
     costs = interleave(bench.rounds, {str(many): partial(_matching, bench, many, count) for many in _MATCHING})
-    slope, _ = linear_regression(_MATCHING, [costs[str(many)].least for many in _MATCHING])
+    slope, _ = linear_regression(_MATCHING, [costs[str(many)].best for many in _MATCHING])
     section = Section(
         "One event for several subscriptions",
-        f"Every event of {_LABEL} matches every subscription; each of these has a task of its own that takes it in `async for`.",
+        f"Every event of {_LABEL} matches every subscription, and each subscription has its own task with an `async for`.",
         ["subscriptions", *map(str, _MATCHING)],
         [["us of CPU an event", *(cell(costs[str(many)]) for many in _MATCHING)]],
         [Target("each additional subscriber of an event", slope, 0.4, "us")],
     )
     if not section.targets[0].met:
         load = bench.load(_SIZE, count // 5, count, subscriptions=_MATCHING[-1])
-        section.profiles[f"{_MATCHING[-1]} subscriptions"] = bench.take("fan-out", load, profile=True)["hot"]
+        section.profiles[f"{_MATCHING[-1]} subscriptions"] = bench.run("fan-out", load, profile=True)["hotspots"]
     return section
 
 
@@ -47,34 +47,34 @@ def _matching(bench: Bench, subscriptions: int, count: int) -> float:
 
 
 def routing(bench: Bench) -> Section:
-    """Subscriptions of which one matches."""
-    bench.say(f"routing: one of {_HELD[0]:,} to {_HELD[-1]:,} subscriptions, {bench.rounds} rounds")
-    count = int(bench.seconds * MICRO / 10)
+    """Measure many subscriptions of which one matches."""
+    bench.log(f"routing: one of {_HELD[0]:,} to {_HELD[-1]:,} subscriptions, {bench.rounds} rounds")
+    count = int(bench.round_seconds * MICRO / 10)
     found = _routed(bench, count, _HELD, bench.rounds, profile=False)
     costs = [Series(tuple(values)) for values in found["costs"]]
     section = Section(
         "One of many subscriptions",
-        f"A link with so many subscriptions; each event of {_LABEL} matches one of them. All three links live in one process.",
+        f"A link has so many subscriptions, and each event of {_LABEL} matches one. All three links live in one process.",
         ["subscriptions", *(f"{many:,}" for many in _HELD)],
         [["us of CPU an event", *map(cell, costs)]],
         [Target.ratio(f"{many:,} / {_HELD[0]:,}", costs[at], costs[0], 1.1) for at, many in enumerate(_HELD) if at],
-        notes=[f"To subscribe {_HELD[-1]:,} times took {figure(found['seconds'])} s of CPU."],
+        notes=[f"{_HELD[-1]:,} subscriptions took {figure(found['seconds'])} s of CPU."],
     )
     if not all(target.met for target in section.targets):
-        section.profiles[f"{_HELD[-1]:,} subscriptions"] = _routed(bench, count, _HELD[-1:], 1, profile=True)["hot"]
+        section.profiles[f"{_HELD[-1]:,} subscriptions"] = _routed(bench, count, _HELD[-1:], 1, profile=True)["hotspots"]
     return section
 
 
 def _routed(bench: Bench, count: int, held: tuple[int, ...], rounds: int, *, profile: bool) -> dict[str, Any]:
     lanes = [(many, asdict(bench.load(_SIZE, count // 5, count))) for many in held]
-    return dict(bench.once("bench.spread:route", port=bench.port, lanes=lanes, rounds=rounds, profile=profile))
+    return dict(bench.call_once("bench.spread:route", port=bench.port, lanes=lanes, rounds=rounds, profile=profile))
 
 
 def route(port: int, lanes: list[tuple[int, dict[str, int]]], rounds: int, *, profile: bool) -> dict[str, Any]:
-    """The child's part of `routing`.
+    """Measure the links of `routing`. A child runs this.
 
     Returns:
-        Microseconds for an event by lane and round, and the seconds that it took to subscribe in the last lane.
+        Microseconds for an event by link and round, and the seconds of CPU for the subscriptions of the last link.
     """
     return asyncio.run(_route([(many, Meter(port, Load(**load), profile=profile)) for many, load in lanes], rounds))
 
@@ -88,10 +88,10 @@ async def _route(lanes: list[tuple[int, Meter]], rounds: int) -> dict[str, Any]:
             began = time.process_time()
             await asyncio.gather(*(realtime.subscribe(f"other.{number}") for number in range(many - 1)))
             seconds = time.process_time() - began
-            consumers.append(partial(ours.take, await realtime.subscribe(meter.load.channel)))
-            await meter.warm(consumers[-1])
+            consumers.append(partial(ours.take_events, await realtime.subscribe(meter.load.channel)))
+            await meter.warm_up(consumers[-1])
         for _ in range(rounds):
             for (_, meter), consume, found in zip(lanes, consumers, costs, strict=True):
-                await meter.lap(consume)
+                await meter.measure(consume)
                 found.append(meter.cpu / meter.load.count * MICRO)
-    return {"costs": costs, "seconds": seconds, "hot": lanes[-1][1].hot}
+    return {"costs": costs, "seconds": seconds, "hotspots": lanes[-1][1].hotspots}

@@ -1,4 +1,4 @@
-"""The candidates, and how one takes a load."""
+"""List the candidates, and run one on a load."""
 
 from __future__ import annotations
 
@@ -15,37 +15,36 @@ from bench.events import FIRST, distinct, event
 from bench.load import Load
 from bench.meter import Meter
 from bench.process import NODE_MODULES
-from realtime_fsm import Subscription
+
+_RUN_TIMEOUT = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Something that takes events.
+    """A client that receives events.
 
     Attributes:
-        name: how it is shown.
-        take: the coroutine that runs it; None for what runs in Node.
-        needs: the module that it stands on.
+        name: the name in reports.
+        run: the coroutine that runs the client; None for a client in Node.
+        needs: the module that the client needs.
     """
 
     name: str
-    take: Callable[[Meter], Awaitable[None]] | None
+    run: Callable[[Meter], Awaitable[None]] | None
     needs: str = "aiohttp"
 
     @property
     def missing(self) -> str | None:
-        """Why it cannot run here, as in "which ..."; None when it can."""
-        if self.take is None:
+        """Say why the candidate cannot run here; None if it can."""
+        if self.run is None:
             there = shutil.which("node") is not None and (NODE_MODULES / "appwrite").is_dir()
             return None if there else "needs Node.js and the packages of tests/peers"
-        if self.take is ours.batches and not hasattr(Subscription, "batches"):
-            return "is not there yet"
         return None if find_spec(self.needs) else f"needs the package {self.needs}"
 
 
 CANDIDATES = {
     "picows": Candidate("picows + msgspec, payload raw", others.with_picows, "picows"),
-    "b": Candidate("aiohttp + msgspec, payload raw (B)", raw.b),
+    "b": Candidate("aiohttp + msgspec, payload raw (B)", raw.typed),
     "ours": Candidate("realtime_fsm, payload untouched", ours.untouched),
     "ours-batches": Candidate("realtime_fsm, batches()", ours.batches),
     "ours-uvloop": Candidate("realtime_fsm on uvloop", ours.untouched, "uvloop"),
@@ -61,18 +60,18 @@ CANDIDATES = {
 
 
 def stream(candidate: str, port: int, load: dict[str, int], *, verify: bool, profile: bool) -> dict[str, Any]:
-    """Let a candidate take a load, in this process."""
+    """Run a candidate on a load, in this process."""
     one = CANDIDATES[candidate]
-    assert one.take is not None
+    assert one.run is not None
     meter = Meter(port, Load(**load), verify=verify, profile=profile)
     with asyncio.Runner(loop_factory=_fast_loop if one.needs == "uvloop" else None) as runner:
-        runner.run(_within(one.take(meter)))
-    return {"cpu": meter.cpu, "payloads": meter.payloads, "hot": meter.hot}
+        runner.run(_bounded(one.run(meter)))
+    return {"cpu": meter.cpu, "payloads": meter.payloads, "hotspots": meter.hotspots}
 
 
-async def _within(taking: Awaitable[None], seconds: float = 120.0) -> None:
-    async with asyncio.timeout(seconds):
-        await taking
+async def _bounded(coroutine: Awaitable[None]) -> None:
+    async with asyncio.timeout(_RUN_TIMEOUT):
+        await coroutine
 
 
 def _fast_loop() -> asyncio.AbstractEventLoop:
@@ -82,11 +81,11 @@ def _fast_loop() -> asyncio.AbstractEventLoop:
 
 
 def check(load: Load, payloads: list[Any], *, every: bool) -> str | None:
-    """Compare what came with what was sent; the answer says what is wrong."""
-    total = load.warm if every else load.warm + load.count
+    """Compare received payloads with sent ones; return the difference as text."""
+    total = load.warm_up if every else load.warm_up + load.count
     numbers = range(total) if every else [total - 1]
     if len(payloads) != len(numbers):
-        return f"{len(payloads)} events in the place of {len(numbers)}"
+        return f"{len(payloads)} events instead of {len(numbers)}"
     for number, payload in zip(numbers, payloads, strict=True):
         sent = json.loads(event(load.size, number % distinct(load.size), ["s1"]))["payload"]
         if payload != sent:

@@ -74,7 +74,7 @@ def test_a_callable_that_raises_is_asked_again_and_its_text_is_not_shown() -> No
     async def main() -> None:
         network = Network()
         session = network.backend.add_user("alice")
-        answers: list[Any] = [LookupError("hunter2"), *[session] * (1 + network.by_address)]
+        answers: list[Any] = [LookupError("hunter2"), *[session] * (1 + network.subscribes_in_url)]
 
         async def fresh() -> str:
             answer = answers.pop(0)

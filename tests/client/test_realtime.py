@@ -107,7 +107,7 @@ async def test_unsubscribe_leaves_the_link_up_for_others_and_ends_the_stream() -
         links = len(network.dials)
         again = await realtime.subscribe("teams")
         assert (realtime.state, again.id, network.listening) == (State.SUBSCRIBED, "s3", {"teams"})
-        assert len(network.dials) == links + network.by_address
+        assert len(network.dials) == links + network.subscribes_in_url
 
 
 async def test_a_lost_link_is_replaced_and_everything_is_subscribed_again() -> None:
@@ -119,7 +119,7 @@ async def test_a_lost_link_is_replaced_and_everything_is_subscribed_again() -> N
         changes = [await anext(states) for _ in range(3)]
         assert [change.dest for change in changes] == [State.RECONNECTING, State.CONNECTED, State.SUBSCRIBED]
         assert isinstance(changes[0].cause, StreamEnded)
-        dials = 1 + network.by_address  # the first asked for the era
+        dials = 1 + network.subscribes_in_url  # the first asked for the era
         assert (changes[0].source, changes[0].row, changes[0].attempt) == (State.SUBSCRIBED, "sub58", dials)
         assert changes[0].at.utcoffset() is not None
         assert network.listening == {"rows"}
@@ -433,7 +433,7 @@ async def test_a_channel_that_the_server_leaves_out_is_told() -> None:
     async with network.realtime(session=session) as realtime:
         with pytest.warns(MissingChannelWarning, match=r"account\.bob"):
             account = await realtime.subscribe("account", "account.update", "account.bob")
-        unknown = ("account.update",) if network.by_address else ()  # actions came with messages
+        unknown = ("account.update",) if network.subscribes_in_url else ()  # actions came with messages
         assert account.missing_channels == (*unknown, "account.bob")
         assert "account.alice" in account.acknowledged_channels
         assert network.headers[0] == {"X-Appwrite-Session": session}
@@ -509,7 +509,7 @@ async def test_the_wire_may_hold_nonsense() -> None:
             network.socket.push(nonsense)
         network.socket.push(network.event(b'"payload":{"n":1}', *network.socket.peer.subscriptions, "nobody"))
         assert (await anext(rows)).payload == {"n": 1}
-        strange = {} if network.by_address else {"unknown_subscription": 1}  # where ids are ours
+        strange = {} if network.subscribes_in_url else {"unknown_subscription": 1}  # where ids are ours
         assert realtime.malformed == {"not_json": 1, "wrong_shape": 2, "unknown_type": 1, "too_deep": 1} | strange
         assert len(rows._subscriber.buffer) == 0, "listed twice, delivered once"
         assert realtime.state is State.SUBSCRIBED

@@ -10,7 +10,7 @@ from realtime_fsm import BadOption, Disposed, PingPolicy, SubscriptionEnded, Sub
 from realtime_fsm.errors import LinkLost
 from realtime_fsm.testing.eras import EraName
 from support.eras import ON_EVERY_ERA, only
-from support.network import Network, transition
+from support.network import Network, take_numbers
 from support.virtual import eventually
 
 pytestmark = [ON_EVERY_ERA, only("E4", because="older servers have no such thing")]
@@ -25,7 +25,7 @@ async def test_it_listens_to_the_new_channels_and_no_longer_to_the_old() -> None
         network.publish("rows", payload={"n": 1})
         network.publish("files", payload={"n": 2})
         await eventually(lambda: network.socket.peer.subscriptions == ("s2",))
-        assert transition(subscription) == [2]
+        assert take_numbers(subscription) == [2]
         assert realtime.malformed == {}
 
 
@@ -52,7 +52,7 @@ async def test_nothing_is_missed_and_nothing_comes_twice_while_it_changes() -> N
         await update
         await eventually(lambda: network.socket.peer.subscriptions == ("s2",))
         await asyncio.sleep(1)
-        assert transition(subscription) == list(range(40))
+        assert take_numbers(subscription) == list(range(40))
 
 
 async def test_queries_alone_can_be_replaced_and_taken_away() -> None:

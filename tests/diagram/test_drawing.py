@@ -148,7 +148,8 @@ def test_the_current_state_is_marked(kind: str, view: str) -> None:
 def test_the_json_is_the_whole_table() -> None:
     record = json.loads(text_of("json", "full"))
     assert list(record) == [
-        "format", "fingerprint", "initial", "final", "current", "states", "triggers", "guards", "effects", "rows", "ignored",
+        "format", "fingerprint", "initial", "final", "current", "states", "triggers", "guards", "effects", "notes", "rows",
+        "ignored",
     ]  # fmt: skip
     rows = tuple(
         Row(
@@ -162,10 +163,11 @@ def test_the_json_is_the_whole_table() -> None:
         states=tuple(State(state["name"]) for state in record["states"]),
         triggers=tuple(Trigger(trigger["name"]) for trigger in record["triggers"]),
         initial=State(record["initial"]), final=State(record["final"]), rows=rows, ignored=ignored,
+        notes={Trigger(trigger["name"]): tuple(trigger["notes"]) for trigger in record["triggers"]},
     )  # fmt: skip
     assert again == TABLE
     assert again.fingerprint == record["fingerprint"]
-    assert all(part["means"] for kind in ("guards", "effects", "states", "triggers") for part in record[kind])
+    assert all(part["means"] for kind in ("guards", "effects", "notes", "states", "triggers") for part in record[kind])
 
 
 def test_the_json_of_a_state_has_what_enters_and_leaves_it() -> None:

@@ -371,7 +371,7 @@ def test_what_a_state_may_hold(state: State) -> None:
 
 
 def test_a_table_that_cannot_be_run_is_refused_when_the_machine_is_built() -> None:
-    broken = Table(TABLE.states, TABLE.triggers, TABLE.initial, TABLE.final, TABLE.rows[:-1], TABLE.ignored)
+    broken = Table(TABLE.states, TABLE.triggers, TABLE.initial, TABLE.final, TABLE.rows[:-1], TABLE.ignored, TABLE.notes)
     with pytest.raises(BadTable, match="disposing x closed"):
         machine_module.build(broken)
 

@@ -1,10 +1,11 @@
-"""Guards and effects: each registered member has its function, and a rule that uses it."""
+"""Notes, guards and effects: each registered member has its function, and the table uses it."""
 
 from __future__ import annotations
 
 from realtime_fsm.fsm.effects import EFFECTS
 from realtime_fsm.fsm.guards import GUARDS
-from realtime_fsm.fsm.names import Effect, Guard
+from realtime_fsm.fsm.names import Effect, Guard, Note
+from realtime_fsm.fsm.notes import NOTES
 from realtime_fsm.fsm.table import TABLE
 
 
@@ -18,6 +19,12 @@ def test_each_effect_is_defined_and_done_by_a_rule() -> None:
     assert set(EFFECTS) == set(Effect) == done
 
 
+def test_each_note_is_defined_and_left_by_a_trigger() -> None:
+    left = {note for names in TABLE.notes.values() for note in names}
+    assert set(NOTES) == set(Note) == left
+
+
 def test_rules_name_members_and_no_plain_texts() -> None:
     assert {type(guard) for row in TABLE.rows for guard in row.guards} == {Guard}
     assert {type(effect) for row in TABLE.rows for effect in row.effects} == {Effect}
+    assert {type(note) for names in TABLE.notes.values() for note in names} == {Note}

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import pytest
 
 from realtime_fsm.errors import BadTable
+from realtime_fsm.fsm.effects import EFFECTS
+from realtime_fsm.fsm.guards import GUARDS
+from realtime_fsm.fsm.names import Effect, Guard, Note
+from realtime_fsm.fsm.notes import NOTES
+from realtime_fsm.fsm.table import TABLE, State, Trigger
 from realtime_fsm.fsm.tablespec import Row, Table
 
 if TYPE_CHECKING:
@@ -17,7 +23,7 @@ if TYPE_CHECKING:
 AnyRow = Row[str, str]
 AnyTable = Table[str, str]
 
-GUARDS, EFFECTS = {"ready", "willing"}, {"ring", "knock"}
+REGISTERED = {"notes": {"count", "weigh"}, "guards": {"ready", "willing"}, "effects": {"ring", "knock"}}
 
 
 def row(
@@ -44,12 +50,13 @@ GOOD: AnyTable = Table(
         ("locked", "push"): "it is locked",
         ("locked", "turn"): "for good",
     },
+    notes={"push": ("count", "weigh"), "turn": ()},
 )
 
 
 def faults(table: AnyTable) -> tuple[str, ...]:
     try:
-        table.check(GUARDS, EFFECTS)
+        table.check(**REGISTERED)
     except BadTable as refusal:
         return tuple(fault for fault in refusal.faults if fault in str(refusal))
     return ()
@@ -75,6 +82,10 @@ def not_ignored(table: AnyTable, state: str) -> AnyTable:
     return replace(table, ignored={cell: why for cell, why in table.ignored.items() if cell[0] != state})
 
 
+def with_notes(table: AnyTable, *names: str) -> AnyTable:
+    return replace(table, notes=table.notes | {"push": names})
+
+
 def test_a_good_table_is_not_refused() -> None:
     assert faults(GOOD) == ()
 
@@ -92,6 +103,13 @@ FAULTY: list[tuple[str, Callable[[], AnyTable], list[str]]] = [
     ("twice", lambda: instead(GOOD, "o1", id="s1"), ["row id s1 is used twice"]),
     ("no such guard", lambda: instead(GOOD, "s1", guards=("raedy",)), ["row s1 names a guard that does not exist: raedy"]),
     ("no such effect", lambda: instead(GOOD, "s2", effects=("rign",)), ["row s2 names an effect that does not exist: rign"]),
+    ("no entry", lambda: replace(GOOD, notes={"push": ("count", "weigh")}), ["trigger turn has no entry in the notes"]),
+    (
+        "no such note",
+        lambda: with_notes(GOOD, "weihg", "count", "weigh"),
+        ["trigger push names a note that does not exist: weihg"],
+    ),
+    ("unused note", lambda: with_notes(GOOD, "weigh"), ["no trigger uses the note count"]),
     (
         "unreachable",
         lambda: with_ignored(
@@ -128,10 +146,13 @@ UNKNOWN: list[tuple[str, Callable[[], AnyTable]]] = [
     ("kick", lambda: with_rows(GOOD, row("o9", "open", "kick", "shut"))),
     ("ajar", lambda: with_ignored(GOOD, ("ajar", "push"))),
     ("kick", lambda: with_ignored(GOOD, ("open", "kick"))),
+    ("kick", lambda: replace(GOOD, notes=GOOD.notes | {"kick": ()})),
 ]
 
 
-@pytest.mark.parametrize(("name", "build"), UNKNOWN, ids=["source", "dest", "trigger", "ignored state", "ignored trigger"])
+@pytest.mark.parametrize(
+    ("name", "build"), UNKNOWN, ids=["source", "dest", "trigger", "ignored state", "ignored trigger", "noted trigger"]
+)
 def test_a_state_or_trigger_that_does_not_exist_is_refused(name: str, build: Callable[[], AnyTable]) -> None:
     assert any(name in fault for fault in faults(build()))
 
@@ -168,6 +189,43 @@ def test_sentences_are_no_behaviour() -> None:
     assert retold.fingerprint == GOOD.fingerprint
 
 
+def test_the_order_of_the_cells_is_no_behaviour() -> None:
+    moved = replace(GOOD, rows=(*GOOD.rows[3:], *GOOD.rows[:3]), notes=dict(reversed(GOOD.notes.items())))
+    assert [r.id for r in moved.rows] != [r.id for r in GOOD.rows]
+    assert moved.fingerprint == GOOD.fingerprint
+
+
+def with_words(table: Table[State, Trigger], word: Callable[[str], str]) -> Table[State, Trigger]:
+    """The table with other objects, or other words, for its notes, guards and effects."""
+
+    def words(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(word(name) for name in names)
+
+    return replace(
+        table,
+        rows=tuple(replace(r, guards=words(r.guards), effects=words(r.effects)) for r in table.rows),
+        notes={trigger: words(names) for trigger, names in table.notes.items()},
+    )
+
+
+def test_the_names_of_functions_are_no_behaviour(monkeypatch: pytest.MonkeyPatch) -> None:
+    for function in (*NOTES.values(), *GUARDS.values(), *EFFECTS.values()):
+        monkeypatch.setattr(function, "__name__", "renamed")
+    assert replace(TABLE).fingerprint == TABLE.fingerprint
+
+
+def test_the_names_of_members_are_no_behaviour() -> None:
+    words = {f"MEMBER_{number}": str(word) for number, word in enumerate([*Note, *Guard, *Effect])}
+    renamed = StrEnum("renamed", words)  # type: ignore[misc]  # its members come from the table
+    assert with_words(TABLE, renamed).fingerprint == TABLE.fingerprint
+    assert with_words(TABLE, lambda name: str(name)).fingerprint == TABLE.fingerprint
+
+
+@pytest.mark.parametrize("member", [Note.RECORD_PONG, Guard.MAY_PING, Effect.SEND_PING])
+def test_the_words_under_which_functions_are_registered_count(member: str) -> None:
+    assert with_words(TABLE, lambda name: "other" if name == member else name).fingerprint != TABLE.fingerprint
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -185,6 +243,9 @@ def test_sentences_are_no_behaviour() -> None:
         instead(GOOD, "s2", guards=()),
         instead(GOOD, "s2", effects=("knock", "ring")),
         replace(GOOD, rows=(GOOD.rows[1], GOOD.rows[0], *GOOD.rows[2:])),
+        with_notes(GOOD, "weigh", "count"),
+        with_notes(GOOD, "count"),
+        with_notes(GOOD, "count", "weight"),
     ],
 )
 def test_each_part_of_the_behaviour_counts(changed: AnyTable) -> None:

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of the decoder: `make fuzz`. Whatever bytes come, nothing but what is documented may leave.
+"""Fuzz the decoder, guided by coverage: `make fuzz`. For any bytes, the decoder returns a documented frame and raises nothing.
 
 python tests/fuzz/decoder.py CORPUS -max_total_time=60
 """
@@ -29,23 +29,23 @@ SEEDS = (
 )
 
 
-def touch(event: Event) -> None:
+def read_parts(event: Event) -> None:
     """Read every part of an event."""
     for part, kind in PARTS.items():
         with suppress(MalformedEvent):
             value = getattr(event, part)
             assert isinstance(value, kind), (part, value)
-            assert getattr(event, part) is value, "decoded once"
+            assert getattr(event, part) is value, "the event decodes each part once"
     assert all(isinstance(identifier, str) for identifier in event.subscriptions)
     assert "payload" not in repr(event)
 
 
-def one(data: bytes) -> None:
-    """One input, as it is and as the payload of an event."""
+def decode_input(data: bytes) -> None:
+    """Decode one input, plain and as the payload of an event."""
     for message in (data, b'{"type":"event","data":{"payload":%b,"subscriptions":["s1"]}}' % data):
         frame = frames.decode(message)
         if isinstance(frame, frames.EventFrame):
-            touch(frame.data)
+            read_parts(frame.data)
         elif isinstance(frame, frames.ErrorFrame):
             assert isinstance(frame.code, int | str)
             assert isinstance(frame.message, str)
@@ -58,5 +58,5 @@ if __name__ == "__main__":
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(SEEDS):
         (corpus / f"seed{number}").write_bytes(seed)
-    atheris.Setup(sys.argv, one)
+    atheris.Setup(sys.argv, decode_input)
     atheris.Fuzz()

@@ -1,1 +1,1 @@
-"""Mutation testing: small changes of the package, each of which some test must notice."""
+"""Test the tests: change the package in small ways, and require that a test notices each change."""

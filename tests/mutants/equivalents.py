@@ -1,4 +1,4 @@
-"""Mutants that change nothing that anyone can see, each with the reason. They count neither for nor against the tests."""
+"""List the mutants without a visible effect, each with the reason. The score leaves them out."""
 
 EQUIVALENTS: dict[str, str] = {}
-"""The reason by the mutant, as the run prints it."""
+"""The reason by the mutant, in the notation of the run."""

@@ -1,6 +1,6 @@
-"""The mutator: every small change of a module that its tests should notice.
+"""Make every small change of a module that its tests must notice.
 
-A mutant replaces one piece of the source text. All other text stays as it is, so a line number of a mutant is one of the module.
+A mutant replaces one piece of the source text. All other text stays, so a line number of a mutant is a line of the module.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
-_SWAPPED: dict[type[ast.AST], type[Any]] = {
+_OPPOSITES: dict[type[ast.AST], type[Any]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
     ast.And: ast.Or, ast.Or: ast.And, ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult,
     ast.FloorDiv: ast.Mult, ast.Mod: ast.Add,
 }  # fmt: skip
 _STATES = ("DISCONNECTED", "RECONNECTING", "CONNECTED", "SUBSCRIBED", "UNSUBSCRIBED", "PING", "ERROR", "DISPOSING")
-_UNTOUCHED = (ast.JoinedStr, ast.Assert, ast.Import, ast.ImportFrom)
+_UNCHANGED_NODES = (ast.JoinedStr, ast.Assert, ast.Import, ast.ImportFrom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Mutant:
 
     Attributes:
         path: the module, relative to the root of the project.
-        line: the line where the changed piece begins.
-        before: the piece.
-        after: what takes its place.
-        start: the first byte of the piece in the module.
-        end: the byte behind it.
+        line: the first line of the piece.
+        before: the text of the piece.
+        after: the new text.
+        start: the first byte of the piece.
+        stop: the byte after the piece.
     """
 
     path: str
@@ -39,41 +39,41 @@ class Mutant:
     before: str
     after: str
     start: int
-    end: int
+    stop: int
 
     def applied(self, source: bytes) -> bytes:
-        """The module with the change."""
-        return source[: self.start] + self.after.encode() + source[self.end :]
+        """Return the module with the change."""
+        return source[: self.start] + self.after.encode() + source[self.stop :]
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {_short(self.before)}  ->  {_short(self.after)}"
 
 
 def mutants_of(path: str, source: bytes) -> list[Mutant]:
-    """Every mutant of a module, in the order of the text."""
+    """Return every mutant of a module, in the order of the text."""
     tree = ast.parse(source)
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    made = []
+    mutants = []
     for node, after in _changes(tree):
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
-        start, end = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
-        made.append(Mutant(path, node.lineno, source[start:end].decode(), after, start, end))
-    return sorted(dict.fromkeys(made), key=lambda mutant: (mutant.start, mutant.after))
+        start, stop = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
+        mutants.append(Mutant(path, node.lineno, source[start:stop].decode(), after, start, stop))
+    return sorted(dict.fromkeys(mutants), key=lambda mutant: (mutant.start, mutant.after))
 
 
 def _changes(tree: ast.AST) -> Iterator[tuple[Any, str]]:
-    """Each node that a change replaces, and the text that takes its place."""
-    for node in _code(tree):
+    """Yield each node to replace, with its new text."""
+    for node in _running_nodes(tree):
         match node:
             case ast.expr():
-                yield from ((node, f"({ast.unparse(other)})") for other in _other_expressions(node))
+                yield from ((node, f"({ast.unparse(other)})") for other in _changed_expressions(node))
             case ast.Expr(value=ast.Call() | ast.Await()):
                 yield node, "pass"
-            case ast.AugAssign(op=op) if type(op) in _SWAPPED:
-                yield node, ast.unparse(_with(node, op=_SWAPPED[type(op)]()))
+            case ast.AugAssign(op=op) if type(op) in _OPPOSITES:
+                yield node, ast.unparse(_with(node, op=_OPPOSITES[type(op)]()))
             case ast.Assign(targets=[ast.Attribute()]):
                 yield node, "pass"
             case ast.Break():
@@ -86,14 +86,14 @@ def _changes(tree: ast.AST) -> Iterator[tuple[Any, str]]:
             yield node.test, f"(not ({ast.unparse(node.test)}))"
 
 
-def _other_expressions(node: ast.expr) -> Iterator[ast.AST]:
+def _changed_expressions(node: ast.expr) -> Iterator[ast.AST]:
     match node:
-        case ast.Compare(ops=[op, *others]) if type(op) in _SWAPPED:
-            yield _with(node, ops=[_SWAPPED[type(op)](), *others])
+        case ast.Compare(ops=[op, *others]) if type(op) in _OPPOSITES:
+            yield _with(node, ops=[_OPPOSITES[type(op)](), *others])
         case ast.BoolOp(op=op):
-            yield _with(node, op=_SWAPPED[type(op)]())
-        case ast.BinOp(op=op) if type(op) in _SWAPPED and not _is_text(node.left) and not _is_text(node.right):
-            yield _with(node, op=_SWAPPED[type(op)]())
+            yield _with(node, op=_OPPOSITES[type(op)]())
+        case ast.BinOp(op=op) if type(op) in _OPPOSITES and not _is_text(node.left) and not _is_text(node.right):
+            yield _with(node, op=_OPPOSITES[type(op)]())
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             yield operand
         case ast.Constant(value=bool() as value):
@@ -102,25 +102,25 @@ def _other_expressions(node: ast.expr) -> Iterator[ast.AST]:
             yield ast.Constant(value + 1)
         case ast.Attribute(value=ast.Name(id="State"), attr=name) if name in _STATES:
             yield _with(node, attr=_STATES[_STATES.index(name) - 1])
-        case ast.Tuple(elts=[_, *rest], ctx=ast.Load()) if rest:
-            yield _with(node, elts=rest)
-        case ast.Call(args=[], keywords=[ast.keyword(arg=str()), *rest]):
-            yield _with(node, keywords=rest)
+        case ast.Tuple(elts=[_, *others], ctx=ast.Load()) if others:
+            yield _with(node, elts=others)
+        case ast.Call(args=[], keywords=[ast.keyword(arg=str()), *others]):
+            yield _with(node, keywords=others)
 
 
-def _code(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that run: no docstring, no annotation, no decorator, no text of a message, no ``if TYPE_CHECKING``."""
+def _running_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes that run: no docstring, annotation, decorator, message or ``if TYPE_CHECKING``."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params", "bases") or isinstance(node, ast.Raise):
             continue
         for child in value if isinstance(value, list) else [value]:
-            if not isinstance(child, ast.AST) or isinstance(child, _UNTOUCHED) or _is_declaration(child):
+            if not isinstance(child, ast.AST) or isinstance(child, _UNCHANGED_NODES) or _is_declaration(child):
                 continue
             if isinstance(node, ast.Subscript) and isinstance(child, ast.Tuple):
-                continue  # of a type
+                continue  # the parameters of a type
             if hasattr(child, "lineno"):
                 yield child
-            yield from _code(child)
+            yield from _running_nodes(child)
 
 
 def _is_declaration(node: ast.AST) -> bool:
@@ -133,7 +133,7 @@ def _is_declaration(node: ast.AST) -> bool:
 
 
 def _is_type(node: ast.expr) -> bool:
-    """Whether it looks like an alias or a variable of a type."""
+    """Tell whether an expression looks like a type alias or a type variable."""
     match node:
         case ast.Subscript() | ast.BinOp(op=ast.BitOr()):
             return True

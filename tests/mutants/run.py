@@ -1,7 +1,7 @@
-"""Judge a sample of mutants: ``python -m mutants.run --count 150 --seed 1``. `make mutants` calls it.
+"""Judge a sample of mutants: ``python -m mutants.run --count 150 --seed 1``. `make mutants` calls this module.
 
-Each mutant lives in a copy of the project in a temporary directory, and runs against the tests that concern its module. A verdict
-is kept in ``.mutants/`` until the module or a test changes, so a run that was stopped goes on where it was.
+A copy of the project in a temporary directory holds each mutant, and the tests of its module run there. ``.mutants/`` keeps a
+verdict until the module or a test changes, so a stopped run continues.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ KILLED, TIMED_OUT, SURVIVED, EQUIVALENT = "killed", "timeout", "survived", "equi
 
 
 def sample(root: Path, mutants: Iterable[Mutant], count: int, seed: int) -> list[Mutant]:
-    """So many mutants that compile, of every package in proportion to its size, and at least one of each."""
+    """Choose `count` mutants that compile, from every package in proportion to its size, and at least one of each."""
     packages: dict[str, list[Mutant]] = defaultdict(list)
     for mutant in mutants:
         packages[str(Path(mutant.path).parent)].append(mutant)
-    total = sum(map(len, packages.values()))
-    dice = random.Random(seed)
+    available = sum(map(len, packages.values()))
+    random_source = random.Random(seed)
     chosen: list[Mutant] = []
     for name in sorted(packages):
-        share = max(1, round(count * len(packages[name]) / total))
-        shuffled = dice.sample(packages[name], len(packages[name]))
+        share = max(1, round(count * len(packages[name]) / available))
+        shuffled = random_source.sample(packages[name], len(packages[name]))
         chosen += islice((mutant for mutant in shuffled if _compiles(mutant.applied((root / mutant.path).read_bytes()))), share)
-    dice.shuffle(chosen)
+    random_source.shuffle(chosen)
     return chosen[:count]
 
 
 def all_mutants(root: Path, only: str = "") -> list[Mutant]:
-    """Every mutant of the modules whose path contains a text."""
+    """Return every mutant of the modules whose path contains `only`."""
     found = []
     for module in sorted((root / "realtime_fsm").rglob("*.py")):
         path = module.relative_to(root).as_posix()
@@ -70,39 +70,39 @@ def _compiles(source: bytes) -> bool:
 
 
 class Copy:
-    """A copy of the project, in which mutants are judged one after another."""
+    """A copy of the project that judges one mutant after another."""
 
-    def __init__(self, root: Path, place: Path) -> None:
+    def __init__(self, root: Path, directory: Path) -> None:
         self.root = root
-        self.place = place
+        self.directory = directory
         for name in COPIED:
             if (source := root / name).is_dir():
-                shutil.copytree(source, place / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+                shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
             elif source.exists():
-                shutil.copy2(source, place / name)
+                shutil.copy2(source, directory / name)
 
-    def judge(self, mutant: Mutant, seconds: float) -> str:
-        """Put the mutant in, run its tests, and take it out."""
-        module = self.place / mutant.path
+    def judge(self, mutant: Mutant, timeout: float) -> str:
+        """Insert the mutant, run its tests, and remove the mutant."""
+        module = self.directory / mutant.path
         source = module.read_bytes()
         module.write_bytes(mutant.applied(source))
         try:
-            return self.run(files_for(mutant.path, self.root), seconds, drift=mutant.path != TABLE)
+            return self.run(files_for(mutant.path, self.root), timeout, drift=mutant.path != TABLE)
         finally:
             module.write_bytes(source)
 
-    def run(self, tests: list[str], seconds: float, *, drift: bool = True, output: int = subprocess.DEVNULL) -> str:
-        """Run test files within so many seconds; a process that hangs is killed with all that it started."""
+    def run(self, tests: list[str], timeout: float, *, drift: bool = True, output: int = subprocess.DEVNULL) -> str:
+        """Run test files; kill a process that exceeds the timeout, with its children."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
         if not drift:
             command += ["--deselect", DRIFT]
-        # Bytecode is not kept: two mutants of one size may fall into one second of the file's time.
-        environment = {**os.environ, "PYTHONPATH": str(self.place), "PYTHONDONTWRITEBYTECODE": "1"}
+        # Python compares bytecode by size and second, so two mutants of one size could share a stale file.
+        environment = {**os.environ, "PYTHONPATH": str(self.directory), "PYTHONDONTWRITEBYTECODE": "1"}
         with subprocess.Popen(
-            command, cwd=self.place, env=environment, stdout=output, stderr=subprocess.DEVNULL, start_new_session=True
+            command, cwd=self.directory, env=environment, stdout=output, stderr=subprocess.DEVNULL, start_new_session=True
         ) as process:
             try:
-                return SURVIVED if process.wait(seconds) == 0 else KILLED
+                return SURVIVED if process.wait(timeout) == 0 else KILLED
             except subprocess.TimeoutExpired:
                 return TIMED_OUT
             finally:
@@ -111,100 +111,100 @@ class Copy:
 
 
 class Verdicts:
-    """What is known already: a verdict counts for one change of one state of the module and its tests."""
+    """The stored verdicts, each for one mutant and one state of the module and its tests."""
 
     def __init__(self, file: Path, root: Path) -> None:
         self._file, self._root = file, root
         self._lock = threading.Lock()
-        self._known: dict[str, str] = {}
+        self._verdicts: dict[str, str] = {}
         if file.exists():
             for line in file.read_text().splitlines():
-                with suppress(ValueError):  # a line that was cut
-                    known = json.loads(line)
-                    self._known[known["key"]] = known["verdict"]
+                with suppress(ValueError):  # an incomplete line
+                    stored = json.loads(line)
+                    self._verdicts[stored["key"]] = stored["verdict"]
 
     def key(self, mutant: Mutant) -> str:
-        """The name of the mutant, and of all that its verdict depends on."""
+        """Hash the mutant and everything on which its verdict depends."""
         digest = hashlib.sha256(repr(mutant).encode())
         for name in (mutant.path, *files_for(mutant.path, self._root)):
             digest.update((self._root / name).read_bytes())
         return digest.hexdigest()[:24]
 
     def get(self, mutant: Mutant) -> str | None:
-        """The verdict, if it is known."""
-        return self._known.get(self.key(mutant))
+        """Return the stored verdict."""
+        return self._verdicts.get(self.key(mutant))
 
     def add(self, mutant: Mutant, verdict: str) -> None:
-        """Keep a verdict."""
+        """Store a verdict."""
         with self._lock:
             self._file.parent.mkdir(exist_ok=True)
             with self._file.open("a") as out:
                 out.write(json.dumps({"key": self.key(mutant), "mutant": str(mutant), "verdict": verdict}) + "\n")
 
 
-def main(given: list[str] | None = None, root: Path = ROOT) -> int:
-    """Judge the sample. Returns 1 if the score is below the least that was asked for, 2 if no kill would prove anything."""
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Judge the sample. Return 1 if the score is below ``--least``, and 2 if the tests fail without a mutant."""
     parser = argparse.ArgumentParser(prog="mutants")
-    parser.add_argument("--count", type=int, default=150, help="how many mutants (150)")
-    parser.add_argument("--seed", type=int, default=1, help="of the sample (1)")
-    parser.add_argument("--only", default="", help="only modules whose path contains this")
-    parser.add_argument("--jobs", type=int, default=2, help="how many at once (2)")
-    parser.add_argument("--seconds", type=float, default=240.0, help="for one mutant (240)")
-    parser.add_argument("--budget", type=float, default=3600.0, help="seconds after which no other mutant is begun (3600)")
-    parser.add_argument("--least", type=float, default=0.0, help="the least score in percent that passes")
-    options = parser.parse_args(given)
+    parser.add_argument("--count", type=int, default=150, help="number of mutants (150)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the sample (1)")
+    parser.add_argument("--only", default="", help="only modules whose path contains this text")
+    parser.add_argument("--jobs", type=int, default=2, help="mutants at once (2)")
+    parser.add_argument("--seconds", type=float, default=240.0, help="timeout of one mutant (240)")
+    parser.add_argument("--budget", type=float, default=3600.0, help="seconds after which no mutant starts (3600)")
+    parser.add_argument("--least", type=float, default=0.0, help="the smallest score in percent that passes")
+    options = parser.parse_args(arguments)
     chosen = sample(root, all_mutants(root, options.only), options.count, options.seed)
     verdicts = Verdicts(root / ".mutants" / "verdicts.jsonl", root)
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
-        places: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+        copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
         for number in range(options.jobs):
-            places.put(Copy(root, Path(temporary) / str(number)))
-        end = time.monotonic() + options.budget
+            copies.put(Copy(root, Path(temporary) / str(number)))
+        deadline = time.monotonic() + options.budget
 
         def judge(mutant: Mutant) -> tuple[Mutant, str | None]:
             if str(mutant) in EQUIVALENTS:
                 return mutant, EQUIVALENT
             if (verdict := verdicts.get(mutant)) is not None:
                 return mutant, verdict
-            if time.monotonic() > end:
+            if time.monotonic() > deadline:
                 return mutant, None
-            place = places.get()
+            copy = copies.get()
             try:
-                verdict = place.judge(mutant, options.seconds)
+                verdict = copy.judge(mutant, options.seconds)
             finally:
-                places.put(place)
+                copies.put(copy)
             verdicts.add(mutant, verdict)
             print(f"{verdict:9} {mutant}", flush=True)
             return mutant, verdict
 
         with ThreadPoolExecutor(options.jobs) as pool:
-            if not _sound(root, chosen, verdicts, places, pool):
-                print("The tests fail without any mutant, so a kill proves nothing. Run: make test")
+            if not _tests_pass(root, chosen, verdicts, copies, pool):
+                print("The tests fail without a mutant, so a kill proves nothing. Run: make test")
                 return 2
-            judged = list(pool.map(judge, chosen))
-    return report(judged, options)
+            results = list(pool.map(judge, chosen))
+    return report(results, options)
 
 
-def _sound(
-    root: Path, chosen: list[Mutant], verdicts: Verdicts, places: queue.SimpleQueue[Copy], pool: ThreadPoolExecutor
+def _tests_pass(
+    root: Path, chosen: list[Mutant], verdicts: Verdicts, copies: queue.SimpleQueue[Copy], pool: ThreadPoolExecutor
 ) -> bool:
-    """Whether all tests that are to judge pass without a mutant. That is known until the package or a test changes."""
+    """Tell whether all chosen tests pass without a mutant. Store the verdict until the package or a test changes."""
     tests = sorted({test for mutant in chosen for test in files_for(mutant.path, root)})
-    jobs = places.qsize()
+    jobs = copies.qsize()
     everything = Mutant("realtime_fsm/__init__.py", 0, digest_of(root), " ".join(tests), 0, 0)
     if verdicts.get(everything) is None:
         print(f"{len(tests)} test files run without a mutant first", flush=True)
 
         def passes(shard: list[str]) -> bool:
-            place = places.get()
+            copy = copies.get()
             try:
-                with (place.place / "output").open("w+b") as output:
-                    sound = not shard or place.run(shard, 1800.0, output=output.fileno()) == SURVIVED
-                    if not sound:
-                        print((place.place / "output").read_text(errors="replace")[-2000:], flush=True)
-                return sound
+                with (copy.directory / "output").open("w+b") as output:
+                    passed = not shard or copy.run(shard, 1800.0, output=output.fileno()) == SURVIVED
+                    if not passed:
+                        print((copy.directory / "output").read_text(errors="replace")[-2000:], flush=True)
+                return passed
             finally:
-                places.put(place)
+                copies.put(copy)
 
         if not all(list(pool.map(passes, (tests[number::jobs] for number in range(jobs))))):
             return False
@@ -213,7 +213,7 @@ def _sound(
 
 
 def digest_of(root: Path) -> str:
-    """A name for the state of the package and its tests."""
+    """Hash the state of the package and its tests."""
     digest = hashlib.sha256()
     for name in ("realtime_fsm", "tests"):
         for file in sorted((root / name).rglob("*.py")):
@@ -221,19 +221,19 @@ def digest_of(root: Path) -> str:
     return digest.hexdigest()
 
 
-def report(judged: list[tuple[Mutant, str | None]], options: argparse.Namespace) -> int:
-    """Print the survivors and the score. Returns 1 if the score is below the least that was asked for."""
-    counts = {name: sum(verdict == name for _, verdict in judged) for name in (KILLED, TIMED_OUT, SURVIVED, EQUIVALENT)}
-    open_ones = sum(verdict is None for _, verdict in judged)
-    survivors = sorted(str(mutant) for mutant, verdict in judged if verdict == SURVIVED)
+def report(results: list[tuple[Mutant, str | None]], options: argparse.Namespace) -> int:
+    """Print the survivors and the score. Return 1 if the score is below ``--least``."""
+    counts = {name: sum(verdict == name for _, verdict in results) for name in (KILLED, TIMED_OUT, SURVIVED, EQUIVALENT)}
+    unjudged = sum(verdict is None for _, verdict in results)
+    survivors = sorted(str(mutant) for mutant, verdict in results if verdict == SURVIVED)
     if survivors:
         print("\nSurvivors:")
         print("\n".join(f"  {survivor}" for survivor in survivors))
-    dead = counts[KILLED] + counts[TIMED_OUT]
-    score = 100.0 * dead / max(1, dead + counts[SURVIVED])
+    killed = counts[KILLED] + counts[TIMED_OUT]
+    score = 100.0 * killed / max(1, killed + counts[SURVIVED])
     print(
-        f"\n{dead} of {dead + counts[SURVIVED]} mutants killed ({counts[TIMED_OUT]} by timeout), "
-        f"{counts[EQUIVALENT]} equivalent, {open_ones} not judged within the budget; seed {options.seed}. Score: {score:.1f} %"
+        f"\n{killed} of {killed + counts[SURVIVED]} mutants killed ({counts[TIMED_OUT]} by timeout), "
+        f"{counts[EQUIVALENT]} equivalent, {unjudged} not judged within the budget; seed {options.seed}. Score: {score:.1f} %"
     )
     return int(score < options.least)
 

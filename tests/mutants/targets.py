@@ -1,4 +1,4 @@
-"""The tests that concern a module: those that import it, those that are named after it, then those of its package."""
+"""Choose the tests of a module: its namesakes first, then tests that import the module, then tests of its package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONG = (
     "testing/peers",
     "cli/output",
 )
-"""Tests that judge no mutant: they take long, or measure."""
+"""Tests that judge no mutant, because they take long or measure."""
 PACKAGES = {
     "protocol": "protocol/channels protocol/channel_checks protocol/frames client/payloads protocol/queries protocol/eras"
     " events client/options client/requests runtime/recordings_client",
@@ -38,20 +38,20 @@ PACKAGES = {
     " audit/sources audit/sql audit/exports audit/command audit/altered_walks",
     "audit/formats": "audit/command audit/exports audit/statistics",
     "replay": "replay/replayer replay/replay_eras replay/replay_command",
-    "testing": "testing/server testing/server_url testing/server_events testing/server_faults testing/server_identity"
-    " testing/server_peer testing/server_presence testing/server_queries testing/server_eras"
+    "testing": "testing/server testing/url testing/backend testing/server_failures testing/upgrade testing/users"
+    " testing/connection testing/presence testing/queries testing/wire testing/eras"
     " testing/server_fault testing/script testing/recordings_server runtime/recordings_eras",
     "": "events errors catch_up auditlog/writer public client/blocking cli/main",
 }
-"""The tests of each package, in the order in which they are asked."""
+"""The tests of each package, in the order of the run."""
 TABLE = "realtime_fsm/fsm/table.py"
 DRIFT = "tests/diagram/test_generated.py::test_the_committed_diagrams_are_those_of_the_table"
-"""The check that compares diagrams/ with the table; it would kill every mutant of the table by itself."""
+"""The check that compares diagrams/ with the table. It alone would kill every mutant of the table."""
 
 
 @cache
 def _texts(root: Path) -> dict[str, str]:
-    """The text of each test file, by its path below tests/ without ``test_`` and ``.py``."""
+    """Return the text of each test file, by its path below tests/ without ``test_`` and ``.py``."""
     tests = root / "tests"
     return {_name(test.relative_to(tests)): test.read_text() for test in sorted(tests.rglob("test_*.py"))}
 
@@ -61,21 +61,21 @@ def _name(test: Path) -> str:
 
 
 def file_of(name: str) -> str:
-    """The path of a test file, from its name in `PACKAGES`."""
+    """Return the path of a test file, from its name in `PACKAGES`."""
     folder, _, stem = name.rpartition("/")
     return f"tests/{folder}/test_{stem}.py" if folder else f"tests/test_{stem}.py"
 
 
 @cache
 def files_for(module: str, root: Path) -> list[str]:
-    """The test files that concern a module, the nearest first; both relative to the root."""
+    """Return the test files of a module, the nearest first. All paths are relative to the root."""
     path = Path(module)
     dotted = ".".join(path.with_suffix("").parts)
     package, _, stem = dotted.rpartition(".")
     imports = re.compile(rf"(?:from|import) {re.escape(dotted)}\b|from {re.escape(package)} import (?:\([^)]*|[^(\n]*)\b{stem}\b")
     mirror = path.relative_to("realtime_fsm").with_suffix("").as_posix()
     near = [test for test, text in _texts(root).items() if stem in text and imports.search(text)]
-    place = path.parent.relative_to("realtime_fsm").as_posix()
-    general = PACKAGES["" if place == "." else place].split()
+    package = path.parent.relative_to("realtime_fsm").as_posix()
+    general = PACKAGES["" if package == "." else package].split()
     chosen = dict.fromkeys([mirror, *near, *general])
     return [file_of(test) for test in chosen if test not in LONG and test in _texts(root)]

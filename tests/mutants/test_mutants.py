@@ -1,4 +1,4 @@
-"""`make mutants` judges: what the mutator changes, which tests it asks, and what becomes of a project of one module."""
+"""Test `make mutants`: the changes, the choice of tests, and the verdicts on a project of one module."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def changes(source: str) -> set[tuple[str, str]]:
     return {(mutant.before, mutant.after) for mutant in mutants_of("module.py", source.encode())}
 
 
-def test_what_runs_is_changed_and_nothing_else() -> None:
+def test_only_running_code_changes() -> None:
     assert changes(MODULE) == {
         ("2", "(3)"),
         ("number != number", "(number == number)"),
@@ -65,14 +65,14 @@ def test_each_kind_of_change(source: str, after: str) -> None:
     assert after in {made for _, made in changes(source)}
 
 
-def test_a_change_is_made_where_it_was_found() -> None:
+def test_change_is_in_place() -> None:
     source = 'é = "ü"; a = 1 < 2\n'.encode()
     (mutant,) = [mutant for mutant in mutants_of("module.py", source) if mutant.before == "1 < 2"]
     assert mutant.applied(source).decode() == 'é = "ü"; a = (1 <= 2)\n'
     assert str(mutant) == "module.py:1: 1 < 2  ->  (1 <= 2)"
 
 
-def test_a_sample_is_the_same_for_a_seed_and_holds_every_package() -> None:
+def test_sample_repeats_and_covers_packages() -> None:
     everything = all_mutants(ROOT)
     chosen = sample(ROOT, everything, 150, 1)
     assert chosen == sample(ROOT, everything, 150, 1)
@@ -81,12 +81,12 @@ def test_a_sample_is_the_same_for_a_seed_and_holds_every_package() -> None:
     assert {Path(mutant.path).parent for mutant in chosen} == {Path(mutant.path).parent for mutant in everything}
 
 
-def test_every_module_is_judged_by_tests_that_exist() -> None:
+def test_every_module_has_tests() -> None:
     modules = {mutant.path for mutant in all_mutants(ROOT)}
     assert TABLE in modules
     assert {path: files_for(path, ROOT) for path in modules if not files_for(path, ROOT)} == {}
-    named = [file_of(name) for names in PACKAGES.values() for name in names.split()]
-    assert [name for name in named if not (ROOT / name).exists()] == []
+    listed = [file_of(name) for names in PACKAGES.values() for name in names.split()]
+    assert [name for name in listed if not (ROOT / name).exists()] == []
 
 
 @pytest.fixture
@@ -97,17 +97,17 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def judged(project: Path, module: str, test: str, capsys: pytest.CaptureFixture[str], *given: str) -> tuple[int, str]:
+def judge(project: Path, module: str, test: str, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
     (project / "realtime_fsm" / "catch_up.py").write_text(module)
     (project / "tests" / "test_catch_up.py").write_text(f"from realtime_fsm.catch_up import *\n\n\n{test}")
-    code = main(["--jobs", "1", "--count", "9", "--only", "catch_up", *given], project)
-    assert (project / "realtime_fsm" / "catch_up.py").read_text() == module, "it works in a copy"
+    code = main(["--jobs", "1", "--count", "9", "--only", "catch_up", *options], project)
+    assert (project / "realtime_fsm" / "catch_up.py").read_text() == module, "the run changes a copy only"
     return code, capsys.readouterr().out
 
 
-def test_survivors_are_named_and_the_score_is_last(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_names_survivors_and_score(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module, test = "def small(n):\n    return n < 10\n", "def test_it():\n    assert small(3)\n"
-    code, out = judged(project, module, test, capsys, "--least", "90")
+    code, out = judge(project, module, test, capsys, "--least", "90")
     assert out.splitlines()[-4:] == [
         "  realtime_fsm/catch_up.py:2: 10  ->  (11)",
         "  realtime_fsm/catch_up.py:2: n < 10  ->  (n <= 10)",
@@ -115,19 +115,19 @@ def test_survivors_are_named_and_the_score_is_last(project: Path, capsys: pytest
         "1 of 3 mutants killed (0 by timeout), 0 equivalent, 0 not judged within the budget; seed 1. Score: 33.3 %",
     ]
     assert code == 1
-    _, again = judged(project, module, test, capsys)
-    assert "catch_up.py:2: return n < 10" not in again, "a verdict that is known is not found a second time"
-    assert "Score: 33.3 %" in again
+    _, second = judge(project, module, test, capsys)
+    assert "catch_up.py:2: return n < 10" not in second, "the run reuses the stored verdict"
+    assert "Score: 33.3 %" in second
 
 
-def test_a_mutant_that_hangs_is_killed_by_its_timeout(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_timeout_kills_a_hanging_mutant(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module = "def wait():\n    while True:\n        break\n"
-    code, out = judged(project, module, "def test_it():\n    wait()\n", capsys, "--seconds", "8")
+    code, out = judge(project, module, "def test_it():\n    wait()\n", capsys, "--seconds", "8")
     assert "timeout   realtime_fsm/catch_up.py:3: break  ->  continue" in out
     assert code == 0
 
 
-def test_tests_that_fail_by_themselves_prove_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out = judged(project, "LIMIT = 3\n", "def test_it():\n    assert LIMIT == 4\n", capsys)
+def test_failing_tests_prove_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = judge(project, "LIMIT = 3\n", "def test_it():\n    assert LIMIT == 4\n", capsys)
     assert code == 2
     assert "a kill proves nothing" in out

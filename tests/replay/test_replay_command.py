@@ -360,7 +360,7 @@ def test_an_interrupt_and_a_reader_that_has_had_enough_end_it(tmp_path: Path, mo
 
         return read
 
-    monkeypatch.setattr(replaying, "read_story", raises(KeyboardInterrupt))
+    monkeypatch.setattr(replaying, "read_connection_log", raises(KeyboardInterrupt))
     assert main(["replay", log]) == 130
     many = write(tmp_path / "many", max(logs_of(20), key=len))
     with subprocess.Popen([*COMMAND, many], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -13,7 +13,7 @@ from realtime_fsm import BadOption, Canary, Gap, LinkLost, Realtime, RetriesExha
 from realtime_fsm.errors import Overdue
 from realtime_fsm.testing.wire import error
 from support.brokenlogs import collected
-from support.network import Network, transition
+from support.network import Network, take_numbers
 from support.replaying import emitted, replayed, run_emitted, story_of
 from support.virtual import VirtualLoop, eventually, run
 
@@ -68,7 +68,7 @@ async def test_a_link_proves_itself_at_once_and_again_in_its_time() -> None:
         assert kinds.count("subscribe") == 2, "one for the user, and a hidden one"
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(1)
-        assert transition(rows) == [1], "what proves the link is not delivered"
+        assert take_numbers(rows) == [1], "what proves the link is not delivered"
         await rows.unsubscribe()
         assert realtime.state is State.UNSUBSCRIBED, "the hidden subscription does not count"
         await asyncio.sleep(600)
@@ -325,10 +325,10 @@ async def test_catching_up_waits_for_the_end_of_the_gap_and_repeats_nothing() ->
         network.publish("rows", payload=row(2))
         await eventually(lambda: asked)
         await asyncio.sleep(1)
-        assert sorted(transition(rows)) == [1, 2]
+        assert sorted(take_numbers(rows)) == [1, 2]
         network.publish("rows", payload=row(3))
         await asyncio.sleep(1)
-        assert transition(rows) == [3]
+        assert take_numbers(rows) == [3]
         assert len(asked) == 1
 
 
@@ -356,7 +356,7 @@ async def test_a_gap_repeats_nothing_soon_after_another_one() -> None:
         network.publish("rows", payload=row(3))
         await eventually(lambda: not missed)
         await asyncio.sleep(1)
-        assert sorted(transition(rows)) == [1, 2, 3]
+        assert sorted(take_numbers(rows)) == [1, 2, 3]
 
 
 # --- something that is written --------------------------------------------------------------------------------------------
@@ -418,7 +418,7 @@ async def test_what_is_written_must_come_back(era: Any) -> None:
         rows = await listen(realtime)
         await asyncio.sleep(601)
         assert (len(times), len(network.dials)) == (3, 1)
-        assert transition(rows) == [0, 0, 0]
+        assert take_numbers(rows) == [0, 0, 0]
         deafen(network)
         await eventually(lambda: len(network.dials) == 2)
         assert network.wall() - times[-1] < 13

@@ -21,7 +21,7 @@ import pytest
 
 from realtime_fsm import Channel, Realtime, RetryPolicy, Subscription
 from realtime_fsm.testing import RealtimeServer
-from realtime_fsm.testing.peer import Backend, ServerConnection
+from realtime_fsm.testing.backend import Backend, Deliveries
 from support.network import Network
 from support.recorded_server import soon
 from support.server_core import NOON, dial, error, send, single_frame, subscribe, try_dial
@@ -41,9 +41,7 @@ class Entry(msgspec.Struct):
 # --- the server -------------------------------------------------------------------------------------------------------
 
 
-def frames(
-    backend: Backend, events: str, channel: str, payload: object, project: str = "console"
-) -> list[tuple[ServerConnection, bytes]]:
+def frames(backend: Backend, events: str, channel: str, payload: object, project: str = "console") -> Deliveries:
     return backend.publish([events], [channel], payload, now=NOON, project=project)
 
 

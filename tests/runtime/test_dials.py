@@ -19,7 +19,7 @@ import pytest
 from realtime_fsm import DialFailed, Disposed, Realtime, RetriesExhausted, RetryPolicy, State, Timeouts, WrongLoop
 from realtime_fsm.runtime.transport import AiohttpTransport, _classify_failure
 from realtime_fsm.testing import RealtimeServer
-from support.faultproxy import FaultProxy, Listener, header, until
+from support.faultproxy import FaultProxy, HttpProxy, header, until
 
 ONCE = RetryPolicy(attempts=1)
 GREETING = b'{"type":"connected","data":{"channels":[],"subscriptions":[],"user":null}}'
@@ -239,7 +239,7 @@ async def test_nothing_is_delivered_while_the_handshake_lasts() -> None:
 
 @pytest.mark.loopback
 async def test_a_dial_that_is_given_up_closes_at_once() -> None:
-    async with Listener().open() as silent, Realtime(silent.url + "/v1", "demo") as realtime:
+    async with HttpProxy().open() as silent, Realtime(silent.url + "/v1", "demo") as realtime:
         connecting = asyncio.create_task(realtime.connect())
         await asyncio.sleep(0)
         assert await spent(realtime.dispose) < 2

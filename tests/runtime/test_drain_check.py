@@ -14,7 +14,7 @@ from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.protocol.frames import PING
 from realtime_fsm.testing.wire import error
 from support.eras import ON_EVERY_ERA, only
-from support.network import LATENCY, MUTE, Network, transition
+from support.network import LATENCY, MUTE, Network, take_numbers
 from support.virtual import eventually
 
 pytestmark = [ON_EVERY_ERA, only("E1", "E2", "E3", because="the newest one takes new channels by message, on the same link")]
@@ -47,12 +47,12 @@ async def test_what_a_link_owed_that_had_died_without_a_word_is_told() -> None:
     network, told = Network(), list[Gap]()
     async with network.realtime(ping=QUICK) as realtime:
         rows, files = await dying(network, realtime, on_gap=told.append)
-        assert (transition(rows), told) == ([], [])
+        assert (take_numbers(rows), told) == ([], [])
         await asyncio.sleep(DRAIN_SECONDS + QUICK.timeout)
         (gap,) = rows.gaps
         assert gap.since == datetime(2026, 11, 24, 10, tzinfo=UTC), "as it was when the other link was up"
         assert (gap.outage_seconds > 0, gap.attempts, told, files.gaps) == (True, 1, [gap], ())
-        assert (transition(rows), realtime.state, len(network.dials)) == ([3], State.SUBSCRIBED, 2)
+        assert (take_numbers(rows), realtime.state, len(network.dials)) == ([3], State.SUBSCRIBED, 2)
         assert realtime._driver._outages.current is None
         assert network.sockets[0].sent.count(PING) == 1
         assert network.sockets[0].closed is not None
@@ -77,7 +77,7 @@ async def test_an_event_behind_one_that_happened_after_it_is_told(catches_up: bo
         network.publish("rows", payload=row(3, AFTER), timestamp=AFTER)
         await asyncio.sleep(DRAIN_SECONDS + QUICK.timeout)
         assert (len(rows.gaps), teams.gaps) == (1, ())
-        assert transition(rows) == [1, 3, 2, *([3] if catches_up else [])], "the newest version comes last again"
+        assert take_numbers(rows) == [1, 3, 2, *([3] if catches_up else [])], "the newest version comes last again"
 
 
 async def test_what_it_owed_is_caught_up_with_and_what_came_meanwhile_does_not_come_twice() -> None:
@@ -98,7 +98,7 @@ async def test_what_it_owed_is_caught_up_with_and_what_came_meanwhile_does_not_c
         network.socket.cut()  # and of the next gap nothing is known yet
         await eventually(lambda: len(asked) == 2 and realtime.state is State.SUBSCRIBED)
         await asyncio.sleep(2)
-        assert transition(rows) == [2, 3, 4]
+        assert take_numbers(rows) == [2, 3, 4]
 
 
 async def test_a_link_that_lives_is_asked_once_and_nothing_is_told() -> None:
@@ -199,7 +199,7 @@ async def test_while_a_consumer_makes_room_the_answer_is_waited_for() -> None:
 
 
 async def the_next_gap_begins_with_the_later(network: Network, rows: Subscription) -> None:
-    assert transition(rows) == [2, 1]
+    assert take_numbers(rows) == [2, 1]
     told = len(rows.gaps)  # of the order that was lost
     network.socket.cut()
     await eventually(lambda: len(rows.gaps) > told)

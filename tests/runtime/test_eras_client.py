@@ -24,7 +24,7 @@ from realtime_fsm.protocol.frames import PING
 from realtime_fsm.testing.eras import ERAS, EraName
 from realtime_fsm.testing.wire import error
 from support.eras import ON_EVERY_ERA, only
-from support.network import Network, transition
+from support.network import Network, take_numbers
 from support.some import some
 from support.virtual import VirtualLoop, eventually, run
 
@@ -74,7 +74,7 @@ async def test_the_era_is_found_out_with_one_question_and_remembered(server_era:
         await eventually(lambda: realtime.state is State.SUBSCRIBED)
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(1)
-        assert (transition(rows), len(rows.gaps)) == ([1], 5)
+        assert (take_numbers(rows), len(rows.gaps)) == ([1], 5)
 
 
 async def test_with_a_protocol_nobody_asks(server_era: EraName) -> None:
@@ -95,7 +95,7 @@ async def test_a_link_without_a_subscription_is_up_and_stays_up(server_era: EraN
         rows = await realtime.subscribe("rows")
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(2)
-        assert (transition(rows), network.listening) == ([1], {"rows"})
+        assert (take_numbers(rows), network.listening) == ([1], {"rows"})
 
 
 @OLD
@@ -121,7 +121,7 @@ async def test_a_protocol_that_is_not_the_servers_is_refused_or_outgrown(server_
             rows = await realtime.subscribe("rows")
             network.publish("rows", payload={"n": 1})
             await asyncio.sleep(1)
-            assert (transition(rows), len(network.dials)) == ([1], 1)
+            assert (take_numbers(rows), len(network.dials)) == ([1], 1)
 
 
 # --- the heartbeat of the first era -----------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def test_a_server_of_another_era_in_the_old_ones_place_is_served(server_era: Era
             teams = await realtime.subscribe("teams")
             network.publish("rows", "teams", payload={"n": 3})
             await asyncio.sleep(62)
-            assert [transition(part) for part in (rows, files, teams)] == [[1, 3], [2], [3]]
+            assert [take_numbers(part) for part in (rows, files, teams)] == [[1, 3], [2], [3]]
             assert [len(part.gaps) for part in (rows, files, teams)] == [1, 1, 0]
             assert (realtime.state, realtime.malformed) == (State.SUBSCRIBED, {})
             # The newest one understands addresses as the third era does; who knows that one goes on with them.
@@ -208,7 +208,7 @@ async def test_queries_end_with_a_server_that_has_none_and_the_others_live_on() 
         await eventually(lambda: realtime.state is State.SUBSCRIBED)
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(1)
-        assert transition(plain) == [1]
+        assert take_numbers(plain) == [1]
 
 
 # --- what an era lacks --------------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ async def test_queries_are_refused_by_name(known: bool, server_era: EraName) -> 
         rows = await realtime.subscribe("rows")
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(1)
-        assert (transition(rows), realtime.state) == ([1], State.SUBSCRIBED)
+        assert (take_numbers(rows), realtime.state) == ([1], State.SUBSCRIBED)
         dials = len(network.dials)
         with pytest.raises(UnsupportedByServer):
             await realtime.on("rows", print, queries=[BIG])
@@ -248,7 +248,7 @@ async def test_queries_that_turn_out_to_be_lacking_leave_the_others_alone() -> N
         assert isinstance(files, Subscription)
         network.publish("rows", "files", payload={"n": 1})
         await asyncio.sleep(1)
-        assert [transition(part) for part in (rows, files)] == [[1], [1]]
+        assert [take_numbers(part) for part in (rows, files)] == [[1], [1]]
         assert realtime.malformed == {}
 
 
@@ -313,7 +313,7 @@ async def test_each_subscription_gets_exactly_its_own_events() -> None:
         await asyncio.sleep(3)
         for part, (wanted, queries) in some(zip(parts, asked, strict=True)):
             touched = [n for n, channels in input_ if set(wanted) & set(channels)]
-            assert transition(part) == [
+            assert take_numbers(part) == [
                 n for n in touched if (EVEN not in queries or n % 2 == 0) and (BIG not in queries or n > 5)
             ]
         assert realtime.malformed == {}
@@ -330,7 +330,7 @@ async def test_events_of_the_users_account_arrive_whichever_channel_they_name() 
         for number, channels in enumerate((("account", "account.alice"), ("account.alice",), ("account.bob",), ("account",))):
             network.publish(*channels, payload={"n": number}, roles=["user:alice"])
         await asyncio.sleep(1)
-        assert (transition(account), transition(rows)) == ([0, 1, 3], [])
+        assert (take_numbers(account), take_numbers(rows)) == ([0, 1, 3], [])
 
 
 async def test_a_channel_of_another_users_account_is_told_even_if_it_stands_alone() -> None:
@@ -345,4 +345,4 @@ async def test_a_channel_of_another_users_account_is_told_even_if_it_stands_alon
         network.publish("account.bob", payload={"n": 0})
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(1)
-        assert (transition(bobs), transition(both)) == ([], [1])
+        assert (take_numbers(bobs), take_numbers(both)) == ([], [1])

@@ -25,7 +25,7 @@ from realtime_fsm.fsm.context import HANDOVER_DEBOUNCE
 from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.testing.wire import error
 from support.eras import ON_EVERY_ERA, only
-from support.network import HANG, LATENCY, MUTE, Network, SimulatedSocket, transition
+from support.network import HANG, LATENCY, MUTE, Network, SimulatedSocket, take_numbers
 from support.some import some
 from support.virtual import eventually
 
@@ -96,7 +96,7 @@ async def test_everything_is_delivered_once_before_during_and_after_it(seed: int
         assert len(network.dials) == 3
         assert realtime.malformed == {}
         for subscription, since in some(subscriptions):
-            got = transition(subscription)
+            got = take_numbers(subscription)
             assert bool(subscription.gaps) == (got != sorted(got)), "a gap is told where the order is not the server's"
             everything, owed = publisher.of(subscription), publisher.of(subscription, since)
             assert all(got.count(number) <= everything.count(number) for number in got), "nothing comes twice, or uninvited"
@@ -120,7 +120,7 @@ async def test_one_after_the_other_at_once_loses_nothing(seed: int) -> None:
         others = [await realtime.subscribe(channel) for channel in (*CHANNELS, "executions", "rows")]
         await publishing
         await asyncio.sleep(2 * DRAIN_SECONDS)
-        got = transition(first)
+        got = take_numbers(first)
         assert sorted(got) == publisher.of(first)
         assert bool(first.gaps) == (got != sorted(got)), "a gap is told where the order is not the server's"
         assert len(network.dials) == 1 + len(others)
@@ -139,7 +139,7 @@ async def test_a_burst_of_subscriptions_shares_two_links_at_most() -> None:
         for number, name in enumerate(names):
             network.publish(name, payload={"n": number})
         await asyncio.sleep(1)
-        assert [transition(subscription) for subscription in subscriptions] == [[number] for number in range(10)]
+        assert [take_numbers(subscription) for subscription in subscriptions] == [[number] for number in range(10)]
 
 
 async def test_an_event_that_comes_before_the_greeting_does_no_harm() -> None:
@@ -152,10 +152,10 @@ async def test_an_event_that_comes_before_the_greeting_does_no_harm() -> None:
         early = network.event(b'"payload":{"n":1}', "0" * 20)
         network.socket.push(early)
         await asyncio.sleep(1)
-        assert (transition(rows), realtime.malformed) == ([], {})
+        assert (take_numbers(rows), realtime.malformed) == ([], {})
         network.publish("rows", payload={"n": 2})
         await asking
-        assert transition(rows) == [2]
+        assert take_numbers(rows) == [2]
 
 
 async def test_nothing_but_events_counts_on_a_link_that_makes_room() -> None:
@@ -168,7 +168,7 @@ async def test_nothing_but_events_counts_on_a_link_that_makes_room() -> None:
             old.push(frame)
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(1)
-        assert (transition(rows), realtime.state, realtime.malformed) == ([1], State.RECONNECTING, {})
+        assert (take_numbers(rows), realtime.state, realtime.malformed) == ([1], State.RECONNECTING, {})
         await asking
         assert realtime.state is State.SUBSCRIBED
 
@@ -181,7 +181,7 @@ async def test_the_end_of_a_link_that_has_made_room_costs_no_link() -> None:
         network.sockets[0].cut()
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(DRAIN_SECONDS * 2)
-        assert (transition(rows), realtime.state, len(network.dials)) == ([1], State.SUBSCRIBED, 2)
+        assert (take_numbers(rows), realtime.state, len(network.dials)) == ([1], State.SUBSCRIBED, 2)
         assert (len(rows.gaps), files.gaps) == (1, ()), "what it still owed, nobody knows"
         assert closed(network.sockets) == [True, False]
 
@@ -205,7 +205,7 @@ async def test_a_link_that_ends_before_the_other_one_is_up_makes_an_outage_and_a
         files = await asking
         network.publish("rows", payload={"n": 3})
         await asyncio.sleep(1)
-        assert transition(rows) == [1, 3]
+        assert take_numbers(rows) == [1, 3]
         (gap,) = rows.gaps
         assert isinstance(gap, Gap)
         assert (gap.since is not None, gap.outage_seconds > 8, files.gaps) == (True, True, ())
@@ -225,7 +225,7 @@ async def test_what_such_a_link_had_brought_does_not_come_twice() -> None:
         await asking
         network.publish("rows", payload={"n": 2})
         await asyncio.sleep(2)
-        assert (transition(rows), len(rows.gaps)) == ([1, 2], 1)
+        assert (take_numbers(rows), len(rows.gaps)) == ([1, 2], 1)
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -254,11 +254,11 @@ async def test_while_dials_fail_the_old_link_delivers_and_a_gap_is_told_to_be_sa
         for number in range(3):
             network.publish("rows", payload={"n": number})
             await asyncio.sleep(0.2)
-        assert (transition(rows), realtime.state) == ([0, 1, 2], State.RECONNECTING)
+        assert (take_numbers(rows), realtime.state) == ([0, 1, 2], State.RECONNECTING)
         await asking
         network.publish("rows", payload={"n": 3})
         await asyncio.sleep(2)
-        assert transition(rows) == [3]
+        assert take_numbers(rows) == [3]
         assert [gap.attempts for gap in rows.gaps] == [1], "nobody had asked the old link for a sign of life that long"
         assert realtime.state is State.SUBSCRIBED
 
@@ -291,7 +291,7 @@ async def test_a_newcomer_that_the_server_refuses_is_told_and_the_others_live() 
         files = await realtime.subscribe("files")
         network.publish("rows", "files", payload={"n": 1})
         await asyncio.sleep(2)
-        assert (transition(rows), transition(files)) == ([1], [1])
+        assert (take_numbers(rows), take_numbers(files)) == ([1], [1])
         assert [gap.attempts for gap in rows.gaps] == [1], "two dials in one handover"
         assert realtime.state is State.SUBSCRIBED
 
@@ -313,7 +313,7 @@ async def test_an_address_of_which_everything_once_was_accepted_is_refused_for_g
 async def disconnects(network: Network, realtime: Realtime) -> None:
     await realtime.disconnect()
     assert all(closed(network.sockets))
-    assert not network.backend.peers
+    assert not network.backend.connections
     await realtime.connect()
 
 
@@ -355,11 +355,11 @@ async def test_whatever_happens_in_the_middle_leaves_nothing_behind(moment: str,
             await asyncio.sleep(DRAIN_SECONDS + 1)
             network.publish("rows", payload={"n": 1})
             await asyncio.sleep(1)
-            assert transition(rows) == [1]
-            assert len(network.backend.peers) == 1
+            assert take_numbers(rows) == [1]
+            assert len(network.backend.connections) == 1
             assert closed(network.sockets[:-1]) == [True] * (len(network.sockets) - 1)
     assert all(closed(network.sockets))
-    assert not network.backend.peers
+    assert not network.backend.connections
 
 
 async def test_a_loss_while_the_old_link_lingers_lets_go_of_both() -> None:
@@ -398,7 +398,7 @@ async def test_unsubscribing_keeps_the_link_and_what_still_comes_is_dropped_sile
         for number in (2, 3):
             network.publish("rows", "files", payload={"n": number})
         await asyncio.sleep(1)
-        assert (transition(files), realtime.malformed, len(network.dials)) == ([2, 3], {}, links)
+        assert (take_numbers(files), realtime.malformed, len(network.dials)) == ([2, 3], {}, links)
         assert [event async for event in rows] == []
         await files.unsubscribe()
         network.publish("files")

@@ -52,10 +52,8 @@ async def test_many_connections_have_one_timer_each_and_their_pings_are_spread_o
     count = 400
     network = Network(rate_limit=None)
     ping, retry = PingPolicy(interval=INTERVAL), RetryPolicy(dials_per_minute=None)
-    fleet = [network.realtime(ping=ping, retry=retry) for _ in range(count)]
-    dice = random.Random(1)
-    for realtime in fleet:
-        realtime._driver._draw = dice.random
+    draw = random.Random(1).random
+    fleet = [network.realtime(draw, ping=ping, retry=retry) for _ in range(count)]
     await asyncio.gather(*(realtime.subscribe("rows") for realtime in fleet))
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)

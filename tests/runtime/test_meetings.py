@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm import Disconnected, Disposed, LinkLost, LinkPaused, RealtimeError, RefusedByServer, State, Timeouts
-from realtime_fsm.testing.peer import Reply
-from realtime_fsm.testing.wire import error
+from realtime_fsm.testing.wire import Reply, error
 from support.network import MUTE, Network
 from support.virtual import eventually, run
 

@@ -18,7 +18,7 @@ from realtime_fsm import BadOption, DialFailed, LinkFailure, NameNotResolved, Up
 from realtime_fsm.runtime.proxies import proxy_from_env
 from realtime_fsm.runtime.transport import AiohttpTransport
 from realtime_fsm.testing import RealtimeServer
-from support.faultproxy import FaultProxy, Listener, descriptors, header, until
+from support.faultproxy import FaultProxy, HttpProxy, descriptors, header, until
 
 pytestmark = pytest.mark.loops
 
@@ -40,13 +40,13 @@ def showing() -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def services(*, login: bytes | None = None, tls: bool = False) -> AsyncIterator[tuple[FaultProxy, Listener]]:
+async def services(*, login: bytes | None = None, tls: bool = False) -> AsyncIterator[tuple[FaultProxy, HttpProxy]]:
     """A server that speaks TLS, or one that does not, and a proxy."""
     async with (
         asyncio.timeout(10),
         RealtimeServer() as server,
         FaultProxy(server.endpoint, showing() if tls else None) as entry,
-        Listener(login=login).open() as proxy,
+        HttpProxy(login=login).open() as proxy,
     ):
         held = descriptors()
         yield entry, proxy
@@ -100,7 +100,7 @@ def test_a_link_through_a_proxy(tls: bool, login: str | None, own: bool, caplog:
 
 @pytest.mark.loopback
 async def test_a_proxy_that_speaks_tls_itself() -> None:
-    async with services(tls=True) as (entry, _), Listener(context=showing()).open() as proxy:
+    async with services(tls=True) as (entry, _), HttpProxy(context=showing()).open() as proxy:
         assert await greeting(entry.endpoint, proxy=proxy.url, ssl=trusting())
         assert len(proxy.asked) == 1
 
@@ -122,7 +122,7 @@ def test_a_proxy_that_refuses_the_password_does_not_spread_it(tls: bool, caplog:
 @pytest.mark.loopback
 async def test_a_proxy_that_is_not_there() -> None:
     async with services() as (entry, proxy):
-        async with Listener(b"").open() as gone:
+        async with HttpProxy(b"").open() as gone:
             pass
         failure = await refused(entry.endpoint, proxy=gone.with_login(LOGIN))
         assert str(failure) == "the dial failed: the proxy cannot be reached: Connection refused"
@@ -187,7 +187,7 @@ def test_a_proxy_of_the_environment_that_is_of_no_use_is_a_typed_failure(value: 
 async def test_a_proxy_of_the_callers_session_counts_and_ours_wins() -> None:
     async with (
         services() as (entry, ours),
-        Listener().open() as theirs,
+        HttpProxy().open() as theirs,
         aiohttp.ClientSession(proxy=theirs.url) as session,
     ):
         assert await greeting(entry.endpoint, session=session)
@@ -226,9 +226,9 @@ REDIRECTS = [300, 301, 302, 303, 304, 305, 307, 308]
 @pytest.mark.parametrize("own", [True, False], ids=["own session", "caller's session"])
 @pytest.mark.loopback
 async def test_a_redirect_is_not_followed(status: int, own: bool) -> None:
-    async with Listener(b"").open() as target, aiohttp.ClientSession() as session:
+    async with HttpProxy(b"").open() as target, aiohttp.ClientSession() as session:
         answer = f"HTTP/1.1 {status} Elsewhere\r\nLocation: {target.url}/v1\r\nContent-Length: 0\r\n\r\n"
-        async with Listener(answer.encode()).open() as server:
+        async with HttpProxy(answer.encode()).open() as server:
             held = descriptors()
             failure = await refused(server.url, session=None if own else session)
             assert isinstance(failure, UpgradeRefused)
@@ -243,7 +243,7 @@ COOKIES = {"a": "eyJ/+==", "b": '"quoted"'}
 
 @pytest.mark.loopback
 async def test_cookies_are_sent_as_they_stand_beside_those_of_the_headers_and_none_is_kept() -> None:
-    async with Listener(NOT_FOUND).open() as server:
+    async with HttpProxy(NOT_FOUND).open() as server:
         transport = AiohttpTransport(cookies=COOKIES)
         for headers in ({}, {"cookie": "c=1"}, {"User-Agent": "mine", **HEADERS}):
             with pytest.raises(UpgradeRefused):
@@ -258,7 +258,7 @@ async def test_cookies_are_sent_as_they_stand_beside_those_of_the_headers_and_no
 async def test_a_callers_session_adds_its_own_cookies_and_headers_and_ours_win() -> None:
     jar = aiohttp.CookieJar(unsafe=True)
     theirs: dict[str, Any] = {"cookies": {"j": "1"}, "headers": {"User-Agent": "theirs", "X": "1"}, "raise_for_status": True}
-    async with Listener(NOT_FOUND).open() as server, aiohttp.ClientSession(cookie_jar=jar, **theirs) as session:
+    async with HttpProxy(NOT_FOUND).open() as server, aiohttp.ClientSession(cookie_jar=jar, **theirs) as session:
         for cookies in ({"b": "1=="}, {"a": "ours"}):
             assert isinstance(await refused(server.url, session=session, cookies=cookies), UpgradeRefused)
         assert [set(header(head, "Cookie")[0].split("; ")) for head in server.asked] == [{"j=1", "b=1=="}, {"j=1", "a=ours"}]

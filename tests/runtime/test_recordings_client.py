@@ -20,10 +20,10 @@ from realtime_fsm import (
 from realtime_fsm.errors import SubscriptionRejected, UpgradeRefused
 from realtime_fsm.protocol.faults import is_server_fault
 from support import recorded_server as wire
-from support.recorded_scene import QUICK, Records, Scene
-from support.recorded_server import Clock, RecordedServer, run, soon
-from support.recording import NOBODY, Cast, Excluded, Recorded, Step, links, load
-from support.recording import RECORDINGS as RECORDED
+from support.recorded_link import QUICK, LinkReplay, Records
+from support.recorded_server import RecordedServer, SkippingLoop, run, soon
+from support.recording import NO_CONNECTION, Excluded, RecordedLink, RecordedStep, RecordedSubscriptions, links, load
+from support.recording import RECORDINGS as FOLDER
 from support.some import some
 
 MESSAGES, MISUSE, GARBAGE = "01-message-subscribe", "01b-subscribe-invalid-payloads", "03-ping-and-malformed"
@@ -34,7 +34,7 @@ RECORDINGS = (
     "00-smoke", MESSAGES, MISUSE, f"{MISUSE}-devenv", "02-url-mode", GARBAGE, SIZES, DIALS, "05-events-real-emitter", IDENTITY,
     BUDGETS, HASTE, PRESENCE, RESTARTS, CLOSINGS, PIPELINE,
 )  # fmt: skip
-LINKS = [link for recording in RECORDINGS for link in links(recording) if not link.by_address]  # the rest has its own file
+LINKS = [link for recording in RECORDINGS for link in links(recording) if not link.channels_in_url]  # the rest has its own file
 
 NEVER, LATE, ONE = "our client never sends it", "sent to a stream at its end", "our client asks for one thing at a time"
 AUTH = "our client dials anew where this message is unsafe: nothing is acknowledged, or plain account is"
@@ -109,39 +109,39 @@ def _sendable(channel: str) -> str:
     return "refused" if channel.startswith("console.tail.") else channel
 
 
-class MessageScene(Scene):
+class MessageLinkReplay(LinkReplay):
     """One link on which messages ask."""
 
-    def __init__(self, link: Recorded, server: RecordedServer, clock: Clock, records: Records, variant: str) -> None:
+    def __init__(self, link: RecordedLink, server: RecordedServer, clock: SkippingLoop, records: Records, variant: str) -> None:
         self.variant = variant
         self.headers, jwt, session = link.headers, next(iter(link.query.get("jwt", ())), None), None
         if variant == "session":
             session = self.headers.pop("Cookie").partition("=")[2]
         super().__init__(link, server, clock, records, "E4", headers=dict(self.headers), jwt=jwt, session=session)
         self.headers |= {"X-Appwrite-JWT": jwt} if jwt else {"X-Appwrite-Session": session} if session else {}
-        self.cast = Cast()
+        self.subscriptions = RecordedSubscriptions()
         self.connecting: asyncio.Future[None]
         self.answers: list[dict[str, Any]] = []  # to what was asked at once, so far
 
     @property
-    def everyone(self) -> list[Subscription]:
-        return self.cast.everyone
+    def all_subscriptions(self) -> list[Subscription]:
+        return self.subscriptions.all_subscriptions
 
     def close(self) -> Any:
         return self.realtime.disconnect() if self.variant == "disconnect" else super().close()
 
     async def dial(self) -> None:
         self.connecting = asyncio.ensure_future(self.realtime.connect())
-        await self.change(dest=State.RECONNECTING)
-        self.peer = await self.server.accept()
-        assert "channels" not in self.peer.target
-        assert self.headers.items() <= self.peer.headers.items()
+        await self.next_change(dest=State.RECONNECTING)
+        self.server_link = await self.server.accept()
+        assert "channels" not in self.server_link.target
+        assert self.headers.items() <= self.server_link.headers.items()
 
-    async def come_back(self) -> None:
-        self.peer = await self.server.accept()
-        await wire.welcome_back(self.peer, self.cast.present, self.realtime.user)
+    async def accept_reconnect(self) -> None:
+        self.server_link = await self.server.accept()
+        await wire.greet_again(self.server_link, self.subscriptions.current, self.realtime.user)
 
-    async def on_send(self, step: Step) -> None:
+    async def on_send(self, step: RecordedStep) -> None:
         if not step.fin or self.variant == "unasked":
             return
         answer = self.link.steps[self.link.steps.index(step) + 1].frame.get("type")
@@ -149,15 +149,15 @@ class MessageScene(Scene):
             case {"type": "subscribe", "data": list(items)}:
                 self.subscribe([item | {"channels": [_sendable(channel) for channel in item["channels"]]} for item in items])
             case {"type": "unsubscribe", "data": list(items)}:
-                self.leaving = self.cast.leave(item["subscriptionId"] for item in items)
-                self.call(*(subscription.unsubscribe() for subscription in self.leaving))
+                self.unsubscribing = self.subscriptions.remove(item["subscriptionId"] for item in items)
+                self.call(*(subscription.unsubscribe() for subscription in self.unsubscribing))
             case {"type": "presence", "data": dict(shown)}:
                 self.call(
                     self.realtime.set_presence(
                         shown["status"], **{k: v for k, v in shown.items() if k in ("metadata", "permissions")}
                     )
                 )
-                sent = (await self.peer.message("presence"))["data"]
+                sent = (await self.server_link.message("presence"))["data"]
                 assert sent.pop("presenceId"), "ours always has an id, which stays the same on each link"
                 assert sent == {name: value for name, value in shown.items() if name != "presenceId"}
             case _ if self.variant == "subscribe" and answer == "error":
@@ -167,41 +167,41 @@ class MessageScene(Scene):
 
     # --- the frames ---------------------------------------------------------------------------------------------------
 
-    async def say_connected(self, text: str, data: dict[str, Any]) -> None:
-        self.peer.send(text)
+    async def send_connected(self, text: str, data: dict[str, Any]) -> None:
+        self.server_link.send(text)
         self.greeted = True
-        await self.change(dest=State.CONNECTED)
+        await self.next_change(dest=State.CONNECTED)
         await soon(self.connecting)
         assert self.realtime.user == data["user"]
 
-    async def say_response(self, text: str, data: dict[str, Any]) -> None:
+    async def send_response(self, text: str, data: dict[str, Any]) -> None:
         if data["to"] == "unsubscribe":
-            await wire.confirm(self.peer, self.leaving, data)
+            await wire.confirm(self.server_link, self.unsubscribing, data)
             await soon(asyncio.gather(*self.calls))
         elif data["to"] == "presence":
-            self.peer.send(text)
+            self.server_link.send(text)
             assert await soon(asyncio.gather(*self.calls)) == [data["presence"]]
         else:
             self.answers += data["subscriptions"]
-            if len(self.answers) == len(self.asked):
+            if len(self.answers) == len(self.requested):
                 await self.acknowledge(data)
 
     async def acknowledge(self, data: dict[str, Any]) -> None:
         answers, self.answers = self.answers, []
-        await wire.acknowledge(self.peer, self.asked, data | {"subscriptions": answers})
+        await wire.acknowledge(self.server_link, self.requested, data | {"subscriptions": answers})
         subscriptions = await soon(asyncio.gather(*self.calls))
-        for subscription, item, answer in some(zip(subscriptions, self.asked, answers, strict=True)):
+        for subscription, item, answer in some(zip(subscriptions, self.requested, answers, strict=True)):
             assert subscription.channels == tuple(item["channels"])
             assert subscription.acknowledged_channels == tuple(answer["channels"])
-            self.cast.enter(answer["subscriptionId"], subscription)
+            self.subscriptions.add(answer["subscriptionId"], subscription)
 
-    async def say_event(self, text: str, data: dict[str, Any]) -> None:
-        audience = self.cast.meant(data["subscriptions"], data["channels"])
+    async def send_event(self, text: str, data: dict[str, Any]) -> None:
+        audience = self.subscriptions.receivers(data["subscriptions"], data["channels"])
         assert audience
-        self.told += await wire.publish(self.peer, text, data, audience)
+        self.outputs += await wire.publish(self.server_link, text, data, audience)
 
-    async def say_error(self, text: str, data: dict[str, Any]) -> None:
-        self.fault = data
+    async def send_error(self, text: str, data: dict[str, Any]) -> None:
+        self.last_error = data
         pinged = self.realtime.state is State.PING
         pending = [call for call in (self.connecting, *self.calls) if not call.done()]
         kind: Any = RefusedByServer
@@ -209,18 +209,18 @@ class MessageScene(Scene):
             kind = PresenceRejected if data["code"] == 401 else SubscriptionRejected
         if kind is SubscriptionRejected:
             for _ in some(range(QUICK.attempts or 0 if is_server_fault(data["code"]) else 1)):
-                assert (await self.peer.message("subscribe"))["data"][0]["channels"] == self.asked[0]["channels"]
-                self.peer.send(text)
+                assert (await self.server_link.message("subscribe"))["data"][0]["channels"] == self.requested[0]["channels"]
+                self.server_link.send(text)
         else:
-            self.peer.send(text)
+            self.server_link.send(text)
         errors: list[Any] = await soon(asyncio.gather(*pending, return_exceptions=True))
-        self.told += errors
+        self.outputs += errors
         said = [(type(error), {"code": error.code, "message": error.message}) for error in errors]
         assert said == [(kind, data)] * len(pending)
         if not self.greeted:
-            self.check_refusal(self.fault)
+            self.check_refusal(self.last_error)
         elif pinged:
-            assert (await self.change(source=State.PING)).dest.is_live
+            assert (await self.next_change(source=State.PING)).dest.is_live
         assert data["message"] not in str(self.records), "a text of the server's is kept out of the log"
 
     # --- the endings --------------------------------------------------------------------------------------------------
@@ -228,24 +228,24 @@ class MessageScene(Scene):
 
 ANSWERS = [link for link in LINKS if link.steps[0].op == "http"]
 UNDIALED = [link for link in LINKS if link.steps[0].note in REFUSED_WHEN_BUILT]
-SCENES = [(link, variant) for link in LINKS if link not in ANSWERS + UNDIALED for variant in link.variants]
+REPLAYS = [(link, variant) for link in LINKS if link not in ANSWERS + UNDIALED for variant in link.variants]
 
 
-@pytest.mark.parametrize(("link", "variant"), SCENES, ids=lambda part: part if isinstance(part, str) else part.title)
-def test_it_understands_what_is_recorded(link: Recorded, variant: str, records: Records) -> None:
-    async def main(clock: Clock) -> None:
+@pytest.mark.parametrize(("link", "variant"), REPLAYS, ids=lambda part: part if isinstance(part, str) else part.title)
+def test_it_understands_what_is_recorded(link: RecordedLink, variant: str, records: Records) -> None:
+    async def main(clock: SkippingLoop) -> None:
         async with RecordedServer() as server:
-            scene = MessageScene(link, server, clock, records, variant)
-            await scene.play(link.played(variant, EXCLUDED))
-            assert variant != "disconnect" or scene.realtime.state is State.DISCONNECTED
-            await scene.leave()
+            replay = MessageLinkReplay(link, server, clock, records, variant)
+            await replay.play(link.played(variant, EXCLUDED))
+            assert variant != "disconnect" or replay.realtime.state is State.DISCONNECTED
+            await replay.finish()
 
     run(main)
 
 
 @pytest.mark.parametrize("link", ANSWERS, ids=lambda link: link.title)
-def test_an_answer_that_is_no_upgrade_is_typed(link: Recorded) -> None:
-    async def main(_: Clock) -> None:
+def test_an_answer_that_is_no_upgrade_is_typed(link: RecordedLink) -> None:
+    async def main(_: SkippingLoop) -> None:
         answer = link.steps[0].data
         async with (
             RecordedServer() as server,
@@ -268,22 +268,22 @@ def test_an_answer_that_is_no_upgrade_is_typed(link: Recorded) -> None:
 
 
 @pytest.mark.parametrize("link", UNDIALED, ids=lambda link: link.title)
-def test_a_dial_to_the_servers_own_project_is_refused_before_it_is_made(link: Recorded) -> None:
+def test_a_dial_to_the_servers_own_project_is_refused_before_it_is_made(link: RecordedLink) -> None:
     with pytest.raises(BadOption) as caught:
         Realtime("http://127.0.0.1/v1", REFUSED_WHEN_BUILT[link.steps[0].note])
     assert caught.value.option == "project"
 
 
 def test_every_recording_is_played_here_or_by_address() -> None:
-    messages = {path.stem for path in RECORDED.glob("*.jsonl") if not all(link.by_address for link in links(path.stem))}
+    messages = {path.stem for path in FOLDER.glob("*.jsonl") if not all(link.channels_in_url for link in links(path.stem))}
     assert messages == set(RECORDINGS)
 
 
 def test_every_step_of_every_link_is_played_or_excluded() -> None:
     for recording in RECORDINGS:
-        own = [step for step in load(recording) if step.conn != NOBODY or step.op == "http"]
+        own = [step for step in load(recording) if step.conn != NO_CONNECTION or step.op == "http"]
         assert sum(len(link.steps) for link in links(recording)) == len(own)
-    for link, _ in SCENES:
+    for link, _ in REPLAYS:
         seen = {step for variant in link.variants for step in link.played(variant, EXCLUDED)}
         assert all(step in seen or any(entry.covers(link.recording, step) for entry in EXCLUDED) for step in link.steps)
 

@@ -19,13 +19,13 @@ from realtime_fsm.testing.eras import ERAS
 from realtime_fsm.testing.url import Parameters, Slot, parameters, slots, texts
 from realtime_fsm.testing.wire import as_php
 from support.recorded_client import era_of
-from support.recorded_scene import Records, Scene
-from support.recorded_server import Clock, RecordedServer, delivered, run, soon
-from support.recording import RECORDINGS, Excluded, Recorded, Step, links, load
+from support.recorded_link import LinkReplay, Records
+from support.recorded_server import RecordedServer, SkippingLoop, check_delivery, run, soon
+from support.recording import RECORDINGS, Excluded, RecordedLink, RecordedStep, links, load
 
 pytestmark = pytest.mark.filterwarnings("ignore::realtime_fsm.ChannelWarning")  # some of what was recorded cannot be meant
 
-LINKS = [link for path in sorted(RECORDINGS.glob("*.jsonl")) for link in links(path.stem) if link.by_address]
+LINKS = [link for path in sorted(RECORDINGS.glob("*.jsonl")) for link in links(path.stem) if link.channels_in_url]
 OLD = ("e1", "e2", "e3")
 
 NEVER, ONE_WAY = "our client never sends it", "our client asks by the address, or by messages"
@@ -76,7 +76,7 @@ UNDIALED = (
 )
 REFUSED = "our client refuses it when it is built, or at the call"
 UNBUILT = tuple(Excluded(name, REFUSED, {"note": note}) for name in PROJECTS for note in ("missing project", "empty project"))
-UNASKED = (
+REFUSED_AT_CALL = (
     *(
         Excluded("e3-07-queries-slots", REFUSED, {"note": note})
         for note in ("bad query", "unsupported", "select title", "empty slot")
@@ -95,11 +95,11 @@ ADAPTED = (
 )
 
 
-def such(link: Recorded, entries: tuple[Excluded, ...]) -> bool:
+def such(link: RecordedLink, entries: tuple[Excluded, ...]) -> bool:
     return any(entry.covers(link.recording, link.steps[0]) for entry in entries)
 
 
-PLAYED = [link for link in LINKS if not such(link, UNDIALED + UNBUILT + UNASKED)]
+PLAYED = [link for link in LINKS if not such(link, UNDIALED + UNBUILT + REFUSED_AT_CALL)]
 REFUSALS = {era: load(f"{era}-01-connect-without-channels")[3].data for era in OLD}
 """How a dial without channels is refused. Today's servers are met by clients that know them from the time of E3."""
 EMPTY = {era: load(f"{era}-01-connect-without-channels")[18].data for era in OLD}
@@ -133,10 +133,10 @@ class Address:
         return [item for item in found if item[1]["channels"] not in ([], [""])]
 
 
-class AddressScene(Scene):
+class UrlLinkReplay(LinkReplay):
     """One link on which the address asks."""
 
-    def __init__(self, link: Recorded, server: RecordedServer, clock: Clock, records: Records) -> None:
+    def __init__(self, link: RecordedLink, server: RecordedServer, clock: SkippingLoop, records: Records) -> None:
         self.era = link.recording[:2] if link.recording[:2] in OLD else ""
         self.ids = ERAS[era_of(link.recording)].ids
         self.recorded = Address(link.target, ids=self.ids)
@@ -151,7 +151,7 @@ class AddressScene(Scene):
         super().__init__(link, server, clock, records, told, headers=given, session=session, jwt=jwt)
 
     @property
-    def everyone(self) -> list[Subscription]:
+    def all_subscriptions(self) -> list[Subscription]:
         return [part for _, part in self.parts]
 
     async def dial(self) -> None:
@@ -160,62 +160,62 @@ class AddressScene(Scene):
             self.subscribe(items)
         else:
             self.call(self.realtime.connect())
-        await self.change(dest=State.RECONNECTING)
+        await self.next_change(dest=State.RECONNECTING)
         if self.asks and self.recorded.channels:
             await self.accept()
-            self.peer.upgrade()
-            self.peer.send(REFUSALS[self.era or "e3"])
-            await self.peer.finish()
+            self.server_link.upgrade()
+            self.server_link.send(REFUSALS[self.era or "e3"])
+            await self.server_link.finish()
         await self.accept()
         assert self.meaning() == self.recorded.meaning
 
     async def accept(self) -> None:
-        self.peer = await self.server.accept()
-        assert self.headers.items() <= self.peer.headers.items()
+        self.server_link = await self.server.accept()
+        assert self.headers.items() <= self.server_link.headers.items()
 
     def meaning(self) -> tuple[object, ...]:
-        return Address(self.peer.target, ids=self.ids).meaning
+        return Address(self.server_link.target, ids=self.ids).meaning
 
-    async def come_back(self) -> None:
+    async def accept_reconnect(self) -> None:
         await self.accept()
         assert self.meaning() == self.recorded.meaning, "everything is asked for again"
-        self.peer.upgrade()
-        self.peer.send(self.greeting)
-        channels = list(dict.fromkeys(channel for part in self.everyone for channel in part.channels))
+        self.server_link.upgrade()
+        self.server_link.send(self.greeting)
+        channels = list(dict.fromkeys(channel for part in self.all_subscriptions for channel in part.channels))
         moment = "2026-11-23T16:00:00.000+00:00"
         data: dict[str, Any] = {"events": ["e"], "channels": channels, "timestamp": moment, "payload": {"$id": "again"}}
         if self.ids:
             data["subscriptions"] = list(self.slot_of)
-        self.peer.send_json({"type": "event", "data": data})
-        self.told += await delivered(data, self.everyone)
+        self.server_link.send_json({"type": "event", "data": data})
+        self.outputs += await check_delivery(data, self.all_subscriptions)
 
     # --- the steps ------------------------------------------------------------------------------------------------------
 
-    async def on_send(self, step: Step) -> None:
+    async def on_send(self, step: RecordedStep) -> None:
         assert step.frame == {"type": "ping"}
         await self.ping()
 
-    async def on_eof(self, step: Step) -> None:
+    async def on_eof(self, step: RecordedStep) -> None:
         if self.recorded.channels or self.greeted:
             await super().on_eof(step)
             return
-        await self.peer.finish()  # so the channels are to stand in the address
+        await self.server_link.finish()  # so the channels are to stand in the address
         await self.accept()
-        assert Address(self.peer.target, ids=self.ids).channels == [""]
-        self.peer.upgrade()
-        self.peer.send(EMPTY[self.era])
+        assert Address(self.server_link.target, ids=self.ids).channels == [""]
+        self.server_link.upgrade()
+        self.server_link.send(EMPTY[self.era])
         await soon(asyncio.gather(*self.calls))
         assert self.realtime.state is State.CONNECTED
 
     # --- the frames -----------------------------------------------------------------------------------------------------
 
-    async def say_connected(self, text: str, data: dict[str, Any]) -> None:
+    async def send_connected(self, text: str, data: dict[str, Any]) -> None:
         self.greeting = self.in_our_slots(text, data)
-        self.peer.send(self.greeting)
+        self.server_link.send(self.greeting)
         self.greeted = True
         parts = await soon(asyncio.gather(*self.calls))
         self.parts = [(slot, part) for (slot, _), part in zip(self.recorded.items(), parts, strict=False)]
-        await self.change(dest=State.SUBSCRIBED if self.parts else State.CONNECTED)
+        await self.next_change(dest=State.SUBSCRIBED if self.parts else State.CONNECTED)
         assert self.realtime.era == ("E3" if self.ids else "E2")
         assert self.realtime.user == data["user"]
         expected = [tuple(c for c in data["channels"] if self.own(c) in part.channels) for _, part in self.parts]
@@ -229,10 +229,10 @@ class AddressScene(Scene):
         named = dict(enumerate(theirs)) if isinstance(theirs, list) else theirs
         self.slot_of = {identifier: str(slot) for slot, identifier in named.items()}
         by_meaning = {repr(self.recorded.slots[slot]): identifier for identifier, slot in self.slot_of.items()}
-        ours = Address(self.peer.target, ids=True).slots
+        ours = Address(self.server_link.target, ids=True).slots
         return text.replace(dump(theirs), dump(as_php({slot: by_meaning[repr(asked)] for slot, asked in ours.items()})))
 
-    async def say_event(self, text: str, data: dict[str, Any]) -> None:
+    async def send_event(self, text: str, data: dict[str, Any]) -> None:
         touched = (
             {slot for identifier, slot in self.slot_of.items() if identifier in data["subscriptions"]} if self.ids else {"0"}
         )
@@ -242,8 +242,8 @@ class AddressScene(Scene):
             if slot in touched and (part.queries or set(part.channels) & {self.own(channel) for channel in data["channels"]})
         ]
         assert audience
-        self.peer.send(text)
-        self.told += await delivered(data, audience)
+        self.server_link.send(text)
+        self.outputs += await check_delivery(data, audience)
 
     def own(self, channel: str) -> str:
         """The user's account is plain `account`, where the server has said so."""
@@ -251,16 +251,16 @@ class AddressScene(Scene):
         mine = "" if user is None else f"account.{user['$id']}"
         return channel.replace(mine, "account") if mine and f"{channel}.".startswith(f"{mine}.") else channel
 
-    async def say_error(self, text: str, data: dict[str, Any]) -> None:
-        self.fault = data
-        self.peer.send(text)
+    async def send_error(self, text: str, data: dict[str, Any]) -> None:
+        self.last_error = data
+        self.server_link.send(text)
         if self.greeted:
             assert data["code"] == 1003
-            assert (await self.change(source=State.PING)).dest.is_live
+            assert (await self.next_change(source=State.PING)).dest.is_live
             assert self.realtime.era == "E1"
         elif self.recorded.channels:
-            self.told += await soon(asyncio.gather(*self.calls, return_exceptions=True))
-            self.check_refusal(self.fault)
+            self.outputs += await soon(asyncio.gather(*self.calls, return_exceptions=True))
+            self.check_refusal(self.last_error)
         assert data["message"] not in str(self.records), "a text of the server's is kept out of the log"
 
 
@@ -268,7 +268,7 @@ def dump(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def warned(link: Recorded) -> AbstractContextManager[object]:
+def warned(link: RecordedLink) -> AbstractContextManager[object]:
     """Whether the server leaves out a channel that is asked for."""
     greetings = [step.frame["data"]["channels"] for step in link.steps if step.frame.get("type") == "connected"]
     asked = Address(link.target, ids=False).channels if greetings else []
@@ -277,27 +277,27 @@ def warned(link: Recorded) -> AbstractContextManager[object]:
 
 
 @pytest.mark.parametrize("link", PLAYED, ids=lambda link: f"{link.recording[:5]}-{link.name}")
-def test_it_understands_what_is_recorded(link: Recorded, records: Records) -> None:
-    async def main(clock: Clock) -> None:
+def test_it_understands_what_is_recorded(link: RecordedLink, records: Records) -> None:
+    async def main(clock: SkippingLoop) -> None:
         async with RecordedServer() as server:
-            scene = AddressScene(link, server, clock, records)
-            await scene.play(link.played("", EXCLUDED))
-            await scene.leave()
+            replay = UrlLinkReplay(link, server, clock, records)
+            await replay.play(link.played("", EXCLUDED))
+            await replay.finish()
 
     with warned(link):
         run(main)
 
 
 @pytest.mark.parametrize("link", [link for link in LINKS if such(link, UNBUILT)], ids=lambda link: link.title)
-def test_a_dial_to_the_servers_own_project_is_refused_before_it_is_made(link: Recorded) -> None:
+def test_a_dial_to_the_servers_own_project_is_refused_before_it_is_made(link: RecordedLink) -> None:
     with pytest.raises(BadOption) as caught:
         Realtime("http://127.0.0.1/v1", next(iter(link.query.get("project", [""]))))
     assert caught.value.option == "project"
 
 
-@pytest.mark.parametrize("link", [link for link in LINKS if such(link, UNASKED)], ids=lambda link: link.name)
-def test_queries_that_the_server_refuses_are_refused_at_the_call(link: Recorded) -> None:
-    async def main(_: Clock) -> None:
+@pytest.mark.parametrize("link", [link for link in LINKS if such(link, REFUSED_AT_CALL)], ids=lambda link: link.name)
+def test_queries_that_the_server_refuses_are_refused_at_the_call(link: RecordedLink) -> None:
+    async def main(_: SkippingLoop) -> None:
         asked: Any = parameters(urlsplit(link.target).query)["rows"]
         async with Realtime("http://127.0.0.1:9/v1", "p1") as realtime:
             with pytest.raises(BadOption) as caught:
@@ -315,7 +315,7 @@ def test_every_step_of_every_link_is_played_or_excluded() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", EXCLUDED + UNDIALED + UNBUILT + UNASKED + ADAPTED, ids=lambda entry: f"{entry.recording}-{entry.where}"
+    "entry", EXCLUDED + UNDIALED + UNBUILT + REFUSED_AT_CALL + ADAPTED, ids=lambda entry: f"{entry.recording}-{entry.where}"
 )
 def test_what_is_excluded_or_adapted_is_in_the_recordings(entry: Excluded) -> None:
     assert any(entry.covers(entry.recording, step) for step in load(entry.recording))

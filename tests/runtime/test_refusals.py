@@ -17,7 +17,7 @@ from realtime_fsm.runtime.transport import AiohttpTransport
 from realtime_fsm.runtime.upgrade_refusals import refusal
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
-from support.faultproxy import Listener
+from support.faultproxy import HttpProxy
 from support.network import Network
 from support.replaying import replayed, story_of
 from support.verdicts import altered, found
@@ -93,7 +93,7 @@ def test_retry_after_counts_where_it_is_defined_for_a_refusal(status: int) -> No
 @pytest.mark.loopback
 async def test_the_transport_reads_both_from_the_wire() -> None:
     async def answered(head: str) -> Any:
-        async with Listener(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode()).open() as server:
+        async with HttpProxy(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode()).open() as server:
             transport = AiohttpTransport()
             with pytest.raises(UpgradeRefused) as caught:
                 await transport.dial(server.url.replace("http", "ws") + "/v1/realtime?project=demo", {})

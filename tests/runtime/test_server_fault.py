@@ -22,7 +22,7 @@ from realtime_fsm import (
 )
 from realtime_fsm.protocol.frames import PING
 from support.eras import BY_MESSAGE, ON_EVERY_ERA
-from support.network import Network, transition
+from support.network import Network, take_numbers
 from support.virtual import eventually
 
 pytestmark = ON_EVERY_ERA
@@ -165,7 +165,7 @@ async def test_a_request_that_fails_for_itself_tells_of_one_fault_and_takes_no_o
         begin = asyncio.get_running_loop().time()
         await realtime.subscribe("teams")
         assert asyncio.get_running_loop().time() < begin + 1
-        assert transition(rows) == list(range(200))
+        assert take_numbers(rows) == list(range(200))
         assert (faults(records), len(rows.gaps)) == (["opened", "closed"], 1)
         asked.cancel()
         await asyncio.wait((asked,))

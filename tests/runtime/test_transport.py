@@ -14,7 +14,7 @@ from realtime_fsm import Realtime, RetryPolicy, State
 from realtime_fsm.errors import DialFailed, LinkFailure, NameNotResolved, StreamEnded, UpgradeRefused
 from realtime_fsm.runtime.transport import AiohttpTransport, _classify_failure
 from realtime_fsm.testing import RealtimeServer
-from support.faultproxy import Listener, descriptors, until
+from support.faultproxy import HttpProxy, descriptors, until
 from support.frames import upgraded
 
 pytestmark = pytest.mark.loops
@@ -32,7 +32,7 @@ async def dial(url: str, **options: Any) -> Any:
 
 async def answered_with(answer: bytes) -> LinkFailure:
     """What a dial is told by a server that answers every request so, and hangs up."""
-    async with Listener(answer).open() as server:
+    async with HttpProxy(answer).open() as server:
         with pytest.raises(LinkFailure) as caught:
             await dial(f"{server.url.replace('http', 'ws')}/v1/realtime?project=demo&jwt=secret")
     assert len(server.asked) == 1, "one attempt is one request"

@@ -6,9 +6,7 @@ import asyncio
 import ssl
 import sys
 import time
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,14 +20,11 @@ DATA = Path(__file__).parents[1] / "data"
 QUICK = RetryPolicy(base=0.02, cap=0.1)
 
 
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def on_uvloop() -> None:
-        assert isinstance(asyncio.get_running_loop(), uvloop.Loop)
-        async with asyncio.timeout(20):
-            await main()
+pytestmark = [pytest.mark.loopback, pytest.mark.loops("uvloop")]
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(on_uvloop())
+
+async def test_the_loop_of_these_tests_is_uvloop() -> None:
+    assert isinstance(asyncio.get_running_loop(), uvloop.Loop)
 
 
 async def test_events_a_loss_events_again_and_the_end() -> None:

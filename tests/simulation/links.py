@@ -103,7 +103,7 @@ class Link:
         peer = self.socket.peer
         if self.specs is None:
             return spec.id in peer.subscriptions
-        return spec.id in self._ids and peer._subscriptions._channels.keys() >= set(spec.channels)
+        return spec.id in self._ids and peer.channels >= set(spec.channels)
 
     def audit(self, must: Callable[[object, str], None]) -> None:
         """Look at what was sent, when it is over."""

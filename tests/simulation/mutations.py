@@ -13,9 +13,9 @@ from typing import Any
 from unittest.mock import patch
 
 from realtime_fsm.auditlog import writer as audit
-from realtime_fsm.fsm import budget, context, pacer, refusals, subscriptions
+from realtime_fsm.fsm import budget, context, notes, pacer, refusals, subscriptions
 from realtime_fsm.fsm import link as core_link
-from realtime_fsm.fsm.names import Effect, Guard
+from realtime_fsm.fsm.names import Effect, Guard, Note
 from realtime_fsm.fsm.policies import Verdict
 from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime import (
@@ -167,6 +167,11 @@ def _lost_without_closing(drop: Any) -> Any:
     return leak
 
 
+def _with_note(name: str, make: Callable[[Any], Any]) -> Mutation:
+    """A note is another one, made from the original."""
+    return lambda: patch.dict(notes.NOTES, {name: make(notes.NOTES[name])})
+
+
 def _with_effect(name: str, make: Callable[[Any], Any]) -> Mutation:
     """An effect is another one, made from the original."""
     return lambda: patch.dict(machine.EFFECTS, {name: make(machine.EFFECTS[name])})
@@ -213,10 +218,10 @@ def _without_news(part: Any) -> Any:
 
 
 def _without_era(greet: Any) -> Any:
-    def forget(self: Any, input_: Any) -> None:
-        before = self.era
-        greet(self, input_)
-        self.era = before
+    def forget(context: Any, input_: Any) -> None:
+        before = context.era
+        greet(context, input_)
+        context.era = before
 
     return forget
 
@@ -281,9 +286,9 @@ _MUTATIONS: dict[str, Mutation] = {
     "a new link asks for nothing": _without(Effect.SEND_REQUEST, 22),
     "a retry is not planned": _without(Effect.SCHEDULE_RETRY, 24),
     "an outage counts as the way to the first link": _with(
-        context.ConnectionContext, "note_up", lambda _: lambda self, link: None
+        context.ConnectionContext, "record_proven", lambda _: lambda self, link: None
     ),
-    "every refusal may pass": _with(context.ConnectionContext, "_may_pass", lambda _: lambda self, *, blamed: True),
+    "every refusal may pass": _with(notes, "_may_pass", lambda _: lambda context, *, blamed: True),
     "reconnect() keeps the stored error": _without(Effect.RESET_ATTEMPTS, 10),
     "a pong is awaited for ever": _without(Effect.CLEAR_PING, 42),
     "disconnect() keeps the socket": _without(Effect.CLOSE_LINK, 13),
@@ -300,7 +305,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "a throttled request is forgotten": _with(subscriptions.SubscriptionTracker, "requeue_in_flight", _forgetful),
     "any reply is taken for the awaited one": _with(subscriptions.SubscriptionTracker, "matches_in_flight", _any_reply),
     "a handover forgets what it is for": _with_effect(Effect.DRAIN_LINK, _oblivious),
-    "the era is not remembered": _with(context.ConnectionContext, "_apply_greeting", _without_era),
+    "the era is not remembered": _with_note(Note.RECORD_GREETING, _without_era),
     "a presence is not restored": _with(subscriptions.SubscriptionTracker, "begin_link", _absent),
     # the machine and its rules
     "the budget of a link is ignored": _with(budget.SendBudget, "available_at", lambda _: lambda self, now, *, ping: now),
@@ -308,7 +313,7 @@ _MUTATIONS: dict[str, Mutation] = {
         _with(machine.ConnectionMachine, "_is_stale_or_early", _every_generation),
         _with(driver.Driver, "message_handler", _every_link),
     ),
-    "a throttled dial comes back at once": _with(context, "verdict", lambda _: lambda cause, **known: Verdict.TRANSIENT),
+    "a throttled dial comes back at once": _with(notes, "verdict", lambda _: lambda cause, **known: Verdict.TRANSIENT),
     "dials are not paced": _both(
         _with(pacer.Pacer, "reserve", lambda _: lambda self, now: now),
         _with(pacer.Pacer, "claim", lambda _: lambda self, place, now: now),
@@ -353,7 +358,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "nobody is told of the end": _with(waiters.Waiters, "fail", lambda _: lambda self, error, *, patient: None),
     "a server fault ends what was acknowledged": _with(subscriptions.SubscriptionTracker, "repeat", _blaming),
     "a server fault is told of no gap": _with(registry.SubscriptionRegistry, "recover", lambda _: lambda self, seconds: None),
-    "a proof does not end a server fault": _with(context.ConnectionContext, "_prove", lambda _: lambda self, link: None),
+    "a proof does not end a server fault": _with(notes, "_prove", lambda _: lambda context, link: None),
     "a missing echo is not noticed": _with(canary.Prober, "_miss", lambda _: lambda self: None),
     "a deaf link is told of no gap": _with(registry.SubscriptionRegistry, "end_deafness", lambda _: lambda self, *news: None),
     "a deaf link is told of before an echo": _with(registry.SubscriptionRegistry, "begin_deafness", lambda _: lambda self: None),

@@ -15,11 +15,12 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from realtime_fsm.errors import CertificateRefused, DialFailed, NameNotResolved, UpgradeRefused
-from realtime_fsm.testing.backend import MinuteQuota
+from realtime_fsm.testing.backend import FAULT_DELAY, Backend
+from realtime_fsm.testing.connection import ServerConnection
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.testing.identity import CONSOLE
-from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Reply, Request, ServerConnection
-from realtime_fsm.testing.wire import Refusal, error
+from realtime_fsm.testing.quota import MinuteQuota
+from realtime_fsm.testing.upgrade import CONSOLE, UpgradeRequest
+from realtime_fsm.testing.wire import Refusal, Reply, error
 from simulation.history import History
 from simulation.servers import Server
 from simulation.sockets import CODES, SimulatedSocket
@@ -91,7 +92,7 @@ class Network:
             if socket.server.faulty:
                 socket.lose(number)
                 continue
-            ids = b',"subscriptions":' + _json(matching).encode() if peer._era.ids else b""
+            ids = b',"subscriptions":' + _json(matching).encode() if peer.era.ids else b""
             socket.under_way.add(number)
             socket.server.when_awake(partial(socket.emit, start + ids + b"}}", "event"))
         return number
@@ -161,7 +162,7 @@ class Network:
         """A part of a connection's budget is gone, and the client does not know."""
         for _ in range(messages):
             try:
-                peer._budget.spend(self.world.wall())
+                peer.quota.spend(self.world.wall())
             except Refusal:
                 return
 
@@ -169,7 +170,7 @@ class Network:
         """From now on nothing goes wrong any more. What went wrong before stays: a silent stream stays silent."""
         self.world.stormy, self.world.event_lag = False, 0.0
         self.parted = False
-        self.backend._dials = MinuteQuota(None)
+        self.backend.dial_quota = MinuteQuota(None)
         for server in self.servers:
             server.up, server.deaf_since, server.refusing = True, None, False
             server.thaw()
@@ -254,7 +255,7 @@ class Wire:
             reply = Reply((error(rng.choice((1008, 401, 403, 1003, 1013, 0, 500))),), end=True)
         else:
             identity = () if fault == "greeted as a guest" else tuple(headers.items())
-            reply = socket.peer.greet(Request(f"{parts.path}?{parts.query}", identity), world.wall())
+            reply = socket.peer.receive_upgrade(UpgradeRequest(f"{parts.path}?{parts.query}", identity), world.wall())
             if reply.end and b'"code":1013' in reply.frames[0]:
                 world.count("dial throttled")
             if not reply.end:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from realtime_fsm.testing.backend import Backend
+from realtime_fsm.testing.connection import ServerConnection
 from realtime_fsm.testing.eras import EraName, era_named
-from realtime_fsm.testing.peer import Backend, Reply, ServerConnection
-from realtime_fsm.testing.wire import error
+from realtime_fsm.testing.wire import Reply, error
 from simulation.sockets import SimulatedSocket
 from simulation.world import World
 

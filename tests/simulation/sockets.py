@@ -10,8 +10,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from realtime_fsm.errors import StreamEnded
-from realtime_fsm.testing.peer import Reply, ServerConnection
-from realtime_fsm.testing.wire import encode, error
+from realtime_fsm.testing.connection import ServerConnection
+from realtime_fsm.testing.wire import Reply, encode, error
 from simulation.world import World
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from realtime_fsm.runtime import driver
 from realtime_fsm.runtime import registry as registry
 from realtime_fsm.runtime import suspend as sleep
 from realtime_fsm.runtime.sockets import Transport
-from realtime_fsm.testing.identity import CONSOLE
+from realtime_fsm.testing.upgrade import CONSOLE
 from simulation.calm import Calm
 from simulation.coverage import Coverage
 from simulation.doings import BusyCrowd

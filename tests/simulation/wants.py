@@ -98,7 +98,7 @@ class Wants:
             return True
         assert link.socket is not None
         status = msgspec.json.decode(self.presence)["data"]["status"]
-        return any(document["status"] == status for document in link.socket.peer._presences.values())
+        return any(document["status"] == status for document in link.socket.peer.presences.values())
 
     def _grant(self, identifier: str, link: int, input_: int) -> None:
         replaced = self.successors.pop(identifier, None)

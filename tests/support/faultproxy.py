@@ -1,5 +1,4 @@
-"""What stands between a client and a server: a TCP proxy on loopback that does on command what networks do by themselves (cut,
-reset, freeze, delay, truncate, refuse), and an HTTP proxy."""
+"""A TCP proxy on loopback that fails as networks do (cut, reset, freeze, delay, truncate, refuse), and an HTTP proxy."""
 
 from __future__ import annotations
 
@@ -22,13 +21,13 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time, so that closing 
 
 
 def descriptors() -> int:
-    """How many file descriptors this process holds, those aside that other tests have left to the collector."""
+    """The number of open file descriptors of this process, after a garbage collection."""
     gc.collect()
     return len(os.listdir("/dev/fd"))  # noqa: PTH208  (iterdir would hold one itself)
 
 
-async def until(condition: Callable[[], bool], *, seconds: float = 5.0) -> None:
-    """Wait until something holds of which nobody tells."""
+async def until(condition: Callable[[], object], *, seconds: float = 5.0) -> None:
+    """Wait until a condition is true that no event announces."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
@@ -40,17 +39,15 @@ def header(head: str, name: str) -> list[str]:
 
 
 class FaultProxy:
-    """Forwards connections to a server, until it is told to do otherwise; `heal` ends every fault.
-
-    With a context it speaks TLS to its clients, for a server that does not.
+    """A TCP proxy before a server, with faults on demand; `heal` ends every fault. With a context it speaks TLS to its clients.
 
     Attributes:
-        port: where it listens.
-        mute: whether new connections are accepted and never answered.
-        delay: seconds that every piece waits before it is forwarded.
-        drip: bytes that are forwarded at a time, 1 ms after the ones before; None for no limit.
-        forwarded: bytes that went to clients since the beginning.
-        accepted: connections since the beginning.
+        port: the port of the proxy.
+        mute: whether the proxy accepts new connections and never answers.
+        delay: seconds that the proxy holds each piece of data.
+        drip: bytes that the proxy forwards at a time, 1 ms after the ones before; None for no limit.
+        forwarded: bytes that the proxy has forwarded to clients.
+        accepted: connections that the proxy has accepted.
     """
 
     def __init__(self, endpoint: str, context: ssl.SSLContext | None = None) -> None:
@@ -63,7 +60,7 @@ class FaultProxy:
         self._server: asyncio.Server | None = None
         self._open = {UP: asyncio.Event(), DOWN: asyncio.Event()}
         self._links: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
-        self._left: int | None = None  # bytes to clients until all is cut
+        self._left: int | None = None  # bytes to clients until the cut
         self.port = 0
         self.mute = False
         self.delay = 0.0
@@ -79,7 +76,7 @@ class FaultProxy:
 
     @property
     def links(self) -> int:
-        """How many connections are held."""
+        """The number of connections."""
         return len(self._links)
 
     async def __aenter__(self) -> Self:
@@ -97,7 +94,7 @@ class FaultProxy:
     # --- faults -------------------------------------------------------------------------------------------------------
 
     def cut(self) -> None:
-        """End every connection on both sides, with a FIN behind what was forwarded."""
+        """End every connection on both sides, with a FIN behind all forwarded data."""
         for writers in self._links.values():
             for writer in writers:
                 writer.close()
@@ -111,17 +108,17 @@ class FaultProxy:
                 writer.transport.abort()
 
     def freeze(self, *directions: str) -> None:
-        """Forward nothing any more, in one direction or both, and keep the sockets; ends are not passed on, either."""
+        """Stop forwarding, in one direction or both, and keep the sockets; the end of a stream is not forwarded, either."""
         for direction in directions or (UP, DOWN):
             self._open[direction].clear()
 
     def thaw(self) -> None:
-        """Forward again, what was held first."""
+        """Forward again, from the first piece that was held."""
         for event in self._open.values():
             event.set()
 
     def truncate(self, size: int) -> None:
-        """Forward so many bytes more to clients, then cut."""
+        """Forward ``size`` more bytes to clients, then cut."""
         self._left = size
 
     def refuse(self) -> None:
@@ -137,7 +134,7 @@ class FaultProxy:
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def heal(self) -> None:
-        """Be a good network again. What a fault held back of connections that clients have left is dropped."""
+        """End all faults."""
         self.mute, self.delay, self.drip, self._left = False, 0.0, None, None
         self.thaw()
         await self.admit()
@@ -151,7 +148,7 @@ class FaultProxy:
         writers = self._links[task] = [writer]
         try:
             if self.mute:
-                await reader.read()  # to its end
+                await reader.read()  # to the end of the stream
                 return
             upstream, server = await asyncio.open_connection(*self._target)
             writers.append(server)
@@ -159,7 +156,7 @@ class FaultProxy:
                 group.create_task(self._forward(UP, reader, server))
                 group.create_task(self._forward(DOWN, upstream, writer))
         except* OSError:
-            pass  # an end of one side; the other one follows below
+            pass  # one side has ended; the other one follows below
         finally:
             del self._links[task]
             for each in writers:
@@ -182,11 +179,12 @@ class FaultProxy:
         raise ConnectionResetError("one side has ended")
 
 
-class Listener:
-    """Keeps what it is asked, and answers each request the same; or is a proxy, with `answer` None.
+class HttpProxy:
+    """An HTTP proxy. With an `answer` it gives that to every request, and forwards none.
 
     Attributes:
         asked: the heads of the requests.
+        url: the URL of the proxy.
     """
 
     def __init__(self, answer: bytes | None = None, *, login: bytes | None = None, context: ssl.SSLContext | None = None) -> None:
@@ -197,7 +195,7 @@ class Listener:
         self._context = context
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Listener]:
+    async def open(self) -> AsyncIterator[HttpProxy]:
         async with await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context) as server:
             self.url = f"{'https' if self._context else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             yield self

@@ -1,7 +1,7 @@
-"""A fleet that loses its server at once: how its dials are spread, and when it is back. `make fleet` prints it.
+"""A fleet of clients that lose their server at once: the dials of each second, and the time until they are back.
 
-Each client has a place of its own (no common pace), as a thousand users of one server have; the network is simulated, the time
-virtual, and the clients are real.
+The clients stand for a thousand users, so no dial counts for another client. The network is simulated, the time is virtual, and
+the clients are real. `make fleet` prints the figures.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ if __name__ == "__main__":
 
 from realtime_fsm import Realtime, RetryPolicy, State
 from realtime_fsm.errors import DialFailed
-from realtime_fsm.fsm.pacer import Pacer
 from support.network import GREET, Network
 from support.virtual import eventually, run
 
 
 @dataclass(frozen=True)
-class Return:
-    """How a fleet came back.
+class FleetReturn:
+    """The return of a fleet.
 
     Attributes:
-        dials: how many dials were made in each second after the loss.
+        dials: the number of dials in each second after the loss.
         back_after: seconds until 99 % were subscribed again.
     """
 
@@ -36,16 +35,14 @@ class Return:
     back_after: float
 
 
-def come_back(clients: int, away: float, *, seed: int = 1) -> Return:
-    """Lose the server for some seconds, and watch."""
-    dice = random.Random(seed)
+def come_back(clients: int, away: float, *, seed: int = 1) -> FleetReturn:
+    """Lose the server for ``away`` seconds, and wait until the fleet is back."""
+    draw = random.Random(seed).random
 
-    async def main() -> Return:
+    async def main() -> FleetReturn:
         network = Network(rate_limit=None)
-        fleet = [network.realtime(retry=RetryPolicy(attempts=None)) for _ in range(clients)]
-        for client in fleet:
-            client._driver._draw = dice.random
-            client._driver._core._context.pacer = Pacer(None)
+        retry = RetryPolicy(attempts=None, dials_per_minute=None)  # the rate of one process is not that of a fleet
+        fleet = [network.realtime(draw, retry=retry) for _ in range(clients)]
         await asyncio.gather(*(client.subscribe("rows") for client in fleet))
         await asyncio.sleep(60)
         loop = asyncio.get_running_loop()
@@ -58,7 +55,7 @@ def come_back(clients: int, away: float, *, seed: int = 1) -> Return:
         await eventually(lambda: _back(fleet) >= clients * 0.99)
         back_after = loop.time() - lost_at
         await asyncio.gather(*(client.dispose() for client in fleet))
-        return Return(dict(sorted(Counter(int(dial - lost_at) for dial in network.dials[before:]).items())), back_after)
+        return FleetReturn(dict(sorted(Counter(int(dial - lost_at) for dial in network.dials[before:]).items())), back_after)
 
     return run(main)
 

@@ -16,7 +16,7 @@ from support.faultproxy import descriptors, header, until
 
 @asynccontextmanager
 async def upgraded(*frames: bytes, hang_up: bool = True, **options: Any) -> AsyncIterator[Socket]:
-    """A socket whose server upgrades, sends raw frames, reads nothing, and perhaps ends the stream."""
+    """A socket whose server upgrades, sends raw frames, reads nothing, and ends the stream with ``hang_up``."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         key = header((await reader.readuntil(b"\r\n\r\n")).decode(), "Sec-WebSocket-Key")[0]
@@ -30,7 +30,7 @@ async def upgraded(*frames: bytes, hang_up: bool = True, **options: Any) -> Asyn
 
     writers: list[asyncio.StreamWriter] = []
     async with asyncio.timeout(10), await asyncio.start_server(handle, "127.0.0.1", 0, limit=1024) as server:
-        held = descriptors()
+        before = descriptors()
         transport = AiohttpTransport(**options)
         socket = await transport.dial(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/", {})
         yield socket
@@ -38,4 +38,4 @@ async def upgraded(*frames: bytes, hang_up: bool = True, **options: Any) -> Asyn
         await transport.close()
         for writer in writers:
             writer.transport.abort()
-        await until(lambda: descriptors() == held)
+        await until(lambda: descriptors() == before)

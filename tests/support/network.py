@@ -1,4 +1,4 @@
-"""A simulated network: the embedded server's brain, of any era, behind sockets of virtual time, with faults on demand."""
+"""A simulated network: the protocol core of the embedded server behind sockets of virtual time, with faults on demand."""
 
 from __future__ import annotations
 
@@ -12,33 +12,45 @@ from urllib.parse import urlsplit
 
 from realtime_fsm import Realtime, Subscription
 from realtime_fsm.errors import LinkFailure, StreamEnded
+from realtime_fsm.runtime.jitter import drawing
 from realtime_fsm.runtime.sockets import MessageHandler, Socket, Transport
 from realtime_fsm.runtime.transport import ClientSession
+from realtime_fsm.testing.backend import Backend, Deliveries
+from realtime_fsm.testing.connection import ServerConnection
 from realtime_fsm.testing.eras import EraName, era_named
-from realtime_fsm.testing.peer import FAULT_DELAY, Backend, Reply, Request, ServerConnection
-from realtime_fsm.testing.wire import MASKED, encode, error
+from realtime_fsm.testing.upgrade import UpgradeRequest
+from realtime_fsm.testing.wire import MASKED, Reply, encode, error
 
-_NUMBERS = itertools.count()  # each network is a server of its own, so the pacing of one test is not that of another
+_HOSTS = map("simulated-{}".format, itertools.count())  # each network is a server of its own, with a dial rate of its own
 LATENCY = 0.01
 GREET, MUTE, HANG = "greet", "mute", "hang"
-"""How the next dial goes: well; an upgrade and no greeting; nothing at all."""
+"""The outcome of a dial: a greeting; an upgrade without a greeting; no answer."""
 
 
 class SimulatedSocket:
-    """One socket, seen from the client."""
+    """A socket on the side of the client.
+
+    Attributes:
+        peer: the connection on the side of the server.
+        sent: the messages of the client.
+        heard: the frames of the server, each behind the number of messages that the client had sent before.
+        latency: seconds that a message or a frame takes.
+        frozen: whether messages and frames are lost.
+        closed: the timeout with which the client closed the socket; None before that.
+    """
 
     def __init__(self, network: Network, peer: ServerConnection) -> None:
         self.network = network
         self.peer = peer
         self.sent: list[bytes] = []
-        self.heard: list[tuple[int, bytes]] = []  # what came, and how many messages had been sent before
+        self.heard: list[tuple[int, bytes]] = []
         self.latency = network.latencies.popleft() if network.latencies else LATENCY
         self.frozen = False
-        self.closed: float | None = None  # within how many seconds it was closed
+        self.closed: float | None = None
         self._inbound: asyncio.Queue[bytes | int] = asyncio.Queue()
         self._latest = 0.0
 
-    # the client's side
+    # --- the client's side ----------------------------------------------------------------------------------------------
 
     async def send(self, data: bytes) -> None:
         if self.closed is not None or self.network.failing_sends:
@@ -58,11 +70,11 @@ class SimulatedSocket:
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109
         self.closed = timeout
-        self._leave()
+        self._disconnect()
         if timeout:
             await asyncio.sleep(timeout if self.frozen else self.latency)
 
-    # the server's side
+    # --- the server's side ----------------------------------------------------------------------------------------------
 
     def _arrive(self, data: bytes) -> None:
         if (code := self.network.code_for(data)) is not None:
@@ -75,8 +87,11 @@ class SimulatedSocket:
             self.answer(Reply((error(1008),), end=True))
         else:
             reply = self.peer.receive_message(data, self.network.wall())
-            asyncio.get_running_loop().call_later(reply.after, self.answer, reply) if reply.after else self.answer(reply)
-            self.network.spread()
+            if reply.after:
+                asyncio.get_running_loop().call_later(reply.after, self.answer, reply)
+            else:
+                self.answer(reply)
+            self.network.deliver_caused()
 
     def answer(self, reply: Reply) -> None:
         for frame in reply.frames:
@@ -89,29 +104,45 @@ class SimulatedSocket:
             self._later(lambda: self._inbound.put_nowait(frame))
 
     def cut(self, code: int = 1006) -> None:
-        """The stream ends."""
-        self._leave()
+        """End the stream."""
+        self._disconnect()
         self._later(lambda: self._inbound.put_nowait(code))
 
-    def _leave(self) -> None:
+    def _disconnect(self) -> None:
         self.peer.close(self.network.wall())
-        self.network.spread()
+        self.network.deliver_caused()
 
-    def _later(self, what: Callable[[], object]) -> None:
-        """After the latency, and in order: timers of one moment have none."""
+    def _later(self, call: Callable[[], object]) -> None:
+        """Call after the latency, in order: the loop does not order timers of one moment."""
         loop = asyncio.get_running_loop()
         self._latest = max(self._latest + 1e-6, loop.time() + self.latency)
-        loop.call_at(self._latest, what)
+        loop.call_at(self._latest, call)
 
 
 class Network:
-    """What is dialed: a server of an era. `options` are those of its backend.
+    """The server that clients dial, and the network before it; `options` are those of its backend.
 
-    A dial that an old server refuses because there are no channels in its address is how a client asks for the era. It is kept
-    in `questions`, and counted nowhere else; so what a test says of dials and sockets holds on every era.
+    A client asks an old server for its era by a dial without channels, which that server refuses. Such dials are in `questions`
+    only; so a statement of a test about dials and sockets holds in every era.
 
     Attributes:
-        era: of which time it is, if nothing else is said; a test that runs on every era sets it.
+        era: the era of the server if the test names no other; the fixture `server_era` sets it.
+        backend: the state of the server.
+        sockets: the sockets of all dials.
+        dials: the moments of all dials.
+        questions: the moments of the dials that asked for the era.
+        headers: the headers of all dials.
+        latencies: the latencies of the next sockets, in seconds.
+        script: the outcomes of the next dials.
+        otherwise: the outcome of a dial when the script is empty.
+        answers: frames that answer a message, instead of the server's answer.
+        refused: texts; the server answers a message with one of them with error 1003, and a URL with one of them with 1008.
+        banned: texts; the server answers a message with one of them with error 1008 and the end.
+        refused_with: texts and codes; the server answers a message with one of the texts with that error.
+        fault: the code of the error that answers every message but a ping; None for no fault.
+        failing_sends: whether the client's sends fail.
+        released: whether the client has released its transport.
+        on_dial: called with each dial.
     """
 
     era: ClassVar[EraName] = "E4"
@@ -122,37 +153,37 @@ class Network:
         self.dials: list[float] = []
         self.questions: list[float] = []
         self.headers: list[Mapping[str, str]] = []
-        self.latencies: deque[float] = deque()  # of the next sockets, in seconds
+        self.latencies: deque[float] = deque()
         self.script: deque[str | LinkFailure | Exception] = deque()
         self.otherwise: str | LinkFailure = GREET
-        self.answers: dict[bytes, tuple[bytes, ...]] = {}  # instead of the brain's own
-        self.refused: set[bytes] = set()  # words in a message that is answered with error 1003, or in an address: with 1008
-        self.banned: set[bytes] = set()  # words in a message that is answered with error 1008 and the end
-        self.fault: int | str | None = None  # the code with which every request is answered; pings fare well
-        self.refused_with: dict[bytes, int | str] = {}  # codes of errors that answer messages with these words
+        self.answers: dict[bytes, tuple[bytes, ...]] = {}
+        self.refused: set[bytes] = set()
+        self.banned: set[bytes] = set()
+        self.refused_with: dict[bytes, int | str] = {}
+        self.fault: int | str | None = None
         self.failing_sends = False
         self.released = False
-        self.on_dial: Callable[[], object] = lambda: None  # called with each dial
+        self.on_dial: Callable[[], object] = lambda: None
 
     @property
     def socket(self) -> SimulatedSocket:
-        """The newest."""
+        """The newest socket."""
         return self.sockets[-1]
 
     @property
-    def by_address(self) -> bool:
-        """Whether channels travel in the address that is dialed."""
+    def subscribes_in_url(self) -> bool:
+        """Whether a client names its channels in the URL, and not by message."""
         return not self.backend.era.by_message
 
     @property
     def listening(self) -> set[str]:
-        """The channels on which the newest link listens, as the server has it."""
-        return {channel for channel, holders in self.socket.peer._subscriptions._channels.items() if holders}
+        """The channels of the newest link's subscriptions, on the server."""
+        return self.socket.peer.channels
 
     def code_for(self, data: bytes) -> int | str | None:
-        """The code of the error that answers a message, if one is arranged for it."""
-        named = (code for word, code in self.refused_with.items() if word in data)
-        return next(named, None if b'"ping"' in data else self.fault)
+        """The code of the error that answers a message, if a test has set one."""
+        codes = (code for word, code in self.refused_with.items() if word in data)
+        return next(codes, None if b'"ping"' in data else self.fault)
 
     def wall(self) -> float:
         return asyncio.get_running_loop().time()
@@ -164,23 +195,24 @@ class Network:
         self.on_dial()
         self.dials.append(self.wall())
         self.headers.append(headers)
-        how = self.script.popleft() if self.script else self.otherwise
+        outcome = self.script.popleft() if self.script else self.otherwise
         await asyncio.sleep(LATENCY)
-        if isinstance(how, Exception):
-            raise how
-        if how == HANG:
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome == HANG:
             await asyncio.Event().wait()
         parts = urlsplit(url)
         socket = SimulatedSocket(self, ServerConnection(self.backend))
         self.sockets.append(socket)
         target = f"{parts.path}?{parts.query}"
-        if how == GREET and any(word.strip(b'"').decode() in target for word in self.refused):
+        request = UpgradeRequest(target, tuple(headers.items()))
+        if outcome == GREET and any(text.strip(b'"').decode() in target for text in self.refused):
             socket.answer(Reply((error(1008),), end=True))
-        elif how == GREET and self.backend.faulty:
-            asyncio.get_running_loop().call_later(FAULT_DELAY, self._greet_late, socket, Request(target, tuple(headers.items())))
-        elif how == GREET:
-            reply = socket.peer.greet(Request(target, tuple(headers.items())), self.wall())
-            if reply.end and "channels" not in parts.query and self.by_address:
+        elif outcome == GREET and self.backend.faulty:
+            asyncio.get_running_loop().call_later(self.backend.fault_delay, self._greet_late, socket, request)
+        elif outcome == GREET:
+            reply = socket.peer.receive_upgrade(request, self.wall())
+            if reply.end and "channels" not in parts.query and self.subscribes_in_url:
                 self.questions.append(self.dials.pop())
                 del self.sockets[-1], self.headers[-1]
             socket.answer(reply)
@@ -189,52 +221,51 @@ class Network:
     async def close(self) -> None:
         self.released = True
 
-    def _greet_late(self, socket: SimulatedSocket, request: Request) -> None:
+    def _greet_late(self, socket: SimulatedSocket, request: UpgradeRequest) -> None:
         if socket.closed is None:
-            socket.answer(socket.peer.greet(request, self.wall()))
+            socket.answer(socket.peer.receive_upgrade(request, self.wall()))
 
     def become(self, era: EraName) -> None:
-        """Another server stands in its place, with the same users: every stream ends."""
+        """Replace the server by one of another era, with the same users; every stream ends."""
         self.backend.era = era_named(era)
         self.backend.rate_limit = self.backend.era.rate_limit
         for socket in self.sockets:
             socket.cut()
 
     def event(self, data: bytes, *others: str) -> bytes:
-        """An event on the channel ``rows``, for all subscriptions of the newest link and others, as the era names them."""
+        """An event on the channel ``rows``, for all subscriptions of the newest link and others, where the era has their ids."""
         ids = json.dumps([*self.socket.peer.subscriptions, *others]).encode()
-        named = b',"subscriptions":' + ids if self.backend.era.ids else b""
-        return b'{"type":"event","data":{"channels":["rows"],%b%b}}' % (data, named)
+        subscriptions = b',"subscriptions":' + ids if self.backend.era.ids else b""
+        return b'{"type":"event","data":{"channels":["rows"],%b%b}}' % (data, subscriptions)
 
-    def publish(self, *channels: str, payload: object = None, **more: Any) -> int:
-        """Publish an event; to how many connections it went."""
-        deliveries = self.backend.publish(["test.event"], list(channels), payload or {}, now=self.wall(), **more)
+    def publish(self, *channels: str, payload: object = None, **options: Any) -> int:
+        """Publish an event, and return the number of connections that get it."""
+        deliveries = self.backend.publish(["test.event"], list(channels), payload or {}, now=self.wall(), **options)
         self._deliver(deliveries)
         return len(deliveries)
 
-    def spread(self) -> None:
-        """Deliver what a client's message, or its end, causes others to be sent."""
+    def deliver_caused(self) -> None:
+        """Deliver the events that the message of a client, or the end of its link, has caused."""
         self._deliver(self.backend.take_caused())
 
-    def _deliver(self, deliveries: list[tuple[ServerConnection, bytes]]) -> None:
+    def _deliver(self, deliveries: Deliveries) -> None:
         for peer, frame in deliveries:
             next(socket for socket in self.sockets if socket.peer is peer).push(frame)
 
-    def realtime(self, **options: Any) -> Realtime:
-        """A client of this network, without chance: the first ping comes after half of an interval."""
+    def realtime(self, draw: Callable[[], float] = lambda: 0.5, /, **options: Any) -> Realtime:
+        """A client of this network. Its delays are not random: by default the first ping comes after half an interval."""
         network: Transport = self
 
         class Simulated(Realtime):
             def _transport(self, http: ClientSession | None, **_: Any) -> Transport:
                 return network
 
-        realtime = Simulated(f"http://simulated-{next(_NUMBERS)}/v1", "demo", **options)
-        realtime._driver._draw = lambda: 0.5
-        return realtime
+        with drawing(draw):
+            return Simulated(f"http://{next(_HOSTS)}/v1", "demo", **options)
 
 
-def transition(subscription: Subscription) -> list[Any]:
-    """What is held for its consumer, by the number in the payload."""
+def take_numbers(subscription: Subscription) -> list[Any]:
+    """Take the undelivered events of a subscription, and return the numbers in their payloads."""
     buffer = subscription._subscriber.buffer
     numbers = [event.payload["n"] for event in buffer._items]
     buffer._items.clear()

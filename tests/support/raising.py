@@ -1,4 +1,4 @@
-"""What a user's callable may raise, and how; and a run that goes on after each interrupt."""
+"""Raise from a user's callable, in every way, and continue a run after each interrupt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.virtual import VirtualLoop
 
 
 class Own(BaseException):
-    """An exception that is no `Exception`, as `pytest.fail()` raises one."""
+    """A `BaseException` beside `Exception`, such as `pytest.fail()` raises."""
 
 
 Kind = type[BaseException]
@@ -28,18 +28,18 @@ def at_once(kind: Kind) -> object:
 
 
 async def awaited(kind: Kind) -> None:
-    """Raise from a coroutine that has not waited yet."""
+    """Raise from a coroutine before its first await."""
     raise kind("of a callable")
 
 
 async def later(kind: Kind) -> None:
-    """Raise from a coroutine that has waited."""
+    """Raise from a coroutine after an await."""
     await asyncio.sleep(1)
     raise kind("of a callable")
 
 
 async def shared(kind: Kind) -> None:
-    """Raise what something else has raised, such as a task that another one has cancelled."""
+    """Raise the exception of another task, such as its cancellation."""
     result: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     if kind is asyncio.CancelledError:
         result.cancel()
@@ -52,15 +52,15 @@ WAYS: list[Raise] = [at_once, awaited, later, shared]
 
 
 def survive(main: Callable[[], Coroutine[Any, Any, None]], kind: Kind, *, raised: int = 1) -> list[str]:
-    """Run a test in virtual time, which goes on after each `KeyboardInterrupt` that leaves the loop.
+    """Run a test in virtual time, and continue after each `KeyboardInterrupt`, which must leave the loop.
 
     Args:
         main: the test.
-        kind: what it raises in callables; where that is a `KeyboardInterrupt`, the loop must raise each of them.
-        raised: how many it raises.
+        kind: the exception of its callables.
+        raised: the number of exceptions.
 
     Returns:
-        The headings of what was reported.
+        The messages of the reported failures.
     """
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         loop = runner.get_loop()

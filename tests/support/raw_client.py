@@ -1,19 +1,20 @@
-"""A WebSocket client by hand: it sends any frame, legal or not, and shows every frame that comes, and how the stream ends."""
+"""A WebSocket client by hand: it sends any frame, legal or not, and returns every frame, and the end of the stream."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 OPCODES = {"cont": 0, "text": 1, "binary": 2, "close": 8, "ping": 9, "pong": 10}
-PATIENCE = 5.0  # seconds until a test that waits in vain fails
+TIMEOUT = 5.0  # seconds until a wait fails its test
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,19 @@ def upgrade(target: str, *headers: str) -> list[str]:
 
 
 class RawClient(asyncio.Protocol):
-    """One TCP connection; `dial` makes it. `head` is what the server answered to the request, without its body."""
+    """One TCP connection; `dial` makes it.
+
+    Attributes:
+        head: the head of the server's answer to the request.
+        ended: "eof" or "reset" once the stream has ended, else empty.
+    """
 
     def __init__(self) -> None:
         self.head = ""
-        self.ended = ""  # "eof" or "reset" once the stream has ended
+        self.ended = ""
         self._buffer = bytearray()
-        self._kept = b""
-        self._news = asyncio.Event()
+        self._unsent = b""
+        self._changed = asyncio.Event()
         self._lost = asyncio.Event()
         self._transport: asyncio.Transport | None = None
 
@@ -105,10 +111,10 @@ class RawClient(asyncio.Protocol):
             repeated = (mask * (len(data) // 4 + 1))[: len(data)]
             masked_data = int.from_bytes(data) ^ int.from_bytes(repeated)
             data = mask + masked_data.to_bytes(len(data))
-        self._kept += head + data
+        self._unsent += head + data
         if not more:
-            kept, self._kept = self._kept, b""
-            self.write(kept)
+            unsent, self._unsent = self._unsent, b""
+            self.write(unsent)
 
     def close_frame(self, code: int | None, reason: str = "") -> None:
         self.send(b"" if code is None else struct.pack("!H", code) + reason.encode(), "close")
@@ -124,7 +130,7 @@ class RawClient(asyncio.Protocol):
         self._transport.write_eof()
 
     def stop_reading(self) -> None:
-        """Take nothing more from the stream."""
+        """Read nothing more from the stream."""
         assert self._transport is not None
         self._transport.pause_reading()
 
@@ -145,20 +151,31 @@ class RawClient(asyncio.Protocol):
     async def text(self) -> str:
         return (await self.frame()).text
 
+    async def json(self) -> dict[str, Any]:
+        """Read the next message."""
+        message: dict[str, Any] = json.loads(await self.text())
+        return message
+
+    async def error_code(self) -> object:
+        """Read the next message, which must be an error, and return its code."""
+        message = await self.json()
+        assert message["type"] == "error", message
+        return message["data"]["code"]
+
     async def quiet(self) -> None:
-        """Nothing was sent to us: the answer to a WebSocket ping is the next thing that comes."""
+        """Check that the server has sent nothing: its next frame is the answer to a WebSocket ping."""
         self.send("quiet?", "ping")
         frame = await self.frame()
         assert (frame.opcode, frame.payload) == (OPCODES["pong"], b"quiet?"), frame
 
     async def silent(self) -> None:
-        """Nothing comes from a server that is frozen, though it has had its turns."""
+        """Check that a frozen server sends nothing, in ten turns of the event loop."""
         for _ in range(10):
             await asyncio.sleep(0)
         assert not self._buffer, bytes(self._buffer)
 
     async def ending(self) -> str:
-        """Wait for the end of the stream, behind which nothing may be left."""
+        """Wait for the end of the stream, with no more data before it; return how it ended."""
         await self._until(lambda: bool(self.ended), ended_is_fine=True)
         assert not self._buffer, bytes(self._buffer)
         return self.ended
@@ -168,23 +185,23 @@ class RawClient(asyncio.Protocol):
         self._transport.abort()
         await self._lost.wait()
 
-    async def _until(self, holds: Callable[[], bool], *, ended_is_fine: bool = False) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not holds():
+    async def _until(self, condition: Callable[[], bool], *, ended_is_fine: bool = False) -> None:
+        async with asyncio.timeout(TIMEOUT):
+            while not condition():
                 assert ended_is_fine or not self.ended, f"the stream has ended: {self.ended}"
-                self._news.clear()
-                await self._news.wait()
+                self._changed.clear()
+                await self._changed.wait()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        self._news.set()
+        self._changed.set()
 
     def eof_received(self) -> bool:
         self.ended = self.ended or "eof"
-        self._news.set()
+        self._changed.set()
         return True  # stay half open: a client may go on sending
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = self.ended or ("reset" if exc else "eof")
         self._lost.set()
-        self._news.set()
+        self._changed.set()

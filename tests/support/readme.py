@@ -1,4 +1,4 @@
-"""The Python examples of the README, as files: `python tests/support/readme.py DIRECTORY` writes them for the type checker."""
+"""Extract the README's Python examples: `python tests/support/readme.py DIRECTORY` writes files for the type checker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 def examples() -> list[str]:
-    """The examples, in order."""
+    """Return the examples, in order."""
     return re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 

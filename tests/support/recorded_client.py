@@ -1,4 +1,4 @@
-"""The clients of the recordings: each does what it did to the real server, and the embedded server must answer the same."""
+"""The clients of the recordings, played to the embedded server, which must answer as the real server did."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from realtime_fsm.testing import RealtimeServer
+from realtime_fsm.testing.backend import counted_ids
 from realtime_fsm.testing.eras import ERAS, EraName
-from realtime_fsm.testing.peer import counted_ids
 from support.adaptations import (
     AUDIENCES,
     EXCLUDED,
@@ -29,12 +29,18 @@ from support.adaptations import (
     UP_TO_THE_BLOB,
 )
 from support.raw_client import OPCODES, RawClient, upgrade
-from support.recording import Ids, Step, rebuild
+from support.recording import Ids, RecordedStep, rebuild
 from support.server_core import NOON
 
 
-class Player:
-    def __init__(self, recording: str, steps: tuple[Step, ...]) -> None:
+class ClientReplay:
+    """The clients of one recording, and the embedded server that they dial.
+
+    Attributes:
+        played: the number of steps so far.
+    """
+
+    def __init__(self, recording: str, steps: tuple[RecordedStep, ...]) -> None:
         self.played = 0
         self.server = RealtimeServer(
             projects=("p1", "p2"),
@@ -76,7 +82,7 @@ class Player:
         for client in self._clients.values():
             await client.hang_up()
 
-    async def on_open(self, step: Step) -> None:
+    async def on_open(self, step: RecordedStep) -> None:
         if step.status:
             client = self._clients[step.conn]
             if not client.head:
@@ -92,7 +98,7 @@ class Player:
         make = RawClient.connect if sends_at_once else RawClient.dial
         self._clients[step.conn] = await make(self.port, request)
 
-    async def on_send(self, step: Step) -> None:
+    async def on_send(self, step: RecordedStep) -> None:
         masked = step.note != "unmasked client frame"
         text = self._ids.renewed(rebuild(step.data, '"}'))
         assert step.length in (None, len(text))
@@ -100,7 +106,7 @@ class Player:
         more = (following.dir, following.conn) == ("send", step.conn)
         self._clients[step.conn].send(text, step.op, fin=step.fin, rsv=step.rsv, masked=masked, more=more)
 
-    async def on_recv(self, step: Step) -> None:
+    async def on_recv(self, step: RecordedStep) -> None:
         if step.op == "http":
             client = await RawClient.dial(self.port, RAW_REQUESTS[step.note])
             assert client.head.split()[:2] == step.data.split()[:2]
@@ -108,7 +114,7 @@ class Player:
         elif step.type == "CLOSED":
             assert await self._clients[step.conn].ending() == "eof"
         else:
-            expected = whole(self._recording, step)
+            expected = full_text(self._recording, step)
             if step.data.startswith('{"type":"event"') and (name := json.loads(expected)["data"]["events"][0]) in UNPUBLISHED:
                 self._publish(expected, ("any",), UNPUBLISHED[name])
             frame = await self._clients[step.conn].frame()
@@ -120,56 +126,56 @@ class Player:
             assert self._ids.same(expected, received), (step.index, expected[:2000], received[:2000])
 
     def _as_answered(self, messages: list[str | bytes]) -> None:
-        """Put messages that were sent at once into the order of their recorded answers."""
+        """Order messages that came at once by their recorded answers."""
         if len(messages) == 1:
             return
-        waiting = [(asked_for(json.loads(message)), message) for message in messages]
+        waiting = [(request_of(json.loads(message)), message) for message in messages]
         messages.clear()
         for step in self._steps[self._at :]:
             if step.dir == "recv" and waiting:
-                found = next(entry for entry in waiting if entry[0] == answered(json.loads(step.data)))
+                found = next(entry for entry in waiting if entry[0] == request_answered_by(json.loads(step.data)))
                 waiting.remove(found)
                 messages.append(found[1])
 
-    async def on_timeout(self, step: Step) -> None:
+    async def on_timeout(self, step: RecordedStep) -> None:
         client = self._clients[step.conn]
         if client.ended:
             await client.ending()
         else:
             await client.quiet()
 
-    async def on_close(self, step: Step) -> None:
+    async def on_close(self, step: RecordedStep) -> None:
         client = self._clients[step.conn]
         if step.by == "client":
-            client.close_frame(step.code or None, step.reason)  # 0 stands for none
+            client.close_frame(step.code or None, step.reason)  # 0 stands for no code
             return
         frame = await client.frame()
         assert frame.opcode == OPCODES["close"]
         assert len(frame.payload) == step.length
         assert (int.from_bytes(frame.payload[:2]) or None, frame.payload[2:].decode()) == (step.code, step.reason)
 
-    async def on_eof(self, step: Step) -> None:
+    async def on_eof(self, step: RecordedStep) -> None:
         client = self._clients[step.conn]
         if step.note.startswith("client drops TCP"):
             client.finish()
         assert await client.ending() == "eof"
 
-    async def on_reset(self, step: Step) -> None:
-        # What was sent behind our own close frame finds the stream closed, or about to be: RST, or FIN before it.
+    async def on_reset(self, step: RecordedStep) -> None:
+        # Data behind the client's close frame finds the stream closed, or almost closed: RST, or FIN before it.
         endings = ("eof", "reset") if self._recording == "11-close-handshake" else ("reset",)
         assert await self._clients[step.conn].ending() in endings
 
-    async def on_exception(self, step: Step) -> None:
+    async def on_exception(self, step: RecordedStep) -> None:
         if step.lib:
             assert await self._clients[step.conn].ending() == "eof"
             return
         with pytest.raises(ConnectionRefusedError):
             await RawClient.connect(self.port, [])
 
-    async def on_redis_publish(self, step: Step) -> None:
+    async def on_redis_publish(self, step: RecordedStep) -> None:
         self._publish_raw(json.loads(rebuild(step.data, '"}}}')))
 
-    async def on_emit(self, step: Step) -> None:
+    async def on_emit(self, step: RecordedStep) -> None:
         if step.note == UNSEEN:
             got = self.server.publish(
                 "teams.t1.memberships.m1.create", ["memberships", "teams.t1"], {"$id": "m1"}, roles=("team:t1",)
@@ -185,7 +191,7 @@ class Player:
         for text in seen.values():
             self._publish(text, AUDIENCES.get(step.note, ("any",)))
 
-    async def on_note(self, step: Step) -> None:
+    async def on_note(self, step: RecordedStep) -> None:
         match step.data.split(" (")[0]:
             case text if text.startswith("start.sh: up") and step.index:  # at index 0, it is up already
                 await self.server.stop()
@@ -199,21 +205,21 @@ class Player:
         data = json.loads(frame)["data"]
         self._publish_raw({"data": data, "roles": roles, "project": project})
 
-    def _publish_raw(self, happening: dict[str, Any]) -> None:
-        data = happening["data"]
+    def _publish_raw(self, publication: dict[str, Any]) -> None:
+        data = publication["data"]
         self.server.publish(
             data["events"],
             data["channels"],
             data["payload"],
-            roles=happening["roles"],
+            roles=publication["roles"],
             timestamp=data["timestamp"],
-            project=happening["project"],
-            memberships_of=happening.get("userId") if happening.get("permissionsChanged") else None,
+            project=publication["project"],
+            memberships_of=publication.get("userId") if publication.get("permissionsChanged") else None,
         )
 
 
-def whole(recording: str, step: Step) -> str:
-    """The text of a frame, with what was elided."""
+def full_text(recording: str, step: RecordedStep) -> str:
+    """The text of a frame, with the elided part."""
     head, gap, tail = step.data.partition(" ...[")
     if recording != LONGEST or not gap:
         return rebuild(step.data)
@@ -228,20 +234,20 @@ def era_of(recording: str) -> EraName:
     return ERAS[name].name if name in ERAS else "E4"
 
 
-def asked_for(message: dict[str, Any]) -> tuple[str, str]:
+def request_of(message: dict[str, Any]) -> tuple[str, str]:
     data = message.get("data")
     return message["type"], data[0]["subscriptionId"] if isinstance(data, list) else ""
 
 
-def answered(reply: dict[str, Any]) -> tuple[str, str]:
+def request_answered_by(reply: dict[str, Any]) -> tuple[str, str]:
     if reply["type"] == "pong":
         return "ping", ""
     data = reply["data"]
     return data["to"], data["subscriptions"][0]["subscriptionId"] if "subscriptions" in data else ""
 
 
-def users(steps: tuple[Step, ...]) -> dict[str, tuple[str, dict[str, object]]]:
-    """The users that a session was accepted from: the session's secret, and the user document."""
+def users(steps: tuple[RecordedStep, ...]) -> dict[str, tuple[str, dict[str, object]]]:
+    """The users whose session the server accepted: the secret of the session, and the user document."""
     found = {}
     for position, step in enumerate(steps):
         session = ""

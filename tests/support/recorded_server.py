@@ -1,4 +1,4 @@
-"""A WebSocket server by hand, on a real socket: it sends any frame, a bare FIN or a reset, and shows what the client sends."""
+"""A WebSocket server by hand, on a real socket: it sends any frame, a bare FIN or a reset, and shows the client's messages."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from realtime_fsm import Event, Realtime, State, Subscription
 
 T = TypeVar("T")
 TEXT, CLOSE, PONG = 1, 8, 10
-AFTERWARDS = (
+EVENT_AFTER_RECONNECT = (
     '{"type":"event","data":{"events":["e"],"channels":["c"],"timestamp":"2026-11-23T16:00:00.000+00:00","payload":[],'
     '"subscriptions":[]}}'
 )
-PATIENCE = 5.0  # seconds until a test that waits in vain fails
+TIMEOUT = 5.0  # seconds until a wait fails its test
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
-class Clock(asyncio.SelectorEventLoop):
-    """An event loop in real time that can be put forward, so that nobody sleeps until a ping is due."""
+class SkippingLoop(asyncio.SelectorEventLoop):
+    """An event loop in real time that can skip time, so that no test sleeps until a ping is due."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
@@ -37,15 +37,15 @@ class Clock(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return super().time() + self._ahead
 
-    def forward(self, seconds: float) -> None:
+    def skip(self, seconds: float) -> None:
         self._ahead += seconds
 
 
-def run(main: Callable[[Clock], Coroutine[Any, Any, T]]) -> T:
-    """Run a test on such a loop, and see that it leaves no task behind and that the loop was told of no exception."""
-    with asyncio.Runner(loop_factory=Clock) as runner:
+def run(main: Callable[[SkippingLoop], Coroutine[Any, Any, T]]) -> T:
+    """Run a test on such a loop; check that it leaves no task behind, and that the loop reports no exception."""
+    with asyncio.Runner(loop_factory=SkippingLoop) as runner:
         clock = runner.get_loop()
-        assert isinstance(clock, Clock)
+        assert isinstance(clock, SkippingLoop)
 
         async def supervised() -> T:
             result = await main(clock)
@@ -58,20 +58,13 @@ def run(main: Callable[[Clock], Coroutine[Any, Any, T]]) -> T:
         return result
 
 
-async def soon(awaitable: Awaitable[T], within: float = PATIENCE) -> T:
+async def soon(awaitable: Awaitable[T], within: float = TIMEOUT) -> T:
     async with asyncio.timeout(within):
         return await awaitable
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """For what nobody can be woken by."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-
-
-class Peer:
-    """One link from the server's side, from the client's request on."""
+class ServerLink:
+    """One link on the side of the server, from the client's upgrade request on."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.target = ""
@@ -95,7 +88,7 @@ class Peer:
             self._writer.write(data)
 
     def send(self, payload: bytes | str, opcode: int = TEXT) -> None:
-        """Send one frame, as a server does: whole and unmasked."""
+        """Send one whole, unmasked frame, as a server does."""
         data = payload.encode() if isinstance(payload, str) else payload
         if len(data) < 126:
             head = struct.pack("!BB", 0x80 | opcode, len(data))
@@ -109,7 +102,7 @@ class Peer:
         self.send(json.dumps(frame, separators=(",", ":")))
 
     async def message(self, kind: str) -> dict[str, Any]:
-        """Read the client's next message, which must be of a kind."""
+        """Read the client's next message, whose type must be ``kind``."""
         opcode, payload = await soon(self._frame())
         assert opcode == TEXT, (opcode, payload)
         message: dict[str, Any] = json.loads(payload)
@@ -117,7 +110,7 @@ class Peer:
         return message
 
     async def close_frame(self) -> tuple[int | None, str]:
-        """Read the client's next frame, which must be the one that closes: its code and reason."""
+        """Read the client's next frame, which must be a close frame, and return its code and reason."""
         opcode, payload = await soon(self._frame())
         assert opcode == CLOSE, (opcode, payload)
         return int.from_bytes(payload[:2]) or None, payload[2:].decode()
@@ -133,38 +126,38 @@ class Peer:
         return first & 0x0F, bytes(byte ^ mask[position % 4] for position, byte in enumerate(data))
 
     async def finish(self) -> None:
-        """Send a bare FIN, and wait until the client has ended its direction, too."""
+        """Send a bare FIN, and wait until the client ends the stream too."""
         if not self._writer.transport.is_closing():
             with contextlib.suppress(OSError):  # the client was first
                 self._writer.write_eof()
         await self.ended()
 
     async def ended(self) -> None:
-        """Wait until the client has ended the stream, and close it."""
+        """Wait until the client ends the stream, and close it."""
         with contextlib.suppress(OSError):
             await soon(self._reader.read())
-        await self.release()
+        await self.abort()
 
     async def reset(self) -> None:
         """End the stream with a TCP reset."""
         linger = struct.pack("ii", 1, 0)
         self._writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        await self.release()
+        await self.abort()
 
-    async def release(self) -> None:
+    async def abort(self) -> None:
         self._writer.transport.abort()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
 
 class RecordedServer:
-    """Hands over each link that a client dials, and does nothing by itself."""
+    """A server that passes each link to the test, which answers on it."""
 
     def __init__(self) -> None:
         self._port = 0
         self._server: asyncio.Server | None = None
-        self._peers: list[Peer] = []
-        self._dialed: asyncio.Queue[Peer] = asyncio.Queue()
+        self._links: list[ServerLink] = []
+        self._dialed: asyncio.Queue[ServerLink] = asyncio.Queue()
 
     @property
     def endpoint(self) -> str:
@@ -172,22 +165,22 @@ class RecordedServer:
 
     @property
     def unexpected(self) -> int:
-        """How many links were dialed that nobody has accepted."""
+        """The number of links that the test has not accepted."""
         return self._dialed.qsize()
 
-    async def accept(self) -> Peer:
-        """The next link, with its request; the answer to that is the caller's."""
-        peer = await soon(self._dialed.get())
-        await peer.receive_request()
-        return peer
+    async def accept(self) -> ServerLink:
+        """Return the next link, whose upgrade request has been read; the caller answers it."""
+        link = await soon(self._dialed.get())
+        await link.receive_request()
+        return link
 
     async def start(self) -> None:
-        """Listen; again on the same port after `stop`."""
+        """Listen; after `stop`, on the same port."""
         self._server = await asyncio.start_server(self._on_dial, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
-        """Listen no more: dials are refused. Links that are up stay up."""
+        """Refuse dials; links that are up stay up."""
         assert self._server is not None
         self._server.close()
 
@@ -197,52 +190,52 @@ class RecordedServer:
 
     async def __aexit__(self, *_: object) -> None:
         self.stop()
-        for peer in self._peers:
-            await peer.release()
+        for link in self._links:
+            await link.abort()
 
     def _on_dial(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = Peer(reader, writer)
-        self._peers.append(peer)
-        self._dialed.put_nowait(peer)
+        link = ServerLink(reader, writer)
+        self._links.append(link)
+        self._dialed.put_nowait(link)
 
 
-async def acknowledge(peer: Peer, asked: list[dict[str, Any]], reply: dict[str, Any]) -> None:
-    """Answer what the client asks for, however it divides that into messages, with the items of one recorded reply."""
+async def acknowledge(link: ServerLink, requested: list[dict[str, Any]], reply: dict[str, Any]) -> None:
+    """Acknowledge the items that the client requests, in any number of messages, with those of one recorded reply."""
 
     def key(item: dict[str, Any]) -> tuple[list[str], list[str]]:
         return item["channels"], item.get("queries", [])
 
-    left = [(key(item), answer) for item, answer in zip(asked, reply["subscriptions"], strict=True)]
+    left = [(key(item), answer) for item, answer in zip(requested, reply["subscriptions"], strict=True)]
     while left:
         answers = []
-        for item in (await peer.message("subscribe"))["data"]:
-            position = [wanted for wanted, _ in left].index(key(item))
+        for item in (await link.message("subscribe"))["data"]:
+            position = [other for other, _ in left].index(key(item))
             answers.append(left.pop(position)[1] | {"subscriptionId": item["subscriptionId"]})
-        peer.send_json({"type": "response", "data": reply | {"subscriptions": answers}})
+        link.send_json({"type": "response", "data": reply | {"subscriptions": answers}})
 
 
-async def confirm(peer: Peer, leaving: list[Subscription], reply: dict[str, Any]) -> None:
-    """Answer that these are removed, as the recorded reply says it of the first one."""
-    left = {subscription.id for subscription in leaving}
+async def confirm(link: ServerLink, removed: list[Subscription], reply: dict[str, Any]) -> None:
+    """Answer that these subscriptions are removed, each with the recorded answer for the first one."""
+    left = {subscription.id for subscription in removed}
     while left:
-        items = (await peer.message("unsubscribe"))["data"]
+        items = (await link.message("unsubscribe"))["data"]
         left -= {item["subscriptionId"] for item in items}
-        peer.send_json(
+        link.send_json(
             {"type": "response", "data": reply | {"subscriptions": [reply["subscriptions"][0] | item for item in items]}}
         )
 
 
-async def publish(peer: Peer, text: str, data: dict[str, Any], audience: list[Subscription]) -> list[Event]:
-    """Send a recorded event with the client's own ids in it, and see that each of these subscriptions gets it intact."""
+async def publish(link: ServerLink, text: str, data: dict[str, Any], audience: list[Subscription]) -> list[Event]:
+    """Send a recorded event with the client's ids, and check that each of these subscriptions gets it intact."""
     head, _, recorded = text.rpartition(',"subscriptions":')
     assert recorded == json.dumps(data["subscriptions"], separators=(",", ":")) + "}}"
     ids = [subscription.id for subscription in audience]
-    peer.send(f'{head},"subscriptions":{json.dumps(ids)}}}}}')
-    return await delivered(data, audience)
+    link.send(f'{head},"subscriptions":{json.dumps(ids)}}}}}')
+    return await check_delivery(data, audience)
 
 
-async def delivered(data: dict[str, Any], audience: list[Subscription]) -> list[Event]:
-    """Each of these subscriptions gets an event that was sent, intact."""
+async def check_delivery(data: dict[str, Any], audience: list[Subscription]) -> list[Event]:
+    """Check that each of these subscriptions gets an event intact, and return the events."""
     events = [await soon(anext(subscription)) for subscription in audience]
     for event in events:
         assert (event.events, event.channels) == (tuple(data["events"]), tuple(data["channels"]))
@@ -253,42 +246,49 @@ async def delivered(data: dict[str, Any], audience: list[Subscription]) -> list[
     return events
 
 
-async def welcome_back(peer: Peer, subscriptions: list[Subscription], user: dict[str, Any] | None) -> None:
-    """Greet a client that comes again, acknowledge what it must ask for again, exactly that, and send it an event."""
-    peer.upgrade()
-    peer.send_json({"type": "connected", "data": {"channels": [], "subscriptions": [], "user": user}})
+async def greet_again(link: ServerLink, subscriptions: list[Subscription], user: dict[str, Any] | None) -> None:
+    """Greet a client that reconnects, acknowledge exactly these subscriptions again, and send an event."""
+    link.upgrade()
+    link.send_json({"type": "connected", "data": {"channels": [], "subscriptions": [], "user": user}})
     if subscriptions:
-        asked = [{"channels": list(part.channels), "queries": list(part.queries)} for part in subscriptions]
-        items = [{"subscriptionId": part.id} | item for part, item in zip(subscriptions, asked, strict=True)]
-        await acknowledge(peer, asked, {"to": "subscribe", "success": True, "subscriptions": items})
-        await publish(peer, AFTERWARDS, json.loads(AFTERWARDS)["data"], subscriptions)
+        items = [{"channels": list(each.channels), "queries": list(each.queries)} for each in subscriptions]
+        answers = [{"subscriptionId": each.id} | item for each, item in zip(subscriptions, items, strict=True)]
+        await acknowledge(link, items, {"to": "subscribe", "success": True, "subscriptions": answers})
+        await publish(link, EVENT_AFTER_RECONNECT, json.loads(EVENT_AFTER_RECONNECT)["data"], subscriptions)
 
 
-class Guest:
-    """A client with its user: what is called, and what comes of it."""
+class ClientUnderTest:
+    """A client, with the calls of the test and their results.
+
+    Attributes:
+        states: the changes of state.
+        calls: the calls that the test has made last.
+        requested: the items of the last subscriptions.
+        outputs: everything that the client has shown; no secret may be in it.
+    """
 
     def __init__(self, realtime: Realtime) -> None:
         self.realtime = realtime
         self.states = realtime.states()
         self.calls: list[asyncio.Future[Any]] = []
-        self.asked: list[dict[str, Any]] = []  # the items of the last subscribe
-        self.told: list[object] = []  # by the client; no secret may be in it
+        self.requested: list[dict[str, Any]] = []
+        self.outputs: list[object] = []
 
-    async def change(self, source: State | None = None, dest: State | None = None) -> Any:
-        """Wait for the next change that leaves and enters these states."""
+    async def next_change(self, source: State | None = None, dest: State | None = None) -> Any:
+        """Wait for the next change from and to these states."""
         while True:
             change = await soon(anext(self.states))
-            self.told.append(change)
+            self.outputs.append(change)
             if source in (None, change.source) and dest in (None, change.dest):
                 return change
 
     def call(self, *coroutines: Coroutine[Any, Any, Any]) -> None:
-        """Beside the calls that are still waited for."""
+        """Make calls, beside those that are not done."""
         pending = [call for call in self.calls if not call.done()]
         self.calls = pending + [asyncio.ensure_future(coroutine) for coroutine in coroutines]
 
     def subscribe(self, items: list[dict[str, Any]]) -> None:
-        """Ask for items beside those that are not answered yet; a channel that is named twice counts once, as with our client."""
-        folded = [item | {"channels": list(dict.fromkeys(item["channels"]))} for item in items]
-        self.asked = [*self.asked, *folded] if any(not call.done() for call in self.calls) else folded
-        self.call(*(self.realtime.subscribe(*item["channels"], queries=item.get("queries", ())) for item in folded))
+        """Subscribe to items, beside those without an answer; a channel that is named twice counts once."""
+        unique = [item | {"channels": list(dict.fromkeys(item["channels"]))} for item in items]
+        self.requested = [*self.requested, *unique] if any(not call.done() for call in self.calls) else unique
+        self.call(*(self.realtime.subscribe(*item["channels"], queries=item.get("queries", ())) for item in unique))

@@ -1,4 +1,4 @@
-"""The recordings of real servers: typed steps, ids that differ from run to run, and long texts that were elided."""
+"""The recordings of real servers: typed steps, ids that differ from run to run, and long texts that the recorder elided."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 from realtime_fsm import Subscription
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
-NOBODY = "/"
-"""The `conn` of a step that belongs to no connection."""
+NO_CONNECTION = "/"
+"""The `conn` of a step without a connection."""
 
 _CHOSEN_ID = re.compile(r'"([0-9a-f]{20})"')
 _SESSION = re.compile(r'(?:a_session_p1(?:=|": ")|X-Appwrite-Session: )([^";\s]+)')
@@ -24,8 +24,8 @@ _ELIDED = re.compile(r" ?\.\.\.\[(\d+) chars\](?:\.\.\. )?")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One line. `note` is the last note before it."""
+class RecordedStep:
+    """One line of a recording. `note` is the last note before it."""
 
     index: int
     note: str
@@ -47,7 +47,7 @@ class Step:
 
     @property
     def frame(self) -> dict[str, Any]:
-        """The message, whole; an empty one for what is none."""
+        """The whole message; empty for a step without a message."""
         try:
             message = json.loads(rebuild(self.data))
         except ValueError:
@@ -62,8 +62,8 @@ class Step:
 
 
 @cache
-def load(name: str) -> tuple[Step, ...]:
-    steps: list[Step] = []
+def load(name: str) -> tuple[RecordedStep, ...]:
+    steps: list[RecordedStep] = []
     note = ""
     for index, line in enumerate((RECORDINGS / f"{name}.jsonl").read_text(encoding="utf-8").split("\n")):
         if not line:
@@ -75,7 +75,7 @@ def load(name: str) -> tuple[Step, ...]:
         if raw["dir"] == "note":
             note = text
         steps.append(
-            Step(
+            RecordedStep(
                 index=index,
                 note=note,
                 dir=raw["dir"],
@@ -100,23 +100,23 @@ def load(name: str) -> tuple[Step, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """Steps of a recording that are not played, or not to the letter: those whose fields begin with these texts."""
+    """Steps of a recording that are not played, or not to the letter: their fields begin with the texts in `where`."""
 
     recording: str
     reason: str
     where: dict[str, str]
 
-    def covers(self, recording: str, step: Step) -> bool:
+    def covers(self, recording: str, step: RecordedStep) -> bool:
         return recording == self.recording and all(str(getattr(step, name)).startswith(text) for name, text in self.where.items())
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedLink:
     """One link of a recording: the steps of one connection, from its dial to its end."""
 
     recording: str
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[RecordedStep, ...]
 
     @property
     def title(self) -> str:
@@ -124,23 +124,23 @@ class Recorded:
 
     @property
     def query(self) -> dict[str, list[str]]:
-        """What was dialed with; another client library's dials are not shown, and were like this."""
+        """The parameters of the dial."""
         return parse_qs(urlsplit(self.target).query)
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of the dial that are the caller's business."""
+        """The headers of the dial that the caller chose."""
         pairs = (line.split(": ", 1) for line in self.steps[0].request[1:] if line)
         return {name: value for name, value in pairs if name in ("Cookie", "Origin") or name.startswith("X-")}
 
     @property
     def target(self) -> str:
-        """What was dialed."""
+        """The target of the dial; the recordings of another client library do not show it, and it was the default."""
         return self.steps[0].request[0].split()[1] if self.steps[0].request else "/v1/realtime?project=p1"
 
     @property
-    def by_address(self) -> bool:
-        """Whether channels travelled in the address, or were missing there."""
+    def channels_in_url(self) -> bool:
+        """Whether the client named its channels in the URL, or had to."""
         return self.recording.startswith("e") or "channels" in self.target
 
     @property
@@ -149,37 +149,37 @@ class Recorded:
         return [code for step in self.steps if (code := step.code_of_error) is not None]
 
     @property
-    def talked(self) -> bool:
-        """Whether the client sent something."""
+    def client_sends(self) -> bool:
+        """Whether the client sent a message."""
         return any(step.dir == "send" for step in self.steps)
 
     @property
-    def answered(self) -> bool:
-        """Whether some request of the client was answered."""
+    def has_response(self) -> bool:
+        """Whether the server acknowledged a request."""
         return any(step.frame.get("type") == "response" for step in self.steps)
 
     @property
     def variants(self) -> Iterator[str]:
-        """How a client can be shown this link.
+        """The ways in which our client can take the part of the recorded client.
 
-        - "": as recorded. For what it would not send, it sends the one thing that it sends by itself: a ping.
-        - "subscribe": for what it would not send and was answered by an error, it asks for a subscription.
-        - "session": the session of the recorded cookie is given to it as one.
-        - "disconnect": it closes by `disconnect()`; else by `dispose()`.
-        - "unasked": it has asked for nothing when the error comes.
+        - "": as recorded. Our client sends a ping in the place of a message that it never sends.
+        - "subscribe": our client subscribes in the place of such a message that was answered by an error.
+        - "session": our client sends the session of the recorded cookie in a header.
+        - "disconnect": our client closes with `disconnect()`, otherwise with `dispose()`.
+        - "unasked": our client has sent no request when the error comes.
         """
         yield ""
         if self.recording.startswith("03") and self.codes:
             yield "subscribe"
-        elif 1008 in self.codes and self.talked and not self.answered:
+        elif 1008 in self.codes and self.client_sends and not self.has_response:
             yield "unasked"
         if self.headers.get("Cookie", "").startswith("a_session_p1=ey"):
             yield "session"
         if self.recording.startswith("11") and any(step.by == "client" for step in self.steps):
             yield "disconnect"
 
-    def played(self, variant: str, excluded: Iterable[Excluded]) -> list[Step]:
-        """The steps of a variant, without those that are excluded."""
+    def played(self, variant: str, excluded: Iterable[Excluded]) -> list[RecordedStep]:
+        """The steps of a variant, without the excluded ones."""
         steps = [step for step in self.steps if not any(entry.covers(self.recording, step) for entry in excluded)]
         faults = [position for position, step in enumerate(steps) if step.code_of_error == 0]
         if variant == "" and faults:  # as the answer to a ping, a code 0 is the end of the link
@@ -187,34 +187,34 @@ class Recorded:
         return steps
 
     @property
-    def refused_afterwards(self) -> bool:
-        """Whether the first dial after the end of this link was refused."""
+    def next_dial_refused(self) -> bool:
+        """Whether the server refused the first dial after the end of this link."""
         last = max(step.index for step in self.steps if step.dir != "state")
-        later = (step for step in load(self.recording)[last + 1 :] if step.dir == "open" or step.conn == NOBODY)
+        later = (step for step in load(self.recording)[last + 1 :] if step.dir == "open" or step.conn == NO_CONNECTION)
         return next((step.dir for step in later if step.dir in ("open", "exception")), "") == "exception"
 
 
 @cache
-def links(name: str) -> tuple[Recorded, ...]:
-    """The links of a recording. A plain HTTP answer counts as one; what belongs to none (notes, publications) is left out."""
-    found: dict[str, list[Step]] = {}
+def links(name: str) -> tuple[RecordedLink, ...]:
+    """The links of a recording. A plain HTTP answer counts as one; notes and publications belong to no link."""
+    found: dict[str, list[RecordedStep]] = {}
     current: dict[str, str] = {}
     for step in load(name):
         if step.op == "http":
             found[step.note] = [step]
-        elif step.dir == "open" and not step.status:  # its request; the answer is a step of its own, or goes without saying
+        elif step.dir == "open" and not step.status:  # the request; the answer is another step, or not recorded
             number = sum(key.split("#")[0] == step.conn for key in found) + 1
             current[step.conn] = step.conn if number == 1 else f"{step.conn}#{number}"
             found[current[step.conn]] = [step]
-        elif step.conn != NOBODY:
+        elif step.conn != NO_CONNECTION:
             found[current[step.conn]].append(step)
-    return tuple(Recorded(name, key, tuple(steps)) for key, steps in found.items())
+    return tuple(RecordedLink(name, key, tuple(steps)) for key, steps in found.items())
 
 
 def rebuild(text: str, tail: str = "") -> str:
-    """Put back what was elided: a run of the character before the gap, so long that the text has the length it says.
+    """Put back the elided text: the character before the gap, repeated until the text has the recorded length.
 
-    `tail` is what the text ends with when the recording shows its beginning only.
+    `tail` is the end of the text, for a recording that shows only its beginning.
     """
     found = _ELIDED.search(text)
     if found is None:
@@ -224,62 +224,63 @@ def rebuild(text: str, tail: str = "") -> str:
 
 
 class Ids:
-    """Ids that the server chose: other ones in every run, but each always in the place of the same one."""
+    """The ids that the server chose: every run has other ids, and each one replaces one recorded id."""
 
     def __init__(self) -> None:
         self._now: dict[str, str] = {}
 
     def same(self, recorded: str, received: str) -> bool:
-        """Whether two texts differ in such ids only; they are learnt from the first text that they are in."""
+        """Tell whether two texts differ in such ids only; the first text with an id pairs it with the recorded id."""
         then, now = _CHOSEN_ID.split(recorded), _CHOSEN_ID.split(received)
         if then[::2] != now[::2]:
             return False
         return all(self._now.setdefault(old, new) == new for old, new in zip(then[1::2], now[1::2], strict=True))
 
     def renewed(self, recorded: str) -> str:
-        """A recorded text, with the ids of this run."""
+        """Return a recorded text with the ids of this run."""
         return _CHOSEN_ID.sub(lambda found: f'"{self._now.get(found[1], found[1])}"', recorded)
 
 
-class Cast:
-    """Who plays the recorded subscriptions: the client chooses its own ids, and never asks for an id a second time.
+class RecordedSubscriptions:
+    """Our client's subscriptions, by the recorded ids. Our client chooses other ids, and never uses an id a second time.
 
     Attributes:
-        everyone: all that were ever acknowledged.
+        all_subscriptions: all subscriptions that were ever acknowledged.
     """
 
     def __init__(self) -> None:
-        self.everyone: list[Subscription] = []
-        self._present: list[tuple[str, Subscription]] = []
+        self.all_subscriptions: list[Subscription] = []
+        self._current: list[tuple[str, Subscription]] = []
 
-    def enter(self, name: str, subscription: Subscription) -> None:
-        """A recorded id that is asked for again gets more channels; its queries for a channel are replaced."""
-        self.everyone.append(subscription)
-        kept = [(other, part) for other, part in self._present if (other, part.channels) != (name, subscription.channels)]
-        self._present = [*kept, (name, subscription)]
+    def add(self, name: str, subscription: Subscription) -> None:
+        """Add a subscription. A recorded id that is used again gets more channels; on a known channel, queries are replaced."""
+        self.all_subscriptions.append(subscription)
+        kept = [(other, old) for other, old in self._current if (other, old.channels) != (name, subscription.channels)]
+        self._current = [*kept, (name, subscription)]
 
     @property
-    def present(self) -> list[Subscription]:
-        return [part for _, part in self._present]
+    def current(self) -> list[Subscription]:
+        """The subscriptions that are not removed."""
+        return [subscription for _, subscription in self._current]
 
-    def leave(self, names: Iterable[str]) -> list[Subscription]:
-        """Those who played these recorded ids."""
-        going = [(name, part) for name, part in self._present if name in set(names)]
-        self._present = [entry for entry in self._present if entry not in going]
-        return [part for _, part in going]
+    def remove(self, names: Iterable[str]) -> list[Subscription]:
+        """Remove the subscriptions of some recorded ids, and return them."""
+        removed = [entry for entry in self._current if entry[0] in set(names)]
+        self._current = [entry for entry in self._current if entry not in removed]
+        return [subscription for _, subscription in removed]
 
-    def meant(self, names: Iterable[str], channels: Iterable[str]) -> list[Subscription]:
-        """Whom an event is for; where several play one recorded id, those who asked for one of its channels."""
+    def receivers(self, names: Iterable[str], channels: Iterable[str]) -> list[Subscription]:
+        """The subscriptions that get an event for recorded ids; of several with one id, those on a channel of the event."""
         found: list[Subscription] = []
         for name in names:
-            parts = [part for other, part in self._present if other == name]
-            found += parts if len(parts) == 1 else [part for part in parts if set(part.channels) & set(channels)]
+            same = [subscription for other, subscription in self._current if other == name]
+            found += same if len(same) == 1 else [each for each in same if set(each.channels) & set(channels)]
         return found
 
 
 @cache
 def secrets(*names: str) -> set[str]:
-    """The sessions in recordings, and what is secret in them."""
+    """The sessions in recordings, and their secrets."""
     found = set()
     for step in (step for name in names for step in load(name)):
         found |= set(_SESSION.findall("\n".join(step.request)))
@@ -287,4 +288,4 @@ def secrets(*names: str) -> set[str]:
             data = step.frame.get("data")
             found.add(str(data.get("session", "")) if isinstance(data, dict) else "")
     found |= {json.loads(base64.b64decode(session))["secret"] for session in found if session.startswith("ey")}
-    return {secret for secret in found if len(secret) > 4}  # shorter ones may stand in any text by chance
+    return {secret for secret in found if len(secret) > 4}  # any text may contain a shorter one

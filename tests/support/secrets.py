@@ -1,4 +1,4 @@
-"""A mark in everything that is secret, and where a traceback that is shown with its locals lets it be seen."""
+"""Plant a mark in every secret, and find the mark in errors and in tracebacks with locals."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SECRETS: dict[str, Any] = {
 
 
 class Marked:
-    """Something whose repr is secret, and of which JSON knows nothing."""
+    """An object with a secret repr, which JSON cannot encode."""
 
     def __repr__(self) -> str:
         return MARK
 
 
 def chain(failure: BaseException) -> Iterator[BaseException]:
-    """An exception and all that hangs on it, hidden or not."""
+    """Yield an exception with its causes, contexts and group members, suppressed ones included."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [failure]
     while waiting:
@@ -43,7 +43,7 @@ def chain(failure: BaseException) -> Iterator[BaseException]:
 
 
 def leaks(failure: BaseException) -> list[str]:
-    """Where the mark shows itself, but in the frames of the tests, which are the application's."""
+    """List the places that show the mark, except frames of the tests, which play the application."""
     found = []
     for one in chain(failure):
         if MARK in "".join((str(one), repr(one), repr(vars(one)), repr(getattr(one, "object", None)))):
@@ -53,25 +53,25 @@ def leaks(failure: BaseException) -> list[str]:
             if not Path(code.co_filename).is_relative_to(HERE):
                 names = (name for name, value in frame.f_locals.items() if MARK in repr(value))
                 found += [f"{type(one).__name__}: {name} in {code.co_qualname}, line {line}" for name in names]
-        shown = traceback.TracebackException.from_exception(one, capture_locals=True, lookup_lines=False)
-        for summary in shown.stack:
+        printed = traceback.TracebackException.from_exception(one, capture_locals=True, lookup_lines=False)
+        for summary in printed.stack:
             if not Path(summary.filename).is_relative_to(HERE) and MARK in repr(summary.locals):
-                found.append(f"{summary.name} as it is printed")
+                found.append(f"{summary.name} in the printed traceback")
     return found
 
 
 def assert_silent(*failures: BaseException | None) -> None:
-    """Each is there, and shows nothing."""
+    """Assert that each failure exists and shows no secret."""
     for failure in failures:
         assert failure is not None
         assert leaks(failure) == []
 
 
 async def failed(realtime: Realtime) -> BaseException:
-    """A connect() that fails, and every other place where its error is kept."""
+    """Fail a connect(), and assert that every place with its error shows no secret."""
     states = realtime.states()
-    with pytest.raises(Exception) as caught:  # noqa: PT011  (each of them)
+    with pytest.raises(Exception) as caught:  # noqa: PT011  (any error)
         await realtime.connect()
-    changes = [await anext(states) for _ in range(2)]  # it dials, and gives up
+    changes = [await anext(states) for _ in range(2)]  # dials, then gives up
     assert_silent(caught.value, realtime.error, changes[-1].cause, getattr(caught.value, "cause", caught.value))
     return caught.value

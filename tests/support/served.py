@@ -32,12 +32,14 @@ class Served:
         await server.start()
         return server
 
-    def do(self, what: Callable[[RealtimeServer], Any]) -> Any:
-        async def act() -> Any:
-            made = what(self.server)
-            return await made if asyncio.iscoroutine(made) else made
+    def do(self, call: Callable[[RealtimeServer], Any]) -> Any:
+        """Call a function with the server, in the thread of the server."""
 
-        return self._portal.call(act)
+        async def run() -> Any:
+            result = call(self.server)
+            return await result if asyncio.iscoroutine(result) else result
+
+        return self._portal.call(run)
 
     def publish(self, channel: str, **payload: Any) -> None:
         self.do(lambda server: server.publish([f"{channel}.1.create"], [channel], {"$id": "1", **payload}))
@@ -46,9 +48,9 @@ class Served:
 @pytest.fixture
 def served() -> Iterator[Served]:
     portal = Portal("the server")
-    made = Served(portal)
-    yield made
-    portal.last = made.server.stop
+    served = Served(portal)
+    yield served
+    portal.last = served.server.stop
     portal.close()
 
 

@@ -1,4 +1,4 @@
-"""A collection that must not be empty: a loop over nothing asserts nothing."""
+"""Refuse an empty loop, because a loop over nothing asserts nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ T = TypeVar("T")
 
 
 def some(items: Iterable[T]) -> Iterator[T]:
-    """Each item; fails where there is not one."""
+    """Yield each item; fail without items."""
     count = 0
     for item in items:
         count += 1
         yield item
-    assert count, "the loop asserted nothing: there was nothing to loop over"
+    assert count, "the loop asserts nothing: there is nothing to loop over"

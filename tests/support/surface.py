@@ -1,6 +1,6 @@
-"""The public surface, one name a line.
+"""List the public surface, one name a line.
 
-``python -m support.surface > data/public_surface.txt``, in the folder tests/, freezes it anew.
+``python -m support.surface > data/public_surface.txt``, in the folder tests/, freezes the surface again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MODULES = (
 
 
 def surface() -> Iterator[str]:
-    """Name what users import, read in a log or a report, and type."""
+    """Yield the names that users import, read in logs and reports, and type."""
     for module in MODULES:
         for name in importlib.import_module(module).__all__:
             yield f"{module}.{name}"

@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps: when nothing is ready, the time of the next timer has come."""
+"""An event loop in virtual time: when nothing is ready, the clock jumps to the next timer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BEGIN, _LIMIT = 1_000.0, 50_000.0
 
 
 class _NoWaiting(selectors.SelectSelector):
-    """Looks at its files without waiting for them; the time that it was asked to wait has passed."""
+    """A selector that does not wait: its clock jumps by the timeout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,13 +22,13 @@ class _NoWaiting(selectors.SelectSelector):
         ready = super().select(0)
         if not ready:
             if timeout is None:
-                raise AssertionError("every task waits for something that will never come")
+                raise AssertionError("all tasks wait, and there is no timer: the test hangs")
             self.now += max(0.0, timeout)
         return ready
 
 
 class _Due(asyncio.TimerHandle):
-    """The handle of a timer that is already due: as on uvloop, it does not know `when`."""
+    """The handle of a timer that is already due: as on uvloop, it has no `when`."""
 
     __slots__ = ()
 
@@ -56,14 +56,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]], *, reports: int | None = 0) -> T:
-    """Run a test in virtual time, and see that it leaves no task behind and that the loop heard only expected reports.
+    """Run a test in virtual time; check that it leaves no task behind, and the number of exceptions that the loop reports.
 
-    With None, any will do.
+    With ``reports=None``, any number is right.
     """
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
 
         async def supervised() -> T:
-            async with asyncio.timeout(_LIMIT):  # timers may tick for ever while what is waited for does not come
+            async with asyncio.timeout(_LIMIT):  # a periodic timer hides that the test hangs
                 result = await main()
             left = asyncio.all_tasks() - {asyncio.current_task()}
             assert not left, f"tasks are left: {left}"
@@ -77,9 +77,9 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], *, reports: int | None = 0) 
 
 
 async def eventually(condition: Callable[[], object], *, within: float = 600.0) -> None:
-    """Let virtual time pass until a condition holds."""
+    """Let virtual time pass until a condition is true."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within
     while not condition():
-        assert loop.time() < end, "it did not come about"
+        assert loop.time() < end, f"the condition is not true within {within} s"
         await asyncio.sleep(0.01)

@@ -239,6 +239,7 @@ class Walk(RuleBasedStateMachine):
             assert result.transition.dwell >= 0
         assert result.deadline == self.bench.context.deadline
         self.what_a_state_holds()
+        self.timers_are_up_to_date()
         self.nothing_desired_is_lost()
 
     def look_at(self, request: Any) -> None:
@@ -285,6 +286,16 @@ class Walk(RuleBasedStateMachine):
         if context.link is not None:
             assert (context.link.ping_in_flight is not None) == (state is State.PING)
             assert not (context.link.ping_in_flight and context.subscriptions.in_flight), "one thing is awaited at a time"
+
+    def timers_are_up_to_date(self) -> None:
+        """Whatever the trigger: only some of them update the timers."""
+        context, tracker = self.bench.context, self.bench.context.subscriptions
+        if self.phase == "live":
+            link = context.require_link
+            quiet = tracker.all_acknowledged or not tracker.desired
+            since = link.stable_since, link.idle_since, link.handover_wanted_since
+            assert [moment is not None for moment in since] == [quiet, tracker.all_removed, tracker.needs_handover]
+            assert link.proven or not quiet
 
     def nothing_desired_is_lost(self) -> None:
         tracker, state = self.bench.context.subscriptions, self.bench.state

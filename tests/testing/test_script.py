@@ -1,61 +1,66 @@
-"""Scripts of faults in one line: their grammar, their moments, and what they do to the embedded server."""
+"""Scripts of faults in one line: their grammar, their moments, and their effect on the embedded server."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+from functools import partial
 
 import pytest
 
 from realtime_fsm import BadOption
 from realtime_fsm.testing import RealtimeServer
-from realtime_fsm.testing.script import Act, parse, play
+from realtime_fsm.testing.script import Fault, parse, run
 from support.loopback import DEMO, GREETING, PING, PONG, connected
-from support.virtual import run
 
 FAULTS = ("drop", "freeze", "deaf", "fault")
+END = None
 
 
-def played(script: str) -> tuple[list[tuple[float, str, float | None]], float]:
-    """What happens when, and when the script is over; an end has no length."""
+async def calls_of(script: str) -> list[tuple[float, str, float | None]]:
+    """Run a script; return the moment of each call, the name of the fault, and its length or `END`."""
+    loop = asyncio.get_running_loop()
+    start, calls = loop.time(), list[tuple[float, str, float | None]]()
 
-    async def main() -> tuple[list[tuple[float, str, float | None]], float]:
-        loop = asyncio.get_running_loop()
-        start, told = loop.time(), list[tuple[float, str, float | None]]()
+    def note(name: str, length: float | None) -> None:
+        calls.append((round(loop.time() - start, 6), name, length))
 
-        def tell(name: str, length: float | None) -> None:
-            told.append((round(loop.time() - start, 6), name, length))
-
-        def act(name: str) -> Act:
-            return Act(lambda length: tell(name, length), lambda: tell(name, None))
-
-        await play(parse(script), {name: act(name) for name in FAULTS})
-        return told, round(loop.time() - start, 6)
-
-    return run(main)
+    await run(parse(script), {name: Fault(partial(note, name), partial(note, name, END)) for name in FAULTS})
+    assert calls[-1][0] == round(loop.time() - start, 6), "the script is over with its last call"
+    return calls
 
 
-def test_each_step_comes_at_its_moment_and_ends_after_its_length() -> None:
-    told, over = played("2s drop; 5s freeze 3s; 12s deaf; 20s fault 4s")
-    assert told == [(2, "drop", 0), (5, "freeze", 3), (8, "freeze", None), (12, "deaf", 0), (20, "fault", 4), (24, "fault", None)]
-    assert over == 24
+async def test_each_fault_begins_at_its_moment_and_ends_after_its_length() -> None:
+    assert await calls_of("2s drop; 5s freeze 3s; 12s deaf; 20s fault 4s") == [
+        (2, "drop", 0),
+        (5, "freeze", 3),
+        (8, "freeze", END),
+        (12, "deaf", 0),
+        (20, "fault", 4),
+        (24, "fault", END),
+    ]
 
 
-def test_steps_stand_in_any_order_with_any_space_and_in_three_units() -> None:
-    told, over = played(" 1.5m drop ;500ms   freeze\t250ms;0s drop;")
-    assert told == [(0, "drop", 0), (0.5, "freeze", 0.25), (0.75, "freeze", None), (90, "drop", 0)]
-    assert over == 90
+async def test_steps_have_any_order_any_space_and_three_units() -> None:
+    assert await calls_of(" 1.5m drop ;500ms   freeze\t250ms;0s drop;") == [
+        (0, "drop", 0),
+        (0.5, "freeze", 0.25),
+        (0.75, "freeze", END),
+        (90, "drop", 0),
+    ]
 
 
-def test_what_ends_and_begins_at_one_moment_ends_first() -> None:
-    told, _ = played("8s freeze 1s; 5s freeze 3s; 8s drop")
-    assert [(at, name, length is None) for at, name, length in told] == [
-        (5, "freeze", False), (8, "freeze", True), (8, "freeze", False), (8, "drop", False), (9, "freeze", True),
-    ]  # fmt: skip
+async def test_at_one_moment_a_fault_ends_before_the_next_begins() -> None:
+    assert await calls_of("8s freeze 1s; 5s freeze 3s; 8s drop") == [
+        (5, "freeze", 3),
+        (8, "freeze", END),
+        (8, "freeze", 1),
+        (8, "drop", 0),
+        (9, "freeze", END),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         ("2s drop; 5s freez 3s", r"step 2, '5s freez 3s': there is no fault 'freez'; write one of drop, freeze, deaf, fault"),
         ("", r"step 1, '': not a moment, a fault and perhaps a length; write one such as '5s freeze 3s'"),
@@ -65,32 +70,32 @@ def test_what_ends_and_begins_at_one_moment_ends_first() -> None:
         ("2s freeze 3s 4s", r"step 1, '2s freeze 3s 4s': not a moment"),
         ("2s drop 3s", r"step 1, '2s drop 3s': drop takes no length; leave it out"),
         ("2s fault", r"step 1, '2s fault': fault needs a length; write '2s fault 4s'"),
-        ("2 drop", r"'2' is no time; write a number and ms, s or m, such as '2s'"),
-        ("-2s drop", r"'-2s' is no time"),
-        ("2s freeze 1h", r"'1h' is no time"),
-        ("infs drop", r"'infs' is no time"),
+        ("2 drop", r"'2' is not a time; write a number and ms, s or m, such as '2s'"),
+        ("-2s drop", r"'-2s' is not a time"),
+        ("2s freeze 1h", r"'1h' is not a time"),
+        ("infs drop", r"'infs' is not a time"),
         ("5s freeze 3s; 7s freeze", r"step 2, '7s freeze': step 1, '5s freeze 3s' has not ended by then; begin later, or"),
         ("5s deaf; 7s deaf 1s", r"step 2, '7s deaf 1s': step 1, '5s deaf' has not ended by then"),
         ("7s fault 1s; 5s fault 3s", r"step 1, '7s fault 1s': step 2, '5s fault 3s' has not ended by then"),
-        (7, "int is no text"),
+        (7, "int is not a text"),
     ],
 )
 @pytest.mark.loopback
-async def test_a_step_that_cannot_be_read_is_named_with_the_remedy(script: str, said: str) -> None:
+async def test_an_error_names_the_step_that_is_not_valid_and_the_remedy(script: str, message: str) -> None:
     async with RealtimeServer() as server:
-        with pytest.raises(BadOption, match=said) as refusal:
+        with pytest.raises(BadOption, match=message) as refusal:
             server.script(script)
         assert refusal.value.option == "script"
 
 
 @pytest.mark.loopback
-async def test_a_script_plays_every_fault_of_the_server() -> None:
+async def test_a_script_runs_every_fault_of_the_server() -> None:
     async with RealtimeServer() as server:
         async with connected(server, DEMO + "&channels[]=rows") as client:
             await client.text()
             await server.script("0s freeze 20ms; 0s deaf 20ms; 30ms fault 10ms")
             assert server.publish("e", "rows", {"n": 1}) == 1
-            assert json.loads(await client.text())["data"]["payload"] == {"n": 1}
+            assert (await client.json())["data"]["payload"] == {"n": 1}
 
             await server.script("0s deaf")
             assert server.publish("lost", "rows", {}) == 0
@@ -107,7 +112,7 @@ async def test_a_script_plays_every_fault_of_the_server() -> None:
             fault = server.script("0s fault 1m")
             await asyncio.sleep(0)
             client.send('{"type":"subscribe","data":[]}')
-            assert json.loads(await client.text())["data"]["code"] == 0
+            assert await client.error_code() == 0
             fault.cancel()
 
             await server.script("0s drop")

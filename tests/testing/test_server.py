@@ -1,8 +1,7 @@
-"""The embedded server on a real loopback socket, and the listener below it."""
+"""The embedded server on a real loopback socket, and the WebSocket server below it."""
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 from typing import Any
@@ -35,12 +34,12 @@ async def test_a_whole_conversation() -> None:
             '{"type":"event","data":{"events":["a","b"],"channels":["rows","files"],"timestamp":"T",'
             '"payload":{"$id":"r"},"subscriptions":["s"]}}'
         )
-        event = json.loads(await client.text())["data"]
+        event = (await client.json())["data"]
         assert (event["events"], event["channels"], event["payload"]) == (["a"], ["rows"], [])
         client.send(PING)
         client.send("{bad")
         assert await client.text() == PONG
-        assert json.loads(await client.text())["data"]["code"] == 1003
+        assert await client.error_code() == 1003
         assert server.received == [
             [
                 {"type": "subscribe", "data": [{"subscriptionId": "s", "channels": ["rows"]}]},
@@ -57,22 +56,22 @@ async def test_a_whole_conversation() -> None:
 
 
 @pytest.mark.loopback
-async def test_the_clock_is_the_server_s() -> None:
+async def test_times_and_quotas_follow_the_clock_of_the_server() -> None:
     now = 59.0
     async with RealtimeServer(rate_limit=1, clock=lambda: now) as server, connected(server) as client:
         await client.text()
         await subscribe(client, "rows")
         client.send(PING)
-        assert json.loads(await client.text())["data"]["code"] == 1013
+        assert await client.error_code() == 1013
         server.publish("e", "rows", {})
-        assert json.loads(await client.text())["data"]["timestamp"] == "1970-01-01T00:00:59.000+00:00"
+        assert (await client.json())["data"]["timestamp"] == "1970-01-01T00:00:59.000+00:00"
         now = 60.0
         client.send(PING)
         assert await client.text() == PONG
 
 
 @pytest.mark.loopback
-async def test_users_see_their_own() -> None:
+async def test_an_event_reaches_the_users_with_its_roles() -> None:
     async with RealtimeServer(projects=("demo", "p2"), ids=iter(["secret-seed"])) as server:
         session = server.add_user("alice", roles=["team:t1"])
         token = server.issue_jwt("alice")
@@ -82,7 +81,7 @@ async def test_users_see_their_own() -> None:
             connected(server) as guest,
         ):
             for client in (alice, also_alice, guest):
-                greeting = json.loads(await client.text())["data"]
+                greeting = (await client.json())["data"]
                 assert (greeting["user"] or {}).get("$id") == (None if client is guest else "alice")
                 await subscribe(client, "rows")
             await server.wait_for_subscriptions(3)
@@ -97,24 +96,24 @@ async def test_users_see_their_own() -> None:
 async def test_a_refusal_ends_the_stream_without_a_close_frame() -> None:
     async with RealtimeServer(connection_limit=2, clock=lambda: 0.0) as server:
         async with connected(server, "/v1/realtime?project=nope") as client:
-            assert json.loads(await client.text())["data"]["code"] == 1008
+            assert await client.error_code() == 1008
             assert await client.ending() == "eof"
         async with connected(server) as client:
             await client.text()
             client.send('{"type":"subscribe","data":[{"channels":["console.tail.demo"]}]}')
             client.send(PING)
-            assert json.loads(await client.text())["data"]["code"] == 1008
+            assert await client.error_code() == 1008
             await client.ending()
         async with connected(server) as client:
             assert await client.text() == GREETING
         async with connected(server) as client:
-            assert json.loads(await client.text())["data"]["code"] == 1013
+            assert await client.error_code() == 1013
             assert await client.ending() == "eof"
         assert server.connections == 0
 
 
 @pytest.mark.loopback
-async def test_what_is_no_upgrade_gets_400() -> None:
+async def test_a_request_without_an_upgrade_gets_400() -> None:
     async with RealtimeServer() as server:
         for request in (["GET /v1/realtime HTTP/1.1", "Host: x"], ["POST /x HTTP/1.1", "Host: x", "Content-Length: 0"]):
             client = await RawClient.dial(port_of(server), request)
@@ -164,7 +163,7 @@ async def test_events_of_every_size(size: int) -> None:
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
         server.publish("e", "rows", {"blob": "z" * size})
-        assert json.loads(await client.text())["data"]["payload"] == {"blob": "z" * size}
+        assert (await client.json())["data"]["payload"] == {"blob": "z" * size}
 
 
 class _Echo:
@@ -179,10 +178,10 @@ class _Echo:
 
 
 @pytest.mark.loopback
-async def test_the_listener_works_with_another_handler() -> None:
-    listener = LoopbackServer(_Echo())
-    await listener.start()
-    client = await RawClient.dial(listener.port, upgrade("/any?thing"))
+async def test_the_websocket_server_works_with_another_handler() -> None:
+    echo = LoopbackServer(_Echo())
+    await echo.start()
+    client = await RawClient.dial(echo.port, upgrade("/any?thing"))
     assert await client.text() == "/any?thing localhost"
     client.send("text")
     client.send(b"bytes", "binary")
@@ -192,7 +191,7 @@ async def test_the_listener_works_with_another_handler() -> None:
     assert (frame.opcode, frame.payload) == (OPCODES["close"], b"")
     assert await client.ending() == "eof"
     await client.hang_up()
-    await listener.stop()
+    await echo.stop()
 
 
 def test_a_string_in_place_of_a_list_of_projects_is_refused() -> None:
@@ -202,7 +201,7 @@ def test_a_string_in_place_of_a_list_of_projects_is_refused() -> None:
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
 @pytest.mark.loopback
-async def test_the_endpoint_of_an_ipv6_address_is_one_that_a_client_takes() -> None:
+async def test_a_client_accepts_an_ipv6_endpoint() -> None:
     async with RealtimeServer(host="::1") as server, Realtime(server.endpoint, "demo") as realtime:
         assert server.endpoint == f"http://[::1]:{port_of(server)}/v1"
         assert repr(server) == f"<RealtimeServer [::1]:{port_of(server)} connections=0>"
@@ -229,7 +228,7 @@ async def test_an_endpoint_without_v1_is_refused_as_by_a_real_server() -> None:
 
 @pytest.mark.parametrize("code", [401, 403, 1003, 1008])
 @pytest.mark.loopback
-async def test_a_guest_whom_the_project_denies_is_told_to_authenticate(code: int) -> None:
+async def test_the_error_of_a_denied_guest_names_the_remedy(code: int) -> None:
     async with RealtimeServer(deny_guests=True, guest_code=code) as server, Realtime(server.endpoint, "demo") as realtime:
         remedy = r"you are a guest, .*: give session or jwt, or call authenticate\(\)"
         with pytest.raises(SubscriptionRejected, match=remedy) as refusal:
@@ -244,7 +243,7 @@ async def test_a_guest_whom_the_project_denies_is_told_to_authenticate(code: int
 
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.loopback
-async def test_the_code_of_that_refusal_may_be_a_text_as_in_one_recording(masked: bool) -> None:
+async def test_the_code_of_that_refusal_may_be_a_text(masked: bool) -> None:
     async with (
         RealtimeServer(deny_guests=True, guest_code="42S02", masked=masked) as server,
         Realtime(server.endpoint, "demo", retry=RetryPolicy(attempts=1)) as realtime,
@@ -257,8 +256,8 @@ async def test_the_code_of_that_refusal_may_be_a_text_as_in_one_recording(masked
 
 @pytest.mark.parametrize("deny_guests", [True, False])
 @pytest.mark.parametrize("code", [None, True, 401.0, b"401", [401]])
-def test_a_code_that_no_error_frame_has_is_refused_at_once(code: Any, deny_guests: bool) -> None:
-    problem = f"guest_code: {code!r} is no code; give a number such as 401, or a text such as '42S02'"
+def test_a_guest_code_that_is_not_a_code_is_refused_at_once(code: Any, deny_guests: bool) -> None:
+    problem = f"guest_code: {code!r} is not a code; give a number such as 401, or a text such as '42S02'"
     with pytest.raises(BadOption, match=f"^{re.escape(problem)}$"):
         RealtimeServer(deny_guests=deny_guests, guest_code=code)
 
@@ -267,13 +266,13 @@ def test_a_code_that_no_error_frame_has_is_refused_at_once(code: Any, deny_guest
 async def test_channels_in_the_url_are_denied_to_guests_as_well() -> None:
     async with RealtimeServer(deny_guests=True) as server:
         async with connected(server, DEMO + "&channels[]=rows") as client:
-            assert json.loads(await client.text())["data"]["code"] == 401
+            assert await client.error_code() == 401
             assert await client.ending() == "eof"
         async with connected(server, DEMO + "&channels[]=rows", f"X-Appwrite-Session: {server.add_user('al')}") as client:
-            assert json.loads(await client.text())["type"] == "connected"
+            assert (await client.json())["type"] == "connected"
 
 
 @pytest.mark.parametrize("era", ["E1", "E2", "E3"])
-def test_no_server_of_an_older_era_denies_guests(era: EraName) -> None:
+def test_servers_of_older_eras_accept_all_guests(era: EraName) -> None:
     with pytest.raises(ValueError, match=f"deny_guests: no server of era {era} can deny guests"):
         RealtimeServer(era=era, deny_guests=True)

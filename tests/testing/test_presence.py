@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from realtime_fsm.testing import RealtimeServer
-from realtime_fsm.testing.peer import Backend, ServerConnection
+from realtime_fsm.testing.backend import Backend, EventReceiver
+from realtime_fsm.testing.connection import ServerConnection
 from support.loopback import DEMO, connected
 from support.loopback import subscribe as subscribe_to
-from support.server_core import MASKED, NOON, SECRET, dial, error, send, single_frame, subscribe
+from support.server_core import MASKED, NOON, SECRET, check_error, dial, error, send, send_text, subscribe
 
 OWN = ['delete("user:al")', 'read("user:al")', 'update("user:al")', 'write("user:al")']
 
@@ -26,19 +27,19 @@ def alice(backend: Backend) -> ServerConnection:
     return dial(backend, X_Appwrite_Session=backend.add_user("al", roles=["team:t1"]))
 
 
-def show(peer: ServerConnection, now: float = NOON, **data: object) -> dict[str, Any]:
-    answer = single_frame(peer.receive_message(json.dumps({"type": "presence", "data": data}), now))
+def store(connection: ServerConnection, now: float = NOON, **data: object) -> dict[str, Any]:
+    answer = send(connection, "presence", data, now)
     assert answer["data"]["to"] == "presence", answer
     stored: dict[str, Any] = answer["data"]["presence"]
     return stored
 
 
-def heard(backend: Backend) -> list[tuple[ServerConnection, dict[str, Any]]]:
-    return [(peer, json.loads(frame)["data"]) for peer, frame in backend.take_caused()]
+def caused_events(backend: Backend) -> list[tuple[EventReceiver, dict[str, Any]]]:
+    return [(connection, json.loads(frame)["data"]) for connection, frame in backend.take_caused()]
 
 
 def test_a_presence_is_stored_and_answered(alice: ServerConnection) -> None:
-    assert list(show(alice, status="online", metadata={"k": {}}).items()) == [
+    assert list(store(alice, status="online", metadata={"k": {}}).items()) == [
         ("userId", "al"),
         ("source", "realtime"),
         ("status", "online"),
@@ -50,7 +51,7 @@ def test_a_presence_is_stored_and_answered(alice: ServerConnection) -> None:
         ("$createdAt", "2026-11-23T16:00:00.000+00:00"),
         ("$sequence", "1"),
     ]
-    assert list(show(alice, NOON + 1, status="away", presenceId="another").items()) == [
+    assert list(store(alice, NOON + 1, status="away", presenceId="another").items()) == [
         ("userId", "al"),
         ("source", "realtime"),
         ("status", "away"),
@@ -62,16 +63,16 @@ def test_a_presence_is_stored_and_answered(alice: ServerConnection) -> None:
         ("metadata", {"k": []}),
         ("$sequence", "1"),
     ]
-    assert show(alice, status="x", metadata=5)["metadata"] == 5
+    assert store(alice, status="x", metadata=5)["metadata"] == 5
 
 
 def test_an_id_may_be_chosen_for_a_new_presence(backend: Backend, alice: ServerConnection) -> None:
-    assert show(alice, status="x", presenceId="mine")["$id"] == "mine"
-    assert "metadata" not in show(alice, status="x")
+    assert store(alice, status="x", presenceId="mine")["$id"] == "mine"
+    assert "metadata" not in store(alice, status="x")
     backend.take_caused()
     alice.close()
-    again = dial(backend, X_Appwrite_Session=backend.add_user("bo", session_secret=SECRET))
-    stored = show(again, status="x", presenceId="unique()")
+    bob = dial(backend, X_Appwrite_Session=backend.add_user("bo", session_secret=SECRET))
+    stored = store(bob, status="x", presenceId="unique()")
     assert (stored["$id"], stored["$sequence"]) == ("p1", "2")
 
 
@@ -82,15 +83,15 @@ def test_an_id_is_kept_on_every_link_and_a_second_one_is_ignored_while_the_first
     session = backend.add_user("bo", session_secret=SECRET)
     first, second = dial(backend, X_Appwrite_Session=session), dial(backend, X_Appwrite_Session=session)
     for number in range(2):
-        assert show(alice, status="x", presenceId="alice-phone")["$id"] == "alice-phone", number
-        assert show(alice, status="x", presenceId="other")["$id"] == "alice-phone", "a second id is ignored"
+        assert store(alice, status="x", presenceId="alice-phone")["$id"] == "alice-phone", number
+        assert store(alice, status="x", presenceId="other")["$id"] == "alice-phone", "a second id is ignored"
         alice.close()
         alice = dial(backend, X_Appwrite_Session=backend.add_user(f"al{number}", session_secret=f"{SECRET}{number}"))
-    assert show(first, status="online", presenceId="d1")["$id"] == "d1"
-    shared = show(second, status="busy", presenceId="d2")
+    assert store(first, status="online", presenceId="d1")["$id"] == "d1"
+    shared = store(second, status="busy", presenceId="d2")
     assert (shared["$id"], shared["status"]) == ("d1", "busy")
     first.close()
-    assert show(second, status="busy2", presenceId="d2")["$id"] == "d2"
+    assert store(second, status="busy2", presenceId="d2")["$id"] == "d2"
 
 
 def test_a_guest_has_no_presence(backend: Backend) -> None:
@@ -98,8 +99,8 @@ def test_a_guest_has_no_presence(backend: Backend) -> None:
     assert send(guest, "presence", {"status": "online"}) == error(401, "User must be authorized")
     assert send(guest, "presence", {}) == error(1003)
     assert send(guest, "ping") == {"type": "pong"}
-    reply = ServerConnection(backend).receive_message('{"type":"presence","data":{"status":"x"}}', NOON)
-    assert (single_frame(reply), reply.end) == (error(1008), True)
+    ungreeted = ServerConnection(backend)
+    check_error(send_text(ungreeted, '{"type":"presence","data":{"status":"x"}}'), 1008, end=True)
 
 
 @pytest.mark.parametrize(
@@ -121,66 +122,67 @@ def test_a_guest_has_no_presence(backend: Backend) -> None:
 def test_a_malformed_presence(data: object, text: str) -> None:
     for masked in (True, False):
         backend = Backend(masked=masked)
-        peer = dial(backend, X_Appwrite_Session=backend.add_user("al"))
-        assert send(peer, "presence", data) == error(1003, MASKED if masked else text)
+        connection = dial(backend, X_Appwrite_Session=backend.add_user("al"))
+        assert send(connection, "presence", data) == error(1003, MASKED if masked else text)
 
 
-def test_who_gives_away_the_right_to_change_a_presence_has_given_it_away(backend: Backend, alice: ServerConnection) -> None:
-    show(alice, status="x", permissions=['read("users")', 'update("team:t1")'])
-    show(alice, status="x", permissions=['read("any")', 'write("users")'])
-    assert show(alice, status="x", permissions=['read("users")'])["$permissions"] == ['read("users")']
+def test_a_user_may_lose_the_right_to_change_a_presence(backend: Backend, alice: ServerConnection) -> None:
+    store(alice, status="x", permissions=['read("users")', 'update("team:t1")'])
+    store(alice, status="x", permissions=['read("any")', 'write("users")'])
+    assert store(alice, status="x", permissions=['read("users")'])["$permissions"] == ['read("users")']
     forbidden = error(401, "The current user is not authorized to perform the requested action.")
     assert send(alice, "presence", {"status": "x"}) == forbidden
     another = dial(backend, X_Appwrite_Session=backend.add_user("bo", session_secret=SECRET))
-    show(another, status="x")
+    store(another, status="x")
     foreign = send(another, "presence", {"status": "x", "permissions": ['read("user:al")']})
     assert foreign == error(401, "Permissions must be one of: (any, user:bo, users)")
 
 
-def test_those_who_may_read_it_hear_of_a_presence_and_of_its_end(backend: Backend, alice: ServerConnection) -> None:
+def test_users_who_may_read_a_presence_get_its_events(backend: Backend, alice: ServerConnection) -> None:
     bob = dial(backend, X_Appwrite_Session=backend.add_user("bo", session_secret=SECRET))
-    for peer in (alice, bob):
-        subscribe(peer, {"subscriptionId": "p", "channels": ["presences"]})
-    own = show(alice, status="x")
-    (found,) = heard(backend)
-    assert found == (
-        alice,
-        {
-            "events": ["presences.p1.upsert", "presences.*.upsert", "presences.p1", "presences.*"],
-            "channels": ["presences", "presences.p1", "presences.upsert", "presences.p1.upsert"],
-            "timestamp": "2026-11-23T16:00:00.000+00:00",
-            "payload": own,
-            "subscriptions": ["p"],
-        },
-    )
-    shown = show(alice, status="y", permissions=['read("users")'])
-    assert [peer for peer, _ in heard(backend)] == [alice, bob]
-    assert heard(backend) == []
+    for connection in (alice, bob):
+        subscribe(connection, {"subscriptionId": "p", "channels": ["presences"]})
+    own = store(alice, status="x")
+    assert caused_events(backend) == [
+        (
+            alice,
+            {
+                "events": ["presences.p1.upsert", "presences.*.upsert", "presences.p1", "presences.*"],
+                "channels": ["presences", "presences.p1", "presences.upsert", "presences.p1.upsert"],
+                "timestamp": "2026-11-23T16:00:00.000+00:00",
+                "payload": own,
+                "subscriptions": ["p"],
+            },
+        )
+    ]
+    shared = store(alice, status="y", permissions=['read("users")'])
+    assert [receiver for receiver, _ in caused_events(backend)] == [alice, bob]
+    assert caused_events(backend) == []
     alice.close(NOON + 5)
     alice.close(NOON + 6)
-    ((peer, event),) = heard(backend)
-    assert peer is bob
+    ((receiver, event),) = caused_events(backend)
+    assert receiver is bob
     assert event["channels"] == ["presences", "presences.p1", "presences.delete", "presences.p1.delete"]
-    assert (event["payload"], event["timestamp"]) == (shown, "2026-11-23T16:00:05.000+00:00")
+    assert (event["payload"], event["timestamp"]) == (shared, "2026-11-23T16:00:05.000+00:00")
 
 
-def test_a_presence_that_another_link_took_away_is_not_taken_away_again(backend: Backend) -> None:
+def test_a_shared_presence_ends_once_with_its_first_link(backend: Backend) -> None:
     session = backend.add_user("al")
     first, second = (dial(backend, X_Appwrite_Session=session) for _ in range(2))
     watcher = dial(backend, X_Appwrite_Session=session)
     subscribe(watcher, {"subscriptionId": "p", "channels": ["presences.delete"]})
-    assert show(first, status="x")["$id"] == show(second, status="y")["$id"]
+    assert store(first, status="x")["$id"] == store(second, status="y")["$id"]
     first.close()
     second.close()
-    assert len(heard(backend)) == 1
-    assert show(watcher, NOON, status="z")["$createdAt"] == "2026-11-23T16:00:00.000+00:00"
+    assert len(caused_events(backend)) == 1
+    assert store(watcher, NOON, status="z")["$createdAt"] == "2026-11-23T16:00:00.000+00:00"
 
 
-def test_what_a_link_that_has_ended_would_have_heard_is_dropped(backend: Backend, alice: ServerConnection) -> None:
+def test_an_event_for_a_link_that_has_ended_is_dropped(backend: Backend, alice: ServerConnection) -> None:
     subscribe(alice, {"subscriptionId": "p", "channels": ["presences"]})
-    show(alice, status="x")
+    store(alice, status="x")
     alice.close()
-    assert heard(backend) == []
+    assert caused_events(backend) == []
 
 
 @pytest.mark.loopback
@@ -194,6 +196,6 @@ async def test_presences_over_sockets() -> None:
             async with connected(server, DEMO, header) as client:
                 await client.text()
                 client.send('{"type":"presence","data":{"status":"online"}}')
-                assert json.loads(await client.text())["data"]["to"] == "presence"
-                assert json.loads(await watcher.text())["data"]["events"][1] == "presences.*.upsert"
-            assert json.loads(await watcher.text())["data"]["events"][1] == "presences.*.delete"
+                assert (await client.json())["data"]["to"] == "presence"
+                assert (await watcher.json())["data"]["events"][1] == "presences.*.upsert"
+            assert (await watcher.json())["data"]["events"][1] == "presences.*.delete"

@@ -1,4 +1,4 @@
-"""The query string of a dial, as the embedded server reads it."""
+"""The query string of a dial, as the embedded server parses it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from realtime_fsm.testing.url import parameters, slots, texts
 from realtime_fsm.testing.wire import Refusal
 from support.some import some
 
+Slots = dict[str, tuple[list[str], list[str]]]
+"""The channels and the queries of each slot."""
 X = json.dumps({"method": "equal", "attribute": "title", "values": ["x"]})
 N = json.dumps({"method": "greaterThan", "attribute": "n", "values": [3]})
 
@@ -44,7 +46,7 @@ def test_the_texts_of_a_parameter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "channels", "wanted"),
+    ("query", "channels", "expected"),
     [
         ("", ["rows", "files"], {"0": (["rows", "files"], [])}),
         ("rows=$x", ["rows"], {"0": (["rows"], [X])}),
@@ -60,10 +62,10 @@ def test_the_texts_of_a_parameter() -> None:
         ("rows[1][]=$x", ["files", "rows"], {"0": (["files"], []), "1": (["rows"], [X])}),
     ],
 )
-def test_channels_are_sorted_into_slots(query: str, channels: list[str], wanted: dict[str, tuple[list[str], list[str]]]) -> None:
+def test_channels_are_sorted_into_slots(query: str, channels: list[str], expected: Slots) -> None:
     found = slots(parameters(query.replace("$x", quote(X)).replace("$n", quote(N))), channels)
-    assert list(found) == list(wanted)
-    for name, (names, queries) in some(wanted.items()):
+    assert list(found) == list(expected)
+    for name, (names, queries) in some(expected.items()):
         assert found[name].channels == names
         assert found[name].queries == ([parse(text) for text in queries] or [EVERYTHING])
 

@@ -1,4 +1,4 @@
-"""The ways in which the embedded server fails, on purpose and otherwise, and that nothing is left behind."""
+"""The failures of the embedded server: those that a test asks for, and those that a client or the system causes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def test_an_illegal_frame_ends_the_stream_without_a_close_frame(payload: b
 
 
 @pytest.mark.loopback
-async def test_a_client_that_vanishes_is_forgotten() -> None:
+async def test_a_client_that_vanishes_leaves_no_connection() -> None:
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
         assert (server.connections, server.subscriptions) == (1, 1)
@@ -67,9 +67,9 @@ async def test_a_restart_on_the_same_port() -> None:
 
 
 @pytest.mark.loopback
-async def test_a_port_that_is_taken() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as transition:
-        server = RealtimeServer(port=transition.getsockname()[1])
+async def test_a_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        server = RealtimeServer(port=occupied.getsockname()[1])
         with pytest.raises(OSError, match="address"):
             await server.start()
     async with server, connected(server) as client:
@@ -77,7 +77,7 @@ async def test_a_port_that_is_taken() -> None:
 
 
 @pytest.mark.loopback
-async def test_a_client_that_reads_nothing_does_not_hold_the_server_up() -> None:
+async def test_a_client_that_reads_nothing_does_not_delay_a_stop() -> None:
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
         client.stop_reading()
@@ -87,7 +87,7 @@ async def test_a_client_that_reads_nothing_does_not_hold_the_server_up() -> None
 
 
 @pytest.mark.loopback
-async def test_an_idle_tcp_connection_does_not_hold_the_server_up() -> None:
+async def test_an_idle_tcp_connection_does_not_delay_a_stop() -> None:
     async with RealtimeServer() as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
         await server.stop()
@@ -103,7 +103,7 @@ async def test_drop() -> None:
         server.publish("e", "rows", {})
         server.drop()
         assert (server.connections, server.subscriptions, server.publish("e", "rows", {})) == (0, 0, 0)
-        assert json.loads(await client.text())["type"] == "event"
+        assert (await client.json())["type"] == "event"
         assert await client.ending() == "eof"
         async with connected(server) as another:
             assert await another.text() == GREETING
@@ -116,9 +116,9 @@ async def test_a_frozen_server_answers_nothing_until_it_thaws() -> None:
         server.freeze()
         client.send(PING)
         client.send("x", "ping")
-        newcomer = await RawClient.connect(port_of(server), upgrade(DEMO))
+        late = await RawClient.connect(port_of(server), upgrade(DEMO))
         assert server.publish("e", "rows", {}) == 1
-        # Were the server awake, it would have answered by the time that a neighbour has answered three times.
+        # A server that is not frozen would answer before a neighbour has answered three times.
         async with RealtimeServer() as neighbour, connected(neighbour) as witness:
             await witness.text()
             for _ in range(3):
@@ -127,13 +127,13 @@ async def test_a_frozen_server_answers_nothing_until_it_thaws() -> None:
         assert server.connections == 1
 
         server.thaw()
-        assert json.loads(await client.text())["type"] == "event"
+        assert (await client.json())["type"] == "event"
         assert await client.text() == PONG
         assert (await client.frame()).payload == b"x"
         await client.quiet()
-        await newcomer.answered()
-        assert await newcomer.text() == GREETING
-        await newcomer.hang_up()
+        await late.answered()
+        assert await late.text() == GREETING
+        await late.hang_up()
         await server.wait_for_connections(1)
 
 
@@ -142,7 +142,7 @@ async def test_a_frozen_server_can_be_dropped_and_stopped() -> None:
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
         server.freeze()
-        newcomer = await RawClient.connect(port_of(server), upgrade(DEMO))
+        late = await RawClient.connect(port_of(server), upgrade(DEMO))
         leaver = await RawClient.connect(port_of(server), upgrade(DEMO))
         async with RealtimeServer() as neighbour, connected(neighbour) as witness:
             await witness.text()
@@ -152,8 +152,8 @@ async def test_a_frozen_server_can_be_dropped_and_stopped() -> None:
         server.drop()
         assert await client.ending() == "eof"
         await server.stop()
-        assert await newcomer.ending() == "eof"
-        await newcomer.hang_up()
+        assert await late.ending() == "eof"
+        await late.hang_up()
 
 
 @pytest.mark.loopback
@@ -185,7 +185,7 @@ async def test_a_server_that_does_not_greet() -> None:
 
 
 @pytest.mark.loopback
-async def test_a_server_that_greets_late_takes_the_first_message_for_one_that_came_too_early() -> None:
+async def test_a_late_greeting_follows_a_message_that_came_too_early() -> None:
     subscribing = '{"type":"subscribe","data":[{"channels":["rows"]}]}'
     async with RealtimeServer() as server:
         server.greet = "late"
@@ -193,7 +193,7 @@ async def test_a_server_that_greets_late_takes_the_first_message_for_one_that_ca
             await client.quiet()
             client.send(subscribing)
             assert await client.text() == GREETING
-            assert json.loads(await client.text())["data"]["code"] == 1008
+            assert await client.error_code() == 1008
             assert await client.ending() == "eof"
         async with connected(server) as client:
             client.send(PING)
@@ -202,7 +202,7 @@ async def test_a_server_that_greets_late_takes_the_first_message_for_one_that_ca
             assert server.received[1][0] == {"type": "ping"}
         async with connected(server, "/?project=nope") as client:
             client.send(subscribing)
-            assert json.loads(await client.text())["data"]["message"] == "Missing or unknown project ID"
+            assert (await client.json())["data"]["message"] == "Missing or unknown project ID"
             assert await client.ending() == "eof"
         async with connected(server):
             await server.wait_for_connections(1)
@@ -217,18 +217,18 @@ async def test_replies_out_of_order() -> None:
         client.send(PING, more=True)
         for item in items:
             client.send(item, more=item is not items[-1])
-        replies = [json.loads(await client.text()) for _ in range(4)]
+        replies = [await client.json() for _ in range(4)]
         assert [reply["data"]["subscriptions"][0]["subscriptionId"] for reply in replies[:3]] == ["c", "b", "a"]
         assert replies[3] == {"type": "pong"}
         client.send('{"type":"subscribe","data":[{"channels":["console.tail.demo"]}]}', more=True)
         client.send(PING)
         assert await client.text() == PONG
-        assert json.loads(await client.text())["data"]["code"] == 1008
+        assert await client.error_code() == 1008
         assert await client.ending() == "eof"
 
 
 @pytest.mark.loopback
-async def test_what_came_at_once_is_not_answered_when_the_link_is_dropped() -> None:
+async def test_messages_that_came_at_once_are_not_answered_on_a_dropped_link() -> None:
     async with RealtimeServer() as server:
         server = RealtimeServer(shuffle=lambda _: server.drop())
         async with server, connected(server) as client:
@@ -266,14 +266,14 @@ async def test_a_deaf_server_answers_and_loses_its_events() -> None:
         client.send(PING)
         assert await client.text() == PONG
         assert server.publish("lost", "rows", {}) == 0
-        async with connected(server) as newcomer:
-            assert await newcomer.text() == GREETING
-            await subscribe(newcomer, "rows")
+        async with connected(server) as late:
+            assert await late.text() == GREETING
+            await subscribe(late, "rows")
             assert server.publish("lost", "rows", {}) == 0, "a new link is deaf, too"
         await server.wait_for_connections(1)
         server.heal()
         assert server.publish("heard", "rows", {}) == 1
-        assert json.loads(await client.text())["data"]["events"] == ["heard"]
+        assert (await client.json())["data"]["events"] == ["heard"]
 
 
 @pytest.mark.loopback
@@ -298,8 +298,8 @@ async def test_a_deaf_server_loses_the_events_that_clients_cause() -> None:
             await subscribe(client, "presences")
             server.deafen()
             client.send('{"type":"presence","data":{"status":"a"}}')
-            assert json.loads(await client.text())["type"] == "response"
+            assert (await client.json())["type"] == "response"
             server.heal()
             client.send('{"type":"presence","data":{"status":"b"}}')
-            kinds = {json.loads(await client.text())["type"] for _ in range(2)}
+            kinds = {(await client.json())["type"] for _ in range(2)}
             assert kinds == {"response", "event"}

@@ -1,4 +1,4 @@
-"""What the brain of the embedded server answers to messages."""
+"""The answers of the embedded server to messages."""
 
 from __future__ import annotations
 
@@ -9,15 +9,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realtime_fsm.testing.backend import Backend
+from realtime_fsm.testing.connection import HISTORY, MAX_CLIENT_FRAME
 from realtime_fsm.testing.eras import ERAS, EraName
-from realtime_fsm.testing.peer import FRAME_LIMIT, HISTORY, Backend, Reply
-from support.server_core import EQUAL, NOON, TARGET, dial, error, publish, send, single_frame, subscribe, try_dial
+from realtime_fsm.testing.wire import Reply
+from support.server_core import (
+    EQUAL,
+    NOON,
+    TARGET,
+    check_error,
+    dial,
+    error,
+    publish,
+    send,
+    send_text,
+    single_frame,
+    subscribe,
+    try_dial,
+)
 
 
 def test_pings() -> None:
-    peer = dial(Backend())
+    connection = dial(Backend())
     for message in ('{"type":"ping"}', b'{"type":"ping"}', '{"type": "ping", "data": {"a": 1}}'):
-        assert peer.receive_message(message, NOON) == Reply((b'{"type":"pong"}',))
+        assert send_text(connection, message) == Reply((b'{"type":"pong"}',))
 
 
 @pytest.mark.parametrize(
@@ -46,17 +61,14 @@ def test_pings() -> None:
     ],
 )
 def test_a_malformed_message(message: str | bytes, code: int) -> None:
-    peer = dial(Backend())
-    reply = peer.receive_message(message, NOON)
-    assert (single_frame(reply), reply.end) == (error(code), False)
-    assert send(peer, "ping") == {"type": "pong"}
+    connection = dial(Backend())
+    check_error(send_text(connection, message), code, end=False)
+    assert send(connection, "ping") == {"type": "pong"}
 
 
 @pytest.mark.parametrize("kind", ['{"a":1}', "[]", "{}"])
-def test_a_type_that_is_no_scalar_ends_the_stream(kind: str) -> None:
-    peer = dial(Backend())
-    reply = peer.receive_message(f'{{"type":{kind}}}', NOON)
-    assert (single_frame(reply), reply.end) == (error(1003), True)
+def test_a_type_that_is_not_a_scalar_ends_the_stream(kind: str) -> None:
+    check_error(send_text(dial(Backend()), f'{{"type":{kind}}}'), 1003, end=True)
 
 
 @pytest.mark.parametrize(
@@ -84,12 +96,12 @@ def test_a_type_that_is_no_scalar_ends_the_stream(kind: str) -> None:
         ([{"channels": ["files"], "queries": [{"method": "equal", "attribute": "a", "values": ["b"]}]}], 0),
     ],
 )
-def test_one_bad_item_refuses_the_whole_batch(data: Any, code: int) -> None:
-    peer = dial(Backend())
+def test_one_item_that_is_not_valid_refuses_the_whole_batch(data: Any, code: int) -> None:
+    connection = dial(Backend())
     good = {"subscriptionId": "good", "channels": ["files"]}
-    assert send(peer, "subscribe", data) == error(code)
-    assert send(peer, "subscribe", [good, *data] if isinstance(data, list) else data) == error(code)
-    assert peer.subscriptions == ()
+    assert send(connection, "subscribe", data) == error(code)
+    assert send(connection, "subscribe", [good, *data] if isinstance(data, list) else data) == error(code)
+    assert connection.subscriptions == ()
 
 
 @pytest.mark.parametrize(
@@ -106,57 +118,57 @@ def test_one_bad_item_refuses_the_whole_batch(data: Any, code: int) -> None:
     ],
 )
 def test_an_odd_item_that_is_accepted(item: dict[str, object], channels: list[str]) -> None:
-    peer = dial(Backend(ids=iter(["6b0467dbd69214b07983"])))
+    connection = dial(Backend(ids=iter(["6b0467dbd69214b07983"])))
     identifier = item.get("subscriptionId", "6b0467dbd69214b07983")
-    assert subscribe(peer, item) == [{"subscriptionId": identifier, "channels": channels, "queries": []}]
-    assert peer.subscriptions == (identifier,)
+    assert subscribe(connection, item) == [{"subscriptionId": identifier, "channels": channels, "queries": []}]
+    assert connection.subscriptions == (identifier,)
 
 
 def test_empty_batches() -> None:
-    peer = dial(Backend())
-    assert subscribe(peer) == []
-    assert send(peer, "unsubscribe", [])["data"] == {"to": "unsubscribe", "success": True, "subscriptions": []}
+    connection = dial(Backend())
+    assert subscribe(connection) == []
+    assert send(connection, "unsubscribe", [])["data"] == {"to": "unsubscribe", "success": True, "subscriptions": []}
 
 
-def test_the_console_s_log_ends_the_stream() -> None:
-    peer = dial(Backend())
-    reply = peer.receive_message('{"type":"subscribe","data":[{"channels":["files","console.tail.p1"]}]}', NOON)
-    assert (single_frame(reply), reply.end) == (error(1008), True)
+def test_a_subscription_to_the_console_s_live_tail_ends_the_stream() -> None:
+    message = '{"type":"subscribe","data":[{"channels":["files","console.tail.p1"]}]}'
+    check_error(send_text(dial(Backend()), message), 1008, end=True)
 
 
 @pytest.mark.parametrize("data", [None, {"subscriptionId": "a"}, ["a"], [{"subscriptionId": ""}], [{}], [{"subscriptionId": 5}]])
-def test_a_bad_unsubscribe_removes_nothing(data: Any) -> None:
-    peer = dial(Backend())
-    subscribe(peer, {"subscriptionId": "s", "channels": ["files"]})
+def test_an_unsubscribe_that_is_not_valid_removes_nothing(data: Any) -> None:
+    connection = dial(Backend())
+    subscribe(connection, {"subscriptionId": "s", "channels": ["files"]})
     batch = [{"subscriptionId": "s"}, *data] if isinstance(data, list) else data
-    assert send(peer, "unsubscribe", batch) == error(1003)
-    assert peer.subscriptions == ("s",)
+    assert send(connection, "unsubscribe", batch) == error(1003)
+    assert connection.subscriptions == ("s",)
 
 
 def test_an_oversized_frame_resets_the_stream() -> None:
-    peer = dial(Backend())
+    connection = dial(Backend())
     start, end = '{"type":"ping","data":"', '"}'
-    fits = start + "x" * (FRAME_LIMIT - 8 - len(start) - len(end)) + end
-    assert single_frame(peer.receive_message(fits, NOON)) == {"type": "pong"}
-    assert peer.receive_message(fits + " ", NOON) == Reply(reset=True)
-    assert peer.receive_message('{"type":"ping"}', NOON) == Reply()
+    longest = start + "x" * (MAX_CLIENT_FRAME - 8 - len(start) - len(end)) + end
+    assert single_frame(send_text(connection, longest)) == {"type": "pong"}
+    assert send_text(connection, longest + " ") == Reply(reset=True)
+    assert send_text(connection, '{"type":"ping"}') == Reply(), "nothing follows the reset"
 
 
 # The rate limit
 
 
 def test_the_33rd_message_of_a_minute_is_dropped() -> None:
-    peer = dial(Backend())
-    answers = [single_frame(peer.receive_message("{bad" if turn % 2 else '{"type":"ping"}', NOON + turn)) for turn in range(32)]
+    connection = dial(Backend())
+    messages = ['{"type":"ping"}', "{bad"] * 16
+    answers = [single_frame(send_text(connection, message, NOON + second)) for second, message in enumerate(messages)]
     assert answers == [{"type": "pong"}, error(1003)] * 16
-    assert send(peer, "subscribe", [{"channels": ["files"]}], NOON + 59.9) == error(1013)
-    assert peer.subscriptions == ()
-    assert send(peer, "ping", now=NOON + 60) == {"type": "pong"}
+    assert send(connection, "subscribe", [{"channels": ["files"]}], NOON + 59.9) == error(1013)
+    assert connection.subscriptions == ()
+    assert send(connection, "ping", now=NOON + 60) == {"type": "pong"}
 
 
 def test_the_window_is_aligned_to_the_minute() -> None:
-    peer = dial(Backend(rate_limit=1))
-    assert [send(peer, "ping", now=NOON + second)["type"] for second in (59, 59.9, 60, 61, 119, 120)] == [
+    connection = dial(Backend(rate_limit=1))
+    assert [send(connection, "ping", now=NOON + second)["type"] for second in (59, 59.9, 60, 61, 119, 120)] == [
         "pong",
         "error",
         "pong",
@@ -167,11 +179,11 @@ def test_the_window_is_aligned_to_the_minute() -> None:
 
 
 def test_no_rate_limit() -> None:
-    peer = dial(Backend(rate_limit=None))
-    assert all(send(peer, "ping") == {"type": "pong"} for _ in range(1_000))
+    connection = dial(Backend(rate_limit=None))
+    assert all(send(connection, "ping") == {"type": "pong"} for _ in range(1_000))
 
 
-def test_one_connection_does_not_spend_another_s_budget_and_events_cost_nothing() -> None:
+def test_each_connection_has_a_quota_of_its_own_and_events_do_not_count() -> None:
     backend = Backend(rate_limit=1)
     first, second = dial(backend), dial(backend)
     subscribe(first, {"subscriptionId": "s", "channels": ["rows"]})
@@ -180,18 +192,17 @@ def test_one_connection_does_not_spend_another_s_budget_and_events_cost_nothing(
     assert publish(backend, ["rows"]) == [(first, ["s"])]
 
 
-def test_what_a_client_sent_is_remembered() -> None:
-    peer = dial(Backend(rate_limit=1))
-    peer.receive_message('{"type":"ping"}', NOON)
-    peer.receive_message("{bad", NOON)
-    peer.receive_message(b"\xff", NOON)
-    assert list(peer.received) == [{"type": "ping"}, "{bad", "�"]
+def test_the_latest_messages_are_kept() -> None:
+    connection = dial(Backend(rate_limit=1))
+    for message in ('{"type":"ping"}', "{bad", b"\xff"):
+        send_text(connection, message)
+    assert list(connection.received) == [{"type": "ping"}, "{bad", "�"]
     for _ in range(HISTORY):
-        peer.receive_message("5", NOON)
-    assert list(peer.received) == [5] * HISTORY
+        send_text(connection, "5")
+    assert list(connection.received) == [5] * HISTORY
 
 
-# Whatever comes
+# Any message
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 _WORDS = st.sampled_from(["account", "account.update", "files", "console.tail.x", "s", EQUAL, "unique()", ""])
@@ -213,15 +224,15 @@ _MESSAGES = st.one_of(
 @given(st.sampled_from(sorted(ERAS)), st.lists(_MESSAGES, max_size=12))
 def test_no_message_raises_and_each_has_one_answer(era: EraName, messages: list[bytes | str]) -> None:
     backend = Backend(era=era, rate_limit=None)
-    peer = dial(backend, f"{TARGET}&channels[]=rows", X_Appwrite_Session=backend.add_user("alice"))
+    connection = dial(backend, f"{TARGET}&channels[]=rows", X_Appwrite_Session=backend.add_user("alice"))
     ended = False
     for message in messages:
-        reply = peer.receive_message(message, NOON)
+        reply = send_text(connection, message)
         assert len(reply.frames) == (0 if ended else 1)
         ended = ended or reply.end
         for frame in reply.frames:
             assert json.loads(frame)["type"] in ("pong", "response", "error")
-    assert (peer in backend.peers) is not ended
+    assert (connection in backend.connections) is not ended
 
 
 @settings(deadline=None)

@@ -1,0 +1,386 @@
+"""The notes that the table names: the facts that an input leaves before any guard is asked.
+
+Invariant: notes alone carry the facts of an input into the context. No guard and no effect sees the input itself.
+
+Design: The table names the notes of each trigger. The notes run in that order, in a cell that is ignored on purpose as well. A
+note takes the context and the input; it records facts, and asks for commands that no rule decides. A note that
+*finishes* the step sets `ConnectionContext.finished`: neither the notes behind it nor a guard follows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from realtime_fsm.errors import GreetedAsGuest, IdentityUnavailable, Overdue, ServerError, StreamEnded
+from realtime_fsm.fsm.commands import AuthenticationRefused, CloseLink, UserIdentified
+from realtime_fsm.fsm.fault import Fault
+from realtime_fsm.fsm.inputs import LinkClosed
+from realtime_fsm.fsm.link import LastError, LinkState, Phase
+from realtime_fsm.fsm.names import Note
+from realtime_fsm.fsm.policies import POLICY, verdict
+from realtime_fsm.fsm.subscriptions import AUTHENTICATE, GREETING_ACK
+from realtime_fsm.fsm.table import LIVE, TABLE
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.faults import FaultNews, is_server_fault, is_throttle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from realtime_fsm.errors import LinkFailure
+    from realtime_fsm.fsm.commands import Command
+    from realtime_fsm.fsm.context import ConnectionContext
+    from realtime_fsm.fsm.inputs import (
+        Acknowledged,
+        Authenticate,
+        Closed,
+        Deadline,
+        Deaf,
+        DialFailure,
+        ErrorReceived,
+        GreetingReceived,
+        Input,
+        LogOut,
+        PingEnabledChanged,
+        Pong,
+        Probe,
+        Recovered,
+        SetPresence,
+        Subscribe,
+        Unsubscribe,
+    )
+
+
+def apply_notes(context: ConnectionContext, input_: Input) -> None:
+    """Run the notes that the table names for the trigger of an input."""
+    for name in TABLE.notes[input_.trigger]:
+        NOTES[name](context, input_)
+        if context.finished:
+            return
+
+
+# --- the user ---------------------------------------------------------------------------------------------------------
+
+
+def add_subscription(context: ConnectionContext, input_: Subscribe) -> None:
+    """Desire the subscription."""
+    context.subscriptions.add(input_.spec)
+
+
+def remove_subscription(context: ConnectionContext, input_: Unsubscribe) -> None:
+    """Desire the subscription no more, and tell its end unless the server must hear of it first."""
+    context.requests += context.subscriptions.withdraw(input_.id)
+
+
+def begin_identity_trial(context: ConnectionContext, input_: Authenticate) -> None:
+    """Take the new identity on trial: only a greeting or a reply confirms it."""
+    context.session, context.trial = input_.session, True
+
+
+def end_identity_trial(context: ConnectionContext, _: LogOut) -> None:
+    """End the trial of an identity: a guest has nothing to confirm."""
+    context.trial = False
+
+
+def set_presence(context: ConnectionContext, input_: SetPresence) -> None:
+    """Desire the presence, or none any more; it replaces one that waits."""
+    context.subscriptions.set_presence(input_.message, input_.id)
+
+
+def switch_ping(context: ConnectionContext, input_: PingEnabledChanged) -> None:
+    """Keep whether pings are on."""
+    context.ping_enabled = input_.enabled
+
+
+# --- the socket -------------------------------------------------------------------------------------------------------
+
+
+def record_greeting(context: ConnectionContext, input_: GreetingReceived) -> None:
+    """Keep the user and the era that the first greeting of a link tells, or that it greets an unexpected guest."""
+    if context.state in LIVE:  # a second greeting would forget all acknowledgements
+        return
+    if input_.unexpected_guest:
+        _fail(context, GreetedAsGuest())
+        return
+    context.trial = False
+    context.requests.append(UserIdentified(input_.user))
+    context.subscriptions.begin_link()
+    if not context.require_link.subscribed_in_url:
+        context.era = Era.E4
+        return
+    if input_.has_subscription_ids:  # an E4 that is asked by its URL greets in the same way
+        if context.era is not Era.E3:
+            context.doubtful = context.configured_era is None and context.era is not None
+        context.era = Era.E3
+    elif context.era is not Era.E1:
+        context.era = Era.E2
+    assert context.era is not None
+    context.subscriptions.link_subscribed_in_url(input_.channels, context.era)
+
+
+def accept_reply(context: ConnectionContext, input_: Acknowledged) -> None:
+    """Keep the items or the identity that a reply confirms, which ends a server fault; or the items that a greeting confirms."""
+    if input_.to == GREETING_ACK:
+        _accept(context, context.subscriptions.acknowledge_url_subscriptions())
+        return
+    link = context.require_link
+    _prove(context, link)
+    link.fault = None
+    if input_.to == AUTHENTICATE:
+        context.trial = False
+        context.requests.append(UserIdentified(input_.user))
+    _accept(context, context.subscriptions.handle_reply(input_.acknowledged, input_.presence))
+    link.request_sent_at = None
+
+
+def record_pong(context: ConnectionContext, _: Pong) -> None:
+    """Keep the round trip of the ping in flight, and that the server works."""
+    link = context.link
+    if link is not None and link.ping_in_flight is not None:
+        context.round_trip = context.now - link.ping_in_flight.at
+        context.era = Era.E2 if context.era is Era.E1 else context.era
+        _prove(context, link)
+
+
+def prove_server(context: ConnectionContext, _: Recovered) -> None:
+    """Keep that the server works, which ends a server fault."""
+    _prove(context, context.require_link)
+
+
+def skip_repeated_error(context: ConnectionContext, input_: ErrorReceived) -> None:
+    """Keep a live link's error frame that changes nothing, and finish the step.
+
+    A 1013 or 429 names a message that the server dropped (PROTOCOL: "Messages", rule 4), and no message is out. A 1008 announces
+    the end of the link, as the one before did.
+    """
+    link = context.require_link
+    if context.state not in LIVE or context.subscriptions.in_flight is not None:
+        return
+    last = link.last_error
+    again = input_.code == POLICY and last is not None and last.cause.code == POLICY
+    if again or (is_throttle(input_.code) and link.ping_in_flight is None):
+        blamed = again and last is not None and last.blamed
+        link.last_error = LastError(ServerError(input_.code, input_.message), link.frames_received, blamed)
+        context.finished = True
+
+
+def record_error(context: ConnectionContext, input_: ErrorReceived) -> None:
+    """Keep the error frame as the failure, and whether a request in flight or renewable credentials explain it."""
+    link = context.require_link
+    cause = ServerError(input_.code, input_.message)
+    context.renewable = input_.renewable
+    link.last_error = LastError(cause, link.frames_received, context.subscriptions.in_flight is not None)
+    _fail(context, cause)
+
+
+def accept_error_as_pong(context: ConnectionContext, input_: ErrorReceived) -> None:
+    """Take error 1003 for the pong of the oldest servers (E1), where a ping is in flight."""
+    link = context.require_link
+    if link.ping_in_flight is not None and input_.code == 1003:  # PROTOCOL: "Four server eras"
+        context.round_trip = context.now - link.ping_in_flight.at
+        context.era = Era.E1 if context.era is Era.E2 else context.era
+        _prove(context, link)
+
+
+def reject_new_in_url(context: ConnectionContext, input_: ErrorReceived) -> None:
+    """Reject the never acknowledged channels of a URL that the server refuses, where others in it were acknowledged once."""
+    link = context.require_link
+    about_us = is_throttle(input_.code) or input_.code in (401, 403)
+    if link.subscribed_in_url and link.phase is not Phase.LIVE and not about_us:
+        rejected = context.subscriptions.reject_new_in_url(input_.code, input_.message)
+        context.rejected_new_subscriptions = bool(rejected)
+        context.requests += rejected
+
+
+def answer_request(context: ConnectionContext, input_: ErrorReceived) -> None:
+    """Blame the request in flight: reject, halve or repeat it; a rate limit or a server fault only repeats it."""
+    link = context.require_link
+    live, blamed = link.phase is Phase.LIVE, context.subscriptions.in_flight is not None
+    if live and is_throttle(input_.code):
+        link.budget.block_for_window(context.now)
+        context.requests += context.subscriptions.requeue_in_flight()
+    elif live and is_server_fault(input_.code) and (blamed or link.ping_in_flight is not None):
+        _meet_fault(context, link, input_)
+    else:
+        context.requests += context.subscriptions.handle_error(input_.code, input_.message, context.retry.attempts)
+        if live and blamed and input_.code == POLICY and context.subscriptions.repeats:
+            _postpone(context, link)
+    if any(isinstance(command, AuthenticationRefused) for command in context.requests):
+        context.trial = False
+    link.request_sent_at = None
+
+
+def end_draining(context: ConnectionContext, input_: LinkClosed) -> None:
+    """Close the draining link if its stream is the one that ended, and finish the step."""
+    if input_.generation == context.draining_generation:
+        context.draining_generation = None
+        context.requests.append(CloseLink(input_.generation, graceful=False))
+        context.finished = True
+
+
+def record_end(context: ConnectionContext, input_: LinkClosed | DialFailure) -> None:
+    """Keep why the link or the dial ended: the cause given, else an error frame directly before, else the close code."""
+    if input_.cause is not None:
+        _fail(context, input_.cause)
+        return
+    assert isinstance(input_, LinkClosed)
+    link = context.require_link
+    last = link.last_error
+    if last is None or last.frames_received != link.frames_received:
+        _fail(context, StreamEnded(input_.close_code))
+        return
+    _fail(context, last.cause, blamed=last.blamed)
+    if last.blamed and last.cause.code == POLICY and context.subscriptions.refusals.accepted:
+        context.attempt = max(0, context.attempt - 1)  # the server refused one of our requests: the link did not fail
+
+
+def forget_closed(context: ConnectionContext, input_: Closed) -> None:
+    """Wait no longer for the closed link before the next dial."""
+    context.awaited = tuple(other for other in context.awaited if other != input_.generation)
+
+
+def record_deafness(context: ConnectionContext, _: Deaf) -> None:
+    """Keep that the canary's event is missing."""
+    assert context.canary is not None
+    context.deaf = True
+    _fail(context, Overdue("echo", context.canary.within))
+
+
+# --- the clock --------------------------------------------------------------------------------------------------------
+
+
+def record_overdue(context: ConnectionContext, _: Deadline) -> None:
+    """Keep which answer is overdue: to the dial, the ping or the request, or the greeting."""
+    link = context.link
+    if link is None:
+        return
+    if link.phase is Phase.DIALING:
+        _fail(context, Overdue(link.phase.value, context.timeouts.dial))
+    elif link.phase is Phase.GREETING:
+        _fail(context, Overdue(link.phase.value, context.timeouts.greeting))
+    elif link.ping_in_flight is not None:
+        if link.no_reply_to_ping:
+            _fail(context, Overdue("pong", context.ping.timeout))
+    elif context.reply_by is not None and context.reply_by <= context.now:
+        _fail(context, Overdue("reply", context.timeouts.reply))
+
+
+def probe_link(context: ConnectionContext, input_: Probe) -> None:
+    """Plan a canary on a live link. A second canary on a link shows that the first came back, so the link hears."""
+    if context.state not in LIVE:
+        return
+    link = context.require_link
+    context.deaf = context.deaf and not link.probed
+    link.probed = True
+    context.requests += context.subscriptions.probe(input_.spec, input_.presence, input_.id)
+
+
+def update_timers(context: ConnectionContext, _: Input) -> None:
+    """Keep since when the link has everything acknowledged, or nothing desired, or needs another URL."""
+    link, subscriptions = context.link, context.subscriptions
+    if link is None or link.phase is not Phase.LIVE:
+        return
+    quiet = subscriptions.all_acknowledged or not subscriptions.desired
+    if quiet:
+        context.record_proven(link)
+    link.stable_since = _since(link.stable_since, context.now, holds=quiet)
+    link.idle_since = _since(link.idle_since, context.now, holds=subscriptions.all_removed)
+    link.handover_wanted_since = _since(link.handover_wanted_since, context.now, holds=subscriptions.needs_handover)
+
+
+# --- within -----------------------------------------------------------------------------------------------------------
+
+
+def _accept(context: ConnectionContext, commands: Sequence[Command]) -> None:
+    context.requests += commands
+    if context.subscriptions.refusals.accepted:
+        context.refusals = 0
+
+
+def _fail(context: ConnectionContext, cause: LinkFailure, *, blamed: bool = False) -> None:
+    """Keep why an attempt or a link ended; `blamed` if the answer to the request in flight announced the end."""
+    live = context.state in LIVE
+    context.failure = cause
+    if not live and not isinstance(cause, IdentityUnavailable):
+        cause.server = context.server
+    context.failure_verdict = verdict(cause, live=live, may_pass=_may_pass(context, blamed=blamed))
+    code = cause.code if isinstance(cause, ServerError) else cause.close_code if isinstance(cause, StreamEnded) else None
+    if code == POLICY:
+        context.refused = not (context.subscriptions.refusals.accepted if blamed else _is_proven(context))
+
+
+def _is_proven(context: ConnectionContext) -> bool:
+    return context.link is not None and context.link.proven
+
+
+def _may_pass(context: ConnectionContext, *, blamed: bool) -> bool:
+    """Tell whether a refusal may pass: until ``attempts`` in a row, where another dial can tell more."""
+    most = context.retry.attempts
+    borne = most is None or context.refusals + 1 < most
+    if blamed:
+        return borne or not (context.subscriptions.desired and context.subscriptions.refusals.everything)
+    return _is_proven(context) or (context.been_up and borne)
+
+
+def _prove(context: ConnectionContext, link: LinkState) -> None:
+    """Keep that the server works, which ends a server fault."""
+    link.proven_at = context.now
+    if link.fault is not None:
+        link.fault.ping_failed = False
+        context.end_fault(link, lost=False)
+
+
+def _meet_fault(context: ConnectionContext, link: LinkState, input_: ErrorReceived) -> None:
+    """Begin or continue a server fault (PROTOCOL: "Messages", rule 10)."""
+    fault = link.fault = link.fault or Fault()
+    # A request in repetition may fail for a reason of its own: the server has worked since its first failure.
+    known = context.subscriptions.in_repetition and link.proven_at is not None
+    if not known and not fault.is_open:
+        fault.open(link.since if link.proven_at is None else link.proven_at)
+        context.fault_news = FaultNews(opened=True, seconds=context.now - fault.since)
+    if link.ping_in_flight is not None:
+        fault.ping_failed = True
+        context.subscriptions.reunite()
+        return
+    context.requests += context.subscriptions.repeat(input_.code, input_.message, context.retry.attempts, whole=fault.ping_failed)
+    _postpone(context, link)
+
+
+def _postpone(context: ConnectionContext, link: LinkState) -> None:
+    """Delay the repetition of a request that met a server fault, or a refusal (1008) on a link that stays up."""
+    fault = link.fault = link.fault or Fault()
+    fault.again_at = None
+    if context.subscriptions.has_pending_request:
+        fault.postpone(context.now, context.retry, context.draw)
+
+
+def _since(before: float | None, now: float, *, holds: bool) -> float | None:
+    if not holds:
+        return None
+    return now if before is None else before
+
+
+NOTES: dict[str, Callable[[ConnectionContext, Any], None]] = {
+    Note.ADD_SUBSCRIPTION: add_subscription,
+    Note.REMOVE_SUBSCRIPTION: remove_subscription,
+    Note.BEGIN_IDENTITY_TRIAL: begin_identity_trial,
+    Note.END_IDENTITY_TRIAL: end_identity_trial,
+    Note.SET_PRESENCE: set_presence,
+    Note.SWITCH_PING: switch_ping,
+    Note.RECORD_GREETING: record_greeting,
+    Note.ACCEPT_REPLY: accept_reply,
+    Note.RECORD_PONG: record_pong,
+    Note.PROVE_SERVER: prove_server,
+    Note.SKIP_REPEATED_ERROR: skip_repeated_error,
+    Note.RECORD_ERROR: record_error,
+    Note.ACCEPT_ERROR_AS_PONG: accept_error_as_pong,
+    Note.REJECT_NEW_IN_URL: reject_new_in_url,
+    Note.ANSWER_REQUEST: answer_request,
+    Note.END_DRAINING: end_draining,
+    Note.RECORD_END: record_end,
+    Note.FORGET_CLOSED: forget_closed,
+    Note.RECORD_DEAFNESS: record_deafness,
+    Note.RECORD_OVERDUE: record_overdue,
+    Note.PROBE_LINK: probe_link,
+    Note.UPDATE_TIMERS: update_timers,
+}
+"""The notes by name."""

@@ -1,0 +1,39 @@
+"""Quotas a minute, of messages and of dials, as the server counts them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from realtime_fsm.testing.wire import Refusal
+
+_MINUTE = 60.0  # seconds
+_TOO_MANY = 1013
+
+
+class MinuteQuota:
+    """A number of uses a minute for each key, in windows that are aligned to the minute."""
+
+    def __init__(self, limit: int | None) -> None:
+        """Start with nothing used; without a limit, every use is allowed."""
+        self._limit = limit
+        self._window = 0.0
+        self._used: Counter[object] = Counter()
+
+    def spend(self, now: float, text: str = "Too many messages.", key: object = None) -> None:
+        """Count one use.
+
+        Args:
+            now: seconds since the epoch.
+            text: the text of the refusal.
+            key: the key whose quota is used.
+
+        Raises:
+            Refusal: with 1013 when the minute's quota of the key is used up.
+        """
+        window = now // _MINUTE
+        if window != self._window:
+            self._window = window
+            self._used.clear()
+        self._used[key] += 1
+        if self._limit is not None and self._used[key] > self._limit:
+            raise Refusal(_TOO_MANY, text)

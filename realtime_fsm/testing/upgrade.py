@@ -1,0 +1,128 @@
+"""The upgrade request of a dial: the project, the channels, the origin and the credentials that it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from realtime_fsm.testing.url import parameters, texts
+from realtime_fsm.testing.wire import Refusal, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CONSOLE = "console"
+"""The server's own project; a dial that names no project, or a list of them, goes there."""
+
+_NO_LIST = (
+    "Appwrite\\Messaging\\Adapter\\Realtime::convertChannels(): Argument #1 ($channels) must be of type array, string given, "
+    "called in /app/aw/app/realtime.php on line 491"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeRequest:
+    """An upgrade request. Its repr is empty: the target and the headers may carry credentials.
+
+    Attributes:
+        target: the path and the query string, as in the request line.
+        headers: names and values, in order.
+    """
+
+    target: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def header(self, name: str) -> str:
+        """Return the first value of a header, whose case does not matter, or an empty string."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
+
+
+class UpgradeParams:
+    """The parameters of an upgrade request, from its URL and its headers.
+
+    Attributes:
+        path: the path of the URL.
+        parameters: the parameters of the URL.
+    """
+
+    def __init__(self, request: UpgradeRequest) -> None:
+        self._request = request
+        self.path, _, query = request.target.partition("?")
+        self.parameters = parameters(query)
+
+    @property
+    def client_ip(self) -> str:
+        """The first IP in ``X-Forwarded-For``, or an empty string."""
+        return self._request.header("X-Forwarded-For").partition(",")[0].strip()
+
+    @property
+    def project(self) -> str:
+        """The id of the project; `CONSOLE` when the request names no project, or a list of them."""
+        return self._parameter("project") or self._request.header("X-Appwrite-Project") or CONSOLE
+
+    @property
+    def channels(self) -> list[str]:
+        """The channels in the URL.
+
+        Raises:
+            Refusal: with 0 when the parameter is not a list.
+        """
+        channels = self.parameters.get("channels", {})
+        if isinstance(channels, str):
+            raise Refusal(0, _NO_LIST)
+        return texts(channels)
+
+    @property
+    def session(self) -> str:
+        """The session string from the header, the cookie or the fallback cookies, or an empty string."""
+        names = (f"a_session_{self.project}", f"a_session_{self.project}_legacy")
+        cookies = self._cookies()
+        fallback = self._fallback_cookies()
+        offered = [self._request.header("X-Appwrite-Session")]
+        offered += [cookies.get(name, "") for name in names]
+        offered += [fallback.get(name, "") for name in names]
+        return next(filter(None, offered), "")
+
+    @property
+    def jwt(self) -> str:
+        """The JWT from the header or the URL, or an empty string."""
+        return self._request.header("X-Appwrite-JWT") or self._parameter("jwt")
+
+    def check_origin(self, platforms: Iterable[str]) -> None:
+        """Refuse an ``Origin`` header that names none of the allowed hosts.
+
+        Raises:
+            Refusal: with 1008.
+        """
+        origin = self._request.header("Origin")
+        host = _host(origin) or origin
+        if origin and host not in set(platforms):
+            raise Refusal(
+                1008,
+                f"Invalid Origin. Register your new client ({host}) as a new Web platform on your project console dashboard",
+            )
+
+    def _parameter(self, name: str) -> str:
+        value = self.parameters.get(name, "")
+        return value if isinstance(value, str) else ""
+
+    def _cookies(self) -> dict[str, str]:
+        pairs = (pair.partition("=") for pair in self._request.header("Cookie").split(";"))
+        return {name.strip(): unquote(value.strip().strip('"')) for name, _, value in pairs}
+
+    def _fallback_cookies(self) -> dict[str, str]:
+        try:
+            cookies = decode(self._request.header("X-Fallback-Cookies").encode())
+        except ValueError:
+            return {}
+        if not isinstance(cookies, dict):
+            return {}
+        return {name: value for name, value in cookies.items() if isinstance(value, str)}
+
+
+def _host(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).hostname
+    except ValueError:  # a bracket too many
+        return None

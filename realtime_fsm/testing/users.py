@@ -1,0 +1,130 @@
+"""The users of a project, their sessions and their JWTs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from realtime_fsm.testing.accounts import Account, usual_document
+from realtime_fsm.testing.presence import Presences
+from realtime_fsm.testing.wire import Refusal, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from realtime_fsm.testing.upgrade import UpgradeParams
+
+_EXPIRES = 4_102_444_800  # 2100-01-01
+_JWT_SEGMENTS = 3
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+_BOTH = (
+    "JWT and cookie used in the same request. Use either `setJWT` or `setCookie`. Learn about which authentication method to use "
+    "in the SSR docs: https://appwrite.io/docs/products/auth/server-side-rendering"
+)
+
+
+class UserDirectory:
+    """The users of one project.
+
+    Attributes:
+        presences: the presences of the users.
+    """
+
+    def __init__(self, absent_fields: frozenset[str] = frozenset()) -> None:
+        """Start without users.
+
+        Args:
+            absent_fields: the fields that the era's user documents lack.
+        """
+        self.presences = Presences()
+        self._absent_fields = absent_fields
+        self._accounts: dict[str, Account] = {}
+        self._logged_out: set[str] = set()  # the ids of users whose session has ended
+        self._jwts: dict[str, tuple[Account, bool]] = {}
+
+    def add(self, user_id: str, secret: str, attributes: Mapping[str, object], roles: Iterable[str]) -> str:
+        """Add a user with one session, and return the session string; `RealtimeServer.add_user` explains the arguments.
+
+        Raises:
+            ValueError: when the user exists.
+        """
+        if user_id in self._accounts:
+            raise ValueError(f"user {user_id!r} exists")
+        all_roles = frozenset({"any", "users", f"user:{user_id}", *roles})
+        usual = {name: value for name, value in usual_document(user_id).items() if name not in self._absent_fields}
+        self._accounts[user_id] = Account(user_id, {**usual, **attributes}, all_roles, secret)
+        session = json.dumps({"id": user_id, "secret": secret}, separators=(",", ":"))
+        return base64.b64encode(session.encode()).decode()
+
+    def issue_jwt(self, user_id: str, *, expired: bool) -> str:
+        """Issue a JWT for a user.
+
+        Raises:
+            LookupError: when there is no such user.
+        """
+        account = self._account(user_id)
+        claims = {"userId": user_id, "sessionId": "current", "exp": 0 if expired else _EXPIRES}
+        signed = f"{_segment({'typ': 'JWT', 'alg': 'HS256'})}.{_segment(claims)}"
+        digest = hashlib.sha256(f"{account.secret}.{signed}".encode()).digest()
+        token = f"{signed}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+        self._jwts[token] = account, expired
+        return token
+
+    def end_session(self, user_id: str) -> None:
+        """End a user's session: later dials with the session, or with a JWT that came of it, are a guest's.
+
+        Raises:
+            LookupError: when there is no such user.
+        """
+        self._account(user_id)
+        self._logged_out.add(user_id)
+
+    def identify(self, params: UpgradeParams) -> Account | None:
+        """Find the user of an upgrade request.
+
+        Returns:
+            The account; None for a guest. A session that is not valid, and a JWT whose session has ended, make a guest.
+
+        Raises:
+            Refusal: with 401 for a JWT that is not valid or has expired, with 403 for a JWT beside a session.
+        """
+        if params.jwt and params.session:
+            raise Refusal(_FORBIDDEN, _BOTH)
+        if params.jwt:
+            return self._by_jwt(params.jwt)
+        return self.by_session(params.session)
+
+    def by_session(self, session: str) -> Account | None:
+        """Find the user of a session string; None when the string is not valid."""
+        try:
+            parsed = decode(base64.b64decode(session, validate=True))
+        except (binascii.Error, ValueError):
+            return None
+        if not isinstance(parsed, dict) or not isinstance(parsed.get("id"), str):
+            return None
+        account = self._logged_in(parsed["id"])
+        return account if account is not None and account.secret == parsed.get("secret") else None
+
+    def _account(self, user_id: str) -> Account:
+        if user_id not in self._accounts:
+            raise LookupError(f"there is no user {user_id!r}")
+        return self._accounts[user_id]
+
+    def _logged_in(self, user_id: str) -> Account | None:
+        return None if user_id in self._logged_out else self._accounts.get(user_id)
+
+    def _by_jwt(self, token: str) -> Account | None:
+        account, expired = self._jwts.get(token, (None, False))
+        if account is None or expired:
+            reason = "Expired" if expired else "Signature failed"
+            if token.count(".") + 1 < _JWT_SEGMENTS:
+                reason = "Incomplete segments"
+            raise Refusal(_UNAUTHORIZED, f"Failed to verify JWT. Invalid token: {reason}")
+        return self._logged_in(account.user_id)
+
+
+def _segment(value: Mapping[str, object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).decode().rstrip("=")
