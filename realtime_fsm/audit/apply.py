@@ -8,9 +8,9 @@ from realtime_fsm.audit.deadline_checks import delay_bounds
 from realtime_fsm.audit.decoding import KINDS, MISSING
 from realtime_fsm.audit.guard_inference import BY_ADDRESS, drops_message, is_refusal, is_told_to_wait
 from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, ERROR, PING, SUBSCRIBED, UNSUBSCRIBED
-from realtime_fsm.audit.rules import LATE, ROUNDING, RuleBreach
-from realtime_fsm.audit.secret_scan import looks_secret
-from realtime_fsm.audit.tracking import LIMIT, MINUS_INFINITY, WINDOW, OpenOutage, parse_settings
+from realtime_fsm.audit.rules import LATE, RuleBreach
+from realtime_fsm.audit.secret_scan import looks_secret, secret_fields
+from realtime_fsm.audit.tracking import LIMIT, MINUS_INFINITY, WINDOW, OpenOutage, Policies
 from realtime_fsm.auditlog.records import RETIRED
 from realtime_fsm.errors import BadOption
 from realtime_fsm.fsm.table import LIVE
@@ -71,9 +71,9 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         _enter(tracked, line, step, t, detail=detail)
     elif step.opens:
         tracked.opened_at = t
-    elif step.closes:
+    elif step.ends:
         tracked.closed = True
-    elif step.releases and tracked.awaits is not None:
+    elif step.closes_awaited and tracked.awaits is not None:
         tracked.awaits -= 1
     if not step.link_unchanged:
         _note_link(tracked, line, step, t)
@@ -125,15 +125,15 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         tracked.retry = None if tracked.policies is None else (t, *delay_bounds(tracked.policies, line))
     elif step.dials:
         tracked.retry = None
-    if step.retires:
+    if step.drains:
         tracked.draining = tracked.link
         tracked.covered_from = t if tracked.outage is None else None
     elif step.closes_draining:
         tracked.draining = None
     if step.switches_to_url:
         tracked.next_dial_in_url, tracked.doubtful = True, False
-    elif step.finds or waits:
-        if step.finds:
+    elif step.finds_era or waits:
+        if step.finds_era:
             tracked.doubtful = None if tracked.policies is None else line.era == Era.E3 and tracked.policies.era is None
         tracked.next_dial_in_url = _asks_by_address(tracked, line.era)
     elif step.resets_attempts and step.source in _LIVE:  # in `reconnecting` the machine dials again as it did
@@ -141,7 +141,7 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
     tracked.era = line.era
     if step.resets_attempts:
         tracked.refusals = 0
-    if step.expects:
+    if step.expects_first_link:
         tracked.been_up = False
     elif step.restores:
         tracked.been_up = tracked.ever_up
@@ -193,7 +193,8 @@ def _enter(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: floa
         tracked.unwanted = line.cause is not None
     if tracked.covered_from is not None:
         tracked.end_coverage(t)
-    tracked.set_state(dest, t, step.source)
+    tracked.state, tracked.entered = dest, t
+    tracked.state_before_ping = step.source if dest == PING else dest
 
 
 def apply_record(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
@@ -206,11 +207,10 @@ def apply_record(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | N
 
 def _open(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     try:
-        policies, secrets = parse_settings(line)
+        tracked.policies = Policies(line)
     except (BadOption, TypeError, ValueError):
-        return RuleBreach("form", "the settings are none that the library accepts")
-    tracked.policies = policies
-    tracked.pong_within, tracked.reply_within = policies.ping.timeout + ROUNDING, policies.timeouts.reply + ROUNDING
+        return RuleBreach("form", "the library does not accept these settings")
+    secrets = tuple(secret_fields({"versions": line.versions or {}}))
     return RuleBreach("secret", f"{', '.join(secrets)}: the value looks like a secret") if secrets else None
 
 

@@ -52,8 +52,6 @@ class Auditor:
         until: what was written after it is left out.
         fail_on: the names of rules whose findings count as violations, whatever their weight.
         detail: whether to keep what pictures need.
-        keep: whether to keep the newest lines of each connection, to show them before a finding. It costs a tenth of the time;
-            those that can be read again are better looked up at the end (`lookup.look_up`).
     """
 
     def __init__(
@@ -64,11 +62,10 @@ class Auditor:
         until: datetime | None = None,
         fail_on: Collection[str] = (),
         detail: bool = False,
-        keep: bool = True,
     ) -> None:
         self._only, self._window = frozenset(only), Window(since, until)
         self._judges_all = self._window.is_all
-        self._fail_on, self._detail, self._keep = frozenset(fail_on), detail, keep
+        self._fail_on, self._detail = frozenset(fail_on), detail
         self._live: dict[str, TrackedConnection] = {}
         self._ended: OrderedDict[str, TrackedConnection] = OrderedDict()
         self._builder = ReportBuilder(detail=detail)
@@ -148,8 +145,7 @@ class Auditor:
         if self._window.has_started(trouble.timestamp):
             self._report(tracked, RuleBreach(trouble.rule, trouble.text))
         tracked.note_hole()
-        if self._keep:
-            tracked.recent.append((self._numbers.number, self._line))
+        tracked.recent.append((self._numbers.number, self._line))
 
     def _take(self, record: FlatRecord, secrets: tuple[str, ...] = ()) -> None:
         tracked = self._live.get(record.connection_id)
@@ -171,8 +167,7 @@ class Auditor:
             self._note(tracked, record)
         if secrets:
             self._report(tracked, RuleBreach("secret", f"{', '.join(secrets)}: the value looks like a secret"))
-        if self._keep:
-            tracked.recent.append((self._numbers.number, self._line))
+        tracked.recent.append((self._numbers.number, self._line))
 
     def _step(self, tracked: TrackedConnection, line: FlatRecord) -> None:
         step, state = STEPS.get(line.row), tracked.state

@@ -60,7 +60,10 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
     if step.of_socket and tracked.has_link is False:
         return RuleBreach("link", f"there is no link that could have {step.trigger}")
     if tracked.state is not None:
-        breach = _numbers(tracked, line, step, t)
+        if step.link_unchanged and line.attempt == tracked.attempt and line.link == tracked.link:
+            breach = _frames(tracked, line, step, t)
+        else:
+            breach = _numbers(tracked, line, step, t)
         if breach is not None:
             return breach
         if t < tracked.now - ROUNDING:
@@ -89,17 +92,30 @@ def _numbers(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: fl
         return RuleBreach("attempt", f"nothing holds a dial back, and it counts as attempt {attempt + 1}")
     if line.link != tracked.link:
         return RuleBreach("link", f"the link is {tracked.link}, and none was dialed")
+    return _frames(tracked, line, step, t)
+
+
+def _frames(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
     sent = line.sends - tracked.sends
     if not step.must_send <= sent <= step.may_send:
         few = str(step.must_send) if step.must_send == step.may_send else f"{step.must_send} or {step.may_send}"
         return RuleBreach("budget", f"{tracked.sends} frames had been sent on the link, and the row sends {few}")
-    return _sent(tracked, step, t) if sent else None
+    if not sent:
+        return None
+    if tracked.request_in_flight and not step.answers:
+        return RuleBreach("request", "a frame is sent while the answer to a request is awaited")
+    if len(tracked.sent) == LIMIT and t - tracked.sent[0] < WINDOW - ROUNDING:
+        return RuleBreach("budget", f"it is frame {LIMIT + 1} within {t - tracked.sent[0]:.3f} s")
+    if t < tracked.closed_until - ROUNDING:
+        later = tracked.closed_until - t
+        return RuleBreach("budget", f"the server refused more frames, and the next one may go out {later:.3f} s later")
+    return None
 
 
 def _dials_at_once(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> bool:
     if tracked.policies is None or tracked.policies.retry.dials_per_minute is not None:
         return False
-    awaits = step.closes_first or (tracked.awaits != 0 and not step.releases)
+    awaits = step.closes_first or (tracked.awaits != 0 and not step.closes_awaited)
     return not awaits and not (step.restores and is_told_to_wait(line) is not False)
 
 
@@ -109,17 +125,6 @@ def _dialed(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> Rul
     if line.link != tracked.link + 1:
         return RuleBreach("link", f"the dial after link {tracked.link} makes link {tracked.link + 1}")
     return RuleBreach("budget", "nothing can have been sent on a new link") if line.sends else None
-
-
-def _sent(tracked: TrackedConnection, step: RowFacts, t: float) -> RuleBreach | None:
-    if tracked.request_in_flight and not step.answers:
-        return RuleBreach("request", "a frame is sent while the answer to a request is awaited")
-    if len(tracked.sent) == LIMIT and t - tracked.sent[0] < WINDOW - ROUNDING:
-        return RuleBreach("budget", f"it is frame {LIMIT + 1} within {t - tracked.sent[0]:.3f} s")
-    if t < tracked.closed_until - ROUNDING:
-        later = tracked.closed_until - t
-        return RuleBreach("budget", f"the server refused more frames, and the next one may go out {later:.3f} s later")
-    return None
 
 
 def _wrong_cause(step: RowFacts) -> RuleBreach:

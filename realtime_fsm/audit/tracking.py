@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import msgspec
 
 from realtime_fsm.audit.report import OutageLine
 from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, PING
 from realtime_fsm.audit.rules import ROUNDING
-from realtime_fsm.audit.secret_scan import secret_fields
 from realtime_fsm.audit.stats import StatsAccumulator
 from realtime_fsm.fsm.canary_policy import Canary
 from realtime_fsm.fsm.policies import PingPolicy, PingPolicyWarning, RetryPolicy
@@ -75,37 +73,6 @@ async def _write() -> None:
     """Stand for what the user's callable writes; nothing calls it."""
 
 
-_KNOWN: dict[bytes, tuple[Policies, tuple[str, ...]]] = {}
-_MOST_KNOWN = 256
-
-
-def parse_settings(opened: FlatRecord) -> tuple[Policies, tuple[str, ...]]:
-    """What a record tells of a connection that is opened; most connections tell the same.
-
-    Returns:
-        The settings, and the names of what looks like a secret among the versions.
-
-    Raises:
-        BadOption, TypeError: for settings that the library does not accept.
-    """
-    told = (
-        opened.retry,
-        opened.ping,
-        opened.timeouts,
-        opened.auto_reconnect,
-        opened.max_link_age,
-        opened.protocol,
-        opened.canary,
-    )
-    key = msgspec.json.encode((*told, opened.canary, opened.versions))
-    known = _KNOWN.get(key)
-    if known is None:
-        known = Policies(opened), tuple(secret_fields({"versions": opened.versions or {}}))
-        if len(_KNOWN) < _MOST_KNOWN:
-            _KNOWN[key] = known
-    return known
-
-
 class OpenOutage(NamedTuple):
     """An outage that is not over: its beginning in seconds of the connection, and the record of it."""
 
@@ -113,170 +80,73 @@ class OpenOutage(NamedTuple):
     record: FlatRecord
 
 
-class _HotFields:
-    """What every record or heartbeat touches: in a class of its own, so that it stands together in memory.
+@dataclass(slots=True, eq=False)
+class TrackedConnection:
+    """The facts of one connection. Times are in seconds since its first step; a fact that is None is unknown."""
 
-    Attributes:
-        seq: the number of its last record.
-        last: the moment of its last record.
-        link: the number of its link.
-        state: where it stands; None where it is not known.
-        attempt: dials in a row.
-        now: the time of its last step, or of the end of a link that made room.
-        entered: when its state was entered.
-        sends: how many frames were sent on the link.
-        sent: when the newest of them were sent, at most `LIMIT`.
-        closed_until: when the next frame may be sent, after a 1013.
-        asked: whether a request is in flight.
-        asked_at: since when.
-        pong_within: how long a ping may be out, in seconds, with what clocks round.
-        reply_within: how long a request may be in flight, likewise.
-    """
-
-    __slots__ = (
-        "asked_at",
-        "attempt",
-        "closed_until",
-        "entered",
-        "last",
-        "link",
-        "now",
-        "pong_within",
-        "reply_within",
-        "request_in_flight",
-        "sends",
-        "sent",
-        "seq",
-        "state",
-    )  # fmt: skip
-
-
-class TrackedConnection(_HotFields):
-    """One connection, as its records tell it. Times are seconds since its first step, summed up from the dwells.
-
-    Attributes:
-        missing: how many numbers up to the last one no record had; records that have none of their own count against it.
-        rest: the state that heartbeats come from and go back to.
-        holds: whether it has a link.
-        by_address: whether the next dial asks for channels by its address.
-        planned: whether the newest one did.
-        draining: the number of the link that makes room for it, until it is up; None where there is none.
-        faulty_since: when the server had last proved that it worked, during a server fault; None where there is none.
-        established: the subscriptions that were ever acknowledged.
-        covered_from: since when a draining link delivers in `reconnecting`; None where none does, or an outage is under way.
-        outage: the outage under way, as far as the records tell.
-        lost_by: the cause of the last loss of a link that delivered.
-        gap: the longest gap since the last record of an outage, in seconds.
-        unwanted: whether a failure led to `disconnected`.
-        been_up: whether a link has been up since the user asked for one.
-        ever_up: whether any link has.
-        proven: whether everything desired has once been acknowledged on this link.
-        accepted: whether the server has accepted a subscription on this link.
-        refusals: how often in a row the server refused the connection; None where it is not known.
-        era: what the server spoke at the last step that tells it.
-        doubtful: whether a server that greets like an E3 may be an E4.
-        blamed: whether the last error frame of this link was the answer to a request.
-        throttled: whether the next dial waits for a moment that the server, or a proxy, asked for.
-        awaits: how many links are to be closed before the next dial; None where it is not known.
-        put_back: whether a 1013 has put a request back, and none was sent on this link since: a late reply may answer it.
-        rejected: how many subscriptions were rejected since the last step.
-        told: whether its records tell of all its subscriptions.
-        whole: whether all its records have come, and made sense.
-        retry: when the next dial was planned, and the least and the longest delay before it.
-        recent: the newest lines, each with its number, where they are kept.
-        findings: the first of each rule, and how many there are.
-    """
-
-    __slots__ = (
-        "accepted",
-        "acknowledged",
-        "awaits",
-        "been_up",
-        "closed",
-        "closed_by_record",
-        "complete",
-        "connection_id",
-        "covered_from",
-        "desired",
-        "dialed_at",
-        "dialed_in_url",
-        "doubtful",
-        "draining",
-        "era",
-        "error_answered_request",
-        "established",
-        "ever_up",
-        "faulty_since",
-        "findings",
-        "first",
-        "first_line",
-        "gap",
-        "has_link",
-        "idle_from",
-        "life_from",
-        "lost_by",
-        "missing",
-        "next_dial_in_url",
-        "opened_at",
-        "outage",
-        "past_window",
-        "policies",
-        "proven",
-        "put_back",
-        "recent",
-        "refusals",
-        "rejected",
-        "retry",
-        "state_before_ping",
-        "stats",
-        "subscriptions_known",
-        "throttled",
-        "unwanted",
-        "up_at",
-    )  # fmt: skip
-
-    def __init__(self, connection_id: str, met: int) -> None:
-        self.connection_id = connection_id
-        self.first_line = met  # the number of the line at which it was met first
-        self.seq = self.link = self.attempt = self.sends = self.missing = 0
-        self.first: datetime | None = None
-        self.last: datetime | None = None
-        self.now = self.entered = self.life_from = self.gap = 0.0
-        self.has_link: bool | None = False
-        self.request_in_flight: bool | None = False
-        self.put_back: bool | None = False
-        self.been_up: bool | None = False
-        self.ever_up: bool | None = False
-        self.proven: bool | None = False
-        self.accepted: bool | None = False
-        self.refusals: int | None = 0
-        self.era: str | None = None
-        self.doubtful: bool | None = False
-        self.error_answered_request: bool | None = False
-        self.next_dial_in_url: bool | None = False
-        self.dialed_in_url: bool | None = False
-        self.draining: int | None = None
-        self.covered_from: float | None = None
-        self.outage: OpenOutage | None = None
-        self.lost_by: str | None = None
-        self.rejected = 0
-        self.throttled: bool | None = False
-        self.awaits: int | None = 0
-        self.subscriptions_known = self.closed_by_record = self.closed = self.past_window = self.unwanted = False
-        self.complete = True
-        self.policies: Policies | None = None
-        self.pong_within = self.reply_within = float("inf")
-        self.desired: set[str] = set()
-        self.acknowledged: set[str] = set()
-        self.established: set[str] = set()
-        self.faulty_since: float | None = None
-        self.retry: tuple[float, float, float] | None = None
-        self.recent: deque[tuple[int, bytes]] = deque(maxlen=CONTEXT)
-        self.findings: dict[str, tuple[Finding, int]] = {}
-        self.stats = StatsAccumulator()
-        self.sent: list[float] = []
-        self.set_state(TABLE.initial.value, 0.0)
-        self._forget_times()
+    connection_id: str
+    first_line: int  # the number of the line of its first record
+    # --- its records
+    seq: int = 0  # of the last record
+    missing: int = 0  # numbers that no record had; a record without a number counts against it
+    first: datetime | None = None
+    last: datetime | None = None
+    complete: bool = True  # every record has come, and made sense
+    past_window: bool = False
+    life_from: float = 0.0  # where the window begins
+    recent: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=CONTEXT))  # the newest lines, by their numbers
+    findings: dict[str, tuple[Finding, int]] = field(default_factory=dict)  # the first of each rule, and their count
+    stats: StatsAccumulator = field(default_factory=StatsAccumulator)
+    policies: Policies | None = None
+    # --- its state
+    state: str | None = TABLE.initial.value
+    entered: float = 0.0
+    now: float = 0.0  # of the last step, or of the end of a draining link
+    state_before_ping: str | None = TABLE.initial.value
+    up_at: float = MINUS_INFINITY
+    idle_from: float = MINUS_INFINITY
+    unwanted: bool = False  # a failure led to `disconnected`
+    closed: bool = False  # by the last socket
+    closed_by_record: bool = False
+    # --- its links
+    link: int = 0
+    has_link: bool | None = False
+    attempt: int = 0
+    dialed_at: float = MINUS_INFINITY
+    opened_at: float = MINUS_INFINITY
+    draining: int | None = None  # the number of the draining link; None where no link drains
+    awaits: int | None = 0  # links that must close before the next dial
+    retry: tuple[float, float, float] | None = None  # when a dial was planned, the least and the greatest delay before it
+    throttled: bool | None = False  # the next dial waits for a moment that the server, or a proxy, asked for
+    next_dial_in_url: bool | None = False  # it asks for channels in the URL
+    dialed_in_url: bool | None = False
+    era: str | None = None
+    doubtful: bool | None = False  # a server that greets like an E3 may be an E4
+    been_up: bool | None = False  # since the user last asked for a link
+    ever_up: bool | None = False
+    proven: bool | None = False  # everything desired has once been acknowledged on this link
+    accepted: bool | None = False  # the server has accepted a subscription on this link
+    refusals: int | None = 0  # of the connection, in a row
+    # --- its frames
+    sends: int = 0
+    sent: list[float] = field(default_factory=list)  # the moments of the newest frames, at most `LIMIT`
+    closed_until: float = MINUS_INFINITY  # after a 1013
+    request_in_flight: bool | None = False
+    asked_at: float = MINUS_INFINITY
+    put_back: bool | None = False  # a 1013 has put a request back, and a late reply may still answer it
+    error_answered_request: bool | None = False
+    # --- its subscriptions
+    subscriptions_known: bool = False
+    desired: set[str] = field(default_factory=set)
+    acknowledged: set[str] = field(default_factory=set)
+    established: set[str] = field(default_factory=set)  # ever acknowledged
+    rejected: int = 0  # since the last step
+    # --- its outages and faults
+    outage: OpenOutage | None = None
+    lost_by: str | None = None  # the cause of the last loss of a link that delivered
+    gap: float = 0.0  # the longest one since the last record of an outage
+    covered_from: float | None = None  # since then a draining link delivers in `reconnecting`
+    faulty_since: float | None = None
 
     @property
     def records(self) -> int:
@@ -331,7 +201,8 @@ class TrackedConnection(_HotFields):
         self.established.clear()
         self.retry = self.covered_from = self.faulty_since = self.awaits = None
         self.unwanted = False
-        self._forget_times()
+        self.reset_link()
+        self.up_at = self.dialed_at = self.asked_at = self.idle_from = MINUS_INFINITY
 
     def note_hole(self) -> None:
         """Forget what the missing records may have changed: the state, and whether an outage is under way."""
@@ -377,7 +248,3 @@ class TrackedConnection(_HotFields):
         """Nothing has been sent and nothing been heard on the link."""
         self.sent.clear()
         self.closed_until = self.opened_at = MINUS_INFINITY
-
-    def _forget_times(self) -> None:
-        self.reset_link()
-        self.up_at = self.dialed_at = self.asked_at = self.idle_from = MINUS_INFINITY

@@ -6,13 +6,11 @@ import argparse
 import os
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from realtime_fsm.audit.auditor import Auditor
-from realtime_fsm.audit.context_records import attach_context
 from realtime_fsm.audit.formats.junit import as_junit
 from realtime_fsm.audit.formats.text import as_markdown, as_text
 from realtime_fsm.audit.progress import Progress
@@ -125,14 +123,12 @@ def run(options: argparse.Namespace) -> int:
         return _write_sql(options)
     if not options.files:
         return _usage_error("name a FILE, or - for standard input")
-    still = not options.follow and all(Path(name).is_file() for name in options.files)
     auditor = Auditor(
         only=options.connection,
         since=options.since,
         until=options.until,
         fail_on=options.fail_on,
         detail=options.format == "html",
-        keep=not still,
     )
     if options.follow:
         if STDIN in options.files:
@@ -141,8 +137,6 @@ def run(options: argparse.Namespace) -> int:
     else:
         _read(auditor, options.files)
     report = auditor.finish()
-    if still:
-        attach_context(report)
     return _write(_rendered(report, options.format), options.output) or report.exit_code
 
 

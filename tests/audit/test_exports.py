@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from generated.lnav import NAME, lnav_format
+from generated.telemetry import ATTRIBUTES, COMMON, METRICS, SEVERITIES, TIMESTAMP, attribute, event_name
 from generated.telemetrypage import telemetry_page
-from realtime_fsm.audit.telemetry import ATTRIBUTES, COMMON, METRICS, SEVERITIES, TIMESTAMP, attribute, event_name
 from realtime_fsm.auditlog.records import RECORDS, AnyRecord
 from realtime_fsm.auditlog.schema import FIELDS, KINDS
 from realtime_fsm.fsm.table import LIVE, State

@@ -107,19 +107,6 @@ def test_the_records_before_a_finding_may_be_in_another_file(tmp_path: Path, cap
     assert [f"{name}:{line}: " in said for name, line in ((files[0], PONG - 2), (files[1], 1), (files[1], 2))] == [True] * 3
 
 
-def test_what_is_gone_when_a_finding_is_told_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = Path(write(tmp_path / "log", edited(PONG, row="sub41")))
-    finish = Auditor.finish
-
-    def vanish(auditor: Auditor) -> Any:
-        log.unlink()
-        return finish(auditor)
-
-    monkeypatch.setattr(Auditor, "finish", vanish)
-    assert main([str(log), "--output", str(tmp_path / "out")]) == 1
-    assert "before it" not in (tmp_path / "out").read_text(encoding="utf-8")
-
-
 # --- blocks -----------------------------------------------------------------------------------------------------------
 
 

@@ -23,8 +23,9 @@ from support.lives import ALL
 from support.longlog import live, write
 from support.wholelog import LINES, RECORDS, renamed
 
-BOUND = 4.0
-"""Times the bare decoding that an audit of a short log may take; `make bench-audit` measures a long one."""
+BOUND = 5.0
+"""Times the bare decoding that an audit of a short log may take, in which beginnings weigh more; `make bench-audit` measures for
+real. Between runs, also with other processes beside them on two cores, it was 3.5 to 4.3."""
 
 
 def test_life_is_told() -> None:
@@ -115,7 +116,7 @@ def test_memory_does_not_grow_with_the_connections_that_have_ended(monkeypatch: 
 def test_memory_does_not_grow_with_the_records_of_a_connection() -> None:
     """Heartbeats wait to be counted, frames to leave their window: neither for long."""
     log = [b"%bname%b2026-11-24T05:00:00Z%b" % (piece.head, piece.middle, piece.tail) for piece in live(1, hours=12.0)]
-    judge = Auditor(keep=False)
+    judge = Auditor()
     tracemalloc.start()
     sizes = []
     for start in range(0, len(log), 400):

@@ -68,7 +68,7 @@ def decode_lines(path: str, into: type[Any]) -> dict[str, Any]:
 
 
 def audit(path: str) -> dict[str, Any]:
-    auditor, marks = Auditor(keep=False), [part * Path(path).stat().st_size for part in PARTS]
+    auditor, marks = Auditor(), [part * Path(path).stat().st_size for part in PARTS]
     memory: list[tuple[float, int]] = []
     auditor.begin(path)
     with open_log(path) as file:
