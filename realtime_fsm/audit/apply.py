@@ -1,4 +1,4 @@
-"""Following: how a record moves the shadow of its connection, whether or not it was as it should be."""
+"""Apply a record to the facts of its connection, whether or not the record is right."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import delay_bounds
 from realtime_fsm.audit.decoding import KINDS, MISSING
-from realtime_fsm.audit.guard_inference import BY_ADDRESS, drops_message, is_refusal, is_told_to_wait
+from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, is_refusal, is_told_to_wait
 from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, ERROR, PING, SUBSCRIBED, UNSUBSCRIBED
 from realtime_fsm.audit.rules import LATE, RuleBreach
 from realtime_fsm.audit.secret_scan import looks_secret, secret_fields
@@ -26,9 +26,9 @@ _LIVE = frozenset(state.value for state in LIVE)
 
 
 def resync(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) -> None:
-    """Believe the record: what came before it does not explain it.
+    """Take the state and the numbers from a record that the records before do not explain.
 
-    The numbers are those that it leaves, less a dial or a frame that its row makes for certain.
+    The numbers are those after the record, less a dial or a frame that its row certainly makes.
     """
     tracked.forget_state()
     tracked.set_state(line.source, tracked.now - max(0.0, line.dwell))
@@ -44,7 +44,7 @@ def resync(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) 
 
 
 def doubt(tracked: TrackedConnection, step: RowFacts) -> None:
-    """Forget whether a step that was believed sent a request, or dialed: its numbers tell that only beside those before."""
+    """Forget whether a believed step sent a request or dialed: only the numbers before it could tell."""
     if step.may_send and not step.pings:
         tracked.request_in_flight = tracked.put_back = None
     if step.dials and not step.resets_attempts:
@@ -52,14 +52,14 @@ def doubt(tracked: TrackedConnection, step: RowFacts) -> None:
 
 
 def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float, detail: bool) -> None:
-    """Move the shadow by a step.
+    """Apply a step.
 
     Args:
         tracked: the connection.
         line: the record.
-        step: its row.
+        step: the facts of its row.
         t: its time, in seconds of the connection.
-        detail: whether bars are kept for a picture.
+        detail: whether to keep the timeline.
     """
     tracked.now = t
     tracked.rejected = 0
@@ -135,9 +135,9 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
     elif step.finds_era or waits:
         if step.finds_era:
             tracked.doubtful = None if tracked.policies is None else line.era == Era.E3 and tracked.policies.era is None
-        tracked.next_dial_in_url = _asks_by_address(tracked, line.era)
+        tracked.next_dial_in_url = _asks_in_url(tracked, line.era)
     elif step.resets_attempts and step.source in _LIVE:  # in `reconnecting` the machine dials again as it did
-        tracked.next_dial_in_url = line.era in BY_ADDRESS
+        tracked.next_dial_in_url = line.era in URL_ERAS
     tracked.era = line.era
     if step.resets_attempts:
         tracked.refusals = 0
@@ -157,7 +157,7 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
 
 
 def _note_era(tracked: TrackedConnection, era: str | None) -> None:
-    """Note what a greeting shows."""
+    """Note the era that a greeting shows."""
     tracked.draining = None
     if not tracked.complete or tracked.policies is None:
         tracked.doubtful = None
@@ -166,10 +166,10 @@ def _note_era(tracked: TrackedConnection, era: str | None) -> None:
     tracked.era = era
 
 
-def _asks_by_address(tracked: TrackedConnection, era: str | None) -> bool | None:
-    """Whether the next dial asks by its address; a server that greets like an E3 is asked once like an E4."""
+def _asks_in_url(tracked: TrackedConnection, era: str | None) -> bool | None:
+    """Whether the next dial asks for channels in the URL. A server that greets like an E3 is asked once like an E4."""
     if era != Era.E3:
-        return era in BY_ADDRESS
+        return era in URL_ERAS
     if tracked.draining is not None:
         return True
     return None if tracked.doubtful is None else not tracked.doubtful
@@ -198,7 +198,7 @@ def _enter(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: floa
 
 
 def apply_record(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
-    """Apply a record that is no step, and check it."""
+    """Apply a record of another kind than a step, and check it."""
     if line.link != tracked.link and tracked.state is not None:
         return RuleBreach("link", f"the link is {tracked.link}, and only a step changes it")
     handler = _RECORD_HANDLERS.get(line.event)
@@ -280,7 +280,7 @@ def _fault(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
             return RuleBreach("recovery", "a server fault begins, and the one before is not over")
         if tracked.state is not None and tracked.state not in _LIVE:
             return RuleBreach("recovery", f"a server fault begins, and the connection is {tracked.state}")
-        return RuleBreach("fault", "the server answers, and cannot work")
+        return RuleBreach("fault", "the server answers, and cannot do its work")
     tracked.faulty_since = None
     if since is None and tracked.complete:
         return RuleBreach("recovery", "a server fault is over, and none was under way")
@@ -294,7 +294,7 @@ def _dropped(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
     if _names_secret(tracked, line):
         return _SECRET
     tracked.stats.count("dropped", line.count)
-    return RuleBreach("dropped", f"{line.count} events had to make room")
+    return RuleBreach("dropped", f"{line.count} events were dropped")
 
 
 def _gap(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
@@ -343,7 +343,7 @@ def _subscription(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
         tracked.acknowledged.discard(who)
         established = who in tracked.established
         tracked.established.discard(who)
-        if line.change != "removed":  # which tells what became of a link, and may come with its end
+        if line.change != "removed":  # which may come with the end of a link
             _note_quiet(tracked)
         if line.change == "rejected":
             tracked.rejected += 1
@@ -357,7 +357,7 @@ def _subscription(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
 
 
 def _note_quiet(tracked: TrackedConnection) -> None:
-    """Note whether everything desired is acknowledged, as the machine does with what the user says or the server answers."""
+    """Note whether everything desired is acknowledged, as the machine does after a withdrawal or an acknowledgement."""
     if tracked.state in _LIVE and tracked.desired <= tracked.acknowledged:
         tracked.note_up(surely=tracked.complete)
 
@@ -365,7 +365,7 @@ def _note_quiet(tracked: TrackedConnection) -> None:
 def _pause(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     if line.seconds < 0 or line.dwell < 0 or line.change not in ("opened", "closed"):
         return _MISSING_FIELD
-    if line.paused == tracked.link:  # what is awaited waits, and is awaited anew
+    if line.paused == tracked.link:  # the reply timeout rests, and begins anew
         tracked.asked_at = MINUS_INFINITY if line.change == "opened" else tracked.entered + line.dwell
     return None
 
@@ -377,7 +377,7 @@ def _retired(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     if tracked.state is not None:
         tracked.now = max(tracked.now, tracked.entered + line.dwell)
     if tracked.complete and draining != line.retired:
-        return RuleBreach("link", f"link {line.retired} made room and has ended, and {draining or 'none'} made room")
+        return RuleBreach("link", f"link {line.retired} has ended, and {draining or 'no link'} was draining")
     tracked.lost_by = RETIRED
     return None
 

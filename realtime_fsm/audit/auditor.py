@@ -1,10 +1,10 @@
-"""The auditor: records in, a report out. One pass; what it keeps grows with the connections that live, not with the log.
+"""The auditor turns lines into a report, in one pass. Its memory grows with the live connections, not with the log.
 
-The law: it does no I/O and knows no files but by name. `begin` says whose lines come next, `feed` takes them, `finish` ends it.
+Invariant: connections may be interleaved in any way. The auditor judges the records of one connection in their order. A
+record that is missing or out of order is a doubt, and the auditor judges nothing that depends on it.
 
-What is guaranteed: connections may be interleaved in any way. The records of one connection are judged in the order in which
-they come; what is out of order or missing there is a doubt, and what a doubt hides is not judged. A connection is summed up
-when it has been disposed of; those that never are stay in memory, as live ones do.
+Design: the auditor does no I/O. `begin` names the file of the next lines, `feed` judges them, `finish` gives the report. A
+connection whose `realtime.close` record has come leaves the memory; every other one stays until the end.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MAX_ENDED_TRACKED = 256
-"""Ended connections that are remembered, so that what follows their end is noticed."""
+"""Ended connections that are kept, so that the auditor notices records after their end."""
 
 
 class Auditor:
     """Judges the records of any number of connections.
 
     Args:
-        only: the ids of the connections to look at; all if empty.
-        since: what was written before it is followed and not judged.
-        until: what was written after it is left out.
+        only: the ids of the connections to judge; empty for all.
+        since: the auditor follows earlier records and does not judge them.
+        until: the auditor leaves out later records.
         fail_on: the names of rules whose findings count as violations, whatever their weight.
-        detail: whether to keep what pictures need.
+        detail: whether to keep the timelines and dwells that the HTML page shows.
     """
 
     def __init__(
@@ -106,10 +106,10 @@ class Auditor:
         self._builder.add_unusable(Finding("cut", "unusable", text, Location(name, line)))
 
     def finish(self) -> Report:
-        """The end of all lines.
+        """End the audit.
 
         Returns:
-            The report. The auditor is used up.
+            The report. The auditor cannot be used again.
         """
         for shadows in (self._ended, self._live):
             while shadows:
@@ -212,7 +212,7 @@ class Auditor:
                 self._conclude(self._ended.popitem(last=False)[1])
 
     def _track(self, identifier: str, moment: datetime | None) -> TrackedConnection:
-        """A connection whose records come for the first time, or after its end."""
+        """Find a connection that is not live: a new one, or one that has ended."""
         tracked = self._ended.get(identifier)
         if tracked is None:
             tracked = self._live[identifier] = TrackedConnection(identifier, self._numbers.number)
@@ -228,12 +228,12 @@ class Auditor:
         tracked.missing += seq - tracked.seq - 1
 
     def _conclude(self, tracked: TrackedConnection) -> None:
-        if not self._window.is_all and tracked.first is None:  # nothing of it is in the time that is asked for
+        if not self._window.is_all and tracked.first is None:  # it has no record in the window
             return
         self._builder.finish_connection(tracked, self._numbers.here, self._fail_on)
 
     def _report(self, tracked: TrackedConnection, said: RuleBreach) -> bool:
-        """Note a finding. The answer tells whether the record contradicts what is known."""
+        """Note a finding, and tell whether the record contradicts the known facts."""
         if not self._window.reports(tracked):
             return True
         known = tracked.findings.get(said.rule)

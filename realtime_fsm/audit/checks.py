@@ -1,7 +1,6 @@
-"""The judge: what a step must be, rule by rule, given the shadow of its connection.
+"""The checks of a step against the table and the facts of its connection.
 
-Each check looks at one step and says which rule it breaks and how, or nothing. Which checks a row needs is worked out once,
-when this module is loaded.
+Design: a check returns the rule that a step breaks, or None. Each row gets its checks once, when this module is loaded.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import deadline_of, delay
-from realtime_fsm.audit.guard_inference import BY_ADDRESS, RowChoiceCheck, is_forgiven, is_told_to_wait
+from realtime_fsm.audit.guard_inference import URL_ERAS, RowChoiceCheck, is_forgiven, is_told_to_wait
 from realtime_fsm.audit.row_facts import DISPOSING, STEPS, SUBSCRIBED, UNSUBSCRIBED
 from realtime_fsm.audit.rules import ROUNDING, RuleBreach
 from realtime_fsm.audit.tracking import LIMIT, MINUS_INFINITY, WINDOW
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def check_row_identity(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) -> RuleBreach | None:
-    """Whether a step is a row of the table at all, and begins where the one before ended."""
+    """Check that a step is a row of the table and begins where the step before ended."""
     state = tracked.state
     if state == DISPOSING and (step is None or step.source != DISPOSING or line.source != DISPOSING):
         return RuleBreach("end", f"the connection is {state}, and this is {line.source} x {line.trigger}")
@@ -135,14 +134,14 @@ def _wrong_cause(step: RowFacts) -> RuleBreach:
 
 
 def _answered(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
-    by_address = line.era in BY_ADDRESS  # where the address asks, the greeting answers
-    if by_address or tracked.request_in_flight is not False or tracked.put_back is not False:
+    in_url = line.era in URL_ERAS  # the greeting answers a request in the URL
+    if in_url or tracked.request_in_flight is not False or tracked.put_back is not False:
         return None
     return RuleBreach("request", "no request was in flight")
 
 
 def _check_all_acknowledged(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
-    if not tracked.subscriptions_known or line.lag < 0:  # logs that tell no lag tell no withdrawals either
+    if not tracked.subscriptions_known or line.lag < 0:  # a log without lags has no withdrawals either
         return None
     missing = len(tracked.desired - tracked.acknowledged)
     if missing:
@@ -163,7 +162,7 @@ def _closed_once(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: f
 
 
 def _outage_begun(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
-    """Whether a record has told the outage that began with the loss of the last live link."""
+    """Check that a record has begun an outage after the loss of the last live link."""
     delivers = tracked.draining is not None or tracked.up_at == MINUS_INFINITY
     if delivers or tracked.outage is not None or not tracked.complete:
         return None
@@ -171,7 +170,7 @@ def _outage_begun(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: 
 
 
 def _prepare(step: RowFacts) -> None:
-    """Work out what a step by a row is judged by, in order."""
+    """Choose the checks of a row, in their order."""
     row = step.row
     choice = RowChoiceCheck(step, TABLE.cells[row.source, row.trigger])
     checks: tuple[tuple[Check | None, bool], ...] = (

@@ -1,4 +1,4 @@
-"""The ledger: what was found, connection by connection, and the sum of all; its size is bounded."""
+"""The collector of findings and statistics, by connection and in sum. Its size is bounded."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.tracking import TrackedConnection
 
 KEPT = 1000
-"""Connections that are reported one by one; those with findings push out those without."""
+"""Connections that are reported one by one; a connection with findings replaces one without."""
 _WEIGHTS = {"violation": Verdict.VIOLATED, "doubt": Verdict.INCONCLUSIVE}
 
 
 class ReportBuilder:
-    """What was found.
+    """Collect findings and statistics, and build the report.
 
     Args:
-        detail: whether the pictures are kept.
+        detail: whether to keep the timelines.
 
     Attributes:
-        first: the first violation; while there is none, the first doubt.
-        rows: how often each row of the table was taken.
+        first: the first violation; without a violation, the first doubt.
+        rows: the number of steps by each row of the table.
     """
 
     def __init__(self, *, detail: bool) -> None:
@@ -49,14 +49,14 @@ class ReportBuilder:
         self._violated = False
 
     def add(self, tracked: TrackedConnection, finding: Finding) -> None:
-        """A finding about a connection."""
+        """Add a finding about a connection."""
         known, count = tracked.findings.get(finding.rule, (finding, 0))
         tracked.findings[finding.rule] = known, count + 1
         self._counts[finding.rule] += 1
         self._rank(finding)
 
     def add_unattributed(self, finding: Finding) -> None:
-        """A finding about a line that does not say whose it is."""
+        """Add a finding about a line that names no connection."""
         self._records += 1
         self._counts[finding.rule] += 1
         self._rank(finding)
@@ -66,7 +66,7 @@ class ReportBuilder:
             self._unattributed.append(finding)
 
     def add_unusable(self, finding: Finding) -> None:
-        """A file that cannot be read."""
+        """Add a file that cannot be read."""
         self._unusable = True
         self._unattributed.append(finding)
 
@@ -76,7 +76,7 @@ class ReportBuilder:
             self.first = finding
 
     def finish_connection(self, tracked: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
-        """A connection is over, or the log is."""
+        """Add a connection at its end, or at the end of the log."""
         if tracked.records == 0:
             return
         self._records += tracked.records
@@ -113,7 +113,14 @@ class ReportBuilder:
                 self._clean_connections.pop()
 
     def report(self, files: list[str], lines: int, dwells: Mapping[str, Histogram], *, in_part: bool = False) -> Report:
-        """The sum of all; or of a part, which some connections or a time are."""
+        """Build the report.
+
+        Args:
+            files: the names of the files.
+            lines: the number of lines.
+            dwells: the dwells before the steps of each row.
+            in_part: whether only some connections, or a span of time, were judged.
+        """
         verdict = self._verdict()
         if verdict is Verdict.UNUSABLE and not self._unusable:
             which = "the connections or the time that are asked for" if in_part else "this library"

@@ -1,4 +1,4 @@
-"""The report: what an audit came to, as plain values. Every format is drawn from it."""
+"""The report of an audit as plain values, which every format shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(IntEnum):
-    """What is to be said of a log; its number is the exit code."""
+    """The verdict on a log; its number is the exit code."""
 
     CONFORMANT = 0
     VIOLATED = 1
@@ -26,7 +26,7 @@ class Verdict(IntEnum):
 
     @property
     def word(self) -> str:
-        """In a word."""
+        """The verdict as a word."""
         return self.name.lower()
 
 
@@ -48,17 +48,17 @@ class ContextRecord(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was found.
+    """One finding.
 
     Attributes:
         rule: the name of the rule.
         weight: "violation", "doubt" or "note".
-        text: what is wrong.
-        place: where.
-        connection: whose record it is; None if it does not say.
-        record: the record; None where the line is none.
+        text: the reason.
+        place: the file and the line.
+        connection: the id of the connection; None where the line names no connection.
+        record: the record; None where the line is not a record.
         before: the records of the connection before it, the oldest first.
-        allowed: what the table allows there.
+        allowed: the rows that the table allows there.
     """
 
     rule: str
@@ -107,7 +107,7 @@ class OutageLine(msgspec.Struct, frozen=True):
 
 
 class ConnectionStats(msgspec.Struct, frozen=True):
-    """How a connection lived; times in seconds, availability in per cent."""
+    """The statistics of a connection: times in seconds, availability in per cent."""
 
     states: dict[str, float]
     availability: float | None
@@ -132,18 +132,18 @@ class ConnectionReport(msgspec.Struct, frozen=True):
 
     Attributes:
         connection: its id.
-        verdict: in a word.
-        records: how many of it were read.
+        verdict: the verdict as a word.
+        records: the number of its records.
         first: the moment of its first record.
-        last: the moment of its last one.
-        state: where it stood at last.
+        last: the moment of its last record.
+        state: its last state.
         ended: whether it was disposed of.
         judged: whether its policies are known, so that its times could be judged.
         findings: the first finding of each rule.
-        counts: how often each rule was broken.
-        life: how it lived.
-        bars: its states in time, where a picture is wanted: beginning, length, state.
-        bars_left_out: how many more there were.
+        counts: the number of findings of each rule.
+        life: its statistics.
+        bars: its stays in states, for a timeline: beginning, length, state.
+        bars_left_out: the number of further stays.
     """
 
     connection: str
@@ -162,7 +162,7 @@ class ConnectionReport(msgspec.Struct, frozen=True):
 
 
 class RowLine(msgspec.Struct, frozen=True):
-    """How often a row was taken, and the median of its dwell where a picture is wanted."""
+    """The number of steps by a row, and the median of the dwell before them where a page shows it."""
 
     row: str
     count: int
@@ -173,24 +173,24 @@ class Report(msgspec.Struct, frozen=True):
     """A whole audit.
 
     Attributes:
-        verdict: in a word.
-        exit_code: the same, as a number.
-        machine: the fingerprint of the table that it was judged by.
-        schema: the version of the records that it was judged by.
-        files: what was read, in this order.
-        lines: how many lines.
-        records: how many of them are records of this library.
-        other: how many are not.
-        connections: one by one; where there are very many, those without findings are left out first.
-        connections_total: how many there are.
-        verdicts: how many connections have each verdict.
-        first: the first violation of all; where there is none, the first doubt.
-        findings: what belongs to no connection.
-        counts: how often each rule was broken.
-        life: of all together.
-        rows: what was taken.
-        never_taken: the rows that never were.
-        recoveries: the distribution of the times to re-subscribe: seconds and count.
+        verdict: the verdict as a word.
+        exit_code: the verdict as a number.
+        machine: the fingerprint of the table.
+        schema: the version of the records.
+        files: the files, in the order of reading.
+        lines: the number of lines.
+        records: the number of lines that are records of this library.
+        other: the number of other lines.
+        connections: one by one; of very many, those without findings are left out first.
+        connections_total: the number of connections.
+        verdicts: the number of connections with each verdict.
+        first: the first violation; without a violation, the first doubt.
+        findings: the findings of no connection.
+        counts: the number of findings of each rule.
+        life: the statistics of all connections together.
+        rows: the rows that were taken.
+        never_taken: the rows that were not.
+        recoveries: the distribution of the times to re-subscribe after a failure: seconds and count.
     """
 
     verdict: str
@@ -214,7 +214,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def spread_of(histogram: Histogram) -> Percentiles:
-    """A distribution, summed up."""
+    """Summarize a histogram."""
     count = histogram.count
     if not count:
         return Percentiles(0, None, None, None, None, None)
@@ -222,23 +222,23 @@ def spread_of(histogram: Histogram) -> Percentiles:
     return Percentiles(count, histogram.total / count, p50, p95, p99, histogram.most)
 
 
-def life_of(life: StatsAccumulator) -> ConnectionStats:
-    """A life, summed up."""
+def life_of(stats: StatsAccumulator) -> ConnectionStats:
+    """Summarize statistics."""
     return ConnectionStats(
-        states={state: round(seconds, 6) for state, seconds in life.states.items()},
-        availability=life.availability,
-        failures=life.failures,
-        between_failures=life.mtbf,
-        to_recovery=life.mttr,
-        resubscribe=spread_of(life.recoveries),
-        ping=spread_of(life.pings),
-        gave_up=life.counts.get("gave up", 0),
-        rejected=life.counts.get("rejected", 0),
-        dropped=life.counts.get("dropped", 0),
-        gaps=life.counts.get("gaps", 0),
-        malformed=life.counts.get("malformed", 0),
-        faults=life.counts.get("faults", 0),
-        at_fault=round(life.faulty, 6),
-        outages=life.outages,
-        outages_left_out=life.outages_left_out,
+        states={state: round(seconds, 6) for state, seconds in stats.states.items()},
+        availability=stats.availability,
+        failures=stats.failures,
+        between_failures=stats.mtbf,
+        to_recovery=stats.mttr,
+        resubscribe=spread_of(stats.recoveries),
+        ping=spread_of(stats.pings),
+        gave_up=stats.counts.get("gave up", 0),
+        rejected=stats.counts.get("rejected", 0),
+        dropped=stats.counts.get("dropped", 0),
+        gaps=stats.counts.get("gaps", 0),
+        malformed=stats.counts.get("malformed", 0),
+        faults=stats.counts.get("faults", 0),
+        at_fault=round(stats.faulty, 6),
+        outages=stats.outages,
+        outages_left_out=stats.outages_left_out,
     )

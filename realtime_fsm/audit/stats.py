@@ -44,7 +44,7 @@ class StatsAccumulator:
         self.counts: dict[str, int] = {}
         self.outages: list[OutageLine] = []
         self.outages_left_out = 0
-        self.failures = 0  # outages that nobody planned
+        self.failures = 0  # outages that were not planned
         self.covered = 0.0  # seconds in `reconnecting` while a draining link delivered
         self.unwanted = 0.0  # seconds in `disconnected` after a failure
         self.faulty = 0.0  # seconds on live links during a server fault

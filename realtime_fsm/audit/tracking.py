@@ -1,7 +1,7 @@
-"""The shadow: what the records so far tell of a connection.
+"""The facts of a connection, as far as its records tell.
 
-The law: the shadow follows the records; it never runs the machine. What the records do not tell is None, and what is None is
-not judged: after a hole much is None, and comes back with the records.
+Invariant: the facts follow from records; the audit never runs the machine. None stands for an unknown fact, and no check uses it.
+After missing records many facts are unknown until later records tell them.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ LIMIT = 32
 """Frames on a link in any `WINDOW` (PROTOCOL: "Messages", rule 4)."""
 WINDOW = 60.0
 CONTEXT = 5
-"""How many records before a finding are shown."""
+"""The number of records that are shown before a finding."""
 MINUS_INFINITY = float("-inf")
 
 
 UNTOLD_CHANNEL = "canary"
-"""What stands for the channel of a canary, which no record tells."""
+"""A placeholder for the channel of a canary, which no record tells."""
 
 
 class Policies:
-    """The settings that a connection told when it was opened.
+    """The settings of a `realtime.open` record.
 
     Raises:
         BadOption, TypeError: for settings that the library does not accept.
@@ -53,7 +53,7 @@ class Policies:
     def __init__(self, opened: OpenRecord | FlatRecord) -> None:
         given: Any = opened
         self.retry = RetryPolicy(**given.retry)
-        with warnings.catch_warnings():  # the program that made it was warned
+        with warnings.catch_warnings():  # the program that built the policy was warned
             warnings.simplefilter("ignore", PingPolicyWarning)
             self.ping = PingPolicy(**given.ping)
         self.timeouts = Timeouts(**given.timeouts)
@@ -64,13 +64,13 @@ class Policies:
 
 
 def _canary(told: dict[str, float | bool]) -> Canary:
-    """A canary as it was told; something stands for what is written."""
+    """Build the canary policy, with a placeholder for the user's callable."""
     given: Any = {name: value for name, value in told.items() if name != "write"}
     return Canary(**given, write=_write, channel=UNTOLD_CHANNEL) if told.get("write") else Canary(**given)
 
 
 async def _write() -> None:
-    """Stand for what the user's callable writes; nothing calls it."""
+    """Stand for the user's callable; the audit never calls it."""
 
 
 class OpenOutage(NamedTuple):
@@ -82,7 +82,7 @@ class OpenOutage(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class TrackedConnection:
-    """The facts of one connection. Times are in seconds since its first step; a fact that is None is unknown."""
+    """The facts of one connection. Times are in seconds since its first step; None stands for an unknown fact."""
 
     connection_id: str
     first_line: int  # the number of the line of its first record
@@ -150,23 +150,23 @@ class TrackedConnection:
 
     @property
     def records(self) -> int:
-        """How many records there were."""
+        """The number of records."""
         return self.seq - self.missing
 
     def restart_stats(self, at: float) -> None:
-        """What was counted and found before a time does not count."""
+        """Drop the statistics and findings from before a time."""
         self.stats, self.findings, self.life_from = StatsAccumulator(), {}, at
         self.missing = self.seq
         if self.covered_from is not None:
             self.covered_from = at
 
     def set_state(self, state: str | None, since: float, rest: str | None = None) -> None:
-        """It is in a state.
+        """Set the state.
 
         Args:
-            state: which; None where it is not known.
-            since: when it was entered.
-            rest: in `ping`, where it came from; None where it is not known.
+            state: the state; None where it is unknown.
+            since: the time of its entry.
+            rest: the state before `ping`; None where it is unknown.
         """
         self.state, self.entered = state, since
         self.state_before_ping = rest if state == PING else state
@@ -189,7 +189,7 @@ class TrackedConnection:
             self.stats.add_segment(since, spent, self.state)
 
     def forget_state(self) -> None:
-        """Records are missing: forget what depends on them."""
+        """Forget the facts that depend on the state."""
         self.set_state(None, self.entered)
         self.has_link = self.request_in_flight = self.put_back = self.error_answered_request = self.throttled = (
             self.next_dial_in_url
@@ -245,6 +245,6 @@ class TrackedConnection:
         self.sent[:] = [sent for sent in self.sent if t - sent < WINDOW - ROUNDING]
 
     def reset_link(self) -> None:
-        """Nothing has been sent and nothing been heard on the link."""
+        """Note a link on which nothing has been sent or received."""
         self.sent.clear()
         self.closed_until = self.opened_at = MINUS_INFINITY

@@ -51,7 +51,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def _about() -> dict[str, Any]:
     return {
         "help": "judge audit logs: do they show what the table and the policies allow?",
-        "description": "Judge audit logs: whether every connection did what the table and its policies allow, and how it lived."
+        "description": "Judge audit logs: whether every connection did what the table and its policies allow, and its statistics."
         "\nReads JSON lines, plain, .gz or .zst; lines of other programs in between are fine, and so is any order of the files.",
         "epilog": _EPILOG.format(
             **{weight.value: ", ".join(rule.name for rule in RULES.values() if rule.weight is weight) for weight in Severity}
@@ -98,7 +98,7 @@ def _time(word: str) -> datetime:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command by itself.
+    """Run the command alone.
 
     Args:
         arguments: the words after ``audit``; None for those of the process.

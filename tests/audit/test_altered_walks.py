@@ -54,7 +54,7 @@ TestAuditedWalk.settings = settings(max_examples=12, stateful_step_count=30, dea
 
 
 def asked_by_address() -> list[dict[str, Any]]:
-    """Where no era is known: refused without channels, then for a newcomer; between them, one link makes room for another."""
+    """Refuse a dial without channels, hand a link over, and refuse a new subscription, on a server of an unknown era."""
     with collected() as records:
         bench = Bench()
         Scribe(bench)

@@ -16,7 +16,7 @@ from support.verdicts import altered, found
 from support.wholelog import BACK, DIAL, FIRST_UP, PONG, RECORDS, edited, kind, renumbered
 
 AGES = ("status", "era", "lag")
-"""What was not always written."""
+"""Fields that older logs lack."""
 
 
 def delayed(index: int, seconds: float, lag: float = 0.0) -> list[Record]:
@@ -187,7 +187,7 @@ def test_what_is_awaited_waits_while_nothing_is_read_and_no_longer() -> None:
 
 
 def handed_over() -> list[Record]:
-    """A server that is asked by the address: another subscription needs another link."""
+    """A server that reads channels from the URL: another subscription needs another link."""
     with collected() as records:
         bench = Bench(era=Era.E3, max_link_age=50.0)
         Scribe(bench)
@@ -241,7 +241,7 @@ def test_a_restored_identity_is_dialed_as_the_failed_one_was() -> None:
     [(UpgradeRefused(429), True), (UpgradeRefused(503, retry_after=7.0), True), (UpgradeRefused(502), False)],
 )
 def test_a_restored_identity_is_dialed_at_once_unless_the_server_asked_to_wait(refusal: UpgradeRefused, waits: bool) -> None:
-    """Without a limit of dials, nothing but the server's word holds back the dial of the identity before."""
+    """Without a limit of dials, only a request of the server holds back the dial of the identity before."""
     with collected() as records:
         bench = Bench(retry=RetryPolicy(attempts=1, reconnect_attempts=None, dials_per_minute=None))
         Scribe(bench)

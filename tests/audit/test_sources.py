@@ -1,4 +1,4 @@
-"""What the command reads: files in any order, compressed or not, mixed or growing; and what it says of what it cannot read."""
+"""The command reads files in any order, compressed or not, mixed or growing, and reports those that it cannot read."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_zst_is_read_with_what_later_pythons_have(library: str, tmp_path: Path, 
     path.write_bytes(MAGIC + b"".join(LINES))
 
     class Library:
-        """Stands in for it."""
+        """Replace it."""
 
         class ZstdError(Exception):
             pass

@@ -1,4 +1,4 @@
-"""The drawings of the page, as SVG: bars of states in time, the diagram of what was taken, a distribution."""
+"""The drawings of the page, as SVG: timelines, the rows that were taken, a distribution."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PLACES = {
 
 
 def timeline(connection: ConnectionReport) -> Iterator[str]:
-    """The states of a connection in time, its outages above them."""
+    """Draw the states of a connection in time, its outages above them."""
     end = max((start + length for start, length, _ in connection.timeline), default=0.0)
     begin = min((start for start, _, _ in connection.timeline), default=0.0)
     scale = _WIDTH / (end - begin) if end > begin else 0.0
@@ -68,7 +68,7 @@ def timeline(connection: ConnectionReport) -> Iterator[str]:
 
 
 def diagram(report: Report) -> Iterator[str]:
-    """The states, and on the arrows between them the rows that were taken: how often, and the median of the dwell."""
+    """Draw the states, and on their arrows the rows that were taken: how often, and the median of the dwell."""
     rows = {line.row: line for line in report.rows}
     arrows: dict[tuple[State, State], list[RowLine]] = {}
     for row in TABLE.rows:
@@ -117,7 +117,7 @@ def _label(lines: list[RowLine], x: float, y: float) -> Iterator[str]:
 
 
 def _route(tail: State, head: State, *, paired: bool) -> tuple[str, float, float]:
-    """A bow from one box to another, and the place of its label; two that run opposite ways bow apart."""
+    """Route a bow from one box to another, and the place of its label; two that run opposite ways bow apart."""
     (x1, y1), (x2, y2) = _PLACES[tail], _PLACES[head]
     length = hypot(x2 - x1, y2 - y1)
     dx, dy = (x2 - x1) / length, (y2 - y1) / length
