@@ -61,7 +61,7 @@ types: $(READY) ## check the package, the tests and the README's examples with m
 	@rm -rf $(VENV)/readme && $(BIN)/python tests/support/readme.py $(VENV)/readme
 	@MYPYPATH= $(BIN)/mypy --config-file= --strict --cache-dir=.mypy_cache/readme $(VENV)/readme/*.py
 
-diagrams: $(READY) ## regenerate diagrams/: pictures, reference, record schema, lnav, OpenTelemetry (needs Graphviz)
+diagrams: $(READY) ## regenerate diagrams/: pictures, reference, record schema, lnav, OpenTelemetry
 	@cd tests && ../$(BIN)/python -c 'from generated.files import write_all; write_all("../diagrams")'
 
 drift: $(READY) ## compare diagrams/ with the table and the record types

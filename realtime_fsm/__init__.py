@@ -33,7 +33,6 @@ from realtime_fsm.errors import (
     Misuse,
     NameNotResolved,
     Overdue,
-    PayloadMisfit,
     PresenceRejected,
     RealtimeError,
     RefusedByServer,
@@ -46,7 +45,7 @@ from realtime_fsm.errors import (
     UpgradeRefused,
     WrongLoop,
 )
-from realtime_fsm.events import Event
+from realtime_fsm.events import Event, PayloadMisfit
 from realtime_fsm.fsm.canary_policy import Canary
 from realtime_fsm.fsm.change import Change, Failure, Gap
 from realtime_fsm.fsm.policies import PingPolicy, PingPolicyWarning, RetryPolicy

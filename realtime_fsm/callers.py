@@ -1,4 +1,4 @@
-"""The caller's line: where a warning points, also when another thread works for the caller."""
+"""The caller's line, to which a warning points, also when another thread works for the caller."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 class _Caller:
-    """A call that another thread does the work of.
+    """A thread that waits for another thread.
 
     Attributes:
-        frame: a frame of the thread that waits; None when the call is over. What the call has started may live on in its context.
+        frame: a frame of the waiting thread; None after the call, whose context may outlive it.
     """
 
     __slots__ = ("frame",)
@@ -33,7 +33,7 @@ _caller: ContextVar[_Caller | None] = ContextVar("realtime_fsm caller in another
 
 @contextmanager
 def on_behalf() -> Iterator[None]:
-    """Let warnings name the line of this thread, wherever the context of this block is copied to, until the block ends."""
+    """Let warnings in every copy of this block's context name the line of this thread, until the block ends."""
     caller = _Caller(sys._getframe(2))  # noqa: SLF001  (this generator has no caller while its block runs)
     token = _caller.set(caller)
     try:
@@ -44,15 +44,7 @@ def on_behalf() -> Iterator[None]:
 
 
 def warn(text: str, category: type[Warning]) -> None:
-    """Warn at the line that called this library: of this thread, or of the thread that waits for this one.
-
-    Args:
-        text: what the warning says.
-        category: its type.
-
-    Raises:
-        Warning: where a filter makes an exception of the warning.
-    """
+    """Warn at the line that called this library, in this thread or in the thread that waits for it."""
     caller = _caller.get()
     frame = (None if caller is None else caller.frame) or sys._getframe()  # noqa: SLF001
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:

@@ -7,8 +7,8 @@
 
     orders = await realtime.subscribe("databases.main.tables.orders.rows", catch_up=rows(TablesDB(client), "main", "orders"))
 
-After an outage they list what was updated since the last event, oldest first. What was deleted is in no list: **deletions cannot
-be recovered**. The SDK's calls block, so they run in a thread.
+After an outage they list the rows that were updated since the last event, oldest first. No list holds deleted rows: **deletions
+cannot be recovered**. The SDK's calls block, so they run in a thread.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ def rows(service: TablesDB, database_id: str, table_id: str, *, queries: Iterabl
     """Catch up with the rows of a table.
 
     Args:
-        service: the SDK's service, with an identity that may list them.
+        service: the SDK's service, with an identity that may list the rows.
         database_id: the database.
         table_id: the table.
         queries: further conditions, as for the subscription.
-        page: how many to ask for at once.
+        page: the number of rows in a request.
 
     Returns:
-        What `Realtime.subscribe` takes as ``catch_up=``. It raises what the SDK raises; that is counted and told, and live events
-        go on.
+        A callable for the ``catch_up=`` of `Realtime.subscribe`. It raises the SDK's exceptions; each counts as a failure of the
+        subscription, and live events go on.
 
     Raises:
-        BadOption: for a service without that call, an id that is no string, queries that are no list of strings, or a page
+        BadOption: for a service without that call, an id that is not a string, queries that are not a list of strings, or a page
             below 1.
     """
     _check(service, "list_rows", {"database_id": database_id, "table_id": table_id}, page)
     conditions = validated_strings("queries", queries, least=0)
-    return _make_catch_up(lambda asked: service.list_rows(database_id, table_id, asked), "rows", conditions, page)
+    return _make_catch_up(lambda queries: service.list_rows(database_id, table_id, queries), "rows", conditions, page)
 
 
 def documents(
@@ -73,7 +73,9 @@ def documents(
     """Catch up with the documents of a collection. As `rows`."""
     _check(service, "list_documents", {"database_id": database_id, "collection_id": collection_id}, page)
     conditions = validated_strings("queries", queries, least=0)
-    return _make_catch_up(lambda asked: service.list_documents(database_id, collection_id, asked), "documents", conditions, page)
+    return _make_catch_up(
+        lambda queries: service.list_documents(database_id, collection_id, queries), "documents", conditions, page
+    )
 
 
 def _check(service: object, call: str, ids: dict[str, str], page: int) -> None:
@@ -81,13 +83,13 @@ def _check(service: object, call: str, ids: dict[str, str], page: int) -> None:
         raise BadOption("service", f"{type(service).__name__} has no {call}(); give a service of the official SDK")
     for name, value in ids.items():
         if not isinstance(value, str) or not value:
-            raise BadOption(name, f"{value!r:.40} is not a non-empty string")
-    if isinstance(page, bool) or not isinstance(page, int) or page < 1:  # with 0 the last page would never come
+            raise BadOption(name, f"{value!r:.40} is not a non-empty string; give an id")
+    if isinstance(page, bool) or not isinstance(page, int) or page < 1:  # with 0 the pages would never end
         raise BadOption("page", f"{page!r:.40} is not a whole number above 0")
 
 
-def _make_catch_up(ask: Callable[[list[str]], Any], key: str, conditions: Iterable[str], page: int) -> CatchUp:
-    def everything_since(moment: str) -> list[dict[str, Any]]:
+def _make_catch_up(list_items: Callable[[list[str]], Any], key: str, conditions: Iterable[str], page: int) -> CatchUp:
+    def list_since(moment: str) -> list[dict[str, Any]]:
         base = [
             *conditions,
             _query("greaterThan", "$updatedAt", moment),
@@ -97,16 +99,16 @@ def _make_catch_up(ask: Callable[[list[str]], Any], key: str, conditions: Iterab
         found: list[dict[str, Any]] = []
         while True:
             cursor = [_query("cursorAfter", None, found[-1]["$id"])] if found else []
-            answer = ask(base + cursor)
+            answer = list_items(base + cursor)
             items = (answer if isinstance(answer, dict) else answer.to_dict())[key]
             found += map(_merge_data_columns, items)
             if len(items) < page:
                 return found
 
     async def catch_up(gap: Gap) -> list[dict[str, Any]]:
-        # With no event seen, the outage itself is the span, by the clock of this machine.
+        # Where no event came before the outage, the span is that of the outage, by the local clock.
         since = gap.since or gap.until - timedelta(seconds=gap.outage_seconds)
-        return await asyncio.to_thread(everything_since, since.isoformat(timespec="milliseconds"))
+        return await asyncio.to_thread(list_since, since.isoformat(timespec="milliseconds"))
 
     return catch_up
 
@@ -121,6 +123,6 @@ def _query(method: str, attribute: str | None, *values: object) -> str:
 
 
 def _merge_data_columns(item: dict[str, Any]) -> dict[str, Any]:
-    """As an event's payload has it: the SDK's models keep a row's own columns apart, under ``data``."""
+    """Shape an item as an event's payload: the SDK's models keep a row's own columns apart, under ``data``."""
     own = item.get("data")
     return {**{key: value for key, value in item.items() if key != "data"}, **own} if isinstance(own, dict) else item

@@ -1,4 +1,4 @@
-"""Keep exceptions of the user's code away from the code that calls it."""
+"""Keep exceptions of user code away from the code that calls it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ import threading
 
 
 def contain(failure: BaseException) -> None:
-    """Keep what the user's code raised from the code that called it.
+    """Contain an exception of user code, except for a `KeyboardInterrupt` in the main thread.
 
-    A `KeyboardInterrupt` in the main thread leaves the event loop, as soon as everything that runs now has run. In another
-    thread Python raises none, so there it is the callable's own.
-
-    Raises:
-        KeyboardInterrupt: in the main thread, where no event loop runs.
+    The event loop raises that one after the current step; without a running loop it is raised at once. In other threads Python
+    raises none, so there it is the callable's own.
     """
     if isinstance(failure, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
         try:

@@ -1,4 +1,7 @@
-"""The event: what the user gets. It keeps the wire's bytes and decodes each part when it is first touched."""
+"""The event: what a user gets from a subscription.
+
+Invariant: an event keeps the bytes of its frame and decodes each part at the first access, so one bad part spoils no other part.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args, over
 
 import msgspec
 
-from realtime_fsm.errors import MalformedEvent
-from realtime_fsm.protocol.payloads import payload_decoder
+from realtime_fsm.errors import MalformedEvent, RealtimeError
+from realtime_fsm.protocol.payloads import Problem, payload_decoder, type_name
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
@@ -24,56 +27,54 @@ if TYPE_CHECKING:
     from realtime_fsm.protocol.payloads import PayloadDecoder
 
     T_co = TypeVarWithDefault("T_co", covariant=True, default=dict[str, Any])
-    """What the payload is: a plain `Event` is an `Event[dict[str, Any]]`."""
+    """The type of the payload: a plain `Event` is an `Event[dict[str, Any]]`."""
     _RawJson = Any
     _Unset = Any
 else:
     T_co = TypeVar("T_co", covariant=True)
-    _RawJson = msgspec.Raw  # of which the wire's bytes are a part: at first, until what they mean takes their place
-    _Unset = msgspec.UnsetType  # what cannot come from the wire
+    _RawJson = msgspec.Raw  # the wire's bytes, until the decoded value takes their place
+    _Unset = msgspec.UnsetType  # no frame fills such a field
 
 _T = TypeVar("_T")
 Action = Literal["create", "update", "upsert", "delete"]
 _strings = msgspec.json.Decoder(tuple[str, ...])
-_as_moment: partial[datetime] = partial(msgspec.convert, type=datetime)
+_as_datetime: partial[datetime] = partial(msgspec.convert, type=datetime)
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
-_NONE = msgspec.Raw(b"[]")
+_NO_NAMES = msgspec.Raw(b"[]")
 
-# A name is pairs of a kind and an id, then perhaps an action, then perhaps the attribute that it concerns. An id may hold
-# periods, and thus look like an action, but no asterisk: the names in which every id is one cannot be mistaken.
+# A name consists of pairs of a kind and an id, then an optional action, then an optional attribute. An id may hold periods, and
+# so look like an action, but no asterisk: a name whose ids are all asterisks is unambiguous.
 _ACTION = rf"({'|'.join(get_args(Action))})(?:\.[^.]+)?"
 _GENERAL, _ANY = re.compile(rf"(?:[^.*]+\.\*\.)+{_ACTION}"), re.compile(rf"(?:[^.]+\.[^.]+\.)+?{_ACTION}")
 
 
-class _Named(msgspec.Struct, frozen=True, gc=False):
+class _Version(msgspec.Struct, frozen=True, gc=False):
     id: Any = msgspec.field(default=None, name="$id")
     updated: Any = msgspec.field(default=None, name="$updatedAt")
 
 
-_named = msgspec.json.Decoder(_Named)
+_version = msgspec.json.Decoder(_Version)
 
 
 class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     """Something happened on the server.
 
-    One event is one object, however many subscriptions of this connection it reaches: treat what it gives as read-only. A
-    subscription with ``payload=`` gives events whose payload has been decoded into that type: `Event[Order]`.
+    All subscriptions of a connection that an event reaches share one object: treat its values as read-only. A subscription with
+    ``payload=`` gives events whose payload has that type: `Event[Order]`.
 
-    Each part is decoded when it is first touched. Until the event is released it holds the bytes of its frame, so about as
-    many as the server sent. What it gives (the payload, the names, an id) holds none of them: keep that, and not the event,
-    where many are kept for long.
+    An event holds the bytes of its frame until it is released. Its decoded values (the payload, the names, an id) do not: keep
+    those instead of the event where you keep many for long.
     """
 
-    # The very object that frames are decoded into. Nothing but the ids is looked into, so that a bad part spoils no other; the
-    # time is too short to be worth a view that would keep the whole frame. No garbage collection: of what it holds, nothing
-    # leads back to it, unless somebody writes into the payload.
+    # The decoder of frames makes this object. It leaves all parts but the ids as they came. No garbage collection: nothing that
+    # an event holds refers back to the event, unless a user writes into the payload.
     _payload: msgspec.Raw = msgspec.field(name="payload")
-    _events: _RawJson = msgspec.field(name="events", default=_NONE)
-    _channels: _RawJson = msgspec.field(name="channels", default=_NONE)
+    _events: _RawJson = msgspec.field(name="events", default=_NO_NAMES)
+    _channels: _RawJson = msgspec.field(name="channels", default=_NO_NAMES)
     _timestamp: Any = msgspec.field(name="timestamp", default=None)
     _subscriptions: list[str] = msgspec.field(name="subscriptions", default_factory=list)
-    _decoded_payload: _Unset = msgspec.field(name="", default=msgspec.UNSET)  # the payload, decoded
+    _decoded_payload: _Unset = msgspec.field(name="", default=msgspec.UNSET)
     _size: Any = msgspec.field(name="(bytes)", default=0)  # bytes of its frame; the receiver sets it
 
     @staticmethod
@@ -85,13 +86,13 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         channels: Iterable[str] = (),
         timestamp: datetime | None = None,
     ) -> Event:
-        """An event that did not come over the wire, for `catch_up` callables.
+        """Make an event that did not come over the wire, for `catch_up` callables.
 
         Args:
             payload: the row, document, file, ...
-            events: names of what happened, as far as they are known.
-            channels: where.
-            timestamp: when; by default the payload's own ``$updatedAt``, or else now.
+            events: the names of the event, as far as they are known.
+            channels: its channels.
+            timestamp: its time; by default the payload's own ``$updatedAt``, or else now.
         """
         when = timestamp.isoformat() if timestamp else payload.get("$updatedAt", datetime.now(UTC).isoformat())
         encoded = _encode(payload)
@@ -104,7 +105,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
     @property
     def id(self) -> str | None:
-        """The ``$id`` of the payload; None where it has none. The rest of the payload is not decoded for it.
+        """The ``$id`` of the payload; None where it has none. Reading it does not decode the rest of the payload.
 
         Raises:
             MalformedEvent: when the payload cannot be understood.
@@ -114,7 +115,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
     @property
     def version(self) -> tuple[str, str] | None:
-        """Which version of what the payload is: its ``$id`` and ``$updatedAt``; None where it has none.
+        """The ``$id`` and ``$updatedAt`` of the payload, which name one version of it; None where it lacks one of them.
 
         Raises:
             MalformedEvent: when the payload cannot be understood.
@@ -124,20 +125,20 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
     def _id_and_version(self) -> tuple[Any, Any]:
         try:
-            named = _named.decode(self._payload)
+            version = _version.decode(self._payload)
         except ValueError:  # an empty object, perhaps, which comes as an array
             pass
         else:
-            return named.id, named.updated
-        payload = _whole(self._payload)
+            return version.id, version.updated
+        payload = _decode_payload(self._payload)
         return (payload.get("$id"), payload.get("$updatedAt")) if type(payload) is dict else (None, None)
 
     @property
     def action(self) -> Action | None:
-        """What was done: ``"create"``, ``"update"``, ``"upsert"`` or ``"delete"``; None where the names of the event say nothing.
+        """The action: ``"create"``, ``"update"``, ``"upsert"`` or ``"delete"``; None where the names of the event have none.
 
-        An attribute behind it does not count: ``users.alice.update.name`` is an ``"update"``. Where the server sends only names
-        with ids, and an id holds a period, it can be misread.
+        The attribute after an action does not count: ``users.alice.update.name`` is an ``"update"``. The action can be wrong
+        where an id holds a period and the server sends no name with asterisks.
 
         Raises:
             MalformedEvent: when the names cannot be understood.
@@ -150,15 +151,14 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         return None
 
     def matches(self, pattern: str) -> bool:
-        """Whether one of the names of the event is of a form, such as ``"databases.*.tables.*.rows.*.update"``.
+        """Tell whether a name of the event matches a pattern, such as ``"databases.*.tables.*.rows.*.update"``.
 
-        The server names what happened in every form: with each id or ``*``, with and without the action, and what it happened
-        in (PROTOCOL: "Messages"); the update of a row matches ``"databases.main.tables.*.rows.*"`` and ``"databases.*"``
-        as well. Older servers and other publishers send fewer names.
+        The server sends a name for every form: with each id or ``*``, with and without the action, and for each container
+        (PROTOCOL: "Messages"). So the update of a row matches ``"databases.main.tables.*.rows.*"`` and ``"databases.*"`` as well.
+        Older servers and other publishers send fewer names.
 
         Args:
-            pattern: parts with periods between them; ``*`` stands for exactly one part, whatever it is, everything else for
-                itself.
+            pattern: parts with periods between them; ``*`` matches exactly one part, any other part matches itself.
 
         Raises:
             MalformedEvent: when the names cannot be understood.
@@ -170,35 +170,35 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
     @property
     def events(self) -> tuple[str, ...]:
-        """The names of what happened, most specific first, wildcards included (a row event has about 64).
+        """The names of the event, most specific first, wildcards included (a row event has about 64).
 
         Raises:
             MalformedEvent: when the server sent something else.
         """
         names: Any = self._events
         if type(names) is not tuple:
-            names = self._events = _decode_part("events", _strings, names)
+            names = self._events = _decode_names("events", names)
         found: tuple[str, ...] = names
         return found
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The channels that the event was published on.
+        """The channels on which the server published the event.
 
         Raises:
             MalformedEvent: when the server sent something else.
         """
         names: Any = self._channels
         if type(names) is not tuple:
-            names = self._channels = _decode_part("channels", _strings, names)
+            names = self._channels = _decode_names("channels", names)
         found: tuple[str, ...] = names
         return found
 
     @property
     def timestamp(self) -> datetime | None:
-        """The server's time of the event, aware, in milliseconds; an offset that is missing means UTC.
+        """The server's time of the event, aware, in milliseconds; a missing offset means UTC.
 
-        The server sends no time with the events of ``console.tail.{project}``: None (PROTOCOL: "Messages", rule 12).
+        None for the events of ``console.tail.{project}``, which come without a time (PROTOCOL: "Messages", rule 12).
 
         Raises:
             MalformedEvent: when the server sent something else.
@@ -210,19 +210,19 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
     @property
     def payload(self) -> T_co:
-        """The row, document, file, ... as the server sent it: a dict, or what ``payload=`` has made of it.
+        """The row, document, file, ... as the server sent it: a dict, or a value of the subscription's ``payload=`` type.
 
-        The server sends a list with the events of ``console.tail.{project}`` (PROTOCOL: "Messages", rule 12).
+        A list for the events of ``console.tail.{project}`` (PROTOCOL: "Messages", rule 12).
 
-        A deletion carries the whole of what was deleted. Integers are exact, however large. PHP writes an empty object as ``[]``
-        and ``1.0`` as ``1`` (PROTOCOL: "Messages"): an empty list is given as ``{}``.
+        A deletion carries the whole of the deleted row. Integers are exact, however large. PHP writes an empty object as ``[]``
+        and ``1.0`` as ``1`` (PROTOCOL: "Messages"), so an empty list becomes ``{}``.
 
         Raises:
             MalformedEvent: when the server sent something that is neither an object nor a list.
         """
         payload: T_co = self._decoded_payload
         if payload is msgspec.UNSET:
-            payload = self._decoded_payload = _whole(self._payload)
+            payload = self._decoded_payload = _decode_payload(self._payload)
         return payload
 
     @overload
@@ -230,77 +230,92 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     @overload
     def payload_as(self, wanted: UnionType, *, decimals: bool = False) -> Any: ...
     def payload_as(self, wanted: Any, *, decimals: bool = False) -> Any:
-        """The payload as a type, decoded from the wire's bytes; anew at each call.
+        """Decode the payload into a type, from the wire's bytes; anew at each call.
 
-        A number for a `Decimal` is taken from its digits. An empty object, which PHP writes as ``[]``, fits a field that wants
-        an object.
+        A `Decimal` keeps all digits of its number. An empty object, which PHP writes as ``[]``, fits a field that expects an
+        object.
 
         Args:
             wanted: a msgspec Struct, a dataclass, a TypedDict, ``dict``, a union of tagged Structs, or a pydantic model;
                 ``list[...]`` for the events of ``console.tail.{project}``.
-            decimals: whether numbers with a fraction, where the type leaves open what they are, become `Decimal`: in ``dict``
-                and ``Any``. Not for pydantic, whose types say it.
+            decimals: whether numbers with a fraction become `Decimal` where the type leaves that open: in ``dict`` and ``Any``.
+                A pydantic type always decides itself.
 
         Raises:
             BadOption: when nothing can be decoded into the type.
             PayloadMisfit: when the payload does not fit it.
         """
-        return payload_decoder(wanted, decimals=decimals).read(self._payload, self)
-
-    def decode_payload_with(self, reader: PayloadDecoder[_T]) -> Event[_T]:
-        """The same event with its payload as a reader decodes it.
-
-        Raises:
-            PayloadMisfit: when it does not fit.
-        """
-        parts = self._payload, self._events, self._channels, self._timestamp, self._subscriptions
-        return _TypedEvent(*parts, reader.read(self._payload, self), self._size)
+        return _decode_into(self, payload_decoder(wanted, decimals=decimals))
 
     def __repr__(self) -> str:
-        # No payload here: a repr ends up in logs. The same for the ids that names of events are made of.
-        return f"<Event for {', '.join(self._subscriptions) or 'nobody'}>"
+        # A repr ends up in logs, so it shows neither the payload nor the ids in the names.
+        return f"<Event for {', '.join(self._subscriptions) or 'no subscription'}>"
 
 
 class _TypedEvent(Event[T_co], gc=True):
-    """One whose payload is of a type of the user's, which may well lead back to it."""
+    """An event whose payload has a user's type, which may refer back to the event."""
+
+
+class PayloadMisfit(RealtimeError):
+    """A payload does not fit the requested type. The event's other parts, and the stream, can still be used.
+
+    Attributes:
+        wanted: the type.
+        path: the place in the payload, such as ``"$.lines[0].price"``; ``"$"`` is the whole, ``[...]`` any member of a dict.
+        problem: the error there, in the words of msgspec or as pydantic's error type. It quotes no value of the payload.
+        event: the event, with its payload as a dict.
+    """
+
+    def __init__(self, wanted: Any, path: str, problem: str, event: Event[dict[str, Any]]) -> None:
+        super().__init__(f"the payload does not fit {type_name(wanted)} at {path}: {problem}")
+        self.wanted, self.path, self.problem, self.event = wanted, path, problem, event
+
+
+def typed_event(event: Event, decoder: PayloadDecoder[_T]) -> Event[_T]:
+    """Copy an event, with its payload as a decoder decodes it, or raise `PayloadMisfit`."""
+    parts = event._payload, event._events, event._channels, event._timestamp, event._subscriptions  # noqa: SLF001
+    return _TypedEvent(*parts, _decode_into(event, decoder), event._size)  # noqa: SLF001
 
 
 def parse_timestamp(stamp: Any) -> datetime:
-    """The server's time, from what came in its place.
-
-    Raises:
-        MalformedEvent: when it is something else.
-    """
+    """Decode the server's time, or raise `MalformedEvent`."""
     try:
-        moment = _as_moment(stamp)
+        moment = _as_datetime(stamp)
     except ValueError:
         moment = None
-    if moment is None:  # outside of the handler, here and below: what msgspec says quotes the value
+    if moment is None:  # outside of the handler, here and below: the text of msgspec quotes the value
         del stamp
         raise MalformedEvent("timestamp")
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def dedup_key(event: Event) -> tuple[object, ...]:
-    """What an event says, but the ids: the same on every link, and hashable. For what has not been given to anybody yet."""
+    """Make a hashable key that is the same for one event on every link: all parts but the ids, still encoded."""
     parts = event._payload, event._events, event._channels  # noqa: SLF001
     texts = (bytes(part) if isinstance(part, msgspec.Raw) else part for part in parts)
     return *texts, repr(event._timestamp)  # noqa: SLF001
 
 
-def _decode_part(name: str, decoder: msgspec.json.Decoder[_T], wire: msgspec.Raw) -> _T:
+def _decode_into(event: Event[Any], decoder: PayloadDecoder[_T]) -> _T:
+    payload = decoder.decode(event._payload)  # noqa: SLF001
+    if isinstance(payload, Problem):
+        raise PayloadMisfit(decoder.target_type, payload.path, payload.text, event)
+    return payload
+
+
+def _decode_names(part: str, wire: msgspec.Raw) -> tuple[str, ...]:
     try:
-        return decoder.decode(wire)
+        return _strings.decode(wire)
     except ValueError:  # DecodeError, ValidationError and UnicodeDecodeError are all ValueErrors
         pass
-    raise MalformedEvent(name)
+    raise MalformedEvent(part)
 
 
-def _whole(wire: msgspec.Raw) -> Any:
+def _decode_payload(wire: msgspec.Raw) -> Any:
     payload = None
     try:
         payload = _decode(wire)
-    except msgspec.ValidationError:  # a number beyond a float, which the standard library takes as infinity
+    except msgspec.ValidationError:  # a number too large for a float, which the standard library reads as infinity
         with suppress(ValueError):
             payload = json.loads(str(bytes(wire), "utf-8"))
     except ValueError:  # DecodeError and UnicodeDecodeError

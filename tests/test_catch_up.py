@@ -85,7 +85,7 @@ def test_rows_are_listed_in_order_page_by_page(count: int, pages: int) -> None:
     assert queries[1] == {"method": "greaterThan", "attribute": "$updatedAt", "values": ["2026-11-24T10:00:00.000+00:00"]}
 
 
-def test_documents_are_listed_from_the_loss_where_no_event_was_seen() -> None:
+def test_without_an_event_documents_are_listed_from_the_loss() -> None:
     with listing("documents", 2) as (client, asked):
         found = caught_up(documents(Databases(client), "main", "orders"), since=None)
     assert [document["title"] for document in found] == ["number 0", "number 1"]
@@ -112,9 +112,7 @@ def test_older_sdks_answer_with_dictionaries() -> None:
         ((None, "main", "orders"), {"queries": "a query"}, "queries: a single string; give a list of strings"),
     ],
 )
-def test_what_could_not_list_anything_is_refused_when_it_is_made(
-    arguments: tuple[Any, Any, Any], more: dict[str, Any], sentence: str
-) -> None:
+def test_bad_arguments_are_refused_at_the_call(arguments: tuple[Any, Any, Any], more: dict[str, Any], sentence: str) -> None:
     service, *ids = arguments
     with pytest.raises(BadOption, match=sentence):
         rows(service or TablesDB(Client()), *ids, **more)

@@ -1,4 +1,4 @@
-"""What the user gets: each part is decoded when it is first touched, once, and a bad part does not spoil the others."""
+"""Events decode each part at the first access, once, and a bad part does not spoil the others."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_the_time_is_aware_and_without_an_offset_it_is_utc(wire: bytes, hours: i
 
 
 @pytest.mark.parametrize("wire", [b"1764000000", b'""', b'"soon"', b'"2026-13-01T00:00:00Z"', b"{}", b'"\xff"'], ids=repr)
-def test_a_time_that_is_none_is_malformed(wire: bytes) -> None:
+def test_a_bad_time_is_malformed(wire: bytes) -> None:
     with pytest.raises(MalformedEvent, match="timestamp"):
         _ = event(timestamp=wire).timestamp
 
@@ -139,7 +139,7 @@ def test_an_empty_list_within_is_left_as_it_came() -> None:
 
 
 @pytest.mark.parametrize("wire", [b"null", b"7", b'"a"', b"false", b"{", b"[1", b'{"a":"\xff"}', b""], ids=repr)
-def test_a_payload_that_is_neither_an_object_nor_a_list_is_malformed(wire: bytes) -> None:
+def test_a_scalar_payload_is_malformed(wire: bytes) -> None:
     with pytest.raises(MalformedEvent, match="payload"):
         _ = event(wire).payload
 
@@ -151,21 +151,21 @@ def test_a_list_is_given_as_it_came_and_names_nothing(wire: bytes, payload: list
     assert (input_.id, input_.version) == (None, None)
 
 
-def test_a_number_beyond_a_float_is_infinite_and_the_rest_is_there() -> None:
+def test_a_number_beyond_a_float_is_infinite() -> None:
     payload = received(b'{"a":1e999,"b":-1e999,"c":"\\ud83d\\ude00","d":[1,2.5]}').payload
     assert payload == {"a": math.inf, "b": -math.inf, "c": "\U0001f600", "d": [1, 2.5]}
 
 
-def test_half_of_a_surrogate_pair_does_not_cost_the_event() -> None:
+def test_half_of_a_surrogate_pair_keeps_the_event() -> None:
     assert received(b'{"a\\udc00":"x\\ud800y","b":"\\\\ud800"}').payload == {"a\ufffd": "x\ufffdy", "b": "\\ud800"}
 
 
-def test_a_broken_text_beside_a_number_beyond_a_float_is_malformed() -> None:
+def test_broken_text_beside_a_huge_number_is_malformed() -> None:
     with pytest.raises(MalformedEvent, match="payload"):
         _ = received(b'{"a":1e999,"b":"\xff"}').payload
 
 
-def test_a_number_of_more_digits_than_python_reads_is_malformed() -> None:
+def test_a_number_with_too_many_digits_is_malformed() -> None:
     assert received(b'{"a":' + b"1" * 4300 + b"}").payload["a"] == 10**4300 // 9
     with pytest.raises(MalformedEvent) as malformed:
         _ = received(b'{"a":' + b"1" * 4301 + b"}").payload
@@ -221,7 +221,7 @@ def test_the_action_and_the_id_of_real_events(end: str, action: str, identifier:
     assert (recorded(end).action, recorded(end).id) == (action, identifier)
 
 
-def test_the_payload_of_a_deletion_is_as_complete_as_that_of_a_creation() -> None:
+def test_the_payload_of_a_deletion_is_complete() -> None:
     assert recorded("rows.r1.delete").payload.keys() == recorded("rows.r1.create").payload.keys()
 
 
@@ -242,7 +242,7 @@ def test_the_payload_of_a_deletion_is_as_complete_as_that_of_a_creation() -> Non
         (("databases.main.tables.orders.rows.r1.created",), None),
     ],
 )
-def test_the_action_is_read_from_the_names_and_no_id_is_taken_for_one(names: tuple[str, ...], action: str | None) -> None:
+def test_the_action_comes_from_the_names(names: tuple[str, ...], action: str | None) -> None:
     assert named(*names).action == action
 
 
@@ -284,11 +284,11 @@ def test_a_pattern_matches_a_real_event_by_any_of_its_names(pattern: str, does: 
         ("databases?main?tables?orders?rows?r1?create", False),
     ],
 )
-def test_where_the_server_sends_one_name_a_pattern_matches_that_one(pattern: str, does: bool) -> None:
+def test_a_pattern_matches_a_single_name(pattern: str, does: bool) -> None:
     assert named(f"{ROW}.create").matches(pattern) is does
 
 
-def test_an_asterisk_of_the_server_stands_for_no_id_of_the_pattern() -> None:
+def test_an_asterisk_in_a_name_matches_no_id() -> None:
     assert not named("databases.*.tables.*.rows.*.create").matches("databases.main.tables.*.rows.*.create")
 
 
@@ -330,7 +330,7 @@ def test_copies_and_pickles_are_whole(twin_of: Any, touched: bool) -> None:
 # --- logs -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("ids", "said"), [((), "nobody"), (("s1",), "s1"), (("s1", "s2"), "s1, s2")])
+@pytest.mark.parametrize(("ids", "said"), [((), "no subscription"), (("s1",), "s1"), (("s1", "s2"), "s1, s2")])
 def test_the_repr_names_subscriptions_and_nothing_else(ids: tuple[str, ...], said: str) -> None:
     input_ = event(b'{"a":"hidden"}', events=b'["hidden"]', channels=b'["hidden"]', ids=ids)
     assert input_.payload

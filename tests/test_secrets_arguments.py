@@ -18,11 +18,10 @@ from realtime_fsm.errors import (
     GreetedAsGuest,
     IdentityUnavailable,
     MalformedEvent,
-    PayloadMisfit,
     PresenceRejected,
     UnsupportedByServer,
 )
-from realtime_fsm.events import Event
+from realtime_fsm.events import Event, PayloadMisfit
 from realtime_fsm.testing import RealtimeServer
 from support.network import Network
 from support.secrets import MARK, ONCE, SECRETS, Marked, assert_silent, failed
@@ -36,15 +35,15 @@ BAD: dict[str, dict[str, Any]] = {
     "project": {"project": 5},
     "two identities": {"jwt": f"{MARK}-jwt"},
     "session": {"session": f"{MARK}\n"},
-    "session that is none": {"session": Marked()},
+    "session of another type": {"session": Marked()},
     "jwt": {"session": None, "jwt": f"{MARK}\x00"},
     "headers": {"headers": {"X": f"{MARK}\r\n"}},
-    "headers that are none": {"headers": [MARK]},
+    "headers of another type": {"headers": [MARK]},
     "a value of headers": {"headers": {"X": Marked()}},
     "a key": {"headers": {"X-Appwrite-Key": MARK}},
     "an identity among headers": {"headers": {"X-Appwrite-Session": MARK}},
     "cookies": {"cookies": {"a": f"{MARK};"}},
-    "cookies that are none": {"cookies": MARK},
+    "cookies of another type": {"cookies": MARK},
     "proxy": {"proxy": f"socks5://u:{MARK}@h:1"},
     "http": {"http": Marked()},
     "retry": {"retry": 3},
@@ -248,7 +247,7 @@ class Bill(BaseModel):
 
 MALFORMED = {
     "payload that is a text": b'{"payload":"geheim"}',
-    "payload that is no UTF-8": b'{"payload":{"a":"geheim\xff"}}',
+    "payload without UTF-8": b'{"payload":{"a":"geheim\xff"}}',
     "payload whose id is odd": b'{"payload":{"$id":{"geheim":1},"a":"geheim\xff"}}',
     "events": b'{"payload":{},"events":"geheim"}',
     "events of no text": b'{"payload":{},"events":["geheim",5]}',

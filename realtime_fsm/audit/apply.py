@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from realtime_fsm.audit.deadline_checks import delay_bounds
 from realtime_fsm.audit.decoding import KINDS, MISSING
 from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, is_refusal, is_told_to_wait
-from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, ERROR, PING, SUBSCRIBED, UNSUBSCRIBED
+from realtime_fsm.audit.handovers import begin_handover, look_for_completion, resume
+from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, ERROR, PING, RECONNECTING, SUBSCRIBED, UNSUBSCRIBED
 from realtime_fsm.audit.rules import LATE, RuleBreach
 from realtime_fsm.audit.secret_scan import looks_secret, secret_fields
 from realtime_fsm.audit.tracking import LIMIT, MINUS_INFINITY, WINDOW, OpenOutage, Policies
@@ -32,6 +33,7 @@ def resync(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) 
     """
     tracked.forget_state()
     tracked.set_state(line.source, tracked.now - max(0.0, line.dwell))
+    tracked.current = line.link
     tracked.link, tracked.attempt, tracked.sends = line.link, max(0, line.attempt), max(0, line.sends)
     if step is not None:
         tracked.sends -= step.must_send
@@ -63,8 +65,7 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
     """
     tracked.now = t
     tracked.rejected = 0
-    if step.loses and (step.leaves_live or tracked.draining is not None):
-        tracked.lost_by = line.cause or step.trigger
+    was_draining = tracked.draining is not None
     if step.may_send:
         _note_sends(tracked, line, step, t)
     if step.changes:
@@ -78,11 +79,21 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
     if not step.link_unchanged:
         _note_link(tracked, line, step, t)
     elif step.enters_live:
+        if step.closes_draining:
+            tracked.draining = None
         _note_era(tracked, line.era)
     if step.settles and not tracked.proven:
         tracked.note_up()
     elif step.enters_live and not tracked.desired:
         tracked.note_up(surely=tracked.complete)
+    if step.leaves_live or (was_draining and step.closes_draining):
+        _note_loss(tracked, line.cause or step.trigger)
+
+
+def _note_loss(tracked: TrackedConnection, cause: str) -> None:
+    """Note that no link delivers any more. A record must begin an outage before the next step."""
+    if tracked.complete and tracked.outage is None and tracked.draining is None and tracked.state != DISPOSING:
+        tracked.lost_by = cause
 
 
 def _note_sends(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> None:
@@ -116,37 +127,37 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         tracked.request_in_flight = tracked.error_answered_request = False
     if step.closes_first:
         tracked.awaits = None if tracked.has_link is None else tracked.has_link + (tracked.draining is not None)
+    if step.drains and tracked.draining is None:
+        begin_handover(tracked)
     if step.drops:
         tracked.has_link = tracked.request_in_flight = tracked.error_answered_request = False
         tracked.acknowledged.clear()
         tracked.retry = None
     if waits:
-        tracked.throttled = is_told_to_wait(line)
-        tracked.retry = None if tracked.policies is None else (t, *delay_bounds(tracked.policies, line))
+        held = tracked.not_before - t
+        tracked.throttled = held > 0 or is_told_to_wait(line)
+        tracked.retry = None if tracked.policies is None else (t, *delay_bounds(tracked.policies, line, held))
     elif step.dials:
         tracked.retry = None
-    if step.drains:
-        tracked.draining = tracked.link
-        tracked.covered_from = t if tracked.outage is None else None
-    elif step.closes_draining:
+    if step.closes_draining:
         tracked.draining = None
     if step.switches_to_url:
         tracked.next_dial_in_url, tracked.doubtful = True, False
     elif step.finds_era or waits:
         if step.finds_era:
             tracked.doubtful = None if tracked.policies is None else line.era == Era.E3 and tracked.policies.era is None
-        tracked.next_dial_in_url = _asks_in_url(tracked, line.era)
+        tracked.next_dial_in_url = _asks_in_url(tracked, line.era, covered=not step.finds_era and tracked.draining is not None)
     elif step.resets_attempts and step.source in _LIVE:  # in `reconnecting` the machine dials again as it did
         tracked.next_dial_in_url = line.era in URL_ERAS
     tracked.era = line.era
     if step.resets_attempts:
-        tracked.refusals = 0
+        tracked.refusals, tracked.not_before = 0, MINUS_INFINITY
     if step.expects_first_link:
         tracked.been_up = False
     elif step.restores:
         tracked.been_up = tracked.ever_up
     if line.link > tracked.link:
-        tracked.awaits = 0
+        tracked.awaits, tracked.current = 0, line.link
         tracked.dialed_in_url = tracked.next_dial_in_url
         tracked.has_link, tracked.dialed_at, tracked.sends = True, t, line.sends
         tracked.request_in_flight = tracked.put_back = tracked.error_answered_request = tracked.throttled = tracked.proven = (
@@ -154,11 +165,13 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         ) = False
         tracked.reset_link()
     tracked.link, tracked.attempt = line.link, line.attempt
+    if step.resumes:
+        resume(tracked, line, t)
 
 
 def _note_era(tracked: TrackedConnection, era: str | None) -> None:
     """Note the era that a greeting shows."""
-    tracked.draining = None
+    look_for_completion(tracked)
     if not tracked.complete or tracked.policies is None:
         tracked.doubtful = None
     elif era == Era.E3 and tracked.era not in (None, Era.E3):
@@ -166,11 +179,11 @@ def _note_era(tracked: TrackedConnection, era: str | None) -> None:
     tracked.era = era
 
 
-def _asks_in_url(tracked: TrackedConnection, era: str | None) -> bool | None:
+def _asks_in_url(tracked: TrackedConnection, era: str | None, *, covered: bool) -> bool | None:
     """Whether the next dial asks for channels in the URL. A server that greets like an E3 is asked once like an E4."""
     if era != Era.E3:
         return era in URL_ERAS
-    if tracked.draining is not None:
+    if covered:
         return True
     return None if tracked.doubtful is None else not tracked.doubtful
 
@@ -186,13 +199,14 @@ def _enter(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: floa
         tracked.idle_from = tracked.entered if step.source == PING else t
     if step.enters_live:
         tracked.up_at = t
-        tracked.draining = None
     elif dest == ERROR:
         tracked.stats.count("gave up")
     elif dest == DISCONNECTED:
         tracked.unwanted = line.cause is not None
     if tracked.covered_from is not None:
         tracked.end_coverage(t)
+    if step.leaves_live and dest == RECONNECTING and tracked.outage is None:
+        tracked.covered_from = t
     tracked.state, tracked.entered = dest, t
     tracked.state_before_ping = step.source if dest == PING else dest
 
@@ -231,8 +245,8 @@ def _outage(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
         return _MISSING_FIELD
     if line.change == "opened":
         wrong = _begins_wrongly(tracked, line)
-        tracked.outage, tracked.gap = OpenOutage(tracked.now - line.seconds, line), 0.0
-        tracked.end_coverage(tracked.outage.at)
+        tracked.outage, tracked.gap, tracked.lost_by = OpenOutage(tracked.now, line), 0.0, None
+        tracked.end_coverage(tracked.now)
         return wrong or (None if line.planned else RuleBreach("outage", f"a link is lost: {line.cause}"))
     wrong = _ends_wrongly(tracked, line)
     tracked.stats.add_outage(tracked.end_outage(line))
@@ -243,10 +257,10 @@ def _outage(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
 def _begins_wrongly(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     if tracked.outage is not None:
         return RuleBreach("healed", "an outage begins, and the one before is not over")
-    if tracked.state in _LIVE:
-        return RuleBreach("healed", f"an outage begins, and the connection is {tracked.state}")
     expected = tracked.lost_by
-    if expected is None or line.cause == MISSING or (line.cause, line.planned) == (expected, _is_planned(expected)):
+    if expected is None:
+        return RuleBreach("healed", "an outage begins, and no link was lost") if tracked.complete else None
+    if line.cause == MISSING or (line.cause, line.planned) == (expected, _is_planned(expected)):
         return None
     return RuleBreach("cause", f"the outage began with {expected}")
 
@@ -330,6 +344,13 @@ def _subscription(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
     if not who:
         return _MISSING_FIELD
     tracked.subscriptions_known = tracked.complete
+    change = _note_change(tracked, line, who)
+    if tracked.state in _LIVE:
+        look_for_completion(tracked)
+    return change
+
+
+def _note_change(tracked: TrackedConnection, line: FlatRecord, who: str) -> RuleBreach | None:
     if line.change == "acknowledged":
         tracked.acknowledged.add(who)
         tracked.established.add(who)
@@ -378,7 +399,7 @@ def _retired(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
         tracked.now = max(tracked.now, tracked.entered + line.dwell)
     if tracked.complete and draining != line.retired:
         return RuleBreach("link", f"link {line.retired} has ended, and {draining or 'no link'} was draining")
-    tracked.lost_by = RETIRED
+    _note_loss(tracked, RETIRED)
     return None
 
 

@@ -11,7 +11,7 @@ from realtime_fsm.audit.deadline_checks import deadline_of, delay
 from realtime_fsm.audit.guard_inference import URL_ERAS, RowChoiceCheck, is_forgiven, is_told_to_wait
 from realtime_fsm.audit.row_facts import DISPOSING, STEPS, SUBSCRIBED, UNSUBSCRIBED
 from realtime_fsm.audit.rules import ROUNDING, RuleBreach
-from realtime_fsm.audit.tracking import LIMIT, MINUS_INFINITY, WINDOW
+from realtime_fsm.audit.tracking import LIMIT, WINDOW
 from realtime_fsm.fsm.table import TABLE, State, Trigger
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
             return RuleBreach("clock", f"{tracked.now - tracked.entered:.6f} s had passed in {line.source} before")
     if line.dwell < 0:
         return RuleBreach("clock", f"{line.dwell:.6f} s in {line.source} are less than none")
+    if tracked.lost_by is not None:
+        return RuleBreach("healed", "a live link was lost, and no record begins an outage")
     if tracked.outage is not None and step.source in (SUBSCRIBED, UNSUBSCRIBED):
         return RuleBreach("healed", "everything desired is acknowledged, and no record ends the outage")
     return None
@@ -76,6 +78,8 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
 
 def _numbers(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
     """Check the numbers of links, attempts and frames, which follow from the row's effects."""
+    if step.resumes:
+        return None if line.attempt == 0 else RuleBreach("attempt", "it is 0")
     attempt = 0 if step.resets_attempts or step.forgives else tracked.attempt
     if step.is_loss:
         forgiven = is_forgiven(tracked, line)
@@ -161,14 +165,6 @@ def _closed_once(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: f
     return RuleBreach("end", "the socket was closed before") if tracked.closed else None
 
 
-def _outage_begun(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
-    """Check that a record has begun an outage after the loss of the last live link."""
-    delivers = tracked.draining is not None or tracked.up_at == MINUS_INFINITY
-    if delivers or tracked.outage is not None or not tracked.complete:
-        return None
-    return RuleBreach("healed", "a live link was lost, and no record begins an outage")
-
-
 def _prepare(step: RowFacts) -> None:
     """Choose the checks of a row, in their order."""
     row = step.row
@@ -179,10 +175,9 @@ def _prepare(step: RowFacts) -> None:
         (_answered, row.trigger is Trigger.ACKNOWLEDGED),
         (deadline_of(step), True),
         (delay, row.source is State.RECONNECTING and step.dials and not step.resets_attempts),
-        (_check_all_acknowledged, row.source is State.CONNECTED and row.dest is State.SUBSCRIBED),
+        (_check_all_acknowledged, row.source is State.CONNECTED and row.dest is State.SUBSCRIBED and not step.resumes),
         (_recovered, row.trigger is Trigger.RECOVERED),
         (_closed_once, row.source is State.DISPOSING),
-        (_outage_begun, row.source in (State.DISCONNECTED, State.RECONNECTING, State.ERROR)),
     )
     step.checks = tuple(check for check, needed in checks if check is not None and needed)
 

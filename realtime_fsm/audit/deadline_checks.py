@@ -123,10 +123,16 @@ def deadline_of(step: RowFacts) -> Check | None:
     return check
 
 
-def delay_bounds(policies: Policies, line: FlatRecord) -> tuple[float, float]:
-    """Compute the least and the greatest delay before the next dial, in seconds, after the step that planned it."""
+def delay_bounds(policies: Policies, line: FlatRecord, held: float = 0.0) -> tuple[float, float]:
+    """Compute the least and the greatest delay before the next dial, in seconds, after the step that planned it.
+
+    Args:
+        policies: the settings.
+        line: the record of the step.
+        held: the seconds for which an earlier answer of the server still holds dials back.
+    """
     least, most = policies.retry.delay(line.attempt, 0.0), policies.retry.delay(line.attempt, 1.0)
-    throttled, asked = is_throttled(line), line.retry_after or 0.0
+    throttled, asked = is_throttled(line), max(line.retry_after or 0.0, held)
     least = max(least, WINDOW if throttled else 0.0, asked)
     bound = max(asked, 0.0 if throttled is False else WINDOW)
     return least, max(most, bound + policies.retry.base) if bound else most

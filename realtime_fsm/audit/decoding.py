@@ -147,7 +147,7 @@ _STRICT: dict[str, Any] = {
     "kind": Annotated[str, msgspec.Meta(max_length=36)],
     "versions": dict[str, str],
 }
-_PLAIN = (int, float, bool, int | None, float | None)
+_PLAIN = (int, float, bool, int | None, float | None, float | msgspec.UnsetType, bool | msgspec.UnsetType)
 
 
 def _fast_fields() -> Iterator[tuple[str, Any] | tuple[str, Any, Any]]:

@@ -117,8 +117,10 @@ def _may_retry(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
         return None
     retry = tracked.policies.retry
     first, later = retry.allows(line.attempt), retry.allows(line.attempt, been_up=True)
-    if tracked.been_up is None:
+    if tracked.been_up is None or (tracked.draining is not None and not tracked.complete):
         return first if first is later else None
+    if tracked.draining is not None:
+        return first
     return later if tracked.been_up else first
 
 
@@ -166,6 +168,10 @@ def _all_closed(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
     return None if tracked.awaits is None or not tracked.complete else tracked.awaits <= 1
 
 
+def _while_old_link_delivers(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
+    return False if tracked.complete and tracked.draining is None else None
+
+
 def _request_blamed(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
     return tracked.request_in_flight
 
@@ -177,6 +183,8 @@ INFERRED_GUARDS: dict[str, Fact] = {
     Guard.CREDENTIALS_RENEWABLE: _credentials_renewable,
     Guard.HANDOVER_DUE: _handover_due,
     Guard.ALL_CLOSED: _all_closed,
+    Guard.USER_CHANGED: _while_old_link_delivers,
+    Guard.CAN_RESUME: _while_old_link_delivers,
     Guard.MAY_RETRY: _may_retry,
     Guard.RECONNECT_OFF: _reconnect_off,
     Guard.CAN_DIAL_EARLY: _may_hurry,

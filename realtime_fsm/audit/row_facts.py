@@ -17,6 +17,7 @@ DISCONNECTED, RECONNECTING, CONNECTED, SUBSCRIBED, UNSUBSCRIBED, PING, ERROR, DI
 _NONE: frozenset[str | None] = frozenset({None})
 _OVERDUE = {State.RECONNECTING: {"upgrade_overdue", "greeting_overdue"}, State.PING: {"pong_overdue"}}
 _LINK_CLOSING_EFFECTS = frozenset({Effect.ABORT_LINK, Effect.CLOSE_LINK, Effect.DRAIN_LINK})
+_DRAINING_CLOSED = frozenset({Effect.CLOSE_LINK, Effect.FAIL_PERMANENTLY, Effect.CLOSE_DRAINING})
 _FAILING = (Trigger.SERVER_ERROR, Trigger.LOST, Trigger.DIAL_FAILED, Trigger.DEAF)
 _SOCKET_TRIGGERS = (*_FAILING, Trigger.OPENED, Trigger.GREETED, Trigger.ACKNOWLEDGED, Trigger.PONG, Trigger.RECOVERED)
 
@@ -28,8 +29,8 @@ class RowFacts:
     __slots__ = (
         "answers", "causes", "changes", "checks", "closes_awaited", "closes_draining", "closes_first", "dest", "dials",
         "drains", "drops", "ends", "enters_live", "expects_first_link", "finds_era", "forgives", "gives_up", "id",
-        "is_deadline", "is_error_frame", "is_loss", "is_pong", "leaves_live", "link_unchanged", "loses", "may_send",
-        "must_send", "of_socket", "opens", "pings", "plans_retry", "resets_attempts", "restores", "row",
+        "is_deadline", "is_error_frame", "is_loss", "is_pong", "leaves_live", "link_unchanged", "may_send",
+        "must_send", "of_socket", "opens", "pings", "plans_retry", "resets_attempts", "restores", "resumes", "row",
         "sends_authentication", "settles", "source", "switches_to_url", "trigger",
     )  # fmt: skip
 
@@ -53,8 +54,8 @@ class RowFacts:
         self.forgives = Effect.RESET_BACKOFF in does
         self.drops = bool(_LINK_CLOSING_EFFECTS.intersection(does))
         self.drains = Effect.DRAIN_LINK in does
-        self.closes_draining = Effect.CLOSE_LINK in does or Effect.FAIL_PERMANENTLY in does
-        self.loses = self.leaves_live or self.closes_draining
+        self.resumes = Effect.RESUME_LINK in does
+        self.closes_draining = bool(_DRAINING_CLOSED.intersection(does))
         self.gives_up = dest is State.ERROR and self.changes
         self.plans_retry = Effect.SCHEDULE_RETRY in does
         self.pings = Effect.SEND_PING in does

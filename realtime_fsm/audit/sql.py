@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.auditlog.records import SCHEMA
 from realtime_fsm.auditlog.schema import FIELDS, KINDS
-from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import LIVE, TABLE, Trigger
 
 if TYPE_CHECKING:
@@ -83,8 +82,6 @@ def _words() -> dict[str, str]:
         "events": ", ".join(map(_text, events)),
         "live": ", ".join(_text(state) for state in _STATES if state in LIVE),
         "rows": _rows(TABLE.rows),
-        "retiring": _rows(row for row in TABLE.rows if Effect.DRAIN_LINK in row.effects),
-        "dialing": _rows(row for row in TABLE.rows if {Effect.RESET_ATTEMPTS, Effect.DIAL} <= set(row.effects)),
         "up": " + ".join(_name(state) for state in _STATES if state in LIVE),
         "spent": _each_state(f"coalesce({spent}, 0) AS {{name}}"),
         "spent_in_all": _each_state("sum({name}) AS {name}"),

@@ -109,7 +109,7 @@ timed AS (
 entered AS (
     SELECT
         *,
-        lag(CASE WHEN moves THEN {drains: "row" IN ($retiring) AND NOT is_out, told: told, missing: missing, failed: cause IS NOT NULL}
+        lag(CASE WHEN moves THEN {covers: is_live(source) AND dest = $reconnecting AND NOT is_out, told: told, missing: missing, failed: cause IS NOT NULL}
             END IGNORE NULLS) OVER earlier AS entry,
         coalesce(lag(CASE WHEN moves THEN 0 ELSE spent END IGNORE NULLS) OVER earlier, 0) AS spent_before
     FROM timed
@@ -117,9 +117,9 @@ entered AS (
 )
 SELECT
     * EXCLUDE (tells_time, is_out, entry, spent_before),
-    -- A draining link delivers from the handover until the state is left or a record begins an outage.
-    CASE WHEN coalesce(entry.drains AND entry.told = told AND entry.missing = missing, false)
-        THEN CASE WHEN event = $event_outage THEN greatest(0, spent_before - seconds) ELSE spent END
+    -- In `reconnecting` a draining link delivers until a record begins an outage.
+    CASE WHEN coalesce(entry.covers AND entry.told = told AND entry.missing = missing, false)
+        THEN CASE WHEN event = $event_outage THEN spent_before ELSE spent END
         WHEN tells_time THEN 0 END AS covered,
     coalesce(source = $disconnected AND entry.failed AND entry.missing = missing, false) AS unwanted
 FROM entered;
@@ -183,7 +183,7 @@ FROM (
     SELECT
         * REPLACE (CASE WHEN is_over THEN dials ELSE dials + last_link - link END AS dials),
         CASE WHEN is_over THEN elapsed ELSE last_elapsed END AS finish,
-        CASE WHEN is_over THEN least(seconds, elapsed) ELSE least(seconds + last_elapsed - elapsed, last_elapsed) END AS lasted,
+        CASE WHEN is_over THEN least(seconds, elapsed) ELSE last_elapsed - elapsed END AS lasted,
         CASE WHEN is_over THEN 'healed' WHEN last_state = $disposing THEN 'disposed' ELSE '' END AS ended,
         -- The gaps in it come before the record that ends it, and after the one that begins it.
         CASE WHEN is_over THEN told ELSE told + 1 END AS of_spell

@@ -73,6 +73,25 @@ async def _write() -> None:
     """Stand for the user's callable; the audit never calls it."""
 
 
+@dataclass(frozen=True, slots=True)
+class OldLink:
+    """A draining link.
+
+    Attributes:
+        number: its number.
+        served: the subscriptions that were acknowledged on it.
+        in_url: whether its channels were in its URL.
+        era: the era of its server.
+        been_up: whether a link had been up since the user asked for one.
+    """
+
+    number: int
+    served: frozenset[str]
+    in_url: bool | None
+    era: str | None
+    been_up: bool | None
+
+
 class OpenOutage(NamedTuple):
     """An outage that is not over: its beginning in seconds of the connection, and the record of it."""
 
@@ -114,7 +133,10 @@ class TrackedConnection:
     attempt: int = 0
     dialed_at: float = MINUS_INFINITY
     opened_at: float = MINUS_INFINITY
-    draining: int | None = None  # the number of the draining link; None where no link drains
+    current: int = 0  # the link of the machine; the newest one, except after a way back to an old one
+    draining: int | None = None  # the old link of a handover, until the new one serves all that it served
+    old_link: OldLink | None = None  # the facts of that link
+    not_before: float = MINUS_INFINITY  # the server, or a proxy, allows no dial until then
     awaits: int | None = 0  # links that must close before the next dial
     retry: tuple[float, float, float] | None = None  # when a dial was planned, the least and the greatest delay before it
     throttled: bool | None = False  # the next dial waits for a moment that the server, or a proxy, asked for
@@ -143,9 +165,9 @@ class TrackedConnection:
     rejected: int = 0  # since the last step
     # --- its outages and faults
     outage: OpenOutage | None = None
-    lost_by: str | None = None  # the cause of the last loss of a link that delivered
+    lost_by: str | None = None  # the cause of a loss, until a record begins its outage
     gap: float = 0.0  # the longest one since the last record of an outage
-    covered_from: float | None = None  # since then a draining link delivers in `reconnecting`
+    covered_from: float | None = None  # since then a draining link delivers in `reconnecting`, as no outage has begun
     faulty_since: float | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""The audit file: JSON lines that survive a rotation. When its path names another file, or none, it is opened anew."""
+"""The audit file: JSON lines that survive a rotation. When its path names another file, or no file, it is opened anew."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class AuditFile:
-    """A file that lines are appended to, each in one write, so that several processes can share it.
+    """A file to append lines to, each in one write, so that several processes can share it.
 
     Args:
         path: the file; it is created when it does not exist.
-        interval: seconds from look to look whether the path still names it; a look takes as long as two writes.
+        interval: seconds between checks that the path still names the file; a check takes as long as two writes.
 
     Raises:
-        OSError: when it cannot be opened.
+        OSError: when the file cannot be opened.
     """
 
     def __init__(self, path: str | Path, interval: float = 0.1) -> None:
@@ -29,15 +29,15 @@ class AuditFile:
         self._file: BinaryIO | None = self._open()
 
     def __call__(self, *_: object) -> Self:
-        """It is its own factory of loggers, as structlog has them."""
+        """Return the file as the logger: structlog calls its `logger_factory`."""
         return self
 
     def write(self, line: bytes) -> None:
-        """Append a line; it is given without its end.
+        """Append a line, given without its end.
 
         Raises:
             OSError: when the disk fails; the next line tries again.
-            ValueError: when it was closed.
+            ValueError: when the file is closed.
         """
         if self._closed:
             raise ValueError("the audit file is closed")
@@ -49,7 +49,7 @@ class AuditFile:
         self._file.write(line + b"\n")
 
     def close(self) -> None:
-        """Close it. What is written later raises, which the audit counts and tells once."""
+        """Close the file. A later line raises, and the writer of the records reports the first such failure."""
         self._closed = True
         if self._file is not None:
             self._file.close()
@@ -58,19 +58,19 @@ class AuditFile:
         file = self._path.open("ab", buffering=0)
         held = os.fstat(file.fileno())
         self._inode, self._device = held.st_ino, held.st_dev
-        self._looked = time.monotonic()
+        self._checked_at = time.monotonic()
         return file
 
     def _was_moved(self) -> bool:
         now = time.monotonic()
-        if now - self._looked < self._interval:
+        if now - self._checked_at < self._interval:
             return False
-        self._looked = now
+        self._checked_at = now
         try:
-            named = self._path.stat()
+            at_path = self._path.stat()
         except FileNotFoundError:
             return True
-        return named.st_ino != self._inode or named.st_dev != self._device
+        return at_path.st_ino != self._inode or at_path.st_dev != self._device
 
     # structlog calls the method of a record's level
     debug = info = warning = error = critical = msg = write

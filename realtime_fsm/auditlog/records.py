@@ -1,7 +1,10 @@
 """The records of the audit log: their types are its schema.
 
-A record names states, rows, numbers and kinds of failure. It never holds a text of the server, a channel's name, a payload or a
-secret. `SCHEMA` grows when a field changes its meaning or goes; a field that is added does not change it.
+Invariant: a record names states, rows, numbers and kinds of failure. It never holds a text of the server, a channel's name, a
+payload or a secret.
+
+Design: `SCHEMA` grows when a field changes its meaning or goes. A new field has a default, so old logs stay valid; a default of
+`UNSET` leaves the field out of the records that do not need it.
 """
 
 from __future__ import annotations
@@ -10,22 +13,23 @@ from inspect import cleandoc
 from typing import Any, Literal, get_args
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 SCHEMA = 1
 """The version of the records."""
 RETIRED = "retired"
-"""The cause of an outage that begins when a draining link ends before the next one is up."""
+"""The cause of an outage that begins when the old link of a handover ends before the new one serves everything."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
-    """What every record has.
+    """The fields of every record.
 
     Attributes:
         schema: the version of the records.
         machine: the fingerprint of the table that ran.
-        connection_id: whose record it is.
-        seq: its number among all records of the connection, from 1; a hole means that one is missing.
-        timestamp: when it was written, UTC, ISO 8601.
+        connection_id: the connection of the record.
+        seq: the number of the record on its connection, from 1; a hole means that a record is missing.
+        timestamp: when the record was written, UTC, ISO 8601.
         link: the number of the newest link (its generation); 0 before the first.
     """
 
@@ -41,14 +45,14 @@ class OpenRecord(Record, frozen=True, kw_only=True, tag="realtime.open"):
     """A connection object was used for the first time.
 
     Attributes:
-        retry: the retry policy, its times in seconds.
-        ping: the ping policy, its times in seconds.
+        retry: the retry policy, times in seconds.
+        ping: the ping policy, times in seconds.
         timeouts: the timeouts, in seconds.
         auto_reconnect: whether a lost link is replaced.
         max_link_age: the age at which a link is renewed, in seconds.
-        protocol: the era that the server is said to speak; None where it is found out.
-        canary: the canary policy, its times in seconds, and whether something is written for it; None where there is none.
-        versions: of this library, of Python and of what it runs on.
+        protocol: the era that the user set; None where the connection detects the era.
+        canary: the canary policy, times in seconds, and whether the user writes for it; None without a canary.
+        versions: of this library, of Python and of the libraries that it uses.
     """
 
     retry: dict[str, float | int | None]
@@ -65,8 +69,8 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
     """A row of the table was taken.
 
     Attributes:
-        row: the row's id.
-        trigger: what happened.
+        row: the id of the row.
+        trigger: the trigger of the row.
         source: the state before.
         dest: the state after; the same where the state stays.
         dwell: seconds since the source state was entered.
@@ -75,10 +79,16 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
         cause: the kind of failure that the step is about.
         error_code: the code of the server's error frame.
         close_code: the WebSocket close code; 1006 when no close frame came.
-        era: what the server speaks, as far as it is known.
-        status: the HTTP status of a dial that was answered without an upgrade.
-        retry_after: seconds that this answer asked to wait (429 and 503), at most 3,600; None where it did not ask.
-        lag: by how many seconds the deadline that the connection waited for had been missed: the process was busy or asleep.
+        era: the era of the server, as far as it is known.
+        status: the HTTP status of a dial that the server answered without an upgrade.
+        retry_after: the seconds that this answer asked to wait (429 and 503), at most 3,600; None where it did not ask.
+        lag: by how many seconds the connection had missed its deadline, because the process was busy or asleep.
+        at: the moment of the step by the machine's clock, in seconds; `realtime-fsm replay` sets its clock to that.
+        draw: the random number from 0 to 1 that spread a delay; absent where the step used none.
+        enabled: whether pings are on from this step on; absent where the step does not switch them.
+        heard: whether a frame came since the ping, where a pong is overdue, or since the last error frame, where the link ends;
+            absent on other steps.
+        dial_slot: when the rate limit of the process lets the dial leave, by the machine's clock; absent where none has to wait.
     """
 
     row: str
@@ -95,17 +105,23 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
     retry_after: float | None = None
     era: str | None = None
     lag: float = 0.0
+    at: float | UnsetType = UNSET
+    draw: float | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    heard: bool | UnsetType = UNSET
+    dial_slot: float | UnsetType = UNSET
 
 
 class SubscriptionRecord(Record, frozen=True, kw_only=True, tag="realtime.subscription"):
-    """What became of a subscription.
+    """A subscription changed.
 
     Attributes:
         subscription: its id.
-        change: what became of it; `withdrawn` is the user's word, and `removed` comes when the server, or the link, has let go.
+        change: the user `desired` or has `withdrawn` the subscription; the server `acknowledged` or `rejected` it; it is
+            `removed` when it has ended on the server, or with the link.
         error_code: the code of the error frame that rejected it.
-        dwell: of what the user did (`desired`, `withdrawn`): seconds since the state was entered.
-        size: of `desired`: the bytes that it takes in a request; how many fit into one frame depends on it.
+        dwell: for `desired` and `withdrawn`: seconds since the state was entered.
+        size: for `desired`: the bytes of the subscription in a request; they decide how many fit into one frame.
     """
 
     subscription: str
@@ -116,12 +132,13 @@ class SubscriptionRecord(Record, frozen=True, kw_only=True, tag="realtime.subscr
 
 
 class PresenceRecord(Record, frozen=True, kw_only=True, tag="realtime.presence"):
-    """What became of a presence.
+    """A presence changed.
 
     Attributes:
-        change: what became of it; after `withdrawn` it is no longer set on later links.
-        error_code: the code of the error frame that rejected it; None where the server is too old for one.
-        dwell: seconds since the state was entered, where the user says something of it.
+        change: the user `desired` or has `withdrawn` the presence; the server `stored` or `rejected` it. After `withdrawn` the
+            connection sets it on no later link.
+        error_code: the code of the error frame that rejected it; None where the server is too old for presences.
+        dwell: for `desired` and `withdrawn`: seconds since the state was entered.
     """
 
     change: Literal["desired", "stored", "rejected", "withdrawn"]
@@ -130,10 +147,10 @@ class PresenceRecord(Record, frozen=True, kw_only=True, tag="realtime.presence")
 
 
 class PingRecord(Record, frozen=True, kw_only=True, tag="realtime.ping"):
-    """A ping was answered by its pong.
+    """The server answered a ping.
 
     Attributes:
-        round_trip: seconds.
+        round_trip: seconds from the ping to its answer.
     """
 
     round_trip: float
@@ -142,14 +159,12 @@ class PingRecord(Record, frozen=True, kw_only=True, tag="realtime.ping"):
 class OutageRecord(Record, frozen=True, kw_only=True, tag="realtime.outage"):
     """An outage, from the loss of a live link to the next moment at which everything desired is acknowledged.
 
-    A draining link still delivers, so a handover is no outage; but one that fails, or needs a second dial, is.
-
     Attributes:
-        change: whether it begins or ends.
-        planned: whether nothing failed: `disconnect()`, `reconnect()`, another identity, an idle link, `max_link_age`.
-        seconds: how long it has been; more than 0 where it begins with a handover that needs a second dial.
-        dials: how many dials were made in it so far.
-        cause: the kind of failure, the trigger where nothing failed, or `retired`: the draining link ended too early.
+        change: whether the outage begins or ends.
+        planned: whether nothing failed: `disconnect()`, another identity, an idle link.
+        seconds: how long it was; 0 where it begins.
+        dials: how many dials the connection made in it so far.
+        cause: the kind of failure, the trigger where nothing failed, or `retired`: the old link of a handover ended too early.
     """
 
     change: Literal["opened", "closed"]
@@ -163,9 +178,9 @@ class FaultRecord(Record, frozen=True, kw_only=True, tag="realtime.fault"):
     """A server fault on a live link: the server answers, and cannot do its work.
 
     Attributes:
-        change: whether it begins, or ends: with a proof that the server works, or with its link.
-        since: when the server had last proved on this link that it worked (a pong, an answer, or the greeting), UTC, ISO 8601.
-        until: when it ended, UTC, ISO 8601; None where it begins.
+        change: whether the fault begins or ends: with a proof that the server works, or with its link.
+        since: when the server last proved on this link that it worked (a pong, an answer, or the greeting), UTC, ISO 8601.
+        until: when the fault ended, UTC, ISO 8601; None where it begins.
         seconds: from `since` to the moment of the record.
     """
 
@@ -176,11 +191,11 @@ class FaultRecord(Record, frozen=True, kw_only=True, tag="realtime.fault"):
 
 
 class DroppedRecord(Record, frozen=True, kw_only=True, tag="realtime.dropped"):
-    """Events of a subscription had to make room: one record an episode, when the consumer has taken something again.
+    """Events of a subscription were dropped: one record an episode, when the consumer takes events again.
 
     Attributes:
         subscription: its id.
-        count: how many were dropped in the episode.
+        count: how many events were dropped in the episode.
     """
 
     subscription: str
@@ -188,10 +203,10 @@ class DroppedRecord(Record, frozen=True, kw_only=True, tag="realtime.dropped"):
 
 
 class PauseRecord(Record, frozen=True, kw_only=True, tag="realtime.pause"):
-    """Nothing is read from a link, so that a consumer who is to lose nothing can come after; what is awaited waits, too.
+    """The connection reads nothing from a link while a consumer that must lose nothing catches up.
 
     Attributes:
-        change: whether it begins or ends.
+        change: whether the pause begins or ends.
         paused: the number of the link.
         seconds: how long it was; 0 where it begins.
         dwell: seconds since the state was entered.
@@ -204,10 +219,10 @@ class PauseRecord(Record, frozen=True, kw_only=True, tag="realtime.pause"):
 
 
 class RetiredRecord(Record, frozen=True, kw_only=True, tag="realtime.retired"):
-    """A link that made room for another one has ended by itself, before the other one was up.
+    """A draining link ended before the next link was up.
 
     Attributes:
-        retired: its number.
+        retired: the number of the draining link.
         dwell: seconds since the state was entered.
     """
 
@@ -219,9 +234,10 @@ class CanaryRecord(Record, frozen=True, kw_only=True, tag="realtime.canary"):
     """A canary went out, to prove that events still arrive.
 
     Attributes:
-        change: what became of it: its event came back, or was missed; the server refused it, or the user's callable raised.
+        change: its event came back (`echoed`) or did not (`missed`); the server `refused` it, or the user's callable raised
+            (`failed`).
         error_code: the code of the error frame that refused it.
-        seconds: from when it was due.
+        seconds: since the canary was due.
     """
 
     change: Literal["echoed", "missed", "refused", "failed"]
@@ -234,10 +250,10 @@ class GapRecord(Record, frozen=True, kw_only=True, tag="realtime.gap"):
 
     Attributes:
         subscription: its id.
-        since: the server's time of its last event, ISO 8601; None if it had got none.
+        since: the server's time of its last event, ISO 8601; None without an event.
         until: when it was acknowledged again, or the server proved that it works again, UTC, ISO 8601.
-        seconds: how long it was not acknowledged, the link that it was acknowledged on made room, or the server was at fault.
-        dials: how many dials were made meanwhile.
+        seconds: how long it was not acknowledged, its link was draining, or the server was at fault.
+        dials: how many dials the connection made meanwhile.
     """
 
     subscription: str
@@ -248,17 +264,17 @@ class GapRecord(Record, frozen=True, kw_only=True, tag="realtime.gap"):
 
 
 class MalformedRecord(Record, frozen=True, kw_only=True, tag="realtime.malformed"):
-    """A message of the server could not be used; once a kind and connection.
+    """A message of the server could not be used: one record for each kind on a connection.
 
     Attributes:
-        kind: what was wrong.
+        kind: the kind of mistake.
     """
 
     kind: str
 
 
 class CloseRecord(Record, frozen=True, kw_only=True, tag="realtime.close"):
-    """A connection object was disposed of, and its socket is closed."""
+    """The user disposed of a connection object, and its socket is closed."""
 
 
 AnyRecord = (
@@ -277,14 +293,14 @@ AnyRecord = (
     | MalformedRecord
     | CloseRecord
 )
-"""What a line of the audit log can be."""
+"""A line of the audit log."""
 
 RECORDS: tuple[type[Record], ...] = get_args(AnyRecord)
 """All types of records."""
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a line of the audit log, made from the types."""
+    """Make the JSON Schema of a line of the audit log."""
     schemas, components = msgspec.json.schema_components(RECORDS, ref_template="#/$defs/{name}")
     for component in components.values():  # some versions of Python indent docstrings, others do not
         component["description"] = cleandoc(component["description"])

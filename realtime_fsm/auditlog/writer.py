@@ -1,41 +1,28 @@
-"""The audit sink: the one place that writes records, and the only one that knows structlog.
+"""The writer of the audit log, and the only module that knows structlog.
 
-A record goes into whatever structlog configuration the application has; where it has none, nothing is written. What a record may
-hold is said in `realtime_fsm.auditlog.records`.
+Invariant: the records of a connection are numbered without a hole and written in their order, and no failure of the application's
+logging reaches the connection.
+
+Design: a record goes into the structlog configuration of the application, by its public API; without a configuration nothing is
+written. `realtime_fsm.auditlog.records` defines the records. With `configure` a record takes about 25 us of CPU from the call to
+the file, of which structlog takes half: at 10,000 connections that ping every 30 seconds, 1 % of a core.
 """
 
 from __future__ import annotations
 
 import inspect
-import platform
 import re
 from contextvars import Context, copy_context
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import structlog
+from msgspec import UNSET, UnsetType
 
+from realtime_fsm.auditlog import records
 from realtime_fsm.auditlog.file import AuditFile
-from realtime_fsm.auditlog.records import (
-    CanaryRecord,
-    CloseRecord,
-    DroppedRecord,
-    FaultRecord,
-    GapRecord,
-    MalformedRecord,
-    OpenRecord,
-    OutageRecord,
-    PauseRecord,
-    PingRecord,
-    PresenceRecord,
-    RetiredRecord,
-    SubscriptionRecord,
-    TransitionRecord,
-)
+from realtime_fsm.auditlog.settings import settings_of
 from realtime_fsm.containment import contain
 from realtime_fsm.errors import ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.fsm.table import TABLE, State
@@ -46,7 +33,6 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from realtime_fsm.auditlog.records import Record
-    from realtime_fsm.fsm.canary_policy import Canary
     from realtime_fsm.fsm.change import Gap
     from realtime_fsm.fsm.commands import TransitionTaken
     from realtime_fsm.fsm.context import ConnectionContext
@@ -55,22 +41,23 @@ if TYPE_CHECKING:
 
 _NAMES = {row.id: (row.trigger.value, row.source.value, (row.dest or row.source).value) for row in TABLE.rows}
 _ASYNC = getattr(structlog.stdlib, "AsyncBoundLogger", ())  # deprecated: a later structlog may lack it
+T = TypeVar("T")
 _WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 
 
 class AuditWriter:
-    """The records of one connection.
+    """Writes the records of one connection.
 
-    The application's processors run in the context in which the connection was built, and see the records in their order: a
-    record that a processor causes, by a call of the client, waits until the present one is written.
+    The processors of the application run in the context in which the connection was built. A record that a processor causes, by a
+    call of the client, waits until the present one is written.
 
     Args:
         connection_id: the name of the connection.
-        on_failure: takes the first exception of the application's logging.
-        context: the context in which the application's processors run; by default a copy of the present one.
+        on_failure: receives the first exception of the application's logging.
+        context: the context in which the processors run; by default a copy of the present one.
 
     Attributes:
-        failures: how many records the application's logging refused with an exception.
+        failures: how many records raised an exception in the application's logging.
     """
 
     __slots__ = ("_connection_id", "_context", "_link", "_log", "_on_failure", "_seq", "_writing", "failures")
@@ -80,22 +67,22 @@ class AuditWriter:
         self._log = structlog.get_logger("realtime_fsm")
         self._on_failure = on_failure
         self._context = copy_context() if context is None else context
-        self._writing: list[tuple[str, Record]] | None = None  # while one is written: it, and those that it causes
+        self._writing: list[tuple[str, Record]] | None = None  # the record that is being written, and those that it causes
         self._seq = 0
         self._link = 0
         self.failures = 0
 
     @property
     def is_writing(self) -> bool:
-        """Whether a record is being written: a call that comes now comes from a log processor."""
+        """Whether a record is being written: a call now comes from a log processor."""
         return self._writing is not None
 
     def opened(self, context: ConnectionContext) -> None:
-        """Write that the connection object is used for the first time, with its settings."""
-        self._write(OpenRecord, **(_settings(context) if structlog.is_configured() else {}))
+        """Write the first use of the connection object, with its settings."""
+        self._write(records.OpenRecord, **(settings_of(context) if structlog.is_configured() else {}))
 
     def transition(self, transition: TransitionTaken, at: datetime) -> None:
-        """Write that a row was taken.
+        """Write a transition.
 
         Args:
             transition: the row and its facts.
@@ -105,14 +92,14 @@ class AuditWriter:
         trigger, source, dest = _NAMES[row.id]
         self._link = transition.link
         self._write(
-            TransitionRecord,
+            records.TransitionRecord,
             "error" if row.dest is State.ERROR else "info" if cause is None else "warning",
             at,
             row=row.id,
             trigger=trigger,
             source=source,
             dest=dest,
-            dwell=_round_micros(transition.dwell),
+            dwell=round(transition.dwell, 6),
             attempt=transition.attempt,
             sends=transition.sends,
             cause=None if cause is None else cause.kind,
@@ -121,7 +108,12 @@ class AuditWriter:
             status=cause.status if isinstance(cause, UpgradeRefused) else None,
             retry_after=cause.retry_after if isinstance(cause, UpgradeRefused) else None,
             era=transition.era,
-            lag=_round_micros(transition.lag),
+            lag=round(transition.lag, 6),
+            at=transition.at,
+            draw=_or_absent(transition.draw),
+            enabled=_or_absent(transition.enabled),
+            heard=_or_absent(transition.heard),
+            dial_slot=_or_absent(transition.dial_slot),
         )
 
     def subscription(
@@ -136,12 +128,12 @@ class AuditWriter:
         """Write what became of a subscription."""
         level = "warning" if change == "rejected" else "info"
         self._write(
-            SubscriptionRecord,
+            records.SubscriptionRecord,
             level,
             subscription=identifier,
             change=change,
             error_code=_safe_code(code),
-            dwell=_round_micros(dwell),
+            dwell=round(dwell, 6),
             size=size,
         )
 
@@ -150,72 +142,76 @@ class AuditWriter:
     ) -> None:
         """Write what became of a presence."""
         level = "warning" if change == "rejected" else "info"
-        self._write(PresenceRecord, level, change=change, error_code=_safe_code(code), dwell=_round_micros(dwell))
+        self._write(records.PresenceRecord, level, change=change, error_code=_safe_code(code), dwell=round(dwell, 6))
 
     def ping(self, round_trip: float) -> None:
-        """Write that a ping was answered, after so many seconds."""
-        self._write(PingRecord, round_trip=_round_micros(round_trip))
+        """Write the round trip of a ping, in seconds."""
+        self._write(records.PingRecord, round_trip=round(round_trip, 6))
 
     def fault(self, news: FaultNews, at: datetime) -> None:
-        """Write that a server fault begins or ends.
+        """Write the begin or the end of a server fault.
 
         Args:
             news: which of them, and how long ago the server had last proved that it worked.
             at: the moment, aware, in UTC.
         """
         self._write(
-            FaultRecord,
+            records.FaultRecord,
             "warning" if news.opened else "info",
             at,
             change="opened" if news.opened else "closed",
             since=_iso(at - timedelta(seconds=news.seconds)),
             until=None if news.opened else _iso(at),
-            seconds=_round_micros(news.seconds),
+            seconds=round(news.seconds, 6),
         )
 
-    def outage(self, change: Literal["opened", "closed"], cause: str, *, planned: bool, seconds: float, dials: int) -> None:
-        """Write that an outage begins or ends."""
+    def outage(
+        self, change: Literal["opened", "closed"], cause: str, *, planned: bool, seconds: float = 0.0, dials: int = 0
+    ) -> None:
+        """Write the begin or the end of an outage."""
         level = "warning" if change == "opened" and not planned else "info"
-        self._write(OutageRecord, level, change=change, cause=cause, planned=planned, seconds=_round_micros(seconds), dials=dials)
+        self._write(
+            records.OutageRecord, level, change=change, cause=cause, planned=planned, seconds=round(seconds, 6), dials=dials
+        )
 
     def dropped(self, identifier: str, count: int) -> None:
-        """Write how many events of a subscription had to make room, in an episode that is over."""
-        self._write(DroppedRecord, "warning", subscription=identifier, count=count)
+        """Write how many events of a subscription were dropped in an episode that is over."""
+        self._write(records.DroppedRecord, "warning", subscription=identifier, count=count)
 
     def pause(self, change: Literal["opened", "closed"], paused: int, *, dwell: float, seconds: float = 0.0) -> None:
-        """Write that a link is not read for a while, so that a consumer can come after."""
-        self._write(PauseRecord, change=change, paused=paused, seconds=_round_micros(seconds), dwell=_round_micros(dwell))
+        """Write the begin or the end of a pause, in which a consumer catches up and the link is not read."""
+        self._write(records.PauseRecord, change=change, paused=paused, seconds=round(seconds, 6), dwell=round(dwell, 6))
 
     def canary(
         self, change: Literal["echoed", "missed", "refused", "failed"], code: Code | None = None, *, seconds: float = 0.0
     ) -> None:
-        """Write what became of a canary, so many seconds after it was due."""
+        """Write what became of a canary, `seconds` after it was due."""
         level = "info" if change == "echoed" else "warning"
-        self._write(CanaryRecord, level, change=change, error_code=_safe_code(code), seconds=_round_micros(seconds))
+        self._write(records.CanaryRecord, level, change=change, error_code=_safe_code(code), seconds=round(seconds, 6))
 
     def retired(self, retired: int, dwell: float) -> None:
-        """Write that a link that made room has ended too early, so many seconds after the state was entered."""
-        self._write(RetiredRecord, "warning", retired=retired, dwell=_round_micros(dwell))
+        """Write that a draining link has ended too early, `dwell` seconds after the entry into the state."""
+        self._write(records.RetiredRecord, "warning", retired=retired, dwell=round(dwell, 6))
 
     def gap(self, identifier: str, gap: Gap) -> None:
         """Write that a subscription may have missed events."""
         self._write(
-            GapRecord,
+            records.GapRecord,
             "warning",
             subscription=identifier,
             since=None if gap.since is None else gap.since.isoformat(timespec="milliseconds"),
             until=_iso(gap.until),
-            seconds=_round_micros(gap.outage_seconds),
+            seconds=round(gap.outage_seconds, 6),
             dials=gap.attempts,
         )
 
     def malformed(self, kind: str) -> None:
-        """Write that a message of the server could not be understood: what was wrong, and nothing of the message."""
-        self._write(MalformedRecord, "warning", kind=kind)
+        """Write what was wrong with a message of the server that could not be used, and nothing of the message."""
+        self._write(records.MalformedRecord, "warning", kind=kind)
 
     def closed(self) -> None:
-        """Write that the connection object is disposed of."""
-        self._write(CloseRecord)
+        """Write the end of the connection object."""
+        self._write(records.CloseRecord)
 
     def _write(self, kind: type[Record], level: str = "info", at: datetime | None = None, /, **fields: Any) -> None:
         self._seq += 1
@@ -234,91 +230,57 @@ class AuditWriter:
             return
         self._writing = [(level, record)]
         try:
-            for caused in self._writing:
-                self._context.copy().run(self._emit, *caused)
+            for level, record in self._writing:
+                self._context.copy().run(self._emit, level, record)
         finally:
             self._writing = None
 
     def _emit(self, level: str, record: Record) -> None:
         try:
-            file = _direct_file()
-            if file is not None:
-                file.write(_encode(record)[:-1] + _ENDS[level])
-            else:
-                _log(self._log.bind(), level, msgspec.to_builtins(record))
-        except BaseException as failure:  # noqa: BLE001  (any processor of the application's; it must not stop the link)
+            _log(self._log.bind(), level, msgspec.to_builtins(record))
+        except BaseException as failure:  # noqa: BLE001  (of any processor of the application; none may stop the link)
             self.failures += 1
             if self.failures == 1:
                 self._on_failure(failure)
             contain(failure)
 
 
-def _log(logger: Any, level: str, told: dict[str, Any]) -> None:
-    """Write through the application's logger at once, in order.
+def _log(logger: Any, level: str, fields: dict[str, Any]) -> None:
+    """Write through the application's logger at once.
 
     Raises:
-        TypeError: for a logger whose methods are coroutines, but `AsyncBoundLogger`, which has a synchronous one inside.
-        Exception: the application's own.
+        TypeError: for a logger with coroutines as methods; `AsyncBoundLogger` has a synchronous logger inside.
+        Exception: those of the application.
     """
     if isinstance(logger, _ASYNC):
         logger = logger.sync_bl
-    answer = getattr(logger, level)(told.pop("event"), **told)
+    answer = getattr(logger, level)(fields.pop("event"), **fields)
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
             answer.close()
         raise TypeError(f"structlog's wrapper_class {type(logger).__name__} answers with coroutines; give a synchronous one")
 
 
-def _settings(context: ConnectionContext) -> dict[str, Any]:
-    return {
-        "retry": asdict(context.retry),
-        "ping": asdict(context.ping),
-        "timeouts": asdict(context.timeouts),
-        "auto_reconnect": context.auto_reconnect,
-        "max_link_age": context.max_link_age,
-        "versions": _versions(),
-        "protocol": context.configured_era,
-        "canary": None if context.canary is None else _canary(context.canary),
-    }
-
-
-def _canary(canary: Canary) -> dict[str, float | bool]:
-    return {"every": canary.every, "within": canary.within, "write": canary.write is not None}
-
-
-@cache
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("realtime-fsm", "transitions", "aiohttp", "structlog", "msgspec"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # run from a tree that was never installed
-            found[name] = "unknown"
-    return found
-
-
-def _round_micros(seconds: float) -> float:
-    """As `round` to microseconds, in less than half of the time."""
-    return int(seconds * 1e6 + 0.5) / 1e6
+def _or_absent(value: T | None) -> T | UnsetType:
+    """Leave a field out of its record where it says nothing."""
+    return UNSET if value is None else value
 
 
 def _iso(at: datetime) -> str:
-    if at.microsecond:  # msgspec leaves out zeros, and takes a tenth of the time
-        return str(msgspec.to_builtins(at))
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _safe_code(code: Code | None) -> Code | None:
-    """A code that is a string may be any text of the server; only a word is written."""
+    """Replace a code that may be any text of the server; a word is kept."""
     return code if not isinstance(code, str) or _WORD.fullmatch(code) else "text"
 
 
 def configure(path: str | Path) -> AuditFile:
     """Configure structlog to append the audit log to a file: JSON lines, times in UTC.
 
-    It is for programs that have no logging of their own; others configure structlog as they like. The file survives a
-    rotation: when it was renamed or removed, the next record opens it anew. A disk that fails never stops a link: the first
-    failure is told through the event loop's exception handler.
+    Use this in programs without logging of their own; others configure structlog as they like. The file survives a rotation:
+    when it was renamed or removed, the next record opens it anew. A disk that fails never stops a link: the event loop's
+    exception handler receives the first failure.
 
     Args:
         path: the file; it is created when it does not exist.
@@ -331,7 +293,7 @@ def configure(path: str | Path) -> AuditFile:
     """
     file = AuditFile(path)
     structlog.configure(
-        processors=list(_PROCESSORS),
+        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer(serializer=_serialize)],
         wrapper_class=structlog.BoundLogger,
         logger_factory=file,
         cache_logger_on_first_use=False,
@@ -340,20 +302,7 @@ def configure(path: str | Path) -> AuditFile:
 
 
 _encode = msgspec.json.Encoder().encode
-_ENDS = {level: b',"level":"%b"}' % level.encode() for level in ("info", "warning", "error")}
-_PROCESSORS = (
-    structlog.processors.add_log_level,
-    structlog.processors.JSONRenderer(serializer=lambda record, **_: _encode(record)),
-)
 
 
-def _direct_file() -> AuditFile | None:
-    """The file, where `configure` alone has said what becomes of records.
-
-    A record then needs none of structlog's machinery, which takes longer than all the rest of it.
-    """
-    now = structlog.get_config()
-    file = now["logger_factory"]
-    if type(file) is not AuditFile or now["wrapper_class"] is not structlog.BoundLogger:
-        return None
-    return file if (*now["processors"],) == _PROCESSORS else None
+def _serialize(fields: dict[str, Any], **_: object) -> bytes:
+    return _encode(fields)

@@ -1,18 +1,24 @@
-"""The demonstration: the main job on the embedded server, in front of your eyes."""
+"""``realtime-fsm demo``: show events, a lost link and events again, on the embedded server."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+import msgspec
+
 from realtime_fsm.auditlog.writer import configure
 from realtime_fsm.cli.describe import describe_change
+from realtime_fsm.cli.loop import run_until_interrupted
+from realtime_fsm.cli.serve import publish_row
 from realtime_fsm.client.realtime import Realtime
 from realtime_fsm.testing import RealtimeServer
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import AsyncIterator
 
     from realtime_fsm.auditlog.file import AuditFile
@@ -22,89 +28,82 @@ if TYPE_CHECKING:
 _PATIENCE = 30.0
 
 
-def publish_row(server: RealtimeServer, row: str, action: str, fields: dict[str, Any]) -> int:
-    """Publish the event of a row as a server would, in short: a real one has about 64 names and 16 channels.
-
-    Args:
-        server: the embedded server.
-        row: the row's id.
-        action: ``"create"``, ``"update"`` or ``"delete"``.
-        fields: the row's columns.
-
-    Returns:
-        How many connections received it.
-    """
-    table = "databases.main.tables.orders.rows"
-    return server.publish(
-        [f"{table}.{row}.{action}", f"databases.*.tables.*.rows.*.{action}"],
-        ["rows", table, f"{table}.{row}", f"rows.{action}"],
-        {"$id": row, **fields},
+def add_parser(commands: Any) -> None:
+    """Add the subcommand to the command line."""
+    parser = commands.add_parser(
+        "demo",
+        help="show the main job in two seconds: events, a lost link, events again",
+        description="Show a client and the embedded server: events arrive, the server drops the link, the client dials again, and"
+        " events arrive again. Leaves an audit log for the commands audit and replay.",
     )
+    parser.add_argument(
+        "--log",
+        metavar="FILE",
+        default="demo-audit.jsonl",
+        help="write the audit log to this file, which is replaced (%(default)s)",
+    )
+    parser.set_defaults(run=run)
 
 
-class _DemoPrinter:
-    """Prints what happens, with the seconds since the beginning."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._begin = time.monotonic()
-        self.path: list[str] = []
-
-    def say(self, who: str, what: str) -> None:
-        print(f"{time.monotonic() - self._begin:6.2f} s  {who:<7} {what}", file=self._out, flush=True)
-
-    async def follow(self, states: AsyncIterator[Change]) -> None:
-        async for change in states:
-            self.path += [change.dest.value] if self.path else [change.source.value, change.dest.value]
-            self.say("state", describe_change(change))
-
-    async def receive(self, subscription: Subscription, count: int) -> None:
-        async with asyncio.timeout(_PATIENCE):
-            for _ in range(count):
-                event = await anext(subscription)
-                self.say("event", f"{event.events[0]}  {event.payload}")
+def run(options: argparse.Namespace) -> int:
+    """Show the demonstration; return the exit code."""
+    return run_until_interrupted(show(options.log, sys.stdout))
 
 
-async def run(log: str, out: TextIO) -> None:
-    """Show it.
-
-    Args:
-        log: where the audit log goes; an earlier one is replaced.
-        out: where to print.
-
-    Raises:
-        OSError: when the log cannot be written.
-    """
-    printer = _DemoPrinter(out)
-    with _fresh(log):
+async def show(log: str, out: TextIO) -> None:
+    """Show the demonstration on ``out``, with a new audit log at ``log``."""
+    printer = _Printer(out)
+    with _new_log(log):
         async with RealtimeServer(projects=("demo",)) as server:
-            printer.say("server", f"listening at {server.endpoint}")
+            printer.say("server", f"listens at {server.endpoint}")
             async with Realtime(server.endpoint, project="demo") as realtime:
-                follower = asyncio.ensure_future(printer.follow(realtime.states()))
-                follower.add_done_callback(lambda done: done.cancelled() or done.exception())  # with `| head`, ours is told
+                changes = asyncio.ensure_future(printer.print_changes(realtime.states()))
+                changes.add_done_callback(lambda done: done.cancelled() or done.exception())  # with `| head`, our own print fails
                 subscription = await realtime.subscribe("rows")
                 for number in (1, 2, 3):
                     publish_row(server, f"row{number}", "create", {"title": f"order {number}"})
-                await printer.receive(subscription, 3)
+                await printer.print_events(subscription, 3)
 
-                printer.say("server", "ends the stream, without a close frame, as real ones do")
+                printer.say("server", "ends the stream without a close frame, as real servers do")
                 server.drop()
                 await server.wait_for_subscriptions(1, timeout=_PATIENCE)
                 publish_row(server, "row1", "update", {"title": "order 1, after the outage"})
-                await printer.receive(subscription, 1)
+                await printer.print_events(subscription, 1)
                 await subscription.unsubscribe()
-            await follower
-    printer.say("client", "disposed of; nothing is left running")
-    path, records = _written(log)
+            await changes
+    printer.say("client", "is disposed of, and leaves no task or socket behind")
     print(f"\nThe path:      {' -> '.join(printer.path)}", file=out)
-    print(f"The audit log: {path} ({records} records)", file=out)
+    print(f"The audit log: {_summary_of(log)}", file=out)
 
 
-def _fresh(log: str) -> AuditFile:
+def _new_log(log: str) -> AuditFile:
     Path(log).unlink(missing_ok=True)
     return configure(log)
 
 
-def _written(log: str) -> tuple[Path, int]:
+def _summary_of(log: str) -> str:
     path = Path(log).resolve()
-    return path, len(path.read_text(encoding="utf-8").splitlines())
+    return f"{path} ({len(path.read_text(encoding='utf-8').splitlines())} records)"
+
+
+class _Printer:
+    """Prints a line for each step, with the seconds since the start."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._start = time.monotonic()
+        self.path: list[str] = []
+
+    def say(self, actor: str, text: str) -> None:
+        print(f"{time.monotonic() - self._start:6.2f} s  {actor:<7} {text}", file=self._out, flush=True)
+
+    async def print_changes(self, states: AsyncIterator[Change]) -> None:
+        async for change in states:
+            self.path += [change.dest.value] if self.path else [change.source.value, change.dest.value]
+            self.say("state", describe_change(change))
+
+    async def print_events(self, subscription: Subscription, count: int) -> None:
+        async with asyncio.timeout(_PATIENCE):
+            for _ in range(count):
+                event = await anext(subscription)
+                self.say("event", f"{event.events[0]}  {msgspec.json.encode(event.payload).decode()}")

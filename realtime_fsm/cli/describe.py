@@ -1,4 +1,4 @@
-"""Plain words for people: what a change of state means."""
+"""Describe a change of state, or a failed attempt, in one line for people."""
 
 from __future__ import annotations
 
@@ -11,26 +11,12 @@ if TYPE_CHECKING:
 
 
 def describe_change(change: Change) -> str:
-    """A change of state in one line.
-
-    Args:
-        change: the change.
-
-    Returns:
-        Such as ``subscribed -> reconnecting: getting a link, because the stream ended (close code 1006)``.
-    """
+    """Describe a change: ``subscribed -> reconnecting: getting a link, because the stream ended (close code 1006)``."""
     because = f", because {change.cause}" if change.cause is not None else ""
     return f"{change.source} -> {change.dest}: {STATES[change.dest].brief}{because}"
 
 
-def failure_in_words(failure: Failure) -> str:
-    """Tell a failed attempt in one line.
-
-    Args:
-        failure: the attempt.
-
-    Returns:
-        Such as ``localhost:80: the dial failed: Connection refused; the next dial is in 1.5 s``.
-    """
+def describe_failure(failure: Failure) -> str:
+    """Describe a failed attempt: ``localhost:80: the dial failed: Connection refused; the next dial is in 1.5 s``."""
     delay = failure.delay
     return f"{failure.error}; {'no dial follows' if delay is None else f'the next dial is in {delay:.1f} s'}"

@@ -1,4 +1,4 @@
-"""The command ``realtime-fsm replay FILE...``: the real machine goes through what a log tells, in front of your eyes."""
+"""The command ``realtime-fsm replay FILE...``: the real machine takes the path of a log, step by step on the screen."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 _CONTEXT = 5
-"""Steps before a divergence that are shown."""
+"""How many steps to show before a divergence."""
 _EPILOG = """\
-exit code: 0 reproduced, 1 diverged, 2 unusable input or misuse, 3 the log does not tell enough (records are missing or cut, or of
-a table or schema that this version does not know)
+exit code: 0 reproduced, 1 diverged, 2 unusable input or misuse, 3 the log does not tell enough (records are missing or cut, of an
+older version, or of a table or schema that this version does not know)
 """
 
 
@@ -80,13 +80,13 @@ def _factor(word: str) -> float:
 
 
 def _module(word: str) -> str:
-    if word != STDIN and not word.endswith(".py"):  # such as a log that was meant to be read
+    if word != STDIN and not word.endswith(".py"):  # a log to read, which the test would overwrite
         raise argparse.ArgumentTypeError(f"{word!r} does not end with .py")
     return word
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replay what the options say.
+    """Run the command.
 
     Args:
         options: as the parser gives them.
@@ -95,25 +95,25 @@ def run(options: argparse.Namespace) -> int:
         The exit code: 0 reproduced, 1 diverged, 2 unusable, 3 the log does not tell; 130 after Ctrl-C.
     """
     if options.step and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return _say("--step needs a terminal", Verdict.UNUSABLE)
+        return _fail("--step needs a terminal", Verdict.UNUSABLE)
     try:
         code = _replay(read_connection_log(options.files, options.connection), options)
-        sys.stdout.flush()  # a reader that has gone is met here, and not at the exit of the process
+        sys.stdout.flush()  # raises here if the reader has gone, and not at the exit of the process
     except UnusableLog as unusable:
-        return _say(str(unusable), Verdict.UNUSABLE)
-    except IncompleteLog as untold:
-        return _say(str(untold), Verdict.INCONCLUSIVE)
-    except BrokenPipeError:  # `realtime-fsm replay ... | head`: the reader has had enough
+        return _fail(str(unusable), Verdict.UNUSABLE)
+    except IncompleteLog as incomplete:
+        return _fail(str(incomplete), Verdict.INCONCLUSIVE)
+    except BrokenPipeError:  # `realtime-fsm replay ... | head`
         discard_stdout()
         return Verdict.CONFORMANT
     except OSError as failure:
-        return _say(f"{failure.filename or 'standard output'}: {failure.strerror}", Verdict.UNUSABLE)
+        return _fail(f"{failure.filename or 'standard output'}: {failure.strerror}", Verdict.UNUSABLE)
     except KeyboardInterrupt:
         return _INTERRUPTED
     return code
 
 
-def _say(sentence: str, code: int) -> int:
+def _fail(sentence: str, code: int) -> int:
     print(f"realtime-fsm replay: {sentence}", file=sys.stderr)
     return code
 
@@ -121,21 +121,21 @@ def _say(sentence: str, code: int) -> int:
 def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
     quiet = options.emit_test == STDIN
     out = sys.stderr if quiet else sys.stdout
-    screen, show = StepFormatter(palette_for(out)), _Pace(options)
+    formatter, show = StepFormatter(palette_for(out)), _Pace(options)
     if not quiet:
         first = log.records[0].record
         print(f"connection {redacted_id(log.connection)}, {pluralize(len(log.records), 'record')} from {first.timestamp} on\n")
-        print(screen.head())
+        print(formatter.head())
     played: list[ReplayedStep] = []
     lines: deque[str] = deque(maxlen=_CONTEXT)
-    whole = options.until is not None and options.until <= log.records[-1].record.seq
-    doubt = None if whole else log.incomplete_reason
+    is_complete = options.until is not None and options.until <= log.records[-1].record.seq
+    reason = None if is_complete else log.incomplete_reason
     try:
         for step in Replayer(log).play(options.until):
             played.append(step)
-            lines.append(screen.line(step))
+            lines.append(formatter.line(step))
             if not quiet and step.seq >= options.since:
-                show(lines[-1], step.input_.at)
+                show(lines[-1], step.seconds)
     except Diverged as diverged:
         print(f"\ndiverged at record {diverged.located.record.seq}, {diverged}", file=out)
         print(
@@ -146,17 +146,17 @@ def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
             file=out,
         )
         return Verdict.VIOLATED
-    except IncompleteLog as untold:
-        doubt = str(untold)
-    seconds = format_duration(played[-1].input_.at if played else 0.0)
-    if doubt is None:
+    except IncompleteLog as incomplete:
+        reason = str(incomplete)
+    seconds = format_duration(played[-1].seconds if played else 0.0)
+    if reason is None:
         print(f"\nreproduced: {pluralize(len(played), 'step')} in {seconds}, by table {TABLE.fingerprint}", file=out)
     else:
-        print(f"\ninconclusive: {doubt}", file=out)
+        print(f"\ninconclusive: {reason}", file=out)
         print(f"the {pluralize(len(played), 'step')} before it, in {seconds}, are reproduced", file=out)
     if options.emit_test is not None:
-        _emit(options.emit_test, write_test(log.policies, played, log.connection, doubt) if played else ())
-    return Verdict.CONFORMANT if doubt is None else Verdict.INCONCLUSIVE
+        _emit(options.emit_test, write_test(log.policies, played, log.connection, reason) if played else ())
+    return Verdict.CONFORMANT if reason is None else Verdict.INCONCLUSIVE
 
 
 def _emit(path: str, lines: Iterable[str]) -> None:
@@ -171,20 +171,20 @@ def _emit(path: str, lines: Iterable[str]) -> None:
 
 
 class _Pace:
-    """Shows lines: all at once, one for each Enter, or in time."""
+    """Shows lines: all at once, one for each Enter, or at the pace of the log."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self._waits, self._speed = options.step, options.speed
+        self._is_stepping, self._speed = options.step, options.speed
         self._last: float | None = None
 
     def __call__(self, line: str, at: float) -> None:
         if self._speed is not None and self._last is not None:
             time.sleep((at - self._last) / self._speed)
         self._last = at
-        if not self._waits:
+        if not self._is_stepping:
             print(line, flush=self._speed is not None)
             return
         print(line, end="", flush=True)  # Enter ends the line
         if not sys.stdin.readline():
             print()
-            self._waits = False
+            self._is_stepping = False

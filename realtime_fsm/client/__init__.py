@@ -1,1 +1,1 @@
-"""What users import: `Realtime`, `Subscription`, `Listener`, and the same without an event loop."""
+"""The public classes: `Realtime`, `Subscription` and `Listener`, with and without an event loop."""

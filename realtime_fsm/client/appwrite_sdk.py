@@ -1,4 +1,4 @@
-"""The official SDK's client, as far as realtime has a use for it: where it goes, and as whom."""
+"""Translate a client of the official SDK into arguments of `Realtime`: its endpoint, project and identity."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _FORWARDED_HEADERS = ("x-appwrite-impersonate-", "x-appwrite-dev-key", "x-fallba
 
 
 def options_from_client(client: object) -> dict[str, Any]:
-    """The arguments of `Realtime` that do what an ``appwrite.client.Client`` does.
+    """Return the arguments of `Realtime` that match an ``appwrite.client.Client``.
 
     Raises:
-        BadOption: for something that is no such client, one without a project, or one whose identity realtime cannot use.
+        BadOption: for another object, a client without a project, or an identity that realtime cannot use.
     """
     headers = _headers(client)
-    for name, why in _REFUSED_HEADERS.items():
+    for name, problem in _REFUSED_HEADERS.items():
         if headers.get(name):
-            raise BadOption("client", why)
+            raise BadOption("client", problem)
     config = getattr(client, "_config", {})
     project = headers.get("x-appwrite-project") or config.get("project")
     if not project:
         raise BadOption("client", "it has no project; call set_project() first")
     options: dict[str, Any] = {
-        "endpoint": getattr(client, "_endpoint"),  # noqa: B009  (it is of no type that we know)
+        "endpoint": getattr(client, "_endpoint"),  # noqa: B009  (`client` has no type that mypy knows)
         "project": project,
         "self_signed": bool(getattr(client, "_self_signed", False)),
         "headers": {name: value for name, value in headers.items() if value and name.startswith(_FORWARDED_HEADERS)},
@@ -41,7 +41,7 @@ def options_from_client(client: object) -> dict[str, Any]:
 
 
 def _headers(client: object) -> Mapping[str, str]:
-    # The SDK has no other way to ask: these attributes have been there since its first release.
+    # The SDK has no public way to read them; these attributes have been there since its first release.
     headers = getattr(client, "_global_headers", None)
     if not isinstance(headers, dict) or not isinstance(getattr(client, "_endpoint", None), str):
         raise BadOption("client", f"{type(client).__name__} is not an appwrite.client.Client")

@@ -1,4 +1,4 @@
-"""The pending call: what `subscribe` and `on` return, to be awaited, or entered with `async with`."""
+"""The pending call that `subscribe` and `on` return, to be awaited, or entered with ``async with``."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ R = TypeVar("R")
 class AwaitableContext(Coroutine[Any, Any, R]):
     """A coroutine that is an asynchronous context manager as well.
 
-    It is a coroutine in full, so it can become a task; one that is forgotten warns as a coroutine does. ``async with`` ends what
-    it gave, also after an exception; on a connection that was disposed of meanwhile there is nothing left to end.
+    As a full coroutine it can become a task, and a forgotten one warns as coroutines do. ``async with`` closes its result, also
+    after an exception; a disposed connection has nothing left to close.
     """
 
-    __slots__ = ("_begin", "_end", "_result")
+    __slots__ = ("_call", "_close_result", "_result")
 
-    def __init__(self, begin: Coroutine[Any, Any, R], end: Callable[[R], Awaitable[None]]) -> None:
-        self._begin = begin
-        self._end = end
+    def __init__(self, call: Coroutine[Any, Any, R], close_result: Callable[[R], Awaitable[None]]) -> None:
+        self._call = call
+        self._close_result = close_result
         self._result: R
 
     def __await__(self) -> Generator[Any, Any, R]:
-        return (yield from self._begin.__await__())
+        return (yield from self._call.__await__())
 
     async def __aenter__(self) -> R:
-        self._result = await self._begin
+        self._result = await self._call
         return self._result
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with suppress(Disposed):
-            await self._end(self._result)
+            await self._close_result(self._result)
 
     def send(self, value: Any) -> Any:
-        """As of a coroutine."""
-        return self._begin.send(value)
+        """Resume the coroutine, as every coroutine does."""
+        return self._call.send(value)
 
     def throw(self, *raised: Any) -> Any:
-        """As of a coroutine."""
-        return self._begin.throw(*raised)
+        """Raise in the coroutine, as every coroutine does."""
+        return self._call.throw(*raised)
 
     def close(self) -> None:
-        """As of a coroutine."""
-        self._begin.close()
+        """Close the coroutine, as every coroutine does."""
+        self._call.close()

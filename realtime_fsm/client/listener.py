@@ -1,9 +1,10 @@
-"""The listener: a handler that is called with each event of a subscription."""
+"""The listener, which calls a handler with each event of a subscription."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.client.subscription import SubscriptionInfo
@@ -11,11 +12,11 @@ from realtime_fsm.containment import contain
 from realtime_fsm.errors import (
     ConsumerTooSlow,
     Disposed,
-    PayloadMisfit,
     RealtimeError,
     SubscriptionRejected,
     UnsupportedByServer,
 )
+from realtime_fsm.events import PayloadMisfit
 from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime.callbacks import calling_task
 
@@ -27,19 +28,18 @@ if TYPE_CHECKING:
 
 
 class Listener(SubscriptionInfo):
-    """A handler at work, from `Realtime.on`.
+    """A running handler, from `Realtime.on`.
 
-    It is called with one event at a time, in the order of the server; while it is at work, events are kept: the newest
-    ``buffer`` of them. An exception of the handler's, whatever its type, is counted in ``failures`` and reported through the
-    event loop's exception handler, and the next event follows. The same holds for an event that does not fit ``payload=``,
-    without ``on_misfit=``, and for `ConsumerTooSlow`, with ``overflow="error"``. The event loop raises a `KeyboardInterrupt`
-    again.
+    The handler gets one event at a time, in the order of the server. While it runs, the listener keeps the newest ``buffer``
+    events. An exception of the handler, whatever its type, counts in ``failures`` and goes to the event loop's exception
+    handler; the next event follows. So does a `PayloadMisfit` without ``on_misfit=``, and a `ConsumerTooSlow` with
+    ``overflow="error"``. The event loop raises a `KeyboardInterrupt` again.
 
     A plain handler runs on the event loop: it must not block.
 
-    It outlives lost links, and the states ``error`` and ``disconnected``: after ``reconnect()`` it goes on. It ends after
-    ``stop()``, after ``dispose()``, when its task is cancelled, and when the server refuses to restore its subscription, or has
-    become too old for it. With it its subscription ends.
+    A listener outlives lost links, and the states ``error`` and ``disconnected``: after ``reconnect()`` it goes on. It ends after
+    ``stop()``, after ``dispose()``, when its task is cancelled, and when the server refuses to restore its subscription or has
+    become too old for it. Its subscription ends with it.
 
     Attributes:
         task: the task in which the handler runs.
@@ -58,43 +58,43 @@ class Listener(SubscriptionInfo):
         self._waiting = 0
         self._error: asyncio.Future[None] = driver.loop.create_future()
         self.task = driver.loop.create_task(self._listen(), name=f"realtime_fsm listener {self.id}", context=handler.context)
-        self.task.add_done_callback(self._end)
+        self.task.add_done_callback(self._withdraw)
 
     async def stop(self) -> None:
-        """End it. What the handler is doing is waited for; what it has not begun is dropped. A second call is harmless.
+        """End the listener: wait for the running call of the handler, and drop the events behind it. A second call is harmless.
 
-        Called from the handler itself, it does not wait for the handler. To wait no longer than some seconds, put it into
-        ``asyncio.timeout()``: the handler then goes on for as long as it takes. ``dispose()`` cancels a handler instead.
+        A call from the handler itself does not wait for the handler. ``asyncio.timeout()`` limits the wait, not the handler;
+        ``dispose()`` cancels the handler instead.
         """
         self._stopping = True
         is_own = calling_task() is self.task
         if not self._handler_running and not is_own:
             self.task.cancel()
-        with suppress(Disposed):  # which has ended it, too
+        with suppress(Disposed):  # the disposal ends the listener, too
             await self._subscription.unsubscribe()
         if not is_own:
             await asyncio.wait([self.task])
 
     async def wait(self) -> None:
-        """Wait until it has ended, for programs that do nothing but listen. Not for the handler itself.
+        """Wait until the listener has ended, for programs that do nothing but listen. Not for the handler itself.
 
         Raises:
-            RealtimeError: when its subscription gets no events for now: the stored error while the connection is in ``error``,
-                ``LinkLost`` with ``auto_reconnect=False``, ``SubscriptionRejected`` or ``UnsupportedByServer``. With nobody
-                waiting it is told through the event loop's exception handler.
+            RealtimeError: when the subscription gets no events for now: the stored error while the connection is in ``error``,
+                ``LinkLost`` with ``auto_reconnect=False``, ``SubscriptionRejected`` or ``UnsupportedByServer``. Without a
+                waiting caller the error goes to the event loop's exception handler.
         """
         self._waiting += 1
         try:
-            await asyncio.wait({self.task, fault := self._error}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self.task, error := self._error}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._waiting -= 1
-        if fault.done() and not self.task.cancelled():
-            error = fault.exception()
-            assert isinstance(error, RealtimeError)
-            raise error.copy_for_raise()
+        if error.done() and not self.task.cancelled():
+            stored = error.exception()
+            assert isinstance(stored, RealtimeError)
+            raise copy(stored)
 
     async def _listen(self) -> None:
-        await asyncio.sleep(0)  # a task that starts eagerly would run before `on()` returns
+        await asyncio.sleep(0)  # an eager task would run before `on()` returns
         while True:
             try:
                 async for event in self._subscription:
@@ -105,27 +105,27 @@ class Listener(SubscriptionInfo):
                     self._handler_running = False
                     if self._stopping:
                         break
-            except (PayloadMisfit, ConsumerTooSlow) as news:
-                self._subscriber.record_failure(self._handler, news)
-            except KeyboardInterrupt as interrupt:  # of a check of the payload's type
+            except (PayloadMisfit, ConsumerTooSlow) as failure:
+                self._subscriber.record_failure(self._handler, failure)
+            except KeyboardInterrupt as interrupt:  # from a check of the payload's type
                 contain(interrupt)
                 self._subscriber.record_failure(self._handler, interrupt)
             except RealtimeError as error:
-                self._set_fault(error)
+                self._set_error(error)
                 if isinstance(error, SubscriptionRejected | UnsupportedByServer):
                     return
                 await self._wait_until_live()
             else:
                 return
 
-    def _set_fault(self, error: RealtimeError) -> None:
+    def _set_error(self, error: RealtimeError) -> None:
         self._error.set_exception(error)
-        self._error.exception()  # it is told here, and not once more when the future is forgotten
+        self._error.exception()  # marks it as retrieved: a forgotten future would report the error a second time
         if not self._waiting:
             self._driver.report(error, f"listener {self.id} gets no events")
 
-    def _end(self, task: asyncio.Task[None]) -> None:
-        """Withdraw the subscription: without the task no one takes its events."""
+    def _withdraw(self, task: asyncio.Task[None]) -> None:
+        """Withdraw the subscription at the end of the task, which took its events."""
         failure = None if task.cancelled() else task.exception()
         if failure is not None:
             self._driver.report(failure)

@@ -1,10 +1,9 @@
-"""The portal: a thread with an event loop of its own, in which the coroutines of other threads run.
+"""The portal: a thread with an event loop of its own, which runs the coroutines of other threads.
 
-The law: callers' own code never runs on that loop, so a handler that blocks delays nobody but itself; and a process that was
-forked has no such thread, whatever its memory says, so it is refused.
+Invariant: the loop runs until `Portal.close`. A `SystemExit` that reaches the loop is reported, not obeyed: every waiting thread
+would wait without end. User code never runs on the loop unless it is async, so a blocking handler delays only itself.
 
-Invariant: the loop runs until `Portal.close`. A `SystemExit` that reaches it is reported and not obeyed: all who wait would wait
-for ever.
+Design: a forked process inherits the object but not the thread, so every call refuses it.
 """
 
 from __future__ import annotations
@@ -31,23 +30,23 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _GRACE = 1.0
-"""Seconds for which `Portal.close` waits for the loop itself, beyond its patience."""
+"""Seconds that `Portal.close` waits for the loop itself, beyond its patience."""
 
 
 class Portal:
-    """Runs coroutines in a thread of its own, which is started when it is first needed.
+    """Runs coroutines in a thread, which the first call starts.
 
     Args:
-        what: what to call its owner in an error.
+        owner: the name of its owner in errors.
 
     Attributes:
-        last: what to run in the loop before it ends.
-        patience: for how many seconds `close` waits for callables at work.
+        last: a coroutine function to run in the loop before it ends.
+        patience: how many seconds `close` waits for running callables.
         closed: whether it has ended, or is about to.
     """
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
         self.last: Callable[[], Awaitable[object]] | None = None
         self.patience = 5.0
         self._process = os.getpid()
@@ -59,69 +58,58 @@ class Portal:
         self.closed = False
 
     def call(self, work: Callable[[], Awaitable[R]]) -> R:
-        """Run something in the loop, and wait for it. An exception here, such as Ctrl-C, cancels it.
+        """Run a coroutine function in the loop, and wait for its answer. An exception here, such as Ctrl-C, cancels it.
 
-        Raises:
-            Disposed: after `close`.
-            Forked: in a process that was forked from the one where this was made.
-            WrongLoop: from the loop itself, which would wait for itself.
+        Raises `Disposed` after `close`, `Forked` in a forked process, and `WrongLoop` from the loop, which would wait for itself.
         """
         if threading.current_thread() is self._thread:
-            raise WrongLoop(self._what)
+            raise WrongLoop(self._owner)
         with on_behalf():
             future = self.call_soon(work)
             try:
                 return future.result()
-            except CancelledError:  # the loop has ended under it
+            except CancelledError:  # the loop has ended during the call
                 raise Disposed from None
             except BaseException:
                 future.cancel()
                 raise
 
     def call_soon(self, work: Callable[[], Awaitable[R]]) -> Future[R]:
-        """Run something in the loop, and do not wait for it.
-
-        Raises:
-            Disposed, Forked: as `call`.
-        """
+        """Run a coroutine function in the loop, without waiting for its answer."""
         if self._process != os.getpid():
-            raise Forked(self._what)
-        with self._starting:  # what is begun before `close` has begun on the loop before it ends, and is cancelled there
+            raise Forked(self._owner)
+        with self._starting:  # a call that wins against `close` starts before the loop ends, which cancels it
             if self.closed:
                 raise Disposed
             return asyncio.run_coroutine_threadsafe(_awaited(work), self._running())
 
     def in_worker_thread(self, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-        """The same callable for the loop: a plain one runs in a thread apart, an async one in the loop.
-
-        A plain one runs in a copy of the context in which this is called.
-        """
-        given_in = contextvars.copy_context()
+        """Wrap a callable for the loop: an async one runs there, a plain one in a thread, in a copy of the present context."""
+        context = contextvars.copy_context()
 
         @functools.wraps(function)
-        async def call(*given: Any) -> Any:
+        async def call(*args: Any) -> Any:
             if inspect.iscoroutinefunction(function):
-                return await function(*given)
-            context = given_in.copy()
+                return await function(*args)
+            own = context.copy()
             threads = None if self._stopped else self._callables  # another loop may call it when this one has ended
-            result = await asyncio.get_running_loop().run_in_executor(threads, context.run, function, *given)
+            result = await asyncio.get_running_loop().run_in_executor(threads, own.run, function, *args)
             return await result if inspect.isawaitable(result) else result
 
         return call
 
     def close(self, *, wait: bool = True) -> None:
-        """Run `last`, then end the thread. In a forked process there is none, and nothing is done. A second call is harmless.
+        """Run `last`, then end the thread. A forked process has no thread to end. A second call is harmless.
 
-        Args:
-            wait: whether to wait for the end, and for callables at work, except for the one that calls this; for `patience`
-                seconds, and a moment for the loop itself.
+        ``wait`` waits for the end, and for running callables except the one that makes this call: for `patience` seconds, and a
+        moment more for the loop itself.
         """
         if self._process != os.getpid():
             return
         deadline = time.monotonic() + self.patience
         with self._starting:
-            news, self.closed = not self.closed, True
-            if news and self._loop is not None:
+            first, self.closed = not self.closed, True
+            if first and self._loop is not None:
                 asyncio.run_coroutine_threadsafe(self._finish(self._loop), self._loop)
         atexit.unregister(self.close)
         if wait and self._thread is not None and threading.current_thread() is not self._thread:
@@ -129,14 +117,7 @@ class Portal:
             self._callables.wait(max(0.0, deadline - time.monotonic()))
 
     def await_end(self, timeout: float | None) -> bool:
-        """Wait until the thread has ended after `close`, as long as `close` itself does.
-
-        Args:
-            timeout: for how many seconds to wait at most; None for no limit but that.
-
-        Returns:
-            Whether it has ended.
-        """
+        """Wait until the thread has ended after `close`, at most as long as `close` itself does; return whether it has."""
         if self._thread is None:
             return True
         longest = self.patience + _GRACE
@@ -160,7 +141,7 @@ class Portal:
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             loop = asyncio.new_event_loop()
-            # For the resolver. An executor of asyncio's own needs another thread to end, which no thread can start at exit.
+            # For the resolver: asyncio's own executor starts a thread to end, and no thread can start at exit.
             loop.set_default_executor(DaemonThreads("realtime_fsm resolver"))
             thread = threading.Thread(target=self._serve, args=(loop,), name="realtime_fsm loop", daemon=True)
             thread.start()
@@ -174,8 +155,8 @@ class Portal:
                 try:
                     loop.run_forever()
                 except (SystemExit, KeyboardInterrupt) as failure:
-                    told = f"realtime_fsm: {type(failure).__name__} in a callable is reported, and not obeyed"
-                    loop.call_exception_handler({"message": told, "exception": failure})
+                    message = f"realtime_fsm: {type(failure).__name__} in a callable is reported, and not obeyed"
+                    loop.call_exception_handler({"message": message, "exception": failure})
         finally:
             loop.close()
             self._callables.shutdown()

@@ -1,12 +1,12 @@
-"""The subscription: what a user holds and iterates."""
+"""The subscription that a user holds and iterates."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict, TypeVar
 
-from realtime_fsm.errors import BadOption, Disposed, PayloadMisfit
-from realtime_fsm.events import T_co
+from realtime_fsm.errors import BadOption, Disposed
+from realtime_fsm.events import PayloadMisfit, T_co, typed_event
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.channel_checks import warn_of
 from realtime_fsm.protocol.spec import subscription_spec
@@ -30,29 +30,34 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SubscribeOptions(TypedDict, total=False):
-    """What can be said about any subscription, whatever the type of its payloads: arguments of `Realtime.subscribe`."""
+class CommonOptions(TypedDict, total=False):
+    """Arguments of every `subscribe` that do not depend on the type of the payloads."""
 
     queries: Iterable[str]
     on_gap: OnGap | None
-    catch_up: CatchUp | None
     buffer: int
     overflow: Overflow
     buffer_bytes: int
 
 
+class SubscribeOptions(CommonOptions, total=False):
+    """The same, with an async ``catch_up``."""
+
+    catch_up: CatchUp | None
+
+
 class MissingChannelWarning(UserWarning):
-    """The server acknowledged a subscription without a channel that was asked for, and without a word about it."""
+    """The server acknowledged a subscription, and silently left out one of its channels."""
 
 
-class Kept(Generic[T]):
-    """An iterator over an inbox that keeps its owner alive.
+class OwningIterator(Generic[T]):
+    """An iterator over a buffer that keeps the owner of the buffer alive.
 
-    Design: ``__anext__`` is the inbox's own, in a slot, so that an event costs no further call.
+    Design: ``__anext__`` is the buffer's own, in a slot, so that an event takes no further call.
 
     Args:
         buffer: where the items wait.
-        owner: the connection, or something that holds it.
+        owner: the connection, or an object that holds it.
     """
 
     __slots__ = ("__anext__", "_buffer", "_owner")
@@ -69,7 +74,7 @@ class Kept(Generic[T]):
 
 
 class SubscriptionInfo:
-    """What can be seen of a subscription, however its events are taken."""
+    """The readable facts of a subscription, for iterators and listeners."""
 
     __slots__ = ("_driver", "_subscriber")
     _kind: ClassVar[str] = "Subscription"
@@ -80,51 +85,51 @@ class SubscriptionInfo:
 
     @property
     def id(self) -> str:
-        """The id under which the server knows it."""
+        """The id under which the server knows the subscription."""
         return self._subscriber.spec.id
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The channels that were asked for."""
+        """The channels of the subscription."""
         return self._subscriber.spec.channels
 
     @property
     def queries(self) -> tuple[str, ...]:
-        """The queries that were asked for."""
+        """The queries of the subscription."""
         return self._subscriber.spec.queries
 
     @property
     def acknowledged_channels(self) -> tuple[str, ...]:
-        """The channels that the server named; ``account`` comes back with ``account.{user}`` beside it."""
+        """The channels that the server acknowledged; ``account`` comes back with ``account.{user}`` beside it."""
         return self._subscriber.acknowledged
 
     @property
     def missing_channels(self) -> tuple[str, ...]:
-        """The channels that were asked for and not acknowledged, such as another user's ``account.{id}``."""
+        """The channels that the server did not acknowledge, such as another user's ``account.{id}``."""
         return tuple(channel for channel in self.channels if not _is_acknowledged(channel, self.acknowledged_channels))
 
     @property
     def dropped(self) -> int:
-        """How many events were dropped because the consumer was too slow; ``overflow="latest"`` counts those that it replaced."""
+        """How many events were dropped because the consumer was too slow; ``overflow="latest"`` counts replaced events."""
         return self._subscriber.dropped
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
-        """The spans in which events may have been missed, oldest first; the newest 100 are kept."""
+        """The spans whose events may have been missed, oldest first; the newest 100 are kept."""
         return tuple(self._subscriber.gaps)
 
     @property
     def failures(self) -> int:
-        """How many times a callable that it was given raised.
+        """How many times a callable of this subscription raised.
 
-        Each failure is reported through the event loop's exception handler, with the name of the callable: five at once, later
-        ones together every ten seconds.
+        The event loop's exception handler gets each failure with the name of the callable: five at once, later ones together
+        every ten seconds.
         """
         return self._subscriber.failures
 
     @property
     def misfits(self) -> int:
-        """How many events did not fit the type given as ``payload=``."""
+        """How many events did not fit the ``payload=`` type."""
         return self._subscriber.misfits
 
     def __repr__(self) -> str:
@@ -135,89 +140,89 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
     """Events of some channels, as an asynchronous iterator.
 
     ``async for`` gives events and nothing else, in the order of the server. A ``break`` leaves the subscription alive; iterate
-    again to go on. It ends after ``unsubscribe()`` and after ``dispose()``. One consumer at a time.
+    again to go on. The iteration ends after ``unsubscribe()`` and after ``dispose()``. One consumer at a time.
 
-    While no consumer iterates, events are kept: the newest ``buffer`` of them (of at most ``buffer_bytes``), or what
-    ``overflow=`` says. What is dropped for that is counted in ``dropped``.
+    While no consumer iterates, the subscription keeps the newest ``buffer`` events (at most ``buffer_bytes``), or those that
+    ``overflow=`` selects. ``dropped`` counts the others.
 
     Raises:
         PayloadMisfit: from the iteration, for an event that does not fit ``payload=``, without ``on_misfit=``. Iterate again to
             go on with the next.
-        RealtimeError: from the iteration, after the events that are held: the stored error while the connection is in ``error``
+        RealtimeError: from the iteration, after the buffered events: the stored error while the connection is in ``error``
             (``RefusedByServer``, ``RetriesExhausted``, ...), ``LinkLost`` after a loss with ``auto_reconnect=False``,
-            ``SubscriptionRejected`` when the server refused to restore it. After ``reconnect()`` it can be iterated again.
-        ConsumerTooSlow: from the iteration, with ``overflow="error"``, after the events that are held, when others were dropped.
+            ``SubscriptionRejected`` when the server refused to restore the subscription. Iterate again after ``reconnect()``.
+        ConsumerTooSlow: from the iteration, with ``overflow="error"``, after the buffered events, when others were dropped.
             Iterate again to go on.
-        ConcurrentIteration: when another task is waiting on it.
-        WrongLoop: when it is used from another event loop.
+        ConcurrentIteration: when another task already waits on it.
+        WrongLoop: when another event loop uses it.
     """
 
     __slots__ = ("_owner",)
     _owner: object
 
     def __aiter__(self) -> AsyncIterator[Event[T_co]]:
-        return Kept(self._subscriber.buffer, self)  # type: ignore[arg-type]  # untyped, T_co is the dict
+        return OwningIterator(self._subscriber.buffer, self)  # type: ignore[arg-type]  # untyped, T_co is the dict
 
     def __anext__(self) -> Awaitable[Event[T_co]]:
         return self._subscriber.buffer.__aiter__().__anext__()  # type: ignore[return-value]  # untyped, T_co is the dict
 
     def batches(self, max: int | None = None) -> AsyncIterator[list[Event[T_co]]]:  # noqa: A002  (the public signature)
-        """The same events in lists: whenever the iteration goes on, all that are there, and at least one.
+        """Iterate over the same events in lists: each step takes all buffered events, and waits where the buffer is empty.
 
         ``async for batch in subscription.batches()`` follows the rules of the iterator, and can take turns with it. With
-        ``payload=``, a list ends before an event that does not fit; the next step meets that one.
+        ``payload=``, a list ends before an event that does not fit; the next step begins with that event.
 
         Args:
             max: how many events a list has at most; None for no limit but the buffer.
 
         Raises:
-            BadOption: for a maximum that is no whole number above 0.
+            BadOption: for a maximum that is not a whole number above 0.
         """
         if max is not None and (isinstance(max, bool) or not isinstance(max, int) or max < 1):
             raise BadOption("max", f"{max!r:.40} is not a whole number above 0, or None for no limit")
         return _Batches(self, max)
 
     async def _take_batch(self, most: int | None) -> list[Event[T_co]]:
-        """What is there, and at least one."""
         first = await self.__anext__()
         return [first, *self._subscriber.buffer.take_nowait(most and most - 1)]  # type: ignore[list-item]  # untyped, T_co is the dict
 
     @sealed
     async def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
-        """Listen to something else instead. Returns when the server has acknowledged.
+        """Replace the channels or queries. Returns when the server has acknowledged.
 
-        What it listens to now goes on until then; from then on only what is new is delivered, and what both match is delivered
-        once. (The server's own way, a subscribe with the same id, would only add channels; PROTOCOL: "Messages", rule 2.) When
-        it fails, or is cancelled before, nothing changes.
+        Until then the subscription delivers for the old ones, afterwards for the new ones. An event that matches both is
+        delivered once. A call that fails, or is cancelled, changes nothing. (The server's own way, a subscribe with the same id,
+        would only add channels; PROTOCOL: "Messages", rule 2.)
 
         Args:
-            channels: the new channels; None keeps them.
-            queries: the new queries; None keeps them, an empty list takes them away.
+            channels: the new channels; None keeps the old ones.
+            queries: the new queries; None keeps the old ones, an empty list removes them.
 
         Raises:
             BadOption: as ``subscribe()``.
-            SubscriptionRejected: when the server refuses what is new.
-            SubscriptionEnded: when it is ended meanwhile, or was before.
+            SubscriptionRejected: when the server refuses the new ones.
+            SubscriptionEnded: when the subscription has ended, before or during the call.
             UnsupportedByServer: when the server is older than Appwrite 1.9.5.
             RefusedByServer, RetriesExhausted, CertificateRefused, LinkLost, Disconnected, Disposed: as ``subscribe()``.
         """
         if self._driver.state is State.DISPOSING:
             raise Disposed
         self._driver.require_feature("update")
-        asked = self.channels if channels is None else channels, self.queries if queries is None else queries
-        spec = subscription_spec(self._driver.next_id(), *asked, self._driver.project)
+        channels_and_queries = self.channels if channels is None else channels, self.queries if queries is None else queries
+        spec = subscription_spec(self._driver.next_id(), *channels_and_queries, self._driver.project)
         if channels is not None:
             warn_of(spec.channels)
         async with self._subscriber.updating:
             await self._driver.update_subscription(self._subscriber, spec)
 
     async def unsubscribe(self) -> None:
-        """End it. Returns when the server has confirmed, or the link is gone; a second call is harmless.
+        """End the subscription. Returns when the server has confirmed, or the link is gone; a second call is harmless.
 
-        Its callables that run are cancelled, but for one that calls this itself.
+        Its running callables are cancelled, except for one that makes this call.
 
         Raises:
-            LinkPaused: when a consumer with ``overflow="pause"`` stays full for ``Timeouts.reply``; it ends all the same.
+            LinkPaused: when a full consumer with ``overflow="pause"`` pauses the link for ``Timeouts.reply``; the subscription
+                ends all the same.
             Disposed: after ``dispose()``.
         """
         if self._driver.state is State.DISPOSING:
@@ -229,10 +234,10 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
 
 
 def make_subscription(
-    driver: Driver, subscriber: SubscriptionDelivery, reader: PayloadDecoder[Any] | None, on_misfit: Callback | None
+    driver: Driver, subscriber: SubscriptionDelivery, decoder: PayloadDecoder[Any] | None, on_misfit: Callback | None
 ) -> Subscription[Any]:
-    """What a user iterates, with a reader of payloads or without."""
-    return Subscription(driver, subscriber) if reader is None else _TypedSubscription(driver, subscriber, reader, on_misfit)
+    """Make a subscription, with a decoder of payloads or without."""
+    return Subscription(driver, subscriber) if decoder is None else _TypedSubscription(driver, subscriber, decoder, on_misfit)
 
 
 class _Batches(Generic[T_co]):
@@ -250,15 +255,15 @@ class _Batches(Generic[T_co]):
 
 
 class _TypedSubscription(Subscription[T_co]):
-    """The same where ``payload=`` was given: an event is decoded when it is taken."""
+    """A subscription with ``payload=``, which decodes an event when the consumer takes it."""
 
-    __slots__ = ("_on_misfit", "_reader")
+    __slots__ = ("_decoder", "_on_misfit")
 
     def __init__(
-        self, driver: Driver, subscriber: SubscriptionDelivery, reader: PayloadDecoder[T_co], on_misfit: Callback | None
+        self, driver: Driver, subscriber: SubscriptionDelivery, decoder: PayloadDecoder[T_co], on_misfit: Callback | None
     ) -> None:
         super().__init__(driver, subscriber)
-        self._reader = reader
+        self._decoder = decoder
         self._on_misfit = on_misfit
 
     def __aiter__(self) -> Self:
@@ -269,7 +274,7 @@ class _TypedSubscription(Subscription[T_co]):
         while True:
             event = await buffer.__aiter__().__anext__()
             try:
-                return event.decode_payload_with(self._reader)
+                return typed_event(event, self._decoder)
             except PayloadMisfit as found:
                 self._subscriber.misfits += 1
                 if self._on_misfit is None:
@@ -280,9 +285,9 @@ class _TypedSubscription(Subscription[T_co]):
     async def _take_batch(self, most: int | None) -> list[Event[T_co]]:
         buffer = self._subscriber.buffer
         batch = [await self.__anext__()]
-        with suppress(PayloadMisfit):  # nothing is taken that cannot be given
+        with suppress(PayloadMisfit):  # the misfit stays in the buffer, for the next step
             while buffer and len(batch) != most:
-                batch.append(buffer.peek.decode_payload_with(self._reader))
+                batch.append(typed_event(buffer.peek, self._decoder))
                 buffer.pop()
         return batch
 

@@ -1,7 +1,7 @@
-"""The threads in which callers' callables run, so that one that blocks delays neither the event loop nor another one.
+"""The threads of users' callables, so that a blocking callable delays neither the event loop nor another callable.
 
-Design: asyncio accepts a `ThreadPoolExecutor` only, but the threads of that class do not fit. They refuse all work as soon as the
-main thread has ended, though other threads still use the connection; and one that blocks keeps the process from ending.
+Design: asyncio accepts a `ThreadPoolExecutor` only, and the threads of that class do not fit. They refuse all work as soon as the
+main thread has ended, though other threads still use the connection; and a blocked one keeps the process from ending.
 """
 
 from __future__ import annotations
@@ -20,27 +20,23 @@ R = TypeVar("R")
 
 
 class DaemonThreads(ThreadPoolExecutor):
-    """Run each job at once: an idle thread takes it, or a new one. No job ever waits for another.
+    """Runs each job at once, in an idle thread or a new one. No job waits for another job.
 
     Args:
         name: the name of each thread.
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(1)  # which starts none
+        super().__init__(1)  # which starts no thread
         self._name = name
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._changed = threading.Condition()
-        self._ours: set[threading.Thread] = set()
+        self._started: set[threading.Thread] = set()
         self._idle = 0
         self._closed = False
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Run a function in a thread.
-
-        Raises:
-            RuntimeError: after `shutdown`, and when the system starts no more threads.
-        """
+        """Run a function in a thread; refuse it after `shutdown`."""
         future: Future[R] = Future()
         with self._changed:
             if self._closed:
@@ -50,26 +46,22 @@ class DaemonThreads(ThreadPoolExecutor):
             else:
                 thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 thread.start()
-                self._ours.add(thread)
+                self._started.add(thread)
             self._jobs.put((future, partial(fn, *args, **kwargs)))
         return future
 
     def wait(self, seconds: float) -> bool:
-        """Wait until no job runs, except for the one that calls this.
-
-        Returns:
-            Whether that came about within so many seconds.
-        """
-        own = threading.current_thread() in self._ours
+        """Wait until no job runs, except for the one that makes this call; return False when the time is over."""
+        own = threading.current_thread() in self._started
         with self._changed:
-            return self._changed.wait_for(lambda: len(self._ours) - self._idle <= own, seconds)
+            return self._changed.wait_for(lambda: len(self._started) - self._idle <= own, seconds)
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = False) -> None:
-        """End every thread after its job. Nothing is waited for, whatever the arguments say: see `wait`."""
+        """End every thread after its job. Ignores its arguments, and does not wait: see `wait`."""
         del wait, cancel_futures
         with self._changed:
             self._closed = True
-            for _ in self._ours:
+            for _ in self._started:
                 self._jobs.put(None)
 
     def _work(self) -> None:
@@ -86,11 +78,11 @@ def _run(future: Future[Any], work: Callable[[], Any]) -> None:
         return
     try:
         result = work()
-    except (StopIteration, GeneratorExit) as failure:  # a coroutine that waits could not catch either of them
+    except (StopIteration, GeneratorExit) as failure:  # a waiting coroutine can catch neither of them
         stopped = RuntimeError(f"a callable raised {type(failure).__name__}")
         stopped.__cause__ = failure
         future.set_exception(stopped)
-    except BaseException as failure:  # noqa: BLE001  (the waiter gets it)
+    except BaseException as failure:  # noqa: BLE001  (the waiting caller gets it)
         future.set_exception(failure)
     else:
         future.set_result(result)

@@ -1,254 +1,197 @@
-"""A sheet: where everything of a picture stands, in points, y downwards; and how it is said in DOT.
+"""A picture: boxes, frames, arrows, rules and labels at their places in points, y downwards; and the picture as SVG.
 
-The places are worked out here and not by Graphviz, so that the pictures are composed and do not jump when a row is added.
-`layout=nop2` in the text makes Graphviz keep them; where it is older or another engine is asked for, it lays out by itself.
+Design: the program places everything, so that a picture is the same in README, notebook and audit, and needs no Graphviz.
+Colours are classes of one style sheet, so that the picture follows the page from light to dark. A tip is a longer text for a
+pointer that rests on a part.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from itertools import pairwise
+from math import copysign
+from typing import TYPE_CHECKING, Literal
 
-from realtime_fsm.diagram.style import CARD, FONT, HAIR, INK, PAPER, text_width
+from realtime_fsm.diagram.route import Rect
+from realtime_fsm.diagram.style import css, kind_of, text_width
+from realtime_fsm.fsm.descriptions import StateKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from realtime_fsm.diagram.route import Route
+    from realtime_fsm.diagram.route import Point, Route
 
 Align = Literal["left", "center", "right"]
-_LEADING = 1.28
+Valign = Literal["above", "middle", "below"]
+LEADING = 1.28
+_ANCHORS = {"left": "start", "center": "middle", "right": "end"}
+_HEAD, _BEND = 9.0, 9.0
 
 
-class Rect(NamedTuple):
-    """A rectangle by its top left corner, its width and its height."""
-
-    x: float
-    y: float
-    w: float
-    h: float
-
-    @property
-    def right(self) -> float:
-        """The right edge."""
-        return self.x + self.w
-
-    @property
-    def bottom(self) -> float:
-        """The lower edge."""
-        return self.y + self.h
-
-    @property
-    def cx(self) -> float:
-        """The middle, across."""
-        return self.x + self.w / 2
-
-    @property
-    def cy(self) -> float:
-        """The middle, down."""
-        return self.y + self.h / 2
-
-    def grown(self, by: float) -> Rect:
-        """The same with a margin."""
-        return Rect(self.x - by, self.y - by, self.w + 2 * by, self.h + 2 * by)
-
-    def overlaps(self, other: Rect) -> bool:
-        """Whether they overlap."""
-        return self.x < other.right and other.x < self.right and self.y < other.bottom and other.y < self.bottom
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Label:
-    """Lines of text at a place: `x` is its left edge, middle or right edge; `y` is its middle, or its top or bottom edge."""
+    """Lines of text whose edge or middle is at a point, as `align` and `valign` say; `color` is a class."""
 
     lines: tuple[str, ...]
     x: float
     y: float
     align: Align = "center"
-    valign: Literal["above", "middle", "below"] = "middle"
-    size: float = 10
-    color: str = INK
+    valign: Valign = "middle"
+    size: float = 11
+    color: str = "ink"
     bold: bool = False
+    tip: str = ""
 
-    @property
+    @cached_property
     def rect(self) -> Rect:
-        """The room that it takes, about."""
-        w = max(text_width(line, self.size) for line in self.lines) * (1.12 if self.bold else 1.05)
-        h = len(self.lines) * self.size * _LEADING
+        """The area of the text at most."""
+        w = max(text_width(line, self.size, bold=self.bold) for line in self.lines)
+        h = len(self.lines) * self.size * LEADING
         x = {"left": self.x, "center": self.x - w / 2, "right": self.x - w}[self.align]
         y = {"above": self.y - h, "middle": self.y - h / 2, "below": self.y}[self.valign]
         return Rect(x, y, w, h)
 
+    def svg(self) -> str:
+        """Return an SVG element for each line."""
+        weight = ' font-weight="bold"' if self.bold else ""
+        style = f'class="{self.color}" font-size="{self.size:g}"{weight} text-anchor="{_ANCHORS[self.align]}"'
+        first, step = self.rect.y + self.size * 0.98, self.size * LEADING
+        lines = "".join(
+            f'<text x="{self.x:g}" y="{first + step * number:.1f}" {style}>{escape(line)}</text>'
+            for number, line in enumerate(self.lines)
+        )
+        return f"<g>{_title(self.tip)}{lines}</g>" if self.tip else lines
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rounded box with a text in its middle."""
+    """A rounded box with a bold text and a small note below it; a thick border marks the current one."""
 
     name: str
     rect: Rect
-    text: str = ""
-    fill: str = CARD
-    line: str = HAIR
-    ink: str = INK
-    heavy: float = 1.2
-    size: float = 13
-    style: str = "rounded,filled"
-    bold: bool = False
+    text: str
+    color: str
+    note: str = ""
+    tip: str = ""
+    current: bool = False
     double: bool = False
-    shape: str = "box"
-    link: str | None = None
-    tip: str | None = None
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The texts in it."""
+        x, y, color = self.rect.cx, self.rect.cy, f"{self.color}-name"
+        text = Label((self.text,), x, y - 7 if self.note else y, size=14, color=color, bold=True)
+        note = Label((self.note,), x, y + 10, size=10, color=color)
+        return tuple(label for label in (text, note) if label.lines[0])
+
+    def svg(self) -> str:
+        """Return the box as SVG."""
+        x, y, w, h = self.rect
+        inner = Rect(x + 4, y + 4, w - 8, h - 8) if self.double else self.rect
+        outer = _rect(self.rect, f"{self.color}-line card") if self.double else ""
+        border = _rect(inner, f"{self.color}{' now' if self.current else ''}")
+        return f"<g>{_title(self.tip)}{outer}{border}{''.join(label.svg() for label in self.labels)}</g>"
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame around boxes: a cluster of the graph."""
+    """A frame around boxes, or without a line the background of a text; `fill` and `line` are classes."""
 
-    name: str
     rect: Rect
     fill: str
-    line: str
-    style: str
-    members: tuple[str, ...]
-    text: Label | None = None
+    line: str = ""
+    dashed: bool = False
+
+    def svg(self) -> str:
+        """Return the frame as SVG."""
+        more = 'stroke-dasharray="5 4"' if self.dashed else "" if self.line else 'style="stroke:none"'
+        return _rect(self.rect, f"{self.fill} {self.line}".rstrip(), more)
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An arrow along a route, with its words."""
+    """An arrow with its label. The state or group that it enters gives the colour; a faint one only shows the way."""
 
     tail: str
     head: str
     route: Route
-    line: str
-    text: Label | None = None
-    tail_frame: str | None = None
-    head_frame: str | None = None
+    label: Label | None = None
+    faint: bool = False
 
-    def between(self, tail: str, head: str) -> Edge:
-        """The same between boxes of other names."""
-        return replace(self, tail=tail, head=head)
-
-
-@dataclass(frozen=True, slots=True)
-class Html:
-    """A table, in Graphviz's HTML-like text, by its rectangle."""
-
-    name: str
-    rect: Rect
-    html: str
+    def svg(self) -> str:
+        """Return the line with its head as SVG; labels are drawn later, so that no line covers them."""
+        kind = kind_of(self.head).name.lower()
+        opacity = ' opacity=".35"' if self.faint else ""
+        return (
+            f'<path class="{kind}-line" d="{_path(self.route.points)}" fill="none" stroke-width="1.5" '
+            f'marker-end="url(#fsm-{kind})"{opacity}/>'
+        )
 
 
 @dataclass
 class Canvas:
-    """Everything on it, in the order of drawing."""
+    """Everything in a picture, in the order of drawing."""
 
     title: str
     size: tuple[float, float]
     fingerprint: str
     frames: list[Frame] = field(default_factory=list)
-    boxes: list[Box] = field(default_factory=list)
-    tables: list[Html] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
-    notes: list[Label] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
+    rules: list[Rect] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
 
-    def to_dot(self) -> str:
-        """The sheet in DOT."""
-        return "\n".join(self._lines()) + "\n"
+    def add_title(self) -> None:
+        """Add the title, and the fingerprint of the table at the right edge."""
+        self.labels.append(Label((self.title,), 20, 30, "left", size=18, bold=True))
+        table = f"realtime_fsm · table {self.fingerprint}"
+        self.labels.append(Label((table,), self.size[0] - 20, 30, "right", size=10, color="soft"))
 
-    def _lines(self) -> Iterator[str]:
-        w, h = self.size
-        yield f"// {self.title}; drawn from the table {self.fingerprint}. Render: dot -Tsvg"
-        yield f"digraph {_quoted(self.title)} {{"
-        yield (
-            f'  graph [layout=nop2, bgcolor="{PAPER}", pad=0, margin=0, outputorder=nodesfirst, compound=true, rankdir=LR,'
-            f' fontname="{FONT}", tooltip=" "];'
+    def to_svg(self) -> str:
+        """Return the picture as an SVG element."""
+        w, h = (f"{length:g}" for length in self.size)
+        heads = "".join(
+            f'<marker id="fsm-{kind.name.lower()}" viewBox="0 0 10 8" refX="1" refY="4" markerWidth="10" markerHeight="8" '
+            f'markerUnits="userSpaceOnUse" orient="auto"><path class="{kind.name.lower()}-text" d="M0 0L10 4L0 8z"/></marker>'
+            for kind in StateKind
         )
-        yield f'  node [fontname="{FONT}", shape=box, fixedsize=true, label="", tooltip=" "];'
-        yield f'  edge [fontname="{FONT}", penwidth=1.4, arrowsize=0.75, tooltip=" "];'
-        yield f'  subgraph "cluster_page" {{ graph [style="filled", color="{PAPER}", fillcolor="{PAPER}", bb="0,0,{w:g},{h:g}"];'
-        yield from self._frame_lines(self.frames)
-        inside = {name for frame in self.frames for name in frame.members}
-        yield from (f"  {self._box(box)}" for box in self.boxes if box.name not in inside)
-        yield from (
-            f'  "{table.name}" [shape=plain, fixedsize=false, {self._place(table.rect, sized=False)}, label=<{table.html}>];'
-            for table in self.tables
-        )
-        texts = [*(frame.text for frame in self.frames if frame.text), *self.notes]
-        yield from (f'  "text{number}" [shape=plain, {self._note(text)}];' for number, text in enumerate(texts, 1))
-        yield "  }"
-        yield from (f"  {self._wire(wire)}" for wire in self.edges)
-        yield "}"
-
-    def _frame_lines(self, frames: list[Frame]) -> Iterator[str]:
-        """Frames stand widest first; each is written around the next, and a box in the innermost that has it."""
-        written: set[str] = set()
-        for depth, frame in enumerate(frames, 1):
-            x, y, w, h = frame.rect
-            yield (
-                f'{"  " * depth}subgraph "cluster_{frame.name}" {{ graph [style="{frame.style}", color="{frame.line}",'
-                f' fillcolor="{frame.fill}", bb="{x:g},{self._up(y + h):g},{x + w:g},{self._up(y):g}"];'
-            )
-        for depth, frame in reversed(list(enumerate(frames, 1))):
-            for box in self.boxes:
-                if box.name in frame.members and box.name not in written:
-                    written.add(box.name)
-                    yield f"{'  ' * (depth + 1)}{self._box(box)}"
-            yield f"{'  ' * depth}}}"
-
-    def _box(self, box: Box) -> str:
-        more, rect = (", peripheries=2", box.rect.grown(-4)) if box.double else ("", box.rect)
-        if box.shape != "box":
-            more += f", shape={box.shape}"
-        if box.link is not None:
-            more += f', URL="{box.link}", target="_top"'
-        if box.tip is not None:
-            more += f", tooltip={_quoted(box.tip)}"
-        label = _bold(box.text) if box.bold else _quoted(box.text)
-        return (
-            f'"{box.name}" [label={label}, style="{box.style}", fillcolor="{box.fill}", color="{box.line}",'
-            f' fontcolor="{box.ink}", fontsize={box.size:g}, penwidth={box.heavy:g}, {self._place(rect)}{more}];'
-        )
-
-    def _wire(self, wire: Edge) -> str:
-        points = " ".join(f"{x:g},{self._up(y):g}" for x, y in wire.route.points)
-        tip_x, tip_y = wire.route.tip
-        more = f', color="{wire.line}", pos="e,{tip_x:g},{self._up(tip_y):g} {points}"'
-        more += "" if wire.tail_frame is None else f', ltail="cluster_{wire.tail_frame}"'
-        more += "" if wire.head_frame is None else f', lhead="cluster_{wire.head_frame}"'
-        if wire.text is not None:
-            rect = wire.text.rect
-            more += f', lp="{rect.cx:g},{self._up(rect.cy):g}", label=<{_html(wire.text)}>'
-        return f'"{wire.tail}" -> "{wire.head}" [{more[2:]}];'
-
-    def _note(self, text: Label) -> str:
-        return f"fixedsize=false, {self._place(text.rect, sized=False)}, label=<{_html(text)}>"
-
-    def _place(self, rect: Rect, *, sized: bool = True) -> str:
-        size = f", width={rect.w / 72:.4f}, height={rect.h / 72:.4f}" if sized else ""
-        return f'pos="{rect.cx:g},{self._up(rect.cy):g}"{size}'
-
-    def _up(self, y: float) -> float:
-        return round(self.size[1] - y, 3)
+        parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="fsm" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" '
+            f'aria-label="{escape(self.title)}; table {self.fingerprint}">',
+            f"<style>{css()}</style><defs>{heads}</defs>",
+            f'<rect class="paper" width="{w}" height="{h}" rx="8"/>',
+            *(frame.svg() for frame in self.frames),
+            *(edge.svg() for edge in self.edges),
+            *(box.svg() for box in self.boxes),
+            *(f'<path class="hair" d="M{rule.x:g} {rule.y:g}h{rule.w:g}"/>' for rule in self.rules),
+            *(edge.label.svg() for edge in self.edges if edge.label),
+            *(label.svg() for label in self.labels),
+            "</svg>",
+        ]
+        return "\n".join(parts) + "\n"
 
 
-def _html(text: Label) -> str:
-    side = text.align.upper()
-    bold, end = ("<B>", "</B>") if text.bold else ("", "")
-    lines = f'<BR ALIGN="{side}"/>'.join(bold + escape(line, quote=False) + end for line in text.lines)
-    last = "" if text.align == "center" else f'<BR ALIGN="{side}"/>'
-    rect = text.rect
-    return (
-        f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"><TR><TD ALIGN="{side}" BALIGN="{side}"'
-        f' WIDTH="{rect.w:.0f}"><FONT POINT-SIZE="{text.size:g}" COLOR="{text.color}">{lines}{last}</FONT></TD></TR></TABLE>'
-    )
+def _rect(rect: Rect, classes: str, more: str = "") -> str:
+    x, y, w, h = rect
+    return f'<rect class="{classes}" x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" rx="{min(10, h / 3):g}" {more}/>'
 
 
-def _bold(text: str) -> str:
-    name, _, note = text.partition("\n")
-    return f"<<B>{escape(name)}</B>" + (f'<BR/><FONT POINT-SIZE="9">{escape(note)}</FONT>' if note else "") + ">"
+def _title(tip: str) -> str:
+    return f"<title>{escape(tip)}</title>" if tip else ""
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _path(points: tuple[Point, ...]) -> str:
+    """Return a line with rounded corners, which ends where the arrow's head begins."""
+    before, *corners = points
+    text = f"M{before[0]:g} {before[1]:g}"
+    for corner, after in pairwise(corners):
+        (x, y), (to_x, to_y) = _short_of(before, corner, _BEND), _short_of(after, corner, _BEND)
+        text += f"L{x:g} {y:g}Q{corner[0]:g} {corner[1]:g} {to_x:g} {to_y:g}"
+        before = corner
+    x, y = _short_of(before, corners[-1], _HEAD)
+    return f"{text}L{x:g} {y:g}"
+
+
+def _short_of(start: Point, end: Point, by: float) -> Point:
+    (x, y), (to_x, to_y) = start, end
+    return (to_x - copysign(by, to_x - x), to_y) if y == to_y else (to_x, to_y - copysign(by, to_y - y))

@@ -1,44 +1,41 @@
-"""One diagram of one table: what is shown, in every format, and how notebooks show it."""
+"""One diagram of one table: the choice of view and format, and the picture that notebooks show."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, overload
+from hashlib import sha256
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, overload
 
-from realtime_fsm.diagram import json_ as data
-from realtime_fsm.diagram import markdown as reference
-from realtime_fsm.diagram.full import full_view
-from realtime_fsm.diagram.graphviz import DrawingFailed, draw, stamp_of
+from realtime_fsm.diagram.graph import graph
+from realtime_fsm.diagram.graphviz import dot, draw
+from realtime_fsm.diagram.json_ import as_json
+from realtime_fsm.diagram.markdown import one_state, states, transitions
 from realtime_fsm.diagram.mermaid import mermaid
 from realtime_fsm.diagram.overview import overview
 from realtime_fsm.diagram.plantuml import plantuml
-from realtime_fsm.diagram.state import state_view
+from realtime_fsm.diagram.state import full_view, state_view
 from realtime_fsm.errors import BadOption
 from realtime_fsm.fsm.table import TABLE, State
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
     from realtime_fsm.diagram.arrows import StateTable
-    from realtime_fsm.diagram.canvas import Canvas
 
 Text = Literal["mermaid", "dot", "plantuml", "markdown", "json"]
 Format = Literal["mermaid", "dot", "svg", "png", "plantuml", "markdown", "json"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-"""The formats, the first being the default."""
+"""The formats; the first is the default."""
 VIEWS = ("overview", "full", "state:NAME")
-"""The views, the first being the default."""
-_SHOW_TIMEOUT = 10.0
+"""The views; the first is the default."""
 
 
 @dataclass(frozen=True)
 class Diagram:
-    """A diagram of a table. The last expression of a notebook's cell, it shows itself.
+    """A diagram of a table. As the last expression of a notebook's cell it shows itself.
 
     Attributes:
         view: ``"overview"``, ``"full"`` or ``"state:NAME"``.
         table: the table; by default the one that runs.
-        current: the state to be marked as the one where a connection stands.
+        current: the state to be marked as the one where a connection is.
 
     Raises:
         BadOption: when the view or the state is not known.
@@ -50,13 +47,13 @@ class Diagram:
 
     def __post_init__(self) -> None:
         kind, _, name = self.view.partition(":") if isinstance(self.view, str) else ("", "", "")
-        states = ", ".join(State)
+        names = ", ".join(State)
         if kind == "state" and name not in set(State):
-            raise BadOption("view", f"{self.view!r} names no state; after 'state:' put one of {states}")
+            raise BadOption("view", f"{self.view!r} names no state; after 'state:' put one of {names}")
         if kind != "state" and self.view not in VIEWS:
             raise BadOption("view", f"{self.view!r} is not known; use one of {', '.join(VIEWS)}")
         if self.current is not None and self.current not in set(State):
-            raise BadOption("current", f"{self.current!r} is no state; use None or one of {states}")
+            raise BadOption("current", f"{self.current!r} is no state; use None or one of {names}")
 
     @property
     def _state(self) -> State | None:
@@ -64,39 +61,35 @@ class Diagram:
         return State(name) if kind == "state" else None
 
     def text(self, format: Text) -> str:  # noqa: A002  (the public signature)
-        """The diagram in a format that is text and needs nothing but this library."""
-        table, current, full = self.table, self.current, self.view == "full"
-        match format:
-            case "mermaid":
-                return mermaid(table, self._state, full=full, current=current)
-            case "plantuml":
-                return plantuml(table, self._state, full=full, current=current)
-            case "json":
-                return data.as_json(table, self._state, current)
-            case "markdown":
-                if self._state is not None:
-                    return reference.one_state(table, self._state, current)
-                return (reference.transitions if full else reference.states)(table, current)
-            case _:
-                return self._canvas().to_dot()
+        """Return the diagram in a format that is text."""
+        table, state, current, full = self.table, self._state, self.current, self.view == "full"
+        if format == "json":
+            return as_json(table, state, current)
+        if format == "markdown":
+            return one_state(table, state, current) if state else (transitions if full else states)(table, current)
+        content = graph(table, state, full=full, current=current)
+        if format == "dot":
+            return dot(content)
+        return plantuml(content, table) if format == "plantuml" else mermaid(content, table.initial)
 
     def picture(self, format: Literal["svg", "png"], *, timeout: float = 60.0) -> bytes:  # noqa: A002  (as above)
-        """The diagram as a picture, drawn by Graphviz.
+        """Return the diagram as a picture: an SVG, or a PNG that Graphviz lays out in at most `timeout` seconds.
 
         Raises:
-            DrawingFailed: when Graphviz is not there, or fails.
+            DrawingFailed: when a PNG is wanted and Graphviz is missing, or fails.
         """
-        dot = self.text("dot")
-        return draw(dot, format, stamp_of(self.table.fingerprint, dot), timeout)
+        if format == "png":
+            return draw(self.text("dot"), self.provenance(), timeout)
+        return f"<!-- {self.provenance()} -->\n{self._svg()}".encode()
 
     def provenance(self) -> str:
-        """What its pictures carry: the fingerprint of the table, and a hash of the drawing."""
-        return stamp_of(self.table.fingerprint, self.text("dot"))
+        """Return the comment in its pictures: the fingerprint of the table, and a hash of the drawing."""
+        return f"realtime_fsm table {self.table.fingerprint} drawing {sha256(self._svg().encode()).hexdigest()[:12]}"
 
-    def _canvas(self) -> Canvas:
+    def _svg(self) -> str:
         if self._state is not None:
-            return state_view(self.table, self._state, self.current)
-        return (full_view if self.view == "full" else overview)(self.table, self.current)
+            return state_view(self.table, self._state, self.current).to_svg()
+        return (full_view if self.view == "full" else overview)(self.table, self.current).to_svg()
 
     def __str__(self) -> str:
         return self.text("mermaid")
@@ -105,23 +98,9 @@ class Diagram:
         now = "" if self.current is None else f", now in {self.current}"
         return f"<Diagram {self.view} of table {self.table.fingerprint}{now}>"
 
-    def _repr_mimebundle_(
-        self, include: Container[str] | None = None, exclude: Container[str] | None = None, **_: Any
-    ) -> dict[str, str]:
-        """What notebooks show: the picture if Graphviz is there, else Mermaid, else Markdown."""
-        code = self.text("mermaid")
-        bundle = {"text/plain": repr(self), "text/vnd.mermaid": code, "text/markdown": f"```mermaid\n{code}```\n"}
-        try:
-            bundle["image/svg+xml"] = self.picture("svg", timeout=_SHOW_TIMEOUT).decode()
-        except DrawingFailed:
-            pass
-        else:
-            del bundle["text/vnd.mermaid"], bundle["text/markdown"]  # some front ends would prefer these
-        return {
-            kind: value
-            for kind, value in bundle.items()
-            if (include is None or kind in include) and (exclude is None or kind not in exclude)
-        }
+    def _repr_svg_(self) -> str:
+        """Return the picture for a notebook."""
+        return self.picture("svg").decode()
 
 
 @overload
@@ -143,33 +122,31 @@ def diagram(
     table: StateTable = TABLE,
     current: State | None = None,
 ) -> str | bytes:
-    """A diagram of the table that runs, in a format of your choice.
+    """Draw the table that runs, in a format of your choice.
 
     Args:
-        format: ``"mermaid"``, ``"dot"``, ``"svg"``, ``"png"``, ``"plantuml"``, ``"markdown"`` or ``"json"``; ``svg`` and ``png``
-            need Graphviz.
-        view: ``"overview"`` (eight states, one arrow for each pair), ``"full"`` (each row) or ``"state:NAME"`` (one state, with
-            what enters and leaves it).
+        format: ``"mermaid"``, ``"dot"``, ``"svg"``, ``"png"`` (by Graphviz), ``"plantuml"``, ``"markdown"`` or ``"json"``.
+        view: ``"overview"`` (eight states, one arrow for each pair), ``"full"`` (each row) or ``"state:NAME"`` (one state, the
+            states before and after it, and its rows).
         table: another table of the same states and triggers.
-        current: a state to be marked as the one where a connection stands.
+        current: a state to be marked as the one where a connection is.
 
     Returns:
         The text; bytes for ``"png"``.
 
     Raises:
         BadOption: when the format, the view or the state is not known; it names the value and the remedy.
-        DrawingFailed: when a picture is wanted and Graphviz is not there, or fails.
+        DrawingFailed: when a PNG is wanted and Graphviz is missing, or fails.
     """
-    shown = Diagram(view, table, current)
+    chosen = Diagram(view, table, current)
     match format:
         case "png":
-            return shown.picture("png")
+            return chosen.picture("png")
         case "svg":
-            return shown.picture("svg").decode()
+            return chosen.picture("svg").decode()
         case "mermaid" | "dot" | "plantuml" | "markdown" | "json":
-            return shown.text(format)
-        case _:
-            raise BadOption("format", f"{format!r} is not known; use one of {', '.join(FORMATS)}")
+            return chosen.text(format)
+    raise BadOption("format", f"{format!r} is not known; use one of {', '.join(FORMATS)}")
 
 
 class _HasState(Protocol):
@@ -178,12 +155,9 @@ class _HasState(Protocol):
 
 
 class NotebookDisplay:
-    """Mixed into what has a `state`: notebooks show it as the overview with that state marked."""
+    """Show an object that has a `state` in notebooks: as the overview with that state marked."""
 
     __slots__ = ()
 
-    def _repr_mimebundle_(
-        self: _HasState, include: Container[str] | None = None, exclude: Container[str] | None = None, **_: Any
-    ) -> dict[str, str]:
-        bundle = Diagram(current=self.state)._repr_mimebundle_(include, exclude)
-        return bundle | ({"text/plain": repr(self)} if "text/plain" in bundle else {})
+    def _repr_svg_(self: _HasState) -> str:
+        return diagram("svg", current=self.state)

@@ -1,28 +1,35 @@
-"""Pictures from DOT, by the `dot` command of Graphviz; each carries what it was drawn from."""
+"""The pictures as DOT, and as PNG by the `dot` command of Graphviz."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shutil
 import struct
 import subprocess
 import zlib
-from functools import lru_cache
-from typing import Literal
+from html import escape
+from typing import TYPE_CHECKING
 
+from realtime_fsm.diagram.style import FONT, LIGHT, kind_of, wrapped
 from realtime_fsm.errors import RealtimeError
+from realtime_fsm.fsm.descriptions import STATES, StateKind
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_HEADER = len(_SIGNATURE) + 25
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from realtime_fsm.diagram.arrows import Arrow
+    from realtime_fsm.diagram.graph import Graph
+
+_HEADER = 33
+"""The bytes of a PNG before the place of a comment: the signature and the header chunk."""
 _DPI = 144
+_ROOM = 150
 
 
 class DrawingFailed(RealtimeError):
-    """Graphviz is not there, or did not draw. Mend it, or take a format that needs no Graphviz.
+    """Graphviz is missing or did not draw. Install or repair it, or choose a format that needs no Graphviz.
 
     Attributes:
-        remedy: what to do.
+        remedy: the way out.
     """
 
     def __init__(self, problem: str, remedy: str) -> None:
@@ -30,18 +37,74 @@ class DrawingFailed(RealtimeError):
         self.remedy = remedy
 
 
-@lru_cache(maxsize=32)
-def draw(dot: str, kind: Literal["svg", "png"], stamp: str, timeout: float = 60.0) -> bytes:
-    """Draw a picture.
+def dot(graph: Graph) -> str:
+    """Return the text of a DOT diagram; Graphviz lays it out."""
+    lines = [
+        f"// {graph.title}. Render: dot -Tpng",
+        "digraph realtime_fsm {",
+        f'  graph [bgcolor="{LIGHT.paper}", compound=true, newrank=true, rankdir=LR, nodesep=0.5, fontname="{FONT}"];',
+        f'  node [fontname="{FONT}", fontsize=13, shape=box, style="rounded,filled"];',
+        f'  edge [fontname="{FONT}", fontsize=10, penwidth=1.4, arrowsize=0.75];',
+    ]
+    lines += _grouped(graph) if graph.groups else _nodes(graph, graph.nodes)
+    lines += [f"  {_arrow(graph, arrow)}" for arrow in graph.arrows]
+    return "\n".join((*lines, "}\n"))
+
+
+def _grouped(graph: Graph) -> Iterator[str]:
+    any_, live, inner = graph.groups.values()
+    green = LIGHT.kinds[StateKind.LIVE]
+    yield f'  subgraph cluster_live {{ label="{live.label}"; style="rounded,filled"; fillcolor="{green.tint}";'
+    yield f'  subgraph cluster_{inner.name} {{ label="{inner.label}"; style="rounded,filled,dashed"; fillcolor="{LIGHT.card}";'
+    yield from _nodes(graph, inner.members)
+    yield "  }"
+    yield from _nodes(graph, [each for each in live.members if each not in inner.members])
+    yield "  }"
+    yield from _nodes(graph, [name for name, state in graph.nodes.items() if state not in live.members])
+    if any(any_.name in (arrow.tail, arrow.head) for arrow in graph.arrows):
+        yield f'  {any_.name} [label="{any_.label}", style="rounded,dashed", fontcolor="{LIGHT.soft}"];'
+
+
+def _nodes(graph: Graph, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        state = graph.nodes[name]
+        paint, here = LIGHT.kinds[STATES[state].group], state == graph.current
+        label = f"<B>{state}{' (now)' if here else ''}</B>"
+        if name == state and state in graph.lines:
+            label = (
+                f'<TABLE BORDER="0" CELLSPACING="0"><TR><TD>{label}</TD></TR>{"".join(map(_line, graph.lines[state]))}</TABLE>'
+            )
+        line, width = (LIGHT.current, 4) if here else (paint.line, paint.line_width)
+        yield (
+            f'    {name} [label=<{label}>, fillcolor="{paint.fill}", color="{line}", fontcolor="{paint.text_color}",'
+            f' penwidth={width:g}, URL="states.md#{state}", tooltip="{STATES[state].brief}"];'
+        )
+
+
+def _line(line: str) -> str:
+    text = f'<FONT POINT-SIZE="10">{escape(line, quote=False)}</FONT>'
+    return f'<TR><TD ALIGN="LEFT" HREF="transitions.md#{line.partition(" ")[0]}">{text}</TD></TR>'
+
+
+def _arrow(graph: Graph, arrow: Arrow) -> str:
+    """Draw an arrow of a group from or to one of its members, and cut it at the border of the group."""
+    clusters = {name: group.members[-1] for name, group in graph.groups.items() if name != "any"}
+    tail, head = (clusters.get(name, name) for name in (arrow.tail, arrow.head))
+    more = "".join(
+        f', {end}="cluster_{name}"' for end, name in (("ltail", arrow.tail), ("lhead", arrow.head)) if name in clusters
+    )
+    color = LIGHT.kinds[kind_of(graph.nodes.get(arrow.head, arrow.head))].line
+    label = r"\n".join(wrapped(arrow.labels, " · ", _ROOM, 10))
+    return f'{tail} -> {head} [label="{label}", color="{color}", fontcolor="{color}"{more}];'
+
+
+def draw(text: str, stamp: str, timeout: float = 60.0) -> bytes:
+    """Draw a PNG.
 
     Args:
-        dot: the drawing in DOT.
-        kind: the kind of picture.
-        stamp: what the picture is to carry, such as the fingerprint of its table.
-        timeout: for how many seconds at most.
-
-    Returns:
-        The picture, with the stamp in it.
+        text: the drawing in DOT.
+        stamp: a comment that the picture is to carry.
+        timeout: the longest time in seconds.
 
     Raises:
         DrawingFailed: when there is no `dot`, or it fails, or it takes too long.
@@ -49,41 +112,20 @@ def draw(dot: str, kind: Literal["svg", "png"], stamp: str, timeout: float = 60.
     command = shutil.which("dot")
     if command is None:
         raise DrawingFailed(
-            f"{kind} needs Graphviz, and there is no `dot` command",
-            "install it (apt-get install graphviz, brew install graphviz), or use the format mermaid, dot, plantuml or markdown",
+            "png needs Graphviz, and there is no `dot` command",
+            "install it (apt-get install graphviz, brew install graphviz), or use the format svg",
         )
     try:
-        done = subprocess.run(  # noqa: S603  (no shell, and the words are ours)
-            [command, f"-T{kind}", *([f"-Gdpi={_DPI}"] if kind == "png" else [])],
-            input=dot.encode(), capture_output=True, timeout=timeout, check=False,
-        )  # fmt: skip
+        process = subprocess.run(  # noqa: S603  (no shell, and the arguments are ours)
+            [command, "-Tpng", f"-Gdpi={_DPI}"], input=text.encode(), capture_output=True, timeout=timeout, check=False
+        )
     except subprocess.TimeoutExpired:
         raise DrawingFailed(f"`dot` did not finish in {timeout:g} seconds", "try again on a machine that is less busy") from None
     except OSError as failure:
         raise DrawingFailed(f"`dot` cannot be run: {failure}", "reinstall Graphviz") from failure
-    if done.returncode != 0 or not done.stdout:
-        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise DrawingFailed(f"`dot` failed: {last or f'exit code {done.returncode}'}", "use Graphviz 2.43 or newer")
-    return _stamped_svg(done.stdout, stamp) if kind == "svg" else _stamped_png(done.stdout, stamp)
-
-
-def stamp_of(fingerprint: str, dot: str) -> str:
-    """What a picture carries: the table's fingerprint, and a hash of the drawing, which differs when the words or looks do."""
-    return f"realtime_fsm table {fingerprint} drawing {hashlib.sha256(dot.encode()).hexdigest()[:12]}"
-
-
-def stamp_in(picture: bytes) -> str | None:
-    """The stamp that a picture carries; None for none."""
-    found = re.search(rb"realtime_fsm table [0-9a-f]{12} drawing [0-9a-f]{12}", picture)
-    return None if found is None else found[0].decode()
-
-
-def _stamped_svg(picture: bytes, stamp: str) -> bytes:
-    """In the place of Graphviz's version, which would make two equal pictures differ."""
-    return re.sub(rb"<!-- Generated by graphviz.*?-->", f"<!-- {stamp} -->".encode(), picture, count=1, flags=re.DOTALL)
-
-
-def _stamped_png(picture: bytes, stamp: str) -> bytes:
-    body = b"tEXt" + b"Comment\x00" + stamp.encode("latin-1")
+    if process.returncode != 0 or not process.stdout:
+        last = process.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise DrawingFailed(f"`dot` failed: {last or f'exit code {process.returncode}'}", "use Graphviz 2.43 or newer")
+    body = b"tEXtComment\x00" + stamp.encode("latin-1")
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return picture[:_HEADER] + chunk + picture[_HEADER:]
+    return process.stdout[:_HEADER] + chunk + process.stdout[_HEADER:]

@@ -7,13 +7,14 @@ The keys, in their order:
 - ``states``, ``triggers``: in the table's order; ``guards``, ``effects``, ``notes``: by name. Each has a ``name`` and what it
   ``means``; a trigger also has its ``notes`` in order.
 - ``rows``: ``id``, ``source``, ``trigger``, ``dest`` (null where the state stays), ``guards`` and ``effects`` in order, ``why``.
-  The rows stand in the table's order, in which those of a (source, trigger) are asked.
+  The rows are in the table's order, in which those of a (source, trigger) are asked.
 - ``ignored``: ``state``, ``trigger``, ``why``; by state, then by trigger, both in the table's order.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.diagram.markdown import first_sentence
@@ -30,17 +31,13 @@ if TYPE_CHECKING:
 
 
 def as_json(table: StateTable, state: State | None, current: State | None) -> str:
-    """Write it.
+    """Return the table as one JSON object, indented.
 
     Args:
         table: the table.
-        state: the one state whose rows (those that leave it and those that enter it) and ignored cells are wanted; None for all.
-        current: the state where a connection stands.
-
-    Returns:
-        One JSON object, indented.
+        state: limits the rows to those that leave or enter this state, and the ignored cells to its own; None for all.
+        current: the state where a connection is.
     """
-    rows = [row for row in table.rows if state is None or state in (row.source, row.dest)]
     record: dict[str, Any] = {
         "format": 1,
         "fingerprint": table.fingerprint,
@@ -61,16 +58,10 @@ def as_json(table: StateTable, state: State | None, current: State | None) -> st
             }
             for each in table.triggers
         ],
-        "guards": _named({name for row in table.rows for name in row.guards}, GUARDS),
-        "effects": _named({name for row in table.rows for name in row.effects}, EFFECTS),
-        "notes": _named({name for names in table.notes.values() for name in names}, NOTES),
-        "rows": [
-            {
-                "id": row.id, "source": row.source, "trigger": row.trigger, "dest": row.dest, "guards": row.guards,
-                "effects": row.effects, "why": row.why,
-            }
-            for row in rows
-        ],
+        "guards": _described({name for row in table.rows for name in row.guards}, GUARDS),
+        "effects": _described({name for row in table.rows for name in row.effects}, EFFECTS),
+        "notes": _described({name for names in table.notes.values() for name in names}, NOTES),
+        "rows": [asdict(row) for row in table.rows if state is None or state in (row.source, row.dest)],
         "ignored": [
             {"state": where, "trigger": trigger, "why": table.ignored[where, trigger]}
             for where in table.states
@@ -81,5 +72,5 @@ def as_json(table: StateTable, state: State | None, current: State | None) -> st
     return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 
 
-def _named(names: set[str], known: Mapping[str, Callable[..., object]]) -> list[dict[str, str]]:
-    return [{"name": name, "means": first_sentence(known, name)} for name in sorted(names)]
+def _described(names: set[str], registry: Mapping[str, Callable[..., object]]) -> list[dict[str, str]]:
+    return [{"name": name, "means": first_sentence(registry, name)} for name in sorted(names)]

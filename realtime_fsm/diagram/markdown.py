@@ -1,10 +1,10 @@
-"""The reference in Markdown: what each state means, and what each row does and why."""
+"""The reference in Markdown: the meaning of each state, and the conditions, effects and reason of each row."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.diagram.arrows import pairs, plain_arrows
+from realtime_fsm.diagram.arrows import plain_arrows
 from realtime_fsm.fsm.descriptions import STATES, TRIGGERS, TriggerSource
 from realtime_fsm.fsm.effects import EFFECTS
 from realtime_fsm.fsm.guards import GUARDS
@@ -13,36 +13,35 @@ from realtime_fsm.fsm.notes import NOTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from realtime_fsm.diagram.arrows import StateRow, StateTable
+    from realtime_fsm.diagram.arrows import StateTable
     from realtime_fsm.fsm.table import State, Trigger
 
 _SIDES = {TriggerSource.USER: "You", TriggerSource.SOCKET: "The socket", TriggerSource.CLOCK: "The clock"}
 
 
 def states(table: StateTable, current: State | None = None) -> str:
-    """The states: what each means, what it holds, what to do, what enters and what leaves it."""
+    """Return the page of the states: the meaning of each, its resources, advice, and the states before and after it."""
     lines = [
         _stamp(table),
         "# The states",
         "",
-        "What a connection can be, what each state means and what you should do when you see it. The rows are in"
-        " [transitions.md](transitions.md); this file is generated from the table that runs.",
+        "Each state, its meaning and your part when you see it. The rows are in [transitions.md](transitions.md); this file is"
+        " generated from the table that runs.",
         "",
-        "![The states and what leads from one to another](overview.svg)",
-        "",
-        "| state | kind | it means | what to do |",
-        "|---|---|---|---|",
+        "![The eight states, and the arrows between them](overview.svg)",
+        *_header("state", "kind", "it means", "what to do"),
+        *(
+            f"| {_state(each)} | {STATES[each].group} | {STATES[each].description} | {STATES[each].advice} |"
+            for each in table.states
+        ),
     ]
-    for state in table.states:
-        meaning = STATES[state]
-        lines.append(f"| {_state(state)} | {meaning.group} | {meaning.description} | {meaning.advice} |")
     for state in table.states:
         lines += ["", *_state_section(table, state, current)]
     return "\n".join(lines) + "\n"
 
 
 def transitions(table: StateTable, current: State | None = None) -> str:
-    """The rows: id, from, to, trigger, guards in order, effects and why; and what the words in them mean."""
+    """Return the page of the rows: id, from, to, trigger, guards in order, effects and why; and the meaning of each name."""
     lines = [
         _stamp(table),
         "# The transitions",
@@ -56,31 +55,32 @@ def transitions(table: StateTable, current: State | None = None) -> str:
     ]
     for state in table.states:
         mark = " (now)" if state == current else ""
-        lines += ["", f"## From {state}{mark}", "", f"{STATES[state].description} [More](states.md#{state})", ""]
+        lines += ["", f"## From {state}{mark}", "", f"{STATES[state].description} [More](states.md#{state})"]
         lines += _row_table(table, state)
-    lines += ["", "## Triggers", "", "| trigger | from | means | notes |", "|---|---|---|---|"]
-    lines += [
-        f"| `{trigger}` | {_SIDES[TRIGGERS[trigger].side]} | {TRIGGERS[trigger].description} | {_notes(table, trigger)} |"
-        for trigger in table.triggers
-    ]
+    lines += ["", "## Triggers", *_header("trigger", "from", "means", "notes")]
+    for trigger in table.triggers:
+        meaning = TRIGGERS[trigger]
+        lines.append(f"| `{trigger}` | {_SIDES[meaning.side]} | {meaning.description} | {_notes(table, trigger)} |")
     guards, effects = ([getattr(row, kind) for row in table.rows] for kind in ("guards", "effects"))
-    lines += ["", "## Notes", "", "| note | what it keeps |", "|---|---|", *_glossary(table.notes.values(), NOTES)]
-    lines += ["", "## Guards", "", "| guard | holds when |", "|---|---|", *_glossary(guards, GUARDS)]
-    lines += ["", "## Effects", "", "| effect | what it does |", "|---|---|", *_glossary(effects, EFFECTS)]
-    lines += ["", "## Ignored on purpose", "", "No rule is asked here; the notes of the trigger run all the same.", ""]
-    lines += ["| state | triggers | why |", "|---|---|---|"]
+    lines += ["", "## Notes", *_header("note", "what it keeps"), *_glossary(table.notes.values(), NOTES)]
+    lines += ["", "## Guards", *_header("guard", "what it asks"), *_glossary(guards, GUARDS)]
+    lines += ["", "## Effects", *_header("effect", "what it does"), *_glossary(effects, EFFECTS)]
+    lines += ["", "## Ignored on purpose", "", "No rule is asked here; the notes of the trigger run all the same."]
+    lines += _header("state", "triggers", "why")
     for state in table.states:
         lines += _ignored(table, state)
     return "\n".join(lines) + "\n"
 
 
 def one_state(table: StateTable, state: State, current: State | None = None) -> str:
-    """One state with its rows."""
-    lines = [_stamp(table), *_state_section(table, state, current), "", *_row_table(table, state)]
-    ignored = list(_ignored(table, state))
-    if ignored:
-        lines += ["", "Ignored on purpose:", "", "| state | triggers | why |", "|---|---|---|", *ignored]
+    """Return one state with its rows."""
+    lines = [_stamp(table), *_state_section(table, state, current), *_row_table(table, state)]
+    lines += ["", "Ignored on purpose:", *_header("state", "triggers", "why"), *_ignored(table, state)]
     return "\n".join(lines) + "\n"
+
+
+def _header(*names: str) -> list[str]:
+    return ["", f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
 
 
 def _stamp(table: StateTable) -> str:
@@ -88,35 +88,26 @@ def _stamp(table: StateTable) -> str:
 
 
 def _state_section(table: StateTable, state: State, current: State | None) -> Iterator[str]:
-    meaning = STATES[state]
-    yield f"## {state}"
-    yield ""
+    meaning, arrows = STATES[state], plain_arrows(table)
+    yield f"## {state}\n"
     if state == current:
         yield "**The connection is here now.**\n"
-    yield f"{meaning.description}"
-    yield ""
+    yield f"{meaning.description}\n"
     yield f"- **Kind:** {meaning.group}"
     yield f"- **It holds:** {meaning.resources}"
     yield f"- **What to do:** {meaning.advice}"
-    arrows = plain_arrows(table)
-    into = [f"{_state(arrow.tail)} ({', '.join(arrow.words)})" for arrow in arrows if arrow.head == state]
+    into = [f"{_state(arrow.tail)} ({', '.join(arrow.labels)})" for arrow in arrows if arrow.head == state]
     begins = ["it is where everything begins"] if state == table.initial else []
     yield f"- **Entered from:** {'; '.join([*begins, *into])}"
-    leaving = [(dest, rows) for (source, dest), rows in pairs(table).items() if source == state]
-    if not leaving:
-        yield "- **Left:** never"
-        return
-    yield ""
-    yield "| leads to | when | rows |"
-    yield "|---|---|---|"
-    words = {arrow.head: arrow.words for arrow in arrows if arrow.tail == state}
-    for dest, rows in leaving:
-        yield f"| {_state(dest)} | {', '.join(words[dest])} | {' '.join(_link(row) for row in rows)} |"
+    leaving = [arrow for arrow in arrows if arrow.tail == state]
+    yield from _header("leads to", "when", "rows") if leaving else ["- **Left:** never"]
+    for arrow in leaving:
+        rows = " ".join(f"[`{row.id}`](transitions.md#{row.id})" for row in arrow.rows)
+        yield f"| {_state(arrow.head)} | {', '.join(arrow.labels)} | {rows} |"
 
 
 def _row_table(table: StateTable, state: State) -> Iterator[str]:
-    yield "| row | from | on | note | if | do | to | why |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield from _header("row", "from", "on", "note", "if", "do", "to", "why")
     for trigger in table.triggers:
         for number, row in enumerate(table.cells.get((state, trigger), ())):
             guards = _codes(row.guards) or ("*otherwise*" if number else "*always*")
@@ -139,22 +130,18 @@ def _notes(table: StateTable, trigger: Trigger) -> str:
     return _codes(table.notes[trigger]) or "*nothing*"
 
 
-def _glossary(words: Iterable[tuple[str, ...]], known: Mapping[str, Callable[..., object]]) -> Iterator[str]:
-    used = sorted({name for names in words for name in names})
-    yield from (f"| `{name}` | {first_sentence(known, name)} |" for name in used)
+def _glossary(used: Iterable[tuple[str, ...]], registry: Mapping[str, Callable[..., object]]) -> Iterator[str]:
+    names = sorted({name for each in used for name in each})
+    yield from (f"| `{name}` | {first_sentence(registry, name)} |" for name in names)
 
 
-def first_sentence(known: Mapping[str, Callable[..., object]], name: str) -> str:
-    """Give the first line of the docstring of a note, guard or effect; nothing for one that is not known."""
-    return ((known[name].__doc__ or "") if name in known else "").strip().partition("\n")[0]
+def first_sentence(registry: Mapping[str, Callable[..., object]], name: str) -> str:
+    """Give the first line of the docstring of a note, guard or effect; nothing for one that is not registered."""
+    return ((registry[name].__doc__ or "") if name in registry else "").strip().partition("\n")[0]
 
 
 def _state(name: str) -> str:
     return f"[`{name}`](states.md#{name})"
-
-
-def _link(row: StateRow) -> str:
-    return f"[`{row.id}`](transitions.md#{row.id})"
 
 
 def _codes(names: tuple[str, ...]) -> str:

@@ -1,95 +1,148 @@
-"""The overview: eight states on one screen, one arrow for each pair of places."""
+"""The overview: eight states on one screen, one arrow for each pair of places. README, notebooks and the audit show it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from realtime_fsm.diagram.arrows import merged_arrows, state_groups
-from realtime_fsm.diagram.canvas import Canvas, Frame, Label, Rect
-from realtime_fsm.diagram.route import route
-from realtime_fsm.diagram.shapes import group_placeholder, legend, make_edge, start_mark, state_box
-from realtime_fsm.diagram.style import INK, PAINTS, SOFT
-from realtime_fsm.fsm.descriptions import StateKind
+from realtime_fsm.diagram.canvas import Box, Canvas, Edge, Frame, Label
+from realtime_fsm.diagram.route import Rect, Route, route
+from realtime_fsm.diagram.style import kind_of, text_width, wrapped
+from realtime_fsm.fsm.descriptions import STATES, StateKind
 from realtime_fsm.fsm.table import State
 
 if TYPE_CHECKING:
-    from realtime_fsm.diagram.arrows import StateTable
+    from collections.abc import Callable, Mapping
 
-_WIDTH, _HEIGHT = 812, 572
-_BOX = (104, 38)
+    from realtime_fsm.diagram.arrows import Arrow, StateTable
+    from realtime_fsm.diagram.canvas import Align, Valign
+    from realtime_fsm.diagram.route import Side
+
+WIDTH, HEIGHT = 900, 724
+LABEL_SIZE = 11.0
+_SIZE, _MARGIN = (128, 44), 20
 _PLACES = {
-    State.PING: (40, 182),
-    State.CONNECTED: (268, 182),
-    State.SUBSCRIBED: (458, 182),
-    State.UNSUBSCRIBED: (648, 182),
-    State.DISCONNECTED: (40, 410),
-    State.RECONNECTING: (268, 410),
-    State.ERROR: (572, 410),
-    State.DISPOSING: (684, 508),
+    State.PING: (36, 194),
+    State.CONNECTED: (346, 130),
+    State.SUBSCRIBED: (668, 130),
+    State.UNSUBSCRIBED: (668, 258),
+    State.DISCONNECTED: (36, 486),
+    State.RECONNECTING: (346, 486),
+    State.ERROR: (650, 486),
+    State.DISPOSING: (748, 654),
 }
-_LIVE, _SETTLED, _ANY = Rect(24, 66, 764, 228), Rect(252, 92, 518, 188), Rect(496, 512, 84, 30)
-_ROOM = {
-    ("disconnected", "reconnecting"): 114.0,
-    ("live", "reconnecting"): 270.0,
-    ("live", "disconnected"): 140.0,
-    ("error", "reconnecting"): 200.0,
+_GROUPS = {"live": Rect(20, 60, 860, 282), "live_except_ping": Rect(330, 92, 534, 234), "any": Rect(520, 658, 96, 36)}
+_BESIDE: dict[Side, tuple[float, float, Align, Valign]] = {
+    "above": (0, -4, "center", "above"),
+    "below": (0, 4, "center", "below"),
+    "left": (-7, 0, "right", "middle"),
+    "right": (7, 0, "left", "middle"),
 }
-_START = Rect(61, 478, 10, 10)
+"""The place of a label, from the point of the arrow that it is beside."""
+_ROOM, _LEFT_ROOM = 236.0, 104.0
+"""The widest labels on the right and on the left of an upright arrow."""
 
 
-def overview(table: StateTable, current: State | None) -> Canvas:
-    """Draw it.
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """The text of an arrow or the note of a state: parts that are joined in lines, and a longer text for a pointer."""
 
-    Args:
-        table: the table.
-        current: the state to be marked as the one where a connection stands.
+    parts: tuple[str, ...]
+    tip: str
 
-    Returns:
-        The sheet.
-    """
-    canvas = Canvas("realtime_fsm: the states of a connection", (_WIDTH, _HEIGHT), table.fingerprint)
-    groups = {group.name: group for group in state_groups(table)}
-    places: dict[str, Rect] = {state.value: Rect(*at, *_BOX) for state, at in _PLACES.items()}
-    places |= {"live": _LIVE, "settled": _SETTLED, "any": _ANY}
-    canvas.boxes = [state_box(state, places[state], current=current) for state in table.states]
-    canvas.frames = [_frame("live", _LIVE, groups["live"].members), _frame("settled", _SETTLED, groups["settled"].members)]
 
-    arrows = merged_arrows(table, tuple(groups.values()))
-    framed = {name: groups[name] for name in ("live", "settled")}
-    if any("any" in (arrow.tail, arrow.head) for arrow in arrows):
-        canvas.boxes.append(group_placeholder("any", groups["any"].label, _ANY))
-    inside = {name: {name, *(state.value for state in framed[name].members)} if name in framed else {name} for name in places}
-    run = {(arrow.tail, arrow.head) for arrow in arrows}
+def plain_caption(arrow: Arrow) -> Caption:
+    """Return the causes of an arrow, and its rows for a pointer."""
+    return Caption(arrow.labels, ", ".join(row.id for row in arrow.rows))
+
+
+def overview(
+    table: StateTable,
+    current: State | None = None,
+    caption: Callable[[Arrow], Caption] = plain_caption,
+    notes: Mapping[State, Caption] | None = None,
+) -> Canvas:
+    """Draw the overview, with `current` marked and `notes` below the names; an arrow whose `caption` is empty is faint."""
+    canvas = Canvas("The states of a connection", (WIDTH, HEIGHT), table.fingerprint)
+    labels = {group.name: group.label for group in state_groups(table)}
+    places = {state.value: Rect(*at, *_SIZE) for state, at in _PLACES.items()} | _GROUPS
+    frames = places["live"], places["live_except_ping"]
+    canvas.frames = [Frame(frames[0], "live-tint", "live-line"), Frame(frames[1], "card", "live-line", dashed=True)]
+    for state in table.states:
+        note = (notes or {}).get(state, Caption((), STATES[state].brief))
+        canvas.boxes.append(state_box(state, places[state], note=" ".join(note.parts), tip=note.tip, current=current))
+
+    arrows = merged_arrows(table)
     for arrow in arrows:
-        kin = {(head, tail) for tail in _related(arrow.tail, inside) for head in _related(arrow.head, inside)}
-        others = [places[state] for state in table.states if state not in inside[arrow.tail] | inside[arrow.head]]
-        way = route(places[arrow.tail], places[arrow.head], others, paired=bool(kin & run))
-        room = _ROOM.get((arrow.tail, arrow.head), 110.0)
-        canvas.edges.append(make_edge(arrow.tail, arrow.head, way, framed, arrow.words, room))
+        tail, head = places[arrow.tail], places[arrow.head]
+        if "any" in (arrow.tail, arrow.head):
+            canvas.frames.append(Frame(places["any"], "paper", "rest-line", dashed=True))
+            canvas.labels.append(Label((labels["any"],), places["any"].cx, places["any"].cy, color="soft"))
+        # An arrow of a group is the way back of one of its members: the box of the member overlaps the frame of the group.
+        paired = any(tail.overlaps(places[back.head]) and head.overlaps(places[back.tail]) for back in arrows)
+        others = [box.rect for box in canvas.boxes if not box.rect.overlaps(tail) and not box.rect.overlaps(head)]
+        way = route(tail, head, others, paired=paired)
+        x, y = way.label
+        around = [frame.right for frame in frames if frame.x < x < frame.right and frame.y < y < frame.bottom]
+        canvas.edges.append(make_edge(arrow, way, caption(arrow), min(around, default=WIDTH - _MARGIN) - x - 12))
 
-    start_mark(canvas, _START, table.initial, places[table.initial])
-    _add_titles(canvas, table)
+    _add_start(canvas, places[table.initial], table.initial)
+    _add_titles(canvas, labels)
     return canvas
 
 
-def _frame(name: str, rect: Rect, members: tuple[State, ...]) -> Frame:
-    paint = PAINTS[StateKind.LIVE]
-    fill, style = (paint.tint, "rounded,filled") if name == "live" else ("#FFFFFF", "rounded,filled,dashed")
-    return Frame(name, rect, fill, paint.line, style, tuple(state.value for state in members), None)
+def state_box(state: State, rect: Rect, *, note: str = "", tip: str = "", current: State | None = None) -> Box:
+    """Return the box of a state; a thick border marks the state where a connection is."""
+    kind, here = STATES[state].group, state == current
+    return Box(
+        state.value, rect, state.value, kind.name.lower(), "now" if here else note, tip, here, double=kind is StateKind.END
+    )
 
 
-def _related(place: str, inside: dict[str, set[str]]) -> set[str]:
-    return inside[place] | {name for name, members in inside.items() if place in members}
+def make_edge(arrow: Arrow, way: Route, caption: Caption, right: float = 0) -> Edge:
+    """Return an arrow with its label beside it; `right` is the space on the right of an upright arrow."""
+    if not caption.parts:
+        return Edge(arrow.tail, arrow.head, way, faint=True)
+    (x, y), side = way.label, way.side
+    room = {"left": _LEFT_ROOM, "right": min(_ROOM, right)}.get(side) or label_room(max(leg.w for leg in way.legs()))
+    lines = label_lines(caption, room)
+    color = f"{kind_of(arrow.head).name.lower()}-text"
+    dx, dy, align, valign = _BESIDE[side]
+    return Edge(arrow.tail, arrow.head, way, Label(lines, x + dx, y + dy, align, valign, LABEL_SIZE, color, tip=caption.tip))
 
 
-def _add_titles(canvas: Canvas, table: StateTable) -> None:
-    live = PAINTS[StateKind.LIVE]
-    canvas.notes += [
-        Label(("The states of a connection",), 24, 30, "left", "middle", 17, INK, bold=True),
-        Label((f"realtime_fsm · table {table.fingerprint}",), _WIDTH - 24, 30, "right", "middle", 9, SOFT),
-        Label(("live: the link is up",), _LIVE.x + 14, _LIVE.y + 15, "left", "middle", 11, live.line, bold=True),
-        Label(("between heartbeats",), _SETTLED.x + 14, _SETTLED.y + 14, "left", "middle", 9.5, live.line),
-    ]
-    boxes, texts = legend(24, 516, 440)
-    canvas.boxes += boxes
-    canvas.notes += texts
+def label_room(length: float) -> float:
+    """Return the widest label of a level arrow: neither its start nor its head is below the text."""
+    return length - 14
+
+
+def label_lines(caption: Caption, room: float) -> tuple[str, ...]:
+    """Return the lines of a label, the calls of a user apart from what happens."""
+    calls = tuple(part for part in caption.parts if part.endswith("()"))
+    causes = tuple(part for part in caption.parts if part not in calls)
+    return wrapped(causes, " · ", room, LABEL_SIZE) + wrapped(calls, " · ", room, LABEL_SIZE)
+
+
+def _add_start(canvas: Canvas, place: Rect, initial: State) -> None:
+    dot = Rect(place.x + 16, place.bottom + 30, 10, 10)
+    canvas.boxes.append(Box("start", dot, "", "end"))
+    canvas.labels.append(Label(("start",), dot.right + 6, dot.cy, "left", color="soft", size=10))
+    canvas.edges.append(Edge("start", initial, Route(((dot.cx, dot.y), (dot.cx, place.bottom)), (dot.cx, dot.y), "right")))
+
+
+def _add_titles(canvas: Canvas, labels: Mapping[str, str]) -> None:
+    canvas.add_title()
+    for name, size in (("live", 12), ("live_except_ping", 10)):
+        x, y = _GROUPS[name][:2]
+        canvas.labels.append(Label((labels[name],), x + 14, y + 15, "left", size=size, color="live-text", bold=size > 10))
+    x, y = float(_MARGIN), 658.0
+    for kind in StateKind:
+        width = 22 + text_width(kind, 10) + 18
+        if x + width > _GROUPS["any"].x:
+            x, y = float(_MARGIN), y + 20
+        canvas.boxes.append(Box(f"legend {kind}", Rect(x, y - 6, 16, 12), "", kind.name.lower()))
+        canvas.labels.append(Label((kind,), x + 22, y, "left", size=10))
+        x += width
+    hint = "call() = you call it; all else comes from the server, the network or the clock"
+    canvas.labels.append(Label((hint,), _MARGIN, y + 22, "left", size=10, color="soft"))

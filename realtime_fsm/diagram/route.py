@@ -1,114 +1,140 @@
-"""Routes of arrows between rectangles: straight where they face each other, around what stands between, else a slope."""
+"""Rectangles, and the routes of arrows between them: every leg of a route is level or upright, and crosses no other box."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-from realtime_fsm.diagram.canvas import Rect
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 Point = tuple[float, float]
 Side = Literal["above", "below", "left", "right"]
-_TIP, _LANE, _FACING, _ARCH, _BEND = 7.5, 9.0, 20.0, 30.0, 12.0
+_LANE, _FACING, _ARCH = 9.0, 20.0, 64.0
+_LABEL_UP, _LABEL_DOWN = 80.0, 52.0
+"""The distance of a label from the tail of an upright arrow at most, away from the labels of arrows that end there."""
+
+
+class Rect(NamedTuple):
+    """A rectangle by its top left corner, its width and its height, in points, y downwards."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    @property
+    def right(self) -> float:
+        """The right edge."""
+        return self.x + self.w
+
+    @property
+    def bottom(self) -> float:
+        """The lower edge."""
+        return self.y + self.h
+
+    @property
+    def cx(self) -> float:
+        """The middle, across."""
+        return self.x + self.w / 2
+
+    @property
+    def cy(self) -> float:
+        """The middle, down."""
+        return self.y + self.h / 2
+
+    def overlaps(self, other: Rect) -> bool:
+        """Tell whether the rectangles share an area."""
+        return self.x < other.right and other.x < self.right and self.y < other.bottom and other.y < self.bottom
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an arrow runs.
-
-    Attributes:
-        points: a Bezier curve, 3n+1 points, to the base of the arrow's head.
-        tip: the point of its head.
-        label: where its words are anchored.
-        side: on which side of that anchor the words stand.
-    """
+    """The corners of an arrow from tail to tip, and the point beside which its label is, on a `side`."""
 
     points: tuple[Point, ...]
-    tip: Point
     label: Point
     side: Side
 
+    def legs(self) -> tuple[Rect, ...]:
+        """Return the straight parts as thin rectangles."""
+        return tuple(_leg(start, end) for start, end in pairwise(self.points))
+
 
 def route(tail: Rect, head: Rect, others: Iterable[Rect], *, paired: bool) -> Route:
-    """Find the way of an arrow.
+    """Find the way of an arrow: straight where the boxes face each other, around an obstacle, else with one corner.
 
-    Args:
-        tail: what it leaves.
-        head: what it enters.
-        others: what it must not cross.
-        paired: whether another arrow runs the other way, so that each keeps to its own lane.
+    The arrow crosses none of `others`. Where another one runs back (`paired`), each keeps to its own lane.
     """
-    across = _overlap((tail.y, tail.bottom), (head.y, head.bottom))
+    obstacles = list(others)
+    across = _shared((tail.y, tail.bottom), (head.y, head.bottom))
     if across is not None:
-        return _level(tail, head, list(others), across, paired=paired)
-    down = _overlap((tail.x, tail.right), (head.x, head.right))
-    if down is not None:
-        flat = _level(_flip(tail), _flip(head), [_flip(other) for other in others], down, paired=paired, flipped=True)
-        side: Side = "left" if flat.side == "above" else "right"
-        return Route(tuple((x, y) for y, x in flat.points), flat.tip[::-1], flat.label[::-1], side)
-    return _slope(tail, head)
+        return _level(tail, head, obstacles, across, paired=paired)
+    down = _shared((tail.x, tail.right), (head.x, head.right))
+    if down is None:
+        return _corner(tail, head, obstacles, paired=paired)
+    flat = _level(_flip(tail), _flip(head), [_flip(other) for other in obstacles], down, paired=paired, flipped=True)
+    return Route(tuple((x, y) for y, x in flat.points), flat.label[::-1], "left" if flat.side == "above" else "right")
 
 
 def _level(
-    tail: Rect, head: Rect, others: list[Rect], overlap: tuple[float, float], *, paired: bool, flipped: bool = False
+    tail: Rect, head: Rect, obstacles: Sequence[Rect], shared: tuple[float, float], *, paired: bool, flipped: bool = False
 ) -> Route:
     rightward = tail.cx < head.cx
     start, end = (tail.right, head.x) if rightward else (tail.x, head.right)
-    over = rightward != flipped  # flipped: what leads down keeps to the right, which is the lower side here
-    y = sum(overlap) / 2 + (0 if not paired else -_LANE if over else _LANE)
-    between = Rect(min(start, end), y - 1, abs(end - start), 2)
-    if not any(other.overlaps(between) for other in others):
-        base = end - _TIP if rightward else end + _TIP
-        beside: Side = "above" if over and (paired or not flipped) else "below"
-        if flipped:  # words beside a line stand where it begins, away from what is written around its end
-            return Route(_straight((start, y), (base, y)), (end, y), (start + (end - start) * 0.42, y), beside)
-        return Route(_straight((start, y), (base, y)), (end, y), ((start + end) / 2, y), beside)
-    return _arch(tail, head, others, over=over, rightward=rightward)
+    above = rightward != flipped  # flipped: an arrow that leads down keeps to the right, which is the lower side here
+    y = sum(shared) / 2 + (0 if not paired else -_LANE if above else _LANE)
+    points = ((start, y), (end, y))
+    if not _free(points, obstacles):
+        return _arch(tail, head, obstacles, above=above, rightward=rightward)
+    reach = abs(end - start) / 2
+    if flipped:
+        reach = min(reach, _LABEL_DOWN if rightward else _LABEL_UP)
+    label = (start + (reach if rightward else -reach), y)
+    return Route(points, label, "above" if above and (paired or not flipped) else "below")
 
 
-def _arch(tail: Rect, head: Rect, others: list[Rect], *, over: bool, rightward: bool) -> Route:
-    """Out of the upper or lower edge, along, and in again."""
-    span = [other for other in others if other.x < max(tail.right, head.right) and min(tail.x, head.x) < other.right]
-    in_the_way = [other for other in span if other.y < max(tail.bottom, head.bottom) and min(tail.y, head.y) < other.bottom]
-    boxes = [tail, head, *in_the_way]
-    y = min(box.y for box in boxes) - _ARCH if over else max(box.bottom for box in boxes) + _ARCH
-    out, into = (tail.y, head.y) if over else (tail.bottom, head.bottom)
-    inset = min(tail.w, head.w) / 4
-    start, end = (tail.cx + inset, head.cx - inset) if rightward else (tail.cx - inset, head.cx + inset)
-    bend = _BEND if rightward else -_BEND
-    rise = _BEND if over else -_BEND
-    base = into - _TIP if over else into + _TIP
-    points = (
-        *_straight((start, out), (start, y + rise)),
-        (start, y), (start, y), (start + bend, y),
-        *_straight((start + bend, y), (end - bend, y))[1:],
-        (end, y), (end, y), (end, y + rise),
-        *_straight((end, y + rise), (end, base))[1:],
-    )  # fmt: skip
-    return Route(points, (end, into), ((start + end) / 2, y), "above" if over else "below")
+def _arch(tail: Rect, head: Rect, obstacles: Sequence[Rect], *, above: bool, rightward: bool) -> Route:
+    """Lead out of the upper or lower edge, along, and in again."""
+    left, right = min(tail.x, head.x), max(tail.right, head.right)
+    top, bottom = min(tail.y, head.y), max(tail.bottom, head.bottom)
+    boxes = [tail, head, *(each for each in obstacles if each.overlaps(Rect(left, top, right - left, bottom - top)))]
+    y = min(box.y for box in boxes) - _ARCH if above else max(box.bottom for box in boxes) + _ARCH
+    inset = min(tail.w, head.w) / 4 * (1 if rightward else -1)
+    start, end = tail.cx + inset, head.cx - inset
+    edges = (tail.y, head.y) if above else (tail.bottom, head.bottom)
+    points = ((start, edges[0]), (start, y), (end, y), (end, edges[1]))
+    return Route(points, ((start + end) / 2, y), "above" if above else "below")
 
 
-def _slope(tail: Rect, head: Rect) -> Route:
-    """They do not face each other: from side to side in one swing."""
-    rightward, downward = tail.cx < head.cx, tail.cy < head.cy
-    start, end = (tail.right, head.x) if rightward else (tail.x, head.right)
-    y = tail.bottom - min(_ARCH, tail.h / 3) if downward else tail.y + min(_ARCH, tail.h / 3)
-    to = head.y + min(_ARCH, head.h / 3) if downward else head.bottom - min(_ARCH, head.h / 3)
-    base = end - _TIP if rightward else end + _TIP
-    middle = (start + base) / 2
-    return Route(((start, y), (middle, y), (middle, to), (base, to)), (end, to), (middle, (y + to) / 2), "right")
+def _corner(tail: Rect, head: Rect, obstacles: Sequence[Rect], *, paired: bool) -> Route:
+    """Lead out of the upper or lower edge of one box, and in at the side of the other."""
+    upper, lower = sorted((tail, head), key=lambda box: box.cy)
+    lane = 0 if not paired else _LANE if tail == upper else -_LANE
+    ways = []
+    for upright, flat in ((upper, lower), (lower, upper)):
+        rightward, downward = (1 if upright.cx < flat.cx else -1), (1 if upright.cy < flat.cy else -1)
+        x, y = upright.cx + rightward * (upright.w * 0.3 + lane), flat.cy - downward * lane
+        edge = upright.bottom if downward > 0 else upright.y
+        points = ((x, edge), (x, y), (flat.x if rightward > 0 else flat.right, y))
+        side: Side = "below" if lane * downward < 0 else "above"
+        label = ((x + points[2][0]) / 2, y)
+        ways.append(Route(points if upright == tail else points[::-1], label, side))
+    return next((way for way in ways if _free(way.points, obstacles)), ways[0])
 
 
-def _straight(start: Point, end: Point) -> tuple[Point, ...]:
+def _free(points: Sequence[Point], obstacles: Sequence[Rect]) -> bool:
+    legs = [_leg(start, end) for start, end in pairwise(points)]
+    return not any(leg.overlaps(obstacle) for leg in legs for obstacle in obstacles)
+
+
+def _leg(start: Point, end: Point) -> Rect:
     (x, y), (to_x, to_y) = start, end
-    third, rise = (to_x - x) / 3, (to_y - y) / 3
-    return (start, (x + third, y + rise), (x + 2 * third, y + 2 * rise), end)
+    return Rect(min(x, to_x) - 1, min(y, to_y) - 1, abs(to_x - x) + 2, abs(to_y - y) + 2)
 
 
-def _overlap(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float] | None:
+def _shared(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float] | None:
     low, high = max(one[0], other[0]), min(one[1], other[1])
     return (low, high) if high - low >= _FACING else None
 

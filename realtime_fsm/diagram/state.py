@@ -1,68 +1,138 @@
-"""One state: its card in the middle, what leads to it on the left, where it leads on the right."""
+"""One state with its neighbours and its rows; and the full view, which is the overview with the rows of every state below."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.diagram import card
 from realtime_fsm.diagram.arrows import plain_arrows
-from realtime_fsm.diagram.canvas import Canvas, Label, Rect
-from realtime_fsm.diagram.route import route
-from realtime_fsm.diagram.shapes import make_edge, state_box
-from realtime_fsm.diagram.style import INK, SOFT
+from realtime_fsm.diagram.canvas import LEADING, Canvas, Frame, Label
+from realtime_fsm.diagram.overview import (
+    LABEL_SIZE,
+    label_lines,
+    label_room,
+    make_edge,
+    overview,
+    plain_caption,
+    state_box,
+)
+from realtime_fsm.diagram.route import Rect, Route
+from realtime_fsm.diagram.style import text_width, wrapped
+from realtime_fsm.fsm.descriptions import STATES
 from realtime_fsm.fsm.table import State
 
 if TYPE_CHECKING:
-    from realtime_fsm.diagram.arrows import Arrow, StateTable
+    from realtime_fsm.diagram.arrows import Arrow, StateRow, StateTable
 
-_EDGE, _HEAD, _BOX, _RUN = 24.0, 78.0, (108.0, 36.0), 168.0
+_MARGIN, _ROW, _SIZE, _GAP = 20.0, 18.0, 10.0, 14.0
+_BOX, _MIDDLE = (128.0, 40.0), 150.0
+_HEADS = ("on", "row", "if, asked in this order", "do", "go to")
 
 
 def state_view(table: StateTable, state: State, current: State | None) -> Canvas:
-    """Draw it.
-
-    Args:
-        table: the table.
-        state: the state.
-        current: the state to be marked as the one where a connection stands.
-
-    Returns:
-        The sheet.
-    """
-    arrows = plain_arrows(table)
-    entering = [arrow for arrow in arrows if arrow.head == state]
-    leaving = [arrow for arrow in arrows if arrow.tail == state]
-    tall = max(card.height(table, state), _tall(entering), _tall(leaving))
-    middle = Rect(_EDGE + _BOX[0] + _RUN, _HEAD, card.WIDTH, tall)
-    size = (middle.right + (_RUN + _BOX[0] if leaving else 0) + _EDGE, tall + _HEAD + _EDGE)
-    canvas = Canvas(f"realtime_fsm: the state {state}", size, table.fingerprint)
-    card.draw(canvas, table, state, middle, current)
-    _side(canvas, middle, entering, current, x=_EDGE, inward=True)
-    _side(canvas, middle, leaving, current, x=middle.right + _RUN, inward=False)
-    right = size[0] - _EDGE
-    canvas.notes += [
-        Label((f"What {state} is, what leads to it, where it leads",), _EDGE, 30, "left", "middle", 17, INK, bold=True),
-        Label((f"realtime_fsm · table {table.fingerprint}",), right, 30, "right", "middle", 9, SOFT),
-    ]
-    if state == table.initial:
-        canvas.notes.append(Label(("Everything begins here.",), middle.cx, 62, "center", "middle", 10, SOFT))
-    if state == table.final:
-        canvas.notes.append(Label(("Everything ends here.",), middle.cx, 62, "center", "middle", 10, SOFT))
+    """Draw one state: the states that lead to it, those to which it leads, and its rows; `current` is marked."""
+    arrows = [arrow for arrow in plain_arrows(table) if state in (arrow.tail, arrow.head)]
+    columns = _columns(table)
+    width = 2 * _MARGIN + sum(columns)
+    canvas = Canvas(f"The state {state}", (width, 0), table.fingerprint)
+    canvas.add_title()
+    top = _add_description(canvas, state, _MARGIN, 54, width - 2 * _MARGIN) + 12
+    lower = max(_add_neighbours(canvas, arrows, state, top, current, inward=inward) for inward in (True, False))
+    middle = Rect((width - _MIDDLE) / 2, top, _MIDDLE, max(lower - top, 70))
+    canvas.boxes.append(state_box(state, middle, current=current))
+    bottom = _add_rows(canvas, table, state, columns, middle.bottom + 28)
+    canvas.size = (width, bottom + _MARGIN)
     return canvas
 
 
-def _tall(arrows: list[Arrow]) -> float:
-    """How tall the column beside the card must be, so that no words touch the arrow above them."""
-    return len(arrows) * (30 + 13 * max((len(arrow.words) for arrow in arrows), default=0))
+def full_view(table: StateTable, current: State | None) -> Canvas:
+    """Draw the overview, and below it each state with its rows; `current` is marked."""
+    canvas = overview(table, current)
+    canvas.title = "The states of a connection, and every row of the table"
+    *columns, last = _columns(table)
+    width = max(canvas.size[0], 2 * _MARGIN + sum(columns) + last)
+    columns[-1] += width - 2 * _MARGIN - sum(columns) - last
+    y = canvas.size[1] + 20
+    for state in table.states:
+        canvas.boxes.append(state_box(state, Rect(_MARGIN, y, *_BOX), current=current))
+        x = _MARGIN + _BOX[0] + 16
+        y = max(_add_description(canvas, state, x, y, width - _MARGIN - x), y + _BOX[1] + 4)
+        y = _add_rows(canvas, table, state, [*columns, last], y + 6) + 40
+    canvas.size = (width, y - 20)
+    return canvas
 
 
-def _side(canvas: Canvas, middle: Rect, arrows: list[Arrow], current: State | None, *, x: float, inward: bool) -> None:
-    slot = middle.h / max(len(arrows), 1)
-    for number, arrow in enumerate(arrows):
+def _add_description(canvas: Canvas, state: State, x: float, y: float, room: float) -> float:
+    """Add the meaning of a state and return its lower edge."""
+    meaning = STATES[state]
+    texts = (f"{meaning.description} It holds {meaning.resources}.", meaning.advice)
+    for text, color in zip(texts, ("ink", "soft"), strict=True):
+        lines = wrapped(tuple(text.replace("`", "").split()), " ", room, 11)
+        canvas.labels.append(Label(lines, x, y, "left", "below", 11, color))
+        y += len(lines) * 11 * LEADING + 3
+    return y
+
+
+def _add_neighbours(canvas: Canvas, arrows: list[Arrow], state: State, y: float, current: State | None, *, inward: bool) -> float:
+    """Add the states on one side, each with room for its label above the arrow, and return the lower edge."""
+    width, (w, h) = canvas.size[0], _BOX
+    x = _MARGIN if inward else width - _MARGIN - w
+    start, end = (x + w, (width - _MIDDLE) / 2) if inward else ((width + _MIDDLE) / 2, x)
+    for arrow in arrows:
         other = State(arrow.tail if inward else arrow.head)
-        place = Rect(x, middle.y + slot * (number + 0.5) - _BOX[1] / 2, *_BOX)
-        name = f"{'from' if inward else 'to'}_{other}"
-        canvas.boxes.append(state_box(other, place, current=current, name=name, size=12))
-        ends = (place, middle) if inward else (middle, place)
-        wire = make_edge(arrow.tail, arrow.head, route(*ends, (), paired=False), {}, arrow.words, _RUN - 36)
-        canvas.edges.append(wire.between(name, arrow.head) if inward else wire.between(arrow.tail, name))
+        if other == state:
+            continue
+        caption = plain_caption(arrow)
+        y += max(h / 2, len(label_lines(caption, label_room(end - start))) * LABEL_SIZE * LEADING + 4) + 6
+        canvas.edges.append(make_edge(arrow, Route(((start, y), (end, y)), ((start + end) / 2, y), "above"), caption))
+        canvas.boxes.append(state_box(other, Rect(x, y - h / 2, w, h), tip=STATES[other].brief, current=current))
+        y += h / 2 + 6
+    return y
+
+
+def _cells(row: StateRow, number: int) -> tuple[str, ...]:
+    """Return the texts of a row; `number` is its index among the rows of its cell."""
+    guards = ", ".join(row.guards) or ("otherwise" if number else "always")
+    return ("" if number else row.trigger.value, row.id, guards, ", ".join(row.effects) or "nothing", row.dest or "stay")
+
+
+def _columns(table: StateTable) -> list[float]:
+    """Return the width of each column, which is that of its widest text."""
+    rows = [_HEADS, *(_cells(row, number) for cell in table.cells.values() for number, row in enumerate(cell))]
+    return [max(text_width(row[column], _SIZE, bold=column in (0, 4)) for row in rows) + _GAP for column in range(len(_HEADS))]
+
+
+def _add_rows(canvas: Canvas, table: StateTable, state: State, columns: list[float], y: float) -> float:
+    """Add the rows of a state in the order in which their guards are asked, and return the lower edge."""
+    edges = [_MARGIN + sum(columns[:number]) for number in range(len(columns) + 1)]
+    canvas.labels += [Label((text,), x, y, "left", "below", 9, "soft") for text, x in zip(_HEADS, edges, strict=False)]
+    y += _ROW
+    for trigger in table.triggers:
+        cell = table.cells.get((state, trigger), ())
+        if cell:
+            canvas.rules.append(Rect(_MARGIN, y - 1, edges[-1] - _MARGIN, 0))
+        for number, row in enumerate(cell):
+            _add_row(canvas, row, _cells(row, number), edges, y)
+            y += _ROW
+    names = tuple(trigger.value for trigger in table.triggers if (state, trigger) in table.ignored)
+    if names:
+        lines = wrapped((f"ignored on purpose: {names[0]}", *names[1:]), ", ", edges[-1] - _MARGIN, _SIZE)
+        canvas.labels.append(Label(lines, _MARGIN, y + 6, "left", "below", _SIZE, "soft"))
+        y += 6 + len(lines) * _SIZE * LEADING
+    return y
+
+
+def _add_row(canvas: Canvas, row: StateRow, cells: tuple[str, ...], edges: list[float], y: float) -> None:
+    middle = y + _ROW / 2 - 1
+    given = (True, False, bool(row.guards), bool(row.effects))
+    canvas.labels += [
+        Label((text,), x, middle, "left", size=_SIZE, color="ink" if ink else "soft", bold=column == 0,
+              tip=row.why if column == 1 else "")
+        for column, (text, x, ink) in enumerate(zip(cells, edges, given, strict=False))
+        if text
+    ]  # fmt: skip
+    if row.dest is None:
+        canvas.labels.append(Label((cells[-1],), edges[-2], middle, "left", size=_SIZE, color="soft"))
+        return
+    kind = STATES[row.dest].group.name.lower()
+    canvas.frames.append(Frame(Rect(edges[-2] - 6, y, edges[-1] - edges[-2] + 6, _ROW - 2), kind))
+    canvas.labels.append(Label((cells[-1],), edges[-2], middle, "left", size=_SIZE, color=f"{kind}-name", bold=True))

@@ -1,28 +1,27 @@
-"""The look: colours that the colour-blind can tell apart, fonts that are everywhere, and how wide a text is."""
+"""The look of every picture: one palette for a light page and a dark one, and the width of a text.
+
+Invariant: every text reaches a contrast of 5:1 against each colour behind it, on both pages.
+Design: no two kinds of state differ by hue alone. A text counts as wide as DejaVu Sans sets it: Helvetica, Arial and Liberation
+Sans, which browsers prefer where they are installed, are narrower.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from realtime_fsm.fsm.descriptions import StateKind
+from realtime_fsm.fsm.descriptions import STATES, StateKind
+from realtime_fsm.fsm.table import State
 
-PAPER, INK, SOFT, HAIR, CARD = "#FBFAF7", "#1B2733", "#5C6873", "#D9D6CE", "#FFFFFF"
-CURRENT_STATE_COLOR = "#0072B2"
-"""The ring around the state where a connection stands."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
 FONT = "Helvetica,Arial,sans-serif"
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The colours of a kind of state; no two kinds differ by hue alone.
-
-    Attributes:
-        fill: inside.
-        line: around it, and on the arrows that lead to it.
-        ink: its name, on the fill.
-        wash: a light tint, for what belongs to it.
-        heavy: how thick its line is.
-    """
+    """The colours of a kind of state: its box, the border, arrows to it and their labels, its name, and the ground of a group."""
 
     fill: str
     line: str
@@ -31,41 +30,105 @@ class Style:
     line_width: float
 
 
-PAINTS = {
-    StateKind.REST: Style("#E6E9EC", "#5C6873", "#1B2733", "#F3F4F5", 1.4),
-    StateKind.UNDERWAY: Style("#FCE3B0", "#A66300", "#4A2D00", "#FDF4E1", 1.4),
-    StateKind.LIVE: Style("#C9EBDD", "#00745A", "#00382B", "#EFF8F4", 1.4),
-    StateKind.ERROR: Style("#C23B15", "#8C2206", "#FFFFFF", "#FBEAE4", 3.0),
-    StateKind.END: Style("#1B2733", "#1B2733", "#FFFFFF", "#E9EBEC", 1.4),
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The colours of one page: ground, text, lesser text, rules, inner frames, the border of the current state, and the kinds."""
+
+    paper: str
+    ink: str
+    soft: str
+    hair: str
+    card: str
+    current: str
+    kinds: Mapping[StateKind, Style]
+
+
+LIGHT = Palette(
+    "#FFFFFF", "#1B2733", "#57606A", "#D5D9DE", "#FFFFFF", "#0072B2",
+    {
+        StateKind.REST: Style("#E6E9EC", "#55606B", "#1B2733", "#F3F4F5", 1.4),
+        StateKind.UNDERWAY: Style("#FCE3B0", "#845000", "#4A2D00", "#FDF4E1", 1.4),
+        StateKind.LIVE: Style("#C9EBDD", "#006A52", "#00382B", "#EFF8F4", 1.4),
+        StateKind.ERROR: Style("#B5330F", "#962A0A", "#FFFFFF", "#FBEAE4", 3.0),
+        StateKind.END: Style("#1B2733", "#1B2733", "#FFFFFF", "#E9EBEC", 1.4),
+    },
+)  # fmt: skip
+DARK = Palette(
+    "#0D1117", "#E6EDF3", "#A3ADB8", "#30373F", "#0D1117", "#58B4F0",
+    {
+        StateKind.REST: Style("#2B323A", "#A3ADB8", "#E6EDF3", "#161B22", 1.4),
+        StateKind.UNDERWAY: Style("#4A3410", "#E8B25A", "#FFE2AE", "#241B0C", 1.4),
+        StateKind.LIVE: Style("#12483A", "#4CC9A4", "#CFF5E7", "#0F1F1C", 1.4),
+        StateKind.ERROR: Style("#A33A18", "#FF9A7A", "#FFFFFF", "#2A130C", 3.0),
+        StateKind.END: Style("#C9D1D9", "#C9D1D9", "#0D1117", "#22272E", 1.4),
+    },
+)  # fmt: skip
+PAINTS = LIGHT.kinds
+"""The colours of the kinds of state, for a terminal."""
+
+STATE_COLORS = {
+    State.DISCONNECTED: "#A9B2BA",
+    State.RECONNECTING: "#D18F00",
+    State.CONNECTED: "#6CC3A4",
+    State.SUBSCRIBED: "#00805F",
+    State.UNSUBSCRIBED: "#B59BD6",
+    State.PING: "#3C93D0",
+    State.ERROR: "#C8401A",
+    State.DISPOSING: "#5A6672",
 }
-
-_WIDTHS = {
-    **dict.fromkeys("ijl'", 222),
-    **dict.fromkeys(" !,./:;I[]ft·", 278),
-    **dict.fromkeys("()-r`", 333),
-    **dict.fromkeys("ckszvxyJ", 500),
-    **dict.fromkeys("+<=>~", 584),
-    **dict.fromkeys("FTZ", 611),
-    **dict.fromkeys("ABEKPSVXY&", 667),
-    **dict.fromkeys("CDHNRUw", 722),
-    **dict.fromkeys("GOQ", 778),
-    **dict.fromkeys("Mm", 833),
-    **dict.fromkeys("W→", 1000),
-}
+"""A colour for each state where time is drawn; it stands out from both pages."""
 
 
-def text_width(text: str, size: float) -> float:
-    """About how many points a text is wide in Helvetica, and so in Arial and Liberation Sans."""
-    return sum(_WIDTHS.get(letter, 556) for letter in text) * size / 1000
+def kind_of(name: str) -> StateKind:
+    """Return the kind of a state; a group of states is live."""
+    return STATES[State(name)].group if name in set(State) else StateKind.LIVE
+
+
+def css() -> str:
+    """Return the style sheet of the pictures: the light palette, and the dark one for a page that prefers it."""
+    dark = "".join(_rules(DARK))
+    return f".fsm text{{font-family:{FONT}}}{''.join(_rules(LIGHT))}@media(prefers-color-scheme:dark){{{dark}}}"
+
+
+def _rules(palette: Palette) -> Iterator[str]:
+    yield f".fsm .paper{{fill:{palette.paper}}}.fsm .ink{{fill:{palette.ink}}}.fsm .soft{{fill:{palette.soft}}}"
+    yield f".fsm .hair{{stroke:{palette.hair}}}.fsm .card{{fill:{palette.card}}}"
+    for kind, paint in palette.kinds.items():
+        name = kind.name.lower()
+        yield f".fsm .{name}{{fill:{paint.fill};stroke:{paint.line};stroke-width:{paint.line_width:g}}}"
+        for part, color in (("name", paint.text_color), ("text", paint.line), ("tint", paint.tint)):
+            yield f".fsm .{name}-{part}{{fill:{color}}}"
+        yield f".fsm .{name}-line{{stroke:{paint.line}}}"
+    yield f".fsm .now{{stroke:{palette.current};stroke-width:4}}"
+
+
+_BOLD = 1.14
+"""The width of bold words of DejaVu Sans, compared with regular ones; a single letter may differ more."""
+_ADVANCES = {
+    letter: width
+    for letters, width in {
+        "'ijlIJ ,.·\u00a0": 0.318, "/:;\\|f-": 0.361, "()[]t!r": 0.411, '"*_`s': 0.521, "z?cLFkvxyPTY": 0.611,
+        "$0123456789{}abdeghnopqu": 0.636, "ESKAVXZBRC": 0.698, "UNHDGOQ&": 0.787, "w#+<=>~→": 0.838, "Mm%W…": 1.0, "⟶": 1.434,
+    }.items()
+    for letter in letters
+}  # fmt: skip
+"""The advance of each letter in DejaVu Sans, or slightly more; others count as wide as an em."""
+
+
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
+    """Return how many points wide a text is at most, in DejaVu Sans and in all common fonts that are narrower."""
+    return sum(_ADVANCES.get(letter, 1.0) for letter in text) * size * (_BOLD if bold else 1)
 
 
 def wrapped(parts: tuple[str, ...], joint: str, room: float, size: float) -> tuple[str, ...]:
-    """Parts in lines: as many as fit, joined; a part that is wider than the room stands alone."""
+    """Return the parts in lines: as many to a line as fit, joined; a part wider than the room is broken between words."""
     lines: list[str] = []
     for part in parts:
         longer = f"{lines[-1]}{joint}{part}" if lines else part
-        if lines and text_width(longer, size) <= room:
-            lines[-1] = longer
-        else:
+        if text_width(longer, size) <= room:
+            lines[-1:] = [longer]
+        elif text_width(part, size) <= room or " " not in part:
             lines.append(part)
+        else:
+            lines += wrapped(tuple(part.split(" ")), " ", room, size)
     return tuple(lines)

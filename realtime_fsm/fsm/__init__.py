@@ -1,1 +1,1 @@
-"""The machine: table, inputs, commands, guards, effects and policies. Synchronous, without I/O and clock."""
+"""The machine: table, inputs, notes, guards, effects, commands, context and policies. Synchronous, without I/O and clock."""

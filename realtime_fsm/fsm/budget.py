@@ -1,10 +1,10 @@
 """The send budget: how many frames may leave a link (PROTOCOL: "Messages", rule 4).
 
-The server counts per minute of its own clock. Any 60 seconds of ours that hold at most 32 frames keep every such minute,
-wherever it begins, so a sliding window needs no knowledge of the server's clock.
+Invariant: no 60 seconds hold more than 32 frames.
 
-Heartbeats and requests have a lane of their own each, so that neither can take the other's room: a busy book never silences the
-heartbeat, and a fast heartbeat never silences the book.
+Design: The server counts per minute of its own clock. A sliding window of 60 seconds keeps each such minute, wherever it begins,
+and needs no knowledge of that clock. Heartbeats and requests have a lane each: many requests never silence the heartbeat, and a
+fast heartbeat never silences the requests.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ class SendBudget:
     """The frames of one link.
 
     Attributes:
-        total: how many have left.
+        frames_sent: how many frames have left.
     """
 
     __slots__ = ("_closed_until", "_most_pings", "_pings", "_requests", "frames_sent")
 
     def __init__(self, ping_interval: float) -> None:
-        # One more than fits into a window on schedule: a ping that waited for a reply is followed by one on time.
+        # One more than a window holds on schedule: a ping on time may follow one that waited for a reply.
         pings = min(MOST_PINGS, math.ceil(min(MOST_PINGS, RATE_LIMIT_WINDOW / ping_interval)) + 1)
         self._most_pings = pings
-        # When they were sent. Tuples, because most are empty: of each connection, a list takes 56 bytes, a deque 600.
+        # When they were sent. Most of these tuples are empty; an empty list takes 56 bytes of each connection, a deque 600.
         self._pings: tuple[float, ...] = ()
         self._requests: tuple[float, ...] = ()
         self._closed_until = -math.inf
         self.frames_sent = 0
 
     def record_send(self, now: float, *, ping: bool) -> None:
-        """A frame leaves."""
+        """Record a frame that leaves."""
         sent = self._pings if ping else self._requests
         sent = (*sent[bisect_right(sent, now - RATE_LIMIT_WINDOW) :], now)
         if ping:
@@ -48,17 +48,17 @@ class SendBudget:
         self.frames_sent += 1
 
     def block_for_window(self, now: float) -> None:
-        """The server said 1013: a part of the window was spent before this link began."""
+        """Close the budget for a window: a 1013 tells that other frames spent a part of it before this link began."""
         self._closed_until = now + RATE_LIMIT_WINDOW
 
     def available_at(self, now: float, *, ping: bool) -> float:
-        """When the next frame may leave: now, or later.
+        """Tell when the next frame may leave: now, or later.
 
         Args:
             now: seconds, in the machine's clock.
             ping: whether it is a heartbeat.
         """
         sent, most = (self._pings, self._most_pings) if ping else (self._requests, MESSAGES_PER_MINUTE - self._most_pings)
-        first = bisect_right(sent, now - RATE_LIMIT_WINDOW)  # of those that count still
+        first = bisect_right(sent, now - RATE_LIMIT_WINDOW)  # the first frame within the window
         free_at = now if len(sent) - first < most else sent[len(sent) - most] + RATE_LIMIT_WINDOW
         return max(free_at, self._closed_until)

@@ -1,9 +1,8 @@
-"""The canary's part of the subscription book: a hidden subscription, and the presence that is sent to be heard on it.
+"""The canary's part of the control requests: a hidden subscription, and the presence that is sent to be heard on it.
 
 Invariant: nothing here counts as desired, so no state depends on it.
 
-Design: the driver decides when a canary is due and whether its echo came. The book only merges its messages into the one
-sequence of control requests, behind everything that the user asked for.
+Design: The driver decides when a canary is due and whether its echo came. Its messages go out behind all requests of the user.
 """
 
 from __future__ import annotations
@@ -19,34 +18,34 @@ CANARY_STATUS = "canary"
 """The status of a presence that only proves that events arrive."""
 
 
-class CanaryBook:
+class CanaryTracker:
     """The canary of one connection.
 
     Attributes:
         spec: the hidden subscription; None until one is known.
         listening: whether the server has acknowledged it on this link.
-        wish_due: whether it is to be asked for.
-        presence: a presence of its own, for when the user wants none; None where a presence proves nothing.
+        spec_due: whether a request is to ask for it.
+        presence: a presence for the canary alone, for when the user wants none; None where a presence proves nothing.
         presence_due: whether a presence is to be sent.
         id: the id of that presence.
-        out: whether the presence that is in flight is a canary.
-        own: whether it is one of its own.
+        in_flight: whether the presence in flight is a canary.
+        alone: whether the presence in flight serves the canary alone.
     """
 
-    __slots__ = ("id", "listening", "out", "own", "presence", "presence_due", "spec", "spec_due")
+    __slots__ = ("alone", "id", "in_flight", "listening", "presence", "presence_due", "spec", "spec_due")
 
     def __init__(self, spec: SubscriptionSpec | None = None) -> None:
         self.spec = spec
         self.presence: bytes | None = None
         self.id = ""
-        self.forget_link()
+        self.end_link()
 
-    def forget_link(self) -> None:
-        """The link is gone, and with it all that was asked on it."""
-        self.listening = self.spec_due = self.presence_due = self.out = self.own = False
+    def end_link(self) -> None:
+        """Forget everything that was asked on the link."""
+        self.listening = self.spec_due = self.presence_due = self.in_flight = self.alone = False
 
     def probe(self, spec: SubscriptionSpec, presence: bytes | None, identifier: str) -> bool:
-        """A canary is due. The answer tells whether it may go out at once, because it is not a presence."""
+        """Plan a canary. The answer tells whether it may go out at once: the link listens, and no presence is needed."""
         self.spec, self.presence, self.id = spec, presence, identifier
         self.spec_due = not self.listening
         self.presence_due = presence is not None
@@ -54,5 +53,5 @@ class CanaryBook:
 
     @property
     def waits(self) -> bool:
-        """Whether something is to be asked for."""
+        """Whether a request for the canary waits."""
         return self.spec_due or self.presence_due

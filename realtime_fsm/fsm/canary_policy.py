@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 class Canary:
     """How to find a *deaf* link: its pings are answered, and its events are lost (PROTOCOL: "Errors and endings").
 
-    A canary is an event that the connection causes itself and must hear. With ``write`` that is what the callable writes.
-    Without it, the connection sets the own presence, whose event the setter hears; that takes a server from Appwrite 1.9.5 on
-    and a user, and else no canary goes out. It sends the presence that is wanted, or one under an id of its own.
+    A canary is an event that the connection causes, and must then get. With ``write`` the callable causes the event. Without it,
+    the connection sets its presence, whose event the server sends to the setter. That takes a server from Appwrite 1.9.5 on and a
+    user; else no canary goes out. The connection sends the wanted presence, or one for the canary alone, under another id.
 
     A link whose canary does not come back is replaced, and each subscription gets a `Gap` from the last proof. Each canary takes
-    one message of the link's budget. It goes out while something is subscribed.
+    one message of the link's budget. A canary goes out while something is subscribed.
 
     Attributes:
         every: seconds from one canary to the next; the first on a link goes out when everything is acknowledged.
         within: seconds in which its event must come back, from when the presence is stored, or ``write`` has returned.
-        write: called, or awaited, to cause an event on ``channel``, such as to update a row. A plain one runs on the event loop
-            (of ``realtime_fsm.sync``: in a thread apart) and must not block. An exception is reported, and proves nothing; nor
-            does a call that has not returned after ``every`` seconds.
+        write: called, or awaited, to cause an event on ``channel``, such as an update of a row. A plain callable runs on the
+            event loop (in ``realtime_fsm.sync`` in a worker thread) and must not block. The connection reports an exception,
+            which proves nothing; nor does a call that has not returned after ``every`` seconds.
         channel: where that event happens.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The change and the gap: what those who follow the states, and the outages, get."""
+"""The change, the failure and the gap: the values that listeners of states and outages get."""
 
 from __future__ import annotations
 
@@ -59,19 +59,19 @@ class Failure:
 class Gap:
     """A span of time whose events one subscription may have missed, because there was no link that it was acknowledged on.
 
-    Before Appwrite 1.9.5 also one in which a link made room for another, and did not show afterwards that it had lived; what the
-    other link has brought by then is delivered already.
+    Before Appwrite 1.9.5 also a span in which a draining link did not prove that it still delivered; the events that the next
+    link brought by then are delivered already.
 
-    Also one in which the server was at fault: it answered, and could not do its work (PROTOCOL: "Messages", rule 10).
+    Also a span in which the server was at fault: it answered, and could not do its work (PROTOCOL: "Messages", rule 10).
 
-    Appwrite numbers no events and replays none, so a gap says what may be missing, not what is.
+    Appwrite numbers no events and replays none, so a gap tells which events may be missing, not which are.
 
     Attributes:
         since: the server's time of the last event with one that the subscription got; None if it had got none.
         until: the moment at which it was acknowledged again, or the server proved that it works again, aware, in UTC, by the
             clock of this machine.
-        outage_seconds: from the loss of the link, from when it made room, or from the last proof that the server worked, to
-            that moment, in seconds.
+        outage_seconds: seconds to that moment from the loss of the link, from the begin of its draining, or from the last proof
+            that the server worked.
         attempts: how many dials were made meanwhile.
     """
 

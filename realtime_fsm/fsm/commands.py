@@ -1,4 +1,7 @@
-"""The requests: what a step of the machine asks its driver to do. The machine itself does no I/O."""
+"""The commands: the I/O and the news that a step of the machine asks of its driver.
+
+Invariant: the machine itself does no I/O. The driver executes the commands of a step in their order.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpenLink:
-    """Dial, as link number `generation`; with channels in the address, if there is a plan of them.
+    """Dial a link; with channels in the URL, if there is a plan of them.
 
     Attributes:
-        renewal: why the server refused the credentials of the dial before; without others the dial fails for that.
+        generation: the number of the link.
+        plan: the channels for the URL.
+        renewal: why the server refused the credentials of the dial before; without new ones the dial fails for that.
     """
 
     generation: int
@@ -37,7 +42,7 @@ class SendFrame:
 
 @dataclass(frozen=True, slots=True)
 class CloseLink:
-    """Let go of a link's socket; with a closing handshake if `tidy`, at once if not."""
+    """Close a link's socket, with a closing handshake if `graceful`; abort it if not."""
 
     generation: int
     graceful: bool
@@ -45,9 +50,31 @@ class CloseLink:
 
 @dataclass(frozen=True, slots=True)
 class RetireLink:
-    """Let a link's socket deliver events, and nothing else, until it is dropped."""
+    """Begin a handover: let a link's socket deliver events, and nothing else, until another link serves what it serves."""
 
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLink:
+    """Complete a handover: the current link serves everything, and the draining one closes after its last events."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeLink:
+    """Give up a handover: the draining link is the current one again.
+
+    Attributes:
+        generation: the number of that link.
+        error: the reason why no other link came; the call that wanted one raises it.
+        withdrawn: the subscriptions that only another link could have served, and that are desired no more.
+    """
+
+    generation: int
+    error: RealtimeError
+    withdrawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +87,7 @@ class SubscriptionAcknowledged:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRefused:
-    """Tell that the server refused a subscription; it is no longer in the book."""
+    """Tell that the server refused a subscription, which is desired no more."""
 
     id: str
     code: Code
@@ -69,7 +96,7 @@ class SubscriptionRefused:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionUnsupported:
-    """Tell that the server is too old for a subscription with queries; it is no longer in the book."""
+    """Tell that the server is too old for a subscription with queries, which is desired no more."""
 
     id: str
     era: Era
@@ -77,14 +104,14 @@ class SubscriptionUnsupported:
 
 @dataclass(frozen=True, slots=True)
 class UserIdentified:
-    """Tell who the server says we are: the account as JSON text, or ``null`` for a guest."""
+    """Tell the user that the server names: the account as JSON text, or ``null`` for a guest."""
 
     user: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationRefused:
-    """Tell that the server refused an authentication; the link lives on, as who it was."""
+    """Tell that the server refused an authentication; the link keeps its user."""
 
     code: Code
     message: str
@@ -92,33 +119,33 @@ class AuthenticationRefused:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Go back to the identity that was confirmed last: the one on trial gets no link, for this error."""
+    """Go back to the identity that was confirmed last: this error refuses a link to the one on trial."""
 
     error: RealtimeError
 
 
 @dataclass(frozen=True, slots=True)
 class PresenceStored:
-    """Tell what the server has stored as our presence, as JSON text."""
+    """Tell which presence the server has stored, as JSON text."""
 
     presence: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PresenceRefused:
-    """Tell that there will be no presence: the server refused it, or is of an era that has none."""
+    """Tell that the server refused the presence, or that its era has no presences."""
 
     error: RealtimeError
 
 
 @dataclass(frozen=True, slots=True)
 class CanaryOut:
-    """Tell that the event of a canary may come from now on: its presence is stored, or it is to be written."""
+    """Tell that the event of a canary may come: the server has stored its presence, or the driver is to write it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CanaryRefused:
-    """Tell that the server refused the canary, or its hidden subscription; nothing is proven."""
+    """Tell that the server refused the canary, or its hidden subscription, which proves nothing."""
 
     code: Code
 
@@ -145,12 +172,12 @@ class EndFault:
 
 @dataclass(frozen=True, slots=True)
 class FailWaiters:
-    """Tell everybody who waits for a link that there will be none for now.
+    """Fail all calls that wait for a link: no link follows for now.
 
     Attributes:
-        error: what they are told.
-        withdrawn: the subscriptions that were never acknowledged; they are no longer in the book.
-        streams: whether iterators are told, too; if not, they go on waiting.
+        error: the error that they raise.
+        withdrawn: the subscriptions that were never acknowledged, and are desired no more.
+        streams: whether iterators fail, too; if not, they go on waiting.
     """
 
     error: RealtimeError
@@ -160,34 +187,19 @@ class FailWaiters:
 
 @dataclass(frozen=True, slots=True)
 class EndStreams:
-    """End every stream: nothing will follow."""
+    """End every stream: nothing follows."""
 
 
 Command = (
-    OpenLink
-    | SendFrame
-    | CloseLink
-    | RetireLink
-    | SubscriptionAcknowledged
-    | SubscriptionRefused
-    | SubscriptionUnsupported
-    | UserIdentified
-    | AuthenticationRefused
-    | Restore
-    | PresenceStored
-    | PresenceRefused
-    | CanaryOut
-    | CanaryRefused
-    | SubscriptionRemoved
-    | EndFault
-    | FailWaiters
-    | EndStreams
-)
+    OpenLink | SendFrame | CloseLink | RetireLink | ReleaseLink | ResumeLink | SubscriptionAcknowledged | SubscriptionRefused
+    | SubscriptionUnsupported | UserIdentified | AuthenticationRefused | Restore | PresenceStored | PresenceRefused | CanaryOut
+    | CanaryRefused | SubscriptionRemoved | EndFault | FailWaiters | EndStreams
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class TransitionTaken:
-    """The row that a step took, and the facts of it that an auditor needs.
+    """The row that a step took, with its facts for the audit.
 
     Attributes:
         row: the row.
@@ -197,10 +209,16 @@ class TransitionTaken:
         sends: frames sent on that link so far, those of this step included.
         attempt: how many dials in a row have been made without being forgiven.
         cause: the failure that the step is about: an error frame, an end, something overdue; None on the other rows.
-        era: what the server speaks, as far as it is known.
+        era: the era of the server, as far as it is known.
         round_trip: seconds from a ping to the answer that the step is about; None on the other rows.
-        fault: what the step says of a server fault; None where it says nothing.
-        lag: seconds since the deadline that was waited for, if it had passed: the process was busy or asleep.
+        fault: the server fault that the step begins or ends; None on the other rows.
+        lag: seconds since the deadline, if it had passed: the process was busy or asleep.
+        at: the moment of the step, in seconds of the clock that the step was given.
+        draw: the random number that the step used; None where it used none.
+        enabled: whether the step switches pings on; None where it does not switch them.
+        heard: whether a frame came since the ping, where a pong is overdue, or since the last error frame, where the link ends;
+            None on other steps.
+        dial_slot: when a dial that must wait for others may leave, in seconds of that clock; None where no dial must wait.
     """
 
     row: Row[State, Trigger]
@@ -214,15 +232,20 @@ class TransitionTaken:
     round_trip: float | None = None
     fault: FaultNews | None = None
     lag: float = 0.0
+    at: float = 0.0
+    draw: float | None = None
+    enabled: bool | None = None
+    heard: bool | None = None
+    dial_slot: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step came to.
+    """The result of a step.
 
     Attributes:
         transition: the row, or None when the input was ignored on purpose, belonged to an old socket, or came early.
-        requests: what to do, in this order.
+        commands: the commands, in the order in which the driver executes them.
         deadline: when to step with `Deadline` next, in the clock of `now`; None for never.
     """
 

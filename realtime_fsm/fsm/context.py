@@ -1,17 +1,18 @@
-"""The seat: everything that one connection remembers, and the facts that each input leaves before guards are asked.
+"""The context: everything that one connection remembers.
 
-One machine serves every connection of the process; a seat is all that a connection adds to it. No clock is read here: every
-moment is a `now` that came in. Deadlines are not set and cleared one by one but computed from the facts, so none can be
-forgotten.
+Invariant: notes and effects write the context, guards only read it, and the machine alone writes `state`.
+
+Design: One machine serves every connection of the process, and the context is all that a connection adds. The context reads no
+clock: each step brings its `now`. It computes each deadline from the facts, so no code can forget to set or clear one.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.fsm.canary import CANARY, CanaryBook
-from realtime_fsm.fsm.commands import EndFault
-from realtime_fsm.fsm.link import LinkState, Phase
+from realtime_fsm.fsm.canary import CANARY, CanaryTracker
+from realtime_fsm.fsm.commands import EndFault, ReleaseLink
+from realtime_fsm.fsm.link import DrainingLink, LinkState, Phase
 from realtime_fsm.fsm.pacer import Pacer
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy, Verdict
 from realtime_fsm.fsm.subscriptions import SubscriptionTracker
@@ -21,6 +22,8 @@ from realtime_fsm.protocol.options import Timeouts
 from realtime_fsm.protocol.spec import SubscriptionSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from realtime_fsm.errors import LinkFailure, RealtimeError, ServerError
     from realtime_fsm.fsm.canary_policy import Canary
     from realtime_fsm.fsm.commands import Command
@@ -29,63 +32,21 @@ if TYPE_CHECKING:
 
 
 HANDOVER_DEBOUNCE = 0.05
-"""Seconds for which what else is desired is waited for, before a link makes room for one with other channels in its address."""
+"""Seconds for which a link waits for more subscriptions before it drains for a link with another URL."""
 
-_RETRY, _PING, _TIMEOUTS = RetryPolicy(), PingPolicy(), Timeouts()  # what all share who say nothing else
+_RETRY, _PING, _TIMEOUTS = RetryPolicy(), PingPolicy(), Timeouts()  # shared by all connections without policies of their own
 
 
 class ConnectionContext:
-    """What one connection remembers."""
+    """Everything that one connection remembers."""
 
     __slots__ = (
-        "attempt",
-        "attempt_at",
-        "auto_reconnect",
-        "awaited",
-        "been_up",
-        "canary",
-        "close_by",
-        "closing_generation",
-        "configured_era",
-        "deaf",
-        "dial_slot",
-        "doubtful",
-        "draining_generation",
-        "draw",
-        "era",
-        "error",
-        "ever_up",
-        "failure",
-        "failure_verdict",
-        "fault_news",
-        "finished",
-        "frames_sent",
-        "generation",
-        "link",
-        "max_link_age",
-        "now",
-        "pacer",
-        "ping",
-        "ping_enabled",
-        "refusals",
-        "refused",
-        "rejected_new_subscriptions",
-        "renewable",
-        "renewal",
-        "renewed",
-        "requests",
-        "retry",
-        "round_trip",
-        "row",
-        "server",
-        "session",
-        "state",
-        "state_entered_at",
-        "subscribes_in_url",
-        "subscriptions",
-        "throttled",
-        "timeouts",
-        "trial",
+        "attempt", "attempt_at", "auto_reconnect", "awaited", "been_up", "canary", "close_by", "closing_generation",
+        "commands", "configured_era", "deaf", "dial_slot", "doubtful", "draining", "draw", "drawn", "era", "error", "ever_up",
+        "failure", "failure_verdict", "fault_news", "finished", "frames_sent", "generation", "heard", "lingering", "link",
+        "max_link_age", "not_before", "now", "pacer", "ping", "ping_enabled", "refusals", "refused",
+        "rejected_new_subscriptions", "renewable", "renewal", "renewed", "retry", "round_trip", "row", "server", "session",
+        "state", "state_entered_at", "subscribes_in_url", "subscriptions", "throttled", "timeouts", "trial", "user_changed",
     )  # fmt: skip
 
     def __init__(
@@ -101,7 +62,7 @@ class ConnectionContext:
         canary: Canary | None = None,
         server: str = "",
     ) -> None:
-        self.server = server  # host and port, for the texts of errors
+        self.server = server  # host and port, for messages of errors
         self.retry = retry or _RETRY
         self.pacer = pacer or Pacer(self.retry.dials_per_minute)
         self.max_link_age = max_link_age
@@ -113,43 +74,48 @@ class ConnectionContext:
         self.deaf = False  # whether a canary was missed, and none has come back since
         self.subscriptions = SubscriptionTracker()
         if canary is not None:
-            self.subscriptions.canary = CanaryBook(
+            self.subscriptions.presence.canary = CanaryTracker(
                 None if canary.channel is None else SubscriptionSpec(CANARY, (canary.channel,))
             )
-        self.state: str = TABLE.initial.value  # the machine's; nothing else writes it
-        self.state_entered_at: float | None = None  # when the state was entered; the first step says it of the initial one
+        self.state: str = TABLE.initial.value
+        self.state_entered_at: float | None = None  # when the state was entered; the initial one with the first step
         self.configured_era = era
-        self.era = era  # what the server speaks, as far as it is known
-        self.subscribes_in_url = era is not None and era.subscribes_in_url  # whether it is asked by the address that is dialed
-        self.doubtful = False  # whether a server that greets like an E3 may be an E4
+        self.era = era  # of the server, as far as it is known
+        self.subscribes_in_url = era is not None and era.subscribes_in_url  # whether the URL asks for subscriptions
+        self.doubtful = False  # whether a server that greets as an E3 may be an E4
         self.generation = 0
         self.link: LinkState | None = None
-        self.draining_generation: int | None = None  # the link that delivers until the one in its place is up
-        self.closing_generation: int | None = None  # the socket that `disposing` waits for
+        self.draining: DrainingLink | None = None  # the link that delivers until another one serves what it serves
+        self.lingering: DrainingLink | None = None  # the same link from then on, until it is closed
+        self.closing_generation: int | None = None  # the link that `disposing` waits for
         self.awaited: tuple[int, ...] = ()  # the links that must be closed before the next dial
-        self.close_by = 0.0  # when that is no longer waited for
+        self.close_by = 0.0  # when the next dial waits no longer for them
         self.trial = False  # whether the next dials carry an identity that the server has not confirmed yet
-        self.attempt = 0  # dials in a row, not forgiven
-        self.refusals = 0  # how often in a row the server refused us (1008)
+        self.attempt = 0  # dials in a row, without those that were forgiven
+        self.refusals = 0  # how many refusals (1008) came in a row
         self.been_up = False  # whether a link has been up since the user asked for one
         self.ever_up = False  # whether any link has
         self.attempt_at: float | None = None  # when the next dial is due
-        self.throttled = False  # whether it waits because the server, or a proxy, asked for it
-        self.dial_slot: float | None = None  # in the queue of those who want to dial the same server
-        self.session: str | None = None  # of the authentication that the step under way asks for
+        self.not_before = 0.0  # when the server, or a proxy, allows a dial again; it refused one, and the old link went on
+        self.throttled = False  # whether the next dial waits because the server, or a proxy, asked for it
+        self.dial_slot: float | None = None  # the slot that the pacer reserved for the next dial
+        self.session: str | None = None  # the session to authenticate with, in the step under way
         self.error: RealtimeError | None = None  # why there is no link and no attempt
-        self.frames_sent = 0  # frames sent on the newest link, when it is gone
+        self.frames_sent = 0  # on the newest link, which may be gone
         # of the step under way
         self.now = 0.0
         self.draw = 0.0
+        self.drawn: float | None = None  # the random number, if the step used it
+        self.heard: bool | None = None  # whether a frame came since the ping, or the error frame, that the step asks about
         self.row: Row[State, Trigger] | None = None
-        self.requests: list[Command] = []
+        self.commands: list[Command] = []
         self.failure: LinkFailure | None = None
         self.failure_verdict = Verdict.TRANSIENT
         self.rejected_new_subscriptions = False
+        self.user_changed = False  # whether the server greets another user, and the old link still delivers
         self.renewable = False  # whether a callable gave the credentials that were refused
-        self.renewed = False  # whether it was asked again since the last greeting
-        self.renewal: ServerError | None = None  # why the next dial is to be made with other credentials, or not at all
+        self.renewed = False  # whether that callable was asked again since the last greeting
+        self.renewal: ServerError | None = None  # the refusal for which the next dial needs other credentials
         self.refused = False  # whether the failure counts as a refusal
         self.fault_news: FaultNews | None = None
         self.finished = False  # whether a note has finished the step
@@ -157,15 +123,45 @@ class ConnectionContext:
 
     @property
     def require_link(self) -> LinkState:
-        """The link of a live state; guards and effects of rows that leave one may count on it."""
+        """The current link, where the cell of the table implies one."""
         assert self.link is not None
         return self.link
 
     def reset_step(self, now: float, draw: float) -> None:
-        """Forget what belonged to the step before."""
-        self.now, self.draw, self.row, self.requests = now, draw, None, []
+        """Forget the facts of the step before."""
+        self.now, self.draw, self.row, self.commands = now, draw, None, []
         self.failure, self.failure_verdict, self.round_trip, self.fault_news = None, Verdict.TRANSIENT, None, None
-        self.rejected_new_subscriptions = self.refused = self.renewable = self.finished = False
+        self.rejected_new_subscriptions = self.refused = self.renewable = self.finished = self.user_changed = False
+        self.drawn = self.heard = None
+
+    def take_draw(self) -> float:
+        """Use the random number of the step, and note that."""
+        self.drawn = self.draw
+        return self.draw
+
+    @property
+    def draining_generation(self) -> int | None:
+        """The number of the draining link."""
+        return None if self.draining is None else self.draining.generation
+
+    @property
+    def counts_reconnects(self) -> bool:
+        """Whether ``reconnect_attempts`` limits the dials in a row, and not ``attempts``."""
+        return self.been_up and self.draining is None
+
+    @property
+    def desired_on_old_link(self) -> Sequence[str]:
+        """The subscriptions that the draining link can serve: not those that only another URL can ask for."""
+        subscriptions = self.subscriptions
+        in_url = self.draining is not None and self.draining.state.subscribed_in_url
+        return [one for one in subscriptions.desired if not (in_url and subscriptions.is_new(one))]
+
+    def end_handover(self) -> None:
+        """Release the draining link as soon as the link that is up serves everything that it served."""
+        old = self.draining
+        if old is not None and self.subscriptions.serves(old.served):
+            self.commands.append(ReleaseLink(old.generation))
+            self.draining, self.lingering = None, old
 
     # --- facts that notes and effects share ---------------------------------------------------------------------------
 
@@ -175,7 +171,7 @@ class ConnectionContext:
             seconds = self.now - link.fault.since
             link.fault.is_open = lost
             self.fault_news = FaultNews(opened=False, seconds=seconds)
-            self.requests.append(EndFault(seconds, lost))
+            self.commands.append(EndFault(seconds, lost))
 
     def record_proven(self, link: LinkState) -> None:
         """Keep that everything desired is acknowledged on a link, or nothing is desired."""
@@ -186,7 +182,7 @@ class ConnectionContext:
 
     @property
     def reply_by(self) -> float | None:
-        """When the request in flight must be answered: not while nothing is read."""
+        """When the reply to the request in flight is overdue; None while the driver does not read the link."""
         link = self.link
         return (
             None
@@ -196,7 +192,7 @@ class ConnectionContext:
 
     @property
     def ping_at(self) -> float | None:
-        """When the next ping is due: not while a reply is awaited, and not without room in the budget."""
+        """When the next ping is due: with room in the budget, and no request in flight."""
         link = self.link
         if link is None or link.ping_at is None or not self.ping_enabled or self.subscriptions.in_flight is not None:
             return None
@@ -204,7 +200,7 @@ class ConnectionContext:
 
     @property
     def stable_at(self) -> float | None:
-        """When the link will have proven itself."""
+        """When the link is stable, so that earlier failures are forgiven."""
         link = self.link
         if link is None or link.backoff_reset or link.stable_since is None or self.deaf:
             return None
@@ -212,23 +208,22 @@ class ConnectionContext:
 
     @property
     def renew_at(self) -> float | None:
-        """When the link is to be replaced: not in the middle of a request."""
+        """When the link is to be replaced: not in the middle of a request, nor of the change before."""
         link = self.link
-        return None if link is None or self.subscriptions.in_flight is not None else link.renew_at
+        busy = self.subscriptions.in_flight is not None or self.draining is not None or self.lingering is not None
+        return None if link is None or busy else link.renew_at
 
     @property
     def handover_at(self) -> float | None:
-        """When the link makes room for one with other channels in its address."""
+        """When the link drains for one with other channels in its URL: not before the last draining link is closed."""
         link = self.link
-        return (
-            None
-            if link is None or link.handover_wanted_since is None
-            else max(link.handover_wanted_since + HANDOVER_DEBOUNCE, link.drained_at)
-        )
+        if link is None or link.handover_wanted_since is None or self.draining is not None or self.lingering is not None:
+            return None
+        return link.handover_wanted_since + HANDOVER_DEBOUNCE
 
     @property
     def idle_at(self) -> float | None:
-        """When a link without any subscription left is closed."""
+        """When a link whose last subscription was removed is closed."""
         link, idle = self.link, self.timeouts.idle
         return None if link is None or idle is None or link.idle_since is None else link.idle_since + idle
 
@@ -239,21 +234,25 @@ class ConnectionContext:
         return None if link is None or not self.subscriptions.has_pending_request else self.free_at(link)
 
     def free_at(self, link: LinkState) -> float:
-        """When the budget has room for a request, and the wait before a repetition is over."""
+        """Tell when the budget has room for a request, and the wait before a repetition is over."""
         free_at, again_at = link.budget.available_at(self.now, ping=False), self.again_at
         return free_at if again_at is None else max(free_at, again_at)
 
     @property
     def again_at(self) -> float | None:
-        """When the next request is to be repeated; None where there is none, or something else can be asked first."""
+        """When the next request is repeated; None where no request waits for that, or another one can go first."""
         fault = None if self.link is None else self.link.fault
-        if fault is None or not self.subscriptions.has_pending_request or (self.subscriptions.has_news and not fault.is_open):
+        if (
+            fault is None
+            or not self.subscriptions.has_pending_request
+            or (self.subscriptions.queue.has_new and not fault.is_open)
+        ):
             return None
         return fault.again_at
 
     @property
     def deadline(self) -> float | None:
-        """The earliest of what the state waits for; None when it waits for nothing."""
+        """The earliest moment that the state waits for; None where it waits for no moment."""
         state, link = State(self.state), self.link
         if state is State.RECONNECTING and link is not None:
             return link.since + (self.timeouts.dial if link.phase is Phase.DIALING else self.timeouts.greeting)

@@ -1,4 +1,7 @@
-"""The control request: one frame, one answer."""
+"""The control request: one frame, one answer. Beside it the batch that a request repeats, and the order of kinds.
+
+Invariant: a request carries as many items as fit into one frame of the client, and at least one.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +11,96 @@ from typing import TYPE_CHECKING
 from realtime_fsm.protocol import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable, Mapping
 
-    from realtime_fsm.fsm.fault import Batch
+SUBSCRIBE, UNSUBSCRIBE, AUTHENTICATE, PRESENCE = "subscribe", "unsubscribe", "authentication", "presence"
+
+_HALVED_FROM = 2  # failures: the second repetition goes out in halves
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Subscriptions that a request asks for together, and apart from others.
+
+    Attributes:
+        ids: their ids.
+        failures: how many requests for them have met a server fault.
+        alone: how many requests for one of them alone have met a server fault or a refusal.
+    """
+
+    ids: tuple[str, ...]
+    failures: int = 0
+    alone: int = 0
+
+    def fail(self, established: Container[str], *, whole: bool) -> tuple[Batch, ...]:
+        """Divide a batch that met a server fault.
+
+        Args:
+            established: the subscriptions that were ever acknowledged; a request asks for them apart from the others.
+            whole: whether a ping fails, too, so that no item is to blame.
+
+        Returns:
+            The batches to repeat, in this order.
+        """
+        failures, ids = self.failures + 1, self.ids
+        old = tuple(identifier for identifier in ids if identifier in established)
+        new = tuple(identifier for identifier in ids if identifier not in established)
+        if old and new:
+            return Batch(old, failures), Batch(new, failures)
+        if len(ids) > 1 and failures >= _HALVED_FROM and not whole:
+            return tuple(Batch(half, failures) for half in halves(ids))
+        return (Batch(ids, failures, self.alone + (len(ids) == 1)),)
 
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """A control request: one frame, one answer."""
+    """A control request.
+
+    Attributes:
+        kind: the type of its message.
+        ids: the subscriptions that it names.
+        data: the frame.
+        bisecting: whether it asks for one of the groups into which an error divided a request.
+        batch: the batch that it repeats; None where it repeats nothing.
+    """
 
     kind: str
     ids: tuple[str, ...]
     data: bytes = field(repr=False)
     bisecting: bool = False
-    batch: Batch | None = None  # what is repeated by it
+    batch: Batch | None = None
+
+
+class KindOrder:
+    """The order of the kinds of requests: a kind that a server fault met last gives way to the others."""
+
+    __slots__ = ("_failed",)
+
+    def __init__(self) -> None:
+        self._failed: tuple[str, ...] = ()  # the latest behind the others
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self._failed
+
+    def record(self, kind: str, *, failed: bool) -> None:
+        """Keep whether a server fault met the latest request of a kind."""
+        others = tuple(other for other in self._failed if other != kind)
+        self._failed = (*others, kind) if failed else others
+
+    def next_kind(self, waiting: Mapping[str, object]) -> str:
+        """Choose the kind that goes out next, among those that wait."""
+        order = (*(kind for kind in waiting if kind not in self._failed), *self._failed)
+        return next(kind for kind in order if waiting[kind])
+
+    def reset(self) -> None:
+        """Begin with the usual order, on another link."""
+        self._failed = ()
 
 
 def batched(
-    kind: str, ids: Iterable[str], items: Iterable[bytes], *, suspect: bool = False, batch: Batch | None = None
+    kind: str, ids: Iterable[str], items: Iterable[bytes], *, bisecting: bool = False, batch: Batch | None = None
 ) -> ControlRequest:
-    """As many of the items as fit into one frame; at least one."""
+    """Build a request of as many items as fit into one frame, and at least one."""
     chosen: list[str] = []
     encoded: list[bytes] = []
     size = frames.ENVELOPE_BYTES
@@ -37,4 +110,10 @@ def batched(
             break
         chosen.append(identifier)
         encoded.append(item)
-    return ControlRequest(kind, tuple(chosen), frames.message(kind, encoded), suspect, batch)
+    return ControlRequest(kind, tuple(chosen), frames.message(kind, encoded), bisecting, batch)
+
+
+def halves(ids: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Divide ids in two; a single id is one half, and no ids have none."""
+    middle = (len(ids) + 1) // 2
+    return tuple(half for half in (ids[:middle], ids[middle:]) if half)

@@ -1,7 +1,9 @@
-"""What the table's words mean to people: one record for each state and each trigger, and the few words that go on an arrow.
+"""The descriptions: the meaning of each state and trigger for people, and the few words on an arrow of a diagram.
 
-Everything that speaks to people (the command line, the diagrams, the generated reference) takes its words from here, so that
-a state is explained in one way. Nothing here decides anything: behaviour is the table's.
+Invariant: nothing here decides anything; behaviour is the table's.
+
+Design: The command line, the diagrams and the generated reference take their words from here, so that each state has one
+explanation.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class StateKind(StrEnum):
-    """What kind of state a state is; the diagrams give each kind one colour."""
+    """The kind of a state; the diagrams give each kind one colour."""
 
     REST = "no link wanted"
     UNDERWAY = "getting a link"
@@ -29,7 +31,7 @@ class StateKind(StrEnum):
 
 
 class TriggerSource(StrEnum):
-    """Where a trigger comes from."""
+    """The source of a trigger."""
 
     USER = "user"
     SOCKET = "socket"
@@ -38,14 +40,14 @@ class TriggerSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StateDescription:
-    """What a state means.
+    """The meaning of a state.
 
     Attributes:
-        group: what kind of state it is.
+        group: the kind of the state.
         brief: a few words, for one line of a log or a picture.
-        means: the whole sentence.
-        holds: what the connection may hold while it is here.
-        advice: what a user should do when seeing it.
+        description: the whole sentence.
+        resources: the sockets and deadlines that the connection may hold in it.
+        advice: the next step of a user who sees it.
     """
 
     group: StateKind
@@ -57,12 +59,12 @@ class StateDescription:
 
 @dataclass(frozen=True, slots=True)
 class TriggerDescription:
-    """What a trigger means.
+    """The meaning of a trigger.
 
     Attributes:
-        side: where it comes from.
-        phrase: a word or two, for an arrow; what a user calls is written as a call.
-        means: the whole sentence.
+        side: its source.
+        phrase: a word or two, for an arrow; a call of the user is written as a call.
+        description: the whole sentence.
     """
 
     side: TriggerSource
@@ -88,14 +90,14 @@ STATES: Mapping[State, StateDescription] = MappingProxyType(
             "A link is wanted and not ready: waiting for the next attempt, dialing, or waiting for the server's greeting. The"
             " first connection is attempt 1 of it.",
             _LINK,
-            "Wait: it dials by itself as the retry policy says. `reconnect()` tries at once.",
+            "Wait: the connection dials as the retry policy says. `reconnect()` dials at once.",
         ),
         State.CONNECTED: StateDescription(
             StateKind.LIVE,
             "the link is up",
-            "The link is up; nothing is desired yet, or not all that is desired is acknowledged on this link.",
+            "The link is up; nothing is desired yet, or not everything desired is acknowledged on this link.",
             _LINK,
-            "Wait for the acknowledgement, or subscribe to something. Events of what is acknowledged flow already.",
+            "Wait for the acknowledgement, or subscribe to something. Events of acknowledged subscriptions flow already.",
         ),
         State.SUBSCRIBED: StateDescription(
             StateKind.LIVE,
@@ -113,11 +115,11 @@ STATES: Mapping[State, StateDescription] = MappingProxyType(
         ),
         State.PING: StateDescription(
             StateKind.LIVE,
-            "asking the server for a sign of life",
+            "waiting for the answer to a heartbeat",
             "A heartbeat is out and its answer is awaited. Events flow and calls are served as before; the answer leads back to"
-            " whichever of the other live states the subscriptions say.",
+            " the live state that fits the subscriptions.",
             _LINK,
-            "Nothing: it is as live as the other three, and it lasts no longer than the ping policy's timeout.",
+            "Nothing: this state is as live as the other three, and lasts no longer than the ping policy's timeout.",
         ),
         State.ERROR: StateDescription(
             StateKind.ERROR,
@@ -125,7 +127,7 @@ STATES: Mapping[State, StateDescription] = MappingProxyType(
             "No link, and no automatic attempt will be made: the server refused for good, or the retries are used up. The typed"
             " error is kept in `realtime.error`; the subscriptions are kept too.",
             "nothing",
-            "Read `realtime.error`, mend the cause, then call `reconnect()`; a new `subscribe()` leaves it as well.",
+            "Read `realtime.error`, remove the cause, then call `reconnect()`; a new `subscribe()` leaves it as well.",
         ),
         State.DISPOSING: StateDescription(
             StateKind.END,
@@ -166,11 +168,11 @@ TRIGGERS: Mapping[Trigger, TriggerDescription] = MappingProxyType(
         Trigger.RECOVERED: TriggerDescription(TriggerSource.SOCKET, "recovered", "An event came, so a server fault is over."),
         Trigger.LOST: TriggerDescription(TriggerSource.SOCKET, "lost", "The stream ended, or broke."),
         Trigger.DIAL_FAILED: TriggerDescription(TriggerSource.SOCKET, "dial failed", "No WebSocket came about."),
-        Trigger.CLOSED: TriggerDescription(TriggerSource.SOCKET, "closed", "A socket that was let go of is closed."),
+        Trigger.CLOSED: TriggerDescription(TriggerSource.SOCKET, "closed", "A socket that the connection dropped is closed."),
         Trigger.DEAF: TriggerDescription(
             TriggerSource.SOCKET, "deaf", "The link's canary did not come back: its events are lost."
         ),
-        Trigger.DEADLINE: TriggerDescription(TriggerSource.CLOCK, "overdue", "The moment came that the state waited for."),
+        Trigger.DEADLINE: TriggerDescription(TriggerSource.CLOCK, "overdue", "The moment that the state waits for has come."),
         Trigger.CANARY: TriggerDescription(TriggerSource.CLOCK, "canary due", "The link is to prove that events still arrive."),
         Trigger.WOKEN: TriggerDescription(
             TriggerSource.CLOCK, "woke from sleep", "The process slept, as a suspended machine does."
@@ -195,7 +197,7 @@ GUARD_LABELS: Mapping[str, str] = MappingProxyType(
         Guard.RATE_LIMITED: "too many messages",
         Guard.ERROR_PRECEDES_CLOSE: "end announced",
         Guard.SERVER_NEEDS_URL_CHANNELS: "channels wanted",
-        Guard.NEW_SUBSCRIPTIONS_REJECTED: "newcomer refused",
+        Guard.NEW_SUBSCRIPTIONS_REJECTED: "new one refused",
         Guard.TRIAL_FAILED: "identity refused",
         Guard.PRESENCE_NEEDS_LINK: "another presence id",
         Guard.ALL_CLOSED: "old link closed",
@@ -203,7 +205,7 @@ GUARD_LABELS: Mapping[str, str] = MappingProxyType(
         Guard.HANDOVER_DUE: "other channels",
     }
 )
-"""The guards that tell more than the trigger, in the words that go on an arrow instead; the first that a row has is taken."""
+"""The guards that tell more than the trigger. The words of a row's first one go on the arrow instead."""
 
 NEGATED_GUARD_LABELS: Mapping[str, str] = MappingProxyType({Guard.MAY_RETRY: "retries used up"})
-"""The guards whose *failing* tells more than the trigger: what goes on the arrow of a row that is asked after them."""
+"""The guards whose *failing* tells more than the trigger, with the words for the arrow of a row behind them."""

@@ -1,6 +1,8 @@
-"""The effects that the table names. Each takes the seat of the connection that is being stepped.
+"""The effects that the table names.
 
-An effect notes and asks; it never raises, and it never steps the machine again.
+Invariant: an effect takes the context, changes facts and asks for commands. It never raises, and never steps the machine.
+
+Design: The effects of a row run before the state changes. The first line of each docstring is printed in the reference.
 """
 
 from __future__ import annotations
@@ -19,9 +21,20 @@ from realtime_fsm.errors import (
     StreamEnded,
     UpgradeRefused,
 )
-from realtime_fsm.fsm.commands import CloseLink, EndStreams, FailWaiters, OpenLink, Restore, RetireLink, SendFrame
-from realtime_fsm.fsm.link import DRAIN_SECONDS, LinkState, Phase, PingInFlight
+from realtime_fsm.fsm.commands import (
+    CloseLink,
+    EndFault,
+    EndStreams,
+    FailWaiters,
+    OpenLink,
+    Restore,
+    ResumeLink,
+    RetireLink,
+    SendFrame,
+)
+from realtime_fsm.fsm.link import LinkState, Phase, PingInFlight
 from realtime_fsm.fsm.names import Effect
+from realtime_fsm.fsm.notes import update_timers
 from realtime_fsm.fsm.policies import POLICY, RATE_LIMIT_WINDOW, Verdict
 from realtime_fsm.protocol import frames
 from realtime_fsm.protocol.eras import Era
@@ -38,32 +51,33 @@ def reset_attempts(context: ConnectionContext) -> None:
     context.attempt = context.refusals = 0
     context.error = context.renewal = None
     context.renewed = False
+    context.not_before = 0.0
 
 
 def find_era(context: ConnectionContext) -> None:
-    """Choose how the server is asked; one that refused us for good may be of another era by now."""
+    """Choose between messages and the URL for the next dial; a server that refused us for good may be of another era by now."""
     if isinstance(context.error, RefusedByServer) and context.error.code == POLICY:
         context.era = context.configured_era
     context.doubtful = context.era is Era.E3 and context.configured_era is None
-    _choose_address(context)
+    _choose_url(context, doubtful=context.doubtful)
 
 
 def renew_credentials(context: ConnectionContext) -> None:
-    """Let the next dial be made only if the callable gives another secret."""
+    """Let the next dial wait for another secret from the callable."""
     assert isinstance(context.failure, ServerError)
     context.renewed, context.renewal = True, context.failure
 
 
 def expect_first_link(context: ConnectionContext) -> None:
-    """Count by ``attempts`` until a link has been up: the user asked for one, and is to be told soon if there is none."""
+    """Count by ``attempts`` until a link has been up: the user asked for one, and must learn soon if none comes."""
     context.been_up = False
 
 
 def dial(context: ConnectionContext) -> None:
-    """Open a socket, as the next link; when the server has been dialed too often, as soon as there is a place.
+    """Open a socket, as the next link; where too many dials have left for the server, as soon as the pacer has a slot.
 
-    A link that must be closed before is waited for, for as long as a close may take. So is the moment that the server asked for
-    in the step under way, where another identity takes the place of the one that it turned away.
+    The dial waits for a link that must be closed before, for as long as a close may take. Where another identity replaces one
+    that the server turned away, the dial also waits as long as the server asked.
     """
     if _least_wait(context) > 0:
         schedule_retry(context)
@@ -85,7 +99,7 @@ def dial(context: ConnectionContext) -> None:
     context.generation += 1
     context.link = LinkState(context.generation, context.now, context.ping.interval, planned=context.subscribes_in_url)
     context.frames_sent = 0
-    context.requests.append(
+    context.commands.append(
         OpenLink(
             context.generation, context.subscriptions.build_url_plan() if context.subscribes_in_url else None, context.renewal
         )
@@ -94,7 +108,7 @@ def dial(context: ConnectionContext) -> None:
 
 
 def use_url_subscriptions(context: ConnectionContext) -> None:
-    """Let channels travel in the address. A server that refuses to be asked without them is no E4."""
+    """Put channels into the URL of the next dials. A server that refuses a dial without channels is older than E4."""
     context.subscribes_in_url = True
     context.doubtful = False
 
@@ -102,52 +116,50 @@ def use_url_subscriptions(context: ConnectionContext) -> None:
 def schedule_retry(context: ConnectionContext) -> None:
     """Plan the next dial as the retry policy says; a throttled one not before the server's next minute.
 
-    An answer with ``Retry-After`` (429, 503) is a bound, too: the dial waits at least as many seconds, of at most 3,600 that
-    count (`RETRY_AFTER_LIMIT`). Both bounds are spread over the policy's `base`, so that a fleet does not come back at once.
+    An answer with ``Retry-After`` (429, 503) is a bound, too: the dial waits at least as many seconds, and at most 3,600
+    (`RETRY_AFTER_LIMIT`). Both bounds are spread over the policy's `base`, so that a fleet does not come back at once.
     """
-    least = _least_wait(context)
-    delay = context.retry.delay(context.attempt, context.draw)
+    least = max(_least_wait(context), context.not_before - context.now)
+    draw = context.take_draw()
+    delay = context.retry.delay(context.attempt, draw)
     context.refusals = context.refusals + 1 if context.refused else 0
     context.throttled = least > 0
     if context.throttled:
-        delay = max(delay, least + context.draw * context.retry.base)
+        delay = max(delay, least + draw * context.retry.base)
     context.attempt_at = context.now + delay
-    _choose_address(context)
+    _choose_url(context, doubtful=context.doubtful and context.draining is None)
 
 
 def await_greeting(context: ConnectionContext) -> None:
-    """From now on the greeting is waited for."""
+    """Wait for the greeting from now on."""
     _enter(context.require_link, Phase.GREETING, context.now)
 
 
 def start_live_link(context: ConnectionContext) -> None:
-    """The link is up."""
+    """Begin to use the link: set its timers, and plan its first ping."""
     link = context.require_link
     _enter(link, Phase.LIVE, context.now)
     context.renewed = False
-    if context.draining_generation is not None:
-        context.requests.append(CloseLink(context.draining_generation, graceful=True))
-        context.draining_generation = None
-        link.drained_at = context.now + DRAIN_SECONDS
     link.stable_since = None if context.subscriptions.desired and not context.subscriptions.all_acknowledged else context.now
     if link.stable_since is not None:
         context.record_proven(link)
     if context.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
-        link.renew_at = context.now + context.max_link_age * (1 - context.draw / 10)
+        link.renew_at = context.now + context.max_link_age * (1 - context.take_draw() / 10)
     link.handover_wanted_since = context.now if context.subscriptions.needs_handover else None
+    context.end_handover()
     schedule_ping(context)
-    if link.ping_at is not None:  # anywhere in the first interval: those that came back together need not ping together
-        link.ping_at -= context.draw * context.ping.interval
+    if link.ping_at is not None:  # anywhere in the first interval, so that a fleet that came back does not ping at once
+        link.ping_at -= context.take_draw() * context.ping.interval
 
 
 def schedule_ping(context: ConnectionContext) -> None:
-    """The next ping goes out one interval from now, or not at all."""
+    """Plan the next ping one interval from now; none where pings are off."""
     link = context.require_link
     link.ping_at = context.now + context.ping.interval_after(link.pings) if context.ping_enabled else None
 
 
 def send_ping(context: ConnectionContext) -> None:
-    """Ask for a sign of life. Pings keep their interval; one that is late does not make the next ones hurry."""
+    """Send a ping. Pings keep their interval, and a late one does not hurry the next."""
     link = context.require_link
     _send(context, frames.PING, ping=True)
     link.pings += 1
@@ -159,12 +171,12 @@ def send_ping(context: ConnectionContext) -> None:
 
 
 def clear_ping(context: ConnectionContext) -> None:
-    """The heartbeat is over."""
+    """End the heartbeat: no pong is awaited."""
     context.require_link.ping_in_flight = None
 
 
 def send_request(context: ConnectionContext) -> None:
-    """Send the next control request, if one waits, none is in flight and the budget has room."""
+    """Send the next control request, if one waits, no other is in flight and the budget has room."""
     link = context.require_link
     if context.free_at(link) > context.now:
         return
@@ -175,97 +187,132 @@ def send_request(context: ConnectionContext) -> None:
 
 
 def send_authentication(context: ConnectionContext) -> None:
-    """Change the identity on this link."""
+    """Send the authentication that changes the identity of this link."""
     assert context.session is not None
     context.require_link.request_sent_at = context.now
     _send(context, context.subscriptions.authenticate(context.session).data, ping=False)
 
 
 def reset_backoff(context: ConnectionContext) -> None:
-    """The count of attempts starts anew with the next loss."""
+    """Forgive earlier failures: the next loss starts with a full count."""
     context.require_link.backoff_reset = True
     context.attempt = 0
 
 
 def drain_link(context: ConnectionContext) -> None:
-    """Let the link deliver, and do nothing else, until another one is up."""
+    """Let the link deliver, and do nothing else, until another one serves what it serves.
+
+    Where a handover is under way already, the draining link goes on, and the link that is not complete yet is closed.
+    """
+    if context.draining is not None:
+        _release_link(context, graceful=True)
+        return
     link = context.require_link
-    context.draining_generation = link.generation
     context.end_fault(link, lost=True)
-    context.requests.append(RetireLink(link.generation))
-    context.link = None
-    context.requests += context.subscriptions.end_link()
+    context.commands.append(RetireLink(link.generation))
+    context.draining = context.subscriptions.drain_link(link, context.era, been_up=context.been_up)
+    context.link = context.lingering = None
+    context.commands += context.subscriptions.end_link()
+
+
+def close_draining(context: ConnectionContext) -> None:
+    """Close the draining link, and drop its undelivered events."""
+    if context.draining is not None:
+        context.commands.append(CloseLink(context.draining.generation, graceful=True))
+        context.closing_generation, context.draining = context.draining.generation, None
+
+
+def resume_link(context: ConnectionContext) -> None:
+    """Go back to the draining link, and fail the calls that wanted another one. A renewal is due after a tenth of the age."""
+    old = context.draining
+    assert old is not None
+    error, link = _final_error(context), old.state
+    new = [one for one in context.subscriptions.desired if one not in context.desired_on_old_link]
+    for identifier in new:
+        context.subscriptions.withdraw(identifier)
+    context.draining, context.link = None, link
+    context.not_before = context.now + _least_wait(context)
+    context.subscriptions.resume_link(old)
+    context.trial, context.been_up, context.era = False, old.been_up, old.era
+    context.attempt, context.attempt_at, context.frames_sent = 0, None, link.budget.frames_sent
+    context.subscribes_in_url = link.subscribed_in_url
+    link.request_sent_at = link.ping_in_flight = link.stable_since = None
+    if link.fault is not None and link.fault.is_open:  # nothing is known of it since the link began to drain
+        context.commands.append(EndFault(context.now - link.fault.since, lost=False))
+    link.fault = None
+    if context.max_link_age is not None:
+        link.renew_at = max(context.now + context.max_link_age / 10, context.not_before)
+    schedule_ping(context)
+    link.idle_since = link.handover_wanted_since = None
+    update_timers(context)
+    context.commands.append(ResumeLink(link.generation, error, tuple(new)))
 
 
 def abort_link(context: ConnectionContext) -> None:
-    """Let go of the socket at once: there is nobody to say goodbye to."""
-    _release_link(context, tidy=False)
+    """Abort the socket: no closing handshake can be expected."""
+    _release_link(context, graceful=False)
 
 
 def close_link(context: ConnectionContext) -> None:
-    """Let go of the socket with a closing handshake, and of a place among those who want to dial."""
+    """Close the socket with a closing handshake, and give back the dial slot."""
     if context.dial_slot is not None:
         context.pacer.release(context.dial_slot)
         context.dial_slot = None
-    _close_draining(context)
-    _release_link(context, tidy=True)
+    close_draining(context)
+    _release_link(context, graceful=True)
 
 
 def close_first(context: ConnectionContext) -> None:
-    """Let the next dial wait until the links that this step lets go of are closed."""
-    context.awaited = tuple(request.generation for request in context.requests if isinstance(request, CloseLink))
+    """Let the next dial wait until the links are closed that this step closes."""
+    context.awaited = tuple(command.generation for command in context.commands if isinstance(command, CloseLink))
     context.close_by = context.now + context.timeouts.close
 
 
 def restore_identity(context: ConnectionContext) -> None:
-    """Go back to the identity that was confirmed last, and tell who wanted the other one."""
+    """Go back to the identity that was confirmed last, and fail the call that wanted the other one."""
     context.trial = False
-    context.requests.append(Restore(_final_error(context)))
+    context.commands.append(Restore(_final_error(context)))
     context.been_up = context.ever_up
 
 
 def fail_permanently(context: ConnectionContext) -> None:
-    """Keep the typed error and tell everybody who waits."""
-    _close_draining(context)
+    """Keep the typed error, and fail all waiting calls and iterators with it."""
+    close_draining(context)
     context.error = _final_error(context)
     _fail_waiters(context, context.error, streams=True)
 
 
 def notify_link_lost(context: ConnectionContext) -> None:
-    """Tell everybody who waits that the link is lost and none will follow by itself."""
+    """Fail all waiting calls and iterators: the link is lost, and no other follows."""
     assert context.failure is not None
     _fail_waiters(context, LinkLost(context.failure), streams=True)
 
 
 def notify_disconnected(context: ConnectionContext) -> None:
-    """Tell pending calls that the user disconnected; iterators wait for the next link."""
+    """Fail pending calls, because the user disconnected; iterators wait for the next link."""
     context.error = None
     _fail_waiters(context, Disconnected(), streams=False)
 
 
 def end_streams(context: ConnectionContext) -> None:
-    """Nothing follows."""
+    """End every stream."""
     context.error = None
-    context.requests.append(EndStreams())
+    context.commands.append(EndStreams())
 
 
 def clear_closing(context: ConnectionContext) -> None:
-    """The last socket is closed."""
+    """Hold no socket any more: the last one is closed."""
     context.closing_generation = None
 
 
 def _least_wait(context: ConnectionContext) -> float:
-    """Seconds for which the server, or a proxy, wants no dial, as the failure of the step under way says."""
+    """Tell how many seconds the server, or a proxy, wants no dial, by the failure of the step under way."""
     asked = context.failure.retry_after if isinstance(context.failure, UpgradeRefused) else None
     return max(RATE_LIMIT_WINDOW if context.failure_verdict is Verdict.THROTTLED else 0.0, asked or 0.0)
 
 
-def _choose_address(context: ConnectionContext) -> None:
-    """Forget a guess, and ask an E3 once more without channels in the address: it may be an E4, which greets alike.
-
-    Not in a handover: where the link before still delivers, the next one is to take over what that is asked for.
-    """
-    doubtful = context.doubtful and context.draining_generation is None
+def _choose_url(context: ConnectionContext, *, doubtful: bool) -> None:
+    """Choose messages or the URL by the era. Ask a doubtful E3 once more without channels: it may be an E4."""
     context.subscribes_in_url = context.era is not None and context.era.subscribes_in_url and not doubtful
 
 
@@ -278,28 +325,22 @@ def _send(context: ConnectionContext, data: bytes, *, ping: bool) -> None:
     link = context.require_link
     link.budget.record_send(context.now, ping=ping)
     context.frames_sent = link.budget.frames_sent
-    context.requests.append(SendFrame(link.generation, data))
+    context.commands.append(SendFrame(link.generation, data))
 
 
-def _release_link(context: ConnectionContext, *, tidy: bool) -> None:
-    context.attempt_at = None
+def _release_link(context: ConnectionContext, *, graceful: bool) -> None:
+    context.attempt_at = context.lingering = None
     if context.link is not None:
         context.end_fault(context.link, lost=True)
-        context.requests.append(CloseLink(context.link.generation, tidy))
+        context.commands.append(CloseLink(context.link.generation, graceful))
         context.closing_generation = context.link.generation
         context.link = None
-        context.requests += context.subscriptions.end_link()
-
-
-def _close_draining(context: ConnectionContext) -> None:
-    if context.draining_generation is not None:
-        context.requests.append(CloseLink(context.draining_generation, graceful=True))
-        context.closing_generation, context.draining_generation = context.draining_generation, None
+        context.commands += context.subscriptions.end_link()
 
 
 def _fail_waiters(context: ConnectionContext, error: RealtimeError, *, streams: bool) -> None:
-    context.trial = False  # a call that wants another identity fails, too, and the one before counts
-    context.requests.append(FailWaiters(error, context.subscriptions.withdraw_never_acknowledged(), streams))
+    context.trial = False  # a call that wants another identity fails, too
+    context.commands.append(FailWaiters(error, context.subscriptions.withdraw_never_acknowledged(), streams))
 
 
 def _final_error(context: ConnectionContext) -> RealtimeError:
@@ -307,8 +348,10 @@ def _final_error(context: ConnectionContext) -> RealtimeError:
     assert cause is not None
     if context.failure_verdict is not Verdict.FATAL:
         if not isinstance(cause, IdentityUnavailable):
-            cause.server = context.server  # of a live link, too: the error stands alone, far from what was dialed
-        return RetriesExhausted(context.attempt, cause, "reconnect_attempts" if context.been_up else "attempts")
+            cause.server = context.server  # the error of a live link, too, must name its server
+        if context.retry.allows(context.attempt, been_up=context.counts_reconnects):
+            return LinkLost(cause)
+        return RetriesExhausted(context.attempt, cause, "reconnect_attempts" if context.counts_reconnects else "attempts")
     match cause:
         case ServerError(code=code, message=message):
             return RefusedByServer(code, message, context.server)
@@ -327,6 +370,8 @@ EFFECTS: dict[str, Callable[[ConnectionContext], None]] = {
     Effect.DIAL: dial,
     Effect.USE_URL_SUBSCRIPTIONS: use_url_subscriptions,
     Effect.DRAIN_LINK: drain_link,
+    Effect.CLOSE_DRAINING: close_draining,
+    Effect.RESUME_LINK: resume_link,
     Effect.SCHEDULE_RETRY: schedule_retry,
     Effect.AWAIT_GREETING: await_greeting,
     Effect.START_LIVE_LINK: start_live_link,

@@ -1,4 +1,9 @@
-"""The guards that the table names. Each takes the seat of the connection that is being stepped, and only looks."""
+"""The guards that the table names.
+
+Invariant: a guard takes the context and changes nothing.
+
+Design: The first line of each docstring is printed in the reference, as the question that the guard asks.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.fsm.names import Guard
 from realtime_fsm.fsm.policies import POLICY, Verdict
+from realtime_fsm.fsm.table import LIVE
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.faults import is_server_fault, is_throttle
 
@@ -17,166 +23,198 @@ if TYPE_CHECKING:
 
 
 def all_acknowledged(context: ConnectionContext) -> bool:
-    """All that was desired when it was last looked at is acknowledged on this link, and something is desired."""
+    """Ask whether everything desired was acknowledged on this link at some moment, and something still is desired."""
     return context.subscriptions.all_acknowledged
 
 
 def no_subscriptions(context: ConnectionContext) -> bool:
-    """Something was desired on this link, and nothing is any more."""
+    """Ask whether the last subscription of this link has been removed."""
     return context.subscriptions.all_removed
 
 
 def error_answers_ping(context: ConnectionContext) -> bool:
-    """The error frame answers the ping: 1013 or 429 (no room for it) or 1003 (unknown to the oldest servers)."""
+    """Ask whether the error frame answers the ping: 1013 or 429 (too many messages) or 1003 (unknown to the oldest servers)."""
     return _error_code(context) == 1003 or rate_limited(context)
 
 
 def rate_limited(context: ConnectionContext) -> bool:
-    """The error frame says that there were too many messages: 1013, or 429 as a proxy may say it."""
+    """Ask whether the error frame tells of too many messages: 1013, or 429 from a proxy."""
     code = _error_code(context)
     return code is not None and is_throttle(code)
 
 
 def error_precedes_close(context: ConnectionContext) -> bool:
-    """The error frame is one that the server ends a live link with (PROTOCOL: "Errors and endings")."""
+    """Ask whether the server sends this error frame before it ends a live link (PROTOCOL: "Errors and endings")."""
     return _error_code(context) == POLICY
 
 
 def server_at_fault(context: ConnectionContext) -> bool:
-    """The error frame says that the server cannot work, and not that it refuses something."""
+    """Ask whether the error frame tells of a server that cannot work, and not of a refusal."""
     code = _error_code(context)
     return code is not None and is_server_fault(code)
 
 
 def repetition_due(context: ConnectionContext) -> bool:
-    """A request that met a server fault or a refusal (1008) is to be repeated, and the budget has room for it."""
+    """Ask whether the repetition of a request is due that met a server fault or a refusal (1008), and the budget has room."""
     return context.again_at is not None and _is_due(context.budget_at, context.now)
 
 
 def error_answers_request(context: ConnectionContext) -> bool:
-    """A control request was in flight, so the error frame is its answer."""
+    """Ask whether a control request was in flight, so that the error frame is its answer."""
     last = context.require_link.last_error
     return last is not None and last.blamed
 
 
 def is_fatal(context: ConnectionContext) -> bool:
-    """Another attempt would meet the same refusal."""
+    """Ask whether another attempt would meet the same refusal."""
     return context.failure_verdict is Verdict.FATAL
 
 
 def server_needs_url_channels(context: ConnectionContext) -> bool:
-    """A dial without channels was refused with 1008, which is how older servers ask for them in the address.
+    """Ask whether the server refused a dial without channels with 1008, as older servers do, which want channels in the URL.
 
-    One that is known to take messages means something else by it, unless it says so again.
+    A server that is known to take messages (E4) means something else, unless it refuses again.
     """
     unknown = context.configured_era is None and (context.era is not Era.E4 or context.refusals > 0)
     return unknown and not context.require_link.subscribed_in_url and _error_code(context) == POLICY
 
 
 def new_subscriptions_rejected(context: ConnectionContext) -> bool:
-    """The server refused an address, and what had never been acknowledged was taken out of it."""
+    """Ask whether the server refused a URL, whose never acknowledged subscriptions were rejected."""
     return context.rejected_new_subscriptions
 
 
 def credentials_renewable(context: ConnectionContext) -> bool:
-    """The server refuses the credentials after a link has been up, and the callable was not asked again since a greeting."""
+    """Ask whether the callable may give new credentials: a link has been up, and the server refuses these for the first time."""
     return context.renewable and context.been_up and not context.renewed and _error_code(context) in (401, 403)
 
 
 def may_retry(context: ConnectionContext) -> bool:
-    """The retry policy allows another dial."""
-    return context.retry.allows(context.attempt, been_up=context.been_up)
+    """Ask whether the retry policy allows another dial; while an old link delivers, ``attempts`` is the limit."""
+    return context.retry.allows(context.attempt, been_up=context.counts_reconnects)
 
 
 def reconnect_off(context: ConnectionContext) -> bool:
-    """The user does not want a lost link to be replaced."""
+    """Ask whether the user wants no link in place of a lost one."""
     return not context.auto_reconnect
 
 
 def can_dial_early(context: ConnectionContext) -> bool:
-    """The next dial is waited for, and not because the server, or a proxy, asked to wait."""
+    """Ask whether the next dial waits, and neither the server nor a proxy asked for that."""
     return context.attempt_at is not None and not context.throttled
 
 
 def attempt_due(context: ConnectionContext) -> bool:
-    """The delay before the next dial is over."""
+    """Ask whether the delay before the next dial is over."""
     return _is_due(context.attempt_at, context.now)
 
 
 def reply_overdue(context: ConnectionContext) -> bool:
-    """The request in flight was not answered in time."""
+    """Ask whether the reply to the request in flight is overdue."""
     return _is_due(context.reply_by, context.now)
 
 
 def ping_due(context: ConnectionContext) -> bool:
-    """A ping is due, wanted and affordable, and no reply is awaited."""
+    """Ask whether the next ping is due: the budget has room, and no request is in flight."""
     return _is_due(context.ping_at, context.now)
 
 
 def may_ping(context: ConnectionContext) -> bool:
-    """A ping is wanted and affordable, and no reply is awaited."""
+    """Ask whether a ping may go out now: pings are on, the budget has room, and no request is in flight."""
     link = context.require_link
     return context.ping_at is not None and link.budget.available_at(context.now, ping=True) <= context.now
 
 
 def handover_due(context: ConnectionContext) -> bool:
-    """Something is desired that only another address can ask for, and no more has been for a moment."""
+    """Ask whether something is desired that only another URL can ask for, and the wait for more is over."""
     return _is_due(context.handover_at, context.now)
 
 
 def presence_needs_link(context: ConnectionContext) -> bool:
-    """The presence that is wanted has another id than the one that the server keeps for this link."""
-    return context.subscriptions.presence_needs_link
+    """Ask whether the wanted presence has another id than the one that the server keeps for this link."""
+    return context.subscriptions.presence.needs_link
 
 
 def trial_failed(context: ConnectionContext) -> bool:
-    """An identity that no greeting has confirmed yet gets no link: it is refused for good, or its attempts are used up."""
+    """Ask whether an unconfirmed identity gets no link: the server refuses it for good, or its attempts are used up."""
     return context.trial and context.failure is not None and (is_fatal(context) or not may_retry(context))
 
 
 def all_closed(context: ConnectionContext) -> bool:
-    """No link is left whose end the next dial waits for."""
+    """Ask whether all links are closed that the next dial waited for."""
     return not context.awaited
 
 
+def user_changed(context: ConnectionContext) -> bool:
+    """Ask whether another link still delivers, as another user than the one that the server greets."""
+    return context.user_changed
+
+
+def can_resume(context: ConnectionContext) -> bool:
+    """Ask whether the dial, or the link that it led to, failed for good, and the old link still delivers."""
+    if context.draining is None or context.failure is None:
+        return False
+    return is_fatal(context) or not may_retry(context) or (context.state in LIVE and reconnect_off(context))
+
+
+def old_link_complete(context: ConnectionContext) -> bool:
+    """Ask whether the draining link serves everything that it can serve, and something is desired on it."""
+    wanted = context.desired_on_old_link
+    return context.draining is not None and bool(wanted) and all(one in context.draining.served for one in wanted)
+
+
+def old_link_empty(context: ConnectionContext) -> bool:
+    """Ask whether the last subscription of the draining link has been removed."""
+    return context.draining is not None and context.draining.used and not context.desired_on_old_link
+
+
 def presence_wanted(context: ConnectionContext) -> bool:
-    """The user wants to be shown as present."""
-    return context.subscriptions.presence is not None
+    """Ask whether the user wants to be shown as present."""
+    return context.subscriptions.presence.message is not None
 
 
 def renewal_due(context: ConnectionContext) -> bool:
-    """The link is as old as it may grow, and nothing is in flight on it."""
+    """Ask whether the link is as old as it may grow, and no request is in flight."""
     return _is_due(context.renew_at, context.now)
 
 
 def can_authenticate_in_band(context: ConnectionContext) -> bool:
-    """The identity can be changed on this link, by a message that can go out now."""
-    link = context.require_link
+    """Ask whether a message can change the identity on this link, safely and now.
+
+    With nothing acknowledged the server would forget the project; it would not bind a guest's plain ``account`` anew; the old
+    user's presence would stay stored for 30 days (PROTOCOL: "Messages", rules 3 and 11).
+    """
+    link, subscriptions = context.require_link, context.subscriptions
     return (
         context.session is not None
         and link.ping_in_flight is None
-        and context.subscriptions.may_authenticate
+        and subscriptions.in_flight is None
+        and subscriptions.all_acknowledged
+        and not any("account" in spec.channels for spec in subscriptions.desired.values())
+        and not subscriptions.subscribed_in_url
+        and subscriptions.presence.message is None
+        and subscriptions.presence.on_link is None
         and link.budget.available_at(context.now, ping=False) <= context.now
     )
 
 
 def idle_due(context: ConnectionContext) -> bool:
-    """The link has been without subscriptions for as long as an idle one is kept."""
+    """Ask whether the link has been without subscriptions for as long as an idle one is kept."""
     return _is_due(context.idle_at, context.now)
 
 
 def stable_due(context: ConnectionContext) -> bool:
-    """The link has lived long enough with everything acknowledged."""
+    """Ask whether everything has been acknowledged on the link for long enough."""
     return _is_due(context.stable_at, context.now)
 
 
 def ping_enabled(context: ConnectionContext) -> bool:
-    """Pings are on."""
+    """Ask whether pings are on."""
     return context.ping_enabled
 
 
 def heard_since_ping(context: ConnectionContext) -> bool:
-    """Some frame came after the ping went out; or one may have, for nothing is read while a consumer makes room."""
+    """Ask whether a frame came after the ping; or may have come, while the driver reads nothing for a slow consumer."""
     return not context.require_link.no_reply_to_ping
 
 
@@ -199,6 +237,10 @@ GUARDS: dict[str, Callable[[ConnectionContext], bool]] = {
     Guard.PRESENCE_NEEDS_LINK: presence_needs_link,
     Guard.TRIAL_FAILED: trial_failed,
     Guard.ALL_CLOSED: all_closed,
+    Guard.USER_CHANGED: user_changed,
+    Guard.CAN_RESUME: can_resume,
+    Guard.OLD_LINK_COMPLETE: old_link_complete,
+    Guard.OLD_LINK_EMPTY: old_link_empty,
     Guard.HANDOVER_DUE: handover_due,
     Guard.ERROR_ANSWERS_PING: error_answers_ping,
     Guard.RATE_LIMITED: rate_limited,

@@ -1,4 +1,7 @@
-"""The inputs: what happened, with its facts. Each belongs to one trigger; the machine is stepped with nothing else."""
+"""The inputs: each tells one happening, with its facts.
+
+Invariant: an input belongs to one trigger, and is frozen. Notes alone read its facts.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class SocketInput(Input):
-    """Something that a socket did. What belongs to an earlier generation never moves the machine."""
+    """Something that a socket did. An input of an earlier generation never moves the machine."""
 
     generation: int
 
@@ -72,7 +75,7 @@ class Authenticate(Input):
     """The user wants another identity. The next dials carry it, on trial until the server confirms it.
 
     Attributes:
-        session: for a message, where one is safe.
+        session: the session that a message may carry, where one is safe.
     """
 
     trigger = Trigger.AUTHENTICATE
@@ -87,11 +90,11 @@ class LogOut(Input):
 
 @dataclass(frozen=True, slots=True)
 class SetPresence(Input):
-    """The user wants to be shown as present, by a message that says how; or no longer, if there is none.
+    """The user wants to be shown as present, or no longer.
 
     Attributes:
-        message: the message; it holds the id, too.
-        id: the id of the presence; a link takes one only, the server ignores a second.
+        message: the message that shows the user as present, with the id; None for no longer.
+        id: the id of the presence; a link takes one only, and the server ignores a second.
     """
 
     trigger = Trigger.PRESENCE
@@ -115,13 +118,14 @@ class Opened(SocketInput):
 
 @dataclass(frozen=True, slots=True)
 class GreetingReceived(SocketInput):
-    """The ``connected`` frame came; as a guest's where a user was expected, if `stranger`.
+    """The ``connected`` frame came.
 
     Attributes:
         user: the account as JSON text.
-        stranger: whether a user was expected, and a guest is greeted.
+        unexpected_guest: whether a user was expected, and a guest is greeted.
         channels: the channels that the server named.
-        numbered: whether the server has ids for subscriptions, which came with E3.
+        has_subscription_ids: whether the server has ids for subscriptions, which came with E3.
+        user_changed: whether the server names another user than on the link before.
     """
 
     trigger = Trigger.GREETED
@@ -129,6 +133,7 @@ class GreetingReceived(SocketInput):
     unexpected_guest: bool = False
     channels: tuple[str, ...] = ()
     has_subscription_ids: bool = True
+    user_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +175,7 @@ class ErrorReceived(SocketInput):
 
 @dataclass(frozen=True, slots=True)
 class LinkClosed(SocketInput):
-    """The stream of an open socket ended; for a cause of our own, if one is given."""
+    """The stream of an open socket ended; where a cause is given, the client ended it."""
 
     trigger = Trigger.LOST
     close_code: int = 1006
@@ -186,13 +191,13 @@ class DialFailure(SocketInput):
 
 
 class Closed(SocketInput):
-    """A socket that the machine has let go of is closed."""
+    """A socket that the machine dropped is closed."""
 
     trigger = Trigger.CLOSED
 
 
 class Deadline(Input):
-    """The deadline that the machine reported has passed. One that comes early is ignored: nothing is due."""
+    """The deadline that the machine reported has passed. The machine ignores one that comes early."""
 
     trigger = Trigger.DEADLINE
 
@@ -208,8 +213,8 @@ class Probe(Input):
     """A canary is due.
 
     Attributes:
-        spec: the hidden subscription on which its event is to be heard.
-        presence: a presence of its own, for when the user wants none; None where something else is written.
+        spec: the hidden subscription that gets the canary's event.
+        presence: a presence for the canary alone, for when the user wants none; None where the driver writes something else.
         id: the id of that presence.
     """
 

@@ -1,4 +1,7 @@
-"""What is known of one link: how far it has come, what was heard and sent, and when."""
+"""The state of one link: its phase, its timers, its budget, and the frames that the client sent and received on it.
+
+Invariant: another link begins with another state; nothing of a link outlives it here.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,18 @@ from typing import TYPE_CHECKING
 from realtime_fsm.fsm.budget import SendBudget
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from realtime_fsm.errors import ServerError
     from realtime_fsm.fsm.fault import Fault
+    from realtime_fsm.protocol.eras import Era
 
 DRAIN_SECONDS = 1.0
-"""Seconds for which a link that has made room still delivers what was on its way; the next one makes room no earlier."""
+"""Seconds for which a draining link still delivers events on their way, once another link serves everything."""
 
 
 class Phase(Enum):
-    """How far a link has come."""
+    """The phase of a link."""
 
     DIALING = "upgrade"
     GREETING = "greeting"
@@ -28,28 +34,9 @@ class LinkState:
     """One WebSocket, from dial to end."""
 
     __slots__ = (
-        "backoff_reset",
-        "budget",
-        "drained_at",
-        "fault",
-        "frames_received",
-        "generation",
-        "handover_wanted_since",
-        "idle_since",
-        "last_error",
-        "phase",
-        "ping_at",
-        "ping_in_flight",
-        "pings",
-        "probed",
-        "proven",
-        "proven_at",
-        "read_paused",
-        "renew_at",
-        "request_sent_at",
-        "since",
-        "stable_since",
-        "subscribed_in_url",
+        "backoff_reset", "budget", "fault", "frames_received", "generation", "handover_wanted_since",
+        "idle_since", "last_error", "phase", "ping_at", "ping_in_flight", "pings", "probed", "proven", "proven_at",
+        "read_paused", "renew_at", "request_sent_at", "since", "stable_since", "subscribed_in_url",
     )  # fmt: skip
 
     def __init__(self, generation: int, now: float, ping_interval: float, *, planned: bool) -> None:
@@ -58,32 +45,31 @@ class LinkState:
         self.phase = Phase.DIALING
         self.since = now  # when the phase was entered
         self.budget = SendBudget(ping_interval)
-        self.frames_received = 0  # frames received, of any kind; the driver counts them
-        self.read_paused = False  # whether nothing is read from it, so that a consumer can come after
+        self.frames_received = 0  # of any kind; the driver counts them
+        self.read_paused = False  # whether the driver reads nothing, so that a consumer can catch up
         self.last_error: LastError | None = None
         self.request_sent_at: float | None = None  # when the request in flight was sent
         self.ping_at: float | None = None  # when the next ping is due
-        self.renew_at: float | None = None  # when it is as old as it may grow
-        self.ping_in_flight: PingInFlight | None = None  # the ping that is out
-        self.pings = 0  # how many have left
+        self.renew_at: float | None = None  # when the link is as old as it may grow
+        self.ping_in_flight: PingInFlight | None = None  # the ping that awaits its pong
+        self.pings = 0  # how many pings were sent
         self.fault: Fault | None = None  # of the server, until a request is acknowledged
         self.proven_at: float | None = None  # when the server last proved here that it works; None before it did
         self.stable_since: float | None = None  # since when everything desired is acknowledged
         self.idle_since: float | None = None  # since when nothing is desired any more
-        self.drained_at = now  # when the one that made room for it is gone
-        self.handover_wanted_since: float | None = None  # since when something is desired that only another address can ask for
+        self.handover_wanted_since: float | None = None  # since when only another URL can ask for a subscription
         self.backoff_reset = False
-        self.probed = False  # whether a canary was due on it
-        self.proven = False  # whether everything desired has once been acknowledged on it
+        self.probed = False  # whether a canary was due on this link
+        self.proven = False  # whether everything desired was once acknowledged on this link
 
     @property
     def at_fault(self) -> bool:
-        """Whether a server fault is under way on it."""
+        """Whether a server fault is open."""
         return self.fault is not None and self.fault.is_open
 
     @property
     def no_reply_to_ping(self) -> bool:
-        """Whether nothing was heard since the ping that is out, although it could have been."""
+        """Whether no frame came since the ping in flight, while the driver read the link."""
         return (
             self.ping_in_flight is not None
             and self.frames_received == self.ping_in_flight.frames_received
@@ -96,13 +82,41 @@ class LastError:
     """The last error frame of a link."""
 
     cause: ServerError
-    frames_received: int  # how many frames had come with it: the next one makes it old news
-    blamed: bool  # whether a request in flight was there to be blamed
+    frames_received: int  # by then; a later frame shows that this error did not end the link
+    blamed: bool  # whether a request was in flight
 
 
 @dataclass(frozen=True, slots=True)
 class PingInFlight:
-    """A ping that is out."""
+    """A ping that awaits its pong."""
 
     at: float
-    frames_received: int  # how many frames had come before it
+    frames_received: int  # before it
+
+
+@dataclass(frozen=True, slots=True)
+class DrainingLink:
+    """The old link of a handover, with the facts that the machine needs to go back to it.
+
+    Attributes:
+        state: the state of the link.
+        served: the ids that were acknowledged on it.
+        used: whether something was desired on it.
+        presence_id: the id of the presence that the server stored for it.
+        hears_canary: whether its hidden subscription was acknowledged.
+        era: the era of its server.
+        been_up: whether a link had been up since the user asked for one.
+    """
+
+    state: LinkState
+    served: Collection[str]
+    used: bool
+    presence_id: str | None
+    hears_canary: bool
+    era: Era | None
+    been_up: bool
+
+    @property
+    def generation(self) -> int:
+        """The number of the link."""
+        return self.state.generation

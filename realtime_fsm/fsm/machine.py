@@ -1,12 +1,12 @@
 """The machine: one `transitions.Machine`, built once from the table, that serves every connection of the process.
 
-The law: `Connection.step` is the only way in. It notes the input's facts, lets the machine take the first row whose guards
-hold, and gives back what is to be done and when to come again. It reads no clock and draws no random number.
+Invariant: every input enters by `ConnectionMachine.step`. A step runs the notes of its trigger, lets the machine take the first
+row whose guards hold, and returns the commands and the next deadline. It reads no clock and draws no random number.
 
-`transitions` is used at its cheapest and safest: no model is registered (a registered one has its attributes overwritten and
-costs 39 KB; a bare seat costs what it holds), callables are passed instead of names (a misspelled name fails only when it is
-fired), cells that are ignored on purpose are filtered first (one without a row would raise), effects run before the state
-changes (one that raised after it would leave the state moved), and nothing else of the machine is let out.
+Design: The machine uses `transitions` at its cheapest and safest. No model is registered: `transitions` overwrites the attributes
+of a registered one, which takes 39 KB more. Callables are passed instead of names: a misspelled name fails only when it is fired.
+Cells that are ignored on purpose are filtered first: a cell without a row raises. Effects run before the state changes: an
+effect that raised later would leave a moved state.
 """
 
 from __future__ import annotations
@@ -15,19 +15,28 @@ import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from transitions import Machine, Transition
+from transitions import Machine
 
 from realtime_fsm.fsm.commands import StepResult, TransitionTaken
 from realtime_fsm.fsm.effects import EFFECTS
 from realtime_fsm.fsm.guards import GUARDS
-from realtime_fsm.fsm.inputs import Acknowledged, Closed, Deadline, Deaf, ErrorReceived, LinkClosed, Recovered, SocketInput
+from realtime_fsm.fsm.inputs import (
+    Acknowledged,
+    Closed,
+    Deadline,
+    Deaf,
+    ErrorReceived,
+    LinkClosed,
+    PingEnabledChanged,
+    Recovered,
+    SocketInput,
+)
+from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.notes import NOTES, apply_notes
-from realtime_fsm.fsm.table import TABLE, State, Trigger
+from realtime_fsm.fsm.table import LIVE, TABLE, State, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from transitions import EventData
 
     from realtime_fsm.errors import RealtimeError
     from realtime_fsm.fsm.context import ConnectionContext
@@ -37,38 +46,12 @@ if TYPE_CHECKING:
 
 
 def _quiet_logger(logger: logging.Logger) -> None:
-    """With the root logger at DEBUG, `transitions` writes two dozen lines a trigger; the audit log says it in one."""
-    if logger.level == logging.NOTSET:  # else the application has said what it wants
+    """Keep the logger of `transitions` at WARNING: at DEBUG it writes two dozen lines a trigger."""
+    if logger.level == logging.NOTSET:  # else the application has chosen a level
         logger.setLevel(logging.WARNING)
 
 
 _quiet_logger(logging.getLogger("transitions"))
-
-
-class RowTransition(Transition):
-    """A row as `transitions` runs it, without what no row of ours has.
-
-    Those are names to be resolved, callbacks of states, `prepare` and `after`, and a log line about each; they take more than
-    half of the time of a trigger (tests/bench/RESULTS.md).
-    """
-
-    def execute(self, event_data: EventData) -> bool:
-        """Take the row if its guards hold: run its effects, then change the state."""
-        context = event_data.model
-        for condition in self.conditions:
-            if not condition.func(context):  # type: ignore[operator]
-                return False
-        for effect in self.before:
-            effect(context)  # type: ignore[operator]
-        if self.dest is not None:
-            event_data.machine.set_state(self.dest, context)
-        return True
-
-
-class TableMachine(Machine):
-    """The machine of a table."""
-
-    transition_cls = RowTransition
 
 
 @lru_cache(maxsize=1)
@@ -76,12 +59,8 @@ def _shared_machine() -> dict[str, Any]:
     return build(TABLE)
 
 
-def build(table: Table[State, Trigger], kind: type[Machine] = TableMachine) -> dict[str, Any]:
+def build(table: Table[State, Trigger]) -> dict[str, Any]:
     """Build the machine of a table.
-
-    Args:
-        table: the table.
-        kind: the machine; a plain `Machine` does the same, and takes longer.
 
     Returns:
         The machine's events by trigger.
@@ -90,7 +69,7 @@ def build(table: Table[State, Trigger], kind: type[Machine] = TableMachine) -> d
         BadTable: when the table is not total, has a trap or an unreachable state, or names something that does not exist.
     """
     table.check(NOTES, GUARDS, EFFECTS)
-    machine = kind(
+    machine = Machine(
         model=None,
         states=[state.value for state in State],
         initial=table.initial.value,
@@ -110,14 +89,14 @@ def build(table: Table[State, Trigger], kind: type[Machine] = TableMachine) -> d
 
 
 def _record_row(row: Row[State, Trigger]) -> Callable[[ConnectionContext], None]:
-    def mark(context: ConnectionContext) -> None:
+    def record(context: ConnectionContext) -> None:
         context.row = row
 
-    return mark
+    return record
 
 
 class ConnectionMachine:
-    """One connection as the table sees it: a seat, and the machine that moves it."""
+    """One connection: its context, and the machine that all connections share."""
 
     __slots__ = ("_context", "_events")
 
@@ -127,7 +106,7 @@ class ConnectionMachine:
 
     @property
     def state(self) -> State:
-        """Where the connection stands."""
+        """The state of the connection."""
         return State(self._context.state)
 
     @property
@@ -137,19 +116,21 @@ class ConnectionMachine:
 
     @property
     def era(self) -> Era | None:
-        """What the server speaks, as far as it is known."""
+        """The era of the server, as far as it is known."""
         return self._context.era
 
     def set_read_paused(self, generation: int, now: float, *, paused: bool) -> float | None:
-        """Nothing is read from a link any more, so that a consumer can come after; or it is read again.
+        """Keep that the driver reads a link no more, so that a consumer can catch up; or reads it again.
 
-        What the peer says meanwhile is not heard, and silence means nothing: what is awaited is awaited anew afterwards.
+        Meanwhile silence proves nothing, so every wait for an answer begins anew afterwards.
 
         Returns:
             When to step with `Deadline` next.
         """
-        context, link = self._context, self._context.link
-        if link is not None and link.generation == generation:
+        context, old = self._context, self._context.draining
+        for link in (context.link, None if old is None else old.state):
+            if link is None or link.generation != generation:
+                continue
             link.read_paused = paused
             if not paused:
                 link.frames_received += 1
@@ -162,22 +143,22 @@ class ConnectionMachine:
         Args:
             input_: what happened.
             now: the moment, in seconds of a clock that never goes back.
-            draw: a random number from 0 to 1, for the delay before a dial if this step plans one.
+            draw: a random number from 0 to 1, for the moments that this step plans.
 
         Returns:
-            The row that was taken, what to do, and when to step with `Deadline` next.
+            The row that was taken, the commands, and the moment of the next `Deadline`.
         """
         context = self._context
-        due = context.deadline  # as it was reported, before anything of this step
+        due = context.deadline  # as the step before reported it
         context.reset_step(now, draw)
         source, trigger = State(context.state), input_.trigger
         if self._is_stale_or_early(input_, source, trigger, due):
             return StepResult(None, (), due)
         apply_notes(context, input_)
         if context.finished:
-            return StepResult(None, tuple(context.requests), due)
+            return StepResult(None, tuple(context.commands), due)
         if (source, trigger) in TABLE.ignored:
-            return StepResult(None, tuple(context.requests), context.deadline)
+            return StepResult(None, tuple(context.commands), context.deadline)
         self._events[trigger.value].trigger(context, context)
         row = context.row
         assert row is not None
@@ -196,25 +177,30 @@ class ConnectionMachine:
             context.round_trip,
             context.fault_news,
             lag=0.0 if due is None else max(0.0, now - due),
+            at=now,
+            draw=context.drawn,
+            enabled=input_.enabled if isinstance(input_, PingEnabledChanged) else None,
+            heard=context.heard,
+            dial_slot=context.dial_slot if Effect.DIAL in row.effects else None,
         )
-        return StepResult(transition, tuple(context.requests), context.deadline)
+        return StepResult(transition, tuple(context.commands), context.deadline)
 
     def _is_stale_or_early(self, input_: Input, source: State, trigger: Trigger, due: float | None) -> bool:
-        """Whether an input is a word of an old socket, an answer to nothing that was asked, or a wake-up that came early."""
+        """Tell whether an input is of an old socket, answers no request, or is a deadline that came early."""
         context = self._context
         match input_:
             case Closed(generation=generation):
-                return (
-                    generation not in context.awaited
-                    if source is State.RECONNECTING
-                    else generation != context.closing_generation
-                )
-            case Acknowledged(to=to, acknowledged=granted) if not context.subscriptions.matches_in_flight(to, granted):
+                if source is State.RECONNECTING:
+                    return generation not in context.awaited
+                if source in LIVE:
+                    return context.lingering is None or generation != context.lingering.generation
+                return generation != context.closing_generation
+            case Acknowledged(to=to, acknowledged=items) if not context.subscriptions.matches_in_flight(to, items):
                 return True
             case ErrorReceived(code=1003) if (
                 context.subscriptions.subscribed_in_url and context.require_link.ping_in_flight is None
             ):
-                return True  # of the oldest servers, to a ping that was settled before: nothing else is sent on such a link
+                return True  # the late pong of an oldest server: no other message goes out on such a link
             case Deaf() if context.canary is None:
                 return True
             case Recovered() if context.link is None or not context.link.at_fault:

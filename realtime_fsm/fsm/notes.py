@@ -12,13 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.errors import GreetedAsGuest, IdentityUnavailable, Overdue, ServerError, StreamEnded
+from realtime_fsm.fsm import inputs
 from realtime_fsm.fsm.commands import AuthenticationRefused, CloseLink, UserIdentified
+from realtime_fsm.fsm.control import AUTHENTICATE
 from realtime_fsm.fsm.fault import Fault
-from realtime_fsm.fsm.inputs import LinkClosed
 from realtime_fsm.fsm.link import LastError, LinkState, Phase
 from realtime_fsm.fsm.names import Note
 from realtime_fsm.fsm.policies import POLICY, verdict
-from realtime_fsm.fsm.subscriptions import AUTHENTICATE, GREETING_ACK
+from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import LIVE, TABLE
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.faults import FaultNews, is_server_fault, is_throttle
@@ -29,28 +30,9 @@ if TYPE_CHECKING:
     from realtime_fsm.errors import LinkFailure
     from realtime_fsm.fsm.commands import Command
     from realtime_fsm.fsm.context import ConnectionContext
-    from realtime_fsm.fsm.inputs import (
-        Acknowledged,
-        Authenticate,
-        Closed,
-        Deadline,
-        Deaf,
-        DialFailure,
-        ErrorReceived,
-        GreetingReceived,
-        Input,
-        LogOut,
-        PingEnabledChanged,
-        Pong,
-        Probe,
-        Recovered,
-        SetPresence,
-        Subscribe,
-        Unsubscribe,
-    )
 
 
-def apply_notes(context: ConnectionContext, input_: Input) -> None:
+def apply_notes(context: ConnectionContext, input_: inputs.Input) -> None:
     """Run the notes that the table names for the trigger of an input."""
     for name in TABLE.notes[input_.trigger]:
         NOTES[name](context, input_)
@@ -61,32 +43,32 @@ def apply_notes(context: ConnectionContext, input_: Input) -> None:
 # --- the user ---------------------------------------------------------------------------------------------------------
 
 
-def add_subscription(context: ConnectionContext, input_: Subscribe) -> None:
+def add_subscription(context: ConnectionContext, input_: inputs.Subscribe) -> None:
     """Desire the subscription."""
     context.subscriptions.add(input_.spec)
 
 
-def remove_subscription(context: ConnectionContext, input_: Unsubscribe) -> None:
+def remove_subscription(context: ConnectionContext, input_: inputs.Unsubscribe) -> None:
     """Desire the subscription no more, and tell its end unless the server must hear of it first."""
-    context.requests += context.subscriptions.withdraw(input_.id)
+    context.commands += context.subscriptions.withdraw(input_.id)
 
 
-def begin_identity_trial(context: ConnectionContext, input_: Authenticate) -> None:
+def begin_identity_trial(context: ConnectionContext, input_: inputs.Authenticate) -> None:
     """Take the new identity on trial: only a greeting or a reply confirms it."""
     context.session, context.trial = input_.session, True
 
 
-def end_identity_trial(context: ConnectionContext, _: LogOut) -> None:
+def end_identity_trial(context: ConnectionContext, _: inputs.LogOut) -> None:
     """End the trial of an identity: a guest has nothing to confirm."""
     context.trial = False
 
 
-def set_presence(context: ConnectionContext, input_: SetPresence) -> None:
+def set_presence(context: ConnectionContext, input_: inputs.SetPresence) -> None:
     """Desire the presence, or none any more; it replaces one that waits."""
-    context.subscriptions.set_presence(input_.message, input_.id)
+    context.subscriptions.presence.set(input_.message, input_.id)
 
 
-def switch_ping(context: ConnectionContext, input_: PingEnabledChanged) -> None:
+def switch_ping(context: ConnectionContext, input_: inputs.PingEnabledChanged) -> None:
     """Keep whether pings are on."""
     context.ping_enabled = input_.enabled
 
@@ -94,7 +76,7 @@ def switch_ping(context: ConnectionContext, input_: PingEnabledChanged) -> None:
 # --- the socket -------------------------------------------------------------------------------------------------------
 
 
-def record_greeting(context: ConnectionContext, input_: GreetingReceived) -> None:
+def record_greeting(context: ConnectionContext, input_: inputs.GreetingReceived) -> None:
     """Keep the user and the era that the first greeting of a link tells, or that it greets an unexpected guest."""
     if context.state in LIVE:  # a second greeting would forget all acknowledgements
         return
@@ -102,7 +84,8 @@ def record_greeting(context: ConnectionContext, input_: GreetingReceived) -> Non
         _fail(context, GreetedAsGuest())
         return
     context.trial = False
-    context.requests.append(UserIdentified(input_.user))
+    context.user_changed = input_.user_changed and context.draining is not None
+    context.commands.append(UserIdentified(input_.user))
     context.subscriptions.begin_link()
     if not context.require_link.subscribed_in_url:
         context.era = Era.E4
@@ -117,7 +100,7 @@ def record_greeting(context: ConnectionContext, input_: GreetingReceived) -> Non
     context.subscriptions.link_subscribed_in_url(input_.channels, context.era)
 
 
-def accept_reply(context: ConnectionContext, input_: Acknowledged) -> None:
+def accept_reply(context: ConnectionContext, input_: inputs.Acknowledged) -> None:
     """Keep the items or the identity that a reply confirms, which ends a server fault; or the items that a greeting confirms."""
     if input_.to == GREETING_ACK:
         _accept(context, context.subscriptions.acknowledge_url_subscriptions())
@@ -127,12 +110,12 @@ def accept_reply(context: ConnectionContext, input_: Acknowledged) -> None:
     link.fault = None
     if input_.to == AUTHENTICATE:
         context.trial = False
-        context.requests.append(UserIdentified(input_.user))
+        context.commands.append(UserIdentified(input_.user))
     _accept(context, context.subscriptions.handle_reply(input_.acknowledged, input_.presence))
     link.request_sent_at = None
 
 
-def record_pong(context: ConnectionContext, _: Pong) -> None:
+def record_pong(context: ConnectionContext, _: inputs.Pong) -> None:
     """Keep the round trip of the ping in flight, and that the server works."""
     link = context.link
     if link is not None and link.ping_in_flight is not None:
@@ -141,12 +124,12 @@ def record_pong(context: ConnectionContext, _: Pong) -> None:
         _prove(context, link)
 
 
-def prove_server(context: ConnectionContext, _: Recovered) -> None:
+def prove_server(context: ConnectionContext, _: inputs.Recovered) -> None:
     """Keep that the server works, which ends a server fault."""
     _prove(context, context.require_link)
 
 
-def skip_repeated_error(context: ConnectionContext, input_: ErrorReceived) -> None:
+def skip_repeated_error(context: ConnectionContext, input_: inputs.ErrorReceived) -> None:
     """Keep a live link's error frame that changes nothing, and finish the step.
 
     A 1013 or 429 names a message that the server dropped (PROTOCOL: "Messages", rule 4), and no message is out. A 1008 announces
@@ -163,7 +146,7 @@ def skip_repeated_error(context: ConnectionContext, input_: ErrorReceived) -> No
         context.finished = True
 
 
-def record_error(context: ConnectionContext, input_: ErrorReceived) -> None:
+def record_error(context: ConnectionContext, input_: inputs.ErrorReceived) -> None:
     """Keep the error frame as the failure, and whether a request in flight or renewable credentials explain it."""
     link = context.require_link
     cause = ServerError(input_.code, input_.message)
@@ -172,7 +155,7 @@ def record_error(context: ConnectionContext, input_: ErrorReceived) -> None:
     _fail(context, cause)
 
 
-def accept_error_as_pong(context: ConnectionContext, input_: ErrorReceived) -> None:
+def accept_error_as_pong(context: ConnectionContext, input_: inputs.ErrorReceived) -> None:
     """Take error 1003 for the pong of the oldest servers (E1), where a ping is in flight."""
     link = context.require_link
     if link.ping_in_flight is not None and input_.code == 1003:  # PROTOCOL: "Four server eras"
@@ -181,64 +164,69 @@ def accept_error_as_pong(context: ConnectionContext, input_: ErrorReceived) -> N
         _prove(context, link)
 
 
-def reject_new_in_url(context: ConnectionContext, input_: ErrorReceived) -> None:
+def reject_new_in_url(context: ConnectionContext, input_: inputs.ErrorReceived) -> None:
     """Reject the never acknowledged channels of a URL that the server refuses, where others in it were acknowledged once."""
     link = context.require_link
     about_us = is_throttle(input_.code) or input_.code in (401, 403)
     if link.subscribed_in_url and link.phase is not Phase.LIVE and not about_us:
         rejected = context.subscriptions.reject_new_in_url(input_.code, input_.message)
         context.rejected_new_subscriptions = bool(rejected)
-        context.requests += rejected
+        context.commands += rejected
 
 
-def answer_request(context: ConnectionContext, input_: ErrorReceived) -> None:
+def answer_request(context: ConnectionContext, input_: inputs.ErrorReceived) -> None:
     """Blame the request in flight: reject, halve or repeat it; a rate limit or a server fault only repeats it."""
     link = context.require_link
     live, blamed = link.phase is Phase.LIVE, context.subscriptions.in_flight is not None
     if live and is_throttle(input_.code):
         link.budget.block_for_window(context.now)
-        context.requests += context.subscriptions.requeue_in_flight()
+        context.commands += context.subscriptions.requeue_in_flight()
     elif live and is_server_fault(input_.code) and (blamed or link.ping_in_flight is not None):
         _meet_fault(context, link, input_)
     else:
-        context.requests += context.subscriptions.handle_error(input_.code, input_.message, context.retry.attempts)
-        if live and blamed and input_.code == POLICY and context.subscriptions.repeats:
+        context.commands += context.subscriptions.handle_error(input_.code, input_.message, context.retry.attempts)
+        if live and blamed and input_.code == POLICY and context.subscriptions.queue.batches:
             _postpone(context, link)
-    if any(isinstance(command, AuthenticationRefused) for command in context.requests):
+    if any(isinstance(command, AuthenticationRefused) for command in context.commands):
         context.trial = False
     link.request_sent_at = None
 
 
-def end_draining(context: ConnectionContext, input_: LinkClosed) -> None:
+def end_draining(context: ConnectionContext, input_: inputs.LinkClosed) -> None:
     """Close the draining link if its stream is the one that ended, and finish the step."""
     if input_.generation == context.draining_generation:
-        context.draining_generation = None
-        context.requests.append(CloseLink(input_.generation, graceful=False))
+        context.draining = None
+        context.commands.append(CloseLink(input_.generation, graceful=False))
         context.finished = True
 
 
-def record_end(context: ConnectionContext, input_: LinkClosed | DialFailure) -> None:
+def record_end(context: ConnectionContext, input_: inputs.LinkClosed | inputs.DialFailure) -> None:
     """Keep why the link or the dial ended: the cause given, else an error frame directly before, else the close code."""
     if input_.cause is not None:
         _fail(context, input_.cause)
         return
-    assert isinstance(input_, LinkClosed)
+    assert isinstance(input_, inputs.LinkClosed)
     link = context.require_link
     last = link.last_error
-    if last is None or last.frames_received != link.frames_received:
+    context.heard = None if last is None else last.frames_received != link.frames_received
+    if last is None or context.heard:
         _fail(context, StreamEnded(input_.close_code))
         return
     _fail(context, last.cause, blamed=last.blamed)
-    if last.blamed and last.cause.code == POLICY and context.subscriptions.refusals.accepted:
+    if last.blamed and last.cause.code == POLICY and context.subscriptions.queue.refusals.accepted:
         context.attempt = max(0, context.attempt - 1)  # the server refused one of our requests: the link did not fail
 
 
-def forget_closed(context: ConnectionContext, input_: Closed) -> None:
-    """Wait no longer for the closed link before the next dial."""
+def forget_closed(context: ConnectionContext, input_: inputs.Closed) -> None:
+    """Wait no longer for the closed link before the next dial; the server has deleted the presence of an old link."""
     context.awaited = tuple(other for other in context.awaited if other != input_.generation)
+    if context.lingering is not None and context.lingering.generation == input_.generation:
+        if context.lingering.presence_id is not None:
+            context.subscriptions.presence.begin_link()
+        context.lingering = None
 
 
-def record_deafness(context: ConnectionContext, _: Deaf) -> None:
+def record_deafness(context: ConnectionContext, _: inputs.Deaf) -> None:
     """Keep that the canary's event is missing."""
     assert context.canary is not None
     context.deaf = True
@@ -248,7 +236,7 @@ def record_deafness(context: ConnectionContext, _: Deaf) -> None:
 # --- the clock --------------------------------------------------------------------------------------------------------
 
 
-def record_overdue(context: ConnectionContext, _: Deadline) -> None:
+def record_overdue(context: ConnectionContext, _: inputs.Deadline) -> None:
     """Keep which answer is overdue: to the dial, the ping or the request, or the greeting."""
     link = context.link
     if link is None:
@@ -258,24 +246,25 @@ def record_overdue(context: ConnectionContext, _: Deadline) -> None:
     elif link.phase is Phase.GREETING:
         _fail(context, Overdue(link.phase.value, context.timeouts.greeting))
     elif link.ping_in_flight is not None:
+        context.heard = link.frames_received != link.ping_in_flight.frames_received
         if link.no_reply_to_ping:
             _fail(context, Overdue("pong", context.ping.timeout))
     elif context.reply_by is not None and context.reply_by <= context.now:
         _fail(context, Overdue("reply", context.timeouts.reply))
 
 
-def probe_link(context: ConnectionContext, input_: Probe) -> None:
+def probe_link(context: ConnectionContext, input_: inputs.Probe) -> None:
     """Plan a canary on a live link. A second canary on a link shows that the first came back, so the link hears."""
     if context.state not in LIVE:
         return
     link = context.require_link
     context.deaf = context.deaf and not link.probed
     link.probed = True
-    context.requests += context.subscriptions.probe(input_.spec, input_.presence, input_.id)
+    context.commands += context.subscriptions.presence.probe(input_.spec, input_.presence, input_.id)
 
 
-def update_timers(context: ConnectionContext, _: Input) -> None:
-    """Keep since when the link has everything acknowledged, or nothing desired, or needs another URL."""
+def update_timers(context: ConnectionContext, _: inputs.Input | None = None) -> None:
+    """Keep since when the link has everything acknowledged, or nothing desired, or needs another URL; end a handover."""
     link, subscriptions = context.link, context.subscriptions
     if link is None or link.phase is not Phase.LIVE:
         return
@@ -285,14 +274,15 @@ def update_timers(context: ConnectionContext, _: Input) -> None:
     link.stable_since = _since(link.stable_since, context.now, holds=quiet)
     link.idle_since = _since(link.idle_since, context.now, holds=subscriptions.all_removed)
     link.handover_wanted_since = _since(link.handover_wanted_since, context.now, holds=subscriptions.needs_handover)
+    context.end_handover()
 
 
 # --- within -----------------------------------------------------------------------------------------------------------
 
 
 def _accept(context: ConnectionContext, commands: Sequence[Command]) -> None:
-    context.requests += commands
-    if context.subscriptions.refusals.accepted:
+    context.commands += commands
+    if context.subscriptions.queue.refusals.accepted:
         context.refusals = 0
 
 
@@ -305,7 +295,7 @@ def _fail(context: ConnectionContext, cause: LinkFailure, *, blamed: bool = Fals
     context.failure_verdict = verdict(cause, live=live, may_pass=_may_pass(context, blamed=blamed))
     code = cause.code if isinstance(cause, ServerError) else cause.close_code if isinstance(cause, StreamEnded) else None
     if code == POLICY:
-        context.refused = not (context.subscriptions.refusals.accepted if blamed else _is_proven(context))
+        context.refused = not (context.subscriptions.queue.refusals.accepted if blamed else _is_proven(context))
 
 
 def _is_proven(context: ConnectionContext) -> bool:
@@ -317,7 +307,7 @@ def _may_pass(context: ConnectionContext, *, blamed: bool) -> bool:
     most = context.retry.attempts
     borne = most is None or context.refusals + 1 < most
     if blamed:
-        return borne or not (context.subscriptions.desired and context.subscriptions.refusals.everything)
+        return borne or not (context.subscriptions.desired and context.subscriptions.queue.refusals.everything)
     return _is_proven(context) or (context.been_up and borne)
 
 
@@ -329,7 +319,7 @@ def _prove(context: ConnectionContext, link: LinkState) -> None:
         context.end_fault(link, lost=False)
 
 
-def _meet_fault(context: ConnectionContext, link: LinkState, input_: ErrorReceived) -> None:
+def _meet_fault(context: ConnectionContext, link: LinkState, input_: inputs.ErrorReceived) -> None:
     """Begin or continue a server fault (PROTOCOL: "Messages", rule 10)."""
     fault = link.fault = link.fault or Fault()
     # A request in repetition may fail for a reason of its own: the server has worked since its first failure.
@@ -341,7 +331,7 @@ def _meet_fault(context: ConnectionContext, link: LinkState, input_: ErrorReceiv
         fault.ping_failed = True
         context.subscriptions.reunite()
         return
-    context.requests += context.subscriptions.repeat(input_.code, input_.message, context.retry.attempts, whole=fault.ping_failed)
+    context.commands += context.subscriptions.repeat(input_.code, input_.message, context.retry.attempts, whole=fault.ping_failed)
     _postpone(context, link)
 
 
@@ -350,7 +340,7 @@ def _postpone(context: ConnectionContext, link: LinkState) -> None:
     fault = link.fault = link.fault or Fault()
     fault.again_at = None
     if context.subscriptions.has_pending_request:
-        fault.postpone(context.now, context.retry, context.draw)
+        fault.postpone(context.now, context.retry, context.take_draw())
 
 
 def _since(before: float | None, now: float, *, holds: bool) -> float | None:

@@ -1,13 +1,13 @@
 """The pacer: how often a process may dial one server, all its connections together.
 
-Invariant: with a connection's own dial, at most `limit` dials have left in 60 seconds, and at most eight of them at once. The
-dials of all connections to the server count, whatever the limit of each is.
+Invariant: when a connection dials, at most `limit` dials have left within 60 seconds, its own included, and at most eight at
+once. The dials of all connections to the server count, whatever the limit of each is.
 
-Design: a server takes 128 dials a minute per path and IP, and a burst can kill its workers (PROTOCOL: "Connecting"). So a few
-dials may leave at once, and the others follow evenly. A dial that must wait takes a place, which is a moment in the future;
-waiting is not a failed attempt. A place is a plan among dials of one limit: when its moment has come, the dials that have left
-decide, because those of other limits, of a busy loop and of a process that slept are not in the plan. A server that was dialed
-within a minute outlives its connections.
+Design: A server takes 128 dials a minute per path and IP, and a burst can kill its workers (PROTOCOL: "Connecting"). So a few
+dials leave at once, and the others follow evenly. A dial that must wait reserves a slot, a moment in the future; waiting is no
+failed attempt. Slots are planned among the dials of one limit. At its moment a dial is checked against the dials that have left:
+those of other limits, of a busy loop and of a process that slept are in no plan. The record of a server outlives its
+connections by a minute.
 """
 
 from __future__ import annotations
@@ -33,43 +33,43 @@ _UNSHARED = nullcontext()
 
 
 class _Rate:
-    """The pace of a sequence of dials, planned ones or those that have left: a leaky bucket, and a window."""
+    """The pace of a sequence of dials, planned or left: a leaky bucket, and a window."""
 
     __slots__ = ("_burst", "_full_at", "_latest", "_limit", "_step")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._burst = min(BURST, limit) - 1  # beside the one that asks
+        self._burst = min(BURST, limit) - 1  # beside the next dial
         self._step = RATE_LIMIT_WINDOW / limit
         self._full_at = 0.0  # when a whole burst may leave again
         self._latest: deque[float] = deque(maxlen=limit)
 
     def bucket_at(self, now: float) -> float:
-        """When the bucket lets the next one leave."""
+        """Tell when the bucket lets the next dial leave."""
         at = self._full_at - self._burst * self._step
         return at if at > now + _ROUNDING else now
 
     def window_at(self, now: float) -> float:
-        """When the window lets the next one leave."""
+        """Tell when the window lets the next dial leave."""
         return max(now, self._latest[0] + RATE_LIMIT_WINDOW) if len(self._latest) == self._limit else now
 
-    def note(self, at: float, *, held: bool = False) -> None:
-        """Note one.
+    def record(self, at: float, *, held: bool = False) -> None:
+        """Record a dial.
 
         Args:
             at: its moment, in seconds.
-            held: whether the window held it back, which leaves no burst.
+            held: whether the window delayed it, which leaves no burst.
         """
-        empty_at = at + self._burst * self._step  # dials of a greater limit leave no less than that
+        empty_at = at + self._burst * self._step  # dials of connections with a greater limit may have left faster
         self._full_at = (empty_at if held else min(max(at, self._full_at), empty_at)) + self._step
         self._latest.append(at)
 
 
 class _Plan(_Rate):
-    """The places that connections with one limit have taken.
+    """The slots that connections with one limit have reserved.
 
     Attributes:
-        free: places that were given back, in order.
+        free: the slots that were given back, in order.
     """
 
     __slots__ = ("free",)
@@ -80,10 +80,10 @@ class _Plan(_Rate):
 
 
 class Dials:
-    """The dials of this process to one server: those that left within a minute, and for each limit those that are planned.
+    """The dials of this process to one server: those that left within a minute, and the planned ones of each limit.
 
     Args:
-        lock: held while they are looked at or changed, where connections have threads of their own.
+        lock: guards them, where connections run in several threads.
     """
 
     __slots__ = ("__weakref__", "_left", "_plans", "lock")
@@ -95,30 +95,30 @@ class Dials:
 
     @property
     def idle_since(self) -> float:
-        """When the last dial left, in seconds; before all times if none did."""
+        """When the last dial left, in seconds; minus infinity if no dial left."""
         return self._left[-1] if self._left else -math.inf
 
     def left(self, limit: int) -> _Rate:
-        """The pace of those that have left, as a connection with this limit counts them."""
+        """Compute the pace of the dials that have left, as a connection with this limit counts them."""
         rate = _Rate(limit)
         for at in self._left:
-            rate.note(at)
+            rate.record(at)
         return rate
 
     def plan(self, limit: int | None) -> _Plan:
-        """The places of connections with this limit."""
+        """Return the slots of connections with this limit."""
         return self._plans.setdefault(limit, _Plan(limit or 1))
 
-    def look(self, now: float) -> None:
-        """Forget what is over; and everything, where the clock is that of another event loop, which began later."""
+    def forget_old(self, now: float) -> None:
+        """Forget dials of more than a minute ago; and all dials, where another event loop has a clock that began later."""
         if now < self.idle_since - RATE_LIMIT_WINDOW:
             self._left.clear()
             self._plans.clear()
         while self._left and self._left[0] < now - RATE_LIMIT_WINDOW:
             self._left.popleft()
 
-    def leave(self, now: float) -> float:
-        """Note that one leaves now."""
+    def record_dial(self, now: float) -> float:
+        """Record a dial that leaves now."""
         self._left.append(now)
         _BUSY.add(self)
         for dials in [dials for dials in _BUSY.copy() if dials.idle_since < now - RATE_LIMIT_WINDOW]:
@@ -131,7 +131,7 @@ class Pacer:
 
     Args:
         limit: dials in any 60 seconds; None for no limit.
-        dials: those of the process to that server; its own by default.
+        dials: the dials of the process to that server; a record for this connection alone by default.
     """
 
     __slots__ = ("__weakref__", "_dials", "_limit")
@@ -141,7 +141,7 @@ class Pacer:
         self._dials = dials or Dials()
 
     def reserve(self, now: float) -> float:
-        """Take a place.
+        """Reserve a slot.
 
         Args:
             now: seconds, in the machine's clock.
@@ -150,41 +150,41 @@ class Pacer:
             When to dial: now, or later.
         """
         with self._dials.lock:
-            self._dials.look(now)
-            return self._dials.leave(now) if self._limit is None else self._take(now, self._limit)
+            self._dials.forget_old(now)
+            return self._dials.record_dial(now) if self._limit is None else self._reserve(now, self._limit)
 
-    def claim(self, place: float, now: float) -> float:
-        """Come to dial, with a place that was taken before.
+    def claim(self, slot: float, now: float) -> float:
+        """Dial in a slot that was reserved before.
 
         Returns:
-            When to dial: now; or later, for a dial before its time, and where too many others have left meanwhile.
+            When to dial: now; or later, before the slot, and where too many others have left meanwhile.
         """
-        if place > now or self._limit is None:
-            return max(place, now)
+        if slot > now or self._limit is None:
+            return max(slot, now)
         with self._dials.lock:
-            self._dials.look(now)
+            self._dials.forget_old(now)
             left = self._dials.left(self._limit)
-            if left.bucket_at(now) > now:  # many come late at once: those behind have places of their own
-                return self._take(now, self._limit)
+            if left.bucket_at(now) > now:  # many come late at once: each reserves another slot
+                return self._reserve(now, self._limit)
             at = left.window_at(now)
-            return self._dials.leave(now) if at <= now else at
+            return self._dials.record_dial(now) if at <= now else at
 
-    def release(self, place: float) -> None:
-        """Give back a place that is not needed."""
+    def release(self, slot: float) -> None:
+        """Give back a slot."""
         with self._dials.lock:
             plan = self._dials.plan(self._limit)
-            plan.free = sorted([*plan.free, place])
+            plan.free = sorted([*plan.free, slot])
 
-    def _take(self, now: float, limit: int) -> float:
+    def _reserve(self, now: float, limit: int) -> float:
         left, plan = self._dials.left(limit), self._dials.plan(limit)
-        plan.free = [place for place in plan.free if place > now]
+        plan.free = [slot for slot in plan.free if slot > now]
         soon = max(plan.bucket_at(now), left.bucket_at(now))
         window = max(plan.window_at(now), left.window_at(now))
         at = max(soon, window)
         if plan.free and plan.free[0] <= at:
             return plan.free.pop(0)
-        plan.note(at, held=window > soon)
-        return self._dials.leave(now) if at <= now else at
+        plan.record(at, held=window > soon)
+        return self._dials.record_dial(now) if at <= now else at
 
 
 _BUSY: set[Dials] = set()
@@ -193,12 +193,12 @@ _SERVERS: WeakValueDictionary[str, Dials] = WeakValueDictionary()
 
 
 def pacer_for(url: str, limit: int | None, lock: AbstractContextManager[Any]) -> Pacer:
-    """The pacer of a connection, which counts the dials of all connections of this process to the server.
+    """Build the pacer of a connection, which counts the dials of all connections of this process to the server.
 
     Args:
-        url: where the connection dials; its host and port are the server, however the URL spells them.
+        url: the URL that the connection dials; its host and port name the server, in any spelling.
         limit: dials a minute that the connection allows; None for no limit.
-        lock: for the threads of those connections, where this one is the first.
+        lock: the lock for the threads of those connections, where this one is the first.
     """
     host, _, port = host_and_port(url).rpartition(":")
     return Pacer(limit, _SERVERS.setdefault(f"{host.rstrip('.')}:{port}", Dials(lock)))

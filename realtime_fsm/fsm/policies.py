@@ -1,4 +1,7 @@
-"""The policies: when to dial again, when to ping, and what a failure means. Plain values without a clock or dice."""
+"""The policies: when to dial again, when to ping, and what a failure means.
+
+Invariant: a policy is a plain value, without a clock and a random source.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,13 @@ if TYPE_CHECKING:
     from realtime_fsm.errors import LinkFailure
 
 RATE_LIMIT_WINDOW = 60.0
-"""Seconds that are sure to reach into the server's next minute, whatever its clock says (PROTOCOL: "Messages", rule 4)."""
+"""Seconds that reach into the server's next minute, wherever its clock is (PROTOCOL: "Messages", rule 4)."""
 
 MOST_PINGS = 16
 """Pings in a minute on one connection: half of what the server takes (PROTOCOL: "Messages", rule 4)."""
 QUICK_PINGS, SLOW_PING = 4, 5.0
 """How many pings of a link keep an interval that the budget cannot carry, and the interval of the others, in seconds."""
-CARRIED = RATE_LIMIT_WINDOW / MOST_PINGS  # the shortest interval that can be kept
+CARRIED = RATE_LIMIT_WINDOW / MOST_PINGS  # the shortest interval that the budget carries
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +34,23 @@ class RetryPolicy:
 
     A link *has been up* once everything desired was acknowledged on it, or it was greeted with nothing desired. Until then, after
     `connect()`, `authenticate()`, or a `subscribe()`, `reconnect()` or `set_presence()` without a link, ``attempts`` counts: a
-    wrong endpoint fails within seconds. For everything later ``reconnect_attempts`` counts: a server that is away for an hour
-    is no reason to go deaf.
+    wrong endpoint fails within seconds. For everything later ``reconnect_attempts`` counts: a client should outlast a server that
+    is away for an hour.
 
     The delay before dial n+2 of a row is ``min(cap, base * factor**n)``, half of it fixed and half of it random. The first
-    dial of all is immediate; the first after a loss waits anything from nothing to ``base``, so that a fleet comes back spread
-    out.
+    dial of all is immediate; the first after a loss waits from nothing to ``base``, so that a fleet comes back spread out.
 
     Attributes:
-        attempts: how many dials in a row may fail before a link has been up, the first included; None means for ever. After as
-            many refusals in a row (1008) a link that has been up is given up, too.
-        reconnect_attempts: how many dials in a row may fail after a link has been up; None means for ever.
+        attempts: how many dials in a row may fail before a link has been up, the first included; None for no limit. After as
+            many refusals in a row (1008) the connection gives up after a link has been up, too.
+        reconnect_attempts: how many dials in a row may fail after a link has been up; None for no limit.
         base: the first delay, in seconds.
         factor: how much longer each next delay is.
         cap: the longest delay, in seconds.
         stable_after: how many seconds a link must live with everything acknowledged before earlier failures are forgiven.
-        dials_per_minute: how many dials this process may make to one server in any 60 seconds, before a connection with this
+        dials_per_minute: how many dials to one server may leave this process in any 60 seconds, before a connection with this
             policy dials; the dials of all its connections count, and the server takes 128 per path and IP. At most eight leave
-            at once, and the others follow evenly: one every 60/128 s. Waiting for one's turn is not a failed attempt. None for
-            no limit.
+            at once, and the others follow evenly: one every 60/128 s. Such a wait is no failed attempt. None for no limit.
 
     Raises:
         BadOption: for values that make no sense.
@@ -93,10 +94,10 @@ class RetryPolicy:
         return most is None or attempt < most
 
     def delay(self, attempt: int, jitter: float) -> float:
-        """How long to wait before the next dial.
+        """Tell how long to wait before the next dial.
 
         Args:
-            attempt: how many dials of this row were made; 0 after the loss of a link that had proven itself.
+            attempt: how many dials in a row were made; 0 after the loss of a link that had proven itself.
             jitter: a random number from 0 to 1.
 
         Returns:
@@ -117,14 +118,13 @@ class PingPolicyWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class PingPolicy:
-    """When to ask the server for a sign of life with the application's ``ping`` (PROTOCOL: "Messages").
+    """When to send the application's ``ping``, which the server answers (PROTOCOL: "Messages").
 
     Attributes:
         interval: seconds from ping to ping, under traffic too; the first on a link comes at a random moment of the first
-            interval, so that connections that came back together do not ping together. Below 3.75 s it is faster than the
-            budget of messages carries: four pings of a link keep it, and one every 5 s follows. Warns with
-            `PingPolicyWarning`.
-        timeout: seconds in which any frame must be heard after a ping; then the link is dead.
+            interval, so that connections that came back together do not ping together. The budget of messages does not carry an
+            interval below 3.75 s: four pings of a link keep it, then one every 5 s follows. Warns with `PingPolicyWarning`.
+        timeout: seconds in which a frame of any kind must come after a ping; without one the link is dead.
         enabled: whether pings are sent at all; ``set_ping_enabled()`` changes it later.
 
     Raises:
@@ -169,7 +169,7 @@ class PingPolicy:
 
 
 class Verdict(enum.Enum):
-    """What a failure means for the next attempt."""
+    """The meaning of a failure for the next attempt."""
 
     FATAL = "fatal"
     THROTTLED = "throttled"
@@ -181,20 +181,20 @@ POLICY = 1008
 
 
 def verdict(cause: LinkFailure, *, live: bool, may_pass: bool = False) -> Verdict:
-    """Judge why an attempt or a link ended. This is the one place that does.
+    """Judge why an attempt or a link ended. Nothing else judges that.
 
-    - A refused **certificate** is fatal: the next attempt would meet the same one, and trusting it is not ours to decide.
-    - A greeting **as a guest** where a session or JWT was given is fatal: it was asked for just before this dial.
+    - A refused **certificate** is fatal: the next attempt would meet the same one, and only the user may trust it.
+    - A greeting **as a guest** where a session or JWT was given is fatal: the driver asked for the credential just before.
     - An **error frame** or, where none came, a **close code** 1008 (policy: unknown project, bad origin, no channels) is
       fatal on the way to the first link: the server ends a link with it (PROTOCOL: "Errors and endings"), and a wrong project
-      stays wrong. It may pass where a link has been up, because a server that starts, or loses its database, says it for a
-      while; and where the request in flight is to blame. The caller counts how often it came, and says so by ``may_pass``.
-    - 401 and 403 before the greeting are about who is dialing; dialing again as the same changes nothing: fatal. On a live
-      link they answer a request and never end the link, so as the reason for an end they are only the last thing heard.
-    - 1013 says "too many": the server's window is a minute, and coming back within it is refused again: throttled. Proxies in
-      front of it say 429.
-    - Any **other code** (1003, 0, 500, a database's own) is the server's bad day: transient.
-    - An end **without a word**, an unanswered dial or ping, a name that does not resolve, a refused port, a TLS handshake
+      stays wrong. It may pass where a link has been up, because a server that starts, or loses its database, sends it for a
+      while; and where the request in flight is to blame. The caller counts the refusals, and tells the result by ``may_pass``.
+    - 401 and 403 before the greeting concern the identity; another dial with the same one changes nothing: fatal. On a live
+      link they answer a request and never end the link, so they explain no end.
+    - 1013 means too many messages: the server's window is a minute, and it refuses a dial within it: throttled. Proxies send
+      429.
+    - Any **other code** (1003, 0, 500, a database's own) tells of a fault of the server: transient.
+    - An end **without an error frame**, an unanswered dial or ping, a name that does not resolve, a refused port, a TLS handshake
       that breaks, an HTTP status instead of an upgrade (a redirect, too, which is not followed): networks, restarts and
       proxies do all of these for a while: transient. So is a message **above the limit**: the next one may be small.
 

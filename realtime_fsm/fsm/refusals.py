@@ -1,8 +1,10 @@
 """The refusals: whether the server refuses one subscription, or all of them.
 
-A server answers a subscribe with 1008 and ends the link (PROTOCOL: "Messages", rule 5). It names no item, so the book asks
-again in smaller groups, one link for each group; where the link stays up, at the pace of `Fault.postpone`. Two disjoint groups
-refused, and nothing accepted in between, mean that the server refuses everything; then no item is to blame.
+Invariant: while the server refuses everything, no item is to blame.
+
+Design: A server answers a subscribe with 1008 and ends the link (PROTOCOL: "Messages", rule 5). The frame names no item, so the
+subscribe queue asks again in halves: on one link for each, or at the pace of `Fault.postpone` where the link stays up. Two
+disjoint groups refused, and nothing accepted in between, mean that the server refuses everything.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Refusals:
-    """What the server has accepted and refused of one connection since it last accepted something.
+    """The refusals of one connection since the server last accepted a subscription.
 
     Attributes:
         accepted: whether the link that is up has accepted a subscription.

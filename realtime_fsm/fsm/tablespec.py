@@ -1,4 +1,7 @@
-"""The form of a table: what a row is, and what a table must be so that it can be run."""
+"""The form of a table: rows, notes and ignored cells, and the check that a machine can run them.
+
+Invariant: in a checked table each cell is a row or is ignored on purpose, and the last row of a cell has no guard.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Channels, spelled by calls: ``Channel.tablesdb("main").table("orders").row().create()``.
+"""Spell channels by calls: ``Channel.tablesdb("main").table("orders").row().create()``.
 
-What is a channel is a string. What is only the way to one is none. Each has the methods that lead to a channel and no others, so
-a type checker refuses what makes no sense, and at run time the method is not there. The strings are those of the official
-JavaScript SDK for the same calls; where that SDK has no call, they are the protocol's own (PROTOCOL: "Channels").
+Design: a channel is a string, a prefix of channels is not. Each class has only the calls that lead to a channel, so a type
+checker refuses every other call, and so does Python. The strings are those of the official JavaScript SDK for the same calls;
+where that SDK lacks a call, they are the protocol's own (PROTOCOL: "Channels").
 
-An id with a dot would be read as two steps of the path, and one that is the name of an action as that action. Both would listen
-to something else without a word, so they are refused.
+An id with a dot would be two parts of a path, and the name of an action would be that action. Both would silently listen to
+something else, so each call refuses them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import ClassVar, final
 from realtime_fsm.errors import BadOption
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,35}")
-_ACTIONS = ("create", "update", "upsert", "delete")
+ACTIONS = ("create", "update", "upsert", "delete")
 
 
 class FinalChannel(str):
-    """A channel that takes no action, or has one already. Everywhere a plain string is welcome, this is one."""
+    """A channel that takes no action, or has one already. It is a plain string."""
 
     __slots__ = ()
 
@@ -29,47 +29,41 @@ class FinalChannel(str):
 class ActionChannel(FinalChannel):
     """A channel that can be narrowed to one action. Servers before 1.9.5 publish nothing there."""
 
-    __slots__ = ()
-
     def create(self) -> FinalChannel:
-        """Only what is created."""
+        """Narrow to creations."""
         return FinalChannel(f"{self}.create")
 
     def update(self) -> FinalChannel:
-        """Only what is updated."""
+        """Narrow to updates."""
         return FinalChannel(f"{self}.update")
 
     def delete(self) -> FinalChannel:
-        """Only what is deleted."""
+        """Narrow to deletions."""
         return FinalChannel(f"{self}.delete")
 
 
 class UpsertChannel(ActionChannel):
-    """A channel that can be narrowed to one action, upserts among them."""
-
-    __slots__ = ()
+    """A channel that can be narrowed to one action, including upserts."""
 
     def upsert(self) -> FinalChannel:
-        """Only what is upserted."""
+        """Narrow to upserts."""
         return FinalChannel(f"{self}.upsert")
 
 
 class Report(FinalChannel):
-    """A report, and the way to its insights."""
-
-    __slots__ = ()
+    """A report, and the prefix of its insights."""
 
     def insight(self, insight_id: str | None = None) -> FinalChannel:
-        """One insight of the report; all of them without an id."""
+        """Name one insight of the report; without an id all of them."""
         return FinalChannel(_all_or_one(f"{self}.insights", "insight_id", insight_id))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class ChannelPrefix:
-    """The way to a channel. Nothing is ever published there, so it cannot be subscribed to.
+    """A prefix of channels. No server publishes on it, so it cannot be subscribed to.
 
     Attributes:
-        path: the way so far.
+        path: the path so far.
     """
 
     path: str
@@ -85,67 +79,60 @@ class ChannelPrefix:
 class Collection(ChannelPrefix):
     """A collection of documents."""
 
-    __slots__ = ()
     next_call = ".document()"
 
     def document(self, document_id: str | None = None) -> UpsertChannel:
-        """One document; all of the collection without an id."""
+        """Name one document; without an id all of the collection."""
         return UpsertChannel(_all_or_one(f"{self}.documents", "document_id", document_id))
 
 
 class Table(ChannelPrefix):
     """A table of rows."""
 
-    __slots__ = ()
     next_call = ".row()"
 
     def row(self, row_id: str | None = None) -> UpsertChannel:
-        """One row; all of the table without an id."""
+        """Name one row; without an id all of the table."""
         return UpsertChannel(_all_or_one(f"{self}.rows", "row_id", row_id))
 
 
 class Collections(ChannelPrefix):
     """A database of collections."""
 
-    __slots__ = ()
     next_call = ".collection(...).document()"
 
     def collection(self, collection_id: str) -> Collection:
-        """On to one collection."""
+        """Go on to one collection."""
         return Collection(_with_id(f"{self}.collections", "collection_id", collection_id))
 
 
 class Tables(ChannelPrefix):
     """A database of tables."""
 
-    __slots__ = ()
     next_call = ".table(...).row()"
 
     def table(self, table_id: str) -> Table:
-        """On to one table."""
+        """Go on to one table."""
         return Table(_with_id(f"{self}.tables", "table_id", table_id))
 
 
 class Database(Collections, Tables):
     """A database by its older name, under which collections and tables are the same."""
 
-    __slots__ = ()
-
 
 class Bucket(ChannelPrefix):
     """A bucket of files."""
 
-    __slots__ = ()
     next_call = ".file()"
 
     def file(self, file_id: str | None = None) -> ActionChannel:
-        """One file; all of the bucket without an id."""
+        """Name one file; without an id all of the bucket."""
         return ActionChannel(_all_or_one(f"{self}.files", "file_id", file_id))
 
 
 @final
 class Channel:
-    """Spells the channels of Appwrite. Each call gives a string, or the way to one.
+    """Spells the channels of Appwrite. Each call gives a channel, or a prefix with further calls.
 
     ::
 
@@ -159,136 +146,136 @@ class Channel:
             the name of an action where an action may stand.
     """
 
-    __slots__ = ()
-
     @staticmethod
     def account() -> UpsertChannel:
-        """Your own account. The server adds ``account.{user}`` for a user."""
+        """Name your own account. The server adds ``account.{user}`` for a user."""
         return UpsertChannel("account")
 
     @staticmethod
     def documents() -> UpsertChannel:
-        """All documents."""
+        """Name all documents."""
         return UpsertChannel("documents")
 
     @staticmethod
     def rows() -> UpsertChannel:
-        """All rows."""
+        """Name all rows."""
         return UpsertChannel("rows")
 
     @staticmethod
     def files() -> ActionChannel:
-        """All files."""
+        """Name all files."""
         return ActionChannel("files")
 
     @staticmethod
     def executions() -> ActionChannel:
-        """All executions of functions."""
+        """Name all executions of functions."""
         return ActionChannel("executions")
 
     @staticmethod
     def execution(execution_id: str) -> ActionChannel:
-        """One execution of a function."""
+        """Name one execution of a function."""
         return ActionChannel(_last("executions", "execution_id", execution_id))
 
     @staticmethod
     def function(function_id: str) -> ActionChannel:
-        """The executions of one function."""
+        """Name all executions of one function."""
         return ActionChannel(_last("functions", "function_id", function_id))
 
     @staticmethod
     def teams() -> ActionChannel:
-        """All teams."""
+        """Name all teams."""
         return ActionChannel("teams")
 
     @staticmethod
     def team(team_id: str) -> ActionChannel:
-        """One team."""
+        """Name one team."""
         return ActionChannel(_last("teams", "team_id", team_id))
 
     @staticmethod
     def memberships() -> ActionChannel:
-        """All memberships of teams."""
+        """Name all memberships of teams."""
         return ActionChannel("memberships")
 
     @staticmethod
     def membership(membership_id: str) -> ActionChannel:
-        """One membership of a team."""
+        """Name one membership of a team."""
         return ActionChannel(_last("memberships", "membership_id", membership_id))
 
     @staticmethod
     def presences() -> UpsertChannel:
-        """All presences."""
+        """Name all presences."""
         return UpsertChannel("presences")
 
     @staticmethod
     def presence(presence_id: str) -> UpsertChannel:
-        """One presence."""
+        """Name one presence."""
         return UpsertChannel(_last("presences", "presence_id", presence_id))
 
     @staticmethod
     def reports() -> FinalChannel:
-        """All reports."""
+        """Name all reports."""
         return FinalChannel("reports")
 
     @staticmethod
     def report(report_id: str) -> Report:
-        """One report, or on to its insights."""
+        """Name one report, or go on to its insights."""
         return Report(_last("reports", "report_id", report_id))
 
     @staticmethod
     def console() -> FinalChannel:
-        """What the console shows; in project ``console``."""
+        """Name the console's own channel; in project ``console``."""
         return FinalChannel("console")
 
     @staticmethod
     def project(project_id: str | None = None) -> FinalChannel:
-        """One project, ``projects.{id}``; without an id channel ``project``, which brings statistics. In project ``console``."""
+        """Name one project, ``projects.{id}``; without an id ``project``, which brings statistics. In project ``console``."""
         return FinalChannel("project" if project_id is None else _with_id("projects", "project_id", project_id))
 
     @staticmethod
     def console_tail(project_id: str) -> FinalChannel:
-        """The live tail of all events of a project: lists, without a time. In project ``console`` alone."""
+        """Name the live tail of a project's events: lists, without a time. In project ``console`` alone."""
         return FinalChannel(_with_id("console.tail", "project_id", project_id))
 
     @staticmethod
     def tablesdb(database_id: str) -> Tables:
-        """On to a table of a database."""
+        """Go on to a table of a database."""
         return Tables(_with_id("tablesdb", "database_id", database_id))
 
     @staticmethod
     def database(database_id: str) -> Database:
-        """On to a collection, or a table, of a database by its older name."""
+        """Go on to a collection, or a table, of a database by its older name."""
         return Database(_with_id("databases", "database_id", database_id))
 
     @staticmethod
     def documentsdb(database_id: str) -> Collections:
-        """On to a collection of a documents database."""
+        """Go on to a collection of a documents database."""
         return Collections(_with_id("documentsdb", "database_id", database_id))
 
     @staticmethod
     def vectorsdb(database_id: str) -> Collections:
-        """On to a collection of a vectors database."""
+        """Go on to a collection of a vectors database."""
         return Collections(_with_id("vectorsdb", "database_id", database_id))
 
     @staticmethod
     def bucket(bucket_id: str) -> Bucket:
-        """On to a file of a bucket."""
+        """Go on to a file of a bucket."""
         return Bucket(_with_id("buckets", "bucket_id", bucket_id))
 
 
 def _with_id(path: str, option: str, value: str) -> str:
     if not isinstance(value, str) or not _ID.fullmatch(value):
-        shown = repr(value) if isinstance(value, str) else type(value).__name__
+        text = repr(value) if isinstance(value, str) else type(value).__name__
         rule = "not 1 to 36 of a-z A-Z 0-9 _ - with a letter or digit first"
-        raise BadOption(option, f"{shown:.60} is {rule}; if it is an id all the same, give the channel as a plain string")
+        raise BadOption(option, f"{text:.60} is {rule}; if it is an id all the same, give the channel as a plain string")
     return f"{path}.{value}"
 
 
 def _last(path: str, option: str, value: str) -> str:
-    """The end of a path, where an action may stand in the place of the id."""
-    if value in _ACTIONS:
-        raise BadOption(option, f"{value!r} is read as an action there: {path}.{value} is that of all {path.rpartition('.')[2]}")
+    """Add an id where an action is possible instead."""
+    if value in ACTIONS:
+        raise BadOption(
+            option, f"{value!r} is read as an action: {path}.{value} means that of all {path.rpartition('.')[2]}; give another id"
+        )
     return _with_id(path, option, value)
 
 

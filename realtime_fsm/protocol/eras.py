@@ -1,8 +1,8 @@
-"""The eras of the server: where channels travel, and how its events find their subscriptions.
+"""The eras of servers: where channels travel, and how events find their subscriptions.
 
-Since 1.9.5 a client subscribes by message, on a link that is up (E4). Every server before takes the channels in the address
-that is dialed, so another set of channels needs another link (PROTOCOL: "Four server eras"). What such a server delivers is
-routed by channel (E1, E2), or by ids that it chose itself (E3).
+Since 1.9.5 a client subscribes by message, on a live link (E4). Every older server takes the channels in the URL, so other
+channels need another link (PROTOCOL: "Four server eras"). Events of such a server carry channels (E1, E2), or ids that the
+server chose (E3).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from realtime_fsm.errors import BadOption
+from realtime_fsm.protocol.channels import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class Era(StrEnum):
-    """What a server speaks.
+    """A generation of server protocol.
 
-    E1 and E2 differ in their heartbeat alone: a server that greets like both counts as E2 until it refuses a ping.
+    E1 and E2 differ in their heartbeat alone: such a server counts as E2 until it refuses a ping.
     """
 
     E1 = "E1"
@@ -33,45 +34,42 @@ class Era(StrEnum):
 
     @property
     def releases(self) -> str:
-        """The releases of Appwrite that speak it."""
+        """The releases of Appwrite in this era."""
         return {"E1": "1.0 to 1.6.0", "E2": "1.6.1 to 1.8", "E3": "1.9.0", "E4": "1.9.5 and later"}[self.value]
 
     @property
     def subscribes_in_url(self) -> bool:
-        """Whether channels travel in the address."""
+        """Whether channels travel in the URL."""
         return self is not Era.E4
 
     def supports(self, feature: str) -> bool:
-        """Whether it has ``"queries"``, ``"update"`` or ``"presence"``."""
+        """Tell whether the era has ``"queries"``, ``"update"`` or ``"presence"``."""
         return self is Era.E4 or (self is Era.E3 and feature == "queries")
 
 
 def parse_era(value: object) -> Era:
-    """Take an era as a user gives it.
-
-    Raises:
-        BadOption: when there is no such era.
-    """
+    """Return the era that a user names, or refuse the value."""
     try:
-        return Era(value)  # type: ignore[arg-type]  # whatever it is, it is looked up
+        return Era(value)  # type: ignore[arg-type]  # any value may be looked up
     except ValueError:
-        raise BadOption("era", f"{value!r:.40} is none of {', '.join(Era)}; leave it out to have it found out") from None
+        raise BadOption(
+            "era", f"{value!r:.40} is not one of {', '.join(Era)}; leave it out, and the first dial detects it"
+        ) from None
 
 
 UNFILTERED_SLOT = 0
-"""The slot of all subscriptions without queries. The server treats a channel without queries as one of it, and as everything."""
-_ACTIONS = frozenset({"create", "update", "upsert", "delete"})
+"""The slot of all subscriptions without queries, for which the server sends every event of their channels."""
 _EVERYTHING = '{"method":"select","values":["*"]}'
 
 
 @dataclass(frozen=True, slots=True)
 class UrlPlan:
-    """Which subscriptions are asked for by an address, and how.
+    """The subscriptions that a URL carries.
 
     Attributes:
-        query: what follows the project in the address.
+        query: the part of the URL after the project.
         plain: the subscriptions without queries, by each of their channels; they share a slot.
-        filtered: those with queries, by the slot that each has for itself.
+        filtered: the subscriptions with queries, by the slot that each has alone.
     """
 
     query: str
@@ -79,17 +77,12 @@ class UrlPlan:
     filtered: Mapping[int, str]
 
     def routes(self, slots: Mapping[int, str], channels: Sequence[str]) -> EventRoutes:
-        """How events on this link find their subscriptions.
-
-        Args:
-            slots: the ids that the server chose, by slot; none before E3.
-            channels: the channels that the server named in its greeting.
-        """
+        """Make the routes of the link that this URL opened, from the ids and channels in the server's greeting."""
         plain = dict(self.plain)
         for channel in channels:  # a user's events may name the account alone (PROTOCOL: "Channels")
-            asked = _requested_channel(channel)
-            if asked != channel and asked in plain:
-                plain[channel] = tuple(dict.fromkeys((*plain.get(channel, ()), *plain[asked])))
+            requested = _requested_channel(channel)
+            if requested != channel and requested in plain:
+                plain[channel] = tuple(dict.fromkeys((*plain.get(channel, ()), *plain[requested])))
         filtered = {slots[slot]: identifier for slot, identifier in self.filtered.items() if slot in slots}
         return EventRoutes(plain, filtered, slots.get(UNFILTERED_SLOT))
 
@@ -101,31 +94,26 @@ class EventRoutes:
     Attributes:
         plain: subscriptions by channel.
         filtered: subscriptions by the server's id.
-        common: the server's id for all plain ones together; None where it has no ids.
+        common: the server's id for all plain ones together; None in eras without ids.
     """
 
     plain: Mapping[str, tuple[str, ...]]
     filtered: Mapping[str, str]
     common: str | None
 
-    def match(self, theirs: Sequence[str], channels: Iterable[str]) -> tuple[str, ...]:
-        """The subscriptions of an event, each once.
-
-        Args:
-            theirs: the ids that the server names; none before E3.
-            channels: the event's channels.
-        """
-        found = [self.filtered[identifier] for identifier in theirs if identifier in self.filtered]
-        if not theirs or self.common in theirs:
+    def match(self, server_ids: Sequence[str], channels: Iterable[str]) -> tuple[str, ...]:
+        """List the subscriptions of an event, each once, by the server's ids (none before E3) and the event's channels."""
+        found = [self.filtered[identifier] for identifier in server_ids if identifier in self.filtered]
+        if not server_ids or self.common in server_ids:
             found += [identifier for channel in channels for identifier in self.plain.get(channel, ())]
         return tuple(dict.fromkeys(found))
 
 
 def url_plan(specs: Iterable[SubscriptionSpec]) -> UrlPlan:
-    """Put subscriptions into an address.
+    """Plan the URL of some subscriptions.
 
-    The server strikes channels such as ``account.bob``, and refuses an address that none is left in. An empty one is accepted,
-    as recorded; so it stands where nothing else does.
+    The server drops channels such as ``account.bob``, and refuses a URL whose channels it dropped all. It accepts an empty
+    channel, as recorded, so the plan adds one where every channel could be dropped.
     """
     channels: dict[str, None] = {}
     plain: dict[str, list[str]] = {}
@@ -141,7 +129,7 @@ def url_plan(specs: Iterable[SubscriptionSpec]) -> UrlPlan:
             for channel in dict.fromkeys(spec.channels):
                 plain.setdefault(channel, []).append(spec.id)
     names = [*channels, *([""] if all(channel.startswith("account.") for channel in channels) else [])]
-    # A channel that has queries in some slot is everywhere else only where that is said.
+    # A channel with queries in one slot counts in the unfiltered slot only with a query that selects everything.
     narrowed = {channel for channel, _, _ in slots}
     slots += [(channel, UNFILTERED_SLOT, _EVERYTHING) for channel in plain if channel in narrowed]
     items = [f"channels[]={quote(channel, safe='')}" for channel in names]
@@ -150,13 +138,13 @@ def url_plan(specs: Iterable[SubscriptionSpec]) -> UrlPlan:
 
 
 def acknowledged_channels(spec: SubscriptionSpec, channels: Sequence[str]) -> tuple[str, ...]:
-    """The channels of a greeting that belong to a subscription: its own, and the user's account beside ``account``."""
+    """List the channels of a greeting that belong to a subscription: its own, and the user's account beside ``account``."""
     own = set(spec.channels)
     return tuple(channel for channel in channels if channel in own or _requested_channel(channel) in own)
 
 
 def _requested_channel(channel: str) -> str:
-    """What is asked for where the server names the user: ``account.alice.update`` is what has become of ``account.update``."""
+    """Return the channel as a client names it: a server answers ``account.update`` with ``account.alice.update``."""
     head, _, rest = channel.partition(".")
     user, dot, action = rest.partition(".")
-    return f"account{dot}{action}" if head == "account" and user and user not in _ACTIONS else channel
+    return f"account{dot}{action}" if head == "account" and user and user not in ACTIONS else channel

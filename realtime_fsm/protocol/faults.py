@@ -1,7 +1,7 @@
-"""Server faults: the server answers, and cannot do its work.
+"""Tell server faults from refusals: with a server fault, the server answers but cannot do its work.
 
-Seen on a real server whose Redis was away (PROTOCOL: "Messages", rule 10): pings and subscribes are answered with error 0, new
-dials are greeted, and later the same link works again. Error 0 is also the answer to a query that is not allowed (rule 5).
+Seen on a real server whose Redis was away (PROTOCOL: "Messages", rule 10): it answers pings and subscribes with error 0, greets
+new dials, and later works again on the same link. Error 0 is also the answer to a query that is not allowed (rule 5).
 """
 
 from __future__ import annotations
@@ -18,11 +18,9 @@ _REFUSALS = range(400, 500)
 
 
 def is_server_fault(code: Code) -> bool:
-    """Tell whether the code of an error frame says that the server cannot work, and not that it refuses something.
+    """Tell whether the code of an error frame means a server fault: 0, 5xx, a text, or any other unknown code.
 
-    Args:
-        code: the code: 1003, 1008 and 4xx refuse, 1013 and 429 say that there were too many (`is_throttle`); 0, 5xx, a text
-            and the rest are faults.
+    1003, 1008 and 4xx refuse something; 1013 and 429 throttle (`is_throttle`).
     """
     if is_throttle(code):
         return False
@@ -30,21 +28,20 @@ def is_server_fault(code: Code) -> bool:
 
 
 def is_throttle(code: Code) -> bool:
-    """Tell whether the code of an error frame says that there were too many messages, and so nothing about one of them.
+    """Tell whether the code of an error frame means too many messages, which blames none of them.
 
-    Args:
-        code: the code: 1013, or what HTTP says for it, 429, as a number or a text (PROTOCOL: "Four server eras").
+    The codes are 1013, and HTTP's 429 as a number or a text (PROTOCOL: "Four server eras").
     """
     return code in _TOO_MANY
 
 
 @dataclass(frozen=True, slots=True)
 class FaultNews:
-    """A server fault that begins or ends with a step.
+    """The begin or end of a server fault, as one step of the machine finds it.
 
     Attributes:
         opened: whether it begins.
-        seconds: how long ago the server last proved that it worked.
+        seconds: the time since the last proof that the server worked.
     """
 
     opened: bool

@@ -1,6 +1,6 @@
-"""The frames: JSON text on the wire, decoded once, at the edge, into typed frozen values; and the other way round.
+"""The frames on the wire: JSON text, decoded once into typed frozen values, and encoded from values.
 
-`decode` never raises: what cannot be understood becomes a `Malformed` that says in one word what is wrong with it.
+Invariant: `decode` never raises. A message that cannot be understood becomes a `Malformed`, which names the problem in one word.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 _encode = msgspec.json.Encoder().encode
 
 MAX_CLIENT_FRAME = 65_536
-"""Bytes of one frame, its header included, above which the server ends the link (PROTOCOL: "Messages", rule 6)."""
+"""The largest frame that the server accepts, header included, in bytes (PROTOCOL: "Messages", rule 6)."""
 MAX_CLIENT_PAYLOAD = MAX_CLIENT_FRAME - 8
-"""Bytes that are left for the text: a client's header of such a frame has 2 + 2 (length) + 4 (mask) bytes."""
+"""The bytes for the text: the header of such a frame takes 2 + 2 (length) + 4 (mask)."""
 
 Code = int | str
-"""An error frame's code: a number, or the text of whatever else the server put there."""
+"""The code of an error frame: a number, or the text of any other JSON value."""
 
 
 class AcknowledgedSubscription(msgspec.Struct, frozen=True, rename="camel"):
@@ -35,13 +35,13 @@ class AcknowledgedSubscription(msgspec.Struct, frozen=True, rename="camel"):
 
 class _Greeting(msgspec.Struct, frozen=True):
     user: msgspec.Raw = msgspec.Raw(b"null")
-    # Of any type: a greeting that is odd in these must still be one.
+    # Of any type: wrong values here must not make the greeting malformed.
     channels: Any = ()
     subscriptions: Any = None
 
 
 class ConnectedFrame(msgspec.Struct, frozen=True, tag="connected"):
-    """The greeting: the link is ready. Send nothing before it (PROTOCOL: "Connecting")."""
+    """The greeting: the link is ready. A client sends nothing before it (PROTOCOL: "Connecting")."""
 
     data: _Greeting
 
@@ -53,7 +53,7 @@ class ConnectedFrame(msgspec.Struct, frozen=True, tag="connected"):
 
     @property
     def slots(self) -> dict[int, str] | None:
-        """The ids that the server chose, by slot: a list, or an object where slots have gaps; None before E3."""
+        """The ids that the server chose, by slot; None before E3. The wire has a list, or an object where slots have gaps."""
         ids = self.data.subscriptions
         if isinstance(ids, list):
             ids = {str(slot): identifier for slot, identifier in enumerate(ids)}
@@ -76,13 +76,13 @@ class ResponseFrame(msgspec.Struct, frozen=True, tag="response"):
 
 
 class _Fault(msgspec.Struct, frozen=True):
-    # Of any type: an error frame that cannot be understood in full must not be lost, it is the reason for an end.
+    # Of any type: an odd error frame must not be lost, because it explains the end of a link.
     code: Any = None
     message: Any = ""
 
 
 class ErrorFrame(msgspec.Struct, frozen=True, tag="error"):
-    """The server's objection."""
+    """An error of the server."""
 
     data: _Fault
 
@@ -106,7 +106,7 @@ class PongFrame(msgspec.Struct, frozen=True, tag="pong"):
 
 
 class EventFrame(msgspec.Struct, frozen=True, tag="event", gc=False):
-    """Something happened; its parts stay as they came until the user touches them."""
+    """An event; its parts stay encoded until the user reads them."""
 
     data: Event
 
@@ -130,8 +130,8 @@ class _Typed(msgspec.Struct, frozen=True):
     type: str
 
 
-# JSON allows half of a surrogate pair, Unicode does not, and msgspec refuses the whole text for it. One odd character must
-# not cost an event. Escapes are matched from left to right: a whole pair, a lone half, any other; so "\\ud800" is no half.
+# JSON allows half of a surrogate pair, Unicode does not, and msgspec refuses the whole text for it. One odd character must not
+# cost an event. The pattern matches escapes from left to right: a whole pair, a lone half, any other; so "\\ud800" is no half.
 _HEX = rb"[0-9a-fA-F]"
 _ESCAPE = re.compile(rb"\\u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2}|(\\u[dD][89a-fA-F]%b{2})|\\." % (_HEX, _HEX, _HEX), re.DOTALL)
 
@@ -142,26 +142,19 @@ def _replace_lone_surrogates(data: bytes) -> bytes:
 
 _frames: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 decode_known = _frames.decode
-"""`decode` without a call in between, for those who count each. It raises for what is odd: ValueError or RecursionError."""
+"""The fast path of `decode`, one call less for each event. It raises ValueError or RecursionError for an odd message."""
 _typed = msgspec.json.Decoder(_Typed)
 
 
 def decode(data: bytes) -> Frame | Malformed:
-    """Decode one message from the server.
-
-    Args:
-        data: the message's bytes.
-
-    Returns:
-        The frame, or what is wrong with it. Nothing is raised.
-    """
+    """Decode one message from the server. Raises nothing."""
     try:
         return decode_known(data)
     except RecursionError:
         return Malformed("too_deep")
     except ValueError:  # DecodeError, ValidationError and UnicodeDecodeError are all ValueErrors
-        mended = _replace_lone_surrogates(data)
-        return Malformed(_malformed_kind(data)) if mended == data else decode(mended)
+        replaced = _replace_lone_surrogates(data)
+        return Malformed(_malformed_kind(data)) if replaced == data else decode(replaced)
 
 
 def _malformed_kind(data: bytes) -> str:
@@ -179,7 +172,7 @@ PING = b'{"type":"ping"}'
 
 
 def subscribe_item(identifier: str, channels: Sequence[str], queries: Sequence[str]) -> bytes:
-    """One item of a ``subscribe`` message."""
+    """Encode one item of a ``subscribe`` message."""
     item: dict[str, object] = {"subscriptionId": identifier, "channels": channels}
     if queries:
         item["queries"] = queries
@@ -187,27 +180,27 @@ def subscribe_item(identifier: str, channels: Sequence[str], queries: Sequence[s
 
 
 def unsubscribe_item(identifier: str) -> bytes:
-    """One item of an ``unsubscribe`` message."""
+    """Encode one item of an ``unsubscribe`` message."""
     return _encode({"subscriptionId": identifier})
 
 
 def message(kind: str, items: Iterable[bytes]) -> bytes:
-    """A ``subscribe`` or ``unsubscribe`` message of encoded items."""
+    """Join encoded items to a ``subscribe`` or ``unsubscribe`` message."""
     return b'{"type":"%b","data":[%b]}' % (kind.encode(), b",".join(items))
 
 
 def authentication(session: str) -> bytes:
-    """An ``authentication`` message."""
+    """Encode an ``authentication`` message."""
     return _encode({"type": "authentication", "data": {"session": session}})
 
 
 def presence(
     status: str, metadata: Mapping[str, Any] | None, permissions: Sequence[str] | None, identifier: str | None = None
 ) -> bytes:
-    """A ``presence`` message. What is None is left to the server, which keeps what it has stored, or chooses an id."""
-    given = {"status": status, "presenceId": identifier, "metadata": metadata, "permissions": permissions}
-    return _encode({"type": "presence", "data": {name: value for name, value in given.items() if value is not None}})
+    """Encode a ``presence`` message. The server keeps its stored value for a missing one, and chooses a missing id."""
+    data = {"status": status, "presenceId": identifier, "metadata": metadata, "permissions": permissions}
+    return _encode({"type": "presence", "data": {name: value for name, value in data.items() if value is not None}})
 
 
 ENVELOPE_BYTES = len(message("unsubscribe", ()))
-"""Bytes that the longer of the two messages takes around its items."""
+"""The bytes of the longer of the two messages without its items."""

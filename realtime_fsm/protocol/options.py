@@ -1,4 +1,4 @@
-"""What a connection is told once, checked when it is told: where to dial, as whom, and how long to wait."""
+"""Check the options of a connection when they are given: its URL, identity and timeouts."""
 
 from __future__ import annotations
 
@@ -16,37 +16,35 @@ if TYPE_CHECKING:
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 
 
 def check_seconds(option: str, value: float | None, *, least: float = 0.0, none: bool = False) -> None:
-    """Refuse what is not a usable number of seconds.
-
-    Args:
-        option: the name to put into the error.
-        value: the seconds.
-        least: what the value must exceed, in seconds.
-        none: whether None is a value, too.
-
-    Raises:
-        BadOption: for NaN, infinity, a bool, something that is no number, or a value that is not above ``least``.
-    """
+    """Refuse a value that is not a finite number of seconds above ``least``; ``none`` allows None."""
     if value is None and none:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not least < value <= sys.float_info.max:
         raise BadOption(option, f"{value!r:.40} is not a number of seconds above {least:g}")
 
 
+def check_identifier(option: str, value: object, kind: str) -> None:
+    """Refuse a value that is not a valid id of the server; ``kind`` names it in the error."""
+    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+        shown = f"{value!r:.60}" if isinstance(value, str) else type(value).__name__
+        rule = "up to 36 of a-z A-Z 0-9 . _ -, not starting with a special character"
+        raise BadOption(option, f"{shown} is not {kind} ({rule})")
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long each thing is waited for, in seconds.
+    """How long the client waits, in seconds.
 
     Attributes:
         dial: for the WebSocket upgrade, from the start of the dial.
         greeting: for the server's ``connected`` frame after the upgrade.
-        reply: for the answer to a control request; and how long a call waits while nothing is read (`LinkPaused`).
-        close: for the closing handshake, then the socket is dropped; in ``realtime_fsm.sync`` for callables at work, too.
-        idle: how long a link without any subscription left is kept; None keeps it.
+        reply: for the reply to a control request; and how long a call waits while a consumer pauses the link (`LinkPaused`).
+        close: for the closing handshake, before the socket is dropped; in ``realtime_fsm.sync`` for running callables, too.
+        idle: how long a link without subscriptions is kept; None keeps it without end.
 
     Raises:
         BadOption: for a value that is not a positive, finite number of seconds.
@@ -65,26 +63,18 @@ class Timeouts:
 
 
 def realtime_url(endpoint: str, project: str) -> str:
-    """The address to dial: ``https://host/v1`` becomes ``wss://host/v1/realtime?project=...`` (PROTOCOL: "Connecting").
+    """Make the URL to dial: ``https://host/v1`` becomes ``wss://host/v1/realtime?project=...`` (PROTOCOL: "Connecting").
 
-    Args:
-        endpoint: the Appwrite endpoint, as given to the official SDKs; ``ws://`` and ``wss://`` are welcome, too.
-        project: the project's id. Without one the server would connect the client to its own console project.
-
-    Returns:
-        The URL of the WebSocket.
-
-    Raises:
-        BadOption: when the scheme, the host or the project cannot be used.
+    Without a project the server would connect the client to its own console project, so every project is checked.
     """
     if not isinstance(endpoint, str):
         raise BadOption("endpoint", f"{type(endpoint).__name__} is not a string such as 'https://cloud.appwrite.io/v1'")
     if any(character.isspace() or not character.isprintable() for character in endpoint):
-        raise BadOption("endpoint", "there is white space in it; give a URL such as 'https://cloud.appwrite.io/v1'")
+        raise BadOption("endpoint", "it holds white space; give a URL such as 'https://cloud.appwrite.io/v1'")
     try:
         parts = urlsplit(endpoint)
         port = parts.port
-    except ValueError:  # its text quotes parts of the address, which may be a password
+    except ValueError:  # its text quotes parts of the URL, which may hold a password
         raise BadOption("endpoint", "not a URL; give one such as 'https://cloud.appwrite.io/v1'") from None
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme.lower())
     if scheme is None:
@@ -93,26 +83,14 @@ def realtime_url(endpoint: str, project: str) -> str:
         raise BadOption("endpoint", "no host in it; give a URL such as 'https://cloud.appwrite.io/v1'")
     if parts.username is not None or parts.query or parts.fragment:
         raise BadOption("endpoint", "credentials, query and fragment do not belong into it; give scheme, host and path")
-    if not isinstance(project, str) or not _PROJECT.fullmatch(project):
-        shown = repr(project) if isinstance(project, str) else type(project).__name__
-        raise BadOption(
-            "project",
-            f"{shown} is not a project id (up to 36 of a-z A-Z 0-9 . _ -, not starting with a special character)",
-        )
+    check_identifier("project", project, "a project id")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     netloc = host if port is None else f"{host}:{port}"
     return f"{scheme}://{netloc}{parts.path.rstrip('/')}/realtime?project={quote(project, safe='')}"
 
 
 def host_and_port(url: str) -> str:
-    """Name the server that a URL leads to, and nothing else of the URL.
-
-    Args:
-        url: the URL of a WebSocket, as `realtime_url` gives it.
-
-    Returns:
-        Such as ``cloud.appwrite.io:443``; an IPv6 address in brackets.
-    """
+    """Name the server of a WebSocket URL by host and port, such as ``cloud.appwrite.io:443``; an IPv6 address in brackets."""
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{host}:{parts.port or (443 if parts.scheme == 'wss' else 80)}"
@@ -120,13 +98,13 @@ def host_and_port(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedIdentity:
-    """As whom to dial. Secrets stay out of every repr.
+    """The identity of one dial. No repr shows a secret.
 
-    The header ``X-Appwrite-Session`` or ``X-Appwrite-JWT`` carries it at connect (PROTOCOL: "Identity at connect"). The
-    server refuses both at once with 403, so the pair is refused here.
+    The header ``X-Appwrite-Session`` or ``X-Appwrite-JWT`` carries the identity (PROTOCOL: "Identity at connect"). The server
+    refuses both at once with 403, so this class refuses the pair.
 
     Raises:
-        BadOption: when both are given, or one is empty or not a string.
+        BadOption: for both, or for an empty one or another type.
     """
 
     session: str | None = field(default=None, repr=False)
@@ -154,7 +132,7 @@ class ResolvedIdentity:
                 raise BadOption("headers", "X-Appwrite-Key: a server API key has no realtime identity; give session or jwt")
 
     def as_headers(self) -> dict[str, str]:
-        """The headers to dial with."""
+        """Return the headers to dial with."""
         headers = dict(self.headers)
         if self.session is not None:
             headers["X-Appwrite-Session"] = self.session
@@ -163,32 +141,20 @@ class ResolvedIdentity:
         return headers
 
 
-def validated_strings(option: str, given: Iterable[str], *, least: int = 1) -> tuple[str, ...]:
-    """Refuse what are no strings that can be sent.
-
-    Args:
-        option: the name to put into the error.
-        given: the strings.
-        least: how many there must be.
-
-    Returns:
-        Each once, in order.
-
-    Raises:
-        BadOption: for a single string, something that is no string, an empty one, or too few.
-    """
-    if isinstance(given, str):
+def validated_strings(option: str, values: Iterable[str], *, least: int = 1) -> tuple[str, ...]:
+    """Refuse values that are not strings for the server, or fewer than ``least``; return each once, in order."""
+    if isinstance(values, str):
         raise BadOption(option, "a single string; give a list of strings")
-    values = tuple(given)
-    for value in values:
+    strings = tuple(values)
+    for value in strings:
         if not isinstance(value, str) or not value or not is_valid_unicode(value):
             shown = repr(value) if isinstance(value, str | ChannelPrefix) else type(value).__name__
             raise BadOption(option, f"{shown} is not a non-empty string")
-    if len(values) < least:
+    if len(strings) < least:
         raise BadOption(option, "none was given; name at least one, such as 'rows'")
-    return tuple(dict.fromkeys(map(str.__str__, values)))  # the JSON codec takes no subclass of str, such as a Channel's
+    return tuple(dict.fromkeys(map(str.__str__, strings)))  # the JSON codec takes no subclass of str, such as a Channel's
 
 
 def is_valid_unicode(value: str) -> bool:
-    """Whether it can be sent: half of a surrogate pair cannot."""
+    """Tell whether a text can be sent: half of a surrogate pair cannot."""
     return all(not 0xD800 <= ord(character) <= 0xDFFF for character in value)

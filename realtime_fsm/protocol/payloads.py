@@ -1,9 +1,9 @@
-"""Payloads as types of the user's: decoded straight from the wire's bytes, by msgspec, or by pydantic where the type is its own.
+"""Decode payloads into a user's type: straight from the wire's bytes, by msgspec, or by pydantic where pydantic made the type.
 
-The law: what does not fit is told by the type's own names and by kind, never by a value of the payload. Neither library keeps
-to that by itself: msgspec quotes what is no member of an enumeration, pydantic what it has rejected.
+Invariant: a misfit names fields and kinds of errors, and never quotes a value of the payload. Both libraries would: msgspec
+quotes an unknown member of an enumeration, pydantic quotes the rejected value.
 
-pydantic is no dependency. It is looked for only when a type carries its mark, and then whoever wrote the type has imported it.
+Design: pydantic is no dependency. The code looks for pydantic only in a type that carries its mark; the module is imported then.
 """
 
 from __future__ import annotations
@@ -18,77 +18,74 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar, 
 import msgspec
 from msgspec import inspect
 
-from realtime_fsm.errors import BadOption, PayloadMisfit, type_name
+from realtime_fsm.errors import BadOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from realtime_fsm.events import Event
-
     Step = str | int | None
-    """One step down into a payload: a key, a number in a list, or None for every one of what is there."""
+    """One step down into a payload: a key, an index, or None for every member."""
 
 T = TypeVar("T")
-_READERS_KEPT = 256
+_DECODERS_KEPT = 256
 _PYDANTIC = "__pydantic_validator__"
 _encode = msgspec.json.Encoder().encode
 
 
-class _Problem(NamedTuple):
-    what: str
-    path: str
-    steps: tuple[Step, ...]
-    wants_object: bool  # where an array came
+class Problem(NamedTuple):
+    """Why a payload does not fit a type.
+
+    Attributes:
+        text: the kind of error.
+        path: its place in the payload, such as ``"$.lines[0].price"``.
+        steps: the same as steps.
+        expects_object: whether the type expects an object there, and the payload has something else.
+    """
+
+    text: str
+    path: str = "$"
+    steps: tuple[Step, ...] = ()
+    expects_object: bool = False
 
 
 class PayloadDecoder(Generic[T]):
-    """Reads payloads as one type.
+    """Decodes payloads into one type.
 
     Attributes:
-        wanted: the type.
+        target_type: the type.
     """
 
-    def __init__(self, wanted: Any, decode: Callable[[bytes | msgspec.Raw], T]) -> None:
-        self.target_type = wanted
+    def __init__(self, target_type: Any, decode: Callable[[bytes | msgspec.Raw], T]) -> None:
+        self.target_type = target_type
         self._decode = decode
 
-    def read(self, wire: msgspec.Raw, event: Event[Any]) -> T:
-        """Decode a payload.
-
-        Args:
-            wire: its bytes.
-            event: what it belongs to, for the error.
-
-        Raises:
-            PayloadMisfit: when it does not fit.
-        """
-        data: bytes | msgspec.Raw = wire
+    def decode(self, wire: bytes | msgspec.Raw) -> T | Problem:
+        """Decode a payload, or tell why it does not fit."""
         while True:
             try:
-                return self._decode(data)
+                return self._decode(wire)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # noqa: BLE001  (a type may hold checks of the user's, which raise what they like)
+            except BaseException as error:  # noqa: BLE001  (a type may hold checks of the user's, which raise anything)
                 problem = self._explain(error)
-            # PHP writes an empty object as [] (PROTOCOL: "Messages"). Each turn mends at least one, so there is an end.
-            mended = _replace_empty_array(data, problem.steps) if problem.wants_object else None
-            if mended is None:  # raised here, so that what the libraries say does not hang on as its context
-                del data
-                raise PayloadMisfit(self.target_type, problem.path, problem.what, event)
-            data = mended
+            # PHP writes an empty object as [] (PROTOCOL: "Messages"). Each turn replaces at least one, so the loop ends.
+            replaced = _replace_empty_array(wire, problem.steps) if problem.expects_object else None
+            if replaced is None:
+                return problem
+            wire = replaced
 
-    def _explain(self, error: BaseException) -> _Problem:
+    def _explain(self, error: BaseException) -> Problem:
         if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
-            return _Problem("no JSON that can be read", "$", (), wants_object=False)
-        return _Problem(_validator_failed(error), "$", (), wants_object=False)
+            return Problem("no JSON that can be read")
+        return Problem(_validator_failed(error))
 
 
 class _MsgspecDecoder(PayloadDecoder[T]):
     """For Structs, dataclasses, TypedDicts, dicts and unions of them."""
 
-    def __init__(self, wanted: Any, *, decimals: bool) -> None:
-        super().__init__(wanted, msgspec.json.Decoder(wanted, float_hook=Decimal if decimals else None).decode)
-        info = inspect.type_info(wanted)
+    def __init__(self, target_type: Any, *, decimals: bool) -> None:
+        super().__init__(target_type, msgspec.json.Decoder(target_type, float_hook=Decimal if decimals else None).decode)
+        info = inspect.type_info(target_type)
         for part in _parts(info, set()):
             kind = getattr(part, "cls", None)
             if hasattr(kind, _PYDANTIC):
@@ -101,64 +98,64 @@ class _MsgspecDecoder(PayloadDecoder[T]):
                 " or list[...] for the events of console.tail.{project}"
             )
 
-    def _explain(self, error: BaseException) -> _Problem:
+    def _explain(self, error: BaseException) -> Problem:
         if not isinstance(error, msgspec.ValidationError):
             return super()._explain(error)
-        found = _SAID.fullmatch(str(error))
+        found = _ERROR_TEXT.fullmatch(str(error))
         assert found is not None, "every text matches"
-        what, path = found[1], found[2] or "$"
+        text, path = found[1], found[2] or "$"
         if error.__cause__ is not None:  # the text is that of a check in __post_init__
-            what = _validator_failed(error.__cause__)
-        elif quoting := _QUOTING.match(what):
-            what = quoting[0]
-        steps = tuple(key or (int(number) if number else None) for key, number in _STEP.findall(path))
-        return _Problem(what[0].lower() + what[1:], path, steps, wants_object=bool(_NO_ARRAY.fullmatch(what)))
+            text = _validator_failed(error.__cause__)
+        elif quoting := _QUOTING.match(text):
+            text = quoting[0]
+        steps = tuple(key or (int(index) if index else None) for key, index in _STEP.findall(path))
+        return Problem(text[0].lower() + text[1:], path, steps, bool(_ARRAY_FOR_OBJECT.fullmatch(text)))
 
 
-_SAID = re.compile(r"(.*?)(?: - at (?:`key` in )?`(\$[^`]*)`)?", re.DOTALL)
+_ERROR_TEXT = re.compile(r"(.*?)(?: - at (?:`key` in )?`(\$[^`]*)`)?", re.DOTALL)
 _QUOTING = re.compile("Invalid enum value|Invalid value|Object contains unknown field")
-_NO_ARRAY = re.compile(r"Expected `[^`]*\bobject\b[^`]*`, got `array`")
+_ARRAY_FOR_OBJECT = re.compile(r"Expected `[^`]*\bobject\b[^`]*`, got `array`")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 
 
 class _PydanticDecoder(PayloadDecoder[T]):
-    """For what pydantic has made, in its JSON mode."""
+    """For pydantic's own types, in its JSON mode."""
 
-    def __init__(self, wanted: Any) -> None:
-        self._adapter: Any = sys.modules["pydantic"].TypeAdapter(wanted)
+    def __init__(self, target_type: Any) -> None:
+        self._adapter: Any = sys.modules["pydantic"].TypeAdapter(target_type)
         has_decimals = "'decimal'" in repr(self._adapter.core_schema)
-        super().__init__(wanted, self._with_all_digits if has_decimals else self._validate)
+        super().__init__(target_type, self._validate_all_digits if has_decimals else self._validate)
 
-    def _validate(self, data: bytes | msgspec.Raw) -> T:
-        payload: T = self._adapter.validate_json(bytes(data))
+    def _validate(self, wire: bytes | msgspec.Raw) -> T:
+        payload: T = self._adapter.validate_json(bytes(wire))
         return payload
 
-    def _with_all_digits(self, data: bytes | msgspec.Raw) -> T:
+    def _validate_all_digits(self, wire: bytes | msgspec.Raw) -> T:
         try:
-            return self._validate(_encode(_digits.decode(data)))
-        except ValueError:  # a strict float takes no string: see what it says to the number, and to everything else
-            return self._validate(data)
+            return self._validate(_encode(_digits.decode(wire)))
+        except ValueError:  # a strict float refuses a string: validate the plain number, and raise its error
+            return self._validate(wire)
 
-    def _explain(self, error: BaseException) -> _Problem:
+    def _explain(self, error: BaseException) -> Problem:
         if not isinstance(error, sys.modules["pydantic"].ValidationError):
             return super()._explain(error)
         first = error.errors(include_url=False, include_context=False)[0]
-        names = self._names()
-        shown = (f"[{step}]" if isinstance(step, int) else f".{step}" if step in names else "[...]" for step in first["loc"])
-        # Its kind alone: the sentence may quote the value, and a key may be one.
-        return _Problem(first["type"], "$" + "".join(shown), first["loc"], wants_object=first["type"] in _WANTING_AN_OBJECT)
+        names = self._field_names()
+        path = (f"[{step}]" if isinstance(step, int) else f".{step}" if step in names else "[...]" for step in first["loc"])
+        # The type of the error alone: its sentence may quote the value, and a key may be one.
+        return Problem(first["type"], "$" + "".join(path), first["loc"], first["type"] in _EXPECTS_OBJECT)
 
-    def _names(self) -> set[str]:
-        """The names of all fields; none where the type has no schema, or its own code fails to make one."""
+    def _field_names(self) -> set[str]:
+        """Name all fields; none where the type has no schema, or the user's code fails to make one."""
         try:
             return set(_properties(self._adapter.json_schema()))
         except KeyboardInterrupt:
             raise
-        except BaseException:  # noqa: BLE001  (a type may say itself how its schema is made)
+        except BaseException:  # noqa: BLE001  (a type may define how its schema is made)
             return set()
 
 
-_WANTING_AN_OBJECT = frozenset({"model_type", "model_attributes_type", "dataclass_type", "dict_type", "mapping_type"})
+_EXPECTS_OBJECT = frozenset({"model_type", "model_attributes_type", "dataclass_type", "dict_type", "mapping_type"})
 
 
 def _properties(schema: Any) -> Iterator[str]:
@@ -168,45 +165,46 @@ def _properties(schema: Any) -> Iterator[str]:
         yield from _properties(part)
 
 
-def _as_written(number: str) -> msgspec.Raw:
-    """For pydantic, which reads a JSON number through a float, and a string as it is written: quote what has more digits."""
+def _quote_if_lossy(number: str) -> msgspec.Raw:
+    """Quote a number that a float cannot hold: pydantic reads a JSON number through a float, but a string digit by digit."""
     lossless = Decimal(number) == Decimal(repr(float(number)))
     return msgspec.Raw((number if lossless else f'"{number}"').encode())
 
 
-_digits = msgspec.json.Decoder(float_hook=_as_written)
+_digits = msgspec.json.Decoder(float_hook=_quote_if_lossy)
 
 
-def payload_decoder(wanted: Any, *, decimals: bool = False) -> PayloadDecoder[Any]:
-    """What reads payloads as a type; the newest 256 are kept.
+def payload_decoder(target_type: Any, *, decimals: bool = False) -> PayloadDecoder[Any]:
+    """Make a decoder for a type, or return the one made before; the newest 256 are kept.
 
-    Args:
-        wanted: the type.
-        decimals: whether numbers with a fraction, where the type leaves open what they are, become `Decimal`.
-
-    Raises:
-        BadOption: when nothing can be decoded into the type; it names it.
+    ``decimals`` makes numbers with a fraction a `Decimal` where the type leaves that open. A type that cannot be decoded raises
+    `BadOption`, which names it.
     """
     try:
-        return _cached_decoder(wanted, decimals)
+        return _cached_decoder(target_type, decimals)
     except TypeError:  # it cannot be hashed, as an Annotated with a list in it
-        return _build(wanted, decimals)
+        return _build(target_type, decimals)
 
 
-def _build(wanted: Any, decimals: bool) -> PayloadDecoder[Any]:
+def _build(target_type: Any, decimals: bool) -> PayloadDecoder[Any]:
     try:
-        return _PydanticDecoder(wanted) if _is_pydantic(wanted) else _MsgspecDecoder(wanted, decimals=decimals)
-    except Exception as error:  # resolving a type runs its annotations, which raise what they like
-        raise BadOption("payload", f"{type_name(wanted)} cannot be decoded: {error}") from error
+        return _PydanticDecoder(target_type) if _is_pydantic(target_type) else _MsgspecDecoder(target_type, decimals=decimals)
+    except Exception as error:  # resolving a type runs its annotations, which raise anything
+        raise BadOption("payload", f"{type_name(target_type)} cannot be decoded: {error}") from error
 
 
-_cached_decoder = lru_cache(_READERS_KEPT)(_build)
+_cached_decoder = lru_cache(_DECODERS_KEPT)(_build)
 
 
-def _is_pydantic(wanted: Any) -> bool:
-    if get_origin(wanted) in (Union, UnionType, Annotated):
-        return any(map(_is_pydantic, get_args(wanted)))
-    return hasattr(wanted, _PYDANTIC)
+def type_name(target_type: Any) -> str:
+    """Name a type in a message."""
+    return target_type.__name__ if isinstance(target_type, type) else f"{target_type!r:.80}"
+
+
+def _is_pydantic(target_type: Any) -> bool:
+    if get_origin(target_type) in (Union, UnionType, Annotated):
+        return any(map(_is_pydantic, get_args(target_type)))
+    return hasattr(target_type, _PYDANTIC)
 
 
 def _may_be_a_payload(info: inspect.Type) -> bool:
@@ -224,7 +222,7 @@ def _may_be_a_payload(info: inspect.Type) -> bool:
 
 
 def _parts(info: inspect.Type | inspect.Field, seen: set[int]) -> Iterator[inspect.Type | inspect.Field]:
-    """A type's description and all within it; a type may hold itself."""
+    """Walk through a type's description and its parts; a type may hold itself."""
     if id(info) in seen:
         return
     seen.add(id(info))
@@ -245,17 +243,17 @@ _level: msgspec.json.Decoder[dict[str, msgspec.Raw] | list[msgspec.Raw]] = msgsp
 )
 
 
-def _replace_empty_array(data: bytes | msgspec.Raw, steps: tuple[Step, ...]) -> bytes | None:
-    """The payload with ``{}`` for an empty array at a place; None where there is none."""
+def _replace_empty_array(wire: bytes | msgspec.Raw, steps: tuple[Step, ...]) -> bytes | None:
+    """Replace an empty array at a place by ``{}``; return None where the payload has no empty array there."""
     if not steps:
-        return b"{}" if b"".join(bytes(data).split()) == b"[]" else None
+        return b"{}" if b"".join(bytes(wire).split()) == b"[]" else None
     try:
-        level: Any = _level.decode(data)
+        level: Any = _level.decode(wire)
     except ValueError:  # neither an object nor an array: the step leads into a part of a union
         return None
     known = range(len(level)) if isinstance(level, list) else level
     keys = [key for key in known if steps[0] in (key, None)]
-    mended = {key: part for key in keys if (part := _replace_empty_array(level[key], steps[1:])) is not None}
-    for key, part in mended.items():
+    replaced = {key: part for key in keys if (part := _replace_empty_array(level[key], steps[1:])) is not None}
+    for key, part in replaced.items():
         level[key] = msgspec.Raw(part)
-    return _encode(level) if mended else None
+    return _encode(level) if replaced else None

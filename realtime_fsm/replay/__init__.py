@@ -1,14 +1,12 @@
-"""Replay: the real machine, driven once more by what an audit log tells.
+"""Replay: the machine, driven once more by an audit log.
 
-The law: nothing is simulated but the world. The seat, the book, the guards and the effects are those of the library; the log
-gives the moments and what happened, and the machine must take the rows that the log names.
+Invariant: the replay simulates the world alone. Context, guards and effects are those of the library, and the machine must take
+the rows that the log names.
 
-The theory. A record tells which row was taken, and so what happened; what it does not tell can be found out. Facts that guards
-look at are the machine's own. Frames that only show that a peer is alive are in no record, but the row that was taken says
-whether one came. A random number is found by solving the policy for the moment at which its delay was over. Where other
-connections of the process waited for the same server, the log shows when a place was free. So each step is solved from its
-record and those after it; if the machine then takes another row than the log, something really differs.
+Design: a record tells which row the machine took and what the step depended on: the moment, the random number, whether pings are
+on, whether another frame came, and when a dial may leave. The machine finds all else. A record of an older version lacks some of
+that; the replay goes as far as the log tells, and is inconclusive from there on.
 
-One road: `story` reads the records of one connection, `foresight` and `rebuilding` make inputs of them, `player` steps the
-machine and compares, `divergence` tells where they part, and `emitting` writes the path down as a test.
+`log_reader` reads the records of one connection, `inputs` makes inputs of them, `replayer` steps the machine and compares,
+`divergence` explains a difference, and `test_writer` writes the path as a test.
 """

@@ -1,11 +1,11 @@
-"""The stage: the real machine on a virtual clock, with the world as the replay sets it."""
+"""The harness: the machine on a virtual clock, with the world as the replay sets it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from realtime_fsm.fsm import commands as requests
+from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.guards import GUARDS
 from realtime_fsm.fsm.inputs import Acknowledged, ErrorReceived, GreetingReceived, Pong, Recovered
@@ -16,115 +16,110 @@ from realtime_fsm.fsm.table import LIVE, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import SimpleNamespace
 
     from realtime_fsm.audit.tracking import Policies
-    from realtime_fsm.fsm.canary_policy import Canary
     from realtime_fsm.fsm.commands import Command, StepResult
     from realtime_fsm.fsm.inputs import Input
-    from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
-    from realtime_fsm.protocol.eras import Era
-    from realtime_fsm.protocol.options import Timeouts
 
 DEFAULT_DRAW = 0.5
-"""The random number of a step that needs none."""
-FRAMES = (GreetingReceived, Acknowledged, Pong, Recovered, ErrorReceived)
-"""The inputs that are frames: each is a sign of life, too."""
+"""The random number of a step that uses none."""
+_FRAMES = (GreetingReceived, Acknowledged, Pong, Recovered, ErrorReceived)
+"""The inputs that are frames: the link counts each."""
 
-ASKS: dict[type[Command], str] = {
-    requests.OpenLink: "open",
-    requests.SendFrame: "send",
-    requests.CloseLink: "drop",
-    requests.RetireLink: "drain",
-    requests.SubscriptionAcknowledged: "acknowledge",
-    requests.SubscriptionRefused: "reject",
-    requests.SubscriptionUnsupported: "missing_channels",
-    requests.UserIdentified: "identify",
-    requests.AuthenticationRefused: "reject_identity",
-    requests.Restore: "restore_identity",
-    requests.PresenceStored: "presence",
-    requests.PresenceRefused: "reject_presence",
-    requests.CanaryOut: "canary_sent",
-    requests.CanaryRefused: "canary_refused",
-    requests.SubscriptionRemoved: "remove",
-    requests.EndFault: "end_fault",
-    requests.FailWaiters: "fail",
-    requests.EndStreams: "end",
+_WORDS: dict[type[Command], str] = {
+    commands.OpenLink: "open",
+    commands.SendFrame: "send",
+    commands.CloseLink: "drop",
+    commands.RetireLink: "drain",
+    commands.ReleaseLink: "release",
+    commands.ResumeLink: "resume",
+    commands.SubscriptionAcknowledged: "acknowledge",
+    commands.SubscriptionRefused: "reject",
+    commands.SubscriptionUnsupported: "missing_channels",
+    commands.UserIdentified: "identify",
+    commands.AuthenticationRefused: "reject_identity",
+    commands.Restore: "restore_identity",
+    commands.PresenceStored: "presence",
+    commands.PresenceRefused: "reject_presence",
+    commands.CanaryOut: "canary_sent",
+    commands.CanaryRefused: "canary_refused",
+    commands.SubscriptionRemoved: "remove",
+    commands.EndFault: "end_fault",
+    commands.FailWaiters: "fail",
+    commands.EndStreams: "end",
 }
 """The words for commands in emitted tests. Files of users hold them, so a word stays when its class gets another name."""
 
 
-def asks(result: StepResult) -> str:
+def command_words(result: StepResult) -> str:
     """Name the commands of a step, in their order, with blanks between the words."""
-    return " ".join(ASKS[type(request)] for request in result.commands)
-
-
-class Settings(NamedTuple):
-    """The settings of a connection; `realtime_fsm.Realtime` explains each."""
-
-    retry: RetryPolicy
-    ping: PingPolicy
-    timeouts: Timeouts
-    auto_reconnect: bool
-    max_link_age: float | None
-    era: Era | None
-    canary: Canary | None = None
+    return " ".join(_WORDS[type(command)] for command in result.commands)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayInput:
-    """One input, and all that the machine is stepped with.
+    """One input, and all that the step depends on.
 
     Attributes:
-        at: the moment, in seconds since the first step.
-        happened: what happened.
+        at: the moment, in seconds of the machine's clock.
+        input_: the input.
         draw: the random number.
-        place: when a dial of this step has its turn among those of the process; None for at once.
-        heard: whether some other frame came since the step before.
-        pauses: when the link was read no more since then, and when it was read again (False).
+        dial_slot: when the rate limit of the process lets a dial of this step leave; None for at once.
+        heard: whether a frame without a record came since the step before.
+        pauses: when reading from the link stopped since then (True), and when it went on (False).
     """
 
     at: float
     input_: Input
     draw: float = DEFAULT_DRAW
-    place: float | None = None
+    dial_slot: float | None = None
     heard: bool = False
     pauses: tuple[tuple[float, bool], ...] = ()
 
 
 class ScriptedPacer(Pacer):
-    """The queue of those who want to dial, with the places that the log shows."""
+    """A pacer whose dial slots are those of the log.
 
-    __slots__ = ("place",)
+    Attributes:
+        dial_slot: the slot of the next dial; None for at once.
+    """
+
+    __slots__ = ("dial_slot",)
 
     def __init__(self) -> None:
         super().__init__(None)
-        self.place: float | None = None
+        self.dial_slot: float | None = None
 
     def reserve(self, now: float) -> float:
-        """When to dial."""
-        return now if self.place is None else self.place
+        """Tell when to dial."""
+        return now if self.dial_slot is None else self.dial_slot
 
     def claim(self, place: float, now: float) -> float:
-        """When to dial, for who waited."""
+        """Tell when to dial, for a dial that has waited."""
         return self.reserve(now)
 
 
 class MachineHarness:
-    """One connection.
+    """One connection, without a driver.
+
+    Args:
+        policies: the settings, as attributes with the names of the parameters of `ConnectionContext`.
+        replay_inputs: inputs to take at once.
 
     Attributes:
-        context: what it remembers.
+        context: the memory of the connection.
     """
 
-    def __init__(self, policies: Policies | Settings, replay_inputs: Iterable[ReplayInput] = ()) -> None:
-        self._turnstile = ScriptedPacer()
+    def __init__(self, policies: Policies | SimpleNamespace, replay_inputs: Iterable[ReplayInput] = ()) -> None:
+        self._pacer = ScriptedPacer()
         self.context = ConnectionContext(
             retry=policies.retry,
             ping=policies.ping,
             timeouts=policies.timeouts,
             auto_reconnect=policies.auto_reconnect,
             max_link_age=policies.max_link_age,
-            pacer=self._turnstile,
+            pacer=self._pacer,
             era=policies.era,
             canary=policies.canary,
         )
@@ -134,37 +129,37 @@ class MachineHarness:
 
     @property
     def state(self) -> State:
-        """Where the connection stands."""
+        """The state of the connection."""
         return self._machine.state
 
     def feed(self, replay_input: ReplayInput) -> StepResult:
         """Step the machine, as the driver does."""
-        self._set(replay_input)
+        self._prepare(replay_input)
         return self._machine.step(replay_input.input_, replay_input.at, draw=replay_input.draw)
 
     def evaluate_guards(self, replay_input: ReplayInput, guards: Iterable[str]) -> dict[str, bool]:
-        """What guards would answer to an input. The stage is used up by it."""
-        self._set(replay_input)
+        """Evaluate guards on an input. The harness cannot be used afterwards."""
+        self._prepare(replay_input)
         self.context.reset_step(replay_input.at, replay_input.draw)
         apply_notes(self.context, replay_input.input_)
         return {name: GUARDS[name](self.context) for name in guards}
 
-    def read(self, at: float, *, paused: bool) -> None:
-        """The link is not read any more, or is read again. Said twice it means the same."""
-        self._machine.set_read_paused(self.context.generation, at, paused=paused)
+    def pause(self, pauses: Iterable[tuple[float, bool]]) -> None:
+        """Stop reading from the link, or go on. The same pause may come twice."""
+        for at, paused in pauses:
+            self._machine.set_read_paused(self.context.generation, at, paused=paused)
 
-    def _set(self, replay_input: ReplayInput) -> None:
-        for at, paused in replay_input.pauses:
-            self.read(at, paused=paused)
-        self._turnstile.place = replay_input.place
-        link = self.context.link
+    def _prepare(self, replay_input: ReplayInput) -> None:
+        self.pause(replay_input.pauses)
+        self._pacer.dial_slot = replay_input.dial_slot
+        link, input_ = self.context.link, replay_input.input_
         if link is not None:
             link.frames_received += replay_input.heard
-            link.frames_received += isinstance(replay_input.input_, FRAMES) and replay_input.input_.generation == link.generation
+            link.frames_received += isinstance(input_, _FRAMES) and input_.generation == link.generation
 
     @property
     def awaited(self) -> str:
-        """What the deadline is for, in a word; empty if there is none."""
+        """The name of the deadline; empty without a deadline."""
         context, due = self.context, self.context.deadline
         if due is None:
             return ""
@@ -172,7 +167,7 @@ class MachineHarness:
             return "dial" if context.link is None else context.link.phase.value
         if self.state is State.PING:
             return "pong"
-        waits = {
+        deadlines = {
             "reply": context.reply_by,
             "idling": context.idle_at if self.state is State.UNSUBSCRIBED else None,
             "renewal": context.renew_at,
@@ -181,4 +176,4 @@ class MachineHarness:
             "stability": context.stable_at,
             "budget" if context.again_at is None else "repetition": context.budget_at,
         }
-        return next(what for what, moment in waits.items() if moment == due)
+        return next(name for name, moment in deadlines.items() if moment == due)

@@ -1,29 +1,33 @@
-"""Rebuilding: the input that a record stands for."""
+"""The inputs that records stand for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.errors import DialFailed, ServerError, StreamEnded
+from realtime_fsm import errors
+from realtime_fsm.errors import ServerError, StreamEnded
 from realtime_fsm.fsm import inputs
 from realtime_fsm.fsm.canary import CANARY
+from realtime_fsm.fsm.control import SUBSCRIBE
 from realtime_fsm.fsm.names import Effect, Guard
-from realtime_fsm.fsm.subscriptions import GREETING_ACK, SUBSCRIBE
-from realtime_fsm.fsm.table import State, Trigger
+from realtime_fsm.fsm.subscriptions import GREETING_ACK
+from realtime_fsm.fsm.table import TABLE, State, Trigger
 from realtime_fsm.protocol import frames
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.frames import AcknowledgedSubscription, subscribe_item
 from realtime_fsm.protocol.spec import SubscriptionSpec
-from realtime_fsm.replay.inference import PLACEHOLDER, ROWS, cause_of
 
 if TYPE_CHECKING:
     from realtime_fsm.auditlog.records import TransitionRecord
     from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.inputs import Input
-    from realtime_fsm.replay.inference import HiddenInputSolver
+    from realtime_fsm.fsm.tablespec import Row
 
+ROWS: dict[str, Row[State, Trigger]] = {row.id: row for row in TABLE.rows}
 CHANNEL = "channel"
-"""What stands for the channels, which are in no record."""
+"""Stands for the channels, which no record holds."""
+PLACEHOLDER = "not in the log"
+"""Stands for a text that no record holds."""
 _PLAIN: dict[str, type[Input]] = {
     kind.trigger.value: kind
     for kind in (
@@ -36,124 +40,116 @@ _PLAIN: dict[str, type[Input]] = {
         inputs.ResumedFromSuspend,
     )
 }
+_ABOUT_LINK: dict[str, type[inputs.SocketInput]] = {
+    kind.trigger.value: kind for kind in (inputs.Opened, inputs.Pong, inputs.Recovered, inputs.Deaf)
+}
+_TEXT_FAILURES: dict[str | None, type[errors.DialFailed | errors.CertificateRefused | errors.IdentityUnavailable]] = {
+    kind.kind: kind for kind in (errors.DialFailed, errors.NameNotResolved, errors.CertificateRefused, errors.IdentityUnavailable)
+}
+
+
+def cause_of(record: TransitionRecord) -> errors.LinkFailure | None:
+    """Make the failure that a step is about, without its texts; None where the step has no failure, or the machine finds it."""
+    match record.cause:
+        case "error_frame":
+            return ServerError(0 if record.error_code is None else record.error_code, PLACEHOLDER)
+        case "stream_ended":
+            return StreamEnded(1006 if record.close_code is None else record.close_code)
+        case "upgrade_refused":
+            return errors.UpgradeRefused(record.status or 0, retry_after=record.retry_after)
+        case "frame_too_large":
+            return errors.FrameTooLarge(0)
+        case kind if kind in _TEXT_FAILURES:
+            return _TEXT_FAILURES[kind](PLACEHOLDER)
+        case _:
+            return None
 
 
 def spec(identifier: str, size: int = 0, *, filtered: bool = False) -> SubscriptionSpec:
-    """A subscription that takes so many bytes in a request, of a channel that stands for its own; with a query, if `filtered`."""
+    """Make a subscription of a placeholder channel that takes `size` bytes in a request; with a query, if `filtered`."""
     if filtered:
         return SubscriptionSpec(identifier, (CHANNEL,), (PLACEHOLDER,))
     bare = len(subscribe_item(identifier, ("",), ()))
     return SubscriptionSpec(identifier, (CHANNEL[: max(1, size - bare)].ljust(size - bare, "-") if size else CHANNEL,))
 
 
-def granted(*identifiers: str) -> tuple[AcknowledgedSubscription, ...]:
-    """What a server acknowledges."""
-    return tuple(AcknowledgedSubscription(identifier) for identifier in identifiers)
-
-
 def presence(change: str) -> inputs.SetPresence:
-    """What the user says of a presence; a message stands for his own."""
+    """Make the user's call about a presence, with a placeholder for the message."""
     return inputs.SetPresence(frames.presence(PLACEHOLDER, None, None) if change == "desired" else None)
 
 
-def input_of(record: TransitionRecord, context: ConnectionContext, spoken: inputs.Input | None) -> Input | None:
-    """The input that a step stands for; None if the log does not tell which subscription it is about.
+def input_of(record: TransitionRecord, context: ConnectionContext, user_input: Input | None) -> Input | None:
+    """Make the input that a step stands for; None if the log does not tell what the user wanted.
 
     Args:
         record: the record of the step.
         context: the connection before the step.
-        spoken: what the user has said of a subscription or a presence since the step before.
+        user_input: the user's call about a subscription or a presence since the step before.
     """
-    link, row = context.generation, ROWS[record.row]
+    link, row = context.generation if context.link is None else context.link.generation, ROWS[record.row]
     if record.trigger in _PLAIN:
         return _PLAIN[record.trigger]()
+    if record.trigger in _ABOUT_LINK:
+        return _ABOUT_LINK[record.trigger](link)
     match record.trigger:
         case Trigger.SUBSCRIBE:
-            return spoken
+            return user_input
         case Trigger.PRESENCE:
-            return _with_id(spoken, context, another=Guard.PRESENCE_NEEDS_LINK in row.guards)
-        case Trigger.UNSUBSCRIBE:  # a second word about one that is gone already has no record
-            return inputs.Unsubscribe(PLACEHOLDER) if spoken is None else spoken
-        case Trigger.AUTHENTICATE:  # a message goes out where one is safe and there is a session for it
+            return _with_id(user_input, context, another=Guard.PRESENCE_NEEDS_LINK in row.guards)
+        case Trigger.UNSUBSCRIBE:  # a second call about one subscription has no record
+            return inputs.Unsubscribe(PLACEHOLDER) if user_input is None else user_input
+        case Trigger.AUTHENTICATE:  # a session is in the input where the machine may send it
             return inputs.Authenticate(PLACEHOLDER if Effect.SEND_AUTHENTICATION in row.effects else None)
-        case Trigger.OPENED:
-            return inputs.Opened(link)
+        case Trigger.PING_SWITCHED:
+            return inputs.PingEnabledChanged(record.enabled) if isinstance(record.enabled, bool) else None
         case Trigger.GREETED:
             return inputs.GreetingReceived(
-                link, unexpected_guest=Effect.ABORT_LINK in row.effects, has_subscription_ids=record.era not in (Era.E1, Era.E2)
+                link,
+                unexpected_guest=Effect.ABORT_LINK in row.effects,
+                has_subscription_ids=record.era not in (Era.E1, Era.E2),
+                user_changed=Guard.USER_CHANGED in row.guards,
             )
         case Trigger.ACKNOWLEDGED:
             if context.subscriptions.subscribed_in_url:
                 return inputs.Acknowledged(link, GREETING_ACK, ())
-            asked = context.subscriptions.answerable
-            return inputs.Acknowledged(link, SUBSCRIBE, ()) if asked is None else _answer(link, asked.kind, asked.ids)
-        case Trigger.PONG:
-            return inputs.Pong(link)
-        case Trigger.RECOVERED:
-            return inputs.Recovered(link)
+            request = context.subscriptions.answerable
+            kind, ids = (SUBSCRIBE, ()) if request is None else (request.kind, request.ids)
+            return inputs.Acknowledged(link, kind, tuple(map(AcknowledgedSubscription, ids)))
         case Trigger.SERVER_ERROR:
             cause = cause_of(record)
             code = cause.code if isinstance(cause, ServerError) else 0
             return inputs.ErrorReceived(link, code, PLACEHOLDER, Guard.CREDENTIALS_RENEWABLE in row.guards)
         case Trigger.LOST:
-            return _end(link, record)
+            cause = cause_of(record)
+            if isinstance(cause, StreamEnded):
+                return inputs.LinkClosed(link, cause.close_code)
+            return inputs.LinkClosed(link, cause=None if isinstance(cause, ServerError) else cause)  # the machine knows the frame
         case Trigger.DIAL_FAILED:
-            return inputs.DialFailure(link, cause_of(record) or DialFailed(PLACEHOLDER))
-        case Trigger.DEAF:
-            return inputs.Deaf(link)
+            return inputs.DialFailure(link, cause_of(record) or errors.DialFailed(PLACEHOLDER))
         case Trigger.CANARY:
             written = context.canary is not None and context.canary.write is not None
             hidden = SubscriptionSpec(CANARY, (CHANNEL,))
             return inputs.Probe(hidden) if written else inputs.Probe(hidden, frames.presence(PLACEHOLDER, None, None), CANARY)
         case Trigger.CLOSED:
-            closing = context.awaited[0] if context.awaited else context.closing_generation
+            old = context.closing_generation if context.lingering is None else context.lingering.generation
+            closing = context.awaited[0] if context.awaited else old
             return inputs.Closed(link if closing is None else closing)
         case _:
             return None
 
 
-def _with_id(spoken: inputs.Input | None, context: ConnectionContext, *, another: bool) -> inputs.Input | None:
-    """A presence under the id that the link has, or under another one: no id is in a record."""
-    if not isinstance(spoken, inputs.SetPresence):
-        return spoken
-    transition = context.subscriptions.presence_taken
-    own = PLACEHOLDER if transition is None else transition
-    return inputs.SetPresence(spoken.message, f"{own}, another" if another else own)
-
-
-def ping_enabled_input(record: TransitionRecord, index: int, foresight: HiddenInputSolver) -> Input:
-    """The switch of the pings: the rows of `ping` tell which way, all others tell it later."""
-    at_once = Guard.PING_ENABLED in ROWS[record.row].guards
-    return inputs.PingEnabledChanged(at_once if record.source == State.PING else foresight.solve_ping_enabled(index))
-
-
-def _answer(link: int, kind: str, ids: tuple[str, ...]) -> Input:
-    return inputs.Acknowledged(link, kind, granted(*ids))
-
-
-def _end(link: int, record: TransitionRecord) -> Input:
-    """An end has its cause with it, unless the machine is to find it in the last error frame."""
-    cause = cause_of(record)
-    match cause:
-        case StreamEnded(close_code=code):
-            return inputs.LinkClosed(link, code)
-        case ServerError() | None:
-            return inputs.LinkClosed(link)
-        case _:
-            return inputs.LinkClosed(link, cause=cause)
-
-
 def frame_received_before(record: TransitionRecord, context: ConnectionContext) -> bool:
-    """Whether some frame must have come since the step before, for the machine to do what the log says."""
+    """Tell whether a frame without a record came before a step, as `record.heard` says."""
     link = context.link
-    if link is None:
+    if link is None or record.heard is not True:
         return False
-    if record.trigger == Trigger.DEADLINE and link.ping_in_flight is not None:
-        return Guard.HEARD_SINCE_PING in ROWS[record.row].guards and link.frames_received == link.ping_in_flight.frames_received
-    last = link.last_error
-    return (
-        record.trigger == Trigger.LOST
-        and record.cause != "error_frame"
-        and last is not None
-        and last.frames_received == link.frames_received
-    )
+    since = link.ping_in_flight if record.trigger == Trigger.DEADLINE else link.last_error
+    return since is not None and since.frames_received == link.frames_received
+
+
+def _with_id(user_input: Input | None, context: ConnectionContext, *, another: bool) -> Input | None:
+    """Give a presence the id of the link, or another one: no record holds an id."""
+    if not isinstance(user_input, inputs.SetPresence):
+        return user_input
+    own = context.subscriptions.presence.taken_id or PLACEHOLDER
+    return inputs.SetPresence(user_input.message, f"{own}, another" if another else own)

@@ -1,4 +1,4 @@
-"""The story: all records of one connection, in the order of their numbers, as far as they go without a hole."""
+"""The log reader: all records of one connection, in the order of their numbers, as far as no number is missing."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from realtime_fsm.fsm.table import TABLE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-NAMED = 20
-"""Connections that are named at most when the one that was asked for is not there."""
+LISTED = 20
+"""Connections to list at most when the one that was asked for is not there."""
 _MARK = b'"realtime.'
 _EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)
 
@@ -52,13 +52,13 @@ class LocatedRecord:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLog:
-    """What a log tells of one connection.
+    """The log of one connection.
 
     Attributes:
         connection: its id.
         policies: its settings.
         records: the records, from number 1 on, without a hole.
-        doubt: why there are no more of them; None if nothing is missing.
+        incomplete_reason: why there are no more records; None if nothing is missing.
     """
 
     connection: str
@@ -78,68 +78,66 @@ _decode: Callable[[bytes], AnyRecord] = msgspec.json.Decoder(AnyRecord).decode
 
 @dataclass(slots=True)
 class _Reader:
-    """Picks the records of one connection; of the first one that is met, if none is asked for."""
+    """Picks the records of one connection: of `connection`, or of the first one in the log."""
 
-    wanted: str | None
-    chosen: bool
-    met: dict[str, None] = field(default_factory=dict)
-    told: dict[int, LocatedRecord] = field(default_factory=dict)
-    troubles: dict[int, str] = field(default_factory=dict)
+    connection: str | None
+    is_chosen: bool
+    connections: dict[str, None] = field(default_factory=dict)
+    records: dict[int, LocatedRecord] = field(default_factory=dict)
+    problems: dict[int, str] = field(default_factory=dict)
     cut: str | None = None
 
-    def take(self, place: Location, line: bytes) -> None:
+    def add(self, place: Location, line: bytes) -> None:
         if _MARK not in line and line.endswith(b"\n"):
             return
         try:
             head = _decode_head(line)
         except (msgspec.MsgspecError, ValueError):
-            self._look_at(place, line)
+            self._add_record(place, line)
             return
-        if head.event in _EVENTS and head.connection_id and len(self.met) <= NAMED:
-            self.met.setdefault(head.connection_id)
-            if self.wanted is None:
-                self.wanted = head.connection_id
-        if head.connection_id == self.wanted:
-            self._look_at(place, line)
+        if head.event in _EVENTS and head.connection_id and len(self.connections) <= LISTED:
+            self.connections.setdefault(head.connection_id)
+            self.connection = self.connection or head.connection_id
+        if head.connection_id == self.connection:
+            self._add_record(place, line)
 
-    def _look_at(self, place: Location, line: bytes) -> None:
+    def _add_record(self, place: Location, line: bytes) -> None:
         try:
             record = _decode(line)
         except (msgspec.MsgspecError, ValueError):
             record = None
         if record is None or record.machine != TABLE.fingerprint or record.schema != SCHEMA:
-            made = decode_unusual(line)
-            if isinstance(made, BadRecord):
-                self._trouble(place, made)
+            decoded = decode_unusual(line)
+            if isinstance(decoded, BadRecord):
+                self._add_problem(place, decoded)
+            if decoded is None or isinstance(decoded, BadRecord):
                 return
-            if made is None:
-                return
-            record = msgspec.convert(msgspec.json.decode(line) | {"timestamp": made.line.timestamp.isoformat()}, AnyRecord)
-        before = self.told.setdefault(record.seq, LocatedRecord(place, record))
-        if before.record != record:
-            self.troubles[record.seq] = f"{place}: another record has the number {record.seq}, too ({before.place})"
-        if any(isinstance(value, str) and (looks_secret(value) or not value.isprintable()) for value in _words(record)):
-            self.troubles[record.seq] = f"{place}: a value looks like a secret, or is no text"
+            record = msgspec.convert(msgspec.json.decode(line) | {"timestamp": decoded.line.timestamp.isoformat()}, AnyRecord)
+        first = self.records.setdefault(record.seq, LocatedRecord(place, record))
+        if first.record != record:
+            self.problems[record.seq] = f"{place}: another record has the number {record.seq}, too ({first.place})"
+        if any(isinstance(value, str) and (looks_secret(value) or not value.isprintable()) for value in _free_values(record)):
+            self.problems[record.seq] = f"{place}: a value looks like a secret, or is not printable"
 
-    def _trouble(self, place: Location, trouble: BadRecord) -> None:
-        if trouble.connection_id is None:
-            self.cut = f"{place}: {trouble.text}"
-        elif trouble.connection_id == self.wanted and trouble.seq is not None:
-            self.troubles[trouble.seq] = f"{place}: {trouble.text}"
+    def _add_problem(self, place: Location, bad_record: BadRecord) -> None:
+        if bad_record.connection_id is None:
+            self.cut = f"{place}: {bad_record.text}"
+        elif bad_record.connection_id == self.connection and bad_record.seq is not None:
+            self.problems[bad_record.seq] = f"{place}: {bad_record.text}"
 
     def log(self) -> ConnectionLog:
-        if not self.met or self.wanted is None:
+        if not self.connections or self.connection is None:
             raise UnusableLog("there are no records of realtime_fsm in it")
-        if not (self.told or self.troubles):
-            raise UnusableLog(f"there is no connection {redacted_id(self.wanted)} in it{self._list_connections()}")
-        if not self.chosen and len(self.met) > 1:
+        if not (self.records or self.problems):
+            raise UnusableLog(f"there is no connection {redacted_id(self.connection)} in it{self._list_connections()}")
+        if not self.is_chosen and len(self.connections) > 1:
             raise UnusableLog(f"there are several connections in it: choose one with --connection{self._list_connections()}")
         records: list[LocatedRecord] = []
-        while (number := len(records) + 1) in self.told and number not in self.troubles:
-            records.append(self.told[number])
-        doubt = self._doubt(number)
+        while (number := len(records) + 1) in self.records and number not in self.problems:
+            records.append(self.records[number])
+        reason = self._why_not(number)
         if not records:
-            raise IncompleteLog(doubt or "there is no record of it that this version can read")
+            raise IncompleteLog(reason or "there is no record of it that this version can read")
         opened = records[0].record
         if not isinstance(opened, OpenRecord):
             raise IncompleteLog(f"{records[0].place}: the first record is not realtime.open, so the policies are not known")
@@ -147,55 +145,56 @@ class _Reader:
             policies = Policies(opened)
         except (BadOption, TypeError) as problem:
             raise UnusableLog(f"{records[0].place}: the policies cannot be used: {problem}") from None
-        closed = any(isinstance(told.record, CloseRecord) for told in records)
-        return ConnectionLog(self.wanted, policies, tuple(records), doubt or (None if closed else self.cut))
+        is_closed = any(isinstance(located.record, CloseRecord) for located in records)
+        return ConnectionLog(self.connection, policies, tuple(records), reason or (None if is_closed else self.cut))
 
-    def _doubt(self, number: int) -> str | None:
-        """Why the records end before a number."""
-        if number in self.troubles:
-            return self.troubles[number]
-        later = min((seq for seq in {*self.told, *self.troubles} if seq > number), default=None)
+    def _why_not(self, number: int) -> str | None:
+        """Tell why the record with a number is missing; None if no later one is there."""
+        if number in self.problems:
+            return self.problems[number]
+        later = min((seq for seq in {*self.records, *self.problems} if seq > number), default=None)
         if later is None:
             return None
-        where = self.told[later].place if later in self.told else self.troubles[later].partition(": ")[0]
+        place = self.records[later].place if later in self.records else self.problems[later].partition(": ")[0]
         if number == 1:
-            return f"{where}: the connection's log begins with number {later}"
-        return f"{where}: {pluralize(later - number, 'record')} missing before number {later}"
+            return f"{place}: the connection's log begins with number {later}"
+        return f"{place}: {pluralize(later - number, 'record')} missing before number {later}"
 
     def _list_connections(self) -> str:
-        named = [redacted_id(identifier) for identifier in self.met][:NAMED]
-        return f"; there {'is' if len(self.met) == 1 else 'are'} {', '.join(named)}{' and more' * (len(self.met) > NAMED)}"
+        listed = [redacted_id(identifier) for identifier in self.connections][:LISTED]
+        verb, more = "is" if len(self.connections) == 1 else "are", " and more" * (len(self.connections) > LISTED)
+        return f"; there {verb} {', '.join(listed)}{more}"
 
 
-def _words(record: AnyRecord) -> tuple[object, ...]:
-    """What of a record is shown, and could be any text."""
+def _free_values(record: AnyRecord) -> tuple[object, ...]:
+    """Pick the values that the replay shows and that may be any text."""
     if isinstance(record, SubscriptionRecord):
         return (record.subscription,)
     return (record.cause, record.error_code) if isinstance(record, TransitionRecord) else ()
 
 
 def redacted_id(identifier: str) -> str:
-    """An id, as it may be printed."""
+    """Write an id for the screen."""
     return REDACTED if looks_secret(identifier) else repr(identifier)
 
 
 def read_connection_log(names: Iterable[str], connection: str | None) -> ConnectionLog:
-    """Read what logs tell of a connection.
+    """Read the records of a connection.
 
     Args:
         names: the files, in any order; ``-`` for standard input.
         connection: its id; None for the only one that is there.
 
     Raises:
-        Unusable: when a file cannot be read, or the connection is not there.
-        Untold: when nothing can be replayed, because the beginning is missing or of another table.
+        UnusableLog: when a file cannot be read, or the connection is not there.
+        IncompleteLog: when nothing can be replayed, because the beginning is missing or of another table.
     """
-    reader = _Reader(connection, chosen=connection is not None)
+    reader = _Reader(connection, connection is not None)
     for name in sort_by_content(names):
         try:
             with open_log(name) as file:
                 for number, line in enumerate(read_lines(file), 1):
-                    reader.take(Location(name, number), line)
+                    reader.add(Location(name, number), line)
         except Unreadable as unreadable:
             raise UnusableLog(f"{name}: {unreadable}") from None
     return reader.log()

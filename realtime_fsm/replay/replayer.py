@@ -1,50 +1,53 @@
-"""The player: it steps the machine with what the records tell, and compares each step with its record."""
+"""The replayer: it steps the machine with the facts of each record, and compares the step with the record.
+
+Invariant: a step is reproduced if row, states, counts, cause, times and subscriptions are those of the record.
+
+Design: `at` of each record sets the clock, so sums of moments come out to the last bit. A call of the user that takes no row
+while a pong is awaited, a pause and the end of a draining link have no `at`. Their moment follows from `dwell`, which is rounded,
+so the replay takes the microsecond before: a deadline is then never later than that of the log.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from realtime_fsm.auditlog.records import PauseRecord, PresenceRecord, RetiredRecord, SubscriptionRecord, TransitionRecord
-from realtime_fsm.fsm.commands import (
-    FailWaiters,
-    PresenceRefused,
-    PresenceStored,
-    SubscriptionAcknowledged,
-    SubscriptionRefused,
-    SubscriptionRemoved,
-    SubscriptionUnsupported,
-)
+from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.inputs import Closed, ErrorReceived, LinkClosed, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import State, Trigger
+from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD
 from realtime_fsm.replay.divergence import Diverged, describe_cause, explain_choice
-from realtime_fsm.replay.harness import MachineHarness, ReplayInput
-from realtime_fsm.replay.inference import DEADLINE_TOLERANCE, PLACEHOLDER, ROWS, HiddenInputSolver
-from realtime_fsm.replay.inputs import frame_received_before, input_of, ping_enabled_input, presence, spec
+from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput
+from realtime_fsm.replay.inputs import PLACEHOLDER, ROWS, frame_received_before, input_of, presence, spec
 from realtime_fsm.replay.log_reader import IncompleteLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from realtime_fsm.fsm.commands import Command, StepResult
+    from realtime_fsm.fsm.commands import Command, StepResult, TransitionTaken
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.replay.log_reader import ConnectionLog, LocatedRecord
 
-ROUNDED = 2e-6
-"""Seconds by which moments may differ because records are rounded to a microsecond."""
+MICROSECOND = 1e-6
+"""Seconds by which times of a record may differ from the machine's, because they are rounded."""
+_FACTS = ("draw", "enabled", "heard", "dial_slot")
+"""The fields that hold what a step depended on, beside `at`; records of older versions lack them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayedStep:
-    """A step that the machine took as the log says, or an input that it only noted.
+    """A step that the machine took as the log says, or an input that took no row.
 
     Attributes:
         seq: the number of the record that tells of it.
-        replay_input: the input.
+        input_: the input.
+        seconds: since the first step.
         source: the state before it.
-        result: what the machine did.
+        result: the row, the commands and the deadline.
         state: the state after it.
         link: the number of the newest link.
         attempt: dials in a row that have not been forgiven.
@@ -55,6 +58,7 @@ class ReplayedStep:
 
     seq: int
     input_: ReplayInput
+    seconds: float
     source: State
     result: StepResult
     state: State
@@ -62,36 +66,32 @@ class ReplayedStep:
     attempt: int
     sends: int
     awaited: str
-    lag: float = 0.0
+    lag: float
 
 
 class Replayer:
-    """Replays a story.
+    """Replays the log of one connection.
 
     Args:
-        log: what the log tells.
+        log: the records.
     """
 
     def __init__(self, log: ConnectionLog) -> None:
         self._log = log
-        self._steps = tuple(_known(log.records))
-        self._foresight = HiddenInputSolver(self._steps, log.policies)
         self._harness = MachineHarness(log.policies)
         self._replay_inputs: list[ReplayInput] = []
         self._now = 0.0
-        self._index = 0
-        self._pending_user_input: Input | None = (
-            None  # what the user has said of a subscription or a presence since the last step
-        )
-        self._unsupported_ids = {  # what only a server that is too old for queries refuses, without a code
-            told.record.subscription
-            for told in log.records
-            if isinstance(told.record, SubscriptionRecord) and told.record.change == "rejected" and told.record.error_code is None
+        self._user_input: Input | None = None  # the call about a subscription or a presence, until its step
+        subscriptions = [located.record for located in log.records if isinstance(located.record, SubscriptionRecord)]
+        self._unsupported_ids = {  # only a server that is too old for queries refuses without a code
+            record.subscription for record in subscriptions if record.change == "rejected" and record.error_code is None
         }
-        self._logged_outcomes: list[str] = []  # what became of subscriptions since then, as the log says
-        self._early_outcomes: deque[str] = deque()  # the same, as the machine said when no step was told of it
-        self._sizes = True
+        sizes = sum(record.size for record in subscriptions)
+        self._pads = sizes > MAX_CLIENT_PAYLOAD / 2  # else all subscriptions fit into one frame, whatever their sizes
+        self._logged_outcomes: list[str] = []  # of subscriptions since the last transition, in the log
+        self._own_outcomes: list[str] = []  # and of the machine
         self._pauses: tuple[tuple[float, bool], ...] = ()  # since the last step
+        self._rounded_link = 0  # the newest link with an input whose moment is rounded
 
     def play(self, until: int | None = None) -> Iterator[ReplayedStep]:
         """Take the steps.
@@ -101,249 +101,179 @@ class Replayer:
 
         Raises:
             Diverged: when the machine does something else than the log says.
-            Untold: when the log does not tell what happened.
+            IncompleteLog: when the log does not tell what a step depended on.
         """
-        for told in self._log.records:
-            record = told.record
+        for located in self._log.records:
+            record = located.record
             if until is not None and record.seq > until:
                 return
-            if isinstance(record, TransitionRecord):
-                overheard = self._overhear(record)
-                if overheard is not None:
-                    yield overheard
-                yield from self._close_unrecorded(record)
-                played = self._step(told, record)
-            elif isinstance(record, SubscriptionRecord | PresenceRecord):
-                noted = self._note(told, record)
-                if noted is None:
-                    continue
-                played = noted
-            elif isinstance(record, RetiredRecord):
-                played = self._replay_retired(told, record)
-            elif isinstance(record, PauseRecord):
-                self._pause(record)
-                continue
-            else:
-                continue
-            yield played
+            match record:
+                case TransitionRecord():
+                    yield from self._feed_unrecorded(located, record)
+                    yield self._replay_transition(located, record)
+                case SubscriptionRecord(change="desired" | "withdrawn") | PresenceRecord(change="desired" | "withdrawn"):
+                    input_ = self._user_call(record)
+                    if self._harness.state is not State.PING or isinstance(input_, SetPresence):
+                        self._user_input = input_
+                    else:
+                        yield self._feed_rounded(record, input_)
+                case SubscriptionRecord(subscription=identifier, change=change):
+                    self._logged_outcomes.append(f"{identifier} {change}")
+                case PresenceRecord(change=change):
+                    self._logged_outcomes.append(f"presence {change}")
+                case RetiredRecord(retired=generation):
+                    draining = self._harness.context.draining_generation
+                    if draining != generation:
+                        own = "no link" if draining is None else f"link {draining}"
+                        raise Diverged(located, f"the end of draining link {generation}, and {own} is draining in the machine")
+                    yield self._feed_rounded(record, LinkClosed(generation))
+                case PauseRecord() if record.paused == self._harness.context.generation:
+                    self._pauses = (*self._pauses, (self._rounded_moment(record.dwell), record.change == "opened"))
+                case _:
+                    pass
 
-    # --- the records --------------------------------------------------------------------------------------------------
+    # --- inputs without a row -----------------------------------------------------------------------------------------
 
-    def _note(self, told: LocatedRecord, record: SubscriptionRecord | PresenceRecord) -> ReplayedStep | None:
-        """What the user says comes before its step; of a subscription it has none while a pong is awaited."""
-        if record.change not in ("desired", "withdrawn"):
-            what = _said(record)
-            if self._early_outcomes and self._early_outcomes[0] == what:
-                self._early_outcomes.popleft()
-            else:
-                self._logged_outcomes.append(what)
-            return None
-        input_ = self._happened(record)
-        if self._harness.state is not State.PING or isinstance(input_, SetPresence):
-            self._pending_user_input = input_
-            return None
-        return self._replay_without_transition(record, input_)
-
-    def _replay_retired(self, told: LocatedRecord, record: RetiredRecord) -> ReplayedStep:
-        draining = self._harness.context.draining_generation
-        if draining != record.retired:
-            own = "none" if draining is None else f"link {draining}"
-            raise Diverged(told, f"the end of link {record.retired}, which made room, and {own} makes room in the machine")
-        return self._replay_without_transition(record, LinkClosed(record.retired))
-
-    def _overhear(self, record: TransitionRecord) -> ReplayedStep | None:
-        """An error frame that changes nothing has no record; where the link then ends, the cause of that tells of it."""
-        link, code = self._harness.context.link, record.error_code
-        if link is None or code is None or record.trigger != Trigger.LOST or record.cause != "error_frame":
-            return None
-        last = link.last_error
-        if last is not None and last.frames_received == link.frames_received and last.cause.code == code:
-            return None
-        source, input_ = self._harness.state, ErrorReceived(link.generation, code, PLACEHOLDER)
-        replay_input = ReplayInput(self._moment(record), input_, pauses=self._pauses)
-        result = self._harness.feed(replay_input)
-        if result.transition is not None:
-            self._harness = MachineHarness(self._log.policies, self._replay_inputs)
-            return None
-        return self._played(record.seq, replay_input, source, result)
-
-    def _close_unrecorded(self, record: TransitionRecord) -> Iterator[ReplayedStep]:
-        """The end of a link for which no state waits has no record; a dial that goes at once tells of it."""
-        context, source, row = self._harness.context, self._harness.state, ROWS.get(record.row)
-        if row is None or Effect.DIAL not in row.effects or source is State.RECONNECTING or record.link != context.generation + 1:
-            return
-        for generation in context.awaited:
-            replay_input = ReplayInput(self._moment(record), Closed(generation), pauses=self._pauses)
-            yield self._played(record.seq, replay_input, source, self._harness.feed(replay_input))
-
-    def _pause(self, record: PauseRecord) -> None:
-        """What is awaited waits; the next step tells of it. On a link that makes room it changes nothing."""
-        if record.paused == self._harness.context.generation:
-            at, paused = max(self._now, self._entered() + record.dwell), record.change == "opened"
-            self._harness.read(at, paused=paused)
-            self._pauses = (*self._pauses, (at, paused))
-
-    def _replay_without_transition(
-        self, record: SubscriptionRecord | PresenceRecord | RetiredRecord, input_: Input
-    ) -> ReplayedStep:
-        """What is noted, and moves nothing."""
-        source, at = self._harness.state, max(self._now, self._entered() + record.dwell)
-        replay_input = ReplayInput(at, input_, pauses=self._pauses)
-        result = self._harness.feed(replay_input)
-        self._early_outcomes.extend(_subscription_outcomes(result.commands))
-        return self._played(record.seq, replay_input, source, result)
-
-    def _happened(self, record: SubscriptionRecord | PresenceRecord) -> Input:
+    def _user_call(self, record: SubscriptionRecord | PresenceRecord) -> Input:
         if isinstance(record, PresenceRecord):
             return presence(record.change)
         if record.change == "withdrawn":
             return Unsubscribe(record.subscription)
-        self._sizes = self._sizes and record.size > 0
-        return Subscribe(spec(record.subscription, record.size, filtered=record.subscription in self._unsupported_ids))
+        size, filtered = record.size * self._pads, record.subscription in self._unsupported_ids
+        return Subscribe(spec(record.subscription, size, filtered=filtered))
 
-    def _step(self, told: LocatedRecord, record: TransitionRecord) -> ReplayedStep:
-        row = ROWS.get(record.row)
-        if row is None or row.trigger != record.trigger:
-            raise Diverged(told, "the table has no such row" if row is None else f"{row.id} is a row of {row.trigger}")
-        source, at = self._harness.state, self._moment(record)
-        replay_input = self._make_input(told, record, at)
-        result = self._harness.feed(replay_input)
-        wrong, transition = self._differences(record, source, result), result.transition
-        for nudge in (-ROUNDED, ROUNDED) if wrong else ():  # at the very moment at which something falls due
-            nudged = replace(replay_input, at=max(self._now, replay_input.at + nudge))
-            self._harness = MachineHarness(self._log.policies, self._replay_inputs)
-            result = self._harness.feed(nudged)
-            if not self._differences(record, source, result):
-                replay_input, wrong = nudged, []
-                break
-        if wrong:
-            if not self._sizes and record.trigger == Trigger.ACKNOWLEDGED:
-                raise IncompleteLog(
-                    f"{told.place}: how many subscriptions fit into a frame depends on their size, which is not told"
-                )
-            before = MachineHarness(self._log.policies, self._replay_inputs)
-            lines = (*wrong, *explain_choice(before, replay_input, record, transition))
-            raise Diverged(told, "the machine does something else", lines)
-        self._index += 1
-        self._pending_user_input = None
-        self._logged_outcomes.clear()
-        return self._played(record.seq, replay_input, source, result, record.lag)
+    def _rounded_moment(self, dwell: float) -> float:
+        """Tell the moment of a record that holds a rounded dwell and no `at`."""
+        self._rounded_link = self._harness.context.generation
+        return max(self._now, self._entered_at + dwell - MICROSECOND)
 
-    def _played(self, seq: int, replay_input: ReplayInput, source: State, result: StepResult, lag: float = 0.0) -> ReplayedStep:
-        self._replay_inputs.append(replay_input)
-        self._pauses = ()
-        self._now = replay_input.at
-        harness, context = self._harness, self._harness.context
-        return ReplayedStep(
-            seq,
-            replay_input,
-            source,
-            result,
-            harness.state,
-            context.generation,
-            context.attempt,
-            context.frames_sent,
-            harness.awaited,
-            lag,
-        )
+    def _feed_rounded(self, record: SubscriptionRecord | PresenceRecord | RetiredRecord, input_: Input) -> ReplayedStep:
+        return self._feed(record.seq, ReplayInput(self._rounded_moment(record.dwell), input_, pauses=self._pauses))
 
-    # --- the input ----------------------------------------------------------------------------------------------------
+    def _feed_unrecorded(self, located: LocatedRecord, record: TransitionRecord) -> Iterator[ReplayedStep]:
+        """Feed the inputs without a record of which a transition tells.
 
-    def _entered(self) -> float:
+        An error frame that changes nothing is the cause when the link ends. A link that no state waits for has ended when a dial
+        leaves at once.
+        """
+        context, row, at = self._harness.context, ROWS.get(record.row), self._moment(record)
+        link, code = context.link, record.error_code
+        if link is not None and code is not None and record.trigger == Trigger.LOST and record.cause == "error_frame":
+            last = link.last_error
+            if last is None or last.frames_received != link.frames_received or last.cause.code != code:
+                error = ReplayInput(at, ErrorReceived(link.generation, code, PLACEHOLDER), pauses=self._pauses)
+                step = self._feed(record.seq, error)
+                if step.result.transition is not None:
+                    raise Diverged(located, f"an error frame {code} before it takes a row of the machine, and has no record")
+                yield step
+        leaves = row is not None and Effect.DIAL in row.effects and record.link == context.generation + 1
+        if leaves and self._harness.state is not State.RECONNECTING:
+            for generation in context.awaited:
+                yield self._feed(record.seq, ReplayInput(at, Closed(generation), pauses=self._pauses))
+
+    # --- transitions --------------------------------------------------------------------------------------------------
+
+    @property
+    def _entered_at(self) -> float:
         entered = self._harness.context.state_entered_at
         return self._now if entered is None else entered
 
     def _moment(self, record: TransitionRecord) -> float:
-        """When a step was: what its dwell says, and its deadline more exactly where that is near."""
-        at, due = self._entered() + record.dwell, self._harness.context.deadline
-        if due is not None:
-            exact = due + record.lag
-            near = DEADLINE_TOLERANCE if record.trigger == Trigger.DEADLINE else ROUNDED
-            missed = record.trigger == Trigger.DEADLINE or record.lag > 0 or at > due
-            if missed and abs(at - exact) <= near:
-                at = exact
-        return max(self._now, at)
+        """Tell when a step was; records of older versions have the rounded dwell alone."""
+        return record.at if isinstance(record.at, float) else self._entered_at + record.dwell
 
-    def _make_input(self, told: LocatedRecord, record: TransitionRecord, at: float) -> ReplayInput:
-        context, index, row = self._harness.context, self._index, ROWS[record.row]
-        entered = self._entered() if row.dest is None else at
-        spoken = self._pending_user_input
-        if spoken is not None and record.trigger != spoken.trigger:
-            raise Diverged(told, f"the user called {spoken.trigger}, and no step says so")
-        input_: Input | None
-        if record.trigger == Trigger.PING_SWITCHED:
-            input_ = ping_enabled_input(record, index, self._foresight)
-        else:
-            input_ = input_of(record, context, spoken)
+    def _replay_transition(self, located: LocatedRecord, record: TransitionRecord) -> ReplayedStep:
+        row, context = ROWS.get(record.row), self._harness.context
+        if row is None or row.trigger != record.trigger:
+            raise Diverged(located, "the table has no such row" if row is None else f"{row.id} is a row of {row.trigger}")
+        if self._user_input is not None and record.trigger != self._user_input.trigger:
+            raise Diverged(located, f"the user called {self._user_input.trigger}, and no step says so")
+        input_ = input_of(record, context, self._user_input)
         if input_ is None:
-            raise IncompleteLog(f"{told.place}: the log does not tell what is subscribed to, or shown")
-        fault = None if context.link is None else context.link.fault
-        waits = Effect.DIAL in row.effects and record.link == context.generation
-        return ReplayInput(
-            at,
+            raise IncompleteLog(f"{located.place}: the log does not tell what is subscribed to, shown or switched")
+        replay_input = ReplayInput(
+            self._moment(record),
             input_,
-            self._foresight.solve_draw(index, at, entered, 0 if fault is None else fault.repetitions),
-            self._foresight.solve_dial_slot(index, at, entered, context.attempt_at) if waits else None,
+            record.draw if isinstance(record.draw, float) else DEFAULT_DRAW,
+            record.dial_slot if isinstance(record.dial_slot, float) else None,
             frame_received_before(record, context),
             self._pauses,
         )
+        exact = context.generation != self._rounded_link
+        step = self._feed(record.seq, replay_input, record.lag)
+        wrong = self._differences(record, step, exact=exact)
+        if wrong and record.at is UNSET:
+            raise IncompleteLog(f"{located.place}: an older version wrote the record, without all that the step depended on")
+        if wrong:
+            before = MachineHarness(self._log.policies, self._replay_inputs[:-1])
+            began = self._replay_inputs[0].at
+            lines = (*wrong, *explain_choice(before, replay_input, record, step.result.transition, began))
+            raise Diverged(located, "the machine does something else", lines)
+        self._user_input = None
+        self._logged_outcomes.clear()
+        self._own_outcomes.clear()
+        return step
 
-    # --- the comparison -----------------------------------------------------------------------------------------------
+    def _feed(self, seq: int, replay_input: ReplayInput, lag: float = 0.0) -> ReplayedStep:
+        harness, source = self._harness, self._harness.state
+        result = harness.feed(replay_input)
+        self._replay_inputs.append(replay_input)
+        self._own_outcomes += _outcomes(result.commands)
+        self._pauses, self._now = (), replay_input.at
+        context, seconds = harness.context, replay_input.at - self._replay_inputs[0].at
+        counts = (context.generation, context.attempt, context.frames_sent)
+        return ReplayedStep(seq, replay_input, seconds, source, result, harness.state, *counts, harness.awaited, lag)
 
-    def _differences(self, record: TransitionRecord, source: State, result: StepResult) -> list[str]:
-        """In which ways a step differs from its record."""
-        transition, context = result.transition, self._harness.context
+    def _differences(self, record: TransitionRecord, step: ReplayedStep, *, exact: bool) -> list[str]:
+        """Tell in which ways a step differs from its record; without `exact`, its deadline may be off."""
+        transition = step.result.transition
         if transition is None:
             return [f"row: {record.row} in the log, none of the machine"]
-        pairs = (
+        pairs: list[tuple[str, object, object]] = [
             ("row", record.row, transition.row.id),
-            ("source", record.source, source.value),
-            ("dest", record.dest, self._harness.state.value),
-            ("link", record.link, context.generation),
-            ("attempt", record.attempt, context.attempt),
-            ("sends", record.sends, context.frames_sent),
+            ("source", record.source, step.source.value),
+            ("dest", record.dest, step.state.value),
+            ("link", record.link, step.link),
+            ("attempt", record.attempt, step.attempt),
+            ("sends", record.sends, step.sends),
             ("cause", describe_cause(record), describe_cause(transition.cause)),
-            ("subscriptions", ", ".join(self._logged_outcomes), ", ".join(_subscription_outcomes(result.commands))),
-        )
+            ("subscriptions", ", ".join(self._logged_outcomes), ", ".join(self._own_outcomes)),
+            *((name, _fact(record, name), _fact(transition, name)) for name in _FACTS),
+        ]
         differ = [
-            f"{name}: {logged or 'none'} in the log, {own or 'none'} of the machine"
+            f"{name}: {'none' if logged == '' else logged} in the log, {'none' if own == '' else own} of the machine"
             for name, logged, own in pairs
             if logged != own
         ]
-        alone = record.trigger == Trigger.DEADLINE and record.source in (State.RECONNECTING, State.PING)
-        if alone and abs(record.lag - transition.lag) > DEADLINE_TOLERANCE:  # where one thing is waited for, its moment shows
+        if abs(record.dwell - transition.dwell) > MICROSECOND:
+            differ.append(f"dwell: {record.dwell:.6f} s in the log, {transition.dwell:.6f} s of the machine")
+        exact = exact or step.source in (State.RECONNECTING, State.PING)  # their deadlines come from steps alone
+        if exact and abs(record.lag - transition.lag) > MICROSECOND:
             differ.append(f"deadline: missed by {record.lag:.6f} s in the log, by {transition.lag:.6f} s of the machine")
         return differ
 
 
-def _known(records: Iterable[LocatedRecord]) -> Iterator[TransitionRecord]:
-    """The steps, as far as the table has their rows."""
-    for told in records:
-        if isinstance(told.record, TransitionRecord):
-            if told.record.row not in ROWS:
-                return
-            yield told.record
+def _fact(holder: TransitionRecord | TransitionTaken, name: str) -> str:
+    """Tell a fact of a step as text; empty if the step has none."""
+    value = getattr(holder, name)
+    return "" if value is None or value is UNSET else repr(value)
 
 
-def _said(record: SubscriptionRecord | PresenceRecord) -> str:
-    return f"{'presence' if isinstance(record, PresenceRecord) else record.subscription} {record.change}"
-
-
-def _subscription_outcomes(requests: Iterable[Command]) -> list[str]:
-    """What the requests of a step make of subscriptions, in the words of the log."""
-    told: list[str] = []
-    for request in requests:
-        match request:
-            case SubscriptionAcknowledged(id=identifier):
-                told.append(f"{identifier} acknowledged")
-            case SubscriptionRefused(id=identifier) | SubscriptionUnsupported(id=identifier):
-                told.append(f"{identifier} rejected")
-            case PresenceStored():
-                told.append("presence stored")
-            case PresenceRefused():
-                told.append("presence rejected")
-            case SubscriptionRemoved(id=identifier):
-                told.append(f"{identifier} removed")
-            case FailWaiters(withdrawn=withdrawn):
-                told += [f"{identifier} removed" for identifier in withdrawn]
-    return told
+def _outcomes(given: Iterable[Command]) -> list[str]:
+    """Tell what commands make of subscriptions and the presence, in the words of the log."""
+    outcomes: list[str] = []
+    for command in given:
+        match command:
+            case commands.SubscriptionAcknowledged(id=identifier):
+                outcomes.append(f"{identifier} acknowledged")
+            case commands.SubscriptionRefused(id=identifier) | commands.SubscriptionUnsupported(id=identifier):
+                outcomes.append(f"{identifier} rejected")
+            case commands.SubscriptionRemoved(id=identifier):
+                outcomes.append(f"{identifier} removed")
+            case commands.FailWaiters(withdrawn=identifiers) | commands.ResumeLink(withdrawn=identifiers):
+                outcomes += [f"{identifier} removed" for identifier in identifiers]
+            case commands.PresenceStored():
+                outcomes.append("presence stored")
+            case commands.PresenceRefused():
+                outcomes.append("presence rejected")
+    return outcomes

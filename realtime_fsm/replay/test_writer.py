@@ -1,27 +1,26 @@
-"""Emitting: a path that was replayed, written down as a test module that needs nothing but this library.
+"""The test writer: a replayed path, written as a test module that needs nothing but this library.
 
-The law: what is written has been run. The moments are rounded as far as the machine still takes the same path with them, so that
-people can read them; the test holds the machine to each row, state and count, and to what it asks to be done.
+Invariant: the machine has taken the path that is written. The test checks each row, state, count and command.
+
+Design: moments are rounded, for readers, as far as the machine still takes the same path with them.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import MISSING, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from realtime_fsm import errors
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.secret_scan import looks_secret
 from realtime_fsm.fsm import inputs
-from realtime_fsm.fsm.canary import CANARY
 from realtime_fsm.fsm.policies import CARRIED
 from realtime_fsm.fsm.table import TABLE
-from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD, subscribe_item
-from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput, asks
-from realtime_fsm.replay.inference import PLACEHOLDER
-from realtime_fsm.replay.inputs import CHANNEL, spec
+from realtime_fsm.protocol.spec import SubscriptionSpec
+from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput, command_words
+from realtime_fsm.replay.inputs import CHANNEL, PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,17 +31,17 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.policies import PingPolicy
     from realtime_fsm.replay.replayer import ReplayedStep
 
-_DIGITS = (3, 6, 9)
+_DIGITS = (3, 6, 9, 12)
 _CODE, _LINE = 60, 130
-"""The longest input that others are aligned with, and the longest line of a module that linters are not told of."""
+"""The longest input that others are aligned with, and the longest line of a module without a note for linters."""
 _PLAIN = re.compile(r"[A-Za-z0-9 _.-]*")
 
 _HEAD = '''\
 """The path of {connection}, as its audit log tells it: {steps}, {seconds} seconds.
 
-Written by `realtime-fsm replay --emit-test`; the table was {table}.{doubt}
+Written by `realtime-fsm replay --emit-test`; the table was {table}.{incomplete}
 The log names no channels and holds no payloads, sessions or texts of the server: placeholders stand for them. The machine is
-stepped with what happened, at the moments of the log, and must take the same rows and ask for the same things again.
+stepped with the inputs of the log, at its moments, and must take the same rows and ask for the same things again.
 """
 
 {noqa}from __future__ import annotations
@@ -71,21 +70,25 @@ def test_the_connection_takes_the_path_that_was_logged() -> None:
 """
 
 
-def write_test(policies: Policies, played: Sequence[ReplayedStep], connection: str, doubt: str | None) -> Iterator[str]:
-    """The lines of a test module that takes the same path.
+def write_test(
+    policies: Policies, played: Sequence[ReplayedStep], connection: str, incomplete_reason: str | None
+) -> Iterator[str]:
+    """Write the lines of a test module that takes the same path.
 
     Args:
         policies: the settings.
         played: the steps.
         connection: the connection's id.
-        doubt: why the log tells no more; None if it tells all.
+        incomplete_reason: why the log tells no more; None if it tells all.
     """
-    replay_inputs, digits = _shortest_moments(policies, played)
+    replay_inputs, digits = _readable(policies, played)
     too_fast = policies.ping.interval < CARRIED
-    codes = [_code(replay_input.input_) for replay_input in replay_inputs]
-    names = {name for code in codes for name in re.findall(r"\b[A-Z]\w+(?=\()", code)}
-    used = {"Step", "check_path"} | {name for name in names if not hasattr(errors, name)}
-    used |= {"granted"} if any("granted(" in code for code in codes) else set()
+    own_inputs = [replay_input.input_ for replay_input in replay_inputs]
+    codes = [_code(input_) for input_ in own_inputs]
+    failures = {type(cause).__name__ for input_ in own_inputs if (cause := getattr(input_, "cause", None)) is not None}
+    names = {"Step", "check_path", *(type(input_).__name__ for input_ in own_inputs)}
+    names |= {"SubscriptionSpec"} if any(hasattr(input_, "spec") for input_ in own_inputs) else set()
+    names |= {"granted"} if any(isinstance(input_, inputs.Acknowledged) for input_ in own_inputs) else set()
     public = {
         "PingPolicy",
         "RetryPolicy",
@@ -93,38 +96,38 @@ def write_test(policies: Policies, played: Sequence[ReplayedStep], connection: s
         *(() if policies.era is None else ("Era",)),
         *(() if policies.canary is None else ("Canary",)),
         *(("PingPolicyWarning",) if too_fast else ()),
-    } | {name for name in names if hasattr(errors, name)}
+        *failures,
+    }
     steps = list(_steps(played, replay_inputs, codes, digits))
     yield _HEAD.format(
-        connection=_named(connection),
+        connection=_describe_connection(connection),
         steps=pluralize(len(replay_inputs), "step"),
         noqa="# ruff: noqa: E501\n\n" if max(map(len, steps)) > _LINE else "",
-        seconds=f"{replay_inputs[-1].at:.1f}",
+        seconds=f"{played[-1].seconds:.1f}",
         table=TABLE.fingerprint,
-        doubt="" if doubt is None else " The log tells no more, because something is missing in it.",
+        incomplete="" if incomplete_reason is None else " The log tells no more, because something is missing in it.",
         public=", ".join(sorted(public)),
-        names="\n".join(f"    {name}," for name in sorted(used)),
+        names="\n".join(f"    {name}," for name in sorted(names)),
         retry=policies.retry,
         warnings="\nfrom warnings import catch_warnings, simplefilter\n" if too_fast else "",
         ping=_ping(policies.ping, too_fast=too_fast),
         timeouts=policies.timeouts,
     ).rstrip("\n")
     yield from steps
-    protocol = None if policies.era is None else f"Era.{policies.era.value}"
-    more = _canary(policies.canary)
-    tail = _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age, era=protocol, more=more)
+    era = None if policies.era is None else f"Era.{policies.era.value}"
+    tail = _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age, era=era, more=_canary(policies.canary))
     yield tail.rstrip("\n")
 
 
 def _ping(ping: PingPolicy, *, too_fast: bool) -> str:
-    """A ping policy, as a statement that does not warn again of one that is too fast."""
+    """Write a ping policy as a statement, which does not warn again of one that is too fast."""
     if not too_fast:
         return f"PING = {ping}"
     return f'with catch_warnings():\n    simplefilter("ignore", PingPolicyWarning)\n    PING = {ping}'
 
 
 def _canary(canary: Canary | None) -> str:
-    """A canary policy, as a further argument; a canary that writes has something in its place that nothing calls."""
+    """Write a canary policy as a further argument. Nothing calls the `write` of the test."""
     if canary is None:
         return ""
     write = "" if canary.write is None else f", write=print, channel={_quoted(CHANNEL)}"
@@ -141,20 +144,20 @@ def _steps(
         yield (
             f"    Step({_at(replay_input.at, digits):>{last}}, {f'{code},':<{width + 1}} {f'{row},':<8} "
             f"{f'{_quoted(step.state)},':<15} {step.link}, {step.attempt}, {step.sends}, "
-            f"{_quoted(asks(step.result))}{''.join(_more(replay_input, digits))}),"
+            f"{_quoted(command_words(step.result))}{''.join(_optional_arguments(replay_input, digits))}),"
         )
 
 
-def _named(connection: str) -> str:
+def _describe_connection(connection: str) -> str:
     plain = _PLAIN.fullmatch(connection) and not looks_secret(connection)
     return f"connection {connection}" if plain else "a connection"
 
 
-def _more(replay_input: ReplayInput, digits: int | None) -> Iterator[str]:
+def _optional_arguments(replay_input: ReplayInput, digits: int | None) -> Iterator[str]:
     if replay_input.draw != DEFAULT_DRAW:
         yield f", draw={replay_input.draw!r}"
-    if replay_input.place is not None:
-        yield f", dial_slot={_at(replay_input.place, digits)}"
+    if replay_input.dial_slot is not None:
+        yield f", dial_slot={_at(replay_input.dial_slot, digits)}"
     if replay_input.heard:
         yield ", heard=True"
     if replay_input.pauses:
@@ -165,71 +168,53 @@ def _at(moment: float, digits: int | None) -> str:
     return repr(moment) if digits is None else f"{moment:.{digits}f}"
 
 
-# --- moments that people can read -------------------------------------------------------------------------------------
+# --- readable moments -------------------------------------------------------------------------------------------------
 
 
-def _shortest_moments(policies: Policies, played: Sequence[ReplayedStep]) -> tuple[list[ReplayInput], int | None]:
-    """The inputs with moments of as few digits as lead along the same path; and how many these are, None for all."""
-    replay_inputs = [step.input_ for step in played]
-    specs = [replay_input.input_.spec for replay_input in replay_inputs if isinstance(replay_input.input_, inputs.Subscribe)]
-    if sum(len(subscribe_item(each.id, each.channels, ())) for each in specs) < MAX_CLIENT_PAYLOAD / 2:
-        replay_inputs = [
-            _without_padding(replay_input) for replay_input in replay_inputs
-        ]  # all of them fit into one frame, whatever their sizes
+def _readable(policies: Policies, played: Sequence[ReplayedStep]) -> tuple[list[ReplayInput], int | None]:
+    """Round the moments, counted from the first step, to as few digits as lead along the same path.
+
+    Returns:
+        The inputs and the digits; the inputs of the log and None where no rounding does.
+    """
     for digits in _DIGITS:
-        rounded = _rounded(policies, played, replay_inputs, digits)
+        rounded = _rounded(policies, played, digits)
         if rounded is not None:
             return rounded, digits
-    return replay_inputs, None
+    return [step.input_ for step in played], None
 
 
-def _without_padding(replay_input: ReplayInput) -> ReplayInput:
-    input_ = replay_input.input_
-    if not isinstance(input_, inputs.Subscribe) or input_.spec.queries:
-        return replay_input
-    return replace(replay_input, input_=inputs.Subscribe(spec(input_.spec.id)))
-
-
-def _rounded(
-    policies: Policies, played: Sequence[ReplayedStep], replay_inputs: Sequence[ReplayInput], digits: int
-) -> list[ReplayInput] | None:
-    """The inputs, rounded; None if the machine takes another path with them.
-
-    An input at the very moment at which something falls due may be rounded to the wrong side of it: then the next one will do.
-    """
-    harness, rounded, unit = MachineHarness(policies), list[ReplayInput](), 10.0**-digits
-    for step, replay_input in zip(played, replay_inputs, strict=True):
-        for nudge in (0.0, unit, -unit):
-            if nudge:
-                harness = MachineHarness(policies, rounded)
-            near = _near(harness, replay_input, rounded[-1].at if rounded else 0.0, digits, nudge)
-            if _is_as_played(step, harness.feed(near), harness):
-                rounded.append(near)
-                break
-        else:
+def _rounded(policies: Policies, played: Sequence[ReplayedStep], digits: int) -> list[ReplayInput] | None:
+    """Round the moments of inputs; None if the machine takes another path with them."""
+    harness, began, rounded = MachineHarness(policies), played[0].input_.at, list[ReplayInput]()
+    for step in played:
+        near = _near(harness, step.input_, began, rounded[-1].at if rounded else 0.0, digits)
+        if not _is_as_played(step, harness.feed(near), harness):
             return None
+        rounded.append(near)
     return rounded
 
 
-def _near(harness: MachineHarness, replay_input: ReplayInput, now: float, digits: int, nudge: float) -> ReplayInput:
-    """An input, rounded, and not before a moment; the stage reads and pauses as it says."""
-    pauses = tuple((max(now, round(at, digits)), paused) for at, paused in replay_input.pauses)
-    for at, paused in pauses:
-        harness.read(at, paused=paused)
-    now, due = max(now, round(round(replay_input.at, digits) + nudge, digits)), harness.context.deadline
+def _near(harness: MachineHarness, replay_input: ReplayInput, began: float, now: float, digits: int) -> ReplayInput:
+    """Round the moments of an input, so that none is before `now`, and a deadline has passed; the harness pauses."""
+    pauses = tuple((max(now, round(at - began, digits)), paused) for at, paused in replay_input.pauses)
+    harness.pause(pauses)
+    now, due = max(now, round(replay_input.at - began, digits)), harness.context.deadline
     if isinstance(replay_input.input_, inputs.Deadline) and due is not None:
         now = max(now, _round_up(due, digits))
-    place = None if replay_input.place is None else max(_round_up(replay_input.place, digits), now + 10.0**-digits)
-    return replace(replay_input, at=now, draw=round(replay_input.draw, 6), place=place, pauses=pauses)
+    dial_slot = replay_input.dial_slot
+    if dial_slot is not None:
+        dial_slot = max(_round_up(dial_slot - began, digits), now + 10.0**-digits)
+    return replace(replay_input, at=now, draw=round(replay_input.draw, 6), dial_slot=dial_slot, pauses=pauses)
 
 
 def _is_as_played(step: ReplayedStep, result: StepResult, harness: MachineHarness) -> bool:
-    context = harness.context
+    context, own, logged = harness.context, result.transition, step.result.transition
+    counts = (context.generation, context.attempt, context.frames_sent)
     return (
-        (result.transition and result.transition.row) == (step.result.transition and step.result.transition.row)
-        and (harness.state, context.generation, context.attempt, context.frames_sent)
-        == (step.state, step.link, step.attempt, step.sends)
-        and list(map(type, result.commands)) == list(map(type, step.result.commands))
+        (own and own.row) == (logged and logged.row)
+        and (harness.state, *counts) == (step.state, step.link, step.attempt, step.sends)
+        and command_words(result) == command_words(step.result)
     )
 
 
@@ -242,44 +227,33 @@ def _round_up(moment: float, digits: int) -> float:
 
 
 def _code(input_: inputs.Input) -> str:
-    """An input, as Python says it."""
-    name = type(input_).__name__
-    match input_:
-        case inputs.Subscribe(spec=wanted) if wanted.queries:
-            channel, query = _channel(wanted.channels[0]), _quoted(wanted.queries[0])
-            return f"{name}(SubscriptionSpec({_quoted(wanted.id)}, ({channel},), ({query},)))"
-        case inputs.Subscribe(spec=wanted):
-            return f"{name}(SubscriptionSpec({_quoted(wanted.id)}, ({_channel(wanted.channels[0])},)))"
-        case inputs.Unsubscribe(id=identifier):
-            return f"{name}({_quoted(identifier)})"
-        case inputs.Authenticate(session=session):
-            return f"{name}({None if session is None else _quoted(PLACEHOLDER)})"
-        case inputs.SetPresence(message=message, id=identifier):
-            return f"{name}({message!r}, {_quoted(identifier)})"
-        case inputs.Probe(presence=None):
-            return f"{name}(SubscriptionSpec({_quoted(CANARY)}, ({_quoted(CHANNEL)},)))"
-        case inputs.Probe(presence=presence, id=identifier):
-            return f"{name}(SubscriptionSpec({_quoted(CANARY)}, ({_quoted(CHANNEL)},)), {presence!r}, {_quoted(identifier)})"
-        case inputs.PingEnabledChanged(enabled=enabled):
-            return f"{name}(enabled={enabled})"
-        case inputs.GreetingReceived(generation=link, unexpected_guest=True):
-            return f"{name}({link}, unexpected_guest=True)"
-        case inputs.GreetingReceived(generation=link, has_subscription_ids=False):
-            return f"{name}({link}, has_subscription_ids=False)"
-        case inputs.Acknowledged(generation=link, to=to, acknowledged=granted):
-            return f"{name}({link}, {_quoted(to)}, granted({', '.join(_quoted(g.subscription_id) for g in granted)}))"
-        case inputs.ErrorReceived(generation=link, code=code, message=message, renewable=renewable):
-            return f"{name}({link}, {_literal(code)}, {_quoted(message)}{', renewable=True' * renewable})"
-        case inputs.LinkClosed(generation=link, close_code=code, cause=None):
-            return f"{name}({link}, {code})"
-        case inputs.LinkClosed(generation=link, cause=cause) if cause is not None:
-            return f"{name}({link}, cause={_failure(cause)})"
-        case inputs.DialFailure(generation=link, cause=cause):
-            return f"{name}({link}, {_failure(cause)})"
-        case inputs.SocketInput(generation=link):
-            return f"{name}({link})"
+    """Write an input as Python, without the arguments that have their defaults."""
+    if isinstance(input_, inputs.LinkClosed) and input_.cause is None:
+        return f"LinkClosed({input_.generation}, {input_.close_code})"
+    arguments: list[str] = []
+    skipped = False
+    for field in fields(input_):
+        value = getattr(input_, field.name)
+        if field.default is not MISSING and value == field.default:
+            skipped = True
+        else:
+            arguments.append(f"{field.name}=" * (skipped or isinstance(value, bool)) + _value(value))
+    return f"{type(input_).__name__}({', '.join(arguments)})"
+
+
+def _value(value: Any) -> str:
+    match value:
+        case str():
+            return _quoted(value)
+        case errors.LinkFailure():
+            return _failure(value)
+        case SubscriptionSpec(id=identifier, channels=channels, queries=queries):
+            filtered = f", ({_quoted(queries[0])},)" if queries else ""
+            return f"SubscriptionSpec({_quoted(identifier)}, ({_channel(channels[0])},){filtered})"
+        case tuple():
+            return f"granted({', '.join(_quoted(each.subscription_id) for each in value)})"
         case _:
-            return f"{name}()"
+            return repr(value)
 
 
 def _failure(cause: errors.LinkFailure) -> str:
@@ -290,17 +264,13 @@ def _failure(cause: errors.LinkFailure) -> str:
         case errors.UpgradeRefused(status=number) | errors.StreamEnded(close_code=number) | errors.FrameTooLarge(limit=number):
             return f"{name}({number})"
         case errors.ServerError(code=code):
-            return f"{name}({_literal(code)}, {_quoted(PLACEHOLDER)})"
+            return f"{name}({_value(code)}, {_quoted(PLACEHOLDER)})"
         case _:
             return f"{name}({_quoted(PLACEHOLDER)})"
 
 
 def _channel(channel: str) -> str:
     return _quoted(channel) if channel == CHANNEL else f'{_quoted(channel.rstrip("-"))}.ljust({len(channel)}, "-")'
-
-
-def _literal(code: int | str) -> str:
-    return _quoted(code) if isinstance(code, str) else repr(code)
 
 
 def _quoted(text: str) -> str:

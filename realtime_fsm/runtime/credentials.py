@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextvars import copy_context
+from copy import copy
 from typing import TYPE_CHECKING
 
 from realtime_fsm.errors import BadOption, IdentityUnavailable
@@ -79,7 +80,7 @@ class Credentials:
         given = await self.resolve_secret(self.session, self._context), await self.resolve_secret(self.jwt, self._context)
         same, self._given = given == self._given, given
         if renewal is not None and same:
-            raise renewal.copy_for_raise()
+            raise copy(renewal)
         return ResolvedIdentity(*given, self._headers).as_headers()
 
     @staticmethod

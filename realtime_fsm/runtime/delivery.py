@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from realtime_fsm.errors import BadOption, MalformedEvent
-from realtime_fsm.events import Event, parse_timestamp
+from realtime_fsm.events import Event
 from realtime_fsm.fsm.change import Gap
 from realtime_fsm.runtime.callbacks import Callback
 from realtime_fsm.runtime.overflow import OVERFLOWS, make_buffer
+from realtime_fsm.runtime.timestamps import latest, parse_or_none, timestamp_or_none
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from realtime_fsm.auditlog.writer import AuditWriter
     from realtime_fsm.protocol.spec import SubscriptionSpec
     from realtime_fsm.runtime.callbacks import Report
+    from realtime_fsm.runtime.outages import Outage
     from realtime_fsm.runtime.overflow import Overflow, ReadGate
     from realtime_fsm.runtime.stream_buffer import StreamBuffer
 
@@ -142,7 +143,7 @@ class SubscriptionDelivery:
         self.removed: asyncio.Future[None] = loop.create_future()
         self.acknowledged: tuple[str, ...] = ()
         self.established = False
-        self.last_reported_outage: tuple[float, int] | None = None  # the last outage that ended for it, and which of its losses
+        self.last_reported_outage: tuple[Outage, int] | None = None  # the last outage that ended for it, and which of its losses
         self.updating = asyncio.Lock()  # one change of what it listens to at a time
         self.last_timestamp: Any = None
         self.gaps: list[Gap] = []
@@ -185,8 +186,8 @@ class SubscriptionDelivery:
         """
         if event._timestamp is None:  # noqa: SLF001
             return False
-        before, when = _parse_or_none(self.last_timestamp), _timestamp_or_none(event)
-        if before is None or _latest(before, when) != before:
+        before, when = parse_or_none(self.last_timestamp), timestamp_or_none(event)
+        if before is None or latest(before, when) != before:
             self.last_timestamp = event._timestamp  # noqa: SLF001  (as it came: most are never asked for)
             return False
         return when is not None and when < before and not self._remembers(event)
@@ -239,7 +240,7 @@ class SubscriptionDelivery:
             proof: the server's time at which its link was last known to work, as it came.
         """
         # What was caught up with is not missing the next time, though a late live event may have come behind it.
-        gap = Gap(_latest(_parse_or_none(stamp), _parse_or_none(proof), self._caught_up_to), until, outage_seconds, attempts)
+        gap = Gap(latest(parse_or_none(stamp), parse_or_none(proof), self._caught_up_to), until, outage_seconds, attempts)
         self.gaps.append(gap)
         del self.gaps[:-_GAPS_KEPT]
         self._audit.gap(self.spec.id, gap)
@@ -316,7 +317,7 @@ class SubscriptionDelivery:
             [event for event in missed if (version := self._version(event)) is None or version not in self._already_delivered]
         )
         self._already_delivered = frozenset()
-        self._caught_up_to = _latest(self._caught_up_to, *map(_timestamp_or_none, missed))
+        self._caught_up_to = latest(self._caught_up_to, *map(timestamp_or_none, missed))
 
     def _deliver(self, missed: Iterable[Event]) -> None:
         """First what was missed, then what came meanwhile; each version of each thing once."""
@@ -393,21 +394,3 @@ def _asking(catch_up: CatchUp) -> Callable[[Gap], Awaitable[list[Event]]]:
 @sealed
 def _event_of(item: Event | Mapping[str, Any]) -> Event:
     return item if isinstance(item, Event) else Event.from_payload(item)
-
-
-def _latest(*moments: datetime | None) -> datetime | None:
-    return max((moment for moment in moments if moment is not None), default=None)
-
-
-def _timestamp_or_none(event: Event) -> datetime | None:
-    with suppress(MalformedEvent):
-        return event.timestamp
-    return None
-
-
-def _parse_or_none(stamp: Any) -> datetime | None:
-    if stamp is None:
-        return None
-    with suppress(MalformedEvent):
-        return parse_timestamp(stamp)
-    return None

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.link import LinkState as Facts
     from realtime_fsm.protocol.eras import EventRoutes, UrlPlan
     from realtime_fsm.protocol.frames import Frame, Malformed
-    from realtime_fsm.runtime.drain_check import DrainCheck
     from realtime_fsm.runtime.sockets import MessageHandler, Socket, Transport
 
 
@@ -33,9 +32,6 @@ class LinkHandler(Protocol):
 
     def message_handler(self, link: LinkIO) -> MessageHandler:
         """What takes the messages of a link."""
-
-    def on_draining_closed(self, drain_check: DrainCheck, *, broken: bool) -> None:
-        """A link that has made room is let go of, and nobody knows what it owed; `broken` if the one in its place goes, too."""
 
     def report(self, failure: BaseException, heading: str = ...) -> None:
         """Tell of an exception that nobody expected."""

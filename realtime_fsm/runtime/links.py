@@ -1,9 +1,9 @@
-"""The links of a connection: the current one, and one that makes room for it.
+"""The links of a connection: the current one, and the old one of a handover.
 
-The law: the machine speaks of the current link only. One that makes room delivers events and nothing else, until the current
-one is up and a moment longer: what is on its way must not be lost, and what both deliver is delivered once. So what the one has
-brought is remembered for another moment after it is closed: on the other, the same may still be on its way. Before it goes it is
-asked once whether it lives; if that stays open, those that it served are told.
+Invariant: the machine speaks of the current link only. The old link of a handover delivers events and nothing else.
+
+Design: of each pair of links one may be behind the other. So the deduplicator of a handover is kept after the old link is closed,
+until the new one has brought what the old one had.
 """
 
 from __future__ import annotations
@@ -11,80 +11,69 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from realtime_fsm.fsm.link import DRAIN_SECONDS
-from realtime_fsm.runtime.deduplication import HandoverDeduplicator
+from realtime_fsm.errors import LinkPaused
+from realtime_fsm.runtime.handover import Handover
 from realtime_fsm.runtime.link import LinkIO
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from realtime_fsm.events import Event
     from realtime_fsm.fsm.context import ConnectionContext
-    from realtime_fsm.fsm.link import LinkState as Facts
+    from realtime_fsm.fsm.link import LinkState
     from realtime_fsm.protocol.eras import UrlPlan
-    from realtime_fsm.runtime.drain_check import DrainCheck
+    from realtime_fsm.runtime.deduplication import HandoverDeduplicator
+    from realtime_fsm.runtime.delivery import SubscriptionDelivery
     from realtime_fsm.runtime.link import LinkHandler
-
-_DRAIN_POLL = 0.5
-"""Seconds between two looks whether a link that is to go has come after, or has answered."""
 
 
 class LinkSet:
     """The links of a connection.
 
     Args:
-        owner: who is told what happens on them.
-        context: what the connection remembers.
+        owner: the handler of what happens on the links.
+        context: the settings of the connection.
+        report_loss: called with a handover whose old link may have owed events, and with whether the current link goes as well.
 
     Attributes:
         current: the link that the machine speaks of.
-        draining: one that makes room for it.
+        handover: the handover that is under way.
+        overlap: whether an event may come twice, or behind a later one.
     """
 
-    __slots__ = (
-        "_closing",
-        "_context",
-        "_dedup",
-        "_drain_check",
-        "_drain_timer",
-        "_owner",
-        "_previous_dedup",
-        "current",
-        "draining",
-    )
+    __slots__ = ("_closing", "_context", "_dedup", "_owner", "_report_loss", "current", "handover", "overlap")
 
-    def __init__(self, owner: LinkHandler, context: ConnectionContext) -> None:
+    def __init__(self, owner: LinkHandler, context: ConnectionContext, report_loss: Callable[[Handover, bool], None]) -> None:
         self._owner = owner
         self._context = context
+        self._report_loss = report_loss
         self._closing: list[asyncio.Task[None]] = []
-        self._drain_timer: asyncio.TimerHandle | None = None
-        self._dedup: HandoverDeduplicator | None = None
-        self._previous_dedup: HandoverDeduplicator | None = None  # of the link before that one, which is closed
-        self._drain_check: DrainCheck | None = None
+        self._dedup: HandoverDeduplicator | None = None  # of the handover before
         self.current: LinkIO | None = None
-        self.draining: LinkIO | None = None
+        self.handover: Handover | None = None
+        self.overlap = False
+
+    @property
+    def draining(self) -> LinkIO | None:
+        """The old link of the handover that is under way."""
+        return None if self.handover is None else self.handover.old
 
     @property
     def draining_serves(self) -> bool:
-        """Whether a link delivers in the place of the current one, which is not up."""
-        return self.draining is not None and self._drain_timer is None
-
-    @property
-    def may_deliver_out_of_order(self) -> bool:
-        """Whether an event may come behind one that happened after it: two links deliver, or one of them is still behind."""
-        return self.draining is not None or (self._previous_dedup is not None and self._previous_dedup.newer_is_behind)
+        """Whether the old link delivers in the place of the current one, which does not serve everything yet."""
+        return self.handover is not None and not self.handover.is_complete
 
     @property
     def is_cut_off(self) -> bool:
         """Whether the event loop ends: it cancels what reads, and what begins now is not finished."""
         return any(link is not None and link.is_cut_off for link in (self.current, self.draining))
 
-    def farewell_of(self, link: LinkIO) -> DrainCheck | None:
-        """The farewell of a draining link, if it has begun."""
-        return self._drain_check if link is self.draining else None
-
-    def create(self, generation: int, facts: Facts, plan: UrlPlan | None, loop: asyncio.AbstractEventLoop) -> LinkIO:
+    def create(self, generation: int, state: LinkState, plan: UrlPlan | None, loop: asyncio.AbstractEventLoop) -> LinkIO:
         """Have another link, which is to be opened."""
-        self._dedup = None if self.draining is None else HandoverDeduplicator(generation)
-        self.current = LinkIO(generation, facts, self._owner, loop, plan)
+        if self.handover is not None:
+            self.handover.dial(generation)
+        self.current = LinkIO(generation, state, self._owner, loop, plan)
         return self.current
 
     def current_of(self, generation: int) -> LinkIO:
@@ -94,68 +83,86 @@ class LinkSet:
         assert link.generation == generation, "the machine speaks of the current link only"
         return link
 
-    def retire(self, generation: int) -> None:
-        """Let the current link deliver, and do nothing else."""
-        self.close_draining()
-        self.draining, self.current = self.current_of(generation), None
+    # --- the handover ---------------------------------------------------------------------------------------------------
 
-    def drop(self, generation: int, *, tidy: bool) -> None:
-        """Let go of the current link; with a closing handshake if `tidy`, at once if not."""
-        if self._drain_timer is not None:
+    def begin_handover(self, generation: int, loop: asyncio.AbstractEventLoop, served: frozenset[SubscriptionDelivery]) -> None:
+        """Let the current link deliver to those that it serves, and do nothing else."""
+        self.close_draining()
+        old, self.current = self.current_of(generation), None
+        self.handover = Handover(old, self._context, loop, served, self._owner.feed, self.close_draining)
+        self.overlap = True
+
+    def complete_handover(self, last_event_times: Callable[[frozenset[SubscriptionDelivery]], dict[str, Any]]) -> None:
+        """The current link serves everything: the old one goes when it owes nothing more."""
+        assert self.handover is not None
+        self.handover.greeted(last_event_times(self.handover.served))
+
+    def resume(self, generation: int) -> None:
+        """The old link is the current one again."""
+        assert self.handover is not None
+        self.handover.failed()
+        self.current, self.handover = self.handover.old, None
+        assert self.current.generation == generation
+        self._look_for_overlap()
+
+    def drop(self, generation: int, *, graceful: bool) -> None:
+        """Let go of the current link; with a closing handshake if `graceful`, at once if not."""
+        if self.handover is not None and self.handover.is_complete:
             self.close_draining(with_current=True)
         link, self.current = self.current_of(generation), None
-        if self.draining is None:
-            self._previous_dedup = None
-        self._close(link, self._context.timeouts.close if tidy else 0)
-
-    def drain_draining(self, loop: asyncio.AbstractEventLoop, drain_check: DrainCheck | None) -> None:
-        """The current link is up: the one that made room for it goes, when what is on its way has come.
-
-        Args:
-            loop: whose clock counts.
-            drain_check: what is to be known of it before; None where a gap is told anyway.
-        """
-        self._drain_check = drain_check
-        if drain_check is not None:
-            drain_check.send_probe(loop.time(), pings=self._context.ping_enabled)
-        self._drain_timer = loop.call_later(DRAIN_SECONDS, self._on_drain_timer, loop)
-
-    def _on_drain_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        waits = self.draining is not None and self.draining.paused  # nothing has come, because nothing is read
-        if self._drain_check is not None and self._drain_check.is_pending(loop.time(), self._context.ping.timeout):
-            waits = True
-        if waits:
-            self._drain_timer = loop.call_later(_DRAIN_POLL, self._on_drain_timer, loop)
-        else:
-            self.close_draining()
+        if self.handover is None:
+            self._dedup = None
+        self._look_for_overlap()
+        self._close(link, self._context.timeouts.close if graceful else 0)
 
     def close_draining(self, *, with_current: bool = False) -> None:
-        """Let go of the link that makes room, if there is one; `broken` if the one in its place goes, too."""
-        if self._drain_timer is not None:
-            self._drain_timer.cancel()
-            self._drain_timer = None
-        link, self.draining = self.draining, None
-        drain_check, self._drain_check = self._drain_check, None
-        if drain_check is not None:
-            drain_check.last_event_times = drain_check.doubts  # before its reader is stopped
-        if link is not None:
-            self._close(link, self._context.timeouts.close)
-            self._previous_dedup, self._dedup = self._dedup, None
-            if self._previous_dedup is not None:
-                self._previous_dedup.older_closed()
-        if drain_check is not None and drain_check.last_event_times:
-            self._owner.on_draining_closed(drain_check, broken=with_current)
+        """Let go of the old link, if there is one, and tell what it may have owed.
+
+        Args:
+            with_current: whether the current link goes, too.
+        """
+        handover, self.handover = self.handover, None
+        if handover is None:
+            return
+        self._dedup = handover.drained()  # before its reader is stopped
+        self._close(handover.old, self._context.timeouts.close)
+        self._look_for_overlap()
+        if handover.last_event_times:
+            self._report_loss(handover, with_current)
+
+    # --- the events -----------------------------------------------------------------------------------------------------
 
     def filter_new(self, link: LinkIO, event: Event, subscriptions: list[str]) -> list[str]:
-        """The subscriptions that another link has not given the event to."""
-        wanted = subscriptions
-        for overlap in (self._previous_dedup, self._dedup):
-            if overlap is not None:
-                fresh = overlap.filter_new(event, subscriptions, link.generation)
-                wanted = [identifier for identifier in wanted if identifier in fresh]
-        if self._drain_check is not None:
-            self._drain_check.delivered_since.append((event, wanted))
-        return wanted
+        """Tell which subscriptions have not got an event from another link."""
+        new = subscriptions
+        for dedup in (self._dedup, None if self.handover is None else self.handover.dedup):
+            if dedup is not None:
+                fresh = dedup.filter_new(event, subscriptions, link.generation)
+                new = [identifier for identifier in new if identifier in fresh]
+        if self.handover is not None and self.handover.is_complete:
+            self.handover.delivered_since.append((event, new))
+        self._look_for_overlap()
+        return new
+
+    def _look_for_overlap(self) -> None:
+        self.overlap = self.handover is not None or (self._dedup is not None and self._dedup.newer_is_behind)
+
+    async def wait_drained(self) -> None:
+        """Wait until the old link of a complete handover is let go of: the next change of link waits for that.
+
+        Raises:
+            LinkPaused: when the old link is not read for as long as a reply may take, so that a consumer makes room.
+        """
+        reply = self._context.timeouts.reply
+        while self.handover is not None and self.handover.is_complete:
+            try:
+                async with asyncio.timeout(reply):
+                    await self.handover.wait_ended()
+            except TimeoutError:
+                if self.draining is not None and self.draining.paused:
+                    raise LinkPaused(reply) from None
+
+    # --- the end --------------------------------------------------------------------------------------------------------
 
     async def wait_closed(self) -> None:
         """Wait until every socket that was let go of is closed; each is, within the close timeout."""

@@ -16,7 +16,6 @@ from realtime_fsm.errors import (
     UnsupportedByServer,
 )
 from realtime_fsm.fsm.canary import CANARY
-from realtime_fsm.protocol.frames import subscribe_item
 from realtime_fsm.runtime.delivery import SubscriptionDelivery
 from realtime_fsm.runtime.overflow import ReadGate
 from realtime_fsm.runtime.waiters import reject, resolve
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from realtime_fsm.protocol.spec import SubscriptionSpec
     from realtime_fsm.runtime.callbacks import Report
     from realtime_fsm.runtime.delivery import DeliveryOptions
-    from realtime_fsm.runtime.drain_check import DrainCheck
+    from realtime_fsm.runtime.handover import Handover
     from realtime_fsm.runtime.outages import OutageTracker
 
 
@@ -131,17 +130,38 @@ class SubscriptionRegistry:
             if one.established and not channels.isdisjoint((*one.spec.channels, *one.acknowledged))
         ]
 
-    def route_out_of_order(self, event: Event, drain_check: DrainCheck | None) -> bool:
+    def resolve(self, event: Event, *, is_current: bool) -> list[str]:
+        """Find the subscriptions of an event that names ours, while two links deliver.
+
+        Args:
+            event: the event.
+            is_current: whether the current link brings it. The old one may still serve what is not wanted any more.
+
+        Returns:
+            Those that are known, each once.
+        """
+        identifiers = list(dict.fromkeys(event._subscriptions or self._listening_on(event)))  # noqa: SLF001
+        known = self.filter_known(identifiers)
+        if is_current and CANARY in identifiers:
+            self.on_canary(event)
+        if is_current and (strays := sum(self._is_stray(identifier) for identifier in identifiers)):
+            self._on_stray(strays)
+        return known
+
+    def _is_stray(self, identifier: str) -> bool:
+        return not (identifier in self.subscribers or identifier == CANARY or identifier in self._replaced_ids)
+
+    def route_out_of_order(self, event: Event, handover: Handover | None) -> bool:
         """As `route`, where another link may have brought what happened after it. Each of its ids is known.
 
         Args:
             event: the event.
-            drain_check: of the draining link that brings it, which is to know whose order is lost; None for the other link.
+            handover: the handover whose old link brings it, which is to know whose order is lost; None for the other link.
         """
         crowded = False
         for identifier, subscriber in [(i, self.subscribers[i]) for i in event._subscriptions]:  # noqa: SLF001
-            if subscriber.note_out_of_order(event) and drain_check is not None:
-                drain_check.disordered.add(identifier)
+            if subscriber.note_out_of_order(event) and handover is not None:
+                handover.disordered.add(identifier)
             crowded = subscriber.put(event) or crowded
         return crowded
 
@@ -183,9 +203,9 @@ class SubscriptionRegistry:
             subscriber.expect_gap()
             return
         outage = self._outages.current
-        if outage is None or subscriber.last_reported_outage == (outage.began, outage.losses):
+        if outage is None or subscriber.last_reported_outage == (outage, outage.losses):
             return
-        subscriber.last_reported_outage = outage.began, outage.losses
+        subscriber.last_reported_outage = outage, outage.losses
         if not subscriber.established:
             return
         subscriber.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, subscriber.last_timestamp)
@@ -198,7 +218,7 @@ class SubscriptionRegistry:
         """
         outage, until = self._outages.current, datetime.now(UTC)
         for identifier, subscriber in list(self.subscribers.items()):
-            served = outage is None or subscriber.last_reported_outage == (outage.began, outage.losses)
+            served = outage is None or subscriber.last_reported_outage == (outage, outage.losses)
             if served and subscriber.established and identifier not in self._withdrawn:
                 subscriber.record_gap(until, seconds, 0, subscriber.last_timestamp)
 
@@ -221,26 +241,27 @@ class SubscriptionRegistry:
                 subscriber.record_gap(until, seconds, dials, deafness[subscriber], subscriber.met_gap(), proof)
 
     @property
-    def last_event_times(self) -> dict[str, Any]:
-        """The server's time of the last event of each that was ever acknowledged."""
-        return {identifier: one.last_timestamp for identifier, one in self.subscribers.items() if one.established}
+    def established(self) -> frozenset[SubscriptionDelivery]:
+        """The subscriptions that were ever acknowledged."""
+        return frozenset(one for one in self.subscribers.values() if one.established)
 
-    def report_possible_loss(self, drain_check: DrainCheck, *, broken: bool) -> None:
-        """Those that a link served which has made room may have missed something.
+    def last_event_times(self, served: frozenset[SubscriptionDelivery]) -> dict[str, Any]:
+        """The server's time of the last event of each of these subscriptions, as it came, by the id that it has now."""
+        return {identifier: one.last_timestamp for identifier, one in self.subscribers.items() if one in served}
+
+    def report_possible_loss(self, handover: Handover, with_current: bool) -> None:
+        """Those that the old link of a handover served may have missed something.
 
         Args:
-            drain_check: what is known of it.
-            broken: whether an outage begins, whose gap reaches back as far for all that nothing has come for since.
+            handover: the handover.
+            with_current: whether an outage begins, whose gap reaches back as far for all that nothing has come for since.
         """
-        for identifier, stamp in drain_check.last_event_times.items():
+        for identifier, stamp in handover.last_event_times.items():
             subscriber = self.subscribers.get(identifier)
-            if subscriber is not None and not (broken and subscriber.last_timestamp is stamp):
-                had = [
-                    event
-                    for event, whom in drain_check.delivered_since
-                    if identifier in whom and identifier not in drain_check.disordered
-                ]
-                subscriber.record_gap(drain_check.until, drain_check.seconds, 1, stamp, had)
+            if subscriber is not None and not (with_current and subscriber.last_timestamp is stamp):
+                delivered, lost_order = handover.delivered_since, identifier in handover.disordered
+                had = [event for event, whom in delivered if identifier in whom and not lost_order]
+                subscriber.record_gap(handover.until, handover.seconds, 1, stamp, had)
 
     def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
         """The server refused it, perhaps because a guest asked."""
@@ -346,8 +367,7 @@ class SubscriptionRegistry:
         return subscriber
 
     def _audit_desired(self, spec: SubscriptionSpec, dwell: float) -> None:
-        size = len(subscribe_item(spec.id, spec.channels, spec.queries))
-        self._audit.subscription(spec.id, "desired", dwell=dwell, size=size)
+        self._audit.subscription(spec.id, "desired", dwell=dwell, size=len(spec.item))
 
     def _is_known(self, identifier: str) -> bool:
         return any(identifier in place for place in (self.subscribers, self._pending_updates, self._replaced_ids))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from copy import copy
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from realtime_fsm.errors import ConcurrentIteration, ConsumerTooSlow, WrongLoop
@@ -185,7 +186,7 @@ class StreamBuffer(Generic[T]):
             overrun, self._unreported_drops = self._unreported_drops, 0
             self._flush_notices()
             return ConsumerTooSlow(self._capacity, overrun)
-        return StopAsyncIteration() if self._error is None else self._error.copy_for_raise()
+        return StopAsyncIteration() if self._error is None else copy(self._error)
 
     @property
     def peek(self) -> T:

@@ -20,6 +20,7 @@ import os
 import re
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from ssl import CERT_NONE, PROTOCOL_TLS_SERVER, SSLCertVerificationError, SSLContext
 from typing import TYPE_CHECKING, Any
@@ -323,7 +324,7 @@ def _classify_failure(failure: BaseException, by: str = "") -> LinkFailure:
     """Give a failed dial its type. The text holds no address: its query may hold what is nobody's business."""
     match failure:
         case LinkFailure():
-            return failure.copy_for_raise()  # without the frames that it came through
+            return copy(failure)  # without the frames that it came through
         case aiohttp.ServerDisconnectedError():
             return DialFailed("the server hung up")
         case aiohttp.ClientConnectorCertificateError(certificate_error=SSLCertVerificationError(verify_message=said)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.errors import Disconnected
@@ -109,6 +110,13 @@ class Waiters:
             reject(future, error)
         return bool(self._for_presence)
 
+    def fail_change(self, error: RealtimeError) -> None:
+        """The link stays as it was: those who wanted another one, or another identity, are told."""
+        for future, (_, is_patient) in self._for_link.items():
+            if not is_patient:
+                reject(future, error)
+        self.reject_identity(error)
+
     def fail(self, error: RealtimeError, *, patient: bool) -> None:
         """There will be no link for now; the patient wait on, unless they are told, too."""
         self.failure = error
@@ -128,4 +136,4 @@ def resolve(future: asyncio.Future[None]) -> None:
 def reject(future: asyncio.Future[Any], error: RealtimeError) -> None:
     """Tell whoever waits, if anybody still does, with an error of their own."""
     if not future.done():
-        future.set_exception(error.copy_for_raise())
+        future.set_exception(copy(error))

@@ -6,6 +6,7 @@ compares the rule, the state, the counts and the commands with those of the log.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple
 
 from realtime_fsm.fsm.inputs import (
@@ -36,7 +37,7 @@ from realtime_fsm.fsm.inputs import (
 )  # fmt: skip
 from realtime_fsm.protocol.frames import AcknowledgedSubscription
 from realtime_fsm.protocol.spec import SubscriptionSpec as SubscriptionSpec
-from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput, Settings, asks
+from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput, command_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +88,7 @@ class Step(NamedTuple):
         state: the state afterwards.
         link: the number of the link afterwards.
         attempt: the number of the attempt afterwards.
-        sends: how many frames the step sends.
+        sends: how many frames have left on the link afterwards.
         asks: the words for the commands of the step, in their order.
         draw: the random number of the step, which decides how long a delay is.
         dial_slot: when the rate limit of the process lets a dial go, in seconds since the first step; None for at once.
@@ -140,11 +141,12 @@ def check_path(
     Raises:
         AssertionError: when the machine takes another path. The text names the step, what came and what was expected.
     """
-    stage = MachineHarness(Settings(retry, ping, timeouts, auto_reconnect, max_link_age, era, canary))
+    settings = {"retry": retry, "ping": ping, "timeouts": timeouts, "auto_reconnect": auto_reconnect, "era": era}
+    harness = MachineHarness(SimpleNamespace(**settings, max_link_age=max_link_age, canary=canary))
     for number, step in enumerate(steps, 1):
-        result = stage.feed(ReplayInput(step.at, step.input, step.draw, step.dial_slot, step.heard, step.pauses))
-        row, context = None if result.transition is None else result.transition.row.id, stage.context
-        came = (row, stage.state, context.generation, context.attempt, context.frames_sent, asks(result))
+        result = harness.feed(ReplayInput(step.at, step.input, step.draw, step.dial_slot, step.heard, step.pauses))
+        row, context = None if result.transition is None else result.transition.row.id, harness.context
+        came = (row, harness.state, context.generation, context.attempt, context.frames_sent, command_words(result))
         expected = (step.row, step.state, step.link, step.attempt, step.sends, step.asks)
         if came != expected:
             raise AssertionError(f"step {number} at {step.at} s, {step.input}: {came} instead of {expected}")

@@ -19,7 +19,7 @@ from support.some import some
 
 def test_the_log_of_the_demonstration_is_conformant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = str(tmp_path / "demo.jsonl")
-    asyncio.run(demo.run(log, io.StringIO()))
+    asyncio.run(demo.show(log, io.StringIO()))
     structlog.reset_defaults()
     assert main([log]) == 0
     said = capsys.readouterr().out

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from realtime_fsm.errors import UpgradeRefused
-from realtime_fsm.fsm.inputs import Authenticate, Closed, Connect, DialFailure, ResumedFromSuspend, Unsubscribe
+from realtime_fsm.fsm.inputs import Authenticate, Connect, DialFailure, ResumedFromSuspend, Unsubscribe
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.eras import Era
@@ -248,8 +248,8 @@ def test_a_restored_identity_is_dialed_at_once_unless_the_server_asked_to_wait(r
         bench.do(Connect())
         bench.open()
         bench.greet()
+        bench.lose()
         bench.do(Authenticate("session"), after=0.1)
-        bench.do(Closed(bench.generation))
         bench.do(DialFailure(bench.generation, refusal))
         if waits:
             bench.expire()

@@ -235,9 +235,9 @@ def test_what_makes_no_sense_is_refused(arguments: list[str], sentence: str, cap
 def test_every_field_of_every_record_has_a_shape_and_a_meaning() -> None:
     assert [kind.event for kind in KINDS] == [str(record.__struct_config__.tag) for record in RECORDS]
     for kind, record in zip(KINDS, RECORDS, strict=True):
-        assert kind.means
+        assert kind.description
         assert tuple(field.name for field in kind.fields) == record.__struct_fields__
-        assert all(field.means for field in kind.fields)
+        assert all(field.description for field in kind.fields)
     assert (FIELDS["error_code"].json_type, FIELDS["dwell"].json_type, FIELDS["retry"].json_type) == ("string", "float", "json")
     assert (FIELDS["cause"].required, FIELDS["lag"].required, FIELDS["dest"].required) == (False, False, True)
 

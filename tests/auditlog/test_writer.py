@@ -1,4 +1,4 @@
-"""The audit log: one record for each row, in the application's own logging, with facts and without a word of the server."""
+"""The writer: one record for each transition, in the application's own logging, with facts and without texts of the server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import structlog
 
-from realtime_fsm.auditlog import writer as audit_module
+from realtime_fsm.auditlog import settings
 from realtime_fsm.auditlog.records import RECORDS, SCHEMA, AnyRecord, json_schema
 from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded, UpgradeRefused
@@ -68,7 +68,7 @@ def audit(name: str = "c1", told: list[BaseException] | None = None) -> AuditWri
 
 def test_a_record_has_these_fields_and_no_other() -> None:
     sink = Sink()
-    audit().transition(transition(dwell=0.123456789), AT)
+    audit().transition(transition(dwell=0.123456789, at=1000.25), AT)
     assert sink.records == [
         {
             "event": "realtime.transition",
@@ -91,16 +91,24 @@ def test_a_record_has_these_fields_and_no_other() -> None:
             "retry_after": None,
             "era": None,
             "lag": 0.0,
+            "at": 1000.25,
             "timestamp": "2026-11-24T05:06:07.000089Z",
             "machine": TABLE.fingerprint,
         }
     ]
 
 
-def test_it_tells_a_refused_upgrade_and_a_deadline_that_was_missed() -> None:
+def test_a_record_holds_the_status_of_a_refused_upgrade_and_the_lag() -> None:
     sink = Sink()
     audit().transition(transition(cause=UpgradeRefused(503), lag=1.23456789), AT)
     assert (sink.records[0]["status"], sink.records[0]["lag"]) == (503, 1.234568)
+
+
+def test_a_record_holds_the_facts_of_the_step_to_the_last_bit() -> None:
+    sink = Sink()
+    facts: dict[str, Any] = {"at": 1 / 3, "draw": 2 / 3, "enabled": False, "heard": False, "dial_slot": 4 / 3}
+    audit().transition(transition(**facts), AT)
+    assert {name: sink.records[0][name] for name in facts} == facts
 
 
 @pytest.mark.parametrize(
@@ -123,7 +131,7 @@ def test_the_cause_is_a_kind_and_a_number(
     assert HIDDEN not in repr(record)
 
 
-def test_a_code_that_is_a_text_is_not_written_either() -> None:
+def test_a_code_that_is_a_text_is_hidden() -> None:
     sink = Sink()
     audit().transition(transition("rec27", ServerError(f"SQLSTATE[42S02]: no such table '{HIDDEN}'", "")), AT)
     assert HIDDEN not in repr(sink.records)
@@ -146,7 +154,7 @@ def test_the_level_follows_what_happened(row: str, cause: LinkFailure | None, le
 
 
 @pytest.mark.parametrize("row", ["err9", "err15"])
-def test_nothing_went_wrong_when_a_user_acts_in_error(row: str) -> None:
+def test_a_users_call_in_the_error_state_is_no_error(row: str) -> None:
     sink = Sink()
     audit().transition(transition(row), AT)
     assert [record["level"] for record in sink.records] == ["info"]
@@ -174,7 +182,7 @@ def test_records_are_counted_without_holes_for_each_connection() -> None:
     assert numbers == [("one", 1), ("one", 2), ("other", 1), ("one", 3), ("other", 2)]
 
 
-def test_without_a_configuration_nothing_is_printed_and_rows_are_counted_all_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_a_configuration_records_are_counted_and_not_printed(capfd: pytest.CaptureFixture[str]) -> None:
     silent = audit()
     silent.transition(transition(), AT)
     silent.transition(transition("sub59", StreamEnded()), AT)
@@ -188,7 +196,7 @@ def test_without_a_configuration_nothing_is_printed_and_rows_are_counted_all_the
 # --- logging that breaks ----------------------------------------------------------------------------------------------
 
 
-def test_logging_that_breaks_is_isolated_counted_and_told_once() -> None:
+def test_failing_logging_is_isolated_counted_and_reported_once() -> None:
     sink = Sink()
     told: list[BaseException] = []
     log = audit(told=told)
@@ -224,7 +232,7 @@ def test_a_logger_of_coroutines_loses_no_record() -> None:
 
 
 @pytest.mark.parametrize("answer", ["coroutine", "future"])
-def test_another_asynchronous_logger_is_named_once(answer: str) -> None:
+def test_another_asynchronous_logger_is_reported_once(answer: str) -> None:
     class Asynchronous(structlog.BoundLogger):
         def info(self, *_: object, **__: object) -> Awaitable[None]:
             return self.write() if answer == "coroutine" else asyncio.get_running_loop().create_future()
@@ -248,11 +256,11 @@ def test_another_asynchronous_logger_is_named_once(answer: str) -> None:
 
 
 class Own(BaseException):
-    """An exception that is no `Exception`."""
+    """A `BaseException` and not an `Exception`."""
 
 
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, SystemExit, GeneratorExit, Own])
-def test_a_processor_may_raise_what_it_likes(kind: type[BaseException]) -> None:
+def test_a_processor_may_raise_any_exception(kind: type[BaseException]) -> None:
     sink = Sink()
     told: list[BaseException] = []
     log = audit(told=told)
@@ -264,7 +272,7 @@ def test_a_processor_may_raise_what_it_likes(kind: type[BaseException]) -> None:
     assert [record["seq"] for record in sink.records] == [2]
 
 
-def test_an_interrupt_in_a_processor_is_raised_at_once_where_no_loop_runs() -> None:
+def test_an_interrupt_in_a_processor_is_raised_where_no_loop_runs() -> None:
     sink = Sink()
     log = audit()
     sink.broken = KeyboardInterrupt()
@@ -275,7 +283,7 @@ def test_an_interrupt_in_a_processor_is_raised_at_once_where_no_loop_runs() -> N
     assert [record["seq"] for record in sink.records] == [2]
 
 
-def test_records_that_a_processor_causes_are_written_behind_the_one_that_it_processes() -> None:
+def test_records_that_a_processor_causes_are_written_after_the_present_one() -> None:
     written: list[int] = []
     log = audit()
 
@@ -296,7 +304,7 @@ def test_records_that_a_processor_causes_are_written_behind_the_one_that_it_proc
 def write_each(log: AuditWriter) -> None:
     """Every kind of record once."""
     log.opened(ConnectionContext(max_link_age=3600.0))
-    log.transition(transition("sub58", StreamEnded()), AT)
+    log.transition(transition("sub58", StreamEnded(), draw=0.5, enabled=True, heard=True, dial_slot=7.5), AT)
     log.subscription("s1", "rejected", 1003)
     log.presence("rejected", 401, dwell=0.5)
     log.ping(0.0123456789)
@@ -337,8 +345,8 @@ def test_a_tree_that_was_never_installed_has_no_version(monkeypatch: pytest.Monk
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(audit_module, "version", missing)
-    assert audit_module._versions.__wrapped__()["realtime-fsm"] == "unknown"
+    monkeypatch.setattr(settings, "version", missing)
+    assert settings._versions.__wrapped__()["realtime-fsm"] == "unknown"
 
 
 async def test_drops_are_one_record_an_episode() -> None:

@@ -101,7 +101,7 @@ def memory(kind: str, count: int) -> dict[str, Any]:
 
 def _machine_in(state: State) -> object:
     bench = Workbench(pacer=_UNPACED).to(state)
-    bench.context.requests = []
+    bench.context.commands = []
     return bench.machine  # which holds the context
 
 

@@ -7,12 +7,10 @@ from html import escape
 from math import ceil, floor, log10
 
 from bench.report import figure
-from realtime_fsm.diagram.style import CARD, FONT, HAIR, INK, PAINTS, PAPER, SOFT, text_width
-from realtime_fsm.fsm.descriptions import StateKind
+from realtime_fsm.diagram.style import css, text_width
 
 _ROW, _TOP, _MARGIN, _GAP, _PANEL = 24, 96, 28, 18, 190
 _SIZE, _SMALL, _TITLE = 13.0, 11.5, 18.0
-_OURS, _THEIRS = PAINTS[StateKind.LIVE], PAINTS[StateKind.REST]
 
 
 def picture(title: str, figures: Mapping[str, Mapping[str, float]], marked: Sequence[str]) -> str:
@@ -34,13 +32,13 @@ def picture(title: str, figures: Mapping[str, Mapping[str, float]], marked: Sequ
             58,
             "microseconds of CPU for one event, by its size; less is better, and each line is ten times the line before",
             _SIZE,
-            SOFT,
+            "soft",
         ),
     ]
     for row, name in enumerate(names):
         at = _TOP + row * _ROW
         if name in marked:
-            parts.append(_box(_MARGIN - 8, at, width - 2 * _MARGIN + 16, _ROW, _OURS.tint))
+            parts.append(_box(_MARGIN - 8, at, width - 2 * _MARGIN + 16, _ROW, "live-tint"))
         parts.append(_text(_MARGIN, at + 16, name, _SIZE, weight="bold" if name in marked else "normal"))
     for number, (label, costs) in enumerate(figures.items()):
         parts += _panel(
@@ -48,8 +46,9 @@ def picture(title: str, figures: Mapping[str, Mapping[str, float]], marked: Sequ
         )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" height="{height}" '
-        f'role="img" aria-label="{escape(title)}">\n{_box(0, 0, width, height, PAPER)}\n'
-        f'<g font-family="{FONT}">\n' + "\n".join(parts) + "\n</g></svg>\n"
+        f'role="img" aria-label="{escape(title)}" class="fsm">\n<style>{css()}</style>\n{_box(0, 0, width, height, "paper")}\n'
+        + "\n".join(parts)
+        + "\n</svg>\n"
     )
 
 
@@ -60,21 +59,23 @@ def _panel(left: float, label: str, costs: Sequence[float], ours: Sequence[bool]
     parts = [_text(left, _TOP - 12, label, _SIZE, weight="bold")]
     for power in range(low, high + 1):
         x = left + room * (power - low) / (high - low)
-        parts.append(f'<path d="M{x:.1f} {_TOP}V{bottom}" stroke="{HAIR}"/>')
-        parts.append(_text(x, bottom + 16, f"{10.0**power:,g}", _SMALL, SOFT, anchor="middle"))
+        parts.append(f'<path d="M{x:.1f} {_TOP}V{bottom}" class="hair"/>')
+        parts.append(_text(x, bottom + 16, f"{10.0**power:,g}", _SMALL, "soft", anchor="middle"))
     for row, (cost, is_ours) in enumerate(zip(costs, ours, strict=True)):
-        paint = _OURS if is_ours else _THEIRS
+        kind = "live" if is_ours else "rest"
         x, y = left + room * (log10(cost) - low) / (high - low), _TOP + row * _ROW + _ROW / 2
-        parts.append(f'<path d="M{left:.1f} {y}H{x:.1f}" stroke="{paint.line}" stroke-width="2" opacity=".45"/>')
-        parts.append(f'<circle cx="{x:.1f}" cy="{y}" r="4.5" fill="{paint.line}" stroke="{CARD}"/>')
+        parts.append(f'<path d="M{left:.1f} {y}H{x:.1f}" class="{kind}-line" stroke-width="2" opacity=".45"/>')
+        parts.append(f'<circle cx="{x:.1f}" cy="{y}" r="4.5" class="{kind}-text"/>')
         parts.append(_text(x + 8, y + 4, figure(cost), _SMALL, weight="bold" if is_ours else "normal"))
     return parts
 
 
-def _text(x: float, y: float, text: str, size: float, color: str = INK, *, weight: str = "normal", anchor: str = "start") -> str:
-    style = f'font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="{color}"'
+def _text(
+    x: float, y: float, text: str, size: float, color: str = "ink", *, weight: str = "normal", anchor: str = "start"
+) -> str:
+    style = f'font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" class="{color}"'
     return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'
 
 
-def _box(x: float, y: float, width: float, height: float, fill: str) -> str:
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"/>'
+def _box(x: float, y: float, width: float, height: float, color: str) -> str:
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" class="{color}"/>'

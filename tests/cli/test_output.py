@@ -1,4 +1,4 @@
-"""The command line and whoever reads it: slowly, not at all, or through a pipe that is closed, full or non-blocking."""
+"""The output of the command: to a slow reader, a stuck reader, and a pipe that is closed, full or non-blocking."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def test_an_interrupt_finishes_the_line_that_is_being_read(blocking: bool, unbuf
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_a_reader_that_is_stuck_does_not_hold_up_an_interrupt(blocking: bool) -> None:
+def test_a_stuck_reader_does_not_delay_an_interrupt(blocking: bool) -> None:
     async def interrupt(_server: RealtimeServer, process: asyncio.subprocess.Process, pipe: int) -> None:
-        await asyncio.to_thread(os.read, pipe, 1)  # it has begun, and nobody reads on
+        await asyncio.to_thread(os.read, pipe, 1)  # the output has begun, and the reader stops
         process.send_signal(signal.SIGINT)
         assert await process.wait() == 130
         os.close(pipe)
@@ -87,7 +87,7 @@ def test_a_reader_that_is_stuck_does_not_hold_up_an_interrupt(blocking: bool) ->
 
 
 @pytest.mark.parametrize(("blocking", "unbuffered"), SORTS)
-def test_a_reader_that_goes_in_the_middle_of_a_line_ends_it_quietly(blocking: bool, unbuffered: str) -> None:
+def test_a_reader_that_leaves_ends_listen_quietly(blocking: bool, unbuffered: str) -> None:
     async def leave(_server: RealtimeServer, process: asyncio.subprocess.Process, pipe: int) -> None:
         await asyncio.to_thread(os.read, pipe, 1)
         os.close(pipe)
@@ -103,9 +103,9 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_demonstration_whose_reader_goes_ends_quietly(tmp_path: Path) -> None:
+def test_a_reader_that_leaves_ends_the_demo_quietly(tmp_path: Path) -> None:
     shown = shell("realtime-fsm demo | head -1", tmp_path)
-    assert re.fullmatch(r" *0\.\d\d s  server  listening at \S+\n", shown.stdout)
+    assert re.fullmatch(r" *0\.\d\d s  server  listens at \S+\n", shown.stdout)
     assert shown.stderr == ""
 
 
@@ -121,6 +121,6 @@ def test_standard_streams_may_be_closed(command: str, closed: str, tmp_path: Pat
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
 @pytest.mark.parametrize(("command", "code"), [("realtime-fsm diagram", 1), ("realtime-fsm audit --sql x", 2)])
-def test_output_that_has_no_room_is_told(command: str, code: int, tmp_path: Path) -> None:
+def test_a_full_device_is_named(command: str, code: int, tmp_path: Path) -> None:
     done = shell(f"{command} > /dev/full", tmp_path)
     assert (done.returncode, done.stderr.split(": ", 1)[1]) == (code, "standard output: No space left on device\n")

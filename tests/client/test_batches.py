@@ -37,7 +37,7 @@ def numbers(batch: list[Event]) -> list[int]:
     return [event.payload["n"] for event in batch]
 
 
-async def test_a_batch_is_what_is_there_and_the_next_waits_for_at_least_one() -> None:
+async def test_a_batch_takes_all_buffered_events() -> None:
     network = Network()
     async with network.realtime() as realtime:
         rows = await realtime.subscribe("rows")
@@ -54,7 +54,7 @@ async def test_a_batch_is_what_is_there_and_the_next_waits_for_at_least_one() ->
 
 
 @pytest.mark.parametrize("typed", [False, True])
-async def test_a_batch_has_a_maximum_and_takes_turns_with_the_iterator(typed: bool) -> None:
+async def test_a_batch_has_a_maximum(typed: bool) -> None:
     network = Network()
     async with network.realtime() as realtime:
         rows: Subscription[Any] = await (realtime.subscribe("rows", payload=Order) if typed else realtime.subscribe("rows"))
@@ -129,7 +129,7 @@ async def test_one_consumer_at_a_time_whichever_it_is() -> None:
 
 
 @pytest.mark.parametrize("patient", [False, True])
-async def test_a_batch_ends_before_a_misfit_which_the_next_step_meets(patient: bool) -> None:
+async def test_a_batch_ends_before_a_misfit(patient: bool) -> None:
     network = Network()
     transition: list[PayloadMisfit] = []
     async with network.realtime() as realtime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import os
 import subprocess
 import sys
@@ -66,6 +67,14 @@ def test_it_has_every_name_of_the_asynchronous_one() -> None:
         assert there - set(dir(here)) == foreign, name
 
 
+@pytest.mark.parametrize("name", ["connect", "reconnect", "wait_connected", "wait_subscribed", "set_presence", "disconnect"])
+def test_a_blocking_call_has_the_signature_and_documentation_of_its_coroutine(name: str) -> None:
+    call, coroutine = getattr(Realtime, name), getattr(realtime_fsm.Realtime, name)
+    assert inspect.signature(call) == inspect.signature(coroutine)
+    assert call.__doc__ == coroutine.__doc__
+    assert not inspect.iscoroutinefunction(call)
+
+
 def test_events_arrive_in_a_for_loop(served: Served) -> None:
     with connected(served) as realtime, realtime.subscribe("rows") as rows:
         assert (realtime.state, realtime.is_live, realtime.era, realtime.user, realtime.error) == (
@@ -77,7 +86,7 @@ def test_events_arrive_in_a_for_loop(served: Served) -> None:
         assert (rows.id, rows.channels, rows.dropped, rows.gaps, rows.misfits) == ("s1", ("rows",), 0, (), 0)
 
 
-def test_batches_are_lists_of_what_is_there_and_take_turns_with_the_loop(served: Served) -> None:
+def test_batches_are_lists_of_buffered_events(served: Served) -> None:
     with connected(served) as realtime:
         rows, marks = realtime.subscribe("rows"), realtime.subscribe("marks")
         for number in range(5):
@@ -279,11 +288,11 @@ def test_a_disposal_ends_the_waits_of_other_threads(served: Served) -> None:
 
 
 def held(realtime: Realtime, rows: realtime_fsm.sync.Subscription[Any], count: int) -> None:
-    """Return when the inbox of a subscription holds so many events."""
+    """Return when the buffer of a subscription holds so many events."""
     settle(realtime, lambda: len(rows._subscriber.buffer) == count)
 
 
-def test_a_disposal_between_two_calls_loses_nothing_that_is_held(served: Served) -> None:
+def test_a_disposal_loses_no_buffered_event(served: Served) -> None:
     realtime = Realtime(served.endpoint, "demo", retry=QUICK)
     rows, changes = realtime.subscribe("rows"), realtime.states()
     for number in range(4):
@@ -298,7 +307,7 @@ def test_a_disposal_between_two_calls_loses_nothing_that_is_held(served: Served)
         rows.get()
 
 
-def test_what_is_held_at_a_disposal_keeps_its_type_and_its_misfits(served: Served) -> None:
+def test_buffered_events_keep_their_type_after_a_disposal(served: Served) -> None:
     told: list[PayloadMisfit] = []
     realtime = Realtime(served.endpoint, "demo", retry=QUICK)
     lenient = realtime.subscribe("rows", payload=Numbered, on_misfit=told.append)
@@ -491,7 +500,7 @@ def test_a_wait_that_the_end_of_the_loop_cuts_off_says_so() -> None:
             waiting.result(LONG)
 
 
-def test_one_that_is_forgotten_on_its_own_loop_does_not_wait_for_itself() -> None:
+def test_a_finalizer_on_its_own_loop_does_not_wait() -> None:
     portal = Portal("this test")
 
     async def forget() -> None:

@@ -195,7 +195,7 @@ print(realtime.state)
 """
 
 
-def test_a_program_ends_quietly_though_a_handler_blocks_for_ever(served: Served) -> None:
+def test_a_blocked_handler_does_not_keep_the_program_alive(served: Served) -> None:
     endpoint = served.endpoint.replace("127.0.0.1", "localhost")  # a name, so that a resolver is at work
     script = AT_EXIT.format(endpoint=endpoint)
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
@@ -225,14 +225,18 @@ def test_a_job_that_was_cancelled_is_not_run(threads: DaemonThreads) -> None:
     assert ran == [1, 3]
 
 
-def test_threads_that_have_ended_take_no_job(threads: DaemonThreads) -> None:
+def test_ended_threads_refuse_jobs(threads: DaemonThreads) -> None:
     threads.submit(int).result(LONG)
     threads.shutdown()
     with pytest.raises(RuntimeError, match="have ended"):
         threads.submit(int)
-    for thread in threads._ours:
-        thread.join(LONG)
-    assert not any(thread.is_alive() for thread in threads._ours)
+
+
+def test_shutdown_ends_the_threads(threads: DaemonThreads) -> None:
+    thread = threads.submit(threading.current_thread).result(LONG)
+    threads.shutdown()
+    thread.join(LONG)
+    assert not thread.is_alive()
 
 
 # --- what is given, and where it runs ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Handlers are called one event at a time, in order; what they raise hurts nobody; they end when they are told to."""
+"""Handlers get one event at a time, in order; their exceptions stay contained; they end on request."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_handlers_do_not_wait_for_each_other() -> None:
         assert slow.begun == [1]
 
 
-async def test_what_waits_for_a_handler_is_bounded_and_what_makes_room_is_counted() -> None:
+async def test_events_for_a_slow_handler_are_bounded() -> None:
     network, slow = Network(), Slow()
     async with network.realtime() as realtime:
         listener = await realtime.on("rows", slow, buffer=2)
@@ -158,7 +158,7 @@ async def test_each_failure_of_a_handler_is_counted_and_reported_with_its_name_a
 
 
 @pytest.mark.virtual(reports=2)
-async def test_a_cancelled_thing_that_a_handler_waits_for_does_not_end_it() -> None:
+async def test_a_cancelled_future_in_a_handler_does_not_end_it() -> None:
     network = Network()
     got: list[int] = []
 
@@ -176,7 +176,7 @@ async def test_a_cancelled_thing_that_a_handler_waits_for_does_not_end_it() -> N
 
 
 @pytest.mark.virtual(reports=2)
-async def test_payloads_have_their_type_and_a_misfit_is_a_failure_or_taken() -> None:
+async def test_handlers_get_typed_payloads() -> None:
     network = Network()
     strict: list[Order] = []
     lenient: list[Order] = []
@@ -200,7 +200,7 @@ async def test_payloads_have_their_type_and_a_misfit_is_a_failure_or_taken() -> 
 
 
 @only("E3", "E4", because="older servers know no queries; runtime/test_eras_client.py has that")
-async def test_queries_gaps_and_catching_up_are_those_of_a_subscription() -> None:
+async def test_a_listener_has_the_options_of_a_subscription() -> None:
     network = Network()
     gaps: list[object] = []
     got: list[Any] = []
@@ -245,7 +245,7 @@ async def test_misuse_is_refused(arguments: Any, options: dict[str, Any], named:
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 
-async def test_stop_waits_for_what_the_handler_is_doing_and_drops_what_it_has_not_begun() -> None:
+async def test_stop_waits_for_the_running_handler() -> None:
     network, slow = Network(), Slow()
     async with network.realtime() as realtime:
         listener = await realtime.on("rows", slow)
@@ -270,7 +270,7 @@ async def test_stop_ends_an_idle_one_at_once_and_async_with_stops_it() -> None:
         assert realtime.state is State.UNSUBSCRIBED
 
 
-async def test_a_stop_that_is_given_up_leaves_the_handler_to_its_work() -> None:
+async def test_a_cancelled_stop_lets_the_handler_finish() -> None:
     network, slow = Network(), Slow(100)
     async with network.realtime() as realtime:
         listener = await realtime.on("rows", slow)
@@ -332,7 +332,7 @@ async def test_what_is_held_is_not_handled_after_dispose() -> None:
     assert slow.begun == [1]
 
 
-async def test_dispose_in_the_moment_of_the_acknowledgement_leaves_no_handler_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_dispose_at_the_acknowledgement_starts_no_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Network()
     got: list[Event] = []
     realtime = network.realtime()

@@ -64,7 +64,7 @@ async def test_a_callable_disposes_of_the_connection_and_goes_on(kind: str, way:
 
 
 @ways
-async def test_a_canarys_write_disposes_of_the_connection_and_goes_on(way: Callable[..., Awaitable[object]]) -> None:
+async def test_a_canarys_write_may_dispose(way: Callable[..., Awaitable[object]]) -> None:
     network, told = Network(), list[str]()
 
     async def write() -> None:
@@ -80,7 +80,7 @@ async def test_a_canarys_write_disposes_of_the_connection_and_goes_on(way: Calla
     assert told == ["disposing, released True", "ends"]
 
 
-def test_a_canarys_write_that_raises_after_it_has_disposed_is_reported_and_not_logged_behind_the_end(records: Records) -> None:
+def test_a_write_that_raises_after_its_dispose_is_reported(records: Records) -> None:
     async def main() -> None:
         async def write() -> None:
             await realtime.dispose()
@@ -96,7 +96,7 @@ def test_a_canarys_write_that_raises_after_it_has_disposed_is_reported_and_not_l
 
 
 @ways
-async def test_dispose_from_elsewhere_waits_for_a_handler_that_has_disposed(way: Callable[..., Awaitable[object]]) -> None:
+async def test_a_second_dispose_waits_for_the_disposing_handler(way: Callable[..., Awaitable[object]]) -> None:
     network, told = Network(), list[str]()
     async with network.realtime() as realtime:
 
@@ -111,7 +111,7 @@ async def test_dispose_from_elsewhere_waits_for_a_handler_that_has_disposed(way:
     assert told == ["ends"]
 
 
-async def test_dispose_from_elsewhere_waits_no_longer_than_the_timeout() -> None:
+async def test_a_second_dispose_waits_for_the_timeout_at_most() -> None:
     network = Network()
     realtime = network.realtime(timeouts=Timeouts(close=2))
 
@@ -154,7 +154,7 @@ async def test_dispose_in_a_handler_cancels_the_others() -> None:
     assert told == ["begins", "begins", "is cancelled", "is cancelled", "ends"]
 
 
-async def test_dispose_of_another_connection_in_a_handler_is_a_dispose_from_elsewhere() -> None:
+async def test_a_handler_disposes_of_another_connection() -> None:
     network, told = Network(), list[str]()
     other = network.realtime()
     await other.connect()
@@ -171,7 +171,7 @@ async def test_dispose_of_another_connection_in_a_handler_is_a_dispose_from_else
     await other.dispose()
 
 
-async def test_a_task_that_a_handler_left_behind_disposes_from_elsewhere() -> None:
+async def test_a_task_of_a_finished_handler_disposes() -> None:
     network, left = Network(), list[asyncio.Task[None]]()
     realtime = network.realtime()
 
@@ -189,7 +189,7 @@ async def test_a_task_that_a_handler_left_behind_disposes_from_elsewhere() -> No
     for _ in range(2):
         network.publish("rows")
     await eventually(lambda: left and left[0].done())
-    assert listener.task.cancelled(), "the second call is none of that task's"
+    assert listener.task.cancelled(), "the second call comes from another task"
 
 
 async def test_a_credential_callable_may_dispose() -> None:
@@ -227,7 +227,7 @@ async def test_a_callable_ends_its_subscription_and_goes_on(kind: str, way: Call
         assert (told, rows.failures, realtime.state) == (["goes on", "ends"], 0, State.UNSUBSCRIBED)
 
 
-async def test_dispose_cancels_a_callable_that_has_ended_its_subscription() -> None:
+async def test_dispose_cancels_a_callable_that_unsubscribed() -> None:
     network, told = Network(), list[str]()
 
     async def on_gap(gap: Gap) -> None:

@@ -28,7 +28,7 @@ from support.virtual import VirtualLoop, eventually, run
 
 
 def shown(network: Network) -> list[Any]:
-    """What the server has stored as presences."""
+    """Return the presences that the server has stored."""
     return [document["status"] for document in network.backend.directory("demo").presences._stored.values()]
 
 
@@ -49,7 +49,7 @@ async def lose(network: Network, realtime: Realtime) -> None:
 # --- presence -------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_answer_is_the_presence_as_it_is_stored_and_others_see_it() -> None:
+async def test_the_answer_is_the_stored_presence() -> None:
     network = Network()
     alice, bob = (network.realtime(session=network.backend.add_user(user)) for user in ("alice", "bob"))
     async with alice, bob:
@@ -119,7 +119,7 @@ async def test_a_presence_that_locks_itself_is_refused_the_next_time() -> None:
 
 
 @pytest.mark.virtual(reports=1)
-async def test_one_that_is_refused_when_it_is_restored_is_told_through_the_loop() -> None:
+async def test_a_refused_restored_presence_is_reported() -> None:
     network = Network()
     async with network.realtime(session=network.backend.add_user("alice")) as realtime:
         await realtime.set_presence("online")
@@ -155,7 +155,7 @@ async def test_calls_at_once_all_get_the_latest() -> None:
         assert await pending is None, "none is wanted any more"
 
 
-async def test_it_opens_a_link_and_waits_for_one_as_a_subscription_does() -> None:
+async def test_set_presence_opens_a_link() -> None:
     network = Network()
     alice = network.backend.add_user("alice")
     network.script.append(DialFailed("refused"))
@@ -241,7 +241,7 @@ async def test_the_id_is_the_same_on_every_link_so_it_can_be_watched() -> None:
             assert theirs["$id"] != stored["$id"], "random for each connection"
 
 
-async def test_another_id_needs_another_link_which_is_dialed_when_the_old_one_is_closed() -> None:
+async def test_another_id_needs_another_link() -> None:
     network = Network()
     async with network.realtime(session=network.backend.add_user("alice")) as realtime:
         await realtime.subscribe("rows")
@@ -281,7 +281,7 @@ async def test_another_id_while_one_is_on_its_way() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "-a", "a" * 37, "ä", "a b", 5])
-async def test_an_id_that_the_server_does_not_take_is_refused_at_the_call(wrong: Any) -> None:
+async def test_an_invalid_id_is_refused_at_the_call(wrong: Any) -> None:
     network = Network()
     async with network.realtime() as realtime:
         with pytest.raises(BadOption) as caught:
@@ -296,7 +296,7 @@ async def test_an_id_that_the_server_does_not_take_is_refused_at_the_call(wrong:
 def look_at(socket: SimulatedSocket) -> int:
     """Read what went over one link, in order; the answer tells how often it was authenticated on.
 
-    A real server forgets the project when somebody authenticates before anything is acknowledged, and the next subscribe then
+    A real server forgets the project when a client authenticates before anything is acknowledged, and the next subscribe then
     meets 1008; and two requests at once are a race. So neither may be seen, whatever the user calls.
     """
     acknowledged: set[str] = set()
@@ -325,7 +325,7 @@ def look_at(socket: SimulatedSocket) -> int:
     return logins
 
 
-async def test_a_fresh_link_is_not_authenticated_by_message_and_subscribed_after() -> None:
+async def test_a_new_link_is_not_authenticated_by_message() -> None:
     network = Network()
     alice = network.backend.add_user("alice")
     async with network.realtime() as realtime:
@@ -337,7 +337,7 @@ async def test_a_fresh_link_is_not_authenticated_by_message_and_subscribed_after
 
 
 def wander(seed: int) -> int:
-    """Call this and that, in any order, many calls at once; how often somebody was authenticated by message."""
+    """Make random calls, many at once; return how many messages authenticated a user."""
 
     async def main() -> int:
         draw = random.Random(seed)
@@ -377,11 +377,11 @@ def wander(seed: int) -> int:
     return run(main, reports=None)
 
 
-def test_in_no_order_of_calls_does_a_login_meet_a_forgotten_project_or_a_race() -> None:
+def test_no_order_of_calls_meets_a_forgotten_project() -> None:
     assert sum(wander(seed) for seed in range(60)) > 30, "else it would show little"
 
 
-async def test_a_login_by_message_that_is_refused_leaves_the_one_before() -> None:
+async def test_a_refused_login_by_message_keeps_the_old_user() -> None:
     network = Network()
     async with network.realtime() as realtime:
         rows = await realtime.subscribe("rows")

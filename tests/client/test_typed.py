@@ -45,7 +45,7 @@ class OrderModel(pydantic.BaseModel):
     n: int
 
 
-async def test_the_whole_iterator_has_the_type_and_the_rest_of_the_event_stays_at_hand() -> None:
+async def test_the_iterator_is_typed() -> None:
     network = Network()
     async with network.realtime() as realtime:
         orders = await realtime.subscribe("rows", payload=Order)
@@ -80,7 +80,7 @@ async def test_a_union_gives_what_the_payload_is() -> None:
         assert (await anext(rows)).payload == Pear(1)
 
 
-async def test_a_misfit_is_raised_from_the_iterator_which_goes_on_with_the_next() -> None:
+async def test_the_iteration_raises_a_misfit_and_goes_on() -> None:
     network = Network()
     async with network.realtime() as realtime:
         orders = await realtime.subscribe("rows", payload=Order)
@@ -122,7 +122,7 @@ async def test_on_misfit_takes_it_and_the_iterator_goes_on_silently(patient: boo
 
 
 @pytest.mark.virtual(reports=2)
-async def test_an_on_misfit_that_raises_is_counted_and_each_failure_is_reported() -> None:
+async def test_an_on_misfit_that_raises_is_reported() -> None:
     network = Network()
 
     async def on_misfit(misfit: PayloadMisfit) -> None:
@@ -237,7 +237,7 @@ async def dispose_within(realtime: Realtime, error: Exception | None) -> None:
             raise error
 
 
-async def test_a_connection_that_was_disposed_of_meanwhile_hides_no_exception() -> None:
+async def test_a_disposal_in_the_block_hides_no_exception() -> None:
     with pytest.raises(LookupError) as caught:
         await dispose_within(Network().realtime(), LookupError())
     assert caught.value.__context__ is None

@@ -41,7 +41,7 @@ async def test_a_ping_that_is_due_while_the_answer_is_awaited() -> None:
         assert len(network.dials) == 1
 
 
-async def test_nothing_is_missed_and_nothing_comes_twice_while_it_changes() -> None:
+async def test_an_update_loses_and_repeats_nothing() -> None:
     network = Network()
     async with network.realtime() as realtime:
         subscription = await realtime.subscribe("rows")

@@ -465,7 +465,7 @@ async def test_a_consumer_that_is_cancelled_in_on_misfit_ends() -> None:
         assert (await anext(rows)).payload == Order(1)
 
 
-async def test_a_caller_of_authenticate_that_is_cancelled_in_its_callable_ends() -> None:
+async def test_cancelling_authenticate_in_its_callable() -> None:
     network = Network()
 
     async def secret() -> str:
@@ -498,7 +498,7 @@ async def test_a_timeout_within_a_handler_is_the_handlers_own() -> None:
         assert listener.failures == 0
 
 
-async def test_a_listener_whose_task_is_cancelled_withdraws_its_subscription() -> None:
+async def test_a_cancelled_listener_unsubscribes() -> None:
     network = Network()
     async with network.realtime() as realtime:
         listener = await realtime.on("rows", print)
@@ -507,7 +507,7 @@ async def test_a_listener_whose_task_is_cancelled_withdraws_its_subscription() -
         await eventually(lambda: realtime.state is State.UNSUBSCRIBED)
 
 
-async def test_a_catch_up_whose_task_is_cancelled_holds_no_live_event_back() -> None:
+async def test_a_cancelled_catch_up_releases_live_events() -> None:
     network = Network()
 
     async def catch_up(_: Gap) -> list[Event]:
@@ -575,7 +575,7 @@ class Handler:
 
 
 @pytest.mark.virtual(reports=7)
-async def test_many_failures_are_reported_one_by_one_then_together_with_their_number() -> None:
+async def test_many_failures_are_reported_together() -> None:
     network = Network()
     async with network.realtime() as realtime:
         listener = await realtime.on("rows", Handler())
@@ -597,7 +597,7 @@ async def test_many_failures_are_reported_one_by_one_then_together_with_their_nu
 
 
 @pytest.mark.virtual(reports=6)
-async def test_the_end_of_a_subscription_reports_what_still_waits_for_it() -> None:
+async def test_the_end_of_a_subscription_flushes_its_reports() -> None:
     network = Network()
     async with network.realtime() as realtime:
         listener = await realtime.on("rows", Handler().method)

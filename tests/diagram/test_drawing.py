@@ -1,4 +1,4 @@
-"""The diagrams say what the table says: no more, no less, in every format; and nothing on them is cut or covered."""
+"""The diagrams say what the table says, no more and no less, in every format."""
 
 from __future__ import annotations
 
@@ -15,12 +15,6 @@ from transitions.extensions import GraphMachine
 from realtime_fsm import TABLE, BadOption, State, Trigger
 from realtime_fsm.diagram import FORMATS, Diagram, DrawingFailed, diagram
 from realtime_fsm.diagram.arrows import edge_text, merged_arrows, pairs, plain_arrows, state_groups
-from realtime_fsm.diagram.canvas import Canvas, Rect
-from realtime_fsm.diagram.card import row_fits
-from realtime_fsm.diagram.full import full_view
-from realtime_fsm.diagram.overview import overview
-from realtime_fsm.diagram.route import route
-from realtime_fsm.diagram.state import state_view
 from realtime_fsm.fsm import machine
 from realtime_fsm.fsm.tablespec import Row, Table
 from support.some import some
@@ -28,11 +22,6 @@ from support.some import some
 VIEWS = ("overview", "full", *(f"state:{state}" for state in State))
 TEXTS = ("mermaid", "dot", "plantuml", "markdown", "json")
 ROWS = {row.id: row for row in TABLE.rows}
-SHEETS = {
-    "overview": overview(TABLE, None),
-    "full": full_view(TABLE, State.PING),
-    **{f"state:{state}": state_view(TABLE, state, State.SUBSCRIBED) for state in State},
-}
 
 
 def text_of(kind: str, view: str, **more: Any) -> str:
@@ -76,7 +65,7 @@ def test_the_arrows_are_those_that_the_diagrams_of_transitions_have() -> None:
 def test_merged_arrows_stand_for_each_row_exactly_once() -> None:
     groups = state_groups(TABLE)
     members = {group.name: group.members for group in groups} | {state.value: (state,) for state in State}
-    arrows = merged_arrows(TABLE, groups)
+    arrows = merged_arrows(TABLE)
     drawn = [row.id for arrow in arrows for row in arrow.rows]
     assert sorted(drawn) == sorted(row.id for row in TABLE.rows if row.dest is not None)
     for arrow in some(arrows):
@@ -86,14 +75,14 @@ def test_merged_arrows_stand_for_each_row_exactly_once() -> None:
 
 
 def test_a_merged_arrow_marks_what_not_all_members_share() -> None:
-    arrows = {(arrow.tail, arrow.head): arrow for arrow in merged_arrows(TABLE, state_groups(TABLE))}
-    assert "idle too long (unsubscribed)" in arrows["live", "disconnected"].words
-    assert "link too old (not in ping)" in arrows["live", "reconnecting"].words
-    assert "lost" in arrows["live", "reconnecting"].words
+    arrows = {(arrow.tail, arrow.head): arrow for arrow in merged_arrows(TABLE)}
+    assert "idle too long (unsubscribed)" in arrows["live", "disconnected"].labels
+    assert "link too old (not in ping)" in arrows["live", "reconnecting"].labels
+    assert "lost" in arrows["live", "reconnecting"].labels
 
 
 @pytest.mark.parametrize(
-    ("row", "words"),
+    ("row", "label"),
     [
         ("con56", "refused for good"),
         ("sub57", "lost with auto-reconnect off"),
@@ -106,8 +95,8 @@ def test_a_merged_arrow_marks_what_not_all_members_share() -> None:
         ("pin71", "overdue"),
     ],
 )
-def test_the_words_of_a_row(row: str, words: str) -> None:
-    assert edge_text(TABLE, ROWS[row]) == words
+def test_the_label_of_a_row(row: str, label: str) -> None:
+    assert edge_text(TABLE, ROWS[row]) == label
 
 
 # --- formats ----------------------------------------------------------------------------------------------------------
@@ -135,8 +124,8 @@ def test_the_overview_draws_no_row_that_stays() -> None:
     for kind in ("mermaid", "plantuml"):
         drawn = re.findall(r"^\s*(\w+) -+(?:\[#\w+\]-)?> (\w+)", text_of(kind, "overview"), re.MULTILINE)
         assert all(tail != head for tail, head in drawn)
-        names = {name.removeprefix("any_") for pair in drawn for name in pair}
-        assert names == {*State, "any", "live", "settled"}
+        names = {name.removeprefix("group_") for pair in drawn for name in pair}
+        assert names == {*State, "any", "live", "live_except_ping"}
 
 
 @pytest.mark.parametrize("kind", ["mermaid", "dot", "plantuml", "markdown", "json"])
@@ -209,70 +198,12 @@ def test_every_link_of_the_reference_leads_somewhere() -> None:
             assert "||" not in line.replace(" ", "")
 
 
-# --- the composition --------------------------------------------------------------------------------------------------
-
-
-def crossing(canvas: Canvas) -> list[str]:
-    """What is written over something else."""
-    texts = [*(wire.text for wire in canvas.edges if wire.text), *canvas.notes]
-    faults = [
-        f"{one.lines} and {other.lines}" for one, other in itertools.combinations(texts, 2) if one.rect.overlaps(other.rect)
-    ]
-    inner = {box.name for box in canvas.boxes if box.text or box.name.startswith(("legend", "start"))}
-    faults += [
-        f"{text.lines} on {box.name}"
-        for text in texts
-        for box in canvas.boxes
-        if box.name in inner and text.rect.overlaps(box.rect)
-    ]
-    page = Rect(0, 0, *canvas.size)
-    for text in texts:
-        rect = text.rect
-        if rect.x < page.x or rect.y < page.y or rect.right > page.right or rect.bottom > page.bottom:
-            faults.append(f"{text.lines} leaves the page")
-    for wire, text in itertools.product(canvas.edges, texts):
-        straight = zip(wire.route.points, wire.route.points[3:], strict=False)
-        for (x, y), (to_x, to_y) in itertools.islice(straight, 0, None, 3):
-            line = Rect(min(x, to_x), min(y, to_y), abs(to_x - x) + 0.1, abs(to_y - y) + 0.1)
-            if (x == to_x or y == to_y) and line.overlaps(text.rect):
-                faults.append(f"an arrow from {wire.tail} to {wire.head} crosses {text.lines}")
-    return faults
-
-
-@pytest.mark.parametrize("view", SHEETS)
-def test_nothing_is_written_over_anything_else(view: str) -> None:
-    assert crossing(SHEETS[view]) == []
-
-
-@pytest.mark.parametrize("view", SHEETS)
-def test_no_box_covers_another(view: str) -> None:
-    named = [box for box in SHEETS[view].boxes if box.text]
-    assert [(a.name, b.name) for a, b in itertools.combinations(named, 2) if a.rect.overlaps(b.rect)] == []
-
-
-def test_no_text_is_wider_than_its_column() -> None:
-    assert [row.id for row in TABLE.rows if not row_fits(row)] == []
-
-
-def test_the_full_sheet_has_the_shape_of_paper() -> None:
-    w, h = SHEETS["full"].size
-    assert w / h == pytest.approx(2**0.5, rel=0.001)
-
-
-def test_places_that_do_not_face_each_other_are_joined_by_a_slope() -> None:
-    high, low = Rect(0, 0, 100, 40), Rect(300, 200, 100, 40)
-    for tail, head, side in ((high, low, low.x), (low, high, high.right)):
-        way = route(tail, head, (), paired=False)
-        assert len(way.points) == 4
-        assert way.tip[0] == side, "the side that faces the tail"
-
-
 def test_another_table_is_drawn_as_well() -> None:
-    """Without what the groups share and with a guard and an effect that nobody knows, there is less to merge."""
+    """With fewer rows in common, and with a guard and an effect that are not registered, there is less to merge."""
     rows = [row for row in TABLE.rows if row.id not in {"err14", "pin14", "uns57", "uns63", "con64", "con74", "pin12"}]
     rows[0] = replace(rows[0], guards=("unheard_of",), effects=("novelty",))
     other = replace(TABLE, rows=tuple(rows))
-    for kind, view in some(itertools.product(TEXTS, ("overview", "full", "state:ping"))):
+    for kind, view in some(itertools.product((*TEXTS, "svg"), ("overview", "full", "state:ping"))):
         assert other.fingerprint in text_of(kind, view, table=other)
     assert '"means": ""' in text_of("json", "full", table=other)
 
@@ -291,7 +222,7 @@ def test_another_table_is_drawn_as_well() -> None:
         ("dot", "full", {"current": "asleep"}, "current: 'asleep' is no state; use None or one of disconnected"),
     ],
 )
-def test_what_is_not_known_is_named_with_the_remedy(kind: str, view: str, more: dict[str, Any], sentence: str) -> None:
+def test_an_unknown_option_names_the_remedy(kind: str, view: str, more: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BadOption) as caught:
         text_of(kind, view, **more)
     assert str(caught.value).startswith(sentence)

@@ -17,7 +17,7 @@ from support.some import some
 MINUTE = 60.0
 few = settings(deadline=None, max_examples=100)
 intervals = st.floats(0.1, 600)
-# What somebody wants to send: after which pause, and whether it is a ping. Most come in bursts.
+# The frames to send: after which pause, and whether the frame is a ping. Most come in bursts.
 wants = st.lists(st.tuples(st.sampled_from([0, 0, 0, 0.5, 3, 59, 60, 61]) | st.floats(0, 70), st.booleans()), max_size=150)
 
 

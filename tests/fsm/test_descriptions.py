@@ -1,4 +1,4 @@
-"""What the table's words mean to people: complete, and about nothing that does not exist."""
+"""The descriptions of states, triggers and guards are complete, and describe nothing that does not exist."""
 
 from __future__ import annotations
 

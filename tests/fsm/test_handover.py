@@ -1,4 +1,4 @@
-"""The machine where channels travel in the address: the era is found out, and one link takes the place of another."""
+"""The machine where channels travel in the URL: it finds the era, and one link takes over from another."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import pytest
 from realtime_fsm.errors import PresenceRejected, StreamEnded, UnsupportedByServer
 from realtime_fsm.fsm.commands import (
     CloseLink,
-    FailWaiters,
     OpenLink,
     PresenceRefused,
     PresenceStored,
+    ReleaseLink,
+    ResumeLink,
     RetireLink,
     SendFrame,
     SubscriptionAcknowledged,
@@ -27,6 +28,7 @@ from realtime_fsm.fsm.inputs import (
     Dispose,
     GreetingReceived,
     LinkClosed,
+    LogOut,
     PingEnabledChanged,
     Pong,
     Reconnect,
@@ -34,7 +36,6 @@ from realtime_fsm.fsm.inputs import (
     Subscribe,
     Unsubscribe,
 )
-from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.fsm.policies import PingPolicy
 from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import State
@@ -96,7 +97,7 @@ def test_a_greeting_tells_the_era(numbered: bool, era: Era) -> None:
     assert bench.last.transition.era is era
 
 
-def test_a_link_that_is_up_without_channels_in_its_address_is_the_newest_era() -> None:
+def test_a_link_that_is_up_without_channels_in_its_url_is_the_newest_era() -> None:
     bench = Bench().to(C)
     assert bench.machine.era is Era.E4
 
@@ -138,7 +139,7 @@ def test_a_refused_ping_that_was_settled_before_means_nothing() -> None:
     assert isinstance(bench.last.transition.cause, StreamEnded), "and explains no end"
 
 
-def test_a_protocol_that_was_said_is_taken_at_its_word() -> None:
+def test_a_configured_era_is_taken_as_it_is() -> None:
     bench = Bench(era=Era.E4)
     bench.subscribe()
     bench.open()
@@ -163,8 +164,9 @@ def test_another_subscription_gets_a_link_of_its_own_while_the_old_one_delivers(
     assert bench.requests(OpenLink)[0].plan.query == "channels[]=rows&channels[]=files"
     bench.open()
     bench.hear(GreetingReceived(bench.generation, channels=("rows", "files"), has_subscription_ids=False))
-    assert bench.requests(CloseLink) == [CloseLink(old, graceful=True)]
+    assert not bench.requests(ReleaseLink)
     bench.do(Acknowledged(bench.generation, GREETING_ACK, ()))
+    assert bench.requests(ReleaseLink) == [ReleaseLink(old)]
     assert (bench.state, bench.requests(SubscriptionAcknowledged)) == (
         S,
         [SubscriptionAcknowledged("s1", ("rows",)), SubscriptionAcknowledged("s2", ("files",))],
@@ -191,7 +193,8 @@ def test_what_is_desired_while_another_link_is_dialed_gets_the_next_one() -> Non
     bench.subscribe("s2")
     bench.open()
     bench.greet()
-    assert (bench.state, bench.context.handover_at) == (C, bench.now + DRAIN_SECONDS), "when the one that made room is gone"
+    assert (bench.state, bench.context.handover_at) == (C, None), "not before the draining link is closed"
+    bench.drain()
     bench.expire()
     bench.open()
     bench.greet()
@@ -222,8 +225,8 @@ def test_a_handover_that_fails_goes_on_while_the_old_link_delivers() -> None:
     assert bench.context.draining_generation is None
 
 
-@pytest.mark.parametrize("ends", [Disconnect(), Dispose(), Authenticate(None)])
-def test_what_makes_room_is_let_go_of_when_no_other_link_is_to_take_its_place(ends: Disconnect | Dispose | Authenticate) -> None:
+@pytest.mark.parametrize("ends", [Disconnect(), Dispose(), LogOut()])
+def test_a_draining_link_is_closed_when_no_other_link_takes_over(ends: Disconnect | Dispose | LogOut) -> None:
     bench = Bench(**OLD).to(S)
     bench.subscribe("s2")
     bench.expire()
@@ -234,18 +237,116 @@ def test_what_makes_room_is_let_go_of_when_no_other_link_is_to_take_its_place(en
     assert bench.context.draining_generation is None
 
 
-def test_a_handover_that_is_given_up_lets_go_of_everything() -> None:
+def test_a_handover_that_is_given_up_leads_back_to_the_old_link() -> None:
     bench = Bench(retry=ONCE, **OLD).to(S)
+    old = bench.generation
     bench.subscribe("s2")
     bench.expire()
-    draining = bench.context.draining_generation
     bench.fail_dial()
-    assert bench.state is E
-    assert {request.generation for request in bench.requests(CloseLink)} == {draining, bench.generation}
-    assert bench.requests(FailWaiters)[0].withdrawn == ("s2",)
+    assert (bench.state, bench.generation, row_of(bench)) == (S, old, "rec176")
+    (resumed,) = bench.requests(ResumeLink)
+    assert (resumed.generation, resumed.withdrawn) == (old, ("s2",)), "only another address could have asked for that"
+    bench.expire_until("sub64")
+    assert bench.requests(SendFrame)[0].generation == old
 
 
-def test_the_end_of_what_makes_room_is_no_loss_for_the_machine() -> None:
+def test_by_message_the_old_link_is_asked_for_what_is_new() -> None:
+    bench = Bench(retry=ONCE).to(S)
+    bench.do(Reconnect())
+    bench.subscribe("s2")
+    bench.fail_dial()
+    assert (bench.state, row_of(bench), bench.requests(ResumeLink)[0].withdrawn) == (C, "rec178", ())
+    assert b'"s2"' in bench.requests(SendFrame)[0].data
+    bench.acknowledge()
+    assert bench.state is S
+
+
+@pytest.mark.parametrize("change", [Reconnect(), Authenticate("session")])
+def test_by_message_the_old_link_delivers_until_the_replies_have_come(change: Reconnect | Authenticate) -> None:
+    bench = Bench(ping=PingPolicy(interval=300.0)).to(P if isinstance(change, Authenticate) else S)
+    old = bench.generation
+    bench.do(change)
+    assert [type(command) for command in bench.last.commands] == [RetireLink, OpenLink]
+    bench.open()
+    bench.greet()
+    assert (bench.state, bench.context.draining_generation, bench.requests(ReleaseLink)) == (C, old, [])
+    bench.acknowledge()
+    assert (bench.state, bench.context.draining_generation, bench.requests(ReleaseLink)) == (S, None, [ReleaseLink(old)])
+
+
+def test_a_link_is_renewed_while_it_delivers_and_again_after_a_tenth_of_its_age() -> None:
+    bench = Bench(retry=ONCE, max_link_age=300.0, ping=PingPolicy(enabled=False)).to(S)
+    bench.expire_until("sub73")
+    assert [type(command) for command in bench.last.commands] == [RetireLink, OpenLink]
+    bench.fail_dial()
+    failed = bench.now
+    bench.expire_until("sub73")
+    assert bench.now == failed + 30.0
+    bench.open()
+    bench.greet()
+    bench.acknowledge()
+    assert bench.context.renew_at is None, "not before the old link is closed"
+    bench.drain()
+    assert bench.context.renew_at is not None
+
+
+def test_where_the_new_link_ends_before_it_serves_everything_the_old_one_goes_on() -> None:
+    bench = Bench().to(S)
+    old = bench.generation
+    bench.do(Reconnect())
+    bench.open()
+    bench.greet()
+    bench.lose()
+    assert (bench.state, bench.context.draining_generation, row_of(bench)) == (R, old, "con58")
+
+
+def test_another_change_replaces_the_new_link_and_not_the_old_one() -> None:
+    bench = Bench().to(S)
+    old = bench.generation
+    bench.do(Reconnect())
+    bench.open()
+    bench.greet()
+    new = bench.generation
+    bench.do(Reconnect())
+    assert (bench.state, bench.context.draining_generation) == (R, old)
+    assert bench.requests(CloseLink) == [CloseLink(new, graceful=True)]
+
+
+def test_where_the_user_changes_the_old_link_goes_with_the_greeting() -> None:
+    bench = Bench().to(S)
+    old = bench.generation
+    bench.do(Authenticate(None))
+    bench.open()
+    bench.hear(GreetingReceived(bench.generation, b'{"$id":"bob"}', user_changed=True))
+    assert (row_of(bench), bench.context.draining_generation) == ("rec170", None)
+    assert bench.requests(CloseLink) == [CloseLink(old, graceful=True)]
+
+
+def test_a_presence_that_is_deleted_with_the_old_link_is_sent_again() -> None:
+    bench = Bench().to(S)
+    bench.do(SetPresence(b"{}", "one"))
+    stored(bench)
+    bench.do(Reconnect())
+    bench.open()
+    bench.greet()
+    bench.acknowledge()
+    stored(bench)
+    bench.drain()
+    assert bench.context.subscriptions.in_flight is not None
+    assert bench.context.subscriptions.in_flight.kind == "presence"
+
+
+def test_what_is_not_wanted_any_more_is_not_waited_for() -> None:
+    bench = Bench().to(S)
+    bench.do(Reconnect())
+    bench.open()
+    bench.greet()
+    bench.do(Unsubscribe("s1"))
+    assert bench.context.draining is None
+    assert bench.context.lingering is not None
+
+
+def test_the_end_of_a_draining_link_is_no_loss_for_the_machine() -> None:
     bench = Bench(**OLD).to(S)
     bench.subscribe("s2")
     bench.expire()
@@ -386,7 +487,7 @@ def test_a_refused_presence_is_told_and_forgotten() -> None:
     bench.err(401)
     (told,) = bench.requests(PresenceRefused)
     assert isinstance(told.error, PresenceRejected)
-    assert (bench.state, told.error.code, bench.context.subscriptions.presence) == (C, 401, None)
+    assert (bench.state, told.error.code, bench.context.subscriptions.presence.message) == (C, 401, None)
 
 
 def test_a_presence_that_was_one_message_too_many_is_sent_in_the_next_window() -> None:
@@ -409,7 +510,7 @@ def test_a_presence_that_was_never_stored_is_forgotten_with_the_link() -> None:
     bench = Bench(retry=ONCE)
     bench.do(SetPresence(ONLINE))
     bench.fail_dial()
-    assert (bench.state, bench.context.subscriptions.presence) == (E, None)
+    assert (bench.state, bench.context.subscriptions.presence.message) == (E, None)
 
 
 def test_a_presence_that_was_stored_survives_an_end_of_retries() -> None:
@@ -417,7 +518,7 @@ def test_a_presence_that_was_stored_survives_an_end_of_retries() -> None:
     bench.do(SetPresence(ONLINE))
     stored(bench)
     bench.lose()
-    assert (bench.state, bench.context.subscriptions.presence) == (E, ONLINE)
+    assert (bench.state, bench.context.subscriptions.presence.message) == (E, ONLINE)
 
 
 @pytest.mark.parametrize("calls", [1, 2])
@@ -428,7 +529,7 @@ def test_a_presence_that_was_stored_outlives_later_calls_that_a_disconnect_ends(
     for _ in range(calls):
         bench.do(SetPresence(AWAY, "p"))
     bench.do(Disconnect())
-    assert (bench.state, bench.context.subscriptions.presence) == (D, ONLINE)
+    assert (bench.state, bench.context.subscriptions.presence.message) == (D, ONLINE)
     bench.do(Connect())
     bench.open()
     bench.greet()
@@ -442,7 +543,7 @@ def test_a_presence_that_was_stored_outlives_one_that_is_refused() -> None:
     bench.do(SetPresence(AWAY, "p"))
     bench.err(1003)
     assert bench.requests(PresenceRefused)
-    assert (bench.context.subscriptions.presence, bench.context.subscriptions.has_pending_request) == (ONLINE, False), (
+    assert (bench.context.subscriptions.presence.message, bench.context.subscriptions.has_pending_request) == (ONLINE, False), (
         "the server shows it on this link"
     )
     bench.lose()
@@ -451,7 +552,7 @@ def test_a_presence_that_was_stored_outlives_one_that_is_refused() -> None:
     bench.greet()
     assert bench.requests(SendFrame)[0].data == ONLINE
     bench.err(1003)
-    assert bench.context.subscriptions.presence is None, "refused itself, it is given up"
+    assert bench.context.subscriptions.presence.message is None, "refused itself, it is given up"
 
 
 def test_a_server_without_presences_is_named() -> None:
@@ -461,4 +562,4 @@ def test_a_server_without_presences_is_named() -> None:
     bench.greet()
     (told,) = bench.requests(PresenceRefused)
     assert isinstance(told.error, UnsupportedByServer)
-    assert (told.error.feature, told.error.era, bench.context.subscriptions.presence) == ("presence", "E2", None)
+    assert (told.error.feature, told.error.era, bench.context.subscriptions.presence.message) == ("presence", "E2", None)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from transitions import Machine
 
 from realtime_fsm.errors import BadTable, CertificateRefused
 from realtime_fsm.fsm import machine as machine_module
@@ -160,6 +158,65 @@ def _back_without_greeting(bench: Bench) -> None:
     bench.open()
 
 
+def _hand_over(bench: Bench) -> None:
+    """Let another link take the place of the one that is up; it is complete, and the old one not closed yet."""
+    state = bench.state
+    if state is P:
+        bench.hear(Pong(bench.generation))
+    bench.do(Reconnect())
+    bench.open()
+    bench.greet()
+    if state in (S, P):
+        bench.acknowledge()
+    if state is U:
+        bench.subscribe("s2")
+        bench.acknowledge()
+        bench.do(Unsubscribe("s2"))
+        bench.acknowledge()
+    if state is P:
+        bench.expire_until(_id(S, 64))
+
+
+def _draining(after: State) -> Scene:
+    """Arrange that the old link of a handover, which is under way, leads back to a state."""
+
+    def arrange(bench: Bench) -> None:
+        state = bench.state
+        if state is R:
+            bench.open()
+            bench.greet()
+        if state is P:
+            bench.hear(Pong(bench.generation))
+        else:
+            bench.subscribe("s1")
+            bench.acknowledge()
+        bench.do(Reconnect())
+        if after is U:
+            bench.do(Unsubscribe("s1"))
+        if after is C:
+            bench.subscribe("s2")
+        if state is not R:
+            bench.open()
+            bench.greet()
+            bench.err(1013)
+        if state is P:
+            bench.expire()
+
+    return arrange
+
+
+def _resumes(number: int, take: Scene, *, empty: bool = True) -> dict[int, tuple[dict[str, Any], Scene, Scene]]:
+    states = (S, U, C) if empty else (S, None, C)
+    return {number + i: ({"retry": ONCE}, _draining(after), take) for i, after in enumerate(states) if after is not None}
+
+
+def _ignore_subscribe(bench: Bench) -> object:
+    bench.expire_until(_id(C, 66))
+    assert bench.context.reply_by is not None
+    bench.now = bench.context.reply_by
+    return bench.do(Deadline())
+
+
 def _overdue(bench: Bench) -> object:
     return bench.do(Deadline())
 
@@ -244,6 +301,19 @@ SCENES: dict[int, tuple[dict[str, Any], Scene, Scene]] = {
     **{number: ({**options, "canary": Canary()}, before, take)
        for number, (options, before, take) in _losses(162, _nothing, lambda b: b.do(Deaf(b.generation))).items()},
     80: ({}, _nothing, lambda b: b.do(Closed(b.generation))),
+    170: ({}, _then(_draining(S), lambda b: b.open()), lambda b: b.hear(GreetingReceived(b.generation, user_changed=True))),
+    171: ({}, _hand_over, lambda b: b.do(Closed(b.generation - 1))),
+    172: ({}, _hand_over, lambda b: b.do(Closed(b.generation - 1))),
+    **_resumes(173, lambda b: (b.open(), b.hear(GreetingReceived(b.generation, unexpected_guest=True)))),
+    **_resumes(176, lambda b: b.fail_dial()),
+    **_resumes(179, lambda b: (b.open(), b.err(500))),
+    **_resumes(182, lambda b: (b.open(), b.lose())),
+    **_resumes(185, lambda b: b.expire()),
+    **_resumes(188, lambda b: b.err(500), empty=False),
+    **_resumes(191, lambda b: b.lose(), empty=False),
+    **{number: ({**options, "ping": PingPolicy(interval=300.0)}, before, take)
+       for number, (options, before, take) in _resumes(194, _ignore_subscribe, empty=False).items()},
+    **_resumes(197, lambda b: b.expire(), empty=False),
     160: ({}, _nothing, lambda b: b.do(any_input(Trigger.CANARY, 1))),
     161: ({}, _nothing, lambda b: b.do(any_input(Trigger.CANARY, 1))),
     150: ({}, _shown, lambda b: b.do(SetPresence(b"{}", "other"))),
@@ -279,23 +349,14 @@ def _play(row: AnyRow) -> Bench:
     return bench
 
 
-@pytest.mark.parametrize("kind", [machine_module.TableMachine, Machine])
 @pytest.mark.parametrize("row", TABLE.rows, ids=lambda row: row.id)
-def test_each_row_is_taken(row: AnyRow, kind: type[Machine], monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the machine that runs, and by that of `transitions` as it is."""
-    events = events_of(kind)  # type: ignore[arg-type]
-    monkeypatch.setattr(machine_module, "_shared_machine", lambda: events)
+def test_each_row_is_taken(row: AnyRow) -> None:
     bench = _play(row)
     transition = bench.last.transition
     assert transition is not None
     assert (transition.row.id, transition.dest) == (row.id, row.dest or row.source)
     assert bench.state is transition.dest
     assert (bench.machine.error is not None) == (bench.state is E)
-
-
-@cache
-def events_of(kind: type[Machine]) -> dict[str, Any]:
-    return machine_module.build(TABLE, kind)
 
 
 def test_every_rule_has_a_scene() -> None:

@@ -68,7 +68,7 @@ def error_of(context: ConnectionContext) -> type[RealtimeError] | None:
 
 
 def commands_of(kind: type) -> Callable[[ConnectionContext], int]:
-    return lambda context: sum(type(command) is kind for command in context.requests)
+    return lambda context: sum(type(command) is kind for command in context.commands)
 
 
 def at_fault(context: ConnectionContext) -> bool:
@@ -117,7 +117,7 @@ CASES = [
     Case(T.LOG_OUT, Note.END_IDENTITY_TRIAL, R, lambda b: LogOut(),
          lambda c: c.trial, True, False, scene=lambda b: b.do(Authenticate("session"))),
     Case(T.PRESENCE, Note.SET_PRESENCE, S, lambda b: SetPresence(b"{}", "one"),
-         lambda c: c.subscriptions.presence, None, b"{}"),
+         lambda c: c.subscriptions.presence.message, None, b"{}"),
     Case(T.PING_SWITCHED, Note.SWITCH_PING, S, lambda b: PingEnabledChanged(enabled=False),
          lambda c: c.ping_enabled, True, False),
     Case(T.GREETED, Note.RECORD_GREETING, R, lambda b: GreetingReceived(b.generation, b'{"$id":"u1"}'),
@@ -246,7 +246,7 @@ def test_a_second_greeting_and_a_second_canary_out_of_place_leave_nothing(state:
 def test_a_canary_without_a_link_leaves_nothing(state: State) -> None:
     bench = Bench().to(state)
     assert bench.do(any_input(T.CANARY, 1)).commands == ()
-    assert bench.context.subscriptions.canary is None
+    assert bench.context.subscriptions.presence.canary is None
 
 
 def test_an_unexpected_guest_is_a_failure_and_no_user() -> None:
@@ -254,4 +254,4 @@ def test_an_unexpected_guest_is_a_failure_and_no_user() -> None:
     bench.open()
     bench.context.reset_step(bench.now, 0.5)
     apply_notes(bench.context, GreetingReceived(bench.generation, unexpected_guest=True))
-    assert (error_of(bench.context), bench.context.requests) == (GreetedAsGuest, [])
+    assert (error_of(bench.context), bench.context.commands) == (GreetedAsGuest, [])

@@ -172,7 +172,7 @@ def test_the_pace_outlives_the_connections_for_a_minute() -> None:
     assert held.reserve(1_002.0) < 1_003.0, "and it keeps its pace"
 
 
-def test_a_clock_that_began_later_makes_nobody_wait() -> None:
+def test_a_clock_that_began_later_makes_no_dial_wait() -> None:
     pacer = Pacer(128)
     assert [pacer.reserve(50_000.0) for _ in range(8)] == [50_000.0] * 8
     assert pacer.reserve(50_000.0) > 50_000.0

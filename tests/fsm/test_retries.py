@@ -11,7 +11,7 @@ import pytest
 
 from realtime_fsm import Failure, IdentityUnavailable, RefusedByServer, RetriesExhausted, ServerError, State
 from realtime_fsm.errors import DialFailed, StreamEnded
-from realtime_fsm.fsm.commands import FailWaiters, OpenLink, SubscriptionRefused
+from realtime_fsm.fsm.commands import FailWaiters, OpenLink, ResumeLink, SubscriptionRefused
 from realtime_fsm.fsm.inputs import (
     Authenticate,
     Connect,
@@ -19,6 +19,7 @@ from realtime_fsm.fsm.inputs import (
     Disconnect,
     ErrorReceived,
     GreetingReceived,
+    Input,
     LinkClosed,
     Opened,
     Reconnect,
@@ -31,7 +32,7 @@ from realtime_fsm.testing.wire import error
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.network import Network
-from support.replaying import replayed, story_of
+from support.replaying import log_of, replayed
 from support.some import some
 from support.virtual import eventually
 
@@ -51,7 +52,7 @@ def fail_dials(bench: Bench, most: int) -> int:
         if bench.context.link is None:
             bench.expire()
         bench.fail_dial()
-        if bench.state is E:
+        if bench.state is not R:
             return failed
     return most
 
@@ -122,20 +123,32 @@ def test_a_new_beginning_counts_by_attempts_again(how: str) -> None:
     assert bench.machine.error.option == "attempts"
 
 
-@pytest.mark.parametrize("outage", [False, True])
-def test_a_new_identity_counts_by_attempts_and_the_one_before_by_reconnect_attempts(outage: bool) -> None:
+def test_a_new_identity_counts_by_attempts_and_the_one_before_by_reconnect_attempts() -> None:
     bench = Bench(retry=RetryPolicy(attempts=3, reconnect_attempts=5)).to(S)
-    if outage:
-        bench.lose()
+    bench.lose()
     bench.do(Authenticate(None))
     assert (bench.context.attempt, fail_dials(bench, 20)) == (1, 3 + 5)
     assert isinstance(bench.machine.error, RetriesExhausted)
     assert (bench.machine.error.attempts, bench.machine.error.option) == (5, "reconnect_attempts")
 
 
-def test_a_new_link_in_the_place_of_a_live_one_is_no_new_beginning() -> None:
+@pytest.mark.parametrize("wants", [Reconnect(), Authenticate(None)])
+def test_while_the_old_link_delivers_attempts_counts_and_leads_back_to_it(wants: Input) -> None:
+    bench = Bench(retry=RetryPolicy(attempts=3, reconnect_attempts=5)).to(S)
+    bench.do(wants)
+    assert (bench.context.attempt, fail_dials(bench, 20)) == (1, 3)
+    assert (bench.state, row(bench), bench.context.attempt) == (S, "rec176", 0)
+    (resumed,) = bench.requests(ResumeLink)
+    assert isinstance(resumed.error, RetriesExhausted)
+    assert (resumed.error.attempts, resumed.error.option) == (3, "attempts")
+    bench.lose()
+    assert fail_dials(bench, 20) == 5, "the link had been up"
+
+
+def test_where_the_old_link_ends_an_outage_is_no_new_beginning() -> None:
     bench = Bench().to(S)
     bench.do(Reconnect())
+    bench.do(LinkClosed(bench.generation - 1))
     assert (bench.context.attempt, fail_dials(bench, 50)) == (1, 50)
 
 
@@ -328,7 +341,7 @@ def test_before_a_link_has_been_up_one_refusal_is_enough() -> None:
 # --- eras -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_takes_messages_is_not_asked_by_its_address_because_of_one_refusal() -> None:
+def test_a_server_that_takes_messages_is_not_asked_by_url_because_of_one_refusal() -> None:
     bench = Bench().to(S)
     bench.lose()
     bench.expire()
@@ -364,7 +377,7 @@ def test_what_greets_like_an_e3_in_the_place_of_an_e4_is_asked_once_more(how: st
     assert bench.machine.era is Era.E4
 
 
-def test_in_a_handover_the_address_stays() -> None:
+def test_in_a_handover_the_url_keeps_its_channels() -> None:
     bench = downgraded()
     bench.ask_anew("s2", up=False)
     bench.fail_dial()
@@ -602,7 +615,7 @@ def test_what_the_policy_allows_is_conformant_and_is_replayed(name: str, tmp_pat
     records = logged(live, **options)
     report = audited(lines_of(records))
     assert (report.verdict, report.first) == ("conformant", None)
-    assert replayed(story_of(tmp_path / "log.jsonl", records))
+    assert replayed(log_of(tmp_path / "log.jsonl", records))
 
 
 def settings(records: list[Record], **retry: Any) -> list[bytes]:

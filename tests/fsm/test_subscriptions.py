@@ -1,4 +1,4 @@
-"""The subscription book: nothing desired is ever lost, whatever the server and the link do, and the guilty stands alone."""
+"""The subscription tracker loses nothing desired, whatever server and link do, and rejects a subscription only alone."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from hypothesis import strategies as st
 
 from realtime_fsm.fsm.canary import CANARY
 from realtime_fsm.fsm.commands import CanaryRefused, SubscriptionAcknowledged, SubscriptionRefused, SubscriptionRemoved
-from realtime_fsm.fsm.subscriptions import PRESENCE, SUBSCRIBE, UNSUBSCRIBE, SubscriptionTracker
+from realtime_fsm.fsm.control import PRESENCE, SUBSCRIBE, UNSUBSCRIBE
+from realtime_fsm.fsm.subscriptions import SubscriptionTracker
 from support.some import some
 from support.tracker import (
     BAD_MESSAGE,
     FRAME_LIMIT,
     POLICY,
     Account,
-    BookMachine,
     Server,
+    TrackerMachine,
     acknowledged,
     ask,
     asked,
-    book_of,
     converge,
     frame_size,
     grants,
     spec,
+    tracker_with,
 )
 
 LARGE = 30_000
@@ -36,12 +37,12 @@ LARGE = 30_000
 
 
 def test_everything_that_waits_goes_into_one_request_in_order() -> None:
-    control = asked(book_of("a", "b", "c"))
+    control = asked(tracker_with("a", "b", "c"))
     assert (control.kind, control.ids, control.bisecting) == (SUBSCRIBE, ("a", "b", "c"), False)
 
 
 def test_what_comes_while_a_request_is_in_flight_waits_for_its_answer() -> None:
-    tracker = book_of("a")
+    tracker = tracker_with("a")
     asked(tracker)
     tracker.add(spec("b"))
     assert not tracker.has_pending_request
@@ -51,17 +52,17 @@ def test_what_comes_while_a_request_is_in_flight_waits_for_its_answer() -> None:
 
 
 def test_a_reply_to_nothing_changes_nothing() -> None:
-    tracker = book_of("a")
+    tracker = tracker_with("a")
     assert tracker.handle_reply(()) == []
     assert asked(tracker).ids == ("a",)
 
 
 @pytest.mark.parametrize("answer", ["refusal", "fault"])
 def test_an_error_that_answers_the_canarys_subscription_is_told_and_repeats_nothing(answer: str) -> None:
-    tracker = book_of("a")
+    tracker = tracker_with("a")
     asked(tracker)
     tracker.handle_reply(grants("a"))
-    tracker.probe(spec(CANARY), b"{}", "mine")
+    tracker.presence.probe(spec(CANARY), b"{}", "mine")
     listening = tracker.next_request()
     assert listening is not None
     assert listening.ids == (CANARY,)
@@ -71,10 +72,10 @@ def test_an_error_that_answers_the_canarys_subscription_is_told_and_repeats_noth
 
 
 def test_a_server_fault_that_answers_a_presence_of_the_canarys_own_repeats_nothing() -> None:
-    tracker = book_of("a")
+    tracker = tracker_with("a")
     asked(tracker)
     tracker.handle_reply(grants("a"))
-    assert tracker.probe(spec(CANARY), b"{}", "mine") == []
+    assert tracker.presence.probe(spec(CANARY), b"{}", "mine") == []
     listening = tracker.next_request()
     assert listening is not None
     assert listening.ids == (CANARY,)
@@ -87,7 +88,7 @@ def test_a_server_fault_that_answers_a_presence_of_the_canarys_own_repeats_nothi
 
 
 def test_a_reply_behind_a_1013_answers_the_request_that_was_put_back() -> None:
-    tracker = book_of("a", "b")
+    tracker = tracker_with("a", "b")
     asked(tracker)
     tracker.add(spec("c"))
     assert tracker.requeue_in_flight() == []
@@ -105,7 +106,7 @@ def test_a_reply_behind_a_1013_answers_the_request_that_was_put_back() -> None:
 
 @pytest.mark.parametrize("later", ["asked again", "another link"])
 def test_a_request_that_was_put_back_is_answered_by_no_reply(later: str) -> None:
-    tracker = book_of("a")
+    tracker = tracker_with("a")
     asked(tracker)
     tracker.requeue_in_flight()
     if later == "another link":
@@ -119,8 +120,8 @@ def test_a_request_that_was_put_back_is_answered_by_no_reply(later: str) -> None
         assert tracker.matches_in_flight(SUBSCRIBE, grants("a", "b"))
 
 
-def test_a_suspect_that_was_put_back_is_acknowledged_by_a_late_reply() -> None:
-    tracker = book_of("a", "b")
+def test_a_late_reply_acknowledges_a_bisection_group_that_was_put_back() -> None:
+    tracker = tracker_with("a", "b")
     asked(tracker)
     tracker.handle_error(BAD_MESSAGE, "bad")
     assert asked(tracker).ids == ("a",)
@@ -158,7 +159,7 @@ def test_removals_go_out_together_after_all_that_is_desired() -> None:
 @pytest.mark.parametrize("size", [1, 3000])
 def test_many_removals_keep_within_a_frame_too(size: int) -> None:
     names = [f"s{n}" for n in range(size)]
-    tracker = book_of(*names)
+    tracker = tracker_with(*names)
     server, account = Server(), Account()
     converge(tracker, server, account, 10)
     for name in some(names):
@@ -185,14 +186,14 @@ def test_many_removals_keep_within_a_frame_too(size: int) -> None:
     ],
 )
 def test_a_reply_is_known_by_what_it_answers_and_its_ids(to: str, names: tuple[str, ...], is_it: bool) -> None:
-    tracker = book_of("a", "b")
+    tracker = tracker_with("a", "b")
     assert not tracker.matches_in_flight(to, grants(*names))
     asked(tracker)
     assert tracker.matches_in_flight(to, grants(*names)) is is_it
 
 
 def test_all_acknowledged_is_noted_and_later_additions_do_not_undo_it() -> None:
-    tracker = book_of("a", "b")
+    tracker = tracker_with("a", "b")
     asked(tracker)
     assert not tracker.all_acknowledged
     tracker.handle_reply(grants("a", "b"))
@@ -212,11 +213,11 @@ def test_the_last_one_removed_is_noted_and_a_new_one_undoes_it() -> None:
     assert not tracker.all_removed
 
 
-# --- the user changes his mind ----------------------------------------------------------------------------------------
+# --- withdrawals -----------------------------------------------------------------------------------------------------
 
 
 def test_what_was_not_asked_is_gone_at_once_and_only_once() -> None:
-    tracker = book_of("a", "b")
+    tracker = tracker_with("a", "b")
     assert tracker.withdraw("a") == [SubscriptionRemoved("a")]
     assert tracker.withdraw("a") == []
     assert tracker.withdraw("never heard of") == []
@@ -225,7 +226,7 @@ def test_what_was_not_asked_is_gone_at_once_and_only_once() -> None:
 
 @pytest.mark.parametrize("end", ["granted", "refused", "throttled", "lost"])
 def test_what_is_withdrawn_while_it_is_asked_is_told_as_removed_when_that_is_sure(end: str) -> None:
-    tracker = book_of("a", "b")
+    tracker = tracker_with("a", "b")
     asked(tracker)
     assert tracker.withdraw("a") == []
     if end == "granted":  # the server has it now, so it is to be told
@@ -243,7 +244,7 @@ def test_what_is_withdrawn_while_it_is_asked_is_told_as_removed_when_that_is_sur
 
 
 def test_a_lonely_item_that_is_withdrawn_before_it_is_refused_is_removed_and_not_rejected() -> None:
-    tracker = book_of("a")
+    tracker = tracker_with("a")
     asked(tracker)
     tracker.withdraw("a")
     assert tracker.handle_error(BAD_MESSAGE, "") == [SubscriptionRemoved("a")]
@@ -302,7 +303,7 @@ def test_a_new_link_is_asked_for_everything_desired(in_flight: bool) -> None:
     assert asked(tracker).ids == ("a", "b", "c")
 
 
-def test_errors_without_a_request_are_not_the_books_business() -> None:
+def test_an_error_without_a_request_changes_nothing() -> None:
     tracker = acknowledged("a")
     assert tracker.handle_error(500, "") == []
     assert tracker.requeue_in_flight() == []
@@ -313,16 +314,16 @@ def test_errors_without_a_request_are_not_the_books_business() -> None:
 
 
 @pytest.mark.parametrize("code", [BAD_MESSAGE, 0, "42S02"])
-def test_a_lonely_item_is_rejected_with_the_words_of_the_server(code: int | str) -> None:
-    tracker = book_of("a")
+def test_a_lonely_item_is_rejected_with_the_message_of_the_server(code: int | str) -> None:
+    tracker = tracker_with("a")
     asked(tracker)
     assert tracker.handle_error(code, "why") == [SubscriptionRefused("a", code, "why")]
     assert (tracker.desired, tracker.all_removed) == ({}, True)
     assert ask(tracker) is None
 
 
-def test_a_batch_is_halved_until_the_guilty_stands_alone() -> None:
-    tracker = book_of(*"abcd")
+def test_a_batch_is_halved_until_the_rejected_item_is_alone() -> None:
+    tracker = tracker_with(*"abcd")
     tried = []
     while control := ask(tracker):
         tried.append("".join(control.ids))
@@ -331,8 +332,8 @@ def test_a_batch_is_halved_until_the_guilty_stands_alone() -> None:
     assert tracker.acknowledged == set("abd")
 
 
-def test_the_innocent_go_before_the_suspects_and_apart_from_them() -> None:
-    tracker = book_of("a", "b")
+def test_pending_subscriptions_go_before_the_bisection_groups_and_apart_from_them() -> None:
+    tracker = tracker_with("a", "b")
     asked(tracker)
     tracker.handle_error(0, "")
     tracker.add(spec("c"))
@@ -346,8 +347,8 @@ def test_the_innocent_go_before_the_suspects_and_apart_from_them() -> None:
 @pytest.mark.parametrize("interrupt", ["end_link", "requeue_in_flight"])
 @pytest.mark.parametrize("in_flight", [False, True])
 @pytest.mark.parametrize("code", [BAD_MESSAGE, POLICY])
-def test_suspects_stay_apart_over_throttling_and_the_next_links(code: int, interrupt: str, in_flight: bool) -> None:
-    tracker = book_of(*"abcd")
+def test_bisection_groups_stay_apart_over_throttling_and_the_next_links(code: int, interrupt: str, in_flight: bool) -> None:
+    tracker = tracker_with(*"abcd")
     asked(tracker)
     tracker.handle_error(code, "")
     if in_flight:
@@ -359,8 +360,8 @@ def test_suspects_stay_apart_over_throttling_and_the_next_links(code: int, inter
         tracker.handle_reply(grants(*control.ids))
 
 
-def test_suspects_can_be_withdrawn() -> None:
-    tracker = book_of("a", "b", "c")
+def test_the_items_of_a_bisection_group_can_be_withdrawn() -> None:
+    tracker = tracker_with("a", "b", "c")
     asked(tracker)
     tracker.handle_error(0, "")
     assert tracker.withdraw("a") == [SubscriptionRemoved("a")]
@@ -373,13 +374,13 @@ def test_suspects_can_be_withdrawn() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 60), st.dictionaries(st.integers(0, 59), st.sampled_from([BAD_MESSAGE, POLICY]), max_size=4))
-def test_the_guilty_alone_are_rejected_within_a_bound(count: int, guilty: dict[int, int]) -> None:
+def test_only_bad_items_are_rejected_within_a_bound(count: int, codes: dict[int, int]) -> None:
     names = [f"s{n}" for n in range(count)]
-    bad = {f"s{n}": code for n, code in guilty.items() if n < count}
-    tracker, server, account = book_of(*names), Server(bad), Account()
+    bad = {f"s{n}": code for n, code in codes.items() if n < count}
+    tracker, server, account = tracker_with(*names), Server(bad), Account()
     tracker.add(spec("good"))
     names.append("good")
-    # A halving costs two requests a level for each guilty one; each end of a link costs one more for what was acknowledged.
+    # A halving costs two requests a level for each rejected one; each end of a link costs one more for what was acknowledged.
     # Until something is accepted each group has a link of its own, and the search begins anew then.
     halvings = 1 + 2 * len(bad) * (1 + math.ceil(math.log2(count + 1)))
     converge(tracker, server, account, 4 * halvings + 3 * count)
@@ -388,7 +389,7 @@ def test_the_guilty_alone_are_rejected_within_a_bound(count: int, guilty: dict[i
     assert account.removed == set()
 
 
-TestAnyOrder = BookMachine.TestCase
+TestAnyOrder = TrackerMachine.TestCase
 TestAnyOrder.settings = settings(deadline=None, max_examples=50, stateful_step_count=40)
 
 

@@ -30,9 +30,16 @@ ping_switched all_acknowledged: pin>sub
 ping_switched no_subscriptions: pin>uns
 ping_switched: dis= rec= con= sub= uns= pin>con err=
 opened: rec=
+greeted can_resume old_link_complete: rec>sub
+greeted can_resume old_link_empty: rec>uns
+greeted can_resume: rec>con
+greeted user_changed: rec>con
 greeted trial_failed: rec=
 greeted is_fatal: rec>err
 greeted: rec>con
+dial_failed can_resume old_link_complete: rec>sub
+dial_failed can_resume old_link_empty: rec>uns
+dial_failed can_resume: rec>con
 dial_failed trial_failed: rec=
 dial_failed is_fatal: rec>err
 dial_failed may_retry: rec=
@@ -45,6 +52,9 @@ pong: pin>con
 server_error server_needs_url_channels: rec=
 server_error new_subscriptions_rejected: rec=
 server_error credentials_renewable: rec=
+server_error can_resume old_link_complete: rec>sub con>sub
+server_error can_resume old_link_empty: rec>uns
+server_error can_resume: rec>con con=
 server_error trial_failed: rec=
 server_error is_fatal: rec>err
 server_error rate_limited: con= sub= uns=
@@ -62,6 +72,9 @@ server_error reconnect_off: con>dis sub>dis uns>dis
 server_error may_retry: rec= con>rec sub>rec uns>rec
 server_error: rec>err con>err sub>err uns>err pin>con
 recovered: con= sub= uns= pin=
+lost can_resume old_link_complete: rec>sub con>sub pin>sub
+lost can_resume old_link_empty: rec>uns
+lost can_resume: rec>con con= pin>con
 lost trial_failed: rec=
 lost is_fatal: rec>err con>err pin>err
 lost reconnect_off: con>dis sub>dis uns>dis pin>dis
@@ -70,6 +83,11 @@ lost: rec>err con>err sub>err uns>err pin>err
 deaf reconnect_off: con>dis sub>dis uns>dis pin>dis
 deaf may_retry: con>rec sub>rec uns>rec pin>rec
 deaf: con>err sub>err uns>err pin>err
+deadline can_resume old_link_complete: rec>sub pin>sub
+deadline can_resume old_link_empty: rec>uns
+deadline can_resume: rec>con pin>con
+deadline reply_overdue can_resume old_link_complete: con>sub
+deadline reply_overdue can_resume: con=
 deadline trial_failed: rec=
 deadline attempt_due: rec=
 deadline reply_overdue reconnect_off: con>dis sub>dis uns>dis
@@ -91,7 +109,7 @@ woken may_ping: con>pin sub>pin uns>pin
 woken can_dial_early: rec=
 woken: rec= con= sub= uns= pin=
 closed all_closed: rec=
-closed: rec= end=
+closed: rec= con= sub= uns= pin= end=
 """
 """A trigger and what holds: for each state where that decides, the state it leads to; ``=`` where it stays."""
 

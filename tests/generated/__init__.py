@@ -1,1 +1,1 @@
-"""Generators of what stands in diagrams/: `make diagrams` writes it, `make drift` compares it."""
+"""Generators of the files in diagrams/: `make diagrams` writes them, `make drift` compares them."""

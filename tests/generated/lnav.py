@@ -15,17 +15,17 @@ from realtime_fsm.auditlog.schema import FIELDS, KINDS
 from realtime_fsm.fsm.table import LIVE, TABLE, State, Trigger
 
 NAME = "realtime_fsm_log"
-"""What lnav calls the format, and the table of its SQL."""
+"""The name of the format in lnav, and of the table of its SQL."""
 
 _LEVELS = {"debug": "debug", "info": "info", "warning": "warn(?:ing)?", "error": "error", "critical": "critical"}
 _IDENTIFIER_INTS = ("schema", "seq", "link", "close_code", "status")
-"""Integers that only name something: no chart is to be drawn of them."""
+"""Integers that only name something, so lnav draws no chart of them."""
 _WORDS = ("connection_id", "subscription", "row", "trigger", "source", "dest", "cause", "change", "kind")
-"""What is coloured by its value, so that the same looks the same everywhere."""
+"""Fields coloured by value, so that the same value looks the same everywhere."""
 _FIRST = ("source", "dest", "trigger", "row", "cause", "subscription", "change")
-"""What tells most, and so comes first in a line."""
+"""The most telling fields, which come first in a line."""
 _BEFORE = {"source": " ", "dest": " -> ", "trigger": " on ", "row": " by ", "subscription": " ", "change": " "}
-"""What stands before a value in a line; before all others the name of the field does."""
+"""The text before a value in a line; before all other values it is the name of the field."""
 
 
 _SHOWN = sorted(
@@ -36,7 +36,7 @@ _SHOWN = sorted(
     ),
     key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST),
 )
-"""What a line shows of a record: what its kind always has. What may be null would clutter it."""
+"""The fields in a line: those that a kind of record always has. Fields that may be null would clutter the line."""
 
 
 def lnav_format() -> dict[str, Any]:
@@ -49,7 +49,7 @@ def lnav_format() -> dict[str, Any]:
         "$schema": "https://lnav.org/schemas/format-v1.schema.json",
         NAME: {
             "title": "realtime_fsm audit log",
-            "description": f"The life of Appwrite Realtime connections, as JSON lines; schema {SCHEMA}",
+            "description": f"The audit log of Appwrite Realtime connections, as JSON lines; schema {SCHEMA}",
             "file-type": "json",
             "timestamp-field": "timestamp",
             "level-field": "level",
@@ -93,10 +93,10 @@ def _value(name: str) -> dict[str, Any]:
 
 
 def _meanings(name: str) -> list[str]:
-    """What a field means, once if it means the same everywhere."""
-    found = {kind.event: field.means for kind in KINDS for field in kind.fields if field.name == name}
+    """Return the meanings of a field, and one alone if all kinds of record agree."""
+    found = {kind.event: field.description for kind in KINDS for field in kind.fields if field.name == name}
     same = len(set(found.values())) == 1
-    return [FIELDS[name].means] if same else [f"{event}: {means}" for event, means in found.items()]
+    return [FIELDS[name].description] if same else [f"{event}: {means}" for event, means in found.items()]
 
 
 def _states(color: str, *states: State) -> dict[str, str]:

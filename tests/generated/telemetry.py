@@ -50,6 +50,11 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "retry_after": "realtime_fsm.dial.retry_after",
         "era": "realtime_fsm.server.era",
         "lag": "realtime_fsm.transition.lag",
+        "at": "realtime_fsm.transition.at",
+        "draw": "realtime_fsm.transition.draw",
+        "enabled": "realtime_fsm.ping.enabled",
+        "heard": "realtime_fsm.link.heard",
+        "dial_slot": "realtime_fsm.dial.slot",
     },
     "realtime.subscription": {
         "subscription": "realtime_fsm.subscription.id",

@@ -35,11 +35,11 @@ the same; all others begin with `realtime_fsm.`. A field that is null is no attr
 | `SeverityText`, `SeverityNumber` | the `level` that the application's logging adds: {{severities}} |
 | `Body` | nothing |
 | the scope's name | `realtime_fsm` |
-| the resource | what the application says of itself: `service.name`, `service.instance.id` |
+| the resource | the application's own attributes: `service.name`, `service.instance.id` |
 | `network.protocol.name` | `websocket` |
 
 A connection is no service: a process may have many, so its id is no `service.instance.id`. No record tells where a connection
-goes; whoever wants `server.address` says it where the log is read.
+goes; the reader of the log adds `server.address` where it is wanted.
 
 ## Events
 """
@@ -55,7 +55,7 @@ What can be derived from the events. Units are those of [UCUM](https://ucum.org)
 
 _COLLECTOR = """
 Availability is the part of `realtime_fsm.state.time` in a live state ({live}), of all that is not in `{disconnected}` or
-`{disposing}`. `realtime-fsm audit` is more exact: it knows which time in `{disconnected}` nobody wanted.
+`{disposing}`. `realtime-fsm audit` is more exact: it leaves out the time in `{disconnected}` that the user asked for.
 
 ## With the collector
 
@@ -154,11 +154,11 @@ def telemetry_page() -> str:
 def _event(kind: RecordKind) -> str:
     fields = [field for field in kind.fields if not field.common]
     table = f"\n{_fields(fields, kind.event)}" if fields else ""
-    return f"\n### `{event_name(kind.event)}`\n\nOf `{kind.event}`: {kind.means[0].lower()}{kind.means[1:]}\n{table}"
+    return f"\n### `{event_name(kind.event)}`\n\nOf `{kind.event}`: {kind.description[0].lower()}{kind.description[1:]}\n{table}"
 
 
 def _fields(fields: Iterable[FieldInfo], event: str = "") -> str:
-    rows = [f"| `{field.name}` | {_place(event, field)} | {_type(field)} | {field.means} |\n" for field in fields]
+    rows = [f"| `{field.name}` | {_place(event, field)} | {_type(field)} | {field.description} |\n" for field in fields]
     return "".join(("| field | attribute | type | meaning |\n|---|---|---|---|\n", *rows))
 
 

@@ -17,9 +17,8 @@ LONG = (
 )
 """Tests that judge no mutant, because they take long or measure."""
 PACKAGES = {
-    "protocol": "protocol/channels protocol/channel_checks protocol/frames client/payloads protocol/queries protocol/eras"
-    " events client/options client/requests runtime/recordings_client",
-    "errors": "errors secrets",
+    "protocol": "protocol/channels protocol/channel_checks protocol/faults protocol/frames protocol/payloads"
+    " protocol/queries protocol/eras events protocol/options protocol/spec runtime/recordings_client",
     "fsm": "fsm/machine fsm/table_oracle fsm/tablespec fsm/policies fsm/descriptions fsm/names fsm/subscriptions"
     " fsm/budget fsm/pacer fsm/handover client/update client/identity client/presence runtime/drain_check"
     " runtime/faults runtime/refused_requests fsm/repetitions runtime/server_fault runtime/suspend fsm/retries"
@@ -32,16 +31,16 @@ PACKAGES = {
     " fsm/retries runtime/floods client/ending_in_callables runtime/recordings_client",
     "client": "client/realtime client/callbacks client/blocking client/blocking_callables client/typed client/batches"
     " client/update client/appwrite_sdk runtime/shutdown public runtime/console client/ending_in_callables",
-    "cli": "cli/main cli/output audit/command replay/replay_command",
-    "diagram": "diagram/drawing diagram/generated",
+    "cli": "cli/main cli/listen cli/serve cli/demo cli/diagram cli/describe cli/output audit/command replay/replay_command",
+    "diagram": "diagram/drawing diagram/layout diagram/generated",
     "audit": "auditlog/writer audit/facts audit/broken_logs audit/conformant audit/statistics audit/outages"
     " audit/sources audit/sql audit/exports audit/command audit/altered_walks",
     "audit/formats": "audit/command audit/exports audit/statistics",
-    "replay": "replay/replayer replay/replay_eras replay/replay_command",
+    "replay": "replay/replayer replay/divergence replay/test_writer replay/replay_eras replay/replay_command",
     "testing": "testing/server testing/url testing/backend testing/server_failures testing/upgrade testing/users"
     " testing/connection testing/presence testing/queries testing/wire testing/eras"
     " testing/server_fault testing/script testing/recordings_server runtime/recordings_eras",
-    "": "events errors catch_up auditlog/writer public client/blocking cli/main",
+    "": "events errors secrets catch_up auditlog/writer public client/blocking cli/main",
 }
 """The tests of each package, in the order of the run."""
 TABLE = "realtime_fsm/fsm/table.py"

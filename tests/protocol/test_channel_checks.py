@@ -89,7 +89,7 @@ NEAREST = [
 
 
 @pytest.mark.parametrize(("channel", "nearest"), NEAREST)
-def test_a_channel_that_cannot_be_meant_names_the_nearest_known_one(channel: str, nearest: str) -> None:
+def test_a_doubtful_channel_names_the_nearest_known_one(channel: str, nearest: str) -> None:
     assert doubt_about(channel) == f"no known server publishes on channel {channel!r}; the nearest known channel is {nearest!r}"
     assert re.fullmatch(KNOWN, nearest)
 
@@ -173,7 +173,7 @@ async def test_new_queries_alone_do_not_repeat_the_warning() -> None:
 
 @pytest.mark.parametrize("tail", [Channel.console_tail("p1"), " console.tail.p1", "Console.Tail.p1"])
 @WAYS
-async def test_the_live_tail_is_refused_outside_the_console_before_anything_is_sent(way: Any, tail: str) -> None:
+async def test_the_live_tail_is_refused_outside_the_console(way: Any, tail: str) -> None:
     network = Network()
     async with network.realtime() as realtime:
         await realtime.connect()
@@ -200,7 +200,7 @@ async def test_the_embedded_server_warns_of_what_any_client_asks() -> None:
 
 
 @pytest.mark.loopback
-async def test_a_warning_of_the_server_that_is_an_exception_hurts_no_link() -> None:
+async def test_a_server_warning_as_an_exception_keeps_the_link() -> None:
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     async with RealtimeServer() as server, connected(server) as client:
@@ -214,9 +214,7 @@ async def test_a_warning_of_the_server_that_is_an_exception_hurts_no_link() -> N
 
 
 @pytest.mark.parametrize("raised", [ZeroDivisionError, asyncio.CancelledError, SystemExit, KeyboardInterrupt])
-def test_a_hook_for_warnings_that_raises_hurts_no_link_of_the_server(
-    raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_warning_hook_that_raises_keeps_the_link(raised: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[BaseException] = []
 
     def show(*_: Any) -> None:
@@ -240,7 +238,7 @@ def test_a_hook_for_warnings_that_raises_hurts_no_link_of_the_server(
 
 
 @pytest.mark.parametrize("guest", [True, False])
-async def test_a_rejection_tells_a_guest_and_no_one_else_to_authenticate(guest: bool) -> None:
+async def test_a_rejection_tells_only_guests_to_authenticate(guest: bool) -> None:
     network = Network()
     network.refused.add(b'"refused"')
     session = None if guest else network.backend.add_user("alice")
@@ -251,12 +249,12 @@ async def test_a_rejection_tells_a_guest_and_no_one_else_to_authenticate(guest: 
 
 
 @pytest.mark.parametrize(("code", "told"), [(0, True), (401, True), (500, False), ("42S02", False)])
-def test_a_server_that_cannot_work_is_no_reason_to_authenticate(code: int | str, told: bool) -> None:
+def test_a_server_fault_does_not_tell_guests_to_authenticate(code: int | str, told: bool) -> None:
     rejected = SubscriptionRejected(("rows",), (), code, "Error: Server Error", guest=True)
     assert (rejected.guest, "authenticate()" in str(rejected)) == (True, told)
 
 
-def test_a_canary_does_not_listen_to_the_consoles_live_tail_outside_the_console() -> None:
+def test_a_canary_on_the_live_tail_is_refused() -> None:
     """The server would end each link over it."""
     canary = Canary(write=list, channel="console.tail.p1")
     with pytest.raises(BadOption, match=r"Canary\.channel: .* is for project 'console' alone"):

@@ -87,7 +87,7 @@ WRONG: list[Callable[[], Any]] = [
 
 
 REFUSED_BY = [*[AttributeError] * 23, TypeError, *[AttributeError] * 2, *[TypeError] * 4, *[BadOption] * 5]
-"""What each of them raises, in the same order: no such method, no such argument, no such value."""
+"""Collect the error of each call, in order: no such method, no such argument, no such value."""
 
 
 @pytest.mark.parametrize(("use", "refusal"), [*zip(WRONG, REFUSED_BY, strict=True)], ids=range(len(WRONG)))
@@ -109,7 +109,7 @@ CALLS: list[Callable[[str], Any]] = [
 @pytest.mark.parametrize(
     "bad", ["", " ", " a", "a.b", "a.*", "*", "_a", "-a", "a b", "a/b", "ä", "a\n", "x" * 37, 5, b"a"], ids=repr
 )
-def test_an_id_that_would_change_the_channel_is_refused_by_name(call: Callable[[Any], Any], bad: Any) -> None:
+def test_an_id_that_changes_the_channel_is_refused(call: Callable[[Any], Any], bad: Any) -> None:
     with pytest.raises(BadOption, match="plain string") as refusal:
         call(bad)
     assert refusal.value.option.endswith("_id")
@@ -117,7 +117,7 @@ def test_an_id_that_would_change_the_channel_is_refused_by_name(call: Callable[[
 
 
 @pytest.mark.parametrize("action", ["create", "update", "upsert", "delete"])
-def test_an_id_that_would_be_read_as_an_action_is_refused_where_one_may_stand(action: str) -> None:
+def test_an_id_that_is_an_action_is_refused(action: str) -> None:
     for call in (Channel.team, ROWS.row, Channel.bucket("b").file, Channel.database("d").collection("c").document):
         with pytest.raises(BadOption, match=f"{action}' is read as an action"):
             call(action)

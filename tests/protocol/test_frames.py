@@ -1,4 +1,4 @@
-"""What comes from the wire becomes a typed value or the reason why not; what goes out is what the protocol says."""
+"""Decoded messages are typed values or a reason; encoded messages follow the protocol."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_reply_to_something_else_grants_nothing() -> None:
         ('"\\ud800"', "\ufffd"),
     ],
 )
-def test_the_code_of_an_error_is_a_number_or_the_text_of_whatever_came(code: str, read: frames.Code) -> None:
+def test_the_code_of_an_error_is_a_number_or_a_text(code: str, read: frames.Code) -> None:
     frame = understood(f'{{"type":"error","data":{{"code":{code},"message":"m"}}}}'.encode())
     assert isinstance(frame, ErrorFrame)
     assert (frame.code, type(frame.code)) == (read, type(read))

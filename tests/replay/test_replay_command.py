@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm.cli import replay as replaying
-from realtime_fsm.cli import replay_view as screen
+from realtime_fsm.cli import replay_view
 from realtime_fsm.cli.main import main
 from realtime_fsm.cli.replay_view import Palette, StepFormatter
 from realtime_fsm.errors import Disconnected, PresenceRejected
@@ -115,7 +115,7 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         (edited(0, timeouts={"moon": 1}), (), "log:1: the policies cannot be used"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_used_is_said(
+def test_an_unusable_log_is_reported(
     records: list[Record], arguments: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = run(capsys, write(tmp_path / "log", records), *arguments)
@@ -129,7 +129,7 @@ def test_a_connection_is_found_among_many(tmp_path: Path, capsys: pytest.Capture
     assert run(capsys, write(tmp_path / "log", many), "--connection", "c29")[0] == 0
 
 
-def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, str(tmp_path / "none")) == (
         2,
         "",
@@ -180,7 +180,7 @@ def test_a_log_with_a_hole_is_replayed_up_to_it(name: str, tmp_path: Path, capsy
 
 
 @pytest.mark.parametrize("closed", [True, False])
-def test_a_file_that_is_cut_leaves_a_doubt_unless_the_connection_was_closed(
+def test_a_cut_file_is_inconclusive_unless_the_connection_was_closed(
     closed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = lines_of(RECORDS if closed else RECORDS[:-1])
@@ -193,7 +193,7 @@ def test_a_file_that_is_cut_leaves_a_doubt_unless_the_connection_was_closed(
 def test_a_log_that_does_not_name_a_subscription_is_inconclusive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, write(tmp_path / "log", edited(kind("subscription"), change="acknowledged")))
     assert code == 3
-    assert "the log does not tell what is subscribed to, or shown\nthe 3 steps before it" in out
+    assert "the log does not tell what is subscribed to, shown or switched\nthe 3 steps before it" in out
 
 
 def test_a_divergence_is_shown_with_the_five_steps_before_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -230,7 +230,7 @@ def test_a_part_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert re.findall(r"^ +(\d+) ", out, re.MULTILINE) == ["8", "9", "10"]
 
 
-def test_every_request_and_note_has_words(tmp_path: Path) -> None:
+def test_every_command_and_note_has_words(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.CONNECTED)
         for number in range(7):
@@ -262,7 +262,7 @@ def test_every_request_and_note_has_words(tmp_path: Path) -> None:
     assert made.line(slept[-1]).endswith("send ping; late by 70 s")
 
 
-def test_a_link_that_makes_room_is_no_outage_and_its_early_end_is_one(tmp_path: Path) -> None:
+def test_a_handover_is_not_an_outage_unless_the_draining_link_ends_early(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED).ask_anew("s2")
         bench.ask_anew("s3", up=False)
@@ -272,12 +272,12 @@ def test_a_link_that_makes_room_is_no_outage_and_its_early_end_is_one(tmp_path: 
     made = StepFormatter(None)
     lines = list(map(made.line, replay(tmp_path, lived(live, era=Era.E2))))
     assert len([line for line in lines if "; it delivers until the next one is up" in line]) == 3
-    assert [line.partition(" drop ")[2] for line in lines if "OUTAGE" in line] == ["3; OUTAGE: the link that made room is gone"]
+    assert [line.partition(" drop ")[2] for line in lines if "OUTAGE" in line] == ["3; OUTAGE: the draining link is gone"]
     assert "outage over after 0" in lines[-1]
     assert not any("outage, planned" in line for line in lines)
 
 
-def test_the_words_of_rarer_requests() -> None:
+def test_the_words_of_rarer_commands() -> None:
     data = b'{"type":"authentication","data":{"session":"secret"}}'
     requests: list[Command] = [
         SendFrame(1, data),
@@ -290,14 +290,16 @@ def test_the_words_of_rarer_requests() -> None:
         PresenceRefused(PresenceRejected(401, "")),
         SubscriptionUnsupported("s1", Era.E1),
     ]
-    assert screen._asked(of_presence) == "retire 2; presence stored; reject the presence; reject s1"
-    assert screen._asked(requests) == "send authentication; reject the identity; tell Disconnected; withdraw s1 s2"
+    assert replay_view._describe_commands(of_presence) == "retire 2; presence stored; reject the presence; reject s1"
+    assert (
+        replay_view._describe_commands(requests) == "send authentication; reject the identity; tell Disconnected; withdraw s1 s2"
+    )
 
 
 def test_colours_are_those_of_the_diagrams() -> None:
-    assert Palette(deep=True).state(State.CONNECTED) == "\x1b[48;2;201;235;221;38;2;0;56;43m connected \x1b[0m"
-    assert Palette(deep=False).state(State.CONNECTED).startswith("\x1b[48;5;194;38;5;")
-    assert Palette(deep=False).state(State.DISCONNECTED).startswith("\x1b[48;5;254;")
+    assert Palette(is_deep=True).state(State.CONNECTED) == "\x1b[48;2;201;235;221;38;2;0;56;43m connected \x1b[0m"
+    assert Palette(is_deep=False).state(State.CONNECTED).startswith("\x1b[48;5;194;38;5;")
+    assert Palette(is_deep=False).state(State.DISCONNECTED).startswith("\x1b[48;5;254;")
     assert Palette.text("", "31") == ""
 
 
@@ -322,7 +324,7 @@ def on_terminal(*arguments: str, keys: bytes = b"", **environment: str) -> tuple
     return process.wait(PATIENCE), shown.decode()
 
 
-def test_a_terminal_shows_colours_unless_they_are_not_wanted(tmp_path: Path) -> None:
+def test_a_terminal_shows_colours_unless_the_user_wants_none(tmp_path: Path) -> None:
     log = write(tmp_path / "log", RECORDS)
     code, shown = on_terminal(log, COLORTERM="truecolor")
     assert code == 0
@@ -340,7 +342,7 @@ def test_steps_wait_for_enter(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert run(capsys, log, "--step") == (2, "", "realtime-fsm replay: --step needs a terminal\n")
 
 
-def test_time_passes_as_fast_as_is_asked_for(
+def test_speed_scales_the_time_between_steps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
@@ -351,7 +353,7 @@ def test_time_passes_as_fast_as_is_asked_for(
         main(["replay", "log", "--speed", "0"])
 
 
-def test_an_interrupt_and_a_reader_that_has_had_enough_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_and_a_reader_that_has_gone_end_the_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = write(tmp_path / "log", RECORDS)
 
     def raises(kind: type[BaseException]) -> Any:
@@ -391,9 +393,7 @@ def pytest_on(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )  # fmt: skip
 
 
-def test_the_tests_of_many_logs_pass_and_fail_when_the_table_is_another(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_emitted_tests_pass_and_fail_with_another_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "emitted"
     folder.mkdir()
     logs = {"known": RECORDS, **{f"s{seed}_{n}": records for seed in (21, 22) for n, records in enumerate(logs_of(seed))}}
@@ -443,7 +443,7 @@ def test_a_hostile_log_writes_no_code(tmp_path: Path, capsys: pytest.CaptureFixt
         ("test_it.py", RECORDS[:1], 2, "there is no step to make a test of"),
     ],
 )
-def test_a_test_that_cannot_be_written_is_said(
+def test_a_test_that_cannot_be_written_is_reported(
     path: str, records: list[Record], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = write(tmp_path / "log", records)

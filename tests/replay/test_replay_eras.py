@@ -1,4 +1,4 @@
-"""What was lived with older servers, with presences and with updates is replayed, too."""
+"""Replays of connections to servers of each era: handovers, filters, pauses, presences and updates."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ REFUSED: dict[str, dict[str, type[RealtimeError]]] = {
     "presences": {"E1": UnsupportedByServer, "E2": UnsupportedByServer, "E3": UnsupportedByServer, "E4": PresenceRejected},
     "answers during a pause": {"E4": LinkPaused},
 }
-"""What a server of an era refuses, and how. On the others it succeeds. A guest has no presence."""
+"""The features that a server of an era refuses, and how. On the other eras each succeeds. A guest has no presence."""
 
 
 async def asked(what: str, network: Network, asking: Awaitable[object]) -> None:
-    """Await something that this server grants, or refuses as the table says."""
+    """Await a call that this server grants, or refuses as the table says."""
     if (error := REFUSED[what].get(network.backend.era.name)) is None:
         await asking
     else:
@@ -94,20 +94,20 @@ async def updated(realtime: Realtime, network: Network) -> None:
     await rows.unsubscribe()
 
 
-LIVES = [handover, filtered, lost_handover, paused, shown, shown_first, updated]
+SCENARIOS = [handover, filtered, lost_handover, paused, shown, shown_first, updated]
 
 
 @pytest.mark.parametrize("era", ["E1", "E2", "E3", "E4"])
-@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.__name__)
-def test_a_life_with_a_server_of_any_era_is_replayed(
-    era: str, life: Callable[[Realtime, Network], Awaitable[None]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_a_connection_to_a_server_of_any_era_is_replayed(
+    era: str, scenario: Callable[[Realtime, Network], Awaitable[None]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "audit.jsonl"
 
     async def live() -> None:
         network = Network(era=era)  # type: ignore[arg-type]
         async with network.realtime() as realtime:
-            await life(realtime, network)
+            await scenario(realtime, network)
 
     with audit.configure(log):
         run(live)

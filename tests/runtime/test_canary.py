@@ -14,7 +14,7 @@ from realtime_fsm.errors import Overdue
 from realtime_fsm.testing.wire import error
 from support.brokenlogs import collected
 from support.network import Network, take_numbers
-from support.replaying import emitted, replayed, run_emitted, story_of
+from support.replaying import emitted, log_of, replayed, run_emitted
 from support.virtual import VirtualLoop, eventually, run
 
 EVER = RetryPolicy(attempts=None)
@@ -561,5 +561,5 @@ def test_its_log_is_replayed(kind: str, tmp_path: Any) -> None:
         run(main)
     changes = {record["change"] for record in records if record["event"] == "realtime.canary"}
     assert changes == {"echoed", "missed"}
-    log = story_of(tmp_path / "log", records)
+    log = log_of(tmp_path / "log", records)
     run_emitted(emitted(log, replayed(log)))

@@ -11,6 +11,7 @@ import structlog
 
 from realtime_fsm import State
 from realtime_fsm.auditlog.records import AnyRecord
+from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.testing.eras import EraName
 from support.eras import ON_EVERY_ERA
 from support.network import HANG, Network
@@ -69,6 +70,7 @@ async def test_reconnect_gives_up_the_attempt_under_way() -> None:
         await connecting
         assert (len(network.dials), realtime.state) == (2, State.CONNECTED)
         await realtime.reconnect()
+        await asyncio.sleep(2 * DRAIN_SECONDS)
         assert (len(network.dials), network.sockets[0].closed) == (3, 5.0)
 
 

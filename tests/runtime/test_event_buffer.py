@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from realtime_fsm import ConsumerTooSlow, Event, Gap
+from realtime_fsm.events import typed_event
 from realtime_fsm.protocol.payloads import payload_decoder
 from realtime_fsm.runtime.event_buffer import EventBuffer
 from realtime_fsm.runtime.overflow import OVERFLOWS, Overflow, ReadGate, make_buffer
@@ -136,7 +137,7 @@ async def test_the_rows_that_catching_up_brings_count_their_encoded_bytes(how: s
         if how == "a mapping":
             return row
         made = Event.from_payload(row)
-        return made if how == "an event" else made.decode_payload_with(payload_decoder(dict[str, Any]))
+        return made if how == "an event" else typed_event(made, payload_decoder(dict[str, Any]))
 
     rows = [{"$id": f"r{number}", "n": number, "text": "x" * SIZE} for number in range(20)]
     network = Network()

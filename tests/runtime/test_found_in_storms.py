@@ -108,8 +108,7 @@ async def test_what_makes_room_and_is_given_up_for_another_identity_leaves_a_gap
         await eventually(lambda: realtime.state is State.RECONNECTING)
         assert len(network.dials) == 2, "the third one waits for its turn"
         await realtime.authenticate(session)
-        (gap,) = rows.gaps
-        assert gap.outage_seconds > 50
+        assert len(rows.gaps) == 1, "the old link delivers as a guest until the server greets alice"
 
 
 @pytest.mark.parametrize("era", ["E2", "E3"])
@@ -144,7 +143,7 @@ def test_what_was_under_suspicion_is_innocent_when_an_older_server_takes_it_by_i
     bench.greet()
     bench.err(1008)
     bench.lose()
-    assert bench.context.subscriptions.repeats
+    assert bench.context.subscriptions.queue.batches
     bench.expire()
     bench.open()
     bench.err(1008)
@@ -154,7 +153,7 @@ def test_what_was_under_suspicion_is_innocent_when_an_older_server_takes_it_by_i
     bench.greet()
     assert bench.state is State.SUBSCRIBED
     assert bench.context.subscriptions.acknowledged == {"s1", "s2"}
-    assert not bench.context.subscriptions.repeats
+    assert not bench.context.subscriptions.queue.batches
 
 
 # --- what a subscription listens to -------------------------------------------------------------------------------------------

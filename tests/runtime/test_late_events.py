@@ -10,12 +10,13 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from realtime_fsm import Gap
+from realtime_fsm import Gap, PingPolicy
 from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.events import Event, parse_timestamp
+from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.runtime.delivery import DeliveryOptions
-from realtime_fsm.runtime.drain_check import DrainCheck
+from realtime_fsm.runtime.handover import Handover
 from realtime_fsm.runtime.registry import SubscriptionRegistry
 from support.virtual import eventually
 
@@ -47,19 +48,21 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
     subscriber = registry.register(
         SubscriptionSpec("s1", ("rows",)), DeliveryOptions(catch_up=catch_up), asyncio.get_running_loop(), 0.0
     )
-    link = SimpleNamespace(ended=False, pings_in_flight=0, state=SimpleNamespace(budget=None, at_fault=False))
-    drain_check = DrainCheck(cast("Any", link), {"s1": BEFORE.isoformat()}, 1.0)
-    drain_check.send_probe(0.0, pings=False)
+    facts = SimpleNamespace(budget=None, at_fault=False, ping_at=None, frames_received=0)
+    old = SimpleNamespace(ended=False, pings_in_flight=0, state=facts)
+    context, loop = ConnectionContext(ping=PingPolicy(enabled=False)), asyncio.get_running_loop()
+    handover = Handover(cast("Any", old), context, loop, frozenset({subscriber}), lambda _: None, lambda: None)
+    handover.greeted({"s1": BEFORE.isoformat()})
     registry.route_out_of_order(live(1, AFTER), None)
     subscriber.record_gap(AFTER, 1.0, 1, BEFORE.isoformat())
     await eventually(lambda: len(subscriber.buffer) == 2)
 
-    registry.route_out_of_order(live(number, BETWEEN), drain_check)
+    registry.route_out_of_order(live(number, BETWEEN), handover)
 
     assert [event.id for event in subscriber.buffer.take_nowait()] == ["row1", "row2", *(["row3"] if is_late else [])]
-    assert drain_check.doubts == ({"s1": BEFORE.isoformat()} if is_late else {})
-    drain_check.last_event_times = drain_check.doubts
-    registry.report_possible_loss(drain_check, broken=False)
+    handover.drained()
+    assert handover.last_event_times == ({"s1": BEFORE.isoformat()} if is_late else {})
+    registry.report_possible_loss(handover, False)
     assert len(subscriber.gaps) == 1 + is_late
     await eventually(lambda: not subscriber.tasks)
     subscriber.end()

@@ -153,14 +153,27 @@ async def test_each_later_link_may_bring_one_event_more_and_twice_the_buffer_is_
     async with network.realtime() as realtime:
         rows = await stalled(network, realtime)
         for count in some(range(1, 2 * BUFFER)):
+            await realtime.disconnect()
             await realtime.reconnect()
-            await eventually(lambda: realtime.state is State.SUBSCRIBED)
             network.publish("rows", payload={"n": 100})
             network.publish("rows", payload={"n": 101})
             await asyncio.sleep(1)
             assert len(rows._subscriber.buffer) == min(BUFFER + count, 2 * BUFFER)
             assert paused(realtime)
         assert rows.dropped == BUFFER - 1
+
+
+async def test_a_second_change_of_link_waits_for_what_the_old_one_still_owes() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await stalled(network, realtime)
+        await realtime.reconnect()
+        with pytest.raises(LinkPaused):
+            await realtime.reconnect()
+        assert [socket.closed for socket in network.sockets] == [None, None]
+        assert await take(rows, BUFFER + 3) == list(range(BUFFER + 3))
+        await realtime.reconnect()
+        assert (rows.gaps, network.sockets[0].closed is None) == ((), False)
 
 
 async def test_a_link_that_makes_room_is_kept_until_what_is_on_its_way_can_be_read() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.faultproxy import HttpProxy
 from support.network import Network
-from support.replaying import replayed, story_of
+from support.replaying import log_of, replayed
 from support.verdicts import altered, found
 
 ASKED = "http://appwrite.example:8080/v1/realtime?project=demo&jwt=geheim"
@@ -151,7 +152,7 @@ def test_a_sleep_does_not_shorten_the_wait(seconds: float | None, row: str) -> N
 
 def test_a_replay_waits_as_long(tmp_path: Path) -> None:
     _, records = refused(503, 120.0)
-    played = replayed(story_of(tmp_path / "log", records))
+    played = replayed(log_of(tmp_path / "log", records))
     assert len(played) == len([record for record in records if record["event"] == "realtime.transition"])
     failure = DialFailure(1, UpgradeRefused(503, retry_after=120.0))
     assert _code(failure) == "DialFailure(1, UpgradeRefused(503, retry_after=120.0))"
@@ -167,5 +168,5 @@ async def test_a_client_waits_as_long() -> None:
 
 
 def test_an_error_that_is_raised_again_keeps_its_facts() -> None:
-    copy = UpgradeRefused(503, retry_after=9.0).copy_for_raise()
-    assert (copy.status, copy.retry_after, copy.location) == (503, 9.0, None)
+    copied = copy(UpgradeRefused(503, retry_after=9.0))
+    assert (copied.status, copied.retry_after, copied.location) == (503, 9.0, None)

@@ -18,7 +18,7 @@ from realtime_fsm.protocol.faults import is_server_fault, is_throttle
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.network import Network
-from support.replaying import replayed, story_of
+from support.replaying import log_of, replayed
 from support.some import some
 from support.verdicts import altered, found
 from support.virtual import eventually
@@ -237,7 +237,7 @@ def test_the_log_is_conformant_and_is_replayed(live: Callable[[Bench], object], 
     records = logged(live)
     report = audited(lines_of(records))
     assert (report.verdict, report.first) == ("conformant", None)
-    played = replayed(story_of(tmp_path / "log.jsonl", records))
+    played = replayed(log_of(tmp_path / "log.jsonl", records))
     assert len(played) == sum(record["event"] == "realtime.transition" for record in records)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from realtime_fsm import Event, PingPolicy, Realtime, RetryPolicy, State, Timeouts
-from realtime_fsm.cli.main import _loop_factory
+from realtime_fsm.cli.loop import loop_factory
 from realtime_fsm.testing import RealtimeServer
 from support.faultproxy import FaultProxy, descriptors, until
 
@@ -91,9 +91,9 @@ async def test_tls() -> None:
 
 
 def test_the_command_line_runs_on_it_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _loop_factory() is uvloop.new_event_loop
+    assert loop_factory() is uvloop.new_event_loop
     monkeypatch.setitem(sys.modules, "uvloop", None)
-    assert _loop_factory() is None
+    assert loop_factory() is None
 
 
 def test_an_interrupt_in_a_handler_leaves_the_loop_and_not_the_link() -> None:

@@ -61,7 +61,7 @@ class Deafness:
 
     def look(self, link: Link | None, now: float) -> None:
         """A link that is deaf for long must be found."""
-        canary, hidden = self._context.canary, self._context.subscriptions.canary
+        canary, hidden = self._context.canary, self._context.subscriptions.presence.canary
         server = None if link is None or link.socket is None else link.socket.server
         listening = canary is not None and hidden is not None and hidden.listening and self._context.state in LIVE
         if not listening or link is None or server is None or server.deaf_since is None or not link.quiet:

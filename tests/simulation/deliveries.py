@@ -44,10 +44,11 @@ class Deliveries:
         self._context: ConnectionContext = self._driver._core._context
         registry = self._driver._registry
         self._feed, self._receiver = self._driver.feed, self._driver.message_handler
-        self._parted: Any = self._driver.on_draining_closed
+        self._parted: Any = self._driver._links._report_loss
         self._parting: list[str] | None = None  # those told this very moment of what a link may have owed
         self._succeed, self._end_deafness = registry.begin_update, registry.end_deafness
-        vars(self._driver).update(feed=self.feed, message_handler=self.receiver, on_draining_closed=self.parted)
+        vars(self._driver).update(feed=self.feed, message_handler=self.receiver)
+        self._driver._links._report_loss = self.parted
         vars(registry).update(begin_update=self.succeed, end_deafness=self.end_deafness)
         self.ledger = Ledger(world, self._history)
         self.links = Links(world, self.must, self._context, self._history)
@@ -101,16 +102,16 @@ class Deliveries:
         self.wants.successors[spec.id] = self.ledger.of[subscriber.spec.id]
         return self._succeed(subscriber, spec, *more)
 
-    def parted(self, drain_check: Any, *, broken: bool) -> None:
-        """Around the driver's own: a link that has made room goes, and what it may have owed is told."""
+    def parted(self, handover: Any, with_current: bool) -> None:
+        """Around the registry's own: a link that has made room goes, and what it may have owed is told."""
         link = self.links.made_room[-1]
-        self.must(drain_check._link.generation == link.generation, "a gap is told because of another link")
-        self.must(not link.shows_life or drain_check.disordered, "a gap is told, though the link has shown that it lives")
-        served = sorted(self.wants.streams.intersection(drain_check.last_event_times))
+        self.must(handover.old.generation == link.generation, "a gap is told because of another link")
+        self.must(not link.shows_life or handover.disordered, "a gap is told, though the link has shown that it lives")
+        served = sorted(self.wants.streams.intersection(handover.last_event_times))
         told = self._parting = list[str]()
-        self._parted(drain_check, broken=broken)
+        self._parted(handover, with_current)
         self._parting = None
-        self.must(broken or sorted(told) == served, f"a link may owe events to {served}, and gaps are told of {told}")
+        self.must(with_current or sorted(told) == served, f"a link may owe events to {served}, and gaps are told of {told}")
 
     def end_deafness(self, *news: Any) -> None:
         """Around the roster's own: a link hears again, and those that a deaf one served are told."""

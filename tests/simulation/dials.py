@@ -38,6 +38,9 @@ class Dials:
         self._context = context
         self._must = must
         self._dropped_at = self._throttled_at = _NEVER
+        self._draining: int | None = None
+        self._been_up_before = False  # when that link began to drain
+        self._planned_most: int | None = 0  # what was allowed when the next one was planned
         self._prompt = False  # whether the next one need not wait, though no user asked for it
         self._beyond = 0  # how many the policy was not asked for
         self._row = self._ended = 0  # dials in a row, and how many of their links a request of our own may have ended
@@ -53,10 +56,14 @@ class Dials:
         self._beyond += row.id in _UNASKED
         if Effect.FIND_ERA in row.effects and self._refused:
             self._wants_address = self._refused = False
-        if {Effect.FIND_ERA, Effect.SCHEDULE_RETRY}.intersection(row.effects):
+        if {Effect.FIND_ERA, Effect.SCHEDULE_RETRY, Effect.RESUME_LINK}.intersection(row.effects):
             self._by_address = self._context.subscribes_in_url
+        if Effect.SCHEDULE_RETRY in row.effects:
+            self._planned_most = self._most
         if Effect.RESET_ATTEMPTS in row.effects:
             self._beyond = self._row = self._ended = 0
+        if Effect.DRAIN_LINK in row.effects and self._context.draining_generation != self._draining:
+            self._draining, self._been_up_before = self._context.draining_generation, self._been_up
         if Effect.EXPECT_FIRST_LINK in row.effects:
             self._been_up = False
         if Effect.RESTORE_IDENTITY in row.effects:
@@ -97,9 +104,16 @@ class Dials:
         """The server may end the link because of a request of ours."""
         self._ended += 1
 
-    def given_up(self, error: RetriesExhausted) -> None:
-        """No attempt is left."""
-        option = "reconnect_attempts" if self._been_up else "attempts"
+    def resume(self, error: Exception) -> None:
+        """There is no other link, and the one that makes room is the current one again: the count begins anew."""
+        if isinstance(error, RetriesExhausted):
+            self.given_up(error, handover=True)
+        self._beyond = self._row = self._ended = 0
+        self._been_up = self._been_up_before
+
+    def given_up(self, error: RetriesExhausted, *, handover: bool = False) -> None:
+        """No attempt is left; while a link makes room, none of the first ones is."""
+        option = "reconnect_attempts" if self._been_up and not handover else "attempts"
         most = getattr(self._context.retry, option)
         self._must(error.option == option, f"{error.option} are used up, and {option} should be")
         self._must(most is not None and self._row >= most, f"gives up after {self._row} dials, and {option} is {most}")
@@ -130,5 +144,10 @@ class Dials:
         self._must(now >= self._throttled_at + _WINDOW - _DUST, "a throttled dial does not wait for the server's next minute")
         late = made < 1 or now >= self._dropped_at + retry.delay(made, 0.0) - _DUST
         self._must(late or self._prompt, f"dial {made + 1} in a row comes {now - self._dropped_at:.3f} s after the one before")
-        most = retry.reconnect_attempts if self._been_up else retry.attempts
-        self._must(most is None or made < most + self._beyond, "more dials than the policy allows")
+        allowed = any(most is None or made < most + self._beyond for most in (self._most, self._planned_most))
+        self._must(allowed, "more dials than the policy allows")
+
+    @property
+    def _most(self) -> int | None:
+        later = self._been_up and self._context.draining is None
+        return self._context.retry.reconnect_attempts if later else self._context.retry.attempts

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from realtime_fsm import Canary, Realtime, RetryPolicy
 from realtime_fsm.errors import RetriesExhausted
 from realtime_fsm.fsm.commands import (
@@ -17,6 +19,8 @@ from realtime_fsm.fsm.commands import (
     FailWaiters,
     OpenLink,
     PresenceRefused,
+    ReleaseLink,
+    ResumeLink,
     RetireLink,
     SendFrame,
     StepResult,
@@ -25,12 +29,14 @@ from realtime_fsm.fsm.commands import (
     SubscriptionRemoved,
 )
 from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.control import AUTHENTICATE
 from realtime_fsm.fsm.inputs import (
     Acknowledged,
     Authenticate,
     Closed,
     Deadline,
     Deaf,
+    Disconnect,
     ErrorReceived,
     GreetingReceived,
     Input,
@@ -38,6 +44,7 @@ from realtime_fsm.fsm.inputs import (
     LogOut,
     Opened,
     ResumedFromSuspend,
+    SetPresence,
     SocketInput,
 )
 from realtime_fsm.fsm.machine import ConnectionMachine
@@ -58,7 +65,13 @@ _LIMIT, _WINDOW = 32, 60.0
 _DUST = 1e-6  # what floating point leaves of a moment
 _MOST_STEPS = 400_000
 _LONGEST_WAIT = 3_600.0
+_GREETED_IN_VAIN = {Effect.RESTORE_IDENTITY, Effect.RESUME_LINK}
 _STATES = {state.value: state for state in State}
+
+
+def _user_id(user: bytes) -> object:
+    named = msgspec.json.decode(user)
+    return named.get("$id") if isinstance(named, dict) else None
 
 
 class Watched(ConnectionMachine):
@@ -94,6 +107,7 @@ class Watch(Deliveries):
         self._dropped: set[int] = set()
         self._same_moment = 0
         self._last_now = 0.0
+        self._drained = False  # whether a link made room before the step
         self._before: tuple[State, float | None] = State.DISCONNECTED, None
 
     @property
@@ -164,6 +178,7 @@ class Watch(Deliveries):
         self._same_moment = self._same_moment + 1 if now == self._last_now else 0
         self._last_now = now
         self._before = self.state, self._context.deadline
+        self._drained = self.links.draining is not None
         self.coverage.cell = self.state, input_.trigger
         self.coverage.cells[self.coverage.cell] += 1
         if isinstance(input_, Deaf) and self._is_current(input_.generation):
@@ -201,9 +216,13 @@ class Watch(Deliveries):
             self._newcomers(input_, result)
         for request in result.commands:
             self._look_at(request, now, input_)
-        if isinstance(input_, GreetingReceived) and row is not None and Effect.RESTORE_IDENTITY not in row.effects:
+        if isinstance(input_, GreetingReceived) and row is not None and not _GREETED_IN_VAIN.intersection(row.effects):
             self._greeted(input_, result)
-        if isinstance(input_, Authenticate | LogOut):
+        if isinstance(input_, Acknowledged) and row is not None and input_.to == AUTHENTICATE and self.links.current is not None:
+            self.links.current.user = _user_id(input_.user)
+        self.links.look_at_draining()
+        self._planned_changes(input_, result)
+        if isinstance(input_, LogOut):
             self.must(self.links.draining is None, "a link delivers as somebody else")
         covered = self.links.draining is not None
         self.outages.moved(self._before[0], self.state, None if row is None else row.dest, covered=covered)
@@ -211,6 +230,17 @@ class Watch(Deliveries):
         self.deafness.look(self.links.current, now)
         what_a_state_holds(self._context, self.state, result.deadline, self.links, self.must)
         nothing_desired_is_lost(self._context, self.state, self.links, self.wants, self.must)
+
+    def _planned_changes(self, input_: Input, result: StepResult) -> None:
+        """A planned change of link makes before it breaks, and one that fails leads back to the old link."""
+        before, cause = self._before[0], None if result.transition is None else result.transition.cause
+        planned = before in LIVE and self.state is State.RECONNECTING and cause is None
+        if planned and not isinstance(input_, LogOut | SetPresence):
+            self.must(self.links.draining is not None, "a planned change of link breaks before it makes")
+        if self._drained and isinstance(input_, Authenticate):
+            self.must(self.links.draining is not None, "another identity closes the link that delivers")
+        if self._drained and not isinstance(input_, Disconnect):
+            self.must(self.state not in (State.ERROR, State.DISCONNECTED), "gives up, while the old link delivers")
 
     def _is_quiet(self) -> bool:
         """Whether everything is acknowledged on the link that is up that was desired when that was last so, or is none."""
@@ -268,6 +298,7 @@ class Watch(Deliveries):
             self.must(self.state is State.ERROR, "greeted, and neither up nor refused")
             return
         link.greeted = True
+        link.user = _user_id(input_.user)
         planned = link.specs is not None
         self._dials.greeted(by_address=planned, numbered=input_.has_subscription_ids)
         asks = any(type(request) is SendFrame for request in result.commands)
@@ -279,15 +310,21 @@ class Watch(Deliveries):
             case OpenLink(generation=generation, plan=plan):
                 self._dials.open(request, now, automatic=isinstance(input_, Deadline | ResumedFromSuspend | SocketInput))
                 self.links.open(generation, plan, self.wants.desired.values())
-                self.outages.open()
                 self.wire.network.count_dial(now)
             case RetireLink(generation=generation):
                 self.links.retire(generation)
-                self.outages.retire()
+            case ReleaseLink(generation=generation):
+                missing = self.links.missing(self.wants.desired)
+                self.must(not missing, f"a link that makes room goes, and the other one does not serve {missing}")
+                self.links.release(generation)
+                self._dropped.add(generation)
+            case ResumeLink(generation=generation, error=error):
+                self._dials.resume(error)
+                self.links.resume(generation)
             case CloseLink(generation=generation):
                 self._dropped.add(generation)
-                if self.links.drop(generation, up=up):
-                    self.outages.drop_draining(self.state, up=up)
+                if self.links.drop(generation):
+                    self.outages.drop_draining(self.state)
                 else:
                     self._dials.dropped(now)
             case SendFrame(generation=generation, data=data):

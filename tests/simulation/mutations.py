@@ -21,9 +21,10 @@ from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime import (
     canary,
     delivery,
-    drain_check,
+    dispatch,
     driver,
     event_buffer,
+    handover,
     link,
     links,
     outages,
@@ -178,7 +179,7 @@ def _with_effect(name: str, make: Callable[[Any], Any]) -> Mutation:
 
 
 def _lingering_for_ever(linger: Any) -> Any:
-    return lambda self, loop: None
+    return lambda self: None
 
 
 def _oblivious(drain_link: Any) -> Any:
@@ -186,17 +187,17 @@ def _oblivious(drain_link: Any) -> Any:
 
     def retire(context: Any) -> None:
         drain_link(context)
-        context.subscriptions._pending = {
-            one: None for one in context.subscriptions._pending if one in context.subscriptions._ever_acknowledged
+        context.subscriptions.queue.pending = {
+            one: None for one in context.subscriptions.queue.pending if one in context.subscriptions._ever_acknowledged
         }
 
     return retire
 
 
 def _stale_routes(name: Any) -> Any:
-    def old(self: Any, link: Any, routes: Any, event: Any) -> Any:
+    def old(self: Any, link: Any, event: Any) -> Any:
         draining = self._links.draining
-        return name(self, link, routes if draining is None else draining.routes, event)
+        return name(self, link if draining is None or draining.routes is None else draining, event)
 
     return old
 
@@ -210,9 +211,9 @@ def _deaf_to_what_makes_room(receiver: Any) -> Any:
 
 
 def _without_news(part: Any) -> Any:
-    def forget(self: Any, drain_check: Any, *, broken: bool) -> None:
-        drain_check.news.clear()
-        part(self, drain_check, broken=broken)
+    def forget(self: Any, handover: Any, with_current: bool) -> None:
+        handover.delivered_since.clear()
+        part(self, handover, with_current)
 
     return forget
 
@@ -229,7 +230,7 @@ def _without_era(greet: Any) -> Any:
 def _absent(begin_link: Any) -> Any:
     def begin(self: Any) -> None:
         begin_link(self)
-        self._presence_pending = False
+        self.presence.pending = False
 
     return begin
 
@@ -299,7 +300,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "a guess is made, whatever was said": _with_guard(
         Guard.SERVER_NEEDS_URL_CHANNELS, lambda context: context.judged is Verdict.FATAL
     ),
-    "another identity leaves the link of the old one": _instead(Effect.CLOSE_LINK, Effect.ABORT_LINK, 91),
+    "another identity closes the link that delivers": _instead(Effect.ABORT_LINK, Effect.CLOSE_LINK, 91),
     # the book
     "acknowledgements outlive their link": _with(subscriptions.SubscriptionTracker, "end_link", _keeping),
     "a throttled request is forgotten": _with(subscriptions.SubscriptionTracker, "requeue_in_flight", _forgetful),
@@ -338,19 +339,26 @@ _MUTATIONS: dict[str, Mutation] = {
     ),
     "what was caught up comes again": _with(delivery.SubscriptionDelivery, "_is_new", lambda _: lambda self, event, seen: True),
     # one link in the place of another
-    "a link that has made room is kept": _with(links.LinkSet, "drain_draining", _lingering_for_ever),
-    "a link that has made room goes at once": _with(links, "DRAIN_SECONDS", lambda _: 0.0),
+    "a link that has made room is kept": _with(handover.Handover, "_look_drained", _lingering_for_ever),
+    "a link that has made room goes at once": _with(handover, "DRAIN_SECONDS", lambda _: 0.0),
+    "the old link goes with the greeting": _with(
+        subscriptions.SubscriptionTracker, "serves", lambda _: lambda self, identifiers: True
+    ),
+    "another user gets what the old link brings": _with_guard(Guard.USER_CHANGED, lambda context: False),
+    "a change of link breaks before it makes": _instead(Effect.DRAIN_LINK, Effect.CLOSE_LINK, 12),
+    "no way leads back to the old link": _with_guard(Guard.CAN_RESUME, lambda context: False),
+    "an old link that died is believed to live": _with(handover.Handover, "_look_alive", lambda _: lambda self: None),
     "what two links bring comes twice": _with(links.LinkSet, "filter_new", lambda _: lambda self, link, event, whom: whom),
     "what makes room does not deliver": _with(driver.Driver, "message_handler", _deaf_to_what_makes_room),
-    "events are routed as on the link before": _with(driver.Driver, "_resolve_subscription_ids", _stale_routes),
+    "events are routed as on the link before": _with(dispatch.Dispatcher, "_name_subscriptions", _stale_routes),
     "the end of what makes room is not told": _with(
-        outages.OutageTracker, "fail_handover", lambda _: lambda self, now, *, planned: None
+        outages.OutageTracker, "lose", lambda _: lambda self, now, *, retired=False: None
     ),
     "every handover is an outage": _with(links.LinkSet, "draining_serves", lambda _: False),
     "what a link owed that died silently is not told": _with(
-        driver.Driver, "on_draining_closed", lambda _: lambda self, drain_check, *, broken: None
+        registry.SubscriptionRegistry, "report_possible_loss", lambda _: lambda self, handover, with_current: None
     ),
-    "a link that lives is not believed": _with(drain_check.DrainCheck, "is_confirmed", lambda _: False),
+    "a link that lives is not believed": _with(handover.Handover, "is_confirmed", lambda _: False),
     "what came meanwhile is caught up with": _with(registry.SubscriptionRegistry, "report_possible_loss", _without_news),
     "what was replaced is not given up": _with(driver.Driver, "update_subscription", _both_wanted),
     # what is told

@@ -1,7 +1,7 @@
 """The outages as the watcher has them: when nothing delivers, although it once did, and who must be told of it.
 
-The law. While a link delivers in the place of another there is no outage; unless it ends too early, is let go of with nobody in
-its place, or more than one dial was needed. In an outage each subscription that was acknowledged before is told of one gap when
+The law. While a link delivers in the place of another there is no outage; unless it ends too early, or is let go of before the
+other one serves everything. In an outage each subscription that was acknowledged before is told of one gap when
 it is acknowledged again, after each loss; when a server fault is over, each that the link serves is; and of none at any other
 time.
 """
@@ -26,34 +26,23 @@ class Outages:
         self.under_way = False
         self._deafness = deafness
         self._must = must
-        self._dials: int | None = None  # since a link makes room; None while none does
         self._losses = 0
+        self._lost = False  # in the step under way
         self._owed: list[str] = []
         self._recovered: list[str] = []
         self._told: list[str] = []
 
-    def retire(self) -> None:
-        """A link makes room, and delivers."""
-        self._dials = 0
-
-    def open(self) -> None:
-        """A link is to be dialed."""
-        if self._dials is not None:
-            self._dials += 1
-            if self._dials > 1:
-                self._begin()
-
-    def drop_draining(self, state: State, *, up: bool) -> None:
-        """The link that makes room is let go of."""
-        if up:
-            self._dials = None
-        elif state is not State.DISPOSING:
+    def drop_draining(self, state: State) -> None:
+        """The link that makes room is let go of, and no other one serves everything."""
+        if state is not State.DISPOSING:
             self._begin()
+            self._lost = True
 
     def moved(self, before: State, after: State, dest: State | None, *, covered: bool) -> None:
         """A step was taken; all that it asks for has been told."""
-        if before in LIVE and after not in LIVE and after is not State.DISPOSING and not covered:
+        if before in LIVE and after not in LIVE and after is not State.DISPOSING and not covered and not self._lost:
             self._begin()
+        self._lost = False
         if dest in (State.SUBSCRIBED, State.UNSUBSCRIBED):
             self.under_way = False
 
@@ -86,4 +75,3 @@ class Outages:
     def _begin(self) -> None:
         self.under_way = True
         self._losses += 1
-        self._dials = None

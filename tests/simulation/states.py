@@ -23,7 +23,8 @@ def what_a_state_holds(
         (None if draining is None else draining.generation) == context.draining_generation,
         "another link makes room for the machine",
     )
-    must(draining is None or state is State.RECONNECTING, "a link makes room, and another one is up or none is to come")
+    under_way = (State.RECONNECTING, State.CONNECTED, State.PING)
+    must(draining is None or state in under_way, "a link makes room, and another one serves everything or none is to come")
     if state in _IDLE or state is State.DISPOSING:
         must(link is None and deadline is None, "no link and no deadline here")
     if state is State.RECONNECTING or state is State.PING:
@@ -32,6 +33,8 @@ def what_a_state_holds(
         must((link is None) == (context.attempt_at is not None), "an attempt, or a link to come")
     must((context.error is not None) == (state is State.ERROR), "the stored error belongs to `error` alone")
     must((state in LIVE) == (current is not None and current.greeted), "live means greeted")
+    alike = draining is None or current is None or not current.greeted or draining.user == current.user
+    must(alike, "a link delivers as somebody else")
     tracker = context.subscriptions
     if link is None:
         must(not tracker.acknowledged and tracker.in_flight is None, "without a link nothing is acknowledged or asked")
@@ -47,7 +50,7 @@ def nothing_desired_is_lost(
     if state is State.DISPOSING:
         return
     tracker, desired = context.subscriptions, wants.desired
-    must(tracker.presence == wants.presence, "the book and the user disagree on the presence")
+    must(tracker.presence.message == wants.presence, "the book and the user disagree on the presence")
     must(tracker.desired.keys() == desired.keys(), "the book and the users disagree")
     if not desired:
         must(state is not State.SUBSCRIBED, "subscribed, to nothing")
@@ -58,14 +61,16 @@ def nothing_desired_is_lost(
     places = (
         tracker.acknowledged,
         asked,
-        tracker._pending,
-        [one for group in tracker._bisection_groups for one in group],
-        [*tracker._again.ids],
+        tracker.queue.pending,
+        [one for group in tracker.queue.groups for one in group],
+        [one for batch in tracker.queue.batches for one in batch.ids],
     )
     for identifier in desired:
         must(sum(identifier in place for place in places) == 1, "something desired is nowhere, or twice in the book")
     if state is State.CONNECTED:
         must(not desired.keys() <= tracker.acknowledged, "all is acknowledged, and the state does not say so")
+    if state in LIVE:
+        must(links.draining is None or links.missing(desired), "a link makes room for one that serves all that it does")
     link = links.current
     if link is not None and link.socket is not None:
         known = all(link.serves(desired[identifier]) for identifier in tracker.acknowledged)

@@ -12,6 +12,7 @@ from realtime_fsm.fsm.commands import (
     FailWaiters,
     PresenceRefused,
     PresenceStored,
+    ResumeLink,
     SubscriptionAcknowledged,
     SubscriptionRefused,
     SubscriptionRemoved,
@@ -72,6 +73,9 @@ class Wants:
                 self._end(identifier)
             case SubscriptionRemoved(id=identifier):
                 self._end(identifier)
+            case ResumeLink(withdrawn=withdrawn):
+                for identifier in withdrawn:
+                    self._end(identifier)
             case FailWaiters(withdrawn=withdrawn):
                 for identifier in withdrawn:
                     self._end(identifier)

@@ -62,7 +62,7 @@ class Bench:
 
     @property
     def generation(self) -> int:
-        return self.context.generation
+        return self.context.generation if self.context.link is None else self.context.link.generation
 
     def do(self, input_: Input, *, after: float = 0.0) -> StepResult:
         self.now += after
@@ -80,12 +80,12 @@ class Bench:
         return self.do(Subscribe(SubscriptionSpec(identifier, channels or ("rows",))))
 
     def hear(self, input_: Input) -> StepResult:
-        """A frame came: it counts as a sign of life, too."""
+        """Let a frame come, which the driver counts."""
         self.hear_something()
         return self.do(input_)
 
     def hear_something(self) -> None:
-        """A frame came, of whatever kind: the peer is alive. The driver counts them so."""
+        """Count a frame of any kind, as the driver does."""
         if self.context.link is not None:
             self.context.link.frames_received += 1
 
@@ -93,7 +93,7 @@ class Bench:
         return self.do(Opened(self.generation))
 
     def greet(self, between: Callable[[], object] = lambda: None) -> StepResult:
-        """The greeting; where the address asked for channels, it names them, and that is a step of its own."""
+        """Greet; where the URL asked for channels, the greeting names them, and acknowledges them in another step."""
         channels = dict.fromkeys(c for spec in self.context.subscriptions.desired.values() for c in spec.channels)
         planned = self.context.require_link.subscribed_in_url
         numbered = not planned or self.context.configured_era not in (Era.E1, Era.E2)
@@ -106,10 +106,22 @@ class Bench:
         return self.do(Acknowledged(self.generation, GREETING_ACK, ()))
 
     def ask_anew(self, identifier: str, *channels: str, up: bool = True) -> StepResult:
-        """Where channels travel in the address: subscribe, and let another link be dialed; until it is up, or greets."""
+        """Subscribe where channels travel in the URL: another link is dialed, and is up or waits for the greeting."""
         self.subscribe(identifier, *channels)
         self.expire()
-        return self.open() if not up else (self.open(), self.greet())[1]
+        if not up:
+            return self.open()
+        self.open()
+        self.greet()
+        return self.drain()
+
+    def drain(self) -> StepResult:
+        """The old link of a handover is closed, if there was one."""
+        result, old = self.last, self.context.lingering
+        if old is not None:
+            self.do(Closed(old.generation))
+            self.last = result
+        return result
 
     def acknowledge(self) -> StepResult:
         """Answer the request in flight."""
@@ -153,7 +165,7 @@ class Bench:
     # --- how to get somewhere -----------------------------------------------------------------------------------------
 
     def to(self, state: State) -> Bench:
-        """Bring a fresh connection into a state, the short way."""
+        """Bring a fresh connection into a state."""
         if state is State.DISCONNECTED:
             self.do(Disconnect())
         elif state is State.RECONNECTING:

@@ -20,7 +20,8 @@ from realtime_fsm.fsm.commands import (
     OpenLink,
     PresenceRefused,
     PresenceStored,
-    RetireLink,
+    ReleaseLink,
+    ResumeLink,
     StepResult,
     SubscriptionAcknowledged,
     SubscriptionRefused,
@@ -82,10 +83,12 @@ class Scribe:
             self.audit.presence("withdrawn" if input_.message is None else "desired", dwell=self.dwell(after))
         draining = self.bench.context.draining_generation
         result = self._do(input_, after=after)
+        self.outages.begin_step(result.transition)
         for request in result.commands:
             self.tell(request, draining)
         if result.transition is not None:
             self.note(result.transition)
+        self.outages.end_step()
         return result
 
     def note(self, transition: TransitionTaken) -> None:
@@ -95,22 +98,15 @@ class Scribe:
             self.audit.ping(transition.round_trip)
         if transition.fault is not None:
             self.audit.fault(transition.fault, at)
-        cause = transition.row.trigger.value if transition.cause is None else transition.cause.kind
-        if transition.row.dest is None:
-            self.outages.on_internal_step(now, cause)
-            return
-        planned, covered = transition.cause is None, self.bench.context.draining_generation is not None
-        source, dest = transition.row.source, transition.dest
-        self.outages.on_transition(source, dest, now, cause=cause, planned=planned, covered=covered)
+        if transition.row.dest is not None:
+            covered = self.bench.context.draining_generation is not None
+            self.outages.on_transition(transition.row.source, transition.dest, now, covered=covered)
 
     def close_draining(self, generation: int, *, graceful: bool) -> None:
-        if self.bench.state.is_live:
-            self.outages.end_handover(self.bench.now)
-            return
         if not graceful:
             self.audit.retired(generation, self.dwell(0.0))
-        if not graceful or self.bench.state is State.RECONNECTING:
-            self.outages.fail_handover(self.bench.now, planned=graceful)
+        if self.bench.state is not State.DISPOSING:
+            self.outages.lose(self.bench.now, retired=not graceful)
 
     def dwell(self, after: float) -> float:
         entered = self.bench.context.state_entered_at
@@ -120,8 +116,8 @@ class Scribe:
         match request:
             case OpenLink():
                 self.outages.dial()
-            case RetireLink():
-                self.outages.begin_handover(self.bench.now)
+            case ReleaseLink() | ResumeLink():
+                self.outages.end_handover()
             case CloseLink(generation=generation, graceful=graceful) if generation == draining:
                 self.close_draining(generation, graceful=graceful)
             case SubscriptionAcknowledged(id=identifier):

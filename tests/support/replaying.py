@@ -19,7 +19,7 @@ from support.brokenlogs import Record, lines_of
 TEST = "test_the_connection_takes_the_path_that_was_logged"
 
 
-def story_of(path: Any, records: Iterable[Record], connection: str | None = None) -> ConnectionLog:
+def log_of(path: Any, records: Iterable[Record], connection: str | None = None) -> ConnectionLog:
     path.write_bytes(b"".join(lines_of(records)))
     return read_connection_log([str(path)], connection)
 

@@ -1,4 +1,4 @@
-"""A model of the server that answers a subscription book, and what a user of the book has been told."""
+"""A model of the server that answers a subscription tracker, and an account of the news that its user got."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from realtime_fsm.fsm.commands import Command, SubscriptionAcknowledged, SubscriptionRefused, SubscriptionRemoved
-from realtime_fsm.fsm.control import ControlRequest
-from realtime_fsm.fsm.subscriptions import SUBSCRIBE, UNSUBSCRIBE, SubscriptionTracker
+from realtime_fsm.fsm.control import SUBSCRIBE, UNSUBSCRIBE, ControlRequest
+from realtime_fsm.fsm.subscriptions import SubscriptionTracker
 from realtime_fsm.protocol.frames import AcknowledgedSubscription
 from realtime_fsm.protocol.spec import SubscriptionSpec
 
@@ -35,12 +35,12 @@ def grants(*identifiers: str) -> tuple[AcknowledgedSubscription, ...]:
 
 
 def spec(identifier: str, size: int = 0) -> SubscriptionSpec:
-    """A wish whose item takes more than `size` bytes."""
+    """Return a subscription whose item takes more than `size` bytes."""
     return SubscriptionSpec(identifier, ("rows",), ("q" * size,) if size else ())
 
 
 class Server:
-    """What the server holds of one connection, and which subscriptions it will never accept, with which code."""
+    """The subscriptions that the server holds of one connection, and those that it never accepts, with the code."""
 
     def __init__(self, bad: dict[str, int] | None = None) -> None:
         self.bad = {} if bad is None else bad
@@ -60,30 +60,30 @@ class Server:
 
 
 class Account:
-    """What the user of a book has been told: of each subscription the end once, in one of two ways."""
+    """The news that the user of a tracker got: of each subscription one end, in one of two ways."""
 
     def __init__(self) -> None:
         self.granted: set[str] = set()
         self.removed: set[str] = set()
         self.rejected: set[str] = set()
 
-    def note(self, told: Iterable[Command]) -> None:
-        for word in told:
-            assert isinstance(word, SubscriptionAcknowledged | SubscriptionRefused | SubscriptionRemoved), (
-                "nobody authenticates or shows presence here"
+    def record(self, told: Iterable[Command]) -> None:
+        for command in told:
+            assert isinstance(command, SubscriptionAcknowledged | SubscriptionRefused | SubscriptionRemoved), (
+                "no authentication and no presence is sent here"
             )
-            assert word.id not in self.removed | self.rejected, "nothing is told after the end"
+            assert command.id not in self.removed | self.rejected, "nothing is told after the end"
             (
                 self.granted
-                if isinstance(word, SubscriptionAcknowledged)
+                if isinstance(command, SubscriptionAcknowledged)
                 else self.removed
-                if isinstance(word, SubscriptionRemoved)
+                if isinstance(command, SubscriptionRemoved)
                 else self.rejected
-            ).add(word.id)
+            ).add(command.id)
 
 
 def ask(tracker: SubscriptionTracker) -> ControlRequest | None:
-    """Take the next request, and hold it against the laws of every request."""
+    """Take the next request, and check it against the rules of every request."""
     waited = tracker.has_pending_request
     asked = tracker.next_request()
     assert waited == (asked is not None)
@@ -107,8 +107,8 @@ def ask(tracker: SubscriptionTracker) -> ControlRequest | None:
     return asked
 
 
-def book_of(*identifiers: str) -> SubscriptionTracker:
-    """A book on a new link in which these are desired."""
+def tracker_with(*identifiers: str) -> SubscriptionTracker:
+    """Return a tracker on a new link in which these are desired."""
     tracker = SubscriptionTracker()
     tracker.begin_link()
     for identifier in identifiers:
@@ -117,15 +117,15 @@ def book_of(*identifiers: str) -> SubscriptionTracker:
 
 
 def asked(tracker: SubscriptionTracker) -> ControlRequest:
-    """The next request, where there is one."""
+    """Return the next request, where one waits."""
     control = ask(tracker)
     assert control is not None
     return control
 
 
 def acknowledged(*identifiers: str) -> SubscriptionTracker:
-    """A book in which these are acknowledged."""
-    tracker = book_of(*identifiers)
+    """Return a tracker in which these are acknowledged."""
+    tracker = tracker_with(*identifiers)
     tracker.handle_reply(grants(*asked(tracker).ids))
     return tracker
 
@@ -146,9 +146,9 @@ def answer(tracker: SubscriptionTracker, server: Server, account: Account, asked
     if code is None:
         granted = server.accept(asked)
         assert tracker.matches_in_flight(asked.kind, granted)
-        account.note(tracker.handle_reply(granted))
+        account.record(tracker.handle_reply(granted))
         return
-    account.note(blamed(tracker, code))
+    account.record(blamed(tracker, code))
     if code == POLICY:
         relink(tracker, server, account)
 
@@ -162,12 +162,12 @@ def blamed(tracker: SubscriptionTracker, code: int) -> Sequence[Command]:
 
 def relink(tracker: SubscriptionTracker, server: Server, account: Account) -> None:
     """The link ends, and another begins: the server knows nothing any more."""
-    account.note(tracker.end_link())
+    account.record(tracker.end_link())
     server.holds.clear()
     tracker.begin_link()
 
 
-class BookMachine(RuleBasedStateMachine):
+class TrackerMachine(RuleBasedStateMachine):
     """A user, a server and a link do whatever they may, in any order; in the end everything is as it must be."""
 
     def __init__(self) -> None:
@@ -203,7 +203,7 @@ class BookMachine(RuleBasedStateMachine):
     def withdraw(self, pick: int) -> None:
         identifier = sorted(self.wanted)[pick % len(self.wanted)]
         self.withdrawn.add(identifier)
-        self.account.note(self.subscriptions.withdraw(identifier))
+        self.account.record(self.subscriptions.withdraw(identifier))
 
     # --- the server ---------------------------------------------------------------------------------------------------
 
@@ -220,22 +220,22 @@ class BookMachine(RuleBasedStateMachine):
         code = self.server.code_for(asked)
         before = set(self.account.rejected)
         if code is None:
-            self.account.note(self.subscriptions.handle_reply(self.server.accept(asked)))
+            self.account.record(self.subscriptions.handle_reply(self.server.accept(asked)))
         else:
-            self.account.note(blamed(self.subscriptions, code))
+            self.account.record(blamed(self.subscriptions, code))
             self.dying = code == POLICY
         if rejected := self.account.rejected - before:
-            assert rejected == set(asked.ids) <= set(self.server.bad), "the guilty item alone is rejected"
+            assert rejected == set(asked.ids) <= set(self.server.bad), "only a bad item is rejected, and alone"
 
     @precondition(lambda self: self.up and not self.dying and self.subscriptions.in_flight)
     @rule()
     def throttle(self) -> None:
-        self.account.note(self.subscriptions.requeue_in_flight())
+        self.account.record(self.subscriptions.requeue_in_flight())
 
     @precondition(lambda self: self.up and not self.dying and self.subscriptions.in_flight)
     @rule(whole=st.booleans())
     def meet_a_fault(self, whole: bool) -> None:
-        self.account.note(self.subscriptions.repeat(FAULT, "Error: Server Error", None, whole=whole))
+        self.account.record(self.subscriptions.repeat(FAULT, "Error: Server Error", None, whole=whole))
 
     @precondition(lambda self: self.up and not self.dying)
     @rule()
@@ -251,14 +251,14 @@ class BookMachine(RuleBasedStateMachine):
     def fail_to_remove(self) -> None:
         assert self.subscriptions.in_flight is not None
         self.forsaken.update(self.subscriptions.in_flight.ids)
-        self.account.note(self.subscriptions.handle_error(500, "Error: Server Error"))
+        self.account.record(self.subscriptions.handle_error(500, "Error: Server Error"))
 
     # --- the link -----------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.up)
     @rule()
     def lose(self) -> None:
-        self.account.note(self.subscriptions.end_link())
+        self.account.record(self.subscriptions.end_link())
         self.server.holds.clear()
         self.up = self.dying = False
 
@@ -289,7 +289,7 @@ class BookMachine(RuleBasedStateMachine):
         assert self.account.removed <= self.withdrawn
 
     @invariant()
-    def the_notes_are_right(self) -> None:
+    def the_totals_are_right(self) -> None:
         if not self.up:
             return
         wanted = self.wanted
@@ -304,11 +304,11 @@ class BookMachine(RuleBasedStateMachine):
         elif self.dying:
             relink(self.subscriptions, self.server, self.account)
         self.desire(0, None)  # a server that refuses everything has its own tests
-        wanted, guilty = len(self.wanted), len(self.wanted & set(self.server.bad))
+        wanted, rejected = len(self.wanted), len(self.wanted & set(self.server.bad))
         levels = 1 + math.ceil(math.log2(wanted + 1))
         again = sum(code == FAULT for code in self.server.bad.values()) * (levels + ATTEMPTS + 2)
-        links = 1 + guilty * levels
-        bound = links * (wanted + 1) + wanted + 2 * guilty * levels + 2 + again
+        links = 1 + rejected * levels
+        bound = links * (wanted + 1) + wanted + 2 * rejected * levels + 2 + again
         # Until something is accepted each group has a link of its own, and the search begins anew then.
         converge(self.subscriptions, self.server, self.account, 2 * bound + 3 * wanted)
         assert self.account.rejected <= set(self.server.bad)

@@ -13,6 +13,8 @@ from realtime_fsm.fsm.commands import (
     CloseLink,
     FailWaiters,
     OpenLink,
+    ReleaseLink,
+    ResumeLink,
     SendFrame,
     SubscriptionAcknowledged,
     SubscriptionRefused,
@@ -120,6 +122,12 @@ class Walk(RuleBasedStateMachine):
     def close_what_is_awaited(self, which: int) -> None:
         self.step(Closed(self.bench.context.awaited[which % len(self.bench.context.awaited)]))
 
+    @precondition(lambda self: self.bench.context.lingering)
+    @rule()
+    def close_old_link(self) -> None:
+        self.bench.drain()
+        assert self.bench.context.lingering is None
+
     @rule(enabled=st.booleans())
     def switch_ping(self, enabled: bool) -> None:
         self.step(PingEnabledChanged(enabled=enabled))
@@ -190,7 +198,9 @@ class Walk(RuleBasedStateMachine):
     def word_of_an_old_socket(self, trigger: Trigger, back: int) -> None:
         input_ = any_input(trigger, self.bench.generation - back)
         context = self.bench.context
-        awaited = (context.closing_generation, context.draining_generation, *context.awaited)
+        lingering = None if context.lingering is None else context.lingering.generation
+        current = None if context.link is None else context.link.generation
+        awaited = (context.closing_generation, context.draining_generation, lingering, current, *context.awaited)
         if hasattr(input_, "generation") and input_.generation not in awaited:
             before = self.bench.state, self.bench.context.deadline
             self.step(input_)
@@ -251,7 +261,7 @@ class Walk(RuleBasedStateMachine):
                     if len(self.dials) == self.dials.maxlen:
                         assert self.dials[0] <= self.bench.now - 60 + 1e-6, "the pace of a minute"
                     self.dials.append(self.bench.now)
-            case CloseLink(generation=generation):
+            case CloseLink(generation=generation) | ReleaseLink(generation=generation):
                 self.open_links.remove(generation)
             case SendFrame(generation=generation):
                 assert generation in self.open_links - {self.bench.context.draining_generation}
@@ -264,7 +274,7 @@ class Walk(RuleBasedStateMachine):
                 assert len(self.sent) <= 32, "the budget of a minute"
             case SubscriptionRefused(id=identifier) | SubscriptionUnsupported(id=identifier):
                 self.desired.discard(identifier)
-            case FailWaiters(withdrawn=withdrawn):
+            case FailWaiters(withdrawn=withdrawn) | ResumeLink(withdrawn=withdrawn):
                 self.desired -= set(withdrawn)
             case SubscriptionAcknowledged(id=identifier):
                 assert identifier in self.desired
@@ -275,7 +285,10 @@ class Walk(RuleBasedStateMachine):
         context, state = self.bench.context, self.bench.state
         assert state in State
         assert len(self.open_links) == (context.link is not None) + (context.draining_generation is not None)
-        assert context.draining_generation is None or state is State.RECONNECTING, "a link makes room until another one is up"
+        under_way = (State.RECONNECTING, State.CONNECTED, State.PING)
+        assert context.draining is None or state in under_way, "a link drains until another one serves everything"
+        served = () if context.draining is None else context.draining.served
+        assert state not in LIVE or not served or not context.subscriptions.serves(served)
         if state in (State.DISCONNECTED, State.ERROR):
             assert (context.link, context.deadline) == (None, None)
         if state is State.RECONNECTING:
@@ -303,9 +316,10 @@ class Walk(RuleBasedStateMachine):
             return
         assert set(tracker.desired) == self.desired
         asked = set(tracker.in_flight.ids) if tracker.in_flight and tracker.in_flight.kind == "subscribe" else set()
-        suspected = {identifier for group in tracker._bisection_groups for identifier in group}
-        all_places = (tracker.acknowledged, asked, tracker._pending, suspected, list(tracker._again.ids))
-        places = {identifier: sum(identifier in place for place in all_places) for identifier in self.desired}
+        queue = tracker.queue
+        apart = [identifier for ids in (*queue.groups, *(batch.ids for batch in queue.batches)) for identifier in ids]
+        all_places = (tracker.acknowledged, asked, queue.pending, apart)
+        places = {identifier: sum(list(place).count(identifier) for place in all_places) for identifier in self.desired}
         assert places == dict.fromkeys(self.desired, 1), "each is in one place"
         if state is State.SUBSCRIBED:
             assert self.desired

@@ -5,35 +5,46 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from realtime_fsm.audit.formats.svg import COLOURS, diagram, distribution, timeline
+from realtime_fsm.audit.formats.svg import diagram, distribution, timeline
 from realtime_fsm.audit.formats.text import as_text, finding_lines, life_lines
 from realtime_fsm.audit.formats.text_utils import format_duration, number, percent, pluralize
+from realtime_fsm.diagram.style import DARK, LIGHT, STATE_COLORS
 from realtime_fsm.fsm.table import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from realtime_fsm.audit.report import ConnectionReport, Report
+    from realtime_fsm.diagram.style import Palette
 
 DRAWN = 100
 """Connections that are drawn one by one."""
-_STYLE = """
-body{font:14px/1.45 Helvetica,Arial,sans-serif;color:#1B2733;background:#FBFAF7;max-width:1120px;margin:2em auto;
-padding:0 1em}
+
+
+def _page(palette: Palette) -> str:
+    return (
+        f"body{{color:{palette.ink};background:{palette.paper}}}pre{{border-color:{palette.hair}}}"
+        f".timeline text,.spread text{{fill:{palette.soft}}}"
+    )
+
+
+_STYLE = (
+    """
+body{font:14px/1.45 Helvetica,Arial,sans-serif;max-width:1120px;margin:2em auto;padding:0 1em}
 h1{margin:0}h2{margin:1.6em 0 .4em}h3{margin:1.2em 0 .2em;font-size:14px}
 code,pre{font-family:ui-monospace,monospace;font-size:12px}
-pre{background:#fff;border:1px solid #D9D6CE;border-radius:6px;padding:.8em;overflow-x:auto}
+pre{border:1px solid;border-radius:6px;padding:.8em;overflow-x:auto}
 .badge{display:inline-block;border-radius:4px;padding:.1em .6em;color:#fff;background:#5C6873}
-.conformant{background:#00745A}.violated{background:#B5330F}.inconclusive{background:#A66300}
-svg{width:100%;height:auto;display:block}svg text{font:11px Helvetica,Arial,sans-serif;fill:#5C6873}
-svg .name{font-size:14px;font-weight:bold;text-anchor:middle}svg .stays{text-anchor:middle}
-.state{stroke:#5C6873}.arrow{fill:none;stroke:#5C6873;stroke-width:1.3;marker-end:url(#head)}
-.label rect{fill:#FBFAF7;fill-opacity:.88}.label text{text-anchor:middle;fill:#1B2733}
-.outage{fill:#B5330F}.outage.planned{fill:#A66300;fill-opacity:.5}.column{fill:#00745A}
+.conformant{background:#00745A}.violated{background:#B5330F}.inconclusive{background:#845000}
+svg{width:100%;height:auto;display:block}.timeline text,.spread text{font:11px Helvetica,Arial,sans-serif}
+.outage{fill:#C8401A}.outage.planned{fill:#D18F00;fill-opacity:.7}.column{fill:#00805F}
 .legend span{display:inline-block;margin-right:1em}.legend i{display:inline-block;width:.9em;height:.9em;border-radius:2px;
 margin-right:.35em;vertical-align:-.1em}
 table{border-collapse:collapse}td,th{padding:.15em .8em .15em 0;text-align:right}td:first-child,th:first-child{text-align:left}
 """
+    + _page(LIGHT)
+    + f"@media(prefers-color-scheme:dark){{{_page(DARK)}}}"
+)
 
 
 def as_html(report: Report) -> Iterator[str]:
@@ -51,7 +62,7 @@ def as_html(report: Report) -> Iterator[str]:
         yield f"<h2>The first finding</h2><pre>{escape(chr(10).join(finding_lines(report.first)))}</pre>"
     yield f"<h2>Life</h2><pre>{escape(chr(10).join(life_lines(report.life)))}</pre>"
     yield "<h2>Rows taken</h2><p>On each arrow: row, how often, median dwell before it. Point at it to see all.</p>"
-    yield from diagram(report)
+    yield diagram(report)
     yield "<h2>Times to re-subscribe</h2>"
     yield from distribution(report.recoveries)
     yield "<h2>Time</h2>"
@@ -66,8 +77,8 @@ def as_html(report: Report) -> Iterator[str]:
 
 
 def _legend() -> Iterator[str]:
-    states = "".join(f'<span><i style="background:{COLOURS[state]}"></i>{state}</span>' for state in State)
-    yield f'<p class="legend">{states}<span><i style="background:#B5330F"></i>outage (above the bar)</span></p>'
+    states = "".join(f'<span><i style="background:{STATE_COLORS[state]}"></i>{state}</span>' for state in State)
+    yield f'<p class="legend">{states}<span><i style="background:#C8401A"></i>outage (above the bar)</span></p>'
 
 
 def _connection(connection: ConnectionReport) -> Iterator[str]:

@@ -1,29 +1,29 @@
-"""What a server fault meets is asked for again: apart, in halves or whole, as the fault and the pings say."""
+"""The subscribe queue repeats requests that met a server fault: apart, in halves or whole, as the fault and the pings tell."""
 
 from __future__ import annotations
 
 from realtime_fsm.fsm.commands import SubscriptionRefused
 from realtime_fsm.fsm.subscriptions import SubscriptionTracker
 from realtime_fsm.protocol.faults import is_server_fault
-from support.tracker import asked, book_of, grants, spec
+from support.tracker import asked, grants, spec, tracker_with
 
 
 def fail(tracker: SubscriptionTracker, *, whole: bool = False, attempts: int | None = 3) -> tuple[str, ...]:
-    """Let a server fault answer the request in flight, which goes out again; what the next one asks for."""
+    """Let a server fault answer the request in flight, and return the ids of the next request."""
     assert tracker.repeat(500, "Error: Server Error", attempts, whole=whole) == []
     return asked(tracker).ids
 
 
-def settle(tracker: SubscriptionTracker) -> None:
+def accept_all(tracker: SubscriptionTracker) -> None:
     assert tracker.in_flight is not None
     tracker.handle_reply(grants(*tracker.in_flight.ids))
 
 
 def established(*identifiers: str) -> SubscriptionTracker:
-    """On a link on which these are to be acknowledged again."""
-    tracker = book_of(*identifiers)
+    """Return a tracker on a new link, with subscriptions that were acknowledged on the link before."""
+    tracker = tracker_with(*identifiers)
     asked(tracker)
-    settle(tracker)
+    accept_all(tracker)
     tracker.end_link()
     tracker.begin_link()
     return tracker
@@ -41,16 +41,16 @@ def test_those_that_were_acknowledged_are_asked_for_first_and_apart() -> None:
     tracker.add(spec("s4"))
     assert set(asked(tracker).ids) == {"s1", "s2", "s3", "s4"}
     assert set(fail(tracker)) == {"s1", "s2"}
-    settle(tracker)
+    accept_all(tracker)
     assert set(asked(tracker).ids) == {"s3", "s4"}
 
 
-def test_the_second_repetition_goes_out_in_halves_until_the_guilty_one_is_alone() -> None:
-    tracker = book_of("s1", "s2", "s3")
+def test_the_second_repetition_goes_out_in_halves_until_the_rejected_one_is_alone() -> None:
+    tracker = tracker_with("s1", "s2", "s3")
     assert asked(tracker).ids == ("s1", "s2", "s3")
     assert fail(tracker) == ("s1", "s2", "s3")
     assert fail(tracker) == ("s1", "s2")
-    settle(tracker)
+    accept_all(tracker)
     assert asked(tracker).ids == ("s3",)
     assert fail(tracker) == ("s3",)
     assert fail(tracker) == ("s3",)
@@ -72,12 +72,12 @@ def test_while_pings_fail_it_is_repeated_whole_and_what_was_divided_is_put_toget
     assert set(asked(tracker).ids) == {"s1", "s2", "s3"}
     assert fail(tracker, whole=True) == ("s4",)
     assert set(fail(tracker, whole=True)) == {"s1", "s2", "s3"}
-    settle(tracker)
+    accept_all(tracker)
     assert asked(tracker).ids == ("s4",)
     assert tracker.repeat(500, "", 3, whole=True) == [SubscriptionRefused("s4", 500, "")], "alone it keeps its count"
 
 
-def test_an_acknowledged_one_is_repeated_for_ever() -> None:
+def test_an_acknowledged_one_is_repeated_without_limit() -> None:
     tracker = established("s1")
     asked(tracker)
     for _ in range(100):
@@ -94,10 +94,10 @@ def test_they_stay_apart_on_the_next_link() -> None:
     assert asked(tracker).ids == ("s1",)
     assert tracker.requeue_in_flight() == []
     assert asked(tracker).ids == ("s1",)
-    settle(tracker)
+    accept_all(tracker)
     tracker.add(spec("s3"))
     assert asked(tracker).ids == ("s3",), "what is new comes first"
-    settle(tracker)
+    accept_all(tracker)
     assert asked(tracker).ids == ("s2",)
     tracker.withdraw("s2")
     assert tracker.requeue_in_flight() != []
@@ -114,7 +114,7 @@ def test_a_batch_that_does_not_fit_into_a_frame_goes_out_in_turn() -> None:
     tracker.repeat(500, "", 3, whole=True)
     tracker.reunite()
     assert asked(tracker).ids == ("s1",)
-    settle(tracker)
+    accept_all(tracker)
     assert asked(tracker).ids == ("s2",)
     tracker.withdraw("s2")
     assert [type(told).__name__ for told in tracker.repeat(500, "", 3, whole=False)] == ["SubscriptionRemoved"]
@@ -123,9 +123,9 @@ def test_a_batch_that_does_not_fit_into_a_frame_goes_out_in_turn() -> None:
 def test_a_kind_of_request_that_meets_a_fault_gives_way_to_the_others() -> None:
     tracker = established("s1", "s2")
     asked(tracker)
-    settle(tracker)
+    accept_all(tracker)
     tracker.withdraw("s1")
-    tracker.set_presence(b"{}")
+    tracker.presence.set(b"{}")
     kinds = []
     for _ in range(5):
         request = tracker.next_request()

@@ -1,4 +1,4 @@
-"""What is asked of the server is checked when it is asked for, and no refusal shows a value."""
+"""Subscriptions and presences are checked at the call, and no error shows a value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from realtime_fsm.errors import BadOption
 from realtime_fsm.protocol.spec import presence_message, subscription_spec
 
 
-def test_a_wish_has_each_channel_once() -> None:
+def test_each_channel_is_once_in_a_spec() -> None:
     spec = subscription_spec("s1", ["rows", "files", "rows"], [], "demo")
     assert (spec.id, spec.channels, spec.queries) == ("s1", ("rows", "files"), ())
 
@@ -52,9 +52,7 @@ def test_a_presence_without_permissions_may_say_so() -> None:
         ("online", None, [""], "permissions"),
     ],
 )
-def test_a_presence_that_cannot_be_sent_is_refused_without_its_values(
-    status: Any, metadata: Any, permissions: Any, option: str
-) -> None:
+def test_a_bad_presence_is_refused_without_its_values(status: Any, metadata: Any, permissions: Any, option: str) -> None:
     with pytest.raises(BadOption) as caught:
         presence_message(status, metadata, permissions)
     assert caught.value.option == option

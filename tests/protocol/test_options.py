@@ -1,4 +1,4 @@
-"""What a connection is told once is checked when it is told, and no refusal says a secret."""
+"""Options are checked when they are given, and no error shows a secret."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_least_is_exclusive() -> None:
 # --- Timeouts ---------------------------------------------------------------------------------------------------------
 
 
-def test_by_default_everything_is_awaited_for_some_time_and_an_idle_link_is_kept() -> None:
+def test_the_default_timeouts() -> None:
     assert Timeouts() == Timeouts(dial=10, greeting=10, reply=10, close=5, idle=None)
 
 
@@ -73,7 +73,7 @@ def test_only_idle_can_be_none(name: str) -> None:
         Timeouts(**{name: nothing})
 
 
-# --- the address ------------------------------------------------------------------------------------------------------
+# --- the URL ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_the_endpoint_of_the_sdks_becomes_the_address(endpoint: str, url: str) -
         ("https://a.example/v1#x", "fragment"),
     ],
 )
-def test_an_endpoint_that_cannot_be_dialed_is_refused_with_what_to_do(endpoint: Any, remedy: str) -> None:
+def test_a_bad_endpoint_is_refused_with_a_remedy(endpoint: Any, remedy: str) -> None:
     with pytest.raises(BadOption) as refusal:
         realtime_url(endpoint, "demo")
     assert refusal.value.option == "endpoint"
@@ -135,7 +135,7 @@ def test_an_endpoint_that_cannot_be_dialed_is_refused_with_what_to_do(endpoint: 
         (f"https://[user:{HIDDEN}]@a.example/v1", True),
     ],
 )
-def test_credentials_in_the_endpoint_are_refused_and_not_repeated(endpoint: str, quoted: bool) -> None:
+def test_credentials_in_the_endpoint_are_refused(endpoint: str, quoted: bool) -> None:
     """Where urllib quotes them in its own error, no traceback shows that error."""
     with pytest.raises(BadOption) as refusal:
         realtime_url(endpoint, "demo")
@@ -158,7 +158,7 @@ def test_a_project_id_is_put_into_the_query(project: str) -> None:
 @pytest.mark.parametrize(
     "project", ["", " ", "a b", "-a", ".a", "_a", "x" * 37, "a\n", "a&b=c", "é", "a/b", "a%20b", None, 7, b"demo"]
 )
-def test_without_a_usable_project_the_server_would_connect_to_its_own_console(project: Any) -> None:
+def test_a_bad_project_is_refused(project: Any) -> None:
     with pytest.raises(BadOption) as refusal:
         realtime_url("https://a.example/v1", project)
     assert refusal.value.option == "project"
@@ -187,7 +187,7 @@ def test_the_headers_are_a_copy_of_their_own() -> None:
     assert given == {"X-Other": "1"}
 
 
-def test_session_and_jwt_at_once_are_refused_as_the_server_would() -> None:
+def test_session_and_jwt_at_once_are_refused() -> None:
     with pytest.raises(BadOption, match="one of the two") as refusal:
         ResolvedIdentity(session=HIDDEN, jwt=HIDDEN)
     assert HIDDEN not in str(refusal.value)
@@ -197,7 +197,7 @@ def test_session_and_jwt_at_once_are_refused_as_the_server_would() -> None:
 @pytest.mark.parametrize(
     "value", ["", f"{HIDDEN}\r\nX-Evil: 1", f"{HIDDEN}\0", f"\t{HIDDEN}", HIDDEN.encode(), 7, [HIDDEN]], ids=repr
 )
-def test_what_does_not_fit_into_a_header_is_refused_and_not_shown(name: str, value: Any) -> None:
+def test_a_bad_header_value_is_refused_and_not_shown(name: str, value: Any) -> None:
     with pytest.raises(BadOption) as refusal:
         ResolvedIdentity(**{name: value})
     assert refusal.value.option == name

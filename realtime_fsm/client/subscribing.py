@@ -1,13 +1,13 @@
-"""The asking: what a client's user listens to, by an iterator or by a handler."""
+"""The two calls that subscribe: `subscribe` gives an iterator, `on` calls a handler."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from realtime_fsm.callers import warn
 from realtime_fsm.client.awaitable import AwaitableContext
+from realtime_fsm.client.connection_info import ConnectionInfo
 from realtime_fsm.client.listener import Listener
 from realtime_fsm.client.subscription import MissingChannelWarning, Subscription, make_subscription
 from realtime_fsm.errors import BadOption
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from realtime_fsm.client.subscription import OnMisfit, SubscribeOptions
     from realtime_fsm.events import Event
     from realtime_fsm.runtime.delivery import CatchUp, OnGap, SubscriptionDelivery
-    from realtime_fsm.runtime.driver import Driver
     from realtime_fsm.runtime.overflow import Overflow
 
 R = TypeVar("R")
@@ -36,90 +35,85 @@ _BUFFER = 1024
 _OVERFLOW: Overflow = "drop_oldest"
 
 
-class Asking(ABC):
+class SubscribingMixin(ConnectionInfo):
     """The part of `Realtime` that subscribes."""
 
-    _driver: Driver
     _listener_tasks: list[asyncio.Task[None]]
 
-    @abstractmethod
-    def _check_not_disposed(self) -> None:
-        """Refuse whatever is asked of a connection that was disposed of."""
-
     @overload
-    def subscribe(self, *channels: str, **served: Unpack[SubscribeOptions]) -> AwaitableContext[Subscription]: ...
+    def subscribe(self, *channels: str, **options: Unpack[SubscribeOptions]) -> AwaitableContext[Subscription]: ...
     @overload
     def subscribe(
-        self, *channels: str, payload: type[T], on_misfit: OnMisfit | None = None, **served: Unpack[SubscribeOptions]
+        self, *channels: str, payload: type[T], on_misfit: OnMisfit | None = None, **options: Unpack[SubscribeOptions]
     ) -> AwaitableContext[Subscription[T]]: ...
     @overload
     def subscribe(
-        self, *channels: str, payload: UnionType, on_misfit: OnMisfit | None = None, **served: Unpack[SubscribeOptions]
+        self, *channels: str, payload: UnionType, on_misfit: OnMisfit | None = None, **options: Unpack[SubscribeOptions]
     ) -> AwaitableContext[Subscription[Any]]: ...
     def subscribe(
         self, *channels: str, payload: Any = None, on_misfit: OnMisfit | None = None, queries: Iterable[str] = (),
         on_gap: OnGap | None = None, catch_up: CatchUp | None = None, buffer: int = _BUFFER, overflow: Overflow = _OVERFLOW,
         buffer_bytes: int = BUFFER_BYTES,
     ) -> AwaitableContext[Any]:  # fmt: skip
-        """Listen to channels. Opens the link if there is none; returns when the server has acknowledged.
+        """Subscribe to channels. Opens the link if it is down; returns when the server has acknowledged.
 
         Await it, or enter it: ``async with realtime.subscribe(...) as subscription`` unsubscribes at the end. Cancelling the
-        call withdraws the subscription. When the call fails, earlier subscriptions are kept.
+        call withdraws the subscription. A failed call leaves earlier subscriptions as they are.
 
         Args:
-            channels: the channels: strings such as ``"rows"`` or ``"buckets.avatars.files"``, or what `Channel` spells.
+            channels: the channels: strings such as ``"rows"`` or ``"buckets.avatars.files"``, or values of `Channel`.
             payload: the type of the payloads: a msgspec Struct, a dataclass, a TypedDict, ``dict``, a union of tagged Structs,
-                or a pydantic model; ``list[...]`` for ``console.tail.{project}``; see `Event.payload_as`. They are decoded when
-                the consumer takes the event. A deletion's payload is complete, so it fits as well.
+                or a pydantic model; ``list[...]`` for ``console.tail.{project}``; see `Event.payload_as`. The payload is decoded
+                when the consumer takes the event. A deletion's payload is complete, so it fits as well.
             on_misfit: called, or awaited, with the `PayloadMisfit` of an event that does not fit; then the iteration goes on
-                with the next. Without it the iteration raises it.
-            queries: JSON strings of the official SDK's ``Query`` helpers; all of them must hold.
+                with the next. Without it the iteration raises the misfit.
+            queries: JSON strings of the official SDK's ``Query`` helpers; an event must match all of them.
             on_gap: called, or awaited, with a `Gap` after each outage.
-            catch_up: awaited with a `Gap` after each outage; what it returns (events, or payloads) is delivered first, in its
-                order, and live events wait meanwhile. An event that is among both is delivered once, by ``$id`` and
-                ``$updatedAt``. Deletions cannot be recovered.
-            buffer: how many events are kept for a consumer that is slow: 1,024, if nothing is said.
-            overflow: what becomes of events when there are more: ``"drop_oldest"``, if nothing is said, or ``"drop_newest"``;
-                ``"latest"`` keeps the newest event for each `Event.id`, in the place of the older one; ``"error"`` raises
-                `ConsumerTooSlow` from the iteration; ``"pause"`` loses nothing, but reads nothing more from the link until half
-                of the buffer is free: meanwhile every other subscription of this connection waits, and so does each call that
-                needs an answer (with `LinkPaused` after ``Timeouts.reply``), and a link that has died is not noticed.
-            buffer_bytes: how many bytes of frames are kept at most: 64 MiB, if nothing is said. One event is always kept.
-                An item of ``catch_up`` counts as the bytes of its encoded payload.
+            catch_up: awaited with a `Gap` after each outage. The consumer gets its result (events, or payloads) first, in its
+                order, while live events wait. An event in both is delivered once, by ``$id`` and ``$updatedAt``. Deletions
+                cannot be recovered.
+            buffer: how many events are kept for a slow consumer; 1,024 by default.
+            overflow: what happens to more events: ``"drop_oldest"`` (the default) or ``"drop_newest"``; ``"latest"`` keeps the
+                newest event for each `Event.id`, in the place of the older one; ``"error"`` raises `ConsumerTooSlow` from the
+                iteration; ``"pause"`` loses nothing, but stops reading the link until half of the buffer is free. During a
+                pause every other subscription of this connection waits, each call that needs an answer waits too (with
+                `LinkPaused` after ``Timeouts.reply``), and a dead link goes unnoticed.
+            buffer_bytes: how many bytes of frames are kept at most; 64 MiB by default. One event is always kept. An item of
+                ``catch_up`` counts as the bytes of its encoded payload.
 
         Returns:
             The subscription, ready to be iterated.
 
         Raises:
-            BadOption: for no channel, or one that is not a non-empty string, for ``console.tail.{project}`` outside project
-                ``console``, for a query that realtime does not allow, for more than fits into a frame, for a type that nothing
-                can be decoded into, or for a ``buffer``, ``buffer_bytes`` or ``overflow`` that makes no sense.
-            ChannelWarning: where a warning filter makes an exception of it, for a channel that cannot be meant.
+            BadOption: for no channel, a channel that is not a non-empty string, ``console.tail.{project}`` outside project
+                ``console``, a query that realtime does not allow, more than fits into a frame, a type that cannot be decoded,
+                or an invalid ``buffer``, ``buffer_bytes`` or ``overflow``.
+            ChannelWarning: for a channel that cannot be meant, where a warning filter makes an exception of it.
             SubscriptionRejected: when the server refuses it.
             UnsupportedByServer: for queries, when the server is older than Appwrite 1.9.
-            RefusedByServer, RetriesExhausted, CertificateRefused: when no link can be had.
-            LinkLost: when the link is lost meanwhile and ``auto_reconnect`` is off.
-            LinkPaused: when a consumer with ``overflow="pause"`` stays full meanwhile, for ``Timeouts.reply``.
-            Disconnected: when ``disconnect()`` is called meanwhile.
+            RefusedByServer, RetriesExhausted, CertificateRefused: when the connection gets no link.
+            LinkLost: when the link is lost during the call and ``auto_reconnect`` is off.
+            LinkPaused: when a full consumer with ``overflow="pause"`` pauses the link for ``Timeouts.reply``.
+            Disconnected: when ``disconnect()`` is called during the call.
             Disposed: after ``dispose()``.
         """
-        options = DeliveryOptions(buffer, on_gap, catch_up, overflow, buffer_bytes)
-        begin = self._subscribe(channels, queries, options, payload, on_misfit, lambda _, subscription: subscription)
-        return AwaitableContext(begin, Subscription.unsubscribe)
+        delivery = DeliveryOptions(buffer, on_gap, catch_up, overflow, buffer_bytes)
+        call = self._subscribe(channels, queries, delivery, payload, on_misfit, lambda _, subscription: subscription)
+        return AwaitableContext(call, Subscription.unsubscribe)
 
     @overload
     def on(
-        self, channels: str | Iterable[str], handler: Callable[[Event], object], **served: Unpack[SubscribeOptions]
+        self, channels: str | Iterable[str], handler: Callable[[Event], object], **options: Unpack[SubscribeOptions]
     ) -> AwaitableContext[Listener]: ...
     @overload
     def on(
         self, channels: str | Iterable[str], handler: Callable[[Event[T]], object], *, payload: type[T],
-        on_misfit: OnMisfit | None = None, **served: Unpack[SubscribeOptions],
+        on_misfit: OnMisfit | None = None, **options: Unpack[SubscribeOptions],
     ) -> AwaitableContext[Listener]: ...  # fmt: skip
     @overload
     def on(
         self, channels: str | Iterable[str], handler: Callable[[Event[Any]], object], *, payload: UnionType,
-        on_misfit: OnMisfit | None = None, **served: Unpack[SubscribeOptions],
+        on_misfit: OnMisfit | None = None, **options: Unpack[SubscribeOptions],
     ) -> AwaitableContext[Listener]: ...  # fmt: skip
     def on(
         self, channels: str | Iterable[str], handler: Callable[[Event[Any]], object], *, payload: Any = None,
@@ -139,9 +133,9 @@ class Asking(ABC):
             queries: as for ``subscribe()``.
             on_gap: as for ``subscribe()``.
             catch_up: as for ``subscribe()``.
-            buffer: how many events are kept while the handler is at work: 1,024, if nothing is said.
-            overflow: as for ``subscribe()``; with ``"error"``, `ConsumerTooSlow` counts as a failure of the handler.
+            buffer: as for ``subscribe()``.
             buffer_bytes: as for ``subscribe()``.
+            overflow: as for ``subscribe()``; with ``"error"``, `ConsumerTooSlow` counts as a failure of the handler.
 
         Returns:
             The listener. It works without being held; ``dispose()`` ends it.
@@ -152,40 +146,40 @@ class Asking(ABC):
         if not callable(handler):
             raise BadOption("handler", f"{type(handler).__name__} cannot be called; give a function that takes an event")
         names = channels if isinstance(channels, Iterable) and not isinstance(channels, str) else (channels,)
-        options = DeliveryOptions(buffer, on_gap, catch_up, overflow, buffer_bytes)
+        delivery = DeliveryOptions(buffer, on_gap, catch_up, overflow, buffer_bytes)
 
         def listen(subscriber: SubscriptionDelivery, subscription: Subscription[Any]) -> Listener:
-            self._check_not_disposed()  # it may have been disposed of in the moment between
-            listener = Listener(self._driver, subscriber, subscription, Callback("handler", handler, options.context))
+            self._check_not_disposed()  # a disposal may have come between the acknowledgement and this step
+            listener = Listener(self._driver, subscriber, subscription, Callback("handler", handler, delivery.context))
             self._listener_tasks.append(listener.task)
             listener.task.add_done_callback(self._listener_tasks.remove)
             return listener
 
-        return AwaitableContext(self._subscribe(names, queries, options, payload, on_misfit, listen), Listener.stop)
+        return AwaitableContext(self._subscribe(names, queries, delivery, payload, on_misfit, listen), Listener.stop)
 
     @sealed
     async def _subscribe(
-        self, channels: Iterable[str], queries: Iterable[str], options: DeliveryOptions, payload: Any, on_misfit: OnMisfit | None,
-        give: Callable[[SubscriptionDelivery, Subscription[Any]], R],
+        self, channels: Iterable[str], queries: Iterable[str], delivery: DeliveryOptions, payload: Any,
+        on_misfit: OnMisfit | None, make_result: Callable[[SubscriptionDelivery, Subscription[Any]], R],
     ) -> R:  # fmt: skip
         spec = subscription_spec(self._driver.next_id(), channels, queries, self._driver.project)
         if payload is None and on_misfit is not None:
             raise BadOption("on_misfit", "without payload= everything fits; give payload= the type of the payloads")
-        reader = None if payload is None else payload_decoder(payload)
+        decoder = None if payload is None else payload_decoder(payload)
         self._check_not_disposed()
         if spec.queries:
             self._driver.require_feature("queries")
-        warn_of(spec.channels)  # before anything is registered: a filter may make an exception of it
-        subscriber = self._driver.register(spec, options)
+        warn_of(spec.channels)  # before the registration: a filter may make an exception of it
+        subscriber = self._driver.register(spec, delivery)
         self._driver.feed(Subscribe(spec))
         try:
             await self._driver.answer(subscriber.granted)
-            misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, options.context)
-            subscription = make_subscription(self._driver, subscriber, reader, misfit)
-            subscription._owner = self  # noqa: SLF001  (one that is held keeps its connection alive)
+            misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, delivery.context)
+            subscription = make_subscription(self._driver, subscriber, decoder, misfit)
+            subscription._owner = self  # noqa: SLF001  (a subscription that is held keeps its connection alive)
             if missing := subscription.missing_channels:
                 warn(f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning)
-            return give(subscriber, subscription)
-        except BaseException:  # a cancellation, or a warning that a filter raises: the caller gets nothing to end it by
+            return make_result(subscriber, subscription)
+        except BaseException:  # a cancellation, or a warning as an exception: the caller gets nothing to unsubscribe with
             self._driver.unsubscribe(subscriber)
             raise

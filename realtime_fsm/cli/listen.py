@@ -1,0 +1,122 @@
+"""``realtime-fsm listen``: print the events of some channels, and on a terminal the changes of state."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import sys
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Any, TextIO
+
+import msgspec
+
+from realtime_fsm.auditlog.writer import configure
+from realtime_fsm.cli.arguments import number
+from realtime_fsm.cli.describe import describe_change, describe_failure
+from realtime_fsm.cli.loop import run_until_interrupted
+from realtime_fsm.cli.output import write_line
+from realtime_fsm.client.realtime import Realtime
+from realtime_fsm.errors import Misuse, RealtimeError
+from realtime_fsm.fsm.policies import RetryPolicy
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import AsyncIterator
+
+    from realtime_fsm.client.subscription import Subscription
+    from realtime_fsm.events import Event
+    from realtime_fsm.fsm.change import Change, Failure
+
+_BUFFER = 128
+"""Events that wait for a slow reader; a large event takes as much memory as its frame."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand to the command line."""
+    parser = commands.add_parser(
+        "listen",
+        help="print the events of some channels, one JSON line each",
+        description="Print the events of some channels to stdout, one JSON line each. Failed dials go to stderr, on a terminal"
+        " each change of state as well. Ends with Ctrl-C.",
+        epilog="The identity comes from the environment: APPWRITE_SESSION or APPWRITE_JWT. So no list of processes shows it.",
+    )
+    parser.add_argument("endpoint", metavar="ENDPOINT", help="the Appwrite endpoint, such as https://cloud.appwrite.io/v1")
+    parser.add_argument("--project", required=True, metavar="ID", help="the project's id")
+    parser.add_argument("channels", metavar="CHANNEL", nargs="+", help="a channel, such as rows or account")
+    parser.add_argument("--log", metavar="FILE", help="append the audit log to this file, as JSON lines")
+    parser.add_argument(
+        "--attempts", metavar="N", type=_attempts, default=RetryPolicy().attempts,
+        help="failed dials in a row before listen gives up on the first link: a number or 'forever' (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--reconnect-attempts", metavar="N", type=_attempts, default=RetryPolicy().reconnect_attempts,
+        help="the same after a link has been up (forever)",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def _attempts(word: str) -> int | None:
+    return None if word == "forever" else number(word, int, 1, math.inf, "a whole number from 1 on, or 'forever'")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Listen until Ctrl-C; return the exit code."""
+    try:
+        return run_until_interrupted(_listen(options))
+    except Misuse:
+        raise
+    except RealtimeError as failure:
+        text = str(failure).replace("RetryPolicy.attempts", "--attempts")
+        text = text.replace("RetryPolicy.reconnect_attempts", "--reconnect-attempts")
+        print(f"realtime-fsm: project {options.project!r} at {options.endpoint}: {text}", file=sys.stderr)
+        return 1
+
+
+async def _listen(options: argparse.Namespace) -> None:
+    async with AsyncExitStack() as stack:
+        if options.log is not None:
+            stack.enter_context(configure(options.log))
+        realtime = await stack.enter_async_context(
+            Realtime(
+                options.endpoint,
+                options.project,
+                session=os.environ.get("APPWRITE_SESSION") or None,
+                jwt=os.environ.get("APPWRITE_JWT") or None,
+                retry=RetryPolicy(attempts=options.attempts, reconnect_attempts=options.reconnect_attempts),
+            )
+        )
+        realtime._driver.failures.tell = _print_failure  # noqa: SLF001  (no state tells of each attempt)
+        if sys.stderr.isatty():
+            printer = asyncio.ensure_future(_print_changes(realtime.states(), sys.stderr))
+            stack.push_async_callback(asyncio.wait, (printer,))  # the last change comes with the disposal
+            stack.push_async_callback(realtime.dispose)
+        await _print_events(await realtime.subscribe(*options.channels, buffer=_BUFFER, overflow="pause"))
+
+
+def _print_failure(failure: Failure) -> None:
+    if not failure.delay:  # the last one ends the command, with its own sentence
+        return
+    with suppress(OSError, ValueError):  # a closed stderr does not end the command
+        print(f"realtime-fsm: {describe_failure(failure)}", file=sys.stderr, flush=True)
+
+
+async def _print_changes(states: AsyncIterator[Change], out: TextIO) -> None:
+    async for change in states:
+        print(describe_change(change), file=out, flush=True)
+
+
+async def _print_events(subscription: Subscription) -> None:
+    encode = msgspec.json.Encoder().encode
+    async for event in subscription:
+        await write_line(encode(_as_record(event)) + b"\n")
+
+
+def _as_record(event: Event) -> dict[str, object]:
+    moment = event.timestamp
+    return {
+        "timestamp": None if moment is None else moment.isoformat(timespec="milliseconds"),
+        "events": event.events,
+        "channels": event.channels,
+        "payload": event.payload,
+    }

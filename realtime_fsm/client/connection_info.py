@@ -1,0 +1,75 @@
+"""The readable facts of a connection, on an event loop and without one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from realtime_fsm.diagram import NotebookDisplay
+from realtime_fsm.errors import Disposed
+from realtime_fsm.fsm.table import State
+
+if TYPE_CHECKING:
+    from realtime_fsm.errors import RealtimeError
+    from realtime_fsm.fsm.change import Failure
+    from realtime_fsm.protocol.eras import Era
+    from realtime_fsm.runtime.driver import Driver
+
+
+class ConnectionInfo(NotebookDisplay):
+    """The properties of every `Realtime`."""
+
+    _driver: Driver
+    _connection_id: str
+
+    def _check_not_disposed(self) -> None:
+        """Refuse a call after ``dispose()``, and one from another event loop."""
+        if self.state is State.DISPOSING:
+            raise Disposed
+        self._driver.check_loop()
+
+    @property
+    def connection_id(self) -> str:
+        """The name of this connection in the audit log."""
+        return self._connection_id
+
+    @property
+    def state(self) -> State:
+        """The state of the connection."""
+        return self._driver.state
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the link is up: in ``connected``, ``subscribed``, ``unsubscribed`` and ``ping``."""
+        return self.state.is_live
+
+    @property
+    def error(self) -> RealtimeError | None:
+        """The reason why no attempt follows, in state ``error``; None in every other state."""
+        return self._driver.error
+
+    @property
+    def last_failure(self) -> Failure | None:
+        """The newest failed attempt or lost link, and when the next dial is due.
+
+        None before the first. A later success does not clear it: compare its ``at``.
+        """
+        return self._driver.last_failure
+
+    @property
+    def era(self) -> Era | None:
+        """The server's era, as far as it is known: from ``era=``, or from the greeting."""
+        return self._driver.era
+
+    @property
+    def user(self) -> dict[str, Any] | None:
+        """The account that the server named on the newest link; None for a guest, and before the first link."""
+        return self._driver.user
+
+    @property
+    def malformed(self) -> dict[str, int]:
+        """The number of unusable messages of the server, by kind; the log has each kind once.
+
+        The kinds are ``not_json``, ``too_deep``, ``unknown_type``, ``wrong_shape``, and ``unknown_subscription`` for an event
+        of a subscription that this connection does not have, or has just ended.
+        """
+        return dict(self._driver.malformed)

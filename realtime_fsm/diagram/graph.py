@@ -1,0 +1,56 @@
+"""The content of a view, for the formats whose own program lays it out: Mermaid, DOT and PlantUML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from realtime_fsm.diagram.arrows import merged_arrows, plain_arrows, row_line, state_groups
+
+if TYPE_CHECKING:
+    from realtime_fsm.diagram.arrows import Arrow, StateGroup, StateTable
+    from realtime_fsm.fsm.table import State
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """States, groups and arrows.
+
+    Attributes:
+        title: the subject.
+        nodes: the state of each node, by its name. In the view of one state a neighbour may be on both sides.
+        groups: the groups, the widest first; none in the view of one state.
+        arrows: the arrows between nodes and groups.
+        lines: the rows that are written into a state, each in one line.
+        current: the state to be marked as the one where a connection is.
+    """
+
+    title: str
+    nodes: dict[str, State]
+    groups: dict[str, StateGroup]
+    arrows: tuple[Arrow, ...]
+    lines: dict[State, list[str]]
+    current: State | None
+
+
+def graph(table: StateTable, state: State | None, *, full: bool, current: State | None) -> Graph:
+    """Collect the content of a view: all states, with their rows if `full`; or one state with its neighbours and rows."""
+    title = "every row of the table" if full else "the states of a connection" if state is None else f"the state {state}"
+    lines = {
+        each: [row_line(row, n) for trigger in table.triggers for n, row in enumerate(table.cells.get((each, trigger), ()))]
+        for each in (table.states if full else (state,) if state is not None else ())
+    }
+    title = f"realtime_fsm: {title}; drawn from the table {table.fingerprint}"
+    if state is None:
+        groups = {group.name: group for group in state_groups(table)}
+        return Graph(title, {each.value: each for each in table.states}, groups, merged_arrows(table), lines, current)
+    nodes, arrows = {state.value: state}, []
+    for arrow in plain_arrows(table):
+        source, dest = arrow.rows[0].source, arrow.rows[0].dest
+        if source == state and dest is not None:
+            nodes[f"to_{dest}"] = dest
+            arrows.append(replace(arrow, head=f"to_{dest}"))
+        if dest == state:
+            nodes[f"from_{source}"] = source
+            arrows.append(replace(arrow, tail=f"from_{source}"))
+    return Graph(title, nodes, {}, tuple(arrows), lines, current)

@@ -1,0 +1,203 @@
+"""The presence of one connection: the one that the user wants, and the canary's messages.
+
+Invariant: one presence message is in flight at most, and a link has one presence id: the server ignores a second.
+
+Design: The user's newest call replaces one that waits. Where the server refuses it, the presence that the server stored before is
+wanted again. A canary sends the user's presence once more, or, where the user wants none, a presence for itself alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from realtime_fsm.errors import PresenceRejected
+from realtime_fsm.fsm.canary import CANARY, CanaryTracker
+from realtime_fsm.fsm.commands import CanaryOut, CanaryRefused, PresenceRefused, PresenceStored
+from realtime_fsm.fsm.control import PRESENCE, SUBSCRIBE, ControlRequest, batched
+
+if TYPE_CHECKING:
+    from realtime_fsm.protocol.frames import Code
+    from realtime_fsm.protocol.spec import SubscriptionSpec
+
+_HIDDEN = (CANARY,)  # the ids of the request for the hidden subscription
+
+
+class PresenceTracker:
+    """The presence of one connection.
+
+    Attributes:
+        message: the message that shows the user as present; None where the user wants no presence.
+        id: the id in that message.
+        pending: whether the message is to be sent.
+        on_link: the id of the presence that the server has stored for the link that is up.
+        canary: the canary, if there is one.
+    """
+
+    __slots__ = ("_asked_id", "_before", "_stored", "canary", "id", "message", "on_link", "pending")
+
+    def __init__(self) -> None:
+        self.message: bytes | None = None
+        self.id = ""
+        self.pending = False
+        self.on_link: str | None = None
+        self.canary: CanaryTracker | None = None
+        self._asked_id: str | None = None  # the id in the message in flight
+        self._stored = False  # whether the server has once stored the message
+        self._before: tuple[bytes, str] | None = None  # the presence that is wanted again if the newest call fails
+
+    def set(self, message: bytes | None, identifier: str = "") -> None:
+        """Want a presence, or none any more; a message that waits is replaced."""
+        if message is None:
+            self._before = None
+        elif self.message is not None and self._stored:
+            self._before = self.message, self.id
+        self.message, self.id = message, identifier
+        self.pending = message is not None
+        self._stored = False
+
+    def drop_unstored(self) -> None:
+        """Fail a call that the server has not answered yet: no link will come."""
+        if not self._stored:
+            self._restore()
+
+    def _restore(self) -> None:
+        """Want the presence again that the server stored before the newest call."""
+        message, identifier = (None, "") if self._stored or self._before is None else self._before
+        self.set(message, identifier)
+        self._stored = message is not None
+        self.pending = self._stored and self.on_link is None
+
+    @property
+    def needs_link(self) -> bool:
+        """Whether the server would ignore the wanted id, because this link has another one."""
+        return self.message is not None and self.taken_id not in (None, self.id)
+
+    @property
+    def taken_id(self) -> str | None:
+        """The id that this link has, or gets by the message in flight."""
+        return self._asked_id if self.on_link is None else self.on_link
+
+    # --- the link -----------------------------------------------------------------------------------------------------
+
+    def begin_link(self) -> None:
+        """Show the user as present on a new link."""
+        self.pending = self.message is not None
+
+    def end_link(self) -> None:
+        """Forget the link: the server deletes the presence with it."""
+        self.on_link = self._asked_id = None
+        if self.canary is not None:
+            self.canary.end_link()
+
+    def resume_link(self, identifier: str | None, *, is_listening: bool) -> None:
+        """Go back to a link for which the server has stored a presence, and on which the canary listens, or not."""
+        self.on_link = identifier
+        if self.canary is not None:
+            self.canary.listening = is_listening
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the server has acknowledged the canary's hidden subscription on this link."""
+        return self.canary is not None and self.canary.listening
+
+    @property
+    def waits(self) -> bool:
+        """Whether a presence, or a request for the canary, is to be sent."""
+        return self.pending or (self.canary is not None and self.canary.waits)
+
+    def probe(self, spec: SubscriptionSpec, presence: bytes | None, identifier: str) -> list[CanaryOut]:
+        """Plan a canary on the link that is up."""
+        canary = self.canary = CanaryTracker() if self.canary is None else self.canary
+        return [CanaryOut()] if canary.probe(spec, presence, identifier) else []
+
+    def next_request(self) -> ControlRequest:
+        """Take the next message: the canary's hidden subscription, its presence, or the user's."""
+        canary = self.canary
+        if canary is None or not canary.waits:
+            return self._show()
+        if canary.spec_due:
+            canary.spec_due = False
+            assert canary.spec is not None
+            return batched(SUBSCRIBE, _HIDDEN, (canary.spec.item,))
+        canary.presence_due, canary.in_flight, canary.alone = False, True, self.message is None
+        if not canary.alone:
+            return self._show()
+        assert canary.presence is not None
+        self._asked_id = canary.id
+        return ControlRequest(PRESENCE, (), canary.presence)
+
+    def _show(self) -> ControlRequest:
+        assert self.message is not None
+        self.pending = False
+        self._asked_id = self.id
+        return ControlRequest(PRESENCE, (), self.message)
+
+    # --- the answers --------------------------------------------------------------------------------------------------
+
+    def sent(self, request: ControlRequest) -> bool:
+        """Tell whether a request is a presence, or asks for the canary's hidden subscription."""
+        return request.kind == PRESENCE or request.ids == _HIDDEN
+
+    def accept(self, request: ControlRequest, stored: bytes) -> list[PresenceStored | CanaryOut]:
+        """Keep that the server acknowledged the hidden subscription, or stored the presence."""
+        if request.ids == _HIDDEN:
+            self._known_canary.listening = True
+            return [] if self._known_canary.presence_due else [CanaryOut()]
+        self.on_link = self.on_link or self._asked_id
+        canary, alone = self._end_canary()
+        told: list[PresenceStored | CanaryOut] = [CanaryOut()] if canary else []
+        if alone or self.pending:  # a newer presence follows, and its answer is told
+            return told
+        self._stored = True
+        return [PresenceStored(stored), *told]
+
+    def refuse(self, request: ControlRequest, code: Code, message: str) -> list[PresenceRefused | CanaryRefused]:
+        """Give up the canary, or the presence, that the server refused."""
+        if request.ids == _HIDDEN:
+            self._known_canary.presence_due = False
+            return [CanaryRefused(code)]
+        self._asked_id = None
+        canary, alone = self._end_canary()
+        told: list[PresenceRefused | CanaryRefused] = [CanaryRefused(code)] if canary else []
+        if alone or self.pending:  # a newer presence follows, and the server may accept it
+            return told
+        self._restore()
+        return [PresenceRefused(PresenceRejected(code, message)), *told]
+
+    def repeat(self, request: ControlRequest, code: Code) -> tuple[list[CanaryRefused], bool]:
+        """Send the presence again, later: it met a server fault. A canary proves nothing now, and the next one comes in its time.
+
+        Returns:
+            What is told of the canary, and whether the user's presence met the fault.
+        """
+        if request.ids == _HIDDEN:
+            self._known_canary.presence_due = False
+            return [CanaryRefused(code)], False
+        self._asked_id = None
+        canary, alone = self._end_canary()
+        if not alone:
+            self.begin_link()
+        return [CanaryRefused(code)] if canary else [], not alone
+
+    def requeue(self, request: ControlRequest) -> None:
+        """Send the request again, in the next window: the server dropped it (1013, 429)."""
+        if request.ids == _HIDDEN:
+            self._known_canary.spec_due = True
+            return
+        canary, alone = self._end_canary()
+        if canary:
+            self._known_canary.presence_due = True
+        self.pending = self.message is not None and not alone
+
+    @property
+    def _known_canary(self) -> CanaryTracker:
+        assert self.canary is not None
+        return self.canary
+
+    def _end_canary(self) -> tuple[bool, bool]:
+        """Tell whether the presence in flight is a canary, and serves the canary alone; it is in flight no more."""
+        if self.canary is None:
+            return False, False
+        ended = self.canary.in_flight, self.canary.alone
+        self.canary.in_flight = self.canary.alone = False
+        return ended

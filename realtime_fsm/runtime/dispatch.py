@@ -1,0 +1,217 @@
+"""The dispatch: what becomes of each message of a link. A control frame is an input of the machine, an event goes to its streams.
+
+Invariant: events do not pass through the machine: socket, decode, buffer, the user's `async for`. The machine is told only that a
+frame was received, by a counter; and that nothing is read, while a subscription that must lose nothing is full.
+
+Design: `message_handler` returns a closure, because there is nothing faster than its names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from realtime_fsm.errors import MalformedEvent
+from realtime_fsm.fsm.canary import CANARY
+from realtime_fsm.fsm.inputs import Acknowledged, ErrorReceived, GreetingReceived, Pong, Recovered
+from realtime_fsm.fsm.subscriptions import GREETING_ACK
+from realtime_fsm.fsm.table import State
+from realtime_fsm.protocol import frames
+from realtime_fsm.protocol.frames import EventFrame, decode_known
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from realtime_fsm.auditlog.writer import AuditWriter
+    from realtime_fsm.events import Event
+    from realtime_fsm.fsm.inputs import Input
+    from realtime_fsm.protocol.frames import Frame, Malformed
+    from realtime_fsm.runtime.credentials import Credentials
+    from realtime_fsm.runtime.link import LinkIO
+    from realtime_fsm.runtime.links import LinkSet
+    from realtime_fsm.runtime.registry import SubscriptionRegistry
+    from realtime_fsm.runtime.sockets import MessageHandler
+
+_TURN, _CONTROL_TURN = 256, 32
+"""Messages after which the event loop has a turn, whatever they are; and those of them that are no events, which take longer."""
+
+
+class Connection(Protocol):
+    """The connection whose messages are dispatched."""
+
+    user: dict[str, Any] | None
+
+    @property
+    def state(self) -> State:
+        """The state of the connection."""
+
+    @property
+    def dialing(self) -> Credentials:
+        """The credentials of the link that is not greeted yet."""
+
+    def feed(self, input_: Input) -> None:
+        """Step the machine."""
+
+    def set_read_paused(self, link: LinkIO, *, paused: bool) -> float:
+        """Note whether a link is read."""
+
+    def time_in_state(self, now: float | None = None) -> float:
+        """Count the seconds from the entry into the state to a moment, or until now."""
+
+
+class Dispatcher:
+    """Dispatches the messages of a connection's links.
+
+    Args:
+        owner: the connection.
+        links: its links.
+        registry: its subscriptions.
+        audit: the audit log.
+
+    Attributes:
+        malformed: how many messages of the server could not be understood, by kind.
+    """
+
+    def __init__(self, owner: Connection, links: LinkSet, registry: SubscriptionRegistry, audit: AuditWriter) -> None:
+        self._owner = owner
+        self._links = links
+        self._registry = registry
+        self._audit = audit
+        self.malformed: dict[str, int] = {}
+
+    def message_handler(self, link: LinkIO) -> MessageHandler:
+        """Make what takes the messages of a link, one by one. Its answer, if it gives one, is to be awaited before the next."""
+        links, state, delivery_of, route = self._links, link.state, self._registry.subscribers.get, self._registry.route
+        planned, feed = link.plan is not None, self._owner.feed
+
+        def on_message(data: bytes) -> Awaitable[None] | None:
+            if link is not links.current and link is not links.draining:
+                return asyncio.sleep(0)  # let go of, and its reader not yet stopped
+            state.frames_received = received = state.frames_received + 1
+            try:
+                frame: Frame | Malformed = decode_known(data)
+            except (ValueError, RecursionError):
+                frame = frames.decode(data)
+            if type(frame) is not EventFrame:
+                link.count_pong(frame)
+                if link is links.current:
+                    self._handle_control_frame(link, frame)
+                return None if received % _CONTROL_TURN else self._apply_backpressure(link)
+            event = frame.data
+            event._size = len(data)  # noqa: SLF001
+            if state.at_fault and link is links.current:
+                feed(Recovered(link.generation))
+            if planned:
+                if link.routes is None:
+                    return None if received % _TURN else self._apply_backpressure(link)  # before the greeting none is owed
+                self._name_subscriptions(link, event)
+            identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
+            if links.overlap:
+                should_yield = self._route_overlapping(link, event)
+            elif len(identifiers) == 1 and (delivery := delivery_of(identifiers[0])) is not None:
+                if (stamp := event._timestamp) is not None:  # noqa: SLF001  (as it came: most are never asked for)
+                    delivery.last_timestamp = stamp
+                should_yield = delivery.put(event)
+            else:
+                should_yield = (bool(identifiers) or not planned) and route(event)  # the routes know of whom it is for nobody
+            return self._apply_backpressure(link) if should_yield or not received % _TURN else None
+
+        return on_message
+
+    # --- control frames -------------------------------------------------------------------------------------------------
+
+    def _handle_control_frame(self, link: LinkIO, frame: Frame | Malformed) -> None:
+        match frame:
+            case frames.PongFrame():
+                self._owner.feed(Pong(link.generation))
+            case frames.ResponseFrame(data=reply):
+                user, presence = bytes(reply.user), bytes(reply.presence)
+                self._owner.feed(Acknowledged(link.generation, reply.to, reply.subscriptions, user, presence))
+            case frames.ErrorFrame():
+                self._owner.feed(ErrorReceived(link.generation, frame.code, frame.message, self._owner.dialing.renewable))
+            case frames.ConnectedFrame():
+                self._handle_greeting(link, frame)
+            case frames.Malformed(kind=kind):
+                self.count_malformed(kind)
+
+    def _handle_greeting(self, link: LinkIO, frame: frames.ConnectedFrame) -> None:
+        owner = self._owner
+        if owner.state is not State.RECONNECTING:
+            return  # the link is up; what a second greeting says of it is not to be believed
+        text, slots = bytes(frame.data.user), frame.slots
+        if link.plan is not None and link.routes is None:
+            link.routes = link.plan.routes(slots or {}, frame.channels)
+        user = decode_json_object(text)
+        owner.feed(
+            GreetingReceived(
+                link.generation,
+                text,
+                owner.dialing.expects_user and user is None,
+                frame.channels,
+                has_subscription_ids=slots is not None,
+                user_changed=_user_id(user) != _user_id(owner.user),
+            )
+        )
+        if link.plan is not None and link is self._links.current:
+            owner.feed(Acknowledged(link.generation, GREETING_ACK, ()))
+
+    def count_malformed(self, kind: str, count: int = 1) -> None:
+        """Count messages that could not be understood, and tell of each kind once."""
+        known = kind in self.malformed
+        self.malformed[kind] = self.malformed.get(kind, 0) + count
+        if not known:
+            self._audit.malformed(kind)
+
+    # --- events ---------------------------------------------------------------------------------------------------------
+
+    def _name_subscriptions(self, link: LinkIO, event: Event) -> None:
+        """Find the subscriptions of an event, where the server does not know our ids."""
+        assert link.routes is not None
+        channels: tuple[str, ...] = ()
+        with suppress(MalformedEvent):
+            channels = event.channels
+        meant = link.routes.match(event._subscriptions, channels)  # noqa: SLF001
+        if CANARY in meant and link is self._links.current:
+            self._registry.on_canary(event)
+        event._subscriptions = self._registry.filter_known(meant)  # noqa: SLF001
+
+    def _route_overlapping(self, link: LinkIO, event: Event) -> bool:
+        """Give an event to those that no other link has given it to, and note who gets it behind a later one."""
+        is_current = link is self._links.current
+        known = self._registry.resolve(event, is_current=is_current) if link.plan is None else event._subscriptions  # noqa: SLF001
+        event._subscriptions = self._links.filter_new(link, event, known)  # noqa: SLF001
+        return self._registry.route_out_of_order(event, None if is_current else self._links.handover)
+
+    # --- backpressure ---------------------------------------------------------------------------------------------------
+
+    async def _apply_backpressure(self, link: LinkIO) -> None:
+        """Let consumers run, and deliver no more while one of them, who must lose nothing, is full."""
+        await asyncio.sleep(0)
+        if self._registry.gate.is_blocked:
+            await link.pause(partial(self._wait_for_consumers, link))
+
+    async def _wait_for_consumers(self, link: LinkIO) -> None:
+        began = self._owner.set_read_paused(link, paused=True)
+        self._audit.pause("opened", link.generation, dwell=self._owner.time_in_state(began))
+        try:
+            await self._registry.gate.wait_open()
+        finally:
+            ended = self._owner.set_read_paused(link, paused=False)
+            self._audit.pause("closed", link.generation, dwell=self._owner.time_in_state(ended), seconds=ended - began)
+
+
+def decode_json_object(text: bytes) -> dict[str, Any] | None:
+    """Decode an object of the server; None stands for whatever else it sent."""
+    try:
+        named = msgspec.json.decode(text)
+    except ValueError:
+        return None
+    return named if isinstance(named, dict) else None
+
+
+def _user_id(user: dict[str, Any] | None) -> object:
+    return None if user is None else user.get("$id")

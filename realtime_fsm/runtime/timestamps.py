@@ -1,0 +1,36 @@
+"""Server times of events; one that is missing or malformed is None."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from realtime_fsm.errors import MalformedEvent
+from realtime_fsm.events import parse_timestamp
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from typing import Any
+
+    from realtime_fsm.events import Event
+
+
+def latest(*moments: datetime | None) -> datetime | None:
+    """Return the latest of the moments that are known."""
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def timestamp_or_none(event: Event) -> datetime | None:
+    """Return when an event happened, by the server's clock."""
+    with suppress(MalformedEvent):
+        return event.timestamp
+    return None
+
+
+def parse_or_none(stamp: Any) -> datetime | None:
+    """Read a server's time, as it came."""
+    if stamp is None:
+        return None
+    with suppress(MalformedEvent):
+        return parse_timestamp(stamp)
+    return None

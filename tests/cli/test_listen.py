@@ -1,0 +1,89 @@
+"""``realtime-fsm listen``, as a command."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+from support.commands import PATIENCE, line, result_of, running, serving
+
+
+def test_listen_prints_events_and_changes(tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    terminal, theirs = pty.openpty()
+    with (
+        serving("--every", "0.05") as endpoint,
+        running("listen", endpoint, "--project", "demo", "rows", "--log", str(log), stderr=theirs) as listener,
+    ):
+        os.close(theirs)
+        events = [json.loads(line(listener)) for _ in range(5)]
+        listener.send_signal(signal.SIGINT)
+        assert listener.wait(PATIENCE) == 130
+    words = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert {event["events"][1].rsplit(".", 1)[1] for event in events} == {"create", "update", "delete"}
+    assert set(events[0]) == {"timestamp", "events", "channels", "payload"}
+    assert [text.split(":")[0] for text in words.splitlines()] == [
+        "disconnected -> reconnecting",
+        "reconnecting -> connected",
+        "connected -> subscribed",
+        "subscribed -> disposing",
+    ]
+    records = [json.loads(text) for text in log.read_text().splitlines()]
+    assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
+    assert {record["event"] for record in records} == {
+        "realtime.open", "realtime.subscription", "realtime.transition", "realtime.close",
+    }  # fmt: skip
+
+
+def test_a_fatal_refusal_is_one_sentence() -> None:
+    with serving("--every", "0") as endpoint:
+        result = result_of("listen", endpoint, "--project", "unknown", "rows")
+    assert (result.returncode, result.stdout) == (1, "")
+    server = endpoint.removeprefix("http://").removesuffix("/v1")
+    refused = f"the server {server} refused the connection with 1008: Missing or unknown project ID"
+    assert result.stderr == f"realtime-fsm: project 'unknown' at {endpoint}: {refused}\n"
+
+
+def test_each_failed_dial_is_printed() -> None:
+    result = result_of("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "2", "rows")
+    first, last = result.stderr.splitlines()
+    dial = "127.0.0.1:1: the dial failed: Connection refused"
+    assert re.fullmatch(rf"realtime-fsm: {dial}; the next dial is in [12]\.\d s", first)
+    assert last.endswith(f"gave up after 2 attempts; --attempts allows no more; the last one: {dial}")
+    assert "project=" not in result.stderr
+
+
+def test_identity_comes_from_the_environment() -> None:
+    with serving("--every", "0") as endpoint:
+        environment = {**os.environ, "APPWRITE_JWT": "a.secret.token"}
+        result = result_of("listen", endpoint, "--project", "demo", "rows", env=environment)
+    assert result.returncode == 1
+    assert "refused the connection with 401" in result.stderr
+    assert "secret" not in result.stderr
+
+
+def test_a_closed_pipe_ends_listen_quietly() -> None:
+    with (
+        serving("--every", "0.02") as endpoint,
+        running("listen", endpoint, "--project", "demo", "rows", stderr=subprocess.PIPE) as listener,
+    ):
+        line(listener)
+        assert listener.stdout is not None
+        listener.stdout.close()
+        assert listener.wait(PATIENCE) == 0
+        assert listener.stderr is not None
+        assert listener.stderr.read() == ""
+        listener.stderr.close()
+
+
+def test_sigterm_ends_listen_in_order() -> None:
+    with serving("--every", "0.02") as endpoint, running("listen", endpoint, "--project", "demo", "rows") as listener:
+        line(listener)
+        listener.terminate()
+        assert listener.wait(PATIENCE) == 128 + signal.SIGTERM

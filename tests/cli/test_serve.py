@@ -1,0 +1,31 @@
+"""``realtime-fsm serve``, as a command."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+from support.commands import result_of, serving
+from support.raw_client import RawClient, upgrade
+
+
+def test_a_taken_port_is_named_with_the_remedy() -> None:
+    with serving("--every", "0") as endpoint:
+        port = str(urlsplit(endpoint).port)
+        result = result_of("serve", "--port", port)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"realtime-fsm: port {port}: Address already in use; choose another port, or 0 for one that is free\n"
+
+
+def test_an_older_server_is_served() -> None:
+    async def greeting(port: int) -> str:
+        client = await RawClient.dial(port, upgrade("/v1/realtime?project=demo&channels[]=rows"))
+        try:
+            return await client.text()
+        finally:
+            await client.hang_up()
+
+    with serving("--every", "0", "--era", "E2") as endpoint:
+        port = urlsplit(endpoint).port
+        assert port is not None
+        assert asyncio.run(greeting(port)) == '{"type":"connected","data":{"channels":["rows"],"user":null}}'

@@ -1,0 +1,183 @@
+"""The divergence: where a log and the machine part, and what the replay says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realtime_fsm.fsm.inputs import (
+    Connect,
+    Disconnect,
+    PingEnabledChanged,
+    Pong,
+)
+from realtime_fsm.fsm.names import Effect
+from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.fsm.table import State
+from realtime_fsm.replay.divergence import Diverged
+from realtime_fsm.replay.log_reader import IncompleteLog
+from realtime_fsm.replay.replayer import Replayer
+from support.bench import Bench
+from support.brokenlogs import Record
+from support.replay_cases import edited, lived, replay, without_fields
+from support.replaying import changed, emitted, log_of, replayed, run_emitted
+from support.wholelog import LOSS, PONG, RECORDS, at, kind
+
+
+def use_each_fact(bench: Bench) -> None:
+    """Use each fact that a record can hold."""
+    bench.do(Connect())
+    bench.do(Disconnect())
+    bench.do(Connect())  # the second dial in a minute waits
+    bench.expire()
+    bench.open()
+    bench.greet()
+    bench.subscribe("s1")
+    bench.err(0)
+    bench.expire_until("con115")
+    bench.acknowledge()
+    bench.expire_until("sub64")
+    bench.hear_something()
+    bench.expire()
+    bench.expire_until("sub64")
+    bench.hear(Pong(bench.generation))
+    bench.err(1008)
+    bench.hear_something()
+    bench.lose(1001)
+    bench.expire_until("rec32")
+    bench.open()
+    bench.greet()
+    bench.acknowledge()
+    bench.expire_until("sub65")
+    bench.do(PingEnabledChanged(enabled=False))
+    bench.do(PingEnabledChanged(enabled=True))
+    bench.expire_until("sub64")
+    bench.err(1008)
+    bench.lose(1001)
+
+
+LOG = lived(use_each_fact, retry=RetryPolicy(dials_per_minute=1, base=4.0, stable_after=50.0))
+
+
+@pytest.mark.parametrize(
+    ("row", "nth", "field", "value", "noticed"),
+    [
+        ("rec22", 0, "draw", 0.001, "sub64"),
+        ("con110", 0, "draw", 0.6, "con115"),
+        ("sub58", 0, "draw", 0.4, "rec32"),
+        ("sub58", 0, "draw", 0.6, "rec32"),
+        ("rec22", 1, "draw", 0.9, "sub64"),
+        ("dis1", 1, "dial_slot", 1059.0, "rec32"),
+        ("dis1", 1, "dial_slot", 1061.0, "rec32"),
+        ("dis1", 0, "dial_slot", 1010.0, "dis1"),
+        ("dis1", 0, "at", 999.0, "rec13"),
+        ("rec22", 0, "at", 1060.5, "rec22"),
+        ("pin67", 0, "heard", False, "pin67"),
+        ("sub58", 0, "heard", False, "sub58"),
+        ("pin58", 0, "heard", True, "pin58"),
+        ("pin58", 0, "error_code", 500, "pin58"),
+        ("sub16", 1, "enabled", False, "sub64"),
+        ("rec32", 0, "lag", 0.1, "rec32"),
+        ("sub64", 0, "dwell", 29.0, "sub64"),
+        ("rec21", 0, "draw", 0.5, "rec21"),
+        ("rec21", 0, "heard", True, "rec21"),
+        ("rec21", 0, "enabled", True, "rec21"),
+    ],
+)
+def test_an_altered_fact_diverges(row: str, nth: int, field: str, value: Any, noticed: str, tmp_path: Path) -> None:
+    replay(tmp_path, LOG)
+    index = [index for index, record in enumerate(LOG) if record.get("row") == row][nth]
+    with pytest.raises(Diverged) as parted:
+        replay(tmp_path, [*LOG[:index], {**LOG[index], field: value}, *LOG[index + 1 :]])
+    told = parted.value.located.record
+    assert (told.row, told.seq > index) == (noticed, True)  # type: ignore[union-attr]
+
+
+FACTS = ("at", "draw", "enabled", "heard", "dial_slot")
+
+
+def test_a_log_of_an_older_version_is_replayed_as_far_as_it_tells(tmp_path: Path) -> None:
+    records = without_fields(RECORDS, *FACTS, "size")
+    log = log_of(tmp_path / "log", records)
+    steps = Replayer(log).play()
+    assert [next(steps).result.transition.row.id for _ in range(2)] == ["dis1", "rec21"]  # type: ignore[union-attr]
+    with pytest.raises(IncompleteLog, match=rf"log:{at('rec22') + 1}: an older version wrote the record"):
+        next(steps)
+
+
+@pytest.mark.parametrize("field", ["draw", "enabled", "heard", "dial_slot"])
+def test_records_of_an_older_version_are_incomplete_where_a_step_needs_a_fact(field: str, tmp_path: Path) -> None:
+    seq = next(record["seq"] for record in LOG if field in record)
+    with pytest.raises(IncompleteLog, match=f"log:{seq}: "):
+        replay(tmp_path, without_fields(LOG, *FACTS, after=seq - 1))
+
+
+@pytest.mark.parametrize(
+    ("records", "index", "said"),
+    [
+        (lambda: edited(PONG, row="pin44", dest="connected"), PONG, "row: pin44 in the log, pin42 of the machine"),
+        (lambda: edited(PONG, row="nonsense"), PONG, "the table has no such row"),
+        (lambda: edited(PONG, trigger="lost"), PONG, "pin42 is a row of pong"),
+        (lambda: edited(PONG, source="connected"), PONG, "source: connected in the log, ping of the machine"),
+        (lambda: edited(PONG, sends=7), PONG, "sends: 7 in the log, 2 of the machine"),
+        (lambda: edited(LOSS, link=2), LOSS, "link: 2 in the log, 1 of the machine"),
+        (lambda: edited(LOSS, attempt=3), LOSS, "attempt: 3 in the log, 1 of the machine"),
+        (lambda: edited(LOSS, row="sub57", dest="disconnected"), LOSS, "sub57: reconnect_off fails <- the log"),
+        (lambda: edited(LOSS, cause="moon"), LOSS, "cause: moon 1006 in the log, stream_ended 1006 of the machine"),
+        (lambda: edited(LOSS + 1, dwell=9.0), LOSS + 1, "dwell: 9.000000 s in the log, 1.500000 s of the machine"),
+        (lambda: edited(LOSS + 1, at=1039.1), LOSS + 1, "missed by 0.000000 s in the log, by 7.500000 s of the mach"),
+        (lambda: edited(LOSS + 1, at=1030.2), LOSS + 1, "it waits until 31.600000 s (dial), and the log's step is at 30.2"),
+        (lambda: edited(kind("subscription", 1), change="removed"), at("con40"), "subscriptions: s1 removed in the log, s1 ack"),
+        (lambda: edited(kind("subscription", 1), change="withdrawn"), at("con40"), "the user called unsubscribe, and no step"),
+    ],
+)  # fmt: skip
+def test_the_difference_is_named(records: Callable[[], list[Record]], index: int, said: str, tmp_path: Path) -> None:
+    with pytest.raises(Diverged) as parted:
+        replay(tmp_path, records())
+    lines = "\n".join([str(parted.value), *parted.value.lines])
+    assert said in lines
+    assert f"log:{index + 1}: " in lines
+
+
+def test_a_subscribe_without_its_subscription_record_is_incomplete(tmp_path: Path) -> None:
+    with pytest.raises(IncompleteLog, match=rf"log:{at('con4') + 1}: .*does not tell what is subscribed to"):
+        replay(tmp_path, edited(kind("subscription"), change="acknowledged"))
+
+
+def misplaced(live: Callable[[Bench], object], model: str, **fields: Any) -> list[Record]:
+    """A log with a step of another log at its end."""
+    records = lived(live)
+    step = {**RECORDS[at(model)], "connection_id": "c1", "seq": len(records) + 1, "dwell": 0.0, **fields}
+    return [*records, step]
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        (lambda: misplaced(lambda bench: bench.to(State.CONNECTED), "con40"), "no step: nothing was asked"),
+        (lambda: misplaced(lambda bench: bench.to(State.ERROR), "sub58"), "no step: it has no link"),
+        (lambda: misplaced(lambda bench: bench.to(State.ERROR), "sub64"), "no step: it waits for nothing"),
+        (lambda: misplaced(lambda bench: bench.to(State.CONNECTED), "pin42", row="end80", trigger="closed"), "no socket"),
+        (lambda: misplaced(lambda bench: bench.to(State.CONNECTED), "pin42"), "no step: A late answer"),
+        (lambda: misplaced(lambda bench: bench.to(State.DISPOSING), "uns14"), "no step: Nothing follows the end."),
+    ],
+)  # fmt: skip
+def test_the_reason_why_the_machine_takes_no_row_is_named(records: Callable[[], list[Record]], said: str, tmp_path: Path) -> None:
+    with pytest.raises(Diverged) as parted:
+        replay(tmp_path, records())
+    assert said in "\n".join(parted.value.lines)
+
+
+def test_a_log_diverges_from_another_table(tmp_path: Path) -> None:
+    """The purpose of a replay: the path of an incident, with another table."""
+    log = log_of(tmp_path / "log", RECORDS)
+    text = emitted(log)
+    with changed("sub58", effects=(Effect.ABORT_LINK, Effect.NOTIFY_LINK_LOST), dest=State.DISCONNECTED):
+        with pytest.raises(Diverged, match=f"log:{LOSS + 1}: "):
+            replayed(log)
+        with pytest.raises(AssertionError, match="LinkClosed"):
+            run_emitted(text)
+    run_emitted(text)
