@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from realtime_fsm.audit.apply import apply_record, apply_step, doubt, resync
+from realtime_fsm.audit.apply import apply_step, doubt, resync
+from realtime_fsm.audit.apply_records import apply_record
 from realtime_fsm.audit.checks import check_row_identity
 from realtime_fsm.audit.collector import ReportBuilder
 from realtime_fsm.audit.decoding import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from realtime_fsm.audit.report import ConnectionReport, Finding, Location, Report, RowLine, Verdict, life_of
+from realtime_fsm.audit.report import ConnectionReport, Finding, Location, Report, RowLine, Verdict
 from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
-from realtime_fsm.audit.stats import StatsAccumulator
+from realtime_fsm.audit.stats import StatsAccumulator, life_of
 from realtime_fsm.fsm.table import TABLE, State
 
 if TYPE_CHECKING:

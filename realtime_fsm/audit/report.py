@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003  (msgspec looks at the annotations)
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from realtime_fsm.auditlog.records import SCHEMA
 from realtime_fsm.fsm.table import TABLE
-
-if TYPE_CHECKING:
-    from realtime_fsm.audit.histogram import Histogram
-    from realtime_fsm.audit.stats import StatsAccumulator
 
 
 class Verdict(IntEnum):
@@ -211,34 +207,3 @@ class Report(msgspec.Struct, frozen=True):
     recoveries: list[tuple[float, int]] = []
     machine: str = TABLE.fingerprint
     schema: int = SCHEMA
-
-
-def spread_of(histogram: Histogram) -> Percentiles:
-    """Summarize a histogram."""
-    count = histogram.count
-    if not count:
-        return Percentiles(0, None, None, None, None, None)
-    p50, p95, p99 = histogram.percentiles(50, 95, 99)
-    return Percentiles(count, histogram.total / count, p50, p95, p99, histogram.most)
-
-
-def life_of(stats: StatsAccumulator) -> ConnectionStats:
-    """Summarize statistics."""
-    return ConnectionStats(
-        states={state: round(seconds, 6) for state, seconds in stats.states.items()},
-        availability=stats.availability,
-        failures=stats.failures,
-        between_failures=stats.mtbf,
-        to_recovery=stats.mttr,
-        resubscribe=spread_of(stats.recoveries),
-        ping=spread_of(stats.pings),
-        gave_up=stats.counts.get("gave up", 0),
-        rejected=stats.counts.get("rejected", 0),
-        dropped=stats.counts.get("dropped", 0),
-        gaps=stats.counts.get("gaps", 0),
-        malformed=stats.counts.get("malformed", 0),
-        faults=stats.counts.get("faults", 0),
-        at_fault=round(stats.faulty, 6),
-        outages=stats.outages,
-        outages_left_out=stats.outages_left_out,
-    )

@@ -5,13 +5,11 @@ Design: an outage is what a `realtime.outage` record says it is. Nothing here de
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from realtime_fsm.audit.histogram import Histogram
+from realtime_fsm.audit.report import ConnectionStats, OutageLine, Percentiles
 from realtime_fsm.fsm.table import LIVE, State
-
-if TYPE_CHECKING:
-    from realtime_fsm.audit.report import OutageLine
 
 KEPT = 100
 """Outages of a connection that are listed; further ones are counted."""
@@ -21,37 +19,22 @@ _LIVE = tuple(state.value for state in LIVE)
 _ZERO_TIMES = {state.value: 0.0 for state in State}
 
 
+@dataclass(slots=True, eq=False)
 class StatsAccumulator:
     """The counts of one connection, or of several together."""
 
-    __slots__ = (
-        "counts",
-        "covered",
-        "failures",
-        "faulty",
-        "outages",
-        "outages_left_out",
-        "pings",
-        "recoveries",
-        "segments",
-        "segments_left_out",
-        "states",
-        "unwanted",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.states = _ZERO_TIMES.copy()
-        self.counts: dict[str, int] = {}
-        self.outages: list[OutageLine] = []
-        self.outages_left_out = 0
-        self.failures = 0  # outages that were not planned
-        self.covered = 0.0  # seconds in `reconnecting` while a draining link delivered
-        self.unwanted = 0.0  # seconds in `disconnected` after a failure
-        self.faulty = 0.0  # seconds on live links during a server fault
-        self.recoveries = Histogram()  # the lengths of failures that healed
-        self.pings = Histogram()
-        self.segments: list[tuple[float, float, str]] = []
-        self.segments_left_out = 0
+    states: dict[str, float] = field(default_factory=_ZERO_TIMES.copy)
+    counts: dict[str, int] = field(default_factory=dict)
+    outages: list[OutageLine] = field(default_factory=list)
+    outages_left_out: int = 0
+    failures: int = 0  # outages that were not planned
+    covered: float = 0.0  # seconds in `reconnecting` while a draining link delivered
+    unwanted: float = 0.0  # seconds in `disconnected` after a failure
+    faulty: float = 0.0  # seconds on live links during a server fault
+    recoveries: Histogram = field(default_factory=Histogram)  # the lengths of failures that healed
+    pings: Histogram = field(default_factory=Histogram)
+    segments: list[tuple[float, float, str]] = field(default_factory=list)
+    segments_left_out: int = 0
 
     def count(self, what: str, by: int = 1) -> None:
         """Count something by name."""
@@ -107,3 +90,34 @@ class StatsAccumulator:
     def mttr(self) -> float | None:
         """The mean time from a failure to its healing, in seconds; None where no failure has healed."""
         return self.recoveries.total / self.recoveries.count if self.recoveries.count else None
+
+
+def spread_of(histogram: Histogram) -> Percentiles:
+    """Summarize a histogram."""
+    count = histogram.count
+    if not count:
+        return Percentiles(0, None, None, None, None, None)
+    p50, p95, p99 = histogram.percentiles(50, 95, 99)
+    return Percentiles(count, histogram.total / count, p50, p95, p99, histogram.most)
+
+
+def life_of(stats: StatsAccumulator) -> ConnectionStats:
+    """Summarize statistics."""
+    return ConnectionStats(
+        states={state: round(seconds, 6) for state, seconds in stats.states.items()},
+        availability=stats.availability,
+        failures=stats.failures,
+        between_failures=stats.mtbf,
+        to_recovery=stats.mttr,
+        resubscribe=spread_of(stats.recoveries),
+        ping=spread_of(stats.pings),
+        gave_up=stats.counts.get("gave up", 0),
+        rejected=stats.counts.get("rejected", 0),
+        dropped=stats.counts.get("dropped", 0),
+        gaps=stats.counts.get("gaps", 0),
+        malformed=stats.counts.get("malformed", 0),
+        faults=stats.counts.get("faults", 0),
+        at_fault=round(stats.faulty, 6),
+        outages=stats.outages,
+        outages_left_out=stats.outages_left_out,
+    )
