@@ -63,7 +63,7 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
     if step.may_send:
         _note_sends(tracked, line, step, t)
     if step.changes:
-        _enter(tracked, line, step, t, detail=detail)
+        _enter(tracked, line, step, t, detail)
     elif step.opens:
         tracked.opened_at = t
     elif step.ends:
@@ -182,9 +182,9 @@ def _asks_in_url(tracked: TrackedConnection, era: str | None, *, covered: bool) 
     return None if tracked.doubtful is None else not tracked.doubtful
 
 
-def _enter(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float, *, detail: bool) -> None:
+def _enter(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float, detail: bool) -> None:
     """Leave a state and enter another one."""
-    tracked.leave_state(t, detail=detail)
+    tracked.leave_state(t, detail)
     dest = step.dest
     if step.is_pong:
         tracked.stats.pings.add(line.dwell)

@@ -72,7 +72,7 @@ class Auditor:
         self._builder = ReportBuilder(detail=detail)
         self._dwells: dict[str, Histogram] = {}
         self._numbers = LineNumbers()
-        self._line = b""  # the one that is judged
+        self._here = 0, b""  # the line that is judged, and its number
 
     @property
     def live(self) -> int:
@@ -93,8 +93,8 @@ class Auditor:
         """Judge lines."""
         numbers = self._numbers
         for line in lines:
-            numbers.number += 1
-            self._line = line
+            numbers.number = number = numbers.number + 1
+            self._here = number, line
             try:
                 record = decode_fast(line)
             except (msgspec.MsgspecError, ValueError):
@@ -146,7 +146,7 @@ class Auditor:
         if self._window.has_started(trouble.timestamp):
             self._report(tracked, RuleBreach(trouble.rule, trouble.text))
         tracked.note_hole()
-        tracked.recent.append((self._numbers.number, self._line))
+        tracked.recent.append(self._here)
 
     def _take(self, record: FlatRecord, secrets: tuple[str, ...] = ()) -> None:
         tracked = self._live.get(record.connection_id)
@@ -168,7 +168,7 @@ class Auditor:
             self._note(tracked, record)
         if secrets:
             self._report(tracked, RuleBreach("secret", f"{', '.join(secrets)}: the value looks like a secret"))
-        tracked.recent.append((self._numbers.number, self._line))
+        tracked.recent.append(self._here)
 
     def _step(self, tracked: TrackedConnection, line: FlatRecord) -> None:
         step, state = STEPS.get(line.row), tracked.state
@@ -187,7 +187,7 @@ class Auditor:
         for check in step.checks:
             breach = check(tracked, line, step, t)
             if breach is not None:
-                if self._report(tracked, explain_missing_field(breach, self._line)):
+                if self._report(tracked, explain_missing_field(breach, self._here[1])):
                     resync(tracked, line, step)
                     believed = True
                     t = tracked.entered + max(0.0, line.dwell)
@@ -205,7 +205,7 @@ class Auditor:
     def _note(self, tracked: TrackedConnection, line: FlatRecord) -> None:
         breach = apply_record(tracked, line)
         if breach is not None:
-            self._report(tracked, explain_missing_field(breach, self._line) if breach.rule == "form" else breach)
+            self._report(tracked, explain_missing_field(breach, self._here[1]) if breach.rule == "form" else breach)
         if tracked.closed_by_record and tracked.connection_id in self._live:
             del self._live[tracked.connection_id]
             self._ended[tracked.connection_id] = tracked
@@ -242,4 +242,4 @@ class Auditor:
         return RULES[said.rule].weight is Severity.VIOLATION
 
     def _finding(self, tracked: TrackedConnection | None, said: RuleBreach) -> Finding:
-        return finding_of(tracked, said, self._line, self._numbers, self._fail_on)
+        return finding_of(tracked, said, self._here[1], self._numbers, self._fail_on)

@@ -92,7 +92,7 @@ class ReportBuilder:
 
     def _note_end(self, tracked: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
         life = tracked.stats
-        tracked.leave_state(tracked.now, detail=self._detail)
+        tracked.leave_state(tracked.now, self._detail)
         tracked.end_coverage(tracked.now)
         if tracked.faulty_since is not None:
             life.faulty += max(0.0, tracked.now - max(tracked.faulty_since, tracked.life_from))

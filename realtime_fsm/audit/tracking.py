@@ -193,7 +193,7 @@ class TrackedConnection:
         self.state, self.entered = state, since
         self.state_before_ping = rest if state == PING else state
 
-    def leave_state(self, t: float, *, detail: bool) -> None:
+    def leave_state(self, t: float, detail: bool) -> None:
         """Count the time in the state.
 
         Args:

@@ -106,11 +106,11 @@ class Calls(ABC):
             raise UnsupportedByServer(feature, self.era, self.era.releases)
 
     def register(self, spec: SubscriptionSpec, options: DeliveryOptions) -> SubscriptionDelivery:
-        """Make room for a subscription's events, before it is asked for."""
+        """Prepare the delivery of a subscription's events, before the machine asks for it."""
         return self._registry.register(spec, options, self.loop, self.time_in_state())
 
     def next_id(self) -> str:
-        """A name for a subscription, new on this connection."""
+        """Make an id for a subscription, new on this connection."""
         return f"s{next(self._numbers)}"
 
     def unsubscribe(self, subscriber: SubscriptionDelivery) -> None:
@@ -140,7 +140,7 @@ class Calls(ABC):
                 self.feed(Unsubscribe(superseded))
 
     def watch_states(self) -> StreamBuffer[Change]:
-        """A stream of the changes of state from now on; it is forgotten when nobody holds it any more."""
+        """Make a stream of the changes of state from now on; the driver forgets one that no code holds any more."""
         buffer: StreamBuffer[Change] = StreamBuffer("this stream of states", self.loop, _CHANGES_KEPT)
         if self.state is State.DISPOSING:
             buffer.close()

@@ -76,6 +76,8 @@ class Dispatcher:
         malformed: how many messages of the server could not be understood, by kind.
     """
 
+    __slots__ = ("_audit", "_links", "_owner", "_registry", "malformed")
+
     def __init__(self, owner: Connection, links: LinkSet, registry: SubscriptionRegistry, audit: AuditWriter) -> None:
         self._owner = owner
         self._links = links
@@ -90,7 +92,7 @@ class Dispatcher:
 
         def on_message(data: bytes) -> Awaitable[None] | None:
             if link is not links.current and link is not links.draining:
-                return asyncio.sleep(0)  # let go of, and its reader not yet stopped
+                return asyncio.sleep(0)  # closed, and its reader not yet stopped
             state.frames_received = received = state.frames_received + 1
             try:
                 frame: Frame | Malformed = decode_known(data)
@@ -107,7 +109,9 @@ class Dispatcher:
                 feed(Recovered(link.generation))
             if planned:
                 if link.routes is None:
-                    return None if received % _TURN else self._apply_backpressure(link)  # before the greeting none is owed
+                    return (
+                        None if received % _TURN else self._apply_backpressure(link)
+                    )  # before the greeting no subscription is acknowledged
                 self._name_subscriptions(link, event)
             identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
             if links.overlap:
@@ -117,7 +121,7 @@ class Dispatcher:
                     delivery.last_timestamp = stamp
                 should_yield = delivery.put(event)
             else:
-                should_yield = (bool(identifiers) or not planned) and route(event)  # the routes know of whom it is for nobody
+                should_yield = (bool(identifiers) or not planned) and route(event)  # the routes have found no subscription
             return self._apply_backpressure(link) if should_yield or not received % _TURN else None
 
         return on_message

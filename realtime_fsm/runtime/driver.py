@@ -1,13 +1,12 @@
-"""The driver: it owns the socket, the tasks and the clock; it does what the machine asks and feeds back what happened.
+"""The driver: it owns the clock and feeds the machine, executes the commands, and publishes what a step came to.
 
-The law: `feed` is the one funnel into the machine, and what the machine asks is done in the order in which it asks. Results
-are handed over through futures and inboxes, so no consumer's code runs inside it and nothing that one does can stop a link.
-Log processors do run inside it, and tasks that start eagerly: the inputs that they feed wait until the step is done.
+Invariant: `feed` is the only way into the machine, and the driver executes the commands of a step in their order. Results leave
+through futures and buffers, so no consumer's code runs inside a step. Log processors do, and tasks that start eagerly: the
+inputs that they feed wait until the step is done.
 
-The connection's tasks, timers and records share the context in which the connection was built, whichever call starts them.
-
-Events do not pass through the machine: socket, decode, inbox, the user's `async for`. The machine is told only that a frame
-was heard, by a counter; and that nothing is read, while somebody who must lose nothing is full.
+Design: `calls` serves the user, `dispatch` turns messages into inputs and events, and `links` holds the links with their
+handover. The connection's tasks, timers and records share the context in which the connection was built, whichever call starts
+them.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ class Driver(Calls):
         context: what the connection remembers.
         transport: what opens WebSockets.
         connection_id: the name of the connection in the audit log.
-        url: the address to dial.
+        url: the URL to dial.
         credentials: who dials.
         project: the id of the project.
 
@@ -234,7 +233,7 @@ class Driver(Calls):
         self._outages.end_step()
 
     def on_resume(self) -> None:
-        """The process slept."""
+        """Tell the machine that the process slept."""
         self.feed(ResumedFromSuspend())
 
     # --- what the machine asks ----------------------------------------------------------------------------------------

@@ -1,11 +1,11 @@
 """A handover: one link takes the place of another one, which delivers until the new link serves all that the old one did.
 
-Invariant: while a handover lasts, each event reaches each subscription once, and whatever the old link may have owed is told as a
-gap.
+Invariant: while a handover lasts, each event reaches each subscription once, and a gap tells of events that the old link may not
+have delivered.
 
 Design: a handover has three stages. First the old link delivers alone, and its pings go on. At `greeted` the new link serves
 everything: both links deliver, and one last ping goes out on the old one. A stream keeps its order, so with the answer to that
-ping the old link owes nothing, and at `drained` it is closed. Without an answer nobody knows what it owed. `failed` leads back
+ping the old link has no undelivered events, and at `drained` it is closed. Without an answer a gap is told. `failed` leads back
 to the old link.
 """
 
@@ -44,7 +44,7 @@ class Handover:
         loop: the event loop whose clock counts.
         served: the subscriptions that the old link serves.
         feed: steps the machine.
-        on_drained: called when the old link owes nothing more, or has owed it for too long.
+        on_drained: called when the old link is drained, or has not answered for too long.
 
     Attributes:
         old: as given.
@@ -134,7 +134,7 @@ class Handover:
         self._timer = self._loop.call_later(DRAIN_SECONDS, self._look_drained)
 
     async def wait_ended(self) -> None:
-        """Wait until the old link is let go of, or is the current one again."""
+        """Wait until the old link is closed, or is the current one again."""
         await self._ended.wait()
 
     def drained(self) -> HandoverDeduplicator | None:
@@ -157,7 +157,7 @@ class Handover:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the old link has shown that it owes nothing."""
+        """Whether the old link has shown that it has no undelivered events."""
         answered = self._asked_at is not None and not self.old.pings_in_flight
         return self.is_complete and (answered or self._trusted) and not (self.old.ended or self.old.state.at_fault)
 
@@ -176,7 +176,7 @@ class Handover:
         now, state, ping = self._loop.time(), self.old.state, self._context.ping
         if self._asked_at is not None and state.frames_received == self._frames_before:
             if self.old.paused:
-                self._asked_at = now  # the peer may say something, and nobody hears it
+                self._asked_at = now  # nothing is read, so silence means nothing
             elif now >= self._asked_at + ping.timeout:
                 self._feed(LinkClosed(self.old.generation, cause=Overdue("pong", ping.timeout)))
                 return

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 class LinkHandler(Protocol):
-    """Who is told what happens on a link."""
+    """The handler of what happens on a link."""
 
     def feed(self, input_: Input) -> None:
         """Step the machine."""
 
     def message_handler(self, link: LinkIO) -> MessageHandler:
-        """What takes the messages of a link."""
+        """Make what takes the messages of a link."""
 
     def report(self, failure: BaseException, heading: str = ...) -> None:
         """Tell of an exception that nobody expected."""

@@ -34,7 +34,7 @@ class LinkSet:
     Args:
         owner: the handler of what happens on the links.
         context: the settings of the connection.
-        report_loss: called with a handover whose old link may have owed events, and with whether the current link goes as well.
+        report_loss: called with a handover that may leave undelivered events, and with whether the current link goes, too.
 
     Attributes:
         current: the link that the machine speaks of.
@@ -77,7 +77,7 @@ class LinkSet:
         return self.current
 
     def current_of(self, generation: int) -> LinkIO:
-        """The current link, which must be of that generation."""
+        """Return the current link, which must be of that generation."""
         link = self.current
         assert link is not None
         assert link.generation == generation, "the machine speaks of the current link only"
@@ -93,12 +93,12 @@ class LinkSet:
         self.overlap = True
 
     def complete_handover(self, last_event_times: Callable[[frozenset[SubscriptionDelivery]], dict[str, Any]]) -> None:
-        """The current link serves everything: the old one goes when it owes nothing more."""
+        """Let the old link go as soon as it is drained: the current one serves everything."""
         assert self.handover is not None
         self.handover.greeted(last_event_times(self.handover.served))
 
     def resume(self, generation: int) -> None:
-        """The old link is the current one again."""
+        """Make the old link the current one again."""
         assert self.handover is not None
         self.handover.failed()
         self.current, self.handover = self.handover.old, None
@@ -106,7 +106,7 @@ class LinkSet:
         self._look_for_overlap()
 
     def drop(self, generation: int, *, graceful: bool) -> None:
-        """Let go of the current link; with a closing handshake if `graceful`, at once if not."""
+        """Close the current link, with a closing handshake if `graceful`; abort it if not."""
         if self.handover is not None and self.handover.is_complete:
             self.close_draining(with_current=True)
         link, self.current = self.current_of(generation), None
@@ -116,7 +116,7 @@ class LinkSet:
         self._close(link, self._context.timeouts.close if graceful else 0)
 
     def close_draining(self, *, with_current: bool = False) -> None:
-        """Let go of the old link, if there is one, and tell what it may have owed.
+        """Close the old link, if there is one, and report the events that it may not have delivered.
 
         Args:
             with_current: whether the current link goes, too.
@@ -148,10 +148,10 @@ class LinkSet:
         self.overlap = self.handover is not None or (self._dedup is not None and self._dedup.newer_is_behind)
 
     async def wait_drained(self) -> None:
-        """Wait until the old link of a complete handover is let go of: the next change of link waits for that.
+        """Wait until the old link of a complete handover is drained: the next change of link waits for that.
 
         Raises:
-            LinkPaused: when the old link is not read for as long as a reply may take, so that a consumer makes room.
+            LinkPaused: when nothing is read from the old link for as long as a reply may take.
         """
         reply = self._context.timeouts.reply
         while self.handover is not None and self.handover.is_complete:
@@ -165,7 +165,7 @@ class LinkSet:
     # --- the end --------------------------------------------------------------------------------------------------------
 
     async def wait_closed(self) -> None:
-        """Wait until every socket that was let go of is closed; each is, within the close timeout."""
+        """Wait until every socket is closed that the links have left; each closes within the close timeout."""
         while self._closing:
             await asyncio.wait(tuple(self._closing))
 

@@ -1,7 +1,7 @@
 """The outages: when nothing delivers, although it once did.
 
-An outage lasts from the loss of a live link until everything desired is acknowledged again. A handover is none, unless its old
-link ends, or is given up, before the new one serves everything.
+An outage lasts from the loss of a live link until everything desired is acknowledged again. A handover begins one only where its
+old link ends, or is given up, before the new one serves everything.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class OutageTracker:
             self._audit.outage("opened", outage.cause, planned=outage.planned, dials=outage.dials)
 
     def reach_back(self, since: float) -> None:
-        """A link is lost, or begins to drain, during a server fault: its events are missing since the server last worked."""
+        """Note a server fault on a link that is lost, or begins to drain: events are missing since the server last worked."""
         self._faulty_since = since
 
     def end_handover(self) -> None:
-        """A handover is over: what its old link may have owed is told by the handover itself."""
+        """Forget such a fault: the handover that is over reports the undelivered events of its old link itself."""
         self._faulty_since = None
 
     def lose(self, now: float, *, retired: bool = False) -> None:
@@ -89,14 +89,14 @@ class OutageTracker:
         self.current = Outage(now, missing_since, cause, planned, self._dialed)
 
     def dial(self) -> None:
-        """A link is dialed."""
+        """Count a dial."""
         if self.current is None:
             self._dialed = 1
         else:
             self.current.dials += 1
 
     def on_transition(self, source: State, dest: State, now: float, *, covered: bool) -> None:
-        """The state has changed.
+        """Note a change of state.
 
         Args:
             source: the state before.

@@ -1,4 +1,4 @@
-"""The roster: all subscribers of a connection. It routes events to them and tells them what becomes of their subscriptions."""
+"""The registry: all subscriptions of a connection. It routes events to their deliveries, and tells them what becomes of them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class SubscriptionRegistry:
     def register(
         self, spec: SubscriptionSpec, options: DeliveryOptions, loop: asyncio.AbstractEventLoop, dwell: float
     ) -> SubscriptionDelivery:
-        """Make room for a subscription's events, before it is asked for."""
+        """Prepare the delivery of a subscription's events, before the machine asks for it."""
         subscriber = self.subscribers[spec.id] = SubscriptionDelivery(spec, options, loop, self._report, self._audit, self.gate)
         self._audit_desired(spec, dwell)
         return subscriber
@@ -117,7 +117,7 @@ class SubscriptionRegistry:
         return crowded
 
     def _listening_on(self, event: Event) -> list[str]:
-        """The subscriptions to the channels of an event, of which the server does not say whom it is for.
+        """Find the subscriptions to the channels of an event for which the server names none.
 
         So it is with ``stats.connections`` on channel ``project`` (PROTOCOL: "Messages", rule 12).
         """
@@ -170,7 +170,7 @@ class SubscriptionRegistry:
         return [identifier for identifier in identifiers if identifier in self.subscribers]
 
     def acknowledge(self, identifier: str, channels: tuple[str, ...], now: float) -> None:
-        """It is acknowledged on the link that is up."""
+        """Note that the link that is up serves a subscription."""
         self._audit.subscription(identifier, "acknowledged")
         if identifier in self._pending_updates:
             self._switch_id(self._pending_updates.pop(identifier), channels, now)
@@ -211,7 +211,7 @@ class SubscriptionRegistry:
         subscriber.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, subscriber.last_timestamp)
 
     def recover(self, seconds: float) -> None:
-        """A server fault is over: those that the link serves may have missed something. Others are told when it serves them.
+        """Tell those that the link serves of a gap: a server fault is over. Others are told when the link serves them.
 
         Args:
             seconds: how long ago the server had last proved that it worked.
@@ -223,11 +223,11 @@ class SubscriptionRegistry:
                 subscriber.record_gap(until, seconds, 0, subscriber.last_timestamp)
 
     def begin_deafness(self) -> None:
-        """The link was deaf: the subscriptions that it served may have missed events."""
+        """Note that the link was deaf: the subscriptions that it served may have missed events."""
         self._deafness = {one: one.last_timestamp for one in self.subscribers.values() if one.established}
 
     def end_deafness(self, until: datetime, seconds: float, dials: int, proof: Any) -> None:
-        """A link is no longer deaf, or nothing can prove it: those whom the deaf one served are told, once.
+        """Tell those that a deaf link served, once: a link is no longer deaf, or nothing can prove it.
 
         Args:
             until: the moment.
@@ -246,7 +246,7 @@ class SubscriptionRegistry:
         return frozenset(one for one in self.subscribers.values() if one.established)
 
     def last_event_times(self, served: frozenset[SubscriptionDelivery]) -> dict[str, Any]:
-        """The server's time of the last event of each of these subscriptions, as it came, by the id that it has now."""
+        """Return the server's time of the last event of each of these subscriptions, as it came, by its present id."""
         return {identifier: one.last_timestamp for identifier, one in self.subscribers.items() if one in served}
 
     def report_possible_loss(self, handover: Handover, with_current: bool) -> None:
@@ -264,12 +264,12 @@ class SubscriptionRegistry:
                 subscriber.record_gap(handover.until, handover.seconds, 1, stamp, had)
 
     def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
-        """The server refused it, perhaps because a guest asked."""
+        """Tell that the server refused a subscription, perhaps because a guest asked."""
         spec = self._spec(identifier)
         self._reject(identifier, SubscriptionRejected(spec.channels, spec.queries, code, message, guest=guest), code)
 
     def withdraw(self, identifier: str, dwell: float) -> bool:
-        """The user does not want it any more; until it is removed, what comes for it is still known.
+        """Note that the user gives a subscription up; until it is removed, its events are still known.
 
         Returns:
             Whether that is news.
@@ -281,7 +281,7 @@ class SubscriptionRegistry:
         return True
 
     def pending_update_of(self, subscriber: SubscriptionDelivery) -> str | None:
-        """The id of what is to take the place of what it listens to; not of what was given up, and is not removed yet."""
+        """Return the id that is to take the place of the present one; not one that was given up, and is not removed yet."""
         mine = (identifier for identifier, one in self._pending_updates.items() if one.subscriber is subscriber)
         return next((identifier for identifier in mine if identifier not in self._withdrawn), None)
 
@@ -290,11 +290,11 @@ class SubscriptionRegistry:
         return identifier in self.subscribers and identifier not in self._withdrawn
 
     def reject_unsupported(self, identifier: str, era: Era) -> None:
-        """The server is too old for it."""
+        """Tell that the server is too old for a subscription."""
         self._reject(identifier, UnsupportedByServer("queries", era, era.releases))
 
     def remove(self, identifier: str) -> None:
-        """It is gone."""
+        """Tell that a subscription is gone."""
         self._audit.subscription(identifier, "removed")
         subscriber = self._remove_id(identifier, SubscriptionEnded())
         if subscriber is not None:

@@ -1,4 +1,4 @@
-"""Server times of events; one that is missing or malformed is None."""
+"""Server times of events: None stands for a time that is missing or malformed."""
 
 from __future__ import annotations
 

@@ -89,17 +89,17 @@ class Waiters:
                 resolve(future)
 
     def resolve_identity(self) -> None:
-        """The server has said who we are."""
+        """Resolve the calls that wait until the server names the user."""
         for future in self._for_identity:
             resolve(future)
 
     def reject_identity(self, error: RealtimeError) -> None:
-        """The server will not have us as somebody else."""
+        """Fail the calls that wait for another identity."""
         for future in self._for_identity:
             reject(future, error)
 
     def resolve_presence(self, presence: dict[str, Any] | None) -> None:
-        """The server has stored it."""
+        """Resolve the calls that wait until the server has stored a presence."""
         for future in self._for_presence:
             if not future.done():
                 future.set_result(presence)
@@ -111,7 +111,7 @@ class Waiters:
         return bool(self._for_presence)
 
     def fail_change(self, error: RealtimeError) -> None:
-        """The link stays as it was: those who wanted another one, or another identity, are told."""
+        """Fail the calls that want another link, or another identity: the old link goes on."""
         for future, (_, is_patient) in self._for_link.items():
             if not is_patient:
                 reject(future, error)

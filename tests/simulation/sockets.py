@@ -136,7 +136,7 @@ class SimulatedSocket:
             while self._arrived:
                 item = self._arrived.popleft()
                 if isinstance(item, int):
-                    self.over = True
+                    self.over |= not self.given_up
                     return item
                 if (pause := deliver(item)) is not None:
                     await pause
