@@ -74,6 +74,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "planned": "realtime_fsm.outage.planned",
         "seconds": "realtime_fsm.outage.duration",
         "dials": "realtime_fsm.outage.dials",
+        "cause": "realtime_fsm.outage.cause",
     },
     "realtime.fault": {
         "change": "realtime_fsm.fault.change",
