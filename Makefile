@@ -50,10 +50,11 @@ node:
 	@command -v node > /dev/null && command -v npm > /dev/null || \
 		{ echo "The JavaScript SDK needs Node.js 20 or newer, with npm, on the PATH. All other targets work without Node.js." >&2; exit 1; }
 
-lint: $(READY) ## check rules and format with ruff
+lint: $(READY) ## check rules and format with ruff, and the words of docstrings, comments and pages
 	@echo "== lint: check with ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@cd tests && ../$(BIN)/python -m support.prose
 
 types: $(READY) ## check the package, the tests and the README's examples with mypy --strict
 	@echo "== types: check with mypy --strict"

@@ -139,7 +139,7 @@ def _ping_over_rows(
 def _resume_rows(
     number: int, sources: tuple[State, ...], trigger: Trigger, when: tuple[If, ...], what: str
 ) -> tuple[Row[State, Trigger], ...]:
-    """A handover fails for good: rows that go back to the old link, numbered from `number`.
+    """Build the rows that go back to the old link when a handover fails for good, numbered from `number`.
 
     In the live states the old link still serves something that the new one does not, or it would be gone.
     """

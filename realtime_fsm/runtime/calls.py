@@ -121,10 +121,10 @@ class Calls(ABC):
                 self.feed(Unsubscribe(identifier))
 
     async def update_subscription(self, subscriber: SubscriptionDelivery, spec: SubscriptionSpec) -> None:
-        """Let a subscriber listen to something else. What it listens to now goes on until that is acknowledged.
+        """Give a subscriber another subscription. Its present subscription delivers until the server acknowledges the new one.
 
         Raises:
-            SubscriptionRejected, SubscriptionEnded: when there will be nothing else.
+            SubscriptionRejected, SubscriptionEnded: when the new subscription fails.
             RealtimeError: when there will be no link for now.
         """
         old = subscriber.spec.id
@@ -280,7 +280,7 @@ class Calls(ABC):
     # --- the end --------------------------------------------------------------------------------------------------------
 
     async def wait_closed(self) -> None:
-        """Wait until every socket that was let go of is closed; each is, within the close timeout."""
+        """Wait until every released socket is closed, which takes at most the close timeout."""
         await self._links.wait_closed()
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:

@@ -109,7 +109,7 @@ class Prober:
     # --- what the driver tells ----------------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """The machine has taken a step: begin to probe a link that serves everything, and end with it."""
+        """Follow a step of the machine: begin to probe a link that serves everything, and stop with the link."""
         link = self._context.link
         serves = link is not None and self._context.state in _LIVE and self._context.subscriptions.all_acknowledged
         number = link.generation if link is not None and serves else 0
@@ -141,7 +141,7 @@ class Prober:
             await asyncio.wait((self._writing,))
 
     def out(self) -> None:
-        """The event may come from now on, or may be written."""
+        """Begin to wait for the event, or permit its write: the canary is subscribed."""
         if not self._probing:
             return
         if self._canary.write is None:
@@ -152,7 +152,7 @@ class Prober:
             self._plan(self._canary.every)
 
     def refused(self, code: Code) -> None:
-        """The server refused it, so nothing is proven; the next one is due in its time, on another link, too.
+        """Handle a refusal: it proves nothing, and the next canary goes out after the usual interval, on another link, too.
 
         A server that refuses with 1008 ends the link (PROTOCOL: "Messages", rule 5), so a canary on each new link would end each.
         """
@@ -162,7 +162,7 @@ class Prober:
         self._prove_nothing()
 
     def heard(self, event: Event) -> None:
-        """An event of the hidden subscription came: the link is not deaf."""
+        """Handle an event of the hidden subscription: it proves that the link is not deaf."""
         now = self._owner.loop.time()
         self._proven, self._proof = now, event._timestamp  # noqa: SLF001  (as it came)
         if not self._probing:
@@ -193,7 +193,7 @@ class Prober:
         self._owner.feed(input_)
 
     def _next(self) -> Probe | None:
-        """The canary that can go out on this link; None where no presence can be set."""
+        """Return the canary that can go out on this link; None where the client cannot set a presence."""
         if self._canary.channel is not None:
             return Probe(SubscriptionSpec(CANARY, (self._canary.channel,)))
         user = None if self._owner.user is None else self._owner.user.get("$id")

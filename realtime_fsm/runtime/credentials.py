@@ -1,4 +1,4 @@
-"""Who dials: a session or JWT as a string, or a callable that is asked before every dial."""
+"""The credentials of a dial: a session or JWT as a string, or a callable that the client calls before every dial."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Credentials:
         return callable(self.session) or callable(self.jwt)
 
     def with_session(self, session: Secret | None) -> Credentials:
-        """The same with another session, or as a guest, and without the JWT or session of before, one in a header included."""
+        """Return a copy with another session, or with none, and without the old JWT and session, in headers, too."""
         kept = {name: value for name, value in self._headers.items() if name.lower() not in _IDENTITY_HEADERS}
         return Credentials(session, None, kept)
 
@@ -74,7 +74,7 @@ class Credentials:
             renewal: why the server refused those of the dial before, if only others will do.
 
         Raises:
-            IdentityUnavailable: when a callable raises, or gives something that is no secret.
+            IdentityUnavailable: when a callable raises, or returns a value that is not a secret.
             ServerError: the refusal, when the callable gives the same secret again.
         """
         given = await self.resolve_secret(self.session, self._context), await self.resolve_secret(self.jwt, self._context)
@@ -85,14 +85,14 @@ class Credentials:
 
     @staticmethod
     async def resolve_secret(secret: Secret | None, context: Context | None = None) -> str | None:
-        """The secret itself. Its callers are sealed: what it asked for is in its frame.
+        """Return the secret itself. Its callers are sealed, because its frame holds the secret.
 
         Args:
             secret: the secret, or a callable that gives one.
             context: the context in which the user gave the callable; by default the present one.
 
         Raises:
-            IdentityUnavailable: when a callable raises, or gives something that is no secret.
+            IdentityUnavailable: when a callable raises, or returns a value that is not a secret.
         """
         if secret is None or isinstance(secret, str):
             return secret

@@ -24,7 +24,7 @@ CAUGHT_UP_AFTER = 100
 
 
 class HandoverDeduplicator:
-    """What two links have delivered, since the newer one was dialed.
+    """Compare the events of two links since the dial of the newer link.
 
     Args:
         newer: the generation of that one.
@@ -43,12 +43,12 @@ class HandoverDeduplicator:
         return bool(self._lead_counts)
 
     def filter_new(self, event: Event, subscriptions: Iterable[str], link: int) -> list[str]:
-        """The subscriptions that have not got it from the other link.
+        """Return the subscriptions that have not got the event from the other link.
 
         Args:
             event: the event.
             subscriptions: whom it is for.
-            link: the generation of the link that brings it. What one that came even later brings is none of the two's.
+            link: the generation of the link that brings the event; the events of an even later link all pass.
         """
         if link > self._newer or (self._new_in_a_row is not None and not self._lead_counts):
             return list(subscriptions)
@@ -70,6 +70,6 @@ class HandoverDeduplicator:
         return fresh
 
     def older_closed(self) -> None:
-        """The older link is gone."""
+        """Forget the events of the older link, which is closed."""
         self._lead_counts = {key: ahead for key, ahead in self._lead_counts.items() if ahead < 0}
         self._new_in_a_row = 0

@@ -1,4 +1,4 @@
-"""The subscriber: one subscription as the driver serves it, with its inbox, its gaps and its catching up."""
+"""The subscriber: one subscription as the driver serves it, with its buffer, its gaps and its catching up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BUFFER_BYTES = 64 * 1024 * 1024
 """Bytes of frames that a subscription keeps by default: as many as the largest frame that is taken."""
 _GAPS_KEPT = 100
 _DEDUP_SECONDS = 60.0
-"""Seconds for which events that catching up has delivered are known, so that their live twins are not delivered again."""
+"""Seconds for which a subscription knows the events that catching up has delivered, and drops their live duplicates."""
 _LATENESS_TOLERANCE = 1.0
 """Seconds by which a timer may be late on a busy loop; one that is later has slept."""
 
@@ -52,8 +52,8 @@ class DeliveryOptions:
         context: the context in which the user gave the callables.
 
     Raises:
-        BadOption: for a buffer or buffer_bytes that is no whole number above 0, an overflow that is none, or a callable that
-            is none.
+        BadOption: for a buffer or buffer_bytes that is not a whole number above 0, an unknown overflow, or an on_gap or
+            catch_up that is not callable.
     """
 
     buffer: int = 1024
@@ -69,7 +69,7 @@ class DeliveryOptions:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise BadOption(name, f"{value!r:.40} is not a whole number above 0")
         if self.overflow not in OVERFLOWS:
-            raise BadOption("overflow", f"{self.overflow!r:.40} is none of {', '.join(OVERFLOWS)}")
+            raise BadOption("overflow", f"{self.overflow!r:.40} is not one of {', '.join(OVERFLOWS)}")
         for name in ("on_gap", "catch_up"):
             value = getattr(self, name)
             if value is not None and not callable(value):
@@ -80,7 +80,7 @@ class SubscriptionDelivery:
     """One subscription.
 
     Attributes:
-        put: where an event goes. It is the inbox itself but for the times of catching up, so the hot path pays nothing.
+        put: takes an event. Outside of catching up it is the `put` of the buffer, so the hot path pays nothing.
         stamp: the server's time of the last event that had one, as it came.
         failures: how many of the user's callables raised.
         misfits: how many events did not fit the type of its payloads.
@@ -182,7 +182,7 @@ class SubscriptionDelivery:
         """Note the server's time of an event, unless it has none, or something came that happened after it.
 
         Returns:
-            Whether something did. The live twin of what catching up has delivered is not told to the consumer, and not late.
+            Whether a later event came before. A live duplicate of a caught-up event is not late, and does not reach the consumer.
         """
         if event._timestamp is None:  # noqa: SLF001
             return False
@@ -213,7 +213,7 @@ class SubscriptionDelivery:
         self.put = self._put_before_gap if self._expects_gap else usual
 
     def met_gap(self) -> list[Event]:
-        """What has come since it was acknowledged again."""
+        """Take the events that have come since the server acknowledged the subscription again."""
         had, self._before_gap = self._before_gap, []
         if self._expects_gap:
             self._expects_gap = False
@@ -229,7 +229,7 @@ class SubscriptionDelivery:
         had: Iterable[Event] = (),
         proof: Any = None,
     ) -> None:
-        """It is acknowledged again, after an outage; or nobody knows what the link owed that it was acknowledged on.
+        """Report a gap: after an outage, or after a link that may have held undelivered events.
 
         Args:
             until: the moment of the acknowledgement.
@@ -239,7 +239,7 @@ class SubscriptionDelivery:
             had: what has come since the acknowledgement, and is not missing.
             proof: the server's time at which its link was last known to work, as it came.
         """
-        # What was caught up with is not missing the next time, though a late live event may have come behind it.
+        # The next gap does not include caught-up events, though a late live event may have come behind them.
         gap = Gap(latest(parse_or_none(stamp), parse_or_none(proof), self._caught_up_to), until, outage_seconds, attempts)
         self.gaps.append(gap)
         del self.gaps[:-_GAPS_KEPT]

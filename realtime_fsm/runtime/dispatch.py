@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.sockets import MessageHandler
 
 _TURN, _CONTROL_TURN = 256, 32
-"""Messages after which the event loop has a turn, whatever they are; and those of them that are no events, which take longer."""
+"""Messages after which the reader yields to the event loop: of any kind; and control messages alone, which take longer."""
 
 
 class Connection(Protocol):

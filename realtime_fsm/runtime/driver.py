@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.sockets import MessageHandler, Transport
 
 _TURN, _CONTROL_TURN = 256, 32
-"""Messages after which the event loop has a turn, whatever they are; and those of them that are no events, which take longer."""
+"""Messages after which the reader yields to the event loop: of any kind; and control messages alone, which take longer."""
 
 
 class Driver(Calls):
@@ -144,7 +144,7 @@ class Driver(Calls):
 
     @property
     def era(self) -> Era | None:
-        """What the server speaks, as far as it is known."""
+        """The protocol era of the server; None until the client knows it."""
         return self._core.era
 
     @property

@@ -1,4 +1,4 @@
-"""The buffer: an inbox of events that is bounded in bytes, too.
+"""The event buffer: a stream buffer of events that is bounded in bytes, too.
 
 Invariant: a buffer holds events of at most `limit` bytes of frames, or one event that is larger.
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class EventBuffer(StreamBuffer[Event]):
-    """An inbox of events, bounded in number and bytes; the oldest are dropped, and are counted.
+    """A buffer of events, bounded in number and bytes; it drops the oldest events, and counts them.
 
     Args:
         what: what it is called in errors.

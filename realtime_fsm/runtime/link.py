@@ -1,4 +1,4 @@
-"""The link: one WebSocket and the tasks that serve it, from dial to end. What happens on it is fed to the machine."""
+"""The link: one WebSocket and the tasks that serve it, from dial to end. It feeds each of its inputs to the machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LinkHandler(Protocol):
         """Make what takes the messages of a link."""
 
     def report(self, failure: BaseException, heading: str = ...) -> None:
-        """Tell of an exception that nobody expected."""
+        """Report an unexpected exception."""
 
 
 class LinkIO:
@@ -119,7 +119,7 @@ class LinkIO:
             self._writer = self._task("writer", self._write)
 
     def close(self, seconds: float) -> asyncio.Task[None]:
-        """Let go of the socket, with a handshake of at most so many seconds; 0 drops it. Nothing of it is told any more."""
+        """Close the socket with a handshake of at most `seconds`; 0 aborts it. The link reports nothing more."""
         return self._task("close", self._close, seconds)
 
     async def _read(self, transport: Transport, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:

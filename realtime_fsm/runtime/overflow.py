@@ -1,8 +1,8 @@
-"""The overflow: what becomes of the events of a subscription whose consumer is too slow for its buffer.
+"""The overflow modes: a subscription applies one of them when its consumer is too slow for its buffer.
 
-The law: memory is bounded in every mode, and what is not delivered is counted. A buffer holds its `buffer` events, and no more
-than its `buffer_bytes`, but always one event. Twice as much can be there after `catch_up`, which has a buffer of its own while it
-runs; and with ``"pause"``, when another link delivers before the consumer has made room.
+Invariant: memory is bounded in every mode, and a subscription counts the events that it drops. A buffer holds at most `buffer`
+events and `buffer_bytes` bytes, but always one event. It may hold twice as much after `catch_up`, which fills a second buffer
+while it runs. With ``"pause"`` it may hold twice as much when another link delivers while the buffer is full.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from realtime_fsm.events import Event
 
 Overflow = Literal["drop_oldest", "drop_newest", "latest", "error", "pause"]
-"""What becomes of events when the buffer is full.
+"""The modes of a full buffer.
 
-- ``"drop_oldest"``: the oldest make room.
-- ``"drop_newest"``: what comes is dropped.
-- ``"latest"``: of each `Event.id` the newest alone is kept, in the place of the older one, from the first event on; when there
-  are too many ids, the oldest make room.
-- ``"error"``: what comes is dropped until the consumer has taken everything and was told by `ConsumerTooSlow`.
-- ``"pause"``: nothing is dropped; nothing more is read from the link until the consumer has made half of the room.
+- ``"drop_oldest"``: the buffer drops the oldest event.
+- ``"drop_newest"``: the buffer drops the new event.
+- ``"latest"``: the buffer keeps only the newest event of each `Event.id`, in the place of the older one, full or not. When there
+  are too many ids, it drops the oldest.
+- ``"error"``: the buffer drops new events until the consumer has taken everything and has received `ConsumerTooSlow`.
+- ``"pause"``: the buffer drops nothing. The client stops reading the link until the consumer has emptied half of the buffer.
 """
 OVERFLOWS: tuple[str, ...] = get_args(Overflow)
 
@@ -37,32 +37,32 @@ _NO_OWNERS: frozenset[object] = frozenset()
 
 
 class ReadGate:
-    """Whether links may be read: not while somebody who must lose nothing is full."""
+    """A gate that stops the reading of links while a buffer that must lose nothing is full."""
 
     __slots__ = ("_full", "_opened")
 
     def __init__(self) -> None:
         self._full = _NO_OWNERS
-        self._opened: asyncio.Event | None = None  # while somebody waits for it
+        self._opened: asyncio.Event | None = None  # while a reader waits for it
 
     @property
     def is_blocked(self) -> bool:
-        """Whether somebody is full."""
+        """Whether a buffer is full."""
         return bool(self._full)
 
     def block(self, who: object) -> None:
-        """Somebody is full."""
+        """Close the gate for a full buffer."""
         self._full |= {who}
 
     def open(self, who: object) -> None:
-        """Somebody has room again, or needs none."""
+        """Open the gate for a buffer that has room again, or has ended."""
         self._full -= {who}
         if not self._full and self._opened is not None:
             self._opened.set()
             self._opened = None
 
     async def wait_open(self) -> None:
-        """Wait until nobody is full."""
+        """Wait until no buffer is full."""
         while self._full:
             self._opened = self._opened or asyncio.Event()
             await self._opened.wait()
@@ -158,7 +158,7 @@ class _PausingBuffer(EventBuffer):
         self._paused = False
 
     def _put_above_low_water(self, item: Event) -> bool:
-        if self._ended:  # nobody may take it, and nothing is to wait for that
+        if self._ended:  # no consumer may take the item, so the reader must not wait for one
             return super()._put_above_low_water(item)
         full = self._lacks_room(item)
         if len(self._items) < 2 * self._capacity and not self._exceeds(4):
@@ -174,7 +174,7 @@ class _PausingBuffer(EventBuffer):
 
     def fail(self, error: RealtimeError) -> None:
         super().fail(error)
-        self._open()  # there is no link to be paused, or it is none of ours any more
+        self._open()  # no link is left to pause, or the link no longer serves this buffer
 
     def close(self) -> None:
         super().close()
@@ -210,7 +210,7 @@ def make_buffer(
     gate: ReadGate,
     on_drops: Callable[[int], None] | None,
 ) -> EventBuffer:
-    """The inbox of a mode.
+    """Make the buffer of a mode.
 
     Args:
         overflow: the mode.

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _PendingUpdate:
-    """What is to take the place of what a subscriber listens to, when it is acknowledged."""
+    """The update that a subscriber takes over when the server acknowledges it."""
 
     spec: SubscriptionSpec
     subscriber: SubscriptionDelivery
@@ -286,7 +286,7 @@ class SubscriptionRegistry:
         return next((identifier for identifier in mine if identifier not in self._withdrawn), None)
 
     def is_active(self, identifier: str) -> bool:
-        """Whether somebody listens to it, and the user has not given it up."""
+        """Whether the subscription has a subscriber, and the user has not withdrawn it."""
         return identifier in self.subscribers and identifier not in self._withdrawn
 
     def reject_unsupported(self, identifier: str, era: Era) -> None:
@@ -353,7 +353,7 @@ class SubscriptionRegistry:
             resolve(subscriber.removed)
 
     def _remove_id(self, identifier: str, error: RealtimeError) -> SubscriptionDelivery | None:
-        """Strike an id. Of what was to become a subscriber's, whoever waits for it is told; then nobody else is to be."""
+        """Remove an id. If it belongs to a pending update, fail its waiter; otherwise return its subscriber."""
         self._withdrawn.pop(identifier, None)
         self._replaced_ids.pop(identifier, None)
         successor = self._pending_updates.pop(identifier, None)

@@ -42,7 +42,7 @@ class Socket(Protocol):
 
 
 class Transport(Protocol):
-    """What opens WebSockets."""
+    """A factory of WebSockets."""
 
     def check(self, loop: asyncio.AbstractEventLoop) -> None:
         """Refuse to dial from a loop that cannot.

@@ -1,4 +1,4 @@
-"""The inbox: where a stream waits for its consumer, bounded.
+"""The stream buffer: it holds a bounded number of items until the consumer takes them.
 
 The hot path is `put`, then the consumer's `__anext__`: no task, no lock and no clock, and no future while items are there. What
 is out of the ordinary (a consumer that waits, drops that are to be told, a pause) leaves nothing at hand, and only then is it
@@ -24,7 +24,7 @@ _NOTHING: deque[Any] = deque(maxlen=0)
 
 
 class StreamBuffer(Generic[T]):
-    """A bounded stream with one consumer at a time; when it is full the oldest item makes room, and is counted.
+    """A bounded stream with one consumer at a time; when it is full it drops the oldest item, and counts it.
 
     Attributes:
         dropped: how many items were dropped because the consumer was too slow.
@@ -100,7 +100,7 @@ class StreamBuffer(Generic[T]):
         return len(self._items) >= self._capacity
 
     def _overflow(self, item: T) -> None:
-        """It is full, and there is one more."""
+        """Drop the oldest item for a new one, because the buffer is full."""
         self._items.popleft()
         self._items.append(item)
         self._drop()
@@ -115,7 +115,7 @@ class StreamBuffer(Generic[T]):
         self._notice_due, self._ready = True, _NOTHING
 
     def merge_from(self, other: StreamBuffer[T], wanted: Callable[[T], bool]) -> None:
-        """Add what another inbox holds, as far as it is wanted, and what it has dropped."""
+        """Add the wanted items of another buffer, and its count of dropped items."""
         self.put_all(item for item in other.take_nowait() if wanted(item))
         if other.dropped:
             self._drop(other.dropped)
@@ -143,7 +143,7 @@ class StreamBuffer(Generic[T]):
         self._wake()
 
     def release(self) -> None:
-        """Let any event loop take the items that are left: the loop of this inbox has ended."""
+        """Let any event loop take the items that are left: the loop of this buffer has ended."""
         self._released = True
 
     def __len__(self) -> int:
@@ -213,7 +213,7 @@ class StreamBuffer(Generic[T]):
         return transition
 
     def _took(self, _: Sequence[T]) -> None:
-        """The consumer has taken items, and something is out of the ordinary."""
+        """Handle pending notices, after the consumer has taken items."""
         self._flush_notices()
 
     def _flush_notices(self) -> None:

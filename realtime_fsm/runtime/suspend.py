@@ -22,10 +22,10 @@ CLOCK_JUMP = 10.0
 
 
 class ResumeListener(Protocol):
-    """Who is told."""
+    """A listener for the end of a suspension."""
 
     def on_resume(self) -> None:
-        """The process slept."""
+        """Handle the end of a suspension of the process."""
 
 
 class SuspendDetector:
@@ -76,7 +76,7 @@ _WATCHES: WeakKeyDictionary[asyncio.AbstractEventLoop, SuspendDetector] = WeakKe
 
 
 def detector_for(loop: asyncio.AbstractEventLoop) -> SuspendDetector:
-    """The watch of a loop, which all its connections share."""
+    """Return the detector of a loop, which all its connections share."""
     watch = _WATCHES.get(loop)
     if watch is None:
         watch = _WATCHES[loop] = SuspendDetector(loop)

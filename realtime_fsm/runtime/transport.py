@@ -66,7 +66,7 @@ _LARGER = "; give http= an aiohttp.ClientSession with a larger {}"
 
 
 class InsecureWarning(UserWarning):
-    """Links are open to whoever sits in between: no certificate is verified, because an option says so."""
+    """An option turns the verification of certificates off, so anyone between client and server can read and change the links."""
 
 
 class AiohttpTransport:
@@ -121,7 +121,7 @@ class AiohttpTransport:
         self._cookies, self._max_frame = dict(cookies or {}), max_frame
         if self_signed or (ssl is not None and ssl.verify_mode is CERT_NONE):
             option = "self_signed=True" if self_signed else "ssl with CERT_NONE"
-            text = f"{option}: no certificate is verified, so whoever sits in between can read and change everything"
+            text = f"{option}: no certificate is verified, so anyone on the path can read and change everything"
             warn(text, InsecureWarning)
 
     def check(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -187,7 +187,7 @@ class AiohttpTransport:
     async def _request_middleware(
         self, proxy: str | None, used: list[asyncio.Transport], request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """The middleware: make the request, and go no further than its answer."""
+        """Make the request as a middleware, and return its first answer."""
         if ours := [f"{name}={value}" for name, value in self._cookies.items()]:  # aiohttp would quote one that ends in "="
             request.headers["Cookie"] = "; ".join([*request.headers.getall("Cookie", ()), *ours])
         try:
@@ -321,7 +321,7 @@ def _accept_list(response: aiohttp.ClientResponse) -> bool:
 
 
 def _classify_failure(failure: BaseException, by: str = "") -> LinkFailure:
-    """Give a failed dial its type. The text holds no address: its query may hold what is nobody's business."""
+    """Give a failed dial its type. The text holds no URL, because the query may hold secrets."""
     match failure:
         case LinkFailure():
             return copy(failure)  # without the frames that it came through
@@ -351,7 +351,7 @@ def _classify_failure(failure: BaseException, by: str = "") -> LinkFailure:
 
 
 def _os_error_text(error: OSError) -> str:
-    """What the operating system or OpenSSL said, without addresses."""
+    """Return the text of the operating system or OpenSSL, without host and port."""
     if found := _OPENSSL_ERROR.fullmatch(error.strerror or ""):
         return f"TLS: {found[1]}"
     codes = dict.fromkeys(re.findall(r"\[Errno (\d+)\]", str(error)))  # of IPv4 and IPv6, when they differ

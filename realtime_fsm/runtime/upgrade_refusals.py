@@ -1,4 +1,4 @@
-"""Read an HTTP answer that is no upgrade: where it redirects to, and when to come again."""
+"""Read an HTTP answer that refuses the upgrade: its redirect, and its time of the next attempt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def refusal(status: int, headers: Mapping[str, str], url: str) -> UpgradeRefused
     Args:
         status: the HTTP status.
         headers: the answer's headers, whose names know no case.
-        url: the address that was asked, as ``http://`` or ``https://``.
+        url: the URL of the request, with ``http://`` or ``https://``.
     """
     location = _target(headers.get("Location"), url) if 300 <= status < 400 else None
     wait = _seconds(headers.get("Retry-After"), headers.get("Date")) if status in _RETRIED else None

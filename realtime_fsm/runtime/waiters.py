@@ -128,12 +128,12 @@ class Waiters:
 
 
 def resolve(future: asyncio.Future[None]) -> None:
-    """Tell whoever waits, if anybody still does."""
+    """Complete a future, unless it is done already."""
     if not future.done():
         future.set_result(None)
 
 
 def reject(future: asyncio.Future[Any], error: RealtimeError) -> None:
-    """Tell whoever waits, if anybody still does, with an error of their own."""
+    """Fail a future with a copy of the error, unless it is done already."""
     if not future.done():
         future.set_exception(copy(error))

@@ -333,7 +333,7 @@ async def test_catching_up_waits_for_the_end_of_the_gap_and_repeats_nothing() ->
 
 
 async def test_a_gap_repeats_nothing_soon_after_another_one() -> None:
-    """What catching up brought is remembered for a minute; what comes before the next gap is told is remembered as well."""
+    """Remember caught-up events for a minute, and also the events that come before the next gap is told."""
     network = Network()
     missed: list[list[int]] = [[1], [2, 3]]
 

@@ -27,7 +27,7 @@ GREETING = b'{"type":"connected","data":{"channels":[],"subscriptions":[],"user"
 
 @asynccontextmanager
 async def reported() -> AsyncIterator[list[Any]]:
-    """What the event loop is told of meanwhile."""
+    """Collect the reports to the event loop meanwhile."""
     told: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     yield told

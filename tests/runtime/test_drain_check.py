@@ -1,4 +1,4 @@
-"""The farewell: a link that has made room shows that it lived, or what it may have owed is told. In virtual time."""
+"""The drain check: a drained link shows that it lived, or a gap reports its possible losses. In virtual time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def row(number: int, moment: str) -> dict[str, Any]:
 async def dying(
     network: Network, realtime: Realtime, *, goes_on: bool = True, **options: Any
 ) -> tuple[Subscription, Subscription]:
-    """A link that dies without a word, with an event owed on it, and another that takes its place; and that delivers."""
+    """Kill a link silently, with an undelivered event, and replace it with a link that delivers."""
     rows = await realtime.subscribe("rows", **options)
     network.publish("rows", payload=row(1, BEFORE), timestamp=BEFORE)
     assert (await anext(rows)).payload["n"] == 1
@@ -103,7 +103,7 @@ async def test_what_it_owed_is_caught_up_with_and_what_came_meanwhile_does_not_c
 
 async def test_a_link_that_lives_is_asked_once_and_nothing_is_told() -> None:
     network = Network()
-    network.latencies.extend((LATENCY, 0.7))  # it answers later than it would be let go of
+    network.latencies.extend((LATENCY, 0.7))  # it answers later than its normal release
     async with network.realtime(ping=QUICK) as realtime:
         rows = await realtime.subscribe("rows")
         await realtime.subscribe("files")
@@ -209,7 +209,7 @@ async def the_next_gap_begins_with_the_later(network: Network, rows: Subscriptio
 
 async def test_what_comes_late_on_it_does_not_put_back_where_the_next_gap_begins() -> None:
     network = Network()
-    network.latencies.extend((LATENCY, 0.4, LATENCY))  # the link that is to make room is slow
+    network.latencies.extend((LATENCY, 0.4, LATENCY))  # the link that is to drain is slow
     async with network.realtime(ping=QUICK) as realtime:
         rows = await realtime.subscribe("rows")
         task = asyncio.ensure_future(realtime.subscribe("files"))

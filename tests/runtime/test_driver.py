@@ -57,7 +57,7 @@ async def test_frames_that_are_read_after_the_socket_was_let_go_are_dropped() ->
         socket._inbound.put_nowait(events[4])
         network.publish("rows", payload={"n": 5})
         assert [(await anext(rows)).payload["n"] for _ in range(2)] == [1, 5]
-        assert socket.closed == 0, "there was nobody to say goodbye to"
+        assert socket.closed == 0, "no peer was left to close with"
 
 
 async def test_reconnect_gives_up_the_attempt_under_way() -> None:

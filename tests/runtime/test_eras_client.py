@@ -36,7 +36,7 @@ WITHOUT_PRESENCE = only("E1", "E2", "E3", because="the newest one has presences"
 
 
 def era_of(realtime: Realtime) -> Era | None:
-    """What it takes the server for; a call, so that the type checker does not remember the last answer."""
+    """Return the era that the client assumes; a call, so that the type checker does not remember the last answer."""
     return realtime.era
 
 
@@ -222,7 +222,7 @@ async def test_queries_are_refused_by_name(known: bool, server_era: EraName) -> 
         with pytest.raises(UnsupportedByServer, match=r"queries") as caught:
             await realtime.subscribe("rows", queries=[BIG])
         assert caught.value.era == (server_era if known else "E2")
-        assert len(network.dials) == (0 if known else 1), "where it is known, nobody is asked"
+        assert len(network.dials) == (0 if known else 1), "where the era is known, the client dials no server"
         rows = await realtime.subscribe("rows")
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(1)

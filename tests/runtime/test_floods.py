@@ -19,7 +19,7 @@ FLOODS = {
     "no JSON": b"{",
     "an unknown type": b'{"type":"x"}',
     "pongs": b'{"type":"pong"}',
-    "answers that nobody awaits": b'{"type":"response","data":{"to":"subscribe","success":true,"subscriptions":[]}}',
+    "unawaited answers": b'{"type":"response","data":{"to":"subscribe","success":true,"subscriptions":[]}}',
     "greetings": b'{"type":"connected","data":{"channels":[],"subscriptions":[],"user":null}}',
     "events for a subscription that is not known": EVENT % b"s999",
     "events of one thing, of which the newest is kept": EVENT % b"s1",
@@ -50,7 +50,7 @@ async def test_the_event_loop_has_its_turns_whatever_comes(frame: bytes) -> None
 
 @pytest.mark.parametrize("greeted", [False, True])
 async def test_the_event_loop_has_its_turns_where_the_routes_know_no_event(greeted: bool) -> None:
-    """In the URL eras the routes of a link decide; before its greeting there are none."""
+    """In the URL eras the routes of a link decide; before its greeting it has no routes."""
     network = Network(era="E2")
     async with network.realtime(era="E2") as realtime:
         await realtime.subscribe("rows")

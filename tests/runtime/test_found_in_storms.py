@@ -1,4 +1,4 @@
-"""What the simulation has found, each with the shortest way to it."""
+"""The defects that the simulation found, each with the shortest way to it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def row(number: int) -> Mapping[str, object]:
 
 
 def held(subscription: Any) -> list[int]:
-    """What is held for its consumer, by number."""
+    """Return the numbers of the events that wait for the consumer."""
     buffer = subscription._subscriber.buffer
     numbers = [event.payload["n"] for event in buffer._items]
     buffer._items.clear()
@@ -219,7 +219,7 @@ async def test_a_second_catching_up_does_not_forget_what_the_first_has_delivered
         await lose(network, realtime)
         await asyncio.sleep(2)
         await lose(network, realtime)
-        network.publish("rows", payload=row(1))  # its live twin was late, and comes while the second is at work
+        network.publish("rows", payload=row(1))  # its live duplicate was late, and comes while the second is at work
         await asyncio.sleep(2)
         network.publish("rows", payload=row(1))
         network.publish("rows", payload=row(3))

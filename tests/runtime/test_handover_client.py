@@ -53,7 +53,7 @@ class Publisher:
             await asyncio.sleep(draw.expovariate(1 / pause))
 
     def of(self, subscription: Subscription, since: float = 0.0) -> list[int]:
-        """What a subscription must get of the events since a moment."""
+        """Return the events that a subscription must get since a moment."""
         wanted = set(subscription.channels)
         return [number for at, number, channels in self.published if at >= since and wanted & set(channels)]
 
@@ -182,7 +182,7 @@ async def test_the_end_of_a_link_that_has_made_room_costs_no_link() -> None:
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(DRAIN_SECONDS * 2)
         assert (take_numbers(rows), realtime.state, len(network.dials)) == ([1], State.SUBSCRIBED, 2)
-        assert (len(rows.gaps), files.gaps) == (1, ()), "what it still owed, nobody knows"
+        assert (len(rows.gaps), files.gaps) == (1, ()), "its undelivered events are unknown"
         assert closed(network.sockets) == [True, False]
 
 
@@ -286,7 +286,7 @@ async def test_a_newcomer_that_the_server_refuses_is_told_and_the_others_live() 
         rows = await realtime.subscribe("rows")
         calls: list[Any] = [realtime.subscribe("rows.1"), realtime.subscribe("bad")]
         refusals = await asyncio.gather(*calls, return_exceptions=True)
-        for refused, channel in some(zip(refusals, ("rows.1", "bad"), strict=True)):  # which of them it was, nobody knows
+        for refused, channel in some(zip(refusals, ("rows.1", "bad"), strict=True)):  # the cause is unknown
             assert isinstance(refused, SubscriptionRejected)
             assert (refused.channels, refused.code) == ((channel,), 1008)
         files = await realtime.subscribe("files")

@@ -39,7 +39,7 @@ def report(failure: BaseException, heading: str) -> None:
 
 @pytest.mark.parametrize(("number", "is_late"), [(2, False), (3, True)])
 async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, is_late: bool) -> None:
-    """Row 2 is heard on both links: its live twin is neither delivered again nor told; row 3 is truly late."""
+    """Row 2 is heard on both links: its live duplicate is neither delivered again nor told; row 3 is truly late."""
 
     async def catch_up(_: Gap) -> list[dict[str, Any]]:
         return [row(2, BETWEEN)]

@@ -1,4 +1,4 @@
-"""What becomes of the events of a subscription whose consumer is too slow: bounded, counted, and as it was asked for."""
+"""The overflow modes: a subscription with a slow consumer bounds its events, counts the dropped ones, and follows its mode."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def arrived(network: Network, *these: int, identifier: Callable[[int], Any
 
 
 async def held(subscription: Any) -> list[Event]:
-    """What there is to be taken, without waiting for more."""
+    """Take the events of the buffer, without waiting for more."""
     return [await anext(subscription) for _ in range(len(subscription._subscriber.buffer))]
 
 
@@ -158,7 +158,7 @@ async def test_the_latest_of_each_id_takes_the_place_of_the_older_one() -> None:
         await arrived(network, 7, identifier=lambda _: "b")
         assert rows.dropped == 3, "at the limit it is replaced as well"
         await arrived(network, 8, identifier=lambda _: "c")
-        assert rows.dropped == 4, "too many ids: the oldest makes room"
+        assert rows.dropped == 4, "too many ids: the oldest is dropped"
         assert numbers([event async for event in ended(rows)]) == [7, 3, 5, 8]
 
 
@@ -224,7 +224,7 @@ async def test_a_consumer_that_is_fast_enough_is_not_overrun_by_a_burst(overflow
         async def consume() -> None:
             async for event in rows:
                 got.append(event.payload["n"])
-                await asyncio.sleep(0)  # as somebody does who has something to do
+                await asyncio.sleep(0)  # as a busy consumer does
 
         consumer = asyncio.create_task(consume())
         await asyncio.sleep(1)

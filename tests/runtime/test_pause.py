@@ -1,4 +1,4 @@
-"""The pause: a consumer that is to lose nothing stops the reading of its link, and that is no sign of death."""
+"""The pause: a consumer that is to lose nothing stops the reading of its link, which stays up."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_a_link_that_is_not_read_is_pinged_and_not_taken_for_dead_until_it
         seen = realtime.states()
         await asyncio.sleep(LONG)
         assert network.socket.sent.count(b'{"type":"ping"}') > LONG / 30 - 3
-        network.socket.frozen = True  # now it is dead, and nobody can know
+        network.socket.frozen = True  # now it is dead, and no sign shows it
         await asyncio.sleep(LONG)
         assert len(network.sockets) == 1
         assert [(await anext(seen)).dest for _ in range(20)] == [State.PING, State.SUBSCRIBED] * 10

@@ -154,7 +154,7 @@ async def test_where_the_user_changes_nothing_of_the_old_link_comes_after_the_gr
     async with network.realtime(session=alice) as realtime:
         rows = await realtime.subscribe("rows", "account")
         old = network.socket
-        old.latency = 0.5  # what it owes comes when bob is greeted
+        old.latency = 0.5  # its undelivered event comes when bob is greeted
         network.publish("account.alice", "account", payload={"n": 1}, roles=["user:alice"])
         assert (await realtime.authenticate(bob))["$id"] == "bob"
         await asyncio.sleep(2)

@@ -1,4 +1,4 @@
-"""Answers that are no upgrade: a redirect says where to, and `Retry-After` says when to come again."""
+"""Answers that refuse the upgrade: a redirect says where to, and `Retry-After` says when to come again."""
 
 from __future__ import annotations
 

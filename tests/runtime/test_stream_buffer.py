@@ -1,4 +1,4 @@
-"""The inbox: items come in order, the oldest make room, faults and the end come after what is held, and one consumer waits."""
+"""The buffer: items come in order, the oldest are dropped, faults and the end come after what is held, and one consumer waits."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def test_the_end_wakes_who_waits() -> None:
 
 
 class StubDriver:
-    """What a subscription asks of its driver."""
+    """The part of the driver that a subscription uses."""
 
     state = State.ERROR
 

@@ -113,7 +113,7 @@ async def test_a_link_is_renewed_when_it_is_as_old_as_it_may_grow() -> None:
 async def test_the_connections_of_a_process_keep_the_pace_together(server_era: EraName) -> None:
     network = Network()
     network.otherwise = "greet"
-    policy: dict[str, Any] = {"retry": RetryPolicy(dials_per_minute=5), "era": server_era}  # so nobody asks for it
+    policy: dict[str, Any] = {"retry": RetryPolicy(dials_per_minute=5), "era": server_era}  # so no dial detects it
     connections = [network.realtime(**policy) for _ in range(12)]
     url = connections[0]._driver._url
     for connection in some(connections):

@@ -31,7 +31,7 @@ async def dial(url: str, **options: Any) -> Any:
 
 
 async def answered_with(answer: bytes) -> LinkFailure:
-    """What a dial is told by a server that answers every request so, and hangs up."""
+    """Dial a server that answers every request so and closes, and return the failure."""
     async with HttpProxy(answer).open() as server:
         with pytest.raises(LinkFailure) as caught:
             await dial(f"{server.url.replace('http', 'ws')}/v1/realtime?project=demo&jwt=secret")

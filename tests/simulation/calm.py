@@ -1,8 +1,8 @@
 """Calm weather: nothing goes wrong any more, so all must heal; then come what storms hardly ever show.
 
 Those are servers that lose every event, a user who spends a link's budget for minutes on end, one who changes his mind again and
-again while a dial waits for its turn, and an outage of hours. What must hold is what the server sees: messages, dials, and when
-they come.
+again while a dial waits for its turn, and an outage of hours. It checks the messages and dials
+that the server sees, and their times.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Calm:
             await asyncio.sleep(0.5)
         self.slowest = max(self.slowest, world.loop.time() - begin)
         orphans = crowd.orphans()
-        world.must(not orphans, f"{orphans} are asked for, and nobody holds them")
+        world.must(not orphans, f"{orphans} are subscribed, and no user holds them")
         await crowd.drain(end=False)
         for one in (*crowd.all, *crowd.listeners):
             if one.id in watch.wants.desired:
@@ -91,7 +91,7 @@ class Calm:
         self.world.fail(f"{one.id}: nothing is delivered, though all has healed")
 
     def _try_again(self, realtime: Realtime) -> None:
-        """Leave a state that none leaves by itself. What was lost before may still come to light, so it may fail, too."""
+        """Leave a state that has no automatic exit. Events lost before may still come to light, so the call may fail."""
         stranger = isinstance(realtime.error, GreetedAsGuest)
         call = realtime.authenticate(self.network.sessions[0]) if stranger else realtime.reconnect()
         asyncio.ensure_future(call).add_done_callback(lambda ended: ended.cancelled() or ended.exception())
@@ -144,10 +144,10 @@ class Calm:
         for result in await asyncio.gather(*calls, return_exceptions=True):
             world.must(result is None or isinstance(result, RealtimeError), f"reconnect() raised {result!r}")
         waited = crowd.watch.wire.dialed_at - begin
-        world.must(waited <= 4 * _MINUTE / limit, f"{crowd.watch.name}: a dial waits {waited:.1f} s for nobody")
+        world.must(waited <= 4 * _MINUTE / limit, f"{crowd.watch.name}: a dial waits {waited:.1f} s for no other dial")
 
     async def outage(self, crowds: Sequence[Crowd]) -> None:
-        """Let every server be away for hours. Who has no limit comes back without help; the others have said so before."""
+        """Let every server be away for hours. A client without a limit reconnects without help; the others fail first."""
         world, rng = self.world, self.world.rng
         await asyncio.sleep(_MINUTE)  # those that the storm has killed are back
         up = [crowd for crowd in crowds if crowd.watch.state in LIVE]

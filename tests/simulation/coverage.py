@@ -16,7 +16,7 @@ machine: Any = the_machine
 
 
 class Coverage:
-    """What was seen.
+    """The rows, guards and cells that a run covers.
 
     Attributes:
         rows: how often each row was taken, by its id.

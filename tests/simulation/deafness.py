@@ -1,6 +1,6 @@
 """The deaf links as the watcher has them: their pings are answered, their events are lost, and only a canary shows it.
 
-The law. A link with a canary that goes deaf for long is replaced. Those that it served are told of one gap each, and only when an
+Invariant: a link with a canary that goes deaf for long is replaced. Its subscriptions get one gap each, and only when an
 event of the canary has come on a later link; nothing is told of them before.
 """
 

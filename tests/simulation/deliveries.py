@@ -32,7 +32,7 @@ class Deliveries:
         wants: what its users want.
         outages: when nothing delivers.
         deafness: when a link hears nothing.
-        ledger: what its streams owe their consumers.
+        ledger: the undelivered events of its streams.
     """
 
     def __init__(self, world: World, realtime: Realtime, wire: Wire) -> None:
@@ -45,7 +45,7 @@ class Deliveries:
         registry = self._driver._registry
         self._feed, self._receiver = self._driver.feed, self._driver.message_handler
         self._parted: Any = self._driver._links._report_loss
-        self._parting: list[str] | None = None  # those told this very moment of what a link may have owed
+        self._parting: list[str] | None = None  # the subscriptions that get a gap at this moment
         self._succeed, self._end_deafness = registry.begin_update, registry.end_deafness
         vars(self._driver).update(feed=self.feed, message_handler=self.receiver)
         self._driver._links._report_loss = self.parted
@@ -73,7 +73,7 @@ class Deliveries:
         self.outages.settle(real=driver._outages.current is not None)
 
     def receiver(self, link: RealLink) -> MessageHandler:
-        """Around the driver's own: what comes on the current link, or on one that makes room for it, is owed to the streams."""
+        """Wrap the driver's handler: the streams must deliver the events of the current link and of the draining link."""
         receive: MessageHandler = self._receiver(link)
 
         def received(data: bytes) -> Awaitable[None] | None:
@@ -98,12 +98,12 @@ class Deliveries:
         return received
 
     def succeed(self, subscriber: Any, spec: SubscriptionSpec, *more: Any) -> Any:
-        """Around the roster's own: somebody wants to listen to something else."""
+        """Wrap the registry's method: a user updates a subscription."""
         self.wants.successors[spec.id] = self.ledger.of[subscriber.spec.id]
         return self._succeed(subscriber, spec, *more)
 
     def parted(self, handover: Any, with_current: bool) -> None:
-        """Around the registry's own: a link that has made room goes, and what it may have owed is told."""
+        """Wrap the registry's method: a drained link closes, and its possible losses become gaps."""
         link = self.links.made_room[-1]
         self.must(handover.old.generation == link.generation, "a gap is told because of another link")
         self.must(not link.shows_life or handover.disordered, "a gap is told, though the link has shown that it lives")
@@ -111,10 +111,10 @@ class Deliveries:
         told = self._parting = list[str]()
         self._parted(handover, with_current)
         self._parting = None
-        self.must(with_current or sorted(told) == served, f"a link may owe events to {served}, and gaps are told of {told}")
+        self.must(with_current or sorted(told) == served, f"a link may hold undelivered events of {served}, and {told} got gaps")
 
     def end_deafness(self, *news: Any) -> None:
-        """Around the roster's own: a link hears again, and those that a deaf one served are told."""
+        """Wrap the registry's method: a link hears again, and the subscriptions of the deaf link get gaps."""
         told = self.deafness.telling = list[str]()
         self._end_deafness(*news)
         self.deafness.telling = None

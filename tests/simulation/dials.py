@@ -47,7 +47,7 @@ class Dials:
         self._been_up = self._ever_up = False
         self._quiet_since: float | None = None  # since when everything desired is acknowledged on the link that is up
         self._by_address = context.configured_era is not None and context.configured_era.subscribes_in_url
-        self._wants_address = False  # whether the last server that greeted takes channels in the address alone
+        self._wants_address = False  # whether the last server that greeted takes channels in the URL alone
         self._refused = False  # whether the last error is a refusal, after which the server may be another one
 
     def look_at_row(self, row: Row[State, Trigger], now: float) -> None:
@@ -105,21 +105,21 @@ class Dials:
         self._ended += 1
 
     def resume(self, error: Exception) -> None:
-        """There is no other link, and the one that makes room is the current one again: the count begins anew."""
+        """Restart the count: the new link fails, and the draining link is the current link again."""
         if isinstance(error, RetriesExhausted):
             self.given_up(error, handover=True)
         self._beyond = self._row = self._ended = 0
         self._been_up = self._been_up_before
 
     def given_up(self, error: RetriesExhausted, *, handover: bool = False) -> None:
-        """No attempt is left; while a link makes room, none of the first ones is."""
+        """Check the option whose attempts are used up: during a handover it is `attempts`."""
         option = "reconnect_attempts" if self._been_up and not handover else "attempts"
         most = getattr(self._context.retry, option)
         self._must(error.option == option, f"{error.option} are used up, and {option} should be")
         self._must(most is not None and self._row >= most, f"gives up after {self._row} dials, and {option} is {most}")
 
     def dropped(self, now: float) -> None:
-        """The current link is let go of."""
+        """Note when the machine releases the current link."""
         self._dropped_at = now
 
     def throttled(self, now: float) -> None:
@@ -130,9 +130,9 @@ class Dials:
         """One is made."""
         self._must(request.generation > self.newest, "a generation that was used before")
         asked = request.plan is not None
-        self._must(asked == self._by_address, "asks by the address instead of by message, or the other way round")
+        self._must(asked == self._by_address, "subscribes in the URL instead of by message, or the other way round")
         blind = self._wants_address and not asked and not self._context.doubtful
-        self._must(not blind, "the address asks for nothing, though the server takes no messages")
+        self._must(not blind, "the URL names no channels, though the server takes no messages")
         if automatic:
             self._look(now)
         self.newest = request.generation

@@ -1,4 +1,4 @@
-"""What users do: everything that is public, at random, at the wrong moment and with little patience."""
+"""The actions of users: they call every public method, at random, at the wrong moment and with little patience."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class BusyCrowd(Crowd):
         self.world.must(left, "a subscription that was left is still asked for")
 
     async def listen(self) -> None:
-        """Have a handler called for a while; what it raises hurts nobody."""
+        """Register a handler for a while; its errors must not hurt the connection."""
         rng, asked, holder = self.world.rng, self._ask(), list[Listener]()
         slow, reckless = rng.random() < 0.3, rng.random() < 0.5
 
@@ -184,7 +184,7 @@ class BusyCrowd(Crowd):
                 before = change
 
     async def collide(self) -> None:
-        """Two consumers on one stream: the second is refused, the first is none the worse."""
+        """Two consumers on one stream: the second is refused, the first goes on."""
         for result in await asyncio.gather(self.consume(), self.consume(), return_exceptions=True):
             if result is not None:
                 raise result
@@ -212,7 +212,7 @@ class BusyCrowd(Crowd):
         self.world.must(user is None, "a guest with an account")
 
     async def change_everything(self) -> None:
-        """Become somebody else while what was just asked for is on its way; where addresses ask, while a link makes room."""
+        """Change the user while a new request is on its way; in the URL eras, while a link drains."""
         await asyncio.gather(self.act(self.subscribe), self.act(self._become_soon))
 
     async def _become_soon(self) -> None:

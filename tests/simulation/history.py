@@ -13,7 +13,7 @@ from simulation.world import MARKER, World
 
 EVEN = '{"method":"equal","attribute":"even","values":[true]}'
 DOCUMENTS = 5
-"""What happens, happens to so few things; so each has many versions."""
+"""The number of documents; so few that each has many versions."""
 _BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 
 
@@ -23,7 +23,7 @@ def passes(queries: tuple[str, ...], number: int) -> bool:
 
 
 class Bug(Exception):
-    """What a user's own code raises."""
+    """An error that a user's own code raises."""
 
 
 class History:
@@ -46,7 +46,7 @@ class History:
 
     @staticmethod
     def payload(number: int) -> dict[str, Any]:
-        """What an event holds."""
+        """Return the payload of an event."""
         moment = (_BEGIN + timedelta(milliseconds=number)).isoformat(timespec="milliseconds")
         return {"$id": f"d{number % DOCUMENTS}", "$updatedAt": moment, "text": MARKER, "n": number, "even": number % 2 == 0}
 

@@ -75,7 +75,7 @@ def _user_id(user: bytes) -> object:
 
 
 class Watched(ConnectionMachine):
-    """The real machine of one connection, with somebody who looks at every step."""
+    """The real machine of one connection, which shows every step to its watch."""
 
     __slots__ = ("_watch",)
 
@@ -107,7 +107,7 @@ class Watch(Deliveries):
         self._dropped: set[int] = set()
         self._same_moment = 0
         self._last_now = 0.0
-        self._drained = False  # whether a link made room before the step
+        self._drained = False  # whether a link was draining before the step
         self._before: tuple[State, float | None] = State.DISCONNECTED, None
 
     @property
@@ -161,9 +161,9 @@ class Watch(Deliveries):
             link.socket.silence()
 
     def excused(self, number: int) -> str:
-        """Why an event may be lost with nobody told: nothing shows it.
+        """Return why an event may be lost without a gap: nothing shows the loss.
 
-        The server is deaf; or it was slower with an event than with the answer of a link that has made room; or pings are off.
+        The server is deaf; or it was slower with an event than with the answer of a draining link; or pings are off.
         """
         if any(number in socket.unheard for socket in self.wire.sockets):
             return "deaf"
@@ -223,7 +223,7 @@ class Watch(Deliveries):
         self.links.look_at_draining()
         self._planned_changes(input_, result)
         if isinstance(input_, LogOut):
-            self.must(self.links.draining is None, "a link delivers as somebody else")
+            self.must(self.links.draining is None, "a link delivers as another user")
         covered = self.links.draining is not None
         self.outages.moved(self._before[0], self.state, None if row is None else row.dest, covered=covered)
         self._dials.look_at_link(now, quiet=self._is_quiet())
@@ -243,7 +243,7 @@ class Watch(Deliveries):
             self.must(self.state not in (State.ERROR, State.DISCONNECTED), "gives up, while the old link delivers")
 
     def _is_quiet(self) -> bool:
-        """Whether everything is acknowledged on the link that is up that was desired when that was last so, or is none."""
+        """Whether the live link acknowledges everything desired, or nothing is desired."""
         link = self.links.current
         if link is None or not link.greeted or self.state not in LIVE:
             return False
@@ -287,10 +287,10 @@ class Watch(Deliveries):
         if input_.code in (1013, 401, 403) or len(new) == len(mine):
             new = []
         self.must(rejected == new, f"{rejected} are to blame, and should be {new}")
-        self.must(not new or self.state is State.RECONNECTING, "a newcomer takes the others with it")
+        self.must(not new or self.state is State.RECONNECTING, "a new subscription takes the others with it")
         dials = any(isinstance(request, OpenLink) for request in result.commands)
         waits = self._context.dial_slot is not None or self._context.awaited
-        self.must(not new or dials or waits, "a newcomer delays the others")
+        self.must(not new or dials or waits, "a new subscription delays the others")
 
     def _greeted(self, input_: GreetingReceived, result: StepResult) -> None:
         link = self.links.current
@@ -315,7 +315,7 @@ class Watch(Deliveries):
                 self.links.retire(generation)
             case ReleaseLink(generation=generation):
                 missing = self.links.missing(self.wants.desired)
-                self.must(not missing, f"a link that makes room goes, and the other one does not serve {missing}")
+                self.must(not missing, f"a draining link closes, and the new link does not serve {missing}")
                 self.links.release(generation)
                 self._dropped.add(generation)
             case ResumeLink(generation=generation, error=error):
@@ -344,7 +344,7 @@ class Watch(Deliveries):
                 known = identifier in self.wants.granted and code == 1008
                 self.must(not (known and alone), "a server that refuses everything ends a subscription that was acknowledged")
             case SubscriptionAcknowledged(id=identifier):
-                self.must(identifier in self.wants.desired, "grants what nobody wants")
+                self.must(identifier in self.wants.desired, "acknowledges an undesired subscription")
             case SubscriptionRemoved(id=identifier):
                 self.must(identifier not in self.wants.desired, "removes what is wanted")
             case FailWaiters(error=error) | PresenceRefused(error=error):
@@ -359,7 +359,7 @@ class Watch(Deliveries):
     def _send(self, generation: int, data: bytes, now: float, *, up: bool) -> None:
         link = self.links.current
         if link is None or link.generation != generation or not (link.greeted or up):
-            self.must(False, "sends too early, or on a link that makes room")
+            self.must(False, "sends too early, or on a draining link")
             return
         self.must(data != PING or self.wants.pings, "a ping, though they are off")
         link.asked.append(data)

@@ -1,8 +1,7 @@
 """The ledger: for each subscription, what came for it and was not yet taken out, and what happened that it never got.
 
-The law. A consumer gets what arrives on the links that deliver: each event once, in the order of the arrival of its first copy;
-only those that had to make room for newer ones may be missing, and those are counted by `dropped`. What never arrived was told
-as a gap.
+Invariant: a consumer gets what arrives on the links that deliver: each event once, in the order of the arrival of its first copy;
+only dropped events may be missing, and `dropped` counts them. A gap reports each event that never arrived.
 """
 
 from __future__ import annotations
@@ -50,13 +49,13 @@ class Stream:
         self._early: set[int] = set()  # what came before it was acknowledged: a stray error frame hid that
         self._twins: set[int] = set()  # what was handed back and came again, right after a sleep
         self._disordered: set[int] = set()  # what came when something later had, whether it was handed back before or not
-        self._again: set[int] = set()  # what may come again: a link that made room had brought it out of order
+        self._again: set[int] = set()  # what may come again: a draining link had brought it out of order
         self._newest = self._last = self._highest = 0
         self._taken = asyncio.Event()
 
     @property
     def restored(self) -> set[int]:
-        """What was handed back by its follower."""
+        """The numbers that its follower handed back."""
         return set() if self.follower is None else self.follower.restored
 
     def arrive(self, number: int, link: int, *, woken: bool) -> None:
@@ -102,13 +101,13 @@ class Stream:
         yield self.missed <= dropped, f"events are missing before {number}", ""
 
     async def wait_for(self, number: int) -> None:
-        """Wait until its consumer, who is somebody else, has got an event."""
+        """Wait until its consumer, another task, has got an event."""
         while number not in self.given:
             self._taken.clear()
             await self._taken.wait()
 
     def tell(self, since: int, upto: int, *, late: bool) -> None:
-        """It was told of a gap; late, if something else has come meanwhile. What came early does not count as its last event."""
+        """It was told of a gap; late, if something else has come meanwhile. An early event does not count as its last event."""
         if since in self._early:
             since = max((self.arrived | self.restored) - self._early, default=0)
         if late:
@@ -118,7 +117,7 @@ class Stream:
         self.gaps.append((since, upto))
 
     def lost(self, history: History) -> Iterable[int]:
-        """What happened since it was acknowledged, and neither came, live or handed back, nor was told as missing."""
+        """Yield the events since the acknowledgement that neither came, live or handed back, nor lie in a gap."""
         for number in history.after(self.since, self.spec.channels, self.spec.queries):
             if number not in self.arrived | self.restored and not any(since < number <= upto for since, upto in self.gaps):
                 yield number
@@ -160,7 +159,7 @@ class Ledger:
     def complete(self, identifier: str, excused: Callable[[int], str]) -> None:
         """All is well again: whatever a subscription never got was told as a gap; but for what `excused` names a reason for."""
         for number in self.of[identifier].lost(self._history):
-            self.world.must(excused(number), f"{identifier}: event {number} is lost, and nobody was told")
+            self.world.must(excused(number), f"{identifier}: event {number} is lost, and no gap was told")
 
     def close(self, subscription: SubscriptionInfo) -> None:
         """A stream was read to its end: nothing may be left."""

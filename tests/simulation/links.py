@@ -1,9 +1,9 @@
-"""The links as the watcher has them: at most one current, at most one that makes room for it; what each was asked for and brings.
+"""The model of the links: at most one current and one draining link, with the requests and events of each.
 
-The law: the current link alone is asked anything. One that makes room delivers, and is sent pings and nothing else, until the
+Invariant: the current link alone is sent requests. A draining link delivers, and is sent pings and nothing else, until the
 current one serves all that it served, and `DRAIN_SECONDS` longer; then it is sent one more ping, and waited for until that is
-answered, or overdue. Unless it is answered, what it served is told of a gap. What a link brings is worked out here from what its
-address, or its messages, asked for, and not from what the package believes.
+answered, or overdue. Unless it is answered, what it served is told of a gap. The model derives the events
+of a link from the subscriptions in its URL or messages, and not from the state of the package.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Link:
         quiet: whether everything desired has been acknowledged on it, and nothing of that is missing.
         heard: how many messages came on it.
         heard_before_ping: how many of them had come when the last ping left.
-        at_fault: whether the server was, when it had made room.
-        trusted: whether pings were off when it had made room.
+        at_fault: whether the server was, when the link had drained.
+        trusted: whether pings were off when the link had drained.
         newest: the highest number of the events that came on it.
-        upto: how many events had happened when it had made room.
+        upto: how many events had happened when the link had drained.
     """
 
     def __init__(self, generation: int, specs: tuple[SubscriptionSpec, ...] | None) -> None:
@@ -65,7 +65,7 @@ class Link:
         self.user: object = None
         self.heard_at = 0.0
         self._before_release = 0
-        self._resumed = False  # whether it made room, and then was the current one again
+        self._resumed = False  # whether it drained, and then was the current one again
         self._ids = {spec.id for spec in specs or ()}
 
     def hear(self, data: bytes) -> None:
@@ -77,7 +77,7 @@ class Link:
 
     @property
     def shows_life(self) -> bool:
-        """Whether it was asked when it had made room, every ping that was ever sent on it is answered, and it has not ended."""
+        """Whether the server answered every ping of the link, the one after draining included, and the link has not ended."""
         socket = self.socket
         if socket is None or socket.over or self.at_fault:
             return False
@@ -93,13 +93,13 @@ class Link:
 
     @property
     def last_words(self) -> list[bytes]:
-        """What was sent on it since another one serves all that it served."""
+        """The frames that were sent on it since another link serves all its subscriptions."""
         if self.socket is None:
             return []
         return self.socket.sent[max(self._before_release, 0 if self._resumed else len(self.asked)) :]
 
     def excuses(self, number: int) -> bool:
-        """Whether it is nobody's fault that an event did not come on it, and that nobody was told."""
+        """Whether the link may miss an event without a gap."""
         if self.socket is None or self.socket.over or self.at_fault:
             return False
         return self.newest < number <= self.upto if self.trusted else self.shows_life and number in self.socket.overtaken
@@ -130,7 +130,7 @@ class Link:
                 must(words == [data for data in self.asked if data != PING][: len(words)], "the machine did not ask for that")
                 return
             must(sent[:asked] == self.asked[: len(sent)], "something else was sent than the machine asked for")
-            must(set(sent[asked:]) <= {PING}, "something else than a ping was sent on a link that makes room")
+            must(set(sent[asked:]) <= {PING}, "something else than a ping was sent on a draining link")
 
 
 class Links:
@@ -152,7 +152,7 @@ class Links:
         self._must = must
         self._context = context
         self._history = history
-        self._until = 0.0  # when it is let go of, if it has answered
+        self._until = 0.0  # when the machine releases it, if it has answered
 
     def open(self, generation: int, plan: UrlPlan | None, desired: Iterable[SubscriptionSpec]) -> Link:
         """Another one is to be dialed."""
@@ -174,21 +174,21 @@ class Links:
         self._must(all(other.given_up or other is allowed for other in others), "more than two open sockets, or the wrong ones")
 
     def retire(self, generation: int) -> None:
-        """The current one makes room."""
-        self._must(self.current is not None and self.current.generation == generation, "a link makes room that is not current")
-        self._must(self.draining is None, "two links make room")
+        """Turn the current link into the draining link."""
+        self._must(self.current is not None and self.current.generation == generation, "a link drains that is not current")
+        self._must(self.draining is None, "two links drain")
         self.forget()
         self.draining, self.current = self.current, None
         if self.draining is not None:
             self.draining.heard_at = self._world.loop.time()
 
     def missing(self, desired: Iterable[str]) -> set[str]:
-        """What the one that makes room serves, and the current one does not."""
+        """Return the desired subscriptions that the draining link serves, and the current link does not."""
         granted = set() if self.current is None else self.current.granted
         return set() if self.draining is None else (self.draining.granted & set(desired)) - granted
 
     def look_at_draining(self) -> None:
-        """One that makes room is not believed to live for longer than its pings take to show that it does not."""
+        """Check that the machine drops a dead draining link as soon as its pings show the loss."""
         link, now, ping = self.draining, self._world.loop.time(), self._context.ping
         if link is None or self._context.draining is None:
             return
@@ -197,19 +197,19 @@ class Links:
         if state.read_paused or not may_ping or now < self._world.woke_at + _SLOW:
             link.heard_at = now
         allowed = ping.interval + 2 * ping.timeout + _SLOW
-        self._must(now <= link.heard_at + allowed, "a link that makes room is dead, and believed to live")
+        self._must(now <= link.heard_at + allowed, "a draining link is dead, and believed to live")
 
     def release(self, generation: int) -> None:
-        """The current one serves all that the one did that makes room."""
+        """Release the draining link: the current link serves all its subscriptions."""
         link, self.draining = self.draining, None
-        self._must(link is not None and link.generation == generation, "releases what does not make room")
+        self._must(link is not None and link.generation == generation, "releases a link that does not drain")
         if link is not None:
             link.release()
             link.audit(self._must)
             self._linger(link)
 
     def resume(self, generation: int) -> None:
-        """The one that makes room is the current one again."""
+        """Make the draining link the current link again."""
         self._must(self.current is None, "goes back to a link, and keeps the other one")
         self.current, self.draining = self.draining, None
         self._must(self.current is not None and self.current.generation == generation, "goes back to another link")
@@ -217,7 +217,7 @@ class Links:
             self.current.resume()
 
     def drop(self, generation: int) -> bool:
-        """One is let go of. The answer tells if it was the one that makes room."""
+        """Drop a link, and return whether it was draining."""
         if self.current is not None and self.current.generation == generation:
             self.forget()
             self.current.audit(self._must)
@@ -242,7 +242,7 @@ class Links:
             self._must(generation in mine, f"the {name} link is {generation}, and should be one of {mine}")
 
     def delivering(self, link: Any, links: Any) -> Link | None:
-        """The model of a link, if what comes on it is owed to the streams."""
+        """Return the model of a link, if the streams must deliver its events."""
         for model in (self.current, self.draining, self.lingering):
             if model is not None and model.generation == link.generation and model.greeted:
                 over = model is self.lingering and self._world.loop.time() >= self._until
@@ -250,7 +250,7 @@ class Links:
         return None
 
     def forget(self) -> None:
-        """The one that has made room goes, if it is still there."""
+        """Forget the drained link, if it is still there."""
         self.lingering = None
 
     def _linger(self, link: Link) -> None:
@@ -272,6 +272,6 @@ class Links:
             return
         if self.lingering is link:
             self.lingering = None
-        self._must(gone, "a link that has made room is not let go of")
+        self._must(gone, "a drained link is not released")
         words = link.last_words  # pings of before may have waited for the socket
-        self._must(set(words) <= {PING} and len(words) <= 3, f"{words} was sent on a link that has made room")
+        self._must(set(words) <= {PING} and len(words) <= 3, f"{words} was sent on a drained link")

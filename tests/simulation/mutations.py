@@ -183,7 +183,7 @@ def _lingering_for_ever(linger: Any) -> Any:
 
 
 def _oblivious(drain_link: Any) -> Any:
-    """What the link was to be replaced for is forgotten."""
+    """Forget the reason of a handover."""
 
     def retire(context: Any) -> None:
         drain_link(context)
@@ -236,7 +236,7 @@ def _absent(begin_link: Any) -> Any:
 
 
 def _both_wanted(replace: Any) -> Any:
-    """What is replaced is not given up."""
+    """Keep the replaced subscription."""
 
     async def keep(self: Any, subscriber: Any, spec: Any) -> None:
         withdraw, old = self._registry.withdraw, subscriber.spec.id
@@ -283,7 +283,7 @@ def _both(*mutations: Mutation) -> Mutation:
 
 _MUTATIONS: dict[str, Mutation] = {
     # the table
-    "a lost link is not let go of": _without(Effect.ABORT_LINK, 58),
+    "a lost link is not aborted": _without(Effect.ABORT_LINK, 58),
     "a new link asks for nothing": _without(Effect.SEND_REQUEST, 22),
     "a retry is not planned": _without(Effect.SCHEDULE_RETRY, 24),
     "an outage counts as the way to the first link": _with(
@@ -291,12 +291,12 @@ _MUTATIONS: dict[str, Mutation] = {
     ),
     "every refusal may pass": _with(notes, "_may_pass", lambda _: lambda context, *, blamed: True),
     "reconnect() keeps the stored error": _without(Effect.RESET_ATTEMPTS, 10),
-    "a pong is awaited for ever": _without(Effect.CLEAR_PING, 42),
+    "a pong is awaited without end": _without(Effect.CLEAR_PING, 42),
     "disconnect() keeps the socket": _without(Effect.CLOSE_LINK, 13),
     "the last removal leads to subscribed": _leading("sub7", State.SUBSCRIBED),
     "silence after a ping is no loss": _with_guard(Guard.HEARD_SINCE_PING, lambda context: True),
     "the retry policy is not asked": _with_guard(Guard.MAY_RETRY, lambda context: True),
-    "newcomers are never to blame": _with_guard(Guard.NEW_SUBSCRIPTIONS_REJECTED, lambda context: False),
+    "new subscriptions are never rejected": _with_guard(Guard.NEW_SUBSCRIPTIONS_REJECTED, lambda context: False),
     "a guess is made, whatever was said": _with_guard(
         Guard.SERVER_NEEDS_URL_CHANNELS, lambda context: context.judged is Verdict.FATAL
     ),
@@ -339,8 +339,8 @@ _MUTATIONS: dict[str, Mutation] = {
     ),
     "what was caught up comes again": _with(delivery.SubscriptionDelivery, "_is_new", lambda _: lambda self, event, seen: True),
     # one link in the place of another
-    "a link that has made room is kept": _with(handover.Handover, "_look_drained", _lingering_for_ever),
-    "a link that has made room goes at once": _with(handover, "DRAIN_SECONDS", lambda _: 0.0),
+    "a drained link is kept": _with(handover.Handover, "_look_drained", _lingering_for_ever),
+    "a drained link goes at once": _with(handover, "DRAIN_SECONDS", lambda _: 0.0),
     "the old link goes with the greeting": _with(
         subscriptions.SubscriptionTracker, "serves", lambda _: lambda self, identifiers: True
     ),
@@ -349,13 +349,13 @@ _MUTATIONS: dict[str, Mutation] = {
     "no way leads back to the old link": _with_guard(Guard.CAN_RESUME, lambda context: False),
     "an old link that died is believed to live": _with(handover.Handover, "_look_alive", lambda _: lambda self: None),
     "what two links bring comes twice": _with(links.LinkSet, "filter_new", lambda _: lambda self, link, event, whom: whom),
-    "what makes room does not deliver": _with(driver.Driver, "message_handler", _deaf_to_what_makes_room),
+    "a draining link does not deliver": _with(driver.Driver, "message_handler", _deaf_to_what_makes_room),
     "events are routed as on the link before": _with(dispatch.Dispatcher, "_name_subscriptions", _stale_routes),
-    "the end of what makes room is not told": _with(
+    "the end of a draining link is not told": _with(
         outages.OutageTracker, "lose", lambda _: lambda self, now, *, retired=False: None
     ),
     "every handover is an outage": _with(links.LinkSet, "draining_serves", lambda _: False),
-    "what a link owed that died silently is not told": _with(
+    "the losses of a silently dead link are not told": _with(
         registry.SubscriptionRegistry, "report_possible_loss", lambda _: lambda self, handover, with_current: None
     ),
     "a link that lives is not believed": _with(handover.Handover, "is_confirmed", lambda _: False),
@@ -363,7 +363,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "what was replaced is not given up": _with(driver.Driver, "update_subscription", _both_wanted),
     # what is told
     "a handler that raises is called no more": _with(delivery.SubscriptionDelivery, "call_user", _fragile),
-    "nobody is told of the end": _with(waiters.Waiters, "fail", lambda _: lambda self, error, *, patient: None),
+    "no waiter is told of the end": _with(waiters.Waiters, "fail", lambda _: lambda self, error, *, patient: None),
     "a server fault ends what was acknowledged": _with(subscriptions.SubscriptionTracker, "repeat", _blaming),
     "a server fault is told of no gap": _with(registry.SubscriptionRegistry, "recover", lambda _: lambda self, seconds: None),
     "a proof does not end a server fault": _with(notes, "_prove", lambda _: lambda context, link: None),

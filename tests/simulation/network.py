@@ -1,4 +1,4 @@
-"""The network: the embedded server's brain in several server processes, behind sockets whose every frame may meet a fault.
+"""The network: the embedded server's protocol core in several server processes, behind sockets where a fault may hit each frame.
 
 What TCP keeps is kept: a stream delivers its frames in order, or stops. A frame is lost only together with everything behind
 it (silence), with the end of the stream (cut, truncated), or late together with everything behind it (delayed). Replies may
@@ -67,13 +67,13 @@ class Network:
 
     @property
     def protocols(self) -> list[EraName | None]:
-        """What a client may be told about the servers: channels in the address are understood by all."""
+        """The eras that a client may assume: every server understands channels in the URL."""
         if self.eras == ("E4",):
             return [None, None, "E4", "E4", "E3"]
         return [None, None, None, *(era for era in self.eras if era != "E4")]
 
     def transport(self, name: str) -> Wire:
-        """What one client dials with."""
+        """Make the transport of one client."""
         return Wire(self, name)
 
     def publish(self, *channels: str) -> int:
@@ -108,7 +108,7 @@ class Network:
     # --- the weather --------------------------------------------------------------------------------------------------
 
     async def weather(self) -> None:
-        """Change it now and then, for ever."""
+        """Change the weather now and then, without end."""
         rng = self.world.rng
         while True:
             await asyncio.sleep(rng.expovariate(1 / self.world.gap))
@@ -167,7 +167,7 @@ class Network:
                 return
 
     def heal(self) -> None:
-        """From now on nothing goes wrong any more. What went wrong before stays: a silent stream stays silent."""
+        """From now on nothing goes wrong any more. Earlier faults stay: a silent stream stays silent."""
         self.world.stormy, self.world.event_lag = False, 0.0
         self.parted = False
         self.backend.dial_quota = MinuteQuota(None)

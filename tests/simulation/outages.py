@@ -1,6 +1,6 @@
 """The outages as the watcher has them: when nothing delivers, although it once did, and who must be told of it.
 
-The law. While a link delivers in the place of another there is no outage; unless it ends too early, or is let go of before the
+Invariant: while a draining link delivers there is no outage, unless it ends too early, or the machine drops it before the
 other one serves everything. In an outage each subscription that was acknowledged before is told of one gap when
 it is acknowledged again, after each loss; when a server fault is over, each that the link serves is; and of none at any other
 time.
@@ -33,7 +33,7 @@ class Outages:
         self._told: list[str] = []
 
     def drop_draining(self, state: State) -> None:
-        """The link that makes room is let go of, and no other one serves everything."""
+        """Begin an outage: the machine drops the draining link, and no other link serves everything."""
         if state is not State.DISPOSING:
             self._begin()
             self._lost = True

@@ -1,4 +1,4 @@
-"""The records: what the audit log was told. Each is looked at, and some are told on to whoever watches the connection."""
+"""The records of the audit log: each is checked, and some go on to the watch of their connection."""
 
 from __future__ import annotations
 

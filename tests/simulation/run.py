@@ -20,7 +20,7 @@ _GROUPS = {
     "dials": DIAL,
     "frames from the server": INBOUND,
     "frames to the server": OUTBOUND,
-    "sockets that were let go of": LATE,
+    "released sockets": LATE,
     "the weather": WEATHER,
     "limits of the server": ENDING,
     "users' code": USERS,

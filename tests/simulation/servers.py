@@ -29,7 +29,7 @@ class Server:
         self._held: list[Callable[[], None]] = []
 
     def peer(self) -> ServerConnection:
-        """Somebody has connected. What the peer speaks is settled now, whatever the other processes speak."""
+        """Accept a client. The connection keeps the era of this process, whatever the other processes speak."""
         self.backend.era = era_named(self.era)
         self.backend.rate_limit = self.backend.era.rate_limit
         return ServerConnection(self.backend)

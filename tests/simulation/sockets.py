@@ -189,7 +189,7 @@ class SimulatedSocket:
         self._lost.add(number)
 
     def end_fault(self) -> None:
-        """The server can work again. What was lost meanwhile must be told, if an answer of that time has shown it.
+        """The server can work again. A gap must report the losses, if an answer of that time has shown the fault.
 
         An answer shows nothing in front of events that are under way, or where answers come twice, late or out of order.
         """
@@ -199,7 +199,7 @@ class SimulatedSocket:
         self._noticed = False
 
     def answer(self, reply: Reply, what: str, *, after: float = 0.0) -> None:
-        """Send what the brain says."""
+        """Send the reply of the protocol core."""
         self._latest = max(self._latest, self.world.loop.time() + after)
         for frame in reply.frames:
             self.emit(frame, what)
@@ -266,7 +266,7 @@ class SimulatedSocket:
         return False
 
     def silence(self) -> None:
-        """The path is gone, both ways, and nobody says so."""
+        """Cut the path both ways, without a sign."""
         self._silent_in = self._silent_out = True
 
     def cut(self, code: int = 1006) -> None:

@@ -1,4 +1,4 @@
-"""What must hold in each state, whatever has happened: what the machine may have, and where everything desired is."""
+"""The invariants of each state: the resources that the machine may hold, and the place of each desired subscription."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def what_a_state_holds(
     must(mine == (None if link is None else link.generation), "the model's link is not the machine's")
     must(
         (None if draining is None else draining.generation) == context.draining_generation,
-        "another link makes room for the machine",
+        "another link drains for the machine",
     )
     under_way = (State.RECONNECTING, State.CONNECTED, State.PING)
-    must(draining is None or state in under_way, "a link makes room, and another one serves everything or none is to come")
+    must(draining is None or state in under_way, "a link drains, and another one serves everything or none is to come")
     if state in _IDLE or state is State.DISPOSING:
         must(link is None and deadline is None, "no link and no deadline here")
     if state is State.RECONNECTING or state is State.PING:
@@ -34,7 +34,7 @@ def what_a_state_holds(
     must((context.error is not None) == (state is State.ERROR), "the stored error belongs to `error` alone")
     must((state in LIVE) == (current is not None and current.greeted), "live means greeted")
     alike = draining is None or current is None or not current.greeted or draining.user == current.user
-    must(alike, "a link delivers as somebody else")
+    must(alike, "a link delivers as another user")
     tracker = context.subscriptions
     if link is None:
         must(not tracker.acknowledged and tracker.in_flight is None, "without a link nothing is acknowledged or asked")
@@ -70,7 +70,7 @@ def nothing_desired_is_lost(
     if state is State.CONNECTED:
         must(not desired.keys() <= tracker.acknowledged, "all is acknowledged, and the state does not say so")
     if state in LIVE:
-        must(links.draining is None or links.missing(desired), "a link makes room for one that serves all that it does")
+        must(links.draining is None or links.missing(desired), "a link drains, though the new one serves all its subscriptions")
     link = links.current
     if link is not None and link.socket is not None:
         known = all(link.serves(desired[identifier]) for identifier in tracker.acknowledged)

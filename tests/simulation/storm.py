@@ -53,7 +53,7 @@ class Loop(VirtualLoop):
 
 @dataclass
 class Result:
-    """What one run came to."""
+    """The result of one run."""
 
     seed: int
     trace: str = ""
@@ -112,7 +112,7 @@ def _harness(world: World) -> Iterator[Records]:
     chance = random.getstate()
     with ExitStack() as stack:
         stack.callback(random.setstate, chance)
-        random.seed(world.rng.random())  # the driver's dice
+        random.seed(world.rng.random())  # the driver's random source
         names = random.Random(world.seed)  # of presences and connections
         stack.enter_context(patch.object(uuid, "uuid4", lambda: uuid.UUID(int=names.getrandbits(128), version=4)))
         stack.enter_context(recorded(records))
@@ -233,7 +233,7 @@ class Run:
             self.world.must(ended is None or isinstance(ended, asyncio.CancelledError), f"a task of the run broke: {ended!r}")
 
     async def _publish(self) -> None:
-        """Let things happen on the server, singly and in bursts, for ever."""
+        """Let things happen on the server, singly and in bursts, without end."""
         rng = self.world.rng
         pause = rng.choice((0.3, 1.0, 4.0))
         while True:
@@ -256,12 +256,12 @@ class Run:
         self.result.handovers += len(crowd.watch.links.made_room)
 
     def abandon(self) -> None:
-        """A run that broke disposes of nothing; that is not the users' fault, and nobody is to be warned of it."""
+        """Mark the connections of a broken run as disposed, so that they warn no user."""
         for crowd in self.crowds:
             crowd.watch._context.state = State.DISPOSING.value
 
     def look_at_reports(self) -> None:
-        """What the loop's exception handler heard: bugs of users, what listeners could not tell otherwise, a broken log each."""
+        """Check the reports of the loop's exception handler: bugs of users, errors of listeners, and one of each broken log."""
         told = [report.get("exception") for report in self.world.loop.reported]
         expected: tuple[type[Exception], ...] = (LogRefused, Bug, RealtimeError)
         if self.world.a_write_hung:

@@ -38,7 +38,7 @@ _POISON = ((_TAIL, ()), ("rows", (_DEEP,)), ("files", (_DEEP,)))
 
 
 class Asked:
-    """What is asked for: channels and queries, some of them bad, and what is called after a gap."""
+    """A subscription to ask for: channels and queries, some of them bad, and a callable for gaps."""
 
     def __init__(self, world: World, network: Network, poison: float) -> None:
         rng = world.rng
@@ -97,7 +97,7 @@ class Crowd:
 
     @asynccontextmanager
     async def endless_patience(self) -> AsyncIterator[None]:
-        """Wait to the end, if somebody else is left who does something; whatever is waited for must end some day."""
+        """Wait to the end, if another user is still active; every wait must end some day."""
         patient = self._idle < self.users - 1 and self.world.rng.random() < 0.3
         self._idle += patient
         try:
@@ -113,7 +113,7 @@ class Crowd:
         self.may_be_granted(subscription)
 
     def may_be_granted(self, one: SubscriptionInfo) -> None:
-        """What no server takes for good must not have been granted."""
+        """Check that no server granted a bad subscription."""
         tail = _TAIL in one.channels and one.id not in self.watch.wants.granted_by_address
         self.world.must(_DEEP not in one.queries and not tail, "something bad was granted")
 
@@ -155,7 +155,7 @@ class Crowd:
     # --- afterwards ---------------------------------------------------------------------------------------------------
 
     def orphans(self) -> list[str]:
-        """What is asked for, though nobody holds it: all who could have given up."""
+        """Return the desired subscriptions that no user holds."""
         mine = {one.id for one in (*self.all, *self.listeners)}
         return [identifier for identifier in self.watch.wants.desired if identifier not in mine]
 

@@ -1,4 +1,4 @@
-"""What the users want, as the watcher has it: the subscriptions, what is to replace them, and how the user is to be shown."""
+"""The model of the desired state: the subscriptions, their pending updates, and the presence of the user."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Wants:
         desired: what they want, by id.
         granted: what of it was ever acknowledged.
         granted_by_address: what was ever acknowledged by a greeting.
-        streams: the ids under which events are owed to somebody.
+        streams: the ids whose events a consumer must get.
         successors: the streams that are to listen to something else, by the id of that.
         pings: whether pings are on.
         presence: the message that shows the user as present.
@@ -52,7 +52,7 @@ class Wants:
         self._outages = outages
 
     def hear(self, input_: Input) -> None:
-        """Somebody calls something; nothing of it counts after the end."""
+        """Follow a call of a user; nothing counts after the end."""
         match input_:
             case Subscribe(spec=spec):
                 self.desired[spec.id] = spec

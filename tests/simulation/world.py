@@ -1,9 +1,9 @@
 """The world of one run: its one source of chance, its plan of faults, its clocks, and what was counted and noted.
 
-The law: everything that is left to chance is drawn from the one generator that the seed made, in an order that only the seed
+Invariant: everything that is left to chance is drawn from the one generator that the seed made, in an order that only the seed
 decides. No set is iterated, no id or hash orders anything, and no real clock is read. So a seed replays exactly.
 
-The theory. Each run has a plan of its own: which kinds of faults it knows, and how often they strike. A run that knows every
+Design: each run has a plan of its own: which kinds of faults it knows, and how often they strike. A run that knows every
 kind never comes far; a run that knows three of them, often, goes deep where they meet.
 """
 
@@ -30,7 +30,7 @@ SHORTEST_EVERY = 15.0
 """Seconds between two canaries, at least."""
 
 EPOCH = 1_800_000_000.0
-"""What the wall clock shows when the loop's clock shows nought."""
+"""The wall clock's time when the loop's clock shows 0."""
 
 DIAL = (
     "dial refused",
@@ -47,7 +47,7 @@ DIAL = (
     "turned away",
     "budget spent before",
 )
-"""What may befall a dial."""
+"""The faults of a dial."""
 
 INBOUND = (
     "frame delayed",
@@ -62,13 +62,13 @@ INBOUND = (
     "events fall behind",
     "stray error frame",
 )
-"""What may befall a frame from the server."""
+"""The faults of a frame from the server."""
 
 OUTBOUND = ("request delayed", "request lost", "request truncated", "send fails", "send stalls")
-"""What may befall a frame to the server."""
+"""The faults of a frame to the server."""
 
 LATE = ("word of an old socket",)
-"""What a socket may still say when it was let go of."""
+"""The faults of a released socket."""
 
 WEATHER = (
     "server restarted",
@@ -83,16 +83,16 @@ WEATHER = (
     "wall clock set",
     "outage of hours",
 )
-"""What may happen at any time."""
+"""The faults that may strike at any time."""
 
 USERS = ("callable raises", "callable is slow")
-"""What users' own code does: the one that gives the session, those that are told of gaps."""
+"""The faults of users' own code: of the session's callable, and of the callables for gaps."""
 
 LOG = ("log refuses",)
-"""What the application's logging may do to a record."""
+"""The faults of the application's logging."""
 
 ENDING = ("throttled", "dial throttled")
-"""What the server's own limits did, because of a fault in the plan or a busy user."""
+"""The ends by the server's own limits, after a planned fault or because of a busy user."""
 
 _ODDS = {
     "dial": (DIAL, (0.0, 0.1, 0.2, 0.4)),
@@ -106,7 +106,7 @@ _ODDS = {
 
 
 _RARE = {"wall clock set": 0.2, "process suspended": 0.3, "dial: certificate refused": 0.3, "greeted as a guest": 0.3}
-"""What strikes less often than its kind's fellows: it would leave them little room."""
+"""The faults that strike less often than others of their kind, and how often."""
 
 
 class Violation(AssertionError):
@@ -114,7 +114,7 @@ class Violation(AssertionError):
 
 
 class World:
-    """What everybody in a run shares.
+    """The state that all parts of a run share.
 
     Attributes:
         seed: what all chance comes from.
@@ -205,7 +205,7 @@ class World:
         self.woke_at = self.loop.time()
 
     def datetime_class(self) -> type[datetime]:
-        """What stands in for `datetime` in the package."""
+        """Make the class that replaces `datetime` in the package."""
         world = self
 
         class Simulated(datetime):
@@ -242,7 +242,7 @@ class World:
         return not any(secret in text for secret in self.secrets)
 
     def must(self, holds: object, what: str, *, known: str = "") -> None:
-        """Say that something must hold; where a known defect stands in the way, it is counted."""
+        """Check that something holds; a known defect is counted instead."""
         if holds:
             return
         if known in KNOWN:

@@ -31,7 +31,7 @@ PAGE, LOSS = 600.0, 7200.0
 _NAME, _STAMP = "n" * 32, "2000-01-01T00:00:00.000000Z"
 _FIELDS = {field.name: str if get_origin(field.type) is Literal else field.type for kind in RECORDS for field in fields(kind)}
 Flat = msgspec.defstruct("Flat", [("event", str), *((name, kind, None) for name, kind in _FIELDS.items()), ("level", str, "")])
-"""The Struct of a plain program: all fields of the records, typed as they are."""
+"""The result of a plain decode of the lines: a Struct with all fields of the records, in their types."""
 
 
 class Piece(NamedTuple):
@@ -44,7 +44,7 @@ class Piece(NamedTuple):
 
 
 def live(seed: int, hours: float) -> list[Piece]:
-    """Simulate one connection.
+    """Make the records of one connection.
 
     Args:
         seed: decides when what happens.
@@ -111,7 +111,7 @@ def _context(number: int, lives: list[list[Piece]]) -> Iterator[tuple[float, int
 
 
 class _Stamps:
-    """Moments as text; the text of a second is made once."""
+    """Timestamps as text; the text of each second is made once."""
 
     def __init__(self) -> None:
         self._second, self._words = -1, b""
