@@ -1,15 +1,15 @@
-"""The audit: the log that a program writes, and the judge of such logs.
+"""The audit of logs: whether connections did what the table and their policies allow, and their statistics.
 
-Programs that have no logging of their own write the log with `configure`::
+A program without logging of its own writes a log with `configure`::
 
     from realtime_fsm import audit
 
     with audit.configure("/var/log/realtime.jsonl"):
         ...
 
-Design: sources give lines, the auditor makes records of them and follows each connection, the checks compare each step with the
-table and the policies, the collector keeps findings and figures, and a report of plain values is drawn as text, JSON, Markdown,
-JUnit's XML or a page. The writer is loaded on first use: who reads logs needs no logging.
+Design: sources give lines. The auditor decodes them and follows each connection; the checks compare each step with the table
+and the policies. The collector keeps findings and statistics. Every format shows the same report of plain values. The writer
+is loaded on first use, because reading a log needs no logging.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The judge: what a step must be, rule by rule, given the shadow of its connection.
+"""The checks of a step against the table and the facts of its connection.
 
-Each check looks at one step and says which rule it breaks and how, or nothing. Which checks a row needs is worked out once,
-when this module is loaded.
+Design: a check returns the rule that a step breaks, or None. Each row gets its checks once, when this module is loaded.
 """
 
 from __future__ import annotations
@@ -9,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import deadline_of, delay
-from realtime_fsm.audit.guard_inference import BY_ADDRESS, RowChoiceCheck, is_forgiven, is_told_to_wait
-from realtime_fsm.audit.row_facts import DISPOSING, STEPS
+from realtime_fsm.audit.guard_inference import URL_ERAS, RowChoiceCheck, is_forgiven, is_told_to_wait
+from realtime_fsm.audit.row_facts import DISPOSING, STEPS, SUBSCRIBED, UNSUBSCRIBED
 from realtime_fsm.audit.rules import ROUNDING, RuleBreach
 from realtime_fsm.audit.tracking import LIMIT, WINDOW
 from realtime_fsm.fsm.table import TABLE, State, Trigger
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def check_row_identity(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) -> RuleBreach | None:
-    """Whether a step is a row of the table at all, and begins where the one before ended."""
+    """Check that a step is a row of the table and begins where the step before ended."""
     state = tracked.state
     if state == DISPOSING and (step is None or step.source != DISPOSING or line.source != DISPOSING):
         return RuleBreach("end", f"the connection is {state}, and this is {line.source} x {line.trigger}")
@@ -50,35 +49,77 @@ def check_row_identity(tracked: TrackedConnection, line: FlatRecord, step: RowFa
     return None
 
 
-def _counts(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, _: float) -> RuleBreach | None:
-    """The numbers of links, attempts and frames that follow from the row's effects."""
-    if tracked.state is None:
-        return None
+def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
+    """Check the cause, the numbers and the clock, which every step has.
+
+    One function, because three of them, one after the other, took an eighth of the time of an audit.
+    """
+    if line.cause not in step.causes:
+        return _wrong_cause(step)
+    if step.of_socket and tracked.has_link is False:
+        return RuleBreach("link", f"there is no link that could have {step.trigger}")
+    if tracked.state is not None:
+        if step.link_unchanged and line.attempt == tracked.attempt and line.link == tracked.link:
+            breach = _frames(tracked, line, step, t)
+        else:
+            breach = _numbers(tracked, line, step, t)
+        if breach is not None:
+            return breach
+        if t < tracked.now - ROUNDING:
+            return RuleBreach("clock", f"{tracked.now - tracked.entered:.6f} s had passed in {line.source} before")
+    if line.dwell < 0:
+        return RuleBreach("clock", f"{line.dwell:.6f} s in {line.source} are less than none")
+    if tracked.lost_by is not None:
+        return RuleBreach("healed", "a live link was lost, and no record begins an outage")
+    if tracked.outage is not None and step.source in (SUBSCRIBED, UNSUBSCRIBED):
+        return RuleBreach("healed", "everything desired is acknowledged, and no record ends the outage")
+    return None
+
+
+def _numbers(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
+    """Check the numbers of links, attempts and frames, which follow from the row's effects."""
     if step.resumes:
         return None if line.attempt == 0 else RuleBreach("attempt", "it is 0")
     attempt = 0 if step.resets_attempts or step.forgives else tracked.attempt
-    forgiven = is_forgiven(tracked, line)
-    if forgiven or (forgiven is None and line.attempt != attempt):
-        attempt = max(0, attempt - 1)
+    if step.is_loss:
+        forgiven = is_forgiven(tracked, line)
+        if forgiven or (forgiven is None and line.attempt != attempt):
+            attempt = max(0, attempt - 1)
     if step.dials and line.attempt == attempt + 1:
         return _dialed(tracked, line, step)
     if line.attempt != attempt:
         return RuleBreach(
             "attempt", f"there were {attempt} attempts, or {attempt + 1} with a dial" if step.dials else f"it is {attempt}"
         )
-    held = (
-        step.closes_first or (tracked.awaits != 0 and not step.releases) or (step.restores and is_told_to_wait(line) is not False)
-    )
-    unpaced = step.dials and not held and tracked.policies is not None and tracked.policies.retry.dials_per_minute is None
-    if unpaced:
+    if step.dials and _dials_at_once(tracked, line, step):
         return RuleBreach("attempt", f"nothing holds a dial back, and it counts as attempt {attempt + 1}")
     if line.link != tracked.link:
         return RuleBreach("link", f"the link is {tracked.link}, and none was dialed")
+    return _frames(tracked, line, step, t)
+
+
+def _frames(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
     sent = line.sends - tracked.sends
     if not step.must_send <= sent <= step.may_send:
         few = str(step.must_send) if step.must_send == step.may_send else f"{step.must_send} or {step.may_send}"
         return RuleBreach("budget", f"{tracked.sends} frames had been sent on the link, and the row sends {few}")
-    return _sent(tracked, step) if sent else None
+    if not sent:
+        return None
+    if tracked.request_in_flight and not step.answers:
+        return RuleBreach("request", "a frame is sent while the answer to a request is awaited")
+    if len(tracked.sent) == LIMIT and t - tracked.sent[0] < WINDOW - ROUNDING:
+        return RuleBreach("budget", f"it is frame {LIMIT + 1} within {t - tracked.sent[0]:.3f} s")
+    if t < tracked.closed_until - ROUNDING:
+        later = tracked.closed_until - t
+        return RuleBreach("budget", f"the server refused more frames, and the next one may go out {later:.3f} s later")
+    return None
+
+
+def _dials_at_once(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> bool:
+    if tracked.policies is None or tracked.policies.retry.dials_per_minute is not None:
+        return False
+    awaits = step.closes_first or (tracked.awaits != 0 and not step.closes_awaited)
+    return not awaits and not (step.restores and is_told_to_wait(line) is not False)
 
 
 def _dialed(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> RuleBreach | None:
@@ -89,55 +130,22 @@ def _dialed(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> Rul
     return RuleBreach("budget", "nothing can have been sent on a new link") if line.sends else None
 
 
-def _sent(tracked: TrackedConnection, step: RowFacts) -> RuleBreach | None:
-    if tracked.request_in_flight and not step.answers:
-        return RuleBreach("request", "a frame is sent while the answer to a request is awaited")
-    return None
-
-
-def _check_has_link(tracked: TrackedConnection, _: FlatRecord, step: RowFacts, __: float) -> RuleBreach | None:
-    return RuleBreach("link", f"there is no link that could have {step.trigger}") if tracked.has_link is False else None
-
-
-def _answered(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
-    by_address = line.era in BY_ADDRESS  # where the address asks, the greeting answers
-    if by_address or tracked.request_in_flight is not False or tracked.put_back is not False:
-        return None
-    return RuleBreach("request", "no request was in flight")
-
-
-def _cause(_: TrackedConnection, line: FlatRecord, step: RowFacts, __: float) -> RuleBreach | None:
-    if line.cause in step.causes:
-        return None
+def _wrong_cause(step: RowFacts) -> RuleBreach:
     if None in step.causes:
         return RuleBreach("cause", "this row is about no failure")
     known = ", ".join(sorted(str(cause) for cause in step.causes))
     return RuleBreach("cause", f"the cause is one of {known}")
 
 
-def _choosing(choice: RowChoiceCheck) -> Check:
-    def check(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, _: float) -> RuleBreach | None:
-        wrong = choice(tracked, line)
-        return None if wrong is None else RuleBreach("row", f"row {step.id} was not to be taken: {wrong}")
-
-    return check
-
-
-def _window(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
-    if line.sends == tracked.sends or tracked.state is None:
+def _answered(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+    in_url = line.era in URL_ERAS  # the greeting answers a request in the URL
+    if in_url or tracked.request_in_flight is not False or tracked.put_back is not False:
         return None
-    if len(tracked.sent) == LIMIT and t - tracked.sent[0] < WINDOW - ROUNDING:
-        return RuleBreach("budget", f"it is frame {LIMIT + 1} within {t - tracked.sent[0]:.3f} s")
-    if t < tracked.closed_until - ROUNDING:
-        later = tracked.closed_until - t
-        return RuleBreach(
-            "budget", f"the server said that there were too many, and the next frame may be sent {later:.3f} s later"
-        )
-    return None
+    return RuleBreach("request", "no request was in flight")
 
 
 def _check_all_acknowledged(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
-    if not tracked.subscriptions_known or line.lag < 0:  # logs that tell no lag tell no withdrawals either
+    if not tracked.subscriptions_known or line.lag < 0:  # a log without lags has no withdrawals either
         return None
     missing = len(tracked.desired - tracked.acknowledged)
     if missing:
@@ -157,24 +165,14 @@ def _closed_once(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: f
     return RuleBreach("end", "the socket was closed before") if tracked.closed else None
 
 
-def _clock(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
-    if line.dwell < 0 or (tracked.state is not None and t < tracked.now - ROUNDING):
-        return RuleBreach("clock", f"{tracked.now - tracked.entered:.6f} s had passed in {line.source} before")
-    return None
-
-
 def _prepare(step: RowFacts) -> None:
-    """Work out what a step by a row is judged by, in order."""
+    """Choose the checks of a row, in their order."""
     row = step.row
     choice = RowChoiceCheck(step, TABLE.cells[row.source, row.trigger])
     checks: tuple[tuple[Check | None, bool], ...] = (
-        (_cause, True),
-        (_check_has_link, step.of_socket),
-        (_counts, True),
-        (_clock, True),
-        (_choosing(choice), not choice.is_empty),
+        (_basics, True),
+        (choice, not choice.is_empty),
         (_answered, row.trigger is Trigger.ACKNOWLEDGED),
-        (_window, step.may_send > 0),
         (deadline_of(step), True),
         (delay, row.source is State.RECONNECTING and step.dials and not step.resets_attempts),
         (_check_all_acknowledged, row.source is State.CONNECTED and row.dest is State.SUBSCRIBED and not step.resumes),

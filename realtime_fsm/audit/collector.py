@@ -1,14 +1,14 @@
-"""The ledger: what was found, connection by connection, and the sum of all; its size is bounded."""
+"""The collector of findings and statistics, by connection and in sum. Its size is bounded."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from realtime_fsm.audit.report import ConnectionReport, Finding, Location, Report, RowLine, Verdict, life_of
+from realtime_fsm.audit.report import ConnectionReport, Finding, Location, Report, RowLine, Verdict
 from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
-from realtime_fsm.audit.stats import StatsAccumulator
+from realtime_fsm.audit.stats import StatsAccumulator, life_of
 from realtime_fsm.fsm.table import TABLE, State
 
 if TYPE_CHECKING:
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.tracking import TrackedConnection
 
 KEPT = 1000
-"""Connections that are reported one by one; those with findings push out those without."""
+"""Connections that are reported one by one; a connection with findings replaces one without."""
 _WEIGHTS = {"violation": Verdict.VIOLATED, "doubt": Verdict.INCONCLUSIVE}
 
 
 class ReportBuilder:
-    """What was found.
+    """Collect findings and statistics, and build the report.
 
     Args:
-        detail: whether the pictures are kept.
+        detail: whether to keep the timelines.
 
     Attributes:
-        first: the first violation; while there is none, the first doubt.
-        rows: how often each row of the table was taken.
+        first: the first violation; without a violation, the first doubt.
+        rows: the number of steps by each row of the table.
     """
 
     def __init__(self, *, detail: bool) -> None:
         self.first: Finding | None = None
-        self.rows = Counter({row.id: 0 for row in TABLE.rows})
+        self.rows = {row.id: 0 for row in TABLE.rows}
         self._detail = detail
         self._clean_connections: list[tuple[int, ConnectionReport]] = []
         self._flagged_connections: list[tuple[int, ConnectionReport]] = []
@@ -49,14 +49,14 @@ class ReportBuilder:
         self._violated = False
 
     def add(self, tracked: TrackedConnection, finding: Finding) -> None:
-        """A finding about a connection."""
+        """Add a finding about a connection."""
         known, count = tracked.findings.get(finding.rule, (finding, 0))
         tracked.findings[finding.rule] = known, count + 1
         self._counts[finding.rule] += 1
         self._rank(finding)
 
     def add_unattributed(self, finding: Finding) -> None:
-        """A finding about a line that does not say whose it is."""
+        """Add a finding about a line that names no connection."""
         self._records += 1
         self._counts[finding.rule] += 1
         self._rank(finding)
@@ -66,7 +66,7 @@ class ReportBuilder:
             self._unattributed.append(finding)
 
     def add_unusable(self, finding: Finding) -> None:
-        """A file that cannot be read."""
+        """Add a file that cannot be read."""
         self._unusable = True
         self._unattributed.append(finding)
 
@@ -76,7 +76,7 @@ class ReportBuilder:
             self.first = finding
 
     def finish_connection(self, tracked: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
-        """A connection is over, or the log is."""
+        """Add a connection at its end, or at the end of the log."""
         if tracked.records == 0:
             return
         self._records += tracked.records
@@ -91,21 +91,13 @@ class ReportBuilder:
         self._keep(tracked, verdict)
 
     def _note_end(self, tracked: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
-        tracked.flush_heartbeats()
         life = tracked.stats
-        if tracked.state is not None:
-            since = max(tracked.entered, tracked.life_from)
-            spent = max(0.0, tracked.now - since)
-            life.states[tracked.state] += spent
-            if self._detail:
-                life.segments.append((since, spent, tracked.state))
-        tracked.end_handover(tracked.now)
+        tracked.leave_state(tracked.now, self._detail)
+        tracked.end_coverage(tracked.now)
         if tracked.faulty_since is not None:
             life.faulty += max(0.0, tracked.now - max(tracked.faulty_since, tracked.life_from))
-        if life.outage is not None:
-            outage = life.outage
-            life.end_outage(tracked.now, tracked.link, "")
-            outage.end = ""
+        if tracked.outage is not None:
+            life.add_outage(tracked.cut_outage(tracked.outage))
         if not tracked.closed_by_record:
             weight = Severity.VIOLATION if "open" in fail_on else Severity.NOTE
             said = f"it has not been disposed of, and is at last {tracked.state or 'in an unknown state'}"
@@ -121,7 +113,14 @@ class ReportBuilder:
                 self._clean_connections.pop()
 
     def report(self, files: list[str], lines: int, dwells: Mapping[str, Histogram], *, in_part: bool = False) -> Report:
-        """The sum of all; or of a part, which some connections or a time are."""
+        """Build the report.
+
+        Args:
+            files: the names of the files.
+            lines: the number of lines.
+            dwells: the dwells before the steps of each row.
+            in_part: whether only some connections, or a span of time, were judged.
+        """
         verdict = self._verdict()
         if verdict is Verdict.UNUSABLE and not self._unusable:
             which = "the connections or the time that are asked for" if in_part else "this library"
@@ -149,7 +148,7 @@ class ReportBuilder:
                 if count
             ],
             never_taken=[row for row, count in self.rows.items() if not count],
-            recoveries=list(self._total.resubscribe.bars()),
+            recoveries=list(self._total.recoveries.bars()),
         )
 
     def _verdict(self) -> Verdict:

@@ -1,7 +1,7 @@
-"""The times that policies promise: heartbeats, deadlines and the delays before dials. Without the policies nothing is judged.
+"""The checks of times that the policies set: heartbeats, deadlines and the delays before dials.
 
-The law: what happens after a deadline is explained only by the machine's own word that it came to it late (`lag`). Logs from
-before that word was written are not judged as finely: there it is a note.
+Invariant: only the field `lag` excuses a step after its deadline, because it says how late the process was. In a log without
+that field a late step is a note. Without a `realtime.open` record the policies are unknown, and no time is judged.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _late(rule: str, late: float, line: FlatRecord, text: str) -> RuleBreach | N
 def _within(
     what: str, spent: float, allowed: float, line: FlatRecord, *, rule: str = "deadline", given_up: bool = False
 ) -> RuleBreach | None:
-    """Whether something came in the time that it had, and was not given up before that was over."""
+    """Check that an answer came in its time, or was given up exactly then."""
     late = spent - allowed
     if late > ROUNDING and spent != float("inf"):
         return _late(rule, late, line, f"the {what} took {spent:.3f} s, and {allowed:g} s are allowed")
@@ -112,7 +112,7 @@ _LEAST: dict[str, Timed] = {Guard.STABLE_DUE: _forgiven, Guard.RENEWAL_DUE: _ren
 
 
 def deadline_of(step: RowFacts) -> Check | None:
-    """The check of the deadline that a row is about, if it is about one."""
+    """Make the check of the deadline of a row; None where the row has no deadline."""
     timed = _deadline_of(step)
     if timed is None:
         return None
@@ -124,12 +124,12 @@ def deadline_of(step: RowFacts) -> Check | None:
 
 
 def delay_bounds(policies: Policies, line: FlatRecord, held: float = 0.0) -> tuple[float, float]:
-    """Between what and what the delay before the next dial must be, in seconds, after a step that planned it.
+    """Compute the least and the greatest delay before the next dial, in seconds, after the step that planned it.
 
     Args:
         policies: the settings.
         line: the record of the step.
-        held: for how many seconds an earlier answer of the server still holds dials back.
+        held: the seconds for which an earlier answer of the server still holds dials back.
     """
     least, most = policies.retry.delay(line.attempt, 0.0), policies.retry.delay(line.attempt, 1.0)
     throttled, asked = is_throttled(line), max(line.retry_after or 0.0, held)
@@ -139,10 +139,7 @@ def delay_bounds(policies: Policies, line: FlatRecord, held: float = 0.0) -> tup
 
 
 def delay(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
-    """Whether a dial after a failure waited as long as it should.
-
-    One that the user, or the end of a sleep, brings forward need not.
-    """
+    """Check the delay of a dial after a failure, unless the user or the end of a sleep brought the dial forward."""
     if tracked.retry is None or line.trigger in ("woken", "reconnect"):
         return None
     began, least, most = tracked.retry

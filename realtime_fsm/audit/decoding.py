@@ -1,9 +1,8 @@
-"""Lines: from the bytes of a log to records, fast where nothing is special.
+"""The decoder of lines.
 
-The theory. Nearly every line is a record that has its own fields, a level and nothing else, with words that the table knows.
-The fast decoder takes exactly those: unknown fields and unknown words are refused while the line is decoded, so nothing that
-looks like a secret can hide in a line that it takes, and no text of it has to be looked at again. What it refuses is looked
-at slowly: another program's event, a record with fields that the application's logging added, or a broken one.
+Design: nearly every line is a record with its own fields, a level, and values that the table knows. A strict decoder accepts
+exactly these, so no secret can hide in such a line. `decode_unusual` examines every other line: an event of another program,
+a record with fields that the application's logging added, or a broken record.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from msgspec.structs import fields as fields_of
 
 from realtime_fsm import errors
 from realtime_fsm.audit.secret_scan import secret_fields
-from realtime_fsm.auditlog.records import RECORDS, SCHEMA, AnyRecord, TransitionRecord
+from realtime_fsm.auditlog.records import RECORDS, RETIRED, SCHEMA, AnyRecord, TransitionRecord
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
 from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.protocol.eras import Era
@@ -32,8 +31,12 @@ _LONGEST_RECORD = 1 << 16
 Code: TypeAlias = int | str | None
 
 
+MISSING = "missing"
+"""The cause of a record that tells none."""
+
+
 class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
-    """A record of any kind, flat. The fields that its kind does not have keep their defaults, which no record has."""
+    """A record of any kind. A field that its kind lacks keeps a default that no record has."""
 
     schema: int = SCHEMA
     machine: str
@@ -48,7 +51,7 @@ class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
     dwell: float = -1.0
     attempt: int = -1
     sends: int = -1
-    cause: str | None = "missing"
+    cause: str | None = MISSING
     error_code: Code = None
     close_code: int | None = None
     status: int | None = None
@@ -60,6 +63,8 @@ class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
     change: str = ""
     round_trip: float = -1.0
     seconds: float = -1.0
+    planned: bool = False
+    dials: int = -1
     count: int = 0
     kind: str = ""
     paused: int = 0
@@ -76,15 +81,7 @@ class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """A line that is a record, or was to be one, and cannot be judged as one.
-
-    Attributes:
-        rule: the rule that it breaks.
-        text: what is wrong.
-        connection_id: whose it is, as far as it says so.
-        seq: its number, as far as it says so.
-        timestamp: when it was written, as far as it says so.
-    """
+    """A broken record: the rule that it breaks, the reason, and the fields that can be read."""
 
     rule: str
     text: str
@@ -95,12 +92,7 @@ class BadRecord:
 
 @dataclass(frozen=True, slots=True)
 class ExtendedRecord:
-    """A record that the fast decoder refused.
-
-    Attributes:
-        line: the record.
-        secrets: the names of the fields that look like secrets.
-    """
+    """A record that the strict decoder refused, and the names of its fields that look like secrets."""
 
     line: FlatRecord
     secrets: tuple[str, ...]
@@ -135,7 +127,7 @@ _STRICT: dict[str, Any] = {
     "trigger": Literal[tuple(trigger.value for trigger in TABLE.triggers)],
     "source": Literal[tuple(state.value for state in TABLE.states)],
     "dest": Literal[tuple(state.value for state in TABLE.states)],
-    "cause": Literal[tuple(KINDS)] | None,
+    "cause": Literal[(*KINDS, *(trigger.value for trigger in TABLE.triggers), RETIRED)] | None,
     "error_code": int | None,
     "era": _ERA,
     "lag": Annotated[float, msgspec.Meta(ge=0)],
@@ -150,7 +142,7 @@ _STRICT: dict[str, Any] = {
     "timeouts": _settings(Timeouts, float | None),
     "protocol": _ERA,
     "canary": dict[Literal["every", "within", "write"], float | bool] | None,
-    # The texts of the rarer kinds; whoever looks at such a record looks at them, too.
+    # Texts of the rarer kinds; their handlers look for secrets in them.
     "subscription": Annotated[str, msgspec.Meta(max_length=36)],
     "kind": Annotated[str, msgspec.Meta(max_length=36)],
     "versions": dict[str, str],
@@ -159,10 +151,9 @@ _PLAIN = (int, float, bool, int | None, float | None, float | msgspec.UnsetType,
 
 
 def _fast_fields() -> Iterator[tuple[str, Any] | tuple[str, Any, Any]]:
-    """The fields, in the order in which most records are written, which a decoder follows fastest.
+    """List the fields in the order of most records, which is the fastest to decode.
 
-    A field of numbers that a kind of record has, and that nobody judges, needs no mention here; a text does, for the sake of
-    secrets, and lines with one that is not mentioned are looked at slowly.
+    A field of numbers is accepted as it is. A field of text is accepted only with the values of `_STRICT`, because of secrets.
     """
     own = {field.name: field for field in fields_of(FlatRecord)}
     types = {"event": str, "level": str, "logger": str} | _TYPES | _STRICT
@@ -178,34 +169,14 @@ def _fast_fields() -> Iterator[tuple[str, Any] | tuple[str, Any, Any]]:
 _FAST = msgspec.defstruct("FastLine", _fast_fields(), kw_only=True, gc=False, forbid_unknown_fields=True)
 _decoder = cast("type[msgspec.json.Decoder[FlatRecord]]", msgspec.json.Decoder)(cast("type[FlatRecord]", _FAST))
 decode_fast = _decoder.decode
-"""Decode the line of an ordinary record; `msgspec.MsgspecError` or `ValueError` for every other line."""
-
-
-def decode_block(block: bytes) -> list[FlatRecord] | None:
-    """Decode whole lines at once, which is faster than one by one.
-
-    Args:
-        block: the lines.
-
-    Returns:
-        A record for each line; None if one of them is no ordinary record.
-    """
-    try:
-        records = _decoder.decode_lines(block)
-    except (msgspec.MsgspecError, ValueError):
-        return None
-    lines = len(block) - len(block.replace(b"\n", b""))  # a third of what `count` takes
-    return records if len(records) == lines else None
+"""Decode the line of an ordinary record; raises `msgspec.MsgspecError` or `ValueError` for every other line."""
 
 
 def decode_unusual(line: bytes) -> ExtendedRecord | BadRecord | None:
-    """Make out what a line is that the fast decoder refused.
-
-    Args:
-        line: the line.
+    """Decode a line that the strict decoder refused.
 
     Returns:
-        The record, what is wrong with it, or None if it is not a record of this library.
+        The record, a broken record, or None for a line of another program.
     """
     if _MARK not in line:
         return _cut(line)
@@ -235,7 +206,7 @@ def decode_unusual(line: bytes) -> ExtendedRecord | BadRecord | None:
 
 
 def _cut(line: bytes) -> BadRecord | None:
-    """What a file ends with that was cut in the middle of a line may have been a record."""
+    """Tell whether a line is a record that was cut at the end of a file."""
     if line.endswith(b"\n") or not line.startswith(b"{") or len(line) > _LONGEST_RECORD:
         return None
     try:
@@ -254,7 +225,7 @@ def _is_ours(record: dict[str, Any]) -> bool:
 
 
 def _unsupported(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Why a record is not one that this version judges."""
+    """Name the reasons why this version does not judge a record."""
     schema, machine = record.get("schema", SCHEMA), record.get("machine")
     if schema != SCHEMA:
         yield "schema", f"the record is of another version of the schema than {SCHEMA}"
@@ -265,7 +236,7 @@ def _unsupported(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _moment(stamp: object) -> datetime | None:
-    """The moment of a timestamp, which the application's logging may have written its own way."""
+    """Parse a timestamp, in whichever form the application's logging writes it."""
     try:
         if isinstance(stamp, int | float) and not isinstance(stamp, bool):
             return datetime.fromtimestamp(stamp, UTC)
@@ -276,5 +247,5 @@ def _moment(stamp: object) -> datetime | None:
 
 
 def _without_values(problem: str) -> str:
-    """Msgspec quotes unknown words; they may be anything."""
+    """Cut a message of msgspec before the value that it quotes, which may be a secret."""
     return problem if problem.count("'") == 0 else problem.split("'")[0].rstrip() + " an unknown word"

@@ -1,4 +1,4 @@
-"""How a finding is told: where, with which record, after which ones, and what the table allows there; without any secret."""
+"""Findings, with their place, their record, the records before and the rows that the table allows; without secrets."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 def finding_of(
     tracked: TrackedConnection | None, said: RuleBreach, line: bytes, places: LineNumbers, fail_on: Collection[str]
 ) -> Finding:
-    """Tell a finding about the line under way.
+    """Make a finding about the present line.
 
     Args:
-        tracked: the connection, as it was before the line; None if the line does not say whose it is.
-        said: what is wrong.
+        tracked: the connection before the line; None where the line names no connection.
+        said: the rule and the reason.
         line: the line.
-        places: knows where it stands.
+        places: the position of the line.
         fail_on: the rules whose findings count as violations, whatever their weight.
     """
     weight = RULES[said.rule].weight if said.rule not in fail_on else Severity.VIOLATION
@@ -44,13 +44,13 @@ def finding_of(
 
 
 def explain_missing_field(wrong: RuleBreach, line: bytes) -> RuleBreach:
-    """What is really wrong with a record: a field that is missing has a default, which breaks some other rule."""
+    """Replace a breach that only the default of a missing field causes."""
     made = decode_unusual(line)
     return RuleBreach(made.rule, made.text) if isinstance(made, BadRecord) else wrong
 
 
 def describe_sequence_break(before: int, seq: int) -> str:
-    """How a number does not follow the one before it."""
+    """Describe how a number does not follow the one before it."""
     if before == 0 and seq > 1:
         return f"the connection's log begins with number {seq}"
     if seq > before:
@@ -59,7 +59,7 @@ def describe_sequence_break(before: int, seq: int) -> str:
 
 
 def decode_redacted(line: bytes) -> dict[str, Any] | None:
-    """The record in a line, without what looks like a secret; None if there is none."""
+    """Decode a record and hide its secrets; None for a line without a record."""
     try:
         record = msgspec.json.decode(line)
     except ValueError:

@@ -1,13 +1,14 @@
-"""The guards as the records show them: for each one that they tell of, whether it held.
+"""The guards, as far as records show whether they held.
 
-Guards of the table that are not named here cannot be told from the records; they are taken to have held where their row was
-taken.
+Design: no record shows the guards that are missing in `INFERRED_GUARDS`. The audit believes that these held where their row
+was taken.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from realtime_fsm.audit.rules import RuleBreach
 from realtime_fsm.fsm.names import Guard
 from realtime_fsm.fsm.policies import POLICY
 from realtime_fsm.protocol.eras import Era
@@ -24,25 +25,25 @@ if TYPE_CHECKING:
 
     Fact = Callable[[TrackedConnection, FlatRecord], bool | None]
 
-BY_ADDRESS = frozenset({"E1", "E2", "E3"})
-"""The eras of servers that are asked by the address that is dialed."""
+URL_ERAS = frozenset({"E1", "E2", "E3"})
+"""The eras of servers that read channels from the URL."""
 TOO_MANY_REQUESTS = 429
 
 
 def failure_code(line: FlatRecord) -> int | str | None:
-    """The code that says what a failure means: of the error frame, or of the close where none came."""
+    """Find the code of a failure: of the error frame, or of the close where no error frame came."""
     if line.cause == "error_frame":
         return line.error_code
     return line.close_code if line.cause == "stream_ended" else None
 
 
 def drops_message(line: FlatRecord) -> bool:
-    """Whether an error frame says that the server dropped a message, because there were too many."""
+    """Whether an error frame says that the server dropped a message because of its rate limit."""
     return line.error_code is not None and is_throttle(line.error_code)
 
 
 def is_throttled(line: FlatRecord) -> bool | None:
-    """Whether the server, or a proxy in front of it, said that there were too many; a log that tells no status cannot say."""
+    """Whether a server or a proxy applied its rate limit; None in a log without the status."""
     if line.cause == "upgrade_refused":
         return None if line.status is None else line.status == TOO_MANY_REQUESTS
     code = failure_code(line)
@@ -55,14 +56,14 @@ def is_told_to_wait(line: FlatRecord) -> bool | None:
 
 
 def blamed_end(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
-    """Whether the answer to our own request announced the end of a link."""
+    """Whether the error frame that announced the end of a link answered a request."""
     if line.trigger != "lost" or line.cause != "error_frame" or line.error_code != POLICY or line.source == "reconnecting":
         return False
     return tracked.error_answered_request
 
 
 def is_forgiven(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
-    """Whether the end of a link does not count as a failed attempt: it tells which request is to blame."""
+    """Whether the end of a link does not count as a failed attempt, because it rejects a known request."""
     blamed = blamed_end(tracked, line)
     return tracked.accepted if blamed else blamed
 
@@ -92,7 +93,7 @@ def _is_refused_for_good(tracked: TrackedConnection, line: FlatRecord) -> bool |
     blamed, borne = blamed_end(tracked, line), _is_borne(tracked)
     if blamed is None:
         return None
-    if blamed:  # which subscriptions were asked for, and so whether all are refused, is in no record
+    if blamed:  # no record shows which subscriptions the request held, and so whether all are refused
         return False if tracked.accepted or borne else None
     if tracked.proven is not False:
         return None if tracked.proven is None else False
@@ -196,7 +197,7 @@ INFERRED_GUARDS: dict[str, Fact] = {
     Guard.SERVER_AT_FAULT: lambda _, line: line.error_code is not None and is_server_fault(line.error_code),
     Guard.ERROR_PRECEDES_CLOSE: lambda _, line: line.error_code == POLICY,
 }
-"""What the records tell of the guards, by the guards' names."""
+"""For each guard that records show: a function that tells whether it held, or None where that is unknown."""
 
 
 def _is_out(guard: str, step: RowFacts) -> bool:
@@ -214,9 +215,10 @@ class RowChoiceCheck:
         cell: all rows of its cell, in order.
     """
 
-    __slots__ = ("_before", "_own")
+    __slots__ = ("_before", "_own", "_row")
 
     def __init__(self, step: RowFacts, cell: tuple[Row[State, Trigger], ...]) -> None:
+        self._row = step.id
         self._own = tuple((name, INFERRED_GUARDS[name]) for name in step.row.guards if name in INFERRED_GUARDS)
         self._before = tuple(
             (row.id, tuple(INFERRED_GUARDS[name] for name in row.guards))
@@ -229,12 +231,16 @@ class RowChoiceCheck:
         """Whether the records tell nothing about it."""
         return not self._own and not self._before
 
-    def __call__(self, tracked: TrackedConnection, line: FlatRecord) -> str | None:
-        """What is wrong with the choice; None if nothing is."""
+    def __call__(self, tracked: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+        """Check the choice."""
         for name, fact in self._own:
             if fact(tracked, line) is False:
-                return f"its guard {name} cannot have held"
+                return RuleBreach("row", f"row {self._row} was not to be taken: its guard {name} cannot have held")
         for row, facts in self._before:
-            if all(fact(tracked, line) for fact in facts):
-                return f"{row} comes first in its cell, and all of its guards held"
+            for fact in facts:
+                if not fact(tracked, line):
+                    break
+            else:
+                said = f"{row} comes first in its cell, and all of its guards held"
+                return RuleBreach("row", f"row {self._row} was not to be taken: {said}")
         return None

@@ -1,4 +1,4 @@
-"""The old link of a handover as the records show it: what it serves, when it is let go of, and what a way back to it restores."""
+"""The old link of a handover, as the records show it: its subscriptions, its end, and the way back to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def begin_handover(tracked: TrackedConnection) -> None:
-    """Keep what the link serves that begins to drain."""
+    """Keep the facts of the link that begins to drain."""
     tracked.draining = tracked.current
     tracked.old_link = OldLink(
         tracked.current, frozenset(tracked.acknowledged), tracked.dialed_in_url, tracked.era, tracked.been_up
@@ -21,7 +21,7 @@ def begin_handover(tracked: TrackedConnection) -> None:
 
 
 def look_for_completion(tracked: TrackedConnection) -> None:
-    """Let go of the old link where the new one serves all that it served, as far as the records tell of subscriptions."""
+    """Forget the old link once the new one serves all its subscriptions, as far as the records tell."""
     old = tracked.old_link
     if tracked.draining is not None and (not tracked.complete or old is None or not _is_missing(tracked, old)):
         tracked.draining = None

@@ -1,4 +1,4 @@
-"""Gauges: distributions in fixed buckets, whose size does not grow with what is counted."""
+"""Histograms of bounded size."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _RATIO = 1.0195
 _LEAST, _MOST = 1e-6, 1e9
 _STEP = log(_RATIO)
 _ENDS = [_LEAST * _RATIO**number for number in range(1, int(log(_MOST / _LEAST) / _STEP) + 1)]
-"""Where each bucket ends; the last one never does."""
+"""The upper bound of each bucket but the last."""
 _BATCH = 100
 
 
 class Histogram:
-    """How often each length of time occurred.
+    """A histogram of seconds.
 
-    Each bucket ends 1.95 % above its beginning and stands for the middle, so a percentile is within 1 % of the true one. Times
-    below a microsecond count as one, which is the resolution of the records. New times wait for others: a hundred that are
-    sorted are counted faster than one by one.
+    Each bucket ends 1.95 % above its beginning and stands for its middle, so a percentile is within 1 % of the true one. A
+    time below a microsecond, the resolution of records, counts as one. New times wait until a hundred can be sorted and
+    counted together.
     """
 
     __slots__ = ("_buckets", "_most", "_new", "_total")
@@ -46,7 +46,7 @@ class Histogram:
             self._settle()
 
     def merge(self, other: Histogram) -> None:
-        """Count all that another one has counted."""
+        """Add the counts of another histogram."""
         if not other.count:
             return
         self._settle()
@@ -57,7 +57,7 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of times."""
         self._settle()
         return sum(self._buckets.values())
 
@@ -69,16 +69,16 @@ class Histogram:
 
     @property
     def most(self) -> float:
-        """The longest."""
+        """The longest time."""
         self._settle()
         return self._most
 
     def percentile(self, percent: float) -> float | None:
-        """The value that so many per cent do not exceed; None when nothing was counted."""
+        """Find the value that so many per cent do not exceed; None in an empty histogram."""
         return self.percentiles(percent)[0]
 
     def percentiles(self, *percents: float) -> list[float | None]:
-        """For each, in rising order, the value that so many per cent do not exceed; None when nothing was counted."""
+        """Find the percentiles, which must come in rising order."""
         found: list[float | None] = []
         count, seen = self.count, 0
         for middle, here in self.bars():
@@ -88,7 +88,7 @@ class Histogram:
         return found + [None] * (len(percents) - len(found))
 
     def bars(self) -> Iterator[tuple[float, int]]:
-        """The middle and the count of each bucket that is not empty, in order."""
+        """Give the middle and the count of each bucket that is not empty, in order."""
         self._settle()
         for bucket in sorted(self._buckets):
             yield min(_LEAST * exp((bucket + 0.5) * _STEP), self._most), self._buckets[bucket]

@@ -1,34 +1,18 @@
-"""Places: which line of which file a line is, when lines are numbered through."""
+"""The files of an audit, and the place of each line among them."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 
 from realtime_fsm.audit.report import Location
-from realtime_fsm.audit.sources import split_lines
-
-
-class BlockLines:
-    """The lines of a block, which are cut apart when one is asked for."""
-
-    __slots__ = ("_block", "_lines")
-
-    def __init__(self, block: bytes) -> None:
-        self._block = block
-        self._lines: list[bytes] | None = None
-
-    def __getitem__(self, index: int) -> bytes:
-        if self._lines is None:
-            self._lines = split_lines(self._block)
-        return self._lines[index]
 
 
 class LineNumbers:
-    """The files that were begun, and the line under way.
+    """Number lines through all files.
 
     Attributes:
-        files: their names, in order.
-        number: how many lines there were in all of them.
+        files: the names of the files, in order.
+        number: the number of lines so far.
     """
 
     __slots__ = ("_starts", "files", "number")
@@ -39,12 +23,12 @@ class LineNumbers:
         self._starts: list[int] = []
 
     def begin(self, name: str) -> None:
-        """The lines of a file come next."""
+        """Name the file of the next lines."""
         self._starts.append(self.number)
         self.files.append(name)
 
     def of(self, number: int) -> Location:
-        """Where a line stands, of all lines numbered through."""
+        """Find the file and the line of a number."""
         index = bisect_right(self._starts, number - 1) - 1
         if index < 0:
             return Location("-", number)
@@ -52,5 +36,5 @@ class LineNumbers:
 
     @property
     def here(self) -> Location:
-        """The last line."""
+        """The place of the last line."""
         return self.of(self.number)

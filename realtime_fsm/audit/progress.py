@@ -1,4 +1,4 @@
-"""Progress: a bar for long files, on a terminal only."""
+"""A progress bar for long files, on a terminal only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LONG = 8 << 20
-"""Bytes above which a bar is worth it."""
+"""Bytes from which on a bar is shown."""
 _WIDTH, _PAUSE = 32, 0.1
 
 
@@ -42,7 +42,7 @@ class Progress:
         return cast("IO[bytes]", io.BufferedReader(cast("Any", _Counted(file, self)), 1 << 18)) if self._shown else file
 
     def add(self, count: int) -> None:
-        """So many bytes more are read."""
+        """Add bytes that have been read."""
         self._done += count
         now = time.monotonic()
         if now < self._next:

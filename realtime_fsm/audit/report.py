@@ -1,23 +1,19 @@
-"""The report: what an audit came to, as plain values. Every format is drawn from it."""
+"""The report of an audit as plain values, which every format shows."""
 
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003  (msgspec looks at the annotations)
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from realtime_fsm.auditlog.records import SCHEMA
 from realtime_fsm.fsm.table import TABLE
 
-if TYPE_CHECKING:
-    from realtime_fsm.audit.histogram import Histogram
-    from realtime_fsm.audit.stats import StatsAccumulator
-
 
 class Verdict(IntEnum):
-    """What is to be said of a log; its number is the exit code."""
+    """The verdict on a log; its number is the exit code."""
 
     CONFORMANT = 0
     VIOLATED = 1
@@ -26,7 +22,7 @@ class Verdict(IntEnum):
 
     @property
     def word(self) -> str:
-        """In a word."""
+        """The verdict as a word."""
         return self.name.lower()
 
 
@@ -48,17 +44,17 @@ class ContextRecord(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was found.
+    """One finding.
 
     Attributes:
         rule: the name of the rule.
         weight: "violation", "doubt" or "note".
-        text: what is wrong.
-        place: where.
-        connection: whose record it is; None if it does not say.
-        record: the record; None where the line is none.
+        text: the reason.
+        place: the file and the line.
+        connection: the id of the connection; None where the line names no connection.
+        record: the record; None where the line is not a record.
         before: the records of the connection before it, the oldest first.
-        allowed: what the table allows there.
+        allowed: the rows that the table allows there.
     """
 
     rule: str
@@ -83,7 +79,18 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class OutageLine(msgspec.Struct, frozen=True):
-    """One outage. `end` says how it ended; it is empty while the outage lasts."""
+    """One outage, as its record tells it.
+
+    Attributes:
+        start: its beginning, by the wall clock.
+        at: the same, in seconds of the connection.
+        seconds: its length; at the end of the log the length so far.
+        cause: the kind of failure, `retired`, or the trigger where nothing failed.
+        planned: whether nothing failed.
+        dials: the dials in it.
+        gap: the longest gap of a subscription in it, in seconds.
+        end: "healed"; "disposed" where the connection was disposed of first; "" where the log ends before it.
+    """
 
     start: datetime
     at: float
@@ -96,7 +103,7 @@ class OutageLine(msgspec.Struct, frozen=True):
 
 
 class ConnectionStats(msgspec.Struct, frozen=True):
-    """How a connection lived; times in seconds, availability in per cent."""
+    """The statistics of a connection: times in seconds, availability in per cent."""
 
     states: dict[str, float]
     availability: float | None
@@ -121,18 +128,18 @@ class ConnectionReport(msgspec.Struct, frozen=True):
 
     Attributes:
         connection: its id.
-        verdict: in a word.
-        records: how many of it were read.
+        verdict: the verdict as a word.
+        records: the number of its records.
         first: the moment of its first record.
-        last: the moment of its last one.
-        state: where it stood at last.
+        last: the moment of its last record.
+        state: its last state.
         ended: whether it was disposed of.
         judged: whether its policies are known, so that its times could be judged.
         findings: the first finding of each rule.
-        counts: how often each rule was broken.
-        life: how it lived.
-        bars: its states in time, where a picture is wanted: beginning, length, state.
-        bars_left_out: how many more there were.
+        counts: the number of findings of each rule.
+        life: its statistics.
+        bars: its stays in states, for a timeline: beginning, length, state.
+        bars_left_out: the number of further stays.
     """
 
     connection: str
@@ -151,7 +158,7 @@ class ConnectionReport(msgspec.Struct, frozen=True):
 
 
 class RowLine(msgspec.Struct, frozen=True):
-    """How often a row was taken, and the median of its dwell where a picture is wanted."""
+    """The number of steps by a row, and the median of the dwell before them where a page shows it."""
 
     row: str
     count: int
@@ -162,24 +169,24 @@ class Report(msgspec.Struct, frozen=True):
     """A whole audit.
 
     Attributes:
-        verdict: in a word.
-        exit_code: the same, as a number.
-        machine: the fingerprint of the table that it was judged by.
-        schema: the version of the records that it was judged by.
-        files: what was read, in this order.
-        lines: how many lines.
-        records: how many of them are records of this library.
-        other: how many are not.
-        connections: one by one; where there are very many, those without findings are left out first.
-        connections_total: how many there are.
-        verdicts: how many connections have each verdict.
-        first: the first violation of all; where there is none, the first doubt.
-        findings: what belongs to no connection.
-        counts: how often each rule was broken.
-        life: of all together.
-        rows: what was taken.
-        never_taken: the rows that never were.
-        recoveries: the distribution of the times to re-subscribe: seconds and count.
+        verdict: the verdict as a word.
+        exit_code: the verdict as a number.
+        machine: the fingerprint of the table.
+        schema: the version of the records.
+        files: the files, in the order of reading.
+        lines: the number of lines.
+        records: the number of lines that are records of this library.
+        other: the number of other lines.
+        connections: one by one; of very many, those without findings are left out first.
+        connections_total: the number of connections.
+        verdicts: the number of connections with each verdict.
+        first: the first violation; without a violation, the first doubt.
+        findings: the findings of no connection.
+        counts: the number of findings of each rule.
+        life: the statistics of all connections together.
+        rows: the rows that were taken.
+        never_taken: the rows that were not.
+        recoveries: the distribution of the times to re-subscribe after a failure: seconds and count.
     """
 
     verdict: str
@@ -200,37 +207,3 @@ class Report(msgspec.Struct, frozen=True):
     recoveries: list[tuple[float, int]] = []
     machine: str = TABLE.fingerprint
     schema: int = SCHEMA
-
-
-def spread_of(histogram: Histogram) -> Percentiles:
-    """A distribution, summed up."""
-    count = histogram.count
-    if not count:
-        return Percentiles(0, None, None, None, None, None)
-    p50, p95, p99 = histogram.percentiles(50, 95, 99)
-    return Percentiles(count, histogram.total / count, p50, p95, p99, histogram.most)
-
-
-def life_of(life: StatsAccumulator) -> ConnectionStats:
-    """A life, summed up."""
-    return ConnectionStats(
-        states={state: round(seconds, 6) for state, seconds in life.states.items()},
-        availability=life.availability,
-        failures=life.failures,
-        between_failures=life.mtbf,
-        to_recovery=life.mttr,
-        resubscribe=spread_of(life.resubscribe),
-        ping=spread_of(life.pings),
-        gave_up=life.counts.get("gave up", 0),
-        rejected=life.counts.get("rejected", 0),
-        dropped=life.counts.get("dropped", 0),
-        gaps=life.counts.get("gaps", 0),
-        malformed=life.counts.get("malformed", 0),
-        faults=life.counts.get("faults", 0),
-        at_fault=round(life.faulty, 6),
-        outages=[
-            OutageLine(o.began, round(o.at, 6), round(o.seconds, 6), o.cause, o.planned, o.dials, o.gap, o.end)
-            for o in life.outages
-        ],
-        outages_left_out=life.outages_left_out,
-    )

@@ -1,4 +1,4 @@
-"""The rules by name: what each one says, and what a finding of it means for the verdict."""
+"""The rules by name, and the weight of a finding of each."""
 
 from __future__ import annotations
 
@@ -8,25 +8,19 @@ from typing import NamedTuple
 
 
 class Severity(Enum):
-    """What a finding means."""
+    """The weight of a finding."""
 
     VIOLATION = "violation"
     """The log shows something that the table or a policy forbids."""
     DOUBT = "doubt"
-    """Something is missing or unknown, so nobody can say."""
+    """Something is missing or unknown."""
     NOTE = "note"
-    """It may happen to a conformant connection; it counts only if it is asked for."""
+    """It may happen to a conformant connection, and counts only with `--fail-on`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule.
-
-    Attributes:
-        name: what it is called, also on the command line.
-        weight: what a finding of it means.
-        says: what must hold.
-    """
+    """One rule: its name, also on the command line, its weight, and the statement that must hold."""
 
     name: str
     weight: Severity
@@ -44,14 +38,14 @@ RULES: dict[str, Rule] = {
         Rule("source", _V, "A step begins where the step before ended, and where its row begins."),
         Rule("dest", _V, "A step ends where its row ends; where it began, if the row stays."),
         Rule("cause", _V, "A step has a cause of failure where its row is about one, and none elsewhere."),
-        Rule("link", _V, "There is at most one link, and one that makes room for it; with each dial the number grows by one."),
+        Rule("link", _V, "There is at most one link, and one that drains; with each dial the number grows by one."),
         Rule("attempt", _V, "Each dial counts as an attempt; only a new beginning or a link that proved itself forgives them."),
         Rule("request", _V, "One request is in flight at a time, and no ping beside it."),
         Rule("budget", _V, "At most 32 frames are sent on a link in 60 seconds, and none in the 60 after a 1013 or 429."),
         Rule("pong", _V, "A ping is answered, or given up, within its timeout and not before."),
         Rule("deadline", _V, "Dial, greeting, reply, idling, renewal and forgiving keep the times of the policies."),
         Rule("delay", _V, "A dial after a failure waits as long as the retry policy says."),
-        Rule("healed", _V, "Everything desired is acknowledged before 'subscribed' is entered and before an outage is over."),
+        Rule("healed", _V, "An outage lasts until everything desired is acknowledged, and 'subscribed' begins then."),
         Rule("kept", _V, "A server fault ends no subscription that was ever acknowledged."),
         Rule(
             "recovery", _V, "A server fault begins on a live link and ends once: with a proof that the server works, or the link."
@@ -68,7 +62,7 @@ RULES: dict[str, Rule] = {
         Rule("outage", _N, "No link is lost unless the user wants it."),
         Rule("fault", _N, "The server is never at fault."),
         Rule("gap", _N, "No subscription may have missed events."),
-        Rule("dropped", _N, "No events had to make room."),
+        Rule("dropped", _N, "No events are dropped."),
         Rule("rejected", _N, "No subscription is rejected."),
         Rule("malformed", _N, "Every message of the server is understood."),
         Rule("error", _N, "The connection never gives up."),
@@ -77,18 +71,13 @@ RULES: dict[str, Rule] = {
 """All rules, in the order in which a report names them."""
 
 ROUNDING = 0.002
-"""Seconds by which clocks and records round."""
+"""The rounding of clocks and records, in seconds."""
 LATE = 1.0
-"""Seconds from which on it is worth a note that a process was late."""
+"""The lateness of a process that is worth a note, in seconds."""
 
 
 class RuleBreach(NamedTuple):
-    """What a check says.
-
-    Attributes:
-        rule: the name of the rule that is broken.
-        text: how.
-    """
+    """The name of the rule that a record breaks, and the reason."""
 
     rule: str
     text: str

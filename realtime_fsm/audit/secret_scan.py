@@ -1,4 +1,4 @@
-"""What looks like a secret: sessions, JWTs, cookies, keys."""
+"""The scan for secrets: sessions, JWTs, cookies, keys."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ _VALUE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-# What is shown to be harmless in a tenth of the time: moments, ids and words. Nothing of the above fits into them but a JWT.
+# Moments, ids and words are harmless, and ten times faster to recognize. Of the above only a JWT would fit.
 _HARMLESS = re.compile(r"[\w.+-]{0,39}|[\d:.+\-TZ ]{0,39}")
 _LONG_NUMBER = 100_000
 REDACTED = "(hidden: it looks like a secret)"
 
 
 def looks_secret(text: str) -> bool:
-    """Whether a text holds what may be a secret."""
+    """Whether a text holds a likely secret."""
     if _HARMLESS.fullmatch(text) and "eyj" not in text.lower():
         return False
     return _VALUE.search(text) is not None
 
 
 def secret_fields(record: dict[str, Any]) -> Iterator[str]:
-    """The names of the fields of a record that hold what looks like a secret, also deep within."""
+    """List the names of fields that hold a likely secret, also deep within."""
     for name, value in record.items():
         if _is_secret(name, value):
             yield REDACTED if looks_secret(name) else name
 
 
 def redact(record: dict[str, Any]) -> dict[str, Any]:
-    """The record without them."""
+    """Hide the likely secrets of a record."""
     return {
         REDACTED if looks_secret(name) else name: REDACTED if _is_secret(name, value) else value for name, value in record.items()
     }

@@ -1,8 +1,8 @@
-"""Sources: the bytes of plain and compressed files and of standard input, as lines; and files in the order of their content.
+"""The lines of plain and compressed files and of standard input, and the order of several files.
 
-What is guaranteed: the files may be given in any order. A connection's records may be spread over several files, as rotation
-leaves them, if each file by itself is in order: of two files that begin with records of one connection, the one with the lower
-number comes first, and else the one whose first record was written earlier. Standard input comes last.
+Invariant: files may be named in any order. Rotation may spread a connection over several files if the lines of each file are
+in order. Of two files that begin with records of one connection, the file with the lower number comes first; otherwise the
+file whose first record is older. Standard input comes last.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 LONGEST = 1 << 20
-"""Bytes of a line above which it is taken to be no text at all."""
+"""The size in bytes above which a line is no text."""
 _BLOCK = 1 << 16
 _PIECE = 1 << 12  # of a compressed file: what it unpacks to is held at once
 _HEAD_LINES, _HEAD_BYTES = 2000, 1 << 20
@@ -36,7 +36,7 @@ class Unreadable(Exception):
 
 
 def open_log(name: str, watch: Callable[[IO[bytes]], IO[bytes]] = lambda file: file) -> IO[bytes]:
-    """Open a log; how it is compressed is told by its first bytes.
+    """Open a log; its first bytes tell the compression.
 
     Args:
         name: the file's name; ``-`` for standard input.
@@ -67,7 +67,7 @@ def open_log(name: str, watch: Callable[[IO[bytes]], IO[bytes]] = lambda file: f
 
 
 class _Unpacked(BufferedReader):
-    """What a decompressor gives; closing it closes the file below, which decompressors leave open."""
+    """A decompressed file; closing it closes the compressed file, which decompressors leave open."""
 
     below: IO[bytes] | None = None
 
@@ -84,7 +84,7 @@ def _unpacked(reader: Any, raw: IO[bytes]) -> IO[bytes]:
 
 
 def _zstd(raw: IO[bytes]) -> IO[bytes]:
-    """Whatever of Python decompresses .zst here."""
+    """Open a .zst with the first module of Python that decompresses it."""
     for module in ("compression.zstd", "backports.zstd"):
         try:
             return _unpacked(import_module(module).ZstdFile(raw), raw)
@@ -99,11 +99,11 @@ def _zstd(raw: IO[bytes]) -> IO[bytes]:
 
 
 class _Frames(RawIOBase):
-    """The frames of a .zst, one after the other, by the library `zstandard`, whose own reader does not tell that the last is cut.
+    """The frames of a .zst, by `zstandard`, whose own reader does not notice a cut last frame.
 
     Args:
         raw: the file.
-        begin: gives what decompresses a frame.
+        begin: makes the decompressor of a frame.
     """
 
     def __init__(self, raw: IO[bytes], begin: Callable[[], Any]) -> None:
@@ -131,9 +131,7 @@ class _Frames(RawIOBase):
 
 
 def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a file, many at a time.
-
-    A line that is longer than any record comes in pieces, so that no rubbish fills the memory.
+    """Read whole lines, many at a time. A line longer than any record comes in pieces, so that it does not fill the memory.
 
     Raises:
         Unreadable: when it cannot be read to its end.
@@ -161,17 +159,17 @@ def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def split_lines(block: bytes) -> list[bytes]:
-    """The lines of a block, each with its end."""
+    """Split a block into lines, each with its end."""
     return BytesIO(block).readlines()
 
 
 def read_lines(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a file; see `blocks_of`."""
+    """Read the lines of a file, as `read_blocks` does."""
     return chain.from_iterable(map(split_lines, read_blocks(file)))
 
 
 class _Head:
-    """The beginning of a file: the first record's moment, and the first number of each connection that is met there."""
+    """The beginning of a file: the first moment, and the first number of each connection."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -181,7 +179,7 @@ class _Head:
             with open_log(name) as file:
                 self._read(read_lines(file))
         except Unreadable:
-            pass  # it is told when it is audited
+            pass  # the audit reports it
 
     def _read(self, lines: Iterable[bytes]) -> None:
         read = 0
@@ -200,12 +198,12 @@ class _Head:
         self.numbers.setdefault(connection, seq)
 
     def comes_before(self, other: _Head) -> bool:
-        """Whether a connection says that this file comes before another one."""
+        """Whether the numbers of a connection put this file before another one."""
         return any(seq < other.numbers.get(connection, 0) for connection, seq in self.numbers.items())
 
 
 def sort_by_content(names: Iterable[str]) -> list[str]:
-    """The names of files in the order of their content; each once."""
+    """Sort the names of files by their content, each once."""
     given = list(dict.fromkeys(names))
     if len(given) < 2:
         return given

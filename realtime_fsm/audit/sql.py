@@ -1,7 +1,7 @@
-"""The SQL: the figures of an audit as views of DuckDB, for logs that are too many for one machine.
+"""The figures of an audit as views of DuckDB, for logs that are too large for one machine.
 
-The law: the words are those of the vocabulary. States, events, columns and rows are filled into the template `stats.sql` from
-the table and the record types, so a word that goes breaks the script here and not at its reader's.
+Design: the template `stats.sql` takes states, events, columns and rows from the table and the record types. A renamed one
+breaks the script here, and not at its user's.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
-from realtime_fsm.audit.stats import RETIRED
 from realtime_fsm.auditlog.records import SCHEMA
 from realtime_fsm.auditlog.schema import FIELDS, KINDS
-from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import LIVE, TABLE, Trigger
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ def _template() -> Template:
 
 
 def _sources(lines: Sequence[str], parquet: Sequence[str]) -> str:
-    """Where the records come from. Whatever columns Parquet files have, those of all records are there in the end."""
+    """Write the sources of the records, with all columns of records, whatever columns Parquet files have."""
     columns = ", ".join(f"{_name(name)}: '{kind}'" for name, kind in _COLUMNS.items())
     nothing = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in _COLUMNS.items())
     if lines or not parquet:
@@ -72,7 +70,7 @@ def _sources(lines: Sequence[str], parquet: Sequence[str]) -> str:
 
 
 def _words() -> dict[str, str]:
-    """What the template calls by name."""
+    """Collect the values of the template, by name."""
     events = [kind.event for kind in KINDS]
     changes = {word for kind in KINDS for field in kind.fields if field.name == "change" for word in field.allowed_values}
     spent = "sum(spent) FILTER (moves AND source = {text})"
@@ -84,10 +82,6 @@ def _words() -> dict[str, str]:
         "events": ", ".join(map(_text, events)),
         "live": ", ".join(_text(state) for state in _STATES if state in LIVE),
         "rows": _rows(TABLE.rows),
-        "retiring": _rows(row for row in TABLE.rows if Effect.DRAIN_LINK in row.effects),
-        "dialing": _rows(row for row in TABLE.rows if {Effect.RESET_ATTEMPTS, Effect.DIAL} <= set(row.effects)),
-        "parting": _rows(row for row in TABLE.rows if Effect.CLOSE_LINK in row.effects and row.dest is None),
-        "retired": _text(RETIRED),
         "up": " + ".join(_name(state) for state in _STATES if state in LIVE),
         "spent": _each_state(f"coalesce({spent}, 0) AS {{name}}"),
         "spent_in_all": _each_state("sum({name}) AS {name}"),
@@ -110,7 +104,7 @@ def _typed(name: str, kind: str) -> str:
 
 
 def _given() -> str:
-    """That a record has what all must have, and what its kind must."""
+    """Write the condition that a record has the required fields of its kind."""
     cases = "\n        ".join(f"WHEN {_text(kind.event)} THEN {_present(kind, common=False)}" for kind in KINDS)
     return f"{_present(KINDS[0], common=True)}\n        AND CASE event\n        {cases}\n    END"
 
@@ -131,11 +125,11 @@ def _texts(texts: Iterable[str]) -> str:
 
 
 def _text(text: str) -> str:
-    """A text as SQL writes it."""
+    """Quote a text for SQL."""
     quoted = text.replace("'", "''")
     return f"'{quoted}'"
 
 
 def _name(name: str) -> str:
-    """A name as SQL writes it; some of them are words of SQL."""
+    """Quote a name for SQL, where some are keywords."""
     return f'"{name}"'

@@ -14,8 +14,7 @@
 --
 -- What there is:
 --   availability     how each connection lived: availability in per cent, failures, the time in each state, what was lost
---   outages          one by one: when, how long, why, how many dials, how it ended; a link that makes room for another one and
---                    delivers until that is up is none, unless it ends before ('retired'), or more than one dial is needed
+--   outages          one by one, as `realtime.outage` records tell them: when, how long, why, how many dials, how it ended
 --   faults           one by one: when the server answered, and could not work, and for how long
 --   percentiles      of the time to re-subscribe and of the round trips of pings
 --   rows_taken       how often each row of the table was taken
@@ -61,17 +60,15 @@ SELECT * EXCLUDE (whole)
 FROM lines
 WHERE whole;
 
--- Every record in its place, once. `missing`: how many of the connection should have come before and did not. `desired`: how many
--- subscriptions are desired from then on. Of a step of the machine it says: `moves`, whether it left the state; `spent`, the time
--- that had passed in the state; `mark`, what it means to outages: one begins, or how one ends. `last_begin` and `last_end` are
--- the numbers of the newest records before that are marked so; an outage lasts while the former is the higher one. `covered`:
--- how much of `spent` was in `reconnecting` while the link before, which had made room, still delivered.
+-- Every record in its place, once. `missing`: how many records of the connection should have come before and did not. `desired`:
+-- how many subscriptions are desired from then on. `elapsed`: seconds of the connection. `moves`: whether a step left the state.
+-- `spent`: seconds in the state so far. `told`: the records of outages before. `covered`: seconds of a draining link's delivery.
 CREATE OR REPLACE VIEW followed AS
 WITH counted AS (
     SELECT
         *,
         source <> dest AS moves,
-        -- Other kinds of records may tell a dwell, too; only that of a step counts, or of the end of a link that made room.
+        -- Other kinds of records may tell a dwell, too; only that of a step counts, or of the end of a draining link.
         event IN ($event_transition, $event_retired) AS tells_time,
         seq - dense_rank() OVER earlier AS missing,
         CASE WHEN event = $event_subscription AND change <> $change_acknowledged
@@ -91,51 +88,41 @@ stepped AS (
         -- Where records are missing, or contradict each other, nobody knows how much time had passed.
         missing <> coalesce(lag(CASE WHEN moves IS NOT NULL THEN missing END IGNORE NULLS) OVER earlier, 0)
             OR source <> coalesce(lag(dest IGNORE NULLS) OVER earlier, $disconnected) AS resumes,
-        CASE WHEN resumes THEN link - coalesce("row" IN ($dialing) AND attempt > 0, false)::INT ELSE lag(link, 1, 0) OVER earlier END AS link_before
+        count(*) FILTER (event = $event_outage) OVER before AS told,
+        -- An outage is known to last where no record is missing since the one that begins it.
+        coalesce(lag(CASE WHEN event = $event_outage THEN CASE WHEN change = $change_opened THEN missing ELSE -1 END END IGNORE NULLS)
+            OVER earlier = missing, false) AS is_out
     FROM counted
     WINDOW
         earlier AS (PARTITION BY connection_id ORDER BY seq),
-        so_far AS (PARTITION BY connection_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+        so_far AS (PARTITION BY connection_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
+        before AS (PARTITION BY connection_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ),
-stayed AS (
+timed AS (
+    SELECT
+        * EXCLUDE (passes, comes, resumes),
+        coalesce(sum(CASE WHEN resumes THEN 0 ELSE passes END) OVER so_far, 0) AS elapsed,
+        CASE WHEN tells_time THEN least(dwell, elapsed) END AS spent
+    FROM stepped
+    WINDOW so_far AS (PARTITION BY connection_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+),
+entered AS (
     SELECT
         *,
-        lag(CASE WHEN moves THEN {hands_over: "row" IN ($retiring), link: link_before, missing: missing} END IGNORE NULLS)
-            OVER (PARTITION BY connection_id ORDER BY seq) AS entry
-    FROM stepped
-),
-marked AS (
-    SELECT
-        * EXCLUDE (entry),
-        -- Whether it is of a handover: a link made room, and delivers until another one is up, or something fails.
-        coalesce(entry.hands_over AND missing = entry.missing, false) AS of_handover,
-        of_handover AND (event = $event_retired OR "row" IN ($parting) OR link > entry.link + 1) AS undoes,
-        CASE
-            WHEN undoes AND moves IS NOT TRUE THEN 'begins'
-            WHEN moves IS NOT TRUE THEN NULL
-            WHEN dest IN ($subscribed, $unsubscribed) THEN 'healed'
-            WHEN dest = $disposing THEN 'disposed'
-            WHEN dest = $disconnected AND cause IS NULL THEN 'disconnected'
-            -- A handover is an outage from its beginning if it is undone first by another dial.
-            WHEN "row" IN ($retiring) THEN
-                CASE WHEN lead(CASE WHEN undoes THEN coalesce("row" NOT IN ($parting), false) WHEN moves THEN false END
-                    IGNORE NULLS) OVER (PARTITION BY connection_id ORDER BY seq) THEN 'begins' END
-            WHEN (is_live(source) OR of_handover) AND NOT is_live(dest) THEN 'begins'
-            WHEN is_live(dest) AND NOT is_live(source) AND desired = 0 AND missing = 0 THEN 'healed'
-        END AS mark
-    FROM stayed
+        lag(CASE WHEN moves THEN {covers: is_live(source) AND dest = $reconnecting AND NOT is_out, told: told, missing: missing, failed: cause IS NOT NULL}
+            END IGNORE NULLS) OVER earlier AS entry,
+        coalesce(lag(CASE WHEN moves THEN 0 ELSE spent END IGNORE NULLS) OVER earlier, 0) AS spent_before
+    FROM timed
+    WINDOW earlier AS (PARTITION BY connection_id ORDER BY seq)
 )
 SELECT
-    * EXCLUDE (passes, comes, resumes, tells_time, of_handover, undoes),
-    coalesce(sum(CASE WHEN resumes THEN 0 ELSE passes END) OVER so_far, 0) AS elapsed,
-    CASE WHEN tells_time THEN least(dwell, elapsed) END AS spent,
-    coalesce(max(CASE WHEN mark = 'begins' THEN seq END) OVER before, 0) AS last_begin,
-    coalesce(max(CASE WHEN mark <> 'begins' THEN seq END) OVER before, 0) AS last_end,
-    CASE WHEN of_handover AND last_begin <= last_end THEN spent WHEN tells_time THEN 0 END AS covered
-FROM marked
-WINDOW
-    so_far AS (PARTITION BY connection_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
-    before AS (PARTITION BY connection_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING);
+    * EXCLUDE (tells_time, is_out, entry, spent_before),
+    -- In `reconnecting` a draining link delivers until a record begins an outage.
+    CASE WHEN coalesce(entry.covers AND entry.told = told AND entry.missing = missing, false)
+        THEN CASE WHEN event = $event_outage THEN spent_before ELSE spent END
+        WHEN tells_time THEN 0 END AS covered,
+    coalesce(source = $disconnected AND entry.failed AND entry.missing = missing, false) AS unwanted
+FROM entered;
 
 CREATE OR REPLACE VIEW transitions AS
 SELECT
@@ -154,23 +141,17 @@ SELECT connection_id, seq, "timestamp", elapsed, link, dwell AS round_trip
 FROM followed
 WHERE moves AND "trigger" = $on_pong;
 
--- What was in each outage, and in all the time without one.
+-- What was before each record of an outage, and after the last one.
 CREATE OR REPLACE VIEW spells AS
 SELECT
     connection_id,
-    CASE WHEN last_begin > last_end OR mark = 'begins' THEN last_end END AS outage_after,
+    told,
     count(*) AS records,
     max(missing) AS missing,
     min(seq) AS first_seq,
     max(seq) AS last_seq,
     arg_min("timestamp", seq) AS "first",
     arg_max("timestamp", seq) AS "last",
-    arg_min(elapsed, seq) AS elapsed,
-    arg_max(elapsed, seq) - arg_min(elapsed, seq) AS seconds,
-    coalesce(arg_max(link, seq) FILTER (event = $event_transition) - arg_min(link_before, seq), 0) AS dials,
-    arg_min(coalesce(cause, "trigger", CASE event WHEN $event_retired THEN $retired END), seq) AS cause,
-    arg_min(cause IS NULL AND event <> $event_retired, seq) AS planned,
-    coalesce(any_value(mark) FILTER (last_begin > last_end AND mark <> 'begins'), '') AS ended,
     coalesce(max(seconds) FILTER (event = $event_gap), 0) AS gap,
     count(*) FILTER (moves AND dest = $error) AS gave_up,
     count(*) FILTER (event = $event_subscription AND change = $change_rejected) AS rejected,
@@ -179,23 +160,48 @@ SELECT
     count(*) FILTER (event = $event_malformed) AS malformed,
     count(*) FILTER (event = $event_fault AND change = $change_opened) AS faults,
     bool_or(event = $event_close) AS closed,
-    sum(covered) FILTER (moves OR mark = 'begins') AS covered,
-    -- Of the last step: its number, where it led, what it says of the time there, and what was missing by then.
+    sum(covered) FILTER (moves OR event = $event_outage) AS covered,
+    sum(spent) FILTER (moves AND unwanted) AS unwanted,
+    -- Of the last step: its number, where it led, its time there, and the records that were missing by then.
     max(seq) FILTER (spent IS NOT NULL) AS last_step,
     arg_max(dest, seq) AS state,
     arg_max(CASE WHEN moves THEN 0 ELSE spent END, seq) AS stayed,
-    arg_max(CASE WHEN moves OR mark = 'begins' THEN 0 ELSE covered END, seq) AS still_covered,
+    arg_max(CASE WHEN moves OR event = $event_outage THEN 0 ELSE covered END, seq) AS still_covered,
+    arg_max(CASE WHEN moves OR NOT unwanted THEN 0 ELSE spent END, seq) AS still_unwanted,
     arg_max(missing, seq) FILTER (event = $event_transition) AS missing_then,
     $spent
 FROM followed
 GROUP BY ALL;
 
+-- The outages as the client's records tell them. One that no record ends lasts until the end of the log.
 CREATE OR REPLACE VIEW outages AS
 SELECT
-    connection_id, first_seq AS seq, "first" AS "start", round(elapsed, 6) AS elapsed, round(seconds, 6) AS seconds, cause, planned,
-    dials, gap, ended
-FROM spells
-WHERE outage_after IS NOT NULL;
+    connection_id, seq, "timestamp" - to_microseconds((seconds * 1e6)::BIGINT) AS "start", round(finish - lasted, 6) AS elapsed,
+    round(lasted, 6) AS seconds, coalesce(cause, 'missing') AS cause, planned, dials,
+    coalesce(gap, 0) AS gap, ended
+FROM (
+    SELECT
+        * REPLACE (CASE WHEN is_over THEN dials ELSE dials + last_link - link END AS dials),
+        CASE WHEN is_over THEN elapsed ELSE last_elapsed END AS finish,
+        CASE WHEN is_over THEN least(seconds, elapsed) ELSE last_elapsed - elapsed END AS lasted,
+        CASE WHEN is_over THEN 'healed' WHEN last_state = $disposing THEN 'disposed' ELSE '' END AS ended,
+        -- The gaps in it come before the record that ends it, and after the one that begins it.
+        CASE WHEN is_over THEN told ELSE told + 1 END AS of_spell
+    FROM (
+        SELECT
+            *,
+            change = $change_closed AS is_over,
+            max(elapsed) OVER (PARTITION BY connection_id) AS last_elapsed,
+            max(missing) OVER (PARTITION BY connection_id) AS last_missing,
+            max(link) OVER (PARTITION BY connection_id) AS last_link,
+            last_value(dest IGNORE NULLS) OVER (
+                PARTITION BY connection_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS last_state,
+            count(*) FILTER (event = $event_outage) OVER (PARTITION BY connection_id) AS told_in_all
+        FROM followed
+    )
+    WHERE event = $event_outage AND (is_over OR (told = told_in_all - 1 AND missing = last_missing))
+)
+LEFT JOIN (SELECT connection_id, told AS of_spell, gap FROM spells) USING (connection_id, of_spell);
 
 -- The server faults, one by one: when they ended or, where they are not over, were noticed; and how long they were.
 CREATE OR REPLACE VIEW faults AS
@@ -212,8 +218,8 @@ FROM (
 )
 WHERE event = $event_fault AND (change = $change_closed OR (follows IS NULL AND missing = last_missing));
 
--- How each connection lived, and all of them together. `availability`: the share of the time in which a link was wanted and up,
--- in per cent; one that makes room for the next one, and still delivers, counts as up; one whose server is at fault does not.
+-- The figures of each connection, and of all together. `availability`: the share of the wanted time in which a link delivered, in
+-- per cent. A draining link counts until an outage begins; a link whose server is at fault does not count.
 -- `state`: where it stood at last, if that is known. One column for the time in each state.
 CREATE OR REPLACE VIEW availability AS
 WITH connections AS (
@@ -229,16 +235,14 @@ WITH connections AS (
         coalesce(sum(covered), 0) AS covered,
         coalesce(arg_max(still_covered, last_step), 0) AS still_covered,
         bool_or(closed) AS closed,
-        count(*) FILTER (outage_after IS NOT NULL AND NOT planned) AS failures,
-        count(*) FILTER (outage_after IS NOT NULL AND NOT planned AND ended = 'healed') AS recovered,
-        sum(seconds) FILTER (outage_after IS NOT NULL AND NOT planned AND ended = 'healed') AS recovering,
         sum(gave_up) AS gave_up,
         sum(rejected) AS rejected,
         sum(dropped) AS dropped,
         sum(gaps) AS gaps,
         sum(malformed) AS malformed,
         sum(faults) AS faults,
-        coalesce(sum($column_disconnected) FILTER (outage_after IS NOT NULL), 0) AS down,
+        coalesce(sum(unwanted), 0) AS unwanted,
+        coalesce(arg_max(still_unwanted, last_step), 0) AS still_unwanted,
         $spent_in_all
     FROM spells
     GROUP BY connection_id
@@ -247,12 +251,21 @@ lives AS (
     SELECT
         *,
         $up + covered AS up,
-        coalesce(at_fault, 0) AS faulty
+        coalesce(at_fault, 0) AS faulty,
+        $column_reconnecting - covered + $column_error + unwanted AS down
     FROM (SELECT * REPLACE (
         covered + CASE WHEN state = $reconnecting THEN still_covered ELSE 0 END AS covered,
+        unwanted + CASE WHEN state = $disconnected THEN still_unwanted ELSE 0 END AS unwanted,
         $spent_to_the_end
     ) FROM connections)
     LEFT JOIN (SELECT connection_id, sum(seconds) AS at_fault FROM faults GROUP BY connection_id) USING (connection_id)
+    LEFT JOIN (
+        SELECT connection_id, count(*) AS failures, count(*) FILTER (ended = 'healed') AS recovered,
+            sum(seconds) FILTER (ended = 'healed') AS recovering
+        FROM outages
+        WHERE NOT planned
+        GROUP BY connection_id
+    ) USING (connection_id)
 )
 SELECT
     connection_id,
@@ -262,8 +275,8 @@ SELECT
     max("last") AS "last",
     CASE WHEN grouping(connection_id) = 0 THEN any_value(state) END AS state,
     bool_and(closed OR coalesce(state = $disposing, false)) AS ended,
-    100 * greatest(0, sum(up) - sum(faulty)) / nullif(sum(up - covered + $column_reconnecting + $column_error + down), 0) AS availability,
-    sum(failures) AS failures,
+    100 * greatest(0, sum(up) - sum(faulty)) / nullif(sum(up + down), 0) AS availability,
+    coalesce(sum(failures), 0) AS failures,
     sum(up) / nullif(sum(failures), 0) AS between_failures,
     sum(recovering) / nullif(sum(recovered), 0) AS to_recovery,
     sum(gave_up) AS gave_up,
@@ -289,7 +302,7 @@ SELECT
     quantile_disc(seconds, 0.99) AS p99,
     max(seconds) AS most
 FROM (
-    SELECT connection_id, 'resubscribe' AS what, seconds FROM outages WHERE ended = 'healed'
+    SELECT connection_id, 'resubscribe' AS what, seconds FROM outages WHERE ended = 'healed' AND NOT planned
     UNION ALL
     SELECT connection_id, 'ping', round_trip FROM pings
 )

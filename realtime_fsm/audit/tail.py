@@ -1,4 +1,4 @@
-"""Tail: the lines of a file that grows, as `tail -F` gives them: through rotation, truncation and its being away for a while."""
+"""The lines of a growing file, as `tail -F` gives them: through rotation, truncation and absence."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PAUSE = 0.25
 
 
 class Tail:
-    """Follows one file, from its beginning on.
+    """Follow one file from its beginning.
 
-    A line is given when it is whole. When the file is replaced (rotation) the old one is read to its end first; when it becomes
-    shorter (truncation) it is read from its beginning.
+    A line comes when it is whole. After a rotation the rest of the old file comes first; after a truncation the file is read
+    anew.
 
     Args:
         name: the file's name.
@@ -30,21 +30,21 @@ class Tail:
         self._begun = b""
 
     def poll(self) -> Iterator[bytes]:
-        """The lines that have become whole since the last time."""
+        """Read the lines that have become whole since the last call."""
         if self._file is None and not self._open():
             return
         yield from self._read()
         if self._is_replaced():
             yield from self._read()
             self.close()
-            if self._begun:  # what the old file ended with will not become whole any more
+            if self._begun:  # the last line of the old file stays as it is
                 yield self._begun
                 self._begun = b""
             if self._open():
                 yield from self._read()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -83,8 +83,8 @@ def follow_files(
     """Feed the lines of growing files, until interrupted.
 
     Args:
-        names: the files; one that is not there is waited for.
-        feed: takes the lines that have come, by the file's name.
+        names: the files; a missing one may appear later.
+        feed: takes the name of a file and its new lines.
         sleep: waits.
     """
     tails = [Tail(name) for name in names]

@@ -1,21 +1,20 @@
-"""The shadow: what the records so far tell of a connection.
+"""The facts of a connection, as far as its records tell.
 
-The law: the shadow follows the records; it never runs the machine. What the records do not tell is None, and what is None is
-not judged: after a hole much is None, and comes back with the records.
+Invariant: the facts follow from records; the audit never runs the machine. None stands for an unknown fact, and no check uses it.
+After missing records many facts are unknown until later records tell them.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
-from realtime_fsm.audit.row_facts import FAST_STEPS, FAST_STEPS_AFTER_PING, PING
+from realtime_fsm.audit.report import OutageLine
+from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, PING
 from realtime_fsm.audit.rules import ROUNDING
-from realtime_fsm.audit.secret_scan import secret_fields
 from realtime_fsm.audit.stats import StatsAccumulator
 from realtime_fsm.fsm.canary_policy import Canary
 from realtime_fsm.fsm.policies import PingPolicy, PingPolicyWarning, RetryPolicy
@@ -28,23 +27,22 @@ if TYPE_CHECKING:
 
     from realtime_fsm.audit.decoding import FlatRecord
     from realtime_fsm.audit.report import Finding
-    from realtime_fsm.audit.stats import Outage
     from realtime_fsm.auditlog.records import OpenRecord
 
 LIMIT = 32
 """Frames on a link in any `WINDOW` (PROTOCOL: "Messages", rule 4)."""
 WINDOW = 60.0
 CONTEXT = 5
-"""How many records before a finding are shown."""
+"""The number of records that are shown before a finding."""
 MINUS_INFINITY = float("-inf")
 
 
 UNTOLD_CHANNEL = "canary"
-"""What stands for the channel of a canary, which no record tells."""
+"""A placeholder for the channel of a canary, which no record tells."""
 
 
 class Policies:
-    """The settings that a connection told when it was opened.
+    """The settings of a `realtime.open` record.
 
     Raises:
         BadOption, TypeError: for settings that the library does not accept.
@@ -55,7 +53,7 @@ class Policies:
     def __init__(self, opened: OpenRecord | FlatRecord) -> None:
         given: Any = opened
         self.retry = RetryPolicy(**given.retry)
-        with warnings.catch_warnings():  # the program that made it was warned
+        with warnings.catch_warnings():  # the program that built the policy was warned
             warnings.simplefilter("ignore", PingPolicyWarning)
             self.ping = PingPolicy(**given.ping)
         self.timeouts = Timeouts(**given.timeouts)
@@ -66,49 +64,18 @@ class Policies:
 
 
 def _canary(told: dict[str, float | bool]) -> Canary:
-    """A canary as it was told; something stands for what is written."""
+    """Build the canary policy, with a placeholder for the user's callable."""
     given: Any = {name: value for name, value in told.items() if name != "write"}
     return Canary(**given, write=_write, channel=UNTOLD_CHANNEL) if told.get("write") else Canary(**given)
 
 
 async def _write() -> None:
-    """Stand for what the user's callable writes; nothing calls it."""
-
-
-_KNOWN: dict[bytes, tuple[Policies, tuple[str, ...]]] = {}
-_MOST_KNOWN = 256
-
-
-def parse_settings(opened: FlatRecord) -> tuple[Policies, tuple[str, ...]]:
-    """What a record tells of a connection that is opened; most connections tell the same.
-
-    Returns:
-        The settings, and the names of what looks like a secret among the versions.
-
-    Raises:
-        BadOption, TypeError: for settings that the library does not accept.
-    """
-    told = (
-        opened.retry,
-        opened.ping,
-        opened.timeouts,
-        opened.auto_reconnect,
-        opened.max_link_age,
-        opened.protocol,
-        opened.canary,
-    )
-    key = msgspec.json.encode((*told, opened.canary, opened.versions))
-    known = _KNOWN.get(key)
-    if known is None:
-        known = Policies(opened), tuple(secret_fields({"versions": opened.versions or {}}))
-        if len(_KNOWN) < _MOST_KNOWN:
-            _KNOWN[key] = known
-    return known
+    """Stand for the user's callable; the audit never calls it."""
 
 
 @dataclass(frozen=True, slots=True)
 class OldLink:
-    """A link that drains.
+    """A draining link.
 
     Attributes:
         number: its number.
@@ -125,219 +92,126 @@ class OldLink:
     been_up: bool | None
 
 
-class _HotFields:
-    """What every record or heartbeat touches: in a class of its own, so that it stands together in memory.
+class OpenOutage(NamedTuple):
+    """An outage that is not over: its beginning in seconds of the connection, and the record of it."""
 
-    Attributes:
-        seq: the number of its last record.
-        last: the moment of its last record.
-        link: the number of its link.
-        state: where it stands; None where it is not known.
-        swift: the steps from there that can be followed swiftly.
-        attempt: dials in a row.
-        now: the time of its last step, or of the end of a link that made room.
-        entered: when its state was entered.
-        sends: how many frames were sent on the link.
-        sent: when the newest of them were sent, at most `LIMIT`.
-        closed_until: when the next frame may be sent, after a 1013.
-        asked: whether a request is in flight.
-        asked_at: since when.
-        pongs: how long the answers to pings took since the anchor.
-        pong_within: how long a ping may be out, in seconds, with what clocks round.
-        reply_within: how long a request may be in flight, likewise.
-    """
-
-    __slots__ = (
-        "asked_at",
-        "attempt",
-        "closed_until",
-        "entered",
-        "fast_steps",
-        "last",
-        "link",
-        "now",
-        "pong_within",
-        "pongs",
-        "reply_within",
-        "request_in_flight",
-        "sends",
-        "sent",
-        "seq",
-        "state",
-    )  # fmt: skip
+    at: float
+    record: FlatRecord
 
 
-class TrackedConnection(_HotFields):
-    """One connection, as its records tell it. Times are seconds since its first step, summed up from the dwells.
+@dataclass(slots=True, eq=False)
+class TrackedConnection:
+    """The facts of one connection. Times are in seconds since its first step; None stands for an unknown fact."""
 
-    Attributes:
-        missing: how many numbers up to the last one no record had; records that have none of their own count against it.
-        rest: the state that heartbeats come from and go back to.
-        anchor: the time from which on there were only heartbeats, which are counted when something else happens.
-        holds: whether it has a link.
-        by_address: whether the next dial asks for channels by its address.
-        planned: whether the newest one did.
-        current: the number of the link that the machine speaks of; the newest one, but for a way back to an old one.
-        draining: the number of the old link of a handover, until the new one serves what it serves; None where there is none.
-        old_link: what it serves.
-        not_before: when a dial is allowed again that the server, or a proxy, refused during a handover.
-        faulty_since: when the server had last proved that it worked, during a server fault; None where there is none.
-        established: the subscriptions that were ever acknowledged.
-        handover: while that one delivers and no outage is under way: the outage that this becomes with a second dial.
-        been_up: whether a link has been up since the user asked for one.
-        ever_up: whether any link has.
-        proven: whether everything desired has once been acknowledged on this link.
-        accepted: whether the server has accepted a subscription on this link.
-        refusals: how often in a row the server refused the connection; None where it is not known.
-        era: what the server spoke at the last step that tells it.
-        doubtful: whether a server that greets like an E3 may be an E4.
-        blamed: whether the last error frame of this link was the answer to a request.
-        throttled: whether the next dial waits for a moment that the server, or a proxy, asked for.
-        awaits: how many links are to be closed before the next dial; None where it is not known.
-        put_back: whether a 1013 has put a request back, and none was sent on this link since: a late reply may answer it.
-        rejected: how many subscriptions were rejected since the last step.
-        told: whether its records tell of all its subscriptions.
-        whole: whether all its records have come, and made sense.
-        retry: when the next dial was planned, and the least and the longest delay before it.
-        recent: the newest lines, each with its number, where they are kept.
-        findings: the first of each rule, and how many there are.
-    """
-
-    __slots__ = (
-        "accepted",
-        "acknowledged",
-        "anchor",
-        "awaits",
-        "been_up",
-        "closed",
-        "closed_by_record",
-        "complete",
-        "connection_id",
-        "current",
-        "desired",
-        "dialed_at",
-        "dialed_in_url",
-        "doubtful",
-        "draining",
-        "era",
-        "error_answered_request",
-        "established",
-        "ever_up",
-        "faulty_since",
-        "findings",
-        "first",
-        "first_line",
-        "handover",
-        "has_link",
-        "idle_from",
-        "life_from",
-        "missing",
-        "next_dial_in_url",
-        "not_before",
-        "old_link",
-        "opened_at",
-        "past_window",
-        "policies",
-        "proven",
-        "put_back",
-        "recent",
-        "refusals",
-        "rejected",
-        "retry",
-        "state_before_ping",
-        "stats",
-        "subscriptions_known",
-        "throttled",
-        "up_at",
-    )  # fmt: skip
-
-    def __init__(self, connection_id: str, met: int) -> None:
-        self.connection_id = connection_id
-        self.first_line = met  # the number of the line at which it was met first
-        self.seq = self.link = self.attempt = self.sends = self.missing = 0
-        self.first: datetime | None = None
-        self.last: datetime | None = None
-        self.now = self.entered = self.anchor = self.life_from = 0.0
-        self.has_link: bool | None = False
-        self.request_in_flight: bool | None = False
-        self.put_back: bool | None = False
-        self.been_up: bool | None = False
-        self.ever_up: bool | None = False
-        self.proven: bool | None = False
-        self.accepted: bool | None = False
-        self.refusals: int | None = 0
-        self.era: str | None = None
-        self.doubtful: bool | None = False
-        self.error_answered_request: bool | None = False
-        self.next_dial_in_url: bool | None = False
-        self.dialed_in_url: bool | None = False
-        self.current = 0
-        self.draining: int | None = None
-        self.old_link: OldLink | None = None
-        self.not_before = MINUS_INFINITY
-        self.handover: Outage | None = None
-        self.rejected = 0
-        self.throttled: bool | None = False
-        self.awaits: int | None = 0
-        self.subscriptions_known = self.closed_by_record = self.closed = self.past_window = False
-        self.complete = True
-        self.policies: Policies | None = None
-        self.pong_within = self.reply_within = float("inf")
-        self.desired: set[str] = set()
-        self.acknowledged: set[str] = set()
-        self.established: set[str] = set()
-        self.faulty_since: float | None = None
-        self.retry: tuple[float, float, float] | None = None
-        self.recent: deque[tuple[int, bytes]] = deque(maxlen=CONTEXT)
-        self.findings: dict[str, tuple[Finding, int]] = {}
-        self.stats = StatsAccumulator()
-        self.sent: list[float] = []
-        self.pongs: list[float] = []
-        self.set_state(TABLE.initial.value, 0.0)
-        self._forget_times()
+    connection_id: str
+    first_line: int  # the number of the line of its first record
+    # --- its records
+    seq: int = 0  # of the last record
+    missing: int = 0  # numbers that no record had; a record without a number counts against it
+    first: datetime | None = None
+    last: datetime | None = None
+    complete: bool = True  # every record has come, and made sense
+    past_window: bool = False
+    life_from: float = 0.0  # where the window begins
+    recent: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=CONTEXT))  # the newest lines, by their numbers
+    findings: dict[str, tuple[Finding, int]] = field(default_factory=dict)  # the first of each rule, and their count
+    stats: StatsAccumulator = field(default_factory=StatsAccumulator)
+    policies: Policies | None = None
+    # --- its state
+    state: str | None = TABLE.initial.value
+    entered: float = 0.0
+    now: float = 0.0  # of the last step, or of the end of a draining link
+    state_before_ping: str | None = TABLE.initial.value
+    up_at: float = MINUS_INFINITY
+    idle_from: float = MINUS_INFINITY
+    unwanted: bool = False  # a failure led to `disconnected`
+    closed: bool = False  # by the last socket
+    closed_by_record: bool = False
+    # --- its links
+    link: int = 0
+    has_link: bool | None = False
+    attempt: int = 0
+    dialed_at: float = MINUS_INFINITY
+    opened_at: float = MINUS_INFINITY
+    current: int = 0  # the link of the machine; the newest one, except after a way back to an old one
+    draining: int | None = None  # the old link of a handover, until the new one serves all that it served
+    old_link: OldLink | None = None  # the facts of that link
+    not_before: float = MINUS_INFINITY  # the server, or a proxy, allows no dial until then
+    awaits: int | None = 0  # links that must close before the next dial
+    retry: tuple[float, float, float] | None = None  # when a dial was planned, the least and the greatest delay before it
+    throttled: bool | None = False  # the next dial waits for a moment that the server, or a proxy, asked for
+    next_dial_in_url: bool | None = False  # it asks for channels in the URL
+    dialed_in_url: bool | None = False
+    era: str | None = None
+    doubtful: bool | None = False  # a server that greets like an E3 may be an E4
+    been_up: bool | None = False  # since the user last asked for a link
+    ever_up: bool | None = False
+    proven: bool | None = False  # everything desired has once been acknowledged on this link
+    accepted: bool | None = False  # the server has accepted a subscription on this link
+    refusals: int | None = 0  # of the connection, in a row
+    # --- its frames
+    sends: int = 0
+    sent: list[float] = field(default_factory=list)  # the moments of the newest frames, at most `LIMIT`
+    closed_until: float = MINUS_INFINITY  # after a 1013
+    request_in_flight: bool | None = False
+    asked_at: float = MINUS_INFINITY
+    put_back: bool | None = False  # a 1013 has put a request back, and a late reply may still answer it
+    error_answered_request: bool | None = False
+    # --- its subscriptions
+    subscriptions_known: bool = False
+    desired: set[str] = field(default_factory=set)
+    acknowledged: set[str] = field(default_factory=set)
+    established: set[str] = field(default_factory=set)  # ever acknowledged
+    rejected: int = 0  # since the last step
+    # --- its outages and faults
+    outage: OpenOutage | None = None
+    lost_by: str | None = None  # the cause of a loss, until a record begins its outage
+    gap: float = 0.0  # the longest one since the last record of an outage
+    covered_from: float | None = None  # since then a draining link delivers in `reconnecting`, as no outage has begun
+    faulty_since: float | None = None
 
     @property
     def records(self) -> int:
-        """How many records there were."""
+        """The number of records."""
         return self.seq - self.missing
 
     def restart_stats(self, at: float) -> None:
-        """What was counted and found before a time does not count."""
+        """Drop the statistics and findings from before a time."""
         self.stats, self.findings, self.life_from = StatsAccumulator(), {}, at
         self.missing = self.seq
-        if self.handover is not None:
-            self.handover.at = at
+        if self.covered_from is not None:
+            self.covered_from = at
 
     def set_state(self, state: str | None, since: float, rest: str | None = None) -> None:
-        """It is in a state.
+        """Set the state.
 
         Args:
-            state: which; None where it is not known.
-            since: when it was entered.
-            rest: in `ping`, where it came from; None where it is not known.
+            state: the state; None where it is unknown.
+            since: the time of its entry.
+            rest: the state before `ping`; None where it is unknown.
         """
-        self.state, self.entered, self.anchor = state, since, since
+        self.state, self.entered = state, since
         self.state_before_ping = rest if state == PING else state
-        if self.stats.outage is not None:  # the way back is not swift
-            self.fast_steps = FAST_STEPS[None]
-        else:
-            self.fast_steps = FAST_STEPS_AFTER_PING[rest] if state == PING else FAST_STEPS[state]
 
-    def flush_heartbeats(self) -> None:
-        """Count the heartbeats since the anchor."""
-        if self.entered != self.anchor:
-            assert self.state_before_ping is not None
-            waited = sum(self.pongs)
-            self.stats.states[self.state_before_ping] += self.entered - self.anchor - waited
-            self.stats.states[PING] += waited
-            self.anchor = self.entered
-        if self.pongs:
-            self.stats.pings.extend(self.pongs)
-            self.pongs.clear()
+    def leave_state(self, t: float, detail: bool) -> None:
+        """Count the time in the state.
+
+        Args:
+            t: until when, in seconds of the connection.
+            detail: whether to keep it for the timeline.
+        """
+        if self.state is None:
+            return
+        since = max(self.life_from, self.entered)
+        spent = t - since if t > since else 0.0
+        self.stats.states[self.state] += spent
+        if self.unwanted and self.state == DISCONNECTED:
+            self.stats.unwanted += spent
+        if detail:
+            self.stats.add_segment(since, spent, self.state)
 
     def forget_state(self) -> None:
-        """Records are missing: forget what depends on them."""
-        self.flush_heartbeats()
+        """Forget the facts that depend on the state."""
         self.set_state(None, self.entered)
         self.has_link = self.request_in_flight = self.put_back = self.error_answered_request = self.throttled = (
             self.next_dial_in_url
@@ -347,8 +221,15 @@ class TrackedConnection(_HotFields):
         self.desired.clear()
         self.acknowledged.clear()
         self.established.clear()
-        self.retry = self.handover = self.faulty_since = self.awaits = None
-        self._forget_times()
+        self.retry = self.covered_from = self.faulty_since = self.awaits = None
+        self.unwanted = False
+        self.reset_link()
+        self.up_at = self.dialed_at = self.asked_at = self.idle_from = MINUS_INFINITY
+
+    def note_hole(self) -> None:
+        """Forget what the missing records may have changed: the state, and whether an outage is under way."""
+        self.forget_state()
+        self.outage = self.lost_by = None
 
     def note_up(self, *, surely: bool = True) -> None:
         """Note that everything desired is acknowledged on the link, or nothing is desired; or that this may be so."""
@@ -359,22 +240,33 @@ class TrackedConnection(_HotFields):
             self.been_up, self.ever_up, self.proven = self.been_up or None, self.ever_up or None, self.proven or None
             self.refusals = None if self.refusals else self.refusals
 
-    def end_handover(self, t: float) -> None:
-        """Until then the link before delivered, if it made room."""
-        if self.handover is not None:
-            self.stats.served_during_handover += t - self.handover.at
-            self.handover = None
+    def end_coverage(self, t: float) -> None:
+        """Count the time until `t` in which a draining link delivered."""
+        if self.covered_from is not None:
+            self.stats.covered += max(0.0, t - self.covered_from)
+            self.covered_from = None
+
+    def end_outage(self, closed: FlatRecord) -> OutageLine:
+        """End the outage under way by its record; the record alone tells one whose beginning is missing."""
+        self.outage = None
+        return self._outage_line(closed, min(closed.seconds, self.now - self.life_from), closed.dials, "healed")
+
+    def cut_outage(self, outage: OpenOutage) -> OutageLine:
+        """Sum up an outage that the log does not end."""
+        at, opened = max(outage.at, self.life_from), outage.record
+        dials = opened.dials + max(0, self.link - opened.link)
+        return self._outage_line(opened, self.now - at, dials, "disposed" if self.state == DISPOSING else "")
+
+    def _outage_line(self, record: FlatRecord, seconds: float, dials: int, end: str) -> OutageLine:
+        at = self.now - seconds
+        start = record.timestamp - timedelta(seconds=record.seconds)
+        return OutageLine(start, round(at, 6), round(seconds, 6), record.cause or "unknown", record.planned, dials, self.gap, end)
 
     def prune_send_window(self, t: float) -> None:
-        """Forget the frames that have left the window; and count the heartbeats, so that no more of them wait than frames do."""
+        """Forget the frames that have left the window."""
         self.sent[:] = [sent for sent in self.sent if t - sent < WINDOW - ROUNDING]
-        self.flush_heartbeats()
 
     def reset_link(self) -> None:
-        """Nothing has been sent and nothing been heard on the link."""
+        """Note a link on which nothing has been sent or received."""
         self.sent.clear()
         self.closed_until = self.opened_at = MINUS_INFINITY
-
-    def _forget_times(self) -> None:
-        self.reset_link()
-        self.up_at = self.dialed_at = self.asked_at = self.idle_from = MINUS_INFINITY

@@ -1,4 +1,4 @@
-"""The window: the span of time that is asked for. What comes before is followed and not judged; what comes after is left out."""
+"""The span of time that an audit judges. It follows earlier records without judging them, and leaves out later ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Window:
         self.is_all = since is None and until is None
 
     def includes(self, tracked: TrackedConnection, line: FlatRecord) -> bool:
-        """Whether a record is looked at; a connection's life is counted from where the window begins."""
+        """Tell whether a record counts; with the first one in the window the statistics begin."""
         if tracked.past_window or (self._until is not None and line.timestamp > self._until):
             tracked.past_window = True
             return False
@@ -43,5 +43,5 @@ class Window:
         return self._since is None or (moment is not None and moment >= self._since)
 
     def reports(self, tracked: TrackedConnection) -> bool:
-        """Whether what is found of a connection now is told."""
+        """Whether findings about a connection are reported by now."""
         return self._since is None or tracked.first is not None

@@ -17,6 +17,8 @@ from msgspec import UNSET, UnsetType
 
 SCHEMA = 1
 """The version of the records."""
+RETIRED = "retired"
+"""The cause of an outage that begins when the old link of a handover ends before the new one serves everything."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
@@ -159,15 +161,17 @@ class OutageRecord(Record, frozen=True, kw_only=True, tag="realtime.outage"):
 
     Attributes:
         change: whether the outage begins or ends.
-        planned: whether the user caused it: `disconnect()`, `reconnect()`, another identity, `max_link_age`.
+        planned: whether nothing failed: `disconnect()`, another identity, an idle link.
         seconds: how long it was; 0 where it begins.
-        dials: how many dials the connection made in it.
+        dials: how many dials the connection made in it so far.
+        cause: the kind of failure, the trigger where nothing failed, or `retired`: the old link of a handover ended too early.
     """
 
     change: Literal["opened", "closed"]
     planned: bool
     seconds: float
     dials: int
+    cause: str | None = None
 
 
 class FaultRecord(Record, frozen=True, kw_only=True, tag="realtime.fault"):

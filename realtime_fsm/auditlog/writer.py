@@ -165,10 +165,14 @@ class AuditWriter:
             seconds=round(news.seconds, 6),
         )
 
-    def outage(self, change: Literal["opened", "closed"], *, planned: bool, seconds: float = 0.0, dials: int = 0) -> None:
+    def outage(
+        self, change: Literal["opened", "closed"], cause: str, *, planned: bool, seconds: float = 0.0, dials: int = 0
+    ) -> None:
         """Write the begin or the end of an outage."""
         level = "warning" if change == "opened" and not planned else "info"
-        self._write(records.OutageRecord, level, change=change, planned=planned, seconds=round(seconds, 6), dials=dials)
+        self._write(
+            records.OutageRecord, level, change=change, cause=cause, planned=planned, seconds=round(seconds, 6), dials=dials
+        )
 
     def dropped(self, identifier: str, count: int) -> None:
         """Write how many events of a subscription were dropped in an episode that is over."""

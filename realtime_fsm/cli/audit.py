@@ -6,19 +6,17 @@ import argparse
 import os
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from realtime_fsm.audit.auditor import Auditor
-from realtime_fsm.audit.context_records import attach_context
 from realtime_fsm.audit.formats.junit import as_junit
 from realtime_fsm.audit.formats.text import as_markdown, as_text
 from realtime_fsm.audit.progress import Progress
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.rules import RULES, Severity
-from realtime_fsm.audit.sources import STDIN, Unreadable, open_log, read_blocks, sort_by_content
+from realtime_fsm.audit.sources import STDIN, Unreadable, open_log, read_lines, sort_by_content
 from realtime_fsm.audit.sql import script
 from realtime_fsm.audit.tail import follow_files
 
@@ -53,7 +51,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def _about() -> dict[str, Any]:
     return {
         "help": "judge audit logs: do they show what the table and the policies allow?",
-        "description": "Judge audit logs: whether every connection did what the table and its policies allow, and how it lived."
+        "description": "Judge audit logs: whether every connection did what the table and its policies allow, and its statistics."
         "\nReads JSON lines, plain, .gz or .zst; lines of other programs in between are fine, and so is any order of the files.",
         "epilog": _EPILOG.format(
             **{weight.value: ", ".join(rule.name for rule in RULES.values() if rule.weight is weight) for weight in Severity}
@@ -100,7 +98,7 @@ def _time(word: str) -> datetime:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command by itself.
+    """Run the command alone.
 
     Args:
         arguments: the words after ``audit``; None for those of the process.
@@ -125,14 +123,12 @@ def run(options: argparse.Namespace) -> int:
         return _write_sql(options)
     if not options.files:
         return _usage_error("name a FILE, or - for standard input")
-    still = not options.follow and all(Path(name).is_file() for name in options.files)
     auditor = Auditor(
         only=options.connection,
         since=options.since,
         until=options.until,
         fail_on=options.fail_on,
         detail=options.format == "html",
-        keep=not still,
     )
     if options.follow:
         if STDIN in options.files:
@@ -141,8 +137,6 @@ def run(options: argparse.Namespace) -> int:
     else:
         _read(auditor, options.files)
     report = auditor.finish()
-    if still:
-        attach_context(report)
     return _write(_rendered(report, options.format), options.output) or report.exit_code
 
 
@@ -168,8 +162,7 @@ def _read(auditor: Auditor, names: list[str]) -> None:
             auditor.begin(name)
             try:
                 with open_log(name, progress.watch) as file:
-                    for block in read_blocks(file):
-                        auditor.feed_block(block)
+                    auditor.feed(read_lines(file))
             except Unreadable as unreadable:
                 auditor.unusable(name, str(unreadable))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from realtime_fsm.diagram.canvas import Align, Valign
     from realtime_fsm.diagram.route import Side
 
-WIDTH, HEIGHT = 900, 724
+WIDTH, HEIGHT = 900, 774
 LABEL_SIZE = 11.0
 _SIZE, _MARGIN = (128, 44), 20
 _PLACES = {
@@ -27,12 +27,12 @@ _PLACES = {
     State.CONNECTED: (346, 130),
     State.SUBSCRIBED: (668, 130),
     State.UNSUBSCRIBED: (668, 258),
-    State.DISCONNECTED: (36, 486),
-    State.RECONNECTING: (346, 486),
-    State.ERROR: (650, 486),
-    State.DISPOSING: (748, 654),
+    State.DISCONNECTED: (36, 536),
+    State.RECONNECTING: (346, 536),
+    State.ERROR: (650, 536),
+    State.DISPOSING: (748, 704),
 }
-_GROUPS = {"live": Rect(20, 60, 860, 282), "live_except_ping": Rect(330, 92, 534, 234), "any": Rect(520, 658, 96, 36)}
+_GROUPS = {"live": Rect(20, 60, 860, 282), "live_except_ping": Rect(330, 92, 534, 234), "any": Rect(520, 708, 96, 36)}
 _BESIDE: dict[Side, tuple[float, float, Align, Valign]] = {
     "above": (0, -4, "center", "above"),
     "below": (0, 4, "center", "below"),
@@ -40,7 +40,7 @@ _BESIDE: dict[Side, tuple[float, float, Align, Valign]] = {
     "right": (7, 0, "left", "middle"),
 }
 """The place of a label, from the point of the arrow that it is beside."""
-_ROOM, _LEFT_ROOM = 236.0, 104.0
+_ROOM, _LEFT_ROOM = 176.0, 104.0
 """The widest labels on the right and on the left of an upright arrow."""
 
 
@@ -136,7 +136,7 @@ def _add_titles(canvas: Canvas, labels: Mapping[str, str]) -> None:
     for name, size in (("live", 12), ("live_except_ping", 10)):
         x, y = _GROUPS[name][:2]
         canvas.labels.append(Label((labels[name],), x + 14, y + 15, "left", size=size, color="live-text", bold=size > 10))
-    x, y = float(_MARGIN), 658.0
+    x, y = float(_MARGIN), 708.0
     for kind in StateKind:
         width = 22 + text_width(kind, 10) + 18
         if x + width > _GROUPS["any"].x:

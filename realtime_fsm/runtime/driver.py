@@ -220,8 +220,8 @@ class Driver(Calls):
                 loop.call_soon(self._step_all, loop)
 
     def _step(self, input_: Input) -> None:
-        self._outages.begin_step()
         result = self._core.step(input_, self.loop.time(), draw=self._draw())
+        self._outages.begin_step(result.transition)
         for request in result.commands:
             self._execute(request)
         self._waiting.look()
@@ -230,6 +230,7 @@ class Driver(Calls):
         self._arm_timer(result.deadline)
         if result.transition is not None:
             self._publish_transition(result.transition)
+        self._outages.end_step()
 
     def on_resume(self) -> None:
         """Tell the machine that the process slept."""
@@ -308,7 +309,7 @@ class Driver(Calls):
             self._audit.retired(generation, self.time_in_state())
         self._links.close_draining()
         if self.state is not State.DISPOSING:
-            self._outages.lose(self.loop.time(), planned=tidy)
+            self._outages.lose(self.loop.time(), retired=not tidy)
 
     def _resume(self, request: ResumeLink) -> None:
         """There is no other link: the old one is the current one again, and those who wanted another are told."""
@@ -368,8 +369,7 @@ class Driver(Calls):
         change = Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at)
         for follower in self._state_watchers:
             follower.put(change)
-        planned = transition.cause is None
-        self._outages.on_transition(row.source, dest, self.loop.time(), planned=planned, covered=self._links.draining_serves)
+        self._outages.on_transition(row.source, dest, self.loop.time(), covered=self._links.draining_serves)
         watch = detector_for(self.loop)
         (watch.leave if dest in IDLE_STATES else watch.join)(self)
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from realtime_fsm.auditlog.records import RETIRED
 from realtime_fsm.fsm.table import State
 
 if TYPE_CHECKING:
     from realtime_fsm.auditlog.writer import AuditWriter
+    from realtime_fsm.fsm.commands import TransitionTaken
 
 
 @dataclass(slots=True, eq=False)
@@ -24,9 +26,11 @@ class Outage:
 
     began: float
     missing_since: float
+    cause: str
     planned: bool
     dials: int = 0
     losses: int = 1
+    is_told: bool = False
 
 
 class OutageTracker:
@@ -36,18 +40,29 @@ class OutageTracker:
         current: the one under way, if there is one.
     """
 
-    __slots__ = ("_audit", "_dialed", "_faulty_since", "_lost", "current")
+    __slots__ = ("_audit", "_cause", "_dialed", "_faulty_since", "_lost", "_planned", "current")
 
     def __init__(self, audit: AuditWriter) -> None:
         self._audit = audit
+        self._cause, self._planned = "", True  # of the step under way
         self._dialed = 0  # in the step under way, before it is known whether an outage begins with it
         self._lost = False  # whether a link was lost in the step under way
         self._faulty_since: float | None = None  # of a server fault that lasts until its link is lost
         self.current: Outage | None = None
 
-    def begin_step(self) -> None:
-        """Forget what belonged to the step before."""
+    def begin_step(self, transition: TransitionTaken | None) -> None:
+        """Keep the cause of a step: the kind of failure, or the trigger where nothing failed."""
         self._dialed, self._lost = 0, False
+        if transition is not None:
+            failure = transition.cause
+            self._cause, self._planned = transition.row.trigger.value if failure is None else failure.kind, failure is None
+
+    def end_step(self) -> None:
+        """Write the beginning of an outage, after the record of the step that caused it."""
+        outage = self.current
+        if outage is not None and not outage.is_told:
+            outage.is_told = True
+            self._audit.outage("opened", outage.cause, planned=outage.planned, dials=outage.dials)
 
     def reach_back(self, since: float) -> None:
         """Note a server fault on a link that is lost, or begins to drain: events are missing since the server last worked."""
@@ -57,12 +72,12 @@ class OutageTracker:
         """Forget such a fault: the handover that is over reports the undelivered events of its old link itself."""
         self._faulty_since = None
 
-    def lose(self, now: float, *, planned: bool) -> None:
+    def lose(self, now: float, *, retired: bool = False) -> None:
         """Begin an outage, or count another loss in the one under way.
 
         Args:
             now: the moment.
-            planned: whether it is the user's own doing.
+            retired: whether the old link of a handover has ended, and not the step caused the loss.
         """
         self._lost = True
         faulty_since, self._faulty_since = self._faulty_since, None
@@ -70,8 +85,8 @@ class OutageTracker:
             self.current.losses += 1
             return
         missing_since = now if faulty_since is None else min(now, faulty_since)
-        self.current = Outage(now, missing_since, planned, self._dialed)
-        self._audit.outage("opened", planned=planned)
+        cause, planned = (RETIRED, False) if retired else (self._cause, self._planned)
+        self.current = Outage(now, missing_since, cause, planned, self._dialed)
 
     def dial(self) -> None:
         """Count a dial."""
@@ -80,19 +95,20 @@ class OutageTracker:
         else:
             self.current.dials += 1
 
-    def on_transition(self, source: State, dest: State, now: float, *, planned: bool, covered: bool) -> None:
+    def on_transition(self, source: State, dest: State, now: float, *, covered: bool) -> None:
         """Note a change of state.
 
         Args:
             source: the state before.
             dest: the state after.
             now: the moment.
-            planned: whether it is the user's own doing.
             covered: whether the old link of a handover still delivers.
         """
         ended = source.is_live and not dest.is_live and dest is not State.DISPOSING
         if ended and not covered and not self._lost:
-            self.lose(now, planned=planned)
+            self.lose(now)
         elif dest in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self.current is not None:
+            self.end_step()
             outage, self.current = self.current, None
-            self._audit.outage("closed", planned=outage.planned, seconds=now - outage.began, dials=outage.dials)
+            seconds = now - outage.began
+            self._audit.outage("closed", outage.cause, planned=outage.planned, seconds=seconds, dials=outage.dials)

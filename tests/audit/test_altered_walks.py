@@ -13,7 +13,6 @@ from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
 from support.some import some
 from support.walk import Walk
-from support.wholelog import differences
 
 
 class AuditedWalk(Walk):
@@ -40,7 +39,6 @@ class AuditedWalk(Walk):
         lines = lines_of(self.records)
         report = audited(lines)
         assert report.verdict == "conformant", report.first
-        assert differences(report, audited(lines, detail=True)) == [], "the express comes to the same"
         chance = random.Random(len(self.records))
         unnoticed = []
         for index, record in some(chance.sample(list(enumerate(self.records)), min(12, len(self.records)))):
@@ -56,7 +54,7 @@ TestAuditedWalk.settings = settings(max_examples=12, stateful_step_count=30, dea
 
 
 def asked_by_address() -> list[dict[str, Any]]:
-    """Where no era is known: refused without channels, then for a newcomer; between them, one link makes room for another."""
+    """Refuse a dial without channels, hand a link over, and refuse a new subscription, on a server of an unknown era."""
     with collected() as records:
         bench = Bench()
         Scribe(bench)

@@ -77,10 +77,10 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
     "another source": (lambda: edited(LOSS, source="ping"), "violated", "source", LOSS + 1),
     "another dest": (lambda: edited(LOSS, dest="connected"), "violated", "dest", LOSS + 1),
     "a stretch that comes twice": (lambda: renumbered([*RECORDS[:LOSS], *RECORDS[PING:]]), "violated", "budget", LOSS + 1),
-    "a step is left out, and numbers mended": (
+    "a step is left out, and numbers fixed": (
         lambda: renumbered([*RECORDS[:PONG], *RECORDS[LOSS:]]), "violated", "source", PONG + 1,
     ),
-    "a link that nobody dialed": (lambda: edited(PONG, link=2), "violated", "link", PONG + 1),
+    "a link without a dial": (lambda: edited(PONG, link=2), "violated", "link", PONG + 1),
     "a dial that makes no new link": (lambda: edited(DIAL, link=1), "violated", "link", DIAL + 1),
     "two links at once": (lambda: edited(DIAL, link=3), "violated", "link", DIAL + 1),
     "an attempt that is not counted": (lambda: edited(FIRST_UP, attempt=2), "violated", "attempt", FIRST_UP + 1),
@@ -96,7 +96,7 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
     "healed without an acknowledgement": (
         lambda: renumbered([r for i, r in enumerate(RECORDS) if i != kind("subscription", 2)]), "violated", "healed", BACK,
     ),
-    "the end of a link that never made room": (
+    "the end of a link that never drained": (
         lambda: inserted(LOSS, {**RETIRED, "retired": 1}), "violated", "link", LOSS + 1,
     ),
     "a step after the end": (
@@ -139,7 +139,9 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
     ),
     "a pause without a length": (lambda: inserted(LOSS, {**PAUSE, "seconds": None}), "violated", "form", LOSS + 1),
     "a pause of no kind": (lambda: inserted(LOSS, {**PAUSE, "change": "stored"}), "violated", "form", LOSS + 1),
-    "the end of no link that made room": (lambda: inserted(LOSS, {**RETIRED, "retired": 0}), "violated", "form", LOSS + 1),
+    "the end of a draining link without a number": (
+        lambda: inserted(LOSS, {**RETIRED, "retired": 0}), "violated", "form", LOSS + 1,
+    ),
     "a message that is malformed in no way": (
         lambda: inserted(LOSS, {"event": "realtime.malformed", "kind": ""}), "violated", "form", LOSS + 1,
     ),
@@ -182,7 +184,7 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
         lambda: [*lines_of(RECORDS)[:PONG], lines_of(RECORDS)[PONG][9:150] + b"\n", *lines_of(RECORDS)[PONG + 1 :]],
         "inconclusive", "seq", PONG + 2,
     ),
-    "a line that is no UTF-8": (
+    "a line that is not UTF-8": (
         lambda: [line.replace(b'"pong"', b'"p\xffng"') for line in lines_of(RECORDS)], "inconclusive", "cut", PONG + 1,
     ),
     "another table": (lambda: lines_of([r | {"machine": "0123456789ab"} for r in RECORDS]), "inconclusive", "table", 1),

@@ -17,7 +17,7 @@ from realtime_fsm.cli.audit import main
 from realtime_fsm.fsm.table import State
 from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
-from support.wholelog import LINES, LOSS, PONG, RECORDS, edited, renamed, without, write
+from support.wholelog import DIAL, LINES, PONG, RECORDS, edited, kind, renamed, without, write
 
 
 @pytest.mark.parametrize("form", ["text", "json", "markdown", "junit", "html"])
@@ -81,7 +81,7 @@ def test_notes_and_doubts_can_be_made_to_fail(tmp_path: Path) -> None:
 def test_a_loss_that_is_to_fail_is_told_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([write(tmp_path / "good", LINES), "--fail-on", "outage", "--fail-on", "error"]) == 1
     said = capsys.readouterr().out
-    assert f"first violation: {tmp_path / 'good'}:{LOSS + 1}\n" in said
+    assert f"first violation: {tmp_path / 'good'}:{kind('outage') + 1}\n" in said
     assert "here: a link is lost: stream_ended" in said
 
 
@@ -111,7 +111,7 @@ def test_a_span_of_time_is_judged_alone(tmp_path: Path) -> None:
     bad = write(tmp_path / "bad", edited(PONG, row="sub41"))
     moment = RECORDS[PONG + 1]["timestamp"]
     assert main([bad]) == 1
-    assert main([bad, "--since", RECORDS[LOSS + 1]["timestamp"]]) == 0
+    assert main([bad, "--since", RECORDS[DIAL]["timestamp"]]) == 0
     assert main([bad, "--until", RECORDS[PONG - 1]["timestamp"]]) == 0
     assert main([bad, "--until", moment]) == 1
     assert main([bad, "--since", "2030-01-01T00:00:00+00:00"]) == 2

@@ -1,4 +1,4 @@
-"""What is made for other programs: the lnav format and the OpenTelemetry mapping hold every field and keep their rules."""
+"""The lnav format and the OpenTelemetry mapping hold every field and keep the rules of their programs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from generated.lnav import NAME, lnav_format
+from generated.telemetry import ATTRIBUTES, COMMON, METRICS, SEVERITIES, TIMESTAMP, attribute, event_name
 from generated.telemetrypage import telemetry_page
-from realtime_fsm.audit.telemetry import ATTRIBUTES, COMMON, METRICS, SEVERITIES, TIMESTAMP, attribute, event_name
 from realtime_fsm.auditlog.records import RECORDS, AnyRecord
 from realtime_fsm.auditlog.schema import FIELDS, KINDS
 from realtime_fsm.fsm.table import LIVE, State
@@ -110,7 +110,7 @@ def test_names_keep_the_rules_of_the_conventions() -> None:
     for name in some(attributes | events | metrics):
         assert re.fullmatch(r"[a-z](?:[._]?[a-z0-9])*", name)
     foreign = {name for name in attributes if not name.startswith("realtime_fsm.")}
-    assert foreign == {"error.type", "http.response.status_code"}, "no own name stands in a namespace of theirs"
+    assert foreign == {"error.type", "http.response.status_code"}, "no own name is in a namespace of the conventions"
     assert all(name.startswith("realtime_fsm.") for name in events | metrics)
     namespaces = {name.rsplit(".", depth)[0] for name in attributes for depth in range(1, name.count(".") + 1)}
     assert not attributes & namespaces, "a name is not a namespace, too"
@@ -133,7 +133,7 @@ def test_metrics_are_made_of_fields_that_exist() -> None:
         assert (metric.instrument == "Histogram") == bool(metric.buckets)
         assert list(metric.buckets) == sorted(set(metric.buckets))
         assert re.fullmatch(r"s|\{[a-z]+\}", metric.unit), "UCUM: seconds, or an annotation in the singular"
-        assert ": " not in metric.means, "it stands in YAML"
+        assert ": " not in metric.means, "it goes into YAML"
 
 
 def test_the_page_shows_the_mapping_and_carries_it_out() -> None:

@@ -13,15 +13,18 @@ from realtime_fsm.protocol.eras import Era
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.verdicts import altered, found
-from support.wholelog import BACK, DIAL, FIRST_UP, PONG, RECORDS, edited, renumbered
+from support.wholelog import BACK, DIAL, FIRST_UP, PONG, RECORDS, edited, kind, renumbered
 
 AGES = ("status", "era", "lag")
-"""What was not always written."""
+"""Fields that older logs lack."""
 
 
 def delayed(index: int, seconds: float, lag: float = 0.0) -> list[Record]:
     """One step comes later, and says why; and so do those after it in the same state."""
     records = [*RECORDS[:index], {**RECORDS[index], "lag": lag}, *RECORDS[index + 1 :]]
+    opened, closed = kind("outage"), kind("outage", 1)
+    if opened < index < closed:
+        records[closed] = {**records[closed], "seconds": records[closed]["seconds"] + seconds}
     for number, record in enumerate(records[index:], index):
         if "dwell" in record:
             records[number] = {**record, "dwell": record["dwell"] + seconds}
@@ -184,7 +187,7 @@ def test_what_is_awaited_waits_while_nothing_is_read_and_no_longer() -> None:
 
 
 def handed_over() -> list[Record]:
-    """A server that is asked by the address: another subscription needs another link."""
+    """A server that reads channels from the URL: another subscription needs another link."""
     with collected() as records:
         bench = Bench(era=Era.E3, max_link_age=50.0)
         Scribe(bench)
@@ -238,7 +241,7 @@ def test_a_restored_identity_is_dialed_as_the_failed_one_was() -> None:
     [(UpgradeRefused(429), True), (UpgradeRefused(503, retry_after=7.0), True), (UpgradeRefused(502), False)],
 )
 def test_a_restored_identity_is_dialed_at_once_unless_the_server_asked_to_wait(refusal: UpgradeRefused, waits: bool) -> None:
-    """Without a limit of dials, nothing but the server's word holds back the dial of the identity before."""
+    """Without a limit of dials, only a request of the server holds back the dial of the identity before."""
     with collected() as records:
         bench = Bench(retry=RetryPolicy(attempts=1, reconnect_attempts=None, dials_per_minute=None))
         Scribe(bench)

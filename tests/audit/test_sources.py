@@ -1,4 +1,4 @@
-"""What the command reads: files in any order, compressed or not, mixed or growing; and what it says of what it cannot read."""
+"""The command reads files in any order, compressed or not, mixed or growing, and reports those that it cannot read."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ import pytest
 import zstandard
 
 from realtime_fsm.audit import progress, sources, tail
-from realtime_fsm.audit.auditor import BATCH, Auditor
-from realtime_fsm.audit.sources import Unreadable, open_log, read_blocks, read_lines, sort_by_content, split_lines
+from realtime_fsm.audit.auditor import Auditor
+from realtime_fsm.audit.sources import Unreadable, open_log, read_blocks, read_lines, sort_by_content
 from realtime_fsm.cli.audit import main
 from support.brokenlogs import audited
 from support.brokenlogs import lines_of as encoded
-from support.some import some
-from support.wholelog import LINES, PONG, RECORDS, differences, edited, renamed, write
+from support.wholelog import LINES, PONG, RECORDS, edited, renamed, write
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -108,19 +107,6 @@ def test_the_records_before_a_finding_may_be_in_another_file(tmp_path: Path, cap
     assert [f"{name}:{line}: " in said for name, line in ((files[0], PONG - 2), (files[1], 1), (files[1], 2))] == [True] * 3
 
 
-def test_what_is_gone_when_a_finding_is_told_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = Path(write(tmp_path / "log", edited(PONG, row="sub41")))
-    finish = Auditor.finish
-
-    def vanish(auditor: Auditor) -> Any:
-        log.unlink()
-        return finish(auditor)
-
-    monkeypatch.setattr(Auditor, "finish", vanish)
-    assert main([str(log), "--output", str(tmp_path / "out")]) == 1
-    assert "before it" not in (tmp_path / "out").read_text(encoding="utf-8")
-
-
 # --- blocks -----------------------------------------------------------------------------------------------------------
 
 
@@ -135,42 +121,15 @@ def test_lines_of_any_length_come_whole_and_rubbish_in_pieces(monkeypatch: pytes
     assert list(read_lines(io.BytesIO(text)))[:11] == [b"a\n"] * 9 + [b"b" * 50 + b"\n", b"\n"]
 
 
-@pytest.mark.parametrize("end", [b"\n", b""])
-def test_blocks_are_judged_like_their_lines(end: bytes) -> None:
-    """Whole blocks of records, and blocks with other lines, none, or two records in a line."""
-    text = b"".join(LINES).removesuffix(b"\n") + end
-    strange = (
-        text,
-        text.replace(b'"row"', b'\n"row"', 1),
-        text.replace(b"}\n{", b"}{", 1),
-        text.replace(b"}\n{", b"}\nhello\n{", 1),
-        text.replace(b"}\n{", b"}\n\n\n{"),
-    )
-    for whole in some(strange):
-        auditor = Auditor()
-        auditor.begin("log")
-        for block in read_blocks(io.BytesIO(whole)):
-            auditor.feed_block(block)
-        assert differences(auditor.finish(), audited(split_lines(whole))) == []
-
-
-def test_after_lines_of_others_records_are_found_line_by_line_for_a_while() -> None:
-    auditor = Auditor()
-    for number in range(40):
-        auditor.feed_block(b"".join(renamed(f"c{number}")) + (b"" if number else b"other\n"))
-    report = auditor.finish()
-    assert (report.verdict, report.connections_total, report.other) == ("conformant", 40, 1)
-
-
 def test_what_came_before_lines_that_break_off_is_judged() -> None:
     def breaking() -> Any:
-        yield from LINES * (BATCH // len(LINES) + 1)
+        yield from LINES
         raise Unreadable("cut")
 
     auditor = Auditor()
     with pytest.raises(Unreadable):
         auditor.feed(breaking())
-    assert auditor.lines == len(LINES) * (BATCH // len(LINES) + 1)
+    assert auditor.finish().records == len(LINES)
 
 
 # --- compressed -------------------------------------------------------------------------------------------------------
@@ -232,7 +191,7 @@ def test_zst_is_read_with_what_later_pythons_have(library: str, tmp_path: Path, 
     path.write_bytes(MAGIC + b"".join(LINES))
 
     class Library:
-        """Stands in for it."""
+        """Replace it."""
 
         class ZstdError(Exception):
             pass

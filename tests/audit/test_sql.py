@@ -147,8 +147,8 @@ def test_parquet_of_other_makers_is_read(tmp_path: Path) -> None:
     duck = Views([log]).duck
     duck.execute(
         "CREATE TABLE other AS SELECT event, machine, connection_id, seq::INTEGER AS seq, timestamp, link::SMALLINT AS link,"
-        " row, trigger, source, dest, dwell::FLOAT AS dwell, attempt, sends, cause, {'id': 7} AS host FROM records"
-        " WHERE event = 'realtime.transition'"
+        " row, trigger, source, dest, dwell::FLOAT AS dwell, attempt, sends, cause, change, planned, seconds, dials,"
+        " {'id': 7} AS host FROM records WHERE event IN ('realtime.transition', 'realtime.outage')"
     )
     duck.execute(f"COPY other TO '{other}' (FORMAT parquet)")
     found = Views([other]).one("FROM availability WHERE connection_id IS NULL")

@@ -1,11 +1,10 @@
-"""What an audit counts: how connections lived, in fixed buckets, the same whichever way a record is followed; and what that
-costs: bounded memory, and little more time than decoding takes."""
+"""The statistics of an audit, its bounded memory, and its time beside that of a bare decode."""
 
 from __future__ import annotations
 
 import random
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -21,13 +20,12 @@ from realtime_fsm.audit.formats.text_utils import format_duration, percent
 from realtime_fsm.audit.histogram import Histogram
 from support.brokenlogs import audited, lines_of
 from support.lives import ALL
-from support.longlog import lines, live, write
-from support.simlogs import logs_of
-from support.wholelog import LINES, PONG, RECORDS, differences, edited, renamed
+from support.longlog import live, write
+from support.wholelog import LINES, RECORDS, renamed
 
-BOUND = 2.8
-"""Times the bare decoding that an audit may take of a short log, in which beginnings weigh more; `make bench-audit` measures for
-real. Between runs, also with four others beside them on two cores, it was 1.8 to 2.1."""
+BOUND = 5.0
+"""Times the bare decoding that an audit of a short log may take, in which beginnings weigh more; `make bench-audit` measures for
+real. Between runs, also with other processes beside them on two cores, it was 3.5 to 4.3."""
 
 
 def test_life_is_told() -> None:
@@ -95,27 +93,6 @@ def test_times_are_said_shortly(seconds: float | None, said: str) -> None:
     assert percent(99.9999) == "99.999 %"
 
 
-# --- two ways, one report -----------------------------------------------------------------------------------------------
-
-
-def long_lines(connections: int = 20, number: int = 20_000) -> list[bytes]:
-    return list(islice(lines(connections, [live(seed, hours=0.5) for seed in range(4)]), number))
-
-
-@pytest.mark.parametrize("name", ["long", "whole", "lives", "storms", "broken"])
-def test_the_express_comes_to_the_same_report(name: str) -> None:
-    """Where pictures are wanted each record is looked at in full."""
-    logs: dict[str, Callable[[], list[bytes]]] = {
-        "long": long_lines,
-        "whole": lambda: LINES,
-        "lives": lambda: [line for records in ALL.values() for line in lines_of(records)],
-        "storms": lambda: [line for seed in (1, 2) for records in logs_of(seed) for line in lines_of(records)],
-        "broken": lambda: edited(PONG, row="sub41"),
-    }
-    log = logs[name]()
-    assert differences(audited(log), audited(log, detail=True)) == []
-
-
 # --- memory and time ----------------------------------------------------------------------------------------------------
 
 
@@ -139,7 +116,7 @@ def test_memory_does_not_grow_with_the_connections_that_have_ended(monkeypatch: 
 def test_memory_does_not_grow_with_the_records_of_a_connection() -> None:
     """Heartbeats wait to be counted, frames to leave their window: neither for long."""
     log = [b"%bname%b2026-11-24T05:00:00Z%b" % (piece.head, piece.middle, piece.tail) for piece in live(1, hours=12.0)]
-    judge = Auditor(keep=False)
+    judge = Auditor()
     tracemalloc.start()
     sizes = []
     for start in range(0, len(log), 400):
@@ -154,7 +131,7 @@ def test_memory_does_not_grow_with_the_records_of_a_connection() -> None:
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("speed") / "log"
-    write(path, 15_000_000, connections=100, plots=4)
+    write(path, 30_000_000, connections=100, plots=4)
     yield path
     path.unlink()
 

@@ -308,7 +308,7 @@ def write_each(log: AuditWriter) -> None:
     log.subscription("s1", "rejected", 1003)
     log.presence("rejected", 401, dwell=0.5)
     log.ping(0.0123456789)
-    log.outage("opened", planned=False)
+    log.outage("opened", "stream_ended", planned=False, seconds=0.0, dials=0)
     log.fault(FaultNews(opened=True, seconds=2.5), AT)
     log.dropped("s1", 7)
     log.pause("closed", 2, dwell=3.0, seconds=2.5)

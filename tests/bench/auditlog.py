@@ -31,7 +31,7 @@ import msgspec
 
 from bench.process import TESTS, environment
 from realtime_fsm.audit.auditor import Auditor
-from realtime_fsm.audit.sources import open_log, read_blocks
+from realtime_fsm.audit.sources import open_log, read_blocks, split_lines
 from support.longlog import Flat, write
 
 RESULTS = Path(__file__).parent / "AUDIT.md"
@@ -68,13 +68,13 @@ def decode_lines(path: str, into: type[Any]) -> dict[str, Any]:
 
 
 def audit(path: str) -> dict[str, Any]:
-    auditor, marks = Auditor(keep=False), [part * Path(path).stat().st_size for part in PARTS]
+    auditor, marks = Auditor(), [part * Path(path).stat().st_size for part in PARTS]
     memory: list[tuple[float, int]] = []
     auditor.begin(path)
     with open_log(path) as file:
         done = 0
         for block in read_blocks(file):
-            auditor.feed_block(block)
+            auditor.feed(split_lines(block))
             done += len(block)
             if done >= marks[len(memory)]:
                 memory.append((peak(), auditor.live))

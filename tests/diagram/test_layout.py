@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +17,6 @@ from realtime_fsm.diagram.overview import Caption, overview
 from realtime_fsm.diagram.route import Rect, route
 from realtime_fsm.diagram.state import full_view, state_view
 from realtime_fsm.diagram.style import DARK, LIGHT, STATE_COLORS, Palette, css, text_width, wrapped
-from realtime_fsm.fsm.table import LIVE, Trigger
-from realtime_fsm.fsm.tablespec import Row, Table
 from support.some import some
 
 if TYPE_CHECKING:
@@ -29,15 +26,6 @@ if TYPE_CHECKING:
 
 PALETTES = {"light": LIGHT, "dark": DARK}
 _FIRST_RECONNECTING = next(number for number, row in enumerate(TABLE.rows) if row.source is State.RECONNECTING)
-
-
-def table_with(dests: tuple[State, ...]) -> Table[State, Trigger]:
-    """Return a table in which a failed dial leads from `reconnecting` to these states, by a row with a guard for each."""
-    rows = [
-        Row(f"rec90{number}", State.RECONNECTING, Trigger.DIAL_FAILED, dest, ("is_fatal",), ("dial",), "Why.")
-        for number, dest in enumerate(dests)
-    ]
-    return replace(TABLE, rows=(*TABLE.rows[:_FIRST_RECONNECTING], *rows, *TABLE.rows[_FIRST_RECONNECTING:]))
 
 
 def crowded(arrow: Arrow) -> Caption:
@@ -51,8 +39,6 @@ PICTURES = {
     "full": full_view(TABLE, State.PING),
     "audit": overview(TABLE, None, crowded, {state: Caption(("stays x 12,345,678",), "") for state in State}),
     **{f"state:{state}": state_view(TABLE, state, State.SUBSCRIBED) for state in State},
-    "back to any live state": overview(table_with(tuple(LIVE))),
-    "back to a live state but ping": overview(table_with((State.CONNECTED, State.SUBSCRIBED, State.UNSUBSCRIBED))),
 }
 
 
@@ -257,7 +243,8 @@ def test_the_audit_shows_the_rows_that_were_taken() -> None:
 
     root = ET.fromstring(diagram(Taken()))  # type: ignore[arg-type]  # noqa: S314  (it reads the rows only)
     words = [element.text for element in root.iter() if element.tag.endswith(("text", "title"))]
-    assert "con58\u00a0x\u00a07, 1.5\u00a0s · sub58\u00a0x\u00a02, 30\u00a0s" in words
+    assert any((text or "").startswith("con58\u00a0x\u00a07, 1.5\u00a0s") for text in words)
+    assert any("sub58\u00a0x\u00a02, 30\u00a0s" in (text or "") for text in words)
     assert "+\u00a01\u00a0more" in words
     assert "con58 x 7, 1.5 s\nsub58 x 2, 30 s\npin71 x 1, 4 s" in words
     assert "stays x 3" in words

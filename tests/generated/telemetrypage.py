@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.audit.telemetry import METRICS, SEVERITIES, TIMESTAMP, attribute, event_name
+from generated.telemetry import METRICS, SEVERITIES, TIMESTAMP, attribute, event_name
 from realtime_fsm.auditlog.records import SCHEMA
 from realtime_fsm.auditlog.schema import KINDS
 from realtime_fsm.fsm.table import LIVE, State
@@ -12,7 +12,7 @@ from realtime_fsm.fsm.table import LIVE, State
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from realtime_fsm.audit.telemetry import Metric
+    from generated.telemetry import Metric
     from realtime_fsm.auditlog.schema import FieldInfo, Holds, RecordKind
 
 _TYPES: dict[Holds, str] = {"integer": "int", "float": "double", "string": "string", "boolean": "boolean", "json": "map"}
@@ -22,7 +22,7 @@ _PLACE = "          "
 _HEAD = f"""\
 # The audit log in OpenTelemetry
 
-Made from the record types (schema {SCHEMA}) and from `realtime_fsm/audit/telemetry.py`; `make diagrams` writes it anew.
+Made from the record types (schema {SCHEMA}) and from `tests/generated/telemetry.py`; `make diagrams` writes it anew.
 
 Each record of the audit log is an [event](https://opentelemetry.io/docs/specs/semconv/general/events/): a log record with a name,
 attributes and no body. A name of the [semantic conventions](https://opentelemetry.io/docs/specs/semconv/) is used where one means

@@ -24,7 +24,7 @@ from support.bench import Bench
 from support.brokenlogs import Record
 from support.replay_cases import edited, lived, replay, without_fields
 from support.replaying import changed, emitted, log_of, replayed, run_emitted
-from support.wholelog import LOSS, PONG, RECORDS, at, kind
+from support.wholelog import DIAL, LOSS, PONG, RECORDS, at, kind
 
 
 def use_each_fact(bench: Bench) -> None:
@@ -127,9 +127,9 @@ def test_records_of_an_older_version_are_incomplete_where_a_step_needs_a_fact(fi
         (lambda: edited(LOSS, attempt=3), LOSS, "attempt: 3 in the log, 1 of the machine"),
         (lambda: edited(LOSS, row="sub57", dest="disconnected"), LOSS, "sub57: reconnect_off fails <- the log"),
         (lambda: edited(LOSS, cause="moon"), LOSS, "cause: moon 1006 in the log, stream_ended 1006 of the machine"),
-        (lambda: edited(LOSS + 1, dwell=9.0), LOSS + 1, "dwell: 9.000000 s in the log, 1.500000 s of the machine"),
-        (lambda: edited(LOSS + 1, at=1039.1), LOSS + 1, "missed by 0.000000 s in the log, by 7.500000 s of the mach"),
-        (lambda: edited(LOSS + 1, at=1030.2), LOSS + 1, "it waits until 31.600000 s (dial), and the log's step is at 30.2"),
+        (lambda: edited(DIAL, dwell=9.0), DIAL, "dwell: 9.000000 s in the log, 1.500000 s of the machine"),
+        (lambda: edited(DIAL, at=1039.1), DIAL, "missed by 0.000000 s in the log, by 7.500000 s of the mach"),
+        (lambda: edited(DIAL, at=1030.2), DIAL, "it waits until 31.600000 s (dial), and the log's step is at 30.2"),
         (lambda: edited(kind("subscription", 1), change="removed"), at("con40"), "subscriptions: s1 removed in the log, s1 ack"),
         (lambda: edited(kind("subscription", 1), change="withdrawn"), at("con40"), "the user called unsubscribe, and no step"),
     ],

@@ -81,7 +81,8 @@ def test_an_error_frame_without_a_record_is_fed_before_the_end_that_it_explains(
         bench.lose()
 
     records = lived(live)
-    assert (records[-1]["row"], records[-1]["error_code"]) == ("sub58", 1013)
+    last = [record for record in records if "row" in record][-1]
+    assert (last["row"], last["error_code"]) == ("sub58", 1013)
     played = replay(tmp_path, records)
     assert rows(played)[-2:] == [None, "sub58"]
     run_emitted(emitted(log_of(tmp_path / "log", records), played))

@@ -351,7 +351,9 @@ _MUTATIONS: dict[str, Mutation] = {
     "what two links bring comes twice": _with(links.LinkSet, "filter_new", lambda _: lambda self, link, event, whom: whom),
     "a draining link does not deliver": _with(driver.Driver, "message_handler", _deaf_to_what_makes_room),
     "events are routed as on the link before": _with(dispatch.Dispatcher, "_name_subscriptions", _stale_routes),
-    "the end of a draining link is not told": _with(outages.OutageTracker, "lose", lambda _: lambda self, now, *, planned: None),
+    "the end of a draining link is not told": _with(
+        outages.OutageTracker, "lose", lambda _: lambda self, now, *, retired=False: None
+    ),
     "every handover is an outage": _with(links.LinkSet, "draining_serves", lambda _: False),
     "the losses of a silently dead link are not told": _with(
         registry.SubscriptionRegistry, "report_possible_loss", lambda _: lambda self, handover, with_current: None

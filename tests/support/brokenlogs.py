@@ -15,18 +15,24 @@ from realtime_fsm.audit.report import Report
 from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.errors import PresenceRejected
 from realtime_fsm.fsm.commands import (
+    CloseLink,
     FailWaiters,
+    OpenLink,
     PresenceRefused,
     PresenceStored,
+    ReleaseLink,
+    ResumeLink,
     StepResult,
     SubscriptionAcknowledged,
     SubscriptionRefused,
     SubscriptionRemoved,
     SubscriptionUnsupported,
+    TransitionTaken,
 )
-from realtime_fsm.fsm.inputs import Input, LinkClosed, SetPresence, Subscribe, Unsubscribe
+from realtime_fsm.fsm.inputs import Input, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.frames import subscribe_item
+from realtime_fsm.runtime.outages import OutageTracker
 from support.bench import Bench
 
 BEGIN = datetime(2026, 11, 24, 5, tzinfo=UTC)
@@ -58,6 +64,7 @@ class Scribe:
     def __init__(self, bench: Bench, name: str = "walk") -> None:
         self.bench = bench
         self.audit = AuditWriter(name, lambda failure: None)
+        self.outages = OutageTracker(self.audit)
         self._do = bench.do
         bench.do = self.do  # type: ignore[method-assign]
         self.opened = False
@@ -74,25 +81,45 @@ class Scribe:
             self.audit.subscription(input_.id, "withdrawn", dwell=self.dwell(after))
         if isinstance(input_, SetPresence) and self.bench.state is not State.DISPOSING:
             self.audit.presence("withdrawn" if input_.message is None else "desired", dwell=self.dwell(after))
-        if isinstance(input_, LinkClosed) and input_.generation == self.bench.context.draining_generation:
-            self.audit.retired(input_.generation, self.dwell(after))
+        draining = self.bench.context.draining_generation
         result = self._do(input_, after=after)
+        self.outages.begin_step(result.transition)
         for request in result.commands:
-            self.tell(request)
+            self.tell(request, draining)
         if result.transition is not None:
-            self.audit.transition(result.transition, BEGIN + timedelta(seconds=self.bench.now))
-            if result.transition.round_trip is not None:
-                self.audit.ping(result.transition.round_trip)
-            if result.transition.fault is not None:
-                self.audit.fault(result.transition.fault, BEGIN + timedelta(seconds=self.bench.now))
+            self.note(result.transition)
+        self.outages.end_step()
         return result
+
+    def note(self, transition: TransitionTaken) -> None:
+        at, now = BEGIN + timedelta(seconds=self.bench.now), self.bench.now
+        self.audit.transition(transition, at)
+        if transition.round_trip is not None:
+            self.audit.ping(transition.round_trip)
+        if transition.fault is not None:
+            self.audit.fault(transition.fault, at)
+        if transition.row.dest is not None:
+            covered = self.bench.context.draining_generation is not None
+            self.outages.on_transition(transition.row.source, transition.dest, now, covered=covered)
+
+    def close_draining(self, generation: int, *, graceful: bool) -> None:
+        if not graceful:
+            self.audit.retired(generation, self.dwell(0.0))
+        if self.bench.state is not State.DISPOSING:
+            self.outages.lose(self.bench.now, retired=not graceful)
 
     def dwell(self, after: float) -> float:
         entered = self.bench.context.state_entered_at
         return 0.0 if entered is None else self.bench.now + after - entered
 
-    def tell(self, request: Any) -> None:
+    def tell(self, request: Any, draining: int | None) -> None:
         match request:
+            case OpenLink():
+                self.outages.dial()
+            case ReleaseLink() | ResumeLink():
+                self.outages.end_handover()
+            case CloseLink(generation=generation, graceful=graceful) if generation == draining:
+                self.close_draining(generation, graceful=graceful)
             case SubscriptionAcknowledged(id=identifier):
                 self.audit.subscription(identifier, "acknowledged")
             case SubscriptionRefused(id=identifier, code=code):

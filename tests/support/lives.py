@@ -17,6 +17,7 @@ from realtime_fsm.fsm.inputs import (
     Disconnect,
     Dispose,
     LinkClosed,
+    LogOut,
     PingEnabledChanged,
     Pong,
     Reconnect,
@@ -160,12 +161,13 @@ def lost_and_not_dialed(bench: Bench, scribe: Scribe) -> None:
 
 
 def planned(bench: Bench, scribe: Scribe) -> None:
-    bench.to(State.SUBSCRIBED).do(Reconnect(), after=4.0)
+    bench.to(State.SUBSCRIBED).do(LogOut(), after=4.0)
+    bench.do(Closed(bench.generation))
     bench.open()
     bench.now += 0.5
     bench.greet()
     bench.acknowledge()
-    bench.do(Reconnect(), after=4.0)
+    bench.do(LogOut(), after=4.0)
 
 
 def nothing_desired(bench: Bench, scribe: Scribe) -> None:
@@ -201,10 +203,10 @@ def handed_over(bench: Bench, scribe: Scribe) -> None:
 def handed_over_at_the_second_try(bench: Bench, scribe: Scribe) -> None:
     handing_over(bench, scribe)
     bench.fail_dial()
-    scribe.audit.gap("s1", Gap(BEGIN, BEGIN, 0.5, 1))
     bench.expire()
     bench.open()
-    bench.do(LinkClosed(bench.context.draining_generation or 0), after=0.25)  # of an outage that is one already
+    bench.do(LinkClosed(bench.context.draining_generation or 0), after=0.25)
+    scribe.audit.gap("s1", Gap(BEGIN, BEGIN, 0.5, 1))
     bench.greet()
 
 
@@ -313,11 +315,11 @@ ENDS = {
     "given_up": ["healed", ""],
     "given_up_and_disposed_of": ["healed", "disposed"],
     "disposed_of_while_away": ["disposed"],
-    "disconnected_while_away": ["disconnected"],
-    "disconnected_by_the_user": [],
+    "disconnected_while_away": [""],
+    "disconnected_by_the_user": [""],
     "lost_and_not_dialed": ["healed", "disposed"],
     "planned": ["healed", ""],
-    "nothing_desired": ["healed"],
+    "nothing_desired": [""],
     "rejected": [],
     "dialing": [],
     "handing_over": [],
@@ -325,9 +327,9 @@ ENDS = {
     "handed_over_at_the_second_try": ["healed"],
     "handed_over_too_late": ["healed"],
     "never_handed_over": [""],
-    "handed_over_as_somebody_else": ["healed"],
-    "given_up_while_handing_over": [""],
-    "disconnected_while_handing_over": [],
+    "handed_over_as_somebody_else": [],
+    "given_up_while_handing_over": [],
+    "disconnected_while_handing_over": [""],
     "disposed_of_while_handing_over": [],
     "handed_over_in_an_outage": ["healed"],
     "at_fault": [],

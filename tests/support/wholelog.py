@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
 from datetime import timedelta
-from math import isclose
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from realtime_fsm.audit.report import Report
 from realtime_fsm.fsm.inputs import Dispose, Pong, Unsubscribe
 from realtime_fsm.fsm.table import State
 from support.bench import Bench
@@ -98,19 +93,3 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
 OPEN = RECORDS[0]
 CLOSE = len(RECORDS) - 1
 LINES = lines_of(RECORDS)
-
-
-def differences(one: Report, other: Report) -> list[str]:
-    """Where two reports differ, but for what only pictures need and the last digits of times."""
-    return list(_differences("", msgspec.to_builtins(one), msgspec.to_builtins(other)))
-
-
-def _differences(where: str, one: Any, other: Any) -> Iterator[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        for name in {*one, *other} - {"bars", "bars_left_out"} - ({"dwell"} if "row" in one and "count" in one else set()):
-            yield from _differences(f"{where}.{name}", one.get(name), other.get(name))
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        for number, (mine, theirs) in enumerate(zip(one, other, strict=True)):
-            yield from _differences(f"{where}[{number}]", mine, theirs)
-    elif one != other and not (isinstance(one, float) and isinstance(other, float) and isclose(one, other, abs_tol=1e-5)):
-        yield f"{where}: {one!r} and {other!r}"

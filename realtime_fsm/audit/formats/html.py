@@ -48,7 +48,7 @@ table{border-collapse:collapse}td,th{padding:.15em .8em .15em 0;text-align:right
 
 
 def as_html(report: Report) -> Iterator[str]:
-    """The lines of the page."""
+    """Write the page."""
     yield f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Audit: {report.verdict}</title>'
     yield f"<style>{_STYLE}</style></head><body>"
     yield f'<h1>Audit <span class="badge {report.verdict}">{report.verdict}</span></h1>'
@@ -72,7 +72,7 @@ def as_html(report: Report) -> Iterator[str]:
     rest = report.connections_total - min(DRAWN, len(report.connections))
     if rest > 0:
         yield f"<p>... and {pluralize(rest, 'more connection')}.</p>"
-    yield "<details><summary>Everything in words</summary>"
+    yield "<details><summary>Everything as text</summary>"
     yield f"<pre>{escape(chr(10).join(as_text(report)))}</pre></details></body></html>"
 
 

@@ -23,7 +23,7 @@ _NAMED = 2
 
 
 def timeline(connection: ConnectionReport) -> Iterator[str]:
-    """The states of a connection in time, its outages above them."""
+    """Draw the states of a connection in time, its outages above them."""
     end = max((start + length for start, length, _ in connection.timeline), default=0.0)
     begin = min((start for start, _, _ in connection.timeline), default=0.0)
     scale = _WIDTH / (end - begin) if end > begin else 0.0

@@ -20,7 +20,7 @@ _EVERYWHERE = ("schema", "machine", "connection_id", "event", "level", "logger")
 
 
 def as_text(report: Report) -> Iterator[str]:
-    """The lines of the report, for people."""
+    """Write the report for people."""
     yield f"verdict: {report.verdict} ({_sizes(report)})"
     yield f"judged by table {report.machine}, schema {report.schema}"
     for finding in report.findings:
@@ -60,7 +60,7 @@ def _wrapped(names: list[str]) -> Iterator[str]:
 
 
 def finding_lines(finding: Finding) -> Iterator[str]:
-    """A finding with all that is known of it."""
+    """Write a finding with its records and the allowed rows."""
     yield f"first {finding.weight}: {finding.place}"
     yield f"  rule {finding.rule}: {RULES[finding.rule].statement}"
     yield f"  here: {finding.text}"
@@ -75,7 +75,7 @@ def finding_lines(finding: Finding) -> Iterator[str]:
 
 
 def _record(record: dict[str, object]) -> str:
-    """A record without what is the same in all of them."""
+    """Write a record without the fields that are alike in all records."""
     kind = str(record.get("event", "")).removeprefix("realtime.")
     fields = {name: value for name, value in record.items() if name not in _EVERYWHERE and value is not None}
     return f"{kind} {msgspec.json.encode(fields, order='deterministic').decode()}"
@@ -94,7 +94,7 @@ def _connection(connection: ConnectionReport) -> Iterator[str]:
 
 
 def life_lines(life: ConnectionStats) -> Iterator[str]:
-    """How a connection lived, in words."""
+    """Write statistics as text."""
     states = ", ".join(f"{state} {format_duration(seconds)}" for state, seconds in life.states.items() if seconds)
     yield f"time: {states or NOTHING}"
     yield (
@@ -137,7 +137,7 @@ def _counts(life: ConnectionStats) -> tuple[tuple[str, int], ...]:
 
 
 def as_markdown(report: Report) -> Iterator[str]:
-    """The lines of the report, for an issue or a summary of CI."""
+    """Write the report for an issue or a summary of CI."""
     yield f"# Audit: {report.verdict}"
     yield ""
     yield f"{_sizes(report)}. Judged by table `{report.machine}`, schema {report.schema}."

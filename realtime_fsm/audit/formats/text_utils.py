@@ -1,4 +1,4 @@
-"""What the table allows somewhere, in words; and the sizes and times of a report as people read them."""
+"""The rows that the table allows, and the numbers and times of a report, as text."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NOTHING = "none"
 
 
 def describe_allowed(tracked: TrackedConnection, trigger: object) -> list[str]:
-    """What the table allows where a connection stands.
+    """Describe the rows that the table allows in the state of a connection.
 
     Args:
         tracked: the connection.
-        trigger: what happened, as the record says; if the table knows it, only its cell is told.
+        trigger: the trigger of the record; a known one restricts the answer to its cell.
 
     Returns:
-        A line for each row, in the order in which the guards are asked.
+        A line for each row, in the order of the table.
     """
     if tracked.state is None:
         return ["anything: records are missing before, so the state is not known"]
@@ -34,14 +34,14 @@ def describe_allowed(tracked: TrackedConnection, trigger: object) -> list[str]:
 
 
 def describe_row(row: Row[State, Trigger]) -> str:
-    """A row in a line."""
+    """Describe a row in a line."""
     dest = f"stays {row.source}" if row.dest is None else f"-> {row.dest}"
     when = f" if {' and '.join(row.guards)}" if row.guards else ""
     return f"{row.id}: {row.source} x {row.trigger}{when} {dest}"
 
 
 def format_duration(seconds: float | None) -> str:
-    """A length of time, as short as it can be said."""
+    """Format a length of time briefly."""
     if seconds is None:
         return NOTHING
     if seconds < 1:
@@ -56,17 +56,17 @@ def format_duration(seconds: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Per cent, without rounding what is not all up to all."""
+    """Format per cent; only 100 is rounded to 100."""
     if share is None:
         return NOTHING
     return "100 %" if share == 100 else f"{min(share, 99.999):.3f} %"
 
 
 def number(count: int) -> str:
-    """A number with its thousands apart."""
+    """Format a number with its thousands apart."""
     return f"{count:,}"
 
 
 def pluralize(count: int, noun: str) -> str:
-    """A number of things."""
+    """Format a number of things."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,8 +1,8 @@
-"""The telemetry: what the records are called in OpenTelemetry, as data.
+"""The names of the records in OpenTelemetry, as data.
 
-The law: a name of the semantic conventions is used where one means the same, and an own one under `realtime_fsm.` elsewhere; no
-own name stands in a namespace of theirs. A record is an event: its name is the record's, its details are attributes, and it has
-no body. Sources: opentelemetry.io/docs/specs/semconv, the pages general/naming, general/events, general/metrics, registry/error
+Invariant: a name of the semantic conventions serves where one means the same. All other names begin with `realtime_fsm.`, and
+none of them is in a namespace of the conventions. A record is an event: the event has the record's name, its details are
+attributes, and it has no body. Sources: opentelemetry.io/docs/specs/semconv, the pages general/naming, general/events, general/metrics, registry/error
 and registry/http.
 """
 
@@ -74,6 +74,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "planned": "realtime_fsm.outage.planned",
         "seconds": "realtime_fsm.outage.duration",
         "dials": "realtime_fsm.outage.dials",
+        "cause": "realtime_fsm.outage.cause",
     },
     "realtime.fault": {
         "change": "realtime_fsm.fault.change",
@@ -131,7 +132,7 @@ class Metric:
         means: what it tells, in a sentence.
         value: the field whose values it takes; empty where it counts records.
         by: the fields that are its attributes.
-        when: the condition on the records, in OTTL; the names of fields stand in braces.
+        when: the condition on the records, in OTTL; the names of fields are in braces.
         buckets: the bounds of a histogram's buckets.
     """
 
@@ -183,7 +184,7 @@ METRICS: tuple[Metric, ...] = (
         value="seconds", buckets=_LONG,
     ),
     Metric(
-        "realtime_fsm.dropped.events", "Counter", "{event}", "realtime.dropped", "Events that had to make room for newer ones.",
+        "realtime_fsm.dropped.events", "Counter", "{event}", "realtime.dropped", "Events that newer ones evicted from a full buffer.",
         value="count",
     ),
     Metric(
@@ -195,18 +196,18 @@ METRICS: tuple[Metric, ...] = (
         "Messages of the server that could not be used.", by=("kind",),
     ),
 )  # fmt: skip
-"""What to derive from the records."""
+"""The metrics to derive from the records."""
 
 
 def event_name(event: str) -> str:
-    """What OpenTelemetry calls a kind of records."""
+    """Return the name of a kind of records in OpenTelemetry."""
     return f"realtime_fsm.{event.removeprefix('realtime.')}"
 
 
 def attribute(event: str, field: str) -> str:
-    """The attribute of a field.
+    """Return the attribute of a field.
 
     Raises:
-        KeyError: when nobody has said what it is called.
+        KeyError: when the field has no name in OpenTelemetry.
     """
     return COMMON[field] if field in COMMON else ATTRIBUTES[event][field]
