@@ -1,6 +1,6 @@
-"""The client against recordings of links whose channels travelled in the address: all of the older eras, and some of today.
+"""The client against recordings of links whose channels travelled in the URL: all of the older eras, and some of today.
 
-A client that knows nothing asks for the era first, and is refused as recorded. Then its address must mean the same as the
+A client that knows nothing asks for the era first, and is refused as recorded. Then its URL must mean the same as the
 recorded one, and what the real server sent on that link is sent to it: the greeting, events, errors, the end.
 """
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::realtime_fsm.ChannelWarning")  
 LINKS = [link for path in sorted(RECORDINGS.glob("*.jsonl")) for link in links(path.stem) if link.channels_in_url]
 OLD = ("e1", "e2", "e3")
 
-NEVER, ONE_WAY = "our client never sends it", "our client asks by the address, or by messages"
+NEVER, ONE_WAY = "our client never sends it", "our client asks by the URL, or by messages"
 DIALS = "our client changes who it is by a new dial"
 ODD = (
     "ping with data", "unknown type", "bad JSON", "subscribe (newest", "unsubscribe (newest", "presence (newest", "empty JSON",
@@ -66,7 +66,7 @@ EXCLUDED = (
     Excluded("10-server-restart", "what another client library says about itself", {"dir": "state"}),
 )
 # Links that are not dialed.
-NO_LIST, BY_HEADER = f"channels that are no list: {NEVER}", "our client names the project in the address"
+NO_LIST, BY_HEADER = f"channels that are not a list: {NEVER}", "our client names the project in the URL"
 UNDIALED = (
     *(Excluded(name, NO_LIST, {"note": "channels="}) for name in CONNECTS),
     *(Excluded(name, "our client adds an empty channel, which is accepted", {"note": "only account"}) for name in CONNECTS),
@@ -83,7 +83,7 @@ REFUSED_AT_CALL = (
     ),
     *(Excluded("02-url-mode", REFUSED, {"note": note}) for note in ("bad query", "unsupported")),
 )
-# What is played, but not to the letter.
+# Recordings that the test plays with adapted requests.
 NO_QUERIES = {"request": "('GET /v1/realtime?project=p1&channels[]=files&channels[]=rows&rows[1]"}
 ADAPTED = (
     *(Excluded(name, "our client adds /realtime to the endpoint's path", {"request": "('GET /anything"}) for name in PROJECTS),
@@ -107,7 +107,7 @@ EMPTY = {era: load(f"{era}-01-connect-without-channels")[18].data for era in OLD
 
 
 class Address:
-    """What an address asks for."""
+    """The channels and queries of a URL."""
 
     def __init__(self, target: str, *, ids: bool) -> None:
         self.parameters: Parameters = parameters(urlsplit(target).query)
@@ -134,7 +134,7 @@ class Address:
 
 
 class UrlLinkReplay(LinkReplay):
-    """One link on which the address asks."""
+    """One link whose URL asks for the channels."""
 
     def __init__(self, link: RecordedLink, server: RecordedServer, clock: SkippingLoop, records: Records) -> None:
         self.era = link.recording[:2] if link.recording[:2] in OLD else ""
@@ -199,7 +199,7 @@ class UrlLinkReplay(LinkReplay):
         if self.recorded.channels or self.greeted:
             await super().on_eof(step)
             return
-        await self.server_link.finish()  # so the channels are to stand in the address
+        await self.server_link.finish()  # so the URL must name the channels
         await self.accept()
         assert Address(self.server_link.target, ids=self.ids).channels == [""]
         self.server_link.upgrade()

@@ -64,6 +64,29 @@ _FINDER = re.compile("|".join(rf"(?P<w{n}>\b(?:{word})\b)" for n, word in enumer
 _SUBJECT = re.compile(r"(?:^|(?<=[.:;] ))(?:What|Who) (?!\w+ (?:for|of)\?)[^.?]*\.")
 _QUOTED = re.compile(r"``[^`]*``|`[^`]*`|\"[^\"]*\"")
 """Quotations: code, names of protocol messages, words of others."""
+RETIRED = frozenset(
+    (
+        "seat",
+        "Seat",
+        "shadow",
+        "Shadow",
+        "wish",
+        "Wish",
+        "roster",
+        "Roster",
+        "farewell",
+        "Farewell",
+        "foresight",
+        "desk",
+        "Desk",
+        "absorb",
+        "brain",
+        "Brain",
+        "blame_newcomers",
+        "blames_newcomers",
+    )
+)
+"""Private names that standard terms have replaced; no identifier takes one again."""
 PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md")
 
 
@@ -83,10 +106,21 @@ def _messages(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield node.value, node.lineno
 
 
+def identifiers(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
+    """The retired identifiers of a module, with their lines."""
+    for node in ast.walk(tree):
+        for field in ("name", "id", "attr", "arg"):
+            name = getattr(node, field, None)
+            if isinstance(name, str) and name.lstrip("_") in RETIRED:
+                yield getattr(node, "lineno", 1), name, "a standard term has replaced this name"
+
+
 def of_module(path: Path) -> Iterator[tuple[int, str, str]]:
     """The findings of a module."""
     source = path.read_text(encoding="utf-8")
-    for text, line in _messages(ast.parse(source)):
+    tree = ast.parse(source)
+    yield from identifiers(tree)
+    for text, line in _messages(tree):
         yield from findings(text, line)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
