@@ -19,6 +19,7 @@ from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.inputs import Closed, ErrorReceived, LinkClosed, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import State, Trigger
+from realtime_fsm.protocol.faults import is_throttle
 from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD
 from realtime_fsm.replay.divergence import Diverged, describe_cause, explain_choice
 from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 MICROSECOND = 1e-6
 """Seconds by which times of a record may differ from the machine's, because they are rounded."""
 _FACTS = ("draw", "enabled", "heard", "dial_slot")
+UNRECORDED_ERROR = "no record tells of the error frame that came before the last request of the link"
 """The fields that hold what a step depended on, beside `at`; records of older versions lack them all."""
 
 
@@ -164,6 +166,8 @@ class Replayer:
                 error = ReplayInput(at, ErrorReceived(link.generation, code, PLACEHOLDER), pauses=self._pauses)
                 step = self._feed(record.seq, error)
                 if step.result.transition is not None:
+                    if is_throttle(code) or (last is not None and last.cause.code == code):
+                        raise IncompleteLog(f"{located.place}: {UNRECORDED_ERROR}, so its moment is not known")
                     raise Diverged(located, f"an error frame {code} before it takes a row of the machine, and has no record")
                 yield step
         leaves = row is not None and Effect.DIAL in row.effects and record.link == context.generation + 1
@@ -256,6 +260,12 @@ class Replayer:
 def _fact(holder: TransitionRecord | TransitionTaken, name: str) -> str:
     """Tell a fact of a step as text; empty if the step has none."""
     value = getattr(holder, name)
+    if (
+        name == "heard"
+        and (holder.trigger if isinstance(holder, TransitionRecord) else holder.row.trigger) == Trigger.LOST
+        and value is True
+    ):
+        return ""  # an error frame without a record came first, and a later frame has made it irrelevant
     return "" if value is None or value is UNSET else repr(value)
 
 

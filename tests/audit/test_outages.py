@@ -56,9 +56,8 @@ def test_an_outage_that_no_record_ends_lasts_until_the_end_of_the_log(name: str)
     (connection,) = audited(lines_of(ALL[name])).connections
     life = connection.life
     assert [outage.end for outage in life.outages] == ENDS[name]
-    for outage in life.outages:
-        if outage.end != "healed":
-            assert outage.at + outage.seconds == pytest.approx(sum(life.states.values()), abs=1e-5)
+    lasting = [outage.at + outage.seconds for outage in life.outages if outage.end != "healed"]
+    assert lasting == pytest.approx([sum(life.states.values())] * len(lasting), abs=1e-5)
 
 
 def test_a_planned_outage_is_no_failure_and_no_recovery() -> None:

@@ -18,6 +18,7 @@ from realtime_fsm.auditlog.file import AuditFile
 from realtime_fsm.auditlog.writer import AuditWriter
 from support.bench import Bench
 from support.network import Network
+from support.some import some
 from support.virtual import eventually, run
 
 
@@ -151,7 +152,7 @@ def test_a_line_holds_the_record_in_the_order_of_its_fields_then_event_and_level
     path = tmp_path / "audit.jsonl"
     with audit.configure(path):
         run(lambda: a_life(losses=1))
-    for line in records(path):
+    for line in some(records(path)):
         kind = next(kind for kind in audit.RECORDS if kind.__struct_config__.tag == line["event"])
         assert list(line) == [name for name in (*kind.__struct_fields__, "event", "level") if name in line]
 

@@ -2,7 +2,9 @@
 
 Invariant: a name of the semantic conventions serves where one means the same. All other names begin with `realtime_fsm.`, and
 none of them is in a namespace of the conventions. A record is an event: the event has the record's name, its details are
-attributes, and it has no body. Sources: opentelemetry.io/docs/specs/semconv, the pages general/naming, general/events, general/metrics, registry/error
+attributes, and it has no body.
+
+Sources: opentelemetry.io/docs/specs/semconv, the pages general/naming, general/events, general/metrics, registry/error
 and registry/http.
 """
 
@@ -184,7 +186,7 @@ METRICS: tuple[Metric, ...] = (
         value="seconds", buckets=_LONG,
     ),
     Metric(
-        "realtime_fsm.dropped.events", "Counter", "{event}", "realtime.dropped", "Events that newer ones evicted from a full buffer.",
+        "realtime_fsm.dropped.events", "Counter", "{event}", "realtime.dropped", "Events that a full buffer evicted.",
         value="count",
     ),
     Metric(

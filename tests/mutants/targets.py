@@ -21,7 +21,7 @@ PACKAGES = {
     " protocol/queries protocol/eras events protocol/options protocol/spec runtime/recordings_client",
     "fsm": "fsm/machine fsm/table_oracle fsm/tablespec fsm/policies fsm/descriptions fsm/names fsm/subscriptions"
     " fsm/budget fsm/pacer fsm/handover client/update client/identity client/presence runtime/drain_check"
-    " runtime/faults runtime/refused_requests fsm/repetitions runtime/server_fault runtime/suspend fsm/retries"
+    " runtime/faults runtime/refused_requests fsm/subscribe_queue runtime/server_fault runtime/suspend fsm/retries"
     " runtime/canary client/realtime runtime/handover_client",
     "auditlog": "auditlog/writer auditlog/file audit/facts runtime/recordings_client",
     "runtime": "runtime/driver client/realtime runtime/stream_buffer runtime/event_buffer client/callbacks runtime/canary"
