@@ -16,7 +16,6 @@ from realtime_fsm.fsm.inputs import (
     Closed,
     Connect,
     Disconnect,
-    ErrorReceived,
     LinkClosed,
     LogOut,
     PingEnabledChanged,
@@ -154,10 +153,10 @@ def test_any_walk_is_reproduced_and_an_altered_step_is_not(tmp_path: Path) -> No
 def test_an_error_frame_without_a_record_is_irrelevant_once_another_frame_came(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED)
-        bench.hear(ErrorReceived(bench.generation, 1013, "x"))
+        bench.err(1013)
         bench.subscribe("s2")
         bench.acknowledge()
-        bench.hear(LinkClosed(bench.generation, 1000))
+        bench.lose()
 
     assert rows(replay(tmp_path, lived(live)))[-1] == "sub58"
 
@@ -165,9 +164,9 @@ def test_an_error_frame_without_a_record_is_irrelevant_once_another_frame_came(t
 def test_the_moment_of_an_error_frame_before_a_request_is_not_known(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED)
-        bench.hear(ErrorReceived(bench.generation, 1013, "x"))
+        bench.err(1013)
         bench.subscribe("s2")
-        bench.hear(LinkClosed(bench.generation, 1000))
+        bench.lose()
 
     with pytest.raises(IncompleteLog, match=UNRECORDED_ERROR):
         replay(tmp_path, lived(live))
