@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from realtime_fsm.testing.replay import check_path
 from support.some import some
 
 TESTS = sorted(Path(__file__).parent.rglob("test_*.py"))
