@@ -114,6 +114,11 @@ def test_no_modules_import_each_other_but_for_the_known_circles() -> None:
     assert not broken, f"these circles are no more; remove them from KNOWN: {broken}"
 
 
+def test_no_module_is_longer_than_400_lines() -> None:
+    lengths = {name: path.read_text(encoding="utf-8").count("\n") for name, path in MODULES.items()}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}, "divide what has more than one job"
+
+
 @pytest.mark.parametrize("library", OWNERS)
 def test_a_library_enters_where_it_may(library: str) -> None:
     users = {name for name, path in MODULES.items() if any(module.split(".")[0] == library for module in imports(path))}

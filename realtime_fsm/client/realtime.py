@@ -61,7 +61,7 @@ class Realtime(SubscribingMixin, IdentityMixin):
             ``LinkLost``. A first dial that fails follows ``retry`` all the same.
         max_link_age: after how many seconds, or up to a tenth less, a link is replaced on purpose; None never does that. It
             limits the harm of a *deaf* link: a server that has lost its own event bus still answers pings, and nothing on the
-            wire shows that its events are lost. The span of the change is a `Gap`.
+            wire shows that its events are lost. The old link delivers until the new one serves everything.
         ssl: the certificates to trust, and to show; None trusts the system's authorities. A certificate that is not trusted is
             fatal and names itself.
         self_signed: whether to trust any certificate. Warns with `InsecureWarning`.
