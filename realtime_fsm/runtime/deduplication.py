@@ -9,15 +9,16 @@ many other events have come that the newer one must have caught up: a stream kee
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from realtime_fsm.events import dedup_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
     from realtime_fsm.events import Event
 
+_Recipient = TypeVar("_Recipient", bound="Hashable")
 
 CAUGHT_UP_AFTER = 100
 """Events in a row that the older link had not brought, after which the newer one is not behind it any more."""
@@ -34,7 +35,7 @@ class HandoverDeduplicator:
 
     def __init__(self, newer: int) -> None:
         self._newer = newer
-        self._lead_counts: dict[tuple[int, str], int] = {}  # the newer one, or the older one where it is below zero
+        self._lead_counts: dict[tuple[int, Hashable], int] = {}  # the newer one, or the older one where it is below zero
         self._new_in_a_row: int | None = None  # how many in a row are news, since the older link is gone
 
     @property
@@ -42,25 +43,25 @@ class HandoverDeduplicator:
         """Whether the newer link has not brought yet what the older one had."""
         return bool(self._lead_counts)
 
-    def filter_new(self, event: Event, subscriptions: Iterable[str], link: int) -> list[str]:
-        """Return the subscriptions that have not got the event from the other link.
+    def filter_new(self, event: Event, recipients: Iterable[_Recipient], link: int) -> list[_Recipient]:
+        """Return the recipients that have not got an event from the other link.
 
         Args:
             event: the event.
-            subscriptions: whom it is for.
+            recipients: the subscriptions that the event is for, whatever their ids are now.
             link: the generation of the link that brings the event; the events of an even later link all pass.
         """
         if link > self._newer or (self._new_in_a_row is not None and not self._lead_counts):
-            return list(subscriptions)
+            return list(recipients)
         text = hash(dedup_key(event))
         step = 1 if link == self._newer else -1
         fresh = []
-        for identifier in subscriptions:
-            key = text, identifier
+        for recipient in recipients:
+            key: tuple[int, Hashable] = text, recipient
             before = self._lead_counts.pop(key, 0)
             after = before + step
             if before * step >= 0:
-                fresh.append(identifier)
+                fresh.append(recipient)
             if after < 0 or (after > 0 and self._new_in_a_row is None):
                 self._lead_counts[key] = after
         if self._new_in_a_row is not None:

@@ -187,7 +187,8 @@ class Dispatcher:
         """Give an event to those that no other link has given it to, and note who gets it behind a later one."""
         is_current = link is self._links.current
         known = self._registry.resolve(event, is_current=is_current) if link.plan is None else event._subscriptions  # noqa: SLF001
-        event._subscriptions = self._links.filter_new(link, event, known)  # noqa: SLF001
+        new = self._links.filter_new(link, event, [self._registry.subscribers[identifier] for identifier in known])
+        event._subscriptions = [one.spec.id for one in new]  # noqa: SLF001
         return self._registry.route_out_of_order(event, None if is_current else self._links.handover)
 
     # --- backpressure ---------------------------------------------------------------------------------------------------

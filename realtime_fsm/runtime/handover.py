@@ -96,9 +96,9 @@ class Handover:
         self.is_complete = False
         self.seconds = 0.0
         self.until = datetime.now(UTC)
-        self.last_event_times: dict[str, Any] = {}
-        self.delivered_since: list[tuple[Event, Sequence[str]]] = []
-        self.disordered: set[str] = set()
+        self.last_event_times: dict[SubscriptionDelivery, Any] = {}
+        self.delivered_since: list[tuple[Event, Sequence[SubscriptionDelivery]]] = []
+        self.disordered: set[SubscriptionDelivery] = set()
         self._context = context
         self._loop = loop
         self._feed = feed
@@ -118,7 +118,7 @@ class Handover:
         """Note that another link is dialed, to take the place of the old one."""
         self.dedup = HandoverDeduplicator(generation)
 
-    def greeted(self, last_event_times: dict[str, Any]) -> None:
+    def greeted(self, last_event_times: dict[SubscriptionDelivery, Any]) -> None:
         """Note that the new link serves everything, and ask the old one for its last answer.
 
         Args:

@@ -92,7 +92,9 @@ class LinkSet:
         self.handover = Handover(old, self._context, loop, served, self._owner.feed, self.close_draining)
         self.overlap = True
 
-    def complete_handover(self, last_event_times: Callable[[frozenset[SubscriptionDelivery]], dict[str, Any]]) -> None:
+    def complete_handover(
+        self, last_event_times: Callable[[frozenset[SubscriptionDelivery]], dict[SubscriptionDelivery, Any]]
+    ) -> None:
         """Let the old link go as soon as it is drained: the current one serves everything."""
         assert self.handover is not None
         self.handover.greeted(last_event_times(self.handover.served))
@@ -132,13 +134,13 @@ class LinkSet:
 
     # --- the events -----------------------------------------------------------------------------------------------------
 
-    def filter_new(self, link: LinkIO, event: Event, subscriptions: list[str]) -> list[str]:
-        """Tell which subscriptions have not got an event from another link."""
-        new = subscriptions
+    def filter_new(self, link: LinkIO, event: Event, recipients: list[SubscriptionDelivery]) -> list[SubscriptionDelivery]:
+        """Return the subscriptions that have not got an event from another link."""
+        new = recipients
         for dedup in (self._dedup, None if self.handover is None else self.handover.dedup):
             if dedup is not None:
-                fresh = dedup.filter_new(event, subscriptions, link.generation)
-                new = [identifier for identifier in new if identifier in fresh]
+                fresh = dedup.filter_new(event, recipients, link.generation)
+                new = [one for one in new if one in fresh]
         if self.handover is not None and self.handover.is_complete:
             self.handover.delivered_since.append((event, new))
         self._look_for_overlap()

@@ -159,9 +159,9 @@ class SubscriptionRegistry:
             handover: the handover whose old link brings it, which is to know whose order is lost; None for the other link.
         """
         crowded = False
-        for identifier, subscriber in [(i, self.subscribers[i]) for i in event._subscriptions]:  # noqa: SLF001
+        for subscriber in [self.subscribers[identifier] for identifier in event._subscriptions]:  # noqa: SLF001
             if subscriber.note_out_of_order(event) and handover is not None:
-                handover.disordered.add(identifier)
+                handover.disordered.add(subscriber)
             crowded = subscriber.put(event) or crowded
         return crowded
 
@@ -245,9 +245,9 @@ class SubscriptionRegistry:
         """The subscriptions that were ever acknowledged."""
         return frozenset(one for one in self.subscribers.values() if one.established)
 
-    def last_event_times(self, served: frozenset[SubscriptionDelivery]) -> dict[str, Any]:
-        """Return the server's time of the last event of each of these subscriptions, as it came, by its present id."""
-        return {identifier: one.last_timestamp for identifier, one in self.subscribers.items() if one in served}
+    def last_event_times(self, served: frozenset[SubscriptionDelivery]) -> dict[SubscriptionDelivery, Any]:
+        """Return the server's time of the last event of each of these subscriptions, as it came."""
+        return {one: one.last_timestamp for one in self.subscribers.values() if one in served}
 
     def report_possible_loss(self, handover: Handover, with_current: bool) -> None:
         """Those that the old link of a handover served may have missed something.
@@ -256,11 +256,11 @@ class SubscriptionRegistry:
             handover: the handover.
             with_current: whether an outage begins, whose gap reaches back as far for all that nothing has come for since.
         """
-        for identifier, stamp in handover.last_event_times.items():
-            subscriber = self.subscribers.get(identifier)
-            if subscriber is not None and not (with_current and subscriber.last_timestamp is stamp):
-                delivered, lost_order = handover.delivered_since, identifier in handover.disordered
-                had = [event for event, whom in delivered if identifier in whom and not lost_order]
+        for subscriber, stamp in handover.last_event_times.items():
+            known = self.subscribers.get(subscriber.spec.id) is subscriber
+            if known and not (with_current and subscriber.last_timestamp is stamp):
+                delivered, lost_order = handover.delivered_since, subscriber in handover.disordered
+                had = [event for event, whom in delivered if subscriber in whom and not lost_order]
                 subscriber.record_gap(handover.until, handover.seconds, 1, stamp, had)
 
     def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:

@@ -221,6 +221,24 @@ async def test_what_is_unsubscribed_meanwhile_still_comes_on_the_old_link_and_is
 
 
 @BY_MESSAGE
+async def test_an_event_comes_once_where_the_links_name_its_subscription_by_different_ids() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        network.latencies.append(0.3)
+        await realtime.reconnect()
+        new = list(network.backend.connections)[-1]
+        assert isinstance(new, ServerConnection)
+        before = set(new.subscriptions)
+        updating = asyncio.ensure_future(rows.update(channels=["rows", "files"]))
+        await eventually(lambda: bool(set(new.subscriptions) - before))
+        network.publish("rows", payload={"n": 1})
+        await updating
+        await asyncio.sleep(5)
+        assert (take_numbers(rows), rows.gaps) == ([1], ())
+
+
+@BY_MESSAGE
 async def test_a_presence_outlives_the_old_link() -> None:
     network = Network()
     async with network.realtime(session=network.backend.add_user("alice")) as realtime:

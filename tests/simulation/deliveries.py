@@ -107,7 +107,7 @@ class Deliveries:
         link = self.links.made_room[-1]
         self.must(handover.old.generation == link.generation, "a gap is told because of another link")
         self.must(not link.shows_life or handover.disordered, "a gap is told, though the link has shown that it lives")
-        served = sorted(self.wants.streams.intersection(handover.last_event_times))
+        served = sorted(self.wants.streams.intersection(one.spec.id for one in handover.last_event_times))
         told = self._parting = list[str]()
         self._parted(handover, with_current)
         self._parting = None
