@@ -7,6 +7,7 @@ import pytest
 from realtime_fsm.errors import PresenceRejected, StreamEnded, UnsupportedByServer
 from realtime_fsm.fsm.commands import (
     CloseLink,
+    EndFault,
     OpenLink,
     PresenceRefused,
     PresenceStored,
@@ -563,3 +564,13 @@ def test_a_server_without_presences_is_named() -> None:
     (told,) = bench.requests(PresenceRefused)
     assert isinstance(told.error, UnsupportedByServer)
     assert (told.error.feature, told.error.era, bench.context.subscriptions.presence.message) == ("presence", "E2", None)
+
+
+def test_a_server_fault_of_the_old_link_ends_when_the_link_is_resumed() -> None:
+    bench = Bench(retry=ONCE).to(P)
+    bench.err(500)
+    bench.do(Reconnect(), after=5)
+    bench.fail_dial()
+    (ended,) = bench.requests(EndFault)
+    assert (bench.state, ended.lost) == (S, False)
+    assert bench.context.require_link.fault is None
