@@ -124,7 +124,7 @@ class PingPolicy:
         interval: seconds from ping to ping, under traffic too; the first on a link comes at a random moment of the first
             interval, so that connections that came back together do not ping together. The budget of messages does not carry an
             interval below 3.75 s: four pings of a link keep it, then one every 5 s follows. Warns with `PingPolicyWarning`.
-        timeout: seconds in which a frame of any kind must come after a ping; without one the link is dead.
+        timeout: seconds after a ping within which the server must send a frame of any kind; otherwise the link counts as dead.
         enabled: whether pings are sent at all; ``set_ping_enabled()`` changes it later.
 
     Raises:

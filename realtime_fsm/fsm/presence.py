@@ -146,7 +146,7 @@ class PresenceTracker:
         self.on_link = self.on_link or self._asked_id
         canary, alone = self._end_canary()
         told: list[PresenceStored | CanaryOut] = [CanaryOut()] if canary else []
-        if alone or self.pending:  # a newer presence follows, and its answer is told
+        if alone or self.pending:  # the call that waits receives the reply to the newer presence
             return told
         self._stored = True
         return [PresenceStored(stored), *told]
@@ -168,7 +168,7 @@ class PresenceTracker:
         """Send the presence again, later: it met a server fault. A canary proves nothing now, and the next one comes in its time.
 
         Returns:
-            What is told of the canary, and whether the user's presence met the fault.
+            The commands about the canary, and whether the user's presence met the fault.
         """
         if request.ids == _HIDDEN:
             self._known_canary.presence_due = False

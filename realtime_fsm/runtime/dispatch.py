@@ -1,7 +1,7 @@
 """The dispatch: what becomes of each message of a link. A control frame is an input of the machine, an event goes to its streams.
 
-Invariant: events do not pass through the machine: socket, decode, buffer, the user's `async for`. The machine is told only that a
-frame was received, by a counter; and that nothing is read, while a subscription that must lose nothing is full.
+Invariant: events do not pass through the machine: socket, decode, buffer, the user's `async for`. The dispatcher tells the
+machine two things: how many frames came, and that reading is paused while a subscription that must lose nothing is full.
 
 Design: `message_handler` returns a closure, because there is nothing faster than its names.
 """

@@ -4,9 +4,9 @@ Invariant: while a handover lasts, each event reaches each subscription once, an
 have delivered.
 
 Design: a handover has three stages. First the old link delivers alone, and its pings go on. At `greeted` the new link serves
-everything: both links deliver, and one last ping goes out on the old one. A stream keeps its order, so with the answer to that
-ping the old link has no undelivered events, and at `drained` it is closed. Without an answer a gap is told. `failed` leads back
-to the old link.
+everything: both links deliver, and one last ping goes out on the old one. A stream keeps its order, so with the answer to
+that ping the old link has no undelivered events, and at `drained` it is closed. Without an answer, each subscription receives
+a gap. `failed` leads back to the old link.
 """
 
 from __future__ import annotations

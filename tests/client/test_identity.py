@@ -26,7 +26,7 @@ from support.network import Network
 from support.virtual import eventually, run
 
 pytestmark = ON_EVERY_ERA
-NOBODY: str | None = None
+GUEST: str | None = None
 
 
 async def test_a_callable_is_asked_before_every_dial() -> None:
@@ -252,7 +252,7 @@ async def test_the_user_logs_out() -> None:
         link = network.socket
         closed: list[float | None] = []
         network.on_dial = lambda: closed.append(link.closed)
-        assert await realtime.authenticate(NOBODY) is None
+        assert await realtime.authenticate(GUEST) is None
         assert (realtime.user, realtime.state, network.headers[-1]) == (None, State.SUBSCRIBED, {"X-More": "kept"})
         assert closed[0] is not None, "the old link is closed before the next dial"
         network.socket.cut()
@@ -261,7 +261,7 @@ async def test_the_user_logs_out() -> None:
         assert network.headers[-1] == {"X-More": "kept"}
         assert (await realtime.authenticate(alice))["$id"] == "alice"
         await realtime.disconnect()
-        assert await realtime.authenticate(NOBODY) is None
+        assert await realtime.authenticate(GUEST) is None
         assert (realtime.user, network.headers[-1]) == (None, {"X-More": "kept"})
 
 
@@ -274,7 +274,7 @@ async def test_an_identity_in_a_header_ends_with_another(header: str, logs_out: 
     async with network.realtime(headers={header: secret, "X-More": "kept"}) as realtime:
         await realtime.connect()
         assert network.headers[-1] == {header: secret, "X-More": "kept"}
-        await realtime.authenticate(NOBODY if logs_out else bob)
+        await realtime.authenticate(GUEST if logs_out else bob)
         await realtime.reconnect()
         assert network.headers[-1] == {"X-More": "kept"} | ({} if logs_out else {"X-Appwrite-Session": bob})
 
@@ -287,7 +287,7 @@ async def test_a_stuck_link_delays_a_logout_by_the_close_timeout() -> None:
         await realtime.subscribe("rows")
         network.socket.frozen = True
         before = network.wall()
-        assert await realtime.authenticate(NOBODY) is None
+        assert await realtime.authenticate(GUEST) is None
         assert 3 <= network.wall() - before < 3.2
 
 

@@ -14,7 +14,7 @@ from simulation.network import Network
 from simulation.users import Asked, Crowd
 from simulation.world import BOGUS, World
 
-_NOBODY: str | None = None
+_GUEST: str | None = None
 _MOST = 12  # subscriptions held at a time
 _FORBIDDEN = ('read("team:nobody")', "everything")
 """Permissions of a presence that the server refuses."""
@@ -208,7 +208,7 @@ class BusyCrowd(Crowd):
         self._authentications += 1
         self.watch.wire.guest = True
         async with self.endless_patience():
-            user = await self.realtime.authenticate(_NOBODY)
+            user = await self.realtime.authenticate(_GUEST)
         self.world.must(user is None, "a guest with an account")
 
     async def change_everything(self) -> None:
