@@ -51,8 +51,10 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
     facts = SimpleNamespace(budget=None, at_fault=False, ping_at=None, frames_received=0)
     old = SimpleNamespace(ended=False, pings_in_flight=0, state=facts)
     context, loop = ConnectionContext(ping=PingPolicy(enabled=False)), asyncio.get_running_loop()
-    handover = Handover(cast("Any", old), context, loop, frozenset({subscriber}), lambda _: None, lambda: None)
-    handover.greeted({subscriber: BEFORE.isoformat()})
+    handover = Handover(cast("Any", old), context, loop, {"s1": subscriber}, lambda _: None, lambda: None)
+    subscriber.last_timestamp = BEFORE.isoformat()
+    handover.acknowledged(subscriber)
+    handover.greeted()
     registry.route_out_of_order(live(1, AFTER), None)
     subscriber.record_gap(AFTER, 1.0, 1, BEFORE.isoformat())
     await eventually(lambda: len(subscriber.buffer) == 2)
@@ -61,8 +63,8 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
 
     assert [event.id for event in subscriber.buffer.take_nowait()] == ["row1", "row2", *(["row3"] if is_late else [])]
     handover.drained()
-    assert handover.last_event_times == ({subscriber: BEFORE.isoformat()} if is_late else {})
-    registry.report_possible_loss(handover, False)
+    assert [overlap.since for overlap in handover.overlaps.values()] == [BEFORE.isoformat()] * is_late
+    registry.report_possible_loss(handover)
     assert len(subscriber.gaps) == 1 + is_late
     await eventually(lambda: not subscriber.tasks)
     subscriber.end()

@@ -312,7 +312,8 @@ class Watch(Deliveries):
                 self.links.open(generation, plan, self.wants.desired.values())
                 self.wire.network.count_dial(now)
             case RetireLink(generation=generation):
-                self.links.retire(generation)
+                streams = ((one, self.ledger.of[one]) for one in self.wants.streams)
+                self.links.retire(generation, {one: stream for one, stream in streams if stream.granted})
             case ReleaseLink(generation=generation):
                 missing = self.links.missing(self.wants.desired)
                 self.must(not missing, f"a draining link closes, and the new link does not serve {missing}")
@@ -362,7 +363,7 @@ class Watch(Deliveries):
             self.must(False, "sends too early, or on a draining link")
             return
         self.must(data != PING or self.wants.pings, "a ping, though they are off")
-        link.asked.append(data)
+        link.ordered.append(data)
         if data == PING:
             link.heard_before_ping = link.heard
         link.sent_at.append(now)
