@@ -48,11 +48,6 @@ class HandoverDeduplicator:
         self.newer_closed()
         self._newer = newer
 
-    def reset(self) -> None:
-        """Forget everything: no link is left."""
-        self._leads.clear()
-        self._newer = None
-
     def filter_new(self, event: Event, recipients: Iterable[_Recipient], link: int) -> list[_Recipient]:
         """Return the recipients that have not got an event from the other link.
 

@@ -48,7 +48,7 @@ class LinkSet:
         self._context = context
         self._report_loss = report_loss
         self._closing: list[asyncio.Task[None]] = []
-        self._dedup = HandoverDeduplicator()
+        self._dedup: HandoverDeduplicator | None = None  # from the first handover on, as long as a link follows from it
         self.current: LinkIO | None = None
         self.handover: Handover | None = None
         self.overlap = False
@@ -71,9 +71,9 @@ class LinkSet:
     def create(self, generation: int, state: LinkState, plan: UrlPlan | None, loop: asyncio.AbstractEventLoop) -> LinkIO:
         """Have another link, which is to be opened."""
         if self.handover is None:
-            self._dedup.reset()
+            self._dedup = None
         else:
-            self._dedup.dial(generation)
+            self._require_dedup.dial(generation)
             self.handover.newer = generation
         self.current = LinkIO(generation, state, self._owner, loop, plan)
         return self.current
@@ -93,6 +93,7 @@ class LinkSet:
         """Let the current link deliver to those that it serves, and do nothing else."""
         self.close_draining()
         old, self.current = self.current_of(generation), None
+        self._dedup = self._dedup or HandoverDeduplicator()
         self.handover = Handover(old, self._context, loop, served, self._owner.feed, self.close_draining)
         self.overlap = True
 
@@ -106,7 +107,7 @@ class LinkSet:
         handover, self.handover = self.handover, None
         assert handover is not None
         handover.failed()
-        self._dedup.newer_closed()
+        self._require_dedup.newer_closed()
         self.current = handover.old
         assert self.current.generation == generation
         self._look_for_overlap()
@@ -132,7 +133,7 @@ class LinkSet:
         if handover is None:
             return
         handover.drained()  # before its reader is stopped
-        self._dedup.older_closed()
+        self._require_dedup.older_closed()
         self._close(handover.old, self._context.timeouts.close)
         self._look_for_overlap()
         if with_current:
@@ -147,12 +148,17 @@ class LinkSet:
 
     def filter_new(self, link: LinkIO, event: Event, recipients: list[SubscriptionDelivery]) -> list[SubscriptionDelivery]:
         """Return the subscriptions that have not got an event from another link."""
-        new = self._dedup.filter_new(event, recipients, link.generation)
+        new = self._require_dedup.filter_new(event, recipients, link.generation)
         self._look_for_overlap()
         return new
 
     def _look_for_overlap(self) -> None:
-        self.overlap = self.handover is not None or self._dedup.is_behind
+        self.overlap = self.handover is not None or (self._dedup is not None and self._dedup.is_behind)
+
+    @property
+    def _require_dedup(self) -> HandoverDeduplicator:
+        assert self._dedup is not None, "a handover has begun"
+        return self._dedup
 
     async def wait_drained(self) -> None:
         """Wait until the old link of a complete handover is drained: the next change of link waits for that.

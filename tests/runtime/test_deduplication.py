@@ -61,14 +61,6 @@ def test_the_link_that_is_left_may_be_behind_when_it_becomes_the_older_one_of_an
     assert [overlap.filter_new(event(number), ["s1"], NEWER) for number in (1, 2)] == [[], []]
 
 
-def test_a_link_without_another_one_begins_anew() -> None:
-    overlap = dialed()
-    assert overlap.filter_new(event(1), ["s1"], OLDER) == ["s1"]
-    overlap.older_closed()
-    overlap.reset()
-    assert overlap.filter_new(event(1), ["s1"], NEWER + 1) == ["s1"]
-
-
 def test_in_any_interleaving_each_event_is_given_as_often_as_it_happened() -> None:
     for seed in range(200):
         draw = random.Random(seed)
