@@ -259,6 +259,19 @@ def test_the_end_of_a_draining_link_is_no_loss_for_the_machine() -> None:
     assert bench.last.commands == ()
 
 
+def test_a_renewal_that_waited_for_the_draining_link_is_due_when_that_link_ends() -> None:
+    bench = Bench(max_link_age=0.5).to(S)
+    old = bench.generation
+    bench.do(Reconnect())
+    bench.open()
+    bench.greet()
+    bench.err(500)
+    due = bench.now + 0.5
+    assert (bench.state, bench.context.renew_at, bench.last.deadline == due) == (C, None, False)
+    bench.do(LinkClosed(old), after=0.1)
+    assert (bench.context.renew_at, bench.last.deadline) == (due, due)
+
+
 def test_what_is_removed_is_gone_at_once_and_the_link_stays() -> None:
     bench = Bench(**OLD).to(S)
     bench.do(Unsubscribe("s1"))
