@@ -16,7 +16,7 @@ from realtime_fsm.events import Event, parse_timestamp
 from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.runtime.delivery import DeliveryOptions
-from realtime_fsm.runtime.handover import Handover
+from realtime_fsm.runtime.handover import Handover, Overlap
 from realtime_fsm.runtime.registry import SubscriptionRegistry
 from support.virtual import eventually
 
@@ -78,3 +78,23 @@ async def test_an_event_that_is_not_behind_another_one_is_not_late() -> None:
     ]  # fmt: skip
     assert parse_timestamp(subscriber.last_timestamp) == AFTER, "a late one does not put back where the next gap begins"
     subscriber.end()
+
+
+@pytest.mark.parametrize(("number", "expected"), [(0, (BETWEEN, 1)), (1, (AFTER, 0))])
+def test_the_old_link_comes_as_far_as_its_event_and_what_came_ahead_of_it_is_not_missing(
+    number: int, expected: tuple[datetime, int]
+) -> None:
+    overlap = Overlap(BEFORE.isoformat(), 2, BEFORE, 0.0)
+    overlap.ahead.extend([live(1, BETWEEN), live(2, AFTER)])
+    overlap.advance(live(0, BETWEEN))
+    if number:
+        overlap.advance(live(number, AFTER))
+        overlap.advance(live(3, BETWEEN))
+    assert (parse_timestamp(overlap.since), len(overlap.ahead)) == expected
+
+
+def test_an_event_without_a_time_is_kept_for_catching_up() -> None:
+    overlap = Overlap(None, 2, BEFORE, 0.0)
+    timeless = Event(msgspec.Raw(b"{}"), (), (), None, ["s1"])
+    overlap.advance(timeless)
+    assert (overlap.since, [*overlap.ahead]) == (None, [timeless])
