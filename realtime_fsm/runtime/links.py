@@ -72,6 +72,7 @@ class LinkSet:
         """Have another link, which is to be opened."""
         if self.handover is None:
             self._dedup = None
+            self._look_for_overlap()
         else:
             self._require_dedup.dial(generation)
             self.handover.newer = generation

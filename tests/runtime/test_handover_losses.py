@@ -285,3 +285,20 @@ async def test_a_subscription_that_has_ended_gets_nothing_from_the_old_link() ->
         await rows.unsubscribe()
         await asyncio.sleep(2 * DRAIN_SECONDS)
         assert (take_numbers(rows), rows.gaps, files.gaps, realtime.malformed) == ([], (), (), {})
+
+
+@BY_MESSAGE
+async def test_a_link_after_both_have_died_begins_anew() -> None:
+    network = Network()
+    async with network.realtime(retry=PATIENT) as realtime:
+        rows = await realtime.subscribe("rows")
+        network.latencies.append(SLOW)
+        await realtime.reconnect()
+        publish(network, 1)
+        await eventually(lambda: len(rows._subscriber.buffer) == 1)
+        kill(network.socket)
+        await eventually(lambda: len(network.sockets) == 3 and realtime.state is State.SUBSCRIBED)
+        assert not realtime._driver._links.overlap
+        publish(network, 1)
+        await asyncio.sleep(1)
+        assert take_numbers(rows) == [1, 1]
