@@ -47,7 +47,7 @@ class Overlap:
         link: the generation of the newest link that serves the subscription.
         until: the moment at which it began to, by the clock of this machine.
         seconds: how long the old link had delivered alone.
-        ahead: the events that came on a newer link, and for which the old link is behind.
+        ahead: the events that came since, and are not missing.
     """
 
     since: Any
@@ -161,7 +161,8 @@ class Handover:
             overlap = self.overlaps.get(one)
             if overlap is None or one in self.disordered:
                 continue
-            if from_old:
+            # A server at fault may have lost events before this one. The short drain keeps the earlier beginning, to be safe.
+            if from_old and not (self.is_complete or self.old.state.at_fault):
                 overlap.advance(event)
             elif one in new:
                 overlap.ahead.append(event)

@@ -18,6 +18,7 @@ from realtime_fsm.errors import (
 from realtime_fsm.fsm.canary import CANARY
 from realtime_fsm.runtime.delivery import SubscriptionDelivery
 from realtime_fsm.runtime.overflow import ReadGate
+from realtime_fsm.runtime.timestamps import parse_or_none
 from realtime_fsm.runtime.waiters import reject, resolve
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ class SubscriptionRegistry:
         for subscriber, overlap in handover.overlaps.items():
             known = self.subscribers.get(subscriber.spec.id) is subscriber
             served = overlap.link is not None and overlap.link == handover.newer
-            if known and (served or subscriber.last_timestamp != overlap.since):
+            if known and (served or parse_or_none(subscriber.last_timestamp) != parse_or_none(overlap.since)):
                 had = () if subscriber in handover.disordered else overlap.ahead
                 subscriber.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
 
