@@ -111,7 +111,7 @@ async def test_catching_up_brings_what_such_a_link_held_and_repeats_nothing() ->
 
 
 @BY_MESSAGE
-async def test_the_gap_of_such_a_subscription_begins_where_the_old_link_has_come_to() -> None:
+async def test_the_gap_of_such_a_subscription_begins_where_the_old_link_had_come_to_when_all_was_served() -> None:
     network = Network()
     async with network.realtime() as realtime:
         rows = await half_served(network, realtime, old=2 * SLOW)
@@ -122,7 +122,7 @@ async def test_the_gap_of_such_a_subscription_begins_where_the_old_link_has_come
         kill(network.sockets[0])
         await asyncio.sleep(2)
         assert take_numbers(rows) == [1, 2, 3, 4]
-        assert [gap.since for gap in rows.gaps] == [BEGIN + timedelta(seconds=3)]
+        assert [gap.since for gap in rows.gaps] == [BEGIN + timedelta(seconds=2)]
 
 
 @BY_MESSAGE
