@@ -290,7 +290,12 @@ def parse_timestamp(stamp: Any) -> datetime:
 
 
 def dedup_key(event: Event) -> tuple[object, ...]:
-    """Make a hashable key that is the same for one event on every link: all parts but the ids, still encoded."""
+    """Make a hashable key that is the same for one event on every link: all parts but the ids.
+
+    The parts are still encoded, but for the channels: the client decodes them to find the subscriptions, on one link or on both.
+    """
+    with suppress(MalformedEvent):
+        event.channels  # noqa: B018
     parts = event._payload, event._events, event._channels  # noqa: SLF001
     texts = (bytes(part) if isinstance(part, msgspec.Raw) else part for part in parts)
     return *texts, repr(event._timestamp)  # noqa: SLF001
