@@ -113,14 +113,11 @@ bench-audit: $(READY) ## measure an audit beside a bare decode and DuckDB; SIZE=
 	@echo "== bench-audit: measure CPU and memory of an audit of $(SIZE)"
 	@cd tests && ../$(BIN)/python -m bench.auditlog --size $(SIZE) $(if $(filter 1GB,$(SIZE)),--write)
 
+COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 lock: ## recompile the lock files from pyproject.toml
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
-	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
-		--no-emit-index-url --no-header --upgrade pyproject.toml -o $(LOCK)
-	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra fuzz --generate-hashes \
-		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) pyproject.toml -o .ci/requirements-fuzz.txt
-	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra bench --generate-hashes \
-		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) pyproject.toml -o .ci/requirements-bench.txt
+	@$(COMPILE) --group dev pyproject.toml -o $(LOCK)
+	@for group in bench docs fuzz; do $(COMPILE) --group $$group --constraints $(LOCK) pyproject.toml -o .ci/requirements-$$group.txt || exit; done
 	@rm -rf $(VENV)-lock
 
 clean: ## remove all generated files

@@ -57,6 +57,8 @@ from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.options import Timeouts
 from realtime_fsm.runtime.transport import InsecureWarning
 
+__version__ = "0.1.0"
+
 __all__ = [
     "TABLE",
     "AuthenticationRejected",
