@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-peers node lint types check format diagrams drift picture simulate fuzz fleet mutants bench bench-audit lock clean
+.PHONY: help setup demo test test-peers node verifytypes dist lint types check format diagrams drift picture simulate fuzz fleet mutants bench bench-audit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -49,6 +49,16 @@ $(PEERS_READY): $(PEERS)/package.json $(PEERS)/package-lock.json | node
 node:
 	@command -v node > /dev/null && command -v npm > /dev/null || \
 		{ echo "The JavaScript SDK needs Node.js 20 or newer, with npm, on the PATH. All other targets work without Node.js." >&2; exit 1; }
+
+verifytypes: $(READY) $(PEERS_READY) ## check with pyright that each public name has a type (needs Node.js 20)
+	@echo "== verifytypes: check the types of all public names with pyright"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" node $(PEERS)/node_modules/pyright/index.js --verifytypes realtime_fsm --ignoreexternal > $(VENV)/verifytypes.txt \
+		|| { cat $(VENV)/verifytypes.txt; exit 1; }
+	@tail -n 4 $(VENV)/verifytypes.txt | head -n 1
+
+dist: $(READY) ## build wheel and sdist in dist/, and try each in an empty environment
+	@echo "== dist: build wheel and sdist, and check them (half a minute)"
+	@cd tests && ../$(BIN)/python -m support.dist
 
 lint: $(READY) ## check rules and format with ruff, and the words of docstrings, comments and pages
 	@echo "== lint: check with ruff"
