@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-peers node verifytypes dist lint types check format diagrams drift picture simulate fuzz fleet mutants bench bench-audit lock clean
+.PHONY: help setup demo test test-peers node verifytypes dist lint types check format diagrams drift simulate fuzz fleet mutants bench bench-audit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -72,11 +72,11 @@ types: $(READY) ## check the package, the tests and the README's examples with m
 	@rm -rf $(VENV)/readme && $(BIN)/python tests/support/readme.py $(VENV)/readme
 	@MYPYPATH= $(BIN)/mypy --config-file= --strict --cache-dir=.mypy_cache/readme $(VENV)/readme/*.py
 
-diagrams: $(READY) ## regenerate diagrams/: pictures, reference, record schema, lnav, OpenTelemetry
+diagrams: $(READY) ## regenerate diagrams/: pictures, reference, record schema, lnav, OpenTelemetry, the demonstration
 	@cd tests && ../$(BIN)/python -c 'from generated.files import write_all; write_all("../diagrams")'
 
-drift: $(READY) ## compare diagrams/ with the table and the record types
-	@echo "== drift: compare diagrams/ with the table and the record types"
+drift: $(READY) ## compare diagrams/ with the table, the record types and the demonstration
+	@echo "== drift: compare diagrams/ with the table, the record types and the demonstration"
 	@cd tests && ../$(BIN)/python -c 'import sys; from generated.files import check; sys.exit("\n".join(check("../diagrams")) or None)'
 
 check: lint types drift test ## run every check that must pass before a commit
@@ -84,9 +84,6 @@ check: lint types drift test ## run every check that must pass before a commit
 format: $(READY) ## format and fix with ruff
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
-
-picture: $(READY) ## redraw the README's picture of the demonstration
-	@$(BIN)/realtime-fsm demo | $(BIN)/python tests/support/picture.py diagrams/demo.svg
 
 FUZZ_SECONDS ?= 60
 fuzz: $(READY) ## fuzz the decoder for FUZZ_SECONDS (60)

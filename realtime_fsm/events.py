@@ -266,6 +266,11 @@ class PayloadMisfit(RealtimeError):
         event: the event, with its payload as a dict.
     """
 
+    wanted: Any
+    path: str
+    problem: str
+    event: Event[dict[str, Any]]
+
     def __init__(self, wanted: Any, path: str, problem: str, event: Event[dict[str, Any]]) -> None:
         super().__init__(f"the payload does not fit {type_name(wanted)} at {path}: {problem}")
         self.wanted, self.path, self.problem, self.event = wanted, path, problem, event

@@ -81,6 +81,10 @@ class Handover:
         "until",
     )
 
+    is_complete: bool
+    seconds: float
+    until: datetime
+
     def __init__(
         self,
         old: LinkIO,
@@ -90,9 +94,9 @@ class Handover:
         feed: Callable[[Input], None],
         on_drained: Callable[[], None],
     ) -> None:
-        self.old = old
-        self.served = served
-        self.began = loop.time()
+        self.old: LinkIO = old
+        self.served: frozenset[SubscriptionDelivery] = served
+        self.began: float = loop.time()
         self.is_complete = False
         self.seconds = 0.0
         self.until = datetime.now(UTC)

@@ -52,7 +52,7 @@ class LinkSet:
         self._dedup: HandoverDeduplicator | None = None  # of the handover before
         self.current: LinkIO | None = None
         self.handover: Handover | None = None
-        self.overlap = False
+        self.overlap: bool = False
 
     @property
     def draining(self) -> LinkIO | None:
