@@ -15,7 +15,7 @@ The audit log: {folder}/demo-audit.jsonl (23 records)"""
 
 
 def test_port_folder_and_moments_are_fixed() -> None:
-    one = steady(SHOWN.format(port=36787, moment="0.15", folder="/tmp"))
+    one = steady(SHOWN.format(port=36787, moment="0.15", folder="/home/bob"))
     assert one == steady(SHOWN.format(port=40001, moment="2.00", folder="/home/ada/work"))
     assert re.findall(r"^ +([\d.]+) s", one, re.MULTILINE) == ["0.01", "0.02", "1.52"]
     assert one.endswith("The audit log: demo-audit.jsonl (23 records)")

@@ -63,7 +63,8 @@ def steady(text: str) -> str:
     """Give the demonstration's text a fixed port, a log without its folder, and fixed moments."""
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8080", text)
     text = re.sub(r"(The audit log: )\S*[/\\]", r"\1", text)
-    lines, moment = [], 0.0
+    lines: list[str] = []
+    moment = 0.0
     for line in text.splitlines():
         moment += 1.5 if "reconnecting -> connected" in line and any("because" in earlier for earlier in lines) else 0.01
         lines.append(re.sub(r"^ *[\d.]+ s(?=  )", f"{moment:6.2f} s", line))
