@@ -9,7 +9,7 @@ LOCK := .ci/requirements.txt
 VERSION := $(shell $(PYTHON) -c 'import sys; print("{}.{}".format(*sys.version_info))' 2> /dev/null)
 READY := $(VENV)/.ready-$(VERSION)
 
-.PHONY: help setup demo test test-peers node verifytypes dist lint types check format diagrams drift simulate fuzz fleet mutants bench bench-audit lock clean
+.PHONY: help setup demo test test-peers node verifytypes dist lint types check docs format diagrams drift simulate fuzz fleet mutants bench bench-audit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -75,6 +75,18 @@ drift: $(READY) ## compare diagrams/ with the table, the record types and the de
 	@cd tests && ../$(BIN)/python -c 'import sys; from generated.files import check; sys.exit("\n".join(check("../diagrams")) or None)'
 
 check: lint types drift test ## run every check that must pass before a commit
+
+DOCS_READY := $(VENV)/.docs-ready
+docs: $(READY) $(DOCS_READY) ## build the site of documentation, and open it where there is a display
+	@echo "== docs: build the site; a warning is an error (about half a minute)"
+	@$(BIN)/python -m sphinx -b html -W --keep-going --quiet docs docs/_build
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xdg-open > /dev/null; then xdg-open docs/_build/index.html; fi
+	@echo "== docs: the site is docs/_build/index.html"
+
+$(DOCS_READY): $(READY) .ci/requirements-docs.txt
+	@echo "== setup: install Sphinx, with the packages of .ci/requirements-docs.txt"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/requirements-docs.txt
+	@touch $@
 
 format: $(READY) ## format and fix with ruff
 	@$(BIN)/ruff check --fix .

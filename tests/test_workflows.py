@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.dist import ROOT
-from test_distribution import PROJECT
+from support.dist import PROJECT, ROOT
 
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob(".github/**/*.yml"), ROOT / ".pre-commit-config.yaml"))
 WORKFLOWS = [name for name in FILES if "/workflows/" in name]
