@@ -8,10 +8,12 @@
             print(event.timestamp, event.events[0], event.payload)
 """
 
+from typing import TYPE_CHECKING, Any
+
 from realtime_fsm.client.listener import Listener
 from realtime_fsm.client.realtime import Realtime
 from realtime_fsm.client.subscription import MissingChannelWarning, Subscription
-from realtime_fsm.diagram import Diagram, DrawingFailed, diagram
+from realtime_fsm.diagram import Diagram, diagram
 from realtime_fsm.errors import (
     AuthenticationRejected,
     BadOption,
@@ -56,6 +58,11 @@ from realtime_fsm.protocol.channels import Channel
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.options import Timeouts
 from realtime_fsm.runtime.transport import InsecureWarning
+
+if TYPE_CHECKING:
+    from realtime_fsm.diagram import DrawingFailed
+
+__version__ = "0.1.0"
 
 __all__ = [
     "TABLE",
@@ -115,3 +122,17 @@ __all__ = [
     "WrongLoop",
     "diagram",
 ]
+
+
+if not TYPE_CHECKING:  # a checker knows the names, and refuses others
+
+    def __getattr__(name: str) -> Any:
+        if name != "DrawingFailed":  # the module that runs Graphviz is loaded when a picture is drawn
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from realtime_fsm.diagram import DrawingFailed
+
+        return DrawingFailed
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

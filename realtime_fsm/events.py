@@ -268,7 +268,10 @@ class PayloadMisfit(RealtimeError):
 
     def __init__(self, wanted: Any, path: str, problem: str, event: Event[dict[str, Any]]) -> None:
         super().__init__(f"the payload does not fit {type_name(wanted)} at {path}: {problem}")
-        self.wanted, self.path, self.problem, self.event = wanted, path, problem, event
+        self.wanted: Any = wanted
+        self.path: str = path
+        self.problem: str = problem
+        self.event: Event[dict[str, Any]] = event
 
 
 def typed_event(event: Event, decoder: PayloadDecoder[_T]) -> Event[_T]:

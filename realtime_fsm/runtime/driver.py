@@ -109,7 +109,7 @@ class Driver(Calls):
         project: str = "",
     ) -> None:
         super().__init__(credentials)
-        self.failures = Failures(context)
+        self.failures: Failures = Failures(context)
         self._core = ConnectionMachine(context)
         self._context = context
         self._transport = transport

@@ -108,6 +108,10 @@ class Handover:
         "served",
     )
 
+    is_complete: bool
+    seconds: float
+    until: datetime
+
     def __init__(
         self,
         old: LinkIO,
@@ -117,9 +121,9 @@ class Handover:
         feed: Callable[[Input], None],
         on_drained: Callable[[], None],
     ) -> None:
-        self.old = old
-        self.served = served
-        self.began = loop.time()
+        self.old: LinkIO = old
+        self.served: frozenset[SubscriptionDelivery] = served
+        self.began: float = loop.time()
         self.is_complete = False
         self.newer: int | None = None
         self.overlaps: dict[SubscriptionDelivery, Overlap] = {}

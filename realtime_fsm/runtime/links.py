@@ -51,7 +51,7 @@ class LinkSet:
         self._dedup: HandoverDeduplicator | None = None  # from the first handover on, as long as a link follows from it
         self.current: LinkIO | None = None
         self.handover: Handover | None = None
-        self.overlap = False
+        self.overlap: bool = False
 
     @property
     def draining(self) -> LinkIO | None:

@@ -72,7 +72,7 @@ class SubscriptionRegistry:
         self._outages = outages
         self._deafness: dict[SubscriptionDelivery, Any] | None = None  # whom a deaf link served, and the last event of each
         self.on_canary: Callable[[Event], None] = _ignore
-        self.gate = ReadGate()
+        self.gate: ReadGate = ReadGate()
 
     def register(
         self, spec: SubscriptionSpec, options: DeliveryOptions, loop: asyncio.AbstractEventLoop, dwell: float

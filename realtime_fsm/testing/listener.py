@@ -114,7 +114,7 @@ class LoopbackServer:
             port: the port; with 0 the system chooses one.
             routed: tells whether the server serves a path; a dial with another path gets HTTP 404.
         """
-        self.port = port
+        self.port: int = port
         self._routed = routed
         self._handler = handler
         self._host = host
