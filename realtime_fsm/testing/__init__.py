@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from realtime_fsm.testing.assertions import AuditRecords, assert_conformant, assert_rows
     from realtime_fsm.testing.blocking import BlockingServer
-    from realtime_fsm.testing.memory import InMemoryServer
+    from realtime_fsm.testing.memory import InMemoryServer, in_memory
     from realtime_fsm.testing.quick import QUICK_RETRY
     from realtime_fsm.testing.server import RealtimeServer
     from realtime_fsm.testing.virtual import VirtualClock
@@ -38,6 +38,7 @@ __all__ = [
     "VirtualClock",
     "assert_conformant",
     "assert_rows",
+    "in_memory",
 ]
 
 _MODULES = {
@@ -49,6 +50,7 @@ _MODULES = {
     "VirtualClock": "virtual",
     "assert_conformant": "assertions",
     "assert_rows": "assertions",
+    "in_memory": "memory",
 }
 
 if not TYPE_CHECKING:  # for a type checker, each other name is an error

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Log: TypeAlias = "str | os.PathLike[str] | Iterable[Mapping[str, Any]]"
 
-__all__ = ["AuditRecords", "assert_conformant", "assert_rows", "recorded"]
+__all__ = ["AuditRecords", "assert_conformant", "assert_rows", "begun_here", "recorded"]
 
 _ROWS = frozenset(row.id for row in TABLE.rows)
 
@@ -34,9 +34,8 @@ class AuditRecords:
     The records are complete, whatever the logging of the application does with them. An iteration gives each as a dictionary.
     """
 
-    def __init__(self) -> None:
-        """Begin without records."""
-        self._records: list[dict[str, Any]] = []
+    def __init__(self, _records: list[dict[str, Any]]) -> None:
+        self._records = _records
 
     def __repr__(self) -> str:
         return f"<AuditRecords {len(self)} records>"
@@ -52,24 +51,20 @@ class AuditRecords:
         """The ids of the transition rules that the connections took, such as ``"sub58"``, in order."""
         return [record["row"] for record in self if record["event"] == "realtime.transition"]
 
-    @property
-    def begun(self) -> list[dict[str, Any]]:
-        """The records of the connections that began in the test; an earlier connection may write here, too."""
-        records = list(self)
-        here = {record["connection_id"] for record in records if record["seq"] == 1}
-        return [record for record in records if record["connection_id"] in here]
-
-    def observe(self, level: str, record: Any) -> None:
-        """Take a record from the writer."""
-        self._records.append({**msgspec.to_builtins(record), "level": level})
-
 
 @contextmanager
 def recorded() -> Iterator[AuditRecords]:
     """Keep the records of every connection of this process, from now until the end of the context."""
-    records = AuditRecords()
-    with observed(records.observe):
-        yield records
+    records: list[dict[str, Any]] = []
+    with observed(lambda level, record: records.append({**msgspec.to_builtins(record), "level": level})):
+        yield AuditRecords(records)
+
+
+def begun_here(records: AuditRecords) -> list[dict[str, Any]]:
+    """Select the records of the connections that began here: one that an earlier test left open may write here, too."""
+    written = list(records)
+    here = {record["connection_id"] for record in written if record["seq"] == 1}
+    return [record for record in written if record["connection_id"] in here]
 
 
 def assert_conformant(log: Log) -> None:

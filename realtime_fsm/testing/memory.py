@@ -23,7 +23,7 @@ from realtime_fsm.testing.virtual import VirtualLoop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from realtime_fsm.runtime.sockets import MessageHandler, Transport
+    from realtime_fsm.runtime.sockets import MessageHandler
     from realtime_fsm.testing.listener import Handler, Listener
 
 __all__ = ["LATENCY", "InMemoryServer", "MemorySocket", "in_memory"]
@@ -240,8 +240,7 @@ class _MemoryListener:
 class InMemoryServer(RealtimeServer):
     """A `RealtimeServer` in memory, for tests in virtual time: the same calls, and neither a socket nor a thread.
 
-    Every `Realtime` that is made in the context of `in_memory` dials this server, if its endpoint names this server. Its waits
-    take 600 virtual seconds at most, unless ``timeout`` says otherwise.
+    The context `in_memory` leads clients to it. Its waits take 600 virtual seconds at most, unless ``timeout`` says otherwise.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -259,11 +258,6 @@ class InMemoryServer(RealtimeServer):
         self._memory = _MemoryListener(self._dispatcher)
         return self._memory
 
-    @property
-    def host(self) -> str:
-        """The host in the endpoint of this server."""
-        return self._host
-
     async def wait_for_connections(self, count: int, *, timeout: float = _PATIENCE) -> None:  # noqa: ASYNC109
         """Wait until exactly ``count`` connections are up, as `RealtimeServer.wait_for_connections`."""
         await super().wait_for_connections(count, timeout=timeout)
@@ -272,26 +266,23 @@ class InMemoryServer(RealtimeServer):
         """Wait until all connections together have ``count`` subscriptions, as `RealtimeServer.wait_for_subscriptions`."""
         await super().wait_for_subscriptions(count, timeout=timeout)
 
-    # --- the transport of the clients ---------------------------------------------------------------------------------
+
+class _MemoryTransport:
+    """The transport of the clients of a server in memory."""
+
+    def __init__(self, server: InMemoryServer) -> None:
+        self._server = server
 
     def check(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Refuse a client on another loop than one in virtual time.
-
-        Raises:
-            WrongLoop: for such a loop, as that of an asynchronous fixture of pytest-asyncio or anyio.
-        """
+        """Refuse an event loop in real time, such as that of an asynchronous fixture of pytest-asyncio or anyio."""
         if not isinstance(loop, VirtualLoop):
             raise WrongLoop("the server of a test in virtual time")
 
     async def dial(self, url: str, headers: Mapping[str, str]) -> MemorySocket:
-        """Open a link in memory.
-
-        Raises:
-            DialFailed: when the server is stopped, or when the URL names another server.
-        """
-        if urlsplit(url).hostname != self.host:
-            raise DialFailed(f"in virtual time there is no network; give the client the endpoint {self.endpoint}")
-        return await self._memory.dial(url, headers)
+        """Open a link in memory; refuse the URL of another server, because virtual time has no network."""
+        if not url.startswith(self._server.endpoint.replace("http://", "ws://")):
+            raise DialFailed(f"in virtual time there is no network; give the client the endpoint {self._server.endpoint}")
+        return await self._server._memory.dial(url, headers)  # noqa: SLF001  (of the server)
 
     async def close(self) -> None:
         """Release nothing: a client that ends closes its own links."""
@@ -299,10 +290,17 @@ class InMemoryServer(RealtimeServer):
 
 @contextmanager
 def in_memory(server: InMemoryServer) -> Iterator[None]:
-    """Let every `Realtime` that is made inside the context dial this server in memory, and no real network."""
+    """Let every `Realtime` that is made inside the context dial this server in memory, and no real network.
 
-    def transport(_: Realtime, http: Any, **options: Any) -> Transport:
-        return server
+    Without pytest, a test in virtual time is `VirtualClock.run` of a coroutine function with this context inside::
 
-    with patch.object(Realtime, "_transport", transport):
+        async def test() -> None:
+            async with InMemoryServer() as server:
+                with in_memory(server):
+                    ...
+
+        VirtualClock().run(test)
+    """
+    transport = _MemoryTransport(server)
+    with patch.object(Realtime, "_transport", lambda *_, **__: transport):
         yield

@@ -1,6 +1,6 @@
 """The pytest plugin: an embedded server, a client, virtual time and an audit for each test.
 
-pytest loads it by itself where this package is installed. It offers:
+pytest loads it automatically where this package is installed. It offers:
 
 - `realtime_server`, the embedded server: a `RealtimeServer` in a coroutine test, a `BlockingServer` in a plain test. It serves
   in a thread of its own, so any thread, fixture and event loop may call it.
@@ -78,32 +78,29 @@ def pytest_runtest_call(item: pytest.Item) -> Any:
 
 @pytest.fixture
 def realtime_audit(request: pytest.FixtureRequest) -> Iterator[AuditRecords]:
-    """The records of every connection of the test, which is audited at its end: iterate over them, or look at ``rows``."""
-    from realtime_fsm.testing.assertions import assert_conformant, recorded
+    """Keep the records of every connection of the test, and audit them at its end: iterate over them, or look at ``rows``."""
+    from realtime_fsm.testing.assertions import assert_conformant, begun_here, recorded
 
     with recorded() as records:
         yield records
-    if not _options(request.node)["audit"]:
-        return
-    try:
-        assert_conformant(records.begun)
-    except AssertionError as failure:
-        pytest.fail(str(failure), pytrace=False)
+    if _options(request.node)["audit"] and (begun := begun_here(records)):
+        try:
+            assert_conformant(begun)
+        except AssertionError as failure:
+            pytest.fail(str(failure), pytrace=False)
 
 
 @pytest.fixture
 def realtime_clock(request: pytest.FixtureRequest) -> VirtualClock:
-    """The clock of a test with ``@pytest.mark.realtime(virtual=True)``: let time pass with ``await realtime_clock.advance(3600)``."""
+    """Give the clock of a test in virtual time; ``await realtime_clock.advance(3600)`` lets an hour pass."""
     if not _options(request.node)["virtual"]:
         pytest.fail("realtime_clock: mark the test with @pytest.mark.realtime(virtual=True)", pytrace=False)
     return _clock_of(request.node)
 
 
 @pytest.fixture
-def realtime_server(
-    request: pytest.FixtureRequest, realtime_audit: AuditRecords
-) -> Iterator[RealtimeServer | BlockingServer]:
-    """The embedded server: a `RealtimeServer` in a coroutine test, and a `BlockingServer` in a plain test."""
+def realtime_server(request: pytest.FixtureRequest, realtime_audit: AuditRecords) -> Iterator[RealtimeServer | BlockingServer]:
+    """Serve with the embedded server: a `RealtimeServer` in a coroutine test, and a `BlockingServer` in a plain test."""
     from realtime_fsm.testing.quick import predictable
     from realtime_fsm.testing.server import RealtimeServer
 
@@ -120,15 +117,16 @@ def realtime_server(
             _before(request.node, memory)
             yield memory
         else:
-            blocking = stack.enter_context(RealtimeServer(**arguments))
-            yield blocking.server if _is_coroutine(request.node) else blocking
+            server = RealtimeServer(**arguments)
+            blocking = stack.enter_context(server)
+            yield server if _is_coroutine(request.node) else blocking
 
 
 @pytest.fixture
 def realtime(
     request: pytest.FixtureRequest, realtime_server: RealtimeServer | BlockingServer
 ) -> Iterator[Realtime | sync.Realtime]:
-    """A client that is connected to `realtime_server`: a coroutine test gets the asynchronous one, a plain test the other."""
+    """Connect a client to `realtime_server`: the asynchronous one for a coroutine test, the synchronous one for a plain test."""
     from realtime_fsm import sync
     from realtime_fsm.client.realtime import Realtime
     from realtime_fsm.testing.quick import QUICK_RETRY, connected
@@ -200,7 +198,6 @@ def _blocking(
         __tracebackhide__ = True
         return run(functools.partial(test, **arguments))
 
-    # `wraps` marks it as what it wraps; pytest looks at the code, which is not a coroutine's
     return blocking
 
 

@@ -168,7 +168,7 @@ class VirtualClock:
                 return await test()
 
         try:
-            with self.on_the_wall(), asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+            with self._on_the_wall(), asyncio.Runner(loop_factory=lambda: self.loop) as runner:
                 return runner.run(limited())
         except TimeoutError as late:
             if self._limit is not None and self._limit.expired():
@@ -180,7 +180,7 @@ class VirtualClock:
         self.loop.close()
 
     @contextmanager
-    def on_the_wall(self) -> Iterator[None]:
+    def _on_the_wall(self) -> Iterator[None]:
         """Let the client read this clock as the clock of the wall, too."""
         clock = self
 

@@ -18,7 +18,8 @@ from realtime_fsm.runtime.transport import ClientSession
 from realtime_fsm.testing.backend import Backend, Deliveries
 from realtime_fsm.testing.connection import ServerConnection
 from realtime_fsm.testing.eras import EraName, era_named
-from realtime_fsm.testing.memory import LATENCY, MemorySocket
+from realtime_fsm.testing.memory import LATENCY as LATENCY
+from realtime_fsm.testing.memory import MemorySocket
 from realtime_fsm.testing.upgrade import UpgradeRequest
 from realtime_fsm.testing.wire import MASKED, Reply, encode, error
 
