@@ -82,6 +82,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_ended)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (asyncio's signature)
+        """End the threads of `run_in_executor`; the clock stands still meanwhile."""
+        self._clock.threads += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._clock.threads -= 1
+
     def _thread_ended(self, _: object) -> None:
         self._clock.threads -= 1
 
