@@ -55,9 +55,16 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a mark that makes no sense, before any fixture runs."""
+    _options(item)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Any:
     """Connect the client of a coroutine test on the test's own loop, and run the test where no other plugin does."""
+    __tracebackhide__ = True
     if not isinstance(item, pytest.Function) or not inspect.iscoroutinefunction(item.obj):
         return (yield)
     options = _options(item)

@@ -170,8 +170,10 @@ class VirtualClock:
         Raises:
             AssertionError: when all tasks wait without a timer, or after `LIMIT` seconds of virtual time: the test hangs.
         """
+        __tracebackhide__ = True
 
         async def limited() -> T:
+            __tracebackhide__ = True
             async with asyncio.timeout(LIMIT) as self._limit:  # a periodic timer hides that the test hangs
                 return await test()
 

@@ -141,7 +141,7 @@ async def test_a_reset_loses_what_the_client_has_not_read(server: InMemoryServer
         server.publish("e", "rows", {"n": 2})
         link.reset()
         frames: list[bytes] = []
-        assert await socket.pump(frames.append) == 1006  # type: ignore[arg-type,func-returns-value]
+        assert await socket.pump(frames.append) == 1006
         assert (frames, server._memory._links) == ([], {})
         link.send(b"nobody reads this")
         link.receive(b"nor this")
