@@ -240,8 +240,8 @@ class _MemoryListener:
 class InMemoryServer(RealtimeServer):
     """A `RealtimeServer` in memory, for tests in virtual time: the same calls, and neither a socket nor a thread.
 
-    The context `in_memory` leads clients to it. The arguments are those of `RealtimeServer`; ``host`` and ``port`` change nothing.
-    The waits take 600 virtual seconds at most, unless ``timeout`` says otherwise.
+    The context `in_memory` leads clients to it. The arguments are those of `RealtimeServer`; ``host`` and ``port`` have no
+    effect. The waits take 600 virtual seconds at most, unless ``timeout`` says otherwise.
     """
 
     def _make_listener(self, port: int) -> Listener:
