@@ -22,7 +22,7 @@ def run(code: str) -> str:
 
 
 def test_the_import_loads_no_tool() -> None:
-    loaded = set(run("import sys, realtime_fsm; print(*sys.modules)").split())
+    loaded = set(run("import sys; from realtime_fsm import Realtime; print(*sys.modules)").split())
     from_the_libraries = set(run("import sys, aiohttp, transitions, structlog, msgspec; print(*sys.modules)").split())
     assert "realtime_fsm.client.realtime" in loaded
     own = loaded - from_the_libraries
