@@ -205,9 +205,9 @@ class Realtime(ConnectionInfo):
 
     @classmethod
     @sealed
-    def from_client(cls, client: object, **options: Any) -> Self:
+    def from_client(cls, client: object, *, as_user: str | None = None, **options: Any) -> Self:
         """Make a connection from a client of the official SDK, as `realtime_fsm.Realtime.from_client`."""
-        return cls(**(options_from_client(client) | options))
+        return cls(**options_from_client(client, as_user, options))
 
     @property
     def state(self) -> State:
