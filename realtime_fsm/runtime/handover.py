@@ -122,7 +122,7 @@ class Handover:
         on_drained: Callable[[], None],
     ) -> None:
         self.old: LinkIO = old
-        self.served: frozenset[SubscriptionDelivery] = served
+        self.served: Mapping[str, SubscriptionDelivery] = served
         self.began: float = loop.time()
         self.is_complete = False
         self.newer: int | None = None
