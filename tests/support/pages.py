@@ -39,7 +39,6 @@ PAGES = [
     ROOT / "README.md",
     *(page for page in sorted(ROOT.glob("docs/**/*.md")) if "_build" not in page.parts),
 ]
-_COMMAND = "realtime-fsm"
 _TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
@@ -75,13 +74,15 @@ def check_commands(example: Example) -> None:
         AssertionError: for a command that the command line does not understand, or a target that the Makefile does not have.
     """
     for command in commands_of(example.parsed):
+        while command and "=" in command[0]:  # a variable of the environment
+            del command[0]
         if command[:1] == ["make"]:
             assert {word for word in command[1:] if "=" not in word} <= _TARGETS, command
-        if _COMMAND in command:
+        if command[:1] == ["realtime-fsm"]:
             refusal, code = io.StringIO(), None
             try:
                 with contextlib.redirect_stderr(refusal), contextlib.redirect_stdout(io.StringIO()):
-                    _parser().parse_args(command[command.index(_COMMAND) + 1 :])
+                    _parser().parse_args(command[1:])
             except SystemExit as end:  # `--help` ends with 0
                 code = end.code
             assert not code, f"{shlex.join(command)}: {refusal.getvalue()}"
@@ -111,6 +112,12 @@ def source_of(page: Path) -> str:
         lines += [""] * (first - len(lines))
         lines += region.lexemes["source"].splitlines()
     return "\n".join(lines) + "\n"
+
+
+def blocks_of(page: Path, language: str) -> list[str]:
+    """Return the visible blocks of a page in a language."""
+    document = Document.parse(str(page))
+    return [str(region.lexemes["source"]) for region in FencedCodeBlockLexer(language)(document)]
 
 
 def imports_of(page: Path) -> dict[str, set[str]]:
