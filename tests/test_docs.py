@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -15,6 +16,9 @@ RECORDINGS = [path.stem for path in (ROOT / "tests" / "recordings").glob("*.json
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted(
     ROOT.glob("docs/**/*.md")
 )
+README = ROOT / "README.md"
+PROJECT = "https://github.com/realtime-fsm/realtime_fsm"
+"""The URL of the project, as in `[project.urls]`. README uses it, because other sites show that page."""
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 _RECORDING = r"`((?:e\d-)?\d\d[a-z]?(?:-[a-z0-9-]+)?)`"
 _WIDTH = 120
@@ -68,12 +72,28 @@ def test_cited_rules_exist() -> None:
     assert cited - set(re.findall(r"^(\d+)\. ", PROTOCOL, re.MULTILINE)) == set()
 
 
+def links(page: Path) -> list[tuple[str, str]]:
+    """Return a page's links and pictures to files of this tree: path and anchor. The project's URL counts as the root."""
+    found = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8"))
+    named = re.findall(rf"\]\({PROJECT}/(blob|tree|raw)/main/([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8"))
+    return found + [(os.path.relpath(ROOT / target, page.parent), anchor) for _, target, anchor in named]
+
+
 @EACH_PAGE
 def test_every_link_leads_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8"))
-    files = [(page.parent / target if target else page, anchor) for target, anchor in links]
+    files = [(page.parent / target if target else page, anchor) for target, anchor in links(page)]
     assert [file for file, _ in files if not file.exists()] == []
     assert [anchor for file, anchor in files if anchor and anchor not in anchors(file)] == []
+
+
+def test_the_readme_shows_all_links_and_pictures_elsewhere_too() -> None:
+    targets = re.findall(r"\]\(([^)]*)\)", README.read_text(encoding="utf-8"))
+    assert len(links(README)) > 5
+    assert [target for target in targets if not target.startswith("https://")] == []
+    kinds = {target: target.removeprefix(PROJECT).split("/")[1] for target in targets if target.startswith(f"{PROJECT}/")}
+    for target, kind in some(kinds.items()):
+        suffix = Path(target.partition("#")[0]).suffix
+        assert kind == ("raw" if suffix == ".svg" else "blob" if suffix else "tree"), target
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "docs" in page.parts], ids=lambda page: page.name)
