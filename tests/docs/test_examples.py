@@ -25,7 +25,7 @@ import pytest
 from realtime_fsm.testing import RealtimeServer
 from support.browser import CHROMIUM, showing
 from support.commands import PATIENCE, line
-from support.pages import ROOT, appwrite, eventually, running
+from support.pages import ROOT, appwrite, cells_of, eventually, running
 from support.some import some
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -190,7 +190,7 @@ async def follow_by_http(server: RealtimeServer, url: str, _: Path) -> None:
 
 
 def test_the_suite_passes() -> None:
-    command = [sys.executable, "-m", "pytest", "-p", "realtime_fsm.testing.plugin", "-c", os.devnull, "--rootdir", str(EXAMPLES)]
+    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(EXAMPLES)]
     result = subprocess.run(
         [*command, "-p", "no:cacheprovider", str(EXAMPLES / "test_suite.py")],
         capture_output=True, text=True, timeout=PATIENCE * 2, check=False,
@@ -198,15 +198,10 @@ def test_the_suite_passes() -> None:
     assert (result.returncode, "4 passed" in result.stdout) == (0, True), result.stdout + result.stderr
 
 
-def cells() -> list[str]:
-    notebook = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))
-    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-
-
 @pytest.mark.loopback
 async def test_the_notebook_runs_and_displays_what_it_says() -> None:
     module = ModuleType("notebook")
-    shown = [await run_cell(cell, module) for cell in some(cells())]
+    shown = [await run_cell(cell, module) for cell in some(cells_of(EXAMPLES / "notebook.ipynb"))]
     first, subscribed, event, healed, diagram, end = shown
     assert first.state == end == "disposing"
     assert subscribed is first

@@ -22,8 +22,8 @@ EVENT = "sample"
 
 
 def shape(text: str) -> str:
-    """Return a line without its ids, moments, durations, numbers and actions, which differ from run to run."""
-    text = re.sub(r"\b[0-9a-f]{32}\b|\d{4}-\d\d-\d\dT[\d:.+]+", "#", text)
+    """Return a line without its ids, fingerprints, moments, durations, numbers and actions, which differ from run to run."""
+    text = re.sub(r"\b(?:[0-9a-f]{32}|[0-9a-f]{12})\b|\d{4}-\d\d-\d\dT[\d:.+]+", "#", text)
     text = re.sub(r"(?<![a-z])\d[\d.]*( [mu]?s\b)?|(?<=\brow)\d+", "#", text)
     return " ".join(re.sub(r"^(create|update|delete)\b|attempts?", "*", text).split())
 

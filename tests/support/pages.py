@@ -1,9 +1,10 @@
-"""The examples of the Markdown pages: run them, and write them for the type checkers.
+"""The examples of the pages: run them, and write them for the type checkers.
 
 The Python blocks of a page run in order, in one module. Hidden blocks call what the visible blocks define, and assert what the
 page claims: ``<!--- invisible-code-block: python``, the block, ``-->``. A console block names commands that parse.
 
-``python -m support.pages DIRECTORY`` writes the visible Python blocks of each page as one file, each on the lines of its page.
+``python -m support.pages DIRECTORY`` writes the visible Python blocks of each page as one file, each on the lines of its
+page, and the cells of each notebook.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import ast
 import asyncio
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -19,6 +21,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from textwrap import indent
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
@@ -120,6 +123,12 @@ def blocks_of(page: Path, language: str) -> list[str]:
     return [str(region.lexemes["source"]) for region in FencedCodeBlockLexer(language)(document)]
 
 
+def cells_of(notebook: Path) -> list[str]:
+    """Return the code of a notebook's cells."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
 def imports_of(page: Path) -> dict[str, set[str]]:
     """Return the names that a page's visible Python blocks import from each module of this package."""
     found: dict[str, set[str]] = {}
@@ -167,3 +176,6 @@ if __name__ == "__main__":
     for page in PAGES:
         if source := source_of(page).strip():
             (directory / f"{module_of(page)}.py").write_text(source_of(page), encoding="utf-8")
+    for notebook in ROOT.glob("docs/examples/*.ipynb"):
+        source = "async def cells() -> None:\n" + indent("\n".join(cells_of(notebook)), "    ")  # they may await
+        (directory / f"{notebook.stem}.py").write_text(source, encoding="utf-8")
