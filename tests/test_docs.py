@@ -106,7 +106,7 @@ def test_each_record_that_a_page_shows_is_one_of_this_version() -> None:
     kinds = {record.__struct_config__.tag: record for record in RECORDS}
     rows = {row.id: row for row in TABLE.rows}
     for sample in some(samples()):
-        assert sample.keys() - {"event", *kinds[sample["event"]].__struct_encode_fields__} == set(), sample
+        assert sample.keys() - {"event", "level", *kinds[sample["event"]].__struct_encode_fields__} == set(), sample
         assert sample.get("machine", TABLE.fingerprint) == TABLE.fingerprint
         if sample["event"] == "realtime.transition":
             row = rows[sample["row"]]
