@@ -61,11 +61,16 @@ lint: $(READY) ## check rules and format with ruff, and the words of docstrings,
 	@$(BIN)/ruff format --check .
 	@cd tests && ../$(BIN)/python -m support.prose
 
-types: $(READY) ## check the package, the tests and the README's examples with mypy --strict
+PAGES := build/pages
+types: $(READY) $(if $(shell command -v npm),$(PEERS_READY)) ## check the package, the tests and all examples with mypy --strict, and the examples with pyright
 	@echo "== types: check with mypy --strict"
 	@$(BIN)/mypy
-	@rm -rf $(VENV)/readme && $(BIN)/python tests/support/readme.py $(VENV)/readme
-	@MYPYPATH= $(BIN)/mypy --config-file= --strict --cache-dir=.mypy_cache/readme $(VENV)/readme/*.py
+	@rm -rf $(PAGES) && cd tests && ../$(BIN)/python -m support.pages ../$(PAGES)
+	@$(BIN)/mypy $(PAGES)
+	@if test -x $(PYRIGHT); then echo "== types: check the examples with pyright"; $(PYRIGHT) --level error --pythonpath $(BIN)/python $(EXAMPLES); \
+		else echo "== types: pyright did not run, because it needs Node.js 20 with npm"; fi
+PYRIGHT := $(PEERS)/node_modules/.bin/pyright
+EXAMPLES := $(PAGES) docs/examples
 
 diagrams: $(READY) ## regenerate diagrams/: pictures, reference, record schema, lnav, OpenTelemetry, the demonstration
 	@cd tests && ../$(BIN)/python -c 'from generated.files import write_all; write_all("../diagrams")'
