@@ -1,4 +1,4 @@
-"""The part of the site's build that is ours: generated parts in pages, links to public names, and the files for language models."""
+"""Our part of the build of the site: generated parts of pages, links to public names, and the files for language models."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-import generated_text
 from sphinx.writers.text import TextTranslator
+
+from generated.pages import fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,14 +21,32 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 _FOLDERS = {"": "Start", "tutorial": "Tutorial", "how-to": "How-to", "reference": "Reference", "explanation": "Explanation"}
+_OUTWARD = re.compile(r"(\]\(|^\[[^\]]+\]: )(\.\./[^)#\s]+)", re.MULTILINE)
+"""A link to another folder, in a line or below a page."""
 _SENTENCE = re.compile(r"(.+?[.:])(?:\s|$)", re.DOTALL)
 
 
 def _fill(app: Sphinx, name: str, source: list[str]) -> None:
-    filled = generated_text.fill(source[0])
+    filled = fill(source[0])
     if filled != source[0]:
         app.env.note_reread()  # the code can change while the page does not
-    source[0] = filled
+    folder = app.env.doc2path(name).parent
+    source[0] = _OUTWARD.sub(lambda link: link[1] + _to_source(app, folder, link[2]), filled)
+
+
+def _to_source(app: Sphinx, folder: Path, target: str) -> str:
+    """Lead a link to a file outside the site, such as a test, to the place of the source; a diagram is part of the site."""
+    path = (folder / target).resolve()
+    docs = Path(app.srcdir).resolve()
+    if path.is_relative_to(docs) or path.suffix == ".svg" or (path.parent.name == "diagrams" and path.suffix != ".md"):
+        return target
+    return f"{app.config.source_url}/{'tree' if path.is_dir() else 'blob'}/main/{path.relative_to(docs.parent).as_posix()}"
+
+
+def _keep_colon(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
+    """Keep a colon in the first sentence of a property from napoleon, which takes the words before it for a type."""
+    if what in ("attribute", "property"):
+        lines.insert(0, "")
 
 
 def _resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement) -> nodes.Node | None:
@@ -90,9 +109,11 @@ def _summary(app: Sphinx, name: str) -> str:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Add this module to a build."""
+    app.add_config_value("source_url", "", "env", str)
     # A folder of pages may be empty; `suppress_warnings` does not reach this warning, which has no type.
     logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda told: getattr(told, "subtype", "") != "empty_glob")
     app.connect("source-read", _fill)
+    app.connect("autodoc-process-docstring", _keep_colon, priority=400)  # before napoleon
     app.connect("missing-reference", _resolve)
     app.connect("build-finished", _write_for_models)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

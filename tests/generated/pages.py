@@ -7,17 +7,16 @@ Invariant: each part comes from the code that runs, so no page can differ from t
 from __future__ import annotations
 
 import argparse
-import inspect
 import re
 from typing import TYPE_CHECKING
 
-import realtime_fsm
+from generated.remedies import REMEDIES
+from generated.telemetrypage import telemetry_page
 from realtime_fsm import errors
 from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.auditlog.schema import KINDS
 from realtime_fsm.cli.main import _parser
 from realtime_fsm.diagram import Diagram
-from remedies import REMEDIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -115,39 +114,31 @@ def _epilog(text: str) -> str:
 # --- the errors -------------------------------------------------------------------------------------------------------
 
 
+def error_tree() -> Iterator[tuple[int, str, str]]:
+    """Yield the depth, name and meaning of each error, in the order of the tree that the module of the errors draws."""
+    for branch, name, meaning in re.findall(r"^ *((?:[│ ] {3})*[├└]── )(\w+) {2,}(.+)$", errors.__doc__ or "", re.MULTILINE):
+        yield len(branch) // 4, name, meaning
+
+
 def errors_tree() -> str:
-    """Show the tree of errors, as the module of the errors draws it."""
-    tree = inspect.cleandoc(errors.__doc__ or "").split("::\n\n")[1].split("\n\nAn error carries")[0]
-    return f"```text\n{inspect.cleandoc(tree)}\n```\n"
-
-
-def error_classes() -> Iterator[type[Exception]]:
-    """Yield the public errors, each behind its base, in the order of their definition."""
-    named = (getattr(realtime_fsm, name) for name in realtime_fsm.__all__)
-    classes = [value for value in named if inspect.isclass(value) and issubclass(value, errors.RealtimeError)]
-    below: dict[type, list[type[Exception]]] = {}
-    for each in sorted(classes, key=_place):
-        below.setdefault(each.__mro__[1], []).append(each)
-
-    def walk(kind: type[Exception]) -> Iterator[type[Exception]]:
-        yield kind
-        for sub in below.get(kind, ()):
-            yield from walk(sub)
-
-    yield from walk(errors.RealtimeError)
-
-
-def _place(kind: type) -> tuple[str, int]:
-    return kind.__module__, inspect.getsourcelines(kind)[1]
+    """Show the tree of errors, as the module of the errors draws it, with a link to each."""
+    lines = ((depth - 1, f"{{py:exc}}`~realtime_fsm.{name}`: {meaning}") for depth, name, meaning in error_tree())
+    return "".join(f"{'  ' * depth}- {line}\n" for depth, line in lines)
 
 
 def errors_reference() -> str:
     """Describe each error by its docstring, with its remedy."""
-    return "\n".join(["```{eval-rst}", ".. currentmodule:: realtime_fsm\n", *map(_error, error_classes()), "```"])
+    return "\n".join(
+        [
+            "```{eval-rst}",
+            ".. currentmodule:: realtime_fsm\n",
+            *map(_error, ["RealtimeError", *(name for _, name, _ in error_tree())]),
+            "```",
+        ]
+    )
 
 
-def _error(kind: type[Exception]) -> str:
-    name = kind.__name__
+def _error(name: str) -> str:
     return f".. autoexception:: {name}\n   :show-inheritance:\n\n   **Remedy.** {REMEDIES[name]}\n"
 
 
@@ -212,6 +203,11 @@ def _narrow(line: str) -> str:
     return f"| {' | '.join(cells[0:1] + cells[2:3] + cells[4:])} |\n"
 
 
+def opentelemetry() -> str:
+    """Name the records in OpenTelemetry, as the file in diagrams/ does, without its title."""
+    return telemetry_page().split("\n\n", 2)[2]
+
+
 def mermaid() -> str:
     """Show the overview as text for Mermaid."""
     return f"```text\n{Diagram('overview').text('mermaid').strip()}\n```\n"
@@ -225,6 +221,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "audit-rules": audit_rules,
     "states": states,
     "transitions": transitions,
+    "opentelemetry": opentelemetry,
     "mermaid": mermaid,
 }
 """The generated parts by name."""
