@@ -74,7 +74,7 @@ check: lint types drift test ## run every check that must pass before a commit
 DOCS_READY := $(VENV)/.docs-ready
 docs: $(READY) $(DOCS_READY) ## build the site of documentation, and open it where there is a display
 	@echo "== docs: build the site; a warning is an error (about half a minute)"
-	@$(BIN)/python -m sphinx -b html -W --keep-going --quiet docs docs/_build
+	@$(BIN)/python -m sphinx -b html --fresh-env -W --keep-going --quiet docs docs/_build
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xdg-open > /dev/null; then xdg-open docs/_build/index.html; fi
 	@echo "== docs: the site is docs/_build/index.html"
 

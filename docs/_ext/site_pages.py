@@ -49,6 +49,11 @@ def _keep_colon(app: Sphinx, what: str, name: str, value: object, options: objec
         lines.insert(0, "")
 
 
+def _hide_signature(app: Sphinx, what: str, name: str, *_: object) -> tuple[str, str] | None:
+    """Show no arguments for a class that the library alone builds."""
+    return ("", "") if what == "class" and name.rpartition(".")[2] in ("Event", "Listener", "Subscription") else None
+
+
 def _resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement) -> nodes.Node | None:
     """Lead a reference to a private place, such as realtime_fsm.events.Event, to the public name."""
     if node.get("refdomain") != "py":
@@ -113,6 +118,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # A folder of pages may be empty; `suppress_warnings` does not reach this warning, which has no type.
     logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda told: getattr(told, "subtype", "") != "empty_glob")
     app.connect("source-read", _fill)
+    app.connect("autodoc-process-signature", _hide_signature)
     app.connect("autodoc-process-docstring", _keep_colon, priority=400)  # before napoleon
     app.connect("missing-reference", _resolve)
     app.connect("build-finished", _write_for_models)
