@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
+from pygments.lexers.python import PythonLexer
 from sphinx.writers.text import TextTranslator
 
 from generated.pages import fill
@@ -117,6 +118,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("source_url", "", "env", str)
     # A folder of pages may be empty; `suppress_warnings` does not reach this warning, which has no type.
     logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda told: getattr(told, "subtype", "") != "empty_glob")
+    app.add_lexer("ipython", PythonLexer)  # a cell of a notebook, with an await outside of a function
     app.connect("source-read", _fill)
     app.connect("autodoc-process-signature", _hide_signature)
     app.connect("autodoc-process-docstring", _keep_colon, priority=400)  # before napoleon
