@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _FOLDERS = {"": "Start", "tutorial": "Tutorial", "how-to": "How-to", "reference": "Reference", "explanation": "Explanation"}
 _OUTWARD = re.compile(r"(\]\(|^\[[^\]]+\]: )(\.\./[^)#\s]+)", re.MULTILINE)
 """A link to another folder, in a line or below a page."""
+_AS_ANOTHER = re.compile(r"^( *)Raises:\n +As (`+[^`]+`+)\.$", re.MULTILINE)
+"""A section of errors that names another call."""
 _SENTENCE = re.compile(r"(.+?[.:])(?:\s|$)", re.DOTALL)
 
 
@@ -44,10 +46,12 @@ def _to_source(app: Sphinx, folder: Path, target: str) -> str:
     return f"{app.config.source_url}/{'tree' if path.is_dir() else 'blob'}/main/{path.relative_to(docs.parent).as_posix()}"
 
 
-def _keep_colon(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
-    """Keep a colon in the first sentence of a property from napoleon, which takes the words before it for a type."""
-    if what in ("attribute", "property"):
-        lines.insert(0, "")
+def _adapt(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
+    """Make a docstring fit for the site, before napoleon reads its sections."""
+    text = _AS_ANOTHER.sub(r"\1Raises errors as \2.", "\n".join(lines))
+    lines[:] = text.replace('PROTOCOL: "', ':doc:`PROTOCOL </reference/protocol>`: "').split("\n")
+    if what in ("attribute", "property"):  # napoleon takes the words before a colon in its first line for a type
+        lines[:0] = ["..", ""]
 
 
 def _hide_signature(app: Sphinx, what: str, name: str, *_: object) -> tuple[str, str] | None:
@@ -121,7 +125,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_lexer("ipython", PythonLexer)  # a cell of a notebook, with an await outside of a function
     app.connect("source-read", _fill)
     app.connect("autodoc-process-signature", _hide_signature)
-    app.connect("autodoc-process-docstring", _keep_colon, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", _adapt, priority=400)
     app.connect("missing-reference", _resolve)
     app.connect("build-finished", _write_for_models)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
