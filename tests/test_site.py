@@ -23,7 +23,7 @@ from support.some import some
 from support.surface import MODULES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-API = {page: page.read_text(encoding="utf-8") for page in sorted((DOCS / "reference" / "api").glob("*.md"))}
+API = [page.read_text(encoding="utf-8") for page in sorted((DOCS / "reference" / "api").glob("*.md"))]
 ERRORS = pages.fill((DOCS / "reference" / "errors.md").read_text(encoding="utf-8"))
 SOURCES = [page for page in DOCS.rglob("*.md") if "_build" not in page.parts]
 _PLACE = re.compile(r"^\.\. (currentmodule|py:module|automodule|auto\w+|py:data):: ([\w.]+)((?:\n +:.*)*)", re.MULTILINE)
@@ -52,14 +52,14 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
 
 def test_each_public_name_is_described_once() -> None:
     public = {f"{module}.{name}" for module in MODULES for name in importlib.import_module(module).__all__}
-    found = Counter(name for text in (*API.values(), ERRORS) for name in described(text))
+    found = Counter(name for text in (*API, ERRORS) for name in described(text))
     hint = "put the name on a page of docs/reference/api"
     assert sorted(public - found.keys()) == [], hint
     assert [name for name in some(public) if found[name] > 1] == []
 
 
 def test_each_page_describes_public_names_only() -> None:
-    for name in some([name for text in (*API.values(), ERRORS) for name in described(text)]):
+    for name in some([name for text in (*API, ERRORS) for name in described(text)]):
         module = next(module for module in sorted(MODULES, key=len, reverse=True) if name.startswith(f"{module}."))
         first = name.removeprefix(f"{module}.").partition(".")[0]
         assert first in importlib.import_module(module).__all__, name
@@ -79,16 +79,20 @@ def test_each_error_hangs_below_its_base_in_the_tree() -> None:
         assert getattr(realtime_fsm, name).__mro__[1].__name__ == path[depth - 1], name
 
 
+def words(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the arguments and options of a parser."""
+    for action in parser._actions:
+        if not isinstance(action, argparse._SubParsersAction | argparse._HelpAction):
+            yield from action.option_strings or [str(action.metavar)]
+
+
 def test_each_command_and_option_is_described() -> None:
-    text = pages.commands()
-    for parser in some(list(parsers(_parser()))):
-        section = text.partition(f"## {parser.prog}\n")[2].partition("\n## ")[0]
-        assert section, parser.prog
-        for action in parser._actions:
-            if isinstance(action, argparse._SubParsersAction | argparse._HelpAction):
-                continue
-            for word in action.option_strings or [str(action.metavar)]:
-                assert re.search(rf"`{re.escape(word)}[` ]", section), f"{parser.prog} {word}"
+    sections = dict(re.findall(r"^## (realtime-fsm.*)\n((?:(?!## ).*\n)*)", pages.commands() + "\n", re.MULTILINE))
+    wanted = {parser.prog: list(words(parser)) for parser in parsers(_parser())}
+    assert sections.keys() == wanted.keys()
+    assert sum(map(len, wanted.values())) > 20
+    pairs = [(command, word) for command, each in wanted.items() for word in each]
+    assert [pair for pair in pairs if not re.search(rf"`{re.escape(pair[1])}[` ]", sections[pair[0]])] == []
 
 
 def test_a_text_of_a_parser_does_not_break_a_table() -> None:
