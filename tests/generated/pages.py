@@ -147,13 +147,15 @@ def _error(name: str) -> str:
 # --- the testing kit --------------------------------------------------------------------------------------------------
 
 
-def replay_inputs() -> str:
-    """Name the inputs that an emitted test holds, each with its meaning."""
-    kinds = [getattr(replay, name) for name in replay.__all__]
-    lines = ["```{eval-rst}", ".. currentmodule:: realtime_fsm.testing.replay\n"]
-    for kind in kinds:
-        if inspect.isclass(kind) and kind is not replay.Step:
-            lines.append(f".. py:class:: {kind.__name__}\n\n   {inspect.cleandoc(kind.__doc__ or '').splitlines()[0]}\n")
+def replay_names() -> str:
+    """Describe the functions that an emitted test calls, and name the inputs that it holds, each with its meaning."""
+    lines = ["```{eval-rst}", ".. py:module:: realtime_fsm.testing.replay\n"]
+    for name in sorted(replay.__all__, key=lambda name: (name[0].isupper(), name)):
+        value = getattr(replay, name)
+        if inspect.isfunction(value):
+            lines.append(f".. autofunction:: {name}\n")
+        else:
+            lines.append(f".. py:class:: {name}\n\n   {inspect.cleandoc(value.__doc__ or '').splitlines()[0]}\n")
     return "\n".join([*lines, "```"])
 
 
@@ -232,7 +234,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "errors-tree": errors_tree,
     "errors": errors_reference,
-    "replay-inputs": replay_inputs,
+    "replay-names": replay_names,
     "records": records,
     "audit-rules": audit_rules,
     "states": states,
