@@ -84,7 +84,7 @@ check: lint types drift test ## run every check that must pass before a commit
 DOCS_READY := $(VENV)/.docs-ready
 docs: $(READY) $(DOCS_READY) ## build the site of documentation, and open it where there is a display
 	@echo "== docs: build the site; a warning is an error (about half a minute)"
-	@$(BIN)/python -m sphinx -b html -W --keep-going --quiet docs docs/_build
+	@$(BIN)/python -m sphinx -b html --fresh-env -W --keep-going --quiet docs docs/_build
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xdg-open > /dev/null; then xdg-open docs/_build/index.html; fi
 	@echo "== docs: the site is docs/_build/index.html"
 
@@ -140,5 +140,5 @@ lock: ## recompile the lock files from pyproject.toml
 	@rm -rf $(VENV)-lock
 
 clean: ## remove all generated files
-	rm -rf $(VENV) $(PEERS)/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .mutants build dist demo-audit.jsonl
+	rm -rf $(VENV) $(PEERS)/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .mutants build dist docs/_build demo-audit.jsonl
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
