@@ -49,7 +49,7 @@ def _pong(_: TrackedConnection, policies: Policies, line: FlatRecord, __: float)
 
 
 def _opened(tracked: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
-    if tracked.opened_at > tracked.dialed_at:
+    if tracked.opened_at >= tracked.dialed_at:  # the upgrade came before, at once perhaps
         return None
     return _within("dial", t - tracked.dialed_at, policies.timeouts.dial, line)
 

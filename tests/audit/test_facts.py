@@ -6,10 +6,11 @@ from __future__ import annotations
 import pytest
 
 from realtime_fsm.errors import UpgradeRefused
-from realtime_fsm.fsm.inputs import Authenticate, Connect, DialFailure, ResumedFromSuspend, Unsubscribe
+from realtime_fsm.fsm.inputs import Authenticate, Connect, DialFailure, Opened, ResumedFromSuspend, Unsubscribe
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.options import Timeouts
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.verdicts import altered, found
@@ -79,6 +80,23 @@ def test_a_dial_that_says_it_came_late_was_not_due_too_early() -> None:
 
 def test_a_lag_is_not_negative() -> None:
     assert found(audited(edited(PONG, lag=-1.0))) == ("violated", "form")
+
+
+# --- openings -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_opening_is_in_time_or_late_by_the_first_one() -> None:
+    """A second `opened` of one link is odd and allowed, also where the first came in the moment of the dial."""
+    with collected() as records:
+        bench = Bench(timeouts=Timeouts(dial=5.0))
+        Scribe(bench)
+        bench.do(Connect())
+        bench.open()
+        bench.do(Opened(bench.generation), after=7.0)
+    first = next(index for index, record in enumerate(records) if record.get("row") == "rec21")
+    assert found(audited(lines_of(records))) == ("conformant", None)
+    late = [*records[:first], {**records[first], "dwell": 6.0}, *records[first + 1 :]]
+    assert found(audited(lines_of(late))) == ("violated", "deadline")
 
 
 # --- status -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from realtime_fsm import Failure, IdentityUnavailable, RefusedByServer, RetriesE
 from realtime_fsm.errors import DialFailed, StreamEnded
 from realtime_fsm.fsm.commands import FailWaiters, OpenLink, ResumeLink, SubscriptionRefused
 from realtime_fsm.fsm.inputs import (
+    Acknowledged,
     Authenticate,
     Connect,
     DialFailure,
@@ -27,6 +28,7 @@ from realtime_fsm.fsm.inputs import (
     Unsubscribe,
 )
 from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.testing.wire import error
 from support.bench import Bench
@@ -599,6 +601,27 @@ def era_doubted(bench: Bench) -> None:
     bench.greet()
 
 
+def era_settled(bench: Bench) -> None:
+    """A doubtful E3 hands over to an E2, which can be no E4: the next dial asks by the URL."""
+    bench.to(S).lose()
+    for _ in range(2):
+        bench.expire()
+        bench.open()
+        bench.err(1008)
+    bench.open()
+    bench.greet()
+    bench.subscribe("s2")
+    bench.expire()
+    bench.open()
+    bench.hear(GreetingReceived(bench.generation, channels=("rows",), has_subscription_ids=False))
+    bench.do(Acknowledged(bench.generation, GREETING_ACK, ()))
+    bench.lose()
+    bench.expire()
+    assert (bench.machine.era, [link.plan is None for link in bench.requests(OpenLink)]) == (Era.E2, [False])
+    bench.open()
+    bench.greet()
+
+
 LOGS: dict[str, tuple[Callable[[Bench], object], dict[str, Any]]] = {
     "an outage": (an_outage, {}),
     "given up": (given_up, {"retry": RetryPolicy(attempts=None, reconnect_attempts=3)}),
@@ -606,6 +629,7 @@ LOGS: dict[str, tuple[Callable[[Bench], object], dict[str, Any]]] = {
     "redial refused": (redial_refused, {"era": Era.E4}),
     "credentials refused": (credentials_refused, {}),
     "era doubted": (era_doubted, {}),
+    "era settled": (era_settled, {}),
 }
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.fsm.inputs import (
     Closed,
     Connect,
     Disconnect,
+    ErrorReceived,
     LinkClosed,
     LogOut,
     PingEnabledChanged,
@@ -30,7 +33,6 @@ from realtime_fsm.protocol.frames import subscribe_item
 from realtime_fsm.protocol.options import Timeouts
 from realtime_fsm.replay.divergence import Diverged
 from realtime_fsm.replay.log_reader import IncompleteLog
-from realtime_fsm.replay.replayer import UNRECORDED_ERROR
 from support import virtual
 from support.alterations import alterations
 from support.bench import Bench
@@ -114,12 +116,7 @@ class ReplayedWalk(Walk):
         if not self.records:
             return
         log = log_of(self.path, self.records)
-        try:
-            played = replayed(log)
-        except IncompleteLog as incomplete:
-            if UNRECORDED_ERROR not in str(incomplete):
-                raise
-            return
+        played = replayed(log)
         assert [row for row in rows(played) if row is not None] == logged(self.records)
         if played:
             run_emitted(emitted(log, played))
@@ -161,15 +158,80 @@ def test_an_error_frame_without_a_record_is_irrelevant_once_another_frame_came(t
     assert rows(replay(tmp_path, lived(live)))[-1] == "sub58"
 
 
-def test_the_moment_of_an_error_frame_before_a_request_is_not_known(tmp_path: Path) -> None:
+def throttled_before_a_request(bench: Bench) -> None:
+    bench.err(1013)
+    bench.subscribe("s2")
+
+
+def throttled_before_a_ping(bench: Bench) -> None:
+    bench.err(1013)
+    bench.expire_until("sub64")
+
+
+def refused_twice_before_a_request(bench: Bench) -> None:
+    bench.err(1008)
+    bench.hear_something()
+    bench.err(1008)
+    bench.subscribe("s2")
+
+
+def refused_again_while_a_pong_is_awaited(bench: Bench) -> None:
+    bench.err(1008)
+    bench.expire_until("sub64")
+    bench.subscribe("s2")
+    bench.err(1008)
+    bench.expire()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        throttled_before_a_request,
+        throttled_before_a_ping,
+        refused_twice_before_a_request,
+        refused_again_while_a_pong_is_awaited,
+    ],
+)
+def test_an_error_frame_without_a_record_came_before_what_is_in_flight_at_the_end(
+    before: Callable[[Bench], object], tmp_path: Path
+) -> None:
     def live(bench: Bench) -> None:
-        bench.to(State.SUBSCRIBED)
-        bench.err(1013)
-        bench.subscribe("s2")
+        before(bench.to(State.SUBSCRIBED))
         bench.lose()
 
-    with pytest.raises(IncompleteLog, match=UNRECORDED_ERROR):
-        replay(tmp_path, lived(live))
+    records = lived(live)
+    (end,) = (record for record in records if record.get("trigger") == "lost")
+    assert end["cause"] == "error_frame"
+    played = replay(tmp_path, records)
+    assert logged(records)[-1] == end["row"]
+    assert [step.input_.input_.code for step in played if isinstance(step.input_.input_, ErrorReceived)][-1] == end["error_code"]
+    run_emitted(emitted(log_of(tmp_path / "log", records), played))
+
+
+def test_a_pause_excuses_a_pong_and_a_reply_that_are_overdue(tmp_path: Path) -> None:
+    """A paused link is silent because the client does not read, so the ping proves nothing, and a reply has its time anew."""
+
+    def live(bench: Bench, audit: AuditWriter) -> None:
+        def pause(change: Literal["opened", "closed"]) -> None:
+            audit.pause(change, 1, dwell=bench.now - (bench.context.state_entered_at or 0.0))
+            bench.machine.set_read_paused(1, bench.now, paused=change == "opened")
+
+        bench.to(State.PING)
+        pause("opened")
+        bench.expire()
+        bench.subscribe("s2")
+        bench.now += 5.0
+        pause("closed")
+        bench.now += 9.0
+        bench.acknowledge()
+
+    with collected() as records:
+        bench = Bench(timeouts=Timeouts(reply=10.0))
+        live(bench, Scribe(bench, "c1").audit)
+    assert logged(records)[-3:] == ["pin67", "sub4", "sub41"]
+    played = replay(tmp_path, records)
+    assert [paused for step in played for _, paused in step.input_.pauses] == [True, False]
+    run_emitted(emitted(log_of(tmp_path / "log", records), played))
 
 
 def test_a_call_while_a_pong_is_awaited_follows_from_its_subscription_record(tmp_path: Path) -> None:
