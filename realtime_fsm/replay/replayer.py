@@ -168,7 +168,8 @@ class Replayer:
         link, code = context.link, _code_of_end(record) or self._errors.get(record.seq)
         if link is not None and code is not None:
             last = link.last_error
-            if last is None or last.frames_received != link.frames_received or last.cause.code != code:
+            is_newest = last is not None and last.frames_received == link.frames_received and last.cause.code == code
+            if not is_newest or record.heard is True:  # a frame before an overdue pong is this one
                 error = ReplayInput(at, ErrorReceived(link.generation, code, PLACEHOLDER), pauses=self._pauses)
                 step = self._feed(record.seq, error)
                 if step.result.transition is not None:
