@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from realtime_fsm.auditlog.records import PauseRecord, PresenceRecord, RetiredRecord, SubscriptionRecord, TransitionRecord
+from realtime_fsm.auditlog.records import (
+    OutageRecord,
+    PauseRecord,
+    PresenceRecord,
+    RetiredRecord,
+    SubscriptionRecord,
+    TransitionRecord,
+)
 from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.inputs import Closed, ErrorReceived, LinkClosed, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.fsm.names import Effect
@@ -61,6 +68,7 @@ class ReplayedStep:
         sends: frames sent on the newest link.
         awaited: what the next deadline is for.
         lag: by how many seconds the deadline had been missed.
+        outage: the outage that begins or ends with the step, by its record; None for most steps.
     """
 
     seq: int
@@ -74,6 +82,7 @@ class ReplayedStep:
     sends: int
     awaited: str
     lag: float
+    outage: OutageRecord | None = None
 
 
 class Replayer:
@@ -100,6 +109,7 @@ class Replayer:
         self._pauses: tuple[tuple[float, bool], ...] = ()  # since the last step
         self._rounded_link = 0  # the newest link with an input whose moment is rounded
         self._errors = _errors_before_requests(located.record for located in log.records)
+        self._outages = _outages_by_step(located.record for located in log.records)
 
     def play(self, until: int | None = None) -> Iterator[ReplayedStep]:
         """Take the steps.
@@ -156,7 +166,8 @@ class Replayer:
         return max(self._now, self._entered_at + dwell - MICROSECOND)
 
     def _feed_rounded(self, record: SubscriptionRecord | PresenceRecord | RetiredRecord, input_: Input) -> ReplayedStep:
-        return self._feed(record.seq, ReplayInput(self._rounded_moment(record.dwell), input_, pauses=self._pauses))
+        replay_input = ReplayInput(self._rounded_moment(record.dwell), input_, pauses=self._pauses)
+        return self._feed(record.seq, replay_input, outage=self._outages.get(record.seq))
 
     def _feed_unrecorded(self, located: LocatedRecord, record: TransitionRecord) -> Iterator[ReplayedStep]:
         """Feed the inputs without a record of which a transition tells.
@@ -209,7 +220,7 @@ class Replayer:
             self._pauses,
         )
         exact = context.generation != self._rounded_link
-        step = self._feed(record.seq, replay_input, record.lag)
+        step = self._feed(record.seq, replay_input, record.lag, self._outages.get(record.seq))
         wrong = self._differences(record, step, exact=exact)
         if wrong and record.at is UNSET:
             raise IncompleteLog(f"{located.place}: an older version wrote the record, without all that the step depended on")
@@ -223,7 +234,7 @@ class Replayer:
         self._own_outcomes.clear()
         return step
 
-    def _feed(self, seq: int, replay_input: ReplayInput, lag: float = 0.0) -> ReplayedStep:
+    def _feed(self, seq: int, replay_input: ReplayInput, lag: float = 0.0, outage: OutageRecord | None = None) -> ReplayedStep:
         harness, source = self._harness, self._harness.state
         result = harness.feed(replay_input)
         self._replay_inputs.append(replay_input)
@@ -231,7 +242,7 @@ class Replayer:
         self._pauses, self._now = (), replay_input.at
         context, seconds = harness.context, replay_input.at - self._replay_inputs[0].at
         counts = (context.generation, context.attempt, context.frames_sent)
-        return ReplayedStep(seq, replay_input, seconds, source, result, harness.state, *counts, harness.awaited, lag)
+        return ReplayedStep(seq, replay_input, seconds, source, result, harness.state, *counts, harness.awaited, lag, outage)
 
     def _differences(self, record: TransitionRecord, step: ReplayedStep, *, exact: bool) -> list[str]:
         """Tell in which ways a step differs from its record; without `exact`, its deadline may be off."""
@@ -287,6 +298,18 @@ def _errors_before_requests(records: Iterable[AnyRecord]) -> dict[int, Code]:
         elif record.sends > sends:
             asked = record.seq
         link, sends = record.link, record.sends
+    return found
+
+
+def _outages_by_step(records: Iterable[AnyRecord]) -> dict[int, OutageRecord]:
+    """Find the records of outages by the numbers of the records of the steps that begin or end them."""
+    found: dict[int, OutageRecord] = {}
+    step = 0
+    for record in records:
+        if isinstance(record, TransitionRecord | RetiredRecord):
+            step = record.seq
+        elif isinstance(record, OutageRecord):
+            found[step] = record
     return found
 
 
