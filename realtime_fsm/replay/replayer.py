@@ -293,7 +293,9 @@ def _errors_before_requests(records: Iterable[AnyRecord]) -> dict[int, Code]:
         code = _code_of_end(record)
         if asked is not None and code is not None:
             found[asked] = code
-        if record.link != link or record.trigger in _FRAMES:
+        row = ROWS.get(record.row)
+        resumes = row is not None and Effect.RESUME_LINK in row.effects  # the number of frames is that of the old link
+        if record.link != link or record.trigger in _FRAMES or resumes:
             asked = None
         elif record.sends > sends:
             asked = record.seq

@@ -23,6 +23,7 @@ from realtime_fsm.fsm.inputs import (
     LogOut,
     PingEnabledChanged,
     Pong,
+    Reconnect,
     Subscribe,
     Unsubscribe,
 )
@@ -183,9 +184,16 @@ def refused_again_while_a_pong_is_awaited(bench: Bench) -> None:
     bench.expire()
 
 
+def throttled_after_a_resumption(bench: Bench) -> None:
+    bench.do(Reconnect())
+    bench.fail_dial()
+    bench.err(1013)
+
+
 @pytest.mark.parametrize(
     "before",
     [
+        throttled_after_a_resumption,
         throttled_before_a_request,
         throttled_before_a_ping,
         refused_twice_before_a_request,
@@ -199,7 +207,7 @@ def test_an_error_frame_without_a_record_came_before_what_is_in_flight_at_the_en
         before(bench.to(State.SUBSCRIBED))
         bench.lose()
 
-    records = lived(live)
+    records = lived(live, retry=RetryPolicy(attempts=1))
     (end,) = (record for record in records if record.get("trigger") == "lost")
     assert end["cause"] == "error_frame"
     played = replay(tmp_path, records)
