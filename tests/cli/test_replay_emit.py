@@ -19,6 +19,7 @@ from support.some import some
 from support.wholelog import RECORDS
 
 PATIENCE = 60.0
+ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = """
 from dataclasses import replace
 from realtime_fsm.fsm import machine
@@ -49,12 +50,49 @@ def test_emitted_tests_pass_and_fail_with_another_table(tmp_path: Path, capsys: 
         assert run_replay(capsys, log, "--emit-test", str(folder / f"test_{name}.py"))[0] == 0
     passed = pytest_on(folder)
     assert passed.returncode == 0, passed.stdout
-    assert f"{len(logs)} passed" in passed.stdout
+    assert f"{2 * len(logs)} passed" in passed.stdout, "each path, and each scenario"
     (folder / "another_table.py").write_text(PLUGIN)
     failed = pytest_on(folder, "-p", "another_table")
     assert failed.returncode == 1
     assert "test_known.py::" in failed.stdout
     assert "test_demo.py::" in failed.stdout
+
+
+CODE = """\
+    seen: list[str] = []
+    async for event in await realtime.subscribe("rows"):
+        seen.append(event.action)
+"""
+
+
+def test_an_emitted_module_is_clean_and_runs_the_code_of_its_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = tmp_path / "test_it.py"
+    for records in some([RECORDS, *logs_of(0)]):
+        log = write_log(tmp_path / "it.jsonl", records)
+        assert run_replay(capsys, log, "--emit-test", str(module))[0] == 0
+        for tool in (
+            ["ruff", "check", "--isolated", str(module)],
+            ["ruff", "check", "--stdin-filename", "tests/test_it.py", "-"],
+            ["mypy", "--strict", "--no-incremental", str(module)],
+        ):
+            checked = subprocess.run(
+                [sys.executable, "-m", *tool], input=module.read_text(), capture_output=True, text=True, check=False, cwd=ROOT
+            )
+            assert checked.returncode == 0, checked.stdout
+    text = module.read_text()
+    begin, end = text.index("    subscription = await"), text.index("\n\ndef test_your_code")
+    module.write_text(f"{text[:begin]}{CODE}{text[end:]}")
+    assert "2 passed" in pytest_on(tmp_path).stdout
+    module.write_text(f"{text[:begin]}    raise LookupError(repr(realtime))\n{text[end:]}")
+    failed = pytest_on(tmp_path).stdout
+    assert "LookupError" in failed
+    assert "1 passed" in failed
+
+
+def test_the_scenario_names_the_outages_of_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run_replay(capsys, write_log(tmp_path / "log", RECORDS), "--emit-test")
+    assert 'SCRIPT = "30.1s drop"' in out
+    assert 'assert outcome == Outcome(outages=("stream_ended",), is_live=True, error=None)' in out
 
 
 def test_the_test_goes_to_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
