@@ -99,6 +99,32 @@ def test_an_opening_is_in_time_or_late_by_the_first_one() -> None:
     assert found(audited(lines_of(late))) == ("violated", "deadline")
 
 
+# --- repetitions and the budget ---------------------------------------------------------------------------------------
+
+
+def sent_by(row: str) -> list[Record]:
+    """A request leaves by its repetition after a fault (115), or when the budget has room (66)."""
+    with collected() as records:
+        bench = Bench(ping=PingPolicy(enabled=False))
+        Scribe(bench)
+        bench.to(State.CONNECTED).subscribe("s0")
+        if row == "con115":
+            bench.err(0)
+        for number in range(1, 40 * (row == "sub66")):
+            if bench.context.subscriptions.in_flight is not None:
+                bench.acknowledge()
+            bench.subscribe(f"s{number}")
+        bench.expire_until(row)
+    return records
+
+
+@pytest.mark.parametrize(("row", "other"), [("con115", "con66"), ("sub66", "sub115")])
+def test_a_repetition_is_no_wait_for_the_budget(row: str, other: str) -> None:
+    records = sent_by(row)
+    assert found(audited(lines_of(records))) == ("conformant", None)
+    assert found(audited(altered(records, len(records) - 1, row=other))) == ("violated", "row")
+
+
 # --- status -----------------------------------------------------------------------------------------------------------
 
 
