@@ -37,7 +37,8 @@ PACKAGES = {
     "audit": "auditlog/writer audit/facts audit/broken_logs audit/conformant audit/statistics audit/outages"
     " audit/sources audit/sql audit/exports audit/command audit/altered_walks",
     "audit/formats": "audit/command audit/exports audit/statistics",
-    "replay": "replay/replayer replay/divergence replay/test_writer replay/replay_eras cli/replay cli/replay_emit",
+    "replay": "replay/replayer replay/replayed_walks replay/divergence replay/test_writer replay/replay_eras"
+    " replay/scenario cli/replay cli/replay_emit",
     "testing": "testing/server testing/url testing/backend testing/server_failures testing/upgrade testing/users"
     " testing/connection testing/presence testing/queries testing/wire testing/eras"
     " testing/server_fault testing/script testing/recordings_server runtime/recordings_eras",

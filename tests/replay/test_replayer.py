@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.fsm.inputs import (
@@ -35,16 +32,14 @@ from realtime_fsm.protocol.options import Timeouts
 from realtime_fsm.replay.divergence import Diverged
 from realtime_fsm.replay.log_reader import IncompleteLog
 from support import virtual
-from support.alterations import alterations
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, collected
 from support.network import Network
-from support.replay_cases import lived, replay, rows, without_fields
+from support.replay_cases import lived, replay, rows, steps_of, without_fields
 from support.replaying import emitted, log_of, replayed, run_emitted
 from support.simlogs import SEEDS, logs_of, number_of
 from support.some import some
 from support.virtual import eventually
-from support.walk import Walk
 
 SLOW: dict[str, Any] = {"timeouts": Timeouts(reply=100.0)}
 
@@ -56,16 +51,12 @@ CANARIES = {"160", "161", "162", "163", "164"}
 """No storm has a canary; tests/runtime/test_canary.py replays these rows."""
 
 
-def logged(records: list[Record]) -> list[str]:
-    return [record["row"] for record in records if record["event"] == "realtime.transition"]
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_logs_of_the_simulation_are_reproduced_and_so_are_the_tests_made_of_them(seed: int, tmp_path: Path) -> None:
     for records in some(logs_of(seed)):
         log = log_of(tmp_path / "log", records)
         played = replayed(log)
-        assert [row for row in rows(played) if row is not None] == logged(list(records))
+        assert [row for row in rows(played) if row is not None] == steps_of(list(records))
         text = emitted(log, played)
         run_emitted(text)
         assert re.search(r"Step\( *0\.000, ", text), "milliseconds are enough"
@@ -90,62 +81,6 @@ def test_an_error_frame_without_a_record_is_fed_before_the_end_that_it_explains(
     played = replay(tmp_path, records)
     assert rows(played)[-2:] == [None, "sub58"]
     run_emitted(emitted(log_of(tmp_path / "log", records), played))
-
-
-class ReplayedWalk(Walk):
-    """A walk that replays its log at its end, and the log with an altered step."""
-
-    path: Path
-    parted: set[tuple[str, type[Exception] | None]]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.collecting = collected()
-        self.records = self.collecting.__enter__()
-
-    @property
-    def bench(self) -> Bench:
-        return self._bench
-
-    @bench.setter
-    def bench(self, bench: Bench) -> None:
-        self._bench = bench
-        Scribe(bench)
-
-    def teardown(self) -> None:
-        self.collecting.__exit__(None, None, None)
-        if not self.records:
-            return
-        log = log_of(self.path, self.records)
-        played = replayed(log)
-        assert [row for row in rows(played) if row is not None] == logged(self.records)
-        if played:
-            run_emitted(emitted(log, played))
-        chance = random.Random(len(self.records))
-        steps = [index for index, record in enumerate(self.records) if record["event"] == "realtime.transition"]
-        for index in chance.sample(steps, min(2, len(steps))):
-            record = self.records[index]
-            times = [("at", record["at"] + 0.5), ("dwell", record["dwell"] + 0.5)] if index != steps[0] else []
-            for name, value in [*alterations(record, chance), *times]:
-                altered = [*self.records[:index], {**self.records[index], name: value}, *self.records[index + 1 :]]
-                self.parted.add((name, _refusal(self.path, altered)))
-
-
-def _refusal(path: Path, records: list[Record]) -> type[Exception] | None:
-    """The exception of a replay that does not reproduce the whole log."""
-    try:
-        log = log_of(path, records)
-        replayed(log)
-    except (Diverged, IncompleteLog) as refusal:
-        return type(refusal)
-    return IncompleteLog if log.incomplete_reason is not None or len(log.records) < len(records) else None
-
-
-def test_any_walk_is_reproduced_and_an_altered_step_is_not(tmp_path: Path) -> None:
-    ReplayedWalk.path, ReplayedWalk.parted = tmp_path / "log", set()
-    run_state_machine_as_test(ReplayedWalk, settings=settings(max_examples=15, stateful_step_count=30, deadline=None))
-    fields = {"link", "row", "trigger", "source", "dest", "at", "dwell"}
-    assert ReplayedWalk.parted == {("seq", IncompleteLog)} | {(field, Diverged) for field in fields}
 
 
 def test_an_error_frame_without_a_record_is_irrelevant_once_another_frame_came(tmp_path: Path) -> None:
@@ -211,7 +146,7 @@ def test_an_error_frame_without_a_record_came_before_what_is_in_flight_at_the_en
     (end,) = (record for record in records if record.get("trigger") == "lost")
     assert end["cause"] == "error_frame"
     played = replay(tmp_path, records)
-    assert logged(records)[-1] == end["row"]
+    assert steps_of(records)[-1] == end["row"]
     assert [step.input_.input_.code for step in played if isinstance(step.input_.input_, ErrorReceived)][-1] == end["error_code"]
     run_emitted(emitted(log_of(tmp_path / "log", records), played))
 
@@ -236,7 +171,7 @@ def test_a_pause_excuses_a_pong_and_a_reply_that_are_overdue(tmp_path: Path) -> 
     with collected() as records:
         bench = Bench(timeouts=Timeouts(reply=10.0))
         live(bench, Scribe(bench, "c1").audit)
-    assert logged(records)[-3:] == ["pin67", "sub4", "sub41"]
+    assert steps_of(records)[-3:] == ["pin67", "sub4", "sub41"]
     played = replay(tmp_path, records)
     assert [paused for step in played for _, paused in step.input_.pauses] == [True, False]
     run_emitted(emitted(log_of(tmp_path / "log", records), played))
@@ -290,7 +225,7 @@ def test_whether_a_frame_came_is_in_the_record(tmp_path: Path) -> None:
         bench.lose(1001)
 
     records = lived(live)
-    assert logged(records)[-3:] == ["pin67", "sub52", "sub58"]
+    assert steps_of(records)[-3:] == ["pin67", "sub52", "sub58"]
     played = replay(tmp_path, records)
     assert [step.input_.heard for step in played if step.input_.heard] == [True, True]
 
