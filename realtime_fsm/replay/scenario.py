@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
     """The outcome of a scenario, as the connection shows it.
 
     Attributes:
-        outages: the cause of each outage that nobody planned, in order, such as ``"stream_ended"``.
+        outages: the cause of each unplanned outage, in order, such as ``"stream_ended"``.
         is_live: whether the link is up at the end.
         error: the name of the `RealtimeError` that the code raised; None where it raised none.
     """
