@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-peers node lint types check format diagrams drift picture simulate fuzz fleet mutants bench bench-audit lock clean
+.PHONY: help setup demo test test-peers node verifytypes dist lint types check format diagrams drift picture simulate fuzz fleet mutants bench bench-audit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -49,6 +49,16 @@ $(PEERS_READY): $(PEERS)/package.json $(PEERS)/package-lock.json | node
 node:
 	@command -v node > /dev/null && command -v npm > /dev/null || \
 		{ echo "The JavaScript SDK needs Node.js 20 or newer, with npm, on the PATH. All other targets work without Node.js." >&2; exit 1; }
+
+verifytypes: $(READY) $(PEERS_READY) ## check with pyright that each public name has a type (needs Node.js 20)
+	@echo "== verifytypes: check the types of all public names with pyright"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" node $(PEERS)/node_modules/pyright/index.js --verifytypes realtime_fsm --ignoreexternal > $(VENV)/verifytypes.txt \
+		|| { cat $(VENV)/verifytypes.txt; exit 1; }
+	@tail -n 4 $(VENV)/verifytypes.txt | head -n 1
+
+dist: $(READY) ## build wheel and sdist in dist/, and try each in an empty environment
+	@echo "== dist: build wheel and sdist, and check them (half a minute)"
+	@cd tests && ../$(BIN)/python -m support.dist
 
 lint: $(READY) ## check rules and format with ruff, and the words of docstrings, comments and pages
 	@echo "== lint: check with ruff"
@@ -113,14 +123,11 @@ bench-audit: $(READY) ## measure an audit beside a bare decode and DuckDB; SIZE=
 	@echo "== bench-audit: measure CPU and memory of an audit of $(SIZE)"
 	@cd tests && ../$(BIN)/python -m bench.auditlog --size $(SIZE) $(if $(filter 1GB,$(SIZE)),--write)
 
+COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 lock: ## recompile the lock files from pyproject.toml
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
-	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
-		--no-emit-index-url --no-header --upgrade pyproject.toml -o $(LOCK)
-	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra fuzz --generate-hashes \
-		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) pyproject.toml -o .ci/requirements-fuzz.txt
-	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra bench --generate-hashes \
-		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) pyproject.toml -o .ci/requirements-bench.txt
+	@$(COMPILE) --group dev pyproject.toml -o $(LOCK)
+	@for group in bench docs fuzz; do $(COMPILE) --group $$group --constraints $(LOCK) pyproject.toml -o .ci/requirements-$$group.txt || exit; done
 	@rm -rf $(VENV)-lock
 
 clean: ## remove all generated files

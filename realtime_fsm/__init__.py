@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from realtime_fsm.protocol.options import Timeouts
     from realtime_fsm.runtime.transport import InsecureWarning
 
+__version__ = "0.1.0"
+
 __all__ = [
     "TABLE",
     "AuthenticationRejected",
@@ -183,4 +185,4 @@ if not TYPE_CHECKING:  # for a type checker, each other name is an error
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return sorted(__all__)
+        return sorted({*globals(), *__all__})

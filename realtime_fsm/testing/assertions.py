@@ -124,7 +124,7 @@ def _audit(log: Log) -> Report:
 
 def _explain(report: Report) -> Iterator[str]:
     bad = [connection.connection for connection in report.connections if connection.verdict != "conformant"]
-    yield f"the audit log is {report.verdict}; connections: {', '.join(bad) or 'not one'}"
+    yield f"the audit log is {report.verdict}: {', '.join(bad) or 'it has no record of a connection'}"
     if report.first is not None:
         yield from finding_lines(report.first)
 

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
@@ -240,21 +240,12 @@ class _MemoryListener:
 class InMemoryServer(RealtimeServer):
     """A `RealtimeServer` in memory, for tests in virtual time: the same calls, and neither a socket nor a thread.
 
-    The context `in_memory` leads clients to it. Its waits take 600 virtual seconds at most, unless ``timeout`` says otherwise.
+    The context `in_memory` leads clients to it. The arguments are those of `RealtimeServer`; ``host`` and ``port`` have no
+    effect. The waits take 600 virtual seconds at most, unless ``timeout`` says otherwise.
     """
 
-    def __init__(self, **options: Any) -> None:
-        """Prepare a server.
-
-        Args:
-            options: the arguments of `RealtimeServer`, without ``host`` and ``port``.
-
-        Raises:
-            As `RealtimeServer`.
-        """
-        super().__init__(host=next(_hosts), **options)
-
     def _make_listener(self, port: int) -> Listener:
+        self._host = next(_hosts)
         self._memory = _MemoryListener(self._dispatcher)
         return self._memory
 

@@ -55,9 +55,16 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a mark that makes no sense, before any fixture runs."""
+    _options(item)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Any:
     """Connect the client of a coroutine test on the test's own loop, and run the test where no other plugin does."""
+    __tracebackhide__ = True
     if not isinstance(item, pytest.Function) or not inspect.iscoroutinefunction(item.obj):
         return (yield)
     options = _options(item)
@@ -132,7 +139,8 @@ def realtime(
     from realtime_fsm.testing.quick import QUICK_RETRY, connected
 
     options = _options(request.node)
-    arguments = {"project": "demo", **({} if options["virtual"] else {"retry": QUICK_RETRY}), **options["client"]}
+    project = options["server"].get("projects", ["demo"])[0]
+    arguments = {"project": project, **({} if options["virtual"] else {"retry": QUICK_RETRY}), **options["client"]}
     if _is_coroutine(request.node):
         client = Realtime(realtime_server.endpoint, **arguments)
         _before(request.node, connected(client))
@@ -161,7 +169,10 @@ def _is_coroutine(node: pytest.Item) -> bool:
 
 def _before(node: pytest.Item, manager: AbstractAsyncContextManager[object]) -> None:
     """Enter a context on the loop of a coroutine test, around the test."""
-    node.stash.setdefault(_around, []).append(manager)
+    if _around not in node.stash:
+        node.stash[_around] = []
+        node.addfinalizer(lambda: node.stash.__delitem__(_around))
+    node.stash[_around].append(manager)
 
 
 def _clock_of(node: pytest.Item) -> VirtualClock:
@@ -170,6 +181,7 @@ def _clock_of(node: pytest.Item) -> VirtualClock:
 
         node.stash[_clock] = clock = VirtualClock()
         node.addfinalizer(clock.close)
+        node.addfinalizer(lambda: node.stash.__delitem__(_clock))  # a test may run again
     return node.stash[_clock]
 
 

@@ -82,6 +82,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_ended)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (asyncio's signature)
+        """End the threads of `run_in_executor`; the clock stands still meanwhile."""
+        self._clock.threads += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._clock.threads -= 1
+
     def _thread_ended(self, _: object) -> None:
         self._clock.threads -= 1
 
@@ -162,8 +170,10 @@ class VirtualClock:
         Raises:
             AssertionError: when all tasks wait without a timer, or after `LIMIT` seconds of virtual time: the test hangs.
         """
+        __tracebackhide__ = True
 
         async def limited() -> T:
+            __tracebackhide__ = True
             async with asyncio.timeout(LIMIT) as self._limit:  # a periodic timer hides that the test hangs
                 return await test()
 

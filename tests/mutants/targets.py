@@ -41,6 +41,7 @@ PACKAGES = {
     " replay/scenario cli/replay cli/replay_emit",
     "testing": "testing/server testing/url testing/backend testing/server_failures testing/upgrade testing/users"
     " testing/connection testing/presence testing/queries testing/wire testing/eras"
+    " testing/virtual testing/memory testing/blocking testing/assertions"
     " testing/server_fault testing/script testing/recordings_server runtime/recordings_eras",
     "": "events errors secrets catch_up auditlog/writer public client/blocking cli/main",
 }
