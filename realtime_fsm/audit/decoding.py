@@ -103,11 +103,8 @@ def _kinds(cls: type[errors.LinkFailure]) -> set[str]:
     return {cls.kind}.union(*map(_kinds, cls.__subclasses__()))
 
 
-KINDS = frozenset(
-    _kinds(errors.LinkFailure)
-    | {TokenUnavailable.kind}
-    | {f"{what}_overdue" for what in ("upgrade", "greeting", "reply", "pong", "echo")}
-)
+_AWAITED = ("upgrade", "greeting", "reply", "pong", "echo")
+KINDS = frozenset(_kinds(errors.LinkFailure) | {TokenUnavailable.kind} | {f"{what}_overdue" for what in _AWAITED})
 """The kinds of failure that a cause can be."""
 
 _EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)
