@@ -13,8 +13,8 @@ from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.machine import ConnectionMachine
 from realtime_fsm.fsm.pacer import Pacer
 from realtime_fsm.protocol.frames import PING
-from support.bench import Bench
 from realtime_fsm.testing.memory import MemorySocket
+from support.bench import Bench
 from support.network import Network
 from support.virtual import VirtualLoop
 
