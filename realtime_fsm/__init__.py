@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.policies import PingPolicy, PingPolicyWarning, RetryPolicy
     from realtime_fsm.fsm.table import TABLE, State, Trigger
     from realtime_fsm.fsm.tablespec import Row
+    from realtime_fsm.identity import TokenUnavailable
     from realtime_fsm.protocol.channel_checks import ChannelWarning
     from realtime_fsm.protocol.channels import Channel
     from realtime_fsm.protocol.eras import Era
@@ -121,6 +122,7 @@ __all__ = [
     "SubscriptionEnded",
     "SubscriptionRejected",
     "Timeouts",
+    "TokenUnavailable",
     "Trigger",
     "UnsupportedByServer",
     "UpgradeRefused",
@@ -140,6 +142,7 @@ _NAMES = {
         "ServerError StreamEnded SubscriptionEnded SubscriptionRejected UnsupportedByServer UpgradeRefused WrongLoop"
     ),
     "events": "Event PayloadMisfit",
+    "identity": "TokenUnavailable",
     "fsm.canary_policy": "Canary",
     "fsm.change": "Change Failure Gap",
     "fsm.policies": "PingPolicy PingPolicyWarning RetryPolicy",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tarfile
-import tomllib
 import zipfile
 from collections.abc import Iterator
 from email.parser import Parser
@@ -13,12 +12,11 @@ from pathlib import Path
 import pytest
 
 import realtime_fsm
-from support.dist import ROOT, build
+from support.dist import PROJECT, ROOT, build
 
 GENERATED = {"__pycache__", "node_modules", "_build"}
 FOLDERS = (".ci", ".github", "diagrams", "docs", "realtime_fsm", "tests")
 FILES = (".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "SECURITY.md", "pyproject.toml")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,12 @@ from realtime_fsm.audit.secret_scan import secret_fields
 from realtime_fsm.auditlog.records import RECORDS, RETIRED, SCHEMA, AnyRecord, TransitionRecord
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
 from realtime_fsm.fsm.table import TABLE
+from realtime_fsm.identity import TokenUnavailable
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.options import Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TRANSITION, OPEN = "realtime.transition", "realtime.open"
 _MARK = b'"realtime.'
@@ -102,7 +103,8 @@ def _kinds(cls: type[errors.LinkFailure]) -> set[str]:
     return {cls.kind}.union(*map(_kinds, cls.__subclasses__()))
 
 
-KINDS = frozenset(_kinds(errors.LinkFailure) | {f"{what}_overdue" for what in ("upgrade", "greeting", "reply", "pong", "echo")})
+_AWAITED = ("upgrade", "greeting", "reply", "pong", "echo")
+KINDS = frozenset(_kinds(errors.LinkFailure) | {TokenUnavailable.kind} | {f"{what}_overdue" for what in _AWAITED})
 """The kinds of failure that a cause can be."""
 
 _EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)
@@ -168,7 +170,7 @@ def _fast_fields() -> Iterator[tuple[str, Any] | tuple[str, Any, Any]]:
 
 _FAST = msgspec.defstruct("FastLine", _fast_fields(), kw_only=True, gc=False, forbid_unknown_fields=True)
 _decoder = cast("type[msgspec.json.Decoder[FlatRecord]]", msgspec.json.Decoder)(cast("type[FlatRecord]", _FAST))
-decode_fast = _decoder.decode
+decode_fast: Callable[[bytes], FlatRecord] = _decoder.decode
 """Decode the line of an ordinary record; raises `msgspec.MsgspecError` or `ValueError` for every other line."""
 
 

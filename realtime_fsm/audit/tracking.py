@@ -52,15 +52,15 @@ class Policies:
 
     def __init__(self, opened: OpenRecord | FlatRecord) -> None:
         given: Any = opened
-        self.retry = RetryPolicy(**given.retry)
+        self.retry: RetryPolicy = RetryPolicy(**given.retry)
         with warnings.catch_warnings():  # the program that built the policy was warned
             warnings.simplefilter("ignore", PingPolicyWarning)
-            self.ping = PingPolicy(**given.ping)
-        self.timeouts = Timeouts(**given.timeouts)
-        self.auto_reconnect = opened.auto_reconnect
-        self.max_link_age = opened.max_link_age
-        self.era = None if opened.protocol is None else Era(opened.protocol)
-        self.canary = None if opened.canary is None else _canary(opened.canary)
+            self.ping: PingPolicy = PingPolicy(**given.ping)
+        self.timeouts: Timeouts = Timeouts(**given.timeouts)
+        self.auto_reconnect: bool = opened.auto_reconnect
+        self.max_link_age: float | None = opened.max_link_age
+        self.era: Era | None = None if opened.protocol is None else Era(opened.protocol)
+        self.canary: Canary | None = None if opened.canary is None else _canary(opened.canary)
 
 
 def _canary(told: dict[str, float | bool]) -> Canary:
@@ -152,6 +152,8 @@ class TrackedConnection:
     # --- its frames
     sends: int = 0
     sent: list[float] = field(default_factory=list)  # the moments of the newest frames, at most `LIMIT`
+    sent_known: bool = True  # whether `sent` holds every frame of the last `WINDOW`
+    erred: bool | None = False  # the server answered with an error frame, and has acknowledged nothing since
     closed_until: float = MINUS_INFINITY  # after a 1013
     request_in_flight: bool | None = False
     asked_at: float = MINUS_INFINITY
@@ -224,6 +226,7 @@ class TrackedConnection:
         self.retry = self.covered_from = self.faulty_since = self.awaits = None
         self.unwanted = False
         self.reset_link()
+        self.sent_known, self.erred = False, None
         self.up_at = self.dialed_at = self.asked_at = self.idle_from = MINUS_INFINITY
 
     def note_hole(self) -> None:
@@ -269,4 +272,5 @@ class TrackedConnection:
     def reset_link(self) -> None:
         """Note a link on which nothing has been sent or received."""
         self.sent.clear()
+        self.sent_known, self.erred = True, False
         self.closed_until = self.opened_at = MINUS_INFINITY

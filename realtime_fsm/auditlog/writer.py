@@ -64,6 +64,8 @@ class AuditWriter:
 
     __slots__ = ("_connection_id", "_context", "_link", "_log", "_on_failure", "_seq", "_writing", "failures")
 
+    failures: int
+
     def __init__(self, connection_id: str, on_failure: Callable[[BaseException], None], context: Context | None = None) -> None:
         self._connection_id = connection_id
         self._log = structlog.get_logger("realtime_fsm")

@@ -112,6 +112,7 @@ class BlockingServer:
     publish = _call(ServerControl.publish)
     add_user = _call(ServerControl.add_user)
     issue_jwt = _call(ServerControl.issue_jwt)
+    add_key = _call(ServerControl.add_key)
     end_session = _call(ServerControl.end_session)
     wait_for_connections = _wait(ServerControl.wait_for_connections)
     wait_for_subscriptions = _wait(ServerControl.wait_for_subscriptions)

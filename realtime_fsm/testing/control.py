@@ -146,6 +146,21 @@ class ServerControl(FaultsMixin):
         return self._backend.issue_jwt(user_id, expired=expired, project=project)
 
     @threadsafe
+    def add_key(self, *, scopes: Iterable[str] = ("users.write",), project: str | None = None) -> str:
+        """Add an API key for the one REST call that the server answers: ``Users.create_jwt`` of the official SDK.
+
+        Args:
+            scopes: the scopes of the key; the call needs ``users.write``.
+            project: the project of the key; None for the first.
+
+        Returns:
+            The secret of the key.
+
+        Raises:
+            LookupError: when there is no such project.
+        """
+        return self._backend.add_key(scopes, project)
+
     def end_session(self, user_id: str, *, project: str | None = None) -> None:
         """End a user's session, as a logout elsewhere does. Links that are up go on.
 

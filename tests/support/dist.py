@@ -7,12 +7,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import venv
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DIST = ROOT / "dist"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SECONDS = 80.0
 """The most time that a command may take; the longest one installs four packages."""
 

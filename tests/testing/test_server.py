@@ -12,7 +12,7 @@ import realtime_fsm.testing
 from realtime_fsm import BadOption, Realtime, RetriesExhausted, RetryPolicy, SubscriptionRejected
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.testing.listener import LoopbackServer, ServerLink
+from realtime_fsm.testing.listener import LoopbackServer, RestCall, ServerLink
 from support.loopback import DEMO, GREETING, PING, PONG, connected, port_of, subscribe
 from support.raw_client import OPCODES, RawClient, upgrade
 
@@ -178,6 +178,9 @@ class _Echo:
 
     def closed(self, link: ServerLink) -> None:
         link.send(b"too late")
+
+    def answer(self, call: RestCall) -> tuple[int, bytes]:
+        return 404, b"{}"
 
 
 @pytest.mark.loopback
