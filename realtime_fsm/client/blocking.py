@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from realtime_fsm.client import listener
     from realtime_fsm.client.subscription import OnMisfit
-    from realtime_fsm.events import Event
+    from realtime_fsm.events import A, B, C, D, Event, OneOf
     from realtime_fsm.fsm.change import Change, Gap
     from realtime_fsm.runtime.credentials import Secret
     from realtime_fsm.runtime.stream_buffer import StreamBuffer
@@ -128,8 +128,13 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
         """
         return _iterate(BlockingStream(self._owner, self._portal, self._inner.batches(max), self._subscriber.buffer))
 
-    update = blocking(subscription.Subscription.update)
-    unsubscribe = blocking(subscription.Subscription.unsubscribe)
+    if TYPE_CHECKING:  # as a checker shall see them
+
+        def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None: ...  # noqa: D102
+        def unsubscribe(self) -> None: ...  # noqa: D102
+    else:
+        update = blocking(subscription.Subscription.update)
+        unsubscribe = blocking(subscription.Subscription.unsubscribe)
 
     def __enter__(self) -> Self:
         return self
@@ -205,9 +210,9 @@ class Realtime(ConnectionInfo):
 
     @classmethod
     @sealed
-    def from_client(cls, client: object, **options: Any) -> Self:
+    def from_client(cls, client: object, *, as_user: str | None = None, **options: Any) -> Self:
         """Make a connection from a client of the official SDK, as `realtime_fsm.Realtime.from_client`."""
-        return cls(**(options_from_client(client) | options))
+        return cls(**options_from_client(client, as_user, options))
 
     @property
     def state(self) -> State:
@@ -231,6 +236,11 @@ class Realtime(ConnectionInfo):
     ) -> Subscription[T]: ...
     @overload
     def subscribe(
+        self, *channels: str, payload: OneOf[A, B, C, D], on_misfit: OnMisfit | None = None,
+        **options: Unpack[BlockingSubscribeOptions],
+    ) -> Subscription[A | B | C | D]: ...  # fmt: skip
+    @overload
+    def subscribe(
         self, *channels: str, payload: UnionType, on_misfit: OnMisfit | None = None, **options: Unpack[BlockingSubscribeOptions]
     ) -> Subscription[Any]: ...
     @sealed
@@ -252,12 +262,24 @@ class Realtime(ConnectionInfo):
         wrapped = {**self._wrap_callables(options), **({} if payload is None else {"payload": payload})}
         return Listener(self, self._portal, self._portal.call(lambda: self._inner.on(channels, work, **wrapped)), mark)
 
-    connect = blocking(client.Realtime.connect)
-    reconnect = blocking(client.Realtime.reconnect)
-    wait_connected = blocking(client.Realtime.wait_connected)
-    wait_subscribed = blocking(client.Realtime.wait_subscribed)
-    set_presence = blocking(client.Realtime.set_presence)
-    disconnect = blocking(client.Realtime.disconnect)
+    if TYPE_CHECKING:
+
+        def connect(self) -> None: ...  # noqa: D102
+        def reconnect(self) -> None: ...  # noqa: D102
+        def wait_connected(self, timeout: float | None = None) -> None: ...  # noqa: D102
+        def wait_subscribed(self, timeout: float | None = None) -> None: ...  # noqa: D102
+        def set_presence(  # noqa: D102
+            self, status: str | None, *, metadata: Mapping[str, Any] | None = None, permissions: Iterable[str] | None = None,
+            presence_id: str | None = None,
+        ) -> dict[str, Any] | None: ...  # fmt: skip
+        def disconnect(self) -> None: ...  # noqa: D102
+    else:
+        connect = blocking(client.Realtime.connect)
+        reconnect = blocking(client.Realtime.reconnect)
+        wait_connected = blocking(client.Realtime.wait_connected)
+        wait_subscribed = blocking(client.Realtime.wait_subscribed)
+        set_presence = blocking(client.Realtime.set_presence)
+        disconnect = blocking(client.Realtime.disconnect)
 
     @overload
     def authenticate(self, session: Secret) -> dict[str, Any]: ...

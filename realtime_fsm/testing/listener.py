@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
@@ -24,8 +25,21 @@ _SHORT, _MEDIUM = 126, 65_536  # sizes from which the length of a frame takes 2 
 _STOP_GRACE = 1.0  # seconds for a client to read all frames, before its stream is reset
 
 
+class ServerLink(Protocol):
+    """The server's side of one link, as the dispatcher uses it."""
+
+    def send(self, text: bytes) -> None:
+        """Send a text frame, in UTF-8; nothing happens when the stream has ended."""
+
+    def close(self) -> None:
+        """End the stream without a close frame, behind all frames."""
+
+    def reset(self) -> None:
+        """Reset the stream; frames that the client has not read are lost."""
+
+
 class ServerTransport:
-    """The server's side of one link."""
+    """The server's side of one link over a socket, a `ServerLink`."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -74,14 +88,61 @@ class ServerTransport:
 class Handler(Protocol):
     """The receiver of a server's links and messages."""
 
-    def opened(self, link: ServerTransport, target: str, headers: tuple[tuple[str, str], ...]) -> None:
+    def opened(self, link: ServerLink, target: str, headers: tuple[tuple[str, str], ...]) -> None:
         """Take a new link, with the target and the headers of its upgrade request."""
 
-    def message(self, link: ServerTransport, data: str | bytes) -> None:
+    def message(self, link: ServerLink, data: str | bytes) -> None:
         """Take a text or binary message."""
 
-    def closed(self, link: ServerTransport) -> None:
+    def closed(self, link: ServerLink) -> None:
         """Take the end of a link, whichever side ended it."""
+
+    def answer(self, call: RestCall) -> tuple[int, bytes]:
+        """Answer a POST request below ``/v1/`` with a status and a JSON document."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestCall:
+    """A POST request. Its repr shows the path only: the headers carry an API key.
+
+    Attributes:
+        path: the path of the URL.
+        headers: names and values, in order.
+        body: the content.
+    """
+
+    path: str
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def header(self, name: str) -> str:
+        """Return the first value of a header, whose case does not matter, or an empty string."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
+
+
+class Listener(Protocol):
+    """A place where the server's links begin: a port of the loopback host, or the memory of this process.
+
+    Attributes:
+        port: the port; 0 as long as it is not known.
+    """
+
+    port: int
+
+    async def start(self) -> None:
+        """Listen."""
+
+    async def stop(self) -> None:
+        """End every stream without a close frame, and listen no more; a second call does nothing."""
+
+    def close_all(self) -> None:
+        """End every stream without a close frame."""
+
+    def freeze(self) -> None:
+        """Upgrade no new link, and neither read nor send on a link that is up, until `thaw`."""
+
+    def thaw(self) -> None:
+        """Go on, with the messages that came and the frames that were buffered meanwhile."""
 
 
 class _BareSocket(web.WebSocketResponse):
@@ -114,7 +175,7 @@ class LoopbackServer:
             port: the port; with 0 the system chooses one.
             routed: tells whether the server serves a path; a dial with another path gets HTTP 404.
         """
-        self.port = port
+        self.port: int = port
         self._routed = routed
         self._handler = handler
         self._host = host
@@ -185,6 +246,9 @@ class LoopbackServer:
             return web.Response()  # aiohttp drops it, for the client has gone
         link = ServerTransport(transport)
         response = _BareSocket(link)
+        if request.method == "POST" and request.path.startswith("/v1/"):
+            status, body = self._handler.answer(RestCall(request.path, tuple(request.headers.items()), await request.read()))
+            return web.Response(status=status, body=body, content_type="application/json")
         if not response.can_prepare(request):
             return web.Response(status=400, headers={"Connection": "close"})
         if not self._routed(request.path):
