@@ -30,7 +30,7 @@ extensions = [
 suppress_warnings = ["ref.python"]  # a name such as Realtime is in `realtime_fsm` and in `realtime_fsm.sync`: the first is meant
 exclude_patterns = ["_build", "README.md", "examples/**"]
 
-myst_enable_extensions = ["attrs_inline", "deflist"]
+myst_enable_extensions = ["attrs_inline", "deflist", "tasklist"]
 myst_heading_anchors = 3
 
 default_role = "py:obj"  # a single backtick in a docstring names an object of Python
