@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from pathlib import Path
@@ -50,6 +51,8 @@ def _adapt(app: Sphinx, what: str, name: str, value: object, options: object, li
     """Make a docstring fit for the site, before napoleon reads its sections."""
     text = _AS_ANOTHER.sub(r"\1Raises errors as \2.", "\n".join(lines))
     lines[:] = text.replace('PROTOCOL: "', ':doc:`PROTOCOL </reference/protocol>`: "').split("\n")
+    if what == "module":  # a paragraph about the design is for readers of the code
+        lines[:] = itertools.takewhile(lambda line: not line.startswith(("Design:", "Invariant:")), lines[:])
     if what in ("attribute", "property"):  # napoleon takes the words before a colon in its first line for a type
         lines[:0] = ["..", ""]
 
