@@ -59,7 +59,9 @@ def _adapt(app: Sphinx, what: str, name: str, value: object, options: object, li
 
 def _hide_signature(app: Sphinx, what: str, name: str, *_: object) -> tuple[str, str] | None:
     """Show no arguments for a class that the library alone builds."""
-    return ("", "") if what == "class" and name.rpartition(".")[2] in ("Event", "Listener", "Subscription") else None
+    return (
+        ("", "") if what == "class" and name.rpartition(".")[2] in ("AuditRecords", "Event", "Listener", "Subscription") else None
+    )
 
 
 def _resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement) -> nodes.Node | None:
