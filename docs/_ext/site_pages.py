@@ -27,6 +27,8 @@ _OUTWARD = re.compile(r"(\]\(|^\[[^\]]+\]: )(\.\./[^)#\s]+)", re.MULTILINE)
 """A link to another folder, in a line or below a page."""
 _AS_ANOTHER = re.compile(r"^( *)Raises:\n +As (`+[^`]+`+)\.$", re.MULTILINE)
 """A section of errors that names another call."""
+_NOT_BUILT = ("AuditRecords", "Event", "Listener", "Subscription")
+"""Classes that users never build."""
 _SENTENCE = re.compile(r"(.+?[.:])(?:\s|$)", re.DOTALL)
 
 
