@@ -57,15 +57,15 @@ lint: $(READY) ## check rules and format with ruff, and the words of docstrings,
 	@cd tests && ../$(BIN)/python -m support.prose
 
 PAGES := build/pages
-types: $(READY) $(if $(shell command -v npm),$(PEERS_READY)) ## check the package, the tests, and the examples of the pages with mypy --strict; the examples with pyright, too
+types: $(READY) $(if $(shell command -v npm),$(PEERS_READY)) ## check the package, the tests and all examples with mypy --strict, and the examples with pyright
 	@echo "== types: check with mypy --strict"
 	@$(BIN)/mypy
 	@rm -rf $(PAGES) && cd tests && ../$(BIN)/python -m support.pages ../$(PAGES)
-	@$(BIN)/mypy $(EXAMPLES)
-	@if test -x $(PYRIGHT); then echo "== types: check the examples with pyright"; $(PYRIGHT) --pythonpath $(BIN)/python $(EXAMPLES); \
+	@$(BIN)/mypy $(PAGES)
+	@if test -x $(PYRIGHT); then echo "== types: check the examples with pyright"; $(PYRIGHT) --level error --pythonpath $(BIN)/python $(EXAMPLES); \
 		else echo "== types: pyright did not run, because it needs Node.js 20 with npm"; fi
 PYRIGHT := $(PEERS)/node_modules/.bin/pyright
-EXAMPLES = $(PAGES)
+EXAMPLES := $(PAGES) docs/examples
 
 diagrams: $(READY) ## regenerate diagrams/: pictures, reference, record schema, lnav, OpenTelemetry
 	@cd tests && ../$(BIN)/python -c 'from generated.files import write_all; write_all("../diagrams")'

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from realtime_fsm.auditlog.records import RECORDS
+from realtime_fsm.fsm.table import TABLE
+from support.pages import blocks_of
 from support.some import some
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,6 +22,9 @@ RECORDINGS = [path.stem for path in (ROOT / "tests" / "recordings").glob("*.json
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted(
     ROOT.glob("docs/**/*.md")
 )
+README = ROOT / "README.md"
+PROJECT = "https://github.com/realtime-fsm/realtime_fsm"
+"""The URL of the project, as in `[project.urls]`. README uses it, because other sites show that page."""
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 _RECORDING = r"`((?:e\d-)?\d\d[a-z]?(?:-[a-z0-9-]+)?)`"
 _WIDTH = 120
@@ -68,12 +78,62 @@ def test_cited_rules_exist() -> None:
     assert cited - set(re.findall(r"^(\d+)\. ", PROTOCOL, re.MULTILINE)) == set()
 
 
+def prose(page: Path) -> str:
+    """Return a page without its blocks of code."""
+    return re.sub(r"^( *)(```+).*?^\1\2$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def links(page: Path) -> list[tuple[str, str]]:
+    """Return a page's links and pictures to files of this tree: path and anchor. The project's URL counts as the root."""
+    found = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", prose(page))
+    named = re.findall(rf"\]\({PROJECT}/(?:blob|tree|raw)/main/([^)#]*)#?([^)]*)\)", prose(page))
+    return found + [(os.path.relpath(ROOT / target, page.parent), anchor) for target, anchor in named]
+
+
+def samples() -> Iterator[dict[str, Any]]:
+    """Yield each record of the audit log that a page shows whole."""
+    for page in PAGES:
+        for block in blocks_of(page, "json"):
+            text = block.strip()
+            while text:
+                sample, end = json.JSONDecoder().raw_decode(text)
+                text = text[end:].strip()
+                if str(sample.get("event")).startswith("realtime."):
+                    yield sample
+
+
+def test_each_record_that_a_page_shows_is_one_of_this_version() -> None:
+    kinds = {record.__struct_config__.tag: record for record in RECORDS}
+    rows = {row.id: row for row in TABLE.rows}
+    for sample in some(samples()):
+        assert sample.keys() - {"event", "level", *kinds[sample["event"]].__struct_encode_fields__} == set(), sample
+        assert sample.get("machine", TABLE.fingerprint) == TABLE.fingerprint
+        if sample["event"] == "realtime.transition":
+            row = rows[sample["row"]]
+            shown = sample["trigger"], sample["source"], sample["dest"]
+            assert shown == (row.trigger.value, row.source.value, (row.dest or row.source).value), sample
+
+
+def test_the_comparison_cites_a_test_for_each_feature() -> None:
+    comparison = (ROOT / "docs" / "explanation" / "comparison.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"^    \[`test_\w+`\]\[", comparison, re.MULTILINE)) > 20
+
+
 @EACH_PAGE
 def test_every_link_leads_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8"))
-    files = [(page.parent / target if target else page, anchor) for target, anchor in links]
+    files = [(page.parent / target if target else page, anchor) for target, anchor in links(page)]
     assert [file for file, _ in files if not file.exists()] == []
     assert [anchor for file, anchor in files if anchor and anchor not in anchors(file)] == []
+
+
+def test_the_readme_shows_all_links_and_pictures_elsewhere_too() -> None:
+    targets = re.findall(r"\]\(([^)]*)\)", prose(README))
+    assert len(links(README)) > 5
+    assert [target for target in targets if not target.startswith("https://")] == []
+    kinds = {target: target.removeprefix(PROJECT).split("/")[1] for target in targets if target.startswith(f"{PROJECT}/")}
+    for target, kind in some(kinds.items()):
+        suffix = Path(target.partition("#")[0]).suffix
+        assert kind == ("raw" if suffix == ".svg" else "blob" if suffix else "tree"), target
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "docs" in page.parts], ids=lambda page: page.name)

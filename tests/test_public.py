@@ -12,9 +12,8 @@ import pytest
 
 import realtime_fsm
 from realtime_fsm import errors, testing
-from realtime_fsm.fsm.table import TABLE, State
+from realtime_fsm.fsm.table import State
 from support.pages import ROOT
-from support.some import some
 
 PACKAGE = Path(realtime_fsm.__file__).parent
 README = ROOT / "README.md"
@@ -134,23 +133,9 @@ def test_the_inner_layers_do_no_io_and_take_no_other_package(name: str) -> None:
     assert {module.split(".")[0] for module in imports(MODULES[name])} <= allowed
 
 
-def test_the_readme_shows_every_state_and_a_record_that_exists() -> None:
-    text = README.read_text(encoding="utf-8")
-    table = text.split("## The states")[1].split("##")[0]
+def test_the_readme_shows_every_state() -> None:
+    table = README.read_text(encoding="utf-8").split("## The states")[1].split("##")[0]
     assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == [state.value for state in State]
-    record = text.split("```json\n")[1].split("```")[0]
-    assert TABLE.fingerprint in record
-    row = next(row for row in TABLE.rows if f'"row":"{row.id}"' in record)
-    for part in (f'"trigger":"{row.trigger}"', f'"source":"{row.source}"', f'"dest":"{row.dest}"'):
-        assert part in record
-
-
-def test_every_feature_is_linked_to_a_test_that_exists() -> None:
-    links = re.findall(r"\[`(test_\w+)`\]\((tests/[\w/]+\.py)\)", README.read_text(encoding="utf-8"))
-    assert len(links) > 20
-    for name, path in some(links):
-        text = (README.parent / path).read_text(encoding="utf-8")
-        assert re.search(rf"^(async )?def {name}\(", text, re.MULTILINE), (name, path)
 
 
 def test_the_annotations_of_the_client_resolve() -> None:

@@ -1,9 +1,10 @@
-"""The examples of the Markdown pages: run them, and write them for the type checkers.
+"""The examples of the pages: run them, and write them for the type checkers.
 
 The Python blocks of a page run in order, in one module. Hidden blocks call what the visible blocks define, and assert what the
 page claims: ``<!--- invisible-code-block: python``, the block, ``-->``. A console block names commands that parse.
 
-``python -m support.pages DIRECTORY`` writes the visible Python blocks of each page as one file, each on the lines of its page.
+``python -m support.pages DIRECTORY`` writes the visible Python blocks of each page as one file, each on the lines of its
+page, and the cells of each notebook.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import ast
 import asyncio
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -19,6 +21,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from textwrap import indent
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
@@ -39,7 +42,6 @@ PAGES = [
     ROOT / "README.md",
     *(page for page in sorted(ROOT.glob("docs/**/*.md")) if "_build" not in page.parts),
 ]
-_COMMAND = "realtime-fsm"
 _TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
@@ -75,13 +77,15 @@ def check_commands(example: Example) -> None:
         AssertionError: for a command that the command line does not understand, or a target that the Makefile does not have.
     """
     for command in commands_of(example.parsed):
+        while command and "=" in command[0]:  # a variable of the environment
+            del command[0]
         if command[:1] == ["make"]:
             assert {word for word in command[1:] if "=" not in word} <= _TARGETS, command
-        if _COMMAND in command:
+        if command[:1] == ["realtime-fsm"]:
             refusal, code = io.StringIO(), None
             try:
                 with contextlib.redirect_stderr(refusal), contextlib.redirect_stdout(io.StringIO()):
-                    _parser().parse_args(command[command.index(_COMMAND) + 1 :])
+                    _parser().parse_args(command[1:])
             except SystemExit as end:  # `--help` ends with 0
                 code = end.code
             assert not code, f"{shlex.join(command)}: {refusal.getvalue()}"
@@ -111,6 +115,18 @@ def source_of(page: Path) -> str:
         lines += [""] * (first - len(lines))
         lines += region.lexemes["source"].splitlines()
     return "\n".join(lines) + "\n"
+
+
+def blocks_of(page: Path, language: str) -> list[str]:
+    """Return the visible blocks of a page in a language."""
+    document = Document.parse(str(page))
+    return [str(region.lexemes["source"]) for region in FencedCodeBlockLexer(language)(document)]
+
+
+def cells_of(notebook: Path) -> list[str]:
+    """Return the code of a notebook's cells."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
 def imports_of(page: Path) -> dict[str, set[str]]:
@@ -160,3 +176,6 @@ if __name__ == "__main__":
     for page in PAGES:
         if source := source_of(page).strip():
             (directory / f"{module_of(page)}.py").write_text(source_of(page), encoding="utf-8")
+    for notebook in ROOT.glob("docs/examples/*.ipynb"):
+        source = "async def cells() -> None:\n" + indent("\n".join(cells_of(notebook)), "    ")  # they may await
+        (directory / f"{notebook.stem}.py").write_text(source, encoding="utf-8")

@@ -1,0 +1,67 @@
+"""Print each event of some channels as a line of JSON, until Ctrl-C or SIGTERM.
+
+Run it beside `realtime-fsm serve`:
+
+    APPWRITE_ENDPOINT=http://127.0.0.1:8090/v1 APPWRITE_PROJECT=demo python listener.py rows
+
+Events go to stdout. Changes of state, gaps and failures go to stderr.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+from realtime_fsm import Change, Gap, Realtime
+from realtime_fsm.errors import RealtimeError
+
+log = logging.getLogger("listener")
+
+
+async def report_changes(changes: AsyncIterator[Change]) -> None:
+    """Log each change of state until the connection ends."""
+    async for change in changes:
+        log.info("%s -> %s%s", change.source, change.dest, f", because {change.cause}" if change.cause else "")
+
+
+def report_gap(gap: Gap) -> None:
+    """Log that events may be missing; gap.since is None where no event came before the outage."""
+    log.warning("events may be missing from %s to %s", gap.since or "the start", gap.until)
+
+
+async def listen(channels: list[str]) -> None:
+    """Print the events of the channels without end."""
+    realtime = Realtime(
+        os.environ["APPWRITE_ENDPOINT"],
+        os.environ["APPWRITE_PROJECT"],
+        session=os.environ.get("APPWRITE_SESSION"),  # None: listen as a guest
+    )
+    reporting = asyncio.create_task(report_changes(realtime.states()))
+    try:
+        async with realtime, realtime.subscribe(*channels, on_gap=report_gap) as subscription:
+            async for event in subscription:
+                print(json.dumps({"action": event.action, "id": event.id, "payload": event.payload}), flush=True)
+    finally:
+        await reporting  # the last change comes with the end of the connection
+
+
+async def main() -> int:
+    """Listen until a signal, and return the exit code."""
+    listening = asyncio.create_task(listen(sys.argv[1:] or ["rows"]))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, listening.cancel)  # not on Windows
+    try:
+        await listening
+    except asyncio.CancelledError:
+        return 0
+    except RealtimeError as failure:  # a wrong endpoint, a refused subscription, ...
+        log.error("%s", failure)  # noqa: TRY400  (the sentence tells all)
+    return 1
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    sys.exit(asyncio.run(main()))
