@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-peers node lint types check format diagrams drift picture simulate fuzz fleet mutants bench bench-audit lock clean
+.PHONY: help setup demo test test-peers node lint types check docs format diagrams drift picture simulate fuzz fleet mutants bench bench-audit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -76,6 +76,18 @@ drift: $(READY) ## compare diagrams/ with the table and the record types
 
 check: lint types drift test ## run every check that must pass before a commit
 
+DOCS_READY := $(VENV)/.docs-ready
+docs: $(READY) $(DOCS_READY) ## build the site of documentation, and open it where there is a display
+	@echo "== docs: build the site; a warning is an error (about half a minute)"
+	@$(BIN)/python -m sphinx -b html --fresh-env -W --keep-going --quiet docs docs/_build
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xdg-open > /dev/null; then xdg-open docs/_build/index.html; fi
+	@echo "== docs: the site is docs/_build/index.html"
+
+$(DOCS_READY): $(READY) .ci/requirements-docs.txt
+	@echo "== setup: install Sphinx, with the packages of .ci/requirements-docs.txt"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/requirements-docs.txt
+	@touch $@
+
 format: $(READY) ## format and fix with ruff
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -126,8 +138,10 @@ lock: ## recompile the lock files from pyproject.toml
 		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) pyproject.toml -o .ci/requirements-fuzz.txt
 	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra bench --generate-hashes \
 		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) pyproject.toml -o .ci/requirements-bench.txt
+	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --group pyproject.toml:docs --generate-hashes \
+		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) -o .ci/requirements-docs.txt
 	@rm -rf $(VENV)-lock
 
 clean: ## remove all generated files
-	rm -rf $(VENV) $(PEERS)/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .mutants build dist demo-audit.jsonl
+	rm -rf $(VENV) $(PEERS)/node_modules .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .mutants build dist docs/_build demo-audit.jsonl
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,42 @@
+"""The remedy for each error, for the page of the errors: a test finds an error without one."""
+
+from __future__ import annotations
+
+REMEDIES = {
+    "RealtimeError": "Catch this class where one handler serves every error of the library.",
+    "Misuse": "Change the calling code: no retry and no server can help.",
+    "BadOption": "Read the text: it names the option, the problem and a value that works.",
+    "Disposed": "Build a new ``Realtime``. A disposed one never dials again.",
+    "SubscriptionEnded": "Call ``subscribe()`` again.",
+    "ConcurrentIteration": "Give each consumer its own subscription, or spread the events of one consumer over a queue.",
+    "WrongLoop": "Build one ``Realtime`` for each event loop, inside that loop.",
+    "Forked": "Build the ``Realtime`` in the child process, after the fork.",
+    "BadTable": "Fix each fault that ``faults`` names. The table of the library itself never raises it.",
+    "LinkFailure": "Nothing, as long as the client dials again. Read it as the ``cause`` of the error that you caught.",
+    "DialFailed": "Check the endpoint, the network and the proxy. ``reason`` holds the text of the operating system.",
+    "NameNotResolved": "Check the host's name in the endpoint, and the resolver of this machine.",
+    "UpgradeRefused": "Read ``status``. For a redirect, give its target as the endpoint. For 404, check the path ``/v1``. For 429"
+    " and 503, wait: the client obeys ``retry_after``.",
+    "CertificateRefused": "Renew the server's certificate, or pass its authority in ``ssl=``. For a test server alone, use"
+    " ``self_signed=True``.",
+    "IdentityUnavailable": "Fix the callable that you passed as ``session=`` or ``jwt=``. The next attempt calls it again.",
+    "GreetedAsGuest": "Give a fresh session or JWT, best by a callable. Then call ``reconnect()``.",
+    "Overdue": "Check the network and the load of the server. For a slow network, raise the member of ``Timeouts``.",
+    "StreamEnded": "Nothing: the client dials again. Where it happens often, look for a proxy that ends idle connections.",
+    "FrameTooLarge": "Raise ``max_frame=``, or make the payloads smaller.",
+    "ServerError": "Read ``code``. For 1008 check the project and the identity; for 1013 wait for the next minute.",
+    "RefusedByServer": "Read ``code``: check the project's id, the identity and the platforms of the project. Then call"
+    " ``reconnect()``.",
+    "RetriesExhausted": "Read ``cause``, and remove it. Then call ``reconnect()``, or raise the limit that ``option`` names.",
+    "LinkLost": "Call ``reconnect()``, or use ``auto_reconnect=True``.",
+    "LinkPaused": "Consume events in another task during the call, or raise ``buffer=``, or choose another ``overflow=``.",
+    "Disconnected": "Call again after ``connect()``, where another part of the program asked for the disconnect.",
+    "AuthenticationRejected": "Give a valid session. The link and the old identity are still in use.",
+    "PresenceRejected": "Log in first, because a guest has no presence. With ``permissions=``, include your own update.",
+    "UnsupportedByServer": "Upgrade the server to the release that has the feature, or do without it.",
+    "SubscriptionRejected": "Read ``code`` and ``guest``: log in, fix the query, or drop the channel. Other subscriptions stay.",
+    "ConsumerTooSlow": "Iterate again. Then consume faster, or raise ``buffer=``, or choose another ``overflow=``.",
+    "MalformedEvent": "Use the other parts of the event. Report the event's ``part`` to the server's operator.",
+    "PayloadMisfit": "Fix the type at ``path``, or pass ``on_misfit=`` to skip such events. ``event`` holds the payload.",
+    "DrawingFailed": "Do as ``remedy`` says: install Graphviz, or choose the format ``svg``.",
+}
