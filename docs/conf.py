@@ -29,7 +29,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "README.md", "examples/**"]
 
-myst_enable_extensions = ["attrs_inline", "deflist"]
+myst_enable_extensions = ["attrs_inline", "deflist", "tasklist"]
 myst_heading_anchors = 3
 
 default_role = "py:obj"  # a single backtick in a docstring names an object of Python
