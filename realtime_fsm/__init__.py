@@ -51,6 +51,7 @@ from realtime_fsm.fsm.change import Change, Failure, Gap
 from realtime_fsm.fsm.policies import PingPolicy, PingPolicyWarning, RetryPolicy
 from realtime_fsm.fsm.table import TABLE, State, Trigger
 from realtime_fsm.fsm.tablespec import Row
+from realtime_fsm.identity import TokenUnavailable
 from realtime_fsm.protocol.channel_checks import ChannelWarning
 from realtime_fsm.protocol.channels import Channel
 from realtime_fsm.protocol.eras import Era
@@ -109,6 +110,7 @@ __all__ = [
     "SubscriptionEnded",
     "SubscriptionRejected",
     "Timeouts",
+    "TokenUnavailable",
     "Trigger",
     "UnsupportedByServer",
     "UpgradeRefused",

@@ -17,6 +17,7 @@
     │   │   ├── UpgradeRefused        the server answered with an HTTP status instead of an upgrade
     │   │   └── CertificateRefused    the server's TLS certificate is not trusted (fatal)
     │   ├── IdentityUnavailable       the callable for the session or JWT raised
+    │   │   └── TokenUnavailable      the server issued no JWT for a user (in `realtime_fsm.identity`)
     │   ├── GreetedAsGuest            the server does not know the session or JWT (fatal)
     │   ├── Overdue                   an upgrade, greeting, reply, pong or echo did not come in time
     │   ├── StreamEnded               the stream ended without an error frame
@@ -42,16 +43,10 @@ error frame; `message` is the server's own text, and the audit log leaves it out
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self, TypeVar
-
-E = TypeVar("E")
+from typing import Any, Literal, Self
 
 RETRY_AFTER_LIMIT = 3600.0
 """The longest ``Retry-After`` that a client obeys, in seconds: the mistake of a proxy must not mute the client for days."""
-
-
-def _new(kind: type[E], *args: Any) -> E:
-    return kind.__new__(kind, *args)
 
 
 class RealtimeError(Exception):
@@ -59,11 +54,11 @@ class RealtimeError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default, cls(*args), fails: the arguments of each __init__ differ from the text in `args`.
-        return _new, (type(self), *self.args), self.__dict__
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
     def __copy__(self) -> Self:
         """Copy with the cause, without the traceback: several tasks raise one stored error, each with its own traceback."""
-        copy = _new(type(self), *self.args)
+        copy = type(self).__new__(type(self), *self.args)
         copy.__dict__.update(self.__dict__)
         copy.__cause__ = self.__cause__
         return copy
@@ -195,13 +190,13 @@ class IdentityUnavailable(LinkFailure):
     """The callable for the session or JWT raised, so nothing was dialed. Transient: the next attempt calls it again.
 
     Attributes:
-        reason: the type of the exception; its text may hold a secret.
+        reason: the type of the exception; its text may hold a secret. A callable may raise this class itself, with a safe text.
     """
 
     kind = "identity_unavailable"
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the callable for the session or JWT failed with {reason}")
+    def __init__(self, reason: str, text: str | None = None) -> None:
+        super().__init__(text or f"the callable for the session or JWT failed with {reason}")
         self.reason = reason
 
 

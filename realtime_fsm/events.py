@@ -21,6 +21,7 @@ from realtime_fsm.sealing import sealed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import UnionType
+    from typing import Never, TypeAlias
 
     from typing_extensions import TypeVar as TypeVarWithDefault
 
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
     T_co = TypeVarWithDefault("T_co", covariant=True, default=dict[str, Any])
     """The type of the payload: a plain `Event` is an `Event[dict[str, Any]]`."""
+    A = TypeVar("A")
+    B = TypeVar("B")
+    C = TypeVarWithDefault("C", default=Never)
+    D = TypeVarWithDefault("D", default=Never)
+    OneOf: TypeAlias = tuple[type[A], type[B]] | tuple[type[A], type[B], type[C]] | tuple[type[A], type[B], type[C], type[D]]
+    """Two to four types as a tuple: a type checker cannot infer ``A | B`` from an argument that is a union."""
     _RawJson = Any
     _Unset = Any
 else:
@@ -228,6 +235,8 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     @overload
     def payload_as(self, wanted: type[_T], *, decimals: bool = False) -> _T: ...
     @overload
+    def payload_as(self, wanted: OneOf[A, B, C, D], *, decimals: bool = False) -> A | B | C | D: ...
+    @overload
     def payload_as(self, wanted: UnionType, *, decimals: bool = False) -> Any: ...
     def payload_as(self, wanted: Any, *, decimals: bool = False) -> Any:
         """Decode the payload into a type, from the wire's bytes; anew at each call.
@@ -236,8 +245,9 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         object.
 
         Args:
-            wanted: a msgspec Struct, a dataclass, a TypedDict, ``dict``, a union of tagged Structs, or a pydantic model;
-                ``list[...]`` for the events of ``console.tail.{project}``.
+            wanted: a msgspec Struct, a dataclass, a TypedDict, ``dict``, or a pydantic model; ``list[...]`` for the events of
+                ``console.tail.{project}``. Several of them, such as tagged Structs, as a tuple ``(Apple, Pear)``, from which
+                type checkers infer the union of up to four types; or as a union ``Apple | Pear``, which they take as ``Any``.
             decimals: whether numbers with a fraction become `Decimal` where the type leaves that open: in ``dict`` and ``Any``.
                 A pydantic type always decides itself.
 
@@ -248,8 +258,17 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         return _decode_into(self, payload_decoder(wanted, decimals=decimals))
 
     def __repr__(self) -> str:
-        # A repr ends up in logs, so it shows neither the payload nor the ids in the names.
-        return f"<Event for {', '.join(self._subscriptions) or 'no subscription'}>"
+        # A repr ends up in logs, so it shows nothing of the payload but the id; and it never raises, whatever the server sent.
+        action, identifier, channels = (self._readable(part) for part in ("action", "id", "channels"))
+        of = "" if identifier is None else f" of {identifier!r:.60}"
+        # Of the channels without the id, the one with the most parts says most; of several forms the newest comes last.
+        names = [name for name in channels or () if identifier not in name.split(".")] or channels
+        on = f" on {max(reversed(names), key=lambda name: name.count('.'))!r:.120}" if names else ""
+        return f"<Event {action or 'without an action'}{of}{on}>"
+
+    def _readable(self, part: str) -> Any:
+        with suppress(MalformedEvent):
+            return getattr(self, part)
 
 
 class _TypedEvent(Event[T_co], gc=True):

@@ -330,12 +330,29 @@ def test_copies_and_pickles_are_whole(twin_of: Any, touched: bool) -> None:
 # --- logs -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("ids", "said"), [((), "no subscription"), (("s1",), "s1"), (("s1", "s2"), "s1, s2")])
-def test_the_repr_names_subscriptions_and_nothing_else(ids: tuple[str, ...], said: str) -> None:
-    input_ = event(b'{"a":"hidden"}', events=b'["hidden"]', channels=b'["hidden"]', ids=ids)
-    assert input_.payload
-    assert input_.events
-    assert repr(input_) == f"<Event for {said}>"
+@pytest.mark.parametrize(
+    ("payload", "events", "channels", "said"),
+    [
+        (
+            b'{"$id":"r1","a":"hidden"}',
+            b'["databases.d.tables.t.rows.r1.update.hidden","databases.*.tables.*.rows.*.update"]',
+            b'["documents","databases.d.collections.t.documents","rows","databases.d.tables.t.rows","databases.d.tables.t.rows.r1"]',
+            "update of 'r1' on 'databases.d.tables.t.rows'",
+        ),
+        (b'{"$id":"alice"}', b'["users.alice.create"]', b'["account.alice"]', "create of 'alice' on 'account.alice'"),
+        (b'{"a":"hidden"}', b"[]", b'["rows"]', "without an action on 'rows'"),
+        (b'"hidden"', b'{"hidden":1}', b"5", "without an action"),
+        (b'{"$id":"a\\nb"}', b'["rows.x.delete"]', b"[]", r"delete of 'a\nb'"),
+        (b'{"$id":{"hidden":1}}', b"[]", b"[]", "without an action"),
+    ],
+)
+def test_the_repr_shows_action_id_and_channel_and_nothing_else(payload: bytes, events: bytes, channels: bytes, said: str) -> None:
+    assert repr(event(payload, events=events, channels=channels)) == f"<Event {said}>"
+
+
+def test_the_repr_is_short() -> None:
+    long = b"x" * 100_000
+    assert len(repr(event(b'{"$id":"' + long + b'"}', events=b'["rows.x.delete"]', channels=b'["' + long + b'"]'))) < 250
 
 
 def test_the_text_of_malformed_parts_holds_nothing_of_the_wire() -> None:

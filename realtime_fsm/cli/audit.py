@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.audit.sources import STDIN, Unreadable, open_log, read_lines, sort_by_content
 from realtime_fsm.audit.sql import script
 from realtime_fsm.audit.tail import follow_files
+from realtime_fsm.cli.loop import signals_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,7 +80,9 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         help="count the findings of this rule as violations, also where they are doubts or notes; may be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--follow", action="store_true", help="go on reading as the files grow, like tail -F; the report comes after Ctrl-C"
+        "--follow",
+        action="store_true",
+        help="go on reading as the files grow, like tail -F; the report comes after Ctrl-C or SIGTERM",
     )
     parser.add_argument(
         "--sql", action="store_true",
@@ -185,10 +189,8 @@ def _follow(auditor: Auditor, names: list[str]) -> None:
     names = list(dict.fromkeys(names))
     for name in names:  # of each that nothing comes of, it is said
         auditor.begin(name)
-    try:
+    with suppress(KeyboardInterrupt), signals_interrupt():
         follow_files(names, feed)
-    except KeyboardInterrupt:
-        return
 
 
 def _write(lines: Iterator[str], output: str | None) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.cli.output import write_all
 from realtime_fsm.diagram import FORMATS, VIEWS, diagram
+from realtime_fsm.errors import BadOption
 
 if TYPE_CHECKING:
     import argparse
@@ -27,6 +29,8 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw to a file or to stdout; return the exit code."""
+    if options.format == "png" and options.output is None and sys.stdout.isatty():
+        raise BadOption("--format", "a terminal cannot show a PNG; add -o FILE, or pipe it into a program")
     drawing = diagram(options.format, options.view)
     data = drawing if isinstance(drawing, bytes) else drawing.encode()
     if options.output is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import re
 import sys
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, TextIO
@@ -17,8 +18,10 @@ from realtime_fsm.cli.describe import describe_change, describe_failure
 from realtime_fsm.cli.loop import run_until_interrupted
 from realtime_fsm.cli.output import write_line
 from realtime_fsm.client.realtime import Realtime
-from realtime_fsm.errors import Misuse, RealtimeError
+from realtime_fsm.errors import BadOption, Misuse, RealtimeError
 from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.identity import as_user
+from realtime_fsm.protocol.options import realtime_url
 
 if TYPE_CHECKING:
     import argparse
@@ -39,11 +42,16 @@ def add_parser(commands: Any) -> None:
         help="print the events of some channels, one JSON line each",
         description="Print the events of some channels to stdout, one JSON line each. Failed dials go to stderr, on a terminal"
         " each change of state as well. Ends with Ctrl-C.",
-        epilog="The identity comes from the environment: APPWRITE_SESSION or APPWRITE_JWT. So no list of processes shows it.",
+        epilog="The identity comes from the environment: APPWRITE_SESSION or APPWRITE_JWT; with --as-user,"
+        " APPWRITE_API_KEY alone. So no list of processes shows it.",
     )
     parser.add_argument("endpoint", metavar="ENDPOINT", help="the Appwrite endpoint, such as https://cloud.appwrite.io/v1")
     parser.add_argument("--project", required=True, metavar="ID", help="the project's id")
     parser.add_argument("channels", metavar="CHANNEL", nargs="+", help="a channel, such as rows or account")
+    parser.add_argument(
+        "--as-user", metavar="USER",
+        help="listen as the user with this id, by tokens that the API key in APPWRITE_API_KEY issues (scope users.write)",
+    )  # fmt: skip
     parser.add_argument("--log", metavar="FILE", help="append the audit log to this file, as JSON lines")
     parser.add_argument(
         "--attempts", metavar="N", type=_attempts, default=RetryPolicy().attempts,
@@ -81,8 +89,7 @@ async def _listen(options: argparse.Namespace) -> None:
             Realtime(
                 options.endpoint,
                 options.project,
-                session=os.environ.get("APPWRITE_SESSION") or None,
-                jwt=os.environ.get("APPWRITE_JWT") or None,
+                **_identity(options),
                 retry=RetryPolicy(attempts=options.attempts, reconnect_attempts=options.reconnect_attempts),
             )
         )
@@ -92,6 +99,22 @@ async def _listen(options: argparse.Namespace) -> None:
             stack.push_async_callback(asyncio.wait, (printer,))  # the last change comes with the disposal
             stack.push_async_callback(realtime.dispose)
         await _print_events(await realtime.subscribe(*options.channels, buffer=_BUFFER, overflow="pause"))
+
+
+def _identity(options: argparse.Namespace) -> dict[str, Any]:
+    if options.as_user is None:
+        return {name: os.environ.get(f"APPWRITE_{name.upper()}") or None for name in ("session", "jwt")}
+    realtime_url(options.endpoint, options.project)  # its errors come before those of the SDK
+    key = os.environ.get("APPWRITE_API_KEY")
+    if not key:
+        raise BadOption("--as-user", "an API key must issue the tokens of the user; put it into APPWRITE_API_KEY")
+    try:
+        from appwrite.client import Client
+    except ImportError:
+        raise BadOption("--as-user", "the official SDK is missing; install realtime-fsm[appwrite]") from None
+    endpoint = re.sub("^ws(?=s?:)", "http", options.endpoint.rstrip("/"), flags=re.IGNORECASE)
+    client = Client().set_endpoint(endpoint).set_project(options.project).set_key(key)
+    return {"jwt": as_user(client, options.as_user)}
 
 
 def _print_failure(failure: Failure) -> None:

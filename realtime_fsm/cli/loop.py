@@ -1,19 +1,35 @@
-"""Run a subcommand on an event loop until its end, Ctrl-C or SIGTERM."""
+"""Run a subcommand on an event loop until its end, Ctrl-C, SIGTERM, or the end of its terminal."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
 
 def run_until_interrupted(work: Coroutine[None, None, None]) -> int:
-    """Run a coroutine, and return the exit code. Ctrl-C and SIGTERM cancel it, so that it closes everything in order."""
+    """Run a coroutine, and return the exit code.
+
+    Ctrl-C, SIGTERM and SIGHUP cancel it, so that it closes everything in order. Ctrl-C does so even where a script has started
+    the command in the background, with SIGINT ignored; SIGHUP does not where ``nohup`` has it ignored.
+    """
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_until_interrupted(work))
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM raise a KeyboardInterrupt in a block without an event loop, even where they came in ignored."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -33,7 +49,8 @@ async def _until_interrupted(work: Coroutine[None, None, None]) -> int:
         received.append(number)
         task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    for number in (signal.SIGINT, signal.SIGTERM, *hangup):
         asyncio.get_running_loop().add_signal_handler(number, interrupt, number)
     try:
         await task

@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from realtime_fsm.cli import audit, demo, diagram, listen, replay, serve
+from realtime_fsm.cli import audit, completion, demo, diagram, listen, replay, serve
 from realtime_fsm.cli.output import discard_stdout, reopen_standard_streams
 from realtime_fsm.errors import Misuse, RealtimeError
 
@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ``audit`` and ``replay`` have codes of their own.
     """
     reopen_standard_streams()
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         code: int = options.run(options)
     except Misuse as misuse:
         return _fail(str(misuse), USAGE)
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="realtime-fsm", description="Appwrite Realtime, as a formal state machine.")
     parser.add_argument("--version", action="version", version=f"realtime-fsm {version('realtime-fsm')}")
+    completion.add_argument(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (listen, serve, diagram, audit, replay, demo):
         command.add_parser(commands)

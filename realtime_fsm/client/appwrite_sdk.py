@@ -5,27 +5,44 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.errors import BadOption
+from realtime_fsm.identity import as_user, sdk_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _REFUSED_HEADERS = {
-    "x-appwrite-key": "a server API key has no realtime identity; make a client with set_session() or set_jwt()",
+    "x-appwrite-key": "a server API key has no realtime identity; give as_user= the id of a user, or make a client with"
+    " set_session() or set_jwt()",
     "authorization": "realtime does not read a bearer token; make a client with set_session() or set_jwt()",
 }
 _FORWARDED_HEADERS = ("x-appwrite-impersonate-", "x-appwrite-dev-key", "x-fallback-cookies", "cookie")
+_IDENTITIES = ("session", "jwt")
 
 
-def options_from_client(client: object) -> dict[str, Any]:
+def options_from_client(client: object, user_id: str | None = None, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the arguments of `Realtime` that match an ``appwrite.client.Client``.
 
+    Args:
+        client: the client.
+        user_id: the user whose tokens the client's API key issues, if that is the identity.
+        given: further arguments, which take precedence. Where they bring an identity, that of the client does not count.
+
     Raises:
-        BadOption: for another object, a client without a project, or an identity that realtime cannot use.
+        BadOption: for another object, a client without a project, an identity that realtime cannot use, or two of them.
     """
-    headers = _headers(client)
-    for name, problem in _REFUSED_HEADERS.items():
-        if headers.get(name):
-            raise BadOption("client", problem)
+    headers = sdk_headers(client)
+    own = {name: headers[f"x-appwrite-{name}"] for name in _IDENTITIES if headers.get(f"x-appwrite-{name}")}
+    further = dict(given or {})
+    if user_id is not None:
+        if own or any(further.get(name) is not None for name in _IDENTITIES):
+            raise BadOption("as_user", "given together with a session or JWT; give one of the two")
+        further["jwt"] = as_user(client, user_id)
+    if any(further.get(name) is not None for name in _IDENTITIES):
+        own = {}
+    else:
+        for name, problem in _REFUSED_HEADERS.items():
+            if headers.get(name):
+                raise BadOption("client", problem)
     config = getattr(client, "_config", {})
     project = headers.get("x-appwrite-project") or config.get("project")
     if not project:
@@ -36,13 +53,4 @@ def options_from_client(client: object) -> dict[str, Any]:
         "self_signed": bool(getattr(client, "_self_signed", False)),
         "headers": {name: value for name, value in headers.items() if value and name.startswith(_FORWARDED_HEADERS)},
     }
-    identity = {name: headers.get(f"x-appwrite-{name}") for name in ("session", "jwt")}
-    return options | {name: value for name, value in identity.items() if value}
-
-
-def _headers(client: object) -> Mapping[str, str]:
-    # The SDK has no public way to read them; these attributes have been there since its first release.
-    headers = getattr(client, "_global_headers", None)
-    if not isinstance(headers, dict) or not isinstance(getattr(client, "_endpoint", None), str):
-        raise BadOption("client", f"{type(client).__name__} is not an appwrite.client.Client")
-    return {name.lower(): value for name, value in headers.items()}
+    return options | own | further

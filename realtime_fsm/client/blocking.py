@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from realtime_fsm.client import listener
     from realtime_fsm.client.subscription import OnMisfit
-    from realtime_fsm.events import Event
+    from realtime_fsm.events import A, B, C, D, Event, OneOf
     from realtime_fsm.fsm.change import Change, Gap
     from realtime_fsm.runtime.credentials import Secret
     from realtime_fsm.runtime.stream_buffer import StreamBuffer
@@ -205,9 +205,9 @@ class Realtime(ConnectionInfo):
 
     @classmethod
     @sealed
-    def from_client(cls, client: object, **options: Any) -> Self:
+    def from_client(cls, client: object, *, as_user: str | None = None, **options: Any) -> Self:
         """Make a connection from a client of the official SDK, as `realtime_fsm.Realtime.from_client`."""
-        return cls(**(options_from_client(client) | options))
+        return cls(**options_from_client(client, as_user, options))
 
     @property
     def state(self) -> State:
@@ -229,6 +229,11 @@ class Realtime(ConnectionInfo):
     def subscribe(
         self, *channels: str, payload: type[T], on_misfit: OnMisfit | None = None, **options: Unpack[BlockingSubscribeOptions]
     ) -> Subscription[T]: ...
+    @overload
+    def subscribe(
+        self, *channels: str, payload: OneOf[A, B, C, D], on_misfit: OnMisfit | None = None,
+        **options: Unpack[BlockingSubscribeOptions],
+    ) -> Subscription[A | B | C | D]: ...  # fmt: skip
     @overload
     def subscribe(
         self, *channels: str, payload: UnionType, on_misfit: OnMisfit | None = None, **options: Unpack[BlockingSubscribeOptions]

@@ -50,7 +50,8 @@ class Realtime(SubscribingMixin, IdentityMixin):
         project: the project's id.
         session: a session secret, sent as a header at each dial, or a callable (async or not) that gives one before each dial;
             not together with ``jwt``.
-        jwt: a JSON Web Token, or a callable that gives one before each dial.
+        jwt: a JSON Web Token, or a callable that gives one before each dial. The server reads the identity at the dial, so a
+            token that expires later does not end the link. For a backend with an API key see `realtime_fsm.identity.as_user`.
         headers: further headers for each dial, such as ``X-Appwrite-Dev-Key`` (which Appwrite 2.3 no longer has).
         http: your own aiohttp session to dial with; the connection never closes it. Its connector's limit (100 by default)
             counts.
@@ -152,19 +153,21 @@ class Realtime(SubscribingMixin, IdentityMixin):
 
     @classmethod
     @sealed
-    def from_client(cls, client: object, **options: Any) -> Self:
+    def from_client(cls, client: object, *, as_user: str | None = None, **options: Any) -> Self:
         """Make a connection from a client of the official SDK, to the same server and with the same identity.
 
         Args:
             client: an ``appwrite.client.Client`` (extra ``appwrite``). The call copies its endpoint, project, session or JWT,
                 impersonation, and whether it trusts self-signed certificates.
+            as_user: for a client with an API key: the id of the user as whom to connect, with tokens that the key issues and
+                that renew; see `realtime_fsm.identity.as_user`.
             options: further arguments of `Realtime`, which take precedence.
 
         Raises:
             BadOption: for another object, a client without a project, or one with an API key or a bearer token, which have no
-                realtime identity (PROTOCOL: "Connecting").
+                realtime identity (PROTOCOL: "Connecting"), without another identity.
         """
-        return cls(**(options_from_client(client) | options))
+        return cls(**options_from_client(client, as_user, options))
 
     def _transport(self, http: ClientSession | None, **options: Any) -> Transport:
         return AiohttpTransport(http, **options)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import UnionType
 
     from realtime_fsm.client.subscription import OnMisfit, SubscribeOptions
-    from realtime_fsm.events import Event
+    from realtime_fsm.events import A, B, C, D, Event, OneOf
     from realtime_fsm.runtime.delivery import CatchUp, OnGap, SubscriptionDelivery
     from realtime_fsm.runtime.overflow import Overflow
 
@@ -48,6 +48,10 @@ class SubscribingMixin(ConnectionInfo):
     ) -> AwaitableContext[Subscription[T]]: ...
     @overload
     def subscribe(
+        self, *channels: str, payload: OneOf[A, B, C, D], on_misfit: OnMisfit | None = None, **options: Unpack[SubscribeOptions]
+    ) -> AwaitableContext[Subscription[A | B | C | D]]: ...
+    @overload
+    def subscribe(
         self, *channels: str, payload: UnionType, on_misfit: OnMisfit | None = None, **options: Unpack[SubscribeOptions]
     ) -> AwaitableContext[Subscription[Any]]: ...
     def subscribe(
@@ -62,9 +66,10 @@ class SubscribingMixin(ConnectionInfo):
 
         Args:
             channels: the channels: strings such as ``"rows"`` or ``"buckets.avatars.files"``, or values of `Channel`.
-            payload: the type of the payloads: a msgspec Struct, a dataclass, a TypedDict, ``dict``, a union of tagged Structs,
-                or a pydantic model; ``list[...]`` for ``console.tail.{project}``; see `Event.payload_as`. The payload is decoded
-                when the consumer takes the event. A deletion's payload is complete, so it fits as well.
+            payload: the type of the payloads: a msgspec Struct, a dataclass, a TypedDict, ``dict``, or a pydantic model;
+                ``list[...]`` for ``console.tail.{project}``; or a tuple of them, such as ``(Apple, Pear)``. See
+                `Event.payload_as`. The payload is decoded when the consumer takes the event. A deletion's payload is complete,
+                so it fits as well.
             on_misfit: called, or awaited, with the `PayloadMisfit` of an event that does not fit; then the iteration goes on
                 with the next. Without it the iteration raises the misfit.
             queries: JSON strings of the official SDK's ``Query`` helpers; an event must match all of them.
@@ -108,6 +113,11 @@ class SubscribingMixin(ConnectionInfo):
     @overload
     def on(
         self, channels: str | Iterable[str], handler: Callable[[Event[T]], object], *, payload: type[T],
+        on_misfit: OnMisfit | None = None, **options: Unpack[SubscribeOptions],
+    ) -> AwaitableContext[Listener]: ...  # fmt: skip
+    @overload
+    def on(
+        self, channels: str | Iterable[str], handler: Callable[[Event[A | B | C | D]], object], *, payload: OneOf[A, B, C, D],
         on_misfit: OnMisfit | None = None, **options: Unpack[SubscribeOptions],
     ) -> AwaitableContext[Listener]: ...  # fmt: skip
     @overload

@@ -175,7 +175,7 @@ _digits = msgspec.json.Decoder(float_hook=_quote_if_lossy)
 
 
 def payload_decoder(target_type: Any, *, decimals: bool = False) -> PayloadDecoder[Any]:
-    """Make a decoder for a type, or return the one made before; the newest 256 are kept.
+    """Make a decoder for a type, or for the union of a tuple of types, or return the one made before; the newest 256 are kept.
 
     ``decimals`` makes numbers with a fraction a `Decimal` where the type leaves that open. A type that cannot be decoded raises
     `BadOption`, which names it.
@@ -188,6 +188,8 @@ def payload_decoder(target_type: Any, *, decimals: bool = False) -> PayloadDecod
 
 def _build(target_type: Any, decimals: bool) -> PayloadDecoder[Any]:
     try:
+        if isinstance(target_type, tuple):
+            target_type = Union[target_type]  # noqa: UP007  (of a tuple)
         return _PydanticDecoder(target_type) if _is_pydantic(target_type) else _MsgspecDecoder(target_type, decimals=decimals)
     except Exception as error:  # resolving a type runs its annotations, which raise anything
         raise BadOption("payload", f"{type_name(target_type)} cannot be decoded: {error}") from error

@@ -12,6 +12,7 @@ from realtime_fsm.fsm.control import SUBSCRIBE
 from realtime_fsm.fsm.names import Effect, Guard
 from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import TABLE, State, Trigger
+from realtime_fsm.identity import TokenUnavailable
 from realtime_fsm.protocol import frames
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.frames import AcknowledgedSubscription, subscribe_item
@@ -44,7 +45,14 @@ _ABOUT_LINK: dict[str, type[inputs.SocketInput]] = {
     kind.trigger.value: kind for kind in (inputs.Opened, inputs.Pong, inputs.Recovered, inputs.Deaf)
 }
 _TEXT_FAILURES: dict[str | None, type[errors.DialFailed | errors.CertificateRefused | errors.IdentityUnavailable]] = {
-    kind.kind: kind for kind in (errors.DialFailed, errors.NameNotResolved, errors.CertificateRefused, errors.IdentityUnavailable)
+    kind.kind: kind
+    for kind in (
+        errors.DialFailed,
+        errors.NameNotResolved,
+        errors.CertificateRefused,
+        errors.IdentityUnavailable,
+        TokenUnavailable,
+    )
 }
 
 

@@ -100,9 +100,10 @@ class Credentials:
         if failure is None:
             assert isinstance(value, str)
             return value
-        reason = type(failure).__name__  # its text and its traceback may hold the secret
+        # Its text and its traceback may hold the secret, unless it is of the type that holds none.
+        unavailable = copy(failure) if isinstance(failure, IdentityUnavailable) else IdentityUnavailable(type(failure).__name__)
         del value, failure
-        raise IdentityUnavailable(reason)
+        raise unavailable from None
 
 
 async def _ask(secret: Callable[[], Awaitable[str] | str]) -> str | None:

@@ -17,7 +17,7 @@ from realtime_fsm.testing.eventframes import frame_for_ids
 from realtime_fsm.testing.messages import TAIL
 from realtime_fsm.testing.quota import MinuteQuota
 from realtime_fsm.testing.upgrade import CONSOLE
-from realtime_fsm.testing.users import UserDirectory
+from realtime_fsm.testing.users import EXPIRES, UserDirectory
 from realtime_fsm.testing.wire import Refusal, as_php, format_timestamp
 
 if TYPE_CHECKING:
@@ -170,7 +170,13 @@ class Backend:
 
     def issue_jwt(self, user_id: str, *, expired: bool = False, project: str | None = None) -> str:
         """Issue a JWT for a user; `RealtimeServer.issue_jwt` explains the arguments."""
-        return self.directory(project).issue_jwt(user_id, expired=expired)
+        return self.directory(project).issue_jwt(user_id, expires=0 if expired else EXPIRES)
+
+    def add_key(self, scopes: Iterable[str], project: str | None = None) -> str:
+        """Add an API key; `RealtimeServer.add_key` explains the arguments."""
+        secret = f"standard_{hashlib.sha256(next(self.ids).encode()).hexdigest()}"
+        self.directory(project).keys[secret] = frozenset(scopes)
+        return secret
 
     def end_session(self, user_id: str, *, project: str | None = None) -> None:
         """End the session of a user; None for the first project."""

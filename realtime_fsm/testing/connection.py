@@ -88,7 +88,7 @@ class ServerConnection:
         params = UpgradeParams(request)
         try:
             directory = self._backend.admit(params, now)
-            self.account = directory.identify(params)
+            self.account = directory.identify(params, now)
             channels = rewrite_channels(params.channels, self._user_id(), actions=self.era.by_message)
             requested = self._slots(params, channels)
         except Refusal as refusal:

@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from realtime_fsm.testing.connection import HISTORY, ServerConnection
+from realtime_fsm.testing.rest import answer
 from realtime_fsm.testing.upgrade import UpgradeRequest
 from realtime_fsm.testing.wire import Reply
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from realtime_fsm.testing.backend import Backend, Deliveries, EventReceiver
-    from realtime_fsm.testing.listener import ServerTransport
+    from realtime_fsm.testing.listener import RestCall, ServerTransport
 
 Greeting: TypeAlias = Literal["late"] | bool
 Shuffle: TypeAlias = "Callable[[list[str | bytes]], object]"
@@ -90,6 +91,10 @@ class ConnectionDispatcher:
             del self._links[connection]
             self.deliver(self._backend.take_caused())
             self._check_waiters()
+
+    def answer(self, call: RestCall) -> tuple[int, bytes]:
+        """Answer a POST request with a status and a JSON document."""
+        return answer(self._backend, call, self._clock())
 
     def drop_all(self) -> None:
         """Drop all connections, because every stream is about to end."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
@@ -82,6 +83,28 @@ class Handler(Protocol):
 
     def closed(self, link: ServerTransport) -> None:
         """Take the end of a link, whichever side ended it."""
+
+    def answer(self, call: RestCall) -> tuple[int, bytes]:
+        """Answer a POST request below ``/v1/`` with a status and a JSON document."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestCall:
+    """A POST request. Its repr shows the path only: the headers carry an API key.
+
+    Attributes:
+        path: the path of the URL.
+        headers: names and values, in order.
+        body: the content.
+    """
+
+    path: str
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def header(self, name: str) -> str:
+        """Return the first value of a header, whose case does not matter, or an empty string."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
 
 
 class _BareSocket(web.WebSocketResponse):
@@ -185,6 +208,9 @@ class LoopbackServer:
             return web.Response()  # aiohttp drops it, for the client has gone
         link = ServerTransport(transport)
         response = _BareSocket(link)
+        if request.method == "POST" and request.path.startswith("/v1/"):
+            status, body = self._handler.answer(RestCall(request.path, tuple(request.headers.items()), await request.read()))
+            return web.Response(status=status, body=body, content_type="application/json")
         if not response.can_prepare(request):
             return web.Response(status=400, headers={"Connection": "close"})
         if not self._routed(request.path):

@@ -347,6 +347,21 @@ class RealtimeServer:
         """
         return self._backend.issue_jwt(user_id, expired=expired, project=project)
 
+    def add_key(self, *, scopes: Iterable[str] = ("users.write",), project: str | None = None) -> str:
+        """Add an API key for the one REST call that the server answers: ``Users.create_jwt`` of the official SDK.
+
+        Args:
+            scopes: the scopes of the key; the call needs ``users.write``.
+            project: the project of the key; None for the first.
+
+        Returns:
+            The secret of the key.
+
+        Raises:
+            LookupError: when there is no such project.
+        """
+        return self._backend.add_key(scopes, project)
+
     def end_session(self, user_id: str, *, project: str | None = None) -> None:
         """End a user's session, as a logout elsewhere does. Links that are up go on.
 
@@ -374,15 +389,7 @@ class RealtimeServer:
         await self._dispatcher.wait(lambda: self.connections == count, timeout)
 
     async def wait_for_subscriptions(self, count: int, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
-        """Wait until all connections together have exactly ``count`` subscriptions.
-
-        Args:
-            count: the number of subscriptions.
-            timeout: the longest wait, in seconds.
-
-        Raises:
-            TimeoutError: when the wait takes longer.
-        """
+        """Wait until all connections together have exactly ``count`` subscriptions; otherwise as `wait_for_connections`."""
         await self._dispatcher.wait(lambda: self.subscriptions == count, timeout)
 
     def _recover(self) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from realtime_fsm.testing.upgrade import UpgradeParams
 
-_EXPIRES = 4_102_444_800  # 2100-01-01
+EXPIRES = 4_102_444_800.0
+"""The end of a JWT without another one, in seconds since the epoch: 2100-01-01."""
 _JWT_SEGMENTS = 3
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _BOTH = (
@@ -31,6 +32,7 @@ class UserDirectory:
 
     Attributes:
         presences: the presences of the users.
+        keys: the scopes of each API key.
     """
 
     def __init__(self, absent_fields: frozenset[str] = frozenset()) -> None:
@@ -43,7 +45,8 @@ class UserDirectory:
         self._absent_fields = absent_fields
         self._accounts: dict[str, Account] = {}
         self._logged_out: set[str] = set()  # the ids of users whose session has ended
-        self._jwts: dict[str, tuple[Account, bool]] = {}
+        self._jwts: dict[str, tuple[Account, float, bool]] = {}  # the account, the end, and whether it is of the session
+        self.keys: dict[str, frozenset[str]] = {}
 
     def add(self, user_id: str, secret: str, attributes: Mapping[str, object], roles: Iterable[str]) -> str:
         """Add a user with one session, and return the session string; `RealtimeServer.add_user` explains the arguments.
@@ -59,18 +62,23 @@ class UserDirectory:
         session = json.dumps({"id": user_id, "secret": secret}, separators=(",", ":"))
         return base64.b64encode(session.encode()).decode()
 
-    def issue_jwt(self, user_id: str, *, expired: bool) -> str:
+    def issue_jwt(self, user_id: str, *, expires: float = EXPIRES, of_session: bool = True) -> str:
         """Issue a JWT for a user.
+
+        Args:
+            user_id: the id of the user.
+            expires: its end, in seconds since the epoch.
+            of_session: whether the JWT ends with the session of the user.
 
         Raises:
             LookupError: when there is no such user.
         """
         account = self._account(user_id)
-        claims = {"userId": user_id, "sessionId": "current", "exp": 0 if expired else _EXPIRES}
+        claims = {"userId": user_id, "sessionId": "current" if of_session else "", "exp": int(expires)}
         signed = f"{_segment({'typ': 'JWT', 'alg': 'HS256'})}.{_segment(claims)}"
         digest = hashlib.sha256(f"{account.secret}.{signed}".encode()).digest()
         token = f"{signed}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
-        self._jwts[token] = account, expired
+        self._jwts[token] = account, expires, of_session
         return token
 
     def end_session(self, user_id: str) -> None:
@@ -82,8 +90,12 @@ class UserDirectory:
         self._account(user_id)
         self._logged_out.add(user_id)
 
-    def identify(self, params: UpgradeParams) -> Account | None:
+    def identify(self, params: UpgradeParams, now: float) -> Account | None:
         """Find the user of an upgrade request.
+
+        Args:
+            params: the parameters of the request.
+            now: seconds since the epoch.
 
         Returns:
             The account; None for a guest. A session that is not valid, and a JWT whose session has ended, make a guest.
@@ -94,7 +106,7 @@ class UserDirectory:
         if params.jwt and params.session:
             raise Refusal(_FORBIDDEN, _BOTH)
         if params.jwt:
-            return self._by_jwt(params.jwt)
+            return self._by_jwt(params.jwt, now)
         return self.by_session(params.session)
 
     def by_session(self, session: str) -> Account | None:
@@ -116,14 +128,14 @@ class UserDirectory:
     def _logged_in(self, user_id: str) -> Account | None:
         return None if user_id in self._logged_out else self._accounts.get(user_id)
 
-    def _by_jwt(self, token: str) -> Account | None:
-        account, expired = self._jwts.get(token, (None, False))
-        if account is None or expired:
-            reason = "Expired" if expired else "Signature failed"
+    def _by_jwt(self, token: str, now: float) -> Account | None:
+        account, expires, of_session = self._jwts.get(token, (None, EXPIRES, True))
+        if account is None or now >= expires:
+            reason = "Expired" if account is not None else "Signature failed"
             if token.count(".") + 1 < _JWT_SEGMENTS:
                 reason = "Incomplete segments"
             raise Refusal(_UNAUTHORIZED, f"Failed to verify JWT. Invalid token: {reason}")
-        return self._logged_in(account.user_id)
+        return self._logged_in(account.user_id) if of_session else account
 
 
 def _segment(value: Mapping[str, object]) -> str:

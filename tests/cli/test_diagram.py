@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import shutil
+import subprocess
 from pathlib import Path
 
-from support.commands import result_of
+from support.commands import COMMAND, PATIENCE, result_of
+
+
+def test_a_png_is_not_written_onto_a_terminal(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    shown = subprocess.run(
+        [*COMMAND, "diagram", "--format", "png"], stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False
+    )
+    os.write(theirs, b"end")
+    assert (shown.returncode, os.read(ours, 100)) == (2, b"end")
+    assert shown.stderr == "realtime-fsm: --format: a terminal cannot show a PNG; add -o FILE, or pipe it into a program\n"
+    os.close(theirs)
+    os.close(ours)
+    if shutil.which("dot") is not None:
+        target = tmp_path / "table.png"
+        assert result_of("diagram", "--format", "png", "-o", str(target)).returncode == 0
+        assert target.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_table_is_drawn(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -10,6 +11,9 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from realtime_fsm.testing import RealtimeServer
 from support.commands import PATIENCE, line, result_of, running, serving
 
 
@@ -87,3 +91,38 @@ def test_sigterm_ends_listen_in_order() -> None:
         line(listener)
         listener.terminate()
         assert listener.wait(PATIENCE) == 128 + signal.SIGTERM
+
+
+def with_key(key: str | None) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("APPWRITE_")}
+    return environment if key is None else {**environment, "APPWRITE_API_KEY": key}
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize("prefix", ["http", "WS"])
+async def test_a_key_in_the_environment_listens_as_a_user(prefix: str) -> None:
+    async with RealtimeServer(projects=["demo"]) as server:
+        server.add_user("worker")
+        endpoint = server.endpoint.replace("http", prefix, 1) + "/"
+        with running(
+            "listen", endpoint, "--project", "demo", "--as-user", "worker", "account", env=with_key(server.add_key())
+        ) as listener:
+            await server.wait_for_subscriptions(1, timeout=PATIENCE)
+            server.publish("users.worker.update", "account.worker", {"$id": "worker"}, roles=["user:worker"])
+            event = json.loads(await asyncio.to_thread(line, listener))
+            assert event["payload"] == {"$id": "worker"}
+            listener.terminate()
+            assert await asyncio.to_thread(listener.wait, PATIENCE) == 128 + signal.SIGTERM
+
+
+def test_a_key_that_is_missing_or_refused_is_one_sentence() -> None:
+    with serving("--every", "0") as endpoint:
+        arguments = ("listen", endpoint, "--project", "demo", "--attempts", "1", "--as-user", "worker", "rows")
+        missing = result_of(*arguments, env=with_key(None))
+        wrong = result_of(*arguments, env=with_key("geheim"))
+    assert (missing.returncode, wrong.returncode) == (2, 1)
+    assert missing.stderr == (
+        "realtime-fsm: --as-user: an API key must issue the tokens of the user; put it into APPWRITE_API_KEY\n"
+    )
+    assert "no JWT for user 'worker': the server does not accept the API key; give a key of this project" in wrong.stderr
+    assert "geheim" not in wrong.stderr

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from support.commands import result_of
+from support.commands import PATIENCE, result_of
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,44 @@ def test_misuse_and_failures(arguments: tuple[str, ...], code: int, sentence: st
     assert result.returncode == code
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_completion_knows_commands_and_files(shell: str) -> None:
+    pytest.importorskip("shtab")
+    printed = result_of("--print-completion", shell)
+    assert (printed.returncode, printed.stderr) == (0, "")
+    for word in ("listen", "diagram", "--as-user", "--follow"):
+        assert word in printed.stdout
+    program = shutil.which(shell)
+    if program is not None:
+        check = subprocess.run(
+            [program, "-n"], input=printed.stdout, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        assert (check.returncode, check.stderr) == (0, "")
+
+
+def test_bash_completes_a_command_an_option_and_a_file(tmp_path: Path) -> None:
+    pytest.importorskip("shtab")
+    (tmp_path / "audit.jsonl").touch()
+    asked = [("lis", "listen"), ("listen --as-u", "--as-user"), ("audit aud", "audit.jsonl")]
+    script = result_of("--print-completion", "bash").stdout
+    for line, answer in asked:
+        words = ["realtime-fsm", *line.split(" ")]
+        script += f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; COMPREPLY=()\n"
+        script += f'_shtab_realtime_fsm realtime-fsm {words[-1]} {words[-2]} 2>/dev/null; echo "{line}: ${{COMPREPLY[*]}}"\n'
+        assert answer
+    done = subprocess.run(
+        ["/bin/bash"], input=script, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=tmp_path
+    )
+    assert done.stdout.splitlines() == [f"{line}: {answer}" for line, answer in asked]
+
+
+def test_without_shtab_the_remedy_is_named(tmp_path: Path) -> None:
+    (tmp_path / "shtab.py").write_text("raise ImportError")
+    printed = result_of("--print-completion", "bash", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert (printed.returncode, printed.stdout) == (2, "")
+    assert printed.stderr == "realtime-fsm: --print-completion: it needs the package shtab; install it with: pip install shtab\n"
 
 
 def test_the_version() -> None:

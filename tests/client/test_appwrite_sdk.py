@@ -51,7 +51,7 @@ def test_a_project_of_older_releases_is_found_in_a_header() -> None:
 @pytest.mark.parametrize(
     ("client", "says"),
     [
-        (client_of().set_key(HIDDEN), "no realtime identity; make a client with set_session"),
+        (client_of().set_key(HIDDEN), "no realtime identity; give as_user= the id of a user, or make a client with set_session"),
         (client_of().set_bearer(HIDDEN), "does not read a bearer token"),
         (Client().set_endpoint("https://appwrite.test/v1"), "set_project"),
         (object(), "object is not an appwrite.client.Client"),

@@ -36,6 +36,14 @@ class Pear(Tagged, tag="pear"):
     pass
 
 
+class Fig(Tagged, tag="fig"):
+    pass
+
+
+class Plum(Tagged, tag="plum"):
+    pass
+
+
 @dataclass
 class OrderData:
     n: int
@@ -70,6 +78,39 @@ async def test_every_sort_of_type_will_do(wanted: type[Any]) -> None:
         rows = await realtime.subscribe("rows", payload=wanted)
         network.publish("rows", payload={"n": 1})
         assert (await anext(rows)).payload == wanted(n=1)
+
+
+async def test_a_tuple_of_types_is_their_union_also_for_type_checkers() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows", payload=(Apple, Pear))
+        assert_type(rows, Subscription[Apple | Pear])
+        three = await realtime.subscribe("rows", payload=(Apple, Pear, Fig))
+        assert_type(three, Subscription[Apple | Pear | Fig])
+        four = await realtime.subscribe("rows", payload=(Apple, Pear, Fig, Plum))
+        assert_type(four, Subscription[Apple | Pear | Fig | Plum])
+        handled: list[Apple | Pear] = []
+
+        def handle(event: Event[Apple | Pear]) -> None:
+            handled.append(event.payload)
+
+        await realtime.on("rows", handle, payload=(Apple, Pear))
+        network.publish("rows", payload={"kind": "pear", "n": 1})
+        event = await anext(rows)
+        assert_type(event.payload, Apple | Pear)
+        assert event.payload == Pear(1)
+        assert_type(event.payload_as((Pear, Apple)), Pear | Apple)
+        assert event.payload_as((Pear, Apple)) == Pear(1)
+        assert event.payload_as((OrderModel, dict)) == OrderModel(n=1)
+        await eventually(lambda: handled == [Pear(1)])
+
+
+@NO_SERVER
+@pytest.mark.parametrize("wanted", [(), (int, str), (Apple, "Pear", 5)])
+async def test_a_tuple_that_is_no_union_is_refused(wanted: Any) -> None:
+    async with Network().realtime() as realtime:
+        with pytest.raises(BadOption, match=r"payload: .* cannot be decoded"):
+            await realtime.subscribe("rows", payload=wanted)
 
 
 async def test_a_union_gives_what_the_payload_is() -> None:

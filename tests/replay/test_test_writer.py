@@ -32,6 +32,7 @@ from realtime_fsm.fsm.inputs import (
 )
 from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.table import State
+from realtime_fsm.identity import TokenUnavailable
 from realtime_fsm.replay.test_writer import _code
 from support.bench import Bench
 from support.replay_cases import lived, rows
@@ -40,7 +41,14 @@ from support.replaying import emitted, log_of, replayed, run_emitted
 
 @pytest.mark.parametrize(
     "cause",
-    [NameNotResolved("x"), UpgradeRefused(429), UpgradeRefused(503), CertificateRefused("x"), IdentityUnavailable("ValueError")],
+    [
+        NameNotResolved("x"),
+        UpgradeRefused(429),
+        UpgradeRefused(503),
+        CertificateRefused("x"),
+        IdentityUnavailable("ValueError"),
+        TokenUnavailable("worker", "missing_scope", 401),
+    ],
 )
 def test_every_kind_of_failed_dial_is_reproduced(cause: Any, tmp_path: Path) -> None:
     records = lived(lambda bench: bench.to(State.RECONNECTING).do(DialFailure(1, cause)))

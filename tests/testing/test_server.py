@@ -12,7 +12,7 @@ import realtime_fsm.testing
 from realtime_fsm import BadOption, Realtime, RetriesExhausted, RetryPolicy, SubscriptionRejected
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.testing.listener import LoopbackServer, ServerTransport
+from realtime_fsm.testing.listener import LoopbackServer, RestCall, ServerTransport
 from support.loopback import DEMO, GREETING, PING, PONG, connected, port_of, subscribe
 from support.raw_client import OPCODES, RawClient, upgrade
 
@@ -175,6 +175,9 @@ class _Echo:
 
     def closed(self, link: ServerTransport) -> None:
         link.send(b"too late")
+
+    def answer(self, call: RestCall) -> tuple[int, bytes]:
+        return 404, b"{}"
 
 
 @pytest.mark.loopback
