@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-peers node lint types check docs format diagrams drift picture simulate fuzz fleet mutants bench bench-audit lock clean
+.PHONY: help setup demo test test-peers node lint types check format diagrams drift picture simulate fuzz fleet mutants bench bench-audit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -76,6 +76,7 @@ drift: $(READY) ## compare diagrams/ with the table and the record types
 
 check: lint types drift test ## run every check that must pass before a commit
 
+.PHONY: docs
 DOCS_READY := $(VENV)/.docs-ready
 docs: $(READY) $(DOCS_READY) ## build the site of documentation, and open it where there is a display
 	@echo "== docs: build the site; a warning is an error (about half a minute)"
@@ -138,8 +139,6 @@ lock: ## recompile the lock files from pyproject.toml
 		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) pyproject.toml -o .ci/requirements-fuzz.txt
 	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra bench --generate-hashes \
 		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) pyproject.toml -o .ci/requirements-bench.txt
-	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --group pyproject.toml:docs --generate-hashes \
-		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) -o .ci/requirements-docs.txt
 	@rm -rf $(VENV)-lock
 
 clean: ## remove all generated files

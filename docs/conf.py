@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from importlib.metadata import version as installed
 from pathlib import Path
 
@@ -16,9 +15,8 @@ author = "The realtime_fsm founders"
 project_copyright = author
 version = release = installed("realtime-fsm")
 
-_urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
-html_baseurl = _urls["Documentation"]
-source_url = _urls["Source"]
+html_baseurl = "https://realtime-fsm.github.io/realtime_fsm/"
+source_url = "https://github.com/realtime-fsm/realtime_fsm"  # a page links there to files that are not part of the site
 
 extensions = [
     "myst_parser",

@@ -7,6 +7,7 @@ Invariant: each part comes from the code that runs, so no page can differ from t
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.auditlog.schema import KINDS
 from realtime_fsm.cli.main import _parser
 from realtime_fsm.diagram import Diagram
+from realtime_fsm.testing import replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -142,6 +144,19 @@ def _error(name: str) -> str:
     return f".. autoexception:: {name}\n   :show-inheritance:\n\n   **Remedy.** {REMEDIES[name]}\n"
 
 
+# --- the testing kit --------------------------------------------------------------------------------------------------
+
+
+def replay_inputs() -> str:
+    """Name the inputs that an emitted test holds, each with its meaning."""
+    kinds = [getattr(replay, name) for name in replay.__all__]
+    lines = ["```{eval-rst}", ".. currentmodule:: realtime_fsm.testing.replay\n"]
+    for kind in kinds:
+        if inspect.isclass(kind) and kind is not replay.Step:
+            lines.append(f".. py:class:: {kind.__name__}\n\n   {inspect.cleandoc(kind.__doc__ or '').splitlines()[0]}\n")
+    return "\n".join([*lines, "```"])
+
+
 # --- the audit log ----------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +232,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "errors-tree": errors_tree,
     "errors": errors_reference,
+    "replay-inputs": replay_inputs,
     "records": records,
     "audit-rules": audit_rules,
     "states": states,
