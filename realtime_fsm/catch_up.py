@@ -7,15 +7,15 @@
 
     orders = await realtime.subscribe("databases.main.tables.orders.rows", catch_up=rows(TablesDB(client), "main", "orders"))
 
-After an outage they list the rows that were updated since the last event, oldest first. No list holds deleted rows: **deletions
-cannot be recovered**. The SDK's calls block, so they run in a thread.
+After an outage they list the rows that were updated since the last event, oldest first; where no event came before, since the
+begin of the outage (`Gap.start`). No list holds deleted rows: **deletions cannot be recovered**. The SDK's calls block, so they
+run in a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_fsm.errors import BadOption
@@ -106,9 +106,7 @@ def _make_catch_up(list_items: Callable[[list[str]], Any], key: str, conditions:
                 return found
 
     async def catch_up(gap: Gap) -> list[dict[str, Any]]:
-        # Where no event came before the outage, the span is that of the outage, by the local clock.
-        since = gap.since or gap.until - timedelta(seconds=gap.outage_seconds)
-        return await asyncio.to_thread(list_since, since.isoformat(timespec="milliseconds"))
+        return await asyncio.to_thread(list_since, gap.start.isoformat(timespec="milliseconds"))
 
     return catch_up
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -83,6 +83,11 @@ def test_rows_are_listed_in_order_page_by_page(count: int, pages: int) -> None:
     assert path == "/v1/tablesdb/main/tables/orders/rows"
     assert [query["method"] for query in queries] == ["equal", "greaterThan", "orderAsc", "limit"]
     assert queries[1] == {"method": "greaterThan", "attribute": "$updatedAt", "values": ["2026-11-24T10:00:00.000+00:00"]}
+
+
+def test_a_gap_has_a_start_before_any_event_too() -> None:
+    assert Gap(SINCE, UNTIL, 60.0, 1).start == SINCE
+    assert Gap(None, UNTIL, 60.0, 1).start == UNTIL - timedelta(seconds=60)
 
 
 def test_without_an_event_documents_are_listed_from_the_loss() -> None:

@@ -99,8 +99,8 @@ class Diagram:
         return f"<Diagram {self.view} of table {self.table.fingerprint}{now}>"
 
     def _repr_svg_(self) -> str:
-        """Return the picture for a notebook."""
-        return self.picture("svg").decode()
+        """Return the picture for a notebook, whose cell may be narrower: the picture shrinks to it, and is not clipped."""
+        return self.picture("svg").decode().replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
 
 
 @overload
@@ -160,4 +160,4 @@ class NotebookDisplay:
     __slots__ = ()
 
     def _repr_svg_(self: _HasState) -> str:
-        return diagram("svg", current=self.state)
+        return Diagram(current=self.state)._repr_svg_()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Gap:
     Appwrite numbers no events and replays none, so a gap tells which events may be missing, not which are.
 
     Attributes:
-        since: the server's time of the last event with one that the subscription got; None if it had got none.
+        since: the server's time of the last event with one that the subscription got; None if it had got none. `start` is never
+            None.
         until: the moment at which it was acknowledged again, or the server proved that it works again, aware, in UTC, by the
             clock of this machine.
         outage_seconds: seconds to that moment from the loss of the link, from the begin of its draining, or from the last proof
@@ -79,3 +81,8 @@ class Gap:
     until: datetime
     outage_seconds: float
     attempts: int
+
+    @property
+    def start(self) -> datetime:
+        """The moment to catch up from: ``since``, or without one the begin of the outage, by the clock of this machine."""
+        return self.since or self.until - timedelta(seconds=self.outage_seconds)
