@@ -6,9 +6,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := .ci/requirements.txt
-READY := $(VENV)/.ready
+VERSION := $(shell $(PYTHON) -c 'import sys; print("{}.{}".format(*sys.version_info))' 2> /dev/null)
+READY := $(VENV)/.ready-$(VERSION)
 
-.PHONY: help setup demo test test-peers node lint types check format diagrams drift picture simulate fuzz fleet mutants bench bench-audit lock clean
+.PHONY: help setup demo test test-peers node verifytypes dist lint types check docs format diagrams drift simulate fuzz fleet mutants bench bench-audit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -27,13 +28,7 @@ demo: $(READY) ## show the main job on the embedded server: events, a lost link,
 	@$(BIN)/realtime-fsm demo
 
 test: $(READY) ## run all tests, and check their coverage
-	@echo "== test: run all tests with branch coverage"
-	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest --numprocesses auto --dist worksteal
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report --skip-covered --fail-under=95
-	@$(BIN)/coverage report --skip-covered --fail-under=100 --include='realtime_fsm/protocol/*,realtime_fsm/fsm/*'
-	@echo "== test: passed; the tests cover protocol and fsm in full, and the rest to at least 95 %"
+	@cd tests && ../$(BIN)/python -m support.suite
 
 PEERS := tests/peers
 PEERS_READY := $(PEERS)/node_modules/.package-lock.json
@@ -49,6 +44,16 @@ $(PEERS_READY): $(PEERS)/package.json $(PEERS)/package-lock.json | node
 node:
 	@command -v node > /dev/null && command -v npm > /dev/null || \
 		{ echo "The JavaScript SDK needs Node.js 20 or newer, with npm, on the PATH. All other targets work without Node.js." >&2; exit 1; }
+
+verifytypes: $(READY) $(PEERS_READY) ## check with pyright that each public name has a type (needs Node.js 20)
+	@echo "== verifytypes: check the types of all public names with pyright"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" node $(PEERS)/node_modules/pyright/index.js --verifytypes realtime_fsm --ignoreexternal > $(VENV)/verifytypes.txt \
+		|| { cat $(VENV)/verifytypes.txt; exit 1; }
+	@tail -n 4 $(VENV)/verifytypes.txt | head -n 1
+
+dist: $(READY) ## build wheel and sdist in dist/, and try each in an empty environment
+	@echo "== dist: build wheel and sdist, and check them (half a minute)"
+	@cd tests && ../$(BIN)/python -m support.dist
 
 lint: $(READY) ## check rules and format with ruff, and the words of docstrings, comments and pages
 	@echo "== lint: check with ruff"
@@ -67,16 +72,15 @@ types: $(READY) $(if $(shell command -v npm),$(PEERS_READY)) ## check the packag
 PYRIGHT := $(PEERS)/node_modules/.bin/pyright
 EXAMPLES := $(PAGES) docs/examples
 
-diagrams: $(READY) ## regenerate diagrams/: pictures, reference, record schema, lnav, OpenTelemetry
+diagrams: $(READY) ## regenerate diagrams/: pictures, reference, record schema, lnav, OpenTelemetry, the demonstration
 	@cd tests && ../$(BIN)/python -c 'from generated.files import write_all; write_all("../diagrams")'
 
-drift: $(READY) ## compare diagrams/ with the table and the record types
-	@echo "== drift: compare diagrams/ with the table and the record types"
+drift: $(READY) ## compare diagrams/ with the table, the record types and the demonstration
+	@echo "== drift: compare diagrams/ with the table, the record types and the demonstration"
 	@cd tests && ../$(BIN)/python -c 'import sys; from generated.files import check; sys.exit("\n".join(check("../diagrams")) or None)'
 
 check: lint types drift test ## run every check that must pass before a commit
 
-.PHONY: docs
 DOCS_READY := $(VENV)/.docs-ready
 docs: $(READY) $(DOCS_READY) ## build the site of documentation, and open it where there is a display
 	@echo "== docs: build the site; a warning is an error (about half a minute)"
@@ -92,9 +96,6 @@ $(DOCS_READY): $(READY) .ci/requirements-docs.txt
 format: $(READY) ## format and fix with ruff
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
-
-picture: $(READY) ## redraw the README's picture of the demonstration
-	@$(BIN)/realtime-fsm demo | $(BIN)/python tests/support/picture.py diagrams/demo.svg
 
 FUZZ_SECONDS ?= 60
 fuzz: $(READY) ## fuzz the decoder for FUZZ_SECONDS (60)
@@ -131,14 +132,11 @@ bench-audit: $(READY) ## measure an audit beside a bare decode and DuckDB; SIZE=
 	@echo "== bench-audit: measure CPU and memory of an audit of $(SIZE)"
 	@cd tests && ../$(BIN)/python -m bench.auditlog --size $(SIZE) $(if $(filter 1GB,$(SIZE)),--write)
 
+COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 lock: ## recompile the lock files from pyproject.toml
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
-	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
-		--no-emit-index-url --no-header --upgrade pyproject.toml -o $(LOCK)
-	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra fuzz --generate-hashes \
-		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) pyproject.toml -o .ci/requirements-fuzz.txt
-	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra bench --generate-hashes \
-		--no-emit-index-url --no-header --upgrade --constraints $(LOCK) pyproject.toml -o .ci/requirements-bench.txt
+	@$(COMPILE) --group dev pyproject.toml -o $(LOCK)
+	@for group in bench docs fuzz; do $(COMPILE) --group $$group --constraints $(LOCK) pyproject.toml -o .ci/requirements-$$group.txt || exit; done
 	@rm -rf $(VENV)-lock
 
 clean: ## remove all generated files

@@ -25,6 +25,7 @@ extensions = [
     "sphinx_copybutton",
     "site_pages",
 ]
+suppress_warnings = ["ref.python"]  # a name such as Realtime is in `realtime_fsm` and in `realtime_fsm.sync`: the first is meant
 exclude_patterns = ["_build", "README.md", "examples/**"]
 
 myst_enable_extensions = ["attrs_inline", "deflist", "tasklist"]

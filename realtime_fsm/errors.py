@@ -136,11 +136,7 @@ class LinkFailure(RealtimeError):
 
 
 class DialFailed(LinkFailure):
-    """The dial opened no WebSocket.
-
-    Attributes:
-        reason: the text of the operating system or the HTTP layer, without URL parameters.
-    """
+    """The dial opened no WebSocket. ``reason`` is the text of the system or the HTTP layer, without URL parameters."""
 
     kind = "dial_failed"
 
@@ -177,7 +173,9 @@ class UpgradeRefused(DialFailed):
             retry_after = min(retry_after, RETRY_AFTER_LIMIT)
             text += f"; it asks to wait for {retry_after:g} seconds"
         super().__init__(text)
-        self.status, self.location, self.retry_after = status, location, retry_after
+        self.status: int = status
+        self.location: str | None = location
+        self.retry_after: float | None = retry_after
 
 
 class CertificateRefused(DialFailed):
@@ -219,16 +217,13 @@ class Overdue(LinkFailure):
 
     def __init__(self, awaited: str, seconds: float) -> None:
         super().__init__(f"no {awaited} within {seconds:g} seconds")
-        self.awaited, self.seconds = awaited, seconds
-        self.kind = f"{awaited}_overdue"
+        self.awaited: str = awaited
+        self.seconds: float = seconds
+        self.kind: str = f"{awaited}_overdue"
 
 
 class StreamEnded(LinkFailure):
-    """The stream ended without an error frame directly before it.
-
-    Attributes:
-        close_code: the WebSocket close code; 1006 when no close frame came (an Appwrite server sends none).
-    """
+    """The stream ended without an error frame directly before it. ``close_code`` is 1006 where no close frame came."""
 
     kind = "stream_ended"
 
@@ -259,7 +254,8 @@ class ServerError(LinkFailure):
 
     def __init__(self, code: int | str, message: str) -> None:
         super().__init__(f"error {code}: {message}")
-        self.code, self.message = code, message
+        self.code: int | str = code
+        self.message: str = message
 
 
 class RefusedByServer(RealtimeError):
@@ -273,7 +269,9 @@ class RefusedByServer(RealtimeError):
     def __init__(self, code: int | str, message: str, server: str = "") -> None:
         name = f"the server {server}" if server else "the server"
         super().__init__(f"{name} refused the connection with {code}: {message}")
-        self.code, self.message, self.server = code, message, server
+        self.code: int | str = code
+        self.message: str = message
+        self.server: str = server
 
 
 class RetriesExhausted(RealtimeError):
@@ -288,8 +286,10 @@ class RetriesExhausted(RealtimeError):
     def __init__(self, attempts: int, cause: LinkFailure, option: Literal["attempts", "reconnect_attempts"] = "attempts") -> None:
         dials = f"{attempts} attempt{'' if attempts == 1 else 's'}"
         super().__init__(f"gave up after {dials}; RetryPolicy.{option} allows no more; the last one: {cause}")
-        self.attempts, self.option = attempts, option
-        self.cause = self.__cause__ = cause
+        self.attempts: int = attempts
+        self.option: Literal["attempts", "reconnect_attempts"] = option
+        self.cause: LinkFailure = cause
+        self.__cause__: BaseException | None = cause
 
 
 class LinkLost(RealtimeError):
@@ -297,7 +297,8 @@ class LinkLost(RealtimeError):
 
     def __init__(self, cause: LinkFailure) -> None:
         super().__init__(f"the link was lost: {cause}")
-        self.cause = self.__cause__ = cause
+        self.cause: LinkFailure = cause
+        self.__cause__: BaseException | None = cause
 
 
 class LinkPaused(RealtimeError):
@@ -323,7 +324,8 @@ class AuthenticationRejected(RealtimeError):
 
     def __init__(self, code: int | str, message: str) -> None:
         super().__init__(f"the server rejected the authentication with {code}: {message}")
-        self.code, self.message = code, message
+        self.code: int | str = code
+        self.message: str = message
 
 
 class SubscriptionRejected(RealtimeError):
@@ -341,8 +343,11 @@ class SubscriptionRejected(RealtimeError):
         denied = guest and not isinstance(code, str) and not 500 <= code < 600  # a 5xx is about the server, not about guests
         remedy = "; you are a guest, and a project can deny guests: give session or jwt, or call authenticate()" if denied else ""
         super().__init__(f"the server rejected the subscription to {', '.join(channels)} with {code}: {message}{remedy}")
-        self.channels, self.queries = channels, queries
-        self.code, self.message, self.guest = code, message, guest
+        self.channels: tuple[str, ...] = channels
+        self.queries: tuple[str, ...] = queries
+        self.code: int | str = code
+        self.message: str = message
+        self.guest: bool = guest
 
 
 class PresenceRejected(RealtimeError):
@@ -351,7 +356,8 @@ class PresenceRejected(RealtimeError):
     def __init__(self, code: int | str, message: str) -> None:
         remedy = "; a guest has no presence: give session or jwt" if code == 401 else ""
         super().__init__(f"the server rejected the presence with {code}: {message}{remedy}")
-        self.code, self.message = code, message
+        self.code: int | str = code
+        self.message: str = message
 
 
 class UnsupportedByServer(RealtimeError):
@@ -364,7 +370,8 @@ class UnsupportedByServer(RealtimeError):
 
     def __init__(self, feature: str, era: str, releases: str) -> None:
         super().__init__(f"the server is of era {era} (Appwrite {releases}), which has no {feature} for realtime; upgrade it")
-        self.feature, self.era = feature, era
+        self.feature: str = feature
+        self.era: str = era
 
 
 class ConsumerTooSlow(RealtimeError):
@@ -380,7 +387,8 @@ class ConsumerTooSlow(RealtimeError):
             f"{dropped} event{' was' if dropped == 1 else 's were'} dropped: the consumer was too slow for a buffer of {buffer};"
             " iterate again to go on, or give a larger buffer= or buffer_bytes=, or another overflow="
         )
-        self.buffer, self.dropped = buffer, dropped
+        self.buffer: int = buffer
+        self.dropped: int = dropped
 
 
 class MalformedEvent(RealtimeError):

@@ -287,7 +287,10 @@ class PayloadMisfit(RealtimeError):
 
     def __init__(self, wanted: Any, path: str, problem: str, event: Event[dict[str, Any]]) -> None:
         super().__init__(f"the payload does not fit {type_name(wanted)} at {path}: {problem}")
-        self.wanted, self.path, self.problem, self.event = wanted, path, problem, event
+        self.wanted: Any = wanted
+        self.path: str = path
+        self.problem: str = problem
+        self.event: Event[dict[str, Any]] = event
 
 
 def typed_event(event: Event, decoder: PayloadDecoder[_T]) -> Event[_T]:
@@ -309,7 +312,12 @@ def parse_timestamp(stamp: Any) -> datetime:
 
 
 def dedup_key(event: Event) -> tuple[object, ...]:
-    """Make a hashable key that is the same for one event on every link: all parts but the ids, still encoded."""
+    """Make a hashable key that is the same for one event on every link: all parts but the ids.
+
+    The parts are still encoded, but for the channels: the client decodes them to find the subscriptions, on one link or on both.
+    """
+    with suppress(MalformedEvent):
+        event.channels  # noqa: B018
     parts = event._payload, event._events, event._channels  # noqa: SLF001
     texts = (bytes(part) if isinstance(part, msgspec.Raw) else part for part in parts)
     return *texts, repr(event._timestamp)  # noqa: SLF001

@@ -24,7 +24,7 @@ import time
 from concurrent.futures import Future
 from copy import copy
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from realtime_fsm.errors import BadOption, IdentityUnavailable
 from realtime_fsm.protocol.options import check_identifier
@@ -107,7 +107,7 @@ def as_user(client: object, user_id: str, *, seconds: int = 900) -> Callable[[],
         from appwrite.services.users import Users
     except ImportError:
         raise BadOption("client", "the official SDK is missing; install realtime-fsm[appwrite]") from None
-    return _UserToken(Users(client), user_id, seconds)
+    return _UserToken(Users(cast("Any", client)), user_id, seconds)
 
 
 def sdk_headers(client: object) -> Mapping[str, str]:

@@ -26,18 +26,16 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 API = [pages.fill(page.read_text(encoding="utf-8")) for page in sorted((DOCS / "reference" / "api").glob("*.md"))]
 ERRORS = pages.fill((DOCS / "reference" / "errors.md").read_text(encoding="utf-8"))
 SOURCES = [page for page in DOCS.rglob("*.md") if "_build" not in page.parts]
-_PLACE = re.compile(r"^\.\. (currentmodule|py:module|automodule|auto\w+|py:data|py:class):: ([\w.]+)((?:\n +:.*)*)", re.MULTILINE)
+_PLACE = re.compile(r"^\.\. (currentmodule|py:module|auto\w+|py:data|py:class):: ([\w.]+)", re.MULTILINE)
 
 
 def described(text: str) -> Iterator[str]:
     """Yield the full name of each object that a page describes."""
     module = ""
-    for kind, name, options in _PLACE.findall(text):
+    for kind, name in _PLACE.findall(text):
         if kind in ("currentmodule", "py:module", "automodule"):
             module = name
-        if kind == "automodule" and ":no-members:" not in options:
-            yield from (f"{name}.{member}" for member in importlib.import_module(name).__all__)
-        if kind not in ("currentmodule", "py:module", "automodule"):
+        else:
             yield f"{module}.{name}"
 
 

@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["RECORDS", "SCHEMA", "AnyRecord", "configure", "json_schema"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "writer" if name == "configure" else "records"
-    return getattr(import_module(f"realtime_fsm.auditlog.{module}"), name)
+if not TYPE_CHECKING:  # a checker knows the names, and refuses others
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = "writer" if name == "configure" else "records"
+        return getattr(import_module(f"realtime_fsm.auditlog.{module}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

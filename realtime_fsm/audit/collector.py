@@ -35,7 +35,7 @@ class ReportBuilder:
 
     def __init__(self, *, detail: bool) -> None:
         self.first: Finding | None = None
-        self.rows = {row.id: 0 for row in TABLE.rows}
+        self.rows: dict[str, int] = {row.id: 0 for row in TABLE.rows}
         self._detail = detail
         self._clean_connections: list[tuple[int, ConnectionReport]] = []
         self._flagged_connections: list[tuple[int, ConnectionReport]] = []

@@ -23,7 +23,7 @@ from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.options import Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TRANSITION, OPEN = "realtime.transition", "realtime.open"
 _MARK = b'"realtime.'
@@ -168,7 +168,7 @@ def _fast_fields() -> Iterator[tuple[str, Any] | tuple[str, Any, Any]]:
 
 _FAST = msgspec.defstruct("FastLine", _fast_fields(), kw_only=True, gc=False, forbid_unknown_fields=True)
 _decoder = cast("type[msgspec.json.Decoder[FlatRecord]]", msgspec.json.Decoder)(cast("type[FlatRecord]", _FAST))
-decode_fast = _decoder.decode
+decode_fast: Callable[[bytes], FlatRecord] = _decoder.decode
 """Decode the line of an ordinary record; raises `msgspec.MsgspecError` or `ValueError` for every other line."""
 
 

@@ -19,7 +19,7 @@ class LineNumbers:
 
     def __init__(self) -> None:
         self.files: list[str] = []
-        self.number = 0
+        self.number: int = 0
         self._starts: list[int] = []
 
     def begin(self, name: str) -> None:

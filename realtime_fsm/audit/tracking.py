@@ -52,15 +52,15 @@ class Policies:
 
     def __init__(self, opened: OpenRecord | FlatRecord) -> None:
         given: Any = opened
-        self.retry = RetryPolicy(**given.retry)
+        self.retry: RetryPolicy = RetryPolicy(**given.retry)
         with warnings.catch_warnings():  # the program that built the policy was warned
             warnings.simplefilter("ignore", PingPolicyWarning)
-            self.ping = PingPolicy(**given.ping)
-        self.timeouts = Timeouts(**given.timeouts)
-        self.auto_reconnect = opened.auto_reconnect
-        self.max_link_age = opened.max_link_age
-        self.era = None if opened.protocol is None else Era(opened.protocol)
-        self.canary = None if opened.canary is None else _canary(opened.canary)
+            self.ping: PingPolicy = PingPolicy(**given.ping)
+        self.timeouts: Timeouts = Timeouts(**given.timeouts)
+        self.auto_reconnect: bool = opened.auto_reconnect
+        self.max_link_age: float | None = opened.max_link_age
+        self.era: Era | None = None if opened.protocol is None else Era(opened.protocol)
+        self.canary: Canary | None = None if opened.canary is None else _canary(opened.canary)
 
 
 def _canary(told: dict[str, float | bool]) -> Canary:

@@ -24,7 +24,7 @@ class Window:
 
     def __init__(self, since: datetime | None, until: datetime | None) -> None:
         self._since, self._until = since, until
-        self.is_all = since is None and until is None
+        self.is_all: bool = since is None and until is None
 
     def includes(self, tracked: TrackedConnection, line: FlatRecord) -> bool:
         """Tell whether a record counts; with the first one in the window the statistics begin."""

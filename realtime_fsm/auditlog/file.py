@@ -73,7 +73,12 @@ class AuditFile:
         return at_path.st_ino != self._inode or at_path.st_dev != self._device
 
     # structlog calls the method of a record's level
-    debug = info = warning = error = critical = msg = write
+    debug = write
+    info = write
+    warning = write
+    error = write
+    critical = write
+    msg = write
 
     def __enter__(self) -> Self:
         return self

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from dataclasses import asdict
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ def settings_of(context: ConnectionContext) -> dict[str, Any]:
 
 @cache
 def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version  # an import of some weight, which the first log needs
+
     found = {"python": platform.python_version()}
     for name in ("realtime-fsm", "transitions", "aiohttp", "structlog", "msgspec"):
         try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from contextlib import contextmanager
 from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,7 +29,7 @@ from realtime_fsm.errors import ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.fsm.table import TABLE, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Literal
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _NAMES = {row.id: (row.trigger.value, row.source.value, (row.dest or row.source).value) for row in TABLE.rows}
 _ASYNC = getattr(structlog.stdlib, "AsyncBoundLogger", ())  # deprecated: a later structlog may lack it
 T = TypeVar("T")
+_observers: list[Callable[[str, Any], None]] = []
 _WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 
 
@@ -62,6 +64,8 @@ class AuditWriter:
 
     __slots__ = ("_connection_id", "_context", "_link", "_log", "_on_failure", "_seq", "_writing", "failures")
 
+    failures: int
+
     def __init__(self, connection_id: str, on_failure: Callable[[BaseException], None], context: Context | None = None) -> None:
         self._connection_id = connection_id
         self._log = structlog.get_logger("realtime_fsm")
@@ -79,7 +83,7 @@ class AuditWriter:
 
     def opened(self, context: ConnectionContext) -> None:
         """Write the first use of the connection object, with its settings."""
-        self._write(records.OpenRecord, **(settings_of(context) if structlog.is_configured() else {}))
+        self._write(records.OpenRecord, **(settings_of(context) if structlog.is_configured() or _observers else {}))
 
     def transition(self, transition: TransitionTaken, at: datetime) -> None:
         """Write a transition.
@@ -215,7 +219,8 @@ class AuditWriter:
 
     def _write(self, kind: type[Record], level: str = "info", at: datetime | None = None, /, **fields: Any) -> None:
         self._seq += 1
-        if not structlog.is_configured():
+        configured = structlog.is_configured()
+        if not configured and not _observers:
             return
         record = kind(
             machine=TABLE.fingerprint,
@@ -225,6 +230,10 @@ class AuditWriter:
             link=self._link,
             **fields,
         )
+        for observe in _observers:
+            observe(level, record)
+        if not configured:
+            return
         if self._writing is not None:
             self._writing.append((level, record))
             return
@@ -243,6 +252,20 @@ class AuditWriter:
             if self.failures == 1:
                 self._on_failure(failure)
             contain(failure)
+
+
+@contextmanager
+def observed(observe: Callable[[str, Any], None]) -> Iterator[None]:
+    """Show each record of this process to a function, whatever the application's logging does with it; for tests.
+
+    Args:
+        observe: takes the level and the record, in the thread of the connection. It may not raise an exception.
+    """
+    _observers.append(observe)
+    try:
+        yield
+    finally:
+        _observers.remove(observe)
 
 
 def _log(logger: Any, level: str, fields: dict[str, Any]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from realtime_fsm import __version__
 from realtime_fsm.cli import audit, completion, demo, diagram, listen, replay, serve
 from realtime_fsm.cli.output import discard_stdout, reopen_standard_streams
 from realtime_fsm.errors import Misuse, RealtimeError
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="realtime-fsm", description="Appwrite Realtime, as a formal state machine.")
-    parser.add_argument("--version", action="version", version=f"realtime-fsm {version('realtime-fsm')}")
+    parser.add_argument("--version", action="version", version=f"realtime-fsm {__version__}")
     completion.add_argument(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (listen, serve, diagram, audit, replay, demo):

@@ -128,8 +128,13 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
         """
         return _iterate(BlockingStream(self._owner, self._portal, self._inner.batches(max), self._subscriber.buffer))
 
-    update = blocking(subscription.Subscription.update)
-    unsubscribe = blocking(subscription.Subscription.unsubscribe)
+    if TYPE_CHECKING:  # as a checker shall see them
+
+        def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None: ...  # noqa: D102
+        def unsubscribe(self) -> None: ...  # noqa: D102
+    else:
+        update = blocking(subscription.Subscription.update)
+        unsubscribe = blocking(subscription.Subscription.unsubscribe)
 
     def __enter__(self) -> Self:
         return self
@@ -257,12 +262,24 @@ class Realtime(ConnectionInfo):
         wrapped = {**self._wrap_callables(options), **({} if payload is None else {"payload": payload})}
         return Listener(self, self._portal, self._portal.call(lambda: self._inner.on(channels, work, **wrapped)), mark)
 
-    connect = blocking(client.Realtime.connect)
-    reconnect = blocking(client.Realtime.reconnect)
-    wait_connected = blocking(client.Realtime.wait_connected)
-    wait_subscribed = blocking(client.Realtime.wait_subscribed)
-    set_presence = blocking(client.Realtime.set_presence)
-    disconnect = blocking(client.Realtime.disconnect)
+    if TYPE_CHECKING:
+
+        def connect(self) -> None: ...  # noqa: D102
+        def reconnect(self) -> None: ...  # noqa: D102
+        def wait_connected(self, timeout: float | None = None) -> None: ...  # noqa: D102
+        def wait_subscribed(self, timeout: float | None = None) -> None: ...  # noqa: D102
+        def set_presence(  # noqa: D102
+            self, status: str | None, *, metadata: Mapping[str, Any] | None = None, permissions: Iterable[str] | None = None,
+            presence_id: str | None = None,
+        ) -> dict[str, Any] | None: ...  # fmt: skip
+        def disconnect(self) -> None: ...  # noqa: D102
+    else:
+        connect = blocking(client.Realtime.connect)
+        reconnect = blocking(client.Realtime.reconnect)
+        wait_connected = blocking(client.Realtime.wait_connected)
+        wait_subscribed = blocking(client.Realtime.wait_subscribed)
+        set_presence = blocking(client.Realtime.set_presence)
+        disconnect = blocking(client.Realtime.disconnect)
 
     @overload
     def authenticate(self, session: Secret) -> dict[str, Any]: ...

@@ -57,7 +57,8 @@ class Listener(SubscriptionInfo):
         self._handler_running = self._stopping = False
         self._waiting = 0
         self._error: asyncio.Future[None] = driver.loop.create_future()
-        self.task = driver.loop.create_task(self._listen(), name=f"realtime_fsm listener {self.id}", context=handler.context)
+        name = f"realtime_fsm listener {self.id}"
+        self.task: asyncio.Task[None] = driver.loop.create_task(self._listen(), name=name, context=handler.context)
         self.task.add_done_callback(self._withdraw)
 
     async def stop(self) -> None:

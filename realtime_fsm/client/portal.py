@@ -45,10 +45,12 @@ class Portal:
         closed: whether it has ended, or is about to.
     """
 
+    closed: bool
+
     def __init__(self, owner: str) -> None:
         self._owner = owner
         self.last: Callable[[], Awaitable[object]] | None = None
-        self.patience = 5.0
+        self.patience: float = 5.0
         self._process = os.getpid()
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None

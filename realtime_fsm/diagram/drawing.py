@@ -1,4 +1,7 @@
-"""One diagram of one table: the choice of view and format, and the picture that notebooks show."""
+"""One diagram of one table: the choice of view and format, and the picture that notebooks show.
+
+Design: each format is loaded when it is drawn, because every `Realtime` can show itself and few programs draw.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal, Protocol, get_args, overload
 
-from realtime_fsm.diagram.graph import graph
-from realtime_fsm.diagram.graphviz import dot, draw
-from realtime_fsm.diagram.json_ import as_json
-from realtime_fsm.diagram.markdown import one_state, states, transitions
-from realtime_fsm.diagram.mermaid import mermaid
-from realtime_fsm.diagram.overview import overview
-from realtime_fsm.diagram.plantuml import plantuml
-from realtime_fsm.diagram.state import full_view, state_view
 from realtime_fsm.errors import BadOption
 from realtime_fsm.fsm.table import TABLE, State
 
@@ -64,13 +59,27 @@ class Diagram:
         """Return the diagram in a format that is text."""
         table, state, current, full = self.table, self._state, self.current, self.view == "full"
         if format == "json":
+            from realtime_fsm.diagram.json_ import as_json
+
             return as_json(table, state, current)
         if format == "markdown":
+            from realtime_fsm.diagram.markdown import one_state, states, transitions
+
             return one_state(table, state, current) if state else (transitions if full else states)(table, current)
+        from realtime_fsm.diagram.graph import graph
+
         content = graph(table, state, full=full, current=current)
         if format == "dot":
+            from realtime_fsm.diagram.graphviz import dot
+
             return dot(content)
-        return plantuml(content, table) if format == "plantuml" else mermaid(content, table.initial)
+        if format == "plantuml":
+            from realtime_fsm.diagram.plantuml import plantuml
+
+            return plantuml(content, table)
+        from realtime_fsm.diagram.mermaid import mermaid
+
+        return mermaid(content, table.initial)
 
     def picture(self, format: Literal["svg", "png"], *, timeout: float = 60.0) -> bytes:  # noqa: A002  (as above)
         """Return the diagram as a picture: an SVG, or a PNG that Graphviz lays out in at most `timeout` seconds.
@@ -79,6 +88,8 @@ class Diagram:
             DrawingFailed: when a PNG is wanted and Graphviz is missing, or fails.
         """
         if format == "png":
+            from realtime_fsm.diagram.graphviz import draw
+
             return draw(self.text("dot"), self.provenance(), timeout)
         return f"<!-- {self.provenance()} -->\n{self._svg()}".encode()
 
@@ -87,6 +98,9 @@ class Diagram:
         return f"realtime_fsm table {self.table.fingerprint} drawing {sha256(self._svg().encode()).hexdigest()[:12]}"
 
     def _svg(self) -> str:
+        from realtime_fsm.diagram.overview import overview
+        from realtime_fsm.diagram.state import full_view, state_view
+
         if self._state is not None:
             return state_view(self.table, self._state, self.current).to_svg()
         return (full_view if self.view == "full" else overview)(self.table, self.current).to_svg()

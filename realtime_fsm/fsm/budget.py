@@ -27,6 +27,8 @@ class SendBudget:
 
     __slots__ = ("_closed_until", "_most_pings", "_pings", "_requests", "frames_sent")
 
+    frames_sent: int
+
     def __init__(self, ping_interval: float) -> None:
         # One more than a window holds on schedule: a ping on time may follow one that waited for a reply.
         pings = min(MOST_PINGS, math.ceil(min(MOST_PINGS, RATE_LIMIT_WINDOW / ping_interval)) + 1)

@@ -34,6 +34,13 @@ class CanaryTracker:
 
     __slots__ = ("alone", "id", "in_flight", "listening", "presence", "presence_due", "spec", "spec_due")
 
+    alone: bool
+    id: str
+    in_flight: bool
+    listening: bool
+    presence_due: bool
+    spec_due: bool
+
     def __init__(self, spec: SubscriptionSpec | None = None) -> None:
         self.spec = spec
         self.presence: bytes | None = None

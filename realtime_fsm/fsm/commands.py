@@ -5,8 +5,9 @@ Invariant: the machine itself does no I/O. The driver executes the commands of a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from realtime_fsm.fsm.values import Value
 
 if TYPE_CHECKING:
     from realtime_fsm.errors import LinkFailure, RealtimeError, ServerError
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from realtime_fsm.protocol.frames import Code
 
 
-@dataclass(frozen=True, slots=True)
-class OpenLink:
+class OpenLink(Value, frozen=True):
     """Dial a link; with channels in the URL, if there is a plan of them.
 
     Attributes:
@@ -32,38 +32,34 @@ class OpenLink:
     renewal: ServerError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SendFrame:
+class SendFrame(Value, frozen=True):
     """Send one text frame on a link. It may hold a session."""
 
+    _hidden = frozenset({"data"})
     generation: int
-    data: bytes = field(repr=False)
+    data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CloseLink:
+class CloseLink(Value, frozen=True):
     """Close a link's socket, with a closing handshake if `graceful`; abort it if not."""
 
     generation: int
     graceful: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RetireLink:
+class RetireLink(Value, frozen=True):
     """Begin a handover: let a link's socket deliver events, and nothing else, until another link serves what it serves."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseLink:
+class ReleaseLink(Value, frozen=True):
     """Complete a handover: the current link serves everything, and the draining one closes after its last events."""
 
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeLink:
+class ResumeLink(Value, frozen=True):
     """Give up a handover: the draining link is the current one again.
 
     Attributes:
@@ -77,16 +73,14 @@ class ResumeLink:
     withdrawn: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionAcknowledged:
+class SubscriptionAcknowledged(Value, frozen=True):
     """Tell that a subscription is acknowledged, with the channels that the server named."""
 
     id: str
     channels: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionRefused:
+class SubscriptionRefused(Value, frozen=True):
     """Tell that the server refused a subscription, which is desired no more."""
 
     id: str
@@ -94,71 +88,63 @@ class SubscriptionRefused:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionUnsupported:
+class SubscriptionUnsupported(Value, frozen=True):
     """Tell that the server is too old for a subscription with queries, which is desired no more."""
 
     id: str
     era: Era
 
 
-@dataclass(frozen=True, slots=True)
-class UserIdentified:
+class UserIdentified(Value, frozen=True):
     """Tell the user that the server names: the account as JSON text, or ``null`` for a guest."""
 
-    user: bytes = field(repr=False)
+    _hidden = frozenset({"user"})
+    user: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class AuthenticationRefused:
+class AuthenticationRefused(Value, frozen=True):
     """Tell that the server refused an authentication; the link keeps its user."""
 
     code: Code
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Restore:
+class Restore(Value, frozen=True):
     """Go back to the identity that was confirmed last: this error refuses a link to the one on trial."""
 
     error: RealtimeError
 
 
-@dataclass(frozen=True, slots=True)
-class PresenceStored:
+class PresenceStored(Value, frozen=True):
     """Tell which presence the server has stored, as JSON text."""
 
-    presence: bytes = field(repr=False)
+    _hidden = frozenset({"presence"})
+    presence: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PresenceRefused:
+class PresenceRefused(Value, frozen=True):
     """Tell that the server refused the presence, or that its era has no presences."""
 
     error: RealtimeError
 
 
-@dataclass(frozen=True, slots=True)
-class CanaryOut:
+class CanaryOut(Value, frozen=True):
     """Tell that the event of a canary may come: the server has stored its presence, or the driver is to write it."""
 
 
-@dataclass(frozen=True, slots=True)
-class CanaryRefused:
+class CanaryRefused(Value, frozen=True):
     """Tell that the server refused the canary, or its hidden subscription, which proves nothing."""
 
     code: Code
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionRemoved:
+class SubscriptionRemoved(Value, frozen=True):
     """Tell that a subscription is gone from the server, or its link is."""
 
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndFault:
+class EndFault(Value, frozen=True):
     """Tell that a server fault is over; or, if `lost`, that its link is.
 
     Attributes:
@@ -170,8 +156,7 @@ class EndFault:
     lost: bool
 
 
-@dataclass(frozen=True, slots=True)
-class FailWaiters:
+class FailWaiters(Value, frozen=True):
     """Fail all calls that wait for a link: no link follows for now.
 
     Attributes:
@@ -185,8 +170,7 @@ class FailWaiters:
     streams: bool
 
 
-@dataclass(frozen=True, slots=True)
-class EndStreams:
+class EndStreams(Value, frozen=True):
     """End every stream: nothing follows."""
 
 
@@ -197,8 +181,7 @@ Command = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class TransitionTaken:
+class TransitionTaken(Value, frozen=True):
     """The row that a step took, with its facts for the audit.
 
     Attributes:
@@ -239,8 +222,7 @@ class TransitionTaken:
     dial_slot: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
+class StepResult(Value, frozen=True):
     """The result of a step.
 
     Attributes:

@@ -49,6 +49,15 @@ class ConnectionContext:
         "state", "state_entered_at", "subscribes_in_url", "subscriptions", "throttled", "timeouts", "trial", "user_changed",
     )  # fmt: skip
 
+    draw: float
+    ever_up: bool
+    failure_verdict: Verdict
+    finished: bool
+    now: float
+    refused: bool
+    renewable: bool
+    user_changed: bool
+
     def __init__(
         self,
         *,
@@ -62,46 +71,46 @@ class ConnectionContext:
         canary: Canary | None = None,
         server: str = "",
     ) -> None:
-        self.server = server  # host and port, for messages of errors
-        self.retry = retry or _RETRY
-        self.pacer = pacer or Pacer(self.retry.dials_per_minute)
-        self.max_link_age = max_link_age
-        self.ping = ping or _PING
-        self.timeouts = timeouts or _TIMEOUTS
-        self.auto_reconnect = auto_reconnect
-        self.ping_enabled = self.ping.enabled
-        self.canary = canary
-        self.deaf = False  # whether a canary was missed, and none has come back since
-        self.subscriptions = SubscriptionTracker()
+        self.server: str = server  # host and port, for messages of errors
+        self.retry: RetryPolicy = retry or _RETRY
+        self.pacer: Pacer = pacer or Pacer(self.retry.dials_per_minute)
+        self.max_link_age: float | None = max_link_age
+        self.ping: PingPolicy = ping or _PING
+        self.timeouts: Timeouts = timeouts or _TIMEOUTS
+        self.auto_reconnect: bool = auto_reconnect
+        self.ping_enabled: bool = self.ping.enabled
+        self.canary: Canary | None = canary
+        self.deaf: bool = False  # whether a canary was missed, and none has come back since
+        self.subscriptions: SubscriptionTracker = SubscriptionTracker()
         if canary is not None:
             self.subscriptions.presence.canary = CanaryTracker(
                 None if canary.channel is None else SubscriptionSpec(CANARY, (canary.channel,))
             )
         self.state: str = TABLE.initial.value
         self.state_entered_at: float | None = None  # when the state was entered; the initial one with the first step
-        self.configured_era = era
-        self.era = era  # of the server, as far as it is known
-        self.subscribes_in_url = era is not None and era.subscribes_in_url  # whether the URL asks for subscriptions
-        self.doubtful = False  # whether a server that greets as an E3 may be an E4
-        self.generation = 0
+        self.configured_era: Era | None = era
+        self.era: Era | None = era  # of the server, as far as it is known
+        self.subscribes_in_url: bool = era is not None and era.subscribes_in_url  # whether the URL asks for subscriptions
+        self.doubtful: bool = False  # whether a server that greets as an E3 may be an E4
+        self.generation: int = 0
         self.link: LinkState | None = None
         self.draining: DrainingLink | None = None  # the link that delivers until another one serves what it serves
         self.lingering: DrainingLink | None = None  # the same link from then on, until it is closed
         self.closing_generation: int | None = None  # the link that `disposing` waits for
         self.awaited: tuple[int, ...] = ()  # the links that must be closed before the next dial
-        self.close_by = 0.0  # when the next dial waits no longer for them
-        self.trial = False  # whether the next dials carry an identity that the server has not confirmed yet
-        self.attempt = 0  # dials in a row, without those that were forgiven
-        self.refusals = 0  # how many refusals (1008) came in a row
-        self.been_up = False  # whether a link has been up since the user asked for one
+        self.close_by: float = 0.0  # when the next dial waits no longer for them
+        self.trial: bool = False  # whether the next dials carry an identity that the server has not confirmed yet
+        self.attempt: int = 0  # dials in a row, without those that were forgiven
+        self.refusals: int = 0  # how many refusals (1008) came in a row
+        self.been_up: bool = False  # whether a link has been up since the user asked for one
         self.ever_up = False  # whether any link has
         self.attempt_at: float | None = None  # when the next dial is due
-        self.not_before = 0.0  # when the server, or a proxy, allows a dial again; it refused one, and the old link went on
-        self.throttled = False  # whether the next dial waits because the server, or a proxy, asked for it
+        self.not_before: float = 0.0  # when the server, or a proxy, allows a dial again; it refused one, and the old link went on
+        self.throttled: bool = False  # whether the next dial waits because the server, or a proxy, asked for it
         self.dial_slot: float | None = None  # the slot that the pacer reserved for the next dial
         self.session: str | None = None  # the session to authenticate with, in the step under way
         self.error: RealtimeError | None = None  # why there is no link and no attempt
-        self.frames_sent = 0  # on the newest link, which may be gone
+        self.frames_sent: int = 0  # on the newest link, which may be gone
         # of the step under way
         self.now = 0.0
         self.draw = 0.0
@@ -111,10 +120,10 @@ class ConnectionContext:
         self.commands: list[Command] = []
         self.failure: LinkFailure | None = None
         self.failure_verdict = Verdict.TRANSIENT
-        self.rejected_new_subscriptions = False
+        self.rejected_new_subscriptions: bool = False
         self.user_changed = False  # whether the server greets another user, and the old link still delivers
         self.renewable = False  # whether a callable gave the credentials that were refused
-        self.renewed = False  # whether that callable was asked again since the last greeting
+        self.renewed: bool = False  # whether that callable was asked again since the last greeting
         self.renewal: ServerError | None = None  # the refusal for which the next dial needs other credentials
         self.refused = False  # whether the failure counts as a refusal
         self.fault_news: FaultNews | None = None

@@ -39,10 +39,14 @@ class Fault:
 
     __slots__ = ("again_at", "is_open", "ping_failed", "repetitions", "since")
 
+    is_open: bool
+    repetitions: int
+    since: float
+
     def __init__(self) -> None:
         self.since = 0.0
         self.is_open = False
-        self.ping_failed = False
+        self.ping_failed: bool = False
         self.again_at: float | None = None
         self.repetitions = 0
 

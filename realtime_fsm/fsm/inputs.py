@@ -5,10 +5,10 @@ Invariant: an input belongs to one trigger, and is frozen. Notes alone read its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from realtime_fsm.fsm.table import Trigger
+from realtime_fsm.fsm.values import Value
 
 if TYPE_CHECKING:
     from realtime_fsm.errors import LinkFailure
@@ -16,62 +16,57 @@ if TYPE_CHECKING:
     from realtime_fsm.protocol.spec import SubscriptionSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Value, frozen=True):
     """Something that happened."""
 
     trigger: ClassVar[Trigger]
 
 
-@dataclass(frozen=True, slots=True)
-class SocketInput(Input):
+class SocketInput(Input, frozen=True):
     """Something that a socket did. An input of an earlier generation never moves the machine."""
 
     generation: int
 
 
-class Connect(Input):
+class Connect(Input, frozen=True):
     """The user wants a link."""
 
     trigger = Trigger.CONNECT
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribe(Input):
+class Subscribe(Input, frozen=True):
     """The user wants a subscription."""
 
     trigger = Trigger.SUBSCRIBE
     spec: SubscriptionSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Unsubscribe(Input):
+class Unsubscribe(Input, frozen=True):
     """The user no longer wants a subscription."""
 
     trigger = Trigger.UNSUBSCRIBE
     id: str
 
 
-class Reconnect(Input):
+class Reconnect(Input, frozen=True):
     """The user wants a new link at once."""
 
     trigger = Trigger.RECONNECT
 
 
-class Disconnect(Input):
+class Disconnect(Input, frozen=True):
     """The user wants no link."""
 
     trigger = Trigger.DISCONNECT
 
 
-class Dispose(Input):
+class Dispose(Input, frozen=True):
     """The user is done."""
 
     trigger = Trigger.DISPOSE
 
 
-@dataclass(frozen=True, slots=True)
-class Authenticate(Input):
+class Authenticate(Input, frozen=True):
     """The user wants another identity. The next dials carry it, on trial until the server confirms it.
 
     Attributes:
@@ -79,17 +74,17 @@ class Authenticate(Input):
     """
 
     trigger = Trigger.AUTHENTICATE
-    session: str | None = field(repr=False)
+    _hidden = frozenset({"session"})
+    session: str | None
 
 
-class LogOut(Input):
+class LogOut(Input, frozen=True):
     """The user wants to be a guest. The next dials carry no identity, and expect none."""
 
     trigger = Trigger.LOG_OUT
 
 
-@dataclass(frozen=True, slots=True)
-class SetPresence(Input):
+class SetPresence(Input, frozen=True):
     """The user wants to be shown as present, or no longer.
 
     Attributes:
@@ -98,26 +93,25 @@ class SetPresence(Input):
     """
 
     trigger = Trigger.PRESENCE
-    message: bytes | None = field(repr=False)
+    _hidden = frozenset({"message"})
+    message: bytes | None
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PingEnabledChanged(Input):
+class PingEnabledChanged(Input, frozen=True):
     """The user switched the heartbeat on or off."""
 
     trigger = Trigger.PING_SWITCHED
     enabled: bool
 
 
-class Opened(SocketInput):
+class Opened(SocketInput, frozen=True):
     """The upgrade to WebSocket is done."""
 
     trigger = Trigger.OPENED
 
 
-@dataclass(frozen=True, slots=True)
-class GreetingReceived(SocketInput):
+class GreetingReceived(SocketInput, frozen=True):
     """The ``connected`` frame came.
 
     Attributes:
@@ -129,38 +123,38 @@ class GreetingReceived(SocketInput):
     """
 
     trigger = Trigger.GREETED
-    user: bytes = field(default=b"null", repr=False)
+    _hidden = frozenset({"user"})
+    user: bytes = b"null"
     unexpected_guest: bool = False
     channels: tuple[str, ...] = ()
     has_subscription_ids: bool = True
     user_changed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged(SocketInput):
+class Acknowledged(SocketInput, frozen=True):
     """A control request was answered."""
 
     trigger = Trigger.ACKNOWLEDGED
+    _hidden = frozenset({"user", "presence"})
     to: str
     acknowledged: tuple[AcknowledgedSubscription, ...]
-    user: bytes = field(default=b"null", repr=False)
-    presence: bytes = field(default=b"null", repr=False)
+    user: bytes = b"null"
+    presence: bytes = b"null"
 
 
-class Pong(SocketInput):
+class Pong(SocketInput, frozen=True):
     """A ping was answered."""
 
     trigger = Trigger.PONG
 
 
-class Recovered(SocketInput):
+class Recovered(SocketInput, frozen=True):
     """An event came during a server fault; events do not pass through the machine."""
 
     trigger = Trigger.RECOVERED
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorReceived(SocketInput):
+class ErrorReceived(SocketInput, frozen=True):
     """An ``error`` frame came.
 
     Attributes:
@@ -173,8 +167,7 @@ class ErrorReceived(SocketInput):
     renewable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LinkClosed(SocketInput):
+class LinkClosed(SocketInput, frozen=True):
     """The stream of an open socket ended; where a cause is given, the client ended it."""
 
     trigger = Trigger.LOST
@@ -182,34 +175,32 @@ class LinkClosed(SocketInput):
     cause: LinkFailure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DialFailure(SocketInput):
+class DialFailure(SocketInput, frozen=True):
     """The dial came to nothing."""
 
     trigger = Trigger.DIAL_FAILED
     cause: LinkFailure
 
 
-class Closed(SocketInput):
+class Closed(SocketInput, frozen=True):
     """A socket that the machine dropped is closed."""
 
     trigger = Trigger.CLOSED
 
 
-class Deadline(Input):
+class Deadline(Input, frozen=True):
     """The deadline that the machine reported has passed. The machine ignores one that comes early."""
 
     trigger = Trigger.DEADLINE
 
 
-class Deaf(SocketInput):
+class Deaf(SocketInput, frozen=True):
     """The canary of a link did not come back in time."""
 
     trigger = Trigger.DEAF
 
 
-@dataclass(frozen=True, slots=True)
-class Probe(Input):
+class Probe(Input, frozen=True):
     """A canary is due.
 
     Attributes:
@@ -219,12 +210,13 @@ class Probe(Input):
     """
 
     trigger = Trigger.CANARY
+    _hidden = frozenset({"presence"})
     spec: SubscriptionSpec
-    presence: bytes | None = field(default=None, repr=False)
+    presence: bytes | None = None
     id: str = ""
 
 
-class ResumedFromSuspend(Input):
+class ResumedFromSuspend(Input, frozen=True):
     """The process slept: its clock has jumped."""
 
     trigger = Trigger.WOKEN

@@ -40,27 +40,27 @@ class LinkState:
     )  # fmt: skip
 
     def __init__(self, generation: int, now: float, ping_interval: float, *, planned: bool) -> None:
-        self.generation = generation
-        self.subscribed_in_url = planned  # whether its channels are in its address
-        self.phase = Phase.DIALING
-        self.since = now  # when the phase was entered
-        self.budget = SendBudget(ping_interval)
-        self.frames_received = 0  # of any kind; the driver counts them
-        self.read_paused = False  # whether the driver reads nothing, so that a consumer can catch up
+        self.generation: int = generation
+        self.subscribed_in_url: bool = planned  # whether its channels are in its address
+        self.phase: Phase = Phase.DIALING
+        self.since: float = now  # when the phase was entered
+        self.budget: SendBudget = SendBudget(ping_interval)
+        self.frames_received: int = 0  # of any kind; the driver counts them
+        self.read_paused: bool = False  # whether the driver reads nothing, so that a consumer can catch up
         self.last_error: LastError | None = None
         self.request_sent_at: float | None = None  # when the request in flight was sent
         self.ping_at: float | None = None  # when the next ping is due
         self.renew_at: float | None = None  # when the link is as old as it may grow
         self.ping_in_flight: PingInFlight | None = None  # the ping that awaits its pong
-        self.pings = 0  # how many pings were sent
+        self.pings: int = 0  # how many pings were sent
         self.fault: Fault | None = None  # of the server, until a request is acknowledged
         self.proven_at: float | None = None  # when the server last proved here that it works; None before it did
         self.stable_since: float | None = None  # since when everything desired is acknowledged
         self.idle_since: float | None = None  # since when nothing is desired any more
         self.handover_wanted_since: float | None = None  # since when only another URL can ask for a subscription
-        self.backoff_reset = False
-        self.probed = False  # whether a canary was due on this link
-        self.proven = False  # whether everything desired was once acknowledged on this link
+        self.backoff_reset: bool = False
+        self.probed: bool = False  # whether a canary was due on this link
+        self.proven: bool = False  # whether everything desired was once acknowledged on this link
 
     @property
     def at_fault(self) -> bool:

@@ -155,9 +155,7 @@ class ConnectionMachine:
         if self._is_stale_or_early(input_, source, trigger, due):
             return StepResult(None, (), due)
         apply_notes(context, input_)
-        if context.finished:
-            return StepResult(None, tuple(context.commands), due)
-        if (source, trigger) in TABLE.ignored:
+        if context.finished or (source, trigger) in TABLE.ignored:
             return StepResult(None, tuple(context.commands), context.deadline)
         self._events[trigger.value].trigger(context, context)
         row = context.row

@@ -89,7 +89,7 @@ class Dials:
     __slots__ = ("__weakref__", "_left", "_plans", "lock")
 
     def __init__(self, lock: AbstractContextManager[Any] = _UNSHARED) -> None:
-        self.lock = lock
+        self.lock: AbstractContextManager[Any] = lock
         self._left: deque[float] = deque()
         self._plans: dict[int | None, _Plan] = {}
 

@@ -35,10 +35,12 @@ class PresenceTracker:
 
     __slots__ = ("_asked_id", "_before", "_stored", "canary", "id", "message", "on_link", "pending")
 
+    id: str
+
     def __init__(self) -> None:
         self.message: bytes | None = None
         self.id = ""
-        self.pending = False
+        self.pending: bool = False
         self.on_link: str | None = None
         self.canary: CanaryTracker | None = None
         self._asked_id: str | None = None  # the id in the message in flight

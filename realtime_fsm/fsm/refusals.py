@@ -25,8 +25,10 @@ class Refusals:
 
     __slots__ = ("_last", "accepted", "everything")
 
+    accepted: bool
+
     def __init__(self) -> None:
-        self.everything = False
+        self.everything: bool = False
         self.accepted = False
         self._last: tuple[str, ...] = ()  # the group that was refused last
 

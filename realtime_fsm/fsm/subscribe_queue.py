@@ -37,7 +37,7 @@ class SubscribeQueue:
         self.pending: dict[str, None] = {}
         self.groups: tuple[tuple[str, ...], ...] = ()
         self.batches: tuple[Batch, ...] = ()
-        self.refusals = Refusals()
+        self.refusals: Refusals = Refusals()
 
     @property
     def has_new(self) -> bool:

@@ -73,17 +73,18 @@ class SubscriptionTracker:
     def __init__(self) -> None:
         self.desired: dict[str, SubscriptionSpec] = {}
         self.in_flight: ControlRequest | None = None
-        self.all_acknowledged = self.all_removed = self.subscribed_in_url = False
-        self.presence = PresenceTracker()
-        self.queue = SubscribeQueue()
+        self.all_acknowledged: bool = False
+        self.all_removed: bool = False
+        self.subscribed_in_url: bool = False
+        self.presence: PresenceTracker = PresenceTracker()
+        self.queue: SubscribeQueue = SubscribeQueue()
         self._acknowledged: dict[str, None] = {}  # a dict, as the others here: an empty set takes 150 bytes more
         self._ever_acknowledged: dict[str, None] = {}
         self._removals: dict[str, None] = {}
-        self._order = KindOrder()
         self._dropped: ControlRequest | None = None  # a subscribe that a 1013 has put back, on this link
         self._ids_in_url: tuple[str, ...] = ()  # the subscriptions in the URL of the newest link
         self._greeting_channels: Sequence[str] = ()  # the channels that the server named with its greeting
-        self._era = Era.E4
+        self._order, self._era = KindOrder(), Era.E4
 
     @property
     def acknowledged(self) -> KeysView[str]:

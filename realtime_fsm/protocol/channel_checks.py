@@ -5,7 +5,6 @@ A plain unknown channel passes: a newer server may have it.
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -146,6 +145,8 @@ def _closest(word: str, known: Sequence[str]) -> str | None:
     """Return the known word that is spelled most alike; None where that is in doubt. A word with digits is an id."""
     if word in known:
         return word
+    import difflib  # few programs misspell a channel
+
     alike = difflib.get_close_matches(word.lower(), known, 1, _SIMILARITY) if word.isalpha() else []
     return alike[0] if alike else None
 

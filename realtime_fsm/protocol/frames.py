@@ -13,7 +13,7 @@ import msgspec
 from realtime_fsm.events import Event  # noqa: TC001  (msgspec reads the annotation)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _encode = msgspec.json.Encoder().encode
 
@@ -141,7 +141,7 @@ def _replace_lone_surrogates(data: bytes) -> bytes:
 
 
 _frames: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
-decode_known = _frames.decode
+decode_known: Callable[[bytes | str], Frame] = _frames.decode
 """The fast path of `decode`, one call less for each event. It raises ValueError or RecursionError for an odd message."""
 _typed = msgspec.json.Decoder(_Typed)
 

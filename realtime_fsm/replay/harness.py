@@ -113,7 +113,7 @@ class MachineHarness:
 
     def __init__(self, policies: Policies | SimpleNamespace, replay_inputs: Iterable[ReplayInput] = ()) -> None:
         self._pacer = ScriptedPacer()
-        self.context = ConnectionContext(
+        self.context: ConnectionContext = ConnectionContext(
             retry=policies.retry,
             ping=policies.ping,
             timeouts=policies.timeouts,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import MISSING, fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm import errors
@@ -232,12 +232,14 @@ def _code(input_: inputs.Input) -> str:
         return f"LinkClosed({input_.generation}, {input_.close_code})"
     arguments: list[str] = []
     skipped = False
-    for field in fields(input_):
-        value = getattr(input_, field.name)
-        if field.default is not MISSING and value == field.default:
+    names, defaults = input_.__struct_fields__, input_.__struct_defaults__
+    default_of = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+    for name in names:
+        value = getattr(input_, name)
+        if name in default_of and value == default_of[name]:
             skipped = True
         else:
-            arguments.append(f"{field.name}=" * (skipped or isinstance(value, bool)) + _value(value))
+            arguments.append(f"{name}=" * (skipped or isinstance(value, bool)) + _value(value))
     return f"{type(input_).__name__}({', '.join(arguments)})"
 
 

@@ -66,10 +66,10 @@ class Callback:
     def __init__(
         self, kind: str, function: Callable[..., object], context: Context | None = None, *, named: object = None
     ) -> None:
-        self.name = _name_of(function if named is None else named)
+        self.name: str = _name_of(function if named is None else named)
         self._kind = kind
         self._function = function
-        self.context = copy_context() if context is None else context.copy()
+        self.context: Context = copy_context() if context is None else context.copy()
         self._free_at = 0.0
         self._unreported = 0
         self._latest: BaseException | None = None

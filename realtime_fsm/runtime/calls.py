@@ -61,7 +61,7 @@ class Calls(ABC):
     _transport: Transport
 
     def __init__(self, credentials: Credentials) -> None:
-        self.credentials = credentials
+        self.credentials: Credentials = credentials
         self.user: dict[str, Any] | None = None
         self._trial: Credentials | None = None  # who dials instead, until the server confirms or refuses it
         self._waiting = Waiters(self.answer)

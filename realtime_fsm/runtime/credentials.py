@@ -45,8 +45,8 @@ class Credentials:
         # A callable stands for some secret: what can be wrong with the combination is said now, not at the first dial.
         stand_in = [secret if secret is None or isinstance(secret, str) else "secret" for secret in (session, jwt)]
         ResolvedIdentity(stand_in[0], stand_in[1], headers)
-        self.session = session
-        self.jwt = jwt
+        self.session: Secret | None = session
+        self.jwt: Secret | None = jwt
         self._headers = headers
         self._context = copy_context()
         self._given: tuple[str | None, str | None] | None = None  # the secrets of the newest dial

@@ -3,8 +3,8 @@
 The server names no numbers, but the frames of one event are the same on both links, but for the ids that it chose. So it is
 counted, for each subscription, which of the links is ahead with a frame; what the one brings the other need not bring again.
 
-When the older link is gone, the newer one may still be behind it. So what the older one was ahead with is remembered, until so
-many other events have come that the newer one must have caught up: a stream keeps its order.
+When one link is gone, the other may still be behind it. So what the one was ahead with is remembered, until so many other
+events have come that the other must have caught up: a stream keeps its order.
 """
 
 from __future__ import annotations
@@ -21,27 +21,32 @@ if TYPE_CHECKING:
 _Recipient = TypeVar("_Recipient", bound="Hashable")
 
 CAUGHT_UP_AFTER = 100
-"""Events in a row that the older link had not brought, after which the newer one is not behind it any more."""
+"""Events in a row that the link before had not brought, after which the link that is left is not behind it any more."""
 
 
 class HandoverDeduplicator:
-    """Compare the events of two links since the dial of the newer link.
+    """Compare the events of two links, and then those of the link that is left with what the other one had brought."""
 
-    Args:
-        newer: the generation of that one.
-    """
+    __slots__ = ("_leads", "_new_in_a_row", "_newer")
 
-    __slots__ = ("_lead_counts", "_new_in_a_row", "_newer")
-
-    def __init__(self, newer: int) -> None:
-        self._newer = newer
-        self._lead_counts: dict[tuple[int, Hashable], int] = {}  # the newer one, or the older one where it is below zero
-        self._new_in_a_row: int | None = None  # how many in a row are news, since the older link is gone
+    def __init__(self) -> None:
+        self._leads: dict[tuple[int, Hashable], int] = {}  # of the newer link, or of the older one where it is below zero
+        self._newer: int | None = None  # the generation of the newer link; None while there is one link
+        self._new_in_a_row = 0  # on the link that is left
 
     @property
-    def newer_is_behind(self) -> bool:
-        """Whether the newer link has not brought yet what the older one had."""
-        return bool(self._lead_counts)
+    def is_behind(self) -> bool:
+        """Whether the one link has not brought yet what another one had."""
+        return bool(self._leads)
+
+    def dial(self, newer: int) -> None:
+        """Compare with another newer link. The newer link before it is gone, and the older one may be behind it.
+
+        Args:
+            newer: the generation of the link.
+        """
+        self.newer_closed()
+        self._newer = newer
 
     def filter_new(self, event: Event, recipients: Iterable[_Recipient], link: int) -> list[_Recipient]:
         """Return the recipients that have not got an event from the other link.
@@ -49,28 +54,36 @@ class HandoverDeduplicator:
         Args:
             event: the event.
             recipients: the subscriptions that the event is for, whatever their ids are now.
-            link: the generation of the link that brings the event; the events of an even later link all pass.
+            link: the generation of the link that brings the event.
         """
-        if link > self._newer or (self._new_in_a_row is not None and not self._lead_counts):
+        alone = self._newer is None
+        if alone and not self._leads:
             return list(recipients)
         text = hash(dedup_key(event))
         step = 1 if link == self._newer else -1
         fresh = []
         for recipient in recipients:
             key: tuple[int, Hashable] = text, recipient
-            before = self._lead_counts.pop(key, 0)
+            before = self._leads.pop(key, 0)
             after = before + step
             if before * step >= 0:
                 fresh.append(recipient)
-            if after < 0 or (after > 0 and self._new_in_a_row is None):
-                self._lead_counts[key] = after
-        if self._new_in_a_row is not None:
+            if after > 0 or (after < 0 and not alone):
+                self._leads[key] = after
+        if alone:
             self._new_in_a_row = self._new_in_a_row + 1 if fresh else 0
             if self._new_in_a_row == CAUGHT_UP_AFTER:
-                self._lead_counts.clear()
+                self._leads.clear()
         return fresh
 
     def older_closed(self) -> None:
-        """Forget the events of the older link, which is closed."""
-        self._lead_counts = {key: ahead for key, ahead in self._lead_counts.items() if ahead < 0}
-        self._new_in_a_row = 0
+        """Keep what the older link was ahead with. The newer one is left, and may become the older one of another pair."""
+        self._keep_leads(-1)
+
+    def newer_closed(self) -> None:
+        """Keep what the newer link was ahead with."""
+        self._keep_leads(1)
+
+    def _keep_leads(self, side: int) -> None:
+        self._leads = {key: ahead * side for key, ahead in self._leads.items() if ahead * side > 0}
+        self._newer, self._new_in_a_row = None, 0

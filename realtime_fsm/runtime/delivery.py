@@ -122,6 +122,8 @@ class SubscriptionDelivery:
         "updating",
     )  # fmt: skip
 
+    failures: int
+
     def __init__(
         self,
         spec: SubscriptionSpec,
@@ -131,24 +133,24 @@ class SubscriptionDelivery:
         audit: AuditWriter,
         gate: ReadGate,
     ) -> None:
-        self.spec = spec
+        self.spec: SubscriptionSpec = spec
         self._gate = gate
         self._options = options
         self._loop = loop
-        self.buffer = self._new_buffer(lambda count: audit.dropped(self.spec.id, count))
+        self.buffer: StreamBuffer[Event] = self._new_buffer(lambda count: audit.dropped(self.spec.id, count))
         self.put: Callable[[Event], bool] = self.buffer.put
         self._usual_put: Callable[[Event], bool] = self.put  # where events go, but for the times in which a gap is expected
         self._expects_gap = False
         self.granted: asyncio.Future[None] = loop.create_future()
         self.removed: asyncio.Future[None] = loop.create_future()
         self.acknowledged: tuple[str, ...] = ()
-        self.established = False
+        self.established: bool = False
         self.last_reported_outage: tuple[Outage, int] | None = None  # the last outage that ended for it, and which of its losses
-        self.updating = asyncio.Lock()  # one change of what it listens to at a time
+        self.updating: asyncio.Lock = asyncio.Lock()  # one change of what it listens to at a time
         self.last_timestamp: Any = None
         self.gaps: list[Gap] = []
         self.failures = 0
-        self.misfits = 0
+        self.misfits: int = 0
         self.tasks: list[asyncio.Task[None]] = []
         self.spared: asyncio.Task[Any] | None = None
         on_gap, catch_up, context = options.on_gap, options.catch_up, options.context

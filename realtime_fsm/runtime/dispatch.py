@@ -185,11 +185,18 @@ class Dispatcher:
 
     def _route_overlapping(self, link: LinkIO, event: Event) -> bool:
         """Give an event to those that no other link has given it to, and note who gets it behind a later one."""
-        is_current = link is self._links.current
-        known = self._registry.resolve(event, is_current=is_current) if link.plan is None else event._subscriptions  # noqa: SLF001
-        new = self._links.filter_new(link, event, [self._registry.subscribers[identifier] for identifier in known])
+        handover = self._links.handover
+        from_old = None if link is self._links.current else handover
+        if link.plan is None:
+            known = self._registry.resolve(event, from_old)
+        else:
+            known = [self._registry.subscribers[identifier] for identifier in event._subscriptions]  # noqa: SLF001
+        new = self._links.filter_new(link, event, known)
         event._subscriptions = [one.spec.id for one in new]  # noqa: SLF001
-        return self._registry.route_out_of_order(event, None if is_current else self._links.handover)
+        crowded = self._registry.route_out_of_order(event, from_old)
+        if handover is not None:
+            handover.record(event, known, new, from_old=from_old is not None)
+        return crowded
 
     # --- backpressure ---------------------------------------------------------------------------------------------------
 

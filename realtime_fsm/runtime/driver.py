@@ -109,7 +109,7 @@ class Driver(Calls):
         project: str = "",
     ) -> None:
         super().__init__(credentials)
-        self.failures = Failures(context)
+        self.failures: Failures = Failures(context)
         self._core = ConnectionMachine(context)
         self._context = context
         self._transport = transport
@@ -248,13 +248,13 @@ class Driver(Calls):
                 self._links.begin_handover(generation, self.loop, self._registry.established)
             case ReleaseLink():
                 self._outages.end_handover()
-                self._links.complete_handover(self._registry.last_event_times)
+                self._links.complete_handover()
             case ResumeLink():
                 self._resume(request)
             case CloseLink(generation=generation, graceful=tidy):
                 self._drop(generation, tidy=tidy)
             case SubscriptionAcknowledged(id=identifier, channels=channels):
-                self._registry.acknowledge(identifier, channels, self.loop.time())
+                self._acknowledge(identifier, channels)
             case SubscriptionRefused(id=identifier, code=code, message=message):
                 self._registry.reject(identifier, code, message, guest=self.user is None)
             case SubscriptionUnsupported(id=identifier, era=era):
@@ -294,6 +294,11 @@ class Driver(Calls):
                 for follower in self._state_watchers:
                     follower.close()
 
+    def _acknowledge(self, identifier: str, channels: tuple[str, ...]) -> None:
+        subscription = self._registry.acknowledge(identifier, channels, self.loop.time())
+        if subscription is not None and self._links.handover is not None:
+            self._links.handover.acknowledged(subscription)
+
     def _open(self, request: OpenLink) -> None:
         link = self._links.create(request.generation, self._context.require_link, request.plan, self.loop)
         link.open(self._transport, self._url, partial(self.dialing.headers, request.renewal))
@@ -307,7 +312,7 @@ class Driver(Calls):
             return
         if not tidy:
             self._audit.retired(generation, self.time_in_state())
-        self._links.close_draining()
+        self._links.close_draining(with_current=tidy)
         if self.state is not State.DISPOSING:
             self._outages.lose(self.loop.time(), retired=not tidy)
 

@@ -3,15 +3,18 @@
 Invariant: while a handover lasts, each event reaches each subscription once, and a gap tells of events that the old link may not
 have delivered.
 
-Design: a handover has three stages. First the old link delivers alone, and its pings go on. At `greeted` the new link serves
-everything: both links deliver, and one last ping goes out on the old one. A stream keeps its order, so with the answer to
-that ping the old link has no undelivered events, and at `drained` it is closed. Without an answer, each subscription receives
-a gap. `failed` leads back to the old link.
+Design: a handover has three stages. First the old link delivers alone, and its pings go on; where the new link serves a
+subscription earlier than the others, both links deliver to it. At `greeted` the new link serves everything: both links deliver,
+and one last ping goes out on the old one. A stream keeps its order, so with the answer to that ping the old link has no
+undelivered events, and at `drained` it is closed. Without an answer, or where the old link ends, each subscription that the new
+link serves receives a gap. `failed` leads back to the old link.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,10 +22,10 @@ from realtime_fsm.errors import Overdue
 from realtime_fsm.fsm.inputs import LinkClosed
 from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.protocol.frames import PING
-from realtime_fsm.runtime.deduplication import HandoverDeduplicator
+from realtime_fsm.runtime.timestamps import latest, parse_or_none, timestamp_or_none
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping
     from typing import Any
 
     from realtime_fsm.events import Event
@@ -35,6 +38,35 @@ _POLL = 0.5
 """Seconds between two looks at whether a link that drains has answered, or is read again."""
 
 
+@dataclass(slots=True)
+class Overlap:
+    """The overlap of both links, as one subscription has it.
+
+    Attributes:
+        since: the server's time of the last event up to which the old link has brought everything in order, as it came.
+        link: the generation of the newest link that serves the subscription.
+        until: the moment at which it began to, by the clock of this machine.
+        seconds: how long the old link had delivered alone.
+        ahead: the events that came since, and are not missing.
+    """
+
+    since: Any
+    link: int | None
+    until: datetime
+    seconds: float
+    ahead: deque[Event] = field(default_factory=deque)
+
+    def advance(self, event: Event) -> None:
+        """Note that the old link has brought an event in order. Without a time, it is kept as one that catching up may repeat."""
+        when, since = timestamp_or_none(event), parse_or_none(self.since)
+        if when is None:
+            self.ahead.append(event)
+        elif since is None or when >= since:
+            self.since = event._timestamp  # noqa: SLF001  (as it came)
+            while self.ahead and latest(when, timestamp_or_none(self.ahead[0])) == when:
+                self.ahead.popleft()
+
+
 class Handover:
     """One handover, from the moment at which the old link begins to drain until it is closed.
 
@@ -42,20 +74,18 @@ class Handover:
         old: the link that drains.
         context: the settings of the connection.
         loop: the event loop whose clock counts.
-        served: the subscriptions that the old link serves.
+        served: the subscriptions that the old link serves, by the ids that it knows.
         feed: steps the machine.
         on_drained: called when the old link is drained, or has not answered for too long.
 
     Attributes:
         old: as given.
         served: as given.
-        dedup: what knows the events that both links bring.
+        newer: the generation of the new link; None before its dial, and after its end.
         is_complete: whether the new link serves all that the old one did.
-        seconds: how long the old link delivered alone.
-        until: the moment at which the new link served everything, by the clock of this machine.
-        last_event_times: for each subscription, the server's time of the last event at that moment, as it came.
-        delivered_since: what either link delivered since then, and to whom.
-        disordered: the subscriptions that got an event from the old link behind one that happened after it.
+        overlaps: the subscriptions that the old link serves and that a new link serves as well, or has served.
+        disordered: the subscriptions that an answer of the old link does not spare the gap: they got an event from the old link
+            behind one that happened after it, or may have to get it.
     """
 
     __slots__ = (
@@ -70,40 +100,38 @@ class Handover:
         "_timer",
         "_trusted",
         "began",
-        "dedup",
-        "delivered_since",
         "disordered",
         "is_complete",
-        "last_event_times",
+        "newer",
         "old",
-        "seconds",
+        "overlaps",
         "served",
-        "until",
     )
+
+    is_complete: bool
+    seconds: float
+    until: datetime
 
     def __init__(
         self,
         old: LinkIO,
         context: ConnectionContext,
         loop: asyncio.AbstractEventLoop,
-        served: frozenset[SubscriptionDelivery],
+        served: Mapping[str, SubscriptionDelivery],
         feed: Callable[[Input], None],
         on_drained: Callable[[], None],
     ) -> None:
-        self.old = old
-        self.served = served
-        self.began = loop.time()
+        self.old: LinkIO = old
+        self.served: Mapping[str, SubscriptionDelivery] = served
+        self.began: float = loop.time()
         self.is_complete = False
-        self.seconds = 0.0
-        self.until = datetime.now(UTC)
-        self.last_event_times: dict[SubscriptionDelivery, Any] = {}
-        self.delivered_since: list[tuple[Event, Sequence[SubscriptionDelivery]]] = []
+        self.newer: int | None = None
+        self.overlaps: dict[SubscriptionDelivery, Overlap] = {}
         self.disordered: set[SubscriptionDelivery] = set()
         self._context = context
         self._loop = loop
         self._feed = feed
         self._on_drained = on_drained
-        self.dedup: HandoverDeduplicator | None = None
         self._trusted = False
         self._ended = asyncio.Event()
         self._frames_before = old.state.frames_received
@@ -114,19 +142,39 @@ class Handover:
 
     # --- the stages -----------------------------------------------------------------------------------------------------
 
-    def dial(self, generation: int) -> None:
-        """Note that another link is dialed, to take the place of the old one."""
-        self.dedup = HandoverDeduplicator(generation)
+    def acknowledged(self, subscription: SubscriptionDelivery) -> None:
+        """Note that the new link serves a subscription: from now on the old link alone can lose what happened before."""
+        if self.is_complete or subscription not in self.served.values():
+            return
+        since, until, seconds = subscription.last_timestamp, datetime.now(UTC), self._loop.time() - self.began
+        overlap = self.overlaps.setdefault(subscription, Overlap(since, self.newer, until, seconds))
+        overlap.link, overlap.until, overlap.seconds = self.newer, until, seconds
 
-    def greeted(self, last_event_times: dict[SubscriptionDelivery, Any]) -> None:
-        """Note that the new link serves everything, and ask the old one for its last answer.
+    def record(
+        self, event: Event, recipients: Iterable[SubscriptionDelivery], new: Container[SubscriptionDelivery], *, from_old: bool
+    ) -> None:
+        """Note an event that one of the links has brought, after its delivery.
 
         Args:
-            last_event_times: for each subscription that is served, the server's time of the last event, as it came.
+            event: the event.
+            recipients: the subscriptions that it is for.
+            new: those to which the other link had not brought it.
+            from_old: whether the old link brings it.
         """
+        for one in recipients:
+            overlap = self.overlaps.get(one)
+            if overlap is None or one in self.disordered:
+                continue
+            # A server at fault may have lost events before this one. The short drain keeps the earlier beginning, to be safe.
+            if from_old and not (self.is_complete or self.old.state.at_fault):
+                overlap.advance(event)
+            elif one in new:
+                overlap.ahead.append(event)
+
+    def greeted(self) -> None:
+        """Note that the new link serves everything, and ask the old one for its last answer."""
         now = self._loop.time()
-        self.is_complete, self.last_event_times = True, last_event_times
-        self.seconds, self.until = now - self.began, datetime.now(UTC)
+        self.is_complete = True
         self._trusted, self._asked_at = not self._context.ping_enabled, None
         if not self._trusted:
             self._ping(now)
@@ -137,23 +185,24 @@ class Handover:
         """Wait until the old link is closed, or is the current one again."""
         await self._ended.wait()
 
-    def drained(self) -> HandoverDeduplicator | None:
-        """End the handover, because the old link is closed.
-
-        Returns:
-            What knows the events that the new link, which may be behind, will bring once more.
-        """
-        self.failed()
+    def drained(self) -> None:
+        """End the handover, because the old link is closed. Keep the overlaps with a possible loss."""
+        self._end()
         if self.is_confirmed:
-            self.last_event_times = {one: when for one, when in self.last_event_times.items() if one in self.disordered}
-        if self.dedup is not None:
-            self.dedup.older_closed()
-        return self.dedup
+            self._keep_disordered()
 
     def failed(self) -> None:
-        """End the handover without the new link: the old one is the current link again."""
+        """End the handover without the new link: the old one is the current link again, and may be behind the new one."""
+        self._end()
+        self.disordered.update(one for one, overlap in self.overlaps.items() if overlap.ahead)
+        self._keep_disordered()
+
+    def _end(self) -> None:
         self._timer.cancel()
         self._ended.set()
+
+    def _keep_disordered(self) -> None:
+        self.overlaps = {one: overlap for one, overlap in self.overlaps.items() if one in self.disordered}
 
     @property
     def is_confirmed(self) -> bool:

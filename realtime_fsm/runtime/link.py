@@ -33,7 +33,7 @@ class LinkHandler(Protocol):
     def message_handler(self, link: LinkIO) -> MessageHandler:
         """Make what takes the messages of a link."""
 
-    def report(self, failure: BaseException, heading: str = ...) -> None:
+    def report(self, failure: BaseException, heading: str = "unexpected failure") -> None:
         """Report an unexpected exception."""
 
 
@@ -66,13 +66,15 @@ class LinkIO:
         "state",
     )  # fmt: skip
 
+    pings_in_flight: int
+
     def __init__(
         self, generation: int, facts: Facts, owner: LinkHandler, loop: asyncio.AbstractEventLoop, plan: UrlPlan | None = None
     ) -> None:
-        self.generation = generation
-        self.state = facts
+        self.generation: int = generation
+        self.state: Facts = facts
         self.paused_since: float | None = None
-        self.plan = plan
+        self.plan: UrlPlan | None = plan
         self.routes: EventRoutes | None = None
         self.pings_in_flight = 0
         self._owner = owner

@@ -2,8 +2,8 @@
 
 Invariant: the machine speaks of the current link only. The old link of a handover delivers events and nothing else.
 
-Design: of each pair of links one may be behind the other. So the deduplicator of a handover is kept after the old link is closed,
-until the new one has brought what the old one had.
+Design: of each pair of links one may be behind the other. So the deduplicator goes on after one of them is closed, until the
+other one has brought what that one had.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from realtime_fsm.errors import LinkPaused
+from realtime_fsm.runtime.deduplication import HandoverDeduplicator
 from realtime_fsm.runtime.handover import Handover
 from realtime_fsm.runtime.link import LinkIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Callable, Mapping
 
     from realtime_fsm.events import Event
     from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.link import LinkState
     from realtime_fsm.protocol.eras import UrlPlan
-    from realtime_fsm.runtime.deduplication import HandoverDeduplicator
     from realtime_fsm.runtime.delivery import SubscriptionDelivery
     from realtime_fsm.runtime.link import LinkHandler
 
@@ -34,7 +33,7 @@ class LinkSet:
     Args:
         owner: the handler of what happens on the links.
         context: the settings of the connection.
-        report_loss: called with a handover that may leave undelivered events, and with whether the current link goes, too.
+        report_loss: called with a handover that may leave undelivered events, or events out of order.
 
     Attributes:
         current: the link that the machine speaks of.
@@ -44,15 +43,15 @@ class LinkSet:
 
     __slots__ = ("_closing", "_context", "_dedup", "_owner", "_report_loss", "current", "handover", "overlap")
 
-    def __init__(self, owner: LinkHandler, context: ConnectionContext, report_loss: Callable[[Handover, bool], None]) -> None:
+    def __init__(self, owner: LinkHandler, context: ConnectionContext, report_loss: Callable[[Handover], None]) -> None:
         self._owner = owner
         self._context = context
         self._report_loss = report_loss
         self._closing: list[asyncio.Task[None]] = []
-        self._dedup: HandoverDeduplicator | None = None  # of the handover before
+        self._dedup: HandoverDeduplicator | None = None  # from the first handover on, as long as a link follows from it
         self.current: LinkIO | None = None
         self.handover: Handover | None = None
-        self.overlap = False
+        self.overlap: bool = False
 
     @property
     def draining(self) -> LinkIO | None:
@@ -71,8 +70,12 @@ class LinkSet:
 
     def create(self, generation: int, state: LinkState, plan: UrlPlan | None, loop: asyncio.AbstractEventLoop) -> LinkIO:
         """Have another link, which is to be opened."""
-        if self.handover is not None:
-            self.handover.dial(generation)
+        if self.handover is None:
+            self._dedup = None
+            self._look_for_overlap()
+        else:
+            self._require_dedup.dial(generation)
+            self.handover.newer = generation
         self.current = LinkIO(generation, state, self._owner, loop, plan)
         return self.current
 
@@ -85,35 +88,39 @@ class LinkSet:
 
     # --- the handover ---------------------------------------------------------------------------------------------------
 
-    def begin_handover(self, generation: int, loop: asyncio.AbstractEventLoop, served: frozenset[SubscriptionDelivery]) -> None:
+    def begin_handover(
+        self, generation: int, loop: asyncio.AbstractEventLoop, served: Mapping[str, SubscriptionDelivery]
+    ) -> None:
         """Let the current link deliver to those that it serves, and do nothing else."""
         self.close_draining()
         old, self.current = self.current_of(generation), None
+        self._dedup = self._dedup or HandoverDeduplicator()
         self.handover = Handover(old, self._context, loop, served, self._owner.feed, self.close_draining)
         self.overlap = True
 
-    def complete_handover(
-        self, last_event_times: Callable[[frozenset[SubscriptionDelivery]], dict[SubscriptionDelivery, Any]]
-    ) -> None:
+    def complete_handover(self) -> None:
         """Let the old link go as soon as it is drained: the current one serves everything."""
         assert self.handover is not None
-        self.handover.greeted(last_event_times(self.handover.served))
+        self.handover.greeted()
 
     def resume(self, generation: int) -> None:
         """Make the old link the current one again."""
-        assert self.handover is not None
-        self.handover.failed()
-        self.current, self.handover = self.handover.old, None
+        handover, self.handover = self.handover, None
+        assert handover is not None
+        handover.failed()
+        self._require_dedup.newer_closed()
+        self.current = handover.old
         assert self.current.generation == generation
         self._look_for_overlap()
+        self._report(handover)
 
     def drop(self, generation: int, *, graceful: bool) -> None:
         """Close the current link, with a closing handshake if `graceful`; abort it if not."""
         if self.handover is not None and self.handover.is_complete:
             self.close_draining(with_current=True)
         link, self.current = self.current_of(generation), None
-        if self.handover is None:
-            self._dedup = None
+        if self.handover is not None:
+            self.handover.newer = None
         self._look_for_overlap()
         self._close(link, self._context.timeouts.close if graceful else 0)
 
@@ -126,28 +133,33 @@ class LinkSet:
         handover, self.handover = self.handover, None
         if handover is None:
             return
-        self._dedup = handover.drained()  # before its reader is stopped
+        handover.drained()  # before its reader is stopped
+        self._require_dedup.older_closed()
         self._close(handover.old, self._context.timeouts.close)
         self._look_for_overlap()
-        if handover.last_event_times:
-            self._report_loss(handover, with_current)
+        if with_current:
+            handover.newer = None
+        self._report(handover)
+
+    def _report(self, handover: Handover) -> None:
+        if handover.overlaps:
+            self._report_loss(handover)
 
     # --- the events -----------------------------------------------------------------------------------------------------
 
     def filter_new(self, link: LinkIO, event: Event, recipients: list[SubscriptionDelivery]) -> list[SubscriptionDelivery]:
         """Return the subscriptions that have not got an event from another link."""
-        new = recipients
-        for dedup in (self._dedup, None if self.handover is None else self.handover.dedup):
-            if dedup is not None:
-                fresh = dedup.filter_new(event, recipients, link.generation)
-                new = [one for one in new if one in fresh]
-        if self.handover is not None and self.handover.is_complete:
-            self.handover.delivered_since.append((event, new))
+        new = self._require_dedup.filter_new(event, recipients, link.generation)
         self._look_for_overlap()
         return new
 
     def _look_for_overlap(self) -> None:
-        self.overlap = self.handover is not None or (self._dedup is not None and self._dedup.newer_is_behind)
+        self.overlap = self.handover is not None or (self._dedup is not None and self._dedup.is_behind)
+
+    @property
+    def _require_dedup(self) -> HandoverDeduplicator:
+        assert self._dedup is not None, "a handover has begun"
+        return self._dedup
 
     async def wait_drained(self) -> None:
         """Wait until the old link of a complete handover is drained: the next change of link waits for that.

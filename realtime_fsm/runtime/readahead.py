@@ -39,6 +39,9 @@ class ReadAhead:
 
     __slots__ = ("_deliver", "_held", "_room", "holds", "size")
 
+    holds: bool
+    size: int
+
     def __init__(self, deliver: MessageHandler) -> None:
         self._deliver = deliver
         self._held: deque[bytes] = deque()

@@ -18,6 +18,7 @@ from realtime_fsm.errors import (
 from realtime_fsm.fsm.canary import CANARY
 from realtime_fsm.runtime.delivery import SubscriptionDelivery
 from realtime_fsm.runtime.overflow import ReadGate
+from realtime_fsm.runtime.timestamps import parse_or_none
 from realtime_fsm.runtime.waiters import reject, resolve
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class SubscriptionRegistry:
         self._outages = outages
         self._deafness: dict[SubscriptionDelivery, Any] | None = None  # whom a deaf link served, and the last event of each
         self.on_canary: Callable[[Event], None] = _ignore
-        self.gate = ReadGate()
+        self.gate: ReadGate = ReadGate()
 
     def register(
         self, spec: SubscriptionSpec, options: DeliveryOptions, loop: asyncio.AbstractEventLoop, dwell: float
@@ -121,32 +122,52 @@ class SubscriptionRegistry:
 
         So it is with ``stats.connections`` on channel ``project`` (PROTOCOL: "Messages", rule 12).
         """
-        channels: frozenset[str] = frozenset()
-        with suppress(MalformedEvent):
-            channels = frozenset(event.channels)
         return [
-            identifier
-            for identifier, one in self.subscribers.items()
-            if one.established and not channels.isdisjoint((*one.spec.channels, *one.acknowledged))
+            identifier for identifier, one in self.subscribers.items() if one.established and self._is_on_channels(one, event)
         ]
 
-    def resolve(self, event: Event, *, is_current: bool) -> list[str]:
+    @staticmethod
+    def _is_on_channels(subscriber: SubscriptionDelivery, event: Event) -> bool:
+        with suppress(MalformedEvent):
+            return not {*subscriber.spec.channels, *subscriber.acknowledged}.isdisjoint(event.channels)
+        return False
+
+    def resolve(self, event: Event, handover: Handover | None) -> list[SubscriptionDelivery]:
         """Find the subscriptions of an event that names ours, while two links deliver.
 
         Args:
             event: the event.
-            is_current: whether the current link brings it. The old one may still serve what is not wanted any more.
+            handover: the handover whose old link brings it, and may still serve what is not wanted any more; None for the
+                current link.
 
         Returns:
             Those that are known, each once.
         """
         identifiers = list(dict.fromkeys(event._subscriptions or self._listening_on(event)))  # noqa: SLF001
-        known = self.filter_known(identifiers)
-        if is_current and CANARY in identifiers:
+        if handover is not None:
+            found = (self._find_on_old_link(identifier, event, handover) for identifier in identifiers)
+            return list(dict.fromkeys(one for one in found if one is not None))
+        if CANARY in identifiers:
             self.on_canary(event)
-        if is_current and (strays := sum(self._is_stray(identifier) for identifier in identifiers)):
+        if strays := sum(self._is_stray(identifier) for identifier in identifiers):
             self._on_stray(strays)
-        return known
+        return [self.subscribers[identifier] for identifier in self.filter_known(identifiers)]
+
+    def _find_on_old_link(self, identifier: str, event: Event, handover: Handover) -> SubscriptionDelivery | None:
+        """Find the subscription that had an id when the link began to drain, if it still listens to the event.
+
+        The queries of an update are the server's to ask: where there are some, the event is dropped, and a gap tells of it.
+        """
+        one = self.subscribers.get(identifier)
+        if one is not None:
+            return one
+        one = handover.served.get(identifier)
+        if one is None or self.subscribers.get(one.spec.id) is not one or not self._is_on_channels(one, event):
+            return None
+        if one.spec.queries:
+            handover.disordered.add(one)
+            return None
+        return one
 
     def _is_stray(self, identifier: str) -> bool:
         return not (identifier in self.subscribers or identifier == CANARY or identifier in self._replaced_ids)
@@ -169,13 +190,18 @@ class SubscriptionRegistry:
         """Those of them that are still wanted."""
         return [identifier for identifier in identifiers if identifier in self.subscribers]
 
-    def acknowledge(self, identifier: str, channels: tuple[str, ...], now: float) -> None:
-        """Note that the link that is up serves a subscription."""
+    def acknowledge(self, identifier: str, channels: tuple[str, ...], now: float) -> SubscriptionDelivery | None:
+        """Note that the link that is up serves a subscription.
+
+        Returns:
+            The subscription; None if another id has taken the place of this one.
+        """
         self._audit.subscription(identifier, "acknowledged")
         if identifier in self._pending_updates:
             self._switch_id(self._pending_updates.pop(identifier), channels, now)
         elif identifier not in self._replaced_ids:
             self._first_acknowledged(self.subscribers[identifier], channels, now)
+        return self.subscribers.get(identifier)
 
     def _first_acknowledged(self, subscriber: SubscriptionDelivery, channels: tuple[str, ...], now: float) -> None:
         subscriber.acknowledged = channels
@@ -184,7 +210,7 @@ class SubscriptionRegistry:
         resolve(subscriber.granted)
 
     def _switch_id(self, successor: _PendingUpdate, channels: tuple[str, ...], now: float) -> None:
-        """From now on what comes for the old id is dropped: both would deliver it, or it is not wanted any more."""
+        """From now on what the link brings for the old id is dropped: both would deliver it, or it is not wanted any more."""
         subscriber, old = successor.subscriber, successor.subscriber.spec.id
         if self.subscribers.pop(old, None) is not None:
             self._replaced_ids[old] = None
@@ -241,27 +267,21 @@ class SubscriptionRegistry:
                 subscriber.record_gap(until, seconds, dials, deafness[subscriber], subscriber.met_gap(), proof)
 
     @property
-    def established(self) -> frozenset[SubscriptionDelivery]:
-        """The subscriptions that were ever acknowledged."""
-        return frozenset(one for one in self.subscribers.values() if one.established)
+    def established(self) -> dict[str, SubscriptionDelivery]:
+        """The subscriptions that were ever acknowledged, by id."""
+        return {identifier: one for identifier, one in self.subscribers.items() if one.established}
 
-    def last_event_times(self, served: frozenset[SubscriptionDelivery]) -> dict[SubscriptionDelivery, Any]:
-        """Return the server's time of the last event of each of these subscriptions, as it came."""
-        return {one: one.last_timestamp for one in self.subscribers.values() if one in served}
+    def report_possible_loss(self, handover: Handover) -> None:
+        """Tell those of a gap that may have missed something on the old link of a handover, or got it out of order.
 
-    def report_possible_loss(self, handover: Handover, with_current: bool) -> None:
-        """Those that the old link of a handover served may have missed something.
-
-        Args:
-            handover: the handover.
-            with_current: whether an outage begins, whose gap reaches back as far for all that nothing has come for since.
+        Where no new link serves a subscription, an outage begins. Its gap reaches back as far if nothing has come since.
         """
-        for subscriber, stamp in handover.last_event_times.items():
+        for subscriber, overlap in handover.overlaps.items():
             known = self.subscribers.get(subscriber.spec.id) is subscriber
-            if known and not (with_current and subscriber.last_timestamp is stamp):
-                delivered, lost_order = handover.delivered_since, subscriber in handover.disordered
-                had = [event for event, whom in delivered if subscriber in whom and not lost_order]
-                subscriber.record_gap(handover.until, handover.seconds, 1, stamp, had)
+            served = overlap.link is not None and overlap.link == handover.newer
+            if known and (served or parse_or_none(subscriber.last_timestamp) != parse_or_none(overlap.since)):
+                had = () if subscriber in handover.disordered else overlap.ahead
+                subscriber.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
 
     def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
         """Tell that the server refused a subscription, perhaps because a guest asked."""

@@ -50,6 +50,8 @@ class StreamBuffer(Generic[T]):
         "dropped",
     )  # fmt: skip
 
+    dropped: int
+
     def __init__(
         self, what: str, loop: asyncio.AbstractEventLoop, capacity: int, on_drops: Callable[[int], None] | None = None
     ) -> None:

@@ -23,6 +23,7 @@ from realtime_fsm.testing.wire import Refusal, as_php, format_timestamp
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from realtime_fsm.testing.eras import EraRules
     from realtime_fsm.testing.upgrade import UpgradeParams
 
 FAULT_DELAY = 2.0
@@ -91,15 +92,15 @@ class Backend:
             raise TypeError(f"projects: {projects!r} is a single string; give a list, such as [{projects!r}]")
         if not projects:
             raise ValueError("a server needs a project")
-        self.era = era_named(era)
+        self.era: EraRules = era_named(era)
         if guest_code is not None and not self.era.by_message:
             raise ValueError(f"deny_guests: no server of era {era} can deny guests; give era='E4'")
         self.masked = masked
-        self.platforms = frozenset(platforms)
-        self.rate_limit = self.era.rate_limit if rate_limit == "era" else rate_limit
-        self.dial_quota = MinuteQuota(connection_limit)
+        self.platforms: frozenset[str] = frozenset(platforms)
+        self.rate_limit: int | None = self.era.rate_limit if rate_limit == "era" else rate_limit
+        self.dial_quota: MinuteQuota = MinuteQuota(connection_limit)
         self.guest_code = guest_code
-        self.ids = counted_ids() if ids is None else ids
+        self.ids: Iterator[str] = counted_ids() if ids is None else ids
         self.on_channel = on_channel
         self.connections: dict[EventReceiver, None] = {}
         self.fault_delay = FAULT_DELAY

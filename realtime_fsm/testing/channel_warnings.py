@@ -15,7 +15,7 @@ def warn_of(channel: str) -> None:
     A filter may turn the warning into an exception, and a ``warnings.showwarning`` of the user's may raise anything. The event
     loop's exception handler reports such an exception, and the link goes on.
     """
-    if problem := doubt_about(channel):
+    if channel and (problem := doubt_about(channel)):  # a URL without channels has an empty one
         try:
             warnings.warn(f"a client has subscribed: {problem}", ChannelWarning, stacklevel=2)
         except BaseException as raised:  # noqa: BLE001  (the user's own code: it must not hurt the link)

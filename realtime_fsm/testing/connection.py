@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from realtime_fsm.testing.backend import Backend
+    from realtime_fsm.testing.eras import EraRules
     from realtime_fsm.testing.users import UserDirectory
 
 MAX_CLIENT_FRAME = 65_536
@@ -52,10 +53,10 @@ class ServerConnection:
 
     def __init__(self, backend: Backend) -> None:
         """Make a connection that has not been greeted yet."""
-        self.era = backend.era
+        self.era: EraRules = backend.era
         self.directory: UserDirectory | None = None
         self.account: Account | None = None
-        self.quota = MinuteQuota(backend.rate_limit)
+        self.quota: MinuteQuota = MinuteQuota(backend.rate_limit)
         self.received: deque[object] = deque(maxlen=HISTORY)
         self.presences: dict[object, presence.Document] = {}
         self._backend = backend

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from realtime_fsm.testing.backend import Backend, Deliveries, EventReceiver
-    from realtime_fsm.testing.listener import RestCall, ServerTransport
+    from realtime_fsm.testing.listener import RestCall, ServerLink
 
 Greeting: TypeAlias = Literal["late"] | bool
 Shuffle: TypeAlias = "Callable[[list[str | bytes]], object]"
@@ -46,10 +46,10 @@ class ConnectionDispatcher:
         self._backend = backend
         self._clock = clock
         self._shuffle = shuffle
-        self._connections: dict[ServerTransport, ServerConnection] = {}
-        self._links: dict[EventReceiver, ServerTransport] = {}
-        self._ungreeted: dict[ServerTransport, UpgradeRequest] = {}
-        self._batched_messages: dict[ServerTransport, list[str | bytes]] = {}
+        self._connections: dict[ServerLink, ServerConnection] = {}
+        self._links: dict[EventReceiver, ServerLink] = {}
+        self._ungreeted: dict[ServerLink, UpgradeRequest] = {}
+        self._batched_messages: dict[ServerLink, list[str | bytes]] = {}
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     @property
@@ -57,7 +57,7 @@ class ConnectionDispatcher:
         """The connections that are up, in the order of their dials."""
         return self._connections.values()
 
-    def opened(self, link: ServerTransport, target: str, headers: tuple[tuple[str, str], ...]) -> None:
+    def opened(self, link: ServerLink, target: str, headers: tuple[tuple[str, str], ...]) -> None:
         """Make the connection of a new link, and greet the client."""
         connection = ServerConnection(self._backend)
         self._connections[link] = connection
@@ -72,7 +72,7 @@ class ConnectionDispatcher:
             self._greet(link, connection, request)
         self._check_waiters()
 
-    def message(self, link: ServerTransport, data: str | bytes) -> None:
+    def message(self, link: ServerLink, data: str | bytes) -> None:
         """Answer a message, or put it into the batch of messages that came at once."""
         if self._shuffle is None:
             self._answer(link, data)
@@ -82,7 +82,7 @@ class ConnectionDispatcher:
             self._batched_messages[link] = [data]
             asyncio.get_running_loop().call_soon(self._answer_batch, link, self._shuffle)
 
-    def closed(self, link: ServerTransport) -> None:
+    def closed(self, link: ServerLink) -> None:
         """Drop the connection of a link that has ended; a second call changes nothing."""
         connection = self._connections.pop(link, None)
         self._ungreeted.pop(link, None)
@@ -126,18 +126,18 @@ class ConnectionDispatcher:
         finally:
             self._waiters.remove(waiter)
 
-    def _greet(self, link: ServerTransport, connection: ServerConnection, request: UpgradeRequest) -> None:
+    def _greet(self, link: ServerLink, connection: ServerConnection, request: UpgradeRequest) -> None:
         if link in self._connections:
             self._execute(link, connection.receive_upgrade(request, self._clock()))
             self._check_waiters()
 
-    def _answer_batch(self, link: ServerTransport, shuffle: Shuffle) -> None:
+    def _answer_batch(self, link: ServerLink, shuffle: Shuffle) -> None:
         messages = self._batched_messages.pop(link)
         shuffle(messages)
         for data in messages:
             self._answer(link, data)
 
-    def _answer(self, link: ServerTransport, data: str | bytes) -> None:
+    def _answer(self, link: ServerLink, data: str | bytes) -> None:
         connection = self._connections.get(link)
         if connection is None:
             return
@@ -151,7 +151,7 @@ class ConnectionDispatcher:
                 self._execute(link, reply)
         self._check_waiters()
 
-    def _greet_late(self, link: ServerTransport, connection: ServerConnection, data: str | bytes) -> None:
+    def _greet_late(self, link: ServerLink, connection: ServerConnection, data: str | bytes) -> None:
         """Greet, then answer a message that the server read before the greeting, when it knew no project yet."""
         now = self._clock()
         without_project = ServerConnection(self._backend)
@@ -160,7 +160,7 @@ class ConnectionDispatcher:
         answer = Reply() if greeting.end else without_project.receive_message(data, now)
         self._execute(link, Reply(greeting.frames + answer.frames, greeting.end or answer.end, answer.reset))
 
-    def _execute(self, link: ServerTransport, reply: Reply) -> None:
+    def _execute(self, link: ServerLink, reply: Reply) -> None:
         for frame in reply.frames:
             link.send(frame)
         if reply.reset:

@@ -25,8 +25,21 @@ _SHORT, _MEDIUM = 126, 65_536  # sizes from which the length of a frame takes 2 
 _STOP_GRACE = 1.0  # seconds for a client to read all frames, before its stream is reset
 
 
+class ServerLink(Protocol):
+    """The server's side of one link, as the dispatcher uses it."""
+
+    def send(self, text: bytes) -> None:
+        """Send a text frame, in UTF-8; nothing happens when the stream has ended."""
+
+    def close(self) -> None:
+        """End the stream without a close frame, behind all frames."""
+
+    def reset(self) -> None:
+        """Reset the stream; frames that the client has not read are lost."""
+
+
 class ServerTransport:
-    """The server's side of one link."""
+    """The server's side of one link over a socket, a `ServerLink`."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -75,13 +88,13 @@ class ServerTransport:
 class Handler(Protocol):
     """The receiver of a server's links and messages."""
 
-    def opened(self, link: ServerTransport, target: str, headers: tuple[tuple[str, str], ...]) -> None:
+    def opened(self, link: ServerLink, target: str, headers: tuple[tuple[str, str], ...]) -> None:
         """Take a new link, with the target and the headers of its upgrade request."""
 
-    def message(self, link: ServerTransport, data: str | bytes) -> None:
+    def message(self, link: ServerLink, data: str | bytes) -> None:
         """Take a text or binary message."""
 
-    def closed(self, link: ServerTransport) -> None:
+    def closed(self, link: ServerLink) -> None:
         """Take the end of a link, whichever side ended it."""
 
     def answer(self, call: RestCall) -> tuple[int, bytes]:
@@ -105,6 +118,31 @@ class RestCall:
     def header(self, name: str) -> str:
         """Return the first value of a header, whose case does not matter, or an empty string."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), "")
+
+
+class Listener(Protocol):
+    """A place where the server's links begin: a port of the loopback host, or the memory of this process.
+
+    Attributes:
+        port: the port; 0 as long as it is not known.
+    """
+
+    port: int
+
+    async def start(self) -> None:
+        """Listen."""
+
+    async def stop(self) -> None:
+        """End every stream without a close frame, and listen no more; a second call does nothing."""
+
+    def close_all(self) -> None:
+        """End every stream without a close frame."""
+
+    def freeze(self) -> None:
+        """Upgrade no new link, and neither read nor send on a link that is up, until `thaw`."""
+
+    def thaw(self) -> None:
+        """Go on, with the messages that came and the frames that were buffered meanwhile."""
 
 
 class _BareSocket(web.WebSocketResponse):
@@ -137,7 +175,7 @@ class LoopbackServer:
             port: the port; with 0 the system chooses one.
             routed: tells whether the server serves a path; a dial with another path gets HTTP 404.
         """
-        self.port = port
+        self.port: int = port
         self._routed = routed
         self._handler = handler
         self._host = host

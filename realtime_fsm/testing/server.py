@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 import time
 from typing import TYPE_CHECKING, Literal, Self
 
 from realtime_fsm.errors import BadOption
 from realtime_fsm.testing.backend import Backend
+from realtime_fsm.testing.blocking import BlockingServer
 from realtime_fsm.testing.channel_warnings import warn_of
+from realtime_fsm.testing.control import ServerControl
 from realtime_fsm.testing.dispatcher import ConnectionDispatcher
 from realtime_fsm.testing.listener import LoopbackServer
-from realtime_fsm.testing.script import Fault, parse, run
+from realtime_fsm.testing.parts import loopsafe
 from realtime_fsm.testing.url import is_routed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from realtime_fsm.testing.dispatcher import Greeting, Shuffle
+    from realtime_fsm.testing.dispatcher import Shuffle
     from realtime_fsm.testing.eras import EraName
+    from realtime_fsm.testing.listener import Listener
 
 
-class RealtimeServer:
+class RealtimeServer(ServerControl):
     """An Appwrite Realtime server of any era on a loopback host, for tests.
 
     It answers as real servers were recorded to answer, byte for byte where it can. `publish`, and every way to fail, are the
     same in all eras.
+
+    ``async with RealtimeServer() as server`` serves on the running event loop. ``with RealtimeServer() as server`` serves in a
+    thread of its own, and gives a `BlockingServer`: the same calls for code without an event loop.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class RealtimeServer:
             raise BadOption(
                 "guest_code", f"{guest_code!r:.40} is not a code; give a number such as 401, or a text such as '42S02'"
             )
+        super().__init__()
         self._backend = Backend(
             projects=projects,
             platforms=platforms,
@@ -93,9 +98,8 @@ class RealtimeServer:
         self._clock = clock
         self._dispatcher = ConnectionDispatcher(self._backend, clock, shuffle)
         self._host = host
-        self._listener = LoopbackServer(self._dispatcher, host=host, port=port, routed=is_routed)
-        self._scripts: set[asyncio.Task[None]] = set()
-        self._recovery: asyncio.TimerHandle | None = None
+        self._listener = self._make_listener(port)
+        self._blocking: BlockingServer | None = None
 
     def __repr__(self) -> str:
         return f"<RealtimeServer {self._authority} connections={self.connections}>"
@@ -105,12 +109,28 @@ class RealtimeServer:
         host = f"[{self._host}]" if ":" in self._host else self._host  # an IPv6 address
         return f"{host}:{self._listener.port}"
 
+    def _make_listener(self, port: int) -> Listener:
+        return LoopbackServer(self._dispatcher, host=self._host, port=port, routed=is_routed)
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.stop()
+
+    def __enter__(self) -> BlockingServer:
+        self._blocking = BlockingServer(self)
+        try:
+            self._blocking.start()
+        except BaseException:
+            self._blocking.close()
+            raise
+        return self._blocking
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        assert self._blocking is not None
+        self._blocking.close()
 
     @property
     def endpoint(self) -> str:
@@ -123,39 +143,7 @@ class RealtimeServer:
             raise RuntimeError("the server has no port before it is started")
         return f"http://{self._authority}/v1"
 
-    @property
-    def greet(self) -> Greeting:
-        """Whether a new connection gets its ``connected`` frame.
-
-        With False the server upgrades it and never greets it; it answers its pings, and counts it in `connections`. With
-        "late" the server greets it when its first message has come, and answers that message as one that was sent too early:
-        a subscribe gets error 1008 and the end behind the greeting.
-        """
-        return self._dispatcher.greeting
-
-    @greet.setter
-    def greet(self, value: Greeting) -> None:
-        self._dispatcher.greeting = value
-
-    @property
-    def connections(self) -> int:
-        """The number of connections that are up."""
-        return len(self._dispatcher.connections)
-
-    @property
-    def subscriptions(self) -> int:
-        """The number of subscriptions of all connections together; in E1 and E2 each connection has one."""
-        return sum(len(connection.subscriptions) for connection in self._dispatcher.connections)
-
-    @property
-    def received(self) -> list[list[object]]:
-        """The messages of the clients: a list for each connection in the order of the dials, ended ones included.
-
-        A message is decoded JSON, or the text itself if it is not JSON. The server keeps the last 1000 messages of the last
-        1000 connections.
-        """
-        return [list(messages) for messages in self._dispatcher.received]
-
+    @loopsafe
     async def start(self) -> None:
         """Listen; after a `stop`, on the same port, with the same users and without connections.
 
@@ -163,237 +151,15 @@ class RealtimeServer:
             RuntimeError: when the server listens already.
             OSError: when the port is in use.
         """
+        self._settle()
         await self._listener.start()
 
+    @loopsafe
     async def stop(self) -> None:
         """Stop like a server that is shut down: end every stream without a close frame, and refuse dials.
 
         A second `stop` does nothing. A `fault` and a `script` end with the server.
         """
-        scripts = list(self._scripts)
-        for script in scripts:
-            script.cancel()
-        await asyncio.gather(*scripts, return_exceptions=True)
-        self._recover()
+        await self._end_faults()
         await self._listener.stop()
         self._backend.restart()
-
-    def drop(self) -> None:
-        """End every stream without a close frame; new dials are accepted."""
-        self._listener.close_all()
-        self._dispatcher.drop_all()
-
-    def freeze(self) -> None:
-        """Fall silent like a stopped process: connections are accepted but not upgraded, and nothing is answered or sent."""
-        self._listener.freeze()
-
-    def thaw(self) -> None:
-        """Go on after a `freeze`: handle the messages that came, and send the frames that were due, in order."""
-        self._listener.thaw()
-
-    def deafen(self, seconds: float | None = None) -> None:
-        """Lose the event bus: every link stays up, the server answers messages and pings, and events are lost without a notice.
-
-        A new link gets no events either. A later call replaces an earlier one.
-
-        Args:
-            seconds: the length, in seconds of the server's clock; None until `heal`.
-        """
-        self._backend.deafen(math.inf if seconds is None else self._clock() + seconds)
-
-    def heal(self) -> None:
-        """Regain the event bus after a `deafen`; the events of the time between stay lost."""
-        self._backend.deafen(-math.inf)
-
-    def fault(self, seconds: float) -> None:
-        """Answer, and be unable to work, like a server whose Redis is away (PROTOCOL: "Messages", rule 10).
-
-        A ping gets error 0 after 2 s, and any other message at once. The server greets a new dial after 2 s, and loses events.
-        Then the same links work again. A later call replaces an earlier one.
-
-        Args:
-            seconds: the length, in seconds of the event loop; 0 ends the fault.
-
-        Raises:
-            ValueError: for a negative length, or one that is not finite.
-            RuntimeError: when no event loop is running.
-        """
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise ValueError(f"seconds: {seconds!r} is not a length of time; give a finite number, at least 0")
-        loop = asyncio.get_running_loop()
-        self._recover()
-        if seconds:
-            self._backend.faulty = True
-            self._recovery = loop.call_later(seconds, self._recover)
-
-    def script(self, script: str) -> asyncio.Task[None]:
-        """Fail by a script from now on, such as ``"2s drop; 5s freeze 3s; 12s deaf; 20s fault 4s"``.
-
-        A step is a moment from now, a fault and its length: ``drop``, ``freeze`` until `thaw`, ``deaf`` from `deafen` until
-        `heal`, and ``fault``. A time is a number with ``ms``, ``s`` or ``m``, by the event loop. ``freeze`` and ``deaf`` without
-        a length last until `thaw` and `heal`, ``fault`` needs one, and ``drop`` takes none. `realtime_fsm.testing.script` has
-        the grammar.
-
-        Args:
-            script: the steps, with semicolons between them.
-
-        Returns:
-            The task that runs the script. Await it to wait for the end of the last step. Cancel it to start no further step; a
-            fault that has begun goes on. `stop` cancels it.
-
-        Raises:
-            BadOption: for a step that is not valid, or that overlaps one of the same fault; it names the step and the remedy.
-            RuntimeError: when no event loop is running.
-        """
-        faults = {
-            "drop": Fault(lambda _: self.drop(), self.drop),
-            "freeze": Fault(lambda _: self.freeze(), self.thaw),
-            "deaf": Fault(lambda _: self.deafen(), self.heal),
-            "fault": Fault(self.fault, lambda: self.fault(0)),
-        }
-        steps = parse(script)
-        task = asyncio.get_running_loop().create_task(run(steps, faults), name="realtime_fsm.testing script")
-        self._scripts.add(task)
-        task.add_done_callback(self._scripts.discard)
-        return task
-
-    def publish(
-        self,
-        events: str | Sequence[str],
-        channels: str | Sequence[str],
-        payload: object,
-        *,
-        roles: Iterable[str] = ("any",),
-        timestamp: str | None = None,
-        project: str | None = None,
-        memberships_of: str | None = None,
-    ) -> int:
-        """Send an event to every connection with a matching subscription, behind all earlier frames.
-
-        A subscription matches by its channels, its roles and, where the era has them, its queries.
-
-        Args:
-            events: names of the event, or one name.
-            channels: its channels, or one channel.
-            payload: a JSON value. As from PHP, ``{}`` arrives as ``[]`` and ``1.0`` as ``1``.
-            roles: the roles that may see it: ``any``, ``guests``, ``users``, ``user:{id}`` or a role given to `add_user`.
-            timestamp: the time of the event; None for the server's clock.
-            project: the project of the event; None for the first.
-            memberships_of: the user whose memberships of teams this event changes, if it changes any. In E1 and E2, a connection
-                may have logged in by message as one user and then as another. Then neither this event nor a later one reaches a
-                client, until `stop` and `start`.
-
-        Returns:
-            The number of connections that get the event.
-
-        Raises:
-            TypeError: for a payload that JSON cannot express.
-            ValueError: for a payload with a float that is not finite, or nested more than 128 deep.
-            LookupError: when there is no such project.
-        """
-        deliveries = self._backend.publish(
-            [events] if isinstance(events, str) else events,
-            [channels] if isinstance(channels, str) else channels,
-            payload,
-            now=self._clock(),
-            roles=roles,
-            timestamp=timestamp,
-            project=project,
-            memberships_of=memberships_of,
-        )
-        self._dispatcher.deliver(deliveries)
-        return len(deliveries)
-
-    def add_user(
-        self,
-        user_id: str,
-        *,
-        session_secret: str | None = None,
-        attributes: Mapping[str, object] | None = None,
-        roles: Iterable[str] = (),
-        project: str | None = None,
-    ) -> str:
-        """Add a user who is logged in.
-
-        Args:
-            user_id: the id of the user.
-            session_secret: the secret of the session; None to let the server choose.
-            attributes: fields of the user document beside, or instead of, the usual ones.
-            roles: roles beside ``any``, ``users`` and ``user:{id}``, such as ``team:t1``.
-            project: the project of the user; None for the first.
-
-        Returns:
-            The session string, as the SDKs hold it: base64 of ``{"id":...,"secret":...}``.
-
-        Raises:
-            ValueError: when the user exists.
-            LookupError: when there is no such project.
-        """
-        return self._backend.add_user(user_id, session_secret=session_secret, attributes=attributes, roles=roles, project=project)
-
-    def issue_jwt(self, user_id: str, *, expired: bool = False, project: str | None = None) -> str:
-        """Issue a JWT for a user.
-
-        Args:
-            user_id: the id of the user.
-            expired: whether the JWT has expired.
-            project: the project of the user; None for the first.
-
-        Returns:
-            The token.
-
-        Raises:
-            LookupError: when there is no such user or project.
-        """
-        return self._backend.issue_jwt(user_id, expired=expired, project=project)
-
-    def add_key(self, *, scopes: Iterable[str] = ("users.write",), project: str | None = None) -> str:
-        """Add an API key for the one REST call that the server answers: ``Users.create_jwt`` of the official SDK.
-
-        Args:
-            scopes: the scopes of the key; the call needs ``users.write``.
-            project: the project of the key; None for the first.
-
-        Returns:
-            The secret of the key.
-
-        Raises:
-            LookupError: when there is no such project.
-        """
-        return self._backend.add_key(scopes, project)
-
-    def end_session(self, user_id: str, *, project: str | None = None) -> None:
-        """End a user's session, as a logout elsewhere does. Links that are up go on.
-
-        From then on the server greets a dial with that session, or with a JWT that came of it, as a guest.
-
-        Args:
-            user_id: the id of the user.
-            project: the project of the user; None for the first.
-
-        Raises:
-            LookupError: when there is no such user or project.
-        """
-        self._backend.end_session(user_id, project=project)
-
-    async def wait_for_connections(self, count: int, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
-        """Wait until exactly ``count`` connections are up.
-
-        Args:
-            count: the number of connections.
-            timeout: the longest wait, in seconds.
-
-        Raises:
-            TimeoutError: when the wait takes longer.
-        """
-        await self._dispatcher.wait(lambda: self.connections == count, timeout)
-
-    async def wait_for_subscriptions(self, count: int, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
-        """Wait until all connections together have exactly ``count`` subscriptions; otherwise as `wait_for_connections`."""
-        await self._dispatcher.wait(lambda: self.subscriptions == count, timeout)
-
-    def _recover(self) -> None:
-        self._backend.faulty = False
-        if self._recovery is not None:
-            self._recovery.cancel()
-            self._recovery = None

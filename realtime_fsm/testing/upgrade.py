@@ -12,6 +12,8 @@ from realtime_fsm.testing.wire import Refusal, decode
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from realtime_fsm.testing.url import Parameters
+
 CONSOLE = "console"
 """The server's own project; a dial that names no project, or a list of them, goes there."""
 
@@ -46,10 +48,12 @@ class UpgradeParams:
         parameters: the parameters of the URL.
     """
 
+    path: str
+
     def __init__(self, request: UpgradeRequest) -> None:
         self._request = request
         self.path, _, query = request.target.partition("?")
-        self.parameters = parameters(query)
+        self.parameters: Parameters = parameters(query)
 
     @property
     def client_ip(self) -> str:

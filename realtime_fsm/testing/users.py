@@ -41,7 +41,7 @@ class UserDirectory:
         Args:
             absent_fields: the fields that the era's user documents lack.
         """
-        self.presences = Presences()
+        self.presences: Presences = Presences()
         self._absent_fields = absent_fields
         self._accounts: dict[str, Account] = {}
         self._logged_out: set[str] = set()  # the ids of users whose session has ended

@@ -345,7 +345,7 @@ def test_a_tree_that_was_never_installed_has_no_version(monkeypatch: pytest.Monk
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(settings, "version", missing)
+    monkeypatch.setattr("importlib.metadata.version", missing)
     assert settings._versions.__wrapped__()["realtime-fsm"] == "unknown"
 
 

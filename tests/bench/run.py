@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import compare, links, machine, spread
+from bench import compare, imports, links, machine, spread
 from bench.measure import Bench
 from bench.picture import picture
 from bench.report import Section, document, table
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Section]] = {
     "dial": links.dial,
     "memory": links.memory,
     "many": links.many,
+    "import": imports.imports,
     "audit": machine.audit,
     "trigger": machine.trigger,
 }

@@ -1,15 +1,13 @@
-"""The machine where channels travel in the URL: it finds the era, and one link takes over from another."""
+"""The machine while one link takes over from another, and where a server lacks, or refuses, something."""
 
 from __future__ import annotations
 
 import pytest
 
-from realtime_fsm.errors import PresenceRejected, StreamEnded, UnsupportedByServer
 from realtime_fsm.fsm.commands import (
     CloseLink,
     EndFault,
     OpenLink,
-    PresenceRefused,
     PresenceStored,
     ReleaseLink,
     ResumeLink,
@@ -24,13 +22,11 @@ from realtime_fsm.fsm.context import HANDOVER_DEBOUNCE
 from realtime_fsm.fsm.inputs import (
     Acknowledged,
     Authenticate,
-    Connect,
     Disconnect,
     Dispose,
     GreetingReceived,
     LinkClosed,
     LogOut,
-    PingEnabledChanged,
     Pong,
     Reconnect,
     SetPresence,
@@ -45,113 +41,16 @@ from realtime_fsm.protocol.spec import SubscriptionSpec
 from support.bench import ONCE, Bench
 
 D, R, C, S, U, P, E, X = State
+
+
 OLD = {"era": Era.E2}
+
+
 QUERY = ('{"method":"isNull","attribute":"n"}',)
 
 
 def row_of(bench: Bench) -> str:
     return bench.last.transition.row.id if bench.last.transition else ""
-
-
-# --- which era ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_dial_without_channels_that_is_refused_is_tried_with_them_and_that_is_remembered() -> None:
-    bench = Bench()
-    bench.subscribe()
-    assert bench.requests(OpenLink)[0].plan is None
-    bench.open()
-    bench.err(1008)
-    (dial,) = bench.requests(OpenLink)
-    assert (row_of(bench), dial.plan.query, bench.machine.era) == ("rec94", "channels[]=rows", None)
-    bench.open()
-    bench.greet()
-    assert bench.state is S
-    bench.lose()
-    bench.expire()
-    assert bench.requests(OpenLink)[0].plan is not None
-
-
-def test_a_refusal_with_channels_is_fatal_and_the_next_start_makes_no_guess() -> None:
-    bench = Bench()
-    bench.subscribe()
-    for _ in range(2):
-        bench.open()
-        bench.err(1008)
-    assert (bench.state, row_of(bench)) == (E, "rec26")
-    bench.do(Reconnect())
-    assert bench.requests(OpenLink)[0].plan is None
-
-
-@pytest.mark.parametrize(
-    ("numbered", "era"), [(True, Era.E3), (False, Era.E2)], ids=["ids in the greeting", "no ids in the greeting"]
-)
-def test_a_greeting_tells_the_era(numbered: bool, era: Era) -> None:
-    bench = Bench()
-    bench.subscribe()
-    bench.open()
-    bench.err(1008)
-    bench.open()
-    bench.hear(GreetingReceived(bench.generation, channels=("rows",), has_subscription_ids=numbered))
-    assert bench.machine.era is era
-    assert bench.last.transition is not None
-    assert bench.last.transition.era is era
-
-
-def test_a_link_that_is_up_without_channels_in_its_url_is_the_newest_era() -> None:
-    bench = Bench().to(C)
-    assert bench.machine.era is Era.E4
-
-
-def test_a_refused_ping_is_the_pong_of_the_first_era_and_is_remembered() -> None:
-    bench = Bench(**OLD).to(P)
-    bench.now += 0.5
-    bench.err(1003)
-    assert (bench.state, bench.machine.era) == (S, Era.E1)
-    assert bench.last.transition is not None
-    assert bench.last.transition.round_trip == 0.5
-    bench.lose()
-    bench.expire()
-    bench.open()
-    bench.hear(GreetingReceived(bench.generation, channels=("rows",), has_subscription_ids=False))
-    assert bench.machine.era is Era.E1
-
-
-def test_a_refused_ping_tells_nothing_about_a_newer_era() -> None:
-    bench = Bench().to(P)
-    bench.err(1003)
-    assert bench.machine.era is Era.E4
-
-
-def test_a_pong_tells_that_a_server_of_the_first_era_is_one_of_the_second_now() -> None:
-    bench = Bench(era=Era.E1).to(P)
-    bench.hear(Pong(bench.generation))
-    assert (bench.state, bench.machine.era) == (S, Era.E2)
-
-
-def test_a_refused_ping_that_was_settled_before_means_nothing() -> None:
-    bench = Bench(**OLD).to(P)
-    bench.do(PingEnabledChanged(enabled=False))
-    deadline = bench.last.deadline
-    bench.err(1003)
-    assert (bench.last.transition, bench.state, bench.last.deadline) == (None, S, deadline)
-    bench.lose()
-    assert bench.last.transition is not None
-    assert isinstance(bench.last.transition.cause, StreamEnded), "and explains no end"
-
-
-def test_a_configured_era_is_taken_as_it_is() -> None:
-    bench = Bench(era=Era.E4)
-    bench.subscribe()
-    bench.open()
-    bench.err(1008)
-    assert bench.state is E
-    old = Bench(era=Era.E1)
-    old.subscribe()
-    assert (old.requests(OpenLink)[0].plan is not None, old.machine.era) == (True, Era.E1)
-
-
-# --- one link takes the place of another ------------------------------------------------------------------------------------
 
 
 def test_another_subscription_gets_a_link_of_its_own_while_the_old_one_delivers() -> None:
@@ -360,6 +259,19 @@ def test_the_end_of_a_draining_link_is_no_loss_for_the_machine() -> None:
     assert bench.last.commands == ()
 
 
+def test_a_renewal_that_waited_for_the_draining_link_is_due_when_that_link_ends() -> None:
+    bench = Bench(max_link_age=0.5).to(S)
+    old = bench.generation
+    bench.do(Reconnect())
+    bench.open()
+    bench.greet()
+    bench.err(500)
+    due = bench.now + 0.5
+    assert (bench.state, bench.context.renew_at, bench.last.deadline == due) == (C, None, False)
+    bench.do(LinkClosed(old), after=0.1)
+    assert (bench.context.renew_at, bench.last.deadline) == (due, due)
+
+
 def test_what_is_removed_is_gone_at_once_and_the_link_stays() -> None:
     bench = Bench(**OLD).to(S)
     bench.do(Unsubscribe("s1"))
@@ -390,7 +302,17 @@ def test_an_acknowledgement_by_greeting_means_nothing_where_messages_ask() -> No
     assert bench.last.transition is None
 
 
-# --- what a server lacks, or refuses ----------------------------------------------------------------------------------------
+def test_a_server_fault_of_the_old_link_ends_when_the_link_is_resumed() -> None:
+    bench = Bench(retry=ONCE).to(P)
+    bench.err(500)
+    bench.do(Reconnect(), after=5)
+    bench.fail_dial()
+    (ended,) = bench.requests(EndFault)
+    assert (bench.state, ended.lost) == (S, False)
+    assert bench.context.require_link.fault is None
+
+
+# --- what a server lacks, or refuses ----------------------------------------------------------------------------------
 
 
 def test_queries_are_refused_where_the_greeting_shows_that_the_server_has_none() -> None:
@@ -435,7 +357,8 @@ def test_identity_belongs_into_the_dial() -> None:
     assert (bench.state, bench.requests(SendFrame)) == (R, [])
 
 
-# --- presence -----------------------------------------------------------------------------------------------------------------
+# --- presence ---------------------------------------------------------------------------------------------------------
+
 
 ONLINE, AWAY = b'{"type":"presence","data":{"status":"online"}}', b'{"type":"presence","data":{"status":"away"}}'
 
@@ -457,120 +380,3 @@ def test_a_presence_is_set_once_everything_is_subscribed_and_again_on_every_link
     assert bench.requests(SendFrame)[0].data != ONLINE
     bench.acknowledge()
     assert (bench.state, bench.requests(SendFrame)[0].data) == (S, ONLINE)
-
-
-def test_the_latest_presence_wins() -> None:
-    bench = Bench().to(C)
-    bench.do(SetPresence(ONLINE))
-    bench.do(SetPresence(AWAY))
-    stored(bench)
-    assert (bench.requests(PresenceStored), bench.requests(SendFrame)[0].data) == ([], AWAY)
-    bench.do(SetPresence(ONLINE))
-    bench.err(1003)
-    assert (bench.requests(PresenceRefused), bench.requests(SendFrame)[0].data) == ([], ONLINE)
-
-
-def test_a_presence_that_is_not_wanted_any_more_is_not_restored() -> None:
-    bench = Bench().to(C)
-    bench.do(SetPresence(ONLINE))
-    stored(bench)
-    bench.do(SetPresence(None))
-    bench.lose()
-    bench.expire()
-    bench.open()
-    bench.greet()
-    assert not bench.requests(SendFrame)
-
-
-def test_a_refused_presence_is_told_and_forgotten() -> None:
-    bench = Bench().to(C)
-    bench.do(SetPresence(ONLINE))
-    bench.err(401)
-    (told,) = bench.requests(PresenceRefused)
-    assert isinstance(told.error, PresenceRejected)
-    assert (bench.state, told.error.code, bench.context.subscriptions.presence.message) == (C, 401, None)
-
-
-def test_a_presence_that_was_one_message_too_many_is_sent_in_the_next_window() -> None:
-    bench = Bench(ping=PingPolicy(interval=300.0)).to(C)
-    bench.do(SetPresence(ONLINE))
-    bench.err(1013)
-    bench.expire_until("con66")
-    assert bench.requests(SendFrame)[0].data == ONLINE
-
-
-def test_a_presence_that_was_dropped_and_is_not_wanted_any_more_stays_away() -> None:
-    bench = Bench().to(C)
-    bench.do(SetPresence(ONLINE))
-    bench.do(SetPresence(None))
-    bench.err(1013)
-    assert not bench.context.subscriptions.has_pending_request
-
-
-def test_a_presence_that_was_never_stored_is_forgotten_with_the_link() -> None:
-    bench = Bench(retry=ONCE)
-    bench.do(SetPresence(ONLINE))
-    bench.fail_dial()
-    assert (bench.state, bench.context.subscriptions.presence.message) == (E, None)
-
-
-def test_a_presence_that_was_stored_survives_an_end_of_retries() -> None:
-    bench = Bench(retry=ONCE).to(C)
-    bench.do(SetPresence(ONLINE))
-    stored(bench)
-    bench.lose()
-    assert (bench.state, bench.context.subscriptions.presence.message) == (E, ONLINE)
-
-
-@pytest.mark.parametrize("calls", [1, 2])
-def test_a_presence_that_was_stored_outlives_later_calls_that_a_disconnect_ends(calls: int) -> None:
-    bench = Bench().to(C)
-    bench.do(SetPresence(ONLINE, "p"))
-    stored(bench)
-    for _ in range(calls):
-        bench.do(SetPresence(AWAY, "p"))
-    bench.do(Disconnect())
-    assert (bench.state, bench.context.subscriptions.presence.message) == (D, ONLINE)
-    bench.do(Connect())
-    bench.open()
-    bench.greet()
-    assert bench.requests(SendFrame)[0].data == ONLINE
-
-
-def test_a_presence_that_was_stored_outlives_one_that_is_refused() -> None:
-    bench = Bench().to(C)
-    bench.do(SetPresence(ONLINE, "p"))
-    stored(bench)
-    bench.do(SetPresence(AWAY, "p"))
-    bench.err(1003)
-    assert bench.requests(PresenceRefused)
-    assert (bench.context.subscriptions.presence.message, bench.context.subscriptions.has_pending_request) == (ONLINE, False), (
-        "the server shows it on this link"
-    )
-    bench.lose()
-    bench.expire()
-    bench.open()
-    bench.greet()
-    assert bench.requests(SendFrame)[0].data == ONLINE
-    bench.err(1003)
-    assert bench.context.subscriptions.presence.message is None, "refused itself, it is given up"
-
-
-def test_a_server_without_presences_is_named() -> None:
-    bench = Bench(**OLD)
-    bench.do(SetPresence(ONLINE))
-    bench.open()
-    bench.greet()
-    (told,) = bench.requests(PresenceRefused)
-    assert isinstance(told.error, UnsupportedByServer)
-    assert (told.error.feature, told.error.era, bench.context.subscriptions.presence.message) == ("presence", "E2", None)
-
-
-def test_a_server_fault_of_the_old_link_ends_when_the_link_is_resumed() -> None:
-    bench = Bench(retry=ONCE).to(P)
-    bench.err(500)
-    bench.do(Reconnect(), after=5)
-    bench.fail_dial()
-    (ended,) = bench.requests(EndFault)
-    assert (bench.state, ended.lost) == (S, False)
-    assert bench.context.require_link.fault is None

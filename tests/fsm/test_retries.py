@@ -1,72 +1,30 @@
-"""Retries: which limit counts when, what a refusal means, what is asked of a server of a known era, and what is told of it."""
+"""Retries: which limit counts when, and what a refusal means."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from realtime_fsm import Failure, IdentityUnavailable, RefusedByServer, RetriesExhausted, ServerError, State
-from realtime_fsm.errors import DialFailed, StreamEnded
+from realtime_fsm import RefusedByServer, RetriesExhausted, State
 from realtime_fsm.fsm.commands import FailWaiters, OpenLink, ResumeLink, SubscriptionRefused
 from realtime_fsm.fsm.inputs import (
     Authenticate,
     Connect,
-    DialFailure,
     Disconnect,
-    ErrorReceived,
-    GreetingReceived,
     Input,
     LinkClosed,
-    Opened,
     Reconnect,
     SetPresence,
     Unsubscribe,
 )
 from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.protocol.eras import Era
-from realtime_fsm.testing.wire import error
 from support.bench import Bench
-from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.network import Network
-from support.replaying import log_of, replayed
+from support.retrying import DART, E, R, S, acknowledged, fail_dials, refuse, row
 from support.some import some
-from support.virtual import eventually
-
-R, S, E = State.RECONNECTING, State.SUBSCRIBED, State.ERROR
-GREETING = b'{"type":"connected","data":{"channels":[],"subscriptions":[],"user":{"$id":"u1"}}}'
-DART = RetryPolicy(attempts=3, reconnect_attempts=3)
-
-
-def row(bench: Bench) -> str:
-    assert bench.last.transition is not None
-    return bench.last.transition.row.id
-
-
-def fail_dials(bench: Bench, most: int) -> int:
-    """Let dials fail until the connection gives up, or so many have failed. How many did."""
-    for failed in range(1, most + 1):
-        if bench.context.link is None:
-            bench.expire()
-        bench.fail_dial()
-        if bench.state is not R:
-            return failed
-    return most
-
-
-def refuse(bench: Bench) -> None:
-    """Dial, if that is due; the link is greeted, and what it is asked for is answered by 1008 and the end."""
-    if bench.context.link is None:
-        bench.expire()
-    if bench.state is R:
-        bench.open()
-        bench.greet()
-    bench.err(1008)
-    bench.lose()
-
 
 # --- two limits -------------------------------------------------------------------------------------------------------
 
@@ -171,15 +129,6 @@ def test_none_never_gives_up_on_the_first_link_either() -> None:
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
-
-
-def acknowledged(count: int, **options: Any) -> Bench:
-    """A connection with so many subscriptions that are acknowledged."""
-    bench = Bench(**options).to(S)
-    for n in range(2, count + 1):
-        bench.subscribe(f"s{n}")
-        bench.acknowledge()
-    return bench
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 40])
@@ -336,320 +285,3 @@ def test_before_a_link_has_been_up_one_refusal_is_enough() -> None:
     bench.open()
     bench.err(1008)
     assert bench.state is E
-
-
-# --- eras -------------------------------------------------------------------------------------------------------------
-
-
-def test_a_server_that_takes_messages_is_not_asked_by_url_because_of_one_refusal() -> None:
-    bench = Bench().to(S)
-    bench.lose()
-    bench.expire()
-    bench.open()
-    bench.err(1008)
-    assert (row(bench), bench.machine.era) == ("rec27", Era.E4)
-    bench.expire()
-    assert [request.plan for request in bench.requests(OpenLink)] == [None]
-
-
-def downgraded() -> Bench:
-    """A server that takes messages, refused two dials in a row, and then was asked by its address, which it takes, too."""
-    bench = Bench().to(S)
-    bench.lose()
-    for _ in range(2):
-        bench.expire()
-        bench.open()
-        bench.err(1008)
-    assert row(bench) == "rec94"
-    bench.open()
-    bench.greet()
-    assert (bench.state, bench.machine.era) == (S, Era.E3)
-    return bench
-
-
-@pytest.mark.parametrize("how", ["lost", "reconnect"])
-def test_what_greets_like_an_e3_in_the_place_of_an_e4_is_asked_once_more(how: str) -> None:
-    bench = downgraded()
-    _ = (bench.lose(), bench.expire()) if how == "lost" else bench.do(Reconnect())
-    assert [request.plan for request in bench.requests(OpenLink)] == [None]
-    bench.open()
-    bench.greet()
-    assert bench.machine.era is Era.E4
-
-
-def test_in_a_handover_the_url_keeps_its_channels() -> None:
-    bench = downgraded()
-    bench.ask_anew("s2", up=False)
-    bench.fail_dial()
-    bench.expire()
-    assert bench.requests(OpenLink)[0].plan is not None
-
-
-def test_what_is_an_e3_is_asked_no_more_after_that() -> None:
-    bench = downgraded()
-    for again in (True, False):
-        bench.lose()
-        bench.expire()
-        bench.open()
-        if again:
-            bench.err(1008)
-            assert row(bench) == "rec94"
-            bench.open()
-        bench.greet()
-        assert (bench.state, bench.machine.era) == (S, Era.E3)
-
-
-def test_a_guess_is_not_kept_for_the_next_dial() -> None:
-    bench = Bench().to(R)
-    bench.open()
-    bench.err(1008)
-    assert bench.requests(OpenLink)[0].plan is not None
-    bench.fail_dial()
-    bench.expire()
-    assert bench.requests(OpenLink)[0].plan is None
-
-
-def test_after_a_refusal_for_good_the_era_is_found_out_anew() -> None:
-    bench = Bench(retry=RetryPolicy(attempts=1)).to(S)
-    bench.lose()
-    bench.expire()
-    bench.open()
-    bench.err(1008)
-    assert (bench.state, bench.machine.era) == (E, Era.E4)
-    bench.do(Reconnect())
-    bench.open()
-    bench.err(1008)
-    assert (row(bench), bench.machine.era) == ("rec94", None)
-
-
-# --- credentials ------------------------------------------------------------------------------------------------------
-
-
-def refuse_credentials(bench: Bench, code: int, *, renewable: bool) -> None:
-    bench.open()
-    bench.hear(ErrorReceived(bench.generation, code, "no", renewable))
-
-
-@pytest.mark.parametrize("code", [401, 403])
-def test_refused_credentials_that_can_be_renewed_get_one_more_dial(code: int) -> None:
-    bench = Bench().to(S)
-    for _ in range(2):
-        bench.lose()
-        bench.expire()
-        refuse_credentials(bench, code, renewable=True)
-        (dial,) = bench.requests(OpenLink)
-        assert (row(bench), dial.renewal.code) == ("rec130", code)
-        bench.open()
-        bench.greet()
-        bench.acknowledge()
-    bench.lose()
-    bench.expire()
-    refuse_credentials(bench, code, renewable=True)
-    refuse_credentials(bench, code, renewable=True)
-    assert bench.state is E
-    assert isinstance(bench.machine.error, RefusedByServer)
-
-
-@pytest.mark.parametrize("been_up", [False, True])
-def test_refused_credentials_are_fatal_where_they_cannot_be_renewed_or_no_link_has_been_up(been_up: bool) -> None:
-    bench = Bench().to(S if been_up else R)
-    if been_up:
-        bench.lose()
-        bench.expire()
-    refuse_credentials(bench, 401, renewable=not been_up)
-    assert (bench.state, set(bench.context.subscriptions.desired)) == (E, {"s1"} if been_up else set())
-
-
-@pytest.mark.parametrize("renewed", [False, True])
-async def test_the_callable_is_asked_again_and_dialed_only_with_something_new(renewed: bool) -> None:
-    network = Network()
-    secrets = iter(["old", "old", "new"] if renewed else ["old"] * 3)
-    given: list[str] = []
-
-    def jwt() -> str:
-        given.append(next(secrets))
-        return given[-1]
-
-    def headers() -> list[str]:
-        return [sent["X-Appwrite-JWT"] for sent in network.headers]
-
-    async with network.realtime(jwt=jwt, headers={}) as realtime:
-        network.otherwise = "mute"
-        connecting = asyncio.ensure_future(realtime.connect())
-        await eventually(lambda: len(network.sockets) == 1)
-        network.socket.push(GREETING)
-        await connecting
-        network.socket.cut()
-        await eventually(lambda: len(network.sockets) == 2)
-        network.socket.push(error(401))
-        if renewed:
-            await eventually(lambda: len(network.sockets) == 3)
-            network.socket.push(GREETING)
-            await eventually(lambda: realtime.state is State.CONNECTED)
-            assert headers() == ["old", "old", "new"]
-        else:
-            await eventually(lambda: realtime.state is E)
-            assert (headers(), len(given)) == (["old", "old"], 3)
-            assert isinstance(realtime.error, RefusedByServer)
-            assert realtime.error.code == 401
-
-
-# --- what is told -----------------------------------------------------------------------------------------------------
-
-
-async def test_the_last_failure_is_told_with_the_moment_of_the_next_dial() -> None:
-    network = Network()
-    async with network.realtime(retry=DART) as realtime:
-        assert realtime.last_failure is None
-        await realtime.subscribe("rows")
-        told: list[Failure] = []
-        realtime._driver.failures.tell = told.append
-        network.otherwise = DialFailed("refused")
-        network.socket.cut()
-        await eventually(lambda: realtime.state is R)
-        lost = realtime.last_failure
-        assert lost is not None
-        assert (type(lost.error), lost.delay, told) == (StreamEnded, pytest.approx(1.5), [])
-        assert str(lost.error) == "the stream ended (close code 1006)"
-        await eventually(lambda: realtime.state is E)
-        assert [failure.delay for failure in told] == [pytest.approx(6.0), None]
-        assert realtime.last_failure == told[-1]
-        server = realtime._driver._context.server
-        assert server.endswith(":80")
-        assert {str(failure.error) for failure in told} == {f"{server}: the dial failed: refused"}
-        assert f"; the last one: {server}: the dial failed: refused" in str(realtime.error)
-        assert "project" not in str(realtime.error)
-
-
-async def test_a_dial_that_waits_for_its_turn_is_due_then() -> None:
-    network = Network()
-    async with network.realtime(retry=RetryPolicy(base=1.0, attempts=5, dials_per_minute=1)) as realtime:
-        await realtime.connect()
-        network.socket.cut()
-        await eventually(lambda: realtime.state is R)
-        assert realtime.last_failure is not None
-        assert realtime.last_failure.delay == pytest.approx(0.75)
-        await asyncio.sleep(2)
-        assert realtime.last_failure.delay is not None
-        assert 55 < realtime.last_failure.delay < 61
-
-
-# --- the log ----------------------------------------------------------------------------------------------------------
-
-
-def logged(live: Callable[[Bench], object], **options: Any) -> list[Record]:
-    with collected() as records:
-        bench = Bench(**options)
-        Scribe(bench)
-        live(bench)
-    return records
-
-
-def an_outage(bench: Bench) -> None:
-    bench.to(S).lose()
-    fail_dials(bench, 6)
-    bench.do(Reconnect(), after=0.01)
-    bench.open()
-    bench.greet()
-    bench.acknowledge()
-
-
-def given_up(bench: Bench) -> None:
-    bench.to(S).lose()
-    fail_dials(bench, 6)
-
-
-def everything_refused(bench: Bench) -> None:
-    bench.to(S).subscribe("s2")
-    bench.acknowledge()
-    bench.lose()
-    for _ in range(3):
-        refuse(bench)
-    assert bench.state is E
-
-
-def redial_refused(bench: Bench) -> None:
-    bench.to(S).lose()
-    for _ in range(3):
-        bench.expire()
-        bench.open()
-        bench.err(1008)
-
-
-def credentials_refused(bench: Bench) -> None:
-    bench.to(S).lose()
-    bench.expire()
-    refuse_credentials(bench, 401, renewable=True)
-    bench.do(DialFailure(bench.generation, ServerError(401, "no")))
-    assert bench.state is E
-
-
-def era_doubted(bench: Bench) -> None:
-    bench.to(S).lose()
-    for _ in range(2):
-        bench.expire()
-        bench.open()
-        bench.err(1008)
-    bench.open()
-    bench.do(GreetingReceived(bench.generation, channels=("rows",)))
-    bench.acknowledge() if bench.context.subscriptions.in_flight else None
-    bench.do(LinkClosed(bench.generation))
-    bench.expire()
-    bench.do(Opened(bench.generation))
-    bench.greet()
-
-
-LOGS: dict[str, tuple[Callable[[Bench], object], dict[str, Any]]] = {
-    "an outage": (an_outage, {}),
-    "given up": (given_up, {"retry": RetryPolicy(attempts=None, reconnect_attempts=3)}),
-    "everything refused": (everything_refused, {}),
-    "redial refused": (redial_refused, {"era": Era.E4}),
-    "credentials refused": (credentials_refused, {}),
-    "era doubted": (era_doubted, {}),
-}
-
-
-@pytest.mark.parametrize("name", LOGS)
-def test_what_the_policy_allows_is_conformant_and_is_replayed(name: str, tmp_path: Any) -> None:
-    live, options = LOGS[name]
-    records = logged(live, **options)
-    report = audited(lines_of(records))
-    assert (report.verdict, report.first) == ("conformant", None)
-    assert replayed(log_of(tmp_path / "log.jsonl", records))
-
-
-def settings(records: list[Record], **retry: Any) -> list[bytes]:
-    opened, *rest = records
-    return lines_of([{**opened, "retry": {**opened["retry"], **retry}}, *rest])
-
-
-@pytest.mark.parametrize(
-    ("name", "retry", "row"),
-    [
-        ("an outage", {"reconnect_attempts": 3}, "rec24"),  # one dial past the limit
-        ("given up", {"reconnect_attempts": None}, "rec25"),  # given up, and the policy allows more
-        ("given up", {"reconnect_attempts": 2}, "rec24"),
-        ("redial refused", {"attempts": 2}, "rec27"),  # a refusal that was fatal
-        ("redial refused", {"attempts": 4}, "rec26"),
-    ],
-)
-def test_what_the_policy_does_not_allow_is_violated(name: str, retry: dict[str, Any], row: str) -> None:
-    live, options = LOGS[name]
-    report = audited(settings(logged(live, **options), **retry))
-    assert report.verdict == "violated"
-    assert report.first is not None
-    assert report.first.rule == "row"
-    assert f"row {row} was not to be taken" in report.first.text
-
-
-def test_the_record_of_a_beginning_tells_both_limits() -> None:
-    opened = logged(an_outage)[0]
-    assert (opened["retry"]["attempts"], opened["retry"]["reconnect_attempts"]) == (3, None)
-
-
-def test_what_a_callable_raises_is_no_refusal() -> None:
-    bench = Bench().to(S)
-    bench.lose()
-    bench.expire()
-    bench.do(DialFailure(bench.generation, IdentityUnavailable("ValueError")))
-    assert bench.state is R

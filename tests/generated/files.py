@@ -12,6 +12,7 @@ from generated.telemetrypage import telemetry_page
 from realtime_fsm.auditlog.records import json_schema
 from realtime_fsm.diagram.drawing import Diagram
 from realtime_fsm.fsm.table import TABLE
+from support.picture import demo_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,7 @@ _FILES: dict[str, Callable[[StateTable], str]] = {
     "audit-record.schema.json": _as_json(json_schema),
     "realtime_fsm.lnav.json": _as_json(lnav_format),
     "opentelemetry.md": lambda _: telemetry_page(),
+    "demo.svg": lambda _: demo_picture(),
 }
 
 

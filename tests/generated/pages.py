@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from generated.remedies import REMEDIES
 from generated.telemetrypage import telemetry_page
-from realtime_fsm import errors
+from realtime_fsm import errors, testing
 from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.auditlog.schema import KINDS
 from realtime_fsm.cli.main import _parser
@@ -22,6 +22,7 @@ from realtime_fsm.testing import replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from types import ModuleType
 
     from realtime_fsm.auditlog.schema import FieldInfo
 
@@ -147,13 +148,24 @@ def _error(name: str) -> str:
 # --- the testing kit --------------------------------------------------------------------------------------------------
 
 
-def replay_inputs() -> str:
-    """Name the inputs that an emitted test holds, each with its meaning."""
-    kinds = [getattr(replay, name) for name in replay.__all__]
-    lines = ["```{eval-rst}", ".. currentmodule:: realtime_fsm.testing.replay\n"]
-    for kind in kinds:
-        if inspect.isclass(kind) and kind is not replay.Step:
-            lines.append(f".. py:class:: {kind.__name__}\n\n   {inspect.cleandoc(kind.__doc__ or '').splitlines()[0]}\n")
+def testing_names() -> str:
+    """Describe each name of the testing kit."""
+    return _names_of(testing, lambda name, value: f".. {'autoclass' if inspect.isclass(value) else 'autodata'}:: {name}\n")
+
+
+def replay_names() -> str:
+    """Describe the functions that an emitted test calls, and name the inputs that it holds, each with its meaning."""
+    return _names_of(
+        replay, lambda name, value: f".. py:class:: {name}\n\n   {inspect.cleandoc(value.__doc__ or '').splitlines()[0]}\n"
+    )
+
+
+def _names_of(module: ModuleType, otherwise: Callable[[str, Any], str]) -> str:
+    """Describe the functions of a module, and each other name in the given way; a module may load its names on first use."""
+    lines = ["```{eval-rst}", f".. currentmodule:: {module.__name__}\n"]
+    for name in sorted(module.__all__, key=lambda name: (name[0].isupper(), name)):
+        value = getattr(module, name)
+        lines.append(f".. autofunction:: {name}\n" if inspect.isfunction(value) else otherwise(name, value))
     return "\n".join([*lines, "```"])
 
 
@@ -232,7 +244,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "errors-tree": errors_tree,
     "errors": errors_reference,
-    "replay-inputs": replay_inputs,
+    "testing-names": testing_names,
+    "replay-names": replay_names,
     "records": records,
     "audit-rules": audit_rules,
     "states": states,

@@ -39,6 +39,7 @@ PACKAGES = {
     "replay": "replay/replayer replay/divergence replay/test_writer replay/replay_eras replay/replay_command",
     "testing": "testing/server testing/url testing/backend testing/server_failures testing/upgrade testing/users"
     " testing/connection testing/presence testing/queries testing/wire testing/eras"
+    " testing/virtual testing/memory testing/blocking testing/assertions"
     " testing/server_fault testing/script testing/recordings_server runtime/recordings_eras",
     "": "events errors secrets catch_up auditlog/writer public client/blocking cli/main",
 }

@@ -385,7 +385,20 @@ machine.TABLE = replace(machine.TABLE, rows=rows)
 
 
 def pytest_on(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    arguments = ("-q", "-p", "no:cacheprovider", "-W", "error", "-o", "addopts=", f"--rootdir={folder}", *arguments, str(folder))
+    arguments = (
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:asyncio",
+        "-W",
+        "error",
+        "-o",
+        "addopts=",
+        f"--rootdir={folder}",
+        *arguments,
+        str(folder),
+    )
     path = os.pathsep.join([str(folder), *sys.path])
     return subprocess.run(
         [sys.executable, "-m", "pytest", *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=folder,

@@ -19,8 +19,14 @@ def event(number: int, *ids: str) -> Event:
     return made.data
 
 
+def dialed() -> HandoverDeduplicator:
+    overlap = HandoverDeduplicator()
+    overlap.dial(NEWER)
+    return overlap
+
+
 def test_what_one_link_has_brought_the_other_need_not_bring_again() -> None:
-    overlap = HandoverDeduplicator(NEWER)
+    overlap = dialed()
     assert overlap.filter_new(event(1, "old"), ["s1"], OLDER) == ["s1"]
     assert overlap.filter_new(event(1, "new"), ["s1", "s2"], NEWER) == ["s2"], "the ids of the server do not count"
     assert overlap.filter_new(event(2), ["s1"], NEWER) == ["s1"]
@@ -28,16 +34,31 @@ def test_what_one_link_has_brought_the_other_need_not_bring_again() -> None:
 
 
 def test_events_that_look_the_same_are_counted() -> None:
-    overlap = HandoverDeduplicator(NEWER)
+    overlap = dialed()
     assert [overlap.filter_new(event(1), ["s1"], OLDER) for _ in range(2)] == [["s1"], ["s1"]]
     assert [overlap.filter_new(event(1), ["s1"], NEWER) for _ in range(3)] == [[], [], ["s1"]]
 
 
-def test_what_a_later_link_brings_is_no_business_of_theirs() -> None:
-    overlap = HandoverDeduplicator(NEWER)
+def test_what_a_newer_link_has_brought_counts_after_it_for_the_older_one() -> None:
+    overlap = dialed()
+    assert overlap.filter_new(event(1), ["s1"], NEWER) == ["s1"]
+    assert overlap.filter_new(event(2), ["s1"], OLDER) == ["s1"]
+    overlap.dial(NEWER + 1)
+    assert overlap.filter_new(event(2), ["s1"], NEWER + 1) == ["s1"], "it is another event that looks the same"
+    assert overlap.filter_new(event(1), ["s1"], OLDER) == []
+    overlap.newer_closed()
+    assert overlap.is_behind
+    assert [overlap.filter_new(event(2), ["s1"], OLDER) for _ in range(2)] == [[], ["s1"]]
+    assert not overlap.is_behind
+
+
+def test_the_link_that_is_left_may_be_behind_when_it_becomes_the_older_one_of_another_pair() -> None:
+    overlap = dialed()
     assert overlap.filter_new(event(1), ["s1"], OLDER) == ["s1"]
-    assert overlap.filter_new(event(1), ["s1"], NEWER + 1) == ["s1"]
-    assert overlap.filter_new(event(1), ["s1"], NEWER) == []
+    overlap.older_closed()
+    overlap.dial(NEWER + 1)
+    assert overlap.filter_new(event(2), ["s1"], NEWER + 1) == ["s1"]
+    assert [overlap.filter_new(event(number), ["s1"], NEWER) for number in (1, 2)] == [[], []]
 
 
 def test_in_any_interleaving_each_event_is_given_as_often_as_it_happened() -> None:
@@ -45,7 +66,7 @@ def test_in_any_interleaving_each_event_is_given_as_often_as_it_happened() -> No
         draw = random.Random(seed)
         input_ = [draw.randrange(4) for _ in range(12)]
         both = {True: list(input_), False: list(input_)}
-        overlap, given = HandoverDeduplicator(NEWER), []
+        overlap, given = dialed(), []
         while both[True] or both[False]:
             newer = draw.choice([side for side in both if both[side]])
             number = both[newer].pop(0)

@@ -87,7 +87,8 @@ def event(number: int) -> Event:
 
 
 def test_what_the_older_link_was_ahead_with_is_forgotten_when_the_newer_one_must_have_caught_up() -> None:
-    overlap = HandoverDeduplicator(NEWER)
+    overlap = HandoverDeduplicator()
+    overlap.dial(NEWER)
     for _ in range(2):
         assert overlap.filter_new(event(0), ["s1"], OLDER) == ["s1"]
     assert overlap.filter_new(event(1), ["s1"], NEWER) == ["s1"]

@@ -16,7 +16,7 @@ from realtime_fsm.events import Event, parse_timestamp
 from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.runtime.delivery import DeliveryOptions
-from realtime_fsm.runtime.handover import Handover
+from realtime_fsm.runtime.handover import Handover, Overlap
 from realtime_fsm.runtime.registry import SubscriptionRegistry
 from support.virtual import eventually
 
@@ -51,8 +51,10 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
     facts = SimpleNamespace(budget=None, at_fault=False, ping_at=None, frames_received=0)
     old = SimpleNamespace(ended=False, pings_in_flight=0, state=facts)
     context, loop = ConnectionContext(ping=PingPolicy(enabled=False)), asyncio.get_running_loop()
-    handover = Handover(cast("Any", old), context, loop, frozenset({subscriber}), lambda _: None, lambda: None)
-    handover.greeted({subscriber: BEFORE.isoformat()})
+    handover = Handover(cast("Any", old), context, loop, {"s1": subscriber}, lambda _: None, lambda: None)
+    subscriber.last_timestamp = BEFORE.isoformat()
+    handover.acknowledged(subscriber)
+    handover.greeted()
     registry.route_out_of_order(live(1, AFTER), None)
     subscriber.record_gap(AFTER, 1.0, 1, BEFORE.isoformat())
     await eventually(lambda: len(subscriber.buffer) == 2)
@@ -61,8 +63,8 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
 
     assert [event.id for event in subscriber.buffer.take_nowait()] == ["row1", "row2", *(["row3"] if is_late else [])]
     handover.drained()
-    assert handover.last_event_times == ({subscriber: BEFORE.isoformat()} if is_late else {})
-    registry.report_possible_loss(handover, False)
+    assert [overlap.since for overlap in handover.overlaps.values()] == [BEFORE.isoformat()] * is_late
+    registry.report_possible_loss(handover)
     assert len(subscriber.gaps) == 1 + is_late
     await eventually(lambda: not subscriber.tasks)
     subscriber.end()
@@ -76,3 +78,23 @@ async def test_an_event_that_is_not_behind_another_one_is_not_late() -> None:
     ]  # fmt: skip
     assert parse_timestamp(subscriber.last_timestamp) == AFTER, "a late one does not put back where the next gap begins"
     subscriber.end()
+
+
+@pytest.mark.parametrize(("number", "expected"), [(0, (BETWEEN, 1)), (1, (AFTER, 0))])
+def test_the_old_link_comes_as_far_as_its_event_and_what_came_ahead_of_it_is_not_missing(
+    number: int, expected: tuple[datetime, int]
+) -> None:
+    overlap = Overlap(BEFORE.isoformat(), 2, BEFORE, 0.0)
+    overlap.ahead.extend([live(1, BETWEEN), live(2, AFTER)])
+    overlap.advance(live(0, BETWEEN))
+    if number:
+        overlap.advance(live(number, AFTER))
+        overlap.advance(live(3, BETWEEN))
+    assert (parse_timestamp(overlap.since), len(overlap.ahead)) == expected
+
+
+def test_an_event_without_a_time_is_kept_for_catching_up() -> None:
+    overlap = Overlap(None, 2, BEFORE, 0.0)
+    timeless = Event(msgspec.Raw(b"{}"), (), (), None, ["s1"])
+    overlap.advance(timeless)
+    assert (overlap.since, [*overlap.ahead]) == (None, [timeless])

@@ -94,9 +94,9 @@ def test_the_machines_part_of_a_connection_is_small() -> None:
     def live() -> object:
         return ConnectionMachine(Bench(pacer=pacer).to(State.SUBSCRIBED).context)
 
-    assert _bytes_each(lambda: ConnectionContext(pacer=pacer)) < 1300
+    assert _bytes_each(lambda: ConnectionContext(pacer=pacer)) < 1280
     assert _bytes_each(live) < 2600, "with a subscription, and the row that was taken last"
 
 
 def test_a_connection_that_is_not_used_is_small() -> None:
-    assert _bytes_each(lambda: Realtime("http://localhost/v1", "demo")) < 4900
+    assert _bytes_each(lambda: Realtime("http://localhost/v1", "demo")) < 4800

@@ -11,6 +11,7 @@ import pytest
 from realtime_fsm import LinkPaused, PingPolicy, Realtime, State, Subscription, Timeouts
 from realtime_fsm.testing import RealtimeServer
 from support.faultproxy import until
+from support.loopback import loopback_links
 from support.network import Network
 from support.some import some
 from support.virtual import eventually
@@ -203,7 +204,7 @@ async def test_on_real_sockets_the_server_is_held_up_and_all_events_come_in_the_
         seen = [(await anext(states)).dest for _ in range(6)]  # each ping is longer than the timeout
         assert seen == [State.PING, State.SUBSCRIBED] * 3
         assert len(rows._subscriber.buffer) == BUFFER
-        waiting = sum(link._transport.get_write_buffer_size() for link in server._listener._links)
+        waiting = sum(link._transport.get_write_buffer_size() for link in loopback_links(server))
         assert waiting > count * size / 2, "the server cannot get rid of it"
         assert await take(rows, count) == list(range(count))
         assert (rows.dropped, server.connections) == (0, 1)

@@ -13,6 +13,7 @@ from realtime_fsm.runtime.readahead import LIMIT, OVERHEAD, ReadAhead
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.listener import _BareSocket
 from support.faultproxy import until
+from support.loopback import loopback_links
 from support.network import Network
 from support.some import some
 from support.virtual import eventually
@@ -47,7 +48,7 @@ def pongs(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 def ping(server: RealtimeServer, payload: bytes) -> None:
-    for link in server._listener._links:
+    for link in loopback_links(server):
         link.write(WSMsgType.PING, payload)
 
 

@@ -144,6 +144,8 @@ class Dials:
         self._must(now >= self._throttled_at + _WINDOW - _DUST, "a throttled dial does not wait for the server's next minute")
         late = made < 1 or now >= self._dropped_at + retry.delay(made, 0.0) - _DUST
         self._must(late or self._prompt, f"dial {made + 1} in a row comes {now - self._dropped_at:.3f} s after the one before")
+        # The policy decides when an attempt fails. A dial that it planned while the old link delivered leaves under the limit of
+        # then, though that link has ended since: to take the dial back would cost the user an attempt that the policy allowed.
         allowed = any(most is None or made < most + self._beyond for most in (self._most, self._planned_most))
         self._must(allowed, "more dials than the policy allows")
 

@@ -266,7 +266,8 @@ class Watch(Deliveries):
         ended = isinstance(input_, LinkClosed) and draining is not None and input_.generation == draining.generation
         expected = (CloseLink(input_.generation, graceful=False),) if ended else ()
         self.must(result.transition is None and result.commands == expected, "an old socket moved the machine")
-        self.must((self.state, result.deadline) == self._before, "an old socket changed the deadline")
+        deadline = self._context.deadline if ended else self._before[1]  # a renewal may have waited for the draining link
+        self.must((self.state, result.deadline) == (self._before[0], deadline), "an old socket changed the deadline")
 
     def _the_clock(self, input_: Input, now: float, result: StepResult) -> None:
         due = self._before[1]
@@ -312,7 +313,8 @@ class Watch(Deliveries):
                 self.links.open(generation, plan, self.wants.desired.values())
                 self.wire.network.count_dial(now)
             case RetireLink(generation=generation):
-                self.links.retire(generation)
+                streams = ((one, self.ledger.of[one]) for one in self.wants.streams)
+                self.links.retire(generation, {one: stream for one, stream in streams if stream.granted})
             case ReleaseLink(generation=generation):
                 missing = self.links.missing(self.wants.desired)
                 self.must(not missing, f"a draining link closes, and the new link does not serve {missing}")
@@ -362,7 +364,7 @@ class Watch(Deliveries):
             self.must(False, "sends too early, or on a draining link")
             return
         self.must(data != PING or self.wants.pings, "a ping, though they are off")
-        link.asked.append(data)
+        link.ordered.append(data)
         if data == PING:
             link.heard_before_ping = link.heard
         link.sent_at.append(now)

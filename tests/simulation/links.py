@@ -1,7 +1,7 @@
 """The model of the links: at most one current and one draining link, with the requests and events of each.
 
 Invariant: the current link alone is sent requests. A draining link delivers, and is sent pings and nothing else, until the
-current one serves all that it served, and `DRAIN_SECONDS` longer; then it is sent one more ping, and waited for until that is
+current one serves all that it served. Then it is sent one more ping, and waited for `DRAIN_SECONDS`, and until that is
 answered, or overdue. Unless it is answered, what it served is told of a gap. The model derives the events
 of a link from the subscriptions in its URL or messages, and not from the state of the package.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from realtime_fsm.fsm.canary import CANARY
@@ -20,6 +20,7 @@ from realtime_fsm.protocol.eras import UrlPlan
 from realtime_fsm.protocol.frames import PING
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from simulation.history import History, passes
+from simulation.ledger import Stream
 from simulation.sockets import SimulatedSocket
 from simulation.world import World
 
@@ -30,12 +31,26 @@ _SLOW = 5.0  # seconds for which a busy process may be late
 _LOOKS = 0.5  # seconds between two looks whether it has answered
 
 
+class SendQueue(list[bytes]):
+    """The frames of a link that wait for its socket; it shows each to the model."""
+
+    def __init__(self, ask: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self._ask = ask
+
+    def append(self, data: bytes) -> None:
+        """Take a frame."""
+        self._ask(data)
+        super().append(data)
+
+
 class Link:
     """One link, from the request to dial it.
 
     Attributes:
         specs: what its address asks for; None where messages ask.
-        asked: the frames that the machine sent on it.
+        ordered: the frames that the machine wants to send on it, in the step under way.
+        asked: the frames that were put before its socket.
         sent_at: when it did, within the last minute.
         answered: how many messages came on it that answer a ping.
         granted: what was acknowledged on it.
@@ -46,6 +61,7 @@ class Link:
         trusted: whether pings were off when the link had drained.
         newest: the highest number of the events that came on it.
         upto: how many events had happened when the link had drained.
+        knew: the streams, by their ids at the moment at which the link began to drain.
     """
 
     def __init__(self, generation: int, specs: tuple[SubscriptionSpec, ...] | None) -> None:
@@ -53,6 +69,7 @@ class Link:
         self.specs = specs
         self.socket: SimulatedSocket | None = None
         self.greeted = False
+        self.ordered: deque[bytes] = deque()
         self.asked: list[bytes] = []
         self.sent_at: deque[float] = deque()
         self.answered = 0
@@ -62,10 +79,11 @@ class Link:
         self.trusted = False
         self.at_fault = False
         self.newest = self.upto = 0
+        self.knew: Mapping[str, Stream] = {}
         self.user: object = None
         self.heard_at = 0.0
-        self._before_release = 0
-        self._resumed = False  # whether it drained, and then was the current one again
+        self._before_release: int | None = None  # how many frames were put before its socket
+        self._may_ping = False  # whether it can be asked for a last answer
         self._ids = {spec.id for spec in specs or ()}
 
     def hear(self, data: bytes) -> None:
@@ -81,22 +99,21 @@ class Link:
         socket = self.socket
         if socket is None or socket.over or self.at_fault:
             return False
-        return bool(self.last_words) and self.answered >= socket.sent.count(PING)
+        return self._may_ping and len(socket.sent) == len(self.asked) and self.answered >= socket.sent.count(PING)
 
-    def release(self) -> None:
+    def release(self, *, may_ping: bool) -> None:
         """Another link serves all that it served."""
-        self._before_release = 0 if self.socket is None else len(self.socket.sent)
-
-    def resume(self) -> None:
-        """It is the current one again."""
-        self._resumed = True
+        self._before_release, self._may_ping = len(self.asked), may_ping
 
     @property
     def last_words(self) -> list[bytes]:
-        """The frames that were sent on it since another link serves all its subscriptions."""
-        if self.socket is None:
-            return []
-        return self.socket.sent[max(self._before_release, 0 if self._resumed else len(self.asked)) :]
+        """The frames that were put before its socket since another link serves all its subscriptions."""
+        return self.asked[self._before_release :]
+
+    @property
+    def due_words(self) -> list[bytes]:
+        """The frames that must be."""
+        return [PING] if self._may_ping else []
 
     def excuses(self, number: int) -> bool:
         """Whether the link may miss an event without a gap."""
@@ -124,13 +141,9 @@ class Link:
     def audit(self, must: Callable[[object, str], None]) -> None:
         """Look at what was sent, when it is over."""
         if self.socket is not None:
-            sent, asked = self.socket.sent, len(self.asked)
-            if self._resumed:  # pings of its own are among the machine's
-                words = [data for data in sent if data != PING]
-                must(words == [data for data in self.asked if data != PING][: len(words)], "the machine did not ask for that")
-                return
-            must(sent[:asked] == self.asked[: len(sent)], "something else was sent than the machine asked for")
-            must(set(sent[asked:]) <= {PING}, "something else than a ping was sent on a draining link")
+            sent = self.socket.sent
+            must(sent == self.asked[: len(sent)], "something else was sent than the package asked for")
+        must(not self.ordered, "the machine asked for a frame, and the driver did not send it")
 
 
 class Links:
@@ -141,6 +154,7 @@ class Links:
         draining: the one that delivers in its place.
         lingering: the one that delivered in its place, and still may.
         made_room: all that have delivered in the place of another.
+        left: the newest one that has begun to drain.
     """
 
     def __init__(self, world: World, must: Callable[[object, str], None], context: ConnectionContext, history: History) -> None:
@@ -148,6 +162,7 @@ class Links:
         self.draining: Link | None = None
         self.lingering: Link | None = None
         self.made_room: list[Link] = []
+        self.left: Link | None = None
         self._world = world
         self._must = must
         self._context = context
@@ -173,13 +188,27 @@ class Links:
         allowed = None if self.draining is None else self.draining.socket
         self._must(all(other.given_up or other is allowed for other in others), "more than two open sockets, or the wrong ones")
 
-    def retire(self, generation: int) -> None:
-        """Turn the current link into the draining link."""
+    def ask(self, generation: int, data: bytes) -> None:
+        """A frame is put before the socket of a link: on the current one what the machine asks for, on another one a ping."""
+        link = next((one for one in (self.current, self.draining, self.lingering) if one and one.generation == generation), None)
+        if link is None:
+            self._must(False, "something is sent on a link that is gone")
+            return
+        if link is self.current:
+            self._must(link.ordered and link.ordered.popleft() == data, "the machine did not ask for that")
+        else:
+            self._must(data == PING, "something else than a ping is sent on an old link")
+        link.asked.append(data)
+
+    def retire(self, generation: int, knew: Mapping[str, Stream]) -> None:
+        """Turn the current link into the draining link, which serves these streams."""
         self._must(self.current is not None and self.current.generation == generation, "a link drains that is not current")
         self._must(self.draining is None, "two links drain")
         self.forget()
-        self.draining, self.current = self.current, None
+        self.left = self.draining = self.current
+        self.current = None
         if self.draining is not None:
+            self.draining.knew = knew
             self.draining.heard_at = self._world.loop.time()
 
     def missing(self, desired: Iterable[str]) -> set[str]:
@@ -203,8 +232,9 @@ class Links:
         """Release the draining link: the current link serves all its subscriptions."""
         link, self.draining = self.draining, None
         self._must(link is not None and link.generation == generation, "releases a link that does not drain")
-        if link is not None:
-            link.release()
+        if link is not None and self._context.lingering is not None:
+            now, budget = self._world.loop.time(), self._context.lingering.state.budget
+            link.release(may_ping=self._context.ping_enabled and budget.available_at(now, ping=True) <= now)
             link.audit(self._must)
             self._linger(link)
 
@@ -213,8 +243,6 @@ class Links:
         self._must(self.current is None, "goes back to a link, and keeps the other one")
         self.current, self.draining = self.draining, None
         self._must(self.current is not None and self.current.generation == generation, "goes back to another link")
-        if self.current is not None:
-            self.current.resume()
 
     def drop(self, generation: int) -> bool:
         """Drop a link, and return whether it was draining."""
@@ -273,5 +301,5 @@ class Links:
         if self.lingering is link:
             self.lingering = None
         self._must(gone, "a drained link is not released")
-        words = link.last_words  # pings of before may have waited for the socket
-        self._must(set(words) <= {PING} and len(words) <= 3, f"{words} was sent on a drained link")
+        self._must(link.last_words == link.due_words, f"{link.last_words} was sent on a drained link")
+        link.audit(self._must)

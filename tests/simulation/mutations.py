@@ -211,9 +211,10 @@ def _deaf_to_what_makes_room(receiver: Any) -> Any:
 
 
 def _without_news(part: Any) -> Any:
-    def forget(self: Any, handover: Any, with_current: bool) -> None:
-        handover.delivered_since.clear()
-        part(self, handover, with_current)
+    def forget(self: Any, handover: Any) -> None:
+        for overlap in handover.overlaps.values():
+            overlap.ahead.clear()
+        part(self, handover)
 
     return forget
 
@@ -356,7 +357,7 @@ _MUTATIONS: dict[str, Mutation] = {
     ),
     "every handover is an outage": _with(links.LinkSet, "draining_serves", lambda _: False),
     "the losses of a silently dead link are not told": _with(
-        registry.SubscriptionRegistry, "report_possible_loss", lambda _: lambda self, handover, with_current: None
+        registry.SubscriptionRegistry, "report_possible_loss", lambda _: lambda self, handover: None
     ),
     "a link that lives is not believed": _with(handover.Handover, "is_confirmed", lambda _: False),
     "what came meanwhile is caught up with": _with(registry.SubscriptionRegistry, "report_possible_loss", _without_news),

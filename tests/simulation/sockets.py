@@ -136,7 +136,7 @@ class SimulatedSocket:
             while self._arrived:
                 item = self._arrived.popleft()
                 if isinstance(item, int):
-                    self.over |= not self.given_up
+                    self.over |= not self.given_up  # the end that answers our own close comes after the verdict on the link
                     return item
                 if (pause := deliver(item)) is not None:
                     await pause

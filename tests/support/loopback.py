@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from realtime_fsm.testing.listener import LoopbackServer
 from support.raw_client import RawClient, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from realtime_fsm.testing import RealtimeServer
+    from realtime_fsm.testing.listener import ServerTransport
 
 DEMO = "/v1/realtime?project=demo"
 GREETING = '{"type":"connected","data":{"channels":[],"subscriptions":[],"user":null}}'
@@ -31,6 +33,12 @@ def run_on_loopback(test: Callable[[], Awaitable[None]]) -> None:
         assert left == set()
 
     asyncio.run(watched())
+
+
+def loopback_links(server: RealtimeServer) -> list[ServerTransport]:
+    """The links of a server, on its own side."""
+    assert isinstance(server._listener, LoopbackServer)
+    return list(server._listener._links)
 
 
 def port_of(server: RealtimeServer) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -18,61 +18,56 @@ from realtime_fsm.runtime.transport import ClientSession
 from realtime_fsm.testing.backend import Backend, Deliveries
 from realtime_fsm.testing.connection import ServerConnection
 from realtime_fsm.testing.eras import EraName, era_named
+from realtime_fsm.testing.memory import LATENCY as LATENCY
+from realtime_fsm.testing.memory import MemorySocket
 from realtime_fsm.testing.upgrade import UpgradeRequest
 from realtime_fsm.testing.wire import MASKED, Reply, encode, error
 
 _HOSTS = map("simulated-{}".format, itertools.count())  # each network is a server of its own, with a dial rate of its own
-LATENCY = 0.01
 GREET, MUTE, HANG = "greet", "mute", "hang"
 """The outcome of a dial: a greeting; an upgrade without a greeting; no answer."""
 
 
-class SimulatedSocket:
+class SimulatedSocket(MemorySocket):
     """A socket on the side of the client.
 
     Attributes:
         peer: the connection on the side of the server.
         sent: the messages of the client.
         heard: the frames of the server, each behind the number of messages that the client had sent before.
-        latency: seconds that a message or a frame takes.
         frozen: whether messages and frames are lost.
-        closed: the timeout with which the client closed the socket; None before that.
     """
 
     def __init__(self, network: Network, peer: ServerConnection) -> None:
+        super().__init__(network.latencies.popleft() if network.latencies else LATENCY)
         self.network = network
         self.peer = peer
         self.sent: list[bytes] = []
         self.heard: list[tuple[int, bytes]] = []
-        self.latency = network.latencies.popleft() if network.latencies else LATENCY
         self.frozen = False
-        self.closed: float | None = None
-        self._inbound: asyncio.Queue[bytes | int] = asyncio.Queue()
-        self._latest = 0.0
 
     # --- the client's side ----------------------------------------------------------------------------------------------
 
     async def send(self, data: bytes) -> None:
-        if self.closed is not None or self.network.failing_sends:
+        if self.network.failing_sends:
+            raise StreamEnded
+        if not self.frozen:
+            await super().send(data)
+        elif self.closed is not None:
             raise StreamEnded
         self.sent.append(data)
-        if not self.frozen:
-            self._later(lambda: self._arrive(data))
 
     async def pump(self, deliver: MessageHandler) -> int:
-        while True:
-            item = await self._inbound.get()
-            if isinstance(item, int):
-                return item
-            self.heard.append((len(self.sent), item))
-            if (pause := deliver(item)) is not None:
-                await pause
+        def hear(frame: bytes) -> Awaitable[None] | None:
+            self.heard.append((len(self.sent), frame))
+            return deliver(frame)
+
+        return await super().pump(hear)
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109
-        self.closed = timeout
-        self._disconnect()
-        if timeout:
-            await asyncio.sleep(timeout if self.frozen else self.latency)
+        await super().close(timeout)
+        if self.frozen:
+            await asyncio.sleep(max(0.0, timeout - self.latency))
 
     # --- the server's side ----------------------------------------------------------------------------------------------
 
@@ -101,22 +96,16 @@ class SimulatedSocket:
 
     def push(self, frame: bytes) -> None:
         if not self.frozen:
-            self._later(lambda: self._inbound.put_nowait(frame))
+            super().push(frame)
 
     def cut(self, code: int = 1006) -> None:
         """End the stream."""
         self._disconnect()
-        self._later(lambda: self._inbound.put_nowait(code))
+        self.end(code)
 
     def _disconnect(self) -> None:
         self.peer.close(self.network.wall())
         self.network.deliver_caused()
-
-    def _later(self, call: Callable[[], object]) -> None:
-        """Call after the latency, in order: the loop does not order timers of one moment."""
-        loop = asyncio.get_running_loop()
-        self._latest = max(self._latest + 1e-6, loop.time() + self.latency)
-        loop.call_at(self._latest, call)
 
 
 class Network:

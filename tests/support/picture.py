@@ -1,11 +1,17 @@
-"""A terminal's text as a picture: `realtime-fsm demo | python tests/support/picture.py diagrams/demo.svg`."""
+"""The picture of the demonstration: the text of a terminal, as an SVG.
+
+Design: the picture is a function of the demonstration's code, so that a check can compare it. Port, path and moments differ from
+run to run, so the picture shows fixed ones: a hundredth of a second a line, and a second and a half for the outage.
+"""
 
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
+import tempfile
+from functools import cache
 from html import escape
-from pathlib import Path
 
 COLUMN, LINE, MARGIN, BAR = 8.1, 21, 22, 40
 WIDTH = 118
@@ -53,6 +59,22 @@ def picture(text: str) -> str:
     )
 
 
-if __name__ == "__main__":
-    shown = re.sub(r"The audit log: \S*/", "The audit log: ", sys.stdin.read())
-    Path(sys.argv[1]).write_text(picture(f"$ make demo\n{shown}"), encoding="utf-8")
+def steady(text: str) -> str:
+    """Give the demonstration's text a fixed port, a log without its folder, and fixed moments."""
+    text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8080", text)
+    text = re.sub(r"(The audit log: )\S*[/\\]", r"\1", text)
+    lines: list[str] = []
+    moment = 0.0
+    for line in text.splitlines():
+        moment += 1.5 if "reconnecting -> connected" in line and any("because" in earlier for earlier in lines) else 0.01
+        lines.append(re.sub(r"^ *[\d.]+ s(?=  )", f"{moment:6.2f} s", line))
+    return "\n".join(lines)
+
+
+@cache
+def demo_picture() -> str:
+    """Run the demonstration, and draw it."""
+    with tempfile.TemporaryDirectory() as place:
+        command = (sys.executable, "-m", "realtime_fsm", "demo", "--log", f"{place}/demo-audit.jsonl")
+        shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    return picture(f"$ make demo\n{steady(shown)}")

@@ -19,6 +19,7 @@ from realtime_fsm.audit.report import Report
 from realtime_fsm.auditlog.records import RECORDS
 from realtime_fsm.cli.main import _parser
 from realtime_fsm.fsm.table import TABLE
+from realtime_fsm.fsm.values import Value
 
 FROZEN = Path(__file__).resolve().parents[1] / "data" / "public_surface.txt"
 MODULES = (
@@ -58,11 +59,14 @@ def _members(kind: type) -> Iterator[str]:
                 continue
             yield f"{name}({', '.join(_parameters(member))})" if inspect.isfunction(member) else name
         yield from (name for name in inspect.get_annotations(base) if not name.startswith("_"))
-    if "__init__" in {name for base in own for name in vars(base)} and not issubclass(kind, Enum):
+    names = {name for base in own for name in vars(base)}
+    if ("__init__" in names or issubclass(kind, Value)) and not issubclass(kind, Enum):
         yield f"__init__({', '.join(_parameters(kind))})"
 
 
 def _parameters(value: Any) -> list[str]:
+    if inspect.isclass(value) and issubclass(value, Value):
+        return list(value.__struct_fields__)
     return [name for name in inspect.signature(value).parameters if name != "self" and not name.startswith("_")]
 
 

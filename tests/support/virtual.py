@@ -1,30 +1,18 @@
-"""An event loop in virtual time: when nothing is ready, the clock jumps to the next timer."""
+"""The virtual time of this project's tests: `realtime_fsm.testing.virtual`, with checks of what a test leaves behind."""
 
 from __future__ import annotations
 
 import asyncio
-import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from realtime_fsm.testing import virtual
+from realtime_fsm.testing.virtual import eventually
+
+__all__ = ["VirtualLoop", "eventually", "run"]
+
 T = TypeVar("T")
-_BEGIN, _LIMIT = 1_000.0, 50_000.0
-
-
-class _NoWaiting(selectors.SelectSelector):
-    """A selector that does not wait: its clock jumps by the timeout."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = _BEGIN
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            if timeout is None:
-                raise AssertionError("all tasks wait, and there is no timer: the test hangs")
-            self.now += max(0.0, timeout)
-        return ready
+_LIMIT = 50_000.0
 
 
 class _Due(asyncio.TimerHandle):
@@ -36,17 +24,13 @@ class _Due(asyncio.TimerHandle):
         raise AttributeError("'Handle' object has no attribute 'when'")
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop in virtual time. It never sleeps."""
+class VirtualLoop(virtual.VirtualLoop):
+    """A loop in virtual time that keeps what it should report."""
 
     def __init__(self) -> None:
-        self._clock = _NoWaiting()
         self.reported: list[dict[str, Any]] = []
-        super().__init__(self._clock)
+        super().__init__()
         self.set_exception_handler(lambda _, context: self.reported.append(context))
-
-    def time(self) -> float:
-        return self._clock.now
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]
         handle = super().call_at(when, callback, *args, context=context)
@@ -74,12 +58,3 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], *, reports: int | None = 0) 
         assert isinstance(loop, VirtualLoop)
         assert reports in (None, len(loop.reported)), loop.reported
         return result
-
-
-async def eventually(condition: Callable[[], object], *, within: float = 600.0) -> None:
-    """Let virtual time pass until a condition is true."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + within
-    while not condition():
-        assert loop.time() < end, f"the condition is not true within {within} s"
-        await asyncio.sleep(0.01)

@@ -12,13 +12,16 @@ import realtime_fsm.testing
 from realtime_fsm import BadOption, Realtime, RetriesExhausted, RetryPolicy, SubscriptionRejected
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.testing.listener import LoopbackServer, RestCall, ServerTransport
+from realtime_fsm.testing.listener import LoopbackServer, RestCall, ServerLink
 from support.loopback import DEMO, GREETING, PING, PONG, connected, port_of, subscribe
 from support.raw_client import OPCODES, RawClient, upgrade
 
 
 def test_the_public_surface() -> None:
-    assert realtime_fsm.testing.__all__ == ["RealtimeServer"]
+    kit = ["QUICK_RETRY", "AuditRecords", "BlockingServer", "InMemoryServer", "RealtimeServer", "VirtualClock"]
+    assert realtime_fsm.testing.__all__ == [*kit, "assert_conformant", "assert_rows", "in_memory"]
+    with pytest.raises(AttributeError, match=r"module 'realtime_fsm.testing' has no attribute 'Server'"):
+        _ = realtime_fsm.testing.Server  # type: ignore[attr-defined]
 
 
 @pytest.mark.loopback
@@ -167,13 +170,13 @@ async def test_events_of_every_size(size: int) -> None:
 
 
 class _Echo:
-    def opened(self, link: ServerTransport, target: str, headers: tuple[tuple[str, str], ...]) -> None:
+    def opened(self, link: ServerLink, target: str, headers: tuple[tuple[str, str], ...]) -> None:
         link.send(f"{target} {dict(headers)['Host']}".encode())
 
-    def message(self, link: ServerTransport, data: str | bytes) -> None:
+    def message(self, link: ServerLink, data: str | bytes) -> None:
         link.send(data.encode() if isinstance(data, str) else data)
 
-    def closed(self, link: ServerTransport) -> None:
+    def closed(self, link: ServerLink) -> None:
         link.send(b"too late")
 
     def answer(self, call: RestCall) -> tuple[int, bytes]:
