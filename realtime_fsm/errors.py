@@ -361,12 +361,7 @@ class PresenceRejected(RealtimeError):
 
 
 class UnsupportedByServer(RealtimeError):
-    """The server's era lacks a feature. A newer Appwrite has it.
-
-    Attributes:
-        feature: ``"queries"``, ``"update"`` or ``"presence"``.
-        era: the server's era, ``"E1"`` to ``"E3"``.
-    """
+    """The server's ``era``, E1 to E3, lacks a ``feature``: queries, update or presence. A newer Appwrite has it."""
 
     def __init__(self, feature: str, era: str, releases: str) -> None:
         super().__init__(f"the server is of era {era} (Appwrite {releases}), which has no {feature} for realtime; upgrade it")

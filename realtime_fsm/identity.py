@@ -75,7 +75,9 @@ class TokenUnavailable(IdentityUnavailable):
     def __init__(self, user_id: str, problem: Problem = "no_answer", code: int = 0) -> None:
         status = f" (HTTP {code})" if code else ""
         super().__init__(type(self).__name__, f"no JWT for user {user_id!r}: {_REMEDIES[problem]}{status}")
-        self.user_id, self.problem, self.code = user_id, problem, code
+        self.user_id: str = user_id
+        self.problem: Problem = problem
+        self.code: int = code
 
 
 def as_user(client: object, user_id: str, *, seconds: int = 900) -> Callable[[], Awaitable[str]]:

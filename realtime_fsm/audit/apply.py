@@ -60,6 +60,8 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
     tracked.now = t
     tracked.rejected = 0
     was_draining = tracked.draining is not None
+    if step.answers:
+        tracked.erred = step.is_error_frame
     if step.may_send:
         _note_sends(tracked, line, step, t)
     if step.changes:

@@ -49,7 +49,7 @@ def _pong(_: TrackedConnection, policies: Policies, line: FlatRecord, __: float)
 
 
 def _opened(tracked: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
-    if tracked.opened_at > tracked.dialed_at:
+    if tracked.opened_at >= tracked.dialed_at:  # the upgrade came before, at once perhaps
         return None
     return _within("dial", t - tracked.dialed_at, policies.timeouts.dial, line)
 
@@ -93,6 +93,17 @@ def _idle(tracked: TrackedConnection, policies: Policies, _: FlatRecord, t: floa
     return _at_least("the idle link is closed", t - tracked.idle_from, policies.timeouts.idle)
 
 
+def _room(tracked: TrackedConnection, _: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
+    """Check that the budget got room for the request at its deadline, or had room already after the step before."""
+    if not tracked.sent_known or line.lag < 0:
+        return None
+    due = t - line.lag
+    moments = (tracked.now, tracked.closed_until, *(sent + WINDOW for sent in tracked.sent))
+    if any(abs(due - moment) <= ROUNDING for moment in moments):
+        return None
+    return RuleBreach("row", f"row {line.row} was not to be taken: the send budget did not get room at that moment")
+
+
 def _deadline_of(step: RowFacts) -> Timed | None:
     guards = step.row.guards
     if step.source == State.PING:
@@ -105,6 +116,8 @@ def _deadline_of(step: RowFacts) -> Timed | None:
         return _not_up if step.is_deadline and step.drops else None
     if Guard.REPLY_OVERDUE in guards or step.trigger == Trigger.ACKNOWLEDGED:
         return _acknowledged
+    if step.is_deadline and step.must_send and not guards:
+        return _room
     return next((check for name, check in _LEAST.items() if name in guards), None)
 
 

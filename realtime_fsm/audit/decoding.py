@@ -19,6 +19,7 @@ from realtime_fsm.audit.secret_scan import secret_fields
 from realtime_fsm.auditlog.records import RECORDS, RETIRED, SCHEMA, AnyRecord, TransitionRecord
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
 from realtime_fsm.fsm.table import TABLE
+from realtime_fsm.identity import TokenUnavailable
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.options import Timeouts
 
@@ -102,7 +103,8 @@ def _kinds(cls: type[errors.LinkFailure]) -> set[str]:
     return {cls.kind}.union(*map(_kinds, cls.__subclasses__()))
 
 
-KINDS = frozenset(_kinds(errors.LinkFailure) | {f"{what}_overdue" for what in ("upgrade", "greeting", "reply", "pong", "echo")})
+_AWAITED = ("upgrade", "greeting", "reply", "pong", "echo")
+KINDS = frozenset(_kinds(errors.LinkFailure) | {TokenUnavailable.kind} | {f"{what}_overdue" for what in _AWAITED})
 """The kinds of failure that a cause can be."""
 
 _EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)

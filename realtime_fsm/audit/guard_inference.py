@@ -190,6 +190,7 @@ INFERRED_GUARDS: dict[str, Fact] = {
     Guard.CAN_DIAL_EARLY: _may_hurry,
     Guard.ATTEMPT_DUE: _without_link,
     Guard.ERROR_ANSWERS_REQUEST: _request_blamed,
+    Guard.REPETITION_DUE: lambda tracked, _: False if tracked.erred is False else None,
     Guard.REPLY_OVERDUE: lambda _, line: line.cause == "reply_overdue",
     Guard.HEARD_SINCE_PING: lambda _, line: line.cause is None,
     Guard.RATE_LIMITED: lambda _, line: drops_message(line),

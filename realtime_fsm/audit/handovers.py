@@ -40,6 +40,7 @@ def resume(tracked: TrackedConnection, line: FlatRecord, t: float) -> None:
     tracked.awaits, tracked.sends, tracked.up_at = 0, line.sends, t
     tracked.proven = tracked.accepted = tracked.refusals = None
     tracked.reset_link()
+    tracked.sent_known = False
     age = None if tracked.policies is None else tracked.policies.max_link_age
     if age is not None:
         tracked.up_at = t - 0.8 * age

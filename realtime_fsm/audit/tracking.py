@@ -152,6 +152,8 @@ class TrackedConnection:
     # --- its frames
     sends: int = 0
     sent: list[float] = field(default_factory=list)  # the moments of the newest frames, at most `LIMIT`
+    sent_known: bool = True  # whether `sent` holds every frame of the last `WINDOW`
+    erred: bool | None = False  # the server answered with an error frame, and has acknowledged nothing since
     closed_until: float = MINUS_INFINITY  # after a 1013
     request_in_flight: bool | None = False
     asked_at: float = MINUS_INFINITY
@@ -224,6 +226,7 @@ class TrackedConnection:
         self.retry = self.covered_from = self.faulty_since = self.awaits = None
         self.unwanted = False
         self.reset_link()
+        self.sent_known, self.erred = False, None
         self.up_at = self.dialed_at = self.asked_at = self.idle_from = MINUS_INFINITY
 
     def note_hole(self) -> None:
@@ -269,4 +272,5 @@ class TrackedConnection:
     def reset_link(self) -> None:
         """Note a link on which nothing has been sent or received."""
         self.sent.clear()
+        self.sent_known, self.erred = True, False
         self.closed_until = self.opened_at = MINUS_INFINITY

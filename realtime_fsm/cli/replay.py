@@ -18,10 +18,12 @@ from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.replay.divergence import Diverged
 from realtime_fsm.replay.log_reader import IncompleteLog, UnusableLog, read_connection_log, redacted_id
 from realtime_fsm.replay.replayer import Replayer
+from realtime_fsm.replay.scenario import scenario_of
 from realtime_fsm.replay.test_writer import write_test
+from realtime_fsm.testing.scenario import play_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from realtime_fsm.replay.log_reader import ConnectionLog
     from realtime_fsm.replay.replayer import ReplayedStep
@@ -58,7 +60,8 @@ def add_parser(subparsers: Any) -> None:
     pace.add_argument("--speed", metavar="FACTOR", type=_factor, help="take as long as it took, so many times faster")
     parser.add_argument(
         "--emit-test", metavar="PATH.py", nargs="?", const=STDIN, type=_module,
-        help="write a pytest that takes the same path; without a path to standard output, instead of the steps",
+        help="write a pytest module: one test takes the same path, and the other runs your code, which you put in, with a server"
+        " that fails as that of the log; without a path to standard output, instead of the steps",
     )  # fmt: skip
     parser.set_defaults(run=run)
 
@@ -155,8 +158,15 @@ def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
         print(f"\ninconclusive: {reason}", file=out)
         print(f"the {pluralize(len(played), 'step')} before it, in {seconds}, are reproduced", file=out)
     if options.emit_test is not None:
-        _emit(options.emit_test, write_test(log.policies, played, log.connection, reason) if played else ())
+        _emit(options.emit_test, _test_lines(log, played, reason) if played else ())
     return Verdict.CONFORMANT if reason is None else Verdict.INCONCLUSIVE
+
+
+def _test_lines(log: ConnectionLog, played: Sequence[ReplayedStep], reason: str | None) -> Iterator[str]:
+    """Write the test module; the scenario runs once, so that its test holds the outcome of this machine."""
+    scenario = scenario_of(log.policies, played)
+    outcome = play_scenario(log.policies, scenario)
+    return write_test(log.policies, played, log.connection, reason, (scenario, outcome))
 
 
 def _emit(path: str, lines: Iterable[str]) -> None:

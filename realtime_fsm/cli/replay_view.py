@@ -19,6 +19,7 @@ from realtime_fsm.replay.divergence import describe_cause
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from realtime_fsm.auditlog.records import OutageRecord
     from realtime_fsm.fsm.commands import Command
     from realtime_fsm.replay.replayer import ReplayedStep
 
@@ -72,7 +73,7 @@ def palette_for(out: TextIO) -> Palette | None:
 
 
 class StepFormatter:
-    """Makes lines of steps, and follows outages.
+    """Makes lines of steps, with a bar in the margin during an outage.
 
     Args:
         palette: the colours; None for plain text.
@@ -80,7 +81,7 @@ class StepFormatter:
 
     def __init__(self, palette: Palette | None) -> None:
         self._palette = palette
-        self._outage_since: float | None = None
+        self._is_outage = False
 
     def head(self) -> str:
         """Make the line with the names of the columns."""
@@ -91,7 +92,10 @@ class StepFormatter:
         """Make the line of a step."""
         transition, deadline, at = played.result.transition, played.result.deadline, played.input_.at
         notes = self._notes(played)
-        gutter = "|" if self._outage_since is not None else " "
+        if played.outage is not None:
+            self._is_outage = played.outage.change == "opened"
+            notes.append(_describe_outage(played.outage))
+        gutter = "|" if self._is_outage else " "
         awaited = ""
         if deadline is not None:
             awaited = f"{played.awaited} in {format_duration(deadline - at)}" if deadline > at else f"{played.awaited} now"
@@ -112,37 +116,34 @@ class StepFormatter:
         painted = f" {state} " if self._palette is None else self._palette.state(state)
         return f"{painted}{' ' * (_NAME - len(state) - 2)}{after}"
 
-    def _notes(self, played: ReplayedStep) -> list[tuple[str, str]]:
+    @staticmethod
+    def _notes(played: ReplayedStep) -> list[tuple[str, str]]:
         """Note the remarkable facts of a step, each with its style."""
         notes: list[tuple[str, str]] = []
-        transition, at = played.result.transition, played.input_.at
-        drains = any(isinstance(command, commands.RetireLink) for command in played.result.commands)
-        if drains:
+        transition = played.result.transition
+        if any(isinstance(command, commands.RetireLink) for command in played.result.commands):
             notes.append(("it delivers until the next one is up", _DIM))
-        if transition is None and isinstance(played.input_.input_, LinkClosed):
-            notes.append(("OUTAGE: the draining link is gone", _RED))
-            self._outage_since = at if self._outage_since is None else self._outage_since
-        elif transition is None:
-            notes.append(("noted for later", _DIM))
-        if transition is not None and transition.cause is not None:
+        if transition is None:
+            ended = isinstance(played.input_.input_, LinkClosed)
+            notes.append(("the draining link is gone", _YELLOW) if ended else ("noted for later", _DIM))
+        elif transition.cause is not None:
             notes.append((describe_cause(transition.cause), _YELLOW))
         notes += [("read no more" if paused else "read again", _DIM) for _, paused in played.input_.pauses]
         if played.lag >= _LATE:
             notes.append((f"late by {format_duration(played.lag)}", _YELLOW))
         if played.input_.dial_slot is not None:
             notes.append(("waits for its turn to dial", _DIM))
-        gone = played.source.is_live and not played.state.is_live and played.state is not State.DISPOSING
-        if gone and not drains and self._outage_since is None:
-            self._outage_since = at
-            planned = transition is not None and transition.cause is None
-            notes.append(("outage, planned", _YELLOW) if planned else ("OUTAGE", _RED))
-        elif played.state in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self._outage_since is not None:
-            notes.append((f"outage over after {format_duration(at - self._outage_since)}", _GREEN))
-            self._outage_since = None
         return notes
 
     def _paint(self, text: str, style: str) -> str:
         return text if self._palette is None else self._palette.text(text, style)
+
+
+def _describe_outage(outage: OutageRecord) -> tuple[str, str]:
+    """Tell that an outage begins or ends, with the style."""
+    if outage.change == "closed":
+        return f"outage over after {format_duration(outage.seconds)}", _GREEN
+    return ("outage, planned", _YELLOW) if outage.planned else ("OUTAGE", _RED)
 
 
 class _Message(msgspec.Struct):

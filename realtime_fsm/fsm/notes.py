@@ -94,8 +94,9 @@ def record_greeting(context: ConnectionContext, input_: inputs.GreetingReceived)
         if context.era is not Era.E3:
             context.doubtful = context.configured_era is None and context.era is not None
         context.era = Era.E3
-    elif context.era is not Era.E1:
-        context.era = Era.E2
+    else:
+        context.doubtful = False  # an E4 would have told the ids
+        context.era = Era.E1 if context.era is Era.E1 else Era.E2
     assert context.era is not None
     context.subscriptions.link_subscribed_in_url(input_.channels, context.era)
 

@@ -5,6 +5,9 @@ Invariant: a step is reproduced if row, states, counts, cause, times and subscri
 Design: `at` of each record sets the clock, so sums of moments come out to the last bit. A call of the user that takes no row
 while a pong is awaited, a pause and the end of a draining link have no `at`. Their moment follows from `dwell`, which is rounded,
 so the replay takes the microsecond before: a deadline is then never later than that of the log.
+
+An error frame that changes nothing has no record. It matters only where the link ends next, and the record of that end names it.
+Such a frame finds no request in flight, so it came before the request that is in flight at the end; its moment does not matter.
 """
 
 from __future__ import annotations
@@ -14,12 +17,18 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from realtime_fsm.auditlog.records import PauseRecord, PresenceRecord, RetiredRecord, SubscriptionRecord, TransitionRecord
+from realtime_fsm.auditlog.records import (
+    OutageRecord,
+    PauseRecord,
+    PresenceRecord,
+    RetiredRecord,
+    SubscriptionRecord,
+    TransitionRecord,
+)
 from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.inputs import Closed, ErrorReceived, LinkClosed, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import State, Trigger
-from realtime_fsm.protocol.faults import is_throttle
 from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD
 from realtime_fsm.replay.divergence import Diverged, describe_cause, explain_choice
 from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput
@@ -29,15 +38,18 @@ from realtime_fsm.replay.log_reader import IncompleteLog
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from realtime_fsm.auditlog.records import AnyRecord
     from realtime_fsm.fsm.commands import Command, StepResult, TransitionTaken
     from realtime_fsm.fsm.inputs import Input
+    from realtime_fsm.protocol.frames import Code
     from realtime_fsm.replay.log_reader import ConnectionLog, LocatedRecord
 
 MICROSECOND = 1e-6
 """Seconds by which times of a record may differ from the machine's, because they are rounded."""
 _FACTS = ("draw", "enabled", "heard", "dial_slot")
-UNRECORDED_ERROR = "no record tells of the error frame that came before the last request of the link"
 """The fields that hold what a step depended on, beside `at`; records of older versions lack them all."""
+_FRAMES = {Trigger.GREETED, Trigger.ACKNOWLEDGED, Trigger.PONG, Trigger.SERVER_ERROR, Trigger.RECOVERED}
+"""The triggers that are frames of the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,7 @@ class ReplayedStep:
         sends: frames sent on the newest link.
         awaited: what the next deadline is for.
         lag: by how many seconds the deadline had been missed.
+        outage: the outage that begins or ends with the step, by its record; None for most steps.
     """
 
     seq: int
@@ -69,6 +82,7 @@ class ReplayedStep:
     sends: int
     awaited: str
     lag: float
+    outage: OutageRecord | None = None
 
 
 class Replayer:
@@ -94,6 +108,8 @@ class Replayer:
         self._own_outcomes: list[str] = []  # and of the machine
         self._pauses: tuple[tuple[float, bool], ...] = ()  # since the last step
         self._rounded_link = 0  # the newest link with an input whose moment is rounded
+        self._errors = _errors_before_requests(located.record for located in log.records)
+        self._outages = _outages_by_step(located.record for located in log.records)
 
     def play(self, until: int | None = None) -> Iterator[ReplayedStep]:
         """Take the steps.
@@ -150,7 +166,8 @@ class Replayer:
         return max(self._now, self._entered_at + dwell - MICROSECOND)
 
     def _feed_rounded(self, record: SubscriptionRecord | PresenceRecord | RetiredRecord, input_: Input) -> ReplayedStep:
-        return self._feed(record.seq, ReplayInput(self._rounded_moment(record.dwell), input_, pauses=self._pauses))
+        replay_input = ReplayInput(self._rounded_moment(record.dwell), input_, pauses=self._pauses)
+        return self._feed(record.seq, replay_input, outage=self._outages.get(record.seq))
 
     def _feed_unrecorded(self, located: LocatedRecord, record: TransitionRecord) -> Iterator[ReplayedStep]:
         """Feed the inputs without a record of which a transition tells.
@@ -159,15 +176,14 @@ class Replayer:
         leaves at once.
         """
         context, row, at = self._harness.context, ROWS.get(record.row), self._moment(record)
-        link, code = context.link, record.error_code
-        if link is not None and code is not None and record.trigger == Trigger.LOST and record.cause == "error_frame":
+        link, code = context.link, _code_of_end(record) or self._errors.get(record.seq)
+        if link is not None and code is not None:
             last = link.last_error
-            if last is None or last.frames_received != link.frames_received or last.cause.code != code:
+            is_newest = last is not None and last.frames_received == link.frames_received and last.cause.code == code
+            if not is_newest or record.heard is True:  # a frame before an overdue pong is this one
                 error = ReplayInput(at, ErrorReceived(link.generation, code, PLACEHOLDER), pauses=self._pauses)
                 step = self._feed(record.seq, error)
                 if step.result.transition is not None:
-                    if is_throttle(code) or (last is not None and last.cause.code == code):
-                        raise IncompleteLog(f"{located.place}: {UNRECORDED_ERROR}, so its moment is not known")
                     raise Diverged(located, f"an error frame {code} before it takes a row of the machine, and has no record")
                 yield step
         leaves = row is not None and Effect.DIAL in row.effects and record.link == context.generation + 1
@@ -204,7 +220,7 @@ class Replayer:
             self._pauses,
         )
         exact = context.generation != self._rounded_link
-        step = self._feed(record.seq, replay_input, record.lag)
+        step = self._feed(record.seq, replay_input, record.lag, self._outages.get(record.seq))
         wrong = self._differences(record, step, exact=exact)
         if wrong and record.at is UNSET:
             raise IncompleteLog(f"{located.place}: an older version wrote the record, without all that the step depended on")
@@ -218,7 +234,7 @@ class Replayer:
         self._own_outcomes.clear()
         return step
 
-    def _feed(self, seq: int, replay_input: ReplayInput, lag: float = 0.0) -> ReplayedStep:
+    def _feed(self, seq: int, replay_input: ReplayInput, lag: float = 0.0, outage: OutageRecord | None = None) -> ReplayedStep:
         harness, source = self._harness, self._harness.state
         result = harness.feed(replay_input)
         self._replay_inputs.append(replay_input)
@@ -226,7 +242,7 @@ class Replayer:
         self._pauses, self._now = (), replay_input.at
         context, seconds = harness.context, replay_input.at - self._replay_inputs[0].at
         counts = (context.generation, context.attempt, context.frames_sent)
-        return ReplayedStep(seq, replay_input, seconds, source, result, harness.state, *counts, harness.awaited, lag)
+        return ReplayedStep(seq, replay_input, seconds, source, result, harness.state, *counts, harness.awaited, lag, outage)
 
     def _differences(self, record: TransitionRecord, step: ReplayedStep, *, exact: bool) -> list[str]:
         """Tell in which ways a step differs from its record; without `exact`, its deadline may be off."""
@@ -255,6 +271,48 @@ class Replayer:
         if exact and abs(record.lag - transition.lag) > MICROSECOND:
             differ.append(f"deadline: missed by {record.lag:.6f} s in the log, by {transition.lag:.6f} s of the machine")
         return differ
+
+
+def _code_of_end(record: TransitionRecord) -> Code | None:
+    """Tell the code of the error frame that explains the end of a link; None on other steps."""
+    return record.error_code if record.trigger == Trigger.LOST and record.cause == "error_frame" else None
+
+
+def _errors_before_requests(records: Iterable[AnyRecord]) -> dict[int, Code]:
+    """Find the frames after which a link ends by an error frame, and no frame of the server comes between.
+
+    Returns:
+        The codes of the error frames, by the numbers of the records whose steps sent those frames.
+    """
+    found: dict[int, Code] = {}
+    asked: int | None = None
+    link = sends = 0
+    for record in records:
+        if not isinstance(record, TransitionRecord):
+            continue
+        code = _code_of_end(record)
+        if asked is not None and code is not None:
+            found[asked] = code
+        row = ROWS.get(record.row)
+        resumes = row is not None and Effect.RESUME_LINK in row.effects  # the number of frames is that of the old link
+        if record.link != link or record.trigger in _FRAMES or resumes:
+            asked = None
+        elif record.sends > sends:
+            asked = record.seq
+        link, sends = record.link, record.sends
+    return found
+
+
+def _outages_by_step(records: Iterable[AnyRecord]) -> dict[int, OutageRecord]:
+    """Find the records of outages by the numbers of the records of the steps that begin or end them."""
+    found: dict[int, OutageRecord] = {}
+    step = 0
+    for record in records:
+        if isinstance(record, TransitionRecord | RetiredRecord):
+            step = record.seq
+        elif isinstance(record, OutageRecord):
+            found[step] = record
+    return found
 
 
 def _fact(holder: TransitionRecord | TransitionTaken, name: str) -> str:

@@ -23,31 +23,34 @@ from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInpu
 from realtime_fsm.replay.inputs import CHANNEL, PLACEHOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from realtime_fsm.audit.tracking import Policies
     from realtime_fsm.fsm.canary_policy import Canary
     from realtime_fsm.fsm.commands import StepResult
     from realtime_fsm.fsm.policies import PingPolicy
     from realtime_fsm.replay.replayer import ReplayedStep
+    from realtime_fsm.replay.scenario import Outcome, Scenario
 
 _DIGITS = (3, 6, 9, 12)
 _CODE, _LINE = 60, 130
 """The longest input that others are aligned with, and the longest line of a module without a note for linters."""
-_PLAIN = re.compile(r"[A-Za-z0-9 _.-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9 _.;-]*")
 
 _HEAD = '''\
 """The path of {connection}, as its audit log tells it: {steps}, {seconds} seconds.
 
 Written by `realtime-fsm replay --emit-test`; the table was {table}.{incomplete}
 The log names no channels and holds no payloads, sessions or texts of the server: placeholders stand for them. The machine is
-stepped with the inputs of the log, at its moments, and must take the same rows and ask for the same things again.
+stepped with the inputs of the log, at its moments, and must take the same rows and ask for the same things again.{scenario}
 """
 
 {noqa}from __future__ import annotations
 {warnings}
-from realtime_fsm import {public}
-from realtime_fsm.testing.replay import (
+from realtime_fsm import (
+{public}
+)
+{server}from realtime_fsm.testing.replay import (
 {names}
 )
 
@@ -57,6 +60,37 @@ TIMEOUTS = {timeouts}
 
 # fmt: off
 STEPS = (
+'''
+_SCENARIO_NOTE = """
+
+A second test runs your code, in virtual time, with a client of an embedded server that fails as the server of the log did."""
+_SCENARIO = '''
+
+SCRIPT = {script}
+"""The faults of the server, from the log, as `RealtimeServer.script` takes them. The log holds no events."""
+
+
+async def your_code(realtime: Realtime, server: RealtimeServer) -> None:
+    """PUT YOUR CODE HERE, in place of these lines. The test cancels it {seconds:g} s after the first dial, or later."""
+    subscription = await realtime.subscribe("rows")
+    server.publish("rows.r1.create", "rows", {{"$id": "r1"}})
+    async for event in subscription:
+        assert event.action == "create"
+
+
+def test_your_code_meets_the_faults_of_the_log() -> None:
+    outcome = play(
+        SCRIPT,
+        your_code,
+        seconds={seconds!r},
+        era="{era}",
+        retry=RETRY,
+        ping=PING,
+        timeouts=TIMEOUTS,
+        auto_reconnect={auto},
+        max_link_age={age},
+    )
+    assert outcome == Outcome(outages={outages}, is_live={is_live}, error={error})
 '''
 _TAIL = """\
 )
@@ -71,7 +105,11 @@ def test_the_connection_takes_the_path_that_was_logged() -> None:
 
 
 def write_test(
-    policies: Policies, played: Sequence[ReplayedStep], connection: str, incomplete_reason: str | None
+    policies: Policies,
+    played: Sequence[ReplayedStep],
+    connection: str,
+    incomplete_reason: str | None,
+    lived: tuple[Scenario, Outcome] | None = None,
 ) -> Iterator[str]:
     """Write the lines of a test module that takes the same path.
 
@@ -80,6 +118,7 @@ def write_test(
         played: the steps.
         connection: the connection's id.
         incomplete_reason: why the log tells no more; None if it tells all.
+        lived: the scenario for a second test, with the outcome for a connection with one subscription; None for no such test.
     """
     replay_inputs, digits = _readable(policies, played)
     too_fast = policies.ping.interval < CARRIED
@@ -97,17 +136,21 @@ def write_test(
         *(() if policies.canary is None else ("Canary",)),
         *(("PingPolicyWarning",) if too_fast else ()),
         *failures,
+        *(() if lived is None else ("Realtime",)),
     }
+    names |= set() if lived is None else {"Outcome", "play"}
     steps = list(_steps(played, replay_inputs, codes, digits))
     yield _HEAD.format(
         connection=_describe_connection(connection),
         steps=pluralize(len(replay_inputs), "step"),
-        noqa="# ruff: noqa: E501\n\n" if max(map(len, steps)) > _LINE else "",
+        noqa="# ruff: noqa: E501, RUF100\n\n" if max(map(len, steps)) > _LINE else "",
         seconds=f"{played[-1].seconds:.1f}",
         table=TABLE.fingerprint,
         incomplete="" if incomplete_reason is None else " The log tells no more, because something is missing in it.",
-        public=", ".join(sorted(public)),
-        names="\n".join(f"    {name}," for name in sorted(names)),
+        public=_listed(public),
+        names=_listed(names),
+        server="" if lived is None else "from realtime_fsm.testing import RealtimeServer\n",
+        scenario="" if lived is None else _SCENARIO_NOTE,
         retry=policies.retry,
         warnings="\nfrom warnings import catch_warnings, simplefilter\n" if too_fast else "",
         ping=_ping(policies.ping, too_fast=too_fast),
@@ -117,6 +160,28 @@ def write_test(
     era = None if policies.era is None else f"Era.{policies.era.value}"
     tail = _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age, era=era, more=_canary(policies.canary))
     yield tail.rstrip("\n")
+    if lived is not None:
+        yield _scenario(policies, *lived)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "\n".join(f"    {name}," for name in sorted(names))
+
+
+def _scenario(policies: Policies, scenario: Scenario, outcome: Outcome) -> str:
+    """Write the test that runs the user's code."""
+    steps = [f"    {_quoted(f'{step};')}" for step in scenario.script.split("; ")] if scenario.script else []
+    outages = "".join(f"{_quoted(cause)}, " for cause in outcome.outages)
+    return _SCENARIO.format(
+        script=_quoted(scenario.script) if len(steps) < 2 else "\n".join(["(", *steps, ")"]),
+        seconds=scenario.seconds,
+        era=scenario.era,
+        auto=policies.auto_reconnect,
+        age=policies.max_link_age,
+        outages=f"({outages.rstrip() if len(outcome.outages) == 1 else outages.rstrip(', ')})",
+        is_live=outcome.is_live,
+        error=None if outcome.error is None else _quoted(outcome.error),
+    ).rstrip("\n")
 
 
 def _ping(ping: PingPolicy, *, too_fast: bool) -> str:

@@ -1,7 +1,8 @@
 """The names that the tests import which `realtime-fsm replay --emit-test` writes; they stay when the machine's own names change.
 
 An emitted test holds the inputs of one connection, as its log tells them. `check_path` steps the machine with each input and
-compares the rule, the state, the counts and the commands with those of the log.
+compares the rule, the state, the counts and the commands with those of the log. `play` runs the user's code with a client of an
+embedded server that fails by a script.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from realtime_fsm.fsm.inputs import (
 from realtime_fsm.protocol.frames import AcknowledgedSubscription
 from realtime_fsm.protocol.spec import SubscriptionSpec as SubscriptionSpec
 from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput, command_words
+from realtime_fsm.replay.scenario import Outcome
+from realtime_fsm.testing.scenario import play
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +65,7 @@ __all__ = [
     "LinkClosed",
     "LogOut",
     "Opened",
+    "Outcome",
     "PingEnabledChanged",
     "Pong",
     "Probe",
@@ -75,6 +79,7 @@ __all__ = [
     "Unsubscribe",
     "check_path",
     "granted",
+    "play",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 from hypothesis import settings
@@ -10,50 +11,37 @@ from hypothesis import settings
 from realtime_fsm.fsm.inputs import LinkClosed
 from support.alterations import alterations
 from support.bench import Bench
-from support.brokenlogs import Scribe, audited, collected, lines_of
+from support.brokenlogs import Record, Scribe, audited, collected, lines_of
+from support.recorded_walk import RecordedWalk
 from support.some import some
-from support.walk import Walk
 
 
-class AuditedWalk(Walk):
-    """A walk that is written down, and audited at its end."""
+def unnoticed(records: list[Record], indices: Iterable[int], chance: random.Random) -> list[tuple[str, Any, Record]]:
+    """The alterations of some records that the audit of the log does not notice."""
+    lines = lines_of(records)
+    return [
+        (name, value, records[index])
+        for index in some(indices)
+        for name, value in alterations(records[index], chance)
+        if audited([*lines[:index], *lines_of([{**records[index], name: value}]), *lines[index + 1 :]]).verdict == "conformant"
+    ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.collecting = collected()
-        self.records = self.collecting.__enter__()
 
-    @property
-    def bench(self) -> Bench:
-        return self._bench
+class AuditedWalk(RecordedWalk):
+    """A walk that is audited at its end."""
 
-    @bench.setter
-    def bench(self, bench: Bench) -> None:
-        self._bench = bench
-        Scribe(bench)
-
-    def teardown(self) -> None:
-        self.collecting.__exit__(None, None, None)
-        if not self.records:
-            return
-        lines = lines_of(self.records)
-        report = audited(lines)
+    def judge(self) -> None:
+        report = audited(lines_of(self.records))
         assert report.verdict == "conformant", report.first
         chance = random.Random(len(self.records))
-        unnoticed = []
-        for index, record in some(chance.sample(list(enumerate(self.records)), min(12, len(self.records)))):
-            for name, value in alterations(record, chance):
-                (altered,) = lines_of([{**record, name: value}])
-                if audited([*lines[:index], altered, *lines[index + 1 :]]).verdict == "conformant":
-                    unnoticed.append((name, value, record))
-        assert unnoticed == []
+        assert unnoticed(self.records, chance.sample(range(len(self.records)), min(12, len(self.records))), chance) == []
 
 
 TestAuditedWalk = AuditedWalk.TestCase
 TestAuditedWalk.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
 
 
-def asked_by_address() -> list[dict[str, Any]]:
+def asked_by_address() -> list[Record]:
     """Refuse a dial without channels, hand a link over, and refuse a new subscription, on a server of an unknown era."""
     with collected() as records:
         bench = Bench()
@@ -74,12 +62,5 @@ def asked_by_address() -> list[dict[str, Any]]:
 def test_no_record_of_a_server_that_is_asked_by_the_address_can_be_altered() -> None:
     records = asked_by_address()
     assert {"rec94", "sub96", "rec97"} <= {record.get("row") for record in records}
-    lines, chance = lines_of(records), random.Random(0)
-    assert audited(lines).verdict == "conformant"
-    unnoticed = []
-    for index, record in enumerate(records):
-        for name, value in alterations(record, chance):
-            (altered,) = lines_of([{**record, name: value}])
-            if audited([*lines[:index], altered, *lines[index + 1 :]]).verdict == "conformant":
-                unnoticed.append((name, value, record))
-    assert unnoticed == []
+    assert audited(lines_of(records)).verdict == "conformant"
+    assert unnoticed(records, range(len(records)), random.Random(0)) == []

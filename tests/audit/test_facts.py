@@ -6,10 +6,11 @@ from __future__ import annotations
 import pytest
 
 from realtime_fsm.errors import UpgradeRefused
-from realtime_fsm.fsm.inputs import Authenticate, Connect, DialFailure, ResumedFromSuspend, Unsubscribe
+from realtime_fsm.fsm.inputs import Authenticate, Connect, DialFailure, Opened, ResumedFromSuspend, Unsubscribe
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.options import Timeouts
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.verdicts import altered, found
@@ -79,6 +80,49 @@ def test_a_dial_that_says_it_came_late_was_not_due_too_early() -> None:
 
 def test_a_lag_is_not_negative() -> None:
     assert found(audited(edited(PONG, lag=-1.0))) == ("violated", "form")
+
+
+# --- openings -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_opening_is_in_time_or_late_by_the_first_one() -> None:
+    """A second `opened` of one link is odd and allowed, also where the first came in the moment of the dial."""
+    with collected() as records:
+        bench = Bench(timeouts=Timeouts(dial=5.0))
+        Scribe(bench)
+        bench.do(Connect())
+        bench.open()
+        bench.do(Opened(bench.generation), after=7.0)
+    first = next(index for index, record in enumerate(records) if record.get("row") == "rec21")
+    assert found(audited(lines_of(records))) == ("conformant", None)
+    late = [*records[:first], {**records[first], "dwell": 6.0}, *records[first + 1 :]]
+    assert found(audited(lines_of(late))) == ("violated", "deadline")
+
+
+# --- repetitions and the budget ---------------------------------------------------------------------------------------
+
+
+def sent_by(row: str) -> list[Record]:
+    """A request leaves by its repetition after a fault (115), or when the budget has room (66)."""
+    with collected() as records:
+        bench = Bench(ping=PingPolicy(enabled=False))
+        Scribe(bench)
+        bench.to(State.CONNECTED).subscribe("s0")
+        if row == "con115":
+            bench.err(0)
+        for number in range(1, 40 * (row == "sub66")):
+            if bench.context.subscriptions.in_flight is not None:
+                bench.acknowledge()
+            bench.subscribe(f"s{number}")
+        bench.expire_until(row)
+    return records
+
+
+@pytest.mark.parametrize(("row", "other"), [("con115", "con66"), ("sub66", "sub115")])
+def test_a_repetition_is_no_wait_for_the_budget(row: str, other: str) -> None:
+    records = sent_by(row)
+    assert found(audited(lines_of(records))) == ("conformant", None)
+    assert found(audited(altered(records, len(records) - 1, row=other))) == ("violated", "row")
 
 
 # --- status -----------------------------------------------------------------------------------------------------------

@@ -16,12 +16,13 @@ from realtime_fsm import (
     RetryPolicy,
     State,
     Timeouts,
+    UnsupportedByServer,
 )
 from realtime_fsm.errors import CertificateRefused, DialFailed, IdentityUnavailable, UpgradeRefused
 from realtime_fsm.fsm.policies import RATE_LIMIT_WINDOW
 from realtime_fsm.protocol.frames import PING
 from realtime_fsm.testing.eras import EraName
-from support.eras import BY_MESSAGE, NO_SERVER, ON_EVERY_ERA
+from support.eras import BY_MESSAGE, NO_SERVER, ON_EVERY_ERA, only
 from support.network import Network
 from support.virtual import eventually, run
 
@@ -490,3 +491,13 @@ async def test_dispose_ends_a_change_of_identity() -> None:
     await realtime.dispose()
     with pytest.raises(Disposed):
         await becoming
+
+
+@only("E1", "E2", "E3", because="the others have presences")
+async def test_a_presence_on_a_live_link_to_a_server_without_presences_fails_at_once() -> None:
+    async with Network().realtime() as realtime:
+        await realtime.subscribe("rows")
+        before = asyncio.get_running_loop().time()
+        with pytest.raises(UnsupportedByServer, match="presence"):
+            await realtime.set_presence("online")
+        assert (asyncio.get_running_loop().time(), realtime.state) == (before, State.SUBSCRIBED)

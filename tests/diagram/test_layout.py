@@ -147,6 +147,27 @@ def test_a_route_is_straight_or_goes_around(
     assert list(route(tail, head, others, paired=paired).points) == corners
 
 
+UPPER, FAR_BELOW = Rect(0, 0, 100, 40), Rect(0, 400, 100, 40)
+
+
+@pytest.mark.parametrize(
+    ("tail", "head", "others", "place"),
+    [
+        (UPPER, FAR_BELOW, [], ((59, 40 + 52), "right")),
+        (FAR_BELOW, UPPER, [], ((41, 400 - 80), "left")),
+        (LOWER_LEFT, LOW, [], ((200, 211), "above")),
+        (LOW, LOWER_LEFT, [], ((200, 229), "below")),
+        (LOWER_LEFT, LOW, [Rect(150, 190, 50, 40)], ((200, 126), "above")),
+    ],
+)
+def test_a_label_is_near_the_tail_of_a_steep_arrow_and_in_the_middle_of_others(
+    tail: Rect, head: Rect, others: list[Rect], place: tuple[tuple[float, float], str]
+) -> None:
+    """Near its tail, a label of a long arrow keeps clear of those at the head, where other arrows end."""
+    found = route(tail, head, others, paired=True)
+    assert (found.label, found.side) == place
+
+
 # --- widths -----------------------------------------------------------------------------------------------------------
 
 DEJAVU = {

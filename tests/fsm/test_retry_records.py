@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from realtime_fsm import IdentityUnavailable, ServerError
-from realtime_fsm.fsm.inputs import DialFailure, GreetingReceived, LinkClosed, Opened, Reconnect
+from realtime_fsm.fsm.commands import OpenLink
+from realtime_fsm.fsm.inputs import Acknowledged, DialFailure, GreetingReceived, LinkClosed, Opened, Reconnect
 from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.protocol.eras import Era
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
@@ -79,6 +81,27 @@ def era_doubted(bench: Bench) -> None:
     bench.greet()
 
 
+def era_settled(bench: Bench) -> None:
+    """A doubtful E3 hands over to an E2, which can be no E4: the next dial asks by the URL."""
+    bench.to(S).lose()
+    for _ in range(2):
+        bench.expire()
+        bench.open()
+        bench.err(1008)
+    bench.open()
+    bench.greet()
+    bench.subscribe("s2")
+    bench.expire()
+    bench.open()
+    bench.hear(GreetingReceived(bench.generation, channels=("rows",), has_subscription_ids=False))
+    bench.do(Acknowledged(bench.generation, GREETING_ACK, ()))
+    bench.lose()
+    bench.expire()
+    assert (bench.machine.era, [link.plan is None for link in bench.requests(OpenLink)]) == (Era.E2, [False])
+    bench.open()
+    bench.greet()
+
+
 LOGS: dict[str, tuple[Callable[[Bench], object], dict[str, Any]]] = {
     "an outage": (an_outage, {}),
     "given up": (given_up, {"retry": RetryPolicy(attempts=None, reconnect_attempts=3)}),
@@ -86,6 +109,7 @@ LOGS: dict[str, tuple[Callable[[Bench], object], dict[str, Any]]] = {
     "redial refused": (redial_refused, {"era": Era.E4}),
     "credentials refused": (credentials_refused, {}),
     "era doubted": (era_doubted, {}),
+    "era settled": (era_settled, {}),
 }
 
 

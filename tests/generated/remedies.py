@@ -20,7 +20,8 @@ REMEDIES = {
     "CertificateRefused": "Renew the server's certificate, or pass its authority in ``ssl=``. For a test server alone, use"
     " ``self_signed=True``.",
     "IdentityUnavailable": "Fix the callable that you passed as ``session=`` or ``jwt=``. The next attempt calls it again.",
-    "TokenUnavailable": "Do as the text of the error says: it names the remedy for its ``problem``. The next attempt asks again.",
+    "TokenUnavailable": "Follow the text: it names the user and the remedy, such as a missing scope. The next attempt"
+    " asks again.",
     "GreetedAsGuest": "Give a fresh session or JWT, best by a callable. Then call ``reconnect()``.",
     "Overdue": "Check the network and the load of the server. For a slow network, raise the member of ``Timeouts``.",
     "StreamEnded": "Nothing: the client dials again. Where it happens often, look for a proxy that ends idle connections.",

@@ -31,12 +31,14 @@ PACKAGES = {
     " fsm/retries runtime/floods client/ending_in_callables runtime/recordings_client",
     "client": "client/realtime client/callbacks client/blocking client/blocking_callables client/typed client/batches"
     " client/update client/appwrite_sdk runtime/shutdown public runtime/console client/ending_in_callables",
-    "cli": "cli/main cli/listen cli/serve cli/demo cli/diagram cli/describe cli/output audit/command replay/replay_command",
+    "cli": "cli/main cli/listen cli/serve cli/demo cli/diagram cli/describe cli/output audit/command"
+    " cli/replay cli/replay_view cli/replay_emit",
     "diagram": "diagram/drawing diagram/layout diagram/generated",
     "audit": "auditlog/writer audit/facts audit/broken_logs audit/conformant audit/statistics audit/outages"
     " audit/sources audit/sql audit/exports audit/command audit/altered_walks",
     "audit/formats": "audit/command audit/exports audit/statistics",
-    "replay": "replay/replayer replay/divergence replay/test_writer replay/replay_eras replay/replay_command",
+    "replay": "replay/replayer replay/replayed_walks replay/divergence replay/test_writer replay/replay_eras"
+    " replay/scenario cli/replay cli/replay_emit",
     "testing": "testing/server testing/url testing/backend testing/server_failures testing/upgrade testing/users"
     " testing/connection testing/presence testing/queries testing/wire testing/eras"
     " testing/virtual testing/memory testing/blocking testing/assertions"

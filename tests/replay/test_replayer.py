@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from hypothesis import settings
-from hypothesis.stateful import run_state_machine_as_test
 
+from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.fsm.inputs import (
     Closed,
     Connect,
     Disconnect,
+    ErrorReceived,
     LinkClosed,
     LogOut,
     PingEnabledChanged,
     Pong,
+    Reconnect,
     Subscribe,
     Unsubscribe,
 )
@@ -30,18 +31,15 @@ from realtime_fsm.protocol.frames import subscribe_item
 from realtime_fsm.protocol.options import Timeouts
 from realtime_fsm.replay.divergence import Diverged
 from realtime_fsm.replay.log_reader import IncompleteLog
-from realtime_fsm.replay.replayer import UNRECORDED_ERROR
 from support import virtual
-from support.alterations import alterations
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, collected
 from support.network import Network
-from support.replay_cases import lived, replay, rows, without_fields
+from support.replay_cases import lived, replay, rows, steps_of, without_fields
 from support.replaying import emitted, log_of, replayed, run_emitted
 from support.simlogs import SEEDS, logs_of, number_of
 from support.some import some
 from support.virtual import eventually
-from support.walk import Walk
 
 SLOW: dict[str, Any] = {"timeouts": Timeouts(reply=100.0)}
 
@@ -53,16 +51,12 @@ CANARIES = {"160", "161", "162", "163", "164"}
 """No storm has a canary; tests/runtime/test_canary.py replays these rows."""
 
 
-def logged(records: list[Record]) -> list[str]:
-    return [record["row"] for record in records if record["event"] == "realtime.transition"]
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_logs_of_the_simulation_are_reproduced_and_so_are_the_tests_made_of_them(seed: int, tmp_path: Path) -> None:
     for records in some(logs_of(seed)):
         log = log_of(tmp_path / "log", records)
         played = replayed(log)
-        assert [row for row in rows(played) if row is not None] == logged(list(records))
+        assert [row for row in rows(played) if row is not None] == steps_of(list(records))
         text = emitted(log, played)
         run_emitted(text)
         assert re.search(r"Step\( *0\.000, ", text), "milliseconds are enough"
@@ -89,67 +83,6 @@ def test_an_error_frame_without_a_record_is_fed_before_the_end_that_it_explains(
     run_emitted(emitted(log_of(tmp_path / "log", records), played))
 
 
-class ReplayedWalk(Walk):
-    """A walk that replays its log at its end, and the log with an altered step."""
-
-    path: Path
-    parted: set[tuple[str, type[Exception] | None]]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.collecting = collected()
-        self.records = self.collecting.__enter__()
-
-    @property
-    def bench(self) -> Bench:
-        return self._bench
-
-    @bench.setter
-    def bench(self, bench: Bench) -> None:
-        self._bench = bench
-        Scribe(bench)
-
-    def teardown(self) -> None:
-        self.collecting.__exit__(None, None, None)
-        if not self.records:
-            return
-        log = log_of(self.path, self.records)
-        try:
-            played = replayed(log)
-        except IncompleteLog as incomplete:
-            if UNRECORDED_ERROR not in str(incomplete):
-                raise
-            return
-        assert [row for row in rows(played) if row is not None] == logged(self.records)
-        if played:
-            run_emitted(emitted(log, played))
-        chance = random.Random(len(self.records))
-        steps = [index for index, record in enumerate(self.records) if record["event"] == "realtime.transition"]
-        for index in chance.sample(steps, min(2, len(steps))):
-            record = self.records[index]
-            times = [("at", record["at"] + 0.5), ("dwell", record["dwell"] + 0.5)] if index != steps[0] else []
-            for name, value in [*alterations(record, chance), *times]:
-                altered = [*self.records[:index], {**self.records[index], name: value}, *self.records[index + 1 :]]
-                self.parted.add((name, _refusal(self.path, altered)))
-
-
-def _refusal(path: Path, records: list[Record]) -> type[Exception] | None:
-    """The exception of a replay that does not reproduce the whole log."""
-    try:
-        log = log_of(path, records)
-        replayed(log)
-    except (Diverged, IncompleteLog) as refusal:
-        return type(refusal)
-    return IncompleteLog if log.incomplete_reason is not None or len(log.records) < len(records) else None
-
-
-def test_any_walk_is_reproduced_and_an_altered_step_is_not(tmp_path: Path) -> None:
-    ReplayedWalk.path, ReplayedWalk.parted = tmp_path / "log", set()
-    run_state_machine_as_test(ReplayedWalk, settings=settings(max_examples=15, stateful_step_count=30, deadline=None))
-    fields = {"link", "row", "trigger", "source", "dest", "at", "dwell"}
-    assert ReplayedWalk.parted == {("seq", IncompleteLog)} | {(field, Diverged) for field in fields}
-
-
 def test_an_error_frame_without_a_record_is_irrelevant_once_another_frame_came(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED)
@@ -161,15 +94,87 @@ def test_an_error_frame_without_a_record_is_irrelevant_once_another_frame_came(t
     assert rows(replay(tmp_path, lived(live)))[-1] == "sub58"
 
 
-def test_the_moment_of_an_error_frame_before_a_request_is_not_known(tmp_path: Path) -> None:
+def throttled_before_a_request(bench: Bench) -> None:
+    bench.err(1013)
+    bench.subscribe("s2")
+
+
+def throttled_before_a_ping(bench: Bench) -> None:
+    bench.err(1013)
+    bench.expire_until("sub64")
+
+
+def refused_twice_before_a_request(bench: Bench) -> None:
+    bench.err(1008)
+    bench.hear_something()
+    bench.err(1008)
+    bench.subscribe("s2")
+
+
+def refused_again_while_a_pong_is_awaited(bench: Bench) -> None:
+    bench.err(1008)
+    bench.expire_until("sub64")
+    bench.subscribe("s2")
+    bench.err(1008)
+    bench.expire()
+
+
+def throttled_after_a_resumption(bench: Bench) -> None:
+    bench.do(Reconnect())
+    bench.fail_dial()
+    bench.err(1013)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        throttled_after_a_resumption,
+        throttled_before_a_request,
+        throttled_before_a_ping,
+        refused_twice_before_a_request,
+        refused_again_while_a_pong_is_awaited,
+    ],
+)
+def test_an_error_frame_without_a_record_came_before_what_is_in_flight_at_the_end(
+    before: Callable[[Bench], object], tmp_path: Path
+) -> None:
     def live(bench: Bench) -> None:
-        bench.to(State.SUBSCRIBED)
-        bench.err(1013)
-        bench.subscribe("s2")
+        before(bench.to(State.SUBSCRIBED))
         bench.lose()
 
-    with pytest.raises(IncompleteLog, match=UNRECORDED_ERROR):
-        replay(tmp_path, lived(live))
+    records = lived(live, retry=RetryPolicy(attempts=1))
+    (end,) = (record for record in records if record.get("trigger") == "lost")
+    assert end["cause"] == "error_frame"
+    played = replay(tmp_path, records)
+    assert steps_of(records)[-1] == end["row"]
+    assert [step.input_.input_.code for step in played if isinstance(step.input_.input_, ErrorReceived)][-1] == end["error_code"]
+    run_emitted(emitted(log_of(tmp_path / "log", records), played))
+
+
+def test_a_pause_excuses_a_pong_and_a_reply_that_are_overdue(tmp_path: Path) -> None:
+    """A paused link is silent because the client does not read, so the ping proves nothing, and a reply has its time anew."""
+
+    def live(bench: Bench, audit: AuditWriter) -> None:
+        def pause(change: Literal["opened", "closed"]) -> None:
+            audit.pause(change, 1, dwell=bench.now - (bench.context.state_entered_at or 0.0))
+            bench.machine.set_read_paused(1, bench.now, paused=change == "opened")
+
+        bench.to(State.PING)
+        pause("opened")
+        bench.expire()
+        bench.subscribe("s2")
+        bench.now += 5.0
+        pause("closed")
+        bench.now += 9.0
+        bench.acknowledge()
+
+    with collected() as records:
+        bench = Bench(timeouts=Timeouts(reply=10.0))
+        live(bench, Scribe(bench, "c1").audit)
+    assert steps_of(records)[-3:] == ["pin67", "sub4", "sub41"]
+    played = replay(tmp_path, records)
+    assert [paused for step in played for _, paused in step.input_.pauses] == [True, False]
+    run_emitted(emitted(log_of(tmp_path / "log", records), played))
 
 
 def test_a_call_while_a_pong_is_awaited_follows_from_its_subscription_record(tmp_path: Path) -> None:
@@ -220,7 +225,7 @@ def test_whether_a_frame_came_is_in_the_record(tmp_path: Path) -> None:
         bench.lose(1001)
 
     records = lived(live)
-    assert logged(records)[-3:] == ["pin67", "sub52", "sub58"]
+    assert steps_of(records)[-3:] == ["pin67", "sub52", "sub58"]
     played = replay(tmp_path, records)
     assert [step.input_.heard for step in played if step.input_.heard] == [True, True]
 

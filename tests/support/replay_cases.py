@@ -37,3 +37,8 @@ def without_fields(records: list[Record], *fields: str, after: int = 0) -> list[
 
 def rows(played: list[ReplayedStep]) -> list[str | None]:
     return [None if step.result.transition is None else step.result.transition.row.id for step in played]
+
+
+def steps_of(records: list[Record]) -> list[str]:
+    """The rows of a log."""
+    return [record["row"] for record in records if record["event"] == "realtime.transition"]

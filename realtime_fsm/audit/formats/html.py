@@ -12,7 +12,7 @@ from realtime_fsm.diagram.style import DARK, LIGHT, STATE_COLORS
 from realtime_fsm.fsm.table import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from realtime_fsm.audit.report import ConnectionReport, Report
     from realtime_fsm.diagram.style import Palette
@@ -30,13 +30,16 @@ def _page(palette: Palette) -> str:
 
 _STYLE = (
     """
+:root{color-scheme:light dark}
 body{font:14px/1.45 Helvetica,Arial,sans-serif;max-width:1120px;margin:2em auto;padding:0 1em}
 h1{margin:0}h2{margin:1.6em 0 .4em}h3{margin:1.2em 0 .2em;font-size:14px}
 code,pre{font-family:ui-monospace,monospace;font-size:12px}
 pre{border:1px solid;border-radius:6px;padding:.8em;overflow-x:auto}
+.life{white-space:pre-wrap}details{margin:1.6em 0}
 .badge{display:inline-block;border-radius:4px;padding:.1em .6em;color:#fff;background:#5C6873}
 .conformant{background:#00745A}.violated{background:#B5330F}.inconclusive{background:#845000}
-svg{width:100%;height:auto;display:block}.timeline text,.spread text{font:11px Helvetica,Arial,sans-serif}
+.wide{overflow-x:auto}svg{width:100%;min-width:720px;height:auto;display:block}
+.timeline text,.spread text{font:11px Helvetica,Arial,sans-serif}
 .outage{fill:#C8401A}.outage.planned{fill:#D18F00;fill-opacity:.7}.column{fill:#00805F}
 .legend span{display:inline-block;margin-right:1em}.legend i{display:inline-block;width:.9em;height:.9em;border-radius:2px;
 margin-right:.35em;vertical-align:-.1em}
@@ -50,6 +53,7 @@ table{border-collapse:collapse}td,th{padding:.15em .8em .15em 0;text-align:right
 def as_html(report: Report) -> Iterator[str]:
     """Write the page."""
     yield f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Audit: {report.verdict}</title>'
+    yield '<meta name="viewport" content="width=device-width,initial-scale=1">'
     yield f"<style>{_STYLE}</style></head><body>"
     yield f'<h1>Audit <span class="badge {report.verdict}">{report.verdict}</span></h1>'
     yield (
@@ -60,11 +64,11 @@ def as_html(report: Report) -> Iterator[str]:
         yield f"<p>{escape(f'{finding.weight}: {finding.place}: {finding.text}')}</p>"
     if report.first is not None:
         yield f"<h2>The first finding</h2><pre>{escape(chr(10).join(finding_lines(report.first)))}</pre>"
-    yield f"<h2>Life</h2><pre>{escape(chr(10).join(life_lines(report.life)))}</pre>"
+    yield f"<h2>Life</h2><pre class='life'>{escape(chr(10).join(life_lines(report.life)))}</pre>"
     yield "<h2>Rows taken</h2><p>On each arrow: row, how often, median dwell before it. Point at it to see all.</p>"
-    yield diagram(report)
+    yield from _wide((diagram(report),))
     yield "<h2>Times to re-subscribe</h2>"
-    yield from distribution(report.recoveries)
+    yield from _wide(distribution(report.recoveries))
     yield "<h2>Time</h2>"
     yield from _legend()
     for connection in report.connections[:DRAWN]:
@@ -76,9 +80,20 @@ def as_html(report: Report) -> Iterator[str]:
     yield f"<pre>{escape(chr(10).join(as_text(report)))}</pre></details></body></html>"
 
 
+def _wide(picture: Iterable[str]) -> Iterator[str]:
+    """Let a picture scroll on a narrow screen, where its texts would be too small."""
+    yield '<div class="wide">'
+    yield from picture
+    yield "</div>"
+
+
 def _legend() -> Iterator[str]:
     states = "".join(f'<span><i style="background:{STATE_COLORS[state]}"></i>{state}</span>' for state in State)
-    yield f'<p class="legend">{states}<span><i style="background:#C8401A"></i>outage (above the bar)</span></p>'
+    outages = "".join(
+        f'<span><i style="background:{colour}"></i>{name} (above the bar)</span>'
+        for name, colour in (("outage", "#C8401A"), ("planned outage", "#D18F00"))
+    )
+    yield f'<p class="legend">{states}{outages}</p>'
 
 
 def _connection(connection: ConnectionReport) -> Iterator[str]:
@@ -87,6 +102,6 @@ def _connection(connection: ConnectionReport) -> Iterator[str]:
         f"{percent(connection.life.availability)} available, {pluralize(connection.life.failures, 'failure')}, "
         f"ping p95 {format_duration(connection.life.ping.p95)}</h3>"
     )
-    yield from timeline(connection)
+    yield from _wide(timeline(connection))
     if connection.bars_left_out:
         yield f"<p>... and {pluralize(connection.bars_left_out, 'more bar')}.</p>"

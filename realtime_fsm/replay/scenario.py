@@ -1,0 +1,147 @@
+"""The scenario: the faults of the server behind a log, as a script for the embedded server.
+
+Invariant: a script follows from the steps of a log alone, so it holds no channel, no payload and no text of the server.
+
+Design: the script says what the server did, and a connection with other subscriptions may feel it otherwise. A lost link is a
+``drop``. A server that was silent, or refused dials, is a ``freeze`` until a dial led to a greeting: the script has no refusal.
+An overdue pong shows that the link was dead since the last frame, so the freeze begins there. Events have no records.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from realtime_fsm.errors import CertificateRefused, IdentityUnavailable
+from realtime_fsm.fsm import commands, inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from realtime_fsm.audit.tracking import Policies
+    from realtime_fsm.replay.replayer import ReplayedStep
+
+_EDGE = 0.001
+"""Seconds between a moment of the log and the fault that causes it, so that no two moments meet."""
+_SHORTEST = 0.1
+"""Seconds that a server fault lasts at least."""
+_FRAMES = (inputs.GreetingReceived, inputs.Acknowledged, inputs.Pong, inputs.Recovered, inputs.ErrorReceived)
+_CLIENT_FAILURES = (CertificateRefused, IdentityUnavailable)
+"""Failures of a dial that the client's side has caused."""
+_NEWEST = "E4"
+
+
+class Outcome(NamedTuple):
+    """The outcome of a scenario, as the connection shows it.
+
+    Attributes:
+        outages: the cause of each unplanned outage, in order, such as ``"stream_ended"``.
+        is_live: whether the link is up at the end.
+        error: the name of the `RealtimeError` that the code raised; None where it raised none.
+    """
+
+    outages: tuple[str, ...]
+    is_live: bool
+    error: str | None
+
+
+class Scenario(NamedTuple):
+    """The server of a scenario.
+
+    Attributes:
+        script: the script of its faults; empty where the log shows none.
+        seconds: the length of the log.
+        era: the name of its era.
+    """
+
+    script: str
+    seconds: float
+    era: str
+
+
+def scenario_of(policies: Policies, played: Sequence[ReplayedStep]) -> Scenario:
+    """Make the scenario of a replayed log."""
+    finder = _FaultFinder(policies)
+    for step in played:
+        finder.look(step)
+    seconds = round(played[-1].seconds, 3)
+    eras = [step.result.transition.era for step in played if step.result.transition is not None]
+    era = next((era.value for era in reversed(eras) if era is not None), _NEWEST)
+    return Scenario("; ".join(finder.finish(seconds)), seconds, era)
+
+
+class _FaultFinder:
+    """Finds the faults of the server from one step to the next."""
+
+    def __init__(self, policies: Policies) -> None:
+        self._ping = policies.ping
+        self._steps: list[tuple[float, str, float | None]] = []  # moment, fault, length
+        self._heard = self._sent = self._opened = 0.0  # the newest frame of the server and of the client, the newest upgrade
+        self._frozen: tuple[float, float] | None = None  # since when the server is away, and until when at least
+        self._left = 0.0  # since when no link is up
+        self._faulty: float | None = None
+
+    def look(self, step: ReplayedStep) -> None:
+        """Take a step into account."""
+        at, given, transition = step.seconds, step.input_.input_, step.result.transition
+        if isinstance(given, inputs.Opened):
+            self._opened = at
+        if transition is None:
+            if isinstance(given, inputs.LinkClosed):  # of a draining link
+                self._steps.append((at, "drop", None))
+            return
+        if transition.fault is not None:
+            self._note_fault(at, opened=transition.fault.opened, answered=isinstance(given, inputs.Pong | inputs.Acknowledged))
+        if step.source.is_live and not step.state.is_live:
+            self._lose(at, None if transition.cause is None else transition.cause.kind)
+        elif transition.cause is not None and not step.state.is_live and not isinstance(transition.cause, _CLIENT_FAILURES):
+            self._frozen = self._frozen or (self._left + _EDGE, 0.0)
+        elif step.state.is_live and not step.source.is_live:
+            self._return(self._opened)
+        if isinstance(given, _FRAMES):
+            self._heard = at
+        if any(isinstance(command, commands.SendFrame) for command in step.result.commands):
+            self._sent = at
+
+    def _note_fault(self, at: float, *, opened: bool, answered: bool) -> None:
+        if opened:
+            self._faulty = max(0.0, self._sent - _EDGE)
+        else:
+            self._end_fault(self._sent - _EDGE if answered else at)
+
+    def _end_fault(self, at: float) -> None:
+        if self._faulty is not None:
+            self._steps.append((self._faulty, "fault", max(_SHORTEST, at - self._faulty)))
+            self._faulty = None
+
+    def _lose(self, at: float, cause: str | None) -> None:
+        self._end_fault(at)
+        self._left = at
+        if cause == "pong_overdue":
+            begin = self._heard + _EDGE
+            self._frozen = begin, begin + self._ping.interval + self._ping.timeout + 1.0
+        elif cause == "echo_overdue":
+            self._steps.append((self._heard + _EDGE, "deaf", max(_SHORTEST, at - self._heard)))
+        elif cause is not None:
+            self._steps.append((at, "drop", None))
+
+    def _return(self, at: float) -> None:
+        if self._frozen is not None:
+            begin, least = self._frozen
+            self._steps.append((begin, "freeze", max(least, at - _EDGE, begin + _EDGE) - begin))
+            self._frozen = None
+
+    def finish(self, seconds: float) -> list[str]:
+        """End what lasts until the end, and write the steps of the script in their order."""
+        self._end_fault(seconds)
+        self._return(seconds)
+        written: list[str] = []
+        ends: dict[str, float] = {}
+        for at, fault, length in sorted(self._steps, key=lambda each: each[0]):
+            at = max(at, ends.get(fault, 0.0))  # two faults of one name may not overlap
+            ends[fault] = round(at + (length or 0.0) + _EDGE, 3)
+            written.append(" ".join([_time(at), fault, *([] if length is None else [_time(length)])]))
+        return written
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"

@@ -1,0 +1,108 @@
+"""A scenario in virtual time: your code, a client, and an embedded server that fails by a script."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from realtime_fsm.client.realtime import Realtime
+from realtime_fsm.errors import RealtimeError
+from realtime_fsm.fsm.table import LIVE, State
+from realtime_fsm.replay.scenario import Outcome
+from realtime_fsm.testing.assertions import recorded
+from realtime_fsm.testing.eras import era_named
+from realtime_fsm.testing.memory import InMemoryServer, in_memory
+from realtime_fsm.testing.quick import predictable
+from realtime_fsm.testing.virtual import VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from realtime_fsm.audit.tracking import Policies
+    from realtime_fsm.replay.scenario import Scenario
+    from realtime_fsm.testing.eras import EraName
+    from realtime_fsm.testing.server import RealtimeServer
+
+_SETTLING = 600.0
+"""The longest wait for the last outage to end, in seconds of virtual time."""
+
+
+def play(
+    script: str,
+    code: Callable[[Realtime, RealtimeServer], Awaitable[object]],
+    *,
+    seconds: float,
+    era: EraName = "E4",
+    **options: Any,
+) -> Outcome:
+    """Run code with a client of a server that fails by a script, in virtual time.
+
+    Args:
+        script: the faults, as `RealtimeServer.script` takes them; empty for none.
+        code: takes the client and the server. It is cancelled when the script is over and the client is not reconnecting.
+        seconds: how long it runs at least, in seconds of virtual time.
+        era: the era of the server.
+        options: further arguments of `Realtime`.
+
+    Returns:
+        The outages, and how the connection and the code ended.
+
+    Raises:
+        Exception: as the code raises, except `RealtimeError`, whose name is in the outcome.
+    """
+    clock = VirtualClock()
+
+    async def scenario() -> tuple[bool, str | None]:
+        memory = InMemoryServer(era=era, clock=lambda: clock.now().timestamp())
+        async with memory as server:
+            with in_memory(memory):
+                async with Realtime(server.endpoint, project="demo", **options) as realtime:
+                    running = asyncio.ensure_future(code(realtime, server))
+                    end = asyncio.get_running_loop().time() + seconds
+                    if script:
+                        await server.script(script)
+                    await clock.advance(max(0.0, end - asyncio.get_running_loop().time()))
+                    with suppress(AssertionError):
+                        await clock.wait_until(lambda: realtime.state is not State.RECONNECTING, within=_SETTLING)
+                    is_live = realtime.state in LIVE
+                    return is_live, await _end(running)
+
+    with predictable(), recorded() as records:
+        is_live, error = clock.run(scenario)
+    opened = [record for record in records if record["event"] == "realtime.outage" and record["change"] == "opened"]
+    return Outcome(tuple(record["cause"] for record in opened if not record["planned"]), is_live, error)
+
+
+def play_scenario(policies: Policies, scenario: Scenario) -> Outcome:
+    """Play the scenario of a log with one subscription, as the code does that an emitted test holds at first."""
+
+    async def subscribe(realtime: Realtime, server: RealtimeServer) -> None:
+        subscription = await realtime.subscribe("rows")
+        server.publish("rows.r1.create", "rows", {"$id": "r1"})
+        async for _ in subscription:
+            pass
+
+    return play(
+        scenario.script,
+        subscribe,
+        seconds=scenario.seconds,
+        era=era_named(scenario.era).name,
+        retry=policies.retry,
+        ping=policies.ping,
+        timeouts=policies.timeouts,
+        auto_reconnect=policies.auto_reconnect,
+        max_link_age=policies.max_link_age,
+    )
+
+
+async def _end(running: asyncio.Future[object]) -> str | None:
+    """Cancel the code, and name the `RealtimeError` that it raised."""
+    running.cancel()
+    try:
+        await running
+    except asyncio.CancelledError:
+        return None
+    except RealtimeError as error:
+        return type(error).__name__
+    return None
