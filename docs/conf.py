@@ -33,6 +33,8 @@ exclude_patterns = ["_build", "README.md", "examples/**"]
 myst_enable_extensions = ["attrs_inline", "deflist", "tasklist"]
 myst_heading_anchors = 3
 
+smartquotes = False  # a reader copies options and texts from the help of a command: dashes and quotes stay plain
+
 default_role = "py:obj"  # a single backtick in a docstring names an object of Python
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
@@ -55,7 +57,7 @@ html_theme_options = {
     "light_css_variables": _NAMES | {"color-brand-primary": "#006A52", "color-brand-content": "#006A52"},
     "dark_css_variables": {"color-brand-primary": "#4CC9A4", "color-brand-content": "#4CC9A4"},
 }
-pygments_style = "friendly"
+pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "github-dark"
 
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "

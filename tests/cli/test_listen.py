@@ -54,6 +54,18 @@ def test_a_fatal_refusal_is_one_sentence() -> None:
     assert result.stderr == f"realtime-fsm: project 'unknown' at {endpoint}: {refused}\n"
 
 
+def test_a_warning_is_one_sentence() -> None:
+    with (
+        serving("--every", "0.05") as endpoint,
+        running("listen", endpoint, "--project", "demo", "row", "rows", stderr=subprocess.PIPE) as listener,
+    ):
+        assert line(listener)
+        listener.send_signal(signal.SIGINT)
+        _, words = listener.communicate(timeout=PATIENCE)
+    problem = "no known server publishes on channel 'row'; the nearest known channel is 'rows'"
+    assert words == f"realtime-fsm: warning: {problem}\n"
+
+
 def test_each_failed_dial_is_printed() -> None:
     result = result_of("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "2", "rows")
     first, last = result.stderr.splitlines()
