@@ -65,7 +65,10 @@ def _about() -> dict[str, Any]:
 def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("files", metavar="FILE", nargs="*", help="a log; - for standard input")
     parser.add_argument(
-        "--format", choices=("text", "json", "markdown", "html", "junit"), default="text", help="format of the report (%(default)s)"
+        "--format",
+        choices=("text", "json", "markdown", "html", "junit"),
+        default="text",
+        help="format of the report (%(default)s)",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="write the report there instead of to standard output")
     parser.add_argument(

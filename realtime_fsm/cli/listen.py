@@ -122,7 +122,7 @@ def _identity(options: argparse.Namespace) -> dict[str, Any]:
     return {"jwt": as_user(client, options.as_user)}
 
 
-def _print_warning(message: Warning | str, *_: object) -> None:
+def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
     with suppress(OSError, ValueError):  # a closed stderr does not end the command
         print(f"realtime-fsm: warning: {message}", file=sys.stderr, flush=True)
 
