@@ -33,8 +33,6 @@ exclude_patterns = ["_build", "README.md", "examples/**"]
 myst_enable_extensions = ["attrs_inline", "deflist", "tasklist"]
 myst_heading_anchors = 3
 
-smartquotes = False  # a reader copies options and texts from the help of a command: dashes and quotes stay plain
-
 default_role = "py:obj"  # a single backtick in a docstring names an object of Python
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
@@ -54,7 +52,12 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
-    "light_css_variables": _NAMES | {"color-brand-primary": "#006A52", "color-brand-content": "#006A52"},
+    "light_css_variables": _NAMES
+    | {
+        "color-brand-primary": "#006A52",
+        "color-brand-content": "#006A52",
+        "color-code-background": "#F3F5F7",  # the style's own white would leave a block of code without an edge
+    },
     "dark_css_variables": {"color-brand-primary": "#4CC9A4", "color-brand-content": "#4CC9A4"},
 }
 pygments_style = "a11y-high-contrast-light"
