@@ -90,7 +90,8 @@ def test_every_module_has_tests() -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # the plugin of the test kit is not in the small project
     (tmp_path / "realtime_fsm").mkdir()
     (tmp_path / "tests").mkdir()
     (tmp_path / "realtime_fsm" / "__init__.py").write_text("")
