@@ -388,6 +388,7 @@ def given_up(bench: Bench) -> None:
     bench.do(Reconnect())
     bench.fail_dial()
     assert bench.requests(ResumeLink) != []
+    assert bench.context.attempt == 0
 
 
 def test_a_resumed_link_that_serves_everything_answers_a_ping_proves_itself_and_is_forgiven() -> None:
