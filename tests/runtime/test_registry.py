@@ -1,4 +1,4 @@
-"""The registry: each event goes to its subscriptions, and an id that nobody knows is counted."""
+"""The registry gives each event to its subscriptions, and counts the ids that no subscription has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support.virtual import eventually
 
 
 @pytest.mark.parametrize("handing_over", [False, True], ids=["one link", "two links"])
-async def test_only_ids_that_nobody_knows_are_counted_as_unknown(handing_over: bool) -> None:
+async def test_only_ids_that_no_subscription_has_are_counted_as_unknown(handing_over: bool) -> None:
     network = Network()
     async with network.realtime() as realtime:
         rows = await realtime.subscribe("rows")
