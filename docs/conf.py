@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from importlib.metadata import version as installed
 from pathlib import Path
 
@@ -15,8 +16,9 @@ author = "The realtime_fsm founders"
 project_copyright = author
 version = release = installed("realtime-fsm")
 
-html_baseurl = "https://realtime-fsm.github.io/realtime_fsm/"
-source_url = "https://github.com/realtime-fsm/realtime_fsm"  # a page links there to files that are not part of the site
+_urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+html_baseurl = _urls["Documentation"]
+source_url = _urls["Source"]  # a page links there to files that are not part of the site
 
 extensions = [
     "myst_parser",
@@ -28,7 +30,7 @@ extensions = [
 suppress_warnings = ["ref.python"]  # a name such as Realtime is in `realtime_fsm` and in `realtime_fsm.sync`: the first is meant
 exclude_patterns = ["_build", "README.md", "examples/**"]
 
-myst_enable_extensions = ["attrs_inline", "deflist"]
+myst_enable_extensions = ["attrs_inline", "deflist", "tasklist"]
 myst_heading_anchors = 3
 
 default_role = "py:obj"  # a single backtick in a docstring names an object of Python

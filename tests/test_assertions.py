@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from realtime_fsm.testing import virtual
 from realtime_fsm.testing.replay import check_path
 from support.some import some
 
 TESTS = sorted(Path(__file__).parent.rglob("test_*.py"))
+HELPERS = [*sorted(Path(__file__).parent.glob("support/*.py")), Path(virtual.__file__)]
 ANY_COLLECTION = {"given", "rule", "invariant", "precondition"}
 """The decorators of properties over any collection, empty ones included; Hypothesis finds full ones."""
 
@@ -107,7 +109,7 @@ def test_check_finds_empty_loops() -> None:
 
 
 def test_every_test_asserts() -> None:
-    trees = [ast.parse(path.read_text()) for path in (*TESTS, *sorted(Path(__file__).parent.glob("support/*.py")))]
+    trees = [ast.parse(path.read_text()) for path in (*TESTS, *HELPERS)]
     asserting = asserting_helpers(trees) | {check_path.__name__}  # the last is the package's own: emitted tests call it
     assert {"eventually", "assert_silent"} <= asserting
     found = [f"{path.name}:{test}" for path in TESTS for test in without_assertion(ast.parse(path.read_text()), asserting)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from pathlib import Path
@@ -26,6 +27,8 @@ _OUTWARD = re.compile(r"(\]\(|^\[[^\]]+\]: )(\.\./[^)#\s]+)", re.MULTILINE)
 """A link to another folder, in a line or below a page."""
 _AS_ANOTHER = re.compile(r"^( *)Raises:\n +As (`+[^`]+`+)\.$", re.MULTILINE)
 """A section of errors that names another call."""
+_NOT_BUILT = ("AuditRecords", "Event", "Listener", "Subscription")
+"""Classes that users never build."""
 _SENTENCE = re.compile(r"(.+?[.:])(?:\s|$)", re.DOTALL)
 
 
@@ -50,13 +53,17 @@ def _adapt(app: Sphinx, what: str, name: str, value: object, options: object, li
     """Make a docstring fit for the site, before napoleon reads its sections."""
     text = _AS_ANOTHER.sub(r"\1Raises errors as \2.", "\n".join(lines))
     lines[:] = text.replace('PROTOCOL: "', ':doc:`PROTOCOL </reference/protocol>`: "').split("\n")
+    if what == "module":  # a paragraph about the design is for readers of the code
+        lines[:] = itertools.takewhile(lambda line: not line.startswith(("Design:", "Invariant:")), lines[:])
     if what in ("attribute", "property"):  # napoleon takes the words before a colon in its first line for a type
         lines[:0] = ["..", ""]
 
 
 def _hide_signature(app: Sphinx, what: str, name: str, *_: object) -> tuple[str, str] | None:
     """Show no arguments for a class that the library alone builds."""
-    return ("", "") if what == "class" and name.rpartition(".")[2] in ("Event", "Listener", "Subscription") else None
+    return (
+        ("", "") if what == "class" and name.rpartition(".")[2] in ("AuditRecords", "Event", "Listener", "Subscription") else None
+    )
 
 
 def _resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement) -> nodes.Node | None:

@@ -19,7 +19,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "diagram",
         help="draw the state table",
-        description="Draw the states and transitions of the table that runs. svg and png need Graphviz.",
+        description="Draw the states and transitions of the table that runs. Only png needs Graphviz.",
     )
     parser.add_argument("--format", default=FORMATS[0], metavar="FORMAT", help=f"one of {', '.join(FORMATS)} (%(default)s)")
     parser.add_argument("--view", default=VIEWS[0], metavar="VIEW", help=f"one of {', '.join(VIEWS)} (%(default)s)")

@@ -43,7 +43,8 @@ def add_parser(commands: Any) -> None:
         description="Print the events of some channels to stdout, one JSON line each. Failed dials go to stderr, on a terminal"
         " each change of state as well. Ends with Ctrl-C.",
         epilog="The identity comes from the environment: APPWRITE_SESSION or APPWRITE_JWT; with --as-user,"
-        " APPWRITE_API_KEY alone. So no list of processes shows it.",
+        " APPWRITE_API_KEY alone. So no list of processes shows it. The proxy comes from there, too: HTTPS_PROXY, ALL_PROXY and"
+        " NO_PROXY.",
     )
     parser.add_argument("endpoint", metavar="ENDPOINT", help="the Appwrite endpoint, such as https://cloud.appwrite.io/v1")
     parser.add_argument("--project", required=True, metavar="ID", help="the project's id")
@@ -91,6 +92,7 @@ async def _listen(options: argparse.Namespace) -> None:
                 options.project,
                 **_identity(options),
                 retry=RetryPolicy(attempts=options.attempts, reconnect_attempts=options.reconnect_attempts),
+                trust_env=True,
             )
         )
         realtime._driver.failures.tell = _print_failure  # noqa: SLF001  (no state tells of each attempt)

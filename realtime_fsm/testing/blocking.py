@@ -10,7 +10,7 @@ from realtime_fsm.testing.control import ServerControl
 from realtime_fsm.testing.script import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
     from realtime_fsm.testing.dispatcher import Greeting
@@ -103,19 +103,41 @@ class BlockingServer:
         """Stop the server, and end its thread, for good. A second call is harmless."""
         self._portal.close()
 
-    drop = _call(ServerControl.drop)
-    freeze = _call(ServerControl.freeze)
-    thaw = _call(ServerControl.thaw)
-    deafen = _call(ServerControl.deafen)
-    heal = _call(ServerControl.heal)
-    fault = _call(ServerControl.fault)
-    publish = _call(ServerControl.publish)
-    add_user = _call(ServerControl.add_user)
-    issue_jwt = _call(ServerControl.issue_jwt)
-    add_key = _call(ServerControl.add_key)
-    end_session = _call(ServerControl.end_session)
-    wait_for_connections = _wait(ServerControl.wait_for_connections)
-    wait_for_subscriptions = _wait(ServerControl.wait_for_subscriptions)
+    if TYPE_CHECKING:  # as a checker shall see them
+
+        def drop(self) -> None: ...  # noqa: D102
+        def freeze(self) -> None: ...  # noqa: D102
+        def thaw(self) -> None: ...  # noqa: D102
+        def deafen(self, seconds: float | None = None) -> None: ...  # noqa: D102
+        def heal(self) -> None: ...  # noqa: D102
+        def fault(self, seconds: float) -> None: ...  # noqa: D102
+        def publish(  # noqa: D102
+            self, events: str | Sequence[str], channels: str | Sequence[str], payload: object, *, roles: Iterable[str] = ("any",),
+            timestamp: str | None = None, project: str | None = None, memberships_of: str | None = None,
+        ) -> int: ...  # fmt: skip
+        def add_user(  # noqa: D102
+            self, user_id: str, *, session_secret: str | None = None, attributes: Mapping[str, object] | None = None,
+            roles: Iterable[str] = (), project: str | None = None,
+        ) -> str: ...  # fmt: skip
+        def issue_jwt(self, user_id: str, *, expired: bool = False, project: str | None = None) -> str: ...  # noqa: D102
+        def add_key(self, *, scopes: Iterable[str] = ("users.write",), project: str | None = None) -> str: ...  # noqa: D102
+        def end_session(self, user_id: str, *, project: str | None = None) -> None: ...  # noqa: D102
+        def wait_for_connections(self, count: int, *, timeout: float = 5) -> None: ...  # noqa: D102
+        def wait_for_subscriptions(self, count: int, *, timeout: float = 5) -> None: ...  # noqa: D102
+    else:
+        drop = _call(ServerControl.drop)
+        freeze = _call(ServerControl.freeze)
+        thaw = _call(ServerControl.thaw)
+        deafen = _call(ServerControl.deafen)
+        heal = _call(ServerControl.heal)
+        fault = _call(ServerControl.fault)
+        publish = _call(ServerControl.publish)
+        add_user = _call(ServerControl.add_user)
+        issue_jwt = _call(ServerControl.issue_jwt)
+        add_key = _call(ServerControl.add_key)
+        end_session = _call(ServerControl.end_session)
+        wait_for_connections = _wait(ServerControl.wait_for_connections)
+        wait_for_subscriptions = _wait(ServerControl.wait_for_subscriptions)
 
     def script(self, script: str) -> Future[None]:
         """Fail by a script from now on, as `RealtimeServer.script`.

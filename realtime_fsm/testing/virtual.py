@@ -120,7 +120,7 @@ class VirtualClock:
 
     def __init__(self) -> None:
         """Make the clock together with its event loop."""
-        self.loop = VirtualLoop()
+        self.loop: VirtualLoop = VirtualLoop()
         self._begin = self.loop.time()
         self._began_at = datetime.now(UTC)
         self._limit: asyncio.Timeout | None = None

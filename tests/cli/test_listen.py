@@ -72,6 +72,15 @@ def test_identity_comes_from_the_environment() -> None:
     assert "secret" not in result.stderr
 
 
+def test_the_proxy_comes_from_the_environment() -> None:
+    with serving("--every", "0") as endpoint:
+        environment = {**os.environ, "HTTP_PROXY": "http://user:secret@127.0.0.1:1", "NO_PROXY": ""}
+        result = result_of("listen", endpoint, "--project", "demo", "rows", "--attempts", "1", env=environment)
+    assert result.returncode == 1
+    assert "the proxy cannot be reached" in result.stderr
+    assert "secret" not in result.stderr
+
+
 def test_a_closed_pipe_ends_listen_quietly() -> None:
     with (
         serving("--every", "0.02") as endpoint,

@@ -13,8 +13,8 @@ from realtime_fsm.testing.replay import Outcome, play
 
 
 async def follow(realtime: Realtime, _: RealtimeServer) -> None:
-    async for event in await realtime.subscribe("rows"):
-        assert event.action == "create"
+    async for _event in await realtime.subscribe("rows"):
+        pass
 
 
 async def only_connect(realtime: Realtime, _: RealtimeServer) -> None:
@@ -22,8 +22,8 @@ async def only_connect(realtime: Realtime, _: RealtimeServer) -> None:
 
 
 async def give_up(realtime: Realtime, _: RealtimeServer) -> None:
-    async for event in await realtime.subscribe("rows"):
-        assert event.action == "create"
+    async for _event in await realtime.subscribe("rows"):
+        pass
     raise AssertionError
 
 
