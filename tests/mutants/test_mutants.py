@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mutants.equivalents import EQUIVALENTS
 from mutants.mutate import mutants_of
 from mutants.run import all_mutants, main, sample
 from mutants.targets import PACKAGES, TABLE, file_of, files_for
@@ -87,6 +88,11 @@ def test_every_module_has_tests() -> None:
     assert {path: files_for(path, ROOT) for path in modules if not files_for(path, ROOT)} == {}
     listed = [file_of(name) for names in PACKAGES.values() for name in names.split()]
     assert [name for name in listed if not (ROOT / name).exists()] == []
+
+
+def test_the_list_of_equivalents_names_mutants_that_exist() -> None:
+    """An entry whose line has moved must move with the line, or it excuses another mutant."""
+    assert set(EQUIVALENTS) - {str(mutant) for mutant in all_mutants(ROOT)} == set()
 
 
 @pytest.fixture
