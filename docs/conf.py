@@ -52,12 +52,7 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
-    "light_css_variables": _NAMES
-    | {
-        "color-brand-primary": "#006A52",
-        "color-brand-content": "#006A52",
-        "color-code-background": "#F3F5F7",  # the style's own white would leave a block of code without an edge
-    },
+    "light_css_variables": _NAMES | {"color-brand-primary": "#006A52", "color-brand-content": "#006A52"},
     "dark_css_variables": {"color-brand-primary": "#4CC9A4", "color-brand-content": "#4CC9A4"},
 }
 pygments_style = "a11y-high-contrast-light"
