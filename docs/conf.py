@@ -55,7 +55,7 @@ html_theme_options = {
     "light_css_variables": _NAMES | {"color-brand-primary": "#006A52", "color-brand-content": "#006A52"},
     "dark_css_variables": {"color-brand-primary": "#4CC9A4", "color-brand-content": "#4CC9A4"},
 }
-pygments_style = "friendly"
+pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "github-dark"
 
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "

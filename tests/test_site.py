@@ -105,6 +105,12 @@ def test_a_text_of_a_parser_does_not_break_a_table() -> None:
     assert [line for line in lines if len(re.findall(r"(?<!\\)\|", line)) != 3] == []
 
 
+def test_options_and_quoted_words_are_code() -> None:
+    assert pages.plain("with --as-user, 'forever' or `a --b`; the user's [x]") == (
+        "with `--as-user`, `forever` or `a --b`; the user's \\[x\\]"
+    )
+
+
 def test_each_record_and_field_is_described() -> None:
     text = pages.records()
     for record in some(RECORDS):

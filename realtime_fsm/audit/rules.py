@@ -33,11 +33,15 @@ RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
         Rule("form", _V, "A record has the fields of its kind, with values of their types."),
-        Rule("row", _V, "A step is a row of the table, and the one that its facts choose among the rows of its cell."),
-        Rule("trigger", _V, "A step has its row's trigger."),
-        Rule("source", _V, "A step begins where the step before ended, and where its row begins."),
-        Rule("dest", _V, "A step ends where its row ends; where it began, if the row stays."),
-        Rule("cause", _V, "A step has a cause of failure where its row is about one, and none elsewhere."),
+        Rule(
+            "row",
+            _V,
+            "A step follows a transition rule: the one that its facts choose for its state and trigger.",
+        ),
+        Rule("trigger", _V, "A step has the trigger of its transition rule."),
+        Rule("source", _V, "A step begins where the step before ended, and where its transition rule begins."),
+        Rule("dest", _V, "A step ends where its transition rule ends; where it began, if the rule stays."),
+        Rule("cause", _V, "A step has a cause of failure where its transition rule is about one, and none elsewhere."),
         Rule("link", _V, "There is at most one link, and one that drains; with each dial the number grows by one."),
         Rule("attempt", _V, "Each dial counts as an attempt; only a new beginning or a link that proved itself forgives them."),
         Rule("request", _V, "One request is in flight at a time, and no ping beside it."),

@@ -66,11 +66,11 @@ class OpenRecord(Record, frozen=True, kw_only=True, tag="realtime.open"):
 
 
 class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transition"):
-    """A row of the table was taken.
+    """The connection took a transition rule.
 
     Attributes:
-        row: the id of the row.
-        trigger: the trigger of the row.
+        row: the id of the transition rule.
+        trigger: the trigger of the rule.
         source: the state before.
         dest: the state after; the same where the state stays.
         dwell: seconds since the source state was entered.

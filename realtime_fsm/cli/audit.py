@@ -65,16 +65,19 @@ def _about() -> dict[str, Any]:
 def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("files", metavar="FILE", nargs="*", help="a log; - for standard input")
     parser.add_argument(
-        "--format", choices=("text", "json", "markdown", "html", "junit"), default="text", help="of the report (%(default)s)"
+        "--format",
+        choices=("text", "json", "markdown", "html", "junit"),
+        default="text",
+        help="format of the report (%(default)s)",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="write the report there instead of to standard output")
     parser.add_argument(
         "--connection", metavar="ID", action="append", default=[], help="look at this connection only; may be repeated"
     )
     parser.add_argument(
-        "--since", metavar="TIME", type=_time, help="judge what was written from then on (ISO 8601; UTC unless it says so)"
+        "--since", metavar="TIME", type=_time, help="judge the records from this time on (ISO 8601; UTC unless it has an offset)"
     )
-    parser.add_argument("--until", metavar="TIME", type=_time, help="leave out what was written later")
+    parser.add_argument("--until", metavar="TIME", type=_time, help="leave out the records after this time")
     parser.add_argument(
         "--fail-on", metavar="RULE", action="append", default=[], choices=tuple(RULES),
         help="count the findings of this rule as violations, also where they are doubts or notes; may be repeated",

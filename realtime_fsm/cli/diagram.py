@@ -18,8 +18,8 @@ def add_parser(commands: Any) -> None:
     """Add the subcommand to the command line."""
     parser = commands.add_parser(
         "diagram",
-        help="draw the state table",
-        description="Draw the states and transitions of the table that runs. Only png needs Graphviz.",
+        help="draw the states and their transitions",
+        description="Draw the states and their transitions, from the table that the client runs. Only png needs Graphviz.",
     )
     parser.add_argument("--format", default=FORMATS[0], metavar="FORMAT", help=f"one of {', '.join(FORMATS)} (%(default)s)")
     parser.add_argument("--view", default=VIEWS[0], metavar="VIEW", help=f"one of {', '.join(VIEWS)} (%(default)s)")

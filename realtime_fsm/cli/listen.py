@@ -7,6 +7,7 @@ import math
 import os
 import re
 import sys
+import warnings
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -72,7 +73,9 @@ def _attempts(word: str) -> int | None:
 def run(options: argparse.Namespace) -> int:
     """Listen until Ctrl-C; return the exit code."""
     try:
-        return run_until_interrupted(_listen(options))
+        with warnings.catch_warnings():
+            warnings.showwarning = _print_warning
+            return run_until_interrupted(_listen(options))
     except Misuse:
         raise
     except RealtimeError as failure:
@@ -117,6 +120,11 @@ def _identity(options: argparse.Namespace) -> dict[str, Any]:
     endpoint = re.sub("^ws(?=s?:)", "http", options.endpoint.rstrip("/"), flags=re.IGNORECASE)
     client = Client().set_endpoint(endpoint).set_project(options.project).set_key(key)
     return {"jwt": as_user(client, options.as_user)}
+
+
+def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
+    with suppress(OSError, ValueError):  # a closed stderr does not end the command
+        print(f"realtime-fsm: warning: {message}", file=sys.stderr, flush=True)
 
 
 def _print_failure(failure: Failure) -> None:

@@ -45,8 +45,8 @@ def add_parser(subparsers: Any) -> None:
     """
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "replay",
-        help="drive the real machine from an audit log, and make a test of it",
-        description="Drive the real machine from an audit log, on a virtual clock: each step as the log tells it, and a test that"
+        help="repeat an audit log on the real state machine, or make a test of it",
+        description="Repeat an audit log on the real state machine, on a virtual clock. Show each step, or write a test that"
         " reproduces them.\nReads JSON lines, plain, .gz or .zst.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -57,7 +57,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--to", dest="until", metavar="SEQ", type=_record, help="replay up to this record")
     pace = parser.add_mutually_exclusive_group()
     pace.add_argument("--step", action="store_true", help="wait for Enter after each step")
-    pace.add_argument("--speed", metavar="FACTOR", type=_factor, help="take as long as it took, so many times faster")
+    pace.add_argument("--speed", metavar="FACTOR", type=_factor, help="keep the pace of the log, so many times faster")
     parser.add_argument(
         "--emit-test", metavar="PATH.py", nargs="?", const=STDIN, type=_module,
         help="write a pytest module: one test takes the same path, and the other runs your code, which you put in, with a server"

@@ -73,9 +73,9 @@ async def _serve(options: argparse.Namespace) -> None:
 
 def publish_row(server: RealtimeServer, row: str, action: str, fields: dict[str, Any]) -> None:
     """Publish the event of a row with a few of the names and channels that a real server sends (about 64 and 16)."""
-    table = "databases.main.tables.orders.rows"
+    tables = ("databases.main.tables.orders.rows", "tablesdb.main.tables.orders.rows")
     server.publish(
-        [f"{table}.{row}.{action}", f"databases.*.tables.*.rows.*.{action}"],
-        ["rows", table, f"{table}.{row}", f"rows.{action}"],
+        [*(f"{table}.{row}.{action}" for table in tables), f"databases.*.tables.*.rows.*.{action}"],
+        ["rows", f"rows.{action}", *(name for table in tables for name in (table, f"{table}.{row}"))],
         {"$id": row, **fields},
     )

@@ -104,7 +104,7 @@ def test_what_is_not_there_of_what_was_asked_for_is_said(tmp_path: Path, capsys:
         assert (
             f"unusable: {good}: no record of the connections or the time that are asked for is in it: {len(LINES)} lines" in said
         )
-        assert "rows never taken" not in said, "none was looked for"
+        assert "rules never taken" not in said, "none was looked for"
 
 
 def test_a_span_of_time_is_judged_alone(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from urllib.parse import urlsplit
 
-from support.commands import result_of, serving
+from support.commands import line, result_of, running, serving
 from support.raw_client import RawClient, upgrade
 
 
@@ -29,3 +30,13 @@ def test_an_older_server_is_served() -> None:
         port = urlsplit(endpoint).port
         assert port is not None
         assert asyncio.run(greeting(port)) == '{"type":"connected","data":{"channels":["rows"],"user":null}}'
+
+
+def test_an_event_comes_under_each_name_of_its_table() -> None:
+    with serving("--every", "0.05") as endpoint:
+        for family in ("databases", "tablesdb"):
+            channel = f"{family}.main.tables.orders.rows"
+            with running("listen", endpoint, "--project", "demo", channel) as listener:
+                event = json.loads(line(listener))
+            assert any(name.startswith(f"{channel}.row") for name in event["events"])
+            assert {channel, "rows"} <= set(event["channels"])

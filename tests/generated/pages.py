@@ -35,6 +35,7 @@ _WEIGHTS = {
 _WIDE = 8
 """The columns of a table of transition rules."""
 _MARKS = re.compile(r"([\\`*_\[\]<>|#])")
+_VERBATIM = re.compile(r"(`[^`]+`|(?<![\w-])--[a-z][a-z-]*|'[^' ]+')")
 _MARKER = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)
 
 
@@ -54,9 +55,9 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def plain(text: str) -> str:
-    """Escape a text, so that Markdown shows it as it is, and keep its code in backticks."""
-    parts = re.split(r"(`[^`]+`)", " ".join(text.split()))
-    return "".join(part if part.startswith("`") else _MARKS.sub(r"\\\1", part) for part in parts)
+    """Escape a text, so that Markdown shows it as it is, and show its code, options and quoted words as code."""
+    parts = _VERBATIM.split(" ".join(text.split()))
+    return "".join(_code(part.strip("`'")) if number % 2 else _MARKS.sub(r"\\\1", part) for number, part in enumerate(parts))
 
 
 def _code(text: str) -> str:

@@ -77,4 +77,4 @@ def demo_picture() -> str:
     with tempfile.TemporaryDirectory() as place:
         command = (sys.executable, "-m", "realtime_fsm", "demo", "--log", f"{place}/demo-audit.jsonl")
         shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-    return picture(f"$ make demo\n{steady(shown)}")
+    return picture(f"$ realtime-fsm demo\n{steady(shown)}")

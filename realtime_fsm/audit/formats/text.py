@@ -41,7 +41,7 @@ def as_text(report: Report) -> Iterator[str]:
     if report.counts:
         yield f"findings: {', '.join(f'{rule} {number(count)}' for rule, count in report.counts.items())}"
     if report.connections_total:
-        yield f"rows never taken: {len(report.never_taken)} of {len(report.never_taken) + len(report.rows)}"
+        yield f"transition rules never taken: {len(report.never_taken)} of {len(report.never_taken) + len(report.rows)}"
         yield from _wrapped(report.never_taken)
 
 
@@ -168,7 +168,7 @@ def as_markdown(report: Report) -> Iterator[str]:
     yield ""
     yield from (f"- {_safe(line)}" for line in life_lines(report.life))
     yield ""
-    yield f"Rows never taken: {len(report.never_taken)}."
+    yield f"Transition rules never taken: {len(report.never_taken)}."
 
 
 def _safe(text: str) -> str:
