@@ -248,9 +248,10 @@ class SubscriptionRegistry:
             if served and subscriber.established and identifier not in self._withdrawn:
                 subscriber.record_gap(until, seconds, 0, subscriber.last_timestamp)
 
-    def begin_deafness(self) -> None:
-        """Note that the link was deaf: the subscriptions that it served may have missed events."""
-        self._deafness = {one: one.last_timestamp for one in self.subscribers.values() if one.established}
+    def note_deaf_link(self) -> None:
+        """Note that the link was deaf: the subscriptions that it served may have missed events, since the first such link."""
+        served = {one: one.last_timestamp for one in self.subscribers.values() if one.established}
+        self._deafness = served | (self._deafness or {})
 
     def end_deafness(self, until: datetime, seconds: float, dials: int, proof: Any) -> None:
         """Tell those that a deaf link served, once: a link is no longer deaf, or nothing can prove it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from realtime_fsm import Realtime
 from realtime_fsm.fsm.context import ConnectionContext
@@ -20,7 +20,7 @@ from simulation.ledger import Ledger
 from simulation.links import Link, Links, SendQueue
 from simulation.network import CANARY, Wire
 from simulation.outages import Outages
-from simulation.sockets import EVENT
+from simulation.sockets import EVENT, SimulatedSocket
 from simulation.wants import Wants
 from simulation.world import World
 
@@ -84,6 +84,8 @@ class Deliveries:
             model = self.links.delivering(link, self._driver._links)
             if model is not None:
                 model.hear(data)
+            if found and link not in (self._driver._links.current, self._driver._links.draining):
+                cast("SimulatedSocket", link._socket).overtaken.add(int(found[1]))
             if found and model is not None and model.socket is not None:
                 number = int(found[1])
                 model.newest = max(number, model.newest)

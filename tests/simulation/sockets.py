@@ -65,7 +65,8 @@ class SimulatedSocket:
         given_up: whether the client has closed it.
         over: whether the client has met its end.
         under_way: the events that the server has sent on it and that have not come to the client.
-        overtaken: those that were on their way to the client when it closed it; answers that were sent later may have come.
+        overtaken: those that came to the client, or were on their way, after it had decided to close it; answers that were sent
+            later may have come before.
         unheard: the events that the server would have sent on it, if it had not been deaf.
     """
 
@@ -156,7 +157,7 @@ class SimulatedSocket:
         self.world.must(not self.given_up, "a socket is closed twice")
         self.given_up = True
         coming = [*self._arrived, *(item for _, _, item in self._line)]
-        self.overtaken = {int(found[1]) for item in coming if isinstance(item, bytes) and (found := EVENT.match(item))}
+        self.overtaken |= {int(found[1]) for item in coming if isinstance(item, bytes) and (found := EVENT.match(item))}
         if timeout and not self._ended:
             mute = self._silent_in or self._silent_out or self.server.frozen
             await asyncio.sleep(timeout if mute else min(timeout, 2 * self._latency))
