@@ -150,6 +150,10 @@ class Handover:
         overlap = self.overlaps.setdefault(subscription, Overlap(since, self.newer, until, seconds))
         overlap.link, overlap.until, overlap.seconds = self.newer, until, seconds
 
+    def depends_on_old_link(self, subscription: SubscriptionDelivery) -> bool:
+        """Tell whether the old link serves a subscription, and no new link has served it."""
+        return subscription in self.served.values() and subscription not in self.overlaps
+
     def record(
         self, event: Event, recipients: Iterable[SubscriptionDelivery], new: Container[SubscriptionDelivery], *, from_old: bool
     ) -> None:

@@ -236,15 +236,17 @@ class SubscriptionRegistry:
             return
         subscriber.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, subscriber.last_timestamp)
 
-    def recover(self, seconds: float) -> None:
+    def recover(self, seconds: float, handover: Handover | None = None) -> None:
         """Tell those that the link serves of a gap: a server fault is over. Others are told when the link serves them.
 
         Args:
             seconds: how long ago the server had last proved that it worked.
+            handover: the handover whose old link is meant; None for the current link.
         """
         outage, until = self._outages.current, datetime.now(UTC)
         for identifier, subscriber in list(self.subscribers.items()):
             served = outage is None or subscriber.last_reported_outage == (outage, outage.losses)
+            served = served and (handover is None or handover.depends_on_old_link(subscriber))
             if served and subscriber.established and identifier not in self._withdrawn:
                 subscriber.record_gap(until, seconds, 0, subscriber.last_timestamp)
 

@@ -92,6 +92,7 @@ class Deliveries:
                 model.socket.under_way.discard(number)
                 whom = model.recipients(data, number, self._history.channels(number))
                 self.ledger.arrived(number, link.generation, self._wanted(model, whom, self._history.channels(number)))
+                self._recover(model)
             echo = found and self._history.channels(int(found[1])) == (CANARY,)
             self.deafness.echo = bool(echo) and link is self._driver._links.current
             pause = receive(data)
@@ -101,6 +102,14 @@ class Deliveries:
             return pause
 
         return received
+
+    def _recover(self, link: Link) -> None:
+        """An event came on a link: a fault of its server is over, and a draining link's losses must be told of."""
+        if link is self.links.draining and link.at_fault and not link.recovered:
+            link.recovered = True
+            alone = (one for one in dict.fromkeys(link.knew.values()) if one.acknowledged_on <= link.generation)
+            wanted = self.wants.streams.intersection(self.wants.desired)
+            self.outages.recover([one for one in alone if one.spec.id in wanted])
 
     def _wanted(self, link: Link, identifiers: Iterable[str], channels: tuple[str, ...]) -> Iterable[str]:
         """Return those ids that a consumer listens to; on an old link also those that an update has replaced meanwhile."""

@@ -94,6 +94,7 @@ class SimulatedSocket:
         self._replies: list[bytes] = []
         self._lost: set[int] = set()
         self._noticed = self._odd = False
+        self._showing: list[bytes] = []  # the answers that show a fault of the server
         self._saw: deque[float] = deque()  # when messages came to the server, within the last minute
         self._bunched = False  # whether the way there has held some back
 
@@ -139,6 +140,7 @@ class SimulatedSocket:
                 if isinstance(item, int):
                     self.over |= not self.given_up  # the end that answers our own close comes after the verdict on the link
                     return item
+                self._noticed |= any(item is answer for answer in self._showing)
                 if (pause := deliver(item)) is not None:
                     await pause
             self._arrival = self.world.loop.create_future()
@@ -178,7 +180,8 @@ class SimulatedSocket:
         if self._ended:
             return
         reply = self.server.handle(self.peer, data)
-        self._noticed |= self.server.faulty and not self.under_way
+        if self.server.faulty and not self.under_way:
+            self._showing += reply.frames
         if reply.frames and b'"code":1013' in reply.frames[0]:
             self.world.count("throttled")
         after = reply.after + self.world.rng.random() * self.world.thinking
@@ -197,6 +200,7 @@ class SimulatedSocket:
         if self._noticed and not self._odd:
             self.unheard -= self._lost
         self._lost.clear()
+        self._showing.clear()
         self._noticed = False
 
     def answer(self, reply: Reply, what: str, *, after: float = 0.0) -> None:
