@@ -283,7 +283,7 @@ class SubscriptionRegistry:
             known = self.subscribers.get(subscriber.spec.id) is subscriber
             served = overlap.link is not None and overlap.link == handover.newer
             if known and (served or parse_or_none(subscriber.last_timestamp) != parse_or_none(overlap.since)):
-                had = () if subscriber in handover.disordered else overlap.ahead
+                had = () if subscriber in handover.disordered else (version for _, version in overlap.ahead)
                 subscriber.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
 
     def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
