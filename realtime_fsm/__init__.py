@@ -160,14 +160,9 @@ _MODULES = {name: module for module, names in _NAMES.items() for name in names.s
 class _Package(ModuleType):
     """The package, where `diagram` is the function, though a subpackage has the same name."""
 
-    @property
-    def diagram(self) -> Any:
-        """The function that draws the table."""
-        return import_module(f"{__name__}.diagram").diagram
-
-    @diagram.setter
-    def diagram(self, _: ModuleType) -> None:
-        """Ignore the import system, which binds the subpackage here."""
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "diagram" or not isinstance(value, ModuleType):  # the import system binds the subpackage here
+            super().__setattr__(name, value)
 
 
 sys.modules[__name__].__class__ = _Package

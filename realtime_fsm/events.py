@@ -266,6 +266,10 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         on = f" on {max(reversed(names), key=lambda name: name.count('.'))!r:.120}" if names else ""
         return f"<Event {action or 'without an action'}{of}{on}>"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        # rich shows the locals of a traceback with this method; that of Struct tells the payload.
+        return [(part, self._readable(part)) for part in ("action", "id", "channels")]
+
     def _readable(self, part: str) -> Any:
         with suppress(MalformedEvent):
             return getattr(self, part)

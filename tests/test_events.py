@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.pretty import pretty_repr
 
 from realtime_fsm.errors import MalformedEvent
 from realtime_fsm.events import Event
@@ -348,6 +349,12 @@ def test_copies_and_pickles_are_whole(twin_of: Any, touched: bool) -> None:
 )
 def test_the_repr_shows_action_id_and_channel_and_nothing_else(payload: bytes, events: bytes, channels: bytes, said: str) -> None:
     assert repr(event(payload, events=events, channels=channels)) == f"<Event {said}>"
+
+
+def test_rich_shows_nothing_of_the_payload_but_the_id() -> None:
+    shown = event(b'{"$id":"r1","a":"hidden"}', events=b'["rows.r1.update"]', channels=b'["rows"]')
+    assert shown.payload["a"] == "hidden"
+    assert "".join(pretty_repr(shown).split()) == "Event(action='update',id='r1',channels=('rows',))"
 
 
 def test_the_repr_is_short() -> None:

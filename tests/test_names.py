@@ -26,6 +26,14 @@ def test_a_program_may_begin_with(code: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
+def test_the_function_can_be_replaced_in_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = realtime_fsm.diagram
+    with monkeypatch.context() as patch:
+        patch.setattr(realtime_fsm, "diagram", str)
+        assert realtime_fsm.diagram is str
+    assert realtime_fsm.diagram is original
+
+
 def test_a_private_name_is_no_module() -> None:
     with pytest.raises(AttributeError, match="module 'realtime_fsm' has no attribute '_private'"):
         _ = realtime_fsm._private  # type: ignore[attr-defined]

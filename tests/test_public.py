@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import get_type_hints
 import pytest
 
 import realtime_fsm
-from realtime_fsm import errors, testing
+from realtime_fsm import errors, sync, testing
 from realtime_fsm.fsm.table import State
+from realtime_fsm.testing import replay
 from support.pages import ROOT
 
 PACKAGE = Path(realtime_fsm.__file__).parent
@@ -136,6 +138,27 @@ def test_the_inner_layers_do_no_io_and_take_no_other_package(name: str) -> None:
 def test_the_readme_shows_every_state() -> None:
     table = README.read_text(encoding="utf-8").split("## The states")[1].split("##")[0]
     assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == [state.value for state in State]
+
+
+PUBLIC = [
+    value
+    for module in (realtime_fsm, sync, testing, replay)
+    for value in (getattr(module, name) for name in sorted(module.__all__))
+    if isinstance(value, type) and not issubclass(value, Warning)
+]
+
+
+@pytest.mark.parametrize("kind", dict.fromkeys(PUBLIC))
+def test_tools_can_read_the_annotations_of_a_public_class(kind: type) -> None:
+    get_type_hints(kind)
+    if kind.__init__ is not Exception.__init__:  # type: ignore[misc]
+        assert str(inspect.signature(kind)).startswith("(")
+
+
+@pytest.mark.parametrize("kind", [realtime_fsm.Realtime, sync.Realtime, testing.RealtimeServer])
+def test_tools_can_read_the_parameters_of_what_users_build(kind: type) -> None:
+    hints = get_type_hints(kind.__init__)  # type: ignore[misc]
+    assert hints.keys() == {*inspect.signature(kind).parameters, "return"}
 
 
 def test_the_annotations_of_the_client_resolve() -> None:

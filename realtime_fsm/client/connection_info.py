@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from realtime_fsm.diagram import NotebookDisplay
 from realtime_fsm.errors import Disposed
 from realtime_fsm.fsm.table import State
+from realtime_fsm.runtime.driver import Driver  # noqa: TC001  (for tools that read annotations)
 
 if TYPE_CHECKING:
     from realtime_fsm.errors import RealtimeError
     from realtime_fsm.fsm.change import Failure
     from realtime_fsm.protocol.eras import Era
-    from realtime_fsm.runtime.driver import Driver
 
 
 class ConnectionInfo(NotebookDisplay):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from ssl import SSLContext  # noqa: TC003  (for tools that read annotations, as are those below)
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Self
+from types import TracebackType  # noqa: TC003
+from typing import Any, Self
 
 from realtime_fsm.client.appwrite_sdk import options_from_client
 from realtime_fsm.client.identity import IdentityMixin
@@ -14,6 +16,7 @@ from realtime_fsm.client.subscribing import SubscribingMixin
 from realtime_fsm.client.subscription import OwningIterator
 from realtime_fsm.errors import BadOption
 from realtime_fsm.fsm.canary_policy import Canary
+from realtime_fsm.fsm.change import Change  # noqa: TC001
 from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.inputs import Connect, Disconnect, Dispose, PingEnabledChanged, Reconnect
 from realtime_fsm.fsm.pacer import pacer_for
@@ -22,20 +25,11 @@ from realtime_fsm.protocol.channel_checks import refuse_console
 from realtime_fsm.protocol.eras import Era, parse_era
 from realtime_fsm.protocol.options import Timeouts, check_seconds, host_and_port, realtime_url
 from realtime_fsm.runtime.callbacks import calling_task
-from realtime_fsm.runtime.credentials import Credentials
+from realtime_fsm.runtime.credentials import Credentials, Secret
 from realtime_fsm.runtime.driver import Driver
-from realtime_fsm.runtime.transport import DEFAULT_MAX_FRAME, AiohttpTransport
+from realtime_fsm.runtime.sockets import Transport  # noqa: TC001
+from realtime_fsm.runtime.transport import DEFAULT_MAX_FRAME, AiohttpTransport, ClientSession
 from realtime_fsm.sealing import sealed
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from ssl import SSLContext
-    from types import TracebackType
-
-    from realtime_fsm.fsm.change import Change
-    from realtime_fsm.runtime.credentials import Secret
-    from realtime_fsm.runtime.sockets import Transport
-    from realtime_fsm.runtime.transport import ClientSession
 
 
 class Realtime(SubscribingMixin, IdentityMixin):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio  # noqa: TC003  (for tools that read annotations)
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
@@ -20,7 +21,6 @@ from realtime_fsm.runtime.delivery import BUFFER_BYTES, DeliveryOptions
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
     from types import UnionType
 

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal, Protocol, get_args, overload
+from typing import Literal, Protocol, get_args, overload
 
 from realtime_fsm.errors import BadOption
-from realtime_fsm.fsm.table import TABLE, State
-
-if TYPE_CHECKING:
-    from realtime_fsm.diagram.arrows import StateTable
+from realtime_fsm.fsm.table import TABLE, State, Trigger
+from realtime_fsm.fsm.tablespec import Table  # noqa: TC001  (for tools that read annotations)
 
 Text = Literal["mermaid", "dot", "plantuml", "markdown", "json"]
 Format = Literal["mermaid", "dot", "svg", "png", "plantuml", "markdown", "json"]
@@ -37,7 +35,7 @@ class Diagram:
     """
 
     view: str = "overview"
-    table: StateTable = TABLE
+    table: Table[State, Trigger] = TABLE
     current: State | None = None
 
     def __post_init__(self) -> None:
@@ -118,22 +116,24 @@ class Diagram:
 
 
 @overload
-def diagram(format: Literal["png"], view: str = ..., *, table: StateTable = ..., current: State | None = ...) -> bytes: ...
+def diagram(
+    format: Literal["png"], view: str = ..., *, table: Table[State, Trigger] = ..., current: State | None = ...
+) -> bytes: ...
 @overload
 def diagram(
     format: Literal["mermaid", "dot", "svg", "plantuml", "markdown", "json"] = ...,
     view: str = ...,
     *,
-    table: StateTable = ...,
+    table: Table[State, Trigger] = ...,
     current: State | None = ...,
 ) -> str: ...
 @overload
-def diagram(format: str, view: str = ..., *, table: StateTable = ..., current: State | None = ...) -> str | bytes: ...
+def diagram(format: str, view: str = ..., *, table: Table[State, Trigger] = ..., current: State | None = ...) -> str | bytes: ...
 def diagram(
     format: str = "mermaid",  # noqa: A002  (what people write)
     view: str = "overview",
     *,
-    table: StateTable = TABLE,
+    table: Table[State, Trigger] = TABLE,
     current: State | None = None,
 ) -> str | bytes:
     """Draw the table that runs, in a format of your choice.

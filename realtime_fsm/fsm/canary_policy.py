@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable  # noqa: TC003  (for tools that read annotations)
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from realtime_fsm.errors import BadOption
 from realtime_fsm.protocol.options import check_seconds, validated_strings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from realtime_fsm.errors import LinkFailure
-    from realtime_fsm.fsm.table import State, Trigger
+from realtime_fsm.errors import LinkFailure  # noqa: TC001  (for tools that read annotations)
+from realtime_fsm.fsm.table import State, Trigger  # noqa: TC001
 
 
 @dataclass(frozen=True, slots=True)

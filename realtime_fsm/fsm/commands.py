@@ -5,17 +5,13 @@ Invariant: the machine itself does no I/O. The driver executes the commands of a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from realtime_fsm.errors import LinkFailure, RealtimeError, ServerError
+from realtime_fsm.fsm.table import State, Trigger
+from realtime_fsm.fsm.tablespec import Row
 from realtime_fsm.fsm.values import Value
-
-if TYPE_CHECKING:
-    from realtime_fsm.errors import LinkFailure, RealtimeError, ServerError
-    from realtime_fsm.fsm.table import State, Trigger
-    from realtime_fsm.fsm.tablespec import Row
-    from realtime_fsm.protocol.eras import Era, UrlPlan
-    from realtime_fsm.protocol.faults import FaultNews
-    from realtime_fsm.protocol.frames import Code
+from realtime_fsm.protocol.eras import Era, UrlPlan
+from realtime_fsm.protocol.faults import FaultNews
+from realtime_fsm.protocol.frames import Code
 
 
 class OpenLink(Value, frozen=True):

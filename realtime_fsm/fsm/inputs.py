@@ -5,15 +5,13 @@ Invariant: an input belongs to one trigger, and is frozen. Notes alone read its 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from realtime_fsm.errors import LinkFailure
 from realtime_fsm.fsm.table import Trigger
 from realtime_fsm.fsm.values import Value
-
-if TYPE_CHECKING:
-    from realtime_fsm.errors import LinkFailure
-    from realtime_fsm.protocol.frames import AcknowledgedSubscription, Code
-    from realtime_fsm.protocol.spec import SubscriptionSpec
+from realtime_fsm.protocol.frames import AcknowledgedSubscription, Code
+from realtime_fsm.protocol.spec import SubscriptionSpec
 
 
 class Input(Value, frozen=True):

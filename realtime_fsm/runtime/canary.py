@@ -252,7 +252,7 @@ class Prober:
         self._audit.canary("missed", seconds=self._owner.loop.time() - self._began)
         if self._deaf is None:
             self._deaf = _Deafness(self._proven, self._proof, self._link)
-            self._registry.begin_deafness()
+        self._registry.note_deaf_link()
         self._owner.feed(Deaf(self._link))
 
     def _tell_gap(self, now: float) -> None:

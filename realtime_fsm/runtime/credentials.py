@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from copy import copy
 from typing import TYPE_CHECKING
@@ -13,13 +14,12 @@ from realtime_fsm.runtime.callbacks import Callback
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
     from contextvars import Context
 
     from realtime_fsm.errors import ServerError
 
-    Secret = str | Callable[[], Awaitable[str] | str]
-
+Secret = str | Callable[[], Awaitable[str] | str]
 
 _IDENTITY_HEADERS = ("x-appwrite-session", "x-appwrite-jwt")
 

@@ -23,6 +23,10 @@ _Recipient = TypeVar("_Recipient", bound="Hashable")
 CAUGHT_UP_AFTER = 100
 """Events in a row that the link before had not brought, after which the link that is left is not behind it any more."""
 
+MOST_LEADS = 100_000
+"""Events that one link may be ahead with, for all subscriptions. Beyond, the oldest is forgotten, and may come twice: a handover
+that does not end must not fill the memory."""
+
 
 class HandoverDeduplicator:
     """Compare the events of two links, and then those of the link that is left with what the other one had brought."""
@@ -70,6 +74,8 @@ class HandoverDeduplicator:
                 fresh.append(recipient)
             if after > 0 or (after < 0 and not alone):
                 self._leads[key] = after
+                if len(self._leads) > MOST_LEADS:
+                    del self._leads[next(iter(self._leads))]
         if alone:
             self._new_in_a_row = self._new_in_a_row + 1 if fresh else 0
             if self._new_in_a_row == CAUGHT_UP_AFTER:

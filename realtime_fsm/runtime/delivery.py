@@ -7,12 +7,12 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from realtime_fsm.errors import BadOption, MalformedEvent
+from realtime_fsm.errors import BadOption
 from realtime_fsm.events import Event
 from realtime_fsm.fsm.change import Gap
 from realtime_fsm.runtime.callbacks import Callback
 from realtime_fsm.runtime.overflow import OVERFLOWS, make_buffer
-from realtime_fsm.runtime.timestamps import latest, parse_or_none, timestamp_or_none
+from realtime_fsm.runtime.timestamps import latest, parse_or_none, timestamp_or_none, version_or_none
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class SubscriptionDelivery:
 
     Attributes:
         put: takes an event. Outside of catching up it is the `put` of the buffer, so the hot path pays nothing.
-        stamp: the server's time of the last event that had one, as it came.
+        last_timestamp: the server's time of the last event that had one, as it came.
         failures: how many of the user's callables raised.
         misfits: how many events did not fit the type of its payloads.
         spared: the task of a callable that ends this subscription, and goes on after that.
@@ -160,7 +160,7 @@ class SubscriptionDelivery:
         self._report = report
         self._audit = audit
         self._catch_up_task: asyncio.Task[None] | None = None
-        self._before_gap: list[Event] = []
+        self._before_gap: list[tuple[str, str] | None] = []
         self._catch_up_since: datetime | None = None
         self._caught_up_to: datetime | None = None
         self._backlog: StreamBuffer[Event] | None = None  # what comes while it catches up
@@ -201,7 +201,7 @@ class SubscriptionDelivery:
             self._choose_put()
 
     def _put_before_gap(self, event: Event) -> bool:
-        self._before_gap.append(event)
+        self._before_gap.append(version_or_none(event))
         return self._usual_put(event)
 
     def _choose_put(self) -> None:
@@ -214,8 +214,8 @@ class SubscriptionDelivery:
         self._usual_put = usual
         self.put = self._put_before_gap if self._expects_gap else usual
 
-    def met_gap(self) -> list[Event]:
-        """Take the events that have come since the server acknowledged the subscription again."""
+    def met_gap(self) -> list[tuple[str, str] | None]:
+        """Take the versions of the events that have come since the server acknowledged the subscription again."""
         had, self._before_gap = self._before_gap, []
         if self._expects_gap:
             self._expects_gap = False
@@ -228,7 +228,7 @@ class SubscriptionDelivery:
         outage_seconds: float,
         attempts: int,
         stamp: Any,
-        had: Iterable[Event] = (),
+        had: Iterable[tuple[str, str] | None] = (),
         proof: Any = None,
     ) -> None:
         """Report a gap: after an outage, or after a link that may have held undelivered events.
@@ -238,7 +238,7 @@ class SubscriptionDelivery:
             outage_seconds: how long the outage was.
             attempts: how many dials were made in it.
             stamp: the server's time of the last event before, as it came.
-            had: what has come since the acknowledgement, and is not missing.
+            had: the versions of what has come since the acknowledgement, and is not missing.
             proof: the server's time at which its link was last known to work, as it came.
         """
         # The next gap does not include caught-up events, though a late live event may have come behind them.
@@ -249,7 +249,7 @@ class SubscriptionDelivery:
         if self._on_gap is not None:
             self._create_task(self._tell_gap(self._on_gap, gap))
         if self._catch_up is not None:
-            self._already_delivered = self._already_delivered.union(map(self._version, had))
+            self._already_delivered = self._already_delivered.union(had)
             self._begin_catching_up(self._catch_up, gap)
 
     def end(self) -> None:
@@ -316,7 +316,7 @@ class SubscriptionDelivery:
 
     def _deliver_missed(self, missed: list[Event]) -> None:
         self._deliver(
-            [event for event in missed if (version := self._version(event)) is None or version not in self._already_delivered]
+            [event for event in missed if (version := version_or_none(event)) is None or version not in self._already_delivered]
         )
         self._already_delivered = frozenset()
         self._caught_up_to = latest(self._caught_up_to, *map(timestamp_or_none, missed))
@@ -338,24 +338,17 @@ class SubscriptionDelivery:
         return not self._remembers(event) and self.buffer.put(event)
 
     def _remembers(self, event: Event) -> bool:
-        version = self._version(event)
+        version = version_or_none(event)
         return any(version in seen for seen in self._recent_versions)
 
     def _is_new(self, event: Event, seen: set[tuple[str, str]]) -> bool:
-        version = self._version(event)
+        version = version_or_none(event)
         if version is None:
             return True
         if version in seen:
             return False
         seen.add(version)
         return True
-
-    @staticmethod
-    def _version(event: Event) -> tuple[str, str] | None:
-        try:
-            return event.version
-        except MalformedEvent:
-            return None  # the consumer is told when it touches the payload
 
     def _forget_later(self, seen: set[tuple[str, str]]) -> None:
         self._loop.call_later(_DEDUP_SECONDS, self._forget, seen, self._loop.time() + _DEDUP_SECONDS)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.protocol.frames import Frame, Malformed
     from realtime_fsm.runtime.credentials import Credentials
+    from realtime_fsm.runtime.handover import Handover
     from realtime_fsm.runtime.link import LinkIO
     from realtime_fsm.runtime.links import LinkSet
     from realtime_fsm.runtime.registry import SubscriptionRegistry
@@ -55,6 +56,9 @@ class Connection(Protocol):
 
     def feed(self, input_: Input) -> None:
         """Step the machine."""
+
+    def recover_draining(self, handover: Handover) -> None:
+        """Tell of a gap: a server fault on the old link is over."""
 
     def set_read_paused(self, link: LinkIO, *, paused: bool) -> float:
         """Note whether a link is read."""
@@ -88,7 +92,7 @@ class Dispatcher:
     def message_handler(self, link: LinkIO) -> MessageHandler:
         """Make what takes the messages of a link, one by one. Its answer, if it gives one, is to be awaited before the next."""
         links, state, delivery_of, route = self._links, link.state, self._registry.subscribers.get, self._registry.route
-        planned, feed = link.plan is not None, self._owner.feed
+        planned = link.plan is not None
 
         def on_message(data: bytes) -> Awaitable[None] | None:
             if link is not links.current and link is not links.draining:
@@ -105,8 +109,8 @@ class Dispatcher:
                 return None if received % _CONTROL_TURN else self._apply_backpressure(link)
             event = frame.data
             event._size = len(data)  # noqa: SLF001
-            if state.at_fault and link is links.current:
-                feed(Recovered(link.generation))
+            if state.at_fault:
+                self._recover(link)
             if planned:
                 if link.routes is None:
                     return (
@@ -171,6 +175,13 @@ class Dispatcher:
             self._audit.malformed(kind)
 
     # --- events ---------------------------------------------------------------------------------------------------------
+
+    def _recover(self, link: LinkIO) -> None:
+        """End a server fault: an event proves that the server works."""
+        if link is self._links.current:
+            self._owner.feed(Recovered(link.generation))
+        elif self._links.handover is not None:
+            self._owner.recover_draining(self._links.handover)
 
     def _name_subscriptions(self, link: LinkIO, event: Event) -> None:
         """Find the subscriptions of an event, where the server does not know our ids."""

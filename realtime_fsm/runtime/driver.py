@@ -75,11 +75,9 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.protocol.eras import Era
     from realtime_fsm.runtime.credentials import Credentials
+    from realtime_fsm.runtime.handover import Handover
     from realtime_fsm.runtime.link import LinkIO
     from realtime_fsm.runtime.sockets import MessageHandler, Transport
-
-_TURN, _CONTROL_TURN = 256, 32
-"""Messages after which the reader yields to the event loop: of any kind; and control messages alone, which take longer."""
 
 
 class Driver(Calls):
@@ -293,6 +291,12 @@ class Driver(Calls):
                 self._waiting.fail(Disposed(), patient=True)
                 for follower in self._state_watchers:
                     follower.close()
+
+    def recover_draining(self, handover: Handover) -> None:
+        """Tell of a gap: an event on the old link proves that a server fault is over. The machine knows current links only."""
+        seconds = self._outages.end_fault(self.loop.time())
+        if seconds is not None:
+            self._registry.recover(seconds, handover)
 
     def _acknowledge(self, identifier: str, channels: tuple[str, ...]) -> None:
         subscription = self._registry.acknowledge(identifier, channels, self.loop.time())

@@ -22,7 +22,7 @@ from realtime_fsm.errors import Overdue
 from realtime_fsm.fsm.inputs import LinkClosed
 from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.protocol.frames import PING
-from realtime_fsm.runtime.timestamps import latest, parse_or_none, timestamp_or_none
+from realtime_fsm.runtime.timestamps import latest, parse_or_none, timestamp_or_none, version_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _POLL = 0.5
 """Seconds between two looks at whether a link that drains has answered, or is read again."""
+_MOST_AHEAD = 10_000
+"""Events that one subscription remembers of a handover that does not end; catching up may repeat older ones."""
 
 
 @dataclass(slots=True)
@@ -47,24 +49,28 @@ class Overlap:
         link: the generation of the newest link that serves the subscription.
         until: the moment at which it began to, by the clock of this machine.
         seconds: how long the old link had delivered alone.
-        ahead: the events that came since, and are not missing.
+        ahead: the times and versions of the events that came since, and are not missing; of the newest ones where they are many.
     """
 
     since: Any
     link: int | None
     until: datetime
     seconds: float
-    ahead: deque[Event] = field(default_factory=deque)
+    ahead: deque[tuple[datetime | None, tuple[str, str] | None]] = field(default_factory=lambda: deque(maxlen=_MOST_AHEAD))
 
     def advance(self, event: Event) -> None:
         """Note that the old link has brought an event in order. Without a time, it is kept as one that catching up may repeat."""
         when, since = timestamp_or_none(event), parse_or_none(self.since)
         if when is None:
-            self.ahead.append(event)
+            self.keep(event)
         elif since is None or when >= since:
             self.since = event._timestamp  # noqa: SLF001  (as it came)
-            while self.ahead and latest(when, timestamp_or_none(self.ahead[0])) == when:
+            while self.ahead and latest(when, self.ahead[0][0]) == when:
                 self.ahead.popleft()
+
+    def keep(self, event: Event) -> None:
+        """Note that an event came before the gap is told, so that catching up does not repeat it."""
+        self.ahead.append((timestamp_or_none(event), version_or_none(event)))
 
 
 class Handover:
@@ -150,6 +156,10 @@ class Handover:
         overlap = self.overlaps.setdefault(subscription, Overlap(since, self.newer, until, seconds))
         overlap.link, overlap.until, overlap.seconds = self.newer, until, seconds
 
+    def depends_on_old_link(self, subscription: SubscriptionDelivery) -> bool:
+        """Tell whether the old link serves a subscription, and no new link has served it."""
+        return subscription in self.served.values() and subscription not in self.overlaps
+
     def record(
         self, event: Event, recipients: Iterable[SubscriptionDelivery], new: Container[SubscriptionDelivery], *, from_old: bool
     ) -> None:
@@ -169,7 +179,7 @@ class Handover:
             if from_old and not (self.is_complete or self.old.state.at_fault):
                 overlap.advance(event)
             elif one in new:
-                overlap.ahead.append(event)
+                overlap.keep(event)
 
     def greeted(self) -> None:
         """Note that the new link serves everything, and ask the old one for its last answer."""

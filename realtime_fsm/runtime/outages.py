@@ -68,6 +68,15 @@ class OutageTracker:
         """Note a server fault on a link that is lost, or begins to drain: events are missing since the server last worked."""
         self._faulty_since = since
 
+    def end_fault(self, now: float) -> float | None:
+        """Forget such a fault: an event on the draining link proves that the server works.
+
+        Returns:
+            For how many seconds it had proved nothing; None without a fault.
+        """
+        since, self._faulty_since = self._faulty_since, None
+        return None if since is None else now - since
+
     def end_handover(self) -> None:
         """Forget such a fault: the handover that is over reports the undelivered events of its old link itself."""
         self._faulty_since = None

@@ -236,21 +236,24 @@ class SubscriptionRegistry:
             return
         subscriber.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, subscriber.last_timestamp)
 
-    def recover(self, seconds: float) -> None:
+    def recover(self, seconds: float, handover: Handover | None = None) -> None:
         """Tell those that the link serves of a gap: a server fault is over. Others are told when the link serves them.
 
         Args:
             seconds: how long ago the server had last proved that it worked.
+            handover: the handover whose old link is meant; None for the current link.
         """
         outage, until = self._outages.current, datetime.now(UTC)
         for identifier, subscriber in list(self.subscribers.items()):
             served = outage is None or subscriber.last_reported_outage == (outage, outage.losses)
+            served = served and (handover is None or handover.depends_on_old_link(subscriber))
             if served and subscriber.established and identifier not in self._withdrawn:
                 subscriber.record_gap(until, seconds, 0, subscriber.last_timestamp)
 
-    def begin_deafness(self) -> None:
-        """Note that the link was deaf: the subscriptions that it served may have missed events."""
-        self._deafness = {one: one.last_timestamp for one in self.subscribers.values() if one.established}
+    def note_deaf_link(self) -> None:
+        """Note that the link was deaf: the subscriptions that it served may have missed events, since the first such link."""
+        served = {one: one.last_timestamp for one in self.subscribers.values() if one.established}
+        self._deafness = served | (self._deafness or {})
 
     def end_deafness(self, until: datetime, seconds: float, dials: int, proof: Any) -> None:
         """Tell those that a deaf link served, once: a link is no longer deaf, or nothing can prove it.
@@ -280,7 +283,7 @@ class SubscriptionRegistry:
             known = self.subscribers.get(subscriber.spec.id) is subscriber
             served = overlap.link is not None and overlap.link == handover.newer
             if known and (served or parse_or_none(subscriber.last_timestamp) != parse_or_none(overlap.since)):
-                had = () if subscriber in handover.disordered else overlap.ahead
+                had = () if subscriber in handover.disordered else (version for _, version in overlap.ahead)
                 subscriber.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
 
     def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:

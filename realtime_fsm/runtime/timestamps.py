@@ -1,4 +1,4 @@
-"""Server times of events: None stands for a time that is missing or malformed."""
+"""Server times and versions of events: None stands for one that is missing or malformed."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ def timestamp_or_none(event: Event) -> datetime | None:
     with suppress(MalformedEvent):
         return event.timestamp
     return None
+
+
+def version_or_none(event: Event) -> tuple[str, str] | None:
+    """Return which version of which thing an event holds."""
+    with suppress(MalformedEvent):
+        return event.version
+    return None  # the consumer is told when it touches the payload
 
 
 def parse_or_none(stamp: Any) -> datetime | None:

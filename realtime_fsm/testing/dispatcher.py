@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from realtime_fsm.testing.connection import HISTORY, ServerConnection
@@ -16,13 +17,13 @@ from realtime_fsm.testing.upgrade import UpgradeRequest
 from realtime_fsm.testing.wire import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from realtime_fsm.testing.backend import Backend, Deliveries, EventReceiver
     from realtime_fsm.testing.listener import RestCall, ServerLink
 
 Greeting: TypeAlias = Literal["late"] | bool
-Shuffle: TypeAlias = "Callable[[list[str | bytes]], object]"
+Shuffle: TypeAlias = Callable[[list[str | bytes]], object]
 
 
 class ConnectionDispatcher:

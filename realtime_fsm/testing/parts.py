@@ -10,14 +10,13 @@ import asyncio
 import functools
 import threading
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine  # noqa: TC003
+from typing import Concatenate, ParamSpec, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from realtime_fsm.testing.backend import Backend
-    from realtime_fsm.testing.dispatcher import ConnectionDispatcher
-    from realtime_fsm.testing.listener import Listener
+# All of these are for tools that read annotations.
+from realtime_fsm.testing.backend import Backend  # noqa: TC001
+from realtime_fsm.testing.dispatcher import ConnectionDispatcher  # noqa: TC001
+from realtime_fsm.testing.listener import Listener  # noqa: TC001
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,9 +7,11 @@ embedded server that fails by a script.
 
 from __future__ import annotations
 
+from collections.abc import Sequence  # noqa: TC003  (for tools that read annotations, as are those below)
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from realtime_fsm.fsm.canary_policy import Canary  # noqa: TC001
 from realtime_fsm.fsm.inputs import (
     Acknowledged,
     Authenticate,
@@ -36,19 +38,14 @@ from realtime_fsm.fsm.inputs import (
     Subscribe,
     Unsubscribe,
 )  # fmt: skip
+from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy  # noqa: TC001
+from realtime_fsm.protocol.eras import Era  # noqa: TC001
 from realtime_fsm.protocol.frames import AcknowledgedSubscription
+from realtime_fsm.protocol.options import Timeouts  # noqa: TC001
 from realtime_fsm.protocol.spec import SubscriptionSpec as SubscriptionSpec
 from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput, command_words
 from realtime_fsm.replay.scenario import Outcome
 from realtime_fsm.testing.scenario import play
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from realtime_fsm.fsm.canary_policy import Canary
-    from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
-    from realtime_fsm.protocol.eras import Era
-    from realtime_fsm.protocol.options import Timeouts
 
 __all__ = [
     "Acknowledged",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence  # noqa: TC003  (for tools that read annotations)
 from typing import TYPE_CHECKING, Literal, Self
 
 from realtime_fsm.errors import BadOption
@@ -10,17 +11,15 @@ from realtime_fsm.testing.backend import Backend
 from realtime_fsm.testing.blocking import BlockingServer
 from realtime_fsm.testing.channel_warnings import warn_of
 from realtime_fsm.testing.control import ServerControl
-from realtime_fsm.testing.dispatcher import ConnectionDispatcher
+from realtime_fsm.testing.dispatcher import ConnectionDispatcher, Shuffle
+from realtime_fsm.testing.eras import EraName  # noqa: TC001
 from realtime_fsm.testing.listener import LoopbackServer
 from realtime_fsm.testing.parts import loopsafe
 from realtime_fsm.testing.url import is_routed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from realtime_fsm.testing.dispatcher import Shuffle
-    from realtime_fsm.testing.eras import EraName
     from realtime_fsm.testing.listener import Listener
 
 

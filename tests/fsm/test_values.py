@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from rich.pretty import pretty_repr
 
 from realtime_fsm.fsm import commands, inputs
 from realtime_fsm.fsm.values import Value
@@ -31,6 +32,12 @@ def test_a_repr_leaves_the_hidden_fields_out() -> None:
     assert repr(commands.SendFrame(3, b"secret")) == "SendFrame(generation=3)"
     acknowledged = inputs.Acknowledged(3, "pong", (), b"secret", b"secret")
     assert repr(acknowledged) == "Acknowledged(generation=3, to='pong', acknowledged=())"
+
+
+def test_rich_shows_no_hidden_field() -> None:
+    assert pretty_repr([inputs.Authenticate("secret"), commands.SendFrame(3, b"secret")]) == (
+        "[Authenticate(), SendFrame(generation=3)]"
+    )
 
 
 @pytest.mark.parametrize("kind", [kind for kind in kinds() if kind.__module__.startswith("realtime_fsm")])

@@ -106,6 +106,23 @@ async def test_a_deaf_link_is_replaced_and_the_gap_reaches_from_the_last_proof_t
         assert gap.attempts == len(network.dials) - 1
 
 
+async def test_a_subscription_that_only_deaf_links_served_gets_its_gap_with_the_first_echo() -> None:
+    network = Network()
+    async with own(network) as realtime:
+        rows = await realtime.subscribe("rows")
+        await asyncio.sleep(1)
+        deafen(network)
+        await eventually(lambda: len(network.dials) == 2)
+        files = await realtime.subscribe("files")
+        await eventually(lambda: len(network.dials) == 3)
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        assert (rows.gaps, files.gaps) == ((), ()), "the third link may be deaf, too"
+        heal(network)
+        await eventually(lambda: rows.gaps and files.gaps)
+        await asyncio.sleep(1)
+        assert (len(rows.gaps), len(files.gaps)) == (1, 1)
+
+
 async def test_an_event_after_the_last_proof_is_a_later_one() -> None:
     network = Network()
     async with own(network) as realtime:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import random
 
+import pytest
+
 from realtime_fsm.events import Event
 from realtime_fsm.protocol.frames import EventFrame, decode
+from realtime_fsm.runtime import deduplication
 from realtime_fsm.runtime.deduplication import HandoverDeduplicator
 
 OLDER, NEWER = 3, 4
@@ -59,6 +62,15 @@ def test_the_link_that_is_left_may_be_behind_when_it_becomes_the_older_one_of_an
     overlap.dial(NEWER + 1)
     assert overlap.filter_new(event(2), ["s1"], NEWER + 1) == ["s1"]
     assert [overlap.filter_new(event(number), ["s1"], NEWER) for number in (1, 2)] == [[], []]
+
+
+def test_a_handover_that_does_not_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deduplication, "MOST_LEADS", 2)
+    overlap = dialed()
+    for number in range(4):
+        assert overlap.filter_new(event(number), ["s1"], NEWER) == ["s1"]
+    assert len(overlap._leads) == 2
+    assert [overlap.filter_new(event(number), ["s1"], OLDER) for number in (2, 3)] == [[], []], "the newest are known"
 
 
 def test_in_any_interleaving_each_event_is_given_as_often_as_it_happened() -> None:

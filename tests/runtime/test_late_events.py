@@ -85,7 +85,8 @@ def test_the_old_link_comes_as_far_as_its_event_and_what_came_ahead_of_it_is_not
     number: int, expected: tuple[datetime, int]
 ) -> None:
     overlap = Overlap(BEFORE.isoformat(), 2, BEFORE, 0.0)
-    overlap.ahead.extend([live(1, BETWEEN), live(2, AFTER)])
+    overlap.keep(live(1, BETWEEN))
+    overlap.keep(live(2, AFTER))
     overlap.advance(live(0, BETWEEN))
     if number:
         overlap.advance(live(number, AFTER))
@@ -93,8 +94,15 @@ def test_the_old_link_comes_as_far_as_its_event_and_what_came_ahead_of_it_is_not
     assert (parse_timestamp(overlap.since), len(overlap.ahead)) == expected
 
 
+def test_an_overlap_that_lasts_remembers_the_newest_events_and_holds_none_of_them() -> None:
+    overlap = Overlap(None, 2, BEFORE, 0.0)
+    for number in range(10_001):
+        overlap.keep(live(number, AFTER))
+    assert (len(overlap.ahead), overlap.ahead[0]) == (10_000, (AFTER, live(1, AFTER).version))
+
+
 def test_an_event_without_a_time_is_kept_for_catching_up() -> None:
     overlap = Overlap(None, 2, BEFORE, 0.0)
     timeless = Event(msgspec.Raw(b"{}"), (), (), None, ["s1"])
     overlap.advance(timeless)
-    assert (overlap.since, [*overlap.ahead]) == (None, [timeless])
+    assert (overlap.since, [*overlap.ahead]) == (None, [(None, timeless.version)])

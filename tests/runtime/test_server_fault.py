@@ -11,6 +11,7 @@ import pytest
 
 from realtime_fsm import (
     AuthenticationRejected,
+    Disconnected,
     Gap,
     PingPolicy,
     PingPolicyWarning,
@@ -22,7 +23,7 @@ from realtime_fsm import (
 )
 from realtime_fsm.protocol.frames import PING
 from support.eras import BY_MESSAGE, ON_EVERY_ERA
-from support.network import Network, take_numbers
+from support.network import GREET, HANG, Network, take_numbers
 from support.virtual import eventually
 
 pytestmark = ON_EVERY_ERA
@@ -221,6 +222,34 @@ async def test_an_event_ends_a_fault_and_the_gap_is_told_before_it_is_delivered(
         assert (await anext(rows)).payload == {"n": 2}
         assert len(rows.gaps) == 1
         assert any(record.get("trigger") == "recovered" for record in records)
+
+
+async def test_an_event_of_a_link_that_drains_ends_its_fault_and_the_gap_is_told_before(records: Records) -> None:
+    network = Network()
+    seconds = [f"2026-11-24T10:00:0{number}.000+00:00" for number in range(4)]
+    async with network.realtime(ping=OFTEN, retry=RetryPolicy(attempts=None)) as realtime:
+        rows = await realtime.subscribe("rows")
+        network.publish("rows", payload={"n": 0}, timestamp=seconds[0])
+        assert (await anext(rows)).payload == {"n": 0}
+        network.backend.faulty = True
+        assert network.publish("rows", payload={"n": 1}, timestamp=seconds[1]) == 0
+        await eventually(lambda: faults(records) == ["opened"])
+        network.otherwise = HANG
+        handover = asyncio.ensure_future(realtime.reconnect())
+        await eventually(lambda: realtime._driver._links.draining is not None)
+        network.backend.faulty = False
+        told = [0]
+        for number in (2, 3):
+            network.publish("rows", payload={"n": number}, timestamp=seconds[number])
+            assert (await anext(rows)).payload == {"n": number}
+            told.append(len(rows.gaps))
+        assert told == [0, 1, 1], "the first event proves that the server works"
+        await realtime.disconnect()
+        network.otherwise = GREET
+        await realtime.reconnect()
+        await eventually(lambda: len(rows.gaps) == 2)
+        assert [gap.since and gap.since.isoformat(timespec="milliseconds") for gap in rows.gaps] == [seconds[0], seconds[3]]
+        assert isinstance((await asyncio.gather(handover, return_exceptions=True))[0], Disconnected)
 
 
 async def test_a_link_that_is_lost_in_a_fault_makes_one_gap_of_both(records: Records) -> None:

@@ -39,8 +39,7 @@ class Deafness:
     def begin(self, link: Link | None, streams: Iterable[Stream]) -> None:
         """A canary was missed."""
         world = self._world
-        if not self.served:
-            self.served = [stream for stream in streams if stream.granted]
+        self.served += [stream for stream in streams if stream.granted and stream not in self.served]
         socket = None if link is None else link.socket
         if link is None or socket is None:
             self._must(False, "a link is deaf that is not there")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from realtime_fsm import Realtime
 from realtime_fsm.fsm.context import ConnectionContext
@@ -20,7 +20,7 @@ from simulation.ledger import Ledger
 from simulation.links import Link, Links, SendQueue
 from simulation.network import CANARY, Wire
 from simulation.outages import Outages
-from simulation.sockets import EVENT
+from simulation.sockets import EVENT, SimulatedSocket
 from simulation.wants import Wants
 from simulation.world import World
 
@@ -84,12 +84,15 @@ class Deliveries:
             model = self.links.delivering(link, self._driver._links)
             if model is not None:
                 model.hear(data)
+            if found and link not in (self._driver._links.current, self._driver._links.draining):
+                cast("SimulatedSocket", link._socket).overtaken.add(int(found[1]))
             if found and model is not None and model.socket is not None:
                 number = int(found[1])
                 model.newest = max(number, model.newest)
                 model.socket.under_way.discard(number)
                 whom = model.recipients(data, number, self._history.channels(number))
                 self.ledger.arrived(number, link.generation, self._wanted(model, whom, self._history.channels(number)))
+                self._recover(model)
             echo = found and self._history.channels(int(found[1])) == (CANARY,)
             self.deafness.echo = bool(echo) and link is self._driver._links.current
             pause = receive(data)
@@ -99,6 +102,14 @@ class Deliveries:
             return pause
 
         return received
+
+    def _recover(self, link: Link) -> None:
+        """An event came on a link: a fault of its server is over, and a draining link's losses must be told of."""
+        if link is self.links.draining and link.at_fault and not link.recovered:
+            link.recovered = True
+            alone = (one for one in dict.fromkeys(link.knew.values()) if one.acknowledged_on <= link.generation)
+            wanted = self.wants.streams.intersection(self.wants.desired)
+            self.outages.recover([one for one in alone if one.spec.id in wanted])
 
     def _wanted(self, link: Link, identifiers: Iterable[str], channels: tuple[str, ...]) -> Iterable[str]:
         """Return those ids that a consumer listens to; on an old link also those that an update has replaced meanwhile."""

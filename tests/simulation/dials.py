@@ -56,7 +56,9 @@ class Dials:
         self._beyond += row.id in _UNASKED
         if Effect.FIND_ERA in row.effects and self._refused:
             self._wants_address = self._refused = False
-        if {Effect.FIND_ERA, Effect.SCHEDULE_RETRY, Effect.RESUME_LINK}.intersection(row.effects):
+        # A dial that a throttle delays is planned as a retry is.
+        delayed = Effect.DIAL in row.effects and self._context.throttled
+        if delayed or {Effect.FIND_ERA, Effect.SCHEDULE_RETRY, Effect.RESUME_LINK}.intersection(row.effects):
             self._by_address = self._context.subscribes_in_url
         if Effect.SCHEDULE_RETRY in row.effects:
             self._planned_most = self._most

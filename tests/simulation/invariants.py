@@ -141,6 +141,8 @@ class Watch(Deliveries):
         link, wants = self.links.current, self.wants
         if self.state not in LIVE or link is None or link.socket is None or not link.socket.sound:
             return False
+        if self._context.link is not None and self._context.link.at_fault:  # its losses are told with the next proof
+            return False
         if any(stream.spec.id in wants.desired for stream in self.deafness.served):
             return False
         if self.links.draining is not None or self.links.lingering is not None:

@@ -58,6 +58,7 @@ class Link:
         heard: how many messages came on it.
         heard_before_ping: how many of them had come when the last ping left.
         at_fault: whether the server was, when the link had drained.
+        recovered: whether an event has shown since that the server works again.
         trusted: whether pings were off when the link had drained.
         newest: the highest number of the events that came on it.
         upto: how many events had happened when the link had drained.
@@ -77,7 +78,7 @@ class Link:
         self.quiet = False
         self.heard = self.heard_before_ping = 0
         self.trusted = False
-        self.at_fault = False
+        self.at_fault = self.recovered = False
         self.newest = self.upto = 0
         self.knew: Mapping[str, Stream] = {}
         self.user: object = None

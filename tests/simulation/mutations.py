@@ -259,7 +259,7 @@ def _forgiving(welcome: Any) -> Any:
 
 
 def _without_date(version: Any) -> Any:
-    return staticmethod(lambda event: None if (found := version(event)) is None else (found[0], ""))
+    return lambda event: None if (found := version(event)) is None else (found[0], "")
 
 
 def _fragile(tell: Any) -> Any:
@@ -334,7 +334,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "frames are sent twice": _with(link.LinkIO, "send", _twice),
     "events go to the unsubscribed": _with(registry.SubscriptionRegistry, "_remove_id", _unforgotten),
     "a full stream loses the newest, silently": _with(event_buffer.EventBuffer, "_overflow", lambda _: lambda self, item: None),
-    "events are told apart by their ids alone": _with(delivery.SubscriptionDelivery, "_version", _without_date),
+    "events are told apart by their ids alone": _with(delivery, "version_or_none", _without_date),
     "what comes while catching up is lost": _with(
         stream_buffer.StreamBuffer, "merge_from", lambda _: lambda self, other, wanted: None
     ),
@@ -370,7 +370,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "a proof does not end a server fault": _with(notes, "_prove", lambda _: lambda context, link: None),
     "a missing echo is not noticed": _with(canary.Prober, "_miss", lambda _: lambda self: None),
     "a deaf link is told of no gap": _with(registry.SubscriptionRegistry, "end_deafness", lambda _: lambda self, *news: None),
-    "a deaf link is told of before an echo": _with(registry.SubscriptionRegistry, "begin_deafness", lambda _: lambda self: None),
+    "a deaf link is told of before an echo": _with(registry.SubscriptionRegistry, "note_deaf_link", lambda _: lambda self: None),
     "every refusal is blamed on its request": _with(refusals.Refusals, "refuse", lambda _: lambda self, group, desired: True),
     "the session is in the records": _with(audit, "_safe_code", lambda _: lambda code: SECRET),
 }

@@ -65,7 +65,8 @@ class SimulatedSocket:
         given_up: whether the client has closed it.
         over: whether the client has met its end.
         under_way: the events that the server has sent on it and that have not come to the client.
-        overtaken: those that were on their way to the client when it closed it; answers that were sent later may have come.
+        overtaken: those that came to the client, or were on their way, after it had decided to close it; answers that were sent
+            later may have come before.
         unheard: the events that the server would have sent on it, if it had not been deaf.
     """
 
@@ -93,6 +94,7 @@ class SimulatedSocket:
         self._replies: list[bytes] = []
         self._lost: set[int] = set()
         self._noticed = self._odd = False
+        self._showing: list[bytes] = []  # the answers that show a fault of the server
         self._saw: deque[float] = deque()  # when messages came to the server, within the last minute
         self._bunched = False  # whether the way there has held some back
 
@@ -138,6 +140,7 @@ class SimulatedSocket:
                 if isinstance(item, int):
                     self.over |= not self.given_up  # the end that answers our own close comes after the verdict on the link
                     return item
+                self._noticed |= any(item is answer for answer in self._showing)
                 if (pause := deliver(item)) is not None:
                     await pause
             self._arrival = self.world.loop.create_future()
@@ -156,7 +159,7 @@ class SimulatedSocket:
         self.world.must(not self.given_up, "a socket is closed twice")
         self.given_up = True
         coming = [*self._arrived, *(item for _, _, item in self._line)]
-        self.overtaken = {int(found[1]) for item in coming if isinstance(item, bytes) and (found := EVENT.match(item))}
+        self.overtaken |= {int(found[1]) for item in coming if isinstance(item, bytes) and (found := EVENT.match(item))}
         if timeout and not self._ended:
             mute = self._silent_in or self._silent_out or self.server.frozen
             await asyncio.sleep(timeout if mute else min(timeout, 2 * self._latency))
@@ -177,7 +180,8 @@ class SimulatedSocket:
         if self._ended:
             return
         reply = self.server.handle(self.peer, data)
-        self._noticed |= self.server.faulty and not self.under_way
+        if self.server.faulty and not self.under_way:
+            self._showing += reply.frames
         if reply.frames and b'"code":1013' in reply.frames[0]:
             self.world.count("throttled")
         after = reply.after + self.world.rng.random() * self.world.thinking
@@ -196,6 +200,7 @@ class SimulatedSocket:
         if self._noticed and not self._odd:
             self.unheard -= self._lost
         self._lost.clear()
+        self._showing.clear()
         self._noticed = False
 
     def answer(self, reply: Reply, what: str, *, after: float = 0.0) -> None:
