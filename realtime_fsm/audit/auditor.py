@@ -1,10 +1,11 @@
 """The auditor turns lines into a report, in one pass. Its memory grows with the live connections, not with the log.
 
-Invariant: connections may be interleaved in any way. The auditor judges the records of one connection in their order. A
-record that is missing or out of order is a doubt, and the auditor judges nothing that depends on it.
+Invariant: connections may be interleaved in any way. The auditor judges the records of one connection in the order of their
+numbers. A record that is missing, doubled or out of order is a doubt, and the auditor judges nothing that a hole hides.
 
 Design: the auditor does no I/O. `begin` names the file of the next lines, `feed` judges them, `finish` gives the report. A
-connection whose `realtime.close` record has come leaves the memory; every other one stays until the end.
+connection whose `realtime.close` record has come leaves the memory; every other one stays until the end. A record that comes
+before its turn waits, so that disorder within a window costs nothing but a doubt.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from realtime_fsm.audit.decoding import (
     decode_fast,
     decode_unusual,
 )
-from realtime_fsm.audit.finding import describe_sequence_break, explain_missing_field, finding_of
+from realtime_fsm.audit.finding import describe_hole, explain_missing_field, finding_of
 from realtime_fsm.audit.histogram import Histogram
 from realtime_fsm.audit.positions import LineNumbers
 from realtime_fsm.audit.report import Finding, Location, Report
 from realtime_fsm.audit.row_facts import STEPS
 from realtime_fsm.audit.rules import RULES, RuleBreach, Severity
 from realtime_fsm.audit.secret_scan import looks_secret
-from realtime_fsm.audit.tracking import TrackedConnection
+from realtime_fsm.audit.tracking import EarlyRecord, TrackedConnection
 from realtime_fsm.audit.window import Window
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 
 MAX_ENDED_TRACKED = 256
 """Ended connections that are kept, so that the auditor notices records after their end."""
+MAX_EARLY = 128
+"""Records of a connection that wait for an earlier one. With one more, the earlier one counts as missing."""
+MAX_EARLY_TOGETHER = 1 << 14
+"""Records of all connections that wait. With one more, its connection waits no longer."""
 
 
 class Auditor:
@@ -73,11 +78,17 @@ class Auditor:
         self._dwells: dict[str, Histogram] = {}
         self._numbers = LineNumbers()
         self._here = 0, b""  # the line that is judged, and its number
+        self._waiting = 0  # records that wait for an earlier one
 
     @property
     def live(self) -> int:
         """The number of connections that are followed."""
         return len(self._live)
+
+    @property
+    def waiting(self) -> int:
+        """The number of records that wait for an earlier one."""
+        return self._waiting
 
     @property
     def violation(self) -> Finding | None:
@@ -112,6 +123,9 @@ class Auditor:
         Returns:
             The report. The auditor cannot be used again.
         """
+        for tracked in [*self._ended.values(), *self._live.values()]:
+            while tracked.early:
+                self._skip_hole(tracked)
         for shadows in (self._ended, self._live):
             while shadows:
                 _, tracked = shadows.popitem()
@@ -136,9 +150,14 @@ class Auditor:
         tracked = self._live.get(identifier) or self._track(identifier, trouble.timestamp)
         if trouble.seq is None:
             tracked.missing -= 1
+            self._judge_bad(tracked, trouble)
+        elif trouble.seq != tracked.seq + 1:
+            self._set_aside(tracked, trouble.seq, trouble)
         else:
-            if trouble.seq != tracked.seq + 1:
-                self._note_break(tracked, trouble.seq)
+            self._fill_hole(tracked, trouble)
+
+    def _judge_bad(self, tracked: TrackedConnection, trouble: BadRecord) -> None:
+        if trouble.seq is not None:
             tracked.seq = trouble.seq
         if trouble.timestamp is not None:
             tracked.first = tracked.first or trouble.timestamp
@@ -154,21 +173,88 @@ class Auditor:
             if self._only and record.connection_id not in self._only:
                 return
             tracked = self._track(record.connection_id, record.timestamp)
-            # A consumer may empty its stream after the end, and only then are its dropped events counted.
-            if tracked.closed_by_record and record.event != "realtime.dropped":
-                self._report(tracked, RuleBreach("end", "the connection object was closed before"))
+        if record.seq != tracked.seq + 1:
+            self._set_aside(tracked, record.seq, record, secrets)
+        elif tracked.early:
+            self._fill_hole(tracked, record, secrets)
+        else:
+            self._judge(tracked, record, secrets)
+
+    def _judge(self, tracked: TrackedConnection, record: FlatRecord, secrets: tuple[str, ...]) -> None:
+        """Judge the next record of a connection."""
+        # A consumer may empty its stream after the end, and only then are its dropped events counted.
+        if tracked.closed_by_record and record.event != "realtime.dropped":
+            self._report(tracked, RuleBreach("end", "the connection object was closed before"))
         if not self._judges_all and not self._window.includes(tracked, record):
             return
-        if record.seq != tracked.seq + 1:
-            self._note_break(tracked, record.seq)
         tracked.seq, tracked.last = record.seq, record.timestamp
         if record.row or record.event == TRANSITION:
             self._step(tracked, record)
         else:
             self._note(tracked, record)
         if secrets:
-            self._report(tracked, RuleBreach("secret", f"{', '.join(secrets)}: the value looks like a secret"))
+            self._report_secrets(tracked, secrets)
         tracked.recent.append(self._here)
+
+    def _set_aside(
+        self, tracked: TrackedConnection, seq: int, record: FlatRecord | BadRecord, secrets: tuple[str, ...] = ()
+    ) -> None:
+        """Let a record that comes too early wait, and leave out one whose number has come before."""
+        if tracked.past_window:
+            return
+        if seq <= tracked.seq or seq in tracked.early:
+            tracked.missing -= 1
+            self._report(tracked, RuleBreach("seq", f"number {seq} comes after number {max(tracked.seq, seq)}"))
+            if secrets:
+                self._report_secrets(tracked, secrets)
+            return
+        tracked.early[seq] = EarlyRecord(self._here, record, secrets)
+        self._waiting += 1
+        if len(tracked.early) > MAX_EARLY or self._waiting > MAX_EARLY_TOGETHER:
+            self._skip_hole(tracked)
+
+    def _fill_hole(self, tracked: TrackedConnection, record: FlatRecord | BadRecord, secrets: tuple[str, ...] = ()) -> None:
+        """Judge the next record of a connection, and those that waited for it."""
+        follower = tracked.early.get(tracked.seq + 2)
+        if follower is not None and self._counts(tracked, record):
+            here, self._here = self._here, follower.here
+            self._report(tracked, RuleBreach("seq", f"number {tracked.seq + 2} comes before number {tracked.seq + 1}"))
+            self._here = here
+        self._judge_any(tracked, record, secrets)
+        self._take_early(tracked)
+
+    def _take_early(self, tracked: TrackedConnection) -> None:
+        """Judge the records that waited for the last one."""
+        while (early := tracked.early.pop(tracked.seq + 1, None)) is not None:
+            self._waiting -= 1
+            self._here = early.here
+            self._judge_any(tracked, early.record, early.secrets)
+            if tracked.past_window:
+                self._waiting -= len(tracked.early)
+                tracked.early.clear()
+
+    def _judge_any(self, tracked: TrackedConnection, record: FlatRecord | BadRecord, secrets: tuple[str, ...]) -> None:
+        if isinstance(record, BadRecord):
+            self._judge_bad(tracked, record)
+        else:
+            self._judge(tracked, record, secrets)
+
+    def _counts(self, tracked: TrackedConnection, record: FlatRecord | BadRecord) -> bool:
+        return self._judges_all or isinstance(record, BadRecord) or self._window.includes(tracked, record)
+
+    def _skip_hole(self, tracked: TrackedConnection) -> None:
+        """Wait no longer for the next record, and judge those after it."""
+        seq, early = min(tracked.early.items())
+        self._here = early.here
+        if self._counts(tracked, early.record):
+            self._report(tracked, RuleBreach("seq", describe_hole(tracked.seq, seq)))
+        tracked.note_hole()
+        tracked.missing += seq - tracked.seq - 1
+        tracked.seq = seq - 1
+        self._take_early(tracked)
+
+    def _report_secrets(self, tracked: TrackedConnection, names: tuple[str, ...]) -> None:
+        self._report(tracked, RuleBreach("secret", f"{', '.join(names)}: the value looks like a secret"))
 
     def _step(self, tracked: TrackedConnection, line: FlatRecord) -> None:
         step, state = STEPS.get(line.row), tracked.state
@@ -223,11 +309,6 @@ class Auditor:
                 self._report(tracked, RuleBreach("secret", "the connection's id looks like a secret"))
         return tracked
 
-    def _note_break(self, tracked: TrackedConnection, seq: int) -> None:
-        self._report(tracked, RuleBreach("seq", describe_sequence_break(tracked.seq, seq)))
-        tracked.note_hole()
-        tracked.missing += seq - tracked.seq - 1
-
     def _conclude(self, tracked: TrackedConnection) -> None:
         if not self._window.is_all and tracked.first is None:  # it has no record in the window
             return
@@ -242,4 +323,4 @@ class Auditor:
         return RULES[said.rule].weight is Severity.VIOLATION
 
     def _finding(self, tracked: TrackedConnection | None, said: RuleBreach) -> Finding:
-        return finding_of(tracked, said, self._here[1], self._numbers, self._fail_on)
+        return finding_of(tracked, said, self._here, self._numbers, self._fail_on)

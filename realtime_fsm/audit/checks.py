@@ -118,6 +118,8 @@ def _frames(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
 def _dials_at_once(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> bool:
     if tracked.policies is None or tracked.policies.retry.dials_per_minute is not None:
         return False
+    if tracked.awaits is None:  # records are missing, and a link may still have to close
+        return False
     awaits = step.closes_first or (tracked.awaits != 0 and not step.closes_awaited)
     return not awaits and not (step.restores and is_told_to_wait(line) is not False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.histogram import Histogram
     from realtime_fsm.audit.tracking import TrackedConnection
 
+    _Badness = tuple[bool, float, float, bool, int]
+
 KEPT = 1000
-"""Connections that are reported one by one; a connection with findings replaces one without."""
+"""Connections that are reported one by one: the worst."""
 _WEIGHTS = {"violation": Verdict.VIOLATED, "doubt": Verdict.INCONCLUSIVE}
 
 
@@ -37,8 +40,8 @@ class ReportBuilder:
         self.first: Finding | None = None
         self.rows: dict[str, int] = {row.id: 0 for row in TABLE.rows}
         self._detail = detail
-        self._clean_connections: list[tuple[int, ConnectionReport]] = []
-        self._flagged_connections: list[tuple[int, ConnectionReport]] = []
+        self._worst: list[tuple[_Badness, ConnectionReport]] = []  # a heap: the least bad one is the first
+        self._healthy = 0
         self._unattributed: list[Finding] = []
         self._counts: Counter[str] = Counter()
         self._verdicts: Counter[str] = Counter()
@@ -104,13 +107,12 @@ class ReportBuilder:
             self.add(tracked, Finding("open", weight.value, said, place, _name(tracked)))
 
     def _keep(self, tracked: TrackedConnection, verdict: Verdict) -> None:
-        if verdict is Verdict.CONFORMANT:
-            if len(self._clean_connections) + len(self._flagged_connections) < KEPT:
-                self._clean_connections.append((tracked.first_line, _report_of(tracked, verdict)))
-        elif len(self._flagged_connections) < KEPT:
-            self._flagged_connections.append((tracked.first_line, _report_of(tracked, verdict)))
-            if len(self._clean_connections) + len(self._flagged_connections) > KEPT:
-                self._clean_connections.pop()
+        badness = _badness_of(tracked, verdict)
+        self._healthy += _is_healthy(tracked, verdict)
+        if len(self._worst) < KEPT:
+            heapq.heappush(self._worst, (badness, _report_of(tracked, verdict)))
+        elif badness > self._worst[0][0]:
+            heapq.heapreplace(self._worst, (badness, _report_of(tracked, verdict)))
 
     def report(self, files: list[str], lines: int, dwells: Mapping[str, Histogram], *, in_part: bool = False) -> Report:
         """Build the report.
@@ -127,7 +129,6 @@ class ReportBuilder:
             text = f"no record of {which} is in it: {lines} lines" if lines else "it is empty"
             for name in files or ["-"]:
                 self._unattributed.append(Finding("cut", "unusable", text, Location(name, 0)))
-        kept = sorted(self._clean_connections + self._flagged_connections, key=lambda pair: pair[0])
         return Report(
             verdict=verdict.word,
             exit_code=int(verdict),
@@ -135,8 +136,9 @@ class ReportBuilder:
             lines=lines,
             records=self._records,
             other=lines - self._records,
-            connections=[report for _, report in kept],
+            connections=[report for _, report in sorted(self._worst, key=lambda pair: pair[0], reverse=True)],
             connections_total=sum(self._verdicts.values()),
+            healthy=self._healthy,
             verdicts={each.word: self._verdicts[each.word] for each in Verdict if self._verdicts[each.word]},
             first=self.first,
             findings=self._unattributed,
@@ -165,6 +167,18 @@ def _name(tracked: TrackedConnection) -> str:
     return REDACTED if looks_secret(tracked.connection_id) else tracked.connection_id
 
 
+def _is_healthy(tracked: TrackedConnection, verdict: Verdict) -> bool:
+    stats = tracked.stats
+    return verdict is Verdict.CONFORMANT and not (stats.failures or stats.counts.get("gave up") or stats.counts.get("faults"))
+
+
+def _badness_of(tracked: TrackedConnection, verdict: Verdict) -> _Badness:
+    """Rank a connection: violated ones, then the longest outage, then the lowest availability; the earlier one of equals."""
+    stats = tracked.stats
+    lacking = 0.0 if stats.availability is None else 100 - stats.availability
+    return verdict is Verdict.VIOLATED, stats.longest, lacking, verdict is Verdict.INCONCLUSIVE, -tracked.first_line
+
+
 def _report_of(tracked: TrackedConnection, verdict: Verdict) -> ConnectionReport:
     order = list(RULES)
     findings = sorted(tracked.findings.values(), key=lambda pair: order.index(pair[0].rule))
@@ -179,6 +193,7 @@ def _report_of(tracked: TrackedConnection, verdict: Verdict) -> ConnectionReport
         judged=tracked.policies is not None,
         findings=[finding for finding, _ in findings],
         counts={finding.rule: count for finding, count in findings},
+        healthy=_is_healthy(tracked, verdict),
         life=life_of(tracked.stats),
         timeline=tracked.stats.segments,
         bars_left_out=tracked.stats.segments_left_out,

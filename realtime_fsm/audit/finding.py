@@ -20,19 +20,23 @@ if TYPE_CHECKING:
 
 
 def finding_of(
-    tracked: TrackedConnection | None, said: RuleBreach, line: bytes, places: LineNumbers, fail_on: Collection[str]
+    tracked: TrackedConnection | None,
+    said: RuleBreach,
+    here: tuple[int, bytes],
+    places: LineNumbers,
+    fail_on: Collection[str],
 ) -> Finding:
-    """Make a finding about the present line.
+    """Make a finding about a line.
 
     Args:
         tracked: the connection before the line; None where the line names no connection.
         said: the rule and the reason.
-        line: the line.
-        places: the position of the line.
+        here: the number of the line, and the line.
+        places: the files of the lines.
         fail_on: the rules whose findings count as violations, whatever their weight.
     """
     weight = RULES[said.rule].weight if said.rule not in fail_on else Severity.VIOLATION
-    place, record = places.here, decode_redacted(line)
+    place, record = places.of(here[0]), decode_redacted(here[1])
     if tracked is None:
         return Finding(said.rule, weight.value, said.text, place, None, record)
     name = REDACTED if looks_secret(tracked.connection_id) else tracked.connection_id
@@ -49,13 +53,11 @@ def explain_missing_field(wrong: RuleBreach, line: bytes) -> RuleBreach:
     return RuleBreach(made.rule, made.text) if isinstance(made, BadRecord) else wrong
 
 
-def describe_sequence_break(before: int, seq: int) -> str:
+def describe_hole(before: int, seq: int) -> str:
     """Describe how a number does not follow the one before it."""
-    if before == 0 and seq > 1:
+    if before == 0:
         return f"the connection's log begins with number {seq}"
-    if seq > before:
-        return f"{seq - before - 1} records are missing before number {seq}"
-    return f"number {seq} comes after number {before}"
+    return f"{seq - before - 1} records are missing before number {seq}"
 
 
 def decode_redacted(line: bytes) -> dict[str, Any] | None:

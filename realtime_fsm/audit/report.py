@@ -137,6 +137,7 @@ class ConnectionReport(msgspec.Struct, frozen=True):
         judged: whether its policies are known, so that its times could be judged.
         findings: the first finding of each rule.
         counts: the number of findings of each rule.
+        healthy: whether it is conformant, and no link was lost, no server at fault and nothing given up.
         life: its statistics.
         bars: its stays in states, for a timeline: beginning, length, state.
         bars_left_out: the number of further stays.
@@ -152,6 +153,7 @@ class ConnectionReport(msgspec.Struct, frozen=True):
     judged: bool
     findings: list[Finding]
     counts: dict[str, int]
+    healthy: bool
     life: ConnectionStats
     timeline: list[tuple[float, float, str]] = msgspec.field(default_factory=list, name="bars")
     bars_left_out: int = 0
@@ -177,8 +179,10 @@ class Report(msgspec.Struct, frozen=True):
         lines: the number of lines.
         records: the number of lines that are records of this library.
         other: the number of other lines.
-        connections: one by one; of very many, those without findings are left out first.
+        connections: one by one, the worst first: violated ones, then the longest outage, then the lowest availability. Of very
+            many, the best are left out.
         connections_total: the number of connections.
+        healthy: the number of those without a finding, a loss or a fault.
         verdicts: the number of connections with each verdict.
         first: the first violation; without a violation, the first doubt.
         findings: the findings of no connection.
@@ -197,6 +201,7 @@ class Report(msgspec.Struct, frozen=True):
     other: int
     connections: list[ConnectionReport]
     connections_total: int
+    healthy: int
     verdicts: dict[str, int]
     first: Finding | None
     findings: list[Finding]

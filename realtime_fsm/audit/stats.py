@@ -27,6 +27,7 @@ class StatsAccumulator:
     counts: dict[str, int] = field(default_factory=dict)
     outages: list[OutageLine] = field(default_factory=list)
     outages_left_out: int = 0
+    longest: float = 0.0  # of the outages that were not planned
     failures: int = 0  # outages that were not planned
     covered: float = 0.0  # seconds in `reconnecting` while a draining link delivered
     unwanted: float = 0.0  # seconds in `disconnected` after a failure
@@ -42,7 +43,9 @@ class StatsAccumulator:
 
     def add_outage(self, outage: OutageLine) -> None:
         """Count an outage that has ended, or that the end of the log has cut."""
-        self.failures += not outage.planned
+        if not outage.planned:
+            self.failures += 1
+            self.longest = max(self.longest, outage.seconds)
         if outage.end == "healed" and not outage.planned:
             self.recoveries.add(outage.seconds)
         if len(self.outages) < KEPT:

@@ -25,7 +25,7 @@ from realtime_fsm.protocol.options import Timeouts
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from realtime_fsm.audit.decoding import FlatRecord
+    from realtime_fsm.audit.decoding import BadRecord, FlatRecord
     from realtime_fsm.audit.report import Finding
     from realtime_fsm.auditlog.records import OpenRecord
 
@@ -99,6 +99,14 @@ class OpenOutage(NamedTuple):
     record: FlatRecord
 
 
+class EarlyRecord(NamedTuple):
+    """A record that waits for an earlier one: its line with the number of the line, and the names of its secret fields."""
+
+    here: tuple[int, bytes]
+    record: FlatRecord | BadRecord
+    secrets: tuple[str, ...]
+
+
 @dataclass(slots=True, eq=False)
 class TrackedConnection:
     """The facts of one connection. Times are in seconds since its first step; None stands for an unknown fact."""
@@ -107,7 +115,8 @@ class TrackedConnection:
     first_line: int  # the number of the line of its first record
     # --- its records
     seq: int = 0  # of the last record
-    missing: int = 0  # numbers that no record had; a record without a number counts against it
+    missing: int = 0  # numbers that no record had; a record without a number of its own counts against it
+    early: dict[int, EarlyRecord] = field(default_factory=dict)  # by their numbers
     first: datetime | None = None
     last: datetime | None = None
     complete: bool = True  # every record has come, and made sense

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.report import Finding, Report
 
 _EPILOG = """\
-exit code: 0 conformant, 1 violated, 2 unusable input or misuse, 3 inconclusive (something is missing, out of order, or of a table
-or schema that this version does not know)
+exit code: 0 conformant, 1 violated, 2 unusable input or misuse, 3 inconclusive (something is missing, repeated, out of order, or
+of a table or schema that this version does not know)
+
+The worst connections come first: violated ones, then the longest outage, then the lowest availability. Records that are lost,
+repeated or out of order leave doubts, and are no violations.
 
 rules that violate:      {violation}
 rules that leave doubts: {doubt}
@@ -82,6 +85,9 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         "--fail-on", metavar="RULE", action="append", default=[], choices=tuple(RULES),
         help="count the findings of this rule as violations, also where they are doubts or notes; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--coverage", action="store_true", help="name also the rules of the table that no record shows; JSON always does"
+    )
     parser.add_argument(
         "--follow",
         action="store_true",
@@ -144,11 +150,11 @@ def run(options: argparse.Namespace) -> int:
     else:
         _read(auditor, options.files)
     report = auditor.finish()
-    return _write(_rendered(report, options.format), options.output) or report.exit_code
+    return _write(_rendered(report, options.format, coverage=options.coverage), options.output) or report.exit_code
 
 
 def _write_sql(options: argparse.Namespace) -> int:
-    judging = ("connection", "since", "until", "fail_on", "follow")
+    judging = ("connection", "since", "until", "fail_on", "coverage", "follow")
     strange = [name for name in judging if getattr(options, name)] + ["format"] * (options.format != "text")
     if strange:
         return _usage_error(f"--{strange[0].replace('_', '-')} does not go with --sql; ask the views for it")
@@ -213,13 +219,13 @@ def _write(lines: Iterator[str], output: str | None) -> int:
     return 0
 
 
-def _rendered(report: Report, form: str) -> Iterator[str]:
+def _rendered(report: Report, form: str, *, coverage: bool) -> Iterator[str]:
     if form == "json":
         return iter((msgspec.json.format(msgspec.json.encode(report), indent=2).decode(),))
     if form == "html":
         from realtime_fsm.audit.formats.html import as_html
 
-        return as_html(report)
+        return as_html(report, coverage=coverage)
     if form == "markdown":
-        return as_markdown(report)
-    return as_junit(report) if form == "junit" else as_text(report)
+        return as_markdown(report, coverage=coverage)
+    return as_junit(report) if form == "junit" else as_text(report, coverage=coverage)

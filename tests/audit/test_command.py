@@ -61,7 +61,7 @@ def test_many_connections_are_summed_up(
     lines = [line for number in range(kept + 5) for line in renamed(f"c{number}")]
     report = audited([*lines, *bad])
     assert (report.connections_total, len(report.connections)) == (kept + 6, kept)
-    assert report.connections[-1].connection == "bad"
+    assert report.connections[0].connection == "bad"
     log = write(tmp_path / "log", lines[: 110 * len(LINES)])
     for form in ("text", "markdown", "html"):
         assert main([log, "--format", form]) == 0

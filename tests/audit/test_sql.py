@@ -122,7 +122,8 @@ def test_records_that_cannot_be_used_are_left_out_and_told(tmp_path: Path) -> No
     views = Views([log])
     figures = Figures(views)
     assert set(figures.lives) == {"healed", None}
-    figures.compare_connection(built_in([log]).connections[0])
+    (healed,) = (each for each in built_in([log]).connections if each.connection == "healed")
+    figures.compare_connection(healed)
     told = {(row["event"], row["schema"], row["machine"]): row["records"] for row in views.rows("FROM left_out")}
     assert sum(told.values()) == len(other) + len(newer) + len(without) + len(unknown) + len(odd)
     assert told["realtime.open", 1, "0123456789ab"] == 1

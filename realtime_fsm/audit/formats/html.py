@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.formats.svg import diagram, distribution, timeline
-from realtime_fsm.audit.formats.text import as_text, finding_lines, life_lines
+from realtime_fsm.audit.formats.text import as_text, finding_lines, life_lines, rest_of, worst_of
 from realtime_fsm.audit.formats.text_utils import format_duration, number, percent, pluralize
 from realtime_fsm.diagram.style import DARK, LIGHT, STATE_COLORS
 from realtime_fsm.fsm.table import State
@@ -50,8 +50,13 @@ table{border-collapse:collapse}td,th{padding:.15em .8em .15em 0;text-align:right
 )
 
 
-def as_html(report: Report) -> Iterator[str]:
-    """Write the page."""
+def as_html(report: Report, *, coverage: bool = False) -> Iterator[str]:
+    """Write the page.
+
+    Args:
+        report: the report.
+        coverage: whether its text names the rows of the table that were never taken.
+    """
     yield f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Audit: {report.verdict}</title>'
     yield '<meta name="viewport" content="width=device-width,initial-scale=1">'
     yield f"<style>{_STYLE}</style></head><body>"
@@ -71,13 +76,13 @@ def as_html(report: Report) -> Iterator[str]:
     yield from _wide(distribution(report.recoveries))
     yield "<h2>Time</h2>"
     yield from _legend()
-    for connection in report.connections[:DRAWN]:
+    shown = worst_of(report, DRAWN)
+    for connection in shown:
         yield from _connection(connection)
-    rest = report.connections_total - min(DRAWN, len(report.connections))
-    if rest > 0:
-        yield f"<p>... and {pluralize(rest, 'more connection')}.</p>"
+    if rest := rest_of(report, shown):
+        yield f"<p>{rest}</p>"
     yield "<details><summary>Everything as text</summary>"
-    yield f"<pre>{escape(chr(10).join(as_text(report)))}</pre></details></body></html>"
+    yield f"<pre>{escape(chr(10).join(as_text(report, coverage=coverage)))}</pre></details></body></html>"
 
 
 def _wide(picture: Iterable[str]) -> Iterator[str]:

@@ -19,8 +19,13 @@ _SHOWN = 20
 _EVERYWHERE = ("schema", "machine", "connection_id", "event", "level", "logger")
 
 
-def as_text(report: Report) -> Iterator[str]:
-    """Write the report for people."""
+def as_text(report: Report, *, coverage: bool = False) -> Iterator[str]:
+    """Write the report for people.
+
+    Args:
+        report: the report.
+        coverage: whether to name the rows of the table that were never taken.
+    """
     yield f"verdict: {report.verdict} ({_sizes(report)})"
     yield f"judged by table {report.machine}, schema {report.schema}"
     for finding in report.findings:
@@ -29,18 +34,18 @@ def as_text(report: Report) -> Iterator[str]:
         yield ""
         yield from finding_lines(report.first)
     yield ""
-    for connection in report.connections[:_SHOWN]:
+    shown = worst_of(report, _SHOWN)
+    for connection in shown:
         yield from _connection(connection)
-    rest = report.connections_total - min(len(report.connections), _SHOWN)
-    if rest > 0:
-        yield f"... and {pluralize(rest, 'more connection')}: {_verdicts(report)}"
+    if rest := rest_of(report, shown):
+        yield rest
         yield ""
     if report.connections_total > 1:
         yield "all together"
         yield from (f"  {line}" for line in life_lines(report.life))
     if report.counts:
         yield f"findings: {', '.join(f'{rule} {number(count)}' for rule, count in report.counts.items())}"
-    if report.connections_total:
+    if coverage and report.connections_total:
         yield f"transition rules never taken: {len(report.never_taken)} of {len(report.never_taken) + len(report.rows)}"
         yield from _wrapped(report.never_taken)
 
@@ -48,6 +53,21 @@ def as_text(report: Report) -> Iterator[str]:
 def _sizes(report: Report) -> str:
     other = f", {number(report.other)} other lines" if report.other else ""
     return f"{pluralize(report.connections_total, 'connection')}, {pluralize(report.records, 'record')}{other}"
+
+
+def worst_of(report: Report, most: int) -> list[ConnectionReport]:
+    """Choose the connections to show: all of a few, else the worst of those that are not healthy."""
+    if report.connections_total <= most:
+        return report.connections
+    return [connection for connection in report.connections if not connection.healthy][:most]
+
+
+def rest_of(report: Report, shown: list[ConnectionReport]) -> str:
+    """Count the connections that are not shown; empty where all are."""
+    rest = report.connections_total - len(shown)
+    healthy = report.healthy - sum(connection.healthy for connection in shown)
+    counts = [pluralize(rest - healthy, "more connection")] * (rest > healthy) + [f"{number(healthy)} healthy"] * (healthy > 0)
+    return f"... and {' and '.join(counts)}: {_verdicts(report)}" if counts else ""
 
 
 def _verdicts(report: Report) -> str:
@@ -62,6 +82,8 @@ def _wrapped(names: list[str]) -> Iterator[str]:
 def finding_lines(finding: Finding) -> Iterator[str]:
     """Write a finding with its records and the allowed rows."""
     yield f"first {finding.weight}: {finding.place}"
+    if finding.connection is not None:
+        yield f"  connection {finding.connection}"
     yield f"  rule {finding.rule}: {RULES[finding.rule].statement}"
     yield f"  here: {finding.text}"
     if finding.before:
@@ -136,8 +158,13 @@ def _counts(life: ConnectionStats) -> tuple[tuple[str, int], ...]:
     )
 
 
-def as_markdown(report: Report) -> Iterator[str]:
-    """Write the report for an issue or a summary of CI."""
+def as_markdown(report: Report, *, coverage: bool = False) -> Iterator[str]:
+    """Write the report for an issue or a summary of CI.
+
+    Args:
+        report: the report.
+        coverage: whether to count the rows of the table that were never taken.
+    """
     yield f"# Audit: {report.verdict}"
     yield ""
     yield f"{_sizes(report)}. Judged by table `{report.machine}`, schema {report.schema}."
@@ -153,22 +180,23 @@ def as_markdown(report: Report) -> Iterator[str]:
     yield ""
     yield "| connection | verdict | records | at last | availability | failures | re-subscribe p95 | ping p95 |"
     yield "|---|---|---|---|---|---|---|---|"
-    for c in report.connections[:_SHOWN]:
+    shown = worst_of(report, _SHOWN)
+    for c in shown:
         yield (
             f"| `{_safe(c.connection)}` | {c.verdict} | {number(c.records)} | {c.state or NOTHING} | "
             f"{percent(c.life.availability)} | {c.life.failures} | "
             f"{format_duration(c.life.resubscribe.p95)} | {format_duration(c.life.ping.p95)} |"
         )
-    rest = report.connections_total - min(len(report.connections), _SHOWN)
-    if rest > 0:
+    if rest := rest_of(report, shown):
         yield ""
-        yield f"... and {pluralize(rest, 'more connection')}: {_verdicts(report)}"
+        yield rest
     yield ""
     yield "## Life, all together"
     yield ""
     yield from (f"- {_safe(line)}" for line in life_lines(report.life))
-    yield ""
-    yield f"Transition rules never taken: {len(report.never_taken)}."
+    if coverage:
+        yield ""
+        yield f"Transition rules never taken: {len(report.never_taken)}."
 
 
 def _safe(text: str) -> str:

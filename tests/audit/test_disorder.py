@@ -1,0 +1,118 @@
+"""Records that come twice, too early or too late: the audit judges them in the order of their numbers, and says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realtime_fsm.audit import auditor
+from realtime_fsm.cli.audit import main
+from realtime_fsm.fsm.inputs import Closed, LogOut
+from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.fsm.table import State
+from support.bench import Bench
+from support.brokenlogs import Scribe, audited, collected, lines_of
+from support.verdicts import found
+from support.wholelog import DIAL, JWT, LINES, LOSS, PING, PONG, RECORDS, edited, renamed, spliced, swapped, without, write
+
+
+def moved(lines: list[bytes], index: int, places: int) -> list[bytes]:
+    rest = [*lines[:index], *lines[index + 1 :]]
+    return [*rest[: index + places], lines[index], *rest[index + places :]]
+
+
+def told(lines: list[bytes], **options: Any) -> tuple[str, str, int]:
+    """The verdict, the rule of the first finding, and its line."""
+    report = audited(lines, **options)
+    assert report.first is not None
+    return report.verdict, report.first.rule, report.first.place.line
+
+
+@pytest.mark.parametrize("index", range(len(LINES) - 1))
+def test_the_figures_of_a_disordered_log_are_those_of_the_whole(index: int) -> None:
+    whole = audited(LINES)
+    for lines in (swapped(index), moved(LINES, index, len(LINES) - index), spliced(index, LINES[index]), [*LINES, LINES[index]]):
+        report = audited(lines)
+        assert found(report) == ("inconclusive", "seq")
+        assert (report.life, report.rows) == (whole.life, whole.rows)
+        assert (report.records, report.other) == (len(lines), 0)
+
+
+def test_a_violation_beside_a_disorder_is_a_violation() -> None:
+    wrong = edited(DIAL, link=3)
+    for lines in (moved(wrong, PING, 1), moved(wrong, DIAL, 3), moved(wrong, DIAL, -3)):
+        verdict, rule, line = told(lines)
+        assert (verdict, rule) == ("violated", "link")
+        assert lines[line - 1] == wrong[DIAL], "the record itself, wherever it stands"
+
+
+def test_a_file_and_its_copy_are_no_violation(tmp_path: Path) -> None:
+    assert told([*LINES, *LINES]) == ("inconclusive", "seq", len(LINES) + 1)
+    assert main([write(tmp_path / "log", LINES), write(tmp_path / "copy", LINES)]) == 3
+
+
+def test_a_record_after_the_close_is_a_violation_even_after_a_hole() -> None:
+    late = lines_of([{**RECORDS[PONG], "seq": len(RECORDS) + 5}])
+    assert told([*LINES, *late])[:2] == ("violated", "end")
+
+
+def test_a_secret_in_a_record_that_is_left_out_is_found() -> None:
+    lines = [*LINES, *lines_of([{**RECORDS[PONG], "token": JWT}])]
+    assert told(lines) == ("violated", "secret", len(lines))
+    assert told(moved(edited(LOSS, token=JWT), LOSS, -2))[:2] == ("violated", "secret")
+
+
+def test_a_broken_record_waits_like_any_other() -> None:
+    strange = edited(PONG, schema=99)
+    assert told(moved(strange, PONG, 2))[:2] == ("inconclusive", "seq")
+    assert audited(moved(strange, PONG, -2)).counts["schema"] == 1
+
+
+def test_the_wait_for_a_record_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auditor, "MAX_EARLY", 3)
+    lines = without(PONG)
+    judge = auditor.Auditor()
+    judge.begin("log")
+    judge.feed(lines[: PONG + 3])
+    assert judge.waiting == 3
+    judge.feed(lines[PONG + 3 : PONG + 4])
+    assert judge.waiting == 0
+    judge.feed([*lines[PONG + 4 :], LINES[PONG]])
+    report = judge.finish()
+    assert report.counts["seq"] == 2, "the hole, and the record that fills it too late"
+    assert report.verdict == "inconclusive"
+
+
+def test_many_connections_wait_within_a_common_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auditor, "MAX_EARLY_TOGETHER", 10)
+    judge = auditor.Auditor()
+    judge.begin("log")
+    for step in range(1, len(LINES)):
+        judge.feed(renamed(f"c{number}")[step] for number in range(30))
+        assert judge.waiting <= 10
+    report = judge.finish()
+    assert report.verdicts == {"inconclusive": 30}
+    assert report.records == 30 * (len(LINES) - 1)
+
+
+def test_a_hole_after_the_window_is_no_doubt() -> None:
+    until = audited(LINES).connections[0].first
+    assert until is not None
+    lines = [LINES[0], *LINES[2:]]
+    assert found(audited(lines, until=until)) == ("conformant", None)
+    assert found(audited([LINES[0], LINES[2], LINES[1], *LINES[3:]], until=until)) == ("conformant", None)
+
+
+def test_after_a_hole_nothing_tells_whether_a_dial_waits_for_a_link() -> None:
+    """Lose the record of a step that closes the link first; the dial after its end is no second attempt."""
+    with collected() as records:
+        bench = Bench(retry=RetryPolicy(dials_per_minute=None))
+        Scribe(bench)
+        bench.to(State.SUBSCRIBED)
+        bench.do(LogOut())
+        bench.do(Closed(bench.generation))
+    assert [record["row"] for record in records if "row" in record][-2:] == ["sub152", "rec153"]
+    for index in range(len(records) - 1):
+        assert found(audited(lines_of([*records[:index], *records[index + 1 :]]))) == ("inconclusive", "seq")
