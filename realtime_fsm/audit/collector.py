@@ -112,7 +112,9 @@ class ReportBuilder:
             if len(self._clean_connections) + len(self._flagged_connections) > KEPT:
                 self._clean_connections.pop()
 
-    def report(self, files: list[str], lines: int, dwells: Mapping[str, Histogram], *, in_part: bool = False) -> Report:
+    def report(
+        self, files: list[str], lines: int, dwells: Mapping[str, Histogram], *, in_part: bool = False, hint: str = ""
+    ) -> Report:
         """Build the report.
 
         Args:
@@ -120,11 +122,12 @@ class ReportBuilder:
             lines: the number of lines.
             dwells: the dwells before the steps of each row.
             in_part: whether only some connections, or a span of time, were judged.
+            hint: why the log has no record, where it looks as if it had.
         """
         verdict = self._verdict()
         if verdict is Verdict.UNUSABLE and not self._unusable:
             which = "the connections or the time that are asked for" if in_part else "this library"
-            text = f"no record of {which} is in it: {lines} lines" if lines else "it is empty"
+            text = f"no record of {which} is in it: {lines} lines{hint}" if lines else "it is empty"
             for name in files or ["-"]:
                 self._unattributed.append(Finding("cut", "unusable", text, Location(name, 0)))
         kept = sorted(self._clean_connections + self._flagged_connections, key=lambda pair: pair[0])
