@@ -55,7 +55,11 @@ def has_assertion(node: ast.AST) -> bool:
     """Tell whether a node asserts, or expects an error or a warning of pytest."""
     for part in ast.walk(node):
         match part:
-            case ast.Assert() | ast.Attribute(value=ast.Name(id="pytest"), attr="raises" | "warns" | "fail"):
+            case (
+                ast.Assert()
+                | ast.Attribute(value=ast.Name(id="pytest"), attr="raises" | "warns" | "fail")
+                | ast.Attribute(attr="assert_outcomes")
+            ):
                 return True
     return False
 

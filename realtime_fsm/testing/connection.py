@@ -61,7 +61,7 @@ class ServerConnection:
         self.presences: dict[object, presence.Document] = {}
         self._backend = backend
         self._ended = False
-        self._now = 0.0
+        self._now: float  # of the latest message
         self._logged_in_as: str | None = None  # by message
         self._subscriptions = Subscriptions()
 

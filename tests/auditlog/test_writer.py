@@ -361,3 +361,29 @@ async def test_drops_are_one_record_an_episode() -> None:
             for _ in range(1024):
                 await anext(rows)
     assert [record["count"] for record in sink.records if record["event"] == "realtime.dropped"] == [6, 6]
+
+
+def test_a_number_that_nobody_gives_is_zero() -> None:
+    """An outage, a pause or a canary that lasted a second before it began would move each statement of its beginning."""
+    sink = Sink()
+    log = audit()
+    log.subscription("s1", "acknowledged")
+    log.presence("stored")
+    log.outage("opened", "stream_ended", planned=False)
+    log.pause("opened", 2, dwell=3.0)
+    log.canary("refused", 401)
+    numbers = ("dwell", "size", "seconds", "dials")
+    assert [{name: record[name] for name in numbers if name in record} for record in sink.records] == [
+        {"dwell": 0.0, "size": 0},
+        {"dwell": 0.0},
+        {"seconds": 0.0, "dials": 0},
+        {"seconds": 0.0, "dwell": 3.0},
+        {"seconds": 0.0},
+    ]
+    assert {record["link"] for record in sink.records} == {0}, "no link has been dialed"
+    assert [record["seq"] for record in sink.records] == [1, 2, 3, 4, 5]
+
+
+def test_a_new_writer_has_had_no_failure_and_writes_nothing() -> None:
+    log = audit()
+    assert (log.failures, log.is_writing) == (0, False)

@@ -421,6 +421,31 @@ async def test_with_nobody_waiting_trouble_is_told_through_the_loop() -> None:
 
 
 @pytest.mark.virtual(reports=1)
+async def test_trouble_is_told_through_the_loop_when_nobody_waits_any_more() -> None:
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(reconnect_attempts=3)) as realtime:
+        listener = await realtime.on("rows", print)
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(listener.wait(), 1)
+        await fail(network, realtime)
+        await eventually(reported)
+        assert [type(error) for error in reported()] == [RetriesExhausted]
+
+
+async def test_trouble_is_told_to_those_who_wait_though_another_one_has_given_up() -> None:
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(reconnect_attempts=3)) as realtime:
+        listener = await realtime.on("rows", print)
+        waiting = asyncio.ensure_future(listener.wait())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(listener.wait(), 1)
+        await fail(network, realtime)
+        with pytest.raises(RetriesExhausted):
+            await waiting
+
+
+@pytest.mark.virtual(reports=1)
 async def test_it_ends_in_error_with_dispose() -> None:
     network = Network()
     async with network.realtime(retry=RetryPolicy(reconnect_attempts=3)) as realtime:

@@ -107,6 +107,16 @@ def test_no_box_covers_another(view: str) -> None:
     assert [(a.name, b.name) for a, b in itertools.combinations(boxes, 2) if a.rect.overlaps(b.rect)] == []
 
 
+@pytest.mark.parametrize("state", State)
+def test_the_box_of_a_state_reaches_as_far_down_as_its_neighbours_and_its_rows_follow(state: State) -> None:
+    canvas = PICTURES[f"state:{state}"]
+    (own,) = (box.rect for box in canvas.boxes if box.name == state)
+    others = [box.rect.bottom for box in canvas.boxes if box.name != state]
+    assert own.bottom == pytest.approx(max(max(others) + 6, own.y + 70))
+    heading = min(label.y for label in canvas.labels if label.y > own.y)
+    assert own.bottom < heading < own.bottom + 40
+
+
 @pytest.mark.parametrize("view", PICTURES)
 def test_every_arrow_has_a_label_but_the_first(view: str) -> None:
     edges = PICTURES[view].edges

@@ -23,7 +23,7 @@ HIDDEN = "<!--- invisible-code-block: python"
 @pytest.mark.parametrize("page", EXAMPLES, ids=pages.name_of)
 def test_the_examples_run_and_do_what_the_page_claims(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    pages.run(page)
+    assert pages.run(page) > 0
 
 
 @pytest.mark.parametrize("page", PYTHON, ids=pages.name_of)
@@ -48,13 +48,13 @@ def test_a_hidden_block_sees_the_visible_ones_and_fails_its_page(tmp_path: Path)
 
 
 def test_a_program_is_not_started_by_its_page(tmp_path: Path) -> None:
-    pages.run(page_of(tmp_path, f"{FENCE}python", 'if __name__ == "__main__":', "    raise SystemExit", FENCE))
+    assert pages.run(page_of(tmp_path, f"{FENCE}python", 'if __name__ == "__main__":', "    raise SystemExit", FENCE)) == 1
 
 
 def test_annotations_resolve_in_the_module_of_the_page(tmp_path: Path) -> None:
     body = ["import msgspec", "class Row(msgspec.Struct):", "    next: 'Row | None' = None"]
     check = ["assert msgspec.json.decode(b'{\"next\":{}}', type=Row) == Row(Row())"]
-    pages.run(page_of(tmp_path, f"{FENCE}python", *body, FENCE, "", HIDDEN, *check, "-->"))
+    assert pages.run(page_of(tmp_path, f"{FENCE}python", *body, FENCE, "", HIDDEN, *check, "-->")) == 2
 
 
 @pytest.mark.parametrize(

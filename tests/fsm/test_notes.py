@@ -255,3 +255,25 @@ def test_an_unexpected_guest_is_a_failure_and_no_user() -> None:
     bench.context.reset_step(bench.now, 0.5)
     apply_notes(bench.context, GreetingReceived(bench.generation, unexpected_guest=True))
     assert (error_of(bench.context), bench.context.commands) == (GreetedAsGuest, [])
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_an_overdue_pong_tells_whether_a_frame_came_since_the_ping(heard: bool) -> None:
+    bench = Bench().to(P)
+    if heard:
+        bench.hear_something()
+    transition = bench.expire().transition
+    assert transition is not None
+    assert (transition.row.id, transition.heard) == (("pin67", True) if heard else ("pin71", False))
+
+
+@pytest.mark.parametrize(("scene", "heard"), [([], None), (["error"], False), (["error", "frame"], True)])
+def test_the_end_of_a_link_tells_whether_a_frame_came_since_the_error_frame(scene: list[str], heard: bool | None) -> None:
+    bench = Bench().to(S)
+    for what in scene:
+        bench.err(1008) if what == "error" else bench.hear_something()
+    transition = bench.lose(1001).transition
+    assert transition is not None
+    assert transition.heard is heard
+    assert type(transition.cause) is (ServerError if heard is False else StreamEnded)
+    assert bench.expire().transition.heard is None  # type: ignore[union-attr]

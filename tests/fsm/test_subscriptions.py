@@ -143,6 +143,12 @@ def test_a_batch_is_split_when_its_frame_would_be_too_large(beyond: int, first: 
     assert asked(tracker).ids == first
 
 
+def test_the_repr_of_a_request_shows_no_frame() -> None:
+    request = tracker_with().authenticate("geheim")
+    assert b"geheim" in request.data
+    assert repr(request) == "ControlRequest(kind='authentication', ids=(), bisecting=False, batch=None)"
+
+
 def test_removals_go_out_together_after_all_that_is_desired() -> None:
     tracker = acknowledged("a", "b", "c")
     tracker.withdraw("a")

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from realtime_fsm.errors import BadOption
-from realtime_fsm.protocol.spec import presence_message, subscription_spec
+from realtime_fsm.protocol.spec import SubscriptionSpec, presence_message, subscription_spec
 
 
 def test_each_channel_is_once_in_a_spec() -> None:
@@ -57,3 +57,7 @@ def test_a_bad_presence_is_refused_without_its_values(status: Any, metadata: Any
         presence_message(status, metadata, permissions)
     assert caught.value.option == option
     assert "hunter2" not in str(caught.value)
+
+
+def test_the_repr_of_a_subscription_shows_it_once() -> None:
+    assert repr(SubscriptionSpec("s1", ("rows",))) == "SubscriptionSpec(id='s1', channels=('rows',), queries=())"

@@ -181,3 +181,13 @@ def test_a_log_diverges_from_another_table(tmp_path: Path) -> None:
         with pytest.raises(AssertionError, match="LinkClosed"):
             run_emitted(text)
     run_emitted(text)
+
+
+def test_a_deadline_of_the_first_link_that_was_missed_by_another_time_is_named(tmp_path: Path) -> None:
+    """Only a moment that a record tells rounded excuses a deadline, and only on its link."""
+    with pytest.raises(Diverged) as parted:
+        replay(tmp_path, edited(LOSS, lag=0.5))
+    assert parted.value.located.record.seq == LOSS + 1
+    own = RECORDS[LOSS]["lag"]
+    assert f"deadline: missed by 0.500000 s in the log, by {own:.6f} s of the machine" in parted.value.lines
+    assert (RECORDS[LOSS]["link"], own < 0.5) == (1, True)

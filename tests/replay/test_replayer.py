@@ -363,3 +363,13 @@ def test_the_end_of_a_draining_link_is_reproduced(tmp_path: Path) -> None:
         replay(tmp_path, [{**r, "seq": n} for n, r in enumerate((r for r in records if r is not told), 1)])
     with pytest.raises(Diverged, match="the end of draining link 2, and no link is draining"):
         replay(tmp_path, [*records, {**told, "link": 4, "seq": len(records) + 1}])
+
+
+def test_a_step_without_a_record_has_missed_no_deadline(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.PING)
+        bench.subscribe("s2")
+        bench.hear(Pong(bench.generation))
+
+    played = replay(tmp_path, lived(live))
+    assert [step.lag for step in played if step.result.transition is None] == [0.0]

@@ -155,3 +155,52 @@ async def test_the_end_comes_at_any_turn_of_a_pause(held: int, turns: int) -> No
     assert link._ahead is not None
     assert not link._ahead.holds
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_what_is_discarded_never_comes_and_the_next_pause_begins_empty() -> None:
+    delivered: list[bytes] = []
+    ahead = ReadAhead(delivered.append)
+    ahead.holds = True
+    turn = ahead.receive(b"x" * LIMIT)
+    assert turn is not None, "there is no room"
+    waiting = asyncio.ensure_future(turn)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    ahead.discard()
+    await waiting
+    assert (ahead.holds, ahead.size) == (False, 0)
+
+    ahead.holds = True
+    assert ahead.receive(b"{}") is None, "there is room again"
+    await ahead.deliver_after(lambda: asyncio.sleep(0))
+    assert delivered == [b"{}"]
+
+
+async def test_the_bound_itself_may_be_held_and_there_is_room_again_at_half_of_it() -> None:
+    async def deliver(data: bytes) -> None:
+        await asyncio.sleep(0)
+        steps.append((data[:1], ahead.size, waiting.done()))
+
+    steps: list[tuple[bytes, int, bool]] = []
+    ahead, half = ReadAhead(deliver), LIMIT // 2
+    assert (ahead.holds, ahead.size) == (False, 0)
+    ahead.holds = True
+    assert [ahead.receive(name * (half - OVERHEAD)) for name in (b"a", b"b")] == [None, None]
+    beyond = ahead.receive(b"c" * (half - OVERHEAD))
+    assert beyond is not None
+    waiting = asyncio.ensure_future(beyond)
+    await ahead.deliver_after(lambda: asyncio.sleep(0))
+    assert steps == [(b"a", 2 * half, False), (b"b", half, True), (b"c", 0, True)]
+
+
+async def test_one_byte_beyond_the_bound_waits_for_room() -> None:
+    ahead = ReadAhead(lambda _: None)
+    ahead.holds = True
+    assert ahead.receive(b"x" * (LIMIT - 2 * OVERHEAD)) is None
+    turn = ahead.receive(b"y")
+    assert turn is not None
+    waiting = asyncio.ensure_future(turn)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    ahead.discard()
+    await waiting

@@ -96,14 +96,16 @@ def parse(page: Path) -> Document:
     return Document.parse(str(page), PythonCodeBlockParser(), CodeBlockParser("console", check_commands))
 
 
-def run(page: Path) -> None:
-    """Run the examples of a page in order, in one module."""
+def run(page: Path) -> int:
+    """Run the examples of a page in order, in one module, and return their number."""
     document = parse(page)
     module = ModuleType(module_of(page))
     document.namespace = module.__dict__
+    examples = list(document.examples())
     with patch.dict(sys.modules, {module.__name__: module}):  # annotations are looked up in their module
-        for example in document.examples():
+        for example in examples:
             example.evaluate()
+    return len(examples)
 
 
 def source_of(page: Path) -> str:

@@ -145,6 +145,15 @@ def test_no_repr_shows_a_secret() -> None:
     assert repr(connection) == "<ServerConnection user='alice' subscriptions=[]>"
 
 
+def test_the_repr_of_an_account_shows_the_id_and_the_roles_only() -> None:
+    backend = Backend()
+    session = backend.add_user("alice", session_secret=SECRET, attributes={"name": "Alice", "prefs": {"pin": "geheim"}})
+    account = dial(backend, X_Appwrite_Session=session).account
+    assert account is not None
+    assert account.document["prefs"] == {"pin": "geheim"}
+    assert repr(account) == f"Account(user_id='alice', roles={account.roles!r})"
+
+
 @pytest.mark.parametrize("data", [None, [], {}, {"session": ""}, {"session": 5}, {"session": "garbage"}])
 def test_an_authentication_that_is_not_valid(data: object) -> None:
     connection = dial(Backend())

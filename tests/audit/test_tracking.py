@@ -1,0 +1,154 @@
+"""The facts of a connection before its records tell them, and the facts that a record of an acknowledgement changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from realtime_fsm.fsm.inputs import Acknowledged, Authenticate, Connect, Dispose, PingEnabledChanged, ResumedFromSuspend
+from realtime_fsm.fsm.pacer import Pacer
+from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.fsm.table import State
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.frames import AcknowledgedSubscription
+from support.bench import Bench
+from support.brokenlogs import Record, Scribe, audited, collected, lines_of
+from support.verdicts import altered, found
+from support.wholelog import LINES, kind
+
+
+def logged(live: Callable[[Bench], object], **options: Any) -> list[Record]:
+    with collected() as records:
+        bench = Bench(**options)
+        Scribe(bench)
+        live(bench)
+    return records
+
+
+def rows(records: list[Record]) -> list[str]:
+    return [record["row"] for record in records if "row" in record]
+
+
+def test_the_time_before_the_first_connect_is_no_failure() -> None:
+    def live(bench: Bench) -> None:
+        bench.do(PingEnabledChanged(enabled=True))
+        bench.do(Connect(), after=50.0)
+        bench.open()
+        bench.greet()
+        bench.do(Dispose(), after=10.0)
+
+    (connection,) = audited(lines_of(logged(live))).connections
+    assert (connection.life.states["disconnected"], connection.life.states["connected"]) == (50.0, 10.0)
+    assert connection.life.availability == 100.0
+
+
+def test_nothing_holds_the_first_dial_back() -> None:
+    records = logged(lambda bench: bench.do(Connect()), retry=RetryPolicy(dials_per_minute=None))
+    (index,) = (number for number, record in enumerate(records) if "row" in record)
+    assert found(audited(lines_of(records))) == ("conformant", None)
+    assert found(audited(altered(records, index, link=0, attempt=0))) == ("violated", "attempt")
+
+
+@pytest.mark.parametrize("woken", [False, True])
+def test_a_first_dial_that_waits_for_the_rate_limit_is_made_in_its_time_or_after_a_sleep(woken: bool) -> None:
+    pacer = Pacer(1)
+    pacer.reserve(1000.0)
+
+    def live(bench: Bench) -> None:
+        bench.do(Connect())
+        if woken:
+            bench.do(ResumedFromSuspend(), after=1.0)
+        bench.expire()
+        bench.open()
+
+    records = logged(live, pacer=pacer)
+    assert rows(records) == ["dis1", *["rec76"] * woken, "rec32", "rec21"]
+    assert found(audited(lines_of(records))) == ("conformant", None)
+
+
+def test_an_identity_that_fails_before_any_link_was_up_leaves_the_count_of_a_first_link() -> None:
+    def live(bench: Bench) -> None:
+        bench.do(Authenticate("session"))
+        bench.fail_dial()
+        bench.fail_dial()
+        assert bench.state is State.ERROR
+
+    records = logged(live, retry=RetryPolicy(attempts=1, reconnect_attempts=None))
+    assert found(audited(lines_of(records))) == ("conformant", None)
+    (last,) = (number for number, record in enumerate(records) if record.get("dest") == "error")
+    wrong = altered(records, last, row="rec24", dest="reconnecting")
+    assert found(audited(wrong)) == ("violated", "row")
+
+
+def test_an_outage_whose_beginning_is_missing_has_no_gap_that_no_record_tells() -> None:
+    (connection,) = audited(LINES[kind("outage") + 1 :]).connections
+    (outage,) = connection.life.outages
+    assert (outage.cause, outage.gap) == ("stream_ended", 0.0)
+
+
+# --- acknowledgements -------------------------------------------------------------------------------------------------
+
+
+def granted(bench: Bench, *identifiers: str) -> Acknowledged:
+    return Acknowledged(bench.generation, "subscribe", tuple(AcknowledgedSubscription(one, ("rows",)) for one in identifiers))
+
+
+def test_a_late_reply_during_a_ping_proves_the_link() -> None:
+    """The server dropped a request, said so, and has answered it all the same: no step tells, and its record does."""
+
+    def live(bench: Bench) -> None:
+        bench.subscribe("s1")
+        bench.open()
+        bench.greet()
+        asked = bench.context.subscriptions.in_flight
+        assert asked is not None
+        bench.err(1013)
+        bench.expire_until("con64")  # with the next window, before the request
+        bench.hear(granted(bench, *asked.ids))
+        bench.lose(1008)
+
+    records = logged(live, retry=RetryPolicy(attempts=1))
+    index = next(number for number, record in enumerate(records) if record.get("change") == "acknowledged")
+    assert (rows(records)[-1], records[index - 1]["dest"]) == ("pin58", "ping")
+    assert found(audited(lines_of(records))) == ("conformant", None)
+
+
+def test_an_acknowledgement_ends_a_row_of_refusals_though_more_is_asked_for() -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).lose()
+        bench.expire()
+        bench.open()
+        bench.err(1008)
+        bench.expire()
+        bench.open()
+        bench.greet()
+        bench.subscribe("s2")
+        bench.acknowledge()
+        bench.err(1013)
+        bench.err(1008)
+        bench.lose(1008)
+        assert bench.state is State.RECONNECTING
+
+    records = logged(live, retry=RetryPolicy(attempts=2), era=Era.E4)
+    assert found(audited(lines_of(records))) == ("conformant", None)
+    (index,) = (number for number, record in enumerate(records) if record.get("change") == "acknowledged" and record["link"] == 3)
+    silent = lines_of([*records[:index], *({**one, "seq": one["seq"] - 1} for one in records[index + 1 :])])
+    assert found(audited(silent)) == ("violated", "row"), "without the acknowledgement it was the second refusal in a row"
+
+
+def test_a_refusal_that_answers_a_request_is_no_failed_attempt_where_another_one_was_accepted() -> None:
+    def live(bench: Bench) -> None:
+        bench.subscribe("s1")
+        bench.open()
+        bench.greet()
+        bench.subscribe("s2")
+        bench.acknowledge()
+        bench.err(1008)
+        bench.lose(1008)
+
+    records = logged(live, era=Era.E4)
+    assert (records[-2]["row"], records[-2]["attempt"]) == ("sub58", 0)
+    assert found(audited(lines_of(records))) == ("conformant", None)
+    assert found(audited(altered(records, len(records) - 2, attempt=1))) == ("violated", "attempt")
