@@ -3,7 +3,7 @@
 Invariant: a shape takes a record out of its wrapper and puts the names of the record back. A shape never invents a value.
 
 Design: products are many, and shapes are few. A record stands behind a text, in a field as a text, in a field as an object, or
-as pairs of keys and values; and its event and its timestamp may have another name, or stand in the wrapper. The search tries
+as pairs of keys and values; and its event and its timestamp may have another name, or be outside of the record. The search tries
 these on a line that the plain decoders refuse, one inside the other. The reader remembers the way to the last record, which
 halves the time of a wrapped log.
 """
@@ -121,10 +121,7 @@ class Shapes:
             return self._take(found)
         if plain is None and self._id.encode() in line:
             behind = decode_unusual(line[max(0, line.find(b"{")) :])
-            if isinstance(behind, BadRecord):
-                plain = behind
-            else:
-                plain = self._cut(line)
+            plain = behind if isinstance(behind, BadRecord) else self._cut(line)
         return line, plain
 
     def _cut(self, line: bytes) -> BadRecord | None:
