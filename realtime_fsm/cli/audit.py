@@ -57,7 +57,7 @@ def _about() -> dict[str, Any]:
         "help": "judge audit logs: do they show what the table and the policies allow?",
         "description": "Judge audit logs: whether every connection did what the table and its policies allow, and its statistics."
         "\nReads JSON lines, also as containers, shippers and loggers wrap or rename them, and pairs of keys and values;"
-        "\nplain, .gz, .bz2, .xz, .zst, .tgz, or in UTF-16. Lines of other programs in between are fine, and so is any order of the files.",
+        "\nplain, .gz, .bz2, .xz, .zst, .tgz, or in UTF-16. Lines of other programs may stand between, and files in any order.",
         "epilog": _EPILOG.format(
             **{weight.value: ", ".join(rule.name for rule in RULES.values() if rule.weight is weight) for weight in Severity}
         ),
