@@ -105,7 +105,7 @@ class Shapes:
         """Read a line that the strict decoder refused.
 
         Returns:
-            The record as a plain line, or the line itself; and the record, a broken record, or None for a line of another program.
+            The record as a plain line, or the line itself; and the record, a broken record, or None for another line.
         """
         if MARK not in line:
             return line, decode_unusual(line) or self._cut(line)
