@@ -20,12 +20,12 @@ from realtime_fsm.audit.apply_records import apply_record
 from realtime_fsm.audit.checks import check_row_identity
 from realtime_fsm.audit.collector import ReportBuilder
 from realtime_fsm.audit.decoding import (
+    MISSING,
     TRANSITION,
     BadRecord,
     ExtendedRecord,
     FlatRecord,
     decode_fast,
-    decode_unusual,
 )
 from realtime_fsm.audit.finding import describe_hole, explain_missing_field, finding_of
 from realtime_fsm.audit.histogram import Histogram
@@ -34,11 +34,12 @@ from realtime_fsm.audit.report import Finding, Location, Report
 from realtime_fsm.audit.row_facts import STEPS
 from realtime_fsm.audit.rules import RULES, RuleBreach, Severity
 from realtime_fsm.audit.secret_scan import looks_secret
+from realtime_fsm.audit.shapes import MARK, Shapes
 from realtime_fsm.audit.tracking import EarlyRecord, TrackedConnection
 from realtime_fsm.audit.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
 MAX_ENDED_TRACKED = 256
@@ -58,6 +59,7 @@ class Auditor:
         until: the auditor leaves out later records.
         fail_on: the names of rules whose findings count as violations, whatever their weight.
         detail: whether to keep the timelines and dwells that the HTML page shows.
+        names: the keys of fields that the log renames, by the field.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Auditor:
         until: datetime | None = None,
         fail_on: Collection[str] = (),
         detail: bool = False,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         self._only, self._window = frozenset(only), Window(since, until)
         self._judges_all = self._window.is_all
@@ -79,6 +82,8 @@ class Auditor:
         self._numbers = LineNumbers()
         self._here = 0, b""  # the line that is judged, and its number
         self._waiting = 0  # records that wait for an earlier one
+        self._shapes = Shapes(names)
+        self._stranger: tuple[int, bytes] | None = None  # the first line that names an event and is no record
 
     @property
     def live(self) -> int:
@@ -131,14 +136,21 @@ class Auditor:
                 _, tracked = shadows.popitem()
                 self._conclude(tracked)
         asked = bool(self._only) or not self._window.is_all
-        return self._builder.report(self._numbers.files, self._numbers.number, self._dwells, in_part=asked)
+        hint = ""
+        if self._stranger is not None:
+            hint = f"; {self._numbers.of(self._stranger[0])} {self._shapes.explain(self._stranger[1])}"
+        return self._builder.report(self._numbers.files, self._numbers.number, self._dwells, in_part=asked, hint=hint)
 
     def _take_unusual(self, line: bytes) -> None:
-        made = decode_unusual(line)
+        number = self._here[0]
+        plain, made = self._shapes.read(line)
+        self._here = number, plain
         if isinstance(made, ExtendedRecord):
             self._take(made.line, made.secrets)
         elif isinstance(made, BadRecord):
             self._take_bad(made)
+        elif self._stranger is None and MARK in line:
+            self._stranger = number, line
 
     def _take_bad(self, trouble: BadRecord) -> None:
         identifier = trouble.connection_id
@@ -259,6 +271,8 @@ class Auditor:
     def _step(self, tracked: TrackedConnection, line: FlatRecord) -> None:
         step, state = STEPS.get(line.row), tracked.state
         believed = False
+        if line.cause is MISSING:  # some shippers drop nulls
+            line.cause = None
         if step is None or state != step.source or line.source != state or line.trigger != step.trigger or line.dest != step.dest:
             breach = check_row_identity(tracked, line, step)
             if breach is not None:

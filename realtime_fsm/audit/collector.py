@@ -114,7 +114,9 @@ class ReportBuilder:
         elif badness > self._worst[0][0]:
             heapq.heapreplace(self._worst, (badness, _report_of(tracked, verdict)))
 
-    def report(self, files: list[str], lines: int, dwells: Mapping[str, Histogram], *, in_part: bool = False) -> Report:
+    def report(
+        self, files: list[str], lines: int, dwells: Mapping[str, Histogram], *, in_part: bool = False, hint: str = ""
+    ) -> Report:
         """Build the report.
 
         Args:
@@ -122,11 +124,12 @@ class ReportBuilder:
             lines: the number of lines.
             dwells: the dwells before the steps of each row.
             in_part: whether only some connections, or a span of time, were judged.
+            hint: why the log has no record, where it looks as if it had.
         """
         verdict = self._verdict()
         if verdict is Verdict.UNUSABLE and not self._unusable:
             which = "the connections or the time that are asked for" if in_part else "this library"
-            text = f"no record of {which} is in it: {lines} lines" if lines else "it is empty"
+            text = f"no record of {which} is in it: {lines} lines{hint}" if lines else "it is empty"
             for name in files or ["-"]:
                 self._unattributed.append(Finding("cut", "unusable", text, Location(name, 0)))
         return Report(

@@ -7,8 +7,9 @@ a record with fields that the application's logging added, or a broken record.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_args
 
 import msgspec
@@ -93,10 +94,17 @@ class BadRecord:
 
 @dataclass(frozen=True, slots=True)
 class ExtendedRecord:
-    """A record that the strict decoder refused, and the names of its fields that look like secrets."""
+    """A record that the strict decoder refused, and the names of its fields that look like secrets.
+
+    Attributes:
+        line: the record.
+        secrets: the names.
+        record: the record by its own type; None where a shape made it plain.
+    """
 
     line: FlatRecord
     secrets: tuple[str, ...]
+    record: AnyRecord | None = None
 
 
 def _kinds(cls: type[errors.LinkFailure]) -> set[str]:
@@ -107,7 +115,15 @@ _AWAITED = ("upgrade", "greeting", "reply", "pong", "echo")
 KINDS = frozenset(_kinds(errors.LinkFailure) | {TokenUnavailable.kind} | {f"{what}_overdue" for what in _AWAITED})
 """The kinds of failure that a cause can be."""
 
-_EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)
+EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)
+"""The names of the records."""
+_NULLS = {
+    str(kind.__struct_config__.tag): dict.fromkeys(
+        field.name for field in fields_of(kind) if field.required and type(None) in get_args(field.type)
+    )
+    for kind in RECORDS
+}
+"""The fields of each kind that it always has, and that may be null: some shippers drop nulls."""
 _FIELDS = [*fields_of(TransitionRecord), *(field for kind in RECORDS for field in fields_of(kind))]
 _TYPES = {field.name: field.type for field in _FIELDS}
 _CHANGES = tuple(dict.fromkeys(word for field in _FIELDS if field.name == "change" for word in get_args(field.type)))
@@ -133,7 +149,7 @@ _STRICT: dict[str, Any] = {
     "error_code": int | None,
     "era": _ERA,
     "lag": Annotated[float, msgspec.Meta(ge=0)],
-    "event": Literal[tuple(_EVENTS)],
+    "event": Literal[tuple(EVENTS)],
     "level": Literal["debug", "info", "warning", "error", "critical"] | None,
     "logger": Literal["realtime_fsm"] | None,
     "change": Literal[_CHANGES],
@@ -149,6 +165,9 @@ _STRICT: dict[str, Any] = {
     "kind": Annotated[str, msgspec.Meta(max_length=36)],
     "versions": dict[str, str],
 }
+_EPOCH, _EPOCH_TEXT = datetime(1970, 1, 1, tzinfo=UTC), re.compile(r"\d{9,20}(?:\.\d+)?", re.ASCII)
+_UNITS = ((1e11, 1_000_000), (1e14, 1000), (1e17, 1), (1e20, 0))
+"""Below which number a timestamp is in seconds, and so on, and how many microseconds its unit has."""
 _PLAIN = (int, float, bool, int | None, float | None, float | msgspec.UnsetType, bool | msgspec.UnsetType)
 
 
@@ -184,12 +203,18 @@ def decode_unusual(line: bytes) -> ExtendedRecord | BadRecord | None:
         return _cut(line)
     try:
         record = msgspec.json.decode(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         broken = line.lstrip().startswith(b"{") and (b'"event"' in line or b'"connection_id"' in line)
         return BadRecord("cut", "the line is not whole: it is no JSON") if broken else None
-    if not isinstance(record, dict) or not _is_ours(record):
-        return None
-    identifier, seq, moment = record.get("connection_id"), record.get("seq"), _moment(record.get("timestamp"))
+    return _decode_record(record) if isinstance(record, dict) and is_ours(record) else None
+
+
+def _decode_record(record: dict[str, Any]) -> ExtendedRecord | BadRecord:
+    has_texts = isinstance(record.get("seq"), str)  # a shipper that makes a text of each number
+    if has_texts:
+        numbers = {name: int(record[name]) for name in ("schema", "seq", "error_code") if _is_number(record.get(name))}
+        record = record | numbers
+    identifier, seq, moment = record.get("connection_id"), record.get("seq"), parse_moment(record.get("timestamp"))
     whose = (
         identifier if isinstance(identifier, str) else None,
         seq if type(seq) is int else None,
@@ -200,11 +225,17 @@ def decode_unusual(line: bytes) -> ExtendedRecord | BadRecord | None:
     if moment is None:
         return BadRecord("form", "the timestamp cannot be read", *whose)
     try:
-        msgspec.convert(record | {"timestamp": moment.isoformat()}, AnyRecord)
-        flat = msgspec.convert(record | {"timestamp": moment}, FlatRecord)
+        whole = _NULLS[record["event"]] | record
+        typed: AnyRecord = msgspec.convert(whole | {"timestamp": moment.isoformat()}, AnyRecord, strict=not has_texts)
+        whole = msgspec.to_builtins(typed) if has_texts else whole
+        flat = msgspec.convert(whole | {"timestamp": moment}, FlatRecord)
     except msgspec.ValidationError as problem:
         return BadRecord("form", f"{_without_values(str(problem))}", *whose)
-    return ExtendedRecord(flat, tuple(secret_fields(record)))
+    return ExtendedRecord(flat, tuple(secret_fields(record)), typed)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, str) and value.removeprefix("-").isdecimal()
 
 
 def _cut(line: bytes) -> BadRecord | None:
@@ -213,17 +244,18 @@ def _cut(line: bytes) -> BadRecord | None:
         return None
     try:
         msgspec.json.decode(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return BadRecord("cut", "the file ends in the middle of a line")
     return None
 
 
-def _is_ours(record: dict[str, Any]) -> bool:
+def is_ours(record: dict[str, Any]) -> bool:
+    """Whether an object is a record of this library, of whichever version."""
     event = record.get("event")
     if not isinstance(event, str) or not event.startswith("realtime."):
         return False
     known = sum(name in record for name in ("machine", "connection_id", "seq", "link"))
-    return known >= 3 or (event in _EVENTS and known > 0)
+    return known >= 3 or (event in EVENTS and known > 0)
 
 
 def _unsupported(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -233,19 +265,29 @@ def _unsupported(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "schema", f"the record is of another version of the schema than {SCHEMA}"
     if isinstance(machine, str) and machine != TABLE.fingerprint:
         yield "table", f"the record is of another table than {TABLE.fingerprint}"
-    if record["event"] not in _EVENTS:
+    if record["event"] not in EVENTS:
         yield "schema", "this version does not know the kind of record"
 
 
-def _moment(stamp: object) -> datetime | None:
-    """Parse a timestamp, in whichever form the application's logging writes it."""
+def parse_moment(stamp: object) -> datetime | None:
+    """Parse a timestamp, in whichever form the application's logging writes it.
+
+    Args:
+        stamp: ISO 8601, in UTC unless it says so; or a number since 1970, whose size tells seconds, milliseconds, microseconds
+            or nanoseconds.
+    """
     try:
-        if isinstance(stamp, int | float) and not isinstance(stamp, bool):
-            return datetime.fromtimestamp(stamp, UTC)
-        moment = datetime.fromisoformat(stamp) if isinstance(stamp, str) else None
-    except (ValueError, OverflowError, OSError):
-        return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+        if isinstance(stamp, str):
+            if _EPOCH_TEXT.fullmatch(stamp) is None:
+                moment = datetime.fromisoformat(stamp)
+                return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+            stamp = float(stamp) if "." in stamp else int(stamp)
+        if isinstance(stamp, int | float) and not isinstance(stamp, bool) and stamp >= 0:
+            unit = next((unit for bound, unit in _UNITS if stamp < bound), None)
+            return None if unit is None else _EPOCH + timedelta(microseconds=round(stamp * unit if unit >= 1 else stamp / 1000))
+    except (ValueError, OverflowError):
+        pass
+    return None
 
 
 def _without_values(problem: str) -> str:

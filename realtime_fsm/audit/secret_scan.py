@@ -36,6 +36,11 @@ def looks_secret(text: str) -> bool:
     return _VALUE.search(text) is not None
 
 
+def mask_secrets(text: str) -> str:
+    """Hide the likely secrets of a text."""
+    return _VALUE.sub(REDACTED, text)
+
+
 def secret_fields(record: dict[str, Any]) -> Iterator[str]:
     """List the names of fields that hold a likely secret, also deep within."""
     for name, value in record.items():

@@ -7,19 +7,22 @@ file whose first record is older. Standard input comes last.
 
 from __future__ import annotations
 
-import gzip
+import codecs
 import sys
+import tarfile
 import zlib
+from functools import partial
 from importlib import import_module
 from io import BufferedReader, BytesIO, RawIOBase
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from realtime_fsm.audit.decoding import BadRecord, ExtendedRecord, decode_unusual
+from realtime_fsm.audit.decoding import BadRecord, ExtendedRecord
+from realtime_fsm.audit.shapes import Shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
 STDIN = "-"
@@ -28,7 +31,8 @@ LONGEST = 1 << 20
 _BLOCK = 1 << 16
 _PIECE = 1 << 12  # of a compressed file: what it unpacks to is held at once
 _HEAD_LINES, _HEAD_BYTES = 2000, 1 << 20
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_WITHIN = "::"  # between the name of an archive and that of a file in it
+_DAMAGES = (OSError, EOFError, zlib.error)
 
 
 class Unreadable(Exception):
@@ -36,38 +40,49 @@ class Unreadable(Exception):
 
 
 def open_log(name: str, watch: Callable[[IO[bytes]], IO[bytes]] = lambda file: file) -> IO[bytes]:
-    """Open a log; its first bytes tell the compression.
+    """Open a log; its first bytes tell the compression and the encoding.
 
     Args:
-        name: the file's name; ``-`` for standard input.
+        name: the file's name; ``-`` for standard input. `sort_by_content` names the files in an archive.
         watch: wraps the file before it is decompressed.
 
     Raises:
         Unreadable: when it cannot be opened, or it is compressed and nothing here decompresses it.
     """
     if name == STDIN:
-        raw = cast("IO[bytes]", sys.stdin.buffer)
-        magic = cast("Any", sys.stdin.buffer).peek(4)[:4]
-    else:
-        try:
-            file = Path(name).open("rb")  # noqa: SIM115  (the caller's)
-        except OSError as failure:
-            raise Unreadable(failure.strerror or str(failure)) from None
-        try:
-            magic = file.peek(4)[:4]
-        except OSError as failure:
-            file.close()
-            raise Unreadable(failure.strerror or str(failure)) from None
-        raw = watch(file)
-    if magic.startswith(_GZIP):
-        return _unpacked(gzip.GzipFile(fileobj=raw), raw)
-    if magic == _ZSTD:
-        return _zstd(raw)
-    return raw
+        return _plain(sys.stdin.buffer)
+    archive, mark, member = name.partition(_WITHIN)
+    if mark and not Path(name).exists():
+        return _open_member(archive, member)
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115  (the caller's)
+    except OSError as failure:
+        raise Unreadable(failure.strerror or str(failure)) from None
+    return _plain(watch(file))
 
 
-class _Unpacked(BufferedReader):
-    """A decompressed file; closing it closes the compressed file, which decompressors leave open."""
+def _plain(raw: Any) -> IO[bytes]:
+    """Decompress a file and bring its text to UTF-8, as its first bytes ask for it."""
+    try:
+        magic = raw.peek(8)[:8]
+        unpack = next((begin for start, begin in _COMPRESSIONS.items() if magic.startswith(start)), None)
+        if unpack is not None:
+            raw = _layer(_Frames(raw, unpack(), magic[:2]), raw)
+            magic = raw.peek(4)[:4]
+        encoding = next((name for start, name in _ENCODINGS.items() if magic.startswith(start)), None)
+        return cast("IO[bytes]", raw if encoding is None else _layer(_Recoded(raw, encoding), raw))
+    except Unreadable:
+        raw.close()
+        raise
+    except Exception as failure:
+        raw.close()
+        if (damage := _damage(failure)) is None:
+            raise
+        raise damage from None
+
+
+class _Layer(BufferedReader):
+    """A decompressed file; closing it closes the file below."""
 
     below: IO[bytes] | None = None
 
@@ -77,57 +92,131 @@ class _Unpacked(BufferedReader):
             self.below.close()
 
 
-def _unpacked(reader: Any, raw: IO[bytes]) -> IO[bytes]:
-    unpacked = _Unpacked(reader, 1 << 16)
-    unpacked.below = raw
-    return cast("IO[bytes]", unpacked)
+def _layer(reader: Any, raw: IO[bytes]) -> _Layer:
+    layer = _Layer(reader, _BLOCK)
+    layer.below = raw
+    return layer
 
 
-def _zstd(raw: IO[bytes]) -> IO[bytes]:
-    """Open a .zst with the first module of Python that decompresses it."""
+def _zstd() -> Callable[[], Any]:
+    """Choose the first module of Python that decompresses zstd."""
     for module in ("compression.zstd", "backports.zstd"):
         try:
-            return _unpacked(import_module(module).ZstdFile(raw), raw)
+            return cast("Callable[[], Any]", import_module(module).ZstdDecompressor)
         except ImportError:
             continue
     try:
-        decompressor = import_module("zstandard").ZstdDecompressor()
+        return cast("Callable[[], Any]", import_module("zstandard").ZstdDecompressor().decompressobj)
     except ImportError:
-        raw.close()
         raise Unreadable("it is compressed with zstd: install realtime-fsm[zst] to read it") from None
-    return _unpacked(_Frames(raw, decompressor.decompressobj), raw)
+
+
+_COMPRESSIONS: dict[bytes, Callable[[], Callable[[], Any]]] = {
+    b"\x1f\x8b": lambda: partial(zlib.decompressobj, 31),
+    b"BZh": lambda: cast("Callable[[], Any]", import_module("bz2").BZ2Decompressor),
+    b"\xfd7zXZ\0": lambda: cast("Callable[[], Any]", import_module("lzma").LZMADecompressor),
+    b"\x28\xb5\x2f\xfd": _zstd,
+}
+"""How a file that begins so is decompressed: a function that finds the maker of a decompressor for one frame."""
+_ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"{\0": "utf-16-le", b"\0{": "utf-16-be"}
 
 
 class _Frames(RawIOBase):
-    """The frames of a .zst, by `zstandard`, whose own reader does not notice a cut last frame.
+    """The content of a compressed file, frame by frame, up to the last byte that can be read.
+
+    Rubbish after a whole frame, such as the zeros of a tape or of a crash, ends the content.
 
     Args:
         raw: the file.
         begin: makes the decompressor of a frame.
+        magic: the bytes with which a frame begins.
     """
 
-    def __init__(self, raw: IO[bytes], begin: Callable[[], Any]) -> None:
-        self._raw, self._begin = raw, begin
-        self._frame: Any = None
-        self._rest = self._ready = b""
+    def __init__(self, raw: IO[bytes], begin: Callable[[], Any], magic: bytes) -> None:
+        self._raw, self._begin, self._magic = raw, begin, magic
+        self._frame: Any = begin()
+        self._rest = b""
+        self._ready = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         while not self._ready:
-            data = self._rest or self._raw.read(_PIECE)
+            data = self._rest + self._raw.read(_PIECE)
+            self._rest = b""
+            if self._frame is None:
+                data = data.lstrip(b"\0")
+                if not data.startswith(self._magic):
+                    return 0
+                self._frame = self._begin()
             if not data:
-                if self._frame is not None:
-                    raise EOFError("the last frame is not whole")
-                return 0
-            self._frame = self._frame or self._begin()
-            self._ready, self._rest = self._frame.decompress(data), b""
+                raise EOFError("the last frame is not whole")
+            self._ready = memoryview(self._frame.decompress(data))
             if self._frame.eof:
                 self._rest, self._frame = self._frame.unused_data, None
         count = min(len(buffer), len(self._ready))
         buffer[:count], self._ready = self._ready[:count], self._ready[count:]
         return count
+
+
+class _Recoded(RawIOBase):
+    """A text in UTF-8 that is written in another encoding.
+
+    Args:
+        raw: the file.
+        encoding: the encoding of the file.
+    """
+
+    def __init__(self, raw: IO[bytes], encoding: str) -> None:
+        self._raw = raw
+        self._decode = codecs.getincrementaldecoder(encoding)("replace").decode
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            data = self._raw.read(_PIECE)
+            self._ready = memoryview(self._decode(data, not data).encode())
+            if not data and not self._ready:
+                return 0
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+
+def _members(name: str) -> list[str]:
+    """Name the files of an archive (.tar, .tgz and the like); any other file is its own only one."""
+    try:
+        with open_log(name) as file:
+            if cast("Any", file).peek(512)[257:262] != b"ustar":
+                return [name]
+            with tarfile.open(fileobj=file, mode="r|") as archive:
+                return [f"{name}{_WITHIN}{member.name}" for member in archive if member.isfile()]
+    except (Unreadable, tarfile.TarError, *_DAMAGES):
+        return [name]  # the audit reports it
+
+
+def _open_member(name: str, member: str) -> IO[bytes]:
+    file = open_log(name)
+    try:
+        archive = tarfile.open(fileobj=file, mode="r|")  # noqa: SIM115  (closed with its member)
+        found = next((each for each in archive if each.name == member), None)
+        content = None if found is None else archive.extractfile(found)
+        if content is None:
+            raise Unreadable("the archive has no such file")
+        return _plain(_layer(content, file))
+    except (tarfile.TarError, *_DAMAGES) as failure:
+        file.close()
+        raise Unreadable(f"it is damaged or cut: {failure}") from None
+
+
+def _damage(failure: Exception) -> Unreadable | None:
+    """Tell what is damaged; None for a failure that is a defect of this program."""
+    is_damage = isinstance(failure, _DAMAGES) or type(failure).__name__ in ("ZstdError", "LZMAError")
+    return Unreadable(f"it is damaged or cut: {failure}") if is_damage else None
 
 
 def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
@@ -148,12 +237,10 @@ def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
             if len(rest) >= LONGEST:
                 yield rest
                 rest = b""
-    except (OSError, EOFError, zlib.error) as failure:
-        raise Unreadable(f"it is damaged or cut: {failure}") from None
     except Exception as failure:
-        if type(failure).__name__ != "ZstdError":
+        if (damage := _damage(failure)) is None:
             raise
-        raise Unreadable(f"it is damaged or cut: {failure}") from None
+        raise damage from None
     if rest:
         yield rest
 
@@ -171,10 +258,11 @@ def read_lines(file: IO[bytes]) -> Iterator[bytes]:
 class _Head:
     """The beginning of a file: the first moment, and the first number of each connection."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, names: Mapping[str, str] | None) -> None:
         self.name = name
         self.moment: datetime | None = None
         self.numbers: dict[str, int] = {}
+        self._shapes = Shapes(names)
         try:
             with open_log(name) as file:
                 self._read(read_lines(file))
@@ -187,7 +275,7 @@ class _Head:
             read += len(line)
             if count >= _HEAD_LINES or read > _HEAD_BYTES:
                 return
-            made = decode_unusual(line)
+            _, made = self._shapes.read(line)
             if isinstance(made, ExtendedRecord):
                 self._note(made.line.connection_id, made.line.seq, made.line.timestamp)
             elif isinstance(made, BadRecord) and made.connection_id is not None and made.seq is not None:
@@ -202,12 +290,17 @@ class _Head:
         return any(seq < other.numbers.get(connection, 0) for connection, seq in self.numbers.items())
 
 
-def sort_by_content(names: Iterable[str]) -> list[str]:
-    """Sort the names of files by their content, each once."""
-    given = list(dict.fromkeys(names))
+def sort_by_content(names: Iterable[str], renamed: Mapping[str, str] | None = None) -> list[str]:
+    """Sort the names of files by their content, each once.
+
+    Args:
+        names: the names. Each file in an archive gets a name of its own.
+        renamed: the keys of fields that the logs rename, by the field.
+    """
+    given = list(dict.fromkeys(each for name in names for each in ([name] if name == STDIN else _members(name))))
     if len(given) < 2:
         return given
-    heads = [_Head(name) for name in given if name != STDIN]
+    heads = [_Head(name, renamed) for name in given if name != STDIN]
     waits = {head.name: {other.name for other in heads if other is not head and other.comes_before(head)} for head in heads}
     ranks = {head.name: (0.0 if head.moment is None else head.moment.timestamp(), head.name) for head in heads}
     order: list[str] = []

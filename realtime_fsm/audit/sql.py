@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _TYPES: dict[Holds, str] = {"integer": "BIGINT", "float": "DOUBLE", "string": "VARCHAR", "boolean": "BOOLEAN", "json": "JSON"}
 _COLUMNS = {"event": "VARCHAR"} | {field.name: _TYPES[field.json_type] for field in FIELDS.values()}
+_NAMED_ELSE = {"event": ("message", "msg"), "timestamp": ("ts", "time", "@timestamp", "date")}
+"""Other names of two columns, as the built-in pass takes them, too."""
+_READ = _COLUMNS | {name: "VARCHAR" for names in _NAMED_ELSE.values() for name in names}
 _STATES = tuple(state.value for state in TABLE.states)
 _VARIABLE = "realtime_logs"
 _UNNAMED = f"coalesce(getvariable('{_VARIABLE}'), error('name the logs first: SET VARIABLE {_VARIABLE} = [...]'))"
@@ -58,10 +61,10 @@ def _template() -> Template:
 
 def _sources(lines: Sequence[str], parquet: Sequence[str]) -> str:
     """Write the sources of the records, with all columns of records, whatever columns Parquet files have."""
-    columns = ", ".join(f"{_name(name)}: '{kind}'" for name, kind in _COLUMNS.items())
-    nothing = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in _COLUMNS.items())
+    columns = ", ".join(f"{_name(name)}: '{kind}'" for name, kind in _READ.items())
+    nothing = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in _READ.items())
     if lines or not parquet:
-        sources = [_LINES.substitute(logs=_texts(lines) if lines else _UNNAMED, columns=columns)]
+        sources: list[str] = [_LINES.substitute(logs=_texts(lines) if lines else _UNNAMED, columns=columns)]
     else:
         sources = [_NOTHING.substitute(columns=nothing)]
     if parquet:
@@ -100,7 +103,12 @@ def _rows(rows: Iterable[Row[State, Trigger]]) -> str:
 
 
 def _typed(name: str, kind: str) -> str:
-    return f"moment({_name(name)})" if name == "timestamp" else f"TRY_CAST({_name(name)} AS {kind})"
+    names = [_name(each) for each in (name, *_NAMED_ELSE.get(name, ()))]
+    if name == "timestamp":
+        return f"coalesce({', '.join(f'moment({each}::VARCHAR)' for each in names)})"
+    if name == "event":
+        return f"coalesce({', '.join(f'of_us({each}::VARCHAR)' for each in names)})"
+    return f"TRY_CAST({names[0]} AS {kind})"
 
 
 def _given() -> str:

@@ -6,6 +6,9 @@
 --   duckdb -init life.sql                                   and ask:  FROM availability;
 --   (cat life.sql; echo 'FROM availability;') | duckdb      without a prompt
 --   duckdb life.duckdb < life.sql                           to keep the views in a file
+-- The views read plain records, a JSON object a line, also with `message` or `msg` for `event` and `ts`, `time` or `@timestamp` for
+-- `timestamp`. They do not read records in a wrapper, as docker, Kubernetes or shippers write them, nor pairs of keys and values:
+-- `realtime-fsm audit` reads those.
 -- For s3://, gcs:// and the like DuckDB wants to know who asks:  CREATE SECRET (TYPE s3, PROVIDER credential_chain);
 -- The views read the logs anew for each question. For many questions, read them once:
 --   CREATE TABLE kept AS FROM records;  CREATE OR REPLACE VIEW records AS FROM kept;
@@ -27,11 +30,21 @@ $note
 
 CREATE OR REPLACE MACRO is_live(state) AS state IN ($live);
 
--- The moment that a text tells, in UTC: ISO 8601, in UTC unless it says otherwise, or the seconds since 1970.
+-- The moment that a text tells, in UTC: ISO 8601, in UTC unless it says otherwise; or a number since 1970, whose size tells seconds,
+-- milliseconds, microseconds or nanoseconds.
+CREATE OR REPLACE MACRO iso(told) AS epoch_us(TRY_CAST(
+    told || CASE WHEN told SIMILAR TO '.*:.*(Z|[+-][0-9:]+)' THEN '' ELSE 'Z' END AS TIMESTAMPTZ));
 CREATE OR REPLACE MACRO moment(told) AS make_timestamp(coalesce(
-    epoch_us(TRY_CAST(told || CASE WHEN told SIMILAR TO '.*:.*(Z|[+-][0-9:]+)' THEN '' ELSE 'Z' END AS TIMESTAMPTZ)),
-    CASE WHEN TRY_CAST(told AS DOUBLE) BETWEEN 0 AND 1e11 THEN (TRY_CAST(told AS DOUBLE) * 1e6)::BIGINT END
+    iso(regexp_replace(replace(told, ',', '.'), '([+-][0-9]{2})([0-9]{2})$$', '\1:\2')),
+    CASE WHEN TRY_CAST(told AS DOUBLE) < 0 THEN NULL
+        WHEN TRY_CAST(told AS DOUBLE) < 1e11 THEN (TRY_CAST(told AS DOUBLE) * 1e6)::BIGINT
+        WHEN TRY_CAST(told AS DOUBLE) < 1e14 THEN (TRY_CAST(told AS DOUBLE) * 1e3)::BIGINT
+        WHEN TRY_CAST(told AS DOUBLE) < 1e17 THEN TRY_CAST(told AS DOUBLE)::BIGINT
+        WHEN TRY_CAST(told AS DOUBLE) < 1e20 THEN (TRY_CAST(told AS DOUBLE) / 1e3)::BIGINT END
 ));
+
+-- A text that names one of our events.
+CREATE OR REPLACE MACRO of_us(told) AS CASE WHEN starts_with(told, 'realtime.') THEN told END;
 
 -- Whatever looks like a record; lines that are no JSON or name another event are passed over. `whole`: whether it can be used.
 CREATE OR REPLACE VIEW lines AS

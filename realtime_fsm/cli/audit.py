@@ -14,12 +14,14 @@ import msgspec
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.formats.junit import as_junit
 from realtime_fsm.audit.formats.text import as_markdown, as_text
+from realtime_fsm.audit.formats.text_utils import printable
 from realtime_fsm.audit.progress import Progress
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.audit.sources import STDIN, Unreadable, open_log, read_lines, sort_by_content
 from realtime_fsm.audit.sql import script
 from realtime_fsm.audit.tail import follow_files
+from realtime_fsm.auditlog.schema import FIELDS
 from realtime_fsm.cli.loop import signals_interrupt
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def _about() -> dict[str, Any]:
     return {
         "help": "judge audit logs: do they show what the table and the policies allow?",
         "description": "Judge audit logs: whether every connection did what the table and its policies allow, and its statistics."
-        "\nReads JSON lines, plain, .gz or .zst; lines of other programs in between are fine, and so is any order of the files.",
+        "\nReads JSON lines, also as containers, shippers and loggers wrap or rename them, and pairs of keys and values;"
+        "\nplain, .gz, .bz2, .xz, .zst, .tgz, or in UTF-16. Lines of other programs may stand between, and files in any order.",
         "epilog": _EPILOG.format(
             **{weight.value: ", ".join(rule.name for rule in RULES.values() if rule.weight is weight) for weight in Severity}
         ),
@@ -82,6 +85,10 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     )
     parser.add_argument("--until", metavar="TIME", type=_time, help="leave out the records after this time")
     parser.add_argument(
+        "--map", metavar="FIELD=KEY", action="append", default=[], type=_renamed,
+        help="the log has this field of a record under that key, as in event=message; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
         "--fail-on", metavar="RULE", action="append", default=[], choices=tuple(RULES),
         help="count the findings of this rule as violations, also where they are doubts or notes; may be repeated",
     )  # fmt: skip
@@ -96,10 +103,17 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "--sql", action="store_true",
         help="audit nothing, but write the views of DuckDB that give the figures of an audit; a FILE may be a glob or a URL such"
-        " as 's3://bucket/logs/*.jsonl.gz', and Parquet",
+        " as 's3://bucket/logs/*.jsonl.gz', and Parquet; the views read plain records, and no wrapped ones",
     )  # fmt: skip
     parser.set_defaults(run=run)
     return parser
+
+
+def _renamed(word: str) -> tuple[str, str]:
+    field, _, key = word.partition("=")
+    if not key or field not in (*FIELDS, "event"):
+        raise argparse.ArgumentTypeError(f"{word!r} is not FIELD=KEY, with a field of a record such as event=message")
+    return field, key
 
 
 def _time(word: str) -> datetime:
@@ -142,19 +156,20 @@ def run(options: argparse.Namespace) -> int:
         until=options.until,
         fail_on=options.fail_on,
         detail=options.format == "html",
+        names=dict(options.map),
     )
     if options.follow:
         if STDIN in options.files:
             return _usage_error("--follow is for files; standard input is read to its end anyway")
         _follow(auditor, options.files)
     else:
-        _read(auditor, options.files)
+        _read(auditor, options.files, dict(options.map))
     report = auditor.finish()
     return _write(_rendered(report, options.format, coverage=options.coverage), options.output) or report.exit_code
 
 
 def _write_sql(options: argparse.Namespace) -> int:
-    judging = ("connection", "since", "until", "fail_on", "coverage", "follow")
+    judging = ("connection", "since", "until", "map", "fail_on", "coverage", "follow")
     strange = [name for name in judging if getattr(options, name)] + ["format"] * (options.format != "text")
     if strange:
         return _usage_error(f"--{strange[0].replace('_', '-')} does not go with --sql; ask the views for it")
@@ -168,8 +183,8 @@ def _usage_error(sentence: str) -> int:
     return Verdict.UNUSABLE
 
 
-def _read(auditor: Auditor, names: list[str]) -> None:
-    order = sort_by_content(names)
+def _read(auditor: Auditor, names: list[str], renamed: dict[str, str]) -> None:
+    order = sort_by_content(names, renamed)
     with Progress(order, sys.stderr) as progress:
         for name in order:
             auditor.begin(name)
@@ -193,7 +208,8 @@ def _follow(auditor: Auditor, names: list[str]) -> None:
             auditor.feed((line,))
             if told is None and auditor.violation is not None:
                 told = auditor.violation
-                print(f"realtime-fsm audit: {told.place}: {told.rule}: {told.text}", file=sys.stderr, flush=True)
+                said = printable(f"{told.place}: {told.rule}: {told.text}")
+                print(f"realtime-fsm audit: {said}", file=sys.stderr, flush=True)
 
     names = list(dict.fromkeys(names))
     for name in names:  # of each that nothing comes of, it is said
@@ -227,5 +243,5 @@ def _rendered(report: Report, form: str, *, coverage: bool) -> Iterator[str]:
 
         return as_html(report, coverage=coverage)
     if form == "markdown":
-        return as_markdown(report, coverage=coverage)
-    return as_junit(report) if form == "junit" else as_text(report, coverage=coverage)
+        return map(printable, as_markdown(report, coverage=coverage))
+    return as_junit(report) if form == "junit" else map(printable, as_text(report, coverage=coverage))

@@ -11,6 +11,7 @@ from realtime_fsm.audit.decoding import BadRecord, decode_unusual
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.report import Location
 from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
+from realtime_fsm.audit.shapes import MARK, Shapes
 from realtime_fsm.audit.sources import Unreadable, open_log, read_lines, sort_by_content
 from realtime_fsm.audit.tracking import Policies
 from realtime_fsm.auditlog.records import (
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 LISTED = 20
 """Connections to list at most when the one that was asked for is not there."""
-_MARK = b'"realtime.'
 _EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)
 
 
@@ -76,6 +76,13 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 _decode: Callable[[bytes], AnyRecord] = msgspec.json.Decoder(AnyRecord).decode
 
 
+def _head_of(line: bytes) -> _Head | None:
+    try:
+        return _decode_head(line)
+    except (msgspec.MsgspecError, ValueError):
+        return None
+
+
 @dataclass(slots=True)
 class _Reader:
     """Picks the records of one connection: of `connection`, or of the first one in the log."""
@@ -86,13 +93,16 @@ class _Reader:
     records: dict[int, LocatedRecord] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
     cut: str | None = None
+    shapes: Shapes = field(default_factory=Shapes)
 
     def add(self, place: Location, line: bytes) -> None:
-        if _MARK not in line and line.endswith(b"\n"):
+        if MARK not in line and line.endswith(b"\n"):
             return
-        try:
-            head = _decode_head(line)
-        except (msgspec.MsgspecError, ValueError):
+        head = _head_of(line)
+        if head is None or head.event not in _EVENTS:
+            line, _ = self.shapes.read(line)
+            head = _head_of(line)
+        if head is None:
             self._add_record(place, line)
             return
         if head.event in _EVENTS and head.connection_id and len(self.connections) <= LISTED:
@@ -112,7 +122,8 @@ class _Reader:
                 self._add_problem(place, decoded)
             if decoded is None or isinstance(decoded, BadRecord):
                 return
-            record = msgspec.convert(msgspec.json.decode(line) | {"timestamp": decoded.line.timestamp.isoformat()}, AnyRecord)
+            assert decoded.record is not None
+            record = decoded.record
         first = self.records.setdefault(record.seq, LocatedRecord(place, record))
         if first.record != record:
             self.problems[record.seq] = f"{place}: another record has the number {record.seq}, too ({first.place})"

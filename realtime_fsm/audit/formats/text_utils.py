@@ -62,6 +62,13 @@ def percent(share: float | None) -> str:
     return "100 %" if share == 100 else f"{min(share, 99.999):.3f} %"
 
 
+def printable(line: str) -> str:
+    """Escape what a log may have brought in and a terminal would obey: control characters, and marks of direction."""
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+
+
 def number(count: int) -> str:
     """Format a number with its thousands apart."""
     return f"{count:,}"

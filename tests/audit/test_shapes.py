@@ -1,0 +1,267 @@
+"""A log has the same verdict and the same figures, however it is wrapped, renamed, formatted, encoded or compressed."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import tarfile
+from pathlib import Path
+
+import msgspec
+import pytest
+import zstandard
+
+from realtime_fsm.audit import shapes
+from realtime_fsm.audit.formats.text_utils import printable
+from realtime_fsm.audit.report import Report
+from realtime_fsm.audit.shapes import Shapes
+from realtime_fsm.audit.sources import open_log, read_lines, sort_by_content
+from realtime_fsm.cli.audit import main
+from realtime_fsm.replay.log_reader import read_connection_log
+from support.brokenlogs import audited, lines_of
+from support.lives import ALL as LIVES_OF_ALL
+from support.lives import LIVES
+from support.shippers import ALL, FORMATS, lines_in, moved
+from support.views import Figures, Views
+from support.wholelog import JWT, LINES, PONG, RECORDS, edited, write
+
+WHOLE = audited(LINES)
+LIFE = [record for name in LIVES for record in LIVES_OF_ALL[name]]
+KNOWN_LIFE = audited(lines_of(LIFE))
+
+
+def figures(report: Report) -> list[object]:
+    """All that a report tells, but the records of findings, which are shown as the log has them."""
+    lives = [
+        (c.connection, c.verdict, c.records, c.first, c.last, c.state, c.ended, c.judged, c.counts, c.life)
+        for c in report.connections
+    ]  # fmt: skip
+    return [report.verdict, report.counts, report.records, report.other, lives, report.life, report.rows]
+
+
+# --- shapes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", ALL)
+def test_a_record_is_found_in_each_shape(shape: str) -> None:
+    report = audited(lines_in(shape, RECORDS))
+    assert report.verdict == "conformant", report.first or report.findings
+    assert figures(report) == figures(WHOLE)
+
+
+@pytest.mark.parametrize("shape", ALL)
+def test_each_life_has_the_same_figures_in_each_shape(shape: str) -> None:
+    report, known = audited(lines_in(shape, LIFE)), KNOWN_LIFE
+    assert report.verdicts == known.verdicts
+    assert (report.records, report.other, report.counts, report.rows) == (known.records, 0, known.counts, known.rows)
+    for found, plain in zip(report.connections, known.connections, strict=True):
+        assert (found.life.availability, found.life.states) == (plain.life.availability, plain.life.states)
+
+
+@pytest.mark.parametrize("shape", ALL)
+def test_a_violation_is_found_in_each_shape(shape: str) -> None:
+    records = [*RECORDS[:PONG], {**RECORDS[PONG], "row": "sub41"}, *RECORDS[PONG + 1 :]]
+    found = audited(lines_in(shape, records)).first
+    assert found is not None
+    assert (found.rule, found.place.line) == ("row", PONG + 1)
+    assert found.record is not None
+    assert found.record["row"] == "sub41", "the finding shows the record, and not its wrapper"
+
+
+def test_shapes_may_change_from_line_to_line() -> None:
+    names = list(ALL)
+    lines = [lines_in(names[index % len(names)], [record])[0] for index, record in enumerate(RECORDS)]
+    noise = [line for each in lines for line in (each, b"GET /realtime.js {x} 200\n", b'{"log":"no record"}\n')]
+    report = audited(noise)
+    assert (report.verdict, report.records, report.other) == ("conformant", len(RECORDS), 2 * len(RECORDS))
+
+
+def test_the_way_to_the_last_record_is_tried_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, lines = Shapes(), lines_in("docker", RECORDS)
+    assert reader.read(lines[0])[1] is not None
+    monkeypatch.setattr(Shapes, "_in_text", None)
+    monkeypatch.setattr(shapes, "decode_unusual", None)
+    plain, made = reader.read(lines[1])
+    assert made is not None
+    assert json.loads(plain) == RECORDS[1]
+
+
+def test_a_key_can_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = [{**moved(record, connection_id="conn", timestamp="when"), "timestamp": "2020-01-01"} for record in RECORDS]
+    log = write(tmp_path / "log", lines_of(records))
+    assert main([log]) == 1, "the records lack a field"
+    assert main([log, "--map", "connection_id=conn", "--map", "timestamp=when", "--format", "json", "-o", f"{log}.json"]) == 0
+    assert json.loads(Path(f"{log}.json").read_text())["connections"][0]["first"].startswith("2026-11-24T05:00:00")
+    with pytest.raises(SystemExit):
+        main([log, "--map", "conn"])
+    assert "'conn' is not FIELD=KEY" in capsys.readouterr().err
+
+
+def test_a_secret_in_a_wrapped_record_is_told() -> None:
+    records = [*RECORDS[:PONG], {**RECORDS[PONG], "user": JWT}, *RECORDS[PONG + 1 :]]
+    assert audited(lines_in("docker", records)).counts["secret"] == 1
+
+
+@pytest.mark.parametrize("shape", ["docker", "cri", "logfmt", "gcp json", "numbers as texts", "nulls dropped"])
+def test_a_replay_reads_the_same_shapes(shape: str, tmp_path: Path) -> None:
+    log = read_connection_log([write(tmp_path / "log", lines_in(shape, RECORDS))], None)
+    plain = read_connection_log([write(tmp_path / "plain", LINES)], None)
+    assert [each.record for each in log.records] == [each.record for each in plain.records]
+
+
+def test_files_of_wrapped_records_are_sorted(tmp_path: Path) -> None:
+    lines = lines_in("docker", RECORDS)
+    later, earlier = write(tmp_path / "a", lines[PONG:]), write(tmp_path / "b", lines[:PONG])
+    assert sort_by_content([later, earlier]) == [earlier, later]
+
+
+@pytest.mark.parametrize(("shape", "cut"), [("docker", 130), ("cri", 30), ("cri", 90), ("nested", 30)])
+def test_a_wrapped_record_that_the_end_of_the_file_cuts_is_told(shape: str, cut: int) -> None:
+    lines = lines_in(shape, RECORDS)
+    report = audited([*lines[:-1], lines[-1][:-cut]])
+    assert (report.verdict, report.counts) == ("inconclusive", WHOLE.counts | {"cut": 1, "open": 1})
+
+
+# --- nothing is recognised --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b'{"event":"realtime.ping","x":7}', "lacks machine, connection_id, seq, timestamp, link (see --map)"),
+        (b"realtime.ping \x1b[31m came\n", r"is neither JSON nor pairs of keys and values: realtime.ping \x1b[31m came"),
+        (b'x {"e":"realtime.ping","token":"%s"} ' % JWT.encode() + b"y" * 300, "(hidden: it looks like a secret)"),
+    ],
+)
+def test_the_first_line_that_looks_like_a_record_is_shown(
+    line: bytes, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = write(tmp_path / "log", [b"hello\n", line, b"\n"])
+    assert main([log]) == 2
+    said = capsys.readouterr().out
+    assert f"no record of this library is in it: 2 lines; {log}:2 " in said or f"3 lines; {log}:2 " in said
+    assert told in said
+    assert JWT not in said
+    assert max(map(len, said.splitlines())) < 500
+
+
+def test_hostile_lines_are_lines_of_other_programs() -> None:
+    hostile = [
+        b'{"realtime.": ' + b"[" * 100_000, b'{"a":' * 50_000 + b'"realtime.', b"realtime. connection_id=" + b'x="' * 20_000,
+        b"realtime. " + b"a={" * 20_000 + b" connection_id=1", b'{"x":"realtime. connection_id=1 retry={[[[[}"}',
+        b"realtime.{\xff}",
+        b'{"connection_id":"realtime.","event":["realtime.ping"]}',
+    ]  # fmt: skip
+    report = audited([*(line + b"\n" for line in hostile), *LINES])
+    assert (report.verdict, report.other) == ("conformant", len(hostile))
+
+
+# --- control characters -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_no_control_character_of_a_log_reaches_a_terminal(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "a\x1b[2J\x07\x7f\x9b31m\u202e\u2028"
+    log = write(tmp_path / "log\x1b[1m", edited(PONG, connection_id=evil, row="sub41") + edited(PONG, cause=evil))
+    assert main([log, "--format", form]) == 1
+    said = capsys.readouterr().out
+    assert all(line.isprintable() for line in said.split("\n"))
+    assert r"\x1b[2J" in said
+
+
+def test_a_printable_text_stays_as_it_is() -> None:
+    assert printable("Zürich, 東京") == "Zürich, 東京"
+    assert printable("a\tb\ud800") == r"a\tb\ud800"
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+TEXT = b"".join(LINES)
+PACKED = {
+    "gz": gzip.compress(TEXT),
+    "two.gz": gzip.compress(TEXT[:5000]) + gzip.compress(TEXT[5000:]),
+    "zeros.gz": gzip.compress(TEXT) + bytes(512),
+    "rubbish.gz": gzip.compress(TEXT) + b"rubbish\n",
+    "bz2": bz2.compress(TEXT),
+    "xz": lzma.compress(TEXT) + bytes(4) + lzma.compress(b""),
+    "zst": zstandard.ZstdCompressor().compress(TEXT),
+    "bom": b"\xef\xbb\xbf" + TEXT,
+    "utf-16": TEXT.decode().encode("utf-16"),
+    "utf-16-be": TEXT.decode().encode("utf-16-be"),
+    "utf-16.gz": gzip.compress(TEXT.decode().encode("utf-16")),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_a_file_is_read_as_its_first_bytes_tell(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / name
+    path.write_bytes(PACKED[name])
+    assert main([str(path)]) == 0, capsys.readouterr().out
+    assert f"(1 connection, {len(RECORDS)} records)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["gz", "bz2", "xz", "zst"])
+def test_a_cut_file_is_told_and_read_up_to_its_last_good_byte(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(PACKED[name][:-4])
+    assert main([str(path)]) == 2
+    said = capsys.readouterr().out
+    assert f"unusable: {path}: it is damaged or cut: the last frame is not whole" in said
+    assert name != "gz" or f"(1 connection, {len(RECORDS)} records)" in said
+
+
+def test_a_damaged_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("gz", "bz2", "xz", "zst"):
+        path = tmp_path / name
+        path.write_bytes(PACKED[name][:8] + bytes(range(256)) * 8)
+        assert main([str(path)]) == 2
+        assert f"unusable: {path}: it is damaged or cut" in capsys.readouterr().out
+
+
+def archive(path: Path, **files: bytes) -> str:
+    with tarfile.open(path, "w:gz") as out:
+        for name, data in files.items():
+            info = tarfile.TarInfo(f"logs/{name}")
+            info.size = len(data)
+            out.addfile(info, io.BytesIO(data))
+    return str(path)
+
+
+def test_the_files_in_an_archive_are_read_in_their_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    half = len(LINES) // 2
+    path = archive(tmp_path / "a.tgz", new=b"".join(LINES[half:]), old=gzip.compress(b"".join(LINES[:half])), other=b"x\n")
+    named = [name for name in sort_by_content([path]) if not name.endswith("other")]
+    assert named == [f"{path}::logs/old", f"{path}::logs/new"]
+    assert main([path]) == 0, capsys.readouterr().out
+    with open_log(f"{path}::logs/old") as file:
+        assert list(read_lines(file)) == LINES[:half]
+
+
+def test_an_archive_that_is_cut_or_lacks_a_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(archive(tmp_path / "a.tgz", new=TEXT))
+    assert main([f"{path}::logs/none"]) == 2
+    assert "the archive has no such file" in capsys.readouterr().out
+    path.write_bytes(path.read_bytes()[:-30])
+    assert main([str(path)]) == 2
+    assert "it is damaged or cut" in capsys.readouterr().out
+
+
+# --- SQL --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", FORMATS)
+def test_the_views_take_what_the_audit_takes(shape: str, tmp_path: Path) -> None:
+    log = Path(write(tmp_path / "log.jsonl", lines_in(shape, RECORDS)))
+    report = audited(lines_in(shape, RECORDS))
+    assert Figures(Views([log])).compare(report) == 1
+
+
+def test_msgspec_reads_texts_as_numbers() -> None:
+    """The audit relies on it where a shipper makes a text of each number."""
+    assert msgspec.convert({"a": "3", "b": "x"}, dict[str, int | str], strict=False) == {"a": "3", "b": "x"}
+    assert msgspec.convert("3", float | int | None, strict=False) == 3
