@@ -214,7 +214,7 @@ class TrackedConnection:
         if self.state is None:
             return
         since = max(self.life_from, self.entered)
-        spent = t - since if t > since else 0.0
+        spent = max(0.0, t - since)
         self.stats.states[self.state] += spent
         if self.unwanted and self.state == DISCONNECTED:
             self.stats.unwanted += spent

@@ -14,6 +14,7 @@ from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.table import State
 from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
+from support.some import some
 from support.verdicts import found
 from support.wholelog import DIAL, JWT, LINES, LOSS, PING, PONG, RECORDS, edited, renamed, spliced, swapped, without, write
 
@@ -89,7 +90,7 @@ def test_many_connections_wait_within_a_common_bound(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(auditor, "MAX_EARLY_TOGETHER", 10)
     judge = auditor.Auditor()
     judge.begin("log")
-    for step in range(1, len(LINES)):
+    for step in some(range(1, len(LINES))):
         judge.feed(renamed(f"c{number}")[step] for number in range(30))
         assert judge.waiting <= 10
     report = judge.finish()
@@ -114,5 +115,5 @@ def test_after_a_hole_nothing_tells_whether_a_dial_waits_for_a_link() -> None:
         bench.do(LogOut())
         bench.do(Closed(bench.generation))
     assert [record["row"] for record in records if "row" in record][-2:] == ["sub152", "rec153"]
-    for index in range(len(records) - 1):
+    for index in some(range(len(records) - 1)):
         assert found(audited(lines_of([*records[:index], *records[index + 1 :]]))) == ("inconclusive", "seq")

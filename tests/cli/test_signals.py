@@ -34,6 +34,14 @@ def running_with(ignored: tuple[signal.Signals, ...], *arguments: str, **options
         yield process
 
 
+@pytest.fixture(autouse=True)
+def _hangup_is_not_ignored() -> Iterator[None]:
+    """Let the commands inherit no ignored SIGHUP, also where `nohup` runs the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def records_of(log: Path) -> list[dict[str, Any]]:
     return [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines()]
 
