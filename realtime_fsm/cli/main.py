@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from realtime_fsm import __version__
 from realtime_fsm.cli import audit, completion, demo, diagram, listen, replay, serve
-from realtime_fsm.cli.output import discard_stdout, reopen_standard_streams
+from realtime_fsm.cli.output import discard_stdout, discard_unwritable, reopen_standard_streams
 from realtime_fsm.errors import Misuse, RealtimeError
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ``audit`` and ``replay`` have codes of their own.
     """
     reopen_standard_streams()
+    try:
+        return _run(arguments)
+    finally:
+        discard_unwritable()
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         options = _parser().parse_args(arguments)
         code: int = options.run(options)
@@ -55,5 +63,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"realtime-fsm: {sentence}", file=sys.stderr)
+    with suppress(OSError):  # the terminal has gone
+        print(f"realtime-fsm: {sentence}", file=sys.stderr)
     return code

@@ -32,6 +32,15 @@ def discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
+def discard_unwritable() -> None:
+    """Send the rest of a standard stream nowhere where its terminal has gone: else the process ends with code 120."""
+    for number, stream in ((STDOUT, sys.stdout), (STDOUT + 1, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+
 async def write_line(line: bytes) -> None:
     """Write a line to standard output; the loop runs on until the pipe has room.
 
