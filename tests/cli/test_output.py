@@ -126,7 +126,7 @@ def test_a_full_device_is_named(command: str, code: int, tmp_path: Path) -> None
     assert (done.returncode, done.stderr.split(": ", 1)[1]) == (code, "standard output: No space left on device\n")
 
 
-@pytest.mark.parametrize(("words", "code"), [(["listen", "nonsense", "--project", "demo", "rows"], 2), (["audit", "/missing"], 2)])
-def test_a_broken_standard_error_keeps_the_exit_code(words: list[str], code: int) -> None:
+@pytest.mark.parametrize("words", [["listen", "nonsense", "--project", "demo", "rows"], ["audit", "/missing"]])
+def test_a_broken_standard_error_keeps_the_exit_code(words: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
-        assert subprocess.run([*COMMAND, *words], stderr=full, timeout=PATIENCE, check=False).returncode == code
+        assert subprocess.run([*COMMAND, *words], stderr=full, timeout=PATIENCE, check=False).returncode == 2
