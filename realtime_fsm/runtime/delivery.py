@@ -195,7 +195,7 @@ class SubscriptionDelivery:
         return when is not None and when < before and not self._remembers(event)
 
     def expect_gap(self) -> None:
-        """Remember what comes until its gap is told, so that catching up does not repeat it."""
+        """Remember the events before its gap, so that a catch-up does not repeat them."""
         if self._options.catch_up is not None and not self._expects_gap:
             self._expects_gap = True
             self._choose_put()

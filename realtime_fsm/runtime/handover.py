@@ -69,7 +69,7 @@ class Overlap:
                 self.ahead.popleft()
 
     def keep(self, event: Event) -> None:
-        """Note that an event came before the gap is told, so that catching up does not repeat it."""
+        """Note an event that comes before its subscription receives the gap, so that a catch-up does not repeat the event."""
         self.ahead.append((timestamp_or_none(event), version_or_none(event)))
 
 

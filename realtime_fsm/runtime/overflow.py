@@ -129,7 +129,7 @@ class _LatestById:
 def _conflation_key(event: Event) -> object:
     try:
         return event.id or event
-    except MalformedEvent:  # the consumer is told when it touches the payload
+    except MalformedEvent:  # reading the payload raises the error to the consumer
         return event
 
 

@@ -31,7 +31,7 @@ def version_or_none(event: Event) -> tuple[str, str] | None:
     """Return which version of which thing an event holds."""
     with suppress(MalformedEvent):
         return event.version
-    return None  # the consumer is told when it touches the payload
+    return None  # reading the payload raises the error to the consumer
 
 
 def parse_or_none(stamp: Any) -> datetime | None:

@@ -179,7 +179,7 @@ class _MemoryLink:
             self._handler.message(self, data.decode())
 
     def hang_up(self) -> None:
-        """End the link; the handler is told in a turn of its own, as where a socket ends."""
+        """End the link. The loop calls the handler in a turn of its own, as at the end of a socket."""
         if self in self._links:
             del self._links[self]
             asyncio.get_running_loop().call_soon(self._handler.closed, self)

@@ -86,7 +86,7 @@ async def test_the_callable_is_asked_again_and_dialed_only_with_something_new(re
             assert realtime.error.code == 401
 
 
-# --- what is told -----------------------------------------------------------------------------------------------------
+# --- reports ----------------------------------------------------------------------------------------------------------
 
 
 async def test_the_last_failure_is_told_with_the_moment_of_the_next_dial() -> None:

@@ -350,7 +350,7 @@ async def test_catching_up_waits_for_the_end_of_the_gap_and_repeats_nothing() ->
 
 
 async def test_a_gap_repeats_nothing_soon_after_another_one() -> None:
-    """Remember caught-up events for a minute, and also the events that come before the next gap is told."""
+    """Remember caught-up events for a minute, and also the events that come before the next gap."""
     network = Network()
     missed: list[list[int]] = [[1], [2, 3]]
 

@@ -1,4 +1,4 @@
-"""The buffer: items come in order, the oldest are dropped, faults and the end come after what is held, and one consumer waits."""
+"""The buffer: it keeps the order, drops the oldest items, and gives faults and the end after the items; one consumer waits."""
 
 from __future__ import annotations
 

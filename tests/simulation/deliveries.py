@@ -129,7 +129,7 @@ class Deliveries:
     def parted(self, handover: Any) -> None:
         """Wrap the registry's method: an old link closes, or is the current link again, and its possible losses become gaps."""
         link, current = self.links.left, self.links.current
-        self.must(link is not None and handover.old.generation == link.generation, "a gap is told because of another link")
+        self.must(link is not None and handover.old.generation == link.generation, "a gap names a loss of another link")
         if link is None:
             return
         overlaps = [self.ledger.of[one.spec.id] for one in handover.overlaps]
