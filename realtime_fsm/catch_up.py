@@ -70,7 +70,10 @@ def rows(service: TablesDB, database_id: str, table_id: str, *, queries: Iterabl
 def documents(
     service: Databases, database_id: str, collection_id: str, *, queries: Iterable[str] = (), page: int = 100
 ) -> CatchUp:
-    """Catch up with the documents of a collection. As `rows`."""
+    """Catch up with the documents of a collection, from a server without tables (Appwrite 1.7 and before). As `rows`.
+
+    Newer servers list the documents of a collection as the rows of a table, and the SDK calls ``list_documents`` deprecated.
+    """
     _check(service, "list_documents", {"database_id": database_id, "collection_id": collection_id}, page)
     conditions = validated_strings("queries", queries, least=0)
     return _make_catch_up(

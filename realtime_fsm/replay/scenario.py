@@ -3,15 +3,16 @@
 Invariant: a script follows from the steps of a log alone, so it holds no channel, no payload and no text of the server.
 
 Design: the script says what the server did, and a connection with other subscriptions may feel it otherwise. A lost link is a
-``drop``. A server that was silent, or refused dials, is a ``freeze`` until a dial led to a greeting: the script has no refusal.
-An overdue pong shows that the link was dead since the last frame, so the freeze begins there. Events have no records.
+``drop``. A server that failed dials at once is a ``refuse``, and one that was silent a ``freeze``, until a dial led to a greeting
+or failed in the other way. An overdue pong shows that the link was dead since the last frame, so the freeze begins there. Events
+have no records.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from realtime_fsm.errors import CertificateRefused, IdentityUnavailable
+from realtime_fsm.errors import CertificateRefused, IdentityUnavailable, Overdue
 from realtime_fsm.fsm import commands, inputs
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ class _FaultFinder:
         self._ping = policies.ping
         self._steps: list[tuple[float, str, float | None]] = []  # moment, fault, length
         self._heard = self._sent = self._opened = 0.0  # the newest frame of the server and of the client, the newest upgrade
-        self._frozen: tuple[float, float] | None = None  # since when the server is away, and until when at least
-        self._left = 0.0  # since when no link is up
+        self._away: tuple[str, float, float] | None = None  # how the server is away, since when, and until when at least
+        self._left = 0.0  # since when no link is up, and no dial has failed
         self._faulty: float | None = None
 
     def look(self, step: ReplayedStep) -> None:
@@ -94,7 +95,7 @@ class _FaultFinder:
         if step.source.is_live and not step.state.is_live:
             self._lose(at, None if transition.cause is None else transition.cause.kind)
         elif transition.cause is not None and not step.state.is_live and not isinstance(transition.cause, _CLIENT_FAILURES):
-            self._frozen = self._frozen or (self._left + _EDGE, 0.0)
+            self._fail(at, "freeze" if isinstance(transition.cause, Overdue) else "refuse")
         elif step.state.is_live and not step.source.is_live:
             self._return(self._opened)
         if isinstance(given, _FRAMES):
@@ -118,17 +119,24 @@ class _FaultFinder:
         self._left = at
         if cause == "pong_overdue":
             begin = self._heard + _EDGE
-            self._frozen = begin, begin + self._ping.interval + self._ping.timeout + 1.0
+            self._away = "freeze", begin, begin + self._ping.interval + self._ping.timeout + 1.0
         elif cause == "echo_overdue":
             self._steps.append((self._heard + _EDGE, "deaf", max(_SHORTEST, at - self._heard)))
         elif cause is not None:
             self._steps.append((at, "drop", None))
 
+    def _fail(self, at: float, fault: str) -> None:
+        """Note a dial that failed, by a fault that is under way or begins after the newest failure."""
+        if self._away is None or self._away[0] != fault:
+            self._return(self._left)
+            self._away = fault, self._left + _EDGE, 0.0
+        self._left = at
+
     def _return(self, at: float) -> None:
-        if self._frozen is not None:
-            begin, least = self._frozen
-            self._steps.append((begin, "freeze", max(least, at - _EDGE, begin + _EDGE) - begin))
-            self._frozen = None
+        if self._away is not None:
+            fault, begin, least = self._away
+            self._steps.append((begin, fault, max(least, at - _EDGE, begin + _EDGE) - begin))
+            self._away = None
 
     def finish(self, seconds: float) -> list[str]:
         """End what lasts until the end, and write the steps of the script in their order."""
