@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from realtime_fsm.errors import (
     Disposed,
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.outages import OutageTracker
 
 
-@dataclass(slots=True)
-class _PendingUpdate:
+class _PendingUpdate(Struct):
     """The update that a subscriber takes over when the server acknowledges it."""
 
     spec: SubscriptionSpec
