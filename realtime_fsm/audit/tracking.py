@@ -130,6 +130,7 @@ class TrackedConnection:
     state: str | None = TABLE.initial.value
     entered: float = 0.0
     now: float = 0.0  # of the last step, or of the end of a draining link
+    clock: float | None = None  # the wall clock (seconds since 1970) when this time was 0, for the timeline
     state_before_ping: str | None = TABLE.initial.value
     up_at: float = MINUS_INFINITY
     idle_from: float = MINUS_INFINITY
@@ -218,8 +219,8 @@ class TrackedConnection:
         self.stats.states[self.state] += spent
         if self.unwanted and self.state == DISCONNECTED:
             self.stats.unwanted += spent
-        if detail:
-            self.stats.add_segment(since, spent, self.state)
+        if detail and self.clock is not None:
+            self.stats.stays.add(self.clock + since, spent, self.state)
 
     def forget_state(self) -> None:
         """Forget the facts that depend on the state."""
