@@ -43,23 +43,30 @@ class Merged(NamedTuple):
 
 
 def merge(stays: list[Stay], most: int) -> Merged:
-    """Keep the weightiest stays; others count as part of the stay before them, and follow no hole."""
-    if len(stays) <= most:
-        return Merged(stays)
-    kept = set(sorted(range(len(stays)), key=lambda index: -stays[index].weight)[:most])
-    merged: list[Stay] = []
-    longest = 0.0
+    """Let the lightest stays count as part of the stay before them, until no more than `most` are left."""
+    absorbed, longest = 0, 0.0
+    while len(stays) > most:  # in steps, because the neighbours of a heartbeat become one stay
+        light = set(sorted(range(len(stays)), key=lambda index: stays[index].weight)[: (len(stays) - most + 1) // 2])
+        absorbed += len(light)
+        longest = max(longest, *(stays[index].length for index in light))
+        stays = _without(light, stays)
+    return Merged(stays, absorbed, longest)
+
+
+def _without(light: set[int], stays: list[Stay]) -> list[Stay]:
+    """Join stays with the stay before them, where they are light or of its state, and no hole is between."""
+    joined: list[Stay] = []
     for index, stay in enumerate(stays):
-        begin, length, state = stay
-        before = merged[-1] if merged else None
-        adjoins = before is not None and abs(before.begin + before.length - begin) <= _TOLERANCE
-        if index not in kept:
-            longest = max(longest, length)
-        if before is not None and adjoins and (index not in kept or before.state == state):
-            merged[-1] = Stay(before.begin, begin + length - before.begin, before.state)
-        elif index in kept:
-            merged.append(stay)
-    return Merged(merged, len(stays) - len(kept), longest)
+        before = joined[-1] if joined else None
+        if (
+            before is not None
+            and (index in light or before.state == stay.state)
+            and abs(before.begin + before.length - stay.begin) <= _TOLERANCE
+        ):
+            joined[-1] = before._replace(length=stay.begin + stay.length - before.begin)
+        elif index not in light:
+            joined.append(stay)
+    return joined
 
 
 class Stays:

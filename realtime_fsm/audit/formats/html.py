@@ -16,7 +16,7 @@ from realtime_fsm.diagram import timeline
 from realtime_fsm.diagram.style import DARK, LIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from realtime_fsm.audit.report import Report
     from realtime_fsm.diagram.style import Palette
@@ -70,15 +70,19 @@ def as_html(report: Report, *, coverage: bool = False) -> Iterator[str]:
     yield f"<h2>All together</h2><p>{_lines(life_lines(report.life), '<br>')}</p>"
     yield "<h2>Transition rules taken</h2><p>On each arrow: rule, how often, median dwell before it.</p>"
     yield from scrolling("diagram of the transition rules taken", (diagram(report),))
-    taken = ((line.row, number(line.count), format_duration(line.dwell)) for line in report.rows)
-    yield from folded("All rules taken, as a table", table("Transition rules taken", ("rule", "taken", "median dwell"), taken))
+    taken = [(line.row, number(line.count), format_duration(line.dwell)) for line in report.rows]
+    yield from _table("Transition rules taken", ("rule", "taken", "median dwell"), taken)
     yield "<h2>Times to re-subscribe</h2>"
     yield from scrolling("times to re-subscribe", distribution(report.recoveries))
-    spread = table("Times to re-subscribe", ("from", "to", "outages"), spread_rows(report.recoveries))
-    yield from folded("The times as a table", spread)
+    yield from _table("Times to re-subscribe", ("from", "to", "outages"), list(spread_rows(report.recoveries)))
     everything = f'<pre tabindex="0">{_lines(as_text(report, coverage=coverage))}</pre>'
     yield from folded("Everything as text", (everything,))
     yield f"</main><script>{script}</script></body></html>"
+
+
+def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    if rows:
+        yield from folded(f"{caption}, as a table", table(caption, heads, rows))
 
 
 def _lines(lines: Iterator[str], joint: str = "\n") -> str:

@@ -8,7 +8,7 @@
   const list = root.querySelector(".rows"), more = document.getElementById("more"), scale = root.querySelector(".scale");
   const [ticks, chosen, pointer] = root.querySelectorAll("#grid path");
   const pointed = Object.assign(document.createElement("span"), { className: "pointed" });
-  const connections = [...list.children], listed = connections.length;
+  const connections = [...list.children].map((item) => ({ item })), listed = connections.length;
   const packed = document.getElementById("rest");
   let view = [0, width], most = listed, ranks = null, run = 0;
 
@@ -68,28 +68,47 @@
   const KEYS = { "+": "in", "=": "in", "-": "out", ArrowLeft: "earlier", ArrowRight: "later", 0: "all" };
 
   // --- filters: a state or a cause counts where it is in the shown time ---
-  const inView = (d) => [...d.matchAll(/M(\d+) \d+h(\d+)/g)].some(([, at, length]) => +at <= view[1] && +at + +length >= view[0]);
-  const has = (item, name, value) =>
-    !value || [...item.querySelectorAll(`.lane path[data-${name}]`)].some((path) => path.dataset[name] === value && inView(path.getAttribute("d")));
+  // A packed connection stays text until it is shown: the browser builds thousands of elements more slowly than it reads their text.
+  const textOf = (each) => (each.text ??= each.item.outerHTML);
+  const itemOf = (each) => (each.item ??= parsed(each.text));
+  const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;");
+  const rankOf = (each) => Number(textOf(each).match(/ value="(\d+)"/)[1]);
+  const idOf = (each) => textOf(each).match(/ data-id="([^"]*)"/)[1];
+
+  function parsed(text) {
+    const template = document.createElement("template");
+    template.innerHTML = text;
+    return template.content.firstChild;
+  }
+
+  function has(each, name, value) {
+    if (!value) return true;
+    const text = textOf(each), mark = ` data-${name}="${escaped(value)}" d="`;
+    for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) {
+      const path = text.slice(at + mark.length, text.indexOf('"', at + mark.length));
+      for (const [, start, length] of path.matchAll(/M(\d+) \d+h(\d+)/g)) if (+start <= view[1] && +start + +length >= view[0]) return true;
+    }
+    return false;
+  }
 
   async function unpack() {
     if (connections.length > listed || !packed) return;
-    const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
+    const letters = atob(packed.textContent), bytes = new Uint8Array(letters.length);
+    for (let at = 0; at < bytes.length; at++) bytes[at] = letters.charCodeAt(at);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const template = document.createElement("template");
-    template.innerHTML = await new Response(stream).text();
-    if (connections.length === listed) connections.push(...template.content.children);
+    const texts = (await new Response(stream).text()).split("\n");
+    if (connections.length === listed) connections.push(...texts.map((text) => ({ text })));
   }
 
   async function filter() {
-    const mine = ++run, id = fields.id.value.trim().toLowerCase(), state = fields.state.value, cause = fields.cause.value;
+    const mine = ++run, id = escaped(fields.id.value.trim()).toLowerCase(), state = fields.state.value, cause = fields.cause.value;
     const asked = id || state || cause || ranks;
     if (asked || most > listed) await unpack();
     if (mine !== run) return; // a later question is under way
-    const found = connections.filter((item) =>
-      (!ranks || (item.value >= ranks[0] && item.value <= ranks[1])) &&
-      item.firstChild.dataset.id.toLowerCase().includes(id) && has(item, "s", state) && has(item, "c", cause));
-    const shown = found.slice(0, asked ? Math.max(most, page) : most);
+    const found = !asked ? connections : connections.filter((each) =>
+      (!ranks || (rankOf(each) >= ranks[0] && rankOf(each) <= ranks[1])) &&
+      idOf(each).toLowerCase().includes(id) && has(each, "s", state) && has(each, "c", cause));
+    const shown = found.slice(0, asked ? Math.max(most, page) : most).map(itemOf);
     if (shown.length !== list.children.length || shown.some((item, index) => item !== list.children[index])) list.replaceChildren(...shown);
     for (const item of shown) show(item.querySelector(".lane"));
     const left = (asked ? found.length : total) - shown.length;
@@ -130,7 +149,7 @@
     if (group) {
       ranks = group.dataset.group.split(",").map(Number);
       most = listed;
-      filter().then(() => list.scrollIntoView({ block: "center" }));
+      filter().then(() => list.focus());
     }
   });
   root.querySelector(".axis").addEventListener("keydown", (event) => {

@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 GROUPS, COLUMNS = 25, 120
 _COARSE = 10
 """Columns of the map that a column of the table sums up."""
-LEVELS = (0.0, 0.01, 0.05, 0.2, 0.5)
+LEVELS = (0.0, 0.002, 0.01, 0.05, 0.25)
 """The least shares of the five levels; a cell without trouble has none."""
-_BOTTOM, _STEP = 23, 4
-_FINE: Strips = ((22, 1),)
-_GETTING: tuple[Strips, ...] = tuple(((_BOTTOM - _STEP * level, _STEP * level),) for level in range(1, 6))
-_ERRORS: tuple[Strips, ...] = tuple(
-    tuple((_BOTTOM - _STEP * line + 1, 2) for line in range(1, level + 1)) for level in range(1, 6)
-)
+_BOTTOM = 23
+_HEIGHTS = (2, 6, 10, 15, 21)
+_FINE: Strips = ((_BOTTOM - 1, 1),)
+_GETTING: tuple[Strips, ...] = tuple(((_BOTTOM - height, height),) for height in _HEIGHTS)
+_ERRORS: tuple[Strips, ...] = tuple(tuple((_BOTTOM - 2 - top, 2) for top in range(0, height, 4)) for height in _HEIGHTS)
 
 
 @dataclass(slots=True)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.stays import Merged
     from realtime_fsm.diagram.timeline import Axis
 
-OUTAGES, STAYS = 20, 20
-"""Outages and stays that the details of a connection list: the longest ones."""
+OUTAGES = 20
+"""Outages that the details of a connection list, the longest ones, and half of the stays."""
 HEADS = ("connection", "verdict", "available", "failures", "longest outage", "its cause", "since (UTC)", "its end", "at last")
 """The columns of the table that says the same as the lanes."""
 
@@ -50,7 +50,7 @@ def row(connection: ConnectionReport, rank: int, axis: Axis, drawn: int, listed:
         rank: its place among all, from 1.
         axis: the axis of all.
         drawn: the number of stays to draw.
-        listed: the number of outages, and of stays, to list.
+        listed: the number of outages to list, and half of the number of stays.
     """
     merged = merge(connection.timeline, drawn)
     facts = (
@@ -93,7 +93,7 @@ def _details(connection: ConnectionReport, merged: Merged, axis: Axis, listed: i
             count = connection.counts[finding.rule]
             yield f"<p>{text(f'{finding.weight}: {finding.rule} x {count}, at {finding.place}: {finding.text}')}</p>"
     yield from _outages(connection, axis, listed)
-    yield from _stays(connection, merged, axis, listed)
+    yield from _stays(connection, merged, 2 * listed)
     life = msgspec.structs.replace(connection.life, outages=[], outages_left_out=0)
     yield f"<p>{'<br>'.join(map(text, life_lines(life)))}</p>"
 
@@ -115,15 +115,18 @@ def _outages(connection: ConnectionReport, axis: Axis, listed: int) -> Iterator[
         yield f"<p>... and {pluralize(rest, 'more outage')}.</p>"
 
 
-def _stays(connection: ConnectionReport, merged: Merged, axis: Axis, listed: int) -> Iterator[str]:
-    chosen = sorted(sorted(merged.stays, key=lambda each: -each.weight)[:listed])
-    rows = ((moment(b), format_duration(length), state, _show(axis, b, length)) for b, length, state in chosen)
-    yield from scrolling("states in time", table("States in time", ("since (UTC)", "length", "state", "axis"), rows))
-    if rest := len(merged.stays) - len(chosen):
-        yield f"<p>... and {pluralize(rest, 'more stay')}: shorter ones, most of them with a link.</p>"
+def _stays(connection: ConnectionReport, merged: Merged, most: int) -> Iterator[str]:
+    listed = merge(merged.stays, most)
+    rows = ((moment(begin), format_duration(length), state) for begin, length, state in listed.stays)
+    yield from scrolling("states in time", table("States in time", ("since (UTC)", "length", "state"), rows))
+    if listed.absorbed:
+        yield _absorbed(listed.longest, "count in this table", listed.absorbed)
     if absorbed := merged.absorbed + connection.bars_left_out:
-        longest = format_duration(max(merged.longest, connection.bars_left_out_longest))
-        yield f"<p>{pluralize(absorbed, 'more stay')} of at most {longest} are drawn as part of the stay before them.</p>"
+        yield _absorbed(max(merged.longest, connection.bars_left_out_longest), "are drawn", absorbed)
+
+
+def _absorbed(longest: float, how: str, count: int) -> str:
+    return f"<p>Stays of at most {format_duration(longest)} {how} as part of the stay before them: {number(count)}.</p>"
 
 
 def _show(axis: Axis, begin: float, length: float) -> str:

@@ -10,7 +10,7 @@ from realtime_fsm.audit.formats.page_heat import LEVELS, heat_map
 from realtime_fsm.audit.formats.page_parts import folded, moment, scrolling, table, text
 from realtime_fsm.audit.formats.page_rows import HEADS, OUTAGES, cells, row
 from realtime_fsm.audit.formats.text import rest_of, worst_of
-from realtime_fsm.audit.formats.text_utils import format_duration, pluralize
+from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.stays import MOST
 from realtime_fsm.diagram.timeline import HEIGHT, SHAPES, Axis, strips
 from realtime_fsm.fsm.descriptions import STATES
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LISTED = 200
 """Connections that the page lists one by one. Of more there is a heat map too, and the others wait, packed, for a filter."""
-_DRAWN = 60_000
+_DRAWN = 50_000
 """Stays that the packed connections draw together."""
 
 
@@ -32,24 +32,26 @@ def time_section(report: Report) -> Iterator[str]:
     if not report.connections:
         return
     axis, shown = axis_of(report), worst_of(report, LISTED)
+    others = report.connections[len(shown) :]
     yield f'<section id="time" aria-labelledby="time-head" data-total="{report.connections_total}"'
     yield f' data-axis="{axis.begin!r} {axis.tick:g} {axis.width}"><h2 id="time-head">Connections in time</h2>'
     yield (
-        f"<p>One clock for all connections, in UTC, from {moment(axis.begin)} on for {format_duration(axis.width * axis.tick)}. "
+        f"<p>One clock for all connections, in UTC, from {moment(axis.begin)} to {moment(axis.begin + axis.width * axis.tick)}. "
         "The worst come first: violated ones, then the longest outage, then the lowest availability. "
         "Open a connection with a click or Enter to read its outages and states.</p>"
     )
     yield from _legend()
+    yield '<div class="head">'
     yield from _tools(report)
     yield from _axis(axis)
+    yield "</div>"
     if report.connections_total > LISTED:
         yield from _map(report, axis)
-        yield f"<h3>The worst {pluralize(len(shown), 'connection')}</h3>" if shown else ""
-    yield '<ol class="rows">'
+        yield "<h3>One by one</h3>"
+    yield '<ol class="rows" tabindex="-1" aria-label="Connections, the worst first">'
     for rank, connection in enumerate(shown, 1):
-        yield row(connection, rank, axis, MOST, OUTAGES)
+        yield row(connection, rank, axis, *((MOST, OUTAGES) if not others else (MOST // 2, OUTAGES // 2)))
     yield "</ol>"
-    others = report.connections[len(shown) :]
     if rest := rest_of(report, shown):
         yield f"<p>{rest}</p>"
     yield '<button type="button" class="js" id="more" hidden></button>'
@@ -61,10 +63,9 @@ def time_section(report: Report) -> Iterator[str]:
 
 
 def axis_of(report: Report) -> Axis:
-    """Return the axis from the first record, or stay, to the last."""
+    """Return the axis of all records and stays."""
     moments = [when.timestamp() for each in report.connections for when in (each.first, each.last) if when is not None]
-    moments += [begin for each in report.connections for begin, _, _ in each.timeline[:1]]
-    moments += [begin + length for each in report.connections for begin, length, _ in each.timeline[-1:]]
+    moments += [at for each in report.connections for begin, length, _ in each.timeline for at in (begin, begin + length)]
     return Axis.over(min(moments, default=0.0), max(moments, default=0.0))
 
 
@@ -85,9 +86,10 @@ def _legend() -> Iterator[str]:
     yield '<ul class="legend" aria-label="Legend">'
     for state, shape in SHAPES.items():
         path = f'<path data-s="{state}" d="{strips([(0, 28)], shape)}"/>'
-        yield f"<li>{_sample(path)}<b>{state}</b>: {STATES[state].brief}</li>"
+        yield f"<li>{_sample(path)}<span><b>{state}</b>{STATES[state].brief}</span></li>"
     mark, planned = '<path class="mark" d="M4 3h20"/>', '<path class="mark planned" d="M2 3h24"/>'
-    yield f"<li>{_sample(mark)}<b>outage</b>: above the states</li><li>{_sample(planned)}<b>planned outage</b></li></ul>"
+    yield f"<li>{_sample(mark)}<span><b>outage</b>above the states</span></li>"
+    yield f"<li>{_sample(planned)}<span><b>planned outage</b>dashed</span></li></ul>"
 
 
 def _sample(path: str) -> str:
@@ -135,6 +137,6 @@ def _axis(axis: Axis) -> Iterator[str]:
 def _packed(others: list[ConnectionReport], before: int, axis: Axis) -> str:
     """Pack the connections that are not listed; the script unpacks them for a filter."""
     drawn = min(MOST, max(8, _DRAWN // len(others)))
-    rows = (row(each, rank, axis, drawn, 5) for rank, each in enumerate(others, before + 1))
-    data = b64encode(gzip.compress("".join(rows).encode(), mtime=0)).decode()
+    rows = (row(each, rank, axis, drawn, 3) for rank, each in enumerate(others, before + 1))
+    data = b64encode(gzip.compress("\n".join(rows).encode(), mtime=0)).decode()
     return f'<script type="application/gzip" id="rest" data-count="{len(others)}">{data}</script>'
