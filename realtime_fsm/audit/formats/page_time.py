@@ -57,6 +57,7 @@ def time_section(report: Report) -> Iterator[str]:
     yield '<button type="button" class="js" id="more" hidden></button>'
     if others:
         yield _packed(others, len(shown), axis)
+        yield "<noscript><p>A browser with JavaScript lists the others too, and it zooms and filters.</p></noscript>"
     caption = f"The {pluralize(len(shown), 'connection')} above, the worst first"
     yield from folded("The connections as a table", scrolling("connections", table(caption, HEADS, map(cells, shown))))
     yield "</section>"
