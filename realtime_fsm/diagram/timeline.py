@@ -2,7 +2,7 @@
 
 Invariant: each state has a colour and a shape of its own, so that no two states differ by colour alone.
 Design: all lanes share one axis, which counts in ticks: whole numbers keep the paths short. The height of a lane is fixed and
-its width is not, so that shapes consist of level strips. A zoom changes the `viewBox` and no path.
+its width is not, so that shapes consist of level strips. A zoom changes the view box and no path.
 """
 
 from __future__ import annotations

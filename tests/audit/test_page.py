@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from realtime_fsm.audit import collector
 from realtime_fsm.audit.formats import page_heat
 from realtime_fsm.audit.formats.html import as_html, style_sheet
 from realtime_fsm.audit.formats.page_time import LISTED
@@ -211,6 +212,15 @@ def test_groups_have_round_sizes(count: int, size: int) -> None:
 @pytest.mark.parametrize(("share", "level"), [(0.0, 0), (1e-9, 1), (0.0021, 2), (0.011, 3), (0.06, 4), (0.25, 5), (1.0, 5)])
 def test_a_cell_has_a_level(share: float, level: int) -> None:
     assert page_heat.level_of(share) == level
+
+
+def test_a_page_draws_ten_thousand_and_counts_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert collector.DRAWN == 10_000
+    monkeypatch.setattr(collector, "DRAWN", LISTED + 10)
+    report = fleet(LISTED + 15, hours=1.0)
+    page = page_of(report)
+    assert len(ids_in(page) + ids_in(packed_in(page))) == len(report.connections) == LISTED + 10
+    assert f"The worst {LISTED + 10} of {LISTED + 15} connections" in page.text
 
 
 def test_the_heat_map_counts_the_seconds_without_a_link() -> None:

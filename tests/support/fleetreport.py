@@ -8,19 +8,31 @@ from __future__ import annotations
 import random
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
+import msgspec
+
+from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.collector import ReportBuilder
 from realtime_fsm.audit.formats.html import as_html
 from realtime_fsm.audit.report import Finding, Location, OutageLine, Report
 from realtime_fsm.audit.tracking import TrackedConnection
 from realtime_fsm.fsm.table import State
+from support.brokenlogs import audited
+from support.wholelog import LINES
 
 BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 FILE = "fleet.jsonl"
 NIGHT, NIGHT_LASTS = 3.2 * 3600, 300.0
 """The outage of many at once: its beginning and its length, in seconds."""
 CAUSES = ("stream_ended", "pong_overdue", "dial_failed", "upgrade_refused")
+
+
+@cache
+def _outage() -> OutageLine:
+    """An outage of a real log, as a pattern."""
+    return audited(LINES).connections[0].life.outages[0]
 
 
 class _Life:
@@ -57,18 +69,22 @@ class _Life:
             self.stay(State.CONNECTED, 0.05)
         start = BEGIN + timedelta(seconds=began)
         end = "" if error else "healed"
-        line = OutageLine(start, began, self.now - began, cause, False, 3, self.now - began, end)
-        self.tracked.stats.add_outage(line)
+        seconds = self.now - began
+        outage = msgspec.structs.replace(
+            _outage(), start=start, at=began, seconds=seconds, cause=cause, dials=3, gap=seconds, end=end
+        )
+        self.tracked.stats.add_outage(outage)
 
 
 def fleet(count: int, *, hours: float = 24.0, seed: int = 1) -> Report:
     """Make the report of a fleet."""
-    builder, records = ReportBuilder(detail=True), 0
+    auditor, records = Auditor(detail=True), 0
+    builder = auditor._builder
     for number in range(count):
         tracked = _lived(builder, number, hours * 3600, random.Random(seed * 100_000 + number))
         builder.finish_connection(tracked, Location(FILE, 0), ())
         records += tracked.records
-    return builder.report([FILE], records, {})
+    return msgspec.structs.replace(auditor.finish(), files=[FILE], lines=records, other=0)
 
 
 def _lived(builder: ReportBuilder, number: int, end: float, draw: random.Random) -> TrackedConnection:

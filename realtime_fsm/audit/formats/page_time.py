@@ -48,7 +48,7 @@ def time_section(report: Report) -> Iterator[str]:
     if report.connections_total > LISTED:
         yield from _map(report, axis)
         yield "<h3>One by one</h3>"
-    yield '<ol class="rows" tabindex="-1" aria-label="Connections, the worst first">'
+    yield '<ol class="rows" role="list" tabindex="-1" aria-label="Connections, the worst first">'
     for rank, connection in enumerate(shown, 1):
         yield row(connection, rank, axis, *((MOST, OUTAGES) if not others else (MOST // 2, OUTAGES // 2)))
     yield "</ol>"
