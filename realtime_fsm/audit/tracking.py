@@ -130,13 +130,13 @@ class TrackedConnection:
     state: str | None = TABLE.initial.value
     entered: float = 0.0
     now: float = 0.0  # of the last step, or of the end of a draining link
-    clock: float | None = None  # the wall clock (seconds since 1970) when this time was 0, for the timeline
     state_before_ping: str | None = TABLE.initial.value
     up_at: float = MINUS_INFINITY
     idle_from: float = MINUS_INFINITY
     unwanted: bool = False  # a failure led to `disconnected`
     closed: bool = False  # by the last socket
     closed_by_record: bool = False
+    clock: float | None = None  # the wall clock (seconds since 1970) when `now` was 0, for the timeline
     # --- its links
     link: int = 0
     has_link: bool | None = False
