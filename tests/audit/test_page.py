@@ -306,9 +306,10 @@ def test_an_empty_log_has_a_page_without_lanes() -> None:
     assert page.all("section") == []
 
 
-def test_connections_without_a_state_have_a_page() -> None:
-    page = page_of(audited(LINES[:1], detail=True))
-    assert ids_in(page) == ["c1"]
+def test_connections_without_a_state_or_a_time_have_a_page() -> None:
+    page = page_of(audited([LINES[0], b'{"event":"realtime.ping","connection_id":"c2"}'], detail=True))
+    assert sorted(ids_in(page)) == ["c1", "c2"]
+    assert "from none to none UTC, at last in an unknown state" in page.text
 
 
 # --- for everybody ----------------------------------------------------------------------------------------------------
@@ -392,6 +393,15 @@ def test_all_colours_are_those_of_the_palette() -> None:
 
 # --- in a browser -----------------------------------------------------------------------------------------------------
 
+DRAG = """{
+    const summary = document.querySelector('.rows summary'), lane = summary.querySelector('.lane');
+    const { left, width, top } = lane.getBoundingClientRect();
+    const act = (kind, part) => {
+        lane.dispatchEvent(new PointerEvent(kind, { bubbles: true, clientX: left + width * part, clientY: top }));
+    };
+    act('pointerdown', 0.25); act('pointermove', 0.4); act('pointerup', 0.5); summary.click();
+}"""
+"""Choose the second quarter of the time with the mouse."""
 NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 
@@ -440,6 +450,9 @@ async def test_a_browser_zooms_and_filters(tmp_path: Path) -> None:
         assert "axis shows 1 h" in await told_after(page, keys)
         show = "document.querySelector('.rows [data-show]').click()"
         assert "axis shows 1 h" not in await told_after(page, show)
+        await told_after(page, "document.querySelector('[data-zoom=all]').click()")
+        assert "axis shows 30 min" in await told_after(page, DRAG)
+        assert await page.evaluate("document.querySelectorAll('.row[open]').length") == 0, "a drag opens nothing"
 
 
 @NEEDS_CHROMIUM

@@ -166,7 +166,11 @@
   };
   root.addEventListener("pointermove", (event) => {
     const over = event.target.closest(".lane, .scale");
-    if (!over && from === null) return pointed.remove(), pointer.setAttribute("d", "");
+    if (!over && from === null) {
+      pointed.remove();
+      pointer.setAttribute("d", "");
+      return;
+    }
     const at = under(event);
     pointer.setAttribute("d", `M${at} 0v24`);
     pointed.textContent = iso(at).slice(11, (view[1] - view[0]) * tick < 600 ? 21 : 19);
@@ -183,10 +187,12 @@
     if (dragged) zoom(Math.min(from, under(event)), Math.max(from, under(event)));
     chosen.setAttribute("d", "");
     from = null;
+    setTimeout(() => { dragged = false; }); // the click comes before
   });
   root.addEventListener("click", (event) => { // the end of a drag opens nothing
-    if (dragged) event.preventDefault(), event.stopPropagation();
-    dragged = false;
+    if (!dragged) return;
+    event.preventDefault();
+    event.stopPropagation();
   }, true);
   addEventListener("resize", drawAxis);
 
