@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import cache
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -29,81 +28,12 @@ from realtime_fsm.fsm.table import State
 from support.brokenlogs import Record, audited, lines_of
 from support.browser import CHROMIUM, Page, showing
 from support.contrast import contrast
+from support.elements import Element, parsed
 from support.fleetreport import fleet
 from support.some import some
 from support.wholelog import LINES, RECORDS, write
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)></li></template>&amp;\u202e\n"
-VOID = {"meta", "input", "br", "link", "img"}
-
-
-class Element:
-    def __init__(self, tag: str, attributes: dict[str, str], parent: Element | None) -> None:
-        self.tag, self.attributes, self.parent = tag, attributes, parent
-        self.children: list[Element | str] = []
-
-    def all(self, tag: str, **wanted: str) -> list[Element]:
-        """The elements below, with attributes whose words include those that are wanted."""
-        return [
-            each
-            for each in self._below()
-            if each.tag == tag and all(word in each.attributes.get(name, "").split() for name, word in wanted.items())
-        ]
-
-    def one(self, tag: str, **wanted: str) -> Element:
-        (found,) = self.all(tag, **wanted)
-        return found
-
-    @property
-    def text(self) -> str:
-        return "".join(each if isinstance(each, str) else each.text for each in self.children)
-
-    @property
-    def said(self) -> str:
-        """The name for a screen reader."""
-        label = self.attributes.get("aria-label") or self.text
-        if not label and self.parent is not None and self.parent.tag == "label":
-            label = self.parent.text
-        return label.strip()
-
-    def _below(self) -> Iterator[Element]:
-        for each in self.children:
-            if isinstance(each, Element):
-                yield each
-                yield from each._below()
-
-
-class Parser(HTMLParser):
-    """Builds the elements, and refuses tags that do not match."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.root = self.at = Element("", {}, None)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        element = Element(tag, {name: value or "" for name, value in attrs}, self.at)
-        self.at.children.append(element)
-        if tag not in VOID:
-            self.at = element
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.at.children.append(Element(tag, {name: value or "" for name, value in attrs}, self.at))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert (self.at.tag, self.at.parent is None) == (tag, False)
-        assert self.at.parent is not None
-        self.at = self.at.parent
-
-    def handle_data(self, data: str) -> None:
-        self.at.children.append(data)
-
-
-def parsed(text: str) -> Element:
-    parser = Parser()
-    parser.feed(text)
-    parser.close()
-    assert parser.at is parser.root, f"<{parser.at.tag}> is not closed"
-    return parser.root
 
 
 def page_of(report: Report) -> Element:
@@ -277,7 +207,7 @@ def test_no_text_of_a_log_breaks_out(packed: bool) -> None:
     assert [script.attributes.get("id") for script in scripts] == ["rest", None]
     looked_at = packed_in(page) if packed else page
     assert looked_at.all("img") == []
-    assert [each for each in looked_at._below() if any(name.startswith("on") for name in each.attributes)] == []
+    assert [each for each in looked_at.below() if any(name.startswith("on") for name in each.attributes)] == []
     rows = looked_at.all("details", **{"class": "row"})
     expected = HOSTILE.replace("\u202e", "\\u202e").replace("\n", "\\n")
     assert {row.attributes["data-id"][: len(expected)] for row in some(rows)} == {expected}, "whole, and visible"
@@ -294,7 +224,7 @@ def test_the_page_asks_for_nothing_from_anywhere() -> None:
     page = fleet_page(LISTED + 60)
     text = "\n".join(as_html(fleet(3, hours=2.0)))
     assert "://" not in text.replace("http://www.w3.org/2000/svg", "")
-    assert [each for each in page._below() if {"src", "href"} & set(each.attributes) and each.tag != "use"] == []
+    assert [each for each in page.below() if {"src", "href"} & set(each.attributes) and each.tag != "use"] == []
     policy = next(each.attributes["content"] for each in page.all("meta") if "http-equiv" in each.attributes)
     digest = base64.b64encode(hashlib.sha256(page.all("script")[-1].text.encode()).digest()).decode()
     assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in policy
