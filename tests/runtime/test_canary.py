@@ -284,24 +284,40 @@ async def test_a_refused_presence_of_the_user_is_told_and_the_next_canary_is_its
         assert (statuses(network)[-2:], len(network.dials)) == (["online", "canary"], 1)
 
 
+def throttle(network: Network, word: str) -> list[bytes]:
+    """Let the server drop the next message of a kind as one too many; the answer is empty as soon as it has."""
+    spent = [error(1013)]
+    real = network.socket.peer.receive_message
+
+    def handle(data: bytes, now: float) -> Any:
+        if spent and f'"type":"{word}"'.encode() in data:
+            network.socket.push(spent.pop())
+            return type(real(b'{"type":"ping"}', now))()
+        return real(data, now)
+
+    network.socket.peer.receive_message = handle  # type: ignore[method-assign,assignment]
+    return spent
+
+
 @pytest.mark.parametrize("word", ["subscribe", "presence"])
 async def test_where_the_minute_is_spent_it_goes_out_in_the_next_one(word: str) -> None:
     network = Network()
     async with own(network) as realtime:
         rows = await realtime.subscribe("rows")
-        spent = [error(1013)]
-        real = network.socket.peer.receive_message
-
-        def handle(data: bytes, now: float) -> Any:
-            if spent and f'"type":"{word}"'.encode() in data:
-                network.socket.push(spent.pop())
-                return type(real(b'{"type":"ping"}', now))()
-            return real(data, now)
-
-        network.socket.peer.receive_message = handle  # type: ignore[method-assign,assignment]
+        spent = throttle(network, word)
         await asyncio.sleep(200)
         assert spent == []
         assert (len(network.dials), rows.gaps, statuses(network)[-1]) == (1, (), "canary")
+
+
+async def test_a_throttled_link_that_is_deaf_is_found_by_the_canary_of_the_next_minute() -> None:
+    network = Network()
+    async with own(network) as realtime:
+        await realtime.subscribe("rows")
+        spent, since = throttle(network, "subscribe"), deafen(network)
+        await eventually(lambda: not realtime.is_live)
+        assert spent == []
+        assert network.wall() - since == pytest.approx(60 + OWN.within, abs=1)
 
 
 async def test_while_nothing_is_read_silence_means_nothing() -> None:
