@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.credentials import Credentials
     from realtime_fsm.runtime.delivery import DeliveryOptions, SubscriptionDelivery
     from realtime_fsm.runtime.links import LinkSet
-    from realtime_fsm.runtime.registry import SubscriptionRegistry
+    from realtime_fsm.runtime.registry import DeliveryRegistry
     from realtime_fsm.runtime.sockets import Transport
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Calls(ABC):
     _context: ConnectionContext
     _links: LinkSet
     _prober: Prober | None
-    _registry: SubscriptionRegistry
+    _registry: DeliveryRegistry
     _transport: Transport
 
     def __init__(self, credentials: Credentials) -> None:
@@ -105,9 +105,11 @@ class Calls(ABC):
         if self.era is not None and not self.era.supports(feature):
             raise UnsupportedByServer(feature, self.era, self.era.releases)
 
-    def register(self, spec: SubscriptionSpec, options: DeliveryOptions) -> SubscriptionDelivery:
-        """Prepare the delivery of a subscription's events, before the machine asks for it."""
-        return self._registry.register(spec, options, self.loop, self.time_in_state())
+    def subscribe(self, spec: SubscriptionSpec, options: DeliveryOptions) -> SubscriptionDelivery:
+        """Prepare the delivery of a subscription's events, and ask for the subscription."""
+        subscriber = self._registry.register(spec, options, self.loop, self.time_in_state())
+        self.feed(Subscribe(spec))
+        return subscriber
 
     def next_id(self) -> str:
         """Make an id for a subscription, new on this connection."""
@@ -117,7 +119,7 @@ class Calls(ABC):
         """Give a subscription up, with what is to take its place."""
         successor = self._registry.pending_update_of(subscriber)
         for identifier in (subscriber.spec.id, successor):
-            if identifier is not None and self._registry.withdraw(identifier, self.time_in_state()):
+            if identifier is not None and self._registry.give_up(identifier, self.time_in_state()):
                 self.feed(Unsubscribe(identifier))
 
     async def update_subscription(self, subscriber: SubscriptionDelivery, spec: SubscriptionSpec) -> None:
@@ -136,7 +138,7 @@ class Calls(ABC):
             await self.answer(granted)
         finally:
             superseded = old if subscriber.spec is spec else spec.id
-            if self._registry.withdraw(superseded, self.time_in_state()):
+            if self._registry.give_up(superseded, self.time_in_state()):
                 self.feed(Unsubscribe(superseded))
 
     def watch_states(self) -> StreamBuffer[Change]:

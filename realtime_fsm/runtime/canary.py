@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.protocol.frames import Code
-    from realtime_fsm.runtime.registry import SubscriptionRegistry
+    from realtime_fsm.runtime.registry import DeliveryRegistry
 
 
 class Owner(Protocol):
@@ -85,7 +85,7 @@ class Prober:
     """
 
     def __init__(
-        self, canary: Canary, owner: Owner, context: ConnectionContext, registry: SubscriptionRegistry, audit: AuditWriter
+        self, canary: Canary, owner: Owner, context: ConnectionContext, registry: DeliveryRegistry, audit: AuditWriter
     ) -> None:
         self._canary = canary
         self._owner = owner

@@ -88,38 +88,10 @@ class SubscriptionDelivery:
     """
 
     __slots__ = (
-        "_already_delivered",
-        "_audit",
-        "_backlog",
-        "_before_gap",
-        "_catch_up",
-        "_catch_up_since",
-        "_catch_up_task",
-        "_caught_up_to",
-        "_expects_gap",
-        "_failed",
-        "_gate",
-        "_loop",
-        "_on_gap",
-        "_options",
-        "_recent_versions",
-        "_report",
-        "_usual_put",
-        "acknowledged",
-        "buffer",
-        "established",
-        "failures",
-        "gaps",
-        "granted",
-        "last_reported_outage",
-        "last_timestamp",
-        "misfits",
-        "put",
-        "removed",
-        "spared",
-        "spec",
-        "tasks",
-        "updating",
+        "_already_delivered", "_audit", "_backlog", "_before_gap", "_catch_up", "_catch_up_since", "_catch_up_task",
+        "_caught_up_to", "_expects_gap", "_failed", "_gate", "_loop", "_on_gap", "_options", "_recent_versions",
+        "_report", "_usual_put", "acknowledged", "buffer", "failures", "gaps", "granted", "last_reported_outage",
+        "last_timestamp", "misfits", "put", "removed", "spared", "spec", "tasks", "updating",
     )  # fmt: skip
 
     failures: int
@@ -144,7 +116,6 @@ class SubscriptionDelivery:
         self.granted: asyncio.Future[None] = loop.create_future()
         self.removed: asyncio.Future[None] = loop.create_future()
         self.acknowledged: tuple[str, ...] = ()
-        self.established: bool = False
         self.last_reported_outage: tuple[Outage, int] | None = None  # the last outage that ended for it, and which of its losses
         self.updating: asyncio.Lock = asyncio.Lock()  # one change of what it listens to at a time
         self.last_timestamp: Any = None
@@ -179,6 +150,11 @@ class SubscriptionDelivery:
     def dropped(self) -> int:
         """How many events were dropped because the consumer was too slow."""
         return self.buffer.dropped + (0 if self._backlog is None else self._backlog.dropped)
+
+    @property
+    def established(self) -> bool:
+        """Whether the server has ever acknowledged it."""
+        return self.granted.done() and not self.granted.cancelled() and self.granted.exception() is None
 
     def note_out_of_order(self, event: Event) -> bool:
         """Note the server's time of an event, unless it has none, or something came that happened after it.

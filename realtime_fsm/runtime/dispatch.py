@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.handover import Handover
     from realtime_fsm.runtime.link import LinkIO
     from realtime_fsm.runtime.links import LinkSet
-    from realtime_fsm.runtime.registry import SubscriptionRegistry
+    from realtime_fsm.runtime.registry import DeliveryRegistry
     from realtime_fsm.runtime.sockets import MessageHandler
 
 _TURN, _CONTROL_TURN = 256, 32
@@ -82,7 +82,7 @@ class Dispatcher:
 
     __slots__ = ("_audit", "_links", "_owner", "_registry", "malformed")
 
-    def __init__(self, owner: Connection, links: LinkSet, registry: SubscriptionRegistry, audit: AuditWriter) -> None:
+    def __init__(self, owner: Connection, links: LinkSet, registry: DeliveryRegistry, audit: AuditWriter) -> None:
         self._owner = owner
         self._links = links
         self._registry = registry

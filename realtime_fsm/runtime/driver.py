@@ -63,7 +63,7 @@ from realtime_fsm.runtime.failures import Failures
 from realtime_fsm.runtime.jitter import random_source
 from realtime_fsm.runtime.links import LinkSet
 from realtime_fsm.runtime.outages import OutageTracker
-from realtime_fsm.runtime.registry import SubscriptionRegistry
+from realtime_fsm.runtime.registry import DeliveryRegistry
 from realtime_fsm.runtime.suspend import detector_for
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Driver(Calls):
         self._stepping = False
         self._audit = AuditWriter(connection_id, self._report_audit, self._run_context)
         self._outages = OutageTracker(self._audit)
-        self._registry = SubscriptionRegistry(self.report, self._audit, self._outages, self._count_strays)
+        self._registry = DeliveryRegistry(self.report, self._audit, self._outages, self._count_strays)
         self._links = LinkSet(self, context, self._registry.report_possible_loss)
         self._dispatcher = Dispatcher(self, self._links, self._registry, self._audit)
         self._prober = None if context.canary is None else Prober(context.canary, self, context, self._registry, self._audit)

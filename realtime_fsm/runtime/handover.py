@@ -95,24 +95,9 @@ class Handover:
     """
 
     __slots__ = (
-        "_asked_at",
-        "_context",
-        "_ended",
-        "_feed",
-        "_frames_before",
-        "_loop",
-        "_on_drained",
-        "_ping_at",
-        "_timer",
-        "_trusted",
-        "began",
-        "disordered",
-        "is_complete",
-        "newer",
-        "old",
-        "overlaps",
-        "served",
-    )
+        "_asked_at", "_context", "_ended", "_feed", "_frames_before", "_loop", "_on_drained", "_ping_at", "_timer",
+        "_trusted", "began", "disordered", "is_complete", "newer", "old", "overlaps", "served",
+    )  # fmt: skip
 
     is_complete: bool
     seconds: float

@@ -49,21 +49,8 @@ class LinkIO:
     """
 
     __slots__ = (
-        "_ahead",
-        "_is_closing",
-        "_loop",
-        "_owner",
-        "_pausing",
-        "_reader",
-        "_send_queue",
-        "_socket",
-        "_writer",
-        "generation",
-        "paused_since",
-        "pings_in_flight",
-        "plan",
-        "routes",
-        "state",
+        "_ahead", "_is_closing", "_loop", "_owner", "_pausing", "_reader", "_send_queue", "_socket", "_writer",
+        "generation", "paused_since", "pings_in_flight", "plan", "routes", "state",
     )  # fmt: skip
 
     pings_in_flight: int

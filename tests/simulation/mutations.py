@@ -240,12 +240,12 @@ def _both_wanted(replace: Any) -> Any:
     """Keep the replaced subscription."""
 
     async def keep(self: Any, subscriber: Any, spec: Any) -> None:
-        withdraw, old = self._registry.withdraw, subscriber.spec.id
-        vars(self._registry)["withdraw"] = lambda identifier, *more: identifier != old and withdraw(identifier, *more)
+        give_up, old = self._registry.give_up, subscriber.spec.id
+        vars(self._registry)["give_up"] = lambda identifier, *more: identifier != old and give_up(identifier, *more)
         try:
             await replace(self, subscriber, spec)
         finally:
-            vars(self._registry)["withdraw"] = withdraw
+            vars(self._registry)["give_up"] = give_up
 
     return keep
 
@@ -332,7 +332,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "the timer is set once": _with(driver.Driver, "_arm_timer", _lazy),
     "a socket is dropped and not closed": _with(driver.Driver, "_drop", _lost_without_closing),
     "frames are sent twice": _with(link.LinkIO, "send", _twice),
-    "events go to the unsubscribed": _with(registry.SubscriptionRegistry, "_remove_id", _unforgotten),
+    "events go to the unsubscribed": _with(registry.DeliveryRegistry, "_remove_id", _unforgotten),
     "a full stream loses the newest, silently": _with(event_buffer.EventBuffer, "_overflow", lambda _: lambda self, item: None),
     "events are told apart by their ids alone": _with(delivery, "version_or_none", _without_date),
     "what comes while catching up is lost": _with(
@@ -357,20 +357,20 @@ _MUTATIONS: dict[str, Mutation] = {
     ),
     "every handover is an outage": _with(links.LinkSet, "draining_serves", lambda _: False),
     "the losses of a silently dead link are not told": _with(
-        registry.SubscriptionRegistry, "report_possible_loss", lambda _: lambda self, handover: None
+        registry.DeliveryRegistry, "report_possible_loss", lambda _: lambda self, handover: None
     ),
     "a link that lives is not believed": _with(handover.Handover, "is_confirmed", lambda _: False),
-    "what came meanwhile is caught up with": _with(registry.SubscriptionRegistry, "report_possible_loss", _without_news),
+    "what came meanwhile is caught up with": _with(registry.DeliveryRegistry, "report_possible_loss", _without_news),
     "what was replaced is not given up": _with(driver.Driver, "update_subscription", _both_wanted),
     # what is told
     "a handler that raises is called no more": _with(delivery.SubscriptionDelivery, "call_user", _fragile),
     "no waiter is told of the end": _with(waiters.Waiters, "fail", lambda _: lambda self, error, *, patient: None),
     "a server fault ends what was acknowledged": _with(subscriptions.SubscriptionTracker, "repeat", _blaming),
-    "a server fault is told of no gap": _with(registry.SubscriptionRegistry, "recover", lambda _: lambda self, seconds: None),
+    "a server fault is told of no gap": _with(registry.DeliveryRegistry, "recover", lambda _: lambda self, seconds: None),
     "a proof does not end a server fault": _with(notes, "_prove", lambda _: lambda context, link: None),
     "a missing echo is not noticed": _with(canary.Prober, "_miss", lambda _: lambda self: None),
-    "a deaf link is told of no gap": _with(registry.SubscriptionRegistry, "end_deafness", lambda _: lambda self, *news: None),
-    "a deaf link is told of before an echo": _with(registry.SubscriptionRegistry, "note_deaf_link", lambda _: lambda self: None),
+    "a deaf link is told of no gap": _with(registry.DeliveryRegistry, "end_deafness", lambda _: lambda self, *news: None),
+    "a deaf link is told of before an echo": _with(registry.DeliveryRegistry, "note_deaf_link", lambda _: lambda self: None),
     "every refusal is blamed on its request": _with(refusals.Refusals, "refuse", lambda _: lambda self, group, desired: True),
     "the session is in the records": _with(audit, "_safe_code", lambda _: lambda code: SECRET),
 }
