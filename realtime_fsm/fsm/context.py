@@ -251,11 +251,8 @@ class ConnectionContext:
     def again_at(self) -> float | None:
         """When the next request is repeated; None where no request waits for that, or another one can go first."""
         fault = None if self.link is None else self.link.fault
-        if (
-            fault is None
-            or not self.subscriptions.has_pending_request
-            or (self.subscriptions.queue.has_new and not fault.is_open)
-        ):
+        subscriptions = self.subscriptions
+        if fault is None or not subscriptions.has_pending_request or (subscriptions.queue.has_new and not fault.is_open):
             return None
         return fault.again_at
 

@@ -135,9 +135,7 @@ class SubscriptionDelivery:
         self._catch_up_since: datetime | None = None
         self._caught_up_to: datetime | None = None
         self._backlog: StreamBuffer[Event] | None = None  # what comes while it catches up
-        self._already_delivered: frozenset[tuple[str, str] | None] = (
-            frozenset()
-        )  # what came before it, and may be among what is missed
+        self._already_delivered = frozenset[tuple[str, str] | None]()  # what came before it, and may be among what is missed
         self._recent_versions: list[set[tuple[str, str]]] = []  # what each catching up has delivered within the last minute
 
     def _new_buffer(self, on_drops: Callable[[int], None] | None = None) -> StreamBuffer[Event]:

@@ -88,6 +88,7 @@ class Dispatcher:
         self._registry = registry
         self._audit = audit
         self.malformed: dict[str, int] = {}
+        registry.on_strays = partial(self.count_malformed, "unknown_subscription")
 
     def message_handler(self, link: LinkIO) -> MessageHandler:
         """Make what takes the messages of a link, one by one. Its answer, if it gives one, is to be awaited before the next."""
@@ -112,10 +113,8 @@ class Dispatcher:
             if state.at_fault:
                 self._recover(link)
             if planned:
-                if link.routes is None:
-                    return (
-                        None if received % _TURN else self._apply_backpressure(link)
-                    )  # before the greeting no subscription is acknowledged
+                if link.routes is None:  # before the greeting no subscription is acknowledged
+                    return None if received % _TURN else self._apply_backpressure(link)
                 self._name_subscriptions(link, event)
             identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
             if links.overlap:

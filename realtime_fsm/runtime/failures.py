@@ -45,9 +45,8 @@ class Failures:
             now: the same moment, in seconds of the machine's clock.
         """
         effects = transition.row.effects
-        if (
-            transition.cause is not None and Effect.ABORT_LINK in effects and Effect.USE_URL_SUBSCRIPTIONS not in effects
-        ):  # which only asks for the era
+        only_asks_for_era = Effect.USE_URL_SUBSCRIPTIONS in effects
+        if transition.cause is not None and Effect.ABORT_LINK in effects and not only_asks_for_era:
             self.last = Failure(transition.cause, at, self._next_dial(at, now))
             if transition.row.source is State.RECONNECTING and self.tell is not None:
                 self.tell(self.last)

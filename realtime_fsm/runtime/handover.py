@@ -85,8 +85,7 @@ class Handover:
         on_drained: called when the old link is drained, or has not answered for too long.
 
     Attributes:
-        old: as given.
-        served: as given.
+        old, served: as given.
         newer: the generation of the new link; None before its dial, and after its end.
         is_complete: whether the new link serves all that the old one did.
         overlaps: the subscriptions that the old link serves and that a new link serves as well, or has served.

@@ -15,13 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from realtime_fsm.errors import (
-    Disposed,
-    MalformedEvent,
-    SubscriptionEnded,
-    SubscriptionRejected,
-    UnsupportedByServer,
-)
+from realtime_fsm.errors import Disposed, MalformedEvent, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
 from realtime_fsm.fsm.canary import CANARY
 from realtime_fsm.runtime.delivery import SubscriptionDelivery
 from realtime_fsm.runtime.overflow import ReadGate
@@ -62,8 +56,8 @@ class _Handle:
     is_given_up: bool = False
 
 
-def _ignore(event: Event) -> None:
-    """Do nothing with the event of a canary, where none is wanted."""
+def _ignore(_: object) -> None:
+    """Do nothing, where no code wants to know."""
 
 
 class DeliveryRegistry:
@@ -72,21 +66,20 @@ class DeliveryRegistry:
     Attributes:
         subscribers: the subscribers, by the ids whose events they get.
         on_canary: gets the events of the hidden subscription.
+        on_strays: told how many ids of an event belong to no subscription.
         gate: shut while one of them, who must lose nothing, is full.
     """
 
-    def __init__(
-        self, report: Report, audit: AuditWriter, outages: OutageTracker, on_unknown_subscription: Callable[[int], None]
-    ) -> None:
+    def __init__(self, report: Report, audit: AuditWriter, outages: OutageTracker) -> None:
         self._report = report
         self._audit = audit
-        self._on_stray = on_unknown_subscription
         self.subscribers: dict[str, SubscriptionDelivery] = {}
         self._handles: dict[str, _Handle] = {}  # the ids above, those of updates, and those that an update has replaced
         self._cancelled_tasks: list[asyncio.Task[None]] = []
         self._outages = outages
         self._deafness: dict[SubscriptionDelivery, Any] | None = None  # whom a deaf link served, and the last event of each
         self.on_canary: Callable[[Event], None] = _ignore
+        self.on_strays: Callable[[int], None] = _ignore
         self.gate: ReadGate = ReadGate()
 
     def register(
@@ -133,7 +126,7 @@ class DeliveryRegistry:
             elif self._is_stray(identifier):
                 strays += 1
         if strays:
-            self._on_stray(strays)
+            self.on_strays(strays)
         return crowded
 
     def _listening_on(self, event: Event) -> list[str]:
@@ -161,7 +154,7 @@ class DeliveryRegistry:
         if CANARY in identifiers:
             self.on_canary(event)
         if strays := sum(self._is_stray(identifier) for identifier in identifiers):
-            self._on_stray(strays)
+            self.on_strays(strays)
         return [self.subscribers[identifier] for identifier in self.filter_known(identifiers)]
 
     def _find_on_old_link(self, identifier: str, event: Event, handover: Handover) -> SubscriptionDelivery | None:

@@ -58,9 +58,8 @@ class SuspendDetector:
 
     def _look_later(self) -> None:
         self._seen = (self._loop.time(), self._wall())
-        self._timer = self._loop.call_later(
-            POLL_INTERVAL, self._look, context=Context()
-        )  # not that of a connection, which may end
+        # Not in the context of a connection, which may end.
+        self._timer = self._loop.call_later(POLL_INTERVAL, self._look, context=Context())
 
     def _look(self) -> None:
         self._timer = None

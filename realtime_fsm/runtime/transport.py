@@ -194,10 +194,8 @@ class AiohttpTransport:
             response = await (
                 handler(request) if self._session is None else self._forward_to_session(self._session, request, proxy)
             )
-        except _FAILURES as failure:
-            why = _classify_failure(
-                failure
-            )  # an exception that aiohttp does not know: it would repeat the request for one of its own
+        except _FAILURES as failure:  # for an exception of its own, aiohttp would repeat the request
+            why = _classify_failure(failure)
         else:
             if response.status != 101:
                 why = refusal(response.status, response.headers, str(request.url))

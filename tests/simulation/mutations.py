@@ -162,7 +162,7 @@ def _twice(send: Any) -> Any:
 
 
 def _lost_without_closing(drop: Any) -> Any:
-    def leak(self: Any, generation: int, *, tidy: bool) -> None:
+    def leak(self: Any, generation: int, *, graceful: bool) -> None:
         self._links.current = None
 
     return leak
