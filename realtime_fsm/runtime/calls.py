@@ -45,9 +45,6 @@ IDLE_STATES = (State.DISCONNECTED, State.ERROR, State.DISPOSING)
 class Calls(ABC):
     """The part of `Driver` that serves the calls of users.
 
-    Args:
-        credentials: who dials.
-
     Attributes:
         credentials: who dials, as the server confirmed it last.
         user: the account that the server named; None for a guest, and before the first greeting.
@@ -290,11 +287,7 @@ class Calls(ABC):
         return self._registry.spare(task) or (self._prober is not None and self._prober.spare(task))
 
     async def aclose(self, spared: asyncio.Task[Any] | None = None) -> None:
-        """After the end: wait for the sockets and for users' callables, then release the transport.
-
-        Args:
-            spared: the task of the callable that ends the connection, which is not waited for.
-        """
+        """After the end: wait for the sockets and for users' callables, but for the spared one; then release the transport."""
         await self.wait_closed()
         if self._prober is not None:
             await self._prober.settle()

@@ -74,15 +74,7 @@ _LIVE = frozenset(state.value for state in LIVE)
 
 
 class Prober:
-    """Sends the canaries of one connection.
-
-    Args:
-        canary: the policy.
-        owner: the connection.
-        context: its facts.
-        registry: its subscribers, who are told of the gap.
-        audit: where it is written.
-    """
+    """Sends the canaries of one connection."""
 
     def __init__(
         self, canary: Canary, owner: Owner, context: ConnectionContext, registry: DeliveryRegistry, audit: AuditWriter
@@ -124,14 +116,7 @@ class Prober:
             self._plan(max(0.0, self._refused_until - now))
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
-        """Let the user's callable go on that ends the connection.
-
-        Args:
-            task: the task in which it runs.
-
-        Returns:
-            Whether it is the one that is being written by.
-        """
+        """Let the user's callable go on that ends the connection, and tell whether the task is that of the callable."""
         self._spared = task is not None and task is self._writing
         return self._spared
 

@@ -44,22 +44,12 @@ class HandoverDeduplicator:
         return bool(self._leads)
 
     def dial(self, newer: int) -> None:
-        """Compare with another newer link. The newer link before it is gone, and the older one may be behind it.
-
-        Args:
-            newer: the generation of the link.
-        """
+        """Compare with another newer link. The newer link before it is gone, and the older one may be behind it."""
         self.newer_closed()
         self._newer = newer
 
     def filter_new(self, event: Event, recipients: Iterable[_Recipient], link: int) -> list[_Recipient]:
-        """Return the recipients that have not got an event from the other link.
-
-        Args:
-            event: the event.
-            recipients: the subscriptions that the event is for, whatever their ids are now.
-            link: the generation of the link that brings the event.
-        """
+        """Return the recipients, whatever their ids are now, that have not got an event from the other link."""
         alone = self._newer is None
         if alone and not self._leads:
             return list(recipients)

@@ -239,14 +239,7 @@ class SubscriptionDelivery:
         self.buffer.close()
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
-        """Let the callable go on that ends this subscription, or the connection.
-
-        Args:
-            task: the task in which it runs.
-
-        Returns:
-            Whether it is a callable of this subscription.
-        """
+        """Let the callable go on that ends the subscription, or the connection; tell whether the task is that of a callable."""
         if task not in self.tasks:
             return False
         self.spared = task

@@ -70,12 +70,6 @@ class Connection(Protocol):
 class Dispatcher:
     """Dispatches the messages of a connection's links.
 
-    Args:
-        owner: the connection.
-        links: its links.
-        registry: its subscriptions.
-        audit: the audit log.
-
     Attributes:
         malformed: how many messages of the server could not be understood, by kind.
     """

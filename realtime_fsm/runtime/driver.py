@@ -73,14 +73,6 @@ if TYPE_CHECKING:
 class Driver(Calls):
     """Drives one connection on one event loop.
 
-    Args:
-        context: what the connection remembers.
-        transport: what opens WebSockets.
-        connection_id: the name of the connection in the audit log.
-        url: the URL to dial.
-        credentials: who dials.
-        project: the id of the project.
-
     Attributes:
         project: the id of the project.
         failures: the newest failed attempt, or loss of a link, and what the next ones are reported to.

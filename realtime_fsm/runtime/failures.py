@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 class Failures:
     """The failures of one connection.
 
-    Args:
-        context: what the connection remembers.
-
     Attributes:
         last: the newest one.
         tell: called with each attempt that failed; it must not raise.
@@ -37,13 +34,7 @@ class Failures:
         self.tell: Callable[[Failure], object] | None = None
 
     def note(self, transition: TransitionTaken, at: datetime, now: float) -> None:
-        """Note a step of the machine.
-
-        Args:
-            transition: the step.
-            at: its moment, aware, in UTC.
-            now: the same moment, in seconds of the machine's clock.
-        """
+        """Note a step of the machine, with its moment: aware, in UTC, and in seconds of the machine's clock."""
         effects = transition.row.effects
         only_asks_for_era = Effect.USE_URL_SUBSCRIPTIONS in effects
         if transition.cause is not None and Effect.ABORT_LINK in effects and not only_asks_for_era:

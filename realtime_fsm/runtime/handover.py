@@ -147,14 +147,7 @@ class Handover:
     def record(
         self, event: Event, recipients: Iterable[SubscriptionDelivery], new: Container[SubscriptionDelivery], *, from_old: bool
     ) -> None:
-        """Note an event that one of the links has brought, after its delivery.
-
-        Args:
-            event: the event.
-            recipients: the subscriptions that it is for.
-            new: those to which the other link had not brought it.
-            from_old: whether the old link brings it.
-        """
+        """Note an event that one of the links has brought, after its delivery to those to which it was new."""
         for one in recipients:
             overlap = self.overlaps.get(one)
             if overlap is None or one in self.disordered:

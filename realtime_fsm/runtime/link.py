@@ -41,11 +41,11 @@ class LinkIO:
     """One link, numbered by its generation.
 
     Attributes:
-        facts: what the machine knows of it; each message is counted there.
+        state: the facts that the machine has of it; each message is counted there.
         paused_since: since when none of its messages is delivered, so that a consumer catches up; None while they are.
         plan: what was asked for by its address; None where messages ask.
         routes: how events find their subscriptions; None where the server names them by our ids.
-        unanswered: how many pings are, of those that were sent.
+        pings_in_flight: how many pings are unanswered.
     """
 
     __slots__ = (

@@ -31,8 +31,6 @@ class LinkSet:
     """The links of a connection.
 
     Args:
-        owner: the handler of what happens on the links.
-        context: the settings of the connection.
         report_loss: called with a handover that may leave undelivered events, or events out of order.
 
     Attributes:
@@ -125,11 +123,7 @@ class LinkSet:
         self._close(link, self._context.timeouts.close if graceful else 0)
 
     def close_draining(self, *, with_current: bool = False) -> None:
-        """Close the old link, if there is one, and report the events that it may not have delivered.
-
-        Args:
-            with_current: whether the current link goes, too.
-        """
+        """Close the old link, if there is one, and report the events that it may not have delivered."""
         handover, self.handover = self.handover, None
         if handover is None:
             return

@@ -82,12 +82,7 @@ class OutageTracker:
         self._faulty_since = None
 
     def lose(self, now: float, *, retired: bool = False) -> None:
-        """Begin an outage, or count another loss in the one under way.
-
-        Args:
-            now: the moment.
-            retired: whether the old link of a handover has ended, and not the step caused the loss.
-        """
+        """Begin an outage, or count another loss in the one under way; `retired` if the old link of a handover has ended."""
         self._lost = True
         faulty_since, self._faulty_since = self._faulty_since, None
         if self.current is not None:
@@ -105,14 +100,7 @@ class OutageTracker:
             self.current.dials += 1
 
     def on_transition(self, source: State, dest: State, now: float, *, covered: bool) -> None:
-        """Note a change of state.
-
-        Args:
-            source: the state before.
-            dest: the state after.
-            now: the moment.
-            covered: whether the old link of a handover still delivers.
-        """
+        """Note a change of state; `covered` if the old link of a handover still delivers."""
         ended = source.is_live and not dest.is_live and dest is not State.DISPOSING
         if ended and not covered and not self._lost:
             self.lose(now)

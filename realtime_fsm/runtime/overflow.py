@@ -210,17 +210,7 @@ def make_buffer(
     gate: ReadGate,
     on_drops: Callable[[int], None] | None,
 ) -> EventBuffer:
-    """Make the buffer of a mode.
-
-    Args:
-        overflow: the mode.
-        what: what it is called in errors.
-        loop: the loop of its consumer.
-        capacity: how many events it holds.
-        limit: how many bytes of frames it holds.
-        gate: what is shut while it must not get more.
-        on_drops: told of each episode of drops, with how many there were.
-    """
+    """Make the buffer of a mode, as `EventBuffer`; the gate is shut while a buffer that must lose nothing is full."""
     buffer = _MODES[overflow](what, loop, capacity, limit, on_drops)
     if isinstance(buffer, _PausingBuffer):
         buffer.gate = gate

@@ -31,22 +31,8 @@ class StreamBuffer(Generic[T]):
     """
 
     __slots__ = (
-        "__weakref__",
-        "_capacity",
-        "_drops_since_take",
-        "_ended",
-        "_error",
-        "_items",
-        "_label",
-        "_loop",
-        "_low_water",
-        "_notice_due",
-        "_on_drops",
-        "_ready",
-        "_released",
-        "_unreported_drops",
-        "_waiter",
-        "_waiting",
+        "__weakref__", "_capacity", "_drops_since_take", "_ended", "_error", "_items", "_label", "_loop",
+        "_low_water", "_notice_due", "_on_drops", "_ready", "_released", "_unreported_drops", "_waiter", "_waiting",
         "dropped",
     )  # fmt: skip
 
@@ -113,7 +99,7 @@ class StreamBuffer(Generic[T]):
         self._defer_notice()
 
     def _defer_notice(self) -> None:
-        """Have `_settle` called when the consumer takes something."""
+        """Have `_flush_notices` called when the consumer takes something."""
         self._notice_due, self._ready = True, _NOTHING
 
     def merge_from(self, other: StreamBuffer[T], wanted: Callable[[T], bool]) -> None:
@@ -130,7 +116,7 @@ class StreamBuffer(Generic[T]):
         self._wake()
 
     def fail(self, error: RealtimeError) -> None:
-        """Raise an error to the consumer after what is held, whenever it asks, until `mend`."""
+        """Raise an error to the consumer after what is held, whenever it asks, until `clear_error`."""
         self._error = error
         self._wake()
 

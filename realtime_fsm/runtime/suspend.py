@@ -29,12 +29,7 @@ class ResumeListener(Protocol):
 
 
 class SuspendDetector:
-    """Watches the clocks of one loop.
-
-    Args:
-        loop: the loop.
-        wall: the clock of the wall, in seconds.
-    """
+    """Compares the clock of one loop with the clock of the wall, in seconds."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wall: Callable[[], float] = time.time) -> None:
         self._loop = proxy(loop)  # a watch must not keep alive the loop by which it is found
