@@ -165,7 +165,7 @@ class Calls(ABC):
         if holds():
             return
         self._raise_for_rest(survives_disconnect=survives_disconnect)
-        await self._waiting.until(holds, patient=survives_disconnect)
+        await self._waiting.until(holds, survives_disconnect=survives_disconnect)
 
     async def wait_subscribed(self, *, survives_disconnect: bool) -> None:
         """Wait until everything that is desired now is acknowledged on the link that is up, or is no longer desired.
@@ -189,7 +189,7 @@ class Calls(ABC):
         if holds():
             return
         self._raise_for_rest(survives_disconnect=survives_disconnect)
-        await self._waiting.until(holds, patient=survives_disconnect)
+        await self._waiting.until(holds, survives_disconnect=survives_disconnect)
 
     def _raise_for_rest(self, *, survives_disconnect: bool) -> None:
         """Refuse to wait where no link will come. The link of a caller that waits twice may end between the two.

@@ -276,10 +276,10 @@ class Driver(Calls):
             case FailWaiters(error=error, withdrawn=withdrawn, streams=streams):
                 self._trial = None
                 self._registry.fail(error, withdrawn, streams=streams)
-                self._waiting.fail(error, patient=not isinstance(error, Disconnected))
+                self._waiting.fail(error, everyone=not isinstance(error, Disconnected))
             case EndStreams():
                 self._registry.end()
-                self._waiting.fail(Disposed(), patient=True)
+                self._waiting.fail(Disposed(), everyone=True)
                 for follower in self._state_watchers:
                     follower.close()
 

@@ -36,18 +36,18 @@ class Waiters:
         self._for_identity: list[asyncio.Future[None]] = []
         self._for_presence: list[asyncio.Future[dict[str, Any] | None]] = []
 
-    async def until(self, holds: Callable[[], bool], *, patient: bool) -> None:
+    async def until(self, holds: Callable[[], bool], *, survives_disconnect: bool) -> None:
         """Wait until something holds that needs a link; `look` looks whether it does.
 
         Args:
             holds: the condition.
-            patient: whether to go on waiting after `disconnect()`.
+            survives_disconnect: whether to go on waiting after `disconnect()`.
 
         Raises:
             RealtimeError: what `fail` is given.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._for_link[future] = holds, patient
+        self._for_link[future] = holds, survives_disconnect
         try:
             await future
         finally:
@@ -112,16 +112,16 @@ class Waiters:
 
     def fail_change(self, error: RealtimeError) -> None:
         """Fail the calls that want another link, or another identity: the old link goes on."""
-        for future, (_, is_patient) in self._for_link.items():
-            if not is_patient:
+        for future, (_, survives) in self._for_link.items():
+            if not survives:
                 reject(future, error)
         self.reject_identity(error)
 
-    def fail(self, error: RealtimeError, *, patient: bool) -> None:
-        """There will be no link for now; the patient wait on, unless they are told, too."""
+    def fail(self, error: RealtimeError, *, everyone: bool) -> None:
+        """Fail the calls that wait; those that survive a disconnect only if `everyone` is to fail."""
         self.failure = error
-        for future, (_, is_patient) in self._for_link.items():
-            if patient or not is_patient:
+        for future, (_, survives) in self._for_link.items():
+            if everyone or not survives:
                 reject(future, error)
         self.reject_identity(error)
         self.reject_presence(error)

@@ -364,7 +364,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "what was replaced is not given up": _with(driver.Driver, "update_subscription", _both_wanted),
     # what is told
     "a handler that raises is called no more": _with(delivery.SubscriptionDelivery, "call_user", _fragile),
-    "no waiter is told of the end": _with(waiters.Waiters, "fail", lambda _: lambda self, error, *, patient: None),
+    "no waiter is told of the end": _with(waiters.Waiters, "fail", lambda _: lambda self, error, *, everyone: None),
     "a server fault ends what was acknowledged": _with(subscriptions.SubscriptionTracker, "repeat", _blaming),
     "a server fault is told of no gap": _with(registry.DeliveryRegistry, "recover", lambda _: lambda self, seconds: None),
     "a proof does not end a server fault": _with(notes, "_prove", lambda _: lambda context, link: None),
