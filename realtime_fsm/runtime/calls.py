@@ -159,13 +159,13 @@ class Calls(ABC):
             RealtimeError: when there will be no link for now.
         """
 
-        def holds() -> bool:
+        def condition() -> bool:
             return self.state.is_live or self._links.draining_serves
 
-        if holds():
+        if condition():
             return
         self._raise_for_rest(survives_disconnect=survives_disconnect)
-        await self._waiting.until(holds, survives_disconnect=survives_disconnect)
+        await self._waiting.until(condition, survives_disconnect=survives_disconnect)
 
     async def wait_subscribed(self, *, survives_disconnect: bool) -> None:
         """Wait until everything that is desired now is acknowledged on the link that is up, or is no longer desired.
@@ -180,16 +180,16 @@ class Calls(ABC):
         tracker = self._context.subscriptions
         wanted = tuple(tracker.desired)
 
-        def holds() -> bool:
+        def condition() -> bool:
             if self.state.is_live and tracker.serves(wanted):
                 return True
             old = self._context.draining
             return survives_disconnect and old is not None and all(one in old.served for one in wanted if one in tracker.desired)
 
-        if holds():
+        if condition():
             return
         self._raise_for_rest(survives_disconnect=survives_disconnect)
-        await self._waiting.until(holds, survives_disconnect=survives_disconnect)
+        await self._waiting.until(condition, survives_disconnect=survives_disconnect)
 
     def _raise_for_rest(self, *, survives_disconnect: bool) -> None:
         """Refuse to wait where no link will come. The link of a caller that waits twice may end between the two.

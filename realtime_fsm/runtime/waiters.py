@@ -36,18 +36,18 @@ class Waiters:
         self._for_identity: list[asyncio.Future[None]] = []
         self._for_presence: list[asyncio.Future[dict[str, Any] | None]] = []
 
-    async def until(self, holds: Callable[[], bool], *, survives_disconnect: bool) -> None:
+    async def until(self, condition: Callable[[], bool], *, survives_disconnect: bool) -> None:
         """Wait until something holds that needs a link; `look` looks whether it does.
 
         Args:
-            holds: the condition.
+            condition: what to wait for.
             survives_disconnect: whether to go on waiting after `disconnect()`.
 
         Raises:
             RealtimeError: what `fail` is given.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._for_link[future] = holds, survives_disconnect
+        self._for_link[future] = condition, survives_disconnect
         try:
             await future
         finally:
@@ -84,8 +84,8 @@ class Waiters:
 
     def look(self) -> None:
         """Resolve the calls whose condition holds."""
-        for future, (holds, _) in self._for_link.items():
-            if holds():
+        for future, (condition, _) in self._for_link.items():
+            if condition():
                 resolve(future)
 
     def resolve_identity(self) -> None:
