@@ -100,7 +100,7 @@ class Prober:
 
     # --- what the driver tells ----------------------------------------------------------------------------------------
 
-    def look(self) -> None:
+    def follow_step(self) -> None:
         """Follow a step of the machine: begin to probe a link that serves everything, and stop with the link."""
         link = self._context.link
         serves = link is not None and self._context.state in _LIVE and self._context.subscriptions.all_acknowledged

@@ -204,9 +204,9 @@ class Driver(Calls):
         self._outages.begin_step(result.transition)
         for command in result.commands:
             self._execute(command)
-        self._waiting.look()
+        self._waiting.check()
         if self._prober is not None:
-            self._prober.look()
+            self._prober.follow_step()
         self._arm_timer(result.deadline)
         if result.transition is not None:
             self._publish_transition(result.transition)

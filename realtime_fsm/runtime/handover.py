@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.link import LinkIO
 
 _POLL = 0.5
-"""Seconds between two looks at whether a link that drains has answered, or is read again."""
+"""Seconds between two checks whether a link that drains has answered, or is read again."""
 _MOST_AHEAD = 10_000
 """Events that one subscription remembers of a handover that does not end; catching up may repeat older ones."""
 
@@ -128,7 +128,7 @@ class Handover:
         self._asked_at = self.began if old.pings_in_flight else None  # when the ping that is out was sent
         due = old.state.ping_at
         self._ping_at = self.began + context.ping.interval if due is None else max(self.began, due)
-        self._timer: asyncio.Handle = loop.call_soon(self._look_alive)
+        self._timer: asyncio.Handle = loop.call_soon(self._check_alive)
 
     # --- the stages -----------------------------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class Handover:
         if not self._trusted:
             self._ping(now)
         self._timer.cancel()
-        self._timer = self._loop.call_later(DRAIN_SECONDS, self._look_drained)
+        self._timer = self._loop.call_later(DRAIN_SECONDS, self._check_drained)
 
     async def wait_ended(self) -> None:
         """Wait until the old link is closed, or is the current one again."""
@@ -207,7 +207,7 @@ class Handover:
             self._asked_at, self._frames_before = now, self.old.state.frames_received
             self.old.send(PING)
 
-    def _look_alive(self) -> None:
+    def _check_alive(self) -> None:
         """Ping the old link at the usual pace; one from which nothing comes after a ping has ended."""
         now, state, ping = self._loop.time(), self.old.state, self._context.ping
         if self._asked_at is not None and state.frames_received == self._frames_before:
@@ -223,14 +223,14 @@ class Handover:
                 if self._context.ping_enabled:
                     self._ping(now)
         due = self._ping_at if self._asked_at is None else self._asked_at + ping.timeout
-        self._timer = self._loop.call_at(due, self._look_alive)
+        self._timer = self._loop.call_at(due, self._check_alive)
 
-    def _look_drained(self) -> None:
+    def _check_drained(self) -> None:
         now, waits = self._loop.time(), self.old.paused  # nothing has come, because nothing is read
         if self._asked_at is not None and not self.old.ended and self.old.pings_in_flight:
             self._asked_at = now if self.old.paused else self._asked_at
             waits = waits or now < self._asked_at + self._context.ping.timeout
         if waits:
-            self._timer = self._loop.call_later(_POLL, self._look_drained)
+            self._timer = self._loop.call_later(_POLL, self._check_drained)
         else:
             self._on_drained()

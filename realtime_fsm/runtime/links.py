@@ -70,7 +70,7 @@ class LinkSet:
         """Have another link, which is to be opened."""
         if self.handover is None:
             self._dedup = None
-            self._look_for_overlap()
+            self._update_overlap()
         else:
             self._require_dedup.dial(generation)
             self.handover.newer = generation
@@ -109,7 +109,7 @@ class LinkSet:
         self._require_dedup.newer_closed()
         self.current = handover.old
         assert self.current.generation == generation
-        self._look_for_overlap()
+        self._update_overlap()
         self._report(handover)
 
     def drop(self, generation: int, *, graceful: bool) -> None:
@@ -119,7 +119,7 @@ class LinkSet:
         link, self.current = self.current_of(generation), None
         if self.handover is not None:
             self.handover.newer = None
-        self._look_for_overlap()
+        self._update_overlap()
         self._close(link, self._context.timeouts.close if graceful else 0)
 
     def close_draining(self, *, with_current: bool = False) -> None:
@@ -130,7 +130,7 @@ class LinkSet:
         handover.drained()  # before its reader is stopped
         self._require_dedup.older_closed()
         self._close(handover.old, self._context.timeouts.close)
-        self._look_for_overlap()
+        self._update_overlap()
         if with_current:
             handover.newer = None
         self._report(handover)
@@ -144,10 +144,10 @@ class LinkSet:
     def filter_new(self, link: LinkIO, event: Event, recipients: list[SubscriptionDelivery]) -> list[SubscriptionDelivery]:
         """Return the subscriptions that have not got an event from another link."""
         new = self._require_dedup.filter_new(event, recipients, link.generation)
-        self._look_for_overlap()
+        self._update_overlap()
         return new
 
-    def _look_for_overlap(self) -> None:
+    def _update_overlap(self) -> None:
         self.overlap = self.handover is not None or (self._dedup is not None and self._dedup.is_behind)
 
     @property

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POLL_INTERVAL = 2.0
-"""Seconds from look to look."""
+"""Seconds from check to check."""
 CLOCK_JUMP = 10.0
 """Seconds by which a clock must have jumped. A loop that was blocked for so long may have lost its links, too."""
 
@@ -42,7 +42,7 @@ class SuspendDetector:
         """Tell it from now on."""
         self._sleepers.add(sleeper)
         if self._timer is None:
-            self._look_later()
+            self._check_later()
 
     def leave(self, sleeper: ResumeListener) -> None:
         """Do not tell it any more."""
@@ -51,16 +51,16 @@ class SuspendDetector:
             self._timer.cancel()
             self._timer = None
 
-    def _look_later(self) -> None:
+    def _check_later(self) -> None:
         self._seen = (self._loop.time(), self._wall())
         # Not in the context of a connection, which may end.
-        self._timer = self._loop.call_later(POLL_INTERVAL, self._look, context=Context())
+        self._timer = self._loop.call_later(POLL_INTERVAL, self._check_clocks, context=Context())
 
-    def _look(self) -> None:
+    def _check_clocks(self) -> None:
         self._timer = None
         passed = max(self._loop.time() - self._seen[0], self._wall() - self._seen[1])
         if self._sleepers:
-            self._look_later()
+            self._check_later()
         if passed > POLL_INTERVAL + CLOCK_JUMP:
             for sleeper in tuple(self._sleepers):
                 sleeper.on_resume()

@@ -37,7 +37,7 @@ class Waiters:
         self._for_presence: list[asyncio.Future[dict[str, Any] | None]] = []
 
     async def until(self, condition: Callable[[], bool], *, survives_disconnect: bool) -> None:
-        """Wait until something holds that needs a link; `look` looks whether it does.
+        """Wait until something holds that needs a link; `check` asks whether it does.
 
         Args:
             condition: what to wait for.
@@ -82,7 +82,7 @@ class Waiters:
         finally:
             self._for_presence.remove(future)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Resolve the calls whose condition holds."""
         for future, (condition, _) in self._for_link.items():
             if condition():

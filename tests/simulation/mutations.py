@@ -340,7 +340,7 @@ _MUTATIONS: dict[str, Mutation] = {
     ),
     "what was caught up comes again": _with(delivery.SubscriptionDelivery, "_is_new", lambda _: lambda self, event, seen: True),
     # one link in the place of another
-    "a drained link is kept": _with(handover.Handover, "_look_drained", _lingering_for_ever),
+    "a drained link is kept": _with(handover.Handover, "_check_drained", _lingering_for_ever),
     "a drained link goes at once": _with(handover, "DRAIN_SECONDS", lambda _: 0.0),
     "the old link goes with the greeting": _with(
         subscriptions.SubscriptionTracker, "serves", lambda _: lambda self, identifiers: True
@@ -348,7 +348,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "another user gets what the old link brings": _with_guard(Guard.USER_CHANGED, lambda context: False),
     "a change of link breaks before it makes": _instead(Effect.DRAIN_LINK, Effect.CLOSE_LINK, 12),
     "no way leads back to the old link": _with_guard(Guard.CAN_RESUME, lambda context: False),
-    "an old link that died is believed to live": _with(handover.Handover, "_look_alive", lambda _: lambda self: None),
+    "an old link that died is believed to live": _with(handover.Handover, "_check_alive", lambda _: lambda self: None),
     "what two links bring comes twice": _with(links.LinkSet, "filter_new", lambda _: lambda self, link, event, whom: whom),
     "a draining link does not deliver": _with(driver.Driver, "message_handler", _deaf_to_what_makes_room),
     "events are routed as on the link before": _with(dispatch.Dispatcher, "_name_subscriptions", _stale_routes),
