@@ -290,7 +290,7 @@ class Calls(ABC):
         """After the end: wait for the sockets and for users' callables, but for the spared one; then release the transport."""
         await self.wait_closed()
         if self._prober is not None:
-            await self._prober.settle()
+            await self._prober.wait_closed()
         await self._registry.wait_cancelled(spared)
         await self._transport.close()
         self._audit.closed()

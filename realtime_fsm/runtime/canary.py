@@ -120,7 +120,7 @@ class Prober:
         self._spared = task is not None and task is self._writing
         return self._spared
 
-    async def settle(self) -> None:
+    async def wait_closed(self) -> None:
         """Wait until the user's callable, which was cancelled, has ended; not for one that ends the connection itself."""
         if self._writing is not None and not self._spared:
             await asyncio.wait((self._writing,))
