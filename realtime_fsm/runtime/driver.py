@@ -345,8 +345,8 @@ class Driver(Calls):
         for follower in self._state_watchers:
             follower.put(change)
         self._outages.on_transition(row.source, dest, self.loop.time(), covered=self._links.draining_serves)
-        watch = detector_for(self.loop)
-        (watch.leave if dest in IDLE_STATES else watch.join)(self)
+        detector = detector_for(self.loop)
+        (detector.discard if dest in IDLE_STATES else detector.add)(self)
 
     def report(self, failure: BaseException, heading: str = "an unexpected exception") -> None:
         """Report through the event loop's exception handler, where asyncio programs look for what no task awaits.

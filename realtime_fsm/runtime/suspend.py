@@ -34,20 +34,20 @@ class SuspendDetector:
     def __init__(self, loop: asyncio.AbstractEventLoop, wall: Callable[[], float] = time.time) -> None:
         self._loop = proxy(loop)  # a watch must not keep alive the loop by which it is found
         self._wall = wall
-        self._sleepers: WeakSet[ResumeListener] = WeakSet()
+        self._listeners: WeakSet[ResumeListener] = WeakSet()
         self._timer: asyncio.TimerHandle | None = None
         self._seen = (0.0, 0.0)
 
-    def join(self, sleeper: ResumeListener) -> None:
+    def add(self, listener: ResumeListener) -> None:
         """Tell it from now on."""
-        self._sleepers.add(sleeper)
+        self._listeners.add(listener)
         if self._timer is None:
             self._check_later()
 
-    def leave(self, sleeper: ResumeListener) -> None:
+    def discard(self, listener: ResumeListener) -> None:
         """Do not tell it any more."""
-        self._sleepers.discard(sleeper)
-        if not self._sleepers and self._timer is not None:
+        self._listeners.discard(listener)
+        if not self._listeners and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
@@ -58,12 +58,12 @@ class SuspendDetector:
 
     def _check_clocks(self) -> None:
         self._timer = None
-        passed = max(self._loop.time() - self._seen[0], self._wall() - self._seen[1])
-        if self._sleepers:
+        elapsed = max(self._loop.time() - self._seen[0], self._wall() - self._seen[1])
+        if self._listeners:
             self._check_later()
-        if passed > POLL_INTERVAL + CLOCK_JUMP:
-            for sleeper in tuple(self._sleepers):
-                sleeper.on_resume()
+        if elapsed > POLL_INTERVAL + CLOCK_JUMP:
+            for listener in tuple(self._listeners):
+                listener.on_resume()
 
 
 _WATCHES: WeakKeyDictionary[asyncio.AbstractEventLoop, SuspendDetector] = WeakKeyDictionary()
