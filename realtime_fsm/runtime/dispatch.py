@@ -197,10 +197,10 @@ class Dispatcher:
             known = [self._registry.subscribers[identifier] for identifier in event._subscriptions]  # noqa: SLF001
         new = self._links.filter_new(link, event, known)
         event._subscriptions = [one.spec.id for one in new]  # noqa: SLF001
-        crowded = self._registry.route_out_of_order(event, from_old)
+        should_yield = self._registry.route_out_of_order(event, from_old)
         if handover is not None:
             handover.record(event, known, new, from_old=from_old is not None)
-        return crowded
+        return should_yield
 
     # --- backpressure ---------------------------------------------------------------------------------------------------
 

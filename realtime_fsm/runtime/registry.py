@@ -108,7 +108,7 @@ class DeliveryRegistry:
         Returns:
             Whether a consumer should be let run.
         """
-        crowded, strays, subscriber_of = False, 0, self.subscribers.get
+        should_yield, strays, subscriber_of = False, 0, self.subscribers.get
         identifiers, stamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
         if not identifiers:
             identifiers = event._subscriptions = self._listening_on(event)  # noqa: SLF001
@@ -119,7 +119,7 @@ class DeliveryRegistry:
                 if stamp is not None:
                     subscriber.last_timestamp = stamp
                 if subscriber.put(event):
-                    crowded = True
+                    should_yield = True
             elif identifier == CANARY:
                 event._subscriptions = [other for other in identifiers if other != CANARY]  # noqa: SLF001  (it is hidden)
                 self.on_canary(event)
@@ -127,7 +127,7 @@ class DeliveryRegistry:
                 strays += 1
         if strays:
             self.on_strays(strays)
-        return crowded
+        return should_yield
 
     def _listening_on(self, event: Event) -> list[str]:
         """Find the subscriptions to the channels of an event for which the server names none.
@@ -181,12 +181,12 @@ class DeliveryRegistry:
 
         A handover whose old link brings the event is told whose order is lost.
         """
-        crowded = False
+        should_yield = False
         for subscriber in [self.subscribers[identifier] for identifier in event._subscriptions]:  # noqa: SLF001
             if subscriber.note_out_of_order(event) and handover is not None:
                 handover.disordered.add(subscriber)
-            crowded = subscriber.put(event) or crowded
-        return crowded
+            should_yield = subscriber.put(event) or should_yield
+        return should_yield
 
     def filter_known(self, identifiers: Iterable[str]) -> list[str]:
         """Those of them that are still wanted."""
