@@ -49,7 +49,7 @@ class LinkIO:
     """
 
     __slots__ = (
-        "_ahead", "_is_closing", "_loop", "_owner", "_pausing", "_reader", "_send_queue", "_socket", "_writer",
+        "_is_closing", "_loop", "_owner", "_pausing", "_read_ahead", "_reader", "_send_queue", "_socket", "_writer",
         "generation", "paused_since", "pings_in_flight", "plan", "routes", "state",
     )  # fmt: skip
 
@@ -68,7 +68,7 @@ class LinkIO:
         self._loop = loop
         self._is_closing = False
         self._socket: Socket | None = None
-        self._ahead: ReadAhead | None = None
+        self._read_ahead: ReadAhead | None = None
         self._pausing: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
@@ -123,17 +123,17 @@ class LinkIO:
 
     async def pause(self, pause: Callable[[], Awaitable[None]]) -> None:
         """Deliver no message before a pause is over. Meanwhile the socket is read ahead, within bounds."""
-        assert self._ahead is not None
-        if self._ahead.holds:  # a message that was held has led to another pause
+        assert self._read_ahead is not None
+        if self._read_ahead.is_holding:  # a message that was held has led to another pause
             await pause()
         elif not self._is_closing:
-            self._ahead.holds = True
-            self._pausing = self._task("pause", self._ahead.deliver_after, pause)
+            self._read_ahead.is_holding = True
+            self._pausing = self._task("pause", self._read_ahead.deliver_after, pause)
 
     async def _pump(self, socket: Socket) -> int | LinkFailure:
-        self._ahead = ReadAhead(self._owner.message_handler(self))
+        self._read_ahead = ReadAhead(self._owner.message_handler(self))
         try:
-            end = await socket.pump(self._ahead.receive)
+            end = await socket.pump(self._read_ahead.receive)
             if self._pausing is not None and not self._pausing.done():
                 await asyncio.wait([self._pausing])  # the end comes behind the messages
         except asyncio.CancelledError:
@@ -154,8 +154,8 @@ class LinkIO:
         self._is_closing = True  # not before this task has begun: one that is cancelled before closes nothing
         await self._stop(self._writer)
         await self._stop(self._pausing)
-        if self._ahead is not None:
-            self._ahead.discard()
+        if self._read_ahead is not None:
+            self._read_ahead.discard()
         tidied = self._socket if seconds else None
         if tidied is not None:
             await tidied.close(seconds)  # its reader reads the answer

@@ -33,42 +33,42 @@ class ReadAhead:
         deliver: takes a message outside of a pause.
 
     Attributes:
-        holds: whether messages are held: from the begin of a pause until those that were held are delivered.
+        is_holding: whether messages are held: from the begin of a pause until those that were held are delivered.
         size: bytes that are held.
     """
 
-    __slots__ = ("_deliver", "_held", "_room", "holds", "size")
+    __slots__ = ("_backlog", "_deliver", "_writable", "is_holding", "size")
 
-    holds: bool
+    is_holding: bool
     size: int
 
     def __init__(self, deliver: MessageHandler) -> None:
         self._deliver = deliver
-        self._held: deque[bytes] = deque()
-        self._room = asyncio.Event()
-        self.holds = False
+        self._backlog: deque[bytes] = deque()
+        self._writable = asyncio.Event()
+        self.is_holding = False
         self.size = 0
 
     def receive(self, data: bytes) -> Awaitable[None] | None:
         """Deliver a message, or hold it."""
-        if not self.holds:
+        if not self.is_holding:
             return self._deliver(data)
-        self._held.append(data)
+        self._backlog.append(data)
         self.size += len(data) + OVERHEAD
         if self.size > LIMIT:
-            self._room.clear()
-            return self._wait_for_room()
-        return None if len(self._held) % _TURN else asyncio.sleep(0)
+            self._writable.clear()
+            return self._wait_writable()
+        return None if len(self._backlog) % _TURN else asyncio.sleep(0)
 
     async def deliver_after(self, pause: Callable[[], Awaitable[None]]) -> None:
         """Wait until a pause is over, then deliver the messages that are held."""
         try:
             await pause()
-            while self._held:
-                data = self._held.popleft()
+            while self._backlog:
+                data = self._backlog.popleft()
                 self.size -= len(data) + OVERHEAD
                 if self.size <= LIMIT // 2:
-                    self._room.set()
+                    self._writable.set()
                 if (turn := self._deliver(data)) is not None:
                     await turn
         finally:
@@ -76,9 +76,9 @@ class ReadAhead:
 
     def discard(self) -> None:
         """Hold nothing any more."""
-        self.holds, self.size = False, 0
-        self._held.clear()
-        self._room.set()
+        self.is_holding, self.size = False, 0
+        self._backlog.clear()
+        self._writable.set()
 
-    async def _wait_for_room(self) -> None:
-        await self._room.wait()
+    async def _wait_writable(self) -> None:
+        await self._writable.wait()

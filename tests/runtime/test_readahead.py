@@ -22,8 +22,8 @@ from support.virtual import eventually
 def ahead_of(realtime: Realtime) -> ReadAhead:
     link = realtime._driver._links.current
     assert link is not None
-    assert link._ahead is not None
-    return link._ahead
+    assert link._read_ahead is not None
+    return link._read_ahead
 
 
 def paused(realtime: Realtime) -> bool:
@@ -104,13 +104,13 @@ async def test_tiny_messages_count_for_what_they_take() -> None:
         await asyncio.sleep(1)
         assert 20_001 - network.socket._inbound.qsize() == LIMIT // (OVERHEAD + 2) + 1
         assert [(await anext(rows)).payload["n"] for _ in range(2)] == [0, 1]
-        await eventually(lambda: not ahead_of(realtime).holds)
+        await eventually(lambda: not ahead_of(realtime).is_holding)
         assert (ahead_of(realtime).size, network.socket._inbound.qsize()) == (0, 0)
 
 
 async def test_the_event_loop_has_its_turns_while_messages_are_held() -> None:
     ahead = ReadAhead(lambda _: None)
-    ahead.holds = True
+    ahead.is_holding = True
     turns = [ahead.receive(b"{}") for _ in range(1024)]
     given = [number for number, turn in enumerate(turns, 1) if turn is not None]
     assert given == [256, 512, 768, 1024]
@@ -152,15 +152,15 @@ async def test_the_end_comes_at_any_turn_of_a_pause(held: int, turns: int) -> No
     async with asyncio.timeout(10):
         await realtime.dispose()
     assert [event.payload async for event in rows] == [{}]
-    assert link._ahead is not None
-    assert not link._ahead.holds
+    assert link._read_ahead is not None
+    assert not link._read_ahead.is_holding
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_what_is_discarded_never_comes_and_the_next_pause_begins_empty() -> None:
     delivered: list[bytes] = []
     ahead = ReadAhead(delivered.append)
-    ahead.holds = True
+    ahead.is_holding = True
     turn = ahead.receive(b"x" * LIMIT)
     assert turn is not None, "there is no room"
     waiting = asyncio.ensure_future(turn)
@@ -168,9 +168,9 @@ async def test_what_is_discarded_never_comes_and_the_next_pause_begins_empty() -
     assert not waiting.done()
     ahead.discard()
     await waiting
-    assert (ahead.holds, ahead.size) == (False, 0)
+    assert (ahead.is_holding, ahead.size) == (False, 0)
 
-    ahead.holds = True
+    ahead.is_holding = True
     assert ahead.receive(b"{}") is None, "there is room again"
     await ahead.deliver_after(lambda: asyncio.sleep(0))
     assert delivered == [b"{}"]
@@ -183,8 +183,8 @@ async def test_the_bound_itself_may_be_held_and_there_is_room_again_at_half_of_i
 
     steps: list[tuple[bytes, int, bool]] = []
     ahead, half = ReadAhead(deliver), LIMIT // 2
-    assert (ahead.holds, ahead.size) == (False, 0)
-    ahead.holds = True
+    assert (ahead.is_holding, ahead.size) == (False, 0)
+    ahead.is_holding = True
     assert [ahead.receive(name * (half - OVERHEAD)) for name in (b"a", b"b")] == [None, None]
     beyond = ahead.receive(b"c" * (half - OVERHEAD))
     assert beyond is not None
@@ -195,7 +195,7 @@ async def test_the_bound_itself_may_be_held_and_there_is_room_again_at_half_of_i
 
 async def test_one_byte_beyond_the_bound_waits_for_room() -> None:
     ahead = ReadAhead(lambda _: None)
-    ahead.holds = True
+    ahead.is_holding = True
     assert ahead.receive(b"x" * (LIMIT - 2 * OVERHEAD)) is None
     turn = ahead.receive(b"y")
     assert turn is not None
