@@ -99,7 +99,7 @@ class _LatestById:
         self._by_id: OrderedDict[object, Event] = OrderedDict()
         self._on_replaced = on_replaced
 
-    def holds(self, event: Event) -> bool:
+    def __contains__(self, event: Event) -> bool:
         return _conflation_key(event) in self._by_id
 
     def append(self, event: Event) -> None:
@@ -141,7 +141,7 @@ class _LatestBuffer(EventBuffer):
         self._items = self._ready = _LatestById(self._discard)  # type: ignore[assignment]  # as a deque in what is asked of it
 
     def _overflow(self, item: Event) -> None:
-        if not self._items.holds(item):  # type: ignore[attr-defined]
+        if item not in self._items:
             super()._overflow(item)
             return
         self._items.append(item)
