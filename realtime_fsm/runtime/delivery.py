@@ -126,7 +126,7 @@ class SubscriptionDelivery:
         self.spared: asyncio.Task[Any] | None = None
         on_gap, catch_up, context = options.on_gap, options.catch_up, options.context
         self._on_gap = None if on_gap is None else Callback("on_gap", on_gap, context)
-        self._catch_up = None if catch_up is None else Callback("catch_up", _asking(catch_up), context, named=catch_up)
+        self._catch_up = None if catch_up is None else Callback("catch_up", _collecting(catch_up), context, named=catch_up)
         self._failed: tuple[Callback, ...] = ()
         self._report = report
         self._audit = audit
@@ -344,13 +344,13 @@ class SubscriptionDelivery:
         callback.report(failure, self._report, self._loop)
 
 
-def _asking(catch_up: CatchUp) -> Callable[[Gap], Awaitable[list[Event]]]:
+def _collecting(catch_up: CatchUp) -> Callable[[Gap], Awaitable[list[Event]]]:
     """Ask `catch_up`, and take its answer apart: the answer is the user's own, and to iterate it may fail as well."""
 
-    async def ask(gap: Gap) -> list[Event]:
+    async def collect(gap: Gap) -> list[Event]:
         return [*map(_event_of, await catch_up(gap))]
 
-    return ask
+    return collect
 
 
 @sealed
