@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.registry import DeliveryRegistry
 
 
-class Owner(Protocol):
+class ProbedConnection(Protocol):
     """The connection that the prober serves."""
 
     user: dict[str, Any] | None
@@ -77,7 +77,7 @@ class Prober:
     """Sends the canaries of one connection."""
 
     def __init__(
-        self, canary: Canary, owner: Owner, context: ConnectionContext, registry: DeliveryRegistry, audit: AuditWriter
+        self, canary: Canary, owner: ProbedConnection, context: ConnectionContext, registry: DeliveryRegistry, audit: AuditWriter
     ) -> None:
         self._canary = canary
         self._owner = owner
