@@ -87,7 +87,7 @@ class Dispatcher:
     def message_handler(self, link: LinkIO) -> MessageHandler:
         """Make what takes the messages of a link, one by one. Its answer, if it gives one, is to be awaited before the next."""
         links, state, delivery_of, route = self._links, link.state, self._registry.subscribers.get, self._registry.route
-        planned = link.plan is not None
+        in_url = link.plan is not None
 
         def on_message(data: bytes) -> Awaitable[None] | None:
             if link is not links.current and link is not links.draining:
@@ -106,10 +106,10 @@ class Dispatcher:
             event._size = len(data)  # noqa: SLF001
             if state.at_fault:
                 self._recover(link)
-            if planned:
+            if in_url:
                 if link.routes is None:  # before the greeting no subscription is acknowledged
                     return None if received % _TURN else self._apply_backpressure(link)
-                self._name_subscriptions(link, event)
+                self._resolve_subscription_ids(link, event)
             identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
             if links.overlap:
                 should_yield = self._route_overlapping(link, event)
@@ -118,7 +118,7 @@ class Dispatcher:
                     delivery.last_timestamp = stamp
                 should_yield = delivery.put(event)
             else:
-                should_yield = (bool(identifiers) or not planned) and route(event)  # the routes have found no subscription
+                should_yield = (bool(identifiers) or not in_url) and route(event)  # the routes have found no subscription
             return self._apply_backpressure(link) if should_yield or not received % _TURN else None
 
         return on_message
@@ -176,7 +176,7 @@ class Dispatcher:
         elif self._links.handover is not None:
             self._owner.recover_draining(self._links.handover)
 
-    def _name_subscriptions(self, link: LinkIO, event: Event) -> None:
+    def _resolve_subscription_ids(self, link: LinkIO, event: Event) -> None:
         """Find the subscriptions of an event, where the server does not know our ids."""
         assert link.routes is not None
         channels: tuple[str, ...] = ()

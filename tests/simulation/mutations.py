@@ -351,7 +351,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "an old link that died is believed to live": _with(handover.Handover, "_check_alive", lambda _: lambda self: None),
     "what two links bring comes twice": _with(links.LinkSet, "filter_new", lambda _: lambda self, link, event, whom: whom),
     "a draining link does not deliver": _with(driver.Driver, "message_handler", _deaf_to_what_makes_room),
-    "events are routed as on the link before": _with(dispatch.Dispatcher, "_name_subscriptions", _stale_routes),
+    "events are routed as on the link before": _with(dispatch.Dispatcher, "_resolve_subscription_ids", _stale_routes),
     "the end of a draining link is not told": _with(
         outages.OutageTracker, "lose", lambda _: lambda self, now, *, retired=False: None
     ),
