@@ -111,7 +111,7 @@ class Dispatcher:
                     return None if received % _TURN else self._apply_backpressure(link)
                 self._resolve_subscription_ids(link, event)
             identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
-            if links.overlap:
+            if links.is_overlapping:
                 should_yield = self._route_overlapping(link, event)
             elif len(identifiers) == 1 and (delivery := delivery_of(identifiers[0])) is not None:
                 if (stamp := event._timestamp) is not None:  # noqa: SLF001  (as it came: most are never asked for)

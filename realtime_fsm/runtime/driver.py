@@ -344,7 +344,7 @@ class Driver(Calls):
         change = Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at)
         for follower in self._state_watchers:
             follower.put(change)
-        self._outages.on_transition(row.source, dest, self.loop.time(), covered=self._links.draining_serves)
+        self._outages.on_transition(row.source, dest, self.loop.time(), draining_serves=self._links.draining_serves)
         detector = detector_for(self.loop)
         (detector.discard if dest in IDLE_STATES else detector.add)(self)
 

@@ -94,8 +94,8 @@ class Handover:
     """
 
     __slots__ = (
-        "_asked_at", "_context", "_ended", "_feed", "_frames_before", "_loop", "_on_drained", "_ping_at", "_timer",
-        "_trusted", "began", "disordered", "is_complete", "newer", "old", "overlaps", "served",
+        "_asked_at", "_assume_complete", "_context", "_ended", "_feed", "_frames_before", "_loop", "_on_drained",
+        "_ping_at", "_timer", "began", "disordered", "is_complete", "newer", "old", "overlaps", "served",
     )  # fmt: skip
 
     is_complete: bool
@@ -122,7 +122,7 @@ class Handover:
         self._loop = loop
         self._feed = feed
         self._on_drained = on_drained
-        self._trusted = False
+        self._assume_complete = False
         self._ended = asyncio.Event()
         self._frames_before = old.state.frames_received
         self._asked_at = self.began if old.pings_in_flight else None  # when the ping that is out was sent
@@ -162,8 +162,8 @@ class Handover:
         """Note that the new link serves everything, and ask the old one for its last answer."""
         now = self._loop.time()
         self.is_complete = True
-        self._trusted, self._asked_at = not self._context.ping_enabled, None
-        if not self._trusted:
+        self._assume_complete, self._asked_at = not self._context.ping_enabled, None
+        if not self._assume_complete:
             self._ping(now)
         self._timer.cancel()
         self._timer = self._loop.call_later(DRAIN_SECONDS, self._check_drained)
@@ -195,7 +195,7 @@ class Handover:
     def is_confirmed(self) -> bool:
         """Whether the old link has shown that it has no undelivered events."""
         answered = self._asked_at is not None and not self.old.pings_in_flight
-        return self.is_complete and (answered or self._trusted) and not (self.old.ended or self.old.state.at_fault)
+        return self.is_complete and (answered or self._assume_complete) and not (self.old.ended or self.old.state.at_fault)
 
     # --- the old link ---------------------------------------------------------------------------------------------------
 

@@ -36,10 +36,10 @@ class LinkSet:
     Attributes:
         current: the link that the machine speaks of.
         handover: the handover that is under way.
-        overlap: whether an event may come twice, or behind a later one.
+        is_overlapping: whether an event may come twice, or behind a later one.
     """
 
-    __slots__ = ("_closing", "_context", "_dedup", "_owner", "_report_loss", "current", "handover", "overlap")
+    __slots__ = ("_closing", "_context", "_dedup", "_owner", "_report_loss", "current", "handover", "is_overlapping")
 
     def __init__(self, owner: LinkHandler, context: ConnectionContext, report_loss: Callable[[Handover], None]) -> None:
         self._owner = owner
@@ -49,7 +49,7 @@ class LinkSet:
         self._dedup: HandoverDeduplicator | None = None  # from the first handover on, as long as a link follows from it
         self.current: LinkIO | None = None
         self.handover: Handover | None = None
-        self.overlap: bool = False
+        self.is_overlapping: bool = False
 
     @property
     def draining(self) -> LinkIO | None:
@@ -94,7 +94,7 @@ class LinkSet:
         old, self.current = self.current_of(generation), None
         self._dedup = self._dedup or HandoverDeduplicator()
         self.handover = Handover(old, self._context, loop, served, self._owner.feed, self.close_draining)
-        self.overlap = True
+        self.is_overlapping = True
 
     def complete_handover(self) -> None:
         """Let the old link go as soon as it is drained: the current one serves everything."""
@@ -148,7 +148,7 @@ class LinkSet:
         return new
 
     def _update_overlap(self) -> None:
-        self.overlap = self.handover is not None or (self._dedup is not None and self._dedup.is_behind)
+        self.is_overlapping = self.handover is not None or (self._dedup is not None and self._dedup.is_behind)
 
     @property
     def _require_dedup(self) -> HandoverDeduplicator:

@@ -99,10 +99,10 @@ class OutageTracker:
         else:
             self.current.dials += 1
 
-    def on_transition(self, source: State, dest: State, now: float, *, covered: bool) -> None:
-        """Note a change of state; `covered` if the old link of a handover still delivers."""
+    def on_transition(self, source: State, dest: State, now: float, *, draining_serves: bool) -> None:
+        """Note a change of state; `draining_serves` if the old link of a handover still delivers."""
         ended = source.is_live and not dest.is_live and dest is not State.DISPOSING
-        if ended and not covered and not self._lost:
+        if ended and not draining_serves and not self._lost:
             self.lose(now)
         elif dest in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self.current is not None:
             self.end_step()
