@@ -290,7 +290,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "an outage counts as the way to the first link": _with(
         context.ConnectionContext, "record_proven", lambda _: lambda self, link: None
     ),
-    "every refusal may pass": _with(notes, "_may_pass", lambda _: lambda context, *, blamed: True),
+    "every refusal may pass": _with(notes, "_may_pass", lambda _: lambda context, *, answered_request: True),
     "reconnect() keeps the stored error": _without(Effect.RESET_ATTEMPTS, 10),
     "a pong is awaited without end": _without(Effect.CLEAR_PING, 42),
     "disconnect() keeps the socket": _without(Effect.CLOSE_LINK, 13),
