@@ -96,7 +96,7 @@ def dial(context: ConnectionContext) -> None:
     context.attempt += 1
     context.attempt_at = None
     context.generation += 1
-    context.link = LinkState(context.generation, context.now, context.ping.interval, planned=context.subscribes_in_url)
+    context.link = LinkState(context.generation, context.now, context.ping.interval, subscribed_in_url=context.subscribes_in_url)
     context.frames_sent = 0
     plan = context.subscriptions.build_url_plan() if context.subscribes_in_url else None
     context.commands.append(OpenLink(context.generation, plan, context.renewal))
@@ -175,7 +175,7 @@ def clear_ping(context: ConnectionContext) -> None:
 def send_request(context: ConnectionContext) -> None:
     """Send the next control request, if one waits, no other is in flight and the budget has room."""
     link = context.require_link
-    if context.free_at(link) > context.now:
+    if context.available_at(link) > context.now:
         return
     request = context.subscriptions.next_request()
     if request is not None:

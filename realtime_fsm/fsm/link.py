@@ -39,9 +39,9 @@ class LinkState:
         "renew_at", "request_sent_at", "since", "stable_since", "subscribed_in_url",
     )  # fmt: skip
 
-    def __init__(self, generation: int, now: float, ping_interval: float, *, planned: bool) -> None:
+    def __init__(self, generation: int, now: float, ping_interval: float, *, subscribed_in_url: bool) -> None:
         self.generation: int = generation
-        self.subscribed_in_url: bool = planned  # whether its channels are in its address
+        self.subscribed_in_url: bool = subscribed_in_url  # whether its channels are in its address
         self.phase: Phase = Phase.DIALING
         self.since: float = now  # when the phase was entered
         self.budget: SendBudget = SendBudget(ping_interval)

@@ -272,9 +272,9 @@ def update_timers(context: ConnectionContext, _: inputs.Input | None = None) -> 
     quiet = subscriptions.all_acknowledged or not subscriptions.desired
     if quiet:
         context.record_proven(link)
-    link.stable_since = _since(link.stable_since, context.now, holds=quiet)
-    link.idle_since = _since(link.idle_since, context.now, holds=subscriptions.all_removed)
-    link.handover_wanted_since = _since(link.handover_wanted_since, context.now, holds=subscriptions.needs_handover)
+    link.stable_since = _since_when(link.stable_since, context.now, holds=quiet)
+    link.idle_since = _since_when(link.idle_since, context.now, holds=subscriptions.all_removed)
+    link.handover_wanted_since = _since_when(link.handover_wanted_since, context.now, holds=subscriptions.needs_handover)
     context.end_handover()
 
 
@@ -344,7 +344,7 @@ def _postpone(context: ConnectionContext, link: LinkState) -> None:
         fault.postpone(context.now, context.retry, context.take_draw())
 
 
-def _since(before: float | None, now: float, *, holds: bool) -> float | None:
+def _since_when(before: float | None, now: float, *, holds: bool) -> float | None:
     if not holds:
         return None
     return now if before is None else before
