@@ -60,8 +60,9 @@ class SubscriptionTracker:
     """
 
     __slots__ = (
-        "_acknowledged", "_dropped", "_era", "_ever_acknowledged", "_greeting_channels", "_ids_in_url", "_order", "_removals",
-        "all_acknowledged", "all_removed", "desired", "in_flight", "presence", "queue", "subscribed_in_url",
+        "_acknowledged", "_dropped", "_era", "_ever_acknowledged", "_greeting_channels", "_ids_in_url", "_order",
+        "_removals", "all_acknowledged", "all_removed", "desired", "in_flight", "presence", "queue",
+        "subscribed_in_url",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -183,7 +184,7 @@ class SubscriptionTracker:
 
     def acknowledge_url_subscriptions(self) -> list[Command]:
         """Acknowledge, with the greeting, the subscriptions that the URL asked for."""
-        told: list[Command] = []
+        commands: list[Command] = []
         ids, self._ids_in_url = self._ids_in_url, ()
         canary = self.presence.canary
         if canary is not None:
@@ -193,15 +194,15 @@ class SubscriptionTracker:
             self.queue.pending.pop(spec.id, None)
             if spec.queries and not self._era.supports("queries"):
                 self.withdraw(spec.id)
-                told.append(SubscriptionUnsupported(spec.id, self._era))
+                commands.append(SubscriptionUnsupported(spec.id, self._era))
             else:
-                told.append(self._acknowledge(spec.id, eras.acknowledged_channels(spec, self._greeting_channels)))
+                commands.append(self._acknowledge(spec.id, eras.acknowledged_channels(spec, self._greeting_channels)))
         if self.presence.message is not None:
             self.presence.set(None)
-            told.append(PresenceRefused(UnsupportedByServer("presence", self._era, self._era.releases)))
+            commands.append(PresenceRefused(UnsupportedByServer("presence", self._era, self._era.releases)))
         self.queue.refusals.accept()
         self._update_all_acknowledged()
-        return told
+        return commands
 
     def reject_new_in_url(self, code: Code, message: str) -> list[SubscriptionRefused]:
         """Reject the never acknowledged subscriptions of a URL that the server refused, where others were acknowledged once."""
@@ -290,16 +291,18 @@ class SubscriptionTracker:
             self.presence.canary.listening = False  # its subscription belongs to the user before
         if request.kind == UNSUBSCRIBE:
             return [SubscriptionRemoved(one.subscription_id) for one in acknowledged]
-        told: list[Command] = []
+        commands: list[Command] = []
         for one in acknowledged:
             if one.subscription_id in self.desired:
-                told.append(self._acknowledge(one.subscription_id, one.channels))
+                commands.append(self._acknowledge(one.subscription_id, one.channels))
             else:  # withdrawn while it was in flight
                 self._removals[one.subscription_id] = None
-        if told and self.queue.refusals.accept():  # until now the server refused everything, so no refused group tells anything
+        if (
+            commands and self.queue.refusals.accept()
+        ):  # until now the server refused everything, so no refused group tells anything
             self.reunite()
         self._update_all_acknowledged()
-        return told
+        return commands
 
     def handle_error(self, code: Code, message: str, attempts: int | None = None) -> list[Command]:
         """Reject the only item of the request in flight, or halve the request: an error answered it.
