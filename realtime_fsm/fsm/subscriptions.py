@@ -186,8 +186,7 @@ class SubscriptionTracker:
         """Acknowledge, with the greeting, the subscriptions that the URL asked for."""
         commands: list[Command] = []
         ids, self._ids_in_url = self._ids_in_url, ()
-        canary = self.presence.canary
-        if canary is not None:
+        if (canary := self.presence.canary) is not None:
             canary.listening = canary.spec is not None
         self.queue.groups = self.queue.batches = ()  # a server of another era refused them; a URL asks for all
         for spec in [self.desired[identifier] for identifier in ids if identifier in self.desired]:
@@ -210,9 +209,7 @@ class SubscriptionTracker:
         new = [*filter(self.is_new, asked)]
         if len(new) == len(asked):
             return []
-        for identifier in new:
-            self.withdraw(identifier)
-        return [SubscriptionRefused(identifier, code, message) for identifier in new]
+        return [refused for identifier in new for refused in self._reject(identifier, code, message)]
 
     @property
     def needs_handover(self) -> bool:
@@ -228,10 +225,7 @@ class SubscriptionTracker:
         return free and (self.queue.has_new or any(self._others.values()))
 
     def next_request(self) -> ControlRequest | None:
-        """Take the next request into flight: pending subscriptions, then one bisection group, then the others.
-
-        Of the others, a kind that a server fault has met gives way.
-        """
+        """Take the next request into flight: what is new, then the other kinds; one that a server fault has met gives way."""
         if not self.has_pending_request:
             return None
         if self.queue.has_new:
@@ -297,9 +291,7 @@ class SubscriptionTracker:
                 commands.append(self._acknowledge(one.subscription_id, one.channels))
             else:  # withdrawn while it was in flight
                 self._removals[one.subscription_id] = None
-        if (
-            commands and self.queue.refusals.accept()
-        ):  # until now the server refused everything, so no refused group tells anything
+        if commands and self.queue.refusals.accept():  # the server refused everything until now, so no group is to blame
             self.reunite()
         self._update_all_acknowledged()
         return commands

@@ -1,4 +1,4 @@
-"""The subscriber: one subscription as the driver serves it, with its buffer, its gaps and its catching up."""
+"""The delivery: one subscription as the driver serves it, with its buffer, its gaps and its catching up."""
 
 from __future__ import annotations
 

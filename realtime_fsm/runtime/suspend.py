@@ -1,4 +1,4 @@
-"""The sleep watch: notices that the process slept, and has every connection of the loop look at its link at once.
+"""The suspend detector notices that the process slept, and has every connection of the loop check its link at once.
 
 A laptop that was shut or a machine that was suspended does not run, and its timers may not count the time: the clock of the
 wall does. One timer a loop compares the two, for all connections, and only while one wants a link.
@@ -39,13 +39,13 @@ class SuspendDetector:
         self._seen = (0.0, 0.0)
 
     def add(self, listener: ResumeListener) -> None:
-        """Tell it from now on."""
+        """Tell a listener from now on."""
         self._listeners.add(listener)
         if self._timer is None:
             self._check_later()
 
     def discard(self, listener: ResumeListener) -> None:
-        """Do not tell it any more."""
+        """Tell a listener no more."""
         self._listeners.discard(listener)
         if not self._listeners and self._timer is not None:
             self._timer.cancel()

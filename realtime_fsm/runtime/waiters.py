@@ -1,4 +1,4 @@
-"""The waiting room: the calls that wait until the link is up, or until the server has said who we are."""
+"""The waiters: the calls that wait until the link is up, or until the server names the user or stores a presence."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Waiters:
                 future.set_result(presence)
 
     def reject_presence(self, error: RealtimeError) -> bool:
-        """There will be none. The answer tells whether anybody waited for it."""
+        """Fail the calls that wait for a presence, and tell whether any did."""
         for future in self._for_presence:
             reject(future, error)
         return bool(self._for_presence)
