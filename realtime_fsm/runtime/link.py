@@ -127,7 +127,7 @@ class LinkIO:
         if self._read_ahead.is_holding:  # a message that was held has led to another pause
             await pause()
         elif not self._is_closing:
-            self._read_ahead.is_holding = True
+            self._read_ahead.hold()
             self._pausing = self._task("pause", self._read_ahead.deliver_after, pause)
 
     async def _pump(self, socket: Socket) -> int | LinkFailure:
