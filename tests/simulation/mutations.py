@@ -9,8 +9,11 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
+from inspect import isawaitable
 from typing import Any
 from unittest.mock import patch
+
+import msgspec
 
 from realtime_fsm.auditlog import writer as audit
 from realtime_fsm.fsm import budget, context, notes, pacer, refusals, subscriptions
@@ -123,7 +126,7 @@ def _any_reply(answers: Any) -> Any:
 def _every_generation(means_nothing: Any) -> Any:
     def check(self: Any, input_: Any, source: Any, trigger: Any, due: Any) -> Any:
         if hasattr(input_, "generation") and self._context.link is not None:
-            input_ = dataclasses.replace(input_, generation=self._context.link.generation)
+            input_ = msgspec.structs.replace(input_, generation=self._context.link.generation)
         return means_nothing(self, input_, source, trigger, due)
 
     return check
@@ -262,11 +265,11 @@ def _without_date(version: Any) -> Any:
     return lambda event: None if (found := version(event)) is None else (found[0], "")
 
 
-def _fragile(tell: Any) -> Any:
+def _fragile(call_user: Any) -> Any:
     async def raising(self: Any, callback: Any, news: Any) -> None:
-        result = callback(news)
-        if result is not None:
-            await result
+        answer = callback._function(news)
+        if isawaitable(answer):
+            await answer
 
     return raising
 
@@ -299,7 +302,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "the retry policy is not asked": _with_guard(Guard.MAY_RETRY, lambda context: True),
     "new subscriptions are never rejected": _with_guard(Guard.NEW_SUBSCRIPTIONS_REJECTED, lambda context: False),
     "a guess is made, whatever was said": _with_guard(
-        Guard.SERVER_NEEDS_URL_CHANNELS, lambda context: context.judged is Verdict.FATAL
+        Guard.SERVER_NEEDS_URL_CHANNELS, lambda context: context.failure_verdict is Verdict.FATAL
     ),
     "another identity closes the link that delivers": _instead(Effect.ABORT_LINK, Effect.CLOSE_LINK, 91),
     # the book
@@ -325,7 +328,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "a ping's verdict ignores what was heard": _with(
         core_link.LinkState,
         "no_reply_to_ping",
-        lambda _: property(lambda self: self.ping_in_flight is not None and not self.paused),
+        lambda _: property(lambda self: self.ping_in_flight is not None and not self.read_paused),
     ),
     "a place among the dials is kept": _with(pacer.Pacer, "release", lambda _: lambda self, place: None),
     # the driver and its streams
@@ -366,7 +369,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "a handler that raises is called no more": _with(delivery.SubscriptionDelivery, "call_user", _fragile),
     "no waiter is told of the end": _with(waiters.Waiters, "fail", lambda _: lambda self, error, *, everyone: None),
     "a server fault ends what was acknowledged": _with(subscriptions.SubscriptionTracker, "repeat", _blaming),
-    "a server fault is told of no gap": _with(registry.DeliveryRegistry, "recover", lambda _: lambda self, seconds: None),
+    "a server fault is told of no gap": _with(registry.DeliveryRegistry, "recover", lambda _: lambda self, *news: None),
     "a proof does not end a server fault": _with(notes, "_prove", lambda _: lambda context, link: None),
     "a missing echo is not noticed": _with(canary.Prober, "_miss", lambda _: lambda self: None),
     "a deaf link is told of no gap": _with(registry.DeliveryRegistry, "end_deafness", lambda _: lambda self, *news: None),
