@@ -82,7 +82,7 @@ class Dispatcher:
         self._registry = registry
         self._audit = audit
         self.malformed: dict[str, int] = {}
-        registry.on_strays = partial(self.count_malformed, "unknown_subscription")
+        registry.on_strays = self._count_strays
 
     def message_handler(self, link: LinkIO) -> MessageHandler:
         """Make what takes the messages of a link, one by one. Its answer, if it gives one, is to be awaited before the next."""
@@ -166,6 +166,9 @@ class Dispatcher:
         self.malformed[kind] = self.malformed.get(kind, 0) + count
         if not known:
             self._audit.malformed(kind)
+
+    def _count_strays(self, count: int) -> None:
+        self.count_malformed("unknown_subscription", count)
 
     # --- events ---------------------------------------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ class Driver(Calls):
         self._run_context = copy_context()
         self._inputs: list[Input] = []
         self._stepping = False
-        self._audit = AuditWriter(connection_id, partial(self.report, heading="the audit log failed"), self._run_context)
+        self._audit = AuditWriter(connection_id, self._report_audit, self._run_context)
         self._outages = OutageTracker(self._audit)
         self._registry = DeliveryRegistry(self.report, self._audit, self._outages)
         self._links = LinkSet(self, context, self._registry.report_possible_loss)
@@ -327,6 +327,9 @@ class Driver(Calls):
         link.paused_since = now if paused else None
         self._arm_timer(self._core.set_read_paused(link.generation, now, paused=paused))
         return now
+
+    def _report_audit(self, failure: BaseException) -> None:
+        self.report(failure, "the audit log failed")
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
