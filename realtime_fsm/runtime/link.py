@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from realtime_fsm.fsm.inputs import Input
-    from realtime_fsm.fsm.link import LinkState as Facts
+    from realtime_fsm.fsm.link import LinkState
     from realtime_fsm.protocol.eras import EventRoutes, UrlPlan
     from realtime_fsm.protocol.frames import Frame, Malformed
     from realtime_fsm.runtime.sockets import MessageHandler, Socket, Transport
@@ -56,10 +56,10 @@ class LinkIO:
     pings_in_flight: int
 
     def __init__(
-        self, generation: int, facts: Facts, owner: LinkHandler, loop: asyncio.AbstractEventLoop, plan: UrlPlan | None = None
+        self, generation: int, state: LinkState, owner: LinkHandler, loop: asyncio.AbstractEventLoop, plan: UrlPlan | None = None
     ) -> None:
         self.generation: int = generation
-        self.state: Facts = facts
+        self.state: LinkState = state
         self.paused_since: float | None = None
         self.plan: UrlPlan | None = plan
         self.routes: EventRoutes | None = None

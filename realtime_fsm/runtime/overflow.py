@@ -136,8 +136,8 @@ def _conflation_key(event: Event) -> object:
 class _LatestBuffer(EventBuffer):
     __slots__ = ()
 
-    def __init__(self, *facts: Any) -> None:
-        super().__init__(*facts)
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
         self._items = self._ready = _LatestById(self._discard)  # type: ignore[assignment]  # as a deque in what is asked of it
 
     def _overflow(self, item: Event) -> None:
@@ -152,8 +152,8 @@ class _LatestBuffer(EventBuffer):
 class _PausingBuffer(EventBuffer):
     __slots__ = ("_paused", "gate")
 
-    def __init__(self, *facts: Any) -> None:
-        super().__init__(*facts)
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
         self.gate = ReadGate()
         self._paused = False
 
