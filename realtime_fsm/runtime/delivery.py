@@ -201,7 +201,7 @@ class SubscriptionDelivery:
         until: datetime,
         outage_seconds: float,
         attempts: int,
-        stamp: Any,
+        last_timestamp: Any,
         had: Iterable[tuple[str, str] | None] = (),
         proof: Any = None,
     ) -> None:
@@ -211,12 +211,14 @@ class SubscriptionDelivery:
             until: the moment of the acknowledgement.
             outage_seconds: how long the outage was.
             attempts: how many dials were made in it.
-            stamp: the server's time of the last event before, as it came.
+            last_timestamp: the server's time of the last event before, as it came.
             had: the versions of what has come since the acknowledgement, and is not missing.
             proof: the server's time at which its link was last known to work, as it came.
         """
         # The next gap does not include caught-up events, though a late live event may have come behind them.
-        gap = Gap(latest(parse_or_none(stamp), parse_or_none(proof), self._caught_up_to), until, outage_seconds, attempts)
+        gap = Gap(
+            latest(parse_or_none(last_timestamp), parse_or_none(proof), self._caught_up_to), until, outage_seconds, attempts
+        )
         self.gaps.append(gap)
         del self.gaps[:-_GAPS_KEPT]
         self._audit.gap(self.spec.id, gap)
@@ -245,9 +247,9 @@ class SubscriptionDelivery:
         self.spared = task
         return True
 
-    async def call_user(self, callback: Callback, news: object) -> None:
+    async def call_user(self, callback: Callback, argument: object) -> None:
         """Call, or await, one of the user's callables. Its failure is noted."""
-        _, failure = await callback.call(news)
+        _, failure = await callback.call(argument)
         if failure is not None:
             self.record_failure(callback, failure)
 

@@ -114,8 +114,8 @@ class Dispatcher:
             if links.is_overlapping:
                 should_yield = self._route_overlapping(link, event)
             elif len(identifiers) == 1 and (delivery := delivery_of(identifiers[0])) is not None:
-                if (stamp := event._timestamp) is not None:  # noqa: SLF001  (as it came: most are never asked for)
-                    delivery.last_timestamp = stamp
+                if (timestamp := event._timestamp) is not None:  # noqa: SLF001  (as it came: most are never asked for)
+                    delivery.last_timestamp = timestamp
                 should_yield = delivery.put(event)
             else:
                 should_yield = (bool(identifiers) or not in_url) and route(event)  # the routes have found no subscription

@@ -109,15 +109,15 @@ class DeliveryRegistry:
             Whether a consumer should be let run.
         """
         should_yield, strays, subscriber_of = False, 0, self.subscribers.get
-        identifiers, stamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
+        identifiers, timestamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
         if not identifiers:
             identifiers = event._subscriptions = self._listening_on(event)  # noqa: SLF001
         elif len(set(identifiers)) < len(identifiers):
             identifiers = list(dict.fromkeys(identifiers))
         for identifier in identifiers:
             if (subscriber := subscriber_of(identifier)) is not None:
-                if stamp is not None:
-                    subscriber.last_timestamp = stamp
+                if timestamp is not None:
+                    subscriber.last_timestamp = timestamp
                 if subscriber.put(event):
                     should_yield = True
             elif identifier == CANARY:
