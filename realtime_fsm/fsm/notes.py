@@ -140,9 +140,9 @@ def skip_repeated_error(context: ConnectionContext, input_: inputs.ErrorReceived
     if context.state not in LIVE or context.subscriptions.in_flight is not None:
         return
     last = link.last_error
-    again = input_.code == POLICY and last is not None and last.cause.code == POLICY
-    if again or (is_throttle(input_.code) and link.ping_in_flight is None):
-        answered_request = again and last is not None and last.answered_request
+    is_repeated = input_.code == POLICY and last is not None and last.cause.code == POLICY
+    if is_repeated or (is_throttle(input_.code) and link.ping_in_flight is None):
+        answered_request = is_repeated and last is not None and last.answered_request
         link.last_error = LastError(ServerError(input_.code, input_.message), link.frames_received, answered_request)
         context.finished = True
 

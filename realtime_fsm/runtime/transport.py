@@ -158,9 +158,9 @@ class AiohttpTransport:
                 middlewares=(partial(self._request_middleware, proxy, used),),
             ) as dialer:
                 # http:// is the same to a server and known to proxies; aiohttp refuses what reaches its limit.
-                address, limit = url.replace("ws", "http", 1), self._max_frame + 1
+                http_url, limit = url.replace("ws", "http", 1), self._max_frame + 1
                 websocket = await dialer.ws_connect(
-                    address,
+                    http_url,
                     headers=headers,
                     proxy=proxy,
                     ssl=self._ssl,
