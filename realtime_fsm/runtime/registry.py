@@ -45,14 +45,12 @@ class _Handle:
         spec: the subscription under this id.
         subscriber: the subscriber.
         granted: completes when the server acknowledges the id.
-        is_update: whether the subscriber takes the id over then, in the place of its present id.
         is_given_up: whether the user has given the id up; the input that says so may still wait.
     """
 
     spec: SubscriptionSpec
     subscriber: SubscriptionDelivery
     granted: asyncio.Future[None]
-    is_update: bool = False
     is_given_up: bool = False
 
 
@@ -75,6 +73,7 @@ class DeliveryRegistry:
         self._audit = audit
         self.subscribers: dict[str, SubscriptionDelivery] = {}
         self._handles: dict[str, _Handle] = {}  # the ids above, those of updates, and those that an update has replaced
+        self._updates: dict[str, _Handle] = {}  # those of them that take the place of others when they are acknowledged
         self._cancelled_tasks: list[asyncio.Task[None]] = []
         self._outages = outages
         self._deafness: dict[SubscriptionDelivery, Any] | None = None  # whom a deaf link served, and the last event of each
@@ -94,7 +93,7 @@ class DeliveryRegistry:
         self, subscriber: SubscriptionDelivery, spec: SubscriptionSpec, loop: asyncio.AbstractEventLoop, dwell: float
     ) -> asyncio.Future[None]:
         """Prepare to let a subscriber listen to something else, as soon as that is acknowledged; the answer tells when."""
-        handle = _Handle(spec, subscriber, loop.create_future(), is_update=True)
+        handle = self._updates[spec.id] = _Handle(spec, subscriber, loop.create_future())
         self._add(handle, dwell)
         return handle.granted
 
@@ -173,8 +172,7 @@ class DeliveryRegistry:
         return one
 
     def _is_stray(self, identifier: str) -> bool:
-        handle = self._handles.get(identifier)
-        return identifier != CANARY if handle is None else handle.is_update
+        return identifier in self._updates if identifier in self._handles else identifier != CANARY
 
     def route_out_of_order(self, event: Event, handover: Handover | None) -> bool:
         """As `route`, where another link may have brought what happened after it. Each of its ids is known.
@@ -200,7 +198,7 @@ class DeliveryRegistry:
         """
         self._audit.subscription(identifier, "acknowledged")
         handle = self._handles[identifier]
-        if handle.is_update:
+        if self._updates.pop(identifier, None) is not None:
             self._switch_id(handle)
         elif identifier not in self.subscribers:
             return None
@@ -211,7 +209,7 @@ class DeliveryRegistry:
 
     def _switch_id(self, handle: _Handle) -> None:
         """From now on what the link brings for the old id is dropped: both would deliver it, or it is not wanted any more."""
-        subscriber, handle.is_update = handle.subscriber, False
+        subscriber = handle.subscriber
         self.subscribers.pop(subscriber.spec.id, None)
         subscriber.spec = handle.spec
         subscriber.buffer.clear_error()
@@ -292,8 +290,8 @@ class DeliveryRegistry:
 
     def pending_update_of(self, subscriber: SubscriptionDelivery) -> str | None:
         """Return the id that is to take the place of the present one; not one that was given up, and is not removed yet."""
-        updates = (one for one in self._handles.values() if one.is_update and not one.is_given_up)
-        return next((one.spec.id for one in updates if one.subscriber is subscriber), None)
+        mine = (one for one in self._updates.values() if one.subscriber is subscriber and not one.is_given_up)
+        return next((one.spec.id for one in mine), None)
 
     def is_active(self, identifier: str) -> bool:
         """Whether the id has a subscriber, and the user has not given it up."""
@@ -337,9 +335,9 @@ class DeliveryRegistry:
 
     def _remove_id(self, identifier: str, error: RealtimeError) -> SubscriptionDelivery | None:
         """Remove an id. If it belongs to an update, fail its waiter; otherwise return its subscriber."""
-        handle = self._handles.pop(identifier, None)
-        if handle is not None and handle.is_update:
-            reject(handle.granted, error)
+        self._handles.pop(identifier, None)
+        if (update := self._updates.pop(identifier, None)) is not None:
+            reject(update.granted, error)
         subscriber = self.subscribers.pop(identifier, None)
         if subscriber is not None:
             for task in subscriber.tasks:
