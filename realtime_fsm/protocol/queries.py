@@ -1,7 +1,7 @@
 """Check the queries of a subscription before the server does.
 
-Events can be filtered by fewer queries than lists can (PROTOCOL: "Channels"). The server refuses the others without a reason, and
-with them everything else in the same message. So the call refuses each query that the server would refuse or that never matches.
+Realtime allows fewer queries than lists do (PROTOCOL: "Channels"). The server refuses any other query without a reason, and with
+this query the whole message. So the call refuses each query that the server would refuse, or that never matches.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _ALLOWED = (*_COMPARISONS, *_NULL_CHECKS, *_LOGICAL, "select")
 
 
 def realtime_queries(queries: Iterable[str]) -> tuple[str, ...]:
-    """Refuse queries that cannot filter events; return each once, in order.
+    """Return each query once, in order; refuse a query that cannot filter events.
 
-    The error names the query by its number and method, and hides its values.
+    The error names the number and the method of the query, and hides its values.
     """
     texts = validated_strings("queries", queries, least=0)
     for number, text in enumerate(texts, 1):
@@ -42,7 +42,7 @@ def realtime_queries(queries: Iterable[str]) -> tuple[str, ...]:
 
 
 def _problem_of(query: object) -> str:
-    """Name the problem of a query; empty for a good one."""
+    """Describe the problem of a query; return an empty text for a valid query."""
     if not isinstance(query, dict) or not isinstance(method := query.get("method"), str):
         return "no object with a method; give what a Query helper of the official SDK returns"
     attribute, values = query.get("attribute", ""), query.get("values", [])

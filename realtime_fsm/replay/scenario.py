@@ -2,9 +2,9 @@
 
 Invariant: a script follows from the steps of a log alone, so it holds no channel, no payload and no text of the server.
 
-Design: the script says what the server did, and a connection with other subscriptions may feel it otherwise. A lost link is a
-``drop``. A server that was silent, or refused dials, is a ``freeze`` until a dial led to a greeting: the script has no refusal.
-An overdue pong shows that the link was dead since the last frame, so the freeze begins there. Events have no records.
+Design: the script repeats the acts of the server; a connection with other subscriptions may see other effects. A lost link
+becomes a ``drop``. A silent server, or one that refuses dials, becomes a ``freeze`` until a dial gets its greeting: scripts have
+no refusals. An overdue pong proves a dead link since the last frame, so the freeze begins there. Events have no records.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from realtime_fsm.replay.replayer import ReplayedStep
 
 _EDGE = 0.001
-"""Seconds between a moment of the log and the fault that causes it, so that no two moments meet."""
+"""The seconds from a fault to its effect in the log, so that no two moments coincide."""
 _SHORTEST = 0.1
-"""Seconds that a server fault lasts at least."""
+"""The least length of a server fault, in seconds."""
 _FRAMES = (inputs.GreetingReceived, inputs.Acknowledged, inputs.Pong, inputs.Recovered, inputs.ErrorReceived)
 _CLIENT_FAILURES = (CertificateRefused, IdentityUnavailable)
-"""Failures of a dial that the client's side has caused."""
+"""The failures of a dial that the client causes."""
 _NEWEST = "E4"
 
 
@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
     Attributes:
         outages: the cause of each unplanned outage, in order, such as ``"stream_ended"``.
         is_live: whether the link is up at the end.
-        error: the name of the `RealtimeError` that the code raised; None where it raised none.
+        error: the name of the `RealtimeError` that the code raised; None without an error.
     """
 
     outages: tuple[str, ...]
@@ -48,9 +48,9 @@ class Scenario(NamedTuple):
     """The server of a scenario.
 
     Attributes:
-        script: the script of its faults; empty where the log shows none.
-        seconds: the length of the log.
-        era: the name of its era.
+        script: the script of its faults; empty for a log without faults.
+        seconds: the length of the log, in seconds.
+        era: the name of the server's era.
     """
 
     script: str
@@ -75,9 +75,9 @@ class _FaultFinder:
     def __init__(self, policies: Policies) -> None:
         self._ping = policies.ping
         self._steps: list[tuple[float, str, float | None]] = []  # moment, fault, length
-        self._heard = self._sent = self._opened = 0.0  # the newest frame of the server and of the client, the newest upgrade
-        self._frozen: tuple[float, float] | None = None  # since when the server is away, and until when at least
-        self._left = 0.0  # since when no link is up
+        self._heard = self._sent = self._opened = 0.0  # moments: the server's newest frame, the client's, the newest upgrade
+        self._frozen: tuple[float, float] | None = None  # the begin of a freeze, and its least length
+        self._left = 0.0  # the moment at which the last link ended
         self._faulty: float | None = None
 
     def look(self, step: ReplayedStep) -> None:
@@ -89,8 +89,10 @@ class _FaultFinder:
             if isinstance(given, inputs.LinkClosed):  # of a draining link
                 self._steps.append((at, "drop", None))
             return
-        if transition.fault is not None:
-            self._note_fault(at, opened=transition.fault.opened, answered=isinstance(given, inputs.Pong | inputs.Acknowledged))
+        if transition.fault is not None and transition.fault.opened:
+            self._faulty = max(0.0, self._sent - _EDGE)
+        elif transition.fault is not None:
+            self._end_fault(self._sent - _EDGE if isinstance(given, inputs.Pong | inputs.Acknowledged) else at)
         if step.source.is_live and not step.state.is_live:
             self._lose(at, None if transition.cause is None else transition.cause.kind)
         elif transition.cause is not None and not step.state.is_live and not isinstance(transition.cause, _CLIENT_FAILURES):
@@ -101,12 +103,6 @@ class _FaultFinder:
             self._heard = at
         if any(isinstance(command, commands.SendFrame) for command in step.result.commands):
             self._sent = at
-
-    def _note_fault(self, at: float, *, opened: bool, answered: bool) -> None:
-        if opened:
-            self._faulty = max(0.0, self._sent - _EDGE)
-        else:
-            self._end_fault(self._sent - _EDGE if answered else at)
 
     def _end_fault(self, at: float) -> None:
         if self._faulty is not None:
@@ -131,7 +127,7 @@ class _FaultFinder:
             self._frozen = None
 
     def finish(self, seconds: float) -> list[str]:
-        """End what lasts until the end, and write the steps of the script in their order."""
+        """End the open faults, and return the steps of the script in order."""
         self._end_fault(seconds)
         self._return(seconds)
         written: list[str] = []

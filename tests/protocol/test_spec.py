@@ -17,7 +17,7 @@ def test_each_channel_is_once_in_a_spec() -> None:
 
 
 def test_more_than_fits_into_a_frame_is_refused() -> None:
-    with pytest.raises(BadOption, match="more than 65536 bytes; split them"):
+    with pytest.raises(BadOption, match="more than 65536 bytes; make several subscriptions"):
         subscription_spec("s1", [f"channel-{number}" for number in range(6000)], [], "demo")
 
 

@@ -361,7 +361,7 @@ def test_the_end_of_a_draining_link_is_reproduced(tmp_path: Path) -> None:
     assert [step.input_.input_ for step in played if step.result.transition is None] == [LinkClosed(2)]
     with pytest.raises(Diverged, match="the machine does something else"):
         replay(tmp_path, [{**r, "seq": n} for n, r in enumerate((r for r in records if r is not told), 1)])
-    with pytest.raises(Diverged, match="the end of draining link 2, and no link is draining"):
+    with pytest.raises(Diverged, match="the draining link 2 ends, and in the machine no link is draining"):
         replay(tmp_path, [*records, {**told, "link": 4, "seq": len(records) + 1}])
 
 
