@@ -1,4 +1,4 @@
-"""The divergence: where a log and the machine part, and what the replay says of it."""
+"""The divergence: the step at which the log and the machine differ, and its explanation."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_an_altered_fact_diverges(row: str, nth: int, field: str, value: Any, no
 FACTS = ("at", "draw", "enabled", "heard", "dial_slot")
 
 
-def test_a_log_of_an_older_version_is_replayed_as_far_as_it_tells(tmp_path: Path) -> None:
+def test_a_log_of_an_older_version_is_replayed_up_to_a_missing_fact(tmp_path: Path) -> None:
     records = without_fields(RECORDS, *FACTS, "size")
     log = log_of(tmp_path / "log", records)
     steps = Replayer(log).play()
@@ -183,8 +183,8 @@ def test_a_log_diverges_from_another_table(tmp_path: Path) -> None:
     run_emitted(text)
 
 
-def test_a_deadline_of_the_first_link_that_was_missed_by_another_time_is_named(tmp_path: Path) -> None:
-    """Only a moment that a record tells rounded excuses a deadline, and only on its link."""
+def test_another_lag_on_the_first_link_is_named(tmp_path: Path) -> None:
+    """A rounded moment excuses another deadline, but only on its link."""
     with pytest.raises(Diverged) as parted:
         replay(tmp_path, edited(LOSS, lag=0.5))
     assert parted.value.located.record.seq == LOSS + 1
