@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Era(StrEnum):
     """A generation of server protocol.
 
-    E1 and E2 differ in their answer to a ping only, so the client takes an E1 server for E2 until the server refuses a ping.
+    E1 and E2 differ only in the answer to a ping, so an E1 server counts as E2 until the server refuses a ping.
     """
 
     E1 = "E1"
