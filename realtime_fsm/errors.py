@@ -37,8 +37,8 @@
     ├── PayloadMisfit                 a payload does not fit the requested type (in `realtime_fsm.events`)
     └── DrawingFailed                 Graphviz is missing or failed (in `realtime_fsm.diagram`)
 
-An error carries its facts as attributes, and never a session, a JWT, a cookie or a payload. `code` and `message` are those of an
-error frame; `message` is the server's own text, and the audit log leaves it out.
+An error carries its facts as attributes, and never a session, a JWT, a cookie or a payload. `code` and `message` come from an
+error frame. `message` is the server's own text, which the audit log leaves out.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class ConcurrentIteration(Misuse):
     """Two consumers wait on one stream at the same time; each event would reach only one of them."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"another task already waits on {what}; give each consumer a stream of its own")
+        super().__init__(f"another task already waits on {what}; give each consumer its own stream")
 
 
 class WrongLoop(Misuse):
@@ -185,7 +185,7 @@ class CertificateRefused(DialFailed):
 
 
 class IdentityUnavailable(LinkFailure):
-    """The callable for the session or JWT raised, so nothing was dialed. Transient: the next attempt calls it again.
+    """The callable for the session or JWT raised, so the client did not dial. Transient: the next attempt calls it again.
 
     Attributes:
         reason: the type of the exception, whose text may hold a secret. A callable may raise this class itself, with a safe text.

@@ -182,11 +182,10 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         Raises:
             MalformedEvent: when the server sent something else.
         """
-        names: Any = self._events
-        if type(names) is not tuple:
-            names = self._events = _decode_names("events", names)
-        found: tuple[str, ...] = names
-        return found
+        if type(self._events) is not tuple:
+            self._events = _decode_names("events", self._events)
+        names: tuple[str, ...] = self._events
+        return names
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -195,11 +194,10 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         Raises:
             MalformedEvent: when the server sent something else.
         """
-        names: Any = self._channels
-        if type(names) is not tuple:
-            names = self._channels = _decode_names("channels", names)
-        found: tuple[str, ...] = names
-        return found
+        if type(self._channels) is not tuple:
+            self._channels = _decode_names("channels", self._channels)
+        names: tuple[str, ...] = self._channels
+        return names
 
     @property
     def timestamp(self) -> datetime | None:
@@ -221,15 +219,15 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
         A list for the events of ``console.tail.{project}`` (PROTOCOL: "Messages", rule 12).
 
-        A deletion carries the whole of the deleted row. Integers are exact, however large. PHP writes an empty object as ``[]``
-        and ``1.0`` as ``1`` (PROTOCOL: "Messages"), so an empty list becomes ``{}``.
+        A deletion carries the whole deleted row. Integers are exact, however large. PHP writes an empty object as ``[]`` and
+        ``1.0`` as ``1`` (PROTOCOL: "Messages"), so an empty list becomes ``{}``.
 
         Raises:
             MalformedEvent: when the server sent something that is neither an object nor a list.
         """
+        if self._decoded_payload is msgspec.UNSET:
+            self._decoded_payload = _decode_payload(self._payload)
         payload: T_co = self._decoded_payload
-        if payload is msgspec.UNSET:
-            payload = self._decoded_payload = _decode_payload(self._payload)
         return payload
 
     @overload
@@ -252,7 +250,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
                 A pydantic type always decides itself.
 
         Raises:
-            BadOption: for a type into which nothing can be decoded.
+            BadOption: for a type that cannot hold a payload.
             PayloadMisfit: for a payload that does not fit the type.
         """
         return _decode_into(self, payload_decoder(wanted, decimals=decimals))

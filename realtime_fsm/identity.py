@@ -59,7 +59,7 @@ _REMEDIES: dict[Problem, str] = {
 
 
 class TokenUnavailable(IdentityUnavailable):
-    """Appwrite issued no JWT for a user, so nothing was dialed. Transient: the next attempt asks again.
+    """Appwrite issued no JWT for a user, so the client did not dial. Transient: the next attempt asks again.
 
     Attributes:
         user_id: the user.
@@ -184,5 +184,5 @@ def _explain(failure: Exception) -> tuple[Problem, int]:
         return ("unknown_user" if kind == "user_not_found" else "unknown_project"), code
     if code not in (401, 403):
         return "refused", code
-    is_guest = "role: guests" in str(failure)  # an unknown key makes a guest, who lacks the scope as well
+    is_guest = "role: guests" in str(failure)  # an unknown key makes a guest, who also lacks the scope
     return ("missing_scope" if kind == "general_unauthorized_scope" and not is_guest else "wrong_key"), code

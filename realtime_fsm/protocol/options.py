@@ -1,4 +1,4 @@
-"""Check the options of a connection when they are given: its URL, identity and timeouts."""
+"""Check the options of a connection at the call: URL, identity, timeouts and texts."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def validated_strings(option: str, values: Iterable[str], *, least: int = 1) -> 
             raise BadOption(option, f"{shown} is not a non-empty string")
     if len(strings) < least:
         raise BadOption(option, "none was given; name at least one, such as 'rows'")
-    return tuple(dict.fromkeys(map(str.__str__, strings)))  # the JSON codec takes no subclass of str, such as a Channel's
+    return tuple(dict.fromkeys(map(str.__str__, strings)))  # the JSON codec takes no subclass of str, such as `FinalChannel`
 
 
 def is_valid_unicode(value: str) -> bool:

@@ -181,7 +181,7 @@ def payload_decoder(target_type: Any, *, decimals: bool = False) -> PayloadDecod
         decimals: whether a number with a fraction becomes a `Decimal` where the type leaves that open.
 
     Raises:
-        BadOption: for a type into which nothing can be decoded.
+        BadOption: for a type that cannot hold a payload.
     """
     try:
         return _cached_decoder(target_type, decimals)

@@ -33,7 +33,7 @@ def realtime_queries(queries: Iterable[str]) -> tuple[str, ...]:
         try:
             problem = _problem_of(msgspec.json.decode(text))
         except msgspec.DecodeError:
-            problem = "no JSON; give what a Query helper of the official SDK returns"
+            problem = "not valid JSON; give the result of a Query helper of the official SDK"
         except RecursionError:
             problem = "nested too deeply; give a flatter query"
         if problem:
@@ -44,18 +44,18 @@ def realtime_queries(queries: Iterable[str]) -> tuple[str, ...]:
 def _problem_of(query: object) -> str:
     """Describe the problem of a query; return an empty text for a valid query."""
     if not isinstance(query, dict) or not isinstance(method := query.get("method"), str):
-        return "no object with a method; give what a Query helper of the official SDK returns"
+        return "no object with a method; give the result of a Query helper of the official SDK"
     attribute, values = query.get("attribute", ""), query.get("values", [])
     if method not in _ALLOWED:
-        return f"realtime has no {method!r:.40}, only {', '.join(_ALLOWED)}; leave it out and look at the payload of each event"
+        return f"realtime has no {method!r:.40}, only {', '.join(_ALLOWED)}; leave it out, and check the payload of each event"
     if not isinstance(attribute, str) or not isinstance(values, list):
         return f"{method}: the attribute is not a string, or the values are not a list; use a Query helper of the official SDK"
     if method == "select":
         return "" if values == _EVERYTHING else 'select takes ["*"] alone, which means everything; an event is never cut down'
     if method in _LOGICAL:
-        return next(filter(None, map(_problem_of, values)), "") if values else f"{method}: it joins nothing; leave it out"
+        return next(filter(None, map(_problem_of, values)), "") if values else f"{method}: it joins no queries; leave it out"
     if not attribute:
-        return f"{method}: no attribute to look at; name one"
+        return f"{method}: it has no attribute; name one"
     if method in _COMPARISONS and not values:
         return f"{method}: no value to compare with; isNull and isNotNull look for null"
     return ""

@@ -65,7 +65,7 @@ def explain_choice(
         began: the moment of the first step, in seconds of the machine's clock.
     """
     yield f"the log:     {describe_row(ROWS[record.row])}"
-    yield f"the machine: {_why_no_row(harness, replay_input, began) if transition is None else describe_row(transition.row)}"
+    yield f"the machine: {_why_no_step(harness, replay_input, began) if transition is None else describe_row(transition.row)}"
     context = harness.context
     in_flight = context.subscriptions.in_flight
     yield (
@@ -84,7 +84,7 @@ def explain_choice(
         yield f"  {row.id}: {guards}{mark}"
 
 
-def _why_no_row(harness: MachineHarness, replay_input: ReplayInput, began: float) -> str:
+def _why_no_step(harness: MachineHarness, replay_input: ReplayInput, began: float) -> str:
     context, input_, due = harness.context, replay_input.input_, harness.context.deadline
     match input_:
         case Deadline() if due is None:

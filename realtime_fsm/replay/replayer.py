@@ -99,7 +99,7 @@ class Replayer:
             record.subscription for record in subscriptions if record.change == "rejected" and record.error_code is None
         }
         sizes = sum(record.size for record in subscriptions)
-        self._pads = sizes > MAX_CLIENT_PAYLOAD / 2  # else all subscriptions fit into one frame, whatever their sizes
+        self._pads = sizes > MAX_CLIENT_PAYLOAD / 2  # with less, all subscriptions fit into one frame
         self._logged_outcomes: list[str] = []  # the log's outcomes of subscriptions since the last transition
         self._own_outcomes: list[str] = []  # the machine's outcomes since then
         self._pauses: tuple[tuple[float, bool], ...] = ()  # since the last step

@@ -261,7 +261,7 @@ def _rounded(policies: Policies, played: Sequence[ReplayedStep], digits: int) ->
 
 
 def _near(harness: MachineHarness, replay_input: ReplayInput, began: float, now: float, digits: int) -> ReplayInput:
-    """Round the moments of an input, none before `now`, and a passed deadline stays passed. The harness takes the pauses."""
+    """Round the moments of an input. No moment precedes `now`, and a passed deadline stays passed. Pause the harness."""
     pauses = tuple((max(now, round(at - began, digits)), paused) for at, paused in replay_input.pauses)
     harness.pause(pauses)
     now, due = max(now, round(replay_input.at - began, digits)), harness.context.deadline

@@ -67,8 +67,8 @@ def test_every_helper_of_the_official_sdk_is_allowed_or_refused_by_name(name: st
 
 BROKEN: list[tuple[str, str, type[Exception] | None]] = [
     # the query, a part of the message, the refusal of a server
-    ("{bad", "no JSON", BadQuery),
-    ("title=x", "no JSON", BadQuery),
+    ("{bad", "not valid JSON", BadQuery),
+    ("title=x", "not valid JSON", BadQuery),
     ("[]", "no object with a method", BadQuery),
     ('"equal"', "no object with a method", BadQuery),
     ("{}", "no object with a method", BadQuery),
@@ -91,8 +91,8 @@ BROKEN: list[tuple[str, str, type[Exception] | None]] = [
     ('{"method":"isNull","attribute":""}', "no attribute", None),
     ('{"method":"equal","attribute":"a"}', "no value to compare with; isNull", None),
     ('{"method":"notEqual","attribute":"a","values":[]}', "no value to compare with; isNull", None),
-    ('{"method":"or","values":[]}', "it joins nothing", None),
-    ('{"method":"and"}', "it joins nothing", None),
+    ('{"method":"or","values":[]}', "it joins no queries", None),
+    ('{"method":"and"}', "it joins no queries", None),
     ('{"method":"and","values":[' * 50_000 + "]}" * 50_000, "nested too deeply", BadQuery),
 ]
 
