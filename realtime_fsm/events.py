@@ -72,6 +72,9 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
     An event keeps the bytes of its frame in memory; its decoded values (the payload, the names, an id) do not. To keep many
     events for long, keep these values instead.
+
+    Raises:
+        MalformedEvent: from a property or method, for a part of the event that breaks the protocol.
     """
 
     # The decoder of frames makes this object, and leaves all parts but the ids encoded. No garbage collection: no part of an
@@ -112,21 +115,13 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
     @property
     def id(self) -> str | None:
-        """The ``$id`` of the payload; None for a payload without an id. The access decodes nothing else of the payload.
-
-        Raises:
-            MalformedEvent: when the payload cannot be understood.
-        """
+        """The ``$id`` of the payload; None for a payload without an id. The access decodes nothing else of the payload."""
         identifier = self._id_and_version()[0]
         return identifier if isinstance(identifier, str) else None
 
     @property
     def version(self) -> tuple[str, str] | None:
-        """The ``$id`` and ``$updatedAt`` of the payload, which identify its version; None if one is missing.
-
-        Raises:
-            MalformedEvent: when the payload cannot be understood.
-        """
+        """The ``$id`` and ``$updatedAt`` of the payload, which identify its version; None if one is missing."""
         identifier, updated = self._id_and_version()
         return (identifier, updated) if isinstance(identifier, str) and isinstance(updated, str) else None
 
@@ -146,9 +141,6 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
         The attribute after an action does not count: ``users.alice.update.name`` is an ``"update"``. The action can be wrong
         if an id contains a period and the server sends no name with asterisks.
-
-        Raises:
-            MalformedEvent: when the names cannot be understood.
         """
         for form in (_GENERAL, _ANY):
             for name in self.events:
@@ -166,9 +158,6 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
         Args:
             pattern: parts with periods between them; ``*`` matches exactly one part, any other part matches itself.
-
-        Raises:
-            MalformedEvent: when the names cannot be understood.
         """
         names = self.events
         if pattern in names:
@@ -177,11 +166,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
     @property
     def events(self) -> tuple[str, ...]:
-        """The names of the event, most specific first, wildcards included (a row event has about 64).
-
-        Raises:
-            MalformedEvent: when the server sent something else.
-        """
+        """The names of the event, most specific first, wildcards included (a row event has about 64)."""
         if type(self._events) is not tuple:
             self._events = _decode_names("events", self._events)
         names: tuple[str, ...] = self._events
@@ -189,11 +174,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The channels on which the server published the event.
-
-        Raises:
-            MalformedEvent: when the server sent something else.
-        """
+        """The channels on which the server published the event."""
         if type(self._channels) is not tuple:
             self._channels = _decode_names("channels", self._channels)
         names: tuple[str, ...] = self._channels
@@ -204,9 +185,6 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         """The server's time of the event, aware, in milliseconds; a missing offset means UTC.
 
         None for the events of ``console.tail.{project}``, which come without a time (PROTOCOL: "Messages", rule 12).
-
-        Raises:
-            MalformedEvent: when the server sent something else.
         """
         if self._timestamp is not None and not isinstance(self._timestamp, datetime):
             self._timestamp = parse_timestamp(self._timestamp)
@@ -221,9 +199,6 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
         A deletion carries the whole deleted row. Integers are exact, however large. PHP writes an empty object as ``[]`` and
         ``1.0`` as ``1`` (PROTOCOL: "Messages"), so an empty list becomes ``{}``.
-
-        Raises:
-            MalformedEvent: when the server sent something that is neither an object nor a list.
         """
         if self._decoded_payload is msgspec.UNSET:
             self._decoded_payload = _decode_payload(self._payload)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DRAW = 0.5
 """The random number for a step that needs none."""
-_FRAMES = (GreetingReceived, Acknowledged, Pong, Recovered, ErrorReceived)
+FRAMES = (GreetingReceived, Acknowledged, Pong, Recovered, ErrorReceived)
 """The inputs that stand for frames. The link counts its frames."""
 
 _WORDS: dict[type[Command], str] = {
@@ -155,7 +155,7 @@ class MachineHarness:
         link, input_ = self.context.link, replay_input.input_
         if link is not None:
             link.frames_received += replay_input.heard
-            link.frames_received += isinstance(input_, _FRAMES) and input_.generation == link.generation
+            link.frames_received += isinstance(input_, FRAMES) and input_.generation == link.generation
 
     @property
     def awaited(self) -> str:

@@ -31,7 +31,7 @@ from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD
 from realtime_fsm.replay.divergence import Diverged, describe_cause, explain_choice
-from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput
+from realtime_fsm.replay.harness import DEFAULT_DRAW, FRAMES, MachineHarness, ReplayInput
 from realtime_fsm.replay.inputs import PLACEHOLDER, ROWS, frame_received_before, input_of, presence, spec
 from realtime_fsm.replay.log_reader import IncompleteLog
 
@@ -48,8 +48,7 @@ MICROSECOND = 1e-6
 """The largest difference between a rounded time of a record and the machine's time, in seconds."""
 _FACTS = ("draw", "enabled", "heard", "dial_slot")
 """The fields, beside `at`, with the facts on which a step depended. Records of older versions lack all of these fields."""
-_FRAMES = {Trigger.GREETED, Trigger.ACKNOWLEDGED, Trigger.PONG, Trigger.SERVER_ERROR, Trigger.RECOVERED}
-"""The triggers that stand for frames of the server."""
+_FRAME_TRIGGERS = {kind.trigger for kind in FRAMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +287,7 @@ def _errors_before_requests(records: Iterable[AnyRecord]) -> dict[int, Code]:
             found[asked] = code
         row = ROWS.get(record.row)
         resumes = row is not None and Effect.RESUME_LINK in row.effects  # the record counts the frames of the old link
-        if record.link != link or record.trigger in _FRAMES or resumes:
+        if record.link != link or record.trigger in _FRAME_TRIGGERS or resumes:
             asked = None
         elif record.sends > sends:
             asked = record.seq

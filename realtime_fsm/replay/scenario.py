@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from realtime_fsm.errors import CertificateRefused, IdentityUnavailable
 from realtime_fsm.fsm import commands, inputs
+from realtime_fsm.replay.harness import FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,6 @@ _EDGE = 0.001
 """The seconds from a fault to its effect in the log, so that no two moments coincide."""
 _SHORTEST = 0.1
 """The least length of a server fault, in seconds."""
-_FRAMES = (inputs.GreetingReceived, inputs.Acknowledged, inputs.Pong, inputs.Recovered, inputs.ErrorReceived)
 _CLIENT_FAILURES = (CertificateRefused, IdentityUnavailable)
 """The failures of a dial that the client causes."""
 _NEWEST = "E4"
@@ -99,7 +99,7 @@ class _FaultFinder:
             self._frozen = self._frozen or (self._left + _EDGE, 0.0)
         elif step.state.is_live and not step.source.is_live:
             self._return(self._opened)
-        if isinstance(given, _FRAMES):
+        if isinstance(given, FRAMES):
             self._heard = at
         if any(isinstance(command, commands.SendFrame) for command in step.result.commands):
             self._sent = at
