@@ -146,7 +146,7 @@ class _Reader:
         records: list[LocatedRecord] = []
         while (number := len(records) + 1) in self.records and number not in self.problems:
             records.append(self.records[number])
-        reason = self._why_not(number)
+        reason = self._reason_missing(number)
         if not records:
             raise IncompleteLog(reason or "this version can read no record of the connection")
         opened = records[0].record
@@ -159,7 +159,7 @@ class _Reader:
         is_closed = any(isinstance(located.record, CloseRecord) for located in records)
         return ConnectionLog(self.connection, policies, tuple(records), reason or (None if is_closed else self.cut))
 
-    def _why_not(self, number: int) -> str | None:
+    def _reason_missing(self, number: int) -> str | None:
         """Return the reason for which a record is missing; None if no later record follows."""
         if number in self.problems:
             return self.problems[number]

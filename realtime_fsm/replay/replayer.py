@@ -1,4 +1,4 @@
-"""The replayer: it steps the machine with the facts of each record, and compares the step with the record.
+"""The replayer: step the machine with the facts of each record, and compare the step with the record.
 
 Invariant: the replay reproduces a step only if transition rule, states, counts, cause, times and subscriptions equal the record.
 
@@ -138,11 +138,9 @@ class Replayer:
                         raise Diverged(located, f"the draining link {generation} ends, and in the machine {own} is draining")
                     yield self._feed_rounded(record, LinkClosed(generation))
                 case PauseRecord() if record.paused == self._harness.context.generation:
-                    self._pauses = (*self._pauses, (self._rounded_moment(record.dwell), record.change == "opened"))
-                case _:
-                    pass
+                    self._pauses = (*self._pauses, (self._take_rounded_moment(record.dwell), record.change == "opened"))
 
-    # --- inputs without a transition -----------------------------------------------------------------------------------------
+    # --- inputs without a transition --------------------------------------------------------------------------------------
 
     def _user_call(self, record: SubscriptionRecord | PresenceRecord) -> Input:
         if isinstance(record, PresenceRecord):
@@ -152,13 +150,13 @@ class Replayer:
         size, filtered = record.size * self._pads, record.subscription in self._unsupported_ids
         return Subscribe(spec(record.subscription, size, filtered=filtered))
 
-    def _rounded_moment(self, dwell: float) -> float:
-        """Return the moment of a record that holds a rounded dwell and no `at`."""
+    def _take_rounded_moment(self, dwell: float) -> float:
+        """Return the moment of a record without `at`, and note that its link has a rounded moment."""
         self._rounded_link = self._harness.context.generation
         return max(self._now, self._entered_at + dwell - MICROSECOND)
 
     def _feed_rounded(self, record: SubscriptionRecord | PresenceRecord | RetiredRecord, input_: Input) -> ReplayedStep:
-        replay_input = ReplayInput(self._rounded_moment(record.dwell), input_, pauses=self._pauses)
+        replay_input = ReplayInput(self._take_rounded_moment(record.dwell), input_, pauses=self._pauses)
         return self._feed(record.seq, replay_input, outage=self._outages.get(record.seq))
 
     def _feed_unrecorded(self, located: LocatedRecord, record: TransitionRecord) -> Iterator[ReplayedStep]:
@@ -177,8 +175,8 @@ class Replayer:
                 if step.result.transition is not None:
                     raise Diverged(located, f"an error frame {code} before this record moves the machine, without a record")
                 yield step
-        leaves = row is not None and Effect.DIAL in row.effects and record.link == context.generation + 1
-        if leaves and self._harness.state is not State.RECONNECTING:
+        dials = row is not None and Effect.DIAL in row.effects and record.link == context.generation + 1
+        if dials and self._harness.state is not State.RECONNECTING:
             for generation in context.awaited:
                 yield self._feed(record.seq, ReplayInput(at, Closed(generation), pauses=self._pauses))
 

@@ -76,9 +76,9 @@ class _FaultFinder:
         self._ping = policies.ping
         self._steps: list[tuple[float, str, float | None]] = []  # moment, fault, length
         self._heard = self._sent = self._opened = 0.0  # moments: the server's newest frame, the client's, the newest upgrade
-        self._frozen: tuple[float, float] | None = None  # the begin of a freeze, and its least length
+        self._frozen: tuple[float, float] | None = None  # the begin of a freeze, and its earliest end
         self._left = 0.0  # the moment at which the last link ended
-        self._faulty: float | None = None
+        self._faulty: float | None = None  # the begin of a server fault
 
     def look(self, step: ReplayedStep) -> None:
         """Take a step into account."""
@@ -94,11 +94,11 @@ class _FaultFinder:
         elif transition.fault is not None:
             self._end_fault(self._sent - _EDGE if isinstance(given, inputs.Pong | inputs.Acknowledged) else at)
         if step.source.is_live and not step.state.is_live:
-            self._lose(at, None if transition.cause is None else transition.cause.kind)
+            self._end_link(at, None if transition.cause is None else transition.cause.kind)
         elif transition.cause is not None and not step.state.is_live and not isinstance(transition.cause, _CLIENT_FAILURES):
             self._frozen = self._frozen or (self._left + _EDGE, 0.0)
         elif step.state.is_live and not step.source.is_live:
-            self._return(self._opened)
+            self._end_freeze(self._opened)
         if isinstance(given, FRAMES):
             self._heard = at
         if any(isinstance(command, commands.SendFrame) for command in step.result.commands):
@@ -109,7 +109,7 @@ class _FaultFinder:
             self._steps.append((self._faulty, "fault", max(_SHORTEST, at - self._faulty)))
             self._faulty = None
 
-    def _lose(self, at: float, cause: str | None) -> None:
+    def _end_link(self, at: float, cause: str | None) -> None:
         self._end_fault(at)
         self._left = at
         if cause == "pong_overdue":
@@ -120,16 +120,16 @@ class _FaultFinder:
         elif cause is not None:
             self._steps.append((at, "drop", None))
 
-    def _return(self, at: float) -> None:
+    def _end_freeze(self, at: float) -> None:
         if self._frozen is not None:
-            begin, least = self._frozen
-            self._steps.append((begin, "freeze", max(least, at - _EDGE, begin + _EDGE) - begin))
+            begin, earliest = self._frozen
+            self._steps.append((begin, "freeze", max(earliest, at - _EDGE, begin + _EDGE) - begin))
             self._frozen = None
 
     def finish(self, seconds: float) -> list[str]:
         """End the open faults, and return the steps of the script in order."""
         self._end_fault(seconds)
-        self._return(seconds)
+        self._end_freeze(seconds)
         written: list[str] = []
         ends: dict[str, float] = {}
         for at, fault, length in sorted(self._steps, key=lambda each: each[0]):

@@ -109,7 +109,7 @@ def write_test(
     played: Sequence[ReplayedStep],
     connection: str,
     incomplete_reason: str | None,
-    lived: tuple[Scenario, Outcome] | None = None,
+    scenario: tuple[Scenario, Outcome] | None = None,
 ) -> Iterator[str]:
     """Write the lines of a test module that takes the same path.
 
@@ -118,7 +118,7 @@ def write_test(
         played: the steps.
         connection: the id of the connection.
         incomplete_reason: the reason for which the log holds no more records; None for a complete log.
-        lived: the scenario for a second test, and its outcome for a connection with one subscription; None for no second test.
+        scenario: the scenario for a second test, and its outcome for a connection with one subscription; None for no second test.
     """
     replay_inputs, digits = _shortest_moments(policies, played)
     too_fast = policies.ping.interval < CARRIED
@@ -136,9 +136,9 @@ def write_test(
         *(() if policies.canary is None else ("Canary",)),
         *(("PingPolicyWarning",) if too_fast else ()),
         *failures,
-        *(() if lived is None else ("Realtime",)),
+        *(() if scenario is None else ("Realtime",)),
     }
-    names |= set() if lived is None else {"Outcome", "play"}
+    names |= set() if scenario is None else {"Outcome", "play"}
     steps = list(_steps(played, replay_inputs, codes, digits))
     yield _HEAD.format(
         connection=_describe_connection(connection),
@@ -149,8 +149,8 @@ def write_test(
         incomplete="" if incomplete_reason is None else " The log tells no more, because something is missing in it.",
         public=_listed(public),
         names=_listed(names),
-        server="" if lived is None else "from realtime_fsm.testing import RealtimeServer\n",
-        scenario="" if lived is None else _SCENARIO_NOTE,
+        server="" if scenario is None else "from realtime_fsm.testing import RealtimeServer\n",
+        scenario="" if scenario is None else _SCENARIO_NOTE,
         retry=policies.retry,
         warnings="\nfrom warnings import catch_warnings, simplefilter\n" if too_fast else "",
         ping=_ping(policies.ping, too_fast=too_fast),
@@ -160,8 +160,8 @@ def write_test(
     era = None if policies.era is None else f"Era.{policies.era.value}"
     tail = _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age, era=era, more=_canary(policies.canary))
     yield tail.rstrip("\n")
-    if lived is not None:
-        yield _scenario(policies, *lived)
+    if scenario is not None:
+        yield _scenario(policies, *scenario)
 
 
 def _listed(names: Iterable[str]) -> str:
