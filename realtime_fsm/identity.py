@@ -10,9 +10,6 @@
 A server API key has no realtime identity: with the key alone a connection is a guest. But the key may issue JSON Web Tokens (JWT)
 for a user, and a connection with such a token is that user. Create a user for the backend; the user's permissions decide which
 events arrive. This needs the official SDK (extra ``appwrite``), Appwrite 1.6 or later, and a key with the scope ``users.write``.
-
-The server reads the identity only when a link connects. A token that expires on a live link ends nothing: the link continues as
-the same user, and only the next dial needs a fresh token. ``Realtime(max_link_age=...)`` makes the server check it again.
 """
 
 from __future__ import annotations
@@ -84,7 +81,8 @@ def as_user(client: object, user_id: str, *, seconds: int = 900) -> Callable[[],
     ``Realtime.from_client(client, as_user=user_id)`` does the same with the default duration. The callable keeps a token until 60
     seconds before its end, for the time of a dial and for clocks that differ. It makes one request at a time, in a thread,
     because the SDK's calls block. Several connections and event loops may share the callable. A logout of the user does not end
-    the token. A token that expires on a live link ends nothing: the server reads the identity only when a link connects.
+    the token. A token that expires on a live link ends nothing, because the server reads the identity only when a link connects.
+    ``Realtime(max_link_age=...)`` makes the server read it again.
 
     Args:
         client: an ``appwrite.client.Client`` with an API key that has the scope ``users.write``.

@@ -318,14 +318,14 @@ def test_the_id_of_a_malformed_payload_raises(wire: bytes) -> None:
 
 
 @pytest.mark.parametrize("touched", [False, True])
-@pytest.mark.parametrize("twin_of", [copy.copy, copy.deepcopy, lambda whole: pickle.loads(pickle.dumps(whole))])  # noqa: S301
-def test_copies_and_pickles_are_whole(twin_of: Any, touched: bool) -> None:
+@pytest.mark.parametrize("duplicate_of", [copy.copy, copy.deepcopy, lambda whole: pickle.loads(pickle.dumps(whole))])  # noqa: S301
+def test_copies_and_pickles_are_whole(duplicate_of: Any, touched: bool) -> None:
     input_ = recorded("rows.r1.update")
     if touched:
         assert input_.payload
-    twin = twin_of(input_)
+    duplicate = duplicate_of(input_)
     for part in (*PARTS, "subscriptions"):
-        assert getattr(twin, part) == getattr(input_, part)
+        assert getattr(duplicate, part) == getattr(input_, part)
 
 
 # --- logs -------------------------------------------------------------------------------------------------------------
