@@ -63,4 +63,4 @@ def test_each_quoted_name_exists(module: Path) -> None:
 
 
 def test_a_name_that_does_not_exist_is_found() -> None:
-    assert unknown('"""Use `no_such_name` and `State`."""\n# as `Holder.put`\n') == ["1: no_such_name", "2: Holder.put"]
+    assert unknown('"""Use `no_such_name` and `State`."""\n# as `Absent.put`\n') == ["1: no_such_name", "2: Absent.put"]
