@@ -23,6 +23,7 @@ from realtime_fsm.audit.sql import script
 from realtime_fsm.audit.tail import follow_files
 from realtime_fsm.auditlog.schema import FIELDS
 from realtime_fsm.cli.loop import signals_interrupt
+from realtime_fsm.diagram.exported import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,6 +88,11 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "--map", metavar="FIELD=KEY", action="append", default=[], type=_renamed,
         help="the log has this field of a record under that key, as in event=message; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--table", metavar="FILE", action="append", default=[],
+        help="judge the records of another version by its table, as `realtime-fsm diagram --format json` of that version"
+        " writes it; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--fail-on", metavar="RULE", action="append", default=[], choices=tuple(RULES),
@@ -157,6 +163,7 @@ def run(options: argparse.Namespace) -> int:
         fail_on=options.fail_on,
         detail=options.format == "html",
         names=dict(options.map),
+        tables=[read_table(name, "--table") for name in options.table],
     )
     if options.follow:
         if STDIN in options.files:
@@ -169,7 +176,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _write_sql(options: argparse.Namespace) -> int:
-    judging = ("connection", "since", "until", "map", "fail_on", "coverage", "follow")
+    judging = ("connection", "since", "until", "map", "table", "fail_on", "coverage", "follow")
     strange = [name for name in judging if getattr(options, name)] + ["format"] * (options.format != "text")
     if strange:
         return _usage_error(f"--{strange[0].replace('_', '-')} does not go with --sql; ask the views for it")
