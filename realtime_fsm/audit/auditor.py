@@ -217,7 +217,7 @@ class Auditor:
         tracked.recent.append(self._here)
 
     def _change_table(self, tracked: TrackedConnection, record: FlatRecord) -> None:
-        """Judge a connection by the table of its records from now on, or only follow it where nobody gave the table."""
+        """Judge a connection by the table of its records from now on, or only follow it without that table."""
         tracked.machine = machine = record.machine
         tracked.book = self._books.get(machine, UNKNOWN)
         if (

@@ -20,7 +20,7 @@ from realtime_fsm.auditlog.records import RECORDS
 from realtime_fsm.auditlog.writer import AuditWriter
 from support.some import some
 
-# What the stores keep for themselves: https://docs.datadoghq.com/logs, and the field sets of the Elastic Common Schema.
+# The names that the stores keep for themselves: https://docs.datadoghq.com/logs, and the field sets of the Elastic Common Schema.
 RESERVED: dict[Layout, set[str]] = {
     "datadog": {"host", "source", "status", "service", "trace_id", "message", "ddsource", "ddtags", "timestamp"},
     "ecs": {
