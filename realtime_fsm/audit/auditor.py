@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from realtime_fsm.audit.apply import apply_step, doubt, resync
+from realtime_fsm.audit.apply import apply_step, doubt, follow_step, resync
 from realtime_fsm.audit.apply_records import apply_record
-from realtime_fsm.audit.checks import check_row_identity
+from realtime_fsm.audit.checks import check_row_identity, rulebook
 from realtime_fsm.audit.collector import ReportBuilder
 from realtime_fsm.audit.decoding import (
     MISSING,
@@ -31,7 +31,7 @@ from realtime_fsm.audit.finding import describe_hole, explain_missing_field, fin
 from realtime_fsm.audit.histogram import Histogram
 from realtime_fsm.audit.positions import LineNumbers
 from realtime_fsm.audit.report import Finding, Location, Report
-from realtime_fsm.audit.row_facts import STEPS
+from realtime_fsm.audit.row_facts import OWN, UNKNOWN
 from realtime_fsm.audit.rules import RULES, RuleBreach, Severity
 from realtime_fsm.audit.secret_scan import looks_secret
 from realtime_fsm.audit.shapes import MARK, Shapes
@@ -41,6 +41,9 @@ from realtime_fsm.audit.window import Window
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
+
+    from realtime_fsm.fsm.table import State, Trigger
+    from realtime_fsm.fsm.tablespec import Table
 
 MAX_ENDED_TRACKED = 256
 """Ended connections that are kept, so that the auditor notices records after their end."""
@@ -60,6 +63,7 @@ class Auditor:
         fail_on: the names of rules whose findings count as violations, whatever their weight.
         detail: whether to keep the timelines and dwells that the HTML page shows.
         names: the keys of fields that the log renames, by the field.
+        tables: the tables of other versions that judge their records.
     """
 
     def __init__(
@@ -71,13 +75,15 @@ class Auditor:
         fail_on: Collection[str] = (),
         detail: bool = False,
         names: Mapping[str, str] | None = None,
+        tables: Iterable[Table[State, Trigger]] = (),
     ) -> None:
         self._only, self._window = frozenset(only), Window(since, until)
         self._judges_all = self._window.is_all
         self._fail_on, self._detail = frozenset(fail_on), detail
         self._live: dict[str, TrackedConnection] = {}
         self._ended: OrderedDict[str, TrackedConnection] = OrderedDict()
-        self._builder = ReportBuilder(detail=detail)
+        self._books = {OWN.table.fingerprint: OWN} | {table.fingerprint: rulebook(table) for table in tables}
+        self._builder = ReportBuilder(detail=detail, tables=[book.table for book in self._books.values()])
         self._dwells: dict[str, Histogram] = {}
         self._numbers = LineNumbers()
         self._here = 0, b""  # the line that is judged, and its number
@@ -200,6 +206,8 @@ class Auditor:
         if not self._judges_all and not self._window.includes(tracked, record):
             return
         tracked.seq, tracked.last = record.seq, record.timestamp
+        if record.machine != tracked.machine:
+            self._change_table(tracked, record)
         if record.row or record.event == TRANSITION:
             self._step(tracked, record)
         else:
@@ -207,6 +215,24 @@ class Auditor:
         if secrets:
             self._report_secrets(tracked, secrets)
         tracked.recent.append(self._here)
+
+    def _change_table(self, tracked: TrackedConnection, record: FlatRecord) -> None:
+        """Judge a connection by the table of its records from now on, or only follow it without that table."""
+        tracked.machine = machine = record.machine
+        tracked.book = self._books.get(machine, UNKNOWN)
+        if (
+            record.seq > 1
+        ):  # a connection has one table: such a record is damaged, or the facts before it are those of another one
+            tracked.note_hole()
+        if tracked.book is UNKNOWN:
+            which = f"table {machine}" if machine.isalnum() and len(machine) <= len(OWN.table.fingerprint) else "another table"
+            remedy = "give it by --table: its version writes it with `realtime-fsm diagram --format json`"
+            self._report(
+                tracked, RuleBreach("table", f"the records are of {which}, and this version knows {self._known()}; {remedy}")
+            )
+
+    def _known(self) -> str:
+        return ", ".join(self._books)
 
     def _set_aside(
         self, tracked: TrackedConnection, seq: int, record: FlatRecord | BadRecord, secrets: tuple[str, ...] = ()
@@ -269,7 +295,12 @@ class Auditor:
         self._report(tracked, RuleBreach("secret", f"{', '.join(names)}: the value looks like a secret"))
 
     def _step(self, tracked: TrackedConnection, line: FlatRecord) -> None:
-        step, state = STEPS.get(line.row), tracked.state
+        if tracked.book is UNKNOWN:
+            step = follow_step(tracked, line, detail=self._detail)
+            if step is not None and step.gives_up:
+                self._report_giving_up(tracked, line)
+            return
+        step, state = tracked.book.steps.get(line.row), tracked.state
         believed = False
         if line.cause is MISSING:  # some shippers drop nulls
             line.cause = None
@@ -300,9 +331,14 @@ class Auditor:
         if believed:
             doubt(tracked, step)
         if step.gives_up:
-            self._report(tracked, RuleBreach("error", f"the connection gives up: {line.cause}"))
+            self._report_giving_up(tracked, line)
+
+    def _report_giving_up(self, tracked: TrackedConnection, line: FlatRecord) -> None:
+        self._report(tracked, RuleBreach("error", f"the connection gives up: {line.cause}"))
 
     def _note(self, tracked: TrackedConnection, line: FlatRecord) -> None:
+        if tracked.book is UNKNOWN:
+            tracked.link = line.link
         breach = apply_record(tracked, line)
         if breach is not None:
             self._report(tracked, explain_missing_field(breach, self._here[1]) if breach.rule == "form" else breach)
@@ -330,11 +366,14 @@ class Auditor:
 
     def _report(self, tracked: TrackedConnection, said: RuleBreach) -> bool:
         """Note a finding, and tell whether the record contradicts the known facts."""
+        weight = RULES[said.rule].weight
+        if tracked.book is UNKNOWN and weight is Severity.VIOLATION and said.rule != "secret":
+            return True  # only its table could tell
         if not self._window.reports(tracked):
             return True
         known = tracked.findings.get(said.rule)
         self._builder.add(tracked, known[0] if known is not None else self._finding(tracked, said))
-        return RULES[said.rule].weight is Severity.VIOLATION
+        return weight is Severity.VIOLATION
 
     def _finding(self, tracked: TrackedConnection | None, said: RuleBreach) -> Finding:
         return finding_of(tracked, said, self._here, self._numbers, self._fail_on)

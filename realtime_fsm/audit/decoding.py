@@ -260,11 +260,9 @@ def is_ours(record: dict[str, Any]) -> bool:
 
 def _unsupported(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Name the reasons why this version does not judge a record."""
-    schema, machine = record.get("schema", SCHEMA), record.get("machine")
+    schema = record.get("schema", SCHEMA)
     if schema != SCHEMA:
         yield "schema", f"the record is of another version of the schema than {SCHEMA}"
-    if isinstance(machine, str) and machine != TABLE.fingerprint:
-        yield "table", f"the record is of another table than {TABLE.fingerprint}"
     if record["event"] not in EVENTS:
         yield "schema", "this version does not know the kind of record"
 

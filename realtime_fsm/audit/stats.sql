@@ -6,10 +6,7 @@
 --   duckdb -init life.sql                                   and ask:  FROM availability;
 --   (cat life.sql; echo 'FROM availability;') | duckdb      without a prompt
 --   duckdb life.duckdb < life.sql                           to keep the views in a file
--- The views read plain records, a JSON object a line, also with `message` or `msg` for `event` and `ts`, `time` or `@timestamp` for
--- `timestamp`. They do not read records in a wrapper, as docker, Kubernetes or shippers write them, nor pairs of keys and values:
--- `realtime-fsm audit` reads those.
--- For s3://, gcs:// and the like DuckDB wants to know who asks:  CREATE SECRET (TYPE s3, PROVIDER credential_chain);
+$reads-- For s3://, gcs:// and the like DuckDB wants to know who asks:  CREATE SECRET (TYPE s3, PROVIDER credential_chain);
 -- The views read the logs anew for each question. For many questions, read them once:
 --   CREATE TABLE kept AS FROM records;  CREATE OR REPLACE VIEW records AS FROM kept;
 -- or make them Parquet, for `realtime-fsm audit --sql records.parquet`:
@@ -20,9 +17,9 @@
 --   outages          one by one, as `realtime.outage` records tell them: when, how long, why, how many dials, how it ended
 --   faults           one by one: when the server answered, and could not work, and for how long
 --   percentiles      of the time to re-subscribe and of the round trips of pings
---   rows_taken       how often each row of the table was taken
+--   rows_taken       how often each row of this table was taken; the other views also take records of another table
 --   transitions, subscriptions, pings, records        what happened, one by one; `lines`, `followed`, `spells` lead there
---   left_out         records of another table or schema, or without a field that they must have
+--   left_out         records of another schema, or without a field that they must have
 -- Times are in seconds, moments in UTC; `elapsed` counts from the beginning of a connection. Where connection_id is NULL, the line is
 -- of all connections together. Files and lines may come in any order, and what comes twice counts once. Nothing is made up for
 -- records that are missing (`missing` counts them). None of this judges a connection: `realtime-fsm audit` does.
@@ -46,11 +43,11 @@ CREATE OR REPLACE MACRO moment(told) AS make_timestamp(coalesce(
 -- A text that names one of our events.
 CREATE OR REPLACE MACRO of_us(told) AS CASE WHEN starts_with(told, 'realtime.') THEN told END;
 
--- Whatever looks like a record; lines that are no JSON or name another event are passed over. `whole`: whether it can be used.
+$macros-- Whatever looks like a record; lines that are no JSON or name another event are passed over. `whole`: whether it can be used.
 CREATE OR REPLACE VIEW lines AS
 SELECT
     *,
-    coalesce("schema", $schema) = $schema AND machine = '$machine' AND $given AS whole
+    coalesce("schema", $schema) = $schema AND $given AS whole
 FROM (
     SELECT
         $columns
@@ -326,7 +323,7 @@ CREATE OR REPLACE VIEW rows_taken AS
 WITH taken AS (
     SELECT connection_id, "row", count(*) AS "count"
     FROM followed
-    WHERE event = $event_transition
+    WHERE event = $event_transition AND machine = '$machine'
     GROUP BY GROUPING SETS ((connection_id, "row"), ("row"))
 )
 SELECT connection_id, coalesce("row", id) AS "row", coalesce("count", 0) AS "count"

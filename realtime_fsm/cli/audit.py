@@ -23,6 +23,7 @@ from realtime_fsm.audit.sql import script
 from realtime_fsm.audit.tail import follow_files
 from realtime_fsm.auditlog.schema import FIELDS
 from realtime_fsm.cli.loop import signals_interrupt
+from realtime_fsm.diagram.exported import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,6 +90,11 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         help="the log has this field of a record under that key, as in event=message; may be repeated",
     )  # fmt: skip
     parser.add_argument(
+        "--table", metavar="FILE", action="append", default=[],
+        help="judge the records of another version by its table, as `realtime-fsm diagram --format json` of that version"
+        " writes it; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
         "--fail-on", metavar="RULE", action="append", default=[], choices=tuple(RULES),
         help="count the findings of this rule as violations, also where they are doubts or notes; may be repeated",
     )  # fmt: skip
@@ -103,8 +109,11 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "--sql", action="store_true",
         help="audit nothing, but write the views of DuckDB that give the figures of an audit; a FILE may be a glob or a URL such"
-        " as 's3://bucket/logs/*.jsonl.gz', and Parquet; the views read plain records, and no wrapped ones",
+        " as 's3://bucket/logs/*.jsonl.gz', and Parquet; see --wrapped",
     )  # fmt: skip
+    parser.add_argument(
+        "--wrapped", action="store_true", help="let the views of --sql read records in wrappers, too; needs DuckDB 1.3"
+    )
     parser.set_defaults(run=run)
     return parser
 
@@ -148,6 +157,8 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.sql:
         return _write_sql(options)
+    if options.wrapped:
+        return _usage_error("--wrapped goes with --sql; the audit itself reads wrapped records anyway")
     if not options.files:
         return _usage_error("name a FILE, or - for standard input")
     auditor = Auditor(
@@ -157,6 +168,7 @@ def run(options: argparse.Namespace) -> int:
         fail_on=options.fail_on,
         detail=options.format == "html",
         names=dict(options.map),
+        tables=[read_table(name, "--table") for name in options.table],
     )
     if options.follow:
         if STDIN in options.files:
@@ -169,13 +181,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _write_sql(options: argparse.Namespace) -> int:
-    judging = ("connection", "since", "until", "map", "fail_on", "coverage", "follow")
+    judging = ("connection", "since", "until", "map", "table", "fail_on", "coverage", "follow")
     strange = [name for name in judging if getattr(options, name)] + ["format"] * (options.format != "text")
     if strange:
         return _usage_error(f"--{strange[0].replace('_', '-')} does not go with --sql; ask the views for it")
     if STDIN in options.files:
         return _usage_error("--sql is for files: DuckDB reads them, and not the standard input of this command")
-    return _write(iter(script(options.files).splitlines()), options.output)
+    return _write(iter(script(options.files, wrapped=options.wrapped).splitlines()), options.output)
 
 
 def _usage_error(sentence: str) -> int:

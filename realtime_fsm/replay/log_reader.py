@@ -124,6 +124,8 @@ class _Reader:
                 return
             assert decoded.record is not None
             record = decoded.record
+            if record.machine != TABLE.fingerprint:
+                self.problems[record.seq] = f"{place}: the record is of another table than {TABLE.fingerprint}"
         first = self.records.setdefault(record.seq, LocatedRecord(place, record))
         if first.record != record:
             self.problems[record.seq] = f"{place}: another record {record.seq} is at {first.place}"
