@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from realtime_fsm.audit.answering import AnswerBuilder
 from realtime_fsm.audit.apply import apply_step, doubt, resync
 from realtime_fsm.audit.apply_records import apply_record
 from realtime_fsm.audit.checks import check_row_identity
@@ -28,6 +29,7 @@ from realtime_fsm.audit.decoding import (
     decode_fast,
 )
 from realtime_fsm.audit.finding import describe_hole, explain_missing_field, finding_of
+from realtime_fsm.audit.framing import Framing
 from realtime_fsm.audit.histogram import Histogram
 from realtime_fsm.audit.positions import LineNumbers
 from realtime_fsm.audit.report import Finding, Location, Report
@@ -36,11 +38,13 @@ from realtime_fsm.audit.rules import RULES, RuleBreach, Severity
 from realtime_fsm.audit.secret_scan import looks_secret
 from realtime_fsm.audit.shapes import MARK, Shapes
 from realtime_fsm.audit.tracking import EarlyRecord, TrackedConnection
-from realtime_fsm.audit.window import Window
+from realtime_fsm.audit.window import OUTAGE, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
+
+    from realtime_fsm.audit.answer import Answer
 
 MAX_ENDED_TRACKED = 256
 """Ended connections that are kept, so that the auditor notices records after their end."""
@@ -54,12 +58,17 @@ class Auditor:
     """Judges the records of any number of connections.
 
     Args:
-        only: the ids of the connections to judge; empty for all.
+        only: the beginnings of the ids of the connections to judge; empty for all.
         since: the auditor follows earlier records and does not judge them.
-        until: the auditor leaves out later records.
+        until: the auditor leaves out later records. An outage that is still open counts until then.
         fail_on: the names of rules whose findings count as violations, whatever their weight.
         detail: whether to keep the timelines and dwells that the HTML page shows.
         names: the keys of fields that the log renames, by the field.
+        at: an instant about which a user asks.
+        on_outage: takes each record of an outage as it counts.
+
+    Attributes:
+        answer: which connections were down at the instant, after `finish`; None where no instant was given.
     """
 
     def __init__(
@@ -71,8 +80,10 @@ class Auditor:
         fail_on: Collection[str] = (),
         detail: bool = False,
         names: Mapping[str, str] | None = None,
+        at: datetime | None = None,
+        on_outage: Callable[[FlatRecord], None] | None = None,
     ) -> None:
-        self._only, self._window = frozenset(only), Window(since, until)
+        self._only, self._window = tuple(only), Window(since, until)
         self._judges_all = self._window.is_all
         self._fail_on, self._detail = frozenset(fail_on), detail
         self._live: dict[str, TrackedConnection] = {}
@@ -80,9 +91,14 @@ class Auditor:
         self._builder = ReportBuilder(detail=detail)
         self._dwells: dict[str, Histogram] = {}
         self._numbers = LineNumbers()
+        self._answers = None if at is None else AnswerBuilder(at, self._numbers)
+        self._instant = None if self._answers is None else self._answers.instant
+        self._on_outage = on_outage
+        self._newest: datetime | None = None  # of the connections that have left the memory, or are not judged
+        self.answer: Answer | None = None
         self._here = 0, b""  # the line that is judged, and its number
         self._waiting = 0  # records that wait for an earlier one
-        self._shapes = Shapes(names)
+        self._shapes, self._framing = Shapes(names), Framing()
         self._stranger: tuple[int, bytes] | None = None  # the first line that names an event and is no record
 
     @property
@@ -103,6 +119,7 @@ class Auditor:
 
     def begin(self, name: str) -> None:
         """Name the file of the next lines."""
+        self._take_pieces(self._framing.flush())
         self._numbers.begin(name)
 
     def feed(self, lines: Iterable[bytes]) -> None:
@@ -114,13 +131,23 @@ class Auditor:
             try:
                 record = decode_fast(line)
             except (msgspec.MsgspecError, ValueError):
-                self._take_unusual(line)
+                self._take_pieces(self._framing.pieces(line))
             else:
                 self._take(record)
 
-    def unusable(self, name: str, text: str, line: int = 0) -> None:
-        """Note that a file cannot be read, or not to its end."""
-        self._builder.add_unusable(Finding("cut", "unusable", text, Location(name, line)))
+    def unusable(self, name: str, text: str) -> None:
+        """Note that a file cannot be read, or not to its end; in the latter case, the lines until there count."""
+        if self._numbers.is_begun:
+            weight = Severity.VIOLATION if "cut" in self._fail_on else RULES["cut"].weight
+            self._builder.add_cut(Finding("cut", weight.value, text, Location(name, 0)))
+        else:
+            self._builder.add_unusable(Finding("cut", "unusable", text, Location(name, 0)))
+
+    def settle(self) -> None:
+        """Wait no longer for records that are late."""
+        for tracked in [*self._ended.values(), *self._live.values()]:
+            while tracked.early:
+                self._skip_hole(tracked)
 
     def finish(self) -> Report:
         """End the audit.
@@ -128,18 +155,32 @@ class Auditor:
         Returns:
             The report. The auditor cannot be used again.
         """
+        self._take_pieces(self._framing.flush())
+        self.settle()
         for tracked in [*self._ended.values(), *self._live.values()]:
-            while tracked.early:
-                self._skip_hole(tracked)
+            self._note_newest(tracked.last)
         for shadows in (self._ended, self._live):
             while shadows:
                 _, tracked = shadows.popitem()
                 self._conclude(tracked)
-        asked = bool(self._only) or not self._window.is_all
         hint = ""
         if self._stranger is not None:
             hint = f"; {self._numbers.of(self._stranger[0])} {self._shapes.explain(self._stranger[1])}"
-        return self._builder.report(self._numbers.files, self._numbers.number, self._dwells, in_part=asked, hint=hint)
+        report = self._builder.report(
+            self._numbers.files, self._numbers.number, self._dwells, self._window,
+            some=bool(self._only), hint=hint, surplus=self._framing.surplus,
+        )  # fmt: skip
+        if self._answers is not None:
+            self.answer = self._answers.answer(report, self._newest)
+        return report
+
+    def _note_newest(self, moment: datetime | None) -> None:
+        if moment is not None and (self._newest is None or moment > self._newest):
+            self._newest = moment
+
+    def _take_pieces(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            self._take_unusual(line)
 
     def _take_unusual(self, line: bytes) -> None:
         number = self._here[0]
@@ -154,7 +195,8 @@ class Auditor:
 
     def _take_bad(self, trouble: BadRecord) -> None:
         identifier = trouble.connection_id
-        if self._only and identifier not in self._only:
+        if self._only and not (identifier or "").startswith(self._only):
+            self._note_newest(trouble.timestamp)
             return
         if identifier is None:
             self._builder.add_unattributed(self._finding(None, RuleBreach(trouble.rule, trouble.text)))
@@ -172,9 +214,12 @@ class Auditor:
         if trouble.seq is not None:
             tracked.seq = trouble.seq
         if trouble.timestamp is not None:
+            if self._instant is not None:
+                self._instant.before(tracked, trouble.timestamp, is_hole=True)
             tracked.first = tracked.first or trouble.timestamp
             tracked.last = trouble.timestamp
         if self._window.has_started(trouble.timestamp):
+            tracked.in_window = True
             self._report(tracked, RuleBreach(trouble.rule, trouble.text))
         tracked.note_hole()
         tracked.recent.append(self._here)
@@ -182,7 +227,8 @@ class Auditor:
     def _take(self, record: FlatRecord, secrets: tuple[str, ...] = ()) -> None:
         tracked = self._live.get(record.connection_id)
         if tracked is None:
-            if self._only and record.connection_id not in self._only:
+            if self._only and not record.connection_id.startswith(self._only):
+                self._note_newest(record.timestamp)
                 return
             tracked = self._track(record.connection_id, record.timestamp)
         if record.seq != tracked.seq + 1:
@@ -199,11 +245,15 @@ class Auditor:
             self._report(tracked, RuleBreach("end", "the connection object was closed before"))
         if not self._judges_all and not self._window.includes(tracked, record):
             return
+        if self._instant is not None:
+            self._instant.before(tracked, record.timestamp)
         tracked.seq, tracked.last = record.seq, record.timestamp
         if record.row or record.event == TRANSITION:
             self._step(tracked, record)
         else:
             self._note(tracked, record)
+        if self._instant is not None:
+            self._instant.after(tracked, record, self._here[0])
         if secrets:
             self._report_secrets(tracked, secrets)
         tracked.recent.append(self._here)
@@ -213,6 +263,8 @@ class Auditor:
     ) -> None:
         """Let a record that comes too early wait, and leave out one whose number has come before."""
         if tracked.past_window:
+            if not isinstance(record, BadRecord):
+                self._window.look_back(tracked, record)
             return
         if seq <= tracked.seq or seq in tracked.early:
             tracked.missing -= 1
@@ -258,6 +310,8 @@ class Auditor:
         """Wait no longer for the next record, and judge those after it."""
         seq, early = min(tracked.early.items())
         self._here = early.here
+        if self._instant is not None and early.record.timestamp is not None:
+            self._instant.before(tracked, early.record.timestamp, is_hole=True)
         if self._counts(tracked, early.record):
             self._report(tracked, RuleBreach("seq", describe_hole(tracked.seq, seq)))
         tracked.note_hole()
@@ -297,6 +351,7 @@ class Auditor:
         if self._detail:
             self._dwells.setdefault(step.id, Histogram()).add(line.dwell)
         apply_step(tracked, line, step, t, self._detail)
+        tracked.now_at = line.timestamp
         if believed:
             doubt(tracked, step)
         if step.gives_up:
@@ -304,13 +359,17 @@ class Auditor:
 
     def _note(self, tracked: TrackedConnection, line: FlatRecord) -> None:
         breach = apply_record(tracked, line)
+        if line.event == OUTAGE and self._on_outage is not None:
+            self._on_outage(line)
         if breach is not None:
             self._report(tracked, explain_missing_field(breach, self._here[1]) if breach.rule == "form" else breach)
         if tracked.closed_by_record and tracked.connection_id in self._live:
             del self._live[tracked.connection_id]
             self._ended[tracked.connection_id] = tracked
             if len(self._ended) > MAX_ENDED_TRACKED:
-                self._conclude(self._ended.popitem(last=False)[1])
+                _, ended = self._ended.popitem(last=False)
+                self._note_newest(ended.last)
+                self._conclude(ended)
 
     def _track(self, identifier: str, moment: datetime | None) -> TrackedConnection:
         """Find a connection that is not live: a new one, or one that has ended."""
@@ -324,9 +383,10 @@ class Auditor:
         return tracked
 
     def _conclude(self, tracked: TrackedConnection) -> None:
-        if not self._window.is_all and tracked.first is None:  # it has no record in the window
-            return
-        self._builder.finish_connection(tracked, self._numbers.here, self._fail_on)
+        if self._answers is not None and tracked.last is not None:
+            self._answers.add(tracked, self._newest or tracked.last)
+        if self._window.conclude(tracked, self._newest):
+            self._builder.finish_connection(tracked, self._numbers.here, self._fail_on)
 
     def _report(self, tracked: TrackedConnection, said: RuleBreach) -> bool:
         """Note a finding, and tell whether the record contradicts the known facts."""

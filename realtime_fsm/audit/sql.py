@@ -88,7 +88,9 @@ def _words() -> dict[str, str]:
         "up": " + ".join(_name(state) for state in _STATES if state in LIVE),
         "spent": _each_state(f"coalesce({spent}, 0) AS {{name}}"),
         "spent_in_all": _each_state("sum({name}) AS {name}"),
-        "spent_to_the_end": _each_state("{name} + CASE WHEN state = {text} THEN stayed ELSE 0 END AS {name}"),
+        "spent_to_the_end": _each_state(
+            "{name} + CASE WHEN state = {text} THEN stayed + coalesce(waited, 0) ELSE 0 END AS {name}"
+        ),
         "spent_by_all": _each_state("round(sum({name}), 6) AS {name}"),
         **{state: _text(state) for state in _STATES},
         **{f"column_{state}": _name(state) for state in _STATES},
