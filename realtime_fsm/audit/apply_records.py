@@ -209,7 +209,8 @@ def _retired(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
         return _MISSING_FIELD
     draining, tracked.draining = tracked.draining, None
     if tracked.state is not None:
-        tracked.now, tracked.now_at = max(tracked.now, tracked.entered + line.dwell), line.timestamp
+        tracked.now = max(tracked.now, tracked.entered + line.dwell)
+    tracked.now_at = line.timestamp
     if tracked.complete and draining != line.retired:
         return RuleBreach("link", f"link {line.retired} has ended, and {draining or 'no link'} was draining")
     note_loss(tracked, RETIRED)

@@ -21,7 +21,8 @@
 --   faults           one by one: when the server answered, and could not work, and for how long
 --   percentiles      of the time to re-subscribe and of the round trips of pings
 --   rows_taken       how often each row of the table was taken
---   transitions, subscriptions, pings, records        what happened, one by one; `lines`, `followed`, `spells` lead there
+--   transitions, subscriptions, pings, records        what happened, one by one; `lines`, `followed`, `spells`, `lasting`
+--                    lead there
 --   left_out         records of another table or schema, or without a field that they must have
 -- Times are in seconds, moments in UTC; `elapsed` counts from the beginning of a connection. Where connection_id is NULL, the line is
 -- of all connections together. Files and lines may come in any order, and what comes twice counts once. Nothing is made up for
@@ -239,7 +240,7 @@ LEFT JOIN (SELECT connection_id, told AS of_spell, gap FROM spells) USING (conne
 CREATE OR REPLACE VIEW faults AS
 SELECT connection_id, seq, "timestamp", link, since, "until", change = $change_closed AS ended,
     round(CASE WHEN change = $change_closed THEN least(seconds, elapsed)
-        ELSE least(seconds + last_elapsed - elapsed, last_elapsed) END, 6) AS seconds
+        ELSE least(seconds + last_elapsed - elapsed, last_elapsed) + coalesce(waited, 0) END, 6) AS seconds
 FROM (
     SELECT
         *,
@@ -247,6 +248,7 @@ FROM (
         max(missing) OVER (PARTITION BY connection_id) AS last_missing,
         lead(CASE WHEN event = $event_fault THEN change END IGNORE NULLS) OVER (PARTITION BY connection_id ORDER BY seq) AS follows
     FROM followed
+    LEFT JOIN lasting USING (connection_id)
 )
 WHERE event = $event_fault AND (change = $change_closed OR (follows IS NULL AND missing = last_missing));
 

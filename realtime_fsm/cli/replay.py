@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_fsm.audit.formats.text_utils import format_duration, pluralize
+from realtime_fsm.audit.formats.text_utils import format_duration, pluralize, printable
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.sources import STDIN
 from realtime_fsm.cli.output import discard_stdout
@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"realtime-fsm replay: {sentence}", file=sys.stderr)
+    print(f"realtime-fsm replay: {printable(sentence)}", file=sys.stderr)
     return code
 
 
@@ -127,7 +127,8 @@ def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
     formatter, show = StepFormatter(palette_for(out)), _Pace(options)
     if not quiet:
         first = log.records[0].record
-        print(f"connection {redacted_id(log.connection)}, {pluralize(len(log.records), 'record')} from {first.timestamp} on\n")
+        whose = f"connection {redacted_id(log.connection)}, {pluralize(len(log.records), 'record')} from {first.timestamp} on"
+        print(f"{printable(whose)}\n")
         print(formatter.head())
     played: list[ReplayedStep] = []
     lines: deque[str] = deque(maxlen=_CONTEXT)
@@ -140,9 +141,9 @@ def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
             if not quiet and step.seq >= options.since:
                 show(lines[-1], step.seconds)
     except Diverged as diverged:
-        print(f"\ndiverged at record {diverged.located.record.seq}, {diverged}", file=out)
+        print(f"\ndiverged at record {diverged.located.record.seq}, {printable(str(diverged))}", file=out)
         print(
-            *(f"  {line}" for line in diverged.lines),
+            *(f"  {printable(line)}" for line in diverged.lines),
             f"the {pluralize(len(lines), 'step')} before it:",
             *lines,
             sep="\n",
@@ -155,7 +156,7 @@ def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
     if reason is None:
         print(f"\nreproduced: {pluralize(len(played), 'step')} in {seconds}, by table {TABLE.fingerprint}", file=out)
     else:
-        print(f"\ninconclusive: {reason}", file=out)
+        print(f"\ninconclusive: {printable(reason)}", file=out)
         print(f"the {pluralize(len(played), 'step')} before it, in {seconds}, are reproduced", file=out)
     if options.emit_test is not None:
         _emit(options.emit_test, _test_lines(log, played, reason) if played else ())

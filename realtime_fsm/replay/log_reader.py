@@ -9,6 +9,7 @@ import msgspec
 
 from realtime_fsm.audit.decoding import BadRecord, decode_unusual
 from realtime_fsm.audit.formats.text_utils import pluralize
+from realtime_fsm.audit.framing import Framing
 from realtime_fsm.audit.report import Location
 from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
 from realtime_fsm.audit.shapes import MARK, Shapes
@@ -94,8 +95,17 @@ class _Reader:
     problems: dict[int, str] = field(default_factory=dict)
     cut: str | None = None
     shapes: Shapes = field(default_factory=Shapes)
+    framing: Framing = field(default_factory=Framing)
 
     def add(self, place: Location, line: bytes) -> None:
+        head = _head_of(line)
+        if head is not None and head.event in _EVENTS:
+            self._add_line(place, line)
+            return
+        for piece in self.framing.pieces(line):
+            self._add_line(place, piece)
+
+    def _add_line(self, place: Location, line: bytes) -> None:
         if MARK not in line and line.endswith(b"\n"):
             return
         head = _head_of(line)

@@ -209,10 +209,11 @@ def test_a_cut_file_is_told_and_read_up_to_its_last_good_byte(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(PACKED[name][:-4])
-    assert main([str(path)]) == 2
+    assert main([str(path)]) == (2 if name == "zst" else 3), "so short a file in zstd is one block, which is lost"
     said = capsys.readouterr().out
-    assert f"unusable: {path}: it is damaged or cut: the last frame is not whole" in said
-    assert name != "gz" or f"(1 connection, {len(RECORDS)} records)" in said
+    weight = "unusable" if name == "zst" else "doubt"
+    assert f"{weight}: {path}: it is damaged or cut: the last frame is not whole" in said
+    assert name == "zst" or f"(1 connection, {len(RECORDS)} records; 1 file is cut)" in said
 
 
 def test_a_damaged_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,8 +248,8 @@ def test_an_archive_that_is_cut_or_lacks_a_file_is_told(tmp_path: Path, capsys: 
     assert main([f"{path}::logs/none"]) == 2
     assert "the archive has no such file" in capsys.readouterr().out
     path.write_bytes(path.read_bytes()[:-30])
-    assert main([str(path)]) == 2
-    assert "it is damaged or cut" in capsys.readouterr().out
+    assert main([str(path)]) == 3
+    assert f"doubt: {path}: it is damaged or cut" in capsys.readouterr().out
 
 
 # --- SQL --------------------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ FORMATS: dict[str, Write] = {
     "seconds": lambda r: json.dumps({**r, "timestamp": epoch(r)}),
     "milliseconds": lambda r: json.dumps({**r, "timestamp": round(epoch(r) * 1000)}),
     "microseconds": lambda r: json.dumps({**r, "timestamp": round(epoch(r) * 1_000_000)}),
-    "nanoseconds": lambda r: json.dumps({**r, "timestamp": round(epoch(r)) * 10**9}),
+    "nanoseconds": lambda r: json.dumps({**r, "timestamp": round(epoch(r) * 1_000_000) * 1000}),
     "milliseconds in a text": lambda r: json.dumps({**r, "timestamp": str(round(epoch(r) * 1000))}),
     "local time": lambda r: json.dumps({**r, "timestamp": local(r)}),
     "local time without colon": lambda r: json.dumps({**r, "timestamp": local(r).replace("+05:30", ",000+0530")}),
