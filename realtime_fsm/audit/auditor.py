@@ -327,6 +327,9 @@ class Auditor:
         believed = False
         if line.cause is MISSING:  # some shippers drop nulls
             line.cause = None
+        if step is not None and not line.source:
+            self._report(tracked, RuleBreach("cut", "the record lacks source, a name that some shippers reserve"))
+            line.source = step.source
         if step is None or state != step.source or line.source != state or line.trigger != step.trigger or line.dest != step.dest:
             breach = check_row_identity(tracked, line, step)
             if breach is not None:

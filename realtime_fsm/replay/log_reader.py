@@ -217,5 +217,7 @@ def read_connection_log(names: Iterable[str], connection: str | None) -> Connect
                 for number, line in enumerate(read_lines(file), 1):
                     reader.add(Location(name, number), line)
         except Unreadable as unreadable:
-            raise UnusableLog(f"{name}: {unreadable}") from None
+            if not reader.records:
+                raise UnusableLog(f"{name}: {unreadable}") from None
+            reader.cut = f"{name}: {unreadable}"
     return reader.log()
