@@ -13,12 +13,12 @@ import pytest
 
 import realtime_fsm
 from generated import pages
-from generated.remedies import REMEDIES
 from realtime_fsm import errors
 from realtime_fsm.audit.rules import RULES
 from realtime_fsm.auditlog.records import RECORDS
 from realtime_fsm.cli.main import _parser
 from realtime_fsm.fsm.table import TABLE
+from realtime_fsm.remedies import REMEDIES
 from support.some import some
 from support.surface import MODULES
 
@@ -68,7 +68,7 @@ def test_each_error_has_a_meaning_and_a_remedy() -> None:
     named = {name for name in realtime_fsm.__all__ if isinstance(kind := getattr(realtime_fsm, name), type)
              and issubclass(kind, errors.RealtimeError)}  # fmt: skip
     assert {name for _, name, _ in pages.error_tree()} | {"RealtimeError"} == named, "complete the tree in realtime_fsm/errors.py"
-    assert REMEDIES.keys() == named, "complete tests/generated/remedies.py"
+    assert REMEDIES.keys() == named, "complete realtime_fsm/remedies.py"
 
 
 def test_each_error_hangs_below_its_base_in_the_tree() -> None:

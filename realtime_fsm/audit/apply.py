@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.audit.deadline_checks import delay_bounds
 from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, is_refusal, is_told_to_wait
 from realtime_fsm.audit.handovers import begin_handover, look_for_completion, resume
-from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, ERROR, PING, RECONNECTING, UNSUBSCRIBED
+from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, ERROR, PING, RECONNECTING, UNSUBSCRIBED, told_facts
 from realtime_fsm.audit.tracking import LIMIT, MINUS_INFINITY, WINDOW
 from realtime_fsm.fsm.table import LIVE, State
 from realtime_fsm.protocol.eras import Era
@@ -85,6 +85,24 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         tracked.note_up(surely=tracked.complete)
     if step.leaves_live or (was_draining and step.closes_draining):
         note_loss(tracked, line.cause or step.trigger)
+
+
+def follow_step(tracked: TrackedConnection, line: FlatRecord, *, detail: bool) -> RowFacts | None:
+    """Follow a step of an unknown table, for the figures that need no table.
+
+    Returns:
+        The facts of the step; None for a state that this version does not know, after which the connection's state is unknown.
+    """
+    step = told_facts(line.source, line.trigger, line.dest)
+    if step is None:
+        tracked.note_hole()
+        return None
+    if tracked.state != line.source:
+        resync(tracked, line, None)
+    tracked.complete = False
+    apply_step(tracked, line, step, tracked.entered + max(0.0, line.dwell), detail)
+    tracked.link, tracked.attempt = line.link, line.attempt
+    return step
 
 
 def note_loss(tracked: TrackedConnection, cause: str) -> None:

@@ -16,35 +16,30 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from realtime_fsm.audit.answering import AnswerBuilder
-from realtime_fsm.audit.apply import apply_step, doubt, resync
-from realtime_fsm.audit.apply_records import apply_record
-from realtime_fsm.audit.checks import check_row_identity
-from realtime_fsm.audit.collector import ReportBuilder
 from realtime_fsm.audit.decoding import (
-    MISSING,
     TRANSITION,
     BadRecord,
     ExtendedRecord,
     FlatRecord,
     decode_fast,
 )
-from realtime_fsm.audit.finding import describe_hole, explain_missing_field, finding_of
+from realtime_fsm.audit.finding import describe_hole
 from realtime_fsm.audit.framing import Framing
-from realtime_fsm.audit.histogram import Histogram
-from realtime_fsm.audit.positions import LineNumbers
+from realtime_fsm.audit.judging import Judge
 from realtime_fsm.audit.report import Finding, Location, Report
-from realtime_fsm.audit.row_facts import STEPS
 from realtime_fsm.audit.rules import RULES, RuleBreach, Severity
 from realtime_fsm.audit.secret_scan import looks_secret
 from realtime_fsm.audit.shapes import MARK, Shapes
 from realtime_fsm.audit.tracking import EarlyRecord, TrackedConnection
-from realtime_fsm.audit.window import OUTAGE, Window
+from realtime_fsm.audit.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
     from realtime_fsm.audit.answer import Answer
+    from realtime_fsm.fsm.table import State, Trigger
+    from realtime_fsm.fsm.tablespec import Table
 
 MAX_ENDED_TRACKED = 256
 """Ended connections that are kept, so that the auditor notices records after their end."""
@@ -54,7 +49,7 @@ MAX_EARLY_TOGETHER = 1 << 14
 """Records of all connections that wait. With one more, its connection waits no longer."""
 
 
-class Auditor:
+class Auditor(Judge):
     """Judges the records of any number of connections.
 
     Args:
@@ -64,6 +59,7 @@ class Auditor:
         fail_on: the names of rules whose findings count as violations, whatever their weight.
         detail: whether to keep the timelines and dwells that the HTML page shows.
         names: the keys of fields that the log renames, by the field.
+        tables: the tables of other versions that judge their records.
         at: an instant about which a user asks.
         on_outage: takes each record of an outage as it counts.
 
@@ -82,21 +78,16 @@ class Auditor:
         names: Mapping[str, str] | None = None,
         at: datetime | None = None,
         on_outage: Callable[[FlatRecord], None] | None = None,
+        tables: Iterable[Table[State, Trigger]] = (),
     ) -> None:
-        self._only, self._window = tuple(only), Window(since, until)
-        self._judges_all = self._window.is_all
-        self._fail_on, self._detail = frozenset(fail_on), detail
+        super().__init__(Window(since, until), fail_on, tables, detail=detail, on_outage=on_outage)
+        self._only = tuple(only)
         self._live: dict[str, TrackedConnection] = {}
         self._ended: OrderedDict[str, TrackedConnection] = OrderedDict()
-        self._builder = ReportBuilder(detail=detail)
-        self._dwells: dict[str, Histogram] = {}
-        self._numbers = LineNumbers()
         self._answers = None if at is None else AnswerBuilder(at, self._numbers)
         self._instant = None if self._answers is None else self._answers.instant
-        self._on_outage = on_outage
         self._newest: datetime | None = None  # of the connections that have left the memory, or are not judged
         self.answer: Answer | None = None
-        self._here = 0, b""  # the line that is judged, and its number
         self._waiting = 0  # records that wait for an earlier one
         self._shapes, self._framing = Shapes(names), Framing()
         self._stranger: tuple[int, bytes] | None = None  # the first line that names an event and is no record
@@ -248,10 +239,14 @@ class Auditor:
         if self._instant is not None:
             self._instant.before(tracked, record.timestamp)
         tracked.seq, tracked.last = record.seq, record.timestamp
+        if record.machine != tracked.machine:
+            self._change_table(tracked, record)
         if record.row or record.event == TRANSITION:
             self._step(tracked, record)
         else:
             self._note(tracked, record)
+            if tracked.closed_by_record and tracked.connection_id in self._live:
+                self._retire(tracked)
         if self._instant is not None:
             self._instant.after(tracked, record, self._here[0])
         if secrets:
@@ -319,60 +314,14 @@ class Auditor:
         tracked.seq = seq - 1
         self._take_early(tracked)
 
-    def _report_secrets(self, tracked: TrackedConnection, names: tuple[str, ...]) -> None:
-        self._report(tracked, RuleBreach("secret", f"{', '.join(names)}: the value looks like a secret"))
-
-    def _step(self, tracked: TrackedConnection, line: FlatRecord) -> None:
-        step, state = STEPS.get(line.row), tracked.state
-        believed = False
-        if line.cause is MISSING:  # some shippers drop nulls
-            line.cause = None
-        if step is not None and not line.source:
-            self._report(tracked, RuleBreach("cut", "the record lacks source, a name that some shippers reserve"))
-            line.source = step.source
-        if step is None or state != step.source or line.source != state or line.trigger != step.trigger or line.dest != step.dest:
-            breach = check_row_identity(tracked, line, step)
-            if breach is not None:
-                self._report(tracked, breach)
-            if breach is not None or state is None:
-                resync(tracked, line, step)
-                believed = True
-            if step is None:
-                tracked.set_state(None, tracked.entered)
-                return
-        t = tracked.entered + line.dwell
-        for check in step.checks:
-            breach = check(tracked, line, step, t)
-            if breach is not None:
-                if self._report(tracked, explain_missing_field(breach, self._here[1])):
-                    resync(tracked, line, step)
-                    believed = True
-                    t = tracked.entered + max(0.0, line.dwell)
-                break
-        if self._judges_all or self._window.reports(tracked):
-            self._builder.rows[step.id] += 1
-        if self._detail:
-            self._dwells.setdefault(step.id, Histogram()).add(line.dwell)
-        apply_step(tracked, line, step, t, self._detail)
-        tracked.now_at = line.timestamp
-        if believed:
-            doubt(tracked, step)
-        if step.gives_up:
-            self._report(tracked, RuleBreach("error", f"the connection gives up: {line.cause}"))
-
-    def _note(self, tracked: TrackedConnection, line: FlatRecord) -> None:
-        breach = apply_record(tracked, line)
-        if line.event == OUTAGE and self._on_outage is not None:
-            self._on_outage(line)
-        if breach is not None:
-            self._report(tracked, explain_missing_field(breach, self._here[1]) if breach.rule == "form" else breach)
-        if tracked.closed_by_record and tracked.connection_id in self._live:
-            del self._live[tracked.connection_id]
-            self._ended[tracked.connection_id] = tracked
-            if len(self._ended) > MAX_ENDED_TRACKED:
-                _, ended = self._ended.popitem(last=False)
-                self._note_newest(ended.last)
-                self._conclude(ended)
+    def _retire(self, tracked: TrackedConnection) -> None:
+        """Follow a connection that has ended only for a while."""
+        del self._live[tracked.connection_id]
+        self._ended[tracked.connection_id] = tracked
+        if len(self._ended) > MAX_ENDED_TRACKED:
+            _, ended = self._ended.popitem(last=False)
+            self._note_newest(ended.last)
+            self._conclude(ended)
 
     def _track(self, identifier: str, moment: datetime | None) -> TrackedConnection:
         """Find a connection that is not live: a new one, or one that has ended."""
@@ -390,14 +339,3 @@ class Auditor:
             self._answers.add(tracked, self._newest or tracked.last)
         if self._window.conclude(tracked, self._newest):
             self._builder.finish_connection(tracked, self._numbers.here, self._fail_on)
-
-    def _report(self, tracked: TrackedConnection, said: RuleBreach) -> bool:
-        """Note a finding, and tell whether the record contradicts the known facts."""
-        if not self._window.reports(tracked):
-            return True
-        known = tracked.findings.get(said.rule)
-        self._builder.add(tracked, known[0] if known is not None else self._finding(tracked, said))
-        return RULES[said.rule].weight is Severity.VIOLATION
-
-    def _finding(self, tracked: TrackedConnection | None, said: RuleBreach) -> Finding:
-        return finding_of(tracked, said, self._here, self._numbers, self._fail_on)

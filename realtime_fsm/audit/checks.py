@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import deadline_of, delay
 from realtime_fsm.audit.guard_inference import URL_ERAS, RowChoiceCheck, is_forgiven, is_told_to_wait
-from realtime_fsm.audit.row_facts import DISPOSING, STEPS, SUBSCRIBED, UNSUBSCRIBED
+from realtime_fsm.audit.row_facts import DISPOSING, OWN, SUBSCRIBED, UNSUBSCRIBED, RowFacts, Rulebook
 from realtime_fsm.audit.rules import ROUNDING, RuleBreach
 from realtime_fsm.audit.tracking import LIMIT, WINDOW
-from realtime_fsm.fsm.table import TABLE, State, Trigger
+from realtime_fsm.fsm.table import State, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from realtime_fsm.audit.decoding import FlatRecord
-    from realtime_fsm.audit.row_facts import RowFacts
     from realtime_fsm.audit.tracking import TrackedConnection
+    from realtime_fsm.fsm.tablespec import Table
 
     Check = Callable[[TrackedConnection, FlatRecord, RowFacts, float], RuleBreach | None]
 
@@ -33,7 +33,7 @@ def check_row_identity(tracked: TrackedConnection, line: FlatRecord, step: RowFa
         return RuleBreach("row", "no row of the table has this id")
     fits = any(
         (other.source, other.trigger, other.dest) == (line.source, line.trigger, line.dest) and other.id != step.id
-        for other in STEPS.values()
+        for other in tracked.book.steps.values()
     )
     if fits and line.source == state:
         return RuleBreach("row", f"row {step.id} is {step.source} x {step.trigger} -> {step.dest}")
@@ -167,10 +167,21 @@ def _closed_once(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: f
     return RuleBreach("end", "the socket was closed before") if tracked.closed else None
 
 
-def _prepare(step: RowFacts) -> None:
+def rulebook(table: Table[State, Trigger]) -> Rulebook:
+    """Prepare the judgement by a table."""
+    return _prepared(Rulebook(table, {row.id: RowFacts(row) for row in table.rows}))
+
+
+def _prepared(book: Rulebook) -> Rulebook:
+    for step in book.steps.values():
+        _prepare(step, book.table)
+    return book
+
+
+def _prepare(step: RowFacts, table: Table[State, Trigger]) -> None:
     """Choose the checks of a row, in their order."""
     row = step.row
-    choice = RowChoiceCheck(step, TABLE.cells[row.source, row.trigger])
+    choice = RowChoiceCheck(step, table.cells[row.source, row.trigger])
     checks: tuple[tuple[Check | None, bool], ...] = (
         (_basics, True),
         (choice, not choice.is_empty),
@@ -184,5 +195,4 @@ def _prepare(step: RowFacts) -> None:
     step.checks = tuple(check for check, needed in checks if check is not None and needed)
 
 
-for _step in STEPS.values():
-    _prepare(_step)
+_prepared(OWN)

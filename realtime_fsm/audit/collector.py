@@ -14,11 +14,13 @@ from realtime_fsm.audit.stats import StatsAccumulator, life_of
 from realtime_fsm.fsm.table import TABLE, State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from realtime_fsm.audit.histogram import Histogram
     from realtime_fsm.audit.tracking import TrackedConnection
     from realtime_fsm.audit.window import Window
+    from realtime_fsm.fsm.table import Trigger
+    from realtime_fsm.fsm.tablespec import Table
 
     _Badness = tuple[bool, float, float, bool, int]
 
@@ -32,15 +34,18 @@ class ReportBuilder:
 
     Args:
         detail: whether to keep the timelines.
+        tables: the tables whose rows are counted.
 
     Attributes:
         first: the first violation; without a violation, the first doubt.
         rows: the number of steps by each row of the table.
     """
 
-    def __init__(self, *, detail: bool) -> None:
+    def __init__(self, *, detail: bool, tables: Iterable[Table[State, Trigger]] = (TABLE,)) -> None:
         self.first: Finding | None = None
-        self.rows: dict[str, int] = {row.id: 0 for row in TABLE.rows}
+        judges = list(tables)
+        self.rows: dict[str, int] = {row.id: 0 for table in judges for row in table.rows}
+        self._judges: dict[str, int] = {table.fingerprint: 0 for table in judges}  # how many connections each has judged
         self._detail = detail
         self._worst: list[tuple[_Badness, ConnectionReport]] = []  # a heap: the least bad one is the first
         self._healthy = 0
@@ -93,6 +98,8 @@ class ReportBuilder:
         if tracked.records == 0 and not tracked.in_window:
             return
         self._records += tracked.records
+        if tracked.book.steps:
+            self._judges[tracked.machine] += 1
         self._note_end(tracked, place, fail_on)
         verdict = Verdict.CONFORMANT
         for finding, _ in tracked.findings.values():
@@ -169,6 +176,7 @@ class ReportBuilder:
             recoveries=list(self._total.recoveries.bars()),
             since=window.since,
             until=window.until,
+            machine=", ".join(machine for machine, count in self._judges.items() if count) or TABLE.fingerprint,
         )
 
     def _verdict(self) -> Verdict:

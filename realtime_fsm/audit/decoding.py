@@ -124,6 +124,7 @@ _NULLS = {
     for kind in RECORDS
 }
 """The fields of each kind that it always has, and that may be null: some shippers drop nulls."""
+_NULLS[TRANSITION]["source"] = ""  # some shippers reserve the name; the rule tells the state, too
 _FIELDS = [*fields_of(TransitionRecord), *(field for kind in RECORDS for field in fields_of(kind))]
 _TYPES = {field.name: field.type for field in _FIELDS}
 _CHANGES = tuple(dict.fromkeys(word for field in _FIELDS if field.name == "change" for word in get_args(field.type)))
@@ -260,11 +261,9 @@ def is_ours(record: dict[str, Any]) -> bool:
 
 def _unsupported(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Name the reasons why this version does not judge a record."""
-    schema, machine = record.get("schema", SCHEMA), record.get("machine")
+    schema = record.get("schema", SCHEMA)
     if schema != SCHEMA:
         yield "schema", f"the record is of another version of the schema than {SCHEMA}"
-    if isinstance(machine, str) and machine != TABLE.fingerprint:
-        yield "table", f"the record is of another table than {TABLE.fingerprint}"
     if record["event"] not in EVENTS:
         yield "schema", "this version does not know the kind of record"
 

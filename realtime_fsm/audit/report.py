@@ -175,7 +175,7 @@ class Report(msgspec.Struct, frozen=True):
     Attributes:
         verdict: the verdict as a word.
         exit_code: the verdict as a number.
-        machine: the fingerprint of the table.
+        machine: the fingerprint of the table that judged; of several, with commas between.
         schema: the version of the records.
         files: the files, in the order of reading.
         lines: the number of lines.

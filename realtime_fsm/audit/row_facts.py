@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from realtime_fsm.audit.decoding import KINDS
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import LIVE, TABLE, State, Trigger
+from realtime_fsm.fsm.tablespec import Row
 
 if TYPE_CHECKING:
-    from realtime_fsm.fsm.tablespec import Row
+    from collections.abc import Mapping
+
+    from realtime_fsm.fsm.tablespec import Table
 
 DISCONNECTED, RECONNECTING, CONNECTED, SUBSCRIBED, UNSUBSCRIBED, PING, ERROR, DISPOSING = (state.value for state in State)
 """The states as plain strings, which compare ten times faster than the members of an enumeration."""
@@ -93,5 +97,27 @@ def _causes(row: Row[State, Trigger]) -> frozenset[str | None]:
     return _NONE
 
 
+@lru_cache(maxsize=1024)
+def told_facts(source: str, trigger: str, dest: str) -> RowFacts | None:
+    """Tell the facts of a row of an unknown table, as far as a record tells them; None for a state of another version."""
+    try:
+        begin, end = State(source), State(dest)
+    except ValueError:
+        return None
+    cause = next((each for each in Trigger if each == trigger), Trigger.WOKEN)  # of all triggers only PONG has figures
+    return RowFacts(Row("", begin, cause, None if begin is end else end, (), (), ""))
+
+
+class Rulebook(NamedTuple):
+    """A table, and the facts of each of its rows by its id. A table that is not known has none."""
+
+    table: Table[State, Trigger]
+    steps: Mapping[str, RowFacts]
+
+
 STEPS: dict[str, RowFacts] = {row.id: RowFacts(row) for row in TABLE.rows}
 """The facts of each row, by its id."""
+OWN = Rulebook(TABLE, STEPS)
+"""The table of this version."""
+UNKNOWN = Rulebook(TABLE, {})
+"""The table of a version that nobody gave."""

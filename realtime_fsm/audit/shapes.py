@@ -27,6 +27,7 @@ from realtime_fsm.audit.decoding import (
     parse_moment,
 )
 from realtime_fsm.audit.secret_scan import mask_secrets
+from realtime_fsm.auditlog.layouts import NAMESPACE, restored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -196,7 +197,8 @@ class Shapes:
         for key, inner in value.items():
             found = None
             if isinstance(inner, dict):
-                found = self._in_object(inner, (*way, key), (value, *around), depth + 1)
+                inside = restored(inner) if key == NAMESPACE else inner
+                found = self._in_object(inside, (*way, key), (value, *around), depth + 1)
             elif isinstance(inner, str) and self._id in inner:
                 found = self._in_text(inner.encode(), (*way, key), (value, *around), depth + 1)
             if found is not None:

@@ -20,10 +20,10 @@
 --   outages          one by one, as `realtime.outage` records tell them: when, how long, why, how many dials, how it ended
 --   faults           one by one: when the server answered, and could not work, and for how long
 --   percentiles      of the time to re-subscribe and of the round trips of pings
---   rows_taken       how often each row of the table was taken
+--   rows_taken       how often each row of this table was taken; the other views also take records of another table
 --   transitions, subscriptions, pings, records        what happened, one by one; `lines`, `followed`, `spells`, `lasting`
 --                    lead there
---   left_out         records of another table or schema, or without a field that they must have
+--   left_out         records of another schema, or without a field that they must have
 -- Times are in seconds, moments in UTC; `elapsed` counts from the beginning of a connection. Where connection_id is NULL, the line is
 -- of all connections together. Files and lines may come in any order, and what comes twice counts once. Nothing is made up for
 -- records that are missing (`missing` counts them). None of this judges a connection: `realtime-fsm audit` does.
@@ -51,7 +51,7 @@ CREATE OR REPLACE MACRO of_us(told) AS CASE WHEN starts_with(told, 'realtime.') 
 CREATE OR REPLACE VIEW lines AS
 SELECT
     *,
-    coalesce("schema", $schema) = $schema AND machine = '$machine' AND $given AS whole
+    coalesce("schema", $schema) = $schema AND $given AS whole
 FROM (
     SELECT
         $columns
@@ -349,7 +349,7 @@ CREATE OR REPLACE VIEW rows_taken AS
 WITH taken AS (
     SELECT connection_id, "row", count(*) AS "count"
     FROM followed
-    WHERE event = $event_transition
+    WHERE event = $event_transition AND machine = '$machine'
     GROUP BY GROUPING SETS ((connection_id, "row"), ("row"))
 )
 SELECT connection_id, coalesce("row", id) AS "row", coalesce("count", 0) AS "count"

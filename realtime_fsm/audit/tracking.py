@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from realtime_fsm.audit.report import OutageLine
-from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, PING
+from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, OWN, PING, Rulebook
 from realtime_fsm.audit.rules import ROUNDING
 from realtime_fsm.audit.stats import StatsAccumulator
 from realtime_fsm.fsm.canary_policy import Canary
@@ -130,6 +130,8 @@ class TrackedConnection:
     findings: dict[str, tuple[Finding, int]] = field(default_factory=dict)  # the first of each rule, and their count
     stats: StatsAccumulator = field(default_factory=StatsAccumulator)
     policies: Policies | None = None
+    machine: str = TABLE.fingerprint  # of the table that wrote the records
+    book: Rulebook = OWN  # that table, where it is known
     # --- its state
     state: str | None = TABLE.initial.value
     entered: float = 0.0

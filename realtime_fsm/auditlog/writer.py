@@ -23,6 +23,7 @@ from msgspec import UNSET, UnsetType
 
 from realtime_fsm.auditlog import records
 from realtime_fsm.auditlog.file import AuditFile
+from realtime_fsm.auditlog.layouts import wrapper
 from realtime_fsm.auditlog.settings import settings_of
 from realtime_fsm.containment import contain
 from realtime_fsm.errors import ServerError, StreamEnded, UpgradeRefused
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Literal
 
+    from realtime_fsm.auditlog.layouts import Layout
     from realtime_fsm.auditlog.records import Record
     from realtime_fsm.fsm.change import Gap
     from realtime_fsm.fsm.commands import TransitionTaken
@@ -298,7 +300,7 @@ def _safe_code(code: Code | None) -> Code | None:
     return code if not isinstance(code, str) or _WORD.fullmatch(code) else "text"
 
 
-def configure(path: str | Path) -> AuditFile:
+def configure(path: str | Path, *, fields: Layout | None = None) -> AuditFile:
     """Configure structlog to append the audit log to a file: JSON lines, times in UTC.
 
     Use this in programs without logging of their own; others configure structlog as they like. The file survives a rotation:
@@ -307,16 +309,19 @@ def configure(path: str | Path) -> AuditFile:
 
     Args:
         path: the file; it is created when it does not exist.
+        fields: the layout for a log store that reserves names, as `wrapper` describes; None writes each record plain.
 
     Returns:
         The open file, a context manager. Close it when the connections are disposed of.
 
     Raises:
+        BadOption: for another layout.
         OSError: when the file cannot be opened.
     """
+    wrapping = [] if fields is None else [wrapper(fields)]
     file = AuditFile(path)
     structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer(serializer=_serialize)],
+        processors=[structlog.processors.add_log_level, *wrapping, structlog.processors.JSONRenderer(serializer=_serialize)],
         wrapper_class=structlog.BoundLogger,
         logger_factory=file,
         cache_logger_on_first_use=False,

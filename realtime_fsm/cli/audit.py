@@ -23,6 +23,7 @@ from realtime_fsm.audit.times import zone_of
 from realtime_fsm.auditlog.schema import FIELDS
 from realtime_fsm.cli import audit_times
 from realtime_fsm.cli.audit_follow import follow
+from realtime_fsm.diagram.exported import read_table
 from realtime_fsm.errors import BadOption
 
 if TYPE_CHECKING:
@@ -87,6 +88,11 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "--map", metavar="FIELD=KEY", action="append", default=[], type=_renamed,
         help="the log has this field of a record under that key, as in event=message; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--table", metavar="FILE", action="append", default=[],
+        help="judge the records of another version by its table, as `realtime-fsm diagram --format json` of that version"
+        " writes it; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--fail-on", metavar="RULE", action="append", default=[], choices=tuple(RULES),
@@ -163,7 +169,8 @@ def _misfit(options: argparse.Namespace) -> str | None:
 def _audit(options: argparse.Namespace) -> int:
     renamed = dict(options.map)
     asked: dict[str, Any] = {
-        "only": options.connection, "fail_on": options.fail_on, "detail": options.format == "html", "names": renamed
+        "only": options.connection, "fail_on": options.fail_on, "detail": options.format == "html", "names": renamed,
+        "tables": [read_table(name, "--table") for name in options.table],
     }  # fmt: skip
     if options.follow:
         auditor = follow(options.files, **asked, **audit_times.resolve(options, []))
@@ -179,7 +186,7 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _write_sql(options: argparse.Namespace) -> int:
-    judging = ("connection", "at", "since", "until", "map", "fail_on", "coverage", "follow")
+    judging = ("connection", "at", "since", "until", "map", "table", "fail_on", "coverage", "follow")
     strange = [name for name in judging if getattr(options, name)] + ["format"] * (options.format != "text")
     if strange:
         return _usage_error(f"--{strange[0].replace('_', '-')} does not go with --sql; ask the views for it")

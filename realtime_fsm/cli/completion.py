@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from realtime_fsm.cli.explain import WORD
+from realtime_fsm.cli.words import glossary
 from realtime_fsm.errors import BadOption
 
 if TYPE_CHECKING:
@@ -30,8 +32,10 @@ class _PrintCompletion(argparse.Action):
         except ImportError:
             raise BadOption("--print-completion", "it needs the package shtab; install it with: pip install shtab") from None
         for argument in _arguments(parser):
-            if argument.metavar == "FILE":
+            if argument.metavar in ("FILE", "OLD.json"):
                 argument.complete = shtab.FILE  # type: ignore[attr-defined]  # the way to tell shtab
+            elif argument.metavar == WORD:
+                argument.choices = sorted(meaning[0].word for meaning in glossary().values())
         print(shtab.complete(parser, shell))
         parser.exit()
 

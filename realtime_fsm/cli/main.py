@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from realtime_fsm import __version__
-from realtime_fsm.cli import audit, completion, demo, diagram, listen, replay, serve
+from realtime_fsm.audit.formats.text_utils import printable
+from realtime_fsm.cli import audit, completion, demo, diagram, explain, listen, replay, serve
 from realtime_fsm.cli.output import discard_stdout, discard_unwritable, reopen_standard_streams
 from realtime_fsm.errors import Misuse, RealtimeError
 
@@ -57,12 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"realtime-fsm {__version__}")
     completion.add_argument(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (listen, serve, diagram, audit, replay, demo):
+    for command in (listen, serve, diagram, audit, explain, replay, demo):
         command.add_parser(commands)
     return parser
 
 
 def _fail(sentence: str, code: int) -> int:
     with suppress(OSError):  # the terminal has gone
-        print(f"realtime-fsm: {sentence}", file=sys.stderr)
+        print(printable(f"realtime-fsm: {sentence}"), file=sys.stderr)
     return code

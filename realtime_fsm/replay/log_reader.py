@@ -134,6 +134,10 @@ class _Reader:
                 return
             assert decoded.record is not None
             record = decoded.record
+            if record.machine != TABLE.fingerprint:
+                self.problems[record.seq] = f"{place}: the record is of another table than {TABLE.fingerprint}"
+        if isinstance(record, TransitionRecord) and not record.source:
+            self.problems[record.seq] = f"{place}: the record lacks source, a name that some shippers reserve"
         first = self.records.setdefault(record.seq, LocatedRecord(place, record))
         if first.record != record:
             self.problems[record.seq] = f"{place}: another record has the number {record.seq}, too ({first.place})"

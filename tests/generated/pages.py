@@ -11,13 +11,13 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
-from generated.remedies import REMEDIES
 from generated.telemetrypage import telemetry_page
 from realtime_fsm import errors, testing
 from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.auditlog.schema import KINDS
 from realtime_fsm.cli.main import _parser
 from realtime_fsm.diagram import Diagram
+from realtime_fsm.remedies import REMEDIES
 from realtime_fsm.testing import replay
 
 if TYPE_CHECKING:

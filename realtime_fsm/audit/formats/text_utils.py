@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.counts import count_of
-from realtime_fsm.fsm.table import TABLE, State, Trigger
+from realtime_fsm.fsm.table import State, Trigger
 
 if TYPE_CHECKING:
     from realtime_fsm.audit.tracking import TrackedConnection
@@ -27,12 +27,15 @@ def describe_allowed(tracked: TrackedConnection, trigger: object) -> list[str]:
     """
     if tracked.state is None:
         return ["anything: records are missing before, so the state is not known"]
+    table, steps = tracked.book
+    if not steps:
+        return ["anything: the table of this connection is not known"]
     state = State(tracked.state)
     known = next((each for each in Trigger if each == trigger), None)
     if known is None:
-        return [describe_row(row) for row in TABLE.rows if row.source is state]
-    rows = TABLE.cells.get((state, known), ())
-    return [describe_row(row) for row in rows] or [f"{state} x {known}: no step. {TABLE.ignored.get((state, known), '')}".strip()]
+        return [describe_row(row) for row in table.rows if row.source is state]
+    rows = table.cells.get((state, known), ())
+    return [describe_row(row) for row in rows] or [f"{state} x {known}: no step. {table.ignored.get((state, known), '')}".strip()]
 
 
 def describe_row(row: Row[State, Trigger]) -> str:

@@ -1,4 +1,7 @@
-"""The remedy for each error, for the page of the errors: a test finds an error without one."""
+"""The remedy for each error and for each overdue answer, as the pages and ``realtime-fsm explain`` show it.
+
+Invariant: each public error has an entry; a test finds one without.
+"""
 
 from __future__ import annotations
 
@@ -42,3 +45,15 @@ REMEDIES = {
     "PayloadMisfit": "Fix the type at ``path``, or pass ``on_misfit=`` to skip such events. ``event`` holds the payload.",
     "DrawingFailed": "Do as ``remedy`` says: install Graphviz, or choose the format ``svg``.",
 }
+"""The remedy by the name of the error. Code stands in double backquotes."""
+
+OVERDUE = {
+    "upgrade": "Check that the server, or the proxy before it, is up and not overloaded. ``Timeouts.dial`` sets the patience.",
+    "greeting": "Check the server: the WebSocket opened, and no greeting came. A frozen or overloaded server does that, and a"
+    " proxy that holds frames back.",
+    "reply": "Check the load of the server: the link was up, and a request got no reply within ``Timeouts.reply``.",
+    "pong": "Check the network and the middle boxes: nothing came after a ping, so the link was dead. For a slow network, raise"
+    " ``PingPolicy.timeout``.",
+    "echo": "Check the event bus of the server: the link answered, and its events were lost. The canary found that out.",
+}
+"""The remedy for an `Overdue`, by the answer that did not come."""

@@ -1,0 +1,151 @@
+"""The table of another version, read from the JSON that ``realtime-fsm diagram --format json`` writes.
+
+Invariant: a table that comes out of `read_table` is whole, and names only states, triggers and effects that this version knows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from realtime_fsm.errors import BadOption, BadTable
+from realtime_fsm.fsm.effects import EFFECTS
+from realtime_fsm.fsm.table import State, Trigger
+from realtime_fsm.fsm.tablespec import Row, Table
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A state, trigger, guard, effect or note: its name and meaning; of a trigger also its notes in order."""
+
+    name: str
+    means: str
+    notes: tuple[str, ...] = ()
+
+
+class ExportedRow(msgspec.Struct, frozen=True):
+    """A transition rule; `dest` is None where the state stays."""
+
+    id: str
+    source: str
+    trigger: str
+    dest: str | None
+    guards: tuple[str, ...]
+    effects: tuple[str, ...]
+    why: str
+
+
+class IgnoredCell(msgspec.Struct, frozen=True):
+    """A cell of state and trigger that is ignored on purpose."""
+
+    state: str
+    trigger: str
+    why: str
+
+
+class ExportedTable(msgspec.Struct, frozen=True):
+    """The keys of the JSON; `realtime_fsm.diagram.json_` describes each."""
+
+    fingerprint: str
+    initial: str
+    final: str
+    states: tuple[Named, ...]
+    triggers: tuple[Named, ...]
+    guards: tuple[Named, ...]
+    effects: tuple[Named, ...]
+    rows: tuple[ExportedRow, ...]
+    ignored: tuple[IgnoredCell, ...]
+    notes: tuple[Named, ...] = ()
+    format: int = 1
+
+
+_FORMAT = 1
+
+
+def decode_table(text: bytes | str, option: str) -> ExportedTable:
+    """Decode an exported table.
+
+    Args:
+        text: the JSON.
+        option: the option to name in an error.
+
+    Raises:
+        BadOption: when the text is no exported table, or of a later format.
+    """
+    try:
+        exported = msgspec.json.decode(text, type=ExportedTable)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        remedy = "write one with: realtime-fsm diagram --format json -o table.json"
+        raise BadOption(option, f"the file holds no table; {remedy}") from None
+    if exported.format != _FORMAT:
+        raise BadOption(option, f"the table has format {exported.format}, and this version reads format {_FORMAT}; upgrade it")
+    cells = {(row.source, row.trigger) for row in exported.rows} | {(cell.state, cell.trigger) for cell in exported.ignored}
+    if len(cells) < len(exported.states) * len(exported.triggers):
+        raise BadOption(option, "the file holds a part of a table; export the whole one, without --view state:NAME")
+    return exported
+
+
+def read_exported(path: str | PathLike[str], option: str) -> ExportedTable:
+    """Read an exported table from a file.
+
+    Raises:
+        BadOption: as `decode_table` does.
+        OSError: when the file cannot be read.
+    """
+    return decode_table(Path(path).read_bytes(), option)
+
+
+def read_table(path: str | PathLike[str], option: str) -> Table[State, Trigger]:
+    """Read an exported table from a file, as one that the audit can use.
+
+    The fingerprint is that of the file, because logs name that one.
+
+    Raises:
+        BadOption: when the file holds no whole table, or names a state, trigger or effect that this version does not know.
+        OSError: when the file cannot be read.
+    """
+    exported = read_exported(path, option)
+    known: tuple[tuple[str, set[str], set[str]], ...] = (
+        ("states", {each.name for each in exported.states}, set(State)),
+        ("triggers", {each.name for each in exported.triggers}, set(Trigger)),
+        ("effects", {effect for row in exported.rows for effect in row.effects}, set(EFFECTS)),
+    )
+    for kind, named, ours in known:
+        if strange := sorted(named - ours):
+            remedy = "audit with the version of realtime-fsm that wrote the table"
+            raise BadOption(option, f"this version does not know the {kind} {', '.join(strange)}; {remedy}")
+    try:
+        return _table_of(exported)
+    except (ValueError, BadTable) as problem:
+        raise BadOption(option, f"the table is damaged: {problem}; export it anew") from None
+
+
+def _table_of(exported: ExportedTable) -> Table[State, Trigger]:
+    table = Table(
+        states=tuple(State(each.name) for each in exported.states),
+        triggers=tuple(Trigger(each.name) for each in exported.triggers),
+        initial=State(exported.initial),
+        final=State(exported.final),
+        rows=tuple(
+            Row(
+                row.id,
+                State(row.source),
+                Trigger(row.trigger),
+                None if row.dest is None else State(row.dest),
+                row.guards,
+                row.effects,
+                row.why,
+            )
+            for row in exported.rows
+        ),
+        ignored={(State(cell.state), Trigger(cell.trigger)): cell.why for cell in exported.ignored},
+        notes={Trigger(each.name): each.notes for each in exported.triggers},
+    )
+    notes = {name for names in table.notes.values() for name in names}
+    table.check(notes, {guard for row in table.rows for guard in row.guards}, EFFECTS)
+    vars(table)["fingerprint"] = exported.fingerprint
+    return table

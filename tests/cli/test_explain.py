@@ -1,0 +1,111 @@
+"""``realtime-fsm explain``: each word has a meaning, and an unknown one its neighbours."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from realtime_fsm import errors
+from realtime_fsm.audit.decoding import KINDS as CAUSES
+from realtime_fsm.audit.rules import RULES
+from realtime_fsm.auditlog.records import RETIRED
+from realtime_fsm.auditlog.schema import FIELDS, KINDS
+from realtime_fsm.cli.explain import run
+from realtime_fsm.cli.main import _parser, main
+from realtime_fsm.cli.words import Meaning, by_kind, explain
+from realtime_fsm.fsm.effects import EFFECTS
+from realtime_fsm.fsm.guards import GUARDS
+from realtime_fsm.fsm.notes import NOTES
+from realtime_fsm.fsm.table import TABLE
+from realtime_fsm.remedies import REMEDIES
+from support.some import some
+
+WORDS = {kind: {meaning.word for meaning in meanings} for kind, meanings in by_kind().items()}
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["explain", *words]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("rules", {row.id for row in TABLE.rows}),
+        ("states", set(TABLE.states)),
+        ("triggers", set(TABLE.triggers)),
+        ("guards", set(GUARDS)),
+        ("effects", set(EFFECTS)),
+        ("notes", set(NOTES)),
+        ("causes", CAUSES - {errors.LinkFailure.kind} | {RETIRED}),
+        ("errors", set(REMEDIES)),
+        ("records", {kind.event for kind in KINDS}),
+        ("fields", set(FIELDS)),
+        ("findings", set(RULES)),
+    ],
+)
+def test_each_word_of_a_kind_has_a_meaning(kind: str, words: set[str]) -> None:
+    assert WORDS[kind] == words
+    assert all(meaning.means for meaning in some(by_kind()[kind]))
+    assert list(explain(kind)) == by_kind()[kind]
+
+
+@pytest.mark.parametrize("kind", ["states", "causes", "errors", "findings"])
+def test_an_operator_gets_advice(kind: str) -> None:
+    assert [meaning.word for meaning in by_kind()[kind] if not meaning.advice] == ([RETIRED] if kind == "causes" else [])
+
+
+def test_a_rule_is_explained_by_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    told = said(capsys, "sub58")
+    row = next(row for row in TABLE.rows if row.id == "sub58")
+    for fact in ("sub58 (rule)", row.why, "subscribed: ", "lost: ", "asked after  sub57", "may_retry: ", "schedule_retry: "):
+        assert fact in told
+    assert "same rule    con58 uns58 pin58" in told
+    assert "what to do   Wait: the connection dials as the retry policy says." in told
+
+
+def test_several_words_in_any_case_and_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    told = said(capsys, "ERROR_FRAME", "retriesexhausted", "71", "ping")
+    for fact in ("error_frame (cause)", "RetriesExhausted (error)", "pin71 (rule)", "ping (state)", "ping (field)"):
+        assert fact in told
+    assert "``" not in told
+    assert max(map(len, told.splitlines())) <= 100
+
+
+def test_a_number_of_a_rule_means_the_rule_in_each_state(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [meaning.word for meaning in explain("58")] == ["con58", "sub58", "uns58", "pin58"]
+    assert "con58: The link ended" in said(capsys, "58")
+
+
+def test_without_a_word_the_kinds_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    told = said(capsys)
+    for kind, words in WORDS.items():
+        assert f"{kind:<9} {len(words):>3}  " in told
+
+
+def test_json_holds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    told = msgspec.json.decode(said(capsys, "sub58", "ping", "--format", "json"), type=list[Meaning])
+    assert told == [*explain("sub58"), *explain("ping")]
+    listed = json.loads(said(capsys, "--format", "json"))
+    assert {kind: set(words) for kind, words in listed.items()} == WORDS
+
+
+@pytest.mark.parametrize(
+    ("word", "near"), [("sub59x", "sub59"), ("stream_end", "stream_ended"), ("RetryExhausted", "RetriesExhausted")]
+)
+def test_an_unknown_word_is_refused_with_its_neighbours(word: str, near: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "sub58", word]) == 2
+    told = capsys.readouterr()
+    assert told.out == "", "nothing is told by halves"
+    assert told.err.startswith(f"realtime-fsm: WORD: {word!r} is not known; near are {near}")
+    with pytest.raises(errors.BadOption):
+        run(_parser().parse_args(["explain", word]))
+
+
+def test_a_word_without_neighbours_leads_to_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "x\x1b[2J"]) == 2
+    told = capsys.readouterr().err
+    assert "without a word, the command lists the kinds of words" in told
+    assert "\x1b" not in told
