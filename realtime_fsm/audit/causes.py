@@ -38,7 +38,7 @@ _CODES = (("error_code", "code"), ("close_code", "close code"), ("status", "HTTP
 
 
 def describe_cause(kind: str, record: FlatRecord | None = None) -> str:
-    """Describe a cause in words, with its code where a record has one, and its name.
+    """Describe a cause by its meaning, its name, and its code where a record has one.
 
     Args:
         kind: the kind of failure, or the trigger where nothing failed.

@@ -75,19 +75,25 @@ class Framing:
 
 def _split(line: bytes) -> Iterator[bytes]:
     """Split a line into the values that stand one behind the other, and lists and texts of several lines into their parts."""
-    try:
-        text = line.decode()
-        start = min(place for place in (text.find("{"), text.find("[{")) if place >= 0)
-        while start >= 0:
+    text = line.decode(errors="replace")
+    start = _begin_of(text)
+    while start >= 0:
+        try:
             value, end = _decode_first(text, start)
-            yield from _parts(value)
-            start = text.find("{", end)
-            between = text[end : start if start >= 0 else len(text)]
-            if between.strip(" \t\r\n,;"):
-                yield text[end:].encode()
-                return
-    except (ValueError, RecursionError):
-        return
+        except (ValueError, RecursionError):
+            yield text[start:].encode()
+            return
+        yield from _parts(value)
+        start = text.find("{", end)
+        if text[end : start if start >= 0 else len(text)].strip(" \t\r\n,;"):
+            yield text[end:].encode()
+            return
+
+
+def _begin_of(text: str) -> int:
+    """Find where the first object, or the first list of objects, begins."""
+    brace, bracket = text.find("{"), text.find("[{")
+    return bracket if 0 <= bracket < brace else brace
 
 
 def _parts(value: Any) -> Iterator[bytes]:

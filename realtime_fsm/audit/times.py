@@ -24,7 +24,7 @@ class AskedTime:
     """A time as a user names it.
 
     Attributes:
-        word: the user's own word.
+        word: the text.
         value: the moment; the time of the day; or the span before the end of the log.
     """
 

@@ -20,6 +20,7 @@ from realtime_fsm.audit.report import Report
 from realtime_fsm.audit.shapes import Shapes
 from realtime_fsm.audit.sources import open_log, read_lines, sort_by_content
 from realtime_fsm.cli.audit import main
+from realtime_fsm.cli.main import main as command
 from realtime_fsm.replay.log_reader import read_connection_log
 from support.brokenlogs import audited, lines_of
 from support.lives import ALL as LIVES_OF_ALL
@@ -162,14 +163,34 @@ def test_hostile_lines_are_lines_of_other_programs() -> None:
 # --- control characters -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["text", "markdown"])
-def test_no_control_character_of_a_log_reaches_a_terminal(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    evil = "a\x1b[2J\x07\x7f\x9b31m\u202e\u2028"
-    log = write(tmp_path / "log\x1b[1m", edited(PONG, connection_id=evil, row="sub41") + edited(PONG, cause=evil))
-    assert main([log, "--format", form]) == 1
+EVIL = "a\x1b[2J\x07\x7f\x9b31m\u202e\u2028\U000e0001"
+
+
+@pytest.mark.parametrize("options", [["--format", "text"], ["--format", "markdown"], ["--format", "json"], ["--at"]])
+def test_no_control_character_of_a_log_reaches_a_terminal(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = write(tmp_path / "log\x1b[1m", edited(PONG, connection_id=EVIL, row="sub41") + edited(PONG, cause=EVIL))
+    asked = ["--at", RECORDS[PONG]["timestamp"]] if options[0] == "--at" else options
+    assert main([log, *asked]) == 1
     said = capsys.readouterr().out
     assert all(line.isprintable() for line in said.split("\n"))
-    assert r"\x1b[2J" in said
+    if options == ["--format", "json"]:
+        told = json.loads(said)
+        assert EVIL in {connection["connection"] for connection in told["connections"]}, "JSON has escapes of its own"
+    else:
+        assert r"\x1b[" in said
+
+
+@pytest.mark.parametrize("fields", [{"timestamp": EVIL}, {"cause": EVIL}, {"era": EVIL}, {"row": EVIL}, {"trigger": EVIL}])
+def test_no_control_character_reaches_a_terminal_from_a_replay(
+    fields: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, lines in (("log", edited(PONG, **fields)), ("\x1b[1m", edited(0, **fields)), ("missing\x1b[1m", [])):
+        command(["replay", write(tmp_path / name, lines)])
+        said = capsys.readouterr()
+        assert said.out or said.err
+        assert all(line.isprintable() for line in (said.out + said.err).split("\n"))
 
 
 def test_a_printable_text_stays_as_it_is() -> None:
