@@ -52,8 +52,9 @@ def back(bench: Bench, scribe: Scribe) -> None:
     bench.open()
     bench.now += 0.25
     bench.greet()
-    since = bench.now - 5.0
-    scribe.audit.gap("s1", Gap(None, BEGIN + timedelta(seconds=bench.now), bench.now - since, 3))
+    outage = scribe.outages.current
+    assert outage is not None
+    scribe.audit.gap("s1", Gap(None, BEGIN + timedelta(seconds=bench.now), bench.now - outage.began, outage.dials))
     bench.now += 0.25
     bench.acknowledge()
 

@@ -65,8 +65,9 @@ def _down(down: Downtime, zone: tzinfo | None) -> Iterator[str]:
     since = f"since {tell_moment(down.since, zone)}{'' if down.is_exact else ' or before'}"
     planned = ", planned" if down.planned else ""
     if down.until is None:
-        last = "" if down.last is None else f", its last record {tell_moment(down.last, zone)}"
-        yield f"connection {down.connection}: down {since}, still down after {format_duration(down.seconds)}{planned}{last}"
+        yield f"connection {down.connection}: down {since}, still down after {format_duration(down.seconds)}{planned}"
+        if down.last is not None:
+            yield f"  last record: {tell_moment(down.last, zone)}"
     else:
         end = f"{down.end} {tell_moment(down.until, zone)}"
         yield f"connection {down.connection}: down {since}, {end}, after {format_duration(down.seconds)}{planned}"
