@@ -59,6 +59,8 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         detail: whether to keep the timeline.
     """
     tracked.now = t
+    if detail:
+        tracked.clock = line.timestamp.timestamp() - t
     tracked.rejected = 0
     was_draining = tracked.draining is not None
     if step.answers:

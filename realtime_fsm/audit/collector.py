@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     _Badness = tuple[bool, float, float, bool, int]
 
-KEPT = 1000
-"""Connections that are reported one by one: the worst."""
+KEPT, DRAWN = 1000, 10_000
+"""Connections that are reported one by one: the worst. With their timelines more are, because a page draws the whole fleet."""
 _WEIGHTS = {"violation": Verdict.VIOLATED, "doubt": Verdict.INCONCLUSIVE}
 
 
@@ -47,6 +47,7 @@ class ReportBuilder:
         self.rows: dict[str, int] = {row.id: 0 for table in judges for row in table.rows}
         self._judges: dict[str, int] = {table.fingerprint: 0 for table in judges}  # how many connections each has judged
         self._detail = detail
+        self._kept = DRAWN if detail else KEPT
         self._worst: list[tuple[_Badness, ConnectionReport]] = []  # a heap: the least bad one is the first
         self._healthy = 0
         self._unattributed: list[Finding] = []
@@ -126,7 +127,7 @@ class ReportBuilder:
     def _keep(self, tracked: TrackedConnection, verdict: Verdict) -> None:
         badness = _badness_of(tracked, verdict)
         self._healthy += _is_healthy(tracked, verdict)
-        if len(self._worst) < KEPT:
+        if len(self._worst) < self._kept:
             heapq.heappush(self._worst, (badness, _report_of(tracked, verdict)))
         elif badness > self._worst[0][0]:
             heapq.heapreplace(self._worst, (badness, _report_of(tracked, verdict)))
@@ -222,6 +223,7 @@ def _report_of(tracked: TrackedConnection, verdict: Verdict) -> ConnectionReport
         counts={finding.rule: count for finding, count in findings},
         healthy=_is_healthy(tracked, verdict),
         life=life_of(tracked.stats),
-        timeline=tracked.stats.segments,
-        bars_left_out=tracked.stats.segments_left_out,
+        timeline=tracked.stats.stays.all(),
+        bars_left_out=tracked.stats.stays.absorbed,
+        bars_left_out_longest=tracked.stats.stays.longest,
     )

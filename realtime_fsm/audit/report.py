@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from realtime_fsm.audit.stays import Stay  # noqa: TC001  (msgspec looks at the annotations)
 from realtime_fsm.auditlog.records import SCHEMA
 from realtime_fsm.fsm.table import TABLE
 
@@ -141,8 +142,9 @@ class ConnectionReport(msgspec.Struct, frozen=True):
         counts: the number of findings of each rule.
         healthy: whether it is conformant, and no link was lost, no server at fault and nothing given up.
         life: its statistics.
-        bars: its stays in states, for a timeline: beginning, length, state.
-        bars_left_out: the number of further stays.
+        bars: its stays in states, for a timeline: beginning in seconds since 1970 (UTC), length, state.
+        bars_left_out: the number of shorter stays that count as part of the stay before them.
+        bars_left_out_longest: the length of the longest of these.
     """
 
     connection: str
@@ -157,8 +159,9 @@ class ConnectionReport(msgspec.Struct, frozen=True):
     counts: dict[str, int]
     healthy: bool
     life: ConnectionStats
-    timeline: list[tuple[float, float, str]] = msgspec.field(default_factory=list, name="bars")
+    timeline: list[Stay] = msgspec.field(default_factory=list, name="bars")
     bars_left_out: int = 0
+    bars_left_out_longest: float = 0.0
 
 
 class RowLine(msgspec.Struct, frozen=True):

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 
 from realtime_fsm.audit.histogram import Histogram
 from realtime_fsm.audit.report import ConnectionStats, OutageLine, Percentiles
+from realtime_fsm.audit.stays import Stays
 from realtime_fsm.fsm.table import LIVE, State
 
 KEPT = 100
 """Outages of a connection that are listed; further ones are counted."""
-SEGMENTS = 2000
-"""Stays of a connection that its timeline shows."""
 _LIVE = tuple(state.value for state in LIVE)
 _ZERO_TIMES = {state.value: 0.0 for state in State}
 
@@ -34,8 +33,7 @@ class StatsAccumulator:
     faulty: float = 0.0  # seconds on live links during a server fault
     recoveries: Histogram = field(default_factory=Histogram)  # the lengths of failures that healed
     pings: Histogram = field(default_factory=Histogram)
-    segments: list[tuple[float, float, str]] = field(default_factory=list)
-    segments_left_out: int = 0
+    stays: Stays = field(default_factory=Stays)
 
     def count(self, what: str, by: int = 1) -> None:
         """Count something by name."""
@@ -52,13 +50,6 @@ class StatsAccumulator:
             self.outages.append(outage)
         else:
             self.outages_left_out += 1
-
-    def add_segment(self, since: float, spent: float, state: str) -> None:
-        """Keep a stay in a state for the timeline."""
-        if len(self.segments) < SEGMENTS:
-            self.segments.append((since, spent, state))
-        else:
-            self.segments_left_out += 1
 
     def merge(self, other: StatsAccumulator) -> None:
         """Add the counts of another connection, without its list of outages and its timeline."""

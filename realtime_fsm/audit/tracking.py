@@ -143,6 +143,7 @@ class TrackedConnection:
     unwanted: bool = False  # a failure led to `disconnected`
     closed: bool = False  # by the last socket
     closed_by_record: bool = False
+    clock: float | None = None  # the wall clock (seconds since 1970) when `now` was 0, for the timeline
     # --- its links
     link: int = 0
     has_link: bool | None = False
@@ -231,8 +232,8 @@ class TrackedConnection:
         self.stats.states[self.state] += spent
         if self.unwanted and self.state == DISCONNECTED:
             self.stats.unwanted += spent
-        if detail:
-            self.stats.add_segment(since, spent, self.state)
+        if detail and self.clock is not None:
+            self.stats.stays.add(self.clock + since, spent, self.state)
 
     def forget_state(self) -> None:
         """Forget the facts that depend on the state."""

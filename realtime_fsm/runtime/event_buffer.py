@@ -41,7 +41,7 @@ class EventBuffer(StreamBuffer[Event]):
         self._exact = False
 
     def put(self, item: Event) -> bool:
-        """Add an event, as `Inbox.put`."""
+        """Add an event, as `StreamBuffer.put`."""
         items = self._items
         spare = self._spare = self._spare - item._size
         if spare < 0 or len(items) >= self._low_water:

@@ -140,7 +140,7 @@ class LinkIO:
         if self._ahead.holds:  # a message that was held has led to another pause
             await pause()
         elif not self._is_closing:
-            self._ahead.holds = True
+            self._ahead.hold()
             self._pausing = self._task("pause", self._ahead.deliver_after, pause)
 
     async def _pump(self, socket: Socket) -> int | LinkFailure:

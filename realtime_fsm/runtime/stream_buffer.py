@@ -113,7 +113,7 @@ class StreamBuffer(Generic[T]):
         self._defer_notice()
 
     def _defer_notice(self) -> None:
-        """Have `_settle` called when the consumer takes something."""
+        """Have `_flush_notices` called when the consumer takes something."""
         self._notice_due, self._ready = True, _NOTHING
 
     def merge_from(self, other: StreamBuffer[T], wanted: Callable[[T], bool]) -> None:
@@ -130,7 +130,7 @@ class StreamBuffer(Generic[T]):
         self._wake()
 
     def fail(self, error: RealtimeError) -> None:
-        """Raise an error to the consumer after what is held, whenever it asks, until `mend`."""
+        """Raise an error to the consumer after what is held, whenever it asks, until `clear_error`."""
         self._error = error
         self._wake()
 

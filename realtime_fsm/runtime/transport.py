@@ -221,14 +221,14 @@ class AiohttpTransport:
 
 
 class _AiohttpSocket:
-    __slots__ = ("_closing", "_ended", "_idle", "_limit", "_turns", "_websocket", "transport")
+    __slots__ = ("_closing", "_ended", "_limit", "_receiving", "_stopped", "_turns", "_websocket", "transport")
 
     def __init__(self, websocket: aiohttp.ClientWebSocketResponse[bool], transport: asyncio.Transport, limit: int) -> None:
         self._websocket, self.transport, self._limit = websocket, transport, limit
         self._closing = self._ended = False
         self._turns = itertools.count(1)
-        self._idle = asyncio.Event()  # no `receive` is pending
-        self._idle.set()
+        self._receiving = False  # whether a `receive` is pending
+        self._stopped: asyncio.Event | None = None  # `close` makes it, to wait until none is
 
     async def send(self, data: bytes) -> None:
         if self._closing:
@@ -239,23 +239,28 @@ class _AiohttpSocket:
             raise StreamEnded(_LOST) from failure
 
     async def pump(self, deliver: MessageHandler) -> int | LinkFailure:
-        receive, text, idle = self._websocket.receive, WSMsgType.TEXT, self._idle
-        idle.clear()
+        receive, text = self._websocket.receive, WSMsgType.TEXT
+        self._receiving = True
         try:
             while True:
                 kind, data, _ = await receive()
                 if kind is text or kind is WSMsgType.BINARY:
                     if (pause := deliver(data)) is not None:
-                        idle.set()
+                        self._stop_receiving()
                         await pause
                         if self._closing and deliver != self._discard:
                             return _LOST  # `close` reads the rest
-                        idle.clear()
+                        self._receiving = True
                 elif (end := await self._control(kind, data)) is not None:
                     self._ended = True
                     return end
         finally:
-            idle.set()
+            self._stop_receiving()
+
+    def _stop_receiving(self) -> None:
+        self._receiving = False
+        if self._stopped is not None:
+            self._stopped.set()
 
     async def _control(self, kind: WSMsgType, data: Any) -> int | LinkFailure | None:
         """Answer a control frame, or give the end of the stream."""
@@ -293,7 +298,9 @@ class _AiohttpSocket:
         """Send a close frame, and read to the server's. The `close` of aiohttp reads on without a turn for the event loop."""
         self._closing = True
         await self._websocket.send_frame(_GOODBYE, WSMsgType.CLOSE)
-        await self._idle.wait()
+        if self._receiving:
+            self._stopped = asyncio.Event()
+            await self._stopped.wait()
         if not self._ended:
             await self.pump(self._discard)
 

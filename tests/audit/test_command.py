@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -63,7 +61,7 @@ def test_many_connections_are_summed_up(
     assert (report.connections_total, len(report.connections)) == (kept + 6, kept)
     assert report.connections[0].connection == "bad"
     log = write(tmp_path / "log", lines[: 110 * len(LINES)])
-    for form in ("text", "markdown", "html"):
+    for form in ("text", "markdown"):
         assert main([log, "--format", form]) == 0
         assert "more connections" in capsys.readouterr().out
 
@@ -146,23 +144,3 @@ def test_it_can_be_added_to_a_command_line(tmp_path: Path) -> None:
 def test_a_number_agrees_with_its_noun(lines: list[bytes], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([write(tmp_path / "log", lines)])
     assert told in capsys.readouterr().out
-
-
-# --- the page ---------------------------------------------------------------------------------------------------------
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
-    page = tmp_path / "page.html"
-    main([write(tmp_path / "log", LINES), "--format", "html", "--output", str(page)])
-    text = page.read_text(encoding="utf-8")
-    assert "http" not in text.replace("http://www.w3.org/2000/svg", ""), "it needs nothing from anywhere"
-    assert CHROMIUM is not None
-    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-    arguments = [CHROMIUM, *quiet, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
-    dom = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True).stdout
-    assert dom.count('class="bar"') == len(audited(LINES, detail=True).connections[0].timeline)
-    assert "outage: 1.5 s, cause stream_ended, attempts 1" in dom
-    assert "sub64 x 1, 30 s" in dom

@@ -35,8 +35,8 @@ PACKAGES = {
     " cli/replay cli/replay_view cli/replay_emit",
     "diagram": "diagram/drawing diagram/layout diagram/generated",
     "audit": "auditlog/writer audit/facts audit/broken_logs audit/conformant audit/statistics audit/outages"
-    " audit/sources audit/sql audit/exports audit/command audit/altered_walks",
-    "audit/formats": "audit/command audit/exports audit/statistics",
+    " audit/sources audit/sql audit/exports audit/command audit/stays audit/altered_walks",
+    "audit/formats": "audit/command audit/page audit/exports audit/statistics",
     "replay": "replay/replayer replay/replayed_walks replay/divergence replay/test_writer replay/replay_eras"
     " replay/scenario cli/replay cli/replay_emit",
     "testing": "testing/server testing/url testing/backend testing/server_failures testing/upgrade testing/users"

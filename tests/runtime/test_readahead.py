@@ -110,7 +110,7 @@ async def test_tiny_messages_count_for_what_they_take() -> None:
 
 async def test_the_event_loop_has_its_turns_while_messages_are_held() -> None:
     ahead = ReadAhead(lambda _: None)
-    ahead.holds = True
+    ahead.hold()
     turns = [ahead.receive(b"{}") for _ in range(1024)]
     given = [number for number, turn in enumerate(turns, 1) if turn is not None]
     assert given == [256, 512, 768, 1024]
@@ -160,7 +160,7 @@ async def test_the_end_comes_at_any_turn_of_a_pause(held: int, turns: int) -> No
 async def test_what_is_discarded_never_comes_and_the_next_pause_begins_empty() -> None:
     delivered: list[bytes] = []
     ahead = ReadAhead(delivered.append)
-    ahead.holds = True
+    ahead.hold()
     turn = ahead.receive(b"x" * LIMIT)
     assert turn is not None, "there is no room"
     waiting = asyncio.ensure_future(turn)
@@ -170,7 +170,7 @@ async def test_what_is_discarded_never_comes_and_the_next_pause_begins_empty() -
     await waiting
     assert (ahead.holds, ahead.size) == (False, 0)
 
-    ahead.holds = True
+    ahead.hold()
     assert ahead.receive(b"{}") is None, "there is room again"
     await ahead.deliver_after(lambda: asyncio.sleep(0))
     assert delivered == [b"{}"]
@@ -184,7 +184,7 @@ async def test_the_bound_itself_may_be_held_and_there_is_room_again_at_half_of_i
     steps: list[tuple[bytes, int, bool]] = []
     ahead, half = ReadAhead(deliver), LIMIT // 2
     assert (ahead.holds, ahead.size) == (False, 0)
-    ahead.holds = True
+    ahead.hold()
     assert [ahead.receive(name * (half - OVERHEAD)) for name in (b"a", b"b")] == [None, None]
     beyond = ahead.receive(b"c" * (half - OVERHEAD))
     assert beyond is not None
@@ -195,7 +195,7 @@ async def test_the_bound_itself_may_be_held_and_there_is_room_again_at_half_of_i
 
 async def test_one_byte_beyond_the_bound_waits_for_room() -> None:
     ahead = ReadAhead(lambda _: None)
-    ahead.holds = True
+    ahead.hold()
     assert ahead.receive(b"x" * (LIMIT - 2 * OVERHEAD)) is None
     turn = ahead.receive(b"y")
     assert turn is not None

@@ -39,22 +39,24 @@ class Page:
         """
         try:
             async with asyncio.timeout(within):
-                await self._evaluate(_UNTIL.replace("TEXT", json.dumps(text)))
+                await self.evaluate(_UNTIL.replace("TEXT", json.dumps(text)))
         except TimeoutError:
-            shown = await self._evaluate("document.body.innerText")
+            shown = await self.evaluate("document.body.innerText")
             raise AssertionError(f"the page does not show {text!r}, but {shown!r}") from None
 
     async def open(self, url: str) -> None:
         """Go to a page."""
-        result = await self._call("Page.navigate", url=url)
+        result = await self.call("Page.navigate", url=url)
         assert "errorText" not in result, result
 
-    async def _evaluate(self, expression: str) -> Any:
-        result = await self._call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+    async def evaluate(self, expression: str) -> Any:
+        """Evaluate an expression of JavaScript in the page, and wait for a promise."""
+        result = await self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    async def _call(self, method: str, **parameters: object) -> Any:
+    async def call(self, method: str, **parameters: object) -> Any:
+        """Call a method of the browser."""
         number = next(self._numbers)
         await self._link.send_json({"id": number, "method": method, "params": parameters})
         while (answer := await self._link.receive_json()).get("id") != number:

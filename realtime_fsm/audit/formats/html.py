@@ -1,53 +1,46 @@
-"""The report as one page that needs nothing else: no script, no font, no picture from anywhere."""
+"""The report as one page that needs nothing else: its style and its script are in it, and it asks for nothing from anywhere."""
 
 from __future__ import annotations
 
-from html import escape
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from realtime_fsm.audit.formats.svg import diagram, distribution, timeline
-from realtime_fsm.audit.formats.text import as_text, finding_lines, life_lines, rest_of, worst_of
-from realtime_fsm.audit.formats.text_utils import format_duration, number, percent, pluralize
-from realtime_fsm.diagram.style import DARK, LIGHT, STATE_COLORS
-from realtime_fsm.fsm.table import State
+from realtime_fsm.audit.formats.page_parts import badge, folded, scrolling, table, text
+from realtime_fsm.audit.formats.page_time import time_section
+from realtime_fsm.audit.formats.svg import diagram, distribution, spread_rows
+from realtime_fsm.audit.formats.text import as_text, finding_lines, life_lines
+from realtime_fsm.audit.formats.text_utils import format_duration, number, pluralize
+from realtime_fsm.diagram import timeline
+from realtime_fsm.diagram.style import DARK, LIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
-    from realtime_fsm.audit.report import ConnectionReport, Report
+    from realtime_fsm.audit.report import Report
     from realtime_fsm.diagram.style import Palette
 
-DRAWN = 100
-"""Connections that are drawn one by one."""
+
+def _variables(palette: Palette) -> str:
+    colors = {name: getattr(palette, name) for name in ("paper", "ink", "soft", "hair", "current")}
+    for kind, style in palette.kinds.items():
+        parts = {"fill": style.fill, "line": style.line, "text": style.text_color, "tint": style.tint}
+        colors |= {f"{kind.name.lower()}-{part}": color for part, color in parts.items()}
+    return "".join(f"--{name}:{color};" for name, color in colors.items())
 
 
-def _page(palette: Palette) -> str:
+def style_sheet() -> str:
+    """Return the style of the page, in the colours of the diagrams."""
     return (
-        f"body{{color:{palette.ink};background:{palette.paper}}}pre{{border-color:{palette.hair}}}"
-        f".timeline text,.spread text{{fill:{palette.soft}}}"
+        f":root{{color-scheme:light dark;{_variables(LIGHT)}}}"
+        f"@media screen and (prefers-color-scheme:dark){{:root{{{_variables(DARK)}}}}}"
+        f"{timeline.css()}\n{_part('page.css')}"
     )
 
 
-_STYLE = (
-    """
-:root{color-scheme:light dark}
-body{font:14px/1.45 Helvetica,Arial,sans-serif;max-width:1120px;margin:2em auto;padding:0 1em}
-h1{margin:0}h2{margin:1.6em 0 .4em}h3{margin:1.2em 0 .2em;font-size:14px}
-code,pre{font-family:ui-monospace,monospace;font-size:12px}
-pre{border:1px solid;border-radius:6px;padding:.8em;overflow-x:auto}
-.life{white-space:pre-wrap}details{margin:1.6em 0}
-.badge{display:inline-block;border-radius:4px;padding:.1em .6em;color:#fff;background:#5C6873}
-.conformant{background:#00745A}.violated{background:#B5330F}.inconclusive{background:#845000}
-.wide{overflow-x:auto}svg{width:100%;min-width:720px;height:auto;display:block}
-.timeline text,.spread text{font:11px Helvetica,Arial,sans-serif}
-.outage{fill:#C8401A}.outage.planned{fill:#D18F00;fill-opacity:.7}.column{fill:#00805F}
-.legend span{display:inline-block;margin-right:1em}.legend i{display:inline-block;width:.9em;height:.9em;border-radius:2px;
-margin-right:.35em;vertical-align:-.1em}
-table{border-collapse:collapse}td,th{padding:.15em .8em .15em 0;text-align:right}td:first-child,th:first-child{text-align:left}
-"""
-    + _page(LIGHT)
-    + f"@media(prefers-color-scheme:dark){{{_page(DARK)}}}"
-)
+def _part(name: str) -> str:
+    return (files("realtime_fsm.audit.formats") / name).read_text(encoding="utf-8")
 
 
 def as_html(report: Report, *, coverage: bool = False) -> Iterator[str]:
@@ -57,56 +50,40 @@ def as_html(report: Report, *, coverage: bool = False) -> Iterator[str]:
         report: the report.
         coverage: whether its text names the rows of the table that were never taken.
     """
+    script = f"\n{_part('page.js')}"
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     yield f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Audit: {report.verdict}</title>'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     yield '<meta name="viewport" content="width=device-width,initial-scale=1">'
-    yield f"<style>{_STYLE}</style></head><body>"
-    yield f'<h1>Audit <span class="badge {report.verdict}">{report.verdict}</span></h1>'
+    yield f"<style>{style_sheet()}</style></head><body><main>"
+    yield f"<h1>Audit {badge(report.verdict)}</h1>"
     yield (
         f"<p>{pluralize(report.connections_total, 'connection')}, {pluralize(report.records, 'record')}, "
         f"{number(report.other)} other lines. Judged by table <code>{report.machine}</code>, schema {report.schema}.</p>"
     )
     for finding in report.findings:
-        yield f"<p>{escape(f'{finding.weight}: {finding.place}: {finding.text}')}</p>"
+        yield f"<p>{text(f'{finding.weight}: {finding.place}: {finding.text}')}</p>"
     if report.first is not None:
-        yield f"<h2>The first finding</h2><pre>{escape(chr(10).join(finding_lines(report.first)))}</pre>"
-    yield f"<h2>Life</h2><pre class='life'>{escape(chr(10).join(life_lines(report.life)))}</pre>"
-    yield "<h2>Rows taken</h2><p>On each arrow: row, how often, median dwell before it. Point at it to see all.</p>"
-    yield from _wide((diagram(report),))
+        yield f'<h2>The first finding</h2><pre tabindex="0">{_lines(finding_lines(report.first))}</pre>'
+    yield from time_section(report)
+    yield f"<h2>All together</h2><p>{_lines(life_lines(report.life), '<br>')}</p>"
+    yield "<h2>Transition rules taken</h2><p>On each arrow: rule, how often, median dwell before it.</p>"
+    yield from scrolling("diagram of the transition rules taken", (diagram(report),))
+    taken = [(line.row, number(line.count), format_duration(line.dwell)) for line in report.rows]
+    yield from _table("Transition rules taken", ("rule", "taken", "median dwell"), taken)
     yield "<h2>Times to re-subscribe</h2>"
-    yield from _wide(distribution(report.recoveries))
-    yield "<h2>Time</h2>"
-    yield from _legend()
-    shown = worst_of(report, DRAWN)
-    for connection in shown:
-        yield from _connection(connection)
-    if rest := rest_of(report, shown):
-        yield f"<p>{rest}</p>"
-    yield "<details><summary>Everything as text</summary>"
-    yield f"<pre>{escape(chr(10).join(as_text(report, coverage=coverage)))}</pre></details></body></html>"
+    yield from scrolling("times to re-subscribe", distribution(report.recoveries))
+    yield from _table("Times to re-subscribe", ("from", "to", "outages"), list(spread_rows(report.recoveries)))
+    everything = f'<pre tabindex="0">{_lines(as_text(report, coverage=coverage))}</pre>'
+    yield from folded("Everything as text", (everything,))
+    yield f"</main><script>{script}</script></body></html>"
 
 
-def _wide(picture: Iterable[str]) -> Iterator[str]:
-    """Let a picture scroll on a narrow screen, where its texts would be too small."""
-    yield '<div class="wide">'
-    yield from picture
-    yield "</div>"
+def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    if rows:
+        yield from folded(f"{caption}, as a table", table(caption, heads, rows))
 
 
-def _legend() -> Iterator[str]:
-    states = "".join(f'<span><i style="background:{STATE_COLORS[state]}"></i>{state}</span>' for state in State)
-    outages = "".join(
-        f'<span><i style="background:{colour}"></i>{name} (above the bar)</span>'
-        for name, colour in (("outage", "#C8401A"), ("planned outage", "#D18F00"))
-    )
-    yield f'<p class="legend">{states}{outages}</p>'
-
-
-def _connection(connection: ConnectionReport) -> Iterator[str]:
-    yield (
-        f'<h3><code>{escape(connection.connection)}</code> <span class="badge {connection.verdict}">{connection.verdict}</span> '
-        f"{percent(connection.life.availability)} available, {pluralize(connection.life.failures, 'failure')}, "
-        f"ping p95 {format_duration(connection.life.ping.p95)}</h3>"
-    )
-    yield from _wide(timeline(connection))
-    if connection.bars_left_out:
-        yield f"<p>... and {pluralize(connection.bars_left_out, 'more bar')}.</p>"
+def _lines(lines: Iterator[str], joint: str = "\n") -> str:
+    return joint.join(map(text, lines))

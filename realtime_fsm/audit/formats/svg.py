@@ -1,4 +1,4 @@
-"""The drawings of the page, as SVG: bars of states in time, the diagram of what was taken, a distribution."""
+"""The drawings of the page, as SVG: the diagram of what was taken, and a distribution."""
 
 from __future__ import annotations
 
@@ -8,45 +8,17 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.formats.text_utils import format_duration, number
 from realtime_fsm.diagram.overview import Caption, overview
-from realtime_fsm.diagram.style import STATE_COLORS
 from realtime_fsm.fsm.table import TABLE, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from realtime_fsm.audit.report import ConnectionReport, Report, RowLine
+    from realtime_fsm.audit.report import Report, RowLine
     from realtime_fsm.diagram.arrows import Arrow
 
-_WIDTH, _BAR = 1120, 26
+_WIDTH = 1120
 _NAMED = 2
 """Rows that an arrow names."""
-
-
-def timeline(connection: ConnectionReport) -> Iterator[str]:
-    """Draw the states of a connection in time, its outages above them."""
-    end = max((start + length for start, length, _ in connection.timeline), default=0.0)
-    begin = min((start for start, _, _ in connection.timeline), default=0.0)
-    scale = _WIDTH / (end - begin) if end > begin else 0.0
-    yield f'<svg class="timeline" viewBox="0 0 {_WIDTH} {_BAR + 30}" role="img" aria-label="states in time">'
-    for start, length, state in connection.timeline:
-        said = escape(f"{state}: {format_duration(length)}, from {format_duration(start - begin)} on")
-        yield (
-            f'<rect class="bar" x="{(start - begin) * scale:.2f}" y="12" width="{max(0.6, length * scale):.2f}" height="{_BAR}" '
-            f'fill="{STATE_COLORS[State(state)]}"><title>{said}</title></rect>'
-        )
-    for outage in connection.life.outages:
-        kind = "planned" if outage.planned else "failure"
-        said = escape(
-            f"outage: {format_duration(outage.seconds)}, cause {outage.cause}, attempts {outage.dials}, "
-            f"gap {format_duration(outage.gap or None)}, {outage.end or 'not over'}"
-        )
-        yield (
-            f'<rect class="outage {kind}" x="{(outage.at - begin) * scale:.2f}" y="2" '
-            f'width="{max(2.0, outage.seconds * scale):.2f}" height="8"><title>{said}</title></rect>'
-        )
-    yield f'<text x="0" y="{_BAR + 27}">0</text>'
-    yield f'<text x="{_WIDTH}" y="{_BAR + 27}" text-anchor="end">{format_duration(end - begin)}</text>'
-    yield "</svg>"
 
 
 def diagram(report: Report) -> str:
@@ -78,10 +50,7 @@ def _row_text(line: RowLine) -> str:
 
 def distribution(bars: list[tuple[float, int]]) -> Iterator[str]:
     """How long recoveries took, by tenths of a power of ten."""
-    sums: dict[int, int] = {}
-    for seconds, count in bars:
-        tenth = int(log10(max(seconds, 1e-6)) * 10 // 1)
-        sums[tenth] = sums.get(tenth, 0) + count
+    sums = _tenths(bars)
     if not sums:
         yield "<p>No outage has healed.</p>"
         return
@@ -102,3 +71,18 @@ def distribution(bars: list[tuple[float, int]]) -> Iterator[str]:
         if (tenth - least) % max(1, round(70 / step)) == 0:
             yield f'<text x="{x:.1f}" y="170">{format_duration(10 ** (tenth / 10))}</text>'
     yield "</svg>"
+
+
+def spread_rows(bars: list[tuple[float, int]]) -> Iterator[tuple[str, str, str]]:
+    """Give the distribution as rows of a table: from, to, count."""
+    for tenth, count in sorted(_tenths(bars).items()):
+        yield format_duration(10 ** (tenth / 10)), format_duration(10 ** ((tenth + 1) / 10)), number(count)
+
+
+def _tenths(bars: list[tuple[float, int]]) -> dict[int, int]:
+    """Sum up counts by tenths of a power of ten."""
+    sums: dict[int, int] = {}
+    for seconds, count in bars:
+        tenth = int(log10(max(seconds, 1e-6)) * 10 // 1)
+        sums[tenth] = sums.get(tenth, 0) + count
+    return sums
