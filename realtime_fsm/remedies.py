@@ -45,7 +45,7 @@ REMEDIES = {
     "PayloadMisfit": "Fix the type at ``path``, or pass ``on_misfit=`` to skip such events. ``event`` holds the payload.",
     "DrawingFailed": "Do as ``remedy`` says: install Graphviz, or choose the format ``svg``.",
 }
-"""The remedy by the name of the error. Code stands in double backquotes."""
+"""The remedy by the name of the error. Double backquotes mark code."""
 
 OVERDUE = {
     "upgrade": "Check that the server, or the proxy before it, is up and not overloaded. ``Timeouts.dial`` sets the patience.",

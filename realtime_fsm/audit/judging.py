@@ -56,7 +56,7 @@ class Judge:
         self._here = 0, b""  # the line that is judged, and its number
 
     def _change_table(self, tracked: TrackedConnection, record: FlatRecord) -> None:
-        """Judge a connection by the table of its records from now on, or only follow it where nobody gave the table."""
+        """Judge a connection by the table of its records from now on, or only follow it without that table."""
         tracked.machine = machine = record.machine
         tracked.book = self._books.get(machine, UNKNOWN)
         if (

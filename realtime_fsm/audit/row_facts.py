@@ -120,4 +120,4 @@ STEPS: dict[str, RowFacts] = {row.id: RowFacts(row) for row in TABLE.rows}
 OWN = Rulebook(TABLE, STEPS)
 """The table of this version."""
 UNKNOWN = Rulebook(TABLE, {})
-"""The table of a version that nobody gave."""
+"""A table that the user did not give."""

@@ -1,5 +1,7 @@
 """The figures of an audit as views of DuckDB, for logs that are too large for one machine.
 
+Invariant: the views read the timestamps that the audit reads. The head of the script names the shapes that they do not read.
+
 Design: the template `stats.sql` takes states, events, columns and rows from the table and the record types. A renamed one
 breaks the script here, and not at its user's.
 """
@@ -10,6 +12,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
+from realtime_fsm.audit.shapes import TIMES
 from realtime_fsm.auditlog.records import SCHEMA
 from realtime_fsm.auditlog.schema import FIELDS, KINDS
 from realtime_fsm.fsm.table import LIVE, TABLE, Trigger
@@ -32,44 +35,107 @@ _UNNAMED = f"coalesce(getvariable('{_VARIABLE}'), error('name the logs first: SE
 _LINES = Template(
     "SELECT * FROM read_json($logs, format = 'newline_delimited', records = true, ignore_errors = true, columns = {$columns})"
 )
+_TEXTS = Template(
+    "SELECT object_in(line) AS body, NULL::VARCHAR AS event, NULL::VARCHAR AS told FROM read_csv($logs,"
+    " columns = {line: 'VARCHAR'}, delim = E'\\x01', quote = '', escape = '', header = false, auto_detect = false,"
+    " ignore_errors = true) WHERE contains(line, 'realtime.')"
+)
+_UNWRAPPED = Template(
+    "SELECT CASE WHEN is_record(body) THEN body ELSE object_in(part_of(body)) END AS body,"
+    " coalesce(event_of(body), event) AS event, coalesce(time_of(body), told) AS told FROM ($texts)"
+)
+_RECORDS = Template("SELECT $columns FROM ($texts) WHERE is_record(body)")
+_DEEPEST = 5
+"""Wrappers around a record, at most."""
 _PARQUET = Template("SELECT * FROM read_parquet($files, union_by_name = true)")
 _NOTHING = Template("SELECT $columns WHERE false")
+_PLAIN = """\
+-- The views read plain records, a JSON object a line, also with `message` or `msg` for `event` and `ts`, `time` or `@timestamp`
+-- for `timestamp`. For records in a wrapper, as docker, Kubernetes or shippers write them, make the views with --wrapped.
+"""
+_WRAPPED = """\
+-- The views read records that are plain, behind a text, or in a field of a JSON object, up to five deep. They do not read pairs
+-- of keys and values (logfmt, consoles), names with a prefix, the output `stdout` of Fluent Bit, or an object with another one
+-- behind: `realtime-fsm audit` reads those.
+"""
+_MACROS = Template("""\
+-- The first JSON object in a text.
+CREATE OR REPLACE MACRO braced(told) AS regexp_extract(told, '\\{.*\\}', 0, 's');
+CREATE OR REPLACE MACRO object_in(told) AS coalesce(
+    TRY_CAST(braced(told) AS JSON),
+    TRY_CAST(braced(substr(braced(told), 2)) AS JSON),
+    TRY_CAST(braced(substr(braced(substr(braced(told), 2)), 2)) AS JSON),
+    TRY_CAST(replace(braced(told), '""', '"') AS JSON)
+);
+CREATE OR REPLACE MACRO is_record(body) AS coalesce(json_exists(body, '$$.connection_id'), false);
+-- The values of an object as texts; the one that holds a record; the one that names an event; and the one that tells the moment.
+CREATE OR REPLACE MACRO texts_of(body) AS [each->>'$$' FOR each IN map_values(TRY_CAST(body AS MAP(VARCHAR, JSON)))];
+CREATE OR REPLACE MACRO part_of(body) AS [each FOR each IN texts_of(body) IF contains(each, 'connection_id')][1];
+CREATE OR REPLACE MACRO event_of(body) AS [each FOR each IN texts_of(body) IF each IN ($events)][1];
+CREATE OR REPLACE MACRO time_of(body) AS coalesce($times);
+
+""")
 _NOTE = f"""\
 -- No logs were named, so name them before this script, and in each session that uses the views:
 --   SET VARIABLE {_VARIABLE} = ['s3://bucket/logs/*.jsonl.gz'];      (JSON lines)
 """
 
 
-def script(names: Sequence[str]) -> str:
+def script(names: Sequence[str], *, wrapped: bool = False) -> str:
     """Write the views.
 
     Args:
         names: files, or globs of files, as DuckDB takes them: Parquet where they end in ``.parquet``, else JSON lines, plain
             or compressed. Without any, the script reads the JSON lines that a variable of DuckDB names.
+        wrapped: whether the lines may hold a record in a wrapper, which takes several times as long to read.
 
     Returns:
         The script.
     """
     parquet = [name for name in names if name.lower().endswith(".parquet")]
     lines = [name for name in names if name not in parquet]
-    return _template().substitute(_words(), sources=_sources(lines, parquet), note="" if names else _NOTE)
+    words = _words()
+    return _template().substitute(
+        words,
+        sources=_sources(lines, parquet, wrapped=wrapped),
+        note="" if names else _NOTE,
+        reads=_WRAPPED if wrapped else _PLAIN,
+        macros=_MACROS.substitute(words, times=", ".join(f"body->>{_text(name)}" for name in ("timestamp", *TIMES)))
+        if wrapped
+        else "",
+    )
 
 
 def _template() -> Template:
     return Template(files(__package__).joinpath("stats.sql").read_text(encoding="utf-8"))
 
 
-def _sources(lines: Sequence[str], parquet: Sequence[str]) -> str:
+def _sources(lines: Sequence[str], parquet: Sequence[str], *, wrapped: bool) -> str:
     """Write the sources of the records, with all columns of records, whatever columns Parquet files have."""
     columns = ", ".join(f"{_name(name)}: '{kind}'" for name, kind in _READ.items())
     nothing = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in _READ.items())
     if lines or not parquet:
-        sources: list[str] = [_LINES.substitute(logs=_texts(lines) if lines else _UNNAMED, columns=columns)]
+        logs = _texts(lines) if lines else _UNNAMED
+        sources: list[str] = [_unwrapped(logs) if wrapped else _LINES.substitute(logs=logs, columns=columns)]
     else:
         sources = [_NOTHING.substitute(columns=nothing)]
     if parquet:
         sources.append(_PARQUET.substitute(files=_texts(parquet)))
     return "\n        UNION ALL BY NAME\n        ".join(sources)
+
+
+def _unwrapped(logs: str) -> str:
+    """Write the source of records in wrappers: it unwraps each line as often as a wrapper can be in another one."""
+    texts = _TEXTS.substitute(logs=logs)
+    for _ in range(_DEEPEST):
+        texts = _UNWRAPPED.substitute(texts=texts)
+    columns = [
+        "coalesce(event_of(body), event) AS event",
+        'coalesce(time_of(body), told) AS "timestamp"',
+        *(f"body->>{_text(name)} AS {_name(name)}" for name in _COLUMNS if name not in _NAMED_ELSE),
+        *(f"NULL::VARCHAR AS {_name(name)}" for names in _NAMED_ELSE.values() for name in names),
+    ]
+    return _RECORDS.substitute(columns=", ".join(columns), texts=texts)
 
 
 def _words() -> dict[str, str]:

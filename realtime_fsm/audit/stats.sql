@@ -6,10 +6,7 @@
 --   duckdb -init life.sql                                   and ask:  FROM availability;
 --   (cat life.sql; echo 'FROM availability;') | duckdb      without a prompt
 --   duckdb life.duckdb < life.sql                           to keep the views in a file
--- The views read plain records, a JSON object a line, also with `message` or `msg` for `event` and `ts`, `time` or `@timestamp` for
--- `timestamp`. They do not read records in a wrapper, as docker, Kubernetes or shippers write them, nor pairs of keys and values:
--- `realtime-fsm audit` reads those.
--- For s3://, gcs:// and the like DuckDB wants to know who asks:  CREATE SECRET (TYPE s3, PROVIDER credential_chain);
+$reads-- For s3://, gcs:// and the like DuckDB wants to know who asks:  CREATE SECRET (TYPE s3, PROVIDER credential_chain);
 -- The views read the logs anew for each question. For many questions, read them once:
 --   CREATE TABLE kept AS FROM records;  CREATE OR REPLACE VIEW records AS FROM kept;
 -- or make them Parquet, for `realtime-fsm audit --sql records.parquet`:
@@ -47,7 +44,7 @@ CREATE OR REPLACE MACRO moment(told) AS make_timestamp(coalesce(
 -- A text that names one of our events.
 CREATE OR REPLACE MACRO of_us(told) AS CASE WHEN starts_with(told, 'realtime.') THEN told END;
 
--- Whatever looks like a record; lines that are no JSON or name another event are passed over. `whole`: whether it can be used.
+$macros-- Whatever looks like a record; lines that are no JSON or name another event are passed over. `whole`: whether it can be used.
 CREATE OR REPLACE VIEW lines AS
 SELECT
     *,

@@ -110,8 +110,11 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "--sql", action="store_true",
         help="audit nothing, but write the views of DuckDB that give the figures of an audit; a FILE may be a glob or a URL such"
-        " as 's3://bucket/logs/*.jsonl.gz', and Parquet; the views read plain records, and no wrapped ones",
+        " as 's3://bucket/logs/*.jsonl.gz', and Parquet; see --wrapped",
     )  # fmt: skip
+    parser.add_argument(
+        "--wrapped", action="store_true", help="let the views of --sql read records in wrappers, too, which takes longer"
+    )
     parser.set_defaults(run=run)
     return parser
 
@@ -147,6 +150,8 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.sql:
         return _write_sql(options)
+    if options.wrapped:
+        return _usage_error("--wrapped goes with --sql; the audit itself reads wrapped records anyway")
     if not options.files:
         return _usage_error("name a FILE, or - for standard input")
     if options.follow and STDIN in options.files:
@@ -192,7 +197,7 @@ def _write_sql(options: argparse.Namespace) -> int:
         return _usage_error(f"--{strange[0].replace('_', '-')} does not go with --sql; ask the views for it")
     if STDIN in options.files:
         return _usage_error("--sql is for files: DuckDB reads them, and not the standard input of this command")
-    return _write(iter(script(options.files).splitlines()), options.output)
+    return _write(iter(script(options.files, wrapped=options.wrapped).splitlines()), options.output)
 
 
 def _usage_error(sentence: str) -> int:

@@ -1,9 +1,10 @@
-"""Describe a change of state, or a failed attempt, in one line for people."""
+"""Describe a change of state, or a failed attempt, in one line for people, without control characters of a server's text."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from realtime_fsm.audit.formats.text_utils import printable
 from realtime_fsm.fsm.descriptions import STATES
 
 if TYPE_CHECKING:
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
 def describe_change(change: Change) -> str:
     """Describe a change: ``subscribed -> reconnecting: getting a link, because the stream ended (close code 1006)``."""
     because = f", because {change.cause}" if change.cause is not None else ""
-    return f"{change.source} -> {change.dest}: {STATES[change.dest].brief}{because}"
+    return printable(f"{change.source} -> {change.dest}: {STATES[change.dest].brief}{because}")
 
 
 def describe_failure(failure: Failure) -> str:
     """Describe a failed attempt: ``localhost:80: the dial failed: Connection refused; the next dial is in 1.5 s``."""
     delay = failure.delay
-    return f"{failure.error}; {'no dial follows' if delay is None else f'the next dial is in {delay:.1f} s'}"
+    return printable(f"{failure.error}; {'no dial follows' if delay is None else f'the next dial is in {delay:.1f} s'}")

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
+from realtime_fsm.audit.formats.text_utils import printable
 from realtime_fsm.auditlog.writer import configure
 from realtime_fsm.cli.arguments import number
 from realtime_fsm.cli.describe import describe_change, describe_failure
 from realtime_fsm.cli.loop import run_until_interrupted
-from realtime_fsm.cli.output import write_line
+from realtime_fsm.cli.output import printable_json, write_line
 from realtime_fsm.client.realtime import Realtime
 from realtime_fsm.errors import BadOption, Misuse, RealtimeError
 from realtime_fsm.fsm.policies import RetryPolicy
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     except RealtimeError as failure:
         text = str(failure).replace("RetryPolicy.attempts", "--attempts")
         text = text.replace("RetryPolicy.reconnect_attempts", "--reconnect-attempts")
-        print(f"realtime-fsm: project {options.project!r} at {options.endpoint}: {text}", file=sys.stderr)
+        print(printable(f"realtime-fsm: project {options.project!r} at {options.endpoint}: {text}"), file=sys.stderr)
         return 1
 
 
@@ -124,7 +125,7 @@ def _identity(options: argparse.Namespace) -> dict[str, Any]:
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
     with suppress(OSError, ValueError):  # a closed stderr does not end the command
-        print(f"realtime-fsm: warning: {message}", file=sys.stderr, flush=True)
+        print(printable(f"realtime-fsm: warning: {message}"), file=sys.stderr, flush=True)
 
 
 def _print_failure(failure: Failure) -> None:
@@ -141,8 +142,10 @@ async def _print_changes(states: AsyncIterator[Change], out: TextIO) -> None:
 
 async def _print_events(subscription: Subscription) -> None:
     encode = msgspec.json.Encoder().encode
+    on_terminal = sys.stdout.isatty()
     async for event in subscription:
-        await write_line(encode(_as_record(event)) + b"\n")
+        line = encode(_as_record(event))
+        await write_line((printable_json(line) if on_terminal else line) + b"\n")
 
 
 def _as_record(event: Event) -> dict[str, object]:

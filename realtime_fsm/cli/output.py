@@ -7,6 +7,7 @@ the loop and with it the heartbeat and Ctrl-C. POSIX only, as the rest of the co
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -39,6 +40,14 @@ def discard_unwritable() -> None:
             stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+
+def printable_json(line: bytes) -> bytes:
+    """Escape the characters of a JSON text that a terminal would obey, or not show; the JSON means the same."""
+    text = line.decode()
+    if text.isprintable():
+        return line
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text).encode()
 
 
 async def write_line(line: bytes) -> None:

@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"realtime-fsm replay: {printable(sentence)}", file=sys.stderr)
+    print(printable(f"realtime-fsm replay: {sentence}"), file=sys.stderr)
     return code
 
 
@@ -127,8 +127,8 @@ def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
     formatter, show = StepFormatter(palette_for(out)), _Pace(options)
     if not quiet:
         first = log.records[0].record
-        whose = f"connection {redacted_id(log.connection)}, {pluralize(len(log.records), 'record')} from {first.timestamp} on"
-        print(f"{printable(whose)}\n")
+        size = pluralize(len(log.records), "record")
+        print(printable(f"connection {redacted_id(log.connection)}, {size} from {first.timestamp} on"), end="\n\n")
         print(formatter.head())
     played: list[ReplayedStep] = []
     lines: deque[str] = deque(maxlen=_CONTEXT)
@@ -141,9 +141,10 @@ def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
             if not quiet and step.seq >= options.since:
                 show(lines[-1], step.seconds)
     except Diverged as diverged:
-        print(f"\ndiverged at record {diverged.located.record.seq}, {printable(str(diverged))}", file=out)
         print(
-            *(f"  {printable(line)}" for line in diverged.lines),
+            "",
+            printable(f"diverged at record {diverged.located.record.seq}, {diverged}"),
+            *(printable(f"  {line}") for line in diverged.lines),
             f"the {pluralize(len(lines), 'step')} before it:",
             *lines,
             sep="\n",
@@ -156,7 +157,7 @@ def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
     if reason is None:
         print(f"\nreproduced: {pluralize(len(played), 'step')} in {seconds}, by table {TABLE.fingerprint}", file=out)
     else:
-        print(f"\ninconclusive: {printable(reason)}", file=out)
+        print("", printable(f"inconclusive: {reason}"), sep="\n", file=out)
         print(f"the {pluralize(len(played), 'step')} before it, in {seconds}, are reproduced", file=out)
     if options.emit_test is not None:
         _emit(options.emit_test, _test_lines(log, played, reason) if played else ())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
-from realtime_fsm.audit.formats.text_utils import format_duration
+from realtime_fsm.audit.formats.text_utils import format_duration, printable
 from realtime_fsm.diagram.style import PAINTS
 from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.descriptions import STATES
@@ -100,7 +100,8 @@ class StepFormatter:
         if deadline is not None:
             awaited = f"{played.awaited} in {format_duration(deadline - at)}" if deadline > at else f"{played.awaited} now"
         row = "-" if transition is None else transition.row.id
-        told = "; ".join(filter(None, (_describe_commands(played.result.commands), *(self._paint(*note) for note in notes))))
+        asked = printable(_describe_commands(played.result.commands))
+        told = "; ".join(filter(None, (asked, *(self._paint(printable(text), style) for text, style in notes))))
         return (
             f"{played.seq:>6} {self._paint(gutter, _RED)} {played.seconds:>11.3f} {self._states(played)} "
             f"{played.input_.input_.trigger:<13}  {row:<6}  {awaited:<{_NEXT}}  {told}"

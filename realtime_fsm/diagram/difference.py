@@ -1,6 +1,6 @@
 """The changes between two tables: rules, states, triggers, guards, effects, notes and ignored cells, one by one.
 
-Invariant: two tables without a change are equal in behaviour and in words.
+Invariant: two tables without a change behave alike and read alike.
 """
 
 from __future__ import annotations

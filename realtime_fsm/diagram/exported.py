@@ -28,7 +28,7 @@ class Named(msgspec.Struct, frozen=True):
 
 
 class ExportedRow(msgspec.Struct, frozen=True):
-    """A transition rule; `dest` is None where the state stays."""
+    """A transition rule; `dest` holds None where the state stays."""
 
     id: str
     source: str

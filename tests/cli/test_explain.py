@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,7 +22,9 @@ from realtime_fsm.fsm.guards import GUARDS
 from realtime_fsm.fsm.notes import NOTES
 from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.remedies import REMEDIES
+from support.commands import result_of
 from support.some import some
+from support.wholelog import LOSS, edited, write
 
 WORDS = {kind: {meaning.word for meaning in meanings} for kind, meanings in by_kind().items()}
 
@@ -109,3 +113,24 @@ def test_a_word_without_neighbours_leads_to_the_list(capsys: pytest.CaptureFixtu
     told = capsys.readouterr().err
     assert "without a word, the command lists the kinds of words" in told
     assert "\x1b" not in told
+
+
+def test_the_report_of_an_audit_leads_to_the_words_of_its_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = write(tmp_path / "log", edited(LOSS, attempt=7, cause="pong_overdue", row="sub58"))
+    assert main(["audit", log]) == 1
+    told = re.search(r"for more: realtime-fsm explain (.*)", capsys.readouterr().out)
+    assert told is not None
+    assert told[1] == "attempt sub58 pong_overdue"
+    assert "pong_overdue (cause)" in said(capsys, *told[1].split())
+    log = write(tmp_path / "log", edited(LOSS, cause="$(reboot)", row="; reboot"))
+    assert main(["audit", log]) == 1
+    assert "realtime-fsm explain row\n" in capsys.readouterr().out
+
+
+def test_bash_completes_the_words() -> None:
+    pytest.importorskip("shtab")
+    printed = result_of("--print-completion", "bash").stdout
+    assert all(
+        f" {word} " in printed.replace("(", " ").replace(")", " ").replace("'", " ")
+        for word in ("sub58", "stream_ended", "RetriesExhausted")
+    )

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from realtime_fsm.testing import RealtimeServer
-from support.commands import PATIENCE, line, result_of, running, serving
+from support.commands import COMMAND, PATIENCE, line, result_of, running, serving
 
 
 def test_listen_prints_events_and_changes(tmp_path: Path) -> None:
@@ -148,3 +148,23 @@ def test_a_key_that_is_missing_or_refused_is_one_sentence() -> None:
     )
     assert "no JWT for user 'worker': the server does not accept the API key; give a key of this project" in wrong.stderr
     assert "geheim" not in wrong.stderr
+
+
+@pytest.mark.loopback
+async def test_an_event_cannot_command_the_terminal() -> None:
+    payload = {"$id": "1", "title": "\x1b[2J \x7f \x9b31m \u202e \u2028 Zürich \U000e0001"}
+    terminal, theirs = pty.openpty()
+    async with RealtimeServer(projects=["demo"]) as server:
+        listener = await asyncio.create_subprocess_exec(
+            *COMMAND, "listen", server.endpoint, "--project", "demo", "rows", stdout=theirs
+        )
+        os.close(theirs)
+        await server.wait_for_subscriptions(1, timeout=PATIENCE)
+        server.publish(["databases.main.tables.orders.rows.1.create"], ["rows"], payload)
+        shown = (await asyncio.to_thread(os.read, terminal, 65536)).decode()
+        listener.terminate()
+        assert await asyncio.wait_for(listener.wait(), PATIENCE) == 128 + signal.SIGTERM
+    os.close(terminal)
+    assert shown.removesuffix("\r\n").isprintable()
+    assert "Zürich" in shown
+    assert json.loads(shown)["payload"] == payload

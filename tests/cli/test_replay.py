@@ -247,3 +247,17 @@ def test_an_interrupt_and_a_reader_that_has_gone_end_the_replay(tmp_path: Path, 
         assert process.stdout.readline().startswith("connection ")
         process.stdout.close()
         assert (process.wait(PATIENCE), process.stderr.read()) == (0, "")
+
+
+def test_nothing_of_a_log_commands_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "log\x1b[1m"
+    write_log(path, [{**RECORDS[0], "timestamp": "\x1b[2J"}, *RECORDS[1:]])
+    code, out, err = run_replay(capsys, str(path))
+    assert (code, err) == (0, "")
+    assert r"from \x1b[2J on" in out
+    assert "\x1b" not in out
+    write_log(path, [*RECORDS[:PONG], {**RECORDS[PONG], "row": "sub41"}, *RECORDS[PONG + 1 :]])
+    code, out, err = run_replay(capsys, str(path))
+    assert code == 1
+    assert "\x1b" not in out + err
+    assert "\x1b" not in "".join(run_replay(capsys, f"{path}none")[1:])

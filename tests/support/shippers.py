@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from realtime_fsm.auditlog.layouts import LAYOUTS, Layout, wrapper
 from support.brokenlogs import Record
 
 Write = Callable[[Record], str]
@@ -48,6 +49,11 @@ def as_texts(value: Any) -> Any:
 
 def rendered(renderer: Any) -> Write:
     return lambda record: renderer(None, "info", dict(record))
+
+
+def laid_out(fields: Layout) -> Write:
+    wrap = wrapper(fields)
+    return lambda record: json.dumps(wrap(None, "info", dict(record)))
 
 
 def in_csv(record: Record) -> str:
@@ -123,6 +129,8 @@ WRAPPERS: dict[str, Write] = {
     "nested deep": lambda r: json.dumps({"a": {"b": {"c": r}}}),
     "flattened": lambda r: json.dumps({"host": "h", **{f"app.{key}": value for key, value in r.items()}}),
     "twice": lambda r: json.dumps({"log": f"INFO {json.dumps({'message': plain(r)})}\n"}),
+    **{f"layout {fields}": laid_out(fields) for fields in LAYOUTS},
+    "layout ecs in docker": lambda r: json.dumps({"log": laid_out("ecs")(r) + "\n", "stream": "stdout", "time": AT}),
     "text behind": lambda r: f"{plain(r)} trace={HASH}",
     "csv": in_csv,
     "logfmt": rendered(structlog.processors.LogfmtRenderer()),

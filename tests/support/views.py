@@ -33,10 +33,10 @@ def built_in(names: Iterable[Path]) -> Report:
 class Views:
     """The views of a script, in a DuckDB of their own."""
 
-    def __init__(self, names: Iterable[object], before: str = "") -> None:
+    def __init__(self, names: Iterable[object], before: str = "", *, wrapped: bool = False) -> None:
         self.duck = duckdb.connect()
         self.duck.execute(before)
-        self.duck.execute(script([str(name) for name in names]))
+        self.duck.execute(script([str(name) for name in names], wrapped=wrapped))
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         found = self.duck.execute(sql)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from realtime_fsm.audit.counts import count_of
+from realtime_fsm.audit.decoding import KINDS
 from realtime_fsm.audit.formats.text_utils import NOTHING, format_duration, number, percent, pluralize
+from realtime_fsm.audit.row_facts import STEPS
 from realtime_fsm.audit.rules import ROUNDING, RULES
 from realtime_fsm.audit.times import tell_moment
 
@@ -108,6 +110,14 @@ def finding_lines(finding: Finding) -> Iterator[str]:
     if finding.allowed:
         yield "  what the table allows there:"
         yield from (f"    {line}" for line in finding.allowed)
+    yield f"  for more: realtime-fsm explain {' '.join(_words_of(finding))}"
+
+
+def _words_of(finding: Finding) -> list[str]:
+    """Name the words of a finding that the command `explain` knows."""
+    record = finding.record or {}
+    told = (record.get("row"), STEPS), (record.get("cause"), KINDS)
+    return [finding.rule, *(word for word, known in told if isinstance(word, str) and word in known)]
 
 
 def _record(record: dict[str, object]) -> str:
