@@ -10,7 +10,8 @@ from realtime_fsm.audit.answer import Answer
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.report import Report
 from realtime_fsm.audit.sources import Unreadable, open_log, read_lines
-from support.corpus import CASES, SITUATIONS, is_plain, lines_of, options_of
+from support.corpus import CASES, SITUATIONS, lines_of, options_of
+from support.shippers import NOT_IN_VIEWS, WRAPPERS
 from support.views import Figures, Views
 
 
@@ -65,15 +66,18 @@ def test_who_was_down_is_told(name: str, shape: str, tmp_path: Path) -> None:
         assert down.until is None or down.until > situation.at
 
 
-@pytest.mark.parametrize(("name", "shape"), [case for case in CASES if is_plain(case[1])])
-def test_the_views_agree(name: str, shape: str, tmp_path: Path) -> None:
-    path = write(name, shape, tmp_path)
-    if SITUATIONS[name].pack is not bytes:
-        path.write_bytes(b"".join(lines_of(name, shape)))
-    figures, report = Figures(Views([path])), judged(Auditor(), path)
-    told = {connection.connection: connection for connection in report.connections}
-    for identifier, connection in told.items():
-        life = figures.lives[identifier]
-        assert life["availability"] == pytest.approx(connection.life.availability)
-        seconds = [outage.seconds for outage in connection.life.outages]
-        assert [outage["seconds"] for outage in figures.outages[identifier]] == pytest.approx(seconds, abs=2e-3)
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_views_agree(wrapped: bool, tmp_path: Path) -> None:
+    """All cases that the views read are in one log."""
+    path, cases = tmp_path / "log.jsonl", [case for case in CASES if case[1] not in NOT_IN_VIEWS]
+    cases = [case for case in cases if (case[1] in WRAPPERS) == wrapped]
+    path.write_bytes(b"".join(b"".join(lines_of(*case, f"{number}-")) for number, case in enumerate(cases)))
+    figures, report = Figures(Views([path], wrapped=wrapped)), judged(Auditor(), path)
+    assert report.connections_total > len(cases) > 20
+    for connection in report.connections:
+        life = figures.lives[connection.connection]
+        assert life["availability"] == pytest.approx(connection.life.availability), connection.connection
+        told = [(outage.end, outage.seconds) for outage in connection.life.outages]
+        found = [(outage["ended"], outage["seconds"]) for outage in figures.outages[connection.connection]]
+        assert found == [(end, pytest.approx(seconds, abs=2e-3)) for end, seconds in told], connection.connection

@@ -26,7 +26,7 @@ from realtime_fsm.replay.log_reader import read_connection_log
 from support.brokenlogs import audited, lines_of
 from support.lives import ALL as LIVES_OF_ALL
 from support.lives import LIVES
-from support.shippers import ALL, FORMATS, lines_in, moved
+from support.shippers import ALL, FORMATS, NOT_IN_VIEWS, lines_in, moved
 from support.views import Figures, Views, in_utc
 from support.wholelog import JWT, LINES, PONG, RECORDS, edited, write
 
@@ -282,10 +282,6 @@ def test_the_views_take_what_the_audit_takes(shape: str, tmp_path: Path) -> None
     log = Path(write(tmp_path / "log.jsonl", lines_in(shape, RECORDS)))
     report = audited(lines_in(shape, RECORDS))
     assert Figures(Views([log])).compare(report) == 1
-
-
-NOT_IN_VIEWS = {"fluent bit stdout", "flattened", "logfmt", "key-value", "console", "console in color"}
-"""The shapes that the head of the script names as those that the views do not read."""
 
 
 def named(shape: str) -> list[bytes]:

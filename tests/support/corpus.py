@@ -18,7 +18,7 @@ from realtime_fsm.fsm.table import State
 from support.bench import Bench
 from support.brokenlogs import BEGIN, Record, Scribe
 from support.lives import lived
-from support.shippers import ALL, WRAPPERS, without
+from support.shippers import ALL, without
 
 # --- the walks --------------------------------------------------------------------------------------------------------
 
@@ -280,16 +280,12 @@ CASES: list[tuple[str, str]] = [(name, "plain") for name in SITUATIONS] + [
 """Each situation in plain lines, and each shape in one of the situations."""
 
 
-def lines_of(name: str, shape: str) -> list[bytes]:
-    """Write a situation in a shape."""
+def lines_of(name: str, shape: str, prefix: str = "") -> list[bytes]:
+    """Write a situation in a shape, with a prefix of the ids of its connections."""
     write: Callable[[Record], str] = (ALL | {"plain": ALL["upper-case level"]})[shape]
     situation = SITUATIONS[name]
-    return situation.damage([write(record).encode() + b"\n" for record in situation.records])
-
-
-def is_plain(shape: str) -> bool:
-    """Whether the lines are plain JSON, which the views read."""
-    return shape not in WRAPPERS
+    records = ({**record, "connection_id": f"{prefix}{record['connection_id']}"} for record in situation.records)
+    return situation.damage([write(record).encode() + b"\n" for record in records])
 
 
 def options_of(situation: Situation) -> dict[str, Any]:

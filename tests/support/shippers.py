@@ -141,6 +141,8 @@ WRAPPERS: dict[str, Write] = {
 """Lines that hold a record."""
 
 ALL: dict[str, Write] = FORMATS | WRAPPERS
+NOT_IN_VIEWS = {"fluent bit stdout", "flattened", "logfmt", "key-value", "console", "console in color"}
+"""The shapes that the head of the script of views names as those that the views do not read."""
 
 
 def lines_in(shape: str, records: Iterable[Record]) -> list[bytes]:
