@@ -48,7 +48,8 @@ def follow(files: list[str], /, **asked: Any) -> Auditor:
             if not is_told and auditor.violation is not None:
                 is_told = True
                 told = auditor.violation
-                _say(f"{told.place}: {told.rule}: {told.text}")
+                if told.rule != "outage":  # which is told anyway
+                    _say(f"{told.place}: {told.rule}: {told.text}")
         if looks == _PATIENCE * len(names):
             auditor.settle()
 

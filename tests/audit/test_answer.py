@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm.audit import answering
+from realtime_fsm.audit import answering, downtime
 from realtime_fsm.audit.answer import Answer
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.causes import MEANINGS, describe_cause
@@ -23,6 +23,7 @@ from realtime_fsm.cli.audit import main
 from realtime_fsm.fsm.table import Trigger
 from support.brokenlogs import Record, lines_of
 from support.corpus import SITUATIONS, WALKS, begun, end, moment, told, within
+from support.lives import ALL
 from support.some import some
 from support.wholelog import JWT, write
 
@@ -197,6 +198,63 @@ def test_an_open_outage_counts_until_the_moment_that_is_given() -> None:
     auditor.feed(lines_of(WALKS["gave_up"]))
     (outage,) = auditor.finish().connections[0].life.outages
     assert outage.seconds == pytest.approx((until - begun("gave_up")).total_seconds())
+
+
+# --- other ways to be away --------------------------------------------------------------------------------------------
+
+AWAY: dict[tuple[str, float], tuple[Any, ...]] = {
+    # the life, and the seconds since its beginning: kind, cause, planned, since when, end, until when
+    ("at_fault", 35.0): ("fault", "error_frame", False, 0.0, "healed", 39.0),
+    ("at_fault", 40.5): ("fault", "error_frame", False, 39.0, "healed", 41.5),
+    ("at_fault_to_the_end", 32.0): ("outage", "error_frame", False, 0.0, "still down", None),
+    ("at_fault_to_the_end", 34.0): ("outage", "error_frame", False, 33.5, "still down", None),
+    ("lost_and_not_dialed", 6.0): ("outage", "stream_ended", False, 0.0, "healed", 12.0),
+    ("lost_and_not_dialed", 15.0): ("outage", "stream_ended", False, 12.0, "disposed", 21.0),
+    ("handed_over_too_late", 13.0): ("outage", "retired", False, 12.85, "healed", 13.35),
+    ("given_up_and_disposed_of", 30.0): ("outage", "stream_ended", False, 23.0, "disposed", 39.0),
+}
+
+
+@pytest.mark.parametrize(("life", "second"), AWAY)
+def test_each_way_to_be_away_is_told(life: str, second: float) -> None:
+    start = moment(ALL[life][0])
+    (down,) = asked(ALL[life], start + timedelta(seconds=second)).down
+    since, until = ((at - start).total_seconds() if at is not None else None for at in (down.since, down.until))
+    assert (down.kind, down.cause, down.planned, since, down.end, until) == AWAY[life, second]
+    assert down.seq is not None
+    assert down.place is not None
+    assert ALL[life][down.place.line - 1]["seq"] == down.seq
+
+
+@pytest.mark.parametrize(
+    ("life", "second", "healthy", "unwanted"),
+    [("handed_over", 11.0, 1, 0), ("disconnected_by_the_user", 20.0, 0, 1), ("healed", 10.0, 1, 0), ("planned", 4.25, 0, 0)],
+)
+def test_who_is_available_is_not_told(life: str, second: float, healthy: int, unwanted: int) -> None:
+    answer = asked(ALL[life], moment(ALL[life][0]) + timedelta(seconds=second))
+    assert (answer.healthy, answer.unwanted) == (healthy, unwanted)
+    assert answer.down_total == answer.connections - healthy - unwanted
+
+
+def test_a_connection_whose_records_cannot_be_read_is_unknown() -> None:
+    records = [{**record, "schema": 99} for record in WALKS["healed"]]
+    answer = asked([*records, *({**r, "connection_id": "other"} for r in WALKS["healthy"])], within("healed"))
+    assert (answer.unknown, answer.healthy, answer.down_total) == (1, 1, 0)
+    assert "and 1 of which the log does not tell: records are missing" in list(answer_lines(answer, None))
+
+
+def test_many_spans_are_counted() -> None:
+    closed = told("healed", "outage", "closed")
+    gap = next(record for record in WALKS["healed"] if record["event"] == "realtime.gap")
+    before = [record for record in WALKS["healed"] if record["seq"] < gap["seq"]]
+    gaps = [{**gap, "seq": gap["seq"] + number, "subscription": f"s{number}"} for number in range(150)]
+    after = [{**r, "seq": r["seq"] + 149} for r in WALKS["healed"] if r["seq"] > gap["seq"]]
+    (down,) = asked([*before, *gaps, *after], within("healed")).down
+    assert (down.end, down.until) == ("healed", moment(closed))
+    assert len(down.missed) == downtime.MOST_MISSED
+    assert "  missed: ... and 80 more subscriptions" in list(
+        answer_lines(asked([*before, *gaps, *after], within("healed")), None)
+    )
 
 
 # --- lost records -----------------------------------------------------------------------------------------------------
