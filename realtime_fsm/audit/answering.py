@@ -16,10 +16,10 @@ from realtime_fsm.audit.report import Verdict
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from realtime_fsm.audit.downtime import Spell
     from realtime_fsm.audit.positions import LineNumbers
     from realtime_fsm.audit.report import Report
     from realtime_fsm.audit.tracking import TrackedConnection
+    from realtime_fsm.audit.watch import Spell
 
     _Badness = tuple[bool, float, int]
 

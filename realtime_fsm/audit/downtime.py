@@ -9,13 +9,13 @@ next step tells since when its state was, and the end of an outage tells its len
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.answer import Missed
 from realtime_fsm.audit.decoding import MISSING, TRANSITION
 from realtime_fsm.audit.row_facts import CONNECTED, DISCONNECTED, DISPOSING, ERROR, PING, RECONNECTING, SUBSCRIBED, UNSUBSCRIBED
+from realtime_fsm.audit.watch import Seen, Spell, Watch
 from realtime_fsm.audit.window import OUTAGE
 from realtime_fsm.fsm.table import LIVE
 
@@ -32,53 +32,6 @@ MOST_MISSED = 100
 """Subscriptions whose missed spans are listed."""
 _LIVE = frozenset(state.value for state in LIVE)
 _SETTLED = (SUBSCRIBED, UNSUBSCRIBED, PING)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A record, and the number of its line."""
-
-    record: FlatRecord
-    line: int
-
-
-@dataclass(slots=True, eq=False)
-class Spell:
-    """A time in which a connection was not available."""
-
-    kind: str
-    since: datetime
-    cause: str
-    planned: bool = False
-    is_exact: bool = True
-    seen: Seen | None = None  # the record to look at
-    opened: FlatRecord | None = None  # the record that begins the outage
-    dials: int = 0
-    until: datetime | None = None
-    end: str = ""
-    failure: FlatRecord | None = None  # the last step that failed in it
-    gave_up: bool = False
-    missed: list[Missed] = field(default_factory=list)
-
-    def finish(self, moment: datetime, end: str) -> None:
-        """Note the end."""
-        self.until, self.end = moment, end
-
-
-@dataclass(slots=True, eq=False)
-class Watch:
-    """The facts of a connection around the instant."""
-
-    first: datetime
-    standing: str | None = None  # at the instant, once it has come
-    is_sure: bool = True
-    spell: Spell | None = None
-    sought: Seen | None = None  # the step since which a link is sought
-    loss: Seen | None = None  # the last step that lost a live link
-    opened: Seen | None = None  # the last record that begins an outage
-    fault: Seen | None = None  # the last record that begins a server fault
-    failure: FlatRecord | None = None  # the last step that failed since a link was up
-    gave_up: bool = False  # since then
 
 
 class Instant:

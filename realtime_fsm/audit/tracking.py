@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from realtime_fsm.audit.decoding import BadRecord, FlatRecord
-    from realtime_fsm.audit.downtime import Watch
     from realtime_fsm.audit.report import Finding
+    from realtime_fsm.audit.watch import Watch
     from realtime_fsm.auditlog.records import OpenRecord
 
 LIMIT = 32
