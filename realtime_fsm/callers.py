@@ -1,4 +1,4 @@
-"""The caller's line, to which a warning points, also when another thread works for the caller."""
+"""Point a warning at the line that called this library, also when another thread works for the caller."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _caller: ContextVar[_Caller | None] = ContextVar("realtime_fsm caller in another
 
 @contextmanager
 def on_behalf() -> Iterator[None]:
-    """Let warnings in every copy of this block's context name the line of this thread, until the block ends."""
+    """Let warnings of other threads, in a copy of this context, name the line of this thread until the block ends."""
     caller = _Caller(sys._getframe(2))  # noqa: SLF001  (this generator has no caller while its block runs)
     token = _caller.set(caller)
     try:

@@ -7,9 +7,9 @@
 
     orders = await realtime.subscribe("databases.main.tables.orders.rows", catch_up=rows(TablesDB(client), "main", "orders"))
 
-After an outage they list the rows that were updated since the last event, oldest first; where no event came before, since the
-begin of the outage (`Gap.start`). No list holds deleted rows: **deletions cannot be recovered**. The SDK's calls block, so they
-run in a thread.
+After an outage the callable lists the rows that changed since `Gap.start`, oldest first. `Gap.start` is the time of the last
+event, or else the begin of the outage. No list holds deleted rows: **deletions cannot be recovered**. The SDK's calls block, so
+they run in a thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from realtime_fsm.errors import BadOption
 from realtime_fsm.protocol.options import validated_strings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from realtime_fsm.fsm.change import Gap
     from realtime_fsm.runtime.delivery import CatchUp
@@ -62,33 +62,27 @@ def rows(service: TablesDB, database_id: str, table_id: str, *, queries: Iterabl
         BadOption: for a service without that call, an id that is not a string, queries that are not a list of strings, or a page
             below 1.
     """
-    _check(service, "list_rows", {"database_id": database_id, "table_id": table_id}, page)
-    conditions = validated_strings("queries", queries, least=0)
-    return _make_catch_up(lambda queries: service.list_rows(database_id, table_id, queries), "rows", conditions, page)
+    return _make_catch_up(service, "rows", {"database_id": database_id, "table_id": table_id}, queries, page)
 
 
 def documents(
     service: Databases, database_id: str, collection_id: str, *, queries: Iterable[str] = (), page: int = 100
 ) -> CatchUp:
-    """Catch up with the documents of a collection. As `rows`."""
-    _check(service, "list_documents", {"database_id": database_id, "collection_id": collection_id}, page)
-    conditions = validated_strings("queries", queries, least=0)
-    return _make_catch_up(
-        lambda queries: service.list_documents(database_id, collection_id, queries), "documents", conditions, page
-    )
+    """Catch up with the documents of a collection; as `rows` for a table."""
+    return _make_catch_up(service, "documents", {"database_id": database_id, "collection_id": collection_id}, queries, page)
 
 
-def _check(service: object, call: str, ids: dict[str, str], page: int) -> None:
-    if not callable(getattr(service, call, None)):
-        raise BadOption("service", f"{type(service).__name__} has no {call}(); give a service of the official SDK")
+def _make_catch_up(service: object, kind: str, ids: dict[str, str], queries: Iterable[str], page: int) -> CatchUp:
+    list_items = getattr(service, f"list_{kind}", None)
+    if not callable(list_items):
+        raise BadOption("service", f"{type(service).__name__} has no list_{kind}(); give a service of the official SDK")
     for name, value in ids.items():
         if not isinstance(value, str) or not value:
             raise BadOption(name, f"{value!r:.40} is not a non-empty string; give an id")
     if isinstance(page, bool) or not isinstance(page, int) or page < 1:  # with 0 the pages would never end
         raise BadOption("page", f"{page!r:.40} is not a whole number above 0")
+    conditions = validated_strings("queries", queries, least=0)
 
-
-def _make_catch_up(list_items: Callable[[list[str]], Any], key: str, conditions: Iterable[str], page: int) -> CatchUp:
     def list_since(moment: str) -> list[dict[str, Any]]:
         base = [
             *conditions,
@@ -99,8 +93,8 @@ def _make_catch_up(list_items: Callable[[list[str]], Any], key: str, conditions:
         found: list[dict[str, Any]] = []
         while True:
             cursor = [_query("cursorAfter", None, found[-1]["$id"])] if found else []
-            answer = list_items(base + cursor)
-            items = (answer if isinstance(answer, dict) else answer.to_dict())[key]
+            answer = list_items(*ids.values(), base + cursor)
+            items = (answer if isinstance(answer, dict) else answer.to_dict())[kind]
             found += map(_merge_data_columns, items)
             if len(items) < page:
                 return found
@@ -121,6 +115,6 @@ def _query(method: str, attribute: str | None, *values: object) -> str:
 
 
 def _merge_data_columns(item: dict[str, Any]) -> dict[str, Any]:
-    """Shape an item as an event's payload: the SDK's models keep a row's own columns apart, under ``data``."""
+    """Shape an item like an event's payload: the SDK's models keep the columns of a row apart, under ``data``."""
     own = item.get("data")
     return {**{key: value for key, value in item.items() if key != "data"}, **own} if isinstance(own, dict) else item

@@ -1,4 +1,4 @@
-"""Keep exceptions of user code away from the code that calls it."""
+"""Contain the exceptions of user code, so that they cannot end the connection."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import threading
 def contain(failure: BaseException) -> None:
     """Contain an exception of user code, except for a `KeyboardInterrupt` in the main thread.
 
-    The event loop raises that one after the current step; without a running loop it is raised at once. In other threads Python
-    raises none, so there it is the callable's own.
+    The event loop raises the interrupt after its current step; without a running loop, this function raises it at once. Python
+    interrupts the main thread only, so in another thread the user code itself has raised it.
     """
     if isinstance(failure, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
         try:

@@ -1,9 +1,9 @@
-"""Everything that realtime_fsm raises, as one tree.
+"""The errors of realtime_fsm, as one tree.
 
 ::
 
     RealtimeError
-    ├── Misuse                        the caller asked for something that makes no sense
+    ├── Misuse                        the calling code made a mistake
     │   ├── BadOption                 a value cannot be used; also a ValueError
     │   ├── Disposed                  the connection was disposed of
     │   ├── SubscriptionEnded         the subscription has ended
@@ -11,7 +11,7 @@
     │   ├── Forked                    a forked process uses the connection of its parent
     │   ├── WrongLoop                 another event loop uses the connection
     │   └── BadTable                  a state table is incomplete or inconsistent
-    ├── LinkFailure                   why one attempt or one link ended: the *cause* of another error
+    ├── LinkFailure                   the end of one attempt or one link: the *cause* of another error
     │   ├── DialFailed                the dial opened no WebSocket
     │   │   ├── NameNotResolved       the host's name has no address
     │   │   ├── UpgradeRefused        the server answered with an HTTP status instead of an upgrade
@@ -37,8 +37,8 @@
     ├── PayloadMisfit                 a payload does not fit the requested type (in `realtime_fsm.events`)
     └── DrawingFailed                 Graphviz is missing or failed (in `realtime_fsm.diagram`)
 
-An error carries its facts as attributes, and never a session, a JWT, a cookie or a payload. `code` and `message` are those of an
-error frame; `message` is the server's own text, and the audit log leaves it out.
+An error carries its facts as attributes, and never a session, a JWT, a cookie or a payload. `code` and `message` come from an
+error frame. `message` is the server's own text, which the audit log leaves out.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ RETRY_AFTER_LIMIT = 3600.0
 
 
 class RealtimeError(Exception):
-    """The root of everything that this library raises on purpose."""
+    """The root of all errors of this library."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default, cls(*args), fails: the arguments of each __init__ differ from the text in `args`.
@@ -65,7 +65,7 @@ class RealtimeError(Exception):
 
 
 class Misuse(RealtimeError):
-    """The caller asked for something that makes no sense. The server has no part in it."""
+    """The calling code made a mistake; the server did not cause the error."""
 
 
 class BadOption(Misuse, ValueError):
@@ -94,7 +94,7 @@ class ConcurrentIteration(Misuse):
     """Two consumers wait on one stream at the same time; each event would reach only one of them."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"another task already waits on {what}; give each consumer a stream of its own")
+        super().__init__(f"another task already waits on {what}; give each consumer its own stream")
 
 
 class WrongLoop(Misuse):
@@ -105,7 +105,7 @@ class WrongLoop(Misuse):
 
 
 class Forked(Misuse):
-    """A forked process uses a `realtime_fsm.sync.Realtime` of its parent, but shares neither its thread nor its sockets."""
+    """A forked process uses a `realtime_fsm.sync.Realtime` of its parent process, whose thread and sockets it lacks."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} was made before this process was forked; make one after the fork")
@@ -120,7 +120,7 @@ class BadTable(Misuse):
 
 
 class LinkFailure(RealtimeError):
-    """Why one attempt or one link ended.
+    """The end of one attempt or one link. Other errors name this failure as their ``cause``.
 
     Attributes:
         kind: a short stable word for logs (``"stream_ended"``, ``"pong_overdue"``, ...).
@@ -158,8 +158,8 @@ class UpgradeRefused(DialFailed):
         status: the HTTP status.
         location: the target of a redirect, without login and query; None for every other status. The client follows no redirect,
             because its headers are credentials.
-        retry_after: seconds that the answer asks to wait (429 and 503), at most 3,600; None where it does not ask. The next dial
-            waits for them.
+        retry_after: the seconds that the server asks the client to wait (429 and 503), at most 3,600; else None. The next dial
+            waits at least that long.
     """
 
     kind = "upgrade_refused"
@@ -168,10 +168,10 @@ class UpgradeRefused(DialFailed):
         text = f"HTTP {status} instead of an upgrade to WebSocket"
         if location is not None:
             remedy = "use https, in an endpoint that leads there" if location.startswith("https:") else "give that endpoint"
-            text += f"; it redirects to {location}, which is not followed: {remedy}"
+            text += f"; it redirects to {location}, which the client does not follow: {remedy}"
         if retry_after is not None:
             retry_after = min(retry_after, RETRY_AFTER_LIMIT)
-            text += f"; it asks to wait for {retry_after:g} seconds"
+            text += f"; the server asks to wait for {retry_after:g} seconds"
         super().__init__(text)
         self.status: int = status
         self.location: str | None = location
@@ -185,10 +185,10 @@ class CertificateRefused(DialFailed):
 
 
 class IdentityUnavailable(LinkFailure):
-    """The callable for the session or JWT raised, so nothing was dialed. Transient: the next attempt calls it again.
+    """The callable for the session or JWT raised, so the client did not dial. Transient: the next attempt calls it again.
 
     Attributes:
-        reason: the type of the exception; its text may hold a secret. A callable may raise this class itself, with a safe text.
+        reason: the type of the exception, whose text may hold a secret. A callable may raise this class itself, with a safe text.
     """
 
     kind = "identity_unavailable"
@@ -204,15 +204,15 @@ class GreetedAsGuest(LinkFailure):
     kind = "greeted_as_guest"
 
     def __init__(self) -> None:
-        super().__init__("the server greeted a guest: the session or JWT is unknown to it or expired; give a fresh one")
+        super().__init__("the server greeted a guest: the session or JWT is unknown or expired; give a fresh one")
 
 
 class Overdue(LinkFailure):
-    """An awaited message did not come in time.
+    """An awaited message did not arrive in time.
 
     Attributes:
         awaited: ``"upgrade"``, ``"greeting"``, ``"reply"``, ``"pong"``, or ``"echo"`` of a canary.
-        seconds: how long the client waited.
+        seconds: the seconds that the client waited.
     """
 
     def __init__(self, awaited: str, seconds: float) -> None:
@@ -223,7 +223,7 @@ class Overdue(LinkFailure):
 
 
 class StreamEnded(LinkFailure):
-    """The stream ended without an error frame directly before it. ``close_code`` is 1006 where no close frame came."""
+    """The stream ended without an error frame directly before the end. ``close_code`` is 1006 if no close frame arrived."""
 
     kind = "stream_ended"
 
@@ -262,8 +262,8 @@ class RefusedByServer(RealtimeError):
     """The server refuses the connection for good. Fix the cause, then call ``reconnect()``.
 
     Attributes:
-        code: the code of the error frame, or the close code when no error frame came.
-        server: host and port; empty where they are not known.
+        code: the code of the error frame; without such a frame, the close code.
+        server: host and port; empty if unknown.
     """
 
     def __init__(self, code: int | str, message: str, server: str = "") -> None:
@@ -278,8 +278,8 @@ class RetriesExhausted(RealtimeError):
     """Every attempt that the retry policy allows has failed. ``reconnect()`` starts afresh.
 
     Attributes:
-        attempts: how many dials in a row failed.
-        cause: why the last one failed.
+        attempts: the number of dials that failed in a row.
+        cause: the failure of the last dial.
         option: the exhausted limit of `RetryPolicy`: ``"attempts"``, or ``"reconnect_attempts"`` after a link has been up.
     """
 
@@ -293,7 +293,7 @@ class RetriesExhausted(RealtimeError):
 
 
 class LinkLost(RealtimeError):
-    """The link was lost (``cause``) and ``auto_reconnect`` is off. ``connect()`` or ``reconnect()`` opens a new one."""
+    """The link was lost (``cause``), and ``auto_reconnect`` is off. ``connect()`` or ``reconnect()`` opens a new link."""
 
     def __init__(self, cause: LinkFailure) -> None:
         super().__init__(f"the link was lost: {cause}")
@@ -306,8 +306,8 @@ class LinkPaused(RealtimeError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            f'no answer can come: nothing was read for {seconds:g} s, because a consumer with overflow="pause" is full;'
-            " take its events meanwhile, in another task, or give it a larger buffer="
+            f'no answer can come: the client has read nothing for {seconds:g} s, as a consumer with overflow="pause" is full;'
+            " take its events in another task, or give it a larger buffer="
         )
         self.seconds = seconds
 
@@ -333,8 +333,8 @@ class SubscriptionRejected(RealtimeError):
 
     Attributes:
         channels: the channels of the subscription.
-        queries: its queries.
-        guest: whether a guest asked. A project of Appwrite 2.x can deny guests; the code of that refusal is not known.
+        queries: the queries of the subscription.
+        guest: whether the client was a guest. A project of Appwrite 2.x can deny guests; the code of that refusal is unknown.
     """
 
     def __init__(
@@ -351,7 +351,7 @@ class SubscriptionRejected(RealtimeError):
 
 
 class PresenceRejected(RealtimeError):
-    """The server refused a presence. Later links restore the presence that the server stored before, if there is one."""
+    """The server refused a presence. Later links send the presence again that the server accepted before."""
 
     def __init__(self, code: int | str, message: str) -> None:
         remedy = "; a guest has no presence: give session or jwt" if code == 401 else ""
@@ -364,17 +364,17 @@ class UnsupportedByServer(RealtimeError):
     """The server's ``era``, E1 to E3, lacks a ``feature``: queries, update or presence. A newer Appwrite has it."""
 
     def __init__(self, feature: str, era: str, releases: str) -> None:
-        super().__init__(f"the server is of era {era} (Appwrite {releases}), which has no {feature} for realtime; upgrade it")
+        super().__init__(f"the server is of era {era} (Appwrite {releases}), which has no realtime {feature}; upgrade the server")
         self.feature: str = feature
         self.era: str = era
 
 
 class ConsumerTooSlow(RealtimeError):
-    """Events were dropped because the consumer was too slow, with ``overflow="error"``. Iterate again to go on.
+    """The consumer was too slow, so a subscription with ``overflow="error"`` dropped events. Iterate again to continue.
 
     Attributes:
-        buffer: how many events the subscription keeps.
-        dropped: how many events were dropped before the next one.
+        buffer: the number of events that the subscription keeps.
+        dropped: the number of events that the subscription dropped before the next one.
     """
 
     def __init__(self, buffer: int, dropped: int) -> None:

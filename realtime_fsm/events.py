@@ -1,4 +1,4 @@
-"""The event: what a user gets from a subscription.
+"""The event that a subscription gives to the user.
 
 Invariant: an event keeps the bytes of its frame and decodes each part at the first access, so one bad part spoils no other part.
 """
@@ -50,8 +50,8 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _NO_NAMES = msgspec.Raw(b"[]")
 
-# A name consists of pairs of a kind and an id, then an optional action, then an optional attribute. An id may hold periods, and
-# so look like an action, but no asterisk: a name whose ids are all asterisks is unambiguous.
+# A name consists of pairs of a kind and an id, then an optional action, then an optional attribute. An id may contain periods, so
+# a part of an id can look like an action. Ids contain no asterisk, so a name with an asterisk for each id is unambiguous.
 _ACTION = rf"({'|'.join(get_args(Action))})(?:\.[^.]+)?"
 _GENERAL, _ANY = re.compile(rf"(?:[^.*]+\.\*\.)+{_ACTION}"), re.compile(rf"(?:[^.]+\.[^.]+\.)+?{_ACTION}")
 
@@ -65,17 +65,20 @@ _version = msgspec.json.Decoder(_Version)
 
 
 class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
-    """Something happened on the server.
+    """A change on the server.
 
-    All subscriptions of a connection that an event reaches share one object: treat its values as read-only. A subscription with
+    All subscriptions of a connection that match an event share one object: treat its values as read-only. A subscription with
     ``payload=`` gives events whose payload has that type: `Event[Order]`.
 
-    An event holds the bytes of its frame until it is released. Its decoded values (the payload, the names, an id) do not: keep
-    those instead of the event where you keep many for long.
+    An event keeps the bytes of its frame in memory; its decoded values (the payload, the names, an id) do not. To keep many
+    events for long, keep these values instead.
+
+    Raises:
+        MalformedEvent: from a property or method, for a part of the event that breaks the protocol.
     """
 
-    # The decoder of frames makes this object. It leaves all parts but the ids as they came. No garbage collection: nothing that
-    # an event holds refers back to the event, unless a user writes into the payload.
+    # The decoder of frames makes this object, and leaves all parts but the ids encoded. No garbage collection: no part of an
+    # event refers back to the event, unless a user writes into the payload.
     _payload: msgspec.Raw = msgspec.field(name="payload")
     _events: _RawJson = msgspec.field(name="events", default=_NO_NAMES)
     _channels: _RawJson = msgspec.field(name="channels", default=_NO_NAMES)
@@ -97,9 +100,9 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
         Args:
             payload: the row, document, file, ...
-            events: the names of the event, as far as they are known.
-            channels: its channels.
-            timestamp: its time; by default the payload's own ``$updatedAt``, or else now.
+            events: the known names of the event.
+            channels: the channels of the event.
+            timestamp: the time of the event; by default ``$updatedAt`` of the payload, or else now.
         """
         when = timestamp.isoformat() if timestamp else payload.get("$updatedAt", datetime.now(UTC).isoformat())
         encoded = _encode(payload)
@@ -107,33 +110,25 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
     @property
     def subscriptions(self) -> tuple[str, ...]:
-        """The ids of all subscriptions of this connection that the server matched."""
+        """The ids of all subscriptions of this connection that match the event."""
         return tuple(self._subscriptions)
 
     @property
     def id(self) -> str | None:
-        """The ``$id`` of the payload; None where it has none. Reading it does not decode the rest of the payload.
-
-        Raises:
-            MalformedEvent: when the payload cannot be understood.
-        """
+        """The ``$id`` of the payload; None for a payload without an id. The access decodes nothing else of the payload."""
         identifier = self._id_and_version()[0]
         return identifier if isinstance(identifier, str) else None
 
     @property
     def version(self) -> tuple[str, str] | None:
-        """The ``$id`` and ``$updatedAt`` of the payload, which name one version of it; None where it lacks one of them.
-
-        Raises:
-            MalformedEvent: when the payload cannot be understood.
-        """
+        """The ``$id`` and ``$updatedAt`` of the payload, which identify its version; None if one is missing."""
         identifier, updated = self._id_and_version()
         return (identifier, updated) if isinstance(identifier, str) and isinstance(updated, str) else None
 
     def _id_and_version(self) -> tuple[Any, Any]:
         try:
             version = _version.decode(self._payload)
-        except ValueError:  # an empty object, perhaps, which comes as an array
+        except ValueError:  # perhaps an empty object, which arrives as an array
             pass
         else:
             return version.id, version.updated
@@ -142,13 +137,10 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
     @property
     def action(self) -> Action | None:
-        """The action: ``"create"``, ``"update"``, ``"upsert"`` or ``"delete"``; None where the names of the event have none.
+        """The action: ``"create"``, ``"update"``, ``"upsert"`` or ``"delete"``; None if the names of the event have no action.
 
         The attribute after an action does not count: ``users.alice.update.name`` is an ``"update"``. The action can be wrong
-        where an id holds a period and the server sends no name with asterisks.
-
-        Raises:
-            MalformedEvent: when the names cannot be understood.
+        if an id contains a period and the server sends no name with asterisks.
         """
         for form in (_GENERAL, _ANY):
             for name in self.events:
@@ -161,14 +153,11 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         """Tell whether a name of the event matches a pattern, such as ``"databases.*.tables.*.rows.*.update"``.
 
         The server sends a name for every form: with each id or ``*``, with and without the action, and for each container
-        (PROTOCOL: "Messages"). So the update of a row matches ``"databases.main.tables.*.rows.*"`` and ``"databases.*"`` as well.
-        Older servers and other publishers send fewer names.
+        (PROTOCOL: "Messages"). So the update of a row also matches ``"databases.main.tables.*.rows.*"`` and ``"databases.*"``.
+        Older servers send fewer names.
 
         Args:
             pattern: parts with periods between them; ``*`` matches exactly one part, any other part matches itself.
-
-        Raises:
-            MalformedEvent: when the names cannot be understood.
         """
         names = self.events
         if pattern in names:
@@ -177,38 +166,25 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
     @property
     def events(self) -> tuple[str, ...]:
-        """The names of the event, most specific first, wildcards included (a row event has about 64).
-
-        Raises:
-            MalformedEvent: when the server sent something else.
-        """
-        names: Any = self._events
-        if type(names) is not tuple:
-            names = self._events = _decode_names("events", names)
-        found: tuple[str, ...] = names
-        return found
+        """The names of the event, most specific first, wildcards included (a row event has about 64)."""
+        if type(self._events) is not tuple:
+            self._events = _decode_names("events", self._events)
+        names: tuple[str, ...] = self._events
+        return names
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The channels on which the server published the event.
-
-        Raises:
-            MalformedEvent: when the server sent something else.
-        """
-        names: Any = self._channels
-        if type(names) is not tuple:
-            names = self._channels = _decode_names("channels", names)
-        found: tuple[str, ...] = names
-        return found
+        """The channels on which the server published the event."""
+        if type(self._channels) is not tuple:
+            self._channels = _decode_names("channels", self._channels)
+        names: tuple[str, ...] = self._channels
+        return names
 
     @property
     def timestamp(self) -> datetime | None:
         """The server's time of the event, aware, in milliseconds; a missing offset means UTC.
 
         None for the events of ``console.tail.{project}``, which come without a time (PROTOCOL: "Messages", rule 12).
-
-        Raises:
-            MalformedEvent: when the server sent something else.
         """
         if self._timestamp is not None and not isinstance(self._timestamp, datetime):
             self._timestamp = parse_timestamp(self._timestamp)
@@ -221,15 +197,12 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
         A list for the events of ``console.tail.{project}`` (PROTOCOL: "Messages", rule 12).
 
-        A deletion carries the whole of the deleted row. Integers are exact, however large. PHP writes an empty object as ``[]``
-        and ``1.0`` as ``1`` (PROTOCOL: "Messages"), so an empty list becomes ``{}``.
-
-        Raises:
-            MalformedEvent: when the server sent something that is neither an object nor a list.
+        A deletion carries the whole deleted row. Integers are exact, however large. PHP writes an empty object as ``[]`` and
+        ``1.0`` as ``1`` (PROTOCOL: "Messages"), so an empty list becomes ``{}``.
         """
+        if self._decoded_payload is msgspec.UNSET:
+            self._decoded_payload = _decode_payload(self._payload)
         payload: T_co = self._decoded_payload
-        if payload is msgspec.UNSET:
-            payload = self._decoded_payload = _decode_payload(self._payload)
         return payload
 
     @overload
@@ -239,35 +212,35 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     @overload
     def payload_as(self, wanted: UnionType, *, decimals: bool = False) -> Any: ...
     def payload_as(self, wanted: Any, *, decimals: bool = False) -> Any:
-        """Decode the payload into a type, from the wire's bytes; anew at each call.
+        """Decode the bytes of the payload into a type. Each call decodes again.
 
         A `Decimal` keeps all digits of its number. An empty object, which PHP writes as ``[]``, fits a field that expects an
         object.
 
         Args:
             wanted: a msgspec Struct, a dataclass, a TypedDict, ``dict``, or a pydantic model; ``list[...]`` for the events of
-                ``console.tail.{project}``. Several of them, such as tagged Structs, as a tuple ``(Apple, Pear)``, from which
-                type checkers infer the union of up to four types; or as a union ``Apple | Pear``, which they take as ``Any``.
+                ``console.tail.{project}``. For several types, such as tagged Structs, a tuple ``(Apple, Pear)``: type checkers
+                infer the union of up to four types. From a union ``Apple | Pear`` they infer ``Any``.
             decimals: whether numbers with a fraction become `Decimal` where the type leaves that open: in ``dict`` and ``Any``.
                 A pydantic type always decides itself.
 
         Raises:
-            BadOption: when nothing can be decoded into the type.
-            PayloadMisfit: when the payload does not fit it.
+            BadOption: for a type that cannot hold a payload.
+            PayloadMisfit: for a payload that does not fit the type.
         """
         return _decode_into(self, payload_decoder(wanted, decimals=decimals))
 
     def __repr__(self) -> str:
-        # A repr ends up in logs, so it shows nothing of the payload but the id; and it never raises, whatever the server sent.
+        # A repr reaches logs, so it shows nothing of the payload but the id, and raises nothing for malformed parts.
         action, identifier, channels = (self._readable(part) for part in ("action", "id", "channels"))
         of = "" if identifier is None else f" of {identifier!r:.60}"
-        # Of the channels without the id, the one with the most parts says most; of several forms the newest comes last.
+        # The channel with the most parts is the most specific; among equal ones the server sends the newest form last.
         names = [name for name in channels or () if identifier not in name.split(".")] or channels
         on = f" on {max(reversed(names), key=lambda name: name.count('.'))!r:.120}" if names else ""
         return f"<Event {action or 'without an action'}{of}{on}>"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        # rich shows the locals of a traceback with this method; that of Struct tells the payload.
+        # rich shows the locals of a traceback by this method; the method of Struct shows the payload.
         return [(part, self._readable(part)) for part in ("action", "id", "channels")]
 
     def _readable(self, part: str) -> Any:
@@ -276,16 +249,16 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
 
 
 class _TypedEvent(Event[T_co], gc=True):
-    """An event whose payload has a user's type, which may refer back to the event."""
+    """An event whose payload has a user's type. Such a payload may refer back to the event."""
 
 
 class PayloadMisfit(RealtimeError):
     """A payload does not fit the requested type. The event's other parts, and the stream, can still be used.
 
     Attributes:
-        wanted: the type.
+        wanted: the requested type.
         path: the place in the payload, such as ``"$.lines[0].price"``; ``"$"`` is the whole, ``[...]`` any member of a dict.
-        problem: the error there, in the words of msgspec or as pydantic's error type. It quotes no value of the payload.
+        problem: the error at that place: the text of msgspec, or pydantic's error type. It quotes no value of the payload.
         event: the event, with its payload as a dict.
     """
 
@@ -298,7 +271,7 @@ class PayloadMisfit(RealtimeError):
 
 
 def typed_event(event: Event, decoder: PayloadDecoder[_T]) -> Event[_T]:
-    """Copy an event, with its payload as a decoder decodes it, or raise `PayloadMisfit`."""
+    """Copy an event with its payload decoded into a type, or raise `PayloadMisfit`."""
     parts = event._payload, event._events, event._channels, event._timestamp, event._subscriptions  # noqa: SLF001
     return _TypedEvent(*parts, _decode_into(event, decoder), event._size)  # noqa: SLF001
 
@@ -316,9 +289,9 @@ def parse_timestamp(stamp: Any) -> datetime:
 
 
 def dedup_key(event: Event) -> tuple[object, ...]:
-    """Make a hashable key that is the same for one event on every link: all parts but the ids.
+    """Make a hashable key of all parts but the ids, which is the same for one event on every link.
 
-    The parts are still encoded, but for the channels: the client decodes them to find the subscriptions, on one link or on both.
+    The client decodes the channels on some links only, so the key always decodes the channels. The other parts stay encoded.
     """
     with suppress(MalformedEvent):
         event.channels  # noqa: B018

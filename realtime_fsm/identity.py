@@ -1,4 +1,4 @@
-"""An identity for a backend that holds a server API key: a user of the project, by tokens that renew.
+"""Give a backend with a server API key the identity of a user, by tokens that renew.
 
 ::
 
@@ -7,14 +7,9 @@
     async with Realtime.from_client(client, as_user="worker") as realtime:
         subscription = await realtime.subscribe("databases.main.tables.orders.rows")
 
-A server API key has no realtime identity: with the key alone a connection is a guest. The key may issue JSON Web Tokens (JWT) for
-a user, though, and a connection with such a token is that user. Create a user for the backend, and let its permissions decide
-which events it gets. This needs the official SDK (extra ``appwrite``), Appwrite 1.6 or later, and a key with the scope
-``users.write``.
-
-The server reads the identity when a link connects, and not again. So a token that expires on a live link ends nothing: the link
-goes on as the same user, and only the next dial needs a fresh token. ``Realtime(max_link_age=...)`` makes the server look at the
-identity again after a while.
+A server API key has no realtime identity: with the key alone a connection is a guest. But the key may issue JSON Web Tokens (JWT)
+for a user, and a connection with such a token is that user. Create a user for the backend; the user's permissions decide which
+events arrive. This needs the official SDK (extra ``appwrite``), Appwrite 1.6 or later, and a key with the scope ``users.write``.
 """
 
 from __future__ import annotations
@@ -39,16 +34,16 @@ Problem = Literal["missing_scope", "wrong_key", "unknown_user", "unknown_project
 
 _LEAST, _MOST = 120, 3600
 _RENEW_BEFORE = 60.0
-"""Seconds before its end from which a token is not given any more. Up to ``Timeouts.dial`` (10 s) pass until the server reads a
-token; the rest is for servers whose clocks differ."""
+"""The seconds before its end at which a token is no longer fresh: up to ``Timeouts.dial`` (10 s) until the server reads the
+token, and the rest for a server whose clock differs."""
 _PATIENCE = 9.0
-"""Seconds that a call waits for the answer: less than ``Timeouts.dial``, so that the failed dial names the cause."""
+"""The seconds that a call waits for the answer: less than ``Timeouts.dial``, so that the failed dial names the cause."""
 _ABANDON_AFTER = 60.0
-"""Seconds after which a request counts as lost. The SDK sets no timeout, so a request may never end."""
+"""The seconds after which a request counts as lost. The SDK sets no timeout, so a request may never end."""
 _NO_SESSION = "none"
-"""The id of no session: the token belongs to the user alone. By default it would end with the user's newest session."""
+"""This session id binds a token to the user alone; by default, it would end with the user's newest session."""
 _CLOCKS = (time.monotonic, time.time)
-"""A token is fresh where both clocks say so: the first may stand still while the machine sleeps, the second may be set back."""
+"""A token is fresh only by both clocks: the first may stop while the computer sleeps, and a user may set the second back."""
 _REMEDIES: dict[Problem, str] = {
     "missing_scope": "the API key lacks the scope users.write; add the scope to the key",
     "wrong_key": "the server does not accept the API key; give a key of this project that has not expired",
@@ -61,7 +56,7 @@ _REMEDIES: dict[Problem, str] = {
 
 
 class TokenUnavailable(IdentityUnavailable):
-    """Appwrite issued no JWT for a user, so nothing was dialed. Transient: the next attempt asks again.
+    """Appwrite issued no JWT for a user, so the client did not dial. Transient: the next attempt asks again.
 
     Attributes:
         user_id: the user.
@@ -81,24 +76,25 @@ class TokenUnavailable(IdentityUnavailable):
 
 
 def as_user(client: object, user_id: str, *, seconds: int = 900) -> Callable[[], Awaitable[str]]:
-    """Make a callable for the ``jwt=`` of `Realtime`, of either face: it gives a fresh token of a user before each dial.
+    """Make a callable for the ``jwt=`` of either `Realtime`: the callable gives a fresh token of a user before each dial.
 
     ``Realtime.from_client(client, as_user=user_id)`` does the same with the default duration. The callable keeps a token until 60
-    seconds before its end: up to ``Timeouts.dial`` pass until the server reads it, and clocks may differ. It makes one request at
-    a time, in a thread, because the SDK's calls block; several connections and event loops may share it. The token belongs to no
-    session, so a logout of the user does not end it. A token that expires on a live link ends nothing: the server reads the
-    identity when a link connects.
+    seconds before its end, for the time of a dial and for clocks that differ. It makes one request at a time, in a thread,
+    because the SDK's calls block. Several connections and event loops may share the callable. A logout of the user does not end
+    the token. A token that expires on a live link ends nothing, because the server reads the identity only when a link connects.
+    ``Realtime(max_link_age=...)`` makes the server read it again.
 
     Args:
         client: an ``appwrite.client.Client`` with an API key that has the scope ``users.write``.
         user_id: the id of the user, who needs no session.
-        seconds: how long a token lasts, from 120 to 3,600; Appwrite's own default is 900.
+        seconds: the duration of a token in seconds, from 120 to 3,600; Appwrite's own default is 900.
 
     Returns:
         The callable. It raises `TokenUnavailable`, which becomes the cause of the failed attempt.
 
     Raises:
-        BadOption: for another client, one without an API key, an id or a duration that Appwrite refuses, or without the SDK.
+        BadOption: for an object other than a client, a client without an API key, or an id or duration that Appwrite refuses.
+            Also if the SDK is missing.
     """
     check_identifier("user_id", user_id, "a user id")
     if isinstance(seconds, bool) or not isinstance(seconds, int) or not _LEAST <= seconds <= _MOST:
@@ -114,7 +110,7 @@ def as_user(client: object, user_id: str, *, seconds: int = 900) -> Callable[[],
 
 def sdk_headers(client: object) -> Mapping[str, str]:
     """Return the headers of a client of the official SDK by their lower-case names, or raise `BadOption` for another object."""
-    # Older releases have no public way to read them; these attributes have been there since the first release.
+    # Older releases have no public way to read headers; every release has these attributes.
     headers = getattr(client, "_global_headers", None)
     if not isinstance(headers, dict) or not isinstance(getattr(client, "_endpoint", None), str):
         raise BadOption("client", f"{type(client).__name__} is not an appwrite.client.Client")
@@ -122,7 +118,7 @@ def sdk_headers(client: object) -> Mapping[str, str]:
 
 
 class _UserToken:
-    """Gives the token of a user, and asks for another one shortly before its end. Its repr shows the user only."""
+    """Gives the token of a user, and requests a new token shortly before its end. The repr shows the user only."""
 
     def __init__(self, users: Any, user_id: str, seconds: int) -> None:
         self._users = users
@@ -149,20 +145,20 @@ class _UserToken:
         return self._token
 
     def _pending_request(self) -> Future[TokenUnavailable | None] | None:
-        """Return the request to wait for, which may be a new one; None where the token is fresh."""
+        """Return the pending request, or a new one; None if the token is fresh."""
         with self._lock:
             if all(clock() < end - _RENEW_BEFORE for clock, end in zip(_CLOCKS, self._ends, strict=True)):
                 return None
             now = time.monotonic()
             if self._request is None or self._request.done() or now - self._asked > _ABANDON_AFTER:
                 self._request, self._asked = Future(), now
-                # A thread of its own: one that hangs must not keep the process from ending, as those of asyncio do.
+                # Not a thread of asyncio's pool: the process waits for those at its end, and a request may hang.
                 Thread(target=self._fetch, args=(self._request,), name="realtime_fsm as_user", daemon=True).start()
             return self._request
 
     def _fetch(self, request: Future[TokenUnavailable | None]) -> None:
-        """Ask for a token. The request gets the failure or None, and not the token: the repr of a future shows its result."""
-        ends = _CLOCKS[0]() + self._seconds, _CLOCKS[1]() + self._seconds  # from before the request, so rather too early
+        """Request a token. The future holds a failure or None, but not the token, because its repr shows its result."""
+        ends = _CLOCKS[0]() + self._seconds, _CLOCKS[1]() + self._seconds  # before the request: rather too early than too late
         try:
             answer = self._users.create_jwt(self._user_id, session_id=_NO_SESSION, duration=self._seconds)
             token = answer["jwt"] if isinstance(answer, dict) else answer.jwt
@@ -180,11 +176,11 @@ class _UserToken:
 def _explain(failure: Exception) -> tuple[Problem, int]:
     """Return the problem, and the HTTP status, of an exception of the SDK."""
     code, kind = getattr(failure, "code", 0), getattr(failure, "type", None)
-    if not code:  # the SDK wraps what kept the answer away; any other exception is about the answer
+    if not code:  # the SDK wraps a failure of the network; any other exception is about the answer
         return ("no_answer" if isinstance(getattr(failure, "message", None), Exception) else "no_token"), 0
     if kind in ("user_not_found", "project_not_found"):
         return ("unknown_user" if kind == "user_not_found" else "unknown_project"), code
     if code not in (401, 403):
         return "refused", code
-    is_guest = "role: guests" in str(failure)  # an unknown key makes a guest, who lacks the scope as well
+    is_guest = "role: guests" in str(failure)  # an unknown key makes a guest, who also lacks the scope
     return ("missing_scope" if kind == "general_unauthorized_scope" and not is_guest else "wrong_key"), code

@@ -1,8 +1,8 @@
 """Keep arguments out of tracebacks, for tools that show locals (rich, Sentry, `capture_locals`).
 
-Design: `sealed` guards the few functions that hold credentials, presences or URLs. An exception that leaves one keeps its lines
-and loses the locals of every frame below. No exception of another library that quotes a value becomes a cause or context: the
-code raises outside of the handler, or `from None`, which `seal` makes final.
+Design: `sealed` guards the few functions that hold credentials, presences or URLs. An exception that leaves such a function keeps
+its lines, and loses the locals of every frame below. An exception of another library may quote a value, so it must not become a
+cause or context: the code raises outside of the handler, or `from None`, and then `seal` drops the hidden context.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 def sealed(function: Callable[P, R]) -> Callable[P, R]:
-    """Hide the arguments and values of a function, or coroutine function, in its exceptions."""
+    """Hide the arguments and locals of a function, or coroutine function, from its exceptions."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -48,7 +48,7 @@ def sealed(function: Callable[P, R]) -> Callable[P, R]:
 def seal(failure: BaseException) -> None:
     """Clear the locals of each frame that an exception has left, and drop a context that `from None` only hides.
 
-    The frames of its cause and context stay: a caller may still use them.
+    The frames of the cause and the context keep their locals, because a caller may still use them.
     """
     traceback.clear_frames(failure.__traceback__)
     if isinstance(failure, RealtimeError) and failure.__suppress_context__:

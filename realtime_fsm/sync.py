@@ -1,4 +1,4 @@
-"""The client for scripts, notebooks and frameworks without an event loop.
+"""The synchronous client, for scripts, notebooks and frameworks without an event loop.
 
 ::
 

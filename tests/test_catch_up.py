@@ -1,4 +1,4 @@
-"""The ready-made catching up, through the official SDK against a small HTTP server that lists rows."""
+"""The ready-made `catch_up=` callables: the official SDK against a small HTTP server that lists rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNTIL = datetime(2026, 11, 24, 11, tzinfo=UTC)
 
 @contextmanager
 def listing(key: str, count: int) -> Iterator[tuple[Client, list[tuple[str, list[dict[str, Any]]]]]]:
-    """An Appwrite server as far as one list call goes: it pages by `limit` and `cursorAfter`."""
+    """Serve one list call of Appwrite, with pages by `limit` and `cursorAfter`."""
     asked: list[tuple[str, list[dict[str, Any]]]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -55,7 +55,7 @@ def listing(key: str, count: int) -> Iterator[tuple[Client, list[tuple[str, list
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base's name)
-            """Nothing."""
+            """Print nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, args=(0.01,))

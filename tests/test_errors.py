@@ -1,4 +1,4 @@
-"""The tree of errors matches its drawing; every error keeps its facts when it is copied, pickled or raised again."""
+"""The tree of errors matches its drawing; copies, pickles and raised copies keep the facts of every error."""
 
 from __future__ import annotations
 

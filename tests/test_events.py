@@ -78,7 +78,7 @@ def test_a_bad_part_does_not_spoil_the_others(part: str) -> None:
         "payload": b'{"a":1}',
     }
     input_ = event(**(good | {part: b"7"}))
-    for _ in range(2):  # the second look meets the same
+    for _ in range(2):  # the second access raises the same
         with pytest.raises(MalformedEvent) as malformed:
             getattr(input_, part)
         assert malformed.value.part == part
@@ -107,7 +107,7 @@ def test_names_are_a_list_of_strings(part: str, wire: bytes) -> None:
         (b'"2026-11-23T16:00:00.000+02:00"', 2),
     ],
 )
-def test_the_time_is_aware_and_without_an_offset_it_is_utc(wire: bytes, hours: int) -> None:
+def test_a_time_is_aware_and_utc_by_default(wire: bytes, hours: int) -> None:
     moment = event(timestamp=wire).timestamp
     assert moment is not None
     assert moment.utcoffset() == timedelta(hours=hours)
@@ -135,7 +135,7 @@ def test_an_empty_object_of_php_is_an_empty_dict(wire: bytes) -> None:
     assert event(wire).payload == {}
 
 
-def test_an_empty_list_within_is_left_as_it_came() -> None:
+def test_an_empty_list_within_a_payload_stays_a_list() -> None:
     assert event(b'{"a":[],"b":{}}').payload == {"a": [], "b": {}}
 
 
@@ -146,7 +146,7 @@ def test_a_scalar_payload_is_malformed(wire: bytes) -> None:
 
 
 @pytest.mark.parametrize(("wire", "payload"), [(b"[1]", [1]), (b"[[]]", [[]]), (b'[{"a":1e999}]', [{"a": math.inf}])], ids=repr)
-def test_a_list_is_given_as_it_came_and_names_nothing(wire: bytes, payload: list[object]) -> None:
+def test_a_list_payload_stays_a_list_without_an_id(wire: bytes, payload: list[object]) -> None:
     input_: Event[Any] = event(wire)
     assert input_.payload == payload
     assert (input_.id, input_.version) == (None, None)
@@ -185,7 +185,7 @@ def test_a_number_with_too_many_digits_is_malformed() -> None:
         max_size=4,
     )
 )
-def test_a_payload_comes_as_it_was_sent(payload: dict[str, Any]) -> None:
+def test_a_payload_is_decoded_unchanged(payload: dict[str, Any]) -> None:
     assert received(json.dumps(payload).encode()).payload == payload
 
 
@@ -197,7 +197,7 @@ def named(*names: str) -> Event:
 
 
 def recorded(end: str) -> Event:
-    """The first event of the real emitter whose first name ends so."""
+    """Return the first event of the real emitter whose first name has an ending."""
     for step in some(load("05-events-real-emitter")):
         if step.frame.get("type") == "event" and step.frame["data"]["events"][0].endswith(end):
             frame = decode(json.dumps(step.frame).encode())
@@ -214,7 +214,7 @@ def recorded(end: str) -> Event:
         ("rows.r1.delete", "delete", "r1"),
         ("documents.d1.update", "update", "d1"),
         ("files.f1.create", "create", "f1"),
-        ("users.alice.update", "update", "alice"),  # users.alice.update.name is among its names
+        ("users.alice.update", "update", "alice"),  # one of its names is users.alice.update.name
         ("sessions.s1.create", "create", "s1"),
     ],
 )
@@ -237,7 +237,7 @@ def test_the_payload_of_a_deletion_is_complete() -> None:
         ((), None),
         (("test.event",), None),
         (("test.create",), None),  # an id
-        (("databases.main.tables.orders.rows.update",), None),  # an id, again
+        (("databases.main.tables.orders.rows.update",), None),  # another id
         (("databases.main.tables.orders.rows.update.delete",), "delete"),
         (("databases.main.tables.orders.rows.a.update.delete", "databases.*.tables.*.rows.*.delete"), "delete"),
         (("databases.main.tables.orders.rows.r1.created",), None),
@@ -256,17 +256,17 @@ def test_the_action_comes_from_the_names(names: tuple[str, ...], action: str | N
         ("databases.*.collections.*.documents.*.update", True),
         ("databases.*.tables.*.rows.*.*", True),
         ("*.*.*.*.*.*.update", True),
-        ("databases.db1.tables.t1.rows.r1", True),  # the server names it without the action, too
-        ("databases.db1", True),  # and what it happened in
+        ("databases.db1.tables.t1.rows.r1", True),  # the server also sends a name without the action
+        ("databases.db1", True),  # and a name for each container
         ("databases.*", True),
         ("databases.*.tables.*.rows.*.delete", False),
         ("databases.db2.tables.*.rows.*.update", False),
-        ("databases.*.rows.*.update", False),  # an asterisk is one part
+        ("databases.*.rows.*.update", False),  # an asterisk matches one part
         ("databases.*.update", False),
         ("databases", False),
         ("*", False),
         ("databases.db1.tables.t1.rows.r1.update.", False),
-        ("databases.db1.tables.t1.rows.r*.update", False),  # an asterisk is a whole part
+        ("databases.db1.tables.t1.rows.r*.update", False),  # an asterisk matches a whole part
         ("", False),
     ],
 )
@@ -312,20 +312,20 @@ def test_the_id_is_that_of_the_payload(wire: bytes, identifier: str | None) -> N
 
 
 @pytest.mark.parametrize("wire", [b"7", b"[1", b"{", b'{"$id":"\xff"}'], ids=repr)
-def test_a_payload_that_is_no_object_has_no_id_to_be_asked_for(wire: bytes) -> None:
+def test_the_id_of_a_malformed_payload_raises(wire: bytes) -> None:
     with pytest.raises(MalformedEvent, match="payload"):
         _ = event(wire).id
 
 
 @pytest.mark.parametrize("touched", [False, True])
-@pytest.mark.parametrize("twin_of", [copy.copy, copy.deepcopy, lambda whole: pickle.loads(pickle.dumps(whole))])  # noqa: S301
-def test_copies_and_pickles_are_whole(twin_of: Any, touched: bool) -> None:
+@pytest.mark.parametrize("duplicate_of", [copy.copy, copy.deepcopy, lambda whole: pickle.loads(pickle.dumps(whole))])  # noqa: S301
+def test_copies_and_pickles_are_whole(duplicate_of: Any, touched: bool) -> None:
     input_ = recorded("rows.r1.update")
     if touched:
         assert input_.payload
-    twin = twin_of(input_)
+    duplicate = duplicate_of(input_)
     for part in (*PARTS, "subscriptions"):
-        assert getattr(twin, part) == getattr(input_, part)
+        assert getattr(duplicate, part) == getattr(input_, part)
 
 
 # --- logs -------------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ async def served(clock: Callable[[], float] | None = None) -> AsyncIterator[tupl
 def answering(
     status: int, body: bytes, *, content_type: str = "application/json", gate: threading.Event | None = None
 ) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
-    """Something other than Appwrite, which gives one answer; it answers behind the gate. Gives a client and the bodies."""
+    """Serve one fixed answer once the gate is open; yield a client and the bodies of the requests."""
     asked: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -75,7 +75,7 @@ def answering(
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base's name)
-            """Nothing."""
+            """Print nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -108,7 +108,7 @@ async def test_a_key_connects_as_a_user() -> None:
         assert (await anext(account)).payload == {"$id": "worker"}
 
 
-async def test_the_synchronous_face_does_so_too() -> None:
+async def test_a_key_connects_the_synchronous_client_as_a_user() -> None:
     def connect(client: Any) -> list[dict[str, Any] | None]:
         users = []
         builders: tuple[Callable[[], sync.Realtime], ...] = (

@@ -1,4 +1,4 @@
-"""No secret in a traceback that is shown with its locals: every way to an error is walked with a mark in everything secret."""
+"""No traceback shows a secret in its locals: each test marks the secrets, and causes an error in its own way."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ANSWERS = {
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("way", ["own session", "caller's session", "proxy"])
 @pytest.mark.loopback
-async def test_a_dial_that_is_answered_otherwise(answer: bytes, way: str) -> None:
+async def test_a_dial_with_another_answer(answer: bytes, way: str) -> None:
     async with HttpProxy(answer).open() as server, aiohttp.ClientSession(headers={"X": MARK}) as session:
         given = {**SECRETS, "proxy": server.with_login(f"user:{MARK}")} if way == "proxy" else {**SECRETS, "proxy": None}
         given["http"] = session if way == "caller's session" else None
@@ -67,7 +67,7 @@ async def test_a_dial_that_is_answered_otherwise(answer: bytes, way: str) -> Non
 )
 @pytest.mark.parametrize("proxied", [True, False], ids=["proxied", "direct"])
 @pytest.mark.loopback
-async def test_a_dial_that_reaches_nothing(endpoint: str, identity: str, proxied: bool) -> None:
+async def test_a_dial_without_a_server(endpoint: str, identity: str, proxied: bool) -> None:
     given = {**SECRETS, "session": None, identity: f"{MARK}-{identity}"} | ({} if proxied else {"proxy": None})
     async with Realtime(endpoint, "demo", retry=ONCE, **given) as realtime:
         assert isinstance(await failed(realtime), RetriesExhausted)
@@ -123,7 +123,7 @@ async def test_a_dial_that_is_cancelled_shows_nothing_either() -> None:
 
 
 @pytest.mark.loopback
-async def test_a_frame_that_a_defect_keeps_from_being_sent_or_read() -> None:
+async def test_a_frame_that_a_defect_stops() -> None:
     async with RealtimeServer() as server, Realtime(server.endpoint, "demo", retry=ONCE, **without_proxy()) as realtime:
         told: list[Any] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
@@ -159,7 +159,7 @@ def test_lines_stay_and_arguments_go() -> None:
     assert [MARK in repr(frame.f_locals) or MARK.upper() in repr(frame.f_locals) for frame in frames[1:]] == [False, False]
 
 
-def test_a_context_that_is_the_callers_stays() -> None:
+def test_the_context_of_the_caller_stays() -> None:
     @sealed
     def refuse() -> None:
         raise BadOption("x", "bad")

@@ -1,4 +1,4 @@
-"""No argument in a traceback that is shown with its locals: options, credentials, presences, payloads."""
+"""No traceback shows an argument in its locals: options, credentials, presences, payloads."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def secretive() -> Any:
 
 @pytest.mark.parametrize("give", [raising, wordless, secretive])
 @pytest.mark.parametrize("name", ["session", "jwt"])
-def test_a_callable_that_gives_nothing_of_use(give: Any, name: str) -> None:
+def test_a_callable_with_a_useless_result(give: Any, name: str) -> None:
     async def main() -> None:
         network = Network()
         async with network.realtime(**{name: give}, retry=ONCE) as realtime:
@@ -295,7 +295,7 @@ def test_a_payload_that_cannot_be_encoded() -> None:
     assert_silent(caught.value)
 
 
-async def test_what_catching_up_found_and_nothing_can_encode() -> None:
+async def test_a_caught_up_row_that_cannot_be_encoded() -> None:
     network, told = Network(), list[BaseException]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
 

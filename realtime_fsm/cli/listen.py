@@ -99,7 +99,7 @@ async def _listen(options: argparse.Namespace) -> None:
                 trust_env=True,
             )
         )
-        realtime._driver.failures.tell = _print_failure  # noqa: SLF001  (no state tells of each attempt)
+        realtime._driver.failures.on_failure = _print_failure  # noqa: SLF001  (no state tells of each attempt)
         if sys.stderr.isatty():
             printer = asyncio.ensure_future(_print_changes(realtime.states(), sys.stderr))
             stack.push_async_callback(asyncio.wait, (printer,))  # the last change comes with the disposal

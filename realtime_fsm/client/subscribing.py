@@ -12,7 +12,6 @@ from realtime_fsm.client.connection_info import ConnectionInfo
 from realtime_fsm.client.listener import Listener
 from realtime_fsm.client.subscription import MissingChannelWarning, Subscription, make_subscription
 from realtime_fsm.errors import BadOption
-from realtime_fsm.fsm.inputs import Subscribe
 from realtime_fsm.protocol.channel_checks import warn_of
 from realtime_fsm.protocol.payloads import payload_decoder
 from realtime_fsm.protocol.spec import subscription_spec
@@ -180,8 +179,7 @@ class SubscribingMixin(ConnectionInfo):
         if spec.queries:
             self._driver.require_feature("queries")
         warn_of(spec.channels)  # before the registration: a filter may make an exception of it
-        subscriber = self._driver.register(spec, delivery)
-        self._driver.feed(Subscribe(spec))
+        subscriber = self._driver.subscribe(spec, delivery)
         try:
             await self._driver.answer(subscriber.granted)
             misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, delivery.context)

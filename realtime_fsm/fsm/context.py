@@ -42,11 +42,12 @@ class ConnectionContext:
 
     __slots__ = (
         "attempt", "attempt_at", "auto_reconnect", "awaited", "been_up", "canary", "close_by", "closing_generation",
-        "commands", "configured_era", "deaf", "dial_slot", "doubtful", "draining", "draw", "drawn", "era", "error", "ever_up",
-        "failure", "failure_verdict", "fault_news", "finished", "frames_sent", "generation", "heard", "lingering", "link",
-        "max_link_age", "not_before", "now", "pacer", "ping", "ping_enabled", "refusals", "refused",
-        "rejected_new_subscriptions", "renewable", "renewal", "renewed", "retry", "round_trip", "row", "server", "session",
-        "state", "state_entered_at", "subscribes_in_url", "subscriptions", "throttled", "timeouts", "trial", "user_changed",
+        "commands", "configured_era", "deaf", "dial_slot", "doubtful", "draining", "draw", "drawn", "era", "error",
+        "ever_up", "failure", "failure_verdict", "fault_news", "finished", "frames_sent", "generation", "heard",
+        "lingering", "link", "max_link_age", "not_before", "now", "pacer", "ping", "ping_enabled", "refusals",
+        "refused", "rejected_new_subscriptions", "renewable", "renewal", "renewed", "retry", "round_trip", "row",
+        "server", "session", "state", "state_entered_at", "subscribes_in_url", "subscriptions", "throttled",
+        "timeouts", "trial", "user_changed",
     )  # fmt: skip
 
     draw: float
@@ -240,22 +241,19 @@ class ConnectionContext:
     def budget_at(self) -> float | None:
         """When the next control request may leave."""
         link = self.link
-        return None if link is None or not self.subscriptions.has_pending_request else self.free_at(link)
+        return None if link is None or not self.subscriptions.has_pending_request else self.available_at(link)
 
-    def free_at(self, link: LinkState) -> float:
+    def available_at(self, link: LinkState) -> float:
         """Tell when the budget has room for a request, and the wait before a repetition is over."""
-        free_at, again_at = link.budget.available_at(self.now, ping=False), self.again_at
-        return free_at if again_at is None else max(free_at, again_at)
+        available_at, again_at = link.budget.available_at(self.now, ping=False), self.again_at
+        return available_at if again_at is None else max(available_at, again_at)
 
     @property
     def again_at(self) -> float | None:
         """When the next request is repeated; None where no request waits for that, or another one can go first."""
         fault = None if self.link is None else self.link.fault
-        if (
-            fault is None
-            or not self.subscriptions.has_pending_request
-            or (self.subscriptions.queue.has_new and not fault.is_open)
-        ):
+        subscriptions = self.subscriptions
+        if fault is None or not subscriptions.has_pending_request or (subscriptions.queue.has_new and not fault.is_open):
             return None
         return fault.again_at
 

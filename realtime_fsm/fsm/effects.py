@@ -86,9 +86,8 @@ def dial(context: ConnectionContext) -> None:
         context.attempt_at = context.close_by
         return
     context.awaited = ()
-    context.dial_slot = (
-        context.pacer.reserve(context.now) if context.dial_slot is None else context.pacer.claim(context.dial_slot, context.now)
-    )
+    slot, pacer = context.dial_slot, context.pacer
+    context.dial_slot = pacer.reserve(context.now) if slot is None else pacer.claim(slot, context.now)
     if context.dial_slot > context.now:
         context.attempt_at = context.dial_slot
         return
@@ -97,13 +96,10 @@ def dial(context: ConnectionContext) -> None:
     context.attempt += 1
     context.attempt_at = None
     context.generation += 1
-    context.link = LinkState(context.generation, context.now, context.ping.interval, planned=context.subscribes_in_url)
+    context.link = LinkState(context.generation, context.now, context.ping.interval, subscribed_in_url=context.subscribes_in_url)
     context.frames_sent = 0
-    context.commands.append(
-        OpenLink(
-            context.generation, context.subscriptions.build_url_plan() if context.subscribes_in_url else None, context.renewal
-        )
-    )
+    plan = context.subscriptions.build_url_plan() if context.subscribes_in_url else None
+    context.commands.append(OpenLink(context.generation, plan, context.renewal))
     context.renewal = None
 
 
@@ -132,13 +128,14 @@ def schedule_retry(context: ConnectionContext) -> None:
 
 def await_greeting(context: ConnectionContext) -> None:
     """Wait for the greeting from now on."""
-    _enter(context.require_link, Phase.GREETING, context.now)
+    link = context.require_link
+    link.phase, link.since = Phase.GREETING, context.now
 
 
 def start_live_link(context: ConnectionContext) -> None:
     """Begin to use the link: set its timers, and plan its first ping."""
     link = context.require_link
-    _enter(link, Phase.LIVE, context.now)
+    link.phase, link.since = Phase.LIVE, context.now
     context.renewed = False
     link.stable_since = None if context.subscriptions.desired and not context.subscriptions.all_acknowledged else context.now
     if link.stable_since is not None:
@@ -178,7 +175,7 @@ def clear_ping(context: ConnectionContext) -> None:
 def send_request(context: ConnectionContext) -> None:
     """Send the next control request, if one waits, no other is in flight and the budget has room."""
     link = context.require_link
-    if context.free_at(link) > context.now:
+    if context.available_at(link) > context.now:
         return
     request = context.subscriptions.next_request()
     if request is not None:
@@ -314,11 +311,6 @@ def _least_wait(context: ConnectionContext) -> float:
 def _choose_url(context: ConnectionContext, *, doubtful: bool) -> None:
     """Choose messages or the URL by the era. Ask a doubtful E3 once more without channels: it may be an E4."""
     context.subscribes_in_url = context.era is not None and context.era.subscribes_in_url and not doubtful
-
-
-def _enter(link: LinkState, phase: Phase, now: float) -> None:
-    link.phase = phase
-    link.since = now
 
 
 def _send(context: ConnectionContext, data: bytes, *, ping: bool) -> None:

@@ -62,7 +62,7 @@ def repetition_due(context: ConnectionContext) -> bool:
 def error_answers_request(context: ConnectionContext) -> bool:
     """Ask whether a control request was in flight, so that the error frame is its answer."""
     last = context.require_link.last_error
-    return last is not None and last.blamed
+    return last is not None and last.answered_request
 
 
 def is_fatal(context: ConnectionContext) -> bool:

@@ -34,14 +34,14 @@ class LinkState:
     """One WebSocket, from dial to end."""
 
     __slots__ = (
-        "backoff_reset", "budget", "fault", "frames_received", "generation", "handover_wanted_since",
-        "idle_since", "last_error", "phase", "ping_at", "ping_in_flight", "pings", "probed", "proven", "proven_at",
-        "read_paused", "renew_at", "request_sent_at", "since", "stable_since", "subscribed_in_url",
+        "backoff_reset", "budget", "fault", "frames_received", "generation", "handover_wanted_since", "idle_since",
+        "last_error", "phase", "ping_at", "ping_in_flight", "pings", "probed", "proven", "proven_at", "read_paused",
+        "renew_at", "request_sent_at", "since", "stable_since", "subscribed_in_url",
     )  # fmt: skip
 
-    def __init__(self, generation: int, now: float, ping_interval: float, *, planned: bool) -> None:
+    def __init__(self, generation: int, now: float, ping_interval: float, *, subscribed_in_url: bool) -> None:
         self.generation: int = generation
-        self.subscribed_in_url: bool = planned  # whether its channels are in its address
+        self.subscribed_in_url: bool = subscribed_in_url  # whether its channels are in its address
         self.phase: Phase = Phase.DIALING
         self.since: float = now  # when the phase was entered
         self.budget: SendBudget = SendBudget(ping_interval)
@@ -83,7 +83,7 @@ class LastError:
 
     cause: ServerError
     frames_received: int  # by then; a later frame shows that this error did not end the link
-    blamed: bool  # whether a request was in flight
+    answered_request: bool  # whether a request was in flight
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,9 +195,7 @@ class ConnectionMachine:
                 return generation != context.closing_generation
             case Acknowledged(to=to, acknowledged=items) if not context.subscriptions.matches_in_flight(to, items):
                 return True
-            case ErrorReceived(code=1003) if (
-                context.subscriptions.subscribed_in_url and context.require_link.ping_in_flight is None
-            ):
+            case ErrorReceived(code=1003) if context.subscriptions.subscribed_in_url and not context.require_link.ping_in_flight:
                 return True  # the late pong of an oldest server: no other message goes out on such a link
             case Deaf() if context.canary is None:
                 return True

@@ -140,10 +140,10 @@ def skip_repeated_error(context: ConnectionContext, input_: inputs.ErrorReceived
     if context.state not in LIVE or context.subscriptions.in_flight is not None:
         return
     last = link.last_error
-    again = input_.code == POLICY and last is not None and last.cause.code == POLICY
-    if again or (is_throttle(input_.code) and link.ping_in_flight is None):
-        blamed = again and last is not None and last.blamed
-        link.last_error = LastError(ServerError(input_.code, input_.message), link.frames_received, blamed)
+    is_repeated = input_.code == POLICY and last is not None and last.cause.code == POLICY
+    if is_repeated or (is_throttle(input_.code) and link.ping_in_flight is None):
+        answered_request = is_repeated and last is not None and last.answered_request
+        link.last_error = LastError(ServerError(input_.code, input_.message), link.frames_received, answered_request)
         context.finished = True
 
 
@@ -178,15 +178,15 @@ def reject_new_in_url(context: ConnectionContext, input_: inputs.ErrorReceived) 
 def answer_request(context: ConnectionContext, input_: inputs.ErrorReceived) -> None:
     """Blame the request in flight: reject, halve or repeat it; a rate limit or a server fault only repeats it."""
     link = context.require_link
-    live, blamed = link.phase is Phase.LIVE, context.subscriptions.in_flight is not None
+    live, answered_request = link.phase is Phase.LIVE, context.subscriptions.in_flight is not None
     if live and is_throttle(input_.code):
         link.budget.block_for_window(context.now)
         context.commands += context.subscriptions.requeue_in_flight()
-    elif live and is_server_fault(input_.code) and (blamed or link.ping_in_flight is not None):
+    elif live and is_server_fault(input_.code) and (answered_request or link.ping_in_flight is not None):
         _meet_fault(context, link, input_)
     else:
         context.commands += context.subscriptions.handle_error(input_.code, input_.message, context.retry.attempts)
-        if live and blamed and input_.code == POLICY and context.subscriptions.queue.batches:
+        if live and answered_request and input_.code == POLICY and context.subscriptions.queue.batches:
             _postpone(context, link)
     if any(isinstance(command, AuthenticationRefused) for command in context.commands):
         context.trial = False
@@ -213,8 +213,8 @@ def record_end(context: ConnectionContext, input_: inputs.LinkClosed | inputs.Di
     if last is None or context.heard:
         _fail(context, StreamEnded(input_.close_code))
         return
-    _fail(context, last.cause, blamed=last.blamed)
-    if last.blamed and last.cause.code == POLICY and context.subscriptions.queue.refusals.accepted:
+    _fail(context, last.cause, answered_request=last.answered_request)
+    if last.answered_request and last.cause.code == POLICY and context.subscriptions.queue.refusals.accepted:
         context.attempt = max(0, context.attempt - 1)  # the server refused one of our requests: the link did not fail
 
 
@@ -272,9 +272,9 @@ def update_timers(context: ConnectionContext, _: inputs.Input | None = None) -> 
     quiet = subscriptions.all_acknowledged or not subscriptions.desired
     if quiet:
         context.record_proven(link)
-    link.stable_since = _since(link.stable_since, context.now, holds=quiet)
-    link.idle_since = _since(link.idle_since, context.now, holds=subscriptions.all_removed)
-    link.handover_wanted_since = _since(link.handover_wanted_since, context.now, holds=subscriptions.needs_handover)
+    link.stable_since = _since_when(link.stable_since, context.now, holds=quiet)
+    link.idle_since = _since_when(link.idle_since, context.now, holds=subscriptions.all_removed)
+    link.handover_wanted_since = _since_when(link.handover_wanted_since, context.now, holds=subscriptions.needs_handover)
     context.end_handover()
 
 
@@ -287,27 +287,27 @@ def _accept(context: ConnectionContext, commands: Sequence[Command]) -> None:
         context.refusals = 0
 
 
-def _fail(context: ConnectionContext, cause: LinkFailure, *, blamed: bool = False) -> None:
-    """Keep why an attempt or a link ended; `blamed` if the answer to the request in flight announced the end."""
+def _fail(context: ConnectionContext, cause: LinkFailure, *, answered_request: bool = False) -> None:
+    """Keep why an attempt or a link ended; `answered_request` if the answer to the request in flight announced the end."""
     live = context.state in LIVE
     context.failure = cause
     if not live and not isinstance(cause, IdentityUnavailable):
         cause.server = context.server
-    context.failure_verdict = verdict(cause, live=live, may_pass=_may_pass(context, blamed=blamed))
+    context.failure_verdict = verdict(cause, live=live, may_pass=_may_pass(context, answered_request=answered_request))
     code = cause.code if isinstance(cause, ServerError) else cause.close_code if isinstance(cause, StreamEnded) else None
     if code == POLICY:
-        context.refused = not (context.subscriptions.queue.refusals.accepted if blamed else _is_proven(context))
+        context.refused = not (context.subscriptions.queue.refusals.accepted if answered_request else _is_proven(context))
 
 
 def _is_proven(context: ConnectionContext) -> bool:
     return context.link is not None and context.link.proven
 
 
-def _may_pass(context: ConnectionContext, *, blamed: bool) -> bool:
+def _may_pass(context: ConnectionContext, *, answered_request: bool) -> bool:
     """Tell whether a refusal may pass: until ``attempts`` in a row, where another dial can tell more."""
     most = context.retry.attempts
     borne = most is None or context.refusals + 1 < most
-    if blamed:
+    if answered_request:
         return borne or not (context.subscriptions.desired and context.subscriptions.queue.refusals.everything)
     return _is_proven(context) or (context.been_up and borne)
 
@@ -344,7 +344,7 @@ def _postpone(context: ConnectionContext, link: LinkState) -> None:
         fault.postpone(context.now, context.retry, context.take_draw())
 
 
-def _since(before: float | None, now: float, *, holds: bool) -> float | None:
+def _since_when(before: float | None, now: float, *, holds: bool) -> float | None:
     if not holds:
         return None
     return now if before is None else before

@@ -116,19 +116,19 @@ class PresenceTracker:
         """Take the next message: the canary's hidden subscription, its presence, or the user's."""
         canary = self.canary
         if canary is None or not canary.waits:
-            return self._show()
+            return self._presence_request()
         if canary.spec_due:
             canary.spec_due = False
             assert canary.spec is not None
             return batched(SUBSCRIBE, _HIDDEN, (canary.spec.item,))
         canary.presence_due, canary.in_flight, canary.alone = False, True, self.message is None
         if not canary.alone:
-            return self._show()
+            return self._presence_request()
         assert canary.presence is not None
         self._asked_id = canary.id
         return ControlRequest(PRESENCE, (), canary.presence)
 
-    def _show(self) -> ControlRequest:
+    def _presence_request(self) -> ControlRequest:
         assert self.message is not None
         self.pending = False
         self._asked_id = self.id
@@ -147,11 +147,11 @@ class PresenceTracker:
             return [] if self._known_canary.presence_due else [CanaryOut()]
         self.on_link = self.on_link or self._asked_id
         canary, alone = self._end_canary()
-        told: list[PresenceStored | CanaryOut] = [CanaryOut()] if canary else []
+        commands: list[PresenceStored | CanaryOut] = [CanaryOut()] if canary else []
         if alone or self.pending:  # the call that waits receives the reply to the newer presence
-            return told
+            return commands
         self._stored = True
-        return [PresenceStored(stored), *told]
+        return [PresenceStored(stored), *commands]
 
     def refuse(self, request: ControlRequest, code: Code, message: str) -> list[PresenceRefused | CanaryRefused]:
         """Give up the canary, or the presence, that the server refused."""
@@ -160,11 +160,11 @@ class PresenceTracker:
             return [CanaryRefused(code)]
         self._asked_id = None
         canary, alone = self._end_canary()
-        told: list[PresenceRefused | CanaryRefused] = [CanaryRefused(code)] if canary else []
+        commands: list[PresenceRefused | CanaryRefused] = [CanaryRefused(code)] if canary else []
         if alone or self.pending:  # a newer presence follows, and the server may accept it
-            return told
+            return commands
         self._restore()
-        return [PresenceRefused(PresenceRejected(code, message)), *told]
+        return [PresenceRefused(PresenceRejected(code, message)), *commands]
 
     def repeat(self, request: ControlRequest, code: Code) -> tuple[list[CanaryRefused], bool]:
         """Send the presence again, later: it met a server fault. A canary proves nothing now, and the next one comes in its time.

@@ -4,7 +4,7 @@ Invariant: each id is in one place: pending, in one bisection group, or in one b
 
 Design: An error that answers a request names no item (PROTOCOL: "Messages", rule 5). So the queue halves the request, and each
 half is asked for apart, until the rejected item is alone. A request that meets a server fault, or a refusal (1008) on a link
-that stays up, becomes batches that are repeated later. The queue knows ids; the tracker knows what they stand for.
+that stays up, becomes batches that are repeated later.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from realtime_fsm.fsm.policies import POLICY
 from realtime_fsm.fsm.refusals import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 
     from realtime_fsm.protocol.frames import Code
+    from realtime_fsm.protocol.spec import SubscriptionSpec
 
 
 class SubscribeQueue:
@@ -54,23 +55,23 @@ class SubscribeQueue:
             if (rest := tuple(other for other in batch.ids if other != identifier))
         )
 
-    def take_new(self, encode: Callable[[str], bytes]) -> ControlRequest:
+    def take_new(self, desired: Mapping[str, SubscriptionSpec]) -> ControlRequest:
         """Take the pending subscriptions, or else one bisection group, as far as a frame holds them."""
         if self.pending:
-            request = batched(SUBSCRIBE, self.pending, map(encode, self.pending))
+            request = batched(SUBSCRIBE, self.pending, _items(self.pending, desired))
             for identifier in request.ids:
                 del self.pending[identifier]
             return request
         group, *others = self.groups
-        request = batched(SUBSCRIBE, group, map(encode, group), bisecting=True)
+        request = batched(SUBSCRIBE, group, _items(group, desired), bisecting=True)
         left = group[len(request.ids) :]
         self.groups = (left, *others) if left else tuple(others)
         return request
 
-    def take_batch(self, encode: Callable[[str], bytes]) -> ControlRequest:
+    def take_batch(self, desired: Mapping[str, SubscriptionSpec]) -> ControlRequest:
         """Take the first batch, as far as a frame holds it; the rest of it goes behind the others."""
         batch, *others = self.batches
-        request = batched(SUBSCRIBE, batch.ids, map(encode, batch.ids), batch=batch)
+        request = batched(SUBSCRIBE, batch.ids, _items(batch.ids, desired), batch=batch)
         later = batch.ids[len(request.ids) :]
         self.batches = (*others, Batch(later, batch.failures)) if later else tuple(others)
         return request
@@ -154,6 +155,10 @@ def remaining(request: ControlRequest, desired: Container[str]) -> Batch:
     before = request.batch or Batch(request.ids)
     ids = tuple(identifier for identifier in request.ids if identifier in desired)
     return Batch(ids, before.failures, before.alone if ids == before.ids else 0)
+
+
+def _items(ids: Iterable[str], desired: Mapping[str, SubscriptionSpec]) -> Iterator[bytes]:
+    return (desired[identifier].item for identifier in ids)
 
 
 def _is_spent(identifier: str, alone: int, established: Container[str], attempts: int | None) -> bool:

@@ -1,14 +1,13 @@
 """The subscription tracker: what the user desires, what the server has acknowledged on this link, and what to ask next.
 
+The tracker alone knows which subscription exists, and what the server has of it. The deliveries of the runtime know none of that.
+
 Invariant: a desired subscription stays in the tracker until the user withdraws it or the server rejects it alone. A new link
 makes every acknowledged subscription pending again.
 
 Design: Replies come out of order and an error frame names no request (PROTOCOL: "Messages", rules 1 and 5). So one request is in
 flight at a time, and one request carries everything that waits. The subscribe queue keeps what to ask for in which groups;
 the presence tracker sends the presence and the canary.
-
-A server fault blames no item: the request is repeated. A refusal (1008) announces the end of the link, so its halves wait for the
-next link; on a link that stays up they wait as long as the repetition of a server fault does.
 
 The URL asks an older server, whose greeting acknowledges (`build_url_plan`). On such a link no message asks: a withdrawn
 subscription is gone at once, and a later one waits for the next link.
@@ -21,10 +20,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.errors import UnsupportedByServer
 from realtime_fsm.fsm.commands import (
     AuthenticationRefused,
-    CanaryOut,
-    CanaryRefused,
     PresenceRefused,
-    PresenceStored,
     SubscriptionAcknowledged,
     SubscriptionRefused,
     SubscriptionRemoved,
@@ -41,6 +37,7 @@ from realtime_fsm.protocol.eras import Era
 if TYPE_CHECKING:
     from collections.abc import Iterable, KeysView, Sequence
 
+    from realtime_fsm.fsm.commands import Command
     from realtime_fsm.fsm.link import LinkState
     from realtime_fsm.protocol.eras import UrlPlan
     from realtime_fsm.protocol.frames import AcknowledgedSubscription, Code
@@ -48,9 +45,6 @@ if TYPE_CHECKING:
 
 GREETING_ACK = "connected"
 """The reply that acknowledges channels in the URL."""
-
-Acceptance = SubscriptionAcknowledged | SubscriptionRemoved | PresenceStored | CanaryOut
-Rejection = SubscriptionRefused | AuthenticationRefused | PresenceRefused | SubscriptionRemoved | CanaryRefused
 
 
 class SubscriptionTracker:
@@ -66,8 +60,9 @@ class SubscriptionTracker:
     """
 
     __slots__ = (
-        "_acknowledged", "_dropped", "_era", "_ever_acknowledged", "_greeting_channels", "_ids_in_url", "_order", "_removals",
-        "all_acknowledged", "all_removed", "desired", "in_flight", "presence", "queue", "subscribed_in_url",
+        "_acknowledged", "_dropped", "_era", "_ever_acknowledged", "_greeting_channels", "_ids_in_url", "_order",
+        "_removals", "all_acknowledged", "all_removed", "desired", "in_flight", "presence", "queue",
+        "subscribed_in_url",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -122,9 +117,7 @@ class SubscriptionTracker:
         if acknowledged and not self.subscribed_in_url:
             self._removals[identifier] = None
             return []
-        request = self.in_flight
-        awaits = request is not None and request.kind == SUBSCRIBE and identifier in request.ids
-        return [] if awaits else [SubscriptionRemoved(identifier)]
+        return [] if self.in_flight is not None and identifier in self.in_flight.ids else [SubscriptionRemoved(identifier)]
 
     def withdraw_never_acknowledged(self) -> tuple[str, ...]:
         """Withdraw each subscription that was never acknowledged: the call that wanted it fails."""
@@ -189,28 +182,26 @@ class SubscriptionTracker:
         """Keep that the URL of the link that is up asked for the subscriptions, and the channels of its greeting."""
         self.subscribed_in_url, self._greeting_channels, self._era = True, channels, era
 
-    def acknowledge_url_subscriptions(self) -> list[SubscriptionAcknowledged | SubscriptionUnsupported | PresenceRefused]:
+    def acknowledge_url_subscriptions(self) -> list[Command]:
         """Acknowledge, with the greeting, the subscriptions that the URL asked for."""
-        told: list[SubscriptionAcknowledged | SubscriptionUnsupported | PresenceRefused] = []
+        commands: list[Command] = []
         ids, self._ids_in_url = self._ids_in_url, ()
-        canary = self.presence.canary
-        if canary is not None:
+        if (canary := self.presence.canary) is not None:
             canary.listening = canary.spec is not None
         self.queue.groups = self.queue.batches = ()  # a server of another era refused them; a URL asks for all
         for spec in [self.desired[identifier] for identifier in ids if identifier in self.desired]:
             self.queue.pending.pop(spec.id, None)
             if spec.queries and not self._era.supports("queries"):
                 self.withdraw(spec.id)
-                told.append(SubscriptionUnsupported(spec.id, self._era))
+                commands.append(SubscriptionUnsupported(spec.id, self._era))
             else:
-                channels = eras.acknowledged_channels(spec, self._greeting_channels)
-                told.append(self._acknowledge(spec.id, channels))
+                commands.append(self._acknowledge(spec.id, eras.acknowledged_channels(spec, self._greeting_channels)))
         if self.presence.message is not None:
             self.presence.set(None)
-            told.append(PresenceRefused(UnsupportedByServer("presence", self._era, self._era.releases)))
+            commands.append(PresenceRefused(UnsupportedByServer("presence", self._era, self._era.releases)))
         self.queue.refusals.accept()
         self._update_all_acknowledged()
-        return told
+        return commands
 
     def reject_new_in_url(self, code: Code, message: str) -> list[SubscriptionRefused]:
         """Reject the never acknowledged subscriptions of a URL that the server refused, where others were acknowledged once."""
@@ -218,9 +209,7 @@ class SubscriptionTracker:
         new = [*filter(self.is_new, asked)]
         if len(new) == len(asked):
             return []
-        for identifier in new:
-            self.withdraw(identifier)
-        return [SubscriptionRefused(identifier, code, message) for identifier in new]
+        return [refused for identifier in new for refused in self._reject(identifier, code, message)]
 
     @property
     def needs_handover(self) -> bool:
@@ -236,16 +225,13 @@ class SubscriptionTracker:
         return free and (self.queue.has_new or any(self._others.values()))
 
     def next_request(self) -> ControlRequest | None:
-        """Take the next request into flight: pending subscriptions, then one bisection group, then the others.
-
-        Of the others, a kind that a server fault has met gives way.
-        """
+        """Take the next request into flight: what is new, then the other kinds; one that a server fault has met gives way."""
         if not self.has_pending_request:
             return None
         if self.queue.has_new:
-            request = self.queue.take_new(self._encode)
+            request = self.queue.take_new(self.desired)
         elif (kind := self._order.next_kind(self._others)) == SUBSCRIBE:
-            request = self.queue.take_batch(self._encode)
+            request = self.queue.take_batch(self.desired)
         elif kind == UNSUBSCRIBE:
             request = batched(UNSUBSCRIBE, self._removals, map(frames.unsubscribe_item, self._removals))
         else:
@@ -259,9 +245,6 @@ class SubscriptionTracker:
     def _others(self) -> dict[str, object]:
         """Whether a request waits behind the pending subscriptions and the bisection groups, by kind."""
         return {SUBSCRIBE: self.queue.batches, UNSUBSCRIBE: self._removals, PRESENCE: self.presence.waits}
-
-    def _encode(self, identifier: str) -> bytes:
-        return self.desired[identifier].item
 
     def authenticate(self, session: str) -> ControlRequest:
         """Take an authentication into flight."""
@@ -286,7 +269,7 @@ class SubscriptionTracker:
         request = self.answerable
         return request is not None and request.kind == to and {one.subscription_id for one in acknowledged} == set(request.ids)
 
-    def handle_reply(self, acknowledged: Sequence[AcknowledgedSubscription], presence: bytes = b"null") -> list[Acceptance]:
+    def handle_reply(self, acknowledged: Sequence[AcknowledgedSubscription], presence: bytes = b"null") -> list[Command]:
         """Accept the answer to the request in flight, or to the one that a 1013 has put back."""
         request, self.in_flight = self.in_flight, None
         if request is None and self._dropped is not None:
@@ -302,24 +285,21 @@ class SubscriptionTracker:
             self.presence.canary.listening = False  # its subscription belongs to the user before
         if request.kind == UNSUBSCRIBE:
             return [SubscriptionRemoved(one.subscription_id) for one in acknowledged]
-        told: list[Acceptance] = []
+        commands: list[Command] = []
         for one in acknowledged:
             if one.subscription_id in self.desired:
-                told.append(self._acknowledge(one.subscription_id, one.channels))
+                commands.append(self._acknowledge(one.subscription_id, one.channels))
             else:  # withdrawn while it was in flight
                 self._removals[one.subscription_id] = None
-        if told and self.queue.refusals.accept():  # until now the server refused everything, so no refused group tells anything
+        if commands and self.queue.refusals.accept():  # the server refused everything until now, so no group is to blame
             self.reunite()
         self._update_all_acknowledged()
-        return told
+        return commands
 
-    def handle_error(self, code: Code, message: str, attempts: int | None = None) -> list[Rejection]:
+    def handle_error(self, code: Code, message: str, attempts: int | None = None) -> list[Command]:
         """Reject the only item of the request in flight, or halve the request: an error answered it.
 
-        Args:
-            code: the code of the error frame.
-            message: the text of the error frame.
-            attempts: after how many refusals (1008) alone a subscription that was never acknowledged is rejected; None for never.
+        After so many refusals (1008) alone as `attempts` says, a subscription that was never acknowledged is rejected.
         """
         request, self.in_flight = self.in_flight, None
         if request is None:
@@ -328,13 +308,13 @@ class SubscriptionTracker:
             return [AuthenticationRefused(code, message)]
         if self.presence.sent(request):
             return [*self.presence.refuse(request, code, message)]
-        removed = self._withdrawn_of(request)  # an unsubscribe is as good as done: the tracker drops late events for its items
+        removed = self._withdrawn_of(request)  # an unsubscribe is as good as done: late events for its items are dropped
         rejected = self.queue.divide(request, code, self.desired, self._ever_acknowledged, attempts)
         if rejected is None and code == POLICY:
             self._order.record(SUBSCRIBE, failed=True)
         return [*removed, *self._reject(rejected, code, message)]
 
-    def repeat(self, code: Code, message: str, attempts: int | None, *, whole: bool) -> list[Rejection]:
+    def repeat(self, code: Code, message: str, attempts: int | None, *, whole: bool) -> list[Command]:
         """Repeat the request that a server fault answered, later; `whole` if a ping failed, too, so that no item is to blame."""
         request, self.in_flight = self.in_flight, None
         assert request is not None

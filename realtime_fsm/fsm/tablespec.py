@@ -75,12 +75,7 @@ class Table(Generic[S, T]):
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
     def check(self, notes: Collection[str], guards: Collection[str], effects: Collection[str]) -> None:
-        """Refuse a table that cannot be run.
-
-        Args:
-            notes: the words under which notes are registered.
-            guards: the words under which guards are registered.
-            effects: the words under which effects are registered.
+        """Refuse a table that cannot be run with these notes, guards and effects, by the words of their registration.
 
         Raises:
             BadTable: with every fault that was found.

@@ -1,6 +1,6 @@
-"""Find channels that cannot be meant: a server accepts any text as a channel, and publishes nothing on an unknown one.
+"""Find misspelled channels: a server accepts any text as a channel, and publishes nothing on an unknown channel.
 
-A plain unknown channel passes: a newer server may have it.
+A plain unknown channel passes, because a newer server may have it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TAIL = "console.tail"
 _WITHOUT_IDS = ("documents", "rows", "files")
 _WITH_IDS = ("account", "executions", "teams", "memberships", "presences", "reports")
 _GENERAL = (*_WITH_IDS, *_WITHOUT_IDS)
-"""The channels of everything of a kind."""
+"""The channels that cover all things of one kind."""
 _FALLBACK = "rows"
 _ONE_OR_ALL = (
     "databases.?.collections.?.documents",
@@ -42,7 +42,7 @@ _CHANNELS = (
 )
 """Every channel of the protocol without its action; ``?`` is an id (PROTOCOL: "Channels")."""
 _TEMPLATES = [(*channel.split("."), *action) for channel in _CHANNELS for action in ((), ("!",))]
-"""The same as parts; ``!`` is an action."""
+"""The parts of each channel, without an action and with one (``!``)."""
 _UNFINISHED = [tuple(path.split(".")) for path in _ONE_OR_ALL if not path.startswith("reports")]
 _PATHS = "|".join(_CHANNELS).replace(".", r"\.").replace("?", r"[\w-]+")
 _KNOWN = re.compile(rf"(?:{_PATHS})(?:\.(?:{'|'.join(ACTIONS)}))?")
@@ -61,30 +61,30 @@ _KINDS = {
 }
 """The general channel for each word of a path."""
 _NO_HEADS = ("tables", "collections", "users")
-"""Words that begin no channel; the first two follow a database, the last one begins names of events."""
+"""Words that begin no channel, but that a caller may put first."""
 _SIMILARITY = 0.8  # of 1: "row" and "rows" have 0.86, "sites" and "files" 0.6
 
 
 class ChannelWarning(UserWarning):
-    """A channel that cannot be meant, such as ``"row"``, ``" rows"`` or ``"rows.*"``: no known server publishes there."""
+    """No known server publishes on a channel, such as ``"row"``, ``" rows"`` or ``"rows.*"``."""
 
 
 def refuse_console(channels: Iterable[str], project: str, option: str = "channels") -> None:
-    """Refuse the console's live tail outside the console: the server ends the link over it (PROTOCOL: "Messages", rule 12)."""
+    """Refuse a channel ``console.tail.*`` outside the console, where the server ends the link (PROTOCOL: "Messages", rule 12)."""
     for channel in channels:
         if _visible(channel).lower().startswith(f"{_TAIL}.") and project != CONSOLE:
-            raise BadOption(option, f"{channel!r:.80} is for project {CONSOLE!r} alone; connect to that project for it")
+            raise BadOption(option, f"{channel!r:.80} is for project {CONSOLE!r} alone; connect to that project")
 
 
 def warn_of(channels: Iterable[str]) -> None:
-    """Warn of each channel that cannot be meant, at the caller's line."""
+    """Warn of each misspelled channel, at the caller's line."""
     for channel in channels:
         if doubt := doubt_about(channel):
             warn(doubt, ChannelWarning)
 
 
 def doubt_about(channel: str) -> str | None:
-    """Explain why a channel cannot be meant, and name the nearest known channel; None for every other channel."""
+    """Explain that a channel is misspelled, and name the nearest known channel; return None for any other channel."""
     nearest = _nearest(channel)
     if nearest == channel:
         return None
@@ -92,7 +92,7 @@ def doubt_about(channel: str) -> str | None:
 
 
 def _nearest(channel: str) -> str:
-    """Return the nearest known channel, or the channel itself where it may be meant."""
+    """Return the nearest known channel, or the channel itself if it is plausible."""
     parts = channel.split(".")
     if _KNOWN.fullmatch(channel):
         return channel
@@ -117,7 +117,7 @@ def _is_plain(part: str) -> bool:
 
 
 def _correct(parts: list[str]) -> str | None:
-    """Correct a channel that is misspelled, unfinished or too long; return None where the correction is in doubt."""
+    """Correct a channel that is misspelled, unfinished or too long; return None if no correction is certain."""
     if _KNOWN.fullmatch(".".join(parts)):
         return ".".join(parts)
     found = [fitting for template in _TEMPLATES if (fitting := _fit(parts, template))]
@@ -131,7 +131,7 @@ def _correct(parts: list[str]) -> str | None:
 
 
 def _fit(parts: list[str], template: Sequence[str]) -> str | None:
-    """Spell the parts as a template does; return None where they do not fit."""
+    """Spell the parts like a template; return None if the parts do not fit."""
     if len(parts) != len(template):
         return None
     fitting = [
@@ -142,7 +142,7 @@ def _fit(parts: list[str], template: Sequence[str]) -> str | None:
 
 
 def _closest(word: str, known: Sequence[str]) -> str | None:
-    """Return the known word that is spelled most alike; None where that is in doubt. A word with digits is an id."""
+    """Return the known word with the most similar spelling; None if no word is similar. A word with digits is an id."""
     if word in known:
         return word
     import difflib  # few programs misspell a channel
@@ -152,7 +152,7 @@ def _closest(word: str, known: Sequence[str]) -> str | None:
 
 
 def _generalize(parts: list[str]) -> list[str]:
-    """Return the general channel of a path: a subscription has no wildcards."""
+    """Replace a path with wildcards by the channel of its last kind, because no channel has wildcards."""
     action = parts[-1:] if parts and parts[-1] in ACTIONS else []
     kinds = [_KINDS[part] for part in parts if part in _KINDS]
     if kinds:

@@ -1,11 +1,11 @@
 """Spell channels by calls: ``Channel.tablesdb("main").table("orders").row().create()``.
 
-Design: a channel is a string, a prefix of channels is not. Each class has only the calls that lead to a channel, so a type
-checker refuses every other call, and so does Python. The strings are those of the official JavaScript SDK for the same calls;
-where that SDK lacks a call, they are the protocol's own (PROTOCOL: "Channels").
+Design: a channel is a string, and a prefix of channels is not. Each class has only the calls that lead to a channel, so Python
+and a type checker refuse every other call. The same calls of the official JavaScript SDK give the same strings. The protocol
+gives the strings of the calls that this SDK lacks (PROTOCOL: "Channels").
 
-An id with a dot would be two parts of a path, and the name of an action would be that action. Both would silently listen to
-something else, so each call refuses them.
+A dot in an id would split the path, and an id such as ``create`` would select an action. Each call refuses such an id, because
+the subscription would silently listen to another channel.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ACTIONS = ("create", "update", "upsert", "delete")
 
 
 class FinalChannel(str):
-    """A channel that takes no action, or has one already. It is a plain string."""
+    """A channel that takes no further action; a plain string."""
 
     __slots__ = ()
 
@@ -54,13 +54,13 @@ class Report(FinalChannel):
     """A report, and the prefix of its insights."""
 
     def insight(self, insight_id: str | None = None) -> FinalChannel:
-        """Name one insight of the report; without an id all of them."""
+        """Name one insight of the report; without an id, all its insights."""
         return FinalChannel(_all_or_one(f"{self}.insights", "insight_id", insight_id))
 
 
 @dataclass(frozen=True, repr=False)
 class ChannelPrefix:
-    """A prefix of channels. No server publishes on it, so it cannot be subscribed to.
+    """A prefix of channels. No server publishes on a prefix, so `subscribe` refuses it.
 
     Attributes:
         path: the path so far.
@@ -82,7 +82,7 @@ class Collection(ChannelPrefix):
     next_call = ".document()"
 
     def document(self, document_id: str | None = None) -> UpsertChannel:
-        """Name one document; without an id all of the collection."""
+        """Name one document; without an id, all documents of the collection."""
         return UpsertChannel(_all_or_one(f"{self}.documents", "document_id", document_id))
 
 
@@ -92,7 +92,7 @@ class Table(ChannelPrefix):
     next_call = ".row()"
 
     def row(self, row_id: str | None = None) -> UpsertChannel:
-        """Name one row; without an id all of the table."""
+        """Name one row; without an id, all rows of the table."""
         return UpsertChannel(_all_or_one(f"{self}.rows", "row_id", row_id))
 
 
@@ -117,7 +117,7 @@ class Tables(ChannelPrefix):
 
 
 class Database(Collections, Tables):
-    """A database by its older name, under which collections and tables are the same."""
+    """A database under the older name ``databases``, where collections and tables are the same."""
 
 
 class Bucket(ChannelPrefix):
@@ -126,13 +126,13 @@ class Bucket(ChannelPrefix):
     next_call = ".file()"
 
     def file(self, file_id: str | None = None) -> ActionChannel:
-        """Name one file; without an id all of the bucket."""
+        """Name one file; without an id, all files of the bucket."""
         return ActionChannel(_all_or_one(f"{self}.files", "file_id", file_id))
 
 
 @final
 class Channel:
-    """Spells the channels of Appwrite. Each call gives a channel, or a prefix with further calls.
+    """Spell the channels of Appwrite. Each call returns a channel, or a prefix with further calls.
 
     ::
 
@@ -142,13 +142,13 @@ class Channel:
         Channel.bucket("avatars").file()
 
     Raises:
-        BadOption: from any call, for an id that is not 1 to 36 of ``a-z A-Z 0-9 _ -`` with a letter or digit first, or that is
-            the name of an action where an action may stand.
+        BadOption: from any call, for an id that is not 1 to 36 characters of ``a-z A-Z 0-9 _ -`` with a letter or digit first.
+            Where a channel takes an action, also for an id that is the name of an action.
     """
 
     @staticmethod
     def account() -> UpsertChannel:
-        """Name your own account. The server adds ``account.{user}`` for a user."""
+        """Name the account of the connected user, which the server also calls ``account.{user}``."""
         return UpsertChannel("account")
 
     @staticmethod
@@ -223,17 +223,17 @@ class Channel:
 
     @staticmethod
     def console() -> FinalChannel:
-        """Name the console's own channel; in project ``console``."""
+        """Name the console's own channel. Project ``console`` alone has it."""
         return FinalChannel("console")
 
     @staticmethod
     def project(project_id: str | None = None) -> FinalChannel:
-        """Name one project, ``projects.{id}``; without an id ``project``, which brings statistics. In project ``console``."""
+        """Name one project; without an id, the statistics of projects. Project ``console`` alone has these channels."""
         return FinalChannel("project" if project_id is None else _with_id("projects", "project_id", project_id))
 
     @staticmethod
     def console_tail(project_id: str) -> FinalChannel:
-        """Name the live tail of a project's events: lists, without a time. In project ``console`` alone."""
+        """Name the live tail of a project's events, which are lists without a time. Project ``console`` alone has it."""
         return FinalChannel(_with_id("console.tail", "project_id", project_id))
 
     @staticmethod
@@ -243,7 +243,7 @@ class Channel:
 
     @staticmethod
     def database(database_id: str) -> Database:
-        """Go on to a collection, or a table, of a database by its older name."""
+        """Go on to a collection, or a table, of a database under the older name."""
         return Database(_with_id("databases", "database_id", database_id))
 
     @staticmethod
@@ -266,15 +266,15 @@ def _with_id(path: str, option: str, value: str) -> str:
     if not isinstance(value, str) or not _ID.fullmatch(value):
         text = repr(value) if isinstance(value, str) else type(value).__name__
         rule = "not 1 to 36 of a-z A-Z 0-9 _ - with a letter or digit first"
-        raise BadOption(option, f"{text:.60} is {rule}; if it is an id all the same, give the channel as a plain string")
+        raise BadOption(option, f"{text:.60} is {rule}; if the server has this id, give the channel as a plain string")
     return f"{path}.{value}"
 
 
 def _last(path: str, option: str, value: str) -> str:
-    """Add an id where an action is possible instead."""
+    """Add an id at a place that may also hold an action."""
     if value in ACTIONS:
         raise BadOption(
-            option, f"{value!r} is read as an action: {path}.{value} means that of all {path.rpartition('.')[2]}; give another id"
+            option, f"{value!r} is read as an action: {path}.{value} means it for all {path.rpartition('.')[2]}; give another id"
         )
     return _with_id(path, option, value)
 

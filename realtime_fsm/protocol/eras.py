@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Era(StrEnum):
     """A generation of server protocol.
 
-    E1 and E2 differ in their heartbeat alone: such a server counts as E2 until it refuses a ping.
+    E1 and E2 differ only in the answer to a ping, so an E1 server counts as E2 until the server refuses a ping.
     """
 
     E1 = "E1"
@@ -39,7 +39,7 @@ class Era(StrEnum):
 
     @property
     def subscribes_in_url(self) -> bool:
-        """Whether channels travel in the URL."""
+        """Tell whether channels travel in the URL."""
         return self is not Era.E4
 
     def supports(self, feature: str) -> bool:
@@ -58,7 +58,7 @@ def parse_era(value: object) -> Era:
 
 
 UNFILTERED_SLOT = 0
-"""The slot of all subscriptions without queries, for which the server sends every event of their channels."""
+"""The slot of all subscriptions without queries. The server sends this slot every event of its channels."""
 _EVERYTHING = '{"method":"select","values":["*"]}'
 
 
@@ -68,8 +68,8 @@ class UrlPlan:
 
     Attributes:
         query: the part of the URL after the project.
-        plain: the subscriptions without queries, by each of their channels; they share a slot.
-        filtered: the subscriptions with queries, by the slot that each has alone.
+        plain: the ids of the subscriptions without queries, by channel; these subscriptions share a slot.
+        filtered: the id of each subscription with queries, by its slot.
     """
 
     query: str
@@ -89,12 +89,12 @@ class UrlPlan:
 
 @dataclass(frozen=True, slots=True)
 class EventRoutes:
-    """How the events of one link find their subscriptions.
+    """The routes from the events of one link to its subscriptions.
 
     Attributes:
-        plain: subscriptions by channel.
-        filtered: subscriptions by the server's id.
-        common: the server's id for all plain ones together; None in eras without ids.
+        plain: the ids of the subscriptions without queries, by channel.
+        filtered: the id of each subscription with queries, by the id that the server chose.
+        common: the id that the server chose for all plain subscriptions together; None in eras without ids.
     """
 
     plain: Mapping[str, tuple[str, ...]]
@@ -102,7 +102,7 @@ class EventRoutes:
     common: str | None
 
     def match(self, server_ids: Sequence[str], channels: Iterable[str]) -> tuple[str, ...]:
-        """List the subscriptions of an event, each once, by the server's ids (none before E3) and the event's channels."""
+        """Return the id of each subscription of an event, by the server's ids (empty before E3) and the event's channels."""
         found = [self.filtered[identifier] for identifier in server_ids if identifier in self.filtered]
         if not server_ids or self.common in server_ids:
             found += [identifier for channel in channels for identifier in self.plain.get(channel, ())]
@@ -112,8 +112,8 @@ class EventRoutes:
 def url_plan(specs: Iterable[SubscriptionSpec]) -> UrlPlan:
     """Plan the URL of some subscriptions.
 
-    The server drops channels such as ``account.bob``, and refuses a URL whose channels it dropped all. It accepts an empty
-    channel, as recorded, so the plan adds one where every channel could be dropped.
+    The server drops channels such as ``account.bob``, and refuses a URL without any other channel. It accepts an empty channel,
+    so the plan adds one where the server could drop every channel.
     """
     channels: dict[str, None] = {}
     plain: dict[str, list[str]] = {}
@@ -138,7 +138,7 @@ def url_plan(specs: Iterable[SubscriptionSpec]) -> UrlPlan:
 
 
 def acknowledged_channels(spec: SubscriptionSpec, channels: Sequence[str]) -> tuple[str, ...]:
-    """List the channels of a greeting that belong to a subscription: its own, and the user's account beside ``account``."""
+    """Return the channels of a greeting that belong to a subscription; ``account.{user}`` belongs to ``account``."""
     own = set(spec.channels)
     return tuple(channel for channel in channels if channel in own or _requested_channel(channel) in own)
 

@@ -1,7 +1,7 @@
-"""Tell server faults from refusals: with a server fault, the server answers but cannot do its work.
+"""Tell server faults from refusals: during a server fault, the server answers and cannot do its work.
 
-Seen on a real server whose Redis was away (PROTOCOL: "Messages", rule 10): it answers pings and subscribes with error 0, greets
-new dials, and later works again on the same link. Error 0 is also the answer to a query that is not allowed (rule 5).
+A real server without its Redis answers pings and subscribes with error 0, greets new dials, and later works again on the same
+link (PROTOCOL: "Messages", rule 10). A query that the server does not allow gets error 0, too (rule 5).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def is_server_fault(code: Code) -> bool:
 
 
 def is_throttle(code: Code) -> bool:
-    """Tell whether the code of an error frame means too many messages, which blames none of them.
+    """Tell whether the code of an error frame means too many messages: 1013, or HTTP's 429 as a number or a text.
 
-    The codes are 1013, and HTTP's 429 as a number or a text (PROTOCOL: "Four server eras").
+    The server drops the message without a judgement of its content (PROTOCOL: "Messages", rule 4).
     """
     return code in _TOO_MANY
 
@@ -40,8 +40,8 @@ class FaultNews:
     """The begin or end of a server fault, as one step of the machine finds it.
 
     Attributes:
-        opened: whether it begins.
-        seconds: the time since the last proof that the server worked.
+        opened: whether the fault begins.
+        seconds: the seconds since the last proof that the server worked.
     """
 
     opened: bool

@@ -76,7 +76,7 @@ class ResponseFrame(msgspec.Struct, frozen=True, tag="response"):
 
 
 class _Fault(msgspec.Struct, frozen=True):
-    # Of any type: an odd error frame must not be lost, because it explains the end of a link.
+    # Of any type: the client must not lose an odd error frame, which explains the end of a link.
     code: Any = None
     message: Any = ""
 
@@ -130,8 +130,8 @@ class _Typed(msgspec.Struct, frozen=True):
     type: str
 
 
-# JSON allows half of a surrogate pair, Unicode does not, and msgspec refuses the whole text for it. One odd character must not
-# cost an event. The pattern matches escapes from left to right: a whole pair, a lone half, any other; so "\\ud800" is no half.
+# JSON allows half of a surrogate pair, Unicode does not, and msgspec then refuses the whole text. The client must not lose an
+# event over one character. The pattern matches escapes from left to right: a whole pair, a lone half, any other.
 _HEX = rb"[0-9a-fA-F]"
 _ESCAPE = re.compile(rb"\\u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2}|(\\u[dD][89a-fA-F]%b{2})|\\." % (_HEX, _HEX, _HEX), re.DOTALL)
 
@@ -142,7 +142,7 @@ def _replace_lone_surrogates(data: bytes) -> bytes:
 
 _frames: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 decode_known: Callable[[bytes | str], Frame] = _frames.decode
-"""The fast path of `decode`, one call less for each event. It raises ValueError or RecursionError for an odd message."""
+"""The fast path of `decode`: one call less for each event. An odd message raises ValueError or RecursionError."""
 _typed = msgspec.json.Decoder(_Typed)
 
 

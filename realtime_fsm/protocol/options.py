@@ -1,4 +1,4 @@
-"""Check the options of a connection when they are given: its URL, identity and timeouts."""
+"""Check the options of a connection at the call: URL, identity, timeouts and texts."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Timeouts:
     Attributes:
         dial: for the WebSocket upgrade, from the start of the dial.
         greeting: for the server's ``connected`` frame after the upgrade.
-        reply: for the reply to a control request; and how long a call waits while a consumer pauses the link (`LinkPaused`).
-        close: for the closing handshake, before the socket is dropped; in ``realtime_fsm.sync`` for running callables, too.
-        idle: how long a link without subscriptions is kept; None keeps it without end.
+        reply: for the reply to a control request; also for a consumer that pauses the link during a call (`LinkPaused`).
+        close: for the closing handshake; in ``realtime_fsm.sync`` also for running callables.
+        idle: for another subscription, before the client closes a link without subscriptions; None keeps such a link.
 
     Raises:
         BadOption: for a value that is not a positive, finite number of seconds.
@@ -65,7 +65,7 @@ class Timeouts:
 def realtime_url(endpoint: str, project: str) -> str:
     """Make the URL to dial: ``https://host/v1`` becomes ``wss://host/v1/realtime?project=...`` (PROTOCOL: "Connecting").
 
-    Without a project the server would connect the client to its own console project, so every project is checked.
+    Without a project the server would connect the client to its own console project, so this function refuses a missing project.
     """
     if not isinstance(endpoint, str):
         raise BadOption("endpoint", f"{type(endpoint).__name__} is not a string such as 'https://cloud.appwrite.io/v1'")
@@ -104,7 +104,7 @@ class ResolvedIdentity:
     refuses both at once with 403, so this class refuses the pair.
 
     Raises:
-        BadOption: for both, or for an empty one or another type.
+        BadOption: for both at once, an empty secret, a secret that is not a string, or a wrong header.
     """
 
     session: str | None = field(default=None, repr=False)
@@ -142,7 +142,7 @@ class ResolvedIdentity:
 
 
 def validated_strings(option: str, values: Iterable[str], *, least: int = 1) -> tuple[str, ...]:
-    """Refuse values that are not strings for the server, or fewer than ``least``; return each once, in order."""
+    """Return each string once, in order; refuse fewer than ``least`` strings, and a string that the server cannot take."""
     if isinstance(values, str):
         raise BadOption(option, "a single string; give a list of strings")
     strings = tuple(values)
@@ -152,7 +152,7 @@ def validated_strings(option: str, values: Iterable[str], *, least: int = 1) -> 
             raise BadOption(option, f"{shown} is not a non-empty string")
     if len(strings) < least:
         raise BadOption(option, "none was given; name at least one, such as 'rows'")
-    return tuple(dict.fromkeys(map(str.__str__, strings)))  # the JSON codec takes no subclass of str, such as a Channel's
+    return tuple(dict.fromkeys(map(str.__str__, strings)))  # the JSON codec takes no subclass of str, such as `FinalChannel`
 
 
 def is_valid_unicode(value: str) -> bool:

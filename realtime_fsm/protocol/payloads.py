@@ -1,9 +1,9 @@
-"""Decode payloads into a user's type: straight from the wire's bytes, by msgspec, or by pydantic where pydantic made the type.
+"""Decode the bytes of a payload into a user's type: by msgspec, or by pydantic for the types of pydantic.
 
-Invariant: a misfit names fields and kinds of errors, and never quotes a value of the payload. Both libraries would: msgspec
-quotes an unknown member of an enumeration, pydantic quotes the rejected value.
+Invariant: a misfit names fields and kinds of errors, and never quotes a value of the payload. Both libraries quote values:
+msgspec an unknown member of an enumeration, pydantic the rejected value.
 
-Design: pydantic is no dependency. The code looks for pydantic only in a type that carries its mark; the module is imported then.
+Design: pydantic is no dependency. A type with the mark of pydantic proves that the user's code has imported pydantic.
 """
 
 from __future__ import annotations
@@ -27,19 +27,18 @@ if TYPE_CHECKING:
     """One step down into a payload: a key, an index, or None for every member."""
 
 T = TypeVar("T")
-_DECODERS_KEPT = 256
 _PYDANTIC = "__pydantic_validator__"
 _encode = msgspec.json.Encoder().encode
 
 
 class Problem(NamedTuple):
-    """Why a payload does not fit a type.
+    """The reason for which a payload does not fit a type.
 
     Attributes:
         text: the kind of error.
-        path: its place in the payload, such as ``"$.lines[0].price"``.
-        steps: the same as steps.
-        expects_object: whether the type expects an object there, and the payload has something else.
+        path: the place in the payload, such as ``"$.lines[0].price"``.
+        steps: the same place, as steps from the top.
+        expects_object: whether the type expects an object there, and the payload has another kind of value.
     """
 
     text: str
@@ -66,9 +65,9 @@ class PayloadDecoder(Generic[T]):
                 return self._decode(wire)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # noqa: BLE001  (a type may hold checks of the user's, which raise anything)
+            except BaseException as error:  # noqa: BLE001  (the checks of a user's type raise anything)
                 problem = self._explain(error)
-            # PHP writes an empty object as [] (PROTOCOL: "Messages"). Each turn replaces at least one, so the loop ends.
+            # PHP writes an empty object as [] (PROTOCOL: "Messages"). Each turn replaces at least one array, so the loop ends.
             replaced = _replace_empty_array(wire, problem.steps) if problem.expects_object else None
             if replaced is None:
                 return problem
@@ -76,12 +75,12 @@ class PayloadDecoder(Generic[T]):
 
     def _explain(self, error: BaseException) -> Problem:
         if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
-            return Problem("no JSON that can be read")
+            return Problem("the text is not valid JSON")
         return Problem(_validator_failed(error))
 
 
 class _MsgspecDecoder(PayloadDecoder[T]):
-    """For Structs, dataclasses, TypedDicts, dicts and unions of them."""
+    """Decodes into Structs, dataclasses, TypedDicts, dicts and unions of these."""
 
     def __init__(self, target_type: Any, *, decimals: bool) -> None:
         super().__init__(target_type, msgspec.json.Decoder(target_type, float_hook=Decimal if decimals else None).decode)
@@ -89,9 +88,9 @@ class _MsgspecDecoder(PayloadDecoder[T]):
         for part in _parts(info, set()):
             kind = getattr(part, "cls", None)
             if hasattr(kind, _PYDANTIC):
-                raise TypeError(f"{type_name(kind)} is pydantic's; make the whole a pydantic model")
+                raise TypeError(f"{type_name(kind)} is a pydantic model inside of another type; make that a pydantic model, too")
             if isinstance(part, inspect.CustomType):
-                raise TypeError(f"nothing in JSON becomes a {type_name(kind)}")
+                raise TypeError(f"no JSON value becomes a {type_name(kind)}")
         if not _may_be_a_payload(info):
             raise TypeError(
                 "a payload is an object; give a Struct, dataclass, TypedDict, pydantic model or dict,"
@@ -104,7 +103,7 @@ class _MsgspecDecoder(PayloadDecoder[T]):
         found = _ERROR_TEXT.fullmatch(str(error))
         assert found is not None, "every text matches"
         text, path = found[1], found[2] or "$"
-        if error.__cause__ is not None:  # the text is that of a check in __post_init__
+        if error.__cause__ is not None:  # the text comes from a check in __post_init__
             text = _validator_failed(error.__cause__)
         elif quoting := _QUOTING.match(text):
             text = quoting[0]
@@ -119,7 +118,7 @@ _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 
 
 class _PydanticDecoder(PayloadDecoder[T]):
-    """For pydantic's own types, in its JSON mode."""
+    """Decodes into types of pydantic, in its JSON mode."""
 
     def __init__(self, target_type: Any) -> None:
         self._adapter: Any = sys.modules["pydantic"].TypeAdapter(target_type)
@@ -142,11 +141,11 @@ class _PydanticDecoder(PayloadDecoder[T]):
         first = error.errors(include_url=False, include_context=False)[0]
         names = self._field_names()
         path = (f"[{step}]" if isinstance(step, int) else f".{step}" if step in names else "[...]" for step in first["loc"])
-        # The type of the error alone: its sentence may quote the value, and a key may be one.
+        # Only the type of the error: its text may quote the value, and so may a key of a dict.
         return Problem(first["type"], "$" + "".join(path), first["loc"], first["type"] in _EXPECTS_OBJECT)
 
     def _field_names(self) -> set[str]:
-        """Name all fields; none where the type has no schema, or the user's code fails to make one."""
+        """Return the names of all fields; an empty set if the type has no schema, or the user's code fails to make one."""
         try:
             return set(_properties(self._adapter.json_schema()))
         except KeyboardInterrupt:
@@ -175,31 +174,35 @@ _digits = msgspec.json.Decoder(float_hook=_quote_if_lossy)
 
 
 def payload_decoder(target_type: Any, *, decimals: bool = False) -> PayloadDecoder[Any]:
-    """Make a decoder for a type, or for the union of a tuple of types, or return the one made before; the newest 256 are kept.
+    """Return the decoder for a type, or for the union of a tuple of types; a cache holds the newest 256.
 
-    ``decimals`` makes numbers with a fraction a `Decimal` where the type leaves that open. A type that cannot be decoded raises
-    `BadOption`, which names it.
+    Args:
+        target_type: the type.
+        decimals: whether a number with a fraction becomes a `Decimal` where the type leaves that open.
+
+    Raises:
+        BadOption: for a type that cannot hold a payload.
     """
     try:
         return _cached_decoder(target_type, decimals)
-    except TypeError:  # it cannot be hashed, as an Annotated with a list in it
+    except TypeError:  # an unhashable type, such as an Annotated with a list
         return _build(target_type, decimals)
 
 
 def _build(target_type: Any, decimals: bool) -> PayloadDecoder[Any]:
     try:
         if isinstance(target_type, tuple):
-            target_type = Union[target_type]  # noqa: UP007  (of a tuple)
+            target_type = Union[target_type]  # noqa: UP007  (a tuple has no |)
         return _PydanticDecoder(target_type) if _is_pydantic(target_type) else _MsgspecDecoder(target_type, decimals=decimals)
-    except Exception as error:  # resolving a type runs its annotations, which raise anything
+    except Exception as error:  # msgspec and pydantic evaluate the annotations of a type, which raise anything
         raise BadOption("payload", f"{type_name(target_type)} cannot be decoded: {error}") from error
 
 
-_cached_decoder = lru_cache(_DECODERS_KEPT)(_build)
+_cached_decoder = lru_cache(256)(_build)
 
 
 def type_name(target_type: Any) -> str:
-    """Name a type in a message."""
+    """Return the name of a type for a message."""
     return target_type.__name__ if isinstance(target_type, type) else f"{target_type!r:.80}"
 
 
@@ -224,7 +227,7 @@ def _may_be_a_payload(info: inspect.Type) -> bool:
 
 
 def _parts(info: inspect.Type | inspect.Field, seen: set[int]) -> Iterator[inspect.Type | inspect.Field]:
-    """Walk through a type's description and its parts; a type may hold itself."""
+    """Walk through the description of a type and its parts, each once: a type may contain itself."""
     if id(info) in seen:
         return
     seen.add(id(info))
@@ -237,7 +240,7 @@ def _parts(info: inspect.Type | inspect.Field, seen: set[int]) -> Iterator[inspe
 
 
 def _validator_failed(error: BaseException) -> str:
-    return f"a check of the type's own raised {type(error).__name__}"
+    return f"a check of the type raised {type(error).__name__}"
 
 
 _level: msgspec.json.Decoder[dict[str, msgspec.Raw] | list[msgspec.Raw]] = msgspec.json.Decoder(
@@ -246,7 +249,7 @@ _level: msgspec.json.Decoder[dict[str, msgspec.Raw] | list[msgspec.Raw]] = msgsp
 
 
 def _replace_empty_array(wire: bytes | msgspec.Raw, steps: tuple[Step, ...]) -> bytes | None:
-    """Replace an empty array at a place by ``{}``; return None where the payload has no empty array there."""
+    """Replace an empty array at a place by ``{}``; return None if the payload has no empty array there."""
     if not steps:
         return b"{}" if b"".join(bytes(wire).split()) == b"[]" else None
     try:

@@ -1,7 +1,7 @@
 """Check the queries of a subscription before the server does.
 
-Events can be filtered by fewer queries than lists can (PROTOCOL: "Channels"). The server refuses the others without a reason, and
-with them everything else in the same message. So the call refuses each query that the server would refuse or that never matches.
+Realtime allows fewer queries than lists do (PROTOCOL: "Channels"). The server refuses any other query without a reason, and with
+this query the whole message. So the call refuses each query that the server would refuse, or that never matches.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _ALLOWED = (*_COMPARISONS, *_NULL_CHECKS, *_LOGICAL, "select")
 
 
 def realtime_queries(queries: Iterable[str]) -> tuple[str, ...]:
-    """Refuse queries that cannot filter events; return each once, in order.
+    """Return each query once, in order; refuse a query that cannot filter events.
 
-    The error names the query by its number and method, and hides its values.
+    The error names the number and the method of the query, and hides its values.
     """
     texts = validated_strings("queries", queries, least=0)
     for number, text in enumerate(texts, 1):
         try:
             problem = _problem_of(msgspec.json.decode(text))
         except msgspec.DecodeError:
-            problem = "no JSON; give what a Query helper of the official SDK returns"
+            problem = "not valid JSON; give the result of a Query helper of the official SDK"
         except RecursionError:
             problem = "nested too deeply; give a flatter query"
         if problem:
@@ -42,20 +42,20 @@ def realtime_queries(queries: Iterable[str]) -> tuple[str, ...]:
 
 
 def _problem_of(query: object) -> str:
-    """Name the problem of a query; empty for a good one."""
+    """Describe the problem of a query; return an empty text for a valid query."""
     if not isinstance(query, dict) or not isinstance(method := query.get("method"), str):
-        return "no object with a method; give what a Query helper of the official SDK returns"
+        return "no object with a method; give the result of a Query helper of the official SDK"
     attribute, values = query.get("attribute", ""), query.get("values", [])
     if method not in _ALLOWED:
-        return f"realtime has no {method!r:.40}, only {', '.join(_ALLOWED)}; leave it out and look at the payload of each event"
+        return f"realtime has no {method!r:.40}, only {', '.join(_ALLOWED)}; leave it out, and check the payload of each event"
     if not isinstance(attribute, str) or not isinstance(values, list):
         return f"{method}: the attribute is not a string, or the values are not a list; use a Query helper of the official SDK"
     if method == "select":
         return "" if values == _EVERYTHING else 'select takes ["*"] alone, which means everything; an event is never cut down'
     if method in _LOGICAL:
-        return next(filter(None, map(_problem_of, values)), "") if values else f"{method}: it joins nothing; leave it out"
+        return next(filter(None, map(_problem_of, values)), "") if values else f"{method}: it joins no queries; leave it out"
     if not attribute:
-        return f"{method}: no attribute to look at; name one"
+        return f"{method}: it has no attribute; name one"
     if method in _COMPARISONS and not values:
         return f"{method}: no value to compare with; isNull and isNotNull look for null"
     return ""

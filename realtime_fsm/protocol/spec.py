@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionSpec:
-    """A subscription as a user asks for it: events of some channels that match all of its queries.
+    """The user's request for a subscription: events of some channels that match all queries.
 
     Attributes:
-        item: its encoded item of a ``subscribe`` message.
+        item: the encoded item of a ``subscribe`` message.
     """
 
     id: str
@@ -34,11 +34,11 @@ class SubscriptionSpec:
 
 
 def subscription_spec(identifier: str, channels: Iterable[str], queries: Iterable[str], project: str) -> SubscriptionSpec:
-    """Check the channels and queries of a subscription, and that they fit into a frame."""
+    """Make a subscription; refuse wrong channels and queries, and a message that exceeds a frame."""
     spec = SubscriptionSpec(identifier, validated_strings("channels", channels), realtime_queries(queries))
     refuse_console(spec.channels, project)
     if len(frames.message("subscribe", [spec.item])) > frames.MAX_CLIENT_PAYLOAD:
-        problem = f"with their queries they make a frame of more than {frames.MAX_CLIENT_FRAME} bytes; split them"
+        problem = f"channels and queries make a frame of more than {frames.MAX_CLIENT_FRAME} bytes; make several subscriptions"
         raise BadOption("channels", problem)
     return spec
 
@@ -52,7 +52,7 @@ def presence_identifier(identifier: str) -> str:
 def presence_message(
     status: str, metadata: Mapping[str, Any] | None, permissions: Iterable[str] | None, identifier: str | None = None
 ) -> bytes:
-    """Encode the message that shows a user as present. An error for a value that cannot be sent hides the value."""
+    """Encode the message that shows a user as present. An error never shows the value that it refuses."""
     if not isinstance(status, str) or not status or not is_valid_unicode(status):
         raise BadOption("status", "not a non-empty string; None ends a presence (its value is not shown)")
     if metadata is not None and not isinstance(metadata, Mapping):
@@ -62,8 +62,8 @@ def presence_message(
         message = frames.presence(status, metadata, roles, identifier)
     except (TypeError, ValueError):
         raise BadOption(
-            "metadata", "it holds a value that JSON cannot encode; leave that out (its values are not shown)"
+            "metadata", "it holds a value that JSON cannot encode; leave this value out (its values are not shown)"
         ) from None
     if len(message) > frames.MAX_CLIENT_PAYLOAD:
-        raise BadOption("metadata", f"it makes a frame of more than {frames.MAX_CLIENT_FRAME} bytes; store less")
+        raise BadOption("metadata", f"the presence makes a frame of more than {frames.MAX_CLIENT_FRAME} bytes; give less")
     return message

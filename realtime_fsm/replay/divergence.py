@@ -1,4 +1,4 @@
-"""The divergence: where the machine parts from the log, and how its guards answer there."""
+"""The divergence: the first step at which the machine and the log differ, with the answers of the guards there."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class Diverged(Exception):
-    """The machine does something else than the log says.
+    """The machine takes another step than the log.
 
     Attributes:
-        located: the record.
-        lines: the differences, both rows, and the guards with their answers.
+        located: the record of the step, with its place.
+        lines: the differences, both transition rules, and the guards with their answers.
     """
 
     def __init__(self, located: LocatedRecord, difference: str, lines: tuple[str, ...] = ()) -> None:
@@ -35,7 +35,7 @@ class Diverged(Exception):
 
 
 def describe_cause(cause: TransitionRecord | LinkFailure | None) -> str:
-    """Tell a cause of failure by its kind and its code; empty without a cause."""
+    """Return the kind and the code of a cause of failure; an empty text without a cause."""
     code: int | str | None = None
     match cause:
         case None | TransitionRecord(cause=None):
@@ -48,8 +48,6 @@ def describe_cause(cause: TransitionRecord | LinkFailure | None) -> str:
             code = cause.close_code
         case UpgradeRefused():
             code = cause.status or None
-        case _:
-            pass
     kind = cause.cause if isinstance(cause, TransitionRecord) else cause.kind
     return f"{kind}" if code is None else f"{kind} {code}"
 
@@ -57,21 +55,21 @@ def describe_cause(cause: TransitionRecord | LinkFailure | None) -> str:
 def explain_choice(
     harness: MachineHarness, replay_input: ReplayInput, record: TransitionRecord, transition: TransitionTaken | None, began: float
 ) -> Iterator[str]:
-    """Explain how the machine came to its choice.
+    """Explain the step that the machine took.
 
     Args:
-        harness: the connection before the step; it cannot be used afterwards.
-        replay_input: the input.
+        harness: the connection before the step. The explanation changes the harness, so the caller drops it.
+        replay_input: the input of the step.
         record: the record of the step.
-        transition: the row that the machine took.
-        began: the moment of the first step.
+        transition: the transition of the machine; None for no transition.
+        began: the moment of the first step, in seconds of the machine's clock.
     """
     yield f"the log:     {describe_row(ROWS[record.row])}"
-    yield f"the machine: {_why_no_row(harness, replay_input, began) if transition is None else describe_row(transition.row)}"
+    yield f"the machine: {_why_no_step(harness, replay_input, began) if transition is None else describe_row(transition.row)}"
     context = harness.context
     in_flight = context.subscriptions.in_flight
     yield (
-        f"it stands:   {harness.state} at {replay_input.at - began:.6f} s, link {context.generation}, attempt {context.attempt}, "
+        f"its state:   {harness.state} at {replay_input.at - began:.6f} s, link {context.generation}, attempt {context.attempt}, "
         f"{len(context.subscriptions.acknowledged)} of {len(context.subscriptions.desired)} subscriptions acknowledged, "
         f"{f'a request in flight ({in_flight.kind})' if in_flight else 'nothing in flight'}"
     )
@@ -79,26 +77,26 @@ def explain_choice(
     if transition is None or not cell:
         return
     holds = harness.evaluate_guards(replay_input, dict.fromkeys(guard for row in cell for guard in row.guards))
-    yield "the guards, in their order:"
+    yield "the guards, in order:"
     for row in cell:
         guards = ", ".join(f"{guard} {'holds' if holds[guard] else 'fails'}" for guard in row.guards) or "none"
         mark = " <- the machine" * (row is transition.row) + " <- the log" * (row.id == record.row)
         yield f"  {row.id}: {guards}{mark}"
 
 
-def _why_no_row(harness: MachineHarness, replay_input: ReplayInput, began: float) -> str:
+def _why_no_step(harness: MachineHarness, replay_input: ReplayInput, began: float) -> str:
     context, input_, due = harness.context, replay_input.input_, harness.context.deadline
     match input_:
         case Deadline() if due is None:
-            return "no step: it waits for nothing"
+            return "no step: the machine has no deadline"
         case Deadline() if due is not None and replay_input.at < due:
             at = replay_input.at - began
-            return f"no step: it waits until {due - began:.6f} s ({harness.awaited}), and the log's step is at {at:.6f} s"
+            return f"no step: the deadline is at {due - began:.6f} s ({harness.awaited}), and the log's step is at {at:.6f} s"
         case Closed():
-            return "no step: it waits for no socket to close"
+            return "no step: no socket is closing"
         case SocketInput() if context.link is None:
-            return "no step: it has no link"
+            return "no step: the machine has no link"
         case Acknowledged() if context.subscriptions.answerable is None:
-            return "no step: nothing was asked"
+            return "no step: no request is in flight"
         case _:
             return f"no step: {TABLE.ignored.get((harness.state, input_.trigger), 'nothing follows the end')}"

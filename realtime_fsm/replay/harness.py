@@ -1,4 +1,4 @@
-"""The harness: the machine on a virtual clock, with the world as the replay sets it."""
+"""The harness: the machine on a virtual clock, without a driver. The replay decides every fact outside of the machine."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.inputs import Input
 
 DEFAULT_DRAW = 0.5
-"""The random number of a step that uses none."""
-_FRAMES = (GreetingReceived, Acknowledged, Pong, Recovered, ErrorReceived)
-"""The inputs that are frames: the link counts each."""
+"""The random number for a step that needs none."""
+FRAMES = (GreetingReceived, Acknowledged, Pong, Recovered, ErrorReceived)
+"""The inputs that stand for frames. The link counts its frames."""
 
 _WORDS: dict[type[Command], str] = {
     commands.OpenLink: "open",
@@ -49,25 +49,25 @@ _WORDS: dict[type[Command], str] = {
     commands.FailWaiters: "fail",
     commands.EndStreams: "end",
 }
-"""The words for commands in emitted tests. Files of users hold them, so a word stays when its class gets another name."""
+"""The words for commands in emitted tests. Users keep such tests, so a word stays when its class gets another name."""
 
 
 def command_words(result: StepResult) -> str:
-    """Name the commands of a step, in their order, with blanks between the words."""
+    """Return the words for the commands of a step, in order, with blanks between them."""
     return " ".join(_WORDS[type(command)] for command in result.commands)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayInput:
-    """One input, and all that the step depends on.
+    """One input, with all facts on which its step depends.
 
     Attributes:
         at: the moment, in seconds of the machine's clock.
         input_: the input.
-        draw: the random number.
-        dial_slot: when the rate limit of the process lets a dial of this step leave; None for at once.
+        draw: the random number, from 0 to 1.
+        dial_slot: the moment of a dial by the rate limit of the process; None for a dial at once.
         heard: whether a frame without a record came since the step before.
-        pauses: when reading from the link stopped since then (True), and when it went on (False).
+        pauses: the moments since the step before at which the client stopped reading (True) or continued (False).
     """
 
     at: float
@@ -79,10 +79,10 @@ class ReplayInput:
 
 
 class ScriptedPacer(Pacer):
-    """A pacer whose dial slots are those of the log.
+    """A pacer that takes its dial slots from the log.
 
     Attributes:
-        dial_slot: the slot of the next dial; None for at once.
+        dial_slot: the moment of the next dial; None for a dial at once.
     """
 
     __slots__ = ("dial_slot",)
@@ -92,11 +92,11 @@ class ScriptedPacer(Pacer):
         self.dial_slot: float | None = None
 
     def reserve(self, now: float) -> float:
-        """Tell when to dial."""
+        """Return the moment of the dial."""
         return now if self.dial_slot is None else self.dial_slot
 
     def claim(self, place: float, now: float) -> float:
-        """Tell when to dial, for a dial that has waited."""
+        """Return the moment of a dial that has waited."""
         return self.reserve(now)
 
 
@@ -105,10 +105,10 @@ class MachineHarness:
 
     Args:
         policies: the settings, as attributes with the names of the parameters of `ConnectionContext`.
-        replay_inputs: inputs to take at once.
+        replay_inputs: the inputs to feed at once.
 
     Attributes:
-        context: the memory of the connection.
+        context: the context of the machine.
     """
 
     def __init__(self, policies: Policies | SimpleNamespace, replay_inputs: Iterable[ReplayInput] = ()) -> None:
@@ -138,14 +138,14 @@ class MachineHarness:
         return self._machine.step(replay_input.input_, replay_input.at, draw=replay_input.draw)
 
     def evaluate_guards(self, replay_input: ReplayInput, guards: Iterable[str]) -> dict[str, bool]:
-        """Evaluate guards on an input. The harness cannot be used afterwards."""
+        """Evaluate guards on an input. The call changes the context, so the caller drops the harness."""
         self._prepare(replay_input)
         self.context.reset_step(replay_input.at, replay_input.draw)
         apply_notes(self.context, replay_input.input_)
         return {name: GUARDS[name](self.context) for name in guards}
 
     def pause(self, pauses: Iterable[tuple[float, bool]]) -> None:
-        """Stop reading from the link, or go on. The same pause may come twice."""
+        """Stop and continue reading from the link. A repeated pause changes nothing."""
         for at, paused in pauses:
             self._machine.set_read_paused(self.context.generation, at, paused=paused)
 
@@ -155,7 +155,7 @@ class MachineHarness:
         link, input_ = self.context.link, replay_input.input_
         if link is not None:
             link.frames_received += replay_input.heard
-            link.frames_received += isinstance(input_, _FRAMES) and input_.generation == link.generation
+            link.frames_received += isinstance(input_, FRAMES) and input_.generation == link.generation
 
     @property
     def awaited(self) -> str:

@@ -1,4 +1,4 @@
-"""The inputs that records stand for."""
+"""Make the inputs of the machine from the records of a log."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 ROWS: dict[str, Row[State, Trigger]] = {row.id: row for row in TABLE.rows}
 CHANNEL = "channel"
-"""Stands for the channels, which no record holds."""
+"""The placeholder for channels, which no record holds."""
 PLACEHOLDER = "not in the log"
-"""Stands for a text that no record holds."""
+"""The placeholder for a text that no record holds."""
 _PLAIN: dict[str, type[Input]] = {
     kind.trigger.value: kind
     for kind in (
@@ -57,7 +57,7 @@ _TEXT_FAILURES: dict[str | None, type[errors.DialFailed | errors.CertificateRefu
 
 
 def cause_of(record: TransitionRecord) -> errors.LinkFailure | None:
-    """Make the failure that a step is about, without its texts; None where the step has no failure, or the machine finds it."""
+    """Make the failure of a step, without its texts; None if the step has no failure, or the machine itself finds the failure."""
     match record.cause:
         case "error_frame":
             return ServerError(0 if record.error_code is None else record.error_code, PLACEHOLDER)
@@ -74,7 +74,7 @@ def cause_of(record: TransitionRecord) -> errors.LinkFailure | None:
 
 
 def spec(identifier: str, size: int = 0, *, filtered: bool = False) -> SubscriptionSpec:
-    """Make a subscription of a placeholder channel that takes `size` bytes in a request; with a query, if `filtered`."""
+    """Make a subscription to a placeholder channel, with a query if `filtered`; a `size` above 0 sets the bytes of its item."""
     if filtered:
         return SubscriptionSpec(identifier, (CHANNEL,), (PLACEHOLDER,))
     bare = len(subscribe_item(identifier, ("",), ()))
@@ -87,12 +87,12 @@ def presence(change: str) -> inputs.SetPresence:
 
 
 def input_of(record: TransitionRecord, context: ConnectionContext, user_input: Input | None) -> Input | None:
-    """Make the input that a step stands for; None if the log does not tell what the user wanted.
+    """Make the input of a step; None if the log does not tell the arguments of the user's call.
 
     Args:
         record: the record of the step.
-        context: the connection before the step.
-        user_input: the user's call about a subscription or a presence since the step before.
+        context: the context before the step.
+        user_input: the user's call about a subscription or a presence since the step before; None without such a call.
     """
     link, row = context.generation if context.link is None else context.link.generation, ROWS[record.row]
     if record.trigger in _PLAIN:
@@ -106,7 +106,7 @@ def input_of(record: TransitionRecord, context: ConnectionContext, user_input: I
             return _with_id(user_input, context, another=Guard.PRESENCE_NEEDS_LINK in row.guards)
         case Trigger.UNSUBSCRIBE:  # a second call about one subscription has no record
             return inputs.Unsubscribe(PLACEHOLDER) if user_input is None else user_input
-        case Trigger.AUTHENTICATE:  # a session is in the input where the machine may send it
+        case Trigger.AUTHENTICATE:  # the input holds a session only where the machine sends one
             return inputs.Authenticate(PLACEHOLDER if Effect.SEND_AUTHENTICATION in row.effects else None)
         case Trigger.PING_SWITCHED:
             return inputs.PingEnabledChanged(record.enabled) if isinstance(record.enabled, bool) else None
@@ -147,7 +147,7 @@ def input_of(record: TransitionRecord, context: ConnectionContext, user_input: I
 
 
 def frame_received_before(record: TransitionRecord, context: ConnectionContext) -> bool:
-    """Tell whether a frame without a record came before a step, as `record.heard` says."""
+    """Tell whether a frame without a record came before a step: the record says so, and no input of the replay was this frame."""
     link = context.link
     if link is None or record.heard is not True:
         return False
@@ -156,7 +156,7 @@ def frame_received_before(record: TransitionRecord, context: ConnectionContext) 
 
 
 def _with_id(user_input: Input | None, context: ConnectionContext, *, another: bool) -> Input | None:
-    """Give a presence the id of the link, or another one: no record holds an id."""
+    """Give a presence the id that the link has, or `another` id, because no record holds an id."""
     if not isinstance(user_input, inputs.SetPresence):
         return user_input
     own = context.subscriptions.presence.taken_id or PLACEHOLDER

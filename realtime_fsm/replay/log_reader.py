@@ -1,4 +1,4 @@
-"""The log reader: all records of one connection, in the order of their numbers, as far as no number is missing."""
+"""The log reader: the records of one connection in the order of their numbers, up to the first missing number."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from realtime_fsm.fsm.table import TABLE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-LISTED = 20
-"""Connections to list at most when the one that was asked for is not there."""
+_LISTED = 20
+"""The most connections that a message lists."""
 _EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)
 
 
 class UnusableLog(Exception):
-    """There is nothing to replay. The text says why."""
+    """The log cannot be replayed at all. The text names the reason."""
 
 
 class IncompleteLog(Exception):
-    """The log does not tell enough. The text says what is missing."""
+    """The log lacks a fact that the replay needs. The text names the fact."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocatedRecord:
-    """A record at its place."""
+    """A record with its place: the file and the line."""
 
     place: Location
     record: AnyRecord
@@ -56,10 +56,10 @@ class ConnectionLog:
     """The log of one connection.
 
     Attributes:
-        connection: its id.
-        policies: its settings.
+        connection: the id of the connection.
+        policies: the settings of the connection.
         records: the records, from number 1 on, without a hole.
-        incomplete_reason: why there are no more records; None if nothing is missing.
+        incomplete_reason: the reason for which the log holds no more records; None for a complete log.
     """
 
     connection: str
@@ -86,7 +86,7 @@ def _head_of(line: bytes) -> _Head | None:
 
 @dataclass(slots=True)
 class _Reader:
-    """Picks the records of one connection: of `connection`, or of the first one in the log."""
+    """Collects the records of `connection`, or, without an id, of the first connection in the log."""
 
     connection: str | None
     is_chosen: bool
@@ -115,7 +115,7 @@ class _Reader:
         if head is None:
             self._add_record(place, line)
             return
-        if head.event in _EVENTS and head.connection_id and len(self.connections) <= LISTED:
+        if head.event in _EVENTS and head.connection_id and len(self.connections) <= _LISTED:
             self.connections.setdefault(head.connection_id)
             self.connection = self.connection or head.connection_id
         if head.connection_id == self.connection:
@@ -140,7 +140,7 @@ class _Reader:
             self.problems[record.seq] = f"{place}: the record lacks source, a name that some shippers reserve"
         first = self.records.setdefault(record.seq, LocatedRecord(place, record))
         if first.record != record:
-            self.problems[record.seq] = f"{place}: another record has the number {record.seq}, too ({first.place})"
+            self.problems[record.seq] = f"{place}: another record {record.seq} is at {first.place}"
         if any(isinstance(value, str) and (looks_secret(value) or not value.isprintable()) for value in _free_values(record)):
             self.problems[record.seq] = f"{place}: a value looks like a secret, or is not printable"
 
@@ -152,20 +152,20 @@ class _Reader:
 
     def log(self) -> ConnectionLog:
         if not self.connections or self.connection is None:
-            raise UnusableLog("there are no records of realtime_fsm in it")
+            raise UnusableLog("the log holds no records of realtime_fsm")
         if not (self.records or self.problems):
-            raise UnusableLog(f"there is no connection {redacted_id(self.connection)} in it{self._list_connections()}")
+            raise UnusableLog(f"the log holds no connection {redacted_id(self.connection)}{self._list_connections()}")
         if not self.is_chosen and len(self.connections) > 1:
-            raise UnusableLog(f"there are several connections in it: choose one with --connection{self._list_connections()}")
+            raise UnusableLog(f"the log holds several connections: choose one with --connection{self._list_connections()}")
         records: list[LocatedRecord] = []
         while (number := len(records) + 1) in self.records and number not in self.problems:
             records.append(self.records[number])
-        reason = self._why_not(number)
+        reason = self._reason_missing(number)
         if not records:
-            raise IncompleteLog(reason or "there is no record of it that this version can read")
+            raise IncompleteLog(reason or "this version can read no record of the connection")
         opened = records[0].record
         if not isinstance(opened, OpenRecord):
-            raise IncompleteLog(f"{records[0].place}: the first record is not realtime.open, so the policies are not known")
+            raise IncompleteLog(f"{records[0].place}: the first record is not realtime.open, so the policies are unknown")
         try:
             policies = Policies(opened)
         except (BadOption, TypeError) as problem:
@@ -173,8 +173,8 @@ class _Reader:
         is_closed = any(isinstance(located.record, CloseRecord) for located in records)
         return ConnectionLog(self.connection, policies, tuple(records), reason or (None if is_closed else self.cut))
 
-    def _why_not(self, number: int) -> str | None:
-        """Tell why the record with a number is missing; None if no later one is there."""
+    def _reason_missing(self, number: int) -> str | None:
+        """Return the reason for which a record is missing; None if no later record follows."""
         if number in self.problems:
             return self.problems[number]
         later = min((seq for seq in {*self.records, *self.problems} if seq > number), default=None)
@@ -186,20 +186,19 @@ class _Reader:
         return f"{place}: {pluralize(later - number, 'record')} missing before number {later}"
 
     def _list_connections(self) -> str:
-        listed = [redacted_id(identifier) for identifier in self.connections][:LISTED]
-        verb, more = "is" if len(self.connections) == 1 else "are", " and more" * (len(self.connections) > LISTED)
-        return f"; there {verb} {', '.join(listed)}{more}"
+        listed = [redacted_id(identifier) for identifier in self.connections][:_LISTED]
+        return f"; it holds {', '.join(listed)}{' and more' * (len(self.connections) > _LISTED)}"
 
 
 def _free_values(record: AnyRecord) -> tuple[object, ...]:
-    """Pick the values that the replay shows and that may be any text."""
+    """Return the values of a record that the replay prints, and that any text may fill."""
     if isinstance(record, SubscriptionRecord):
         return (record.subscription,)
     return (record.cause, record.error_code) if isinstance(record, TransitionRecord) else ()
 
 
 def redacted_id(identifier: str) -> str:
-    """Write an id for the screen."""
+    """Quote an id for the screen; hide an id that looks like a secret."""
     return REDACTED if looks_secret(identifier) else repr(identifier)
 
 
@@ -208,11 +207,11 @@ def read_connection_log(names: Iterable[str], connection: str | None) -> Connect
 
     Args:
         names: the files, in any order; ``-`` for standard input.
-        connection: its id; None for the only one that is there.
+        connection: the id of the connection; None if the log holds only one.
 
     Raises:
-        UnusableLog: when a file cannot be read, or the connection is not there.
-        IncompleteLog: when nothing can be replayed, because the beginning is missing or of another table.
+        UnusableLog: when a file cannot be read, or the log does not hold the connection.
+        IncompleteLog: when the first records are missing, or belong to another table.
     """
     reader = _Reader(connection, connection is not None)
     for name in sort_by_content(names):

@@ -1,13 +1,13 @@
-"""The replayer: it steps the machine with the facts of each record, and compares the step with the record.
+"""The replayer: step the machine with the facts of each record, and compare the step with the record.
 
-Invariant: a step is reproduced if row, states, counts, cause, times and subscriptions are those of the record.
+Invariant: the replay reproduces a step only if transition rule, states, counts, cause, times and subscriptions equal the record.
 
-Design: `at` of each record sets the clock, so sums of moments come out to the last bit. A call of the user that takes no row
-while a pong is awaited, a pause and the end of a draining link have no `at`. Their moment follows from `dwell`, which is rounded,
-so the replay takes the microsecond before: a deadline is then never later than that of the log.
+Design: `at` of each record sets the clock, so sums of times are exact. Three records have no `at`: a call during a ping, a pause,
+and the end of a draining link. Their moment follows from `dwell`, which is rounded. The replay takes the microsecond before, so
+that no deadline comes later than in the log.
 
-An error frame that changes nothing has no record. It matters only where the link ends next, and the record of that end names it.
-Such a frame finds no request in flight, so it came before the request that is in flight at the end; its moment does not matter.
+An error frame that changes nothing has no record. It matters only if the link ends next, and then the record of the end names the
+code. Such a frame found no request in flight, so it came before any request that the end found. Its moment does not matter.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD
 from realtime_fsm.replay.divergence import Diverged, describe_cause, explain_choice
-from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput
+from realtime_fsm.replay.harness import DEFAULT_DRAW, FRAMES, MachineHarness, ReplayInput
 from realtime_fsm.replay.inputs import PLACEHOLDER, ROWS, frame_received_before, input_of, presence, spec
 from realtime_fsm.replay.log_reader import IncompleteLog
 
@@ -45,30 +45,29 @@ if TYPE_CHECKING:
     from realtime_fsm.replay.log_reader import ConnectionLog, LocatedRecord
 
 MICROSECOND = 1e-6
-"""Seconds by which times of a record may differ from the machine's, because they are rounded."""
+"""The largest difference between a rounded time of a record and the machine's time, in seconds."""
 _FACTS = ("draw", "enabled", "heard", "dial_slot")
-"""The fields that hold what a step depended on, beside `at`; records of older versions lack them all."""
-_FRAMES = {Trigger.GREETED, Trigger.ACKNOWLEDGED, Trigger.PONG, Trigger.SERVER_ERROR, Trigger.RECOVERED}
-"""The triggers that are frames of the server."""
+"""The fields, beside `at`, with the facts on which a step depended. Records of older versions lack all of these fields."""
+_FRAME_TRIGGERS = {kind.trigger for kind in FRAMES}
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayedStep:
-    """A step that the machine took as the log says, or an input that took no row.
+    """A step that the machine took like the log, or an input that moved nothing.
 
     Attributes:
-        seq: the number of the record that tells of it.
+        seq: the number of the record that proves the step.
         input_: the input.
-        seconds: since the first step.
-        source: the state before it.
-        result: the row, the commands and the deadline.
-        state: the state after it.
+        seconds: the seconds since the first step.
+        source: the state before the step.
+        result: the transition, the commands and the deadline.
+        state: the state after the step.
         link: the number of the newest link.
-        attempt: dials in a row that have not been forgiven.
-        sends: frames sent on the newest link.
-        awaited: what the next deadline is for.
-        lag: by how many seconds the deadline had been missed.
-        outage: the outage that begins or ends with the step, by its record; None for most steps.
+        attempt: the number of dials in a row, without those before a stable link.
+        sends: the number of frames that the client has sent on the newest link.
+        awaited: the name of the next deadline.
+        lag: the seconds between the deadline and the step.
+        outage: the record of the outage that begins or ends with the step; None for most steps.
     """
 
     seq: int
@@ -86,11 +85,7 @@ class ReplayedStep:
 
 
 class Replayer:
-    """Replays the log of one connection.
-
-    Args:
-        log: the records.
-    """
+    """Replays the log of one connection."""
 
     def __init__(self, log: ConnectionLog) -> None:
         self._log = log
@@ -103,23 +98,20 @@ class Replayer:
             record.subscription for record in subscriptions if record.change == "rejected" and record.error_code is None
         }
         sizes = sum(record.size for record in subscriptions)
-        self._pads = sizes > MAX_CLIENT_PAYLOAD / 2  # else all subscriptions fit into one frame, whatever their sizes
-        self._logged_outcomes: list[str] = []  # of subscriptions since the last transition, in the log
-        self._own_outcomes: list[str] = []  # and of the machine
+        self._pads = sizes > MAX_CLIENT_PAYLOAD / 2  # with less, all subscriptions fit into one frame
+        self._logged_outcomes: list[str] = []  # the log's outcomes of subscriptions since the last transition
+        self._own_outcomes: list[str] = []  # the machine's outcomes since then
         self._pauses: tuple[tuple[float, bool], ...] = ()  # since the last step
         self._rounded_link = 0  # the newest link with an input whose moment is rounded
         self._errors = _errors_before_requests(located.record for located in log.records)
         self._outages = _outages_by_step(located.record for located in log.records)
 
     def play(self, until: int | None = None) -> Iterator[ReplayedStep]:
-        """Take the steps.
-
-        Args:
-            until: the number of the last record to look at.
+        """Take the steps, up to the record with the number `until`.
 
         Raises:
-            Diverged: when the machine does something else than the log says.
-            IncompleteLog: when the log does not tell what a step depended on.
+            Diverged: when the machine takes another step than the log.
+            IncompleteLog: when the log lacks a fact on which a step depended.
         """
         for located in self._log.records:
             record = located.record
@@ -143,14 +135,12 @@ class Replayer:
                     draining = self._harness.context.draining_generation
                     if draining != generation:
                         own = "no link" if draining is None else f"link {draining}"
-                        raise Diverged(located, f"the end of draining link {generation}, and {own} is draining in the machine")
+                        raise Diverged(located, f"the draining link {generation} ends, and in the machine {own} is draining")
                     yield self._feed_rounded(record, LinkClosed(generation))
                 case PauseRecord() if record.paused == self._harness.context.generation:
-                    self._pauses = (*self._pauses, (self._rounded_moment(record.dwell), record.change == "opened"))
-                case _:
-                    pass
+                    self._pauses = (*self._pauses, (self._take_rounded_moment(record.dwell), record.change == "opened"))
 
-    # --- inputs without a row -----------------------------------------------------------------------------------------
+    # --- inputs without a transition --------------------------------------------------------------------------------------
 
     def _user_call(self, record: SubscriptionRecord | PresenceRecord) -> Input:
         if isinstance(record, PresenceRecord):
@@ -160,34 +150,33 @@ class Replayer:
         size, filtered = record.size * self._pads, record.subscription in self._unsupported_ids
         return Subscribe(spec(record.subscription, size, filtered=filtered))
 
-    def _rounded_moment(self, dwell: float) -> float:
-        """Tell the moment of a record that holds a rounded dwell and no `at`."""
+    def _take_rounded_moment(self, dwell: float) -> float:
+        """Return the moment of a record without `at`, and note that its link has a rounded moment."""
         self._rounded_link = self._harness.context.generation
         return max(self._now, self._entered_at + dwell - MICROSECOND)
 
     def _feed_rounded(self, record: SubscriptionRecord | PresenceRecord | RetiredRecord, input_: Input) -> ReplayedStep:
-        replay_input = ReplayInput(self._rounded_moment(record.dwell), input_, pauses=self._pauses)
+        replay_input = ReplayInput(self._take_rounded_moment(record.dwell), input_, pauses=self._pauses)
         return self._feed(record.seq, replay_input, outage=self._outages.get(record.seq))
 
     def _feed_unrecorded(self, located: LocatedRecord, record: TransitionRecord) -> Iterator[ReplayedStep]:
-        """Feed the inputs without a record of which a transition tells.
+        """Feed the inputs that have no record, and that a transition proves.
 
-        An error frame that changes nothing is the cause when the link ends. A link that no state waits for has ended when a dial
-        leaves at once.
+        An end by an error frame proves the frame. A dial outside of `reconnecting` proves that the old sockets have closed.
         """
         context, row, at = self._harness.context, ROWS.get(record.row), self._moment(record)
         link, code = context.link, _code_of_end(record) or self._errors.get(record.seq)
         if link is not None and code is not None:
             last = link.last_error
             is_newest = last is not None and last.frames_received == link.frames_received and last.cause.code == code
-            if not is_newest or record.heard is True:  # a frame before an overdue pong is this one
+            if not is_newest or record.heard is True:  # this error is the frame before an overdue pong
                 error = ReplayInput(at, ErrorReceived(link.generation, code, PLACEHOLDER), pauses=self._pauses)
                 step = self._feed(record.seq, error)
                 if step.result.transition is not None:
-                    raise Diverged(located, f"an error frame {code} before it takes a row of the machine, and has no record")
+                    raise Diverged(located, f"an error frame {code} before this record moves the machine, without a record")
                 yield step
-        leaves = row is not None and Effect.DIAL in row.effects and record.link == context.generation + 1
-        if leaves and self._harness.state is not State.RECONNECTING:
+        dials = row is not None and Effect.DIAL in row.effects and record.link == context.generation + 1
+        if dials and self._harness.state is not State.RECONNECTING:
             for generation in context.awaited:
                 yield self._feed(record.seq, ReplayInput(at, Closed(generation), pauses=self._pauses))
 
@@ -199,18 +188,19 @@ class Replayer:
         return self._now if entered is None else entered
 
     def _moment(self, record: TransitionRecord) -> float:
-        """Tell when a step was; records of older versions have the rounded dwell alone."""
+        """Return the moment of a step. A record of an older version holds only the rounded dwell."""
         return record.at if isinstance(record.at, float) else self._entered_at + record.dwell
 
     def _replay_transition(self, located: LocatedRecord, record: TransitionRecord) -> ReplayedStep:
         row, context = ROWS.get(record.row), self._harness.context
         if row is None or row.trigger != record.trigger:
-            raise Diverged(located, "the table has no such row" if row is None else f"{row.id} is a row of {row.trigger}")
+            problem = "the table has no such transition rule" if row is None else f"{row.id} is a rule for {row.trigger}"
+            raise Diverged(located, problem)
         if self._user_input is not None and record.trigger != self._user_input.trigger:
-            raise Diverged(located, f"the user called {self._user_input.trigger}, and no step says so")
+            raise Diverged(located, f"the user called {self._user_input.trigger}, and the log has no step of this call")
         input_ = input_of(record, context, self._user_input)
         if input_ is None:
-            raise IncompleteLog(f"{located.place}: the log does not tell what is subscribed to, shown or switched")
+            raise IncompleteLog(f"{located.place}: the log does not tell the user's subscription, presence or ping setting")
         replay_input = ReplayInput(
             self._moment(record),
             input_,
@@ -223,7 +213,7 @@ class Replayer:
         step = self._feed(record.seq, replay_input, record.lag, self._outages.get(record.seq))
         wrong = self._differences(record, step, exact=exact)
         if wrong and record.at is UNSET:
-            raise IncompleteLog(f"{located.place}: an older version wrote the record, without all that the step depended on")
+            raise IncompleteLog(f"{located.place}: an older version wrote the record, without all facts of the step")
         if wrong:
             before = MachineHarness(self._log.policies, self._replay_inputs[:-1])
             began = self._replay_inputs[0].at
@@ -245,10 +235,10 @@ class Replayer:
         return ReplayedStep(seq, replay_input, seconds, source, result, harness.state, *counts, harness.awaited, lag, outage)
 
     def _differences(self, record: TransitionRecord, step: ReplayedStep, *, exact: bool) -> list[str]:
-        """Tell in which ways a step differs from its record; without `exact`, its deadline may be off."""
+        """Describe the differences between a step and its record; without `exact`, the deadline may differ."""
         transition = step.result.transition
         if transition is None:
-            return [f"row: {record.row} in the log, none of the machine"]
+            return [f"row: {record.row} in the log, none in the machine"]
         pairs: list[tuple[str, object, object]] = [
             ("row", record.row, transition.row.id),
             ("source", record.source, step.source.value),
@@ -261,28 +251,28 @@ class Replayer:
             *((name, _fact(record, name), _fact(transition, name)) for name in _FACTS),
         ]
         differ = [
-            f"{name}: {'none' if logged == '' else logged} in the log, {'none' if own == '' else own} of the machine"
+            f"{name}: {'none' if logged == '' else logged} in the log, {'none' if own == '' else own} in the machine"
             for name, logged, own in pairs
             if logged != own
         ]
         if abs(record.dwell - transition.dwell) > MICROSECOND:
-            differ.append(f"dwell: {record.dwell:.6f} s in the log, {transition.dwell:.6f} s of the machine")
+            differ.append(f"dwell: {record.dwell:.6f} s in the log, {transition.dwell:.6f} s in the machine")
         exact = exact or step.source in (State.RECONNECTING, State.PING)  # their deadlines come from steps alone
         if exact and abs(record.lag - transition.lag) > MICROSECOND:
-            differ.append(f"deadline: missed by {record.lag:.6f} s in the log, by {transition.lag:.6f} s of the machine")
+            differ.append(f"deadline: missed by {record.lag:.6f} s in the log, by {transition.lag:.6f} s in the machine")
         return differ
 
 
 def _code_of_end(record: TransitionRecord) -> Code | None:
-    """Tell the code of the error frame that explains the end of a link; None on other steps."""
+    """Return the code of the error frame that ended a link; None for other steps."""
     return record.error_code if record.trigger == Trigger.LOST and record.cause == "error_frame" else None
 
 
 def _errors_before_requests(records: Iterable[AnyRecord]) -> dict[int, Code]:
-    """Find the frames after which a link ends by an error frame, and no frame of the server comes between.
+    """Find the steps that sent a request to which the server answered only with the error frame that ended the link.
 
     Returns:
-        The codes of the error frames, by the numbers of the records whose steps sent those frames.
+        The codes of the error frames, by the number of the step's record.
     """
     found: dict[int, Code] = {}
     asked: int | None = None
@@ -294,8 +284,8 @@ def _errors_before_requests(records: Iterable[AnyRecord]) -> dict[int, Code]:
         if asked is not None and code is not None:
             found[asked] = code
         row = ROWS.get(record.row)
-        resumes = row is not None and Effect.RESUME_LINK in row.effects  # the number of frames is that of the old link
-        if record.link != link or record.trigger in _FRAMES or resumes:
+        resumes = row is not None and Effect.RESUME_LINK in row.effects  # the record counts the frames of the old link
+        if record.link != link or record.trigger in _FRAME_TRIGGERS or resumes:
             asked = None
         elif record.sends > sends:
             asked = record.seq
@@ -304,7 +294,7 @@ def _errors_before_requests(records: Iterable[AnyRecord]) -> dict[int, Code]:
 
 
 def _outages_by_step(records: Iterable[AnyRecord]) -> dict[int, OutageRecord]:
-    """Find the records of outages by the numbers of the records of the steps that begin or end them."""
+    """Find the records of outages, by the number of the record whose step begins or ends the outage."""
     found: dict[int, OutageRecord] = {}
     step = 0
     for record in records:
@@ -316,19 +306,16 @@ def _outages_by_step(records: Iterable[AnyRecord]) -> dict[int, OutageRecord]:
 
 
 def _fact(holder: TransitionRecord | TransitionTaken, name: str) -> str:
-    """Tell a fact of a step as text; empty if the step has none."""
+    """Return a fact of a step as text; an empty text if the step lacks the fact."""
     value = getattr(holder, name)
-    if (
-        name == "heard"
-        and (holder.trigger if isinstance(holder, TransitionRecord) else holder.row.trigger) == Trigger.LOST
-        and value is True
-    ):
-        return ""  # an error frame without a record came first, and a later frame has made it irrelevant
+    trigger = holder.trigger if isinstance(holder, TransitionRecord) else holder.row.trigger
+    if name == "heard" and trigger == Trigger.LOST and value is True:
+        return ""  # a later frame has made the error frame without a record irrelevant
     return "" if value is None or value is UNSET else repr(value)
 
 
 def _outcomes(given: Iterable[Command]) -> list[str]:
-    """Tell what commands make of subscriptions and the presence, in the words of the log."""
+    """Return the outcomes of subscriptions and presences by commands, in the words of the log."""
     outcomes: list[str] = []
     for command in given:
         match command:

@@ -2,9 +2,9 @@
 
 Invariant: a script follows from the steps of a log alone, so it holds no channel, no payload and no text of the server.
 
-Design: the script says what the server did, and a connection with other subscriptions may feel it otherwise. A lost link is a
-``drop``. A server that was silent, or refused dials, is a ``freeze`` until a dial led to a greeting: the script has no refusal.
-An overdue pong shows that the link was dead since the last frame, so the freeze begins there. Events have no records.
+Design: the script repeats the acts of the server; a connection with other subscriptions may see other effects. A lost link
+becomes a ``drop``. A silent server, or one that refuses dials, becomes a ``freeze`` until a dial gets its greeting: scripts have
+no refusals. An overdue pong proves a dead link since the last frame, so the freeze begins there. Events have no records.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from realtime_fsm.errors import CertificateRefused, IdentityUnavailable
 from realtime_fsm.fsm import commands, inputs
+from realtime_fsm.replay.harness import FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
     from realtime_fsm.replay.replayer import ReplayedStep
 
 _EDGE = 0.001
-"""Seconds between a moment of the log and the fault that causes it, so that no two moments meet."""
+"""The seconds from a fault to its effect in the log, so that no two moments coincide."""
 _SHORTEST = 0.1
-"""Seconds that a server fault lasts at least."""
-_FRAMES = (inputs.GreetingReceived, inputs.Acknowledged, inputs.Pong, inputs.Recovered, inputs.ErrorReceived)
+"""The least length of a server fault, in seconds."""
 _CLIENT_FAILURES = (CertificateRefused, IdentityUnavailable)
-"""Failures of a dial that the client's side has caused."""
+"""The failures of a dial that the client causes."""
 _NEWEST = "E4"
 
 
@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
     Attributes:
         outages: the cause of each unplanned outage, in order, such as ``"stream_ended"``.
         is_live: whether the link is up at the end.
-        error: the name of the `RealtimeError` that the code raised; None where it raised none.
+        error: the name of the `RealtimeError` that the code raised; None without an error.
     """
 
     outages: tuple[str, ...]
@@ -48,9 +48,9 @@ class Scenario(NamedTuple):
     """The server of a scenario.
 
     Attributes:
-        script: the script of its faults; empty where the log shows none.
-        seconds: the length of the log.
-        era: the name of its era.
+        script: the script of its faults; empty for a log without faults.
+        seconds: the length of the log, in seconds.
+        era: the name of the server's era.
     """
 
     script: str
@@ -75,10 +75,10 @@ class _FaultFinder:
     def __init__(self, policies: Policies) -> None:
         self._ping = policies.ping
         self._steps: list[tuple[float, str, float | None]] = []  # moment, fault, length
-        self._heard = self._sent = self._opened = 0.0  # the newest frame of the server and of the client, the newest upgrade
-        self._frozen: tuple[float, float] | None = None  # since when the server is away, and until when at least
-        self._left = 0.0  # since when no link is up
-        self._faulty: float | None = None
+        self._heard = self._sent = self._opened = 0.0  # moments: the server's newest frame, the client's, the newest upgrade
+        self._frozen: tuple[float, float] | None = None  # the begin of a freeze, and its earliest end
+        self._left = 0.0  # the moment at which the last link ended
+        self._faulty: float | None = None  # the begin of a server fault
 
     def look(self, step: ReplayedStep) -> None:
         """Take a step into account."""
@@ -89,31 +89,27 @@ class _FaultFinder:
             if isinstance(given, inputs.LinkClosed):  # of a draining link
                 self._steps.append((at, "drop", None))
             return
-        if transition.fault is not None:
-            self._note_fault(at, opened=transition.fault.opened, answered=isinstance(given, inputs.Pong | inputs.Acknowledged))
+        if transition.fault is not None and transition.fault.opened:
+            self._faulty = max(0.0, self._sent - _EDGE)
+        elif transition.fault is not None:
+            self._end_fault(self._sent - _EDGE if isinstance(given, inputs.Pong | inputs.Acknowledged) else at)
         if step.source.is_live and not step.state.is_live:
-            self._lose(at, None if transition.cause is None else transition.cause.kind)
+            self._end_link(at, None if transition.cause is None else transition.cause.kind)
         elif transition.cause is not None and not step.state.is_live and not isinstance(transition.cause, _CLIENT_FAILURES):
             self._frozen = self._frozen or (self._left + _EDGE, 0.0)
         elif step.state.is_live and not step.source.is_live:
-            self._return(self._opened)
-        if isinstance(given, _FRAMES):
+            self._end_freeze(self._opened)
+        if isinstance(given, FRAMES):
             self._heard = at
         if any(isinstance(command, commands.SendFrame) for command in step.result.commands):
             self._sent = at
-
-    def _note_fault(self, at: float, *, opened: bool, answered: bool) -> None:
-        if opened:
-            self._faulty = max(0.0, self._sent - _EDGE)
-        else:
-            self._end_fault(self._sent - _EDGE if answered else at)
 
     def _end_fault(self, at: float) -> None:
         if self._faulty is not None:
             self._steps.append((self._faulty, "fault", max(_SHORTEST, at - self._faulty)))
             self._faulty = None
 
-    def _lose(self, at: float, cause: str | None) -> None:
+    def _end_link(self, at: float, cause: str | None) -> None:
         self._end_fault(at)
         self._left = at
         if cause == "pong_overdue":
@@ -124,16 +120,16 @@ class _FaultFinder:
         elif cause is not None:
             self._steps.append((at, "drop", None))
 
-    def _return(self, at: float) -> None:
+    def _end_freeze(self, at: float) -> None:
         if self._frozen is not None:
-            begin, least = self._frozen
-            self._steps.append((begin, "freeze", max(least, at - _EDGE, begin + _EDGE) - begin))
+            begin, earliest = self._frozen
+            self._steps.append((begin, "freeze", max(earliest, at - _EDGE, begin + _EDGE) - begin))
             self._frozen = None
 
     def finish(self, seconds: float) -> list[str]:
-        """End what lasts until the end, and write the steps of the script in their order."""
+        """End the open faults, and return the steps of the script in order."""
         self._end_fault(seconds)
-        self._return(seconds)
+        self._end_freeze(seconds)
         written: list[str] = []
         ends: dict[str, float] = {}
         for at, fault, length in sorted(self._steps, key=lambda each: each[0]):

@@ -1,8 +1,8 @@
-"""The test writer: a replayed path, written as a test module that needs nothing but this library.
+"""The test writer: write a replayed path as a test module that needs only this library.
 
-Invariant: the machine has taken the path that is written. The test checks each row, state, count and command.
+Invariant: the machine has taken the written path. The test checks each transition rule, state, count and command.
 
-Design: moments are rounded, for readers, as far as the machine still takes the same path with them.
+Design: the writer rounds moments for readers, as far as the machine still takes the same path.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 _DIGITS = (3, 6, 9, 12)
 _CODE, _LINE = 60, 130
-"""The longest input that others are aligned with, and the longest line of a module without a note for linters."""
+"""The longest input that sets the width of its column, and the longest line of a module without a note for linters."""
 _PLAIN = re.compile(r"[A-Za-z0-9 _.;-]*")
 
 _HEAD = '''\
 """The path of {connection}, as its audit log tells it: {steps}, {seconds} seconds.
 
 Written by `realtime-fsm replay --emit-test`; the table was {table}.{incomplete}
-The log names no channels and holds no payloads, sessions or texts of the server: placeholders stand for them. The machine is
-stepped with the inputs of the log, at its moments, and must take the same rows and ask for the same things again.{scenario}
+The log names no channels and holds no payloads, sessions or texts of the server: placeholders stand for them. The test feeds
+the machine the inputs of the log at their moments. The machine must take the same rules and give the same commands.{scenario}
 """
 
 {noqa}from __future__ import annotations
@@ -109,18 +109,18 @@ def write_test(
     played: Sequence[ReplayedStep],
     connection: str,
     incomplete_reason: str | None,
-    lived: tuple[Scenario, Outcome] | None = None,
+    scenario: tuple[Scenario, Outcome] | None = None,
 ) -> Iterator[str]:
     """Write the lines of a test module that takes the same path.
 
     Args:
-        policies: the settings.
+        policies: the settings of the connection.
         played: the steps.
-        connection: the connection's id.
-        incomplete_reason: why the log tells no more; None if it tells all.
-        lived: the scenario for a second test, with the outcome for a connection with one subscription; None for no such test.
+        connection: the id of the connection.
+        incomplete_reason: the reason for which the log holds no more records; None for a complete log.
+        scenario: the scenario for a second test, and its outcome for a connection with one subscription; None for no second test.
     """
-    replay_inputs, digits = _readable(policies, played)
+    replay_inputs, digits = _shortest_moments(policies, played)
     too_fast = policies.ping.interval < CARRIED
     own_inputs = [replay_input.input_ for replay_input in replay_inputs]
     codes = [_code(input_) for input_ in own_inputs]
@@ -136,9 +136,9 @@ def write_test(
         *(() if policies.canary is None else ("Canary",)),
         *(("PingPolicyWarning",) if too_fast else ()),
         *failures,
-        *(() if lived is None else ("Realtime",)),
+        *(() if scenario is None else ("Realtime",)),
     }
-    names |= set() if lived is None else {"Outcome", "play"}
+    names |= set() if scenario is None else {"Outcome", "play"}
     steps = list(_steps(played, replay_inputs, codes, digits))
     yield _HEAD.format(
         connection=_describe_connection(connection),
@@ -149,8 +149,8 @@ def write_test(
         incomplete="" if incomplete_reason is None else " The log tells no more, because something is missing in it.",
         public=_listed(public),
         names=_listed(names),
-        server="" if lived is None else "from realtime_fsm.testing import RealtimeServer\n",
-        scenario="" if lived is None else _SCENARIO_NOTE,
+        server="" if scenario is None else "from realtime_fsm.testing import RealtimeServer\n",
+        scenario="" if scenario is None else _SCENARIO_NOTE,
         retry=policies.retry,
         warnings="\nfrom warnings import catch_warnings, simplefilter\n" if too_fast else "",
         ping=_ping(policies.ping, too_fast=too_fast),
@@ -160,8 +160,8 @@ def write_test(
     era = None if policies.era is None else f"Era.{policies.era.value}"
     tail = _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age, era=era, more=_canary(policies.canary))
     yield tail.rstrip("\n")
-    if lived is not None:
-        yield _scenario(policies, *lived)
+    if scenario is not None:
+        yield _scenario(policies, *scenario)
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -185,14 +185,14 @@ def _scenario(policies: Policies, scenario: Scenario, outcome: Outcome) -> str:
 
 
 def _ping(ping: PingPolicy, *, too_fast: bool) -> str:
-    """Write a ping policy as a statement, which does not warn again of one that is too fast."""
+    """Write a statement that makes a ping policy, without a second warning of a policy that is too fast."""
     if not too_fast:
         return f"PING = {ping}"
     return f'with catch_warnings():\n    simplefilter("ignore", PingPolicyWarning)\n    PING = {ping}'
 
 
 def _canary(canary: Canary | None) -> str:
-    """Write a canary policy as a further argument. Nothing calls the `write` of the test."""
+    """Write a canary policy as a further argument. The test never calls its `write`."""
     if canary is None:
         return ""
     write = "" if canary.write is None else f", write=print, channel={_quoted(CHANNEL)}"
@@ -236,11 +236,11 @@ def _at(moment: float, digits: int | None) -> str:
 # --- readable moments -------------------------------------------------------------------------------------------------
 
 
-def _readable(policies: Policies, played: Sequence[ReplayedStep]) -> tuple[list[ReplayInput], int | None]:
-    """Round the moments, counted from the first step, to as few digits as lead along the same path.
+def _shortest_moments(policies: Policies, played: Sequence[ReplayedStep]) -> tuple[list[ReplayInput], int | None]:
+    """Round the moments, counted from the first step, to the fewest digits that keep the path.
 
     Returns:
-        The inputs and the digits; the inputs of the log and None where no rounding does.
+        The inputs and the number of digits; the inputs of the log and None if every rounding changes the path.
     """
     for digits in _DIGITS:
         rounded = _rounded(policies, played, digits)
@@ -250,7 +250,7 @@ def _readable(policies: Policies, played: Sequence[ReplayedStep]) -> tuple[list[
 
 
 def _rounded(policies: Policies, played: Sequence[ReplayedStep], digits: int) -> list[ReplayInput] | None:
-    """Round the moments of inputs; None if the machine takes another path with them."""
+    """Round the moments of inputs; return None if the machine then takes another path."""
     harness, began, rounded = MachineHarness(policies), played[0].input_.at, list[ReplayInput]()
     for step in played:
         near = _near(harness, step.input_, began, rounded[-1].at if rounded else 0.0, digits)
@@ -261,7 +261,7 @@ def _rounded(policies: Policies, played: Sequence[ReplayedStep], digits: int) ->
 
 
 def _near(harness: MachineHarness, replay_input: ReplayInput, began: float, now: float, digits: int) -> ReplayInput:
-    """Round the moments of an input, so that none is before `now`, and a deadline has passed; the harness pauses."""
+    """Round the moments of an input. No moment precedes `now`, and a passed deadline stays passed. Pause the harness."""
     pauses = tuple((max(now, round(at - began, digits)), paused) for at, paused in replay_input.pauses)
     harness.pause(pauses)
     now, due = max(now, round(replay_input.at - began, digits)), harness.context.deadline
@@ -292,7 +292,7 @@ def _round_up(moment: float, digits: int) -> float:
 
 
 def _code(input_: inputs.Input) -> str:
-    """Write an input as Python, without the arguments that have their defaults."""
+    """Write an input as Python, without arguments that equal their defaults."""
     if isinstance(input_, inputs.LinkClosed) and input_.cause is None:
         return f"LinkClosed({input_.generation}, {input_.close_code})"
     arguments: list[str] = []

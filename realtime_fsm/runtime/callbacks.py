@@ -121,12 +121,7 @@ class Callback:
 
 
 def is_asked_for(failure: BaseException, task: asyncio.Task[Any] | None) -> bool:
-    """Tell whether an exception is the cancellation of a task that someone asked for, or the closing of its coroutine.
-
-    Args:
-        failure: the exception, caught in a coroutine of the task.
-        task: the task.
-    """
+    """Tell whether an exception, caught in a coroutine of a task, is a cancellation that someone asked for, or its closing."""
     if isinstance(failure, asyncio.CancelledError):
         return task is not None and task.cancelling() > 0
     if not isinstance(failure, GeneratorExit):

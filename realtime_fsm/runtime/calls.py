@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.credentials import Credentials
     from realtime_fsm.runtime.delivery import DeliveryOptions, SubscriptionDelivery
     from realtime_fsm.runtime.links import LinkSet
-    from realtime_fsm.runtime.registry import SubscriptionRegistry
+    from realtime_fsm.runtime.registry import DeliveryRegistry
     from realtime_fsm.runtime.sockets import Transport
 
 T = TypeVar("T")
@@ -45,9 +45,6 @@ IDLE_STATES = (State.DISCONNECTED, State.ERROR, State.DISPOSING)
 class Calls(ABC):
     """The part of `Driver` that serves the calls of users.
 
-    Args:
-        credentials: who dials.
-
     Attributes:
         credentials: who dials, as the server confirmed it last.
         user: the account that the server named; None for a guest, and before the first greeting.
@@ -57,7 +54,7 @@ class Calls(ABC):
     _context: ConnectionContext
     _links: LinkSet
     _prober: Prober | None
-    _registry: SubscriptionRegistry
+    _registry: DeliveryRegistry
     _transport: Transport
 
     def __init__(self, credentials: Credentials) -> None:
@@ -105,9 +102,11 @@ class Calls(ABC):
         if self.era is not None and not self.era.supports(feature):
             raise UnsupportedByServer(feature, self.era, self.era.releases)
 
-    def register(self, spec: SubscriptionSpec, options: DeliveryOptions) -> SubscriptionDelivery:
-        """Prepare the delivery of a subscription's events, before the machine asks for it."""
-        return self._registry.register(spec, options, self.loop, self.time_in_state())
+    def subscribe(self, spec: SubscriptionSpec, options: DeliveryOptions) -> SubscriptionDelivery:
+        """Prepare the delivery of a subscription's events, and ask for the subscription."""
+        subscriber = self._registry.register(spec, options, self.loop, self.time_in_state())
+        self.feed(Subscribe(spec))
+        return subscriber
 
     def next_id(self) -> str:
         """Make an id for a subscription, new on this connection."""
@@ -117,7 +116,7 @@ class Calls(ABC):
         """Give a subscription up, with what is to take its place."""
         successor = self._registry.pending_update_of(subscriber)
         for identifier in (subscriber.spec.id, successor):
-            if identifier is not None and self._registry.withdraw(identifier, self.time_in_state()):
+            if identifier is not None and self._registry.give_up(identifier, self.time_in_state()):
                 self.feed(Unsubscribe(identifier))
 
     async def update_subscription(self, subscriber: SubscriptionDelivery, spec: SubscriptionSpec) -> None:
@@ -136,7 +135,7 @@ class Calls(ABC):
             await self.answer(granted)
         finally:
             superseded = old if subscriber.spec is spec else spec.id
-            if self._registry.withdraw(superseded, self.time_in_state()):
+            if self._registry.give_up(superseded, self.time_in_state()):
                 self.feed(Unsubscribe(superseded))
 
     def watch_states(self) -> StreamBuffer[Change]:
@@ -160,13 +159,13 @@ class Calls(ABC):
             RealtimeError: when there will be no link for now.
         """
 
-        def holds() -> bool:
+        def condition() -> bool:
             return self.state.is_live or self._links.draining_serves
 
-        if holds():
+        if condition():
             return
         self._raise_for_rest(survives_disconnect=survives_disconnect)
-        await self._waiting.until(holds, patient=survives_disconnect)
+        await self._waiting.until(condition, survives_disconnect=survives_disconnect)
 
     async def wait_subscribed(self, *, survives_disconnect: bool) -> None:
         """Wait until everything that is desired now is acknowledged on the link that is up, or is no longer desired.
@@ -181,16 +180,16 @@ class Calls(ABC):
         tracker = self._context.subscriptions
         wanted = tuple(tracker.desired)
 
-        def holds() -> bool:
+        def condition() -> bool:
             if self.state.is_live and tracker.serves(wanted):
                 return True
             old = self._context.draining
             return survives_disconnect and old is not None and all(one in old.served for one in wanted if one in tracker.desired)
 
-        if holds():
+        if condition():
             return
         self._raise_for_rest(survives_disconnect=survives_disconnect)
-        await self._waiting.until(holds, patient=survives_disconnect)
+        await self._waiting.until(condition, survives_disconnect=survives_disconnect)
 
     def _raise_for_rest(self, *, survives_disconnect: bool) -> None:
         """Refuse to wait where no link will come. The link of a caller that waits twice may end between the two.
@@ -288,14 +287,10 @@ class Calls(ABC):
         return self._registry.spare(task) or (self._prober is not None and self._prober.spare(task))
 
     async def aclose(self, spared: asyncio.Task[Any] | None = None) -> None:
-        """After the end: wait for the sockets and for users' callables, then release the transport.
-
-        Args:
-            spared: the task of the callable that ends the connection, which is not waited for.
-        """
+        """After the end: wait for the sockets and for users' callables, but for the spared one; then release the transport."""
         await self.wait_closed()
         if self._prober is not None:
-            await self._prober.settle()
+            await self._prober.wait_closed()
         await self._registry.wait_cancelled(spared)
         await self._transport.close()
         self._audit.closed()

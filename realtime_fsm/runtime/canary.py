@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.protocol.frames import Code
-    from realtime_fsm.runtime.registry import SubscriptionRegistry
+    from realtime_fsm.runtime.registry import DeliveryRegistry
 
 
-class Owner(Protocol):
+class ProbedConnection(Protocol):
     """The connection that the prober serves."""
 
     user: dict[str, Any] | None
@@ -74,18 +74,10 @@ _LIVE = frozenset(state.value for state in LIVE)
 
 
 class Prober:
-    """Sends the canaries of one connection.
-
-    Args:
-        canary: the policy.
-        owner: the connection.
-        context: its facts.
-        registry: its subscribers, who are told of the gap.
-        audit: where it is written.
-    """
+    """Sends the canaries of one connection."""
 
     def __init__(
-        self, canary: Canary, owner: Owner, context: ConnectionContext, registry: SubscriptionRegistry, audit: AuditWriter
+        self, canary: Canary, owner: ProbedConnection, context: ConnectionContext, registry: DeliveryRegistry, audit: AuditWriter
     ) -> None:
         self._canary = canary
         self._owner = owner
@@ -108,7 +100,7 @@ class Prober:
 
     # --- what the driver tells ----------------------------------------------------------------------------------------
 
-    def look(self) -> None:
+    def follow_step(self) -> None:
         """Follow a step of the machine: begin to probe a link that serves everything, and stop with the link."""
         link = self._context.link
         serves = link is not None and self._context.state in _LIVE and self._context.subscriptions.all_acknowledged
@@ -124,18 +116,11 @@ class Prober:
             self._plan(max(0.0, self._refused_until - now))
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
-        """Let the user's callable go on that ends the connection.
-
-        Args:
-            task: the task in which it runs.
-
-        Returns:
-            Whether it is the one that is being written by.
-        """
+        """Let the user's callable go on that ends the connection, and tell whether the task is that of the callable."""
         self._spared = task is not None and task is self._writing
         return self._spared
 
-    async def settle(self) -> None:
+    async def wait_closed(self) -> None:
         """Wait until the user's callable, which was cancelled, has ended; not for one that ends the connection itself."""
         if self._writing is not None and not self._spared:
             await asyncio.wait((self._writing,))

@@ -96,7 +96,7 @@ class Credentials:
         """
         if secret is None or isinstance(secret, str):
             return secret
-        value, failure = await Callback("credential", _ask, context).call(secret)
+        value, failure = await Callback("credential", _call_for_secret, context).call(secret)
         if failure is None:
             assert isinstance(value, str)
             return value
@@ -106,7 +106,7 @@ class Credentials:
         raise unavailable from None
 
 
-async def _ask(secret: Callable[[], Awaitable[str] | str]) -> str | None:
+async def _call_for_secret(secret: Callable[[], Awaitable[str] | str]) -> str | None:
     answer = secret()
     value = await answer if inspect.isawaitable(answer) else answer
     return ResolvedIdentity(session=str(value) if isinstance(value, str) else "").session

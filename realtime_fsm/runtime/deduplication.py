@@ -44,43 +44,33 @@ class HandoverDeduplicator:
         return bool(self._leads)
 
     def dial(self, newer: int) -> None:
-        """Compare with another newer link. The newer link before it is gone, and the older one may be behind it.
-
-        Args:
-            newer: the generation of the link.
-        """
+        """Compare with another newer link. The newer link before it is gone, and the older one may be behind it."""
         self.newer_closed()
         self._newer = newer
 
     def filter_new(self, event: Event, recipients: Iterable[_Recipient], link: int) -> list[_Recipient]:
-        """Return the recipients that have not got an event from the other link.
-
-        Args:
-            event: the event.
-            recipients: the subscriptions that the event is for, whatever their ids are now.
-            link: the generation of the link that brings the event.
-        """
+        """Return the recipients, whatever their ids are now, that have not got an event from the other link."""
         alone = self._newer is None
         if alone and not self._leads:
             return list(recipients)
         text = hash(dedup_key(event))
         step = 1 if link == self._newer else -1
-        fresh = []
+        new = []
         for recipient in recipients:
             key: tuple[int, Hashable] = text, recipient
             before = self._leads.pop(key, 0)
             after = before + step
             if before * step >= 0:
-                fresh.append(recipient)
+                new.append(recipient)
             if after > 0 or (after < 0 and not alone):
                 self._leads[key] = after
                 if len(self._leads) > MOST_LEADS:
                     del self._leads[next(iter(self._leads))]
         if alone:
-            self._new_in_a_row = self._new_in_a_row + 1 if fresh else 0
+            self._new_in_a_row = self._new_in_a_row + 1 if new else 0
             if self._new_in_a_row == CAUGHT_UP_AFTER:
                 self._leads.clear()
-        return fresh
+        return new
 
     def older_closed(self) -> None:
         """Keep what the older link was ahead with. The newer one is left, and may become the older one of another pair."""

@@ -1,4 +1,4 @@
-"""The subscriber: one subscription as the driver serves it, with its buffer, its gaps and its catching up."""
+"""The delivery: one subscription as the driver serves it, with its buffer, its gaps and its catching up."""
 
 from __future__ import annotations
 
@@ -88,38 +88,10 @@ class SubscriptionDelivery:
     """
 
     __slots__ = (
-        "_already_delivered",
-        "_audit",
-        "_backlog",
-        "_before_gap",
-        "_catch_up",
-        "_catch_up_since",
-        "_catch_up_task",
-        "_caught_up_to",
-        "_expects_gap",
-        "_failed",
-        "_gate",
-        "_loop",
-        "_on_gap",
-        "_options",
-        "_recent_versions",
-        "_report",
-        "_usual_put",
-        "acknowledged",
-        "buffer",
-        "established",
-        "failures",
-        "gaps",
-        "granted",
-        "last_reported_outage",
-        "last_timestamp",
-        "misfits",
-        "put",
-        "removed",
-        "spared",
-        "spec",
-        "tasks",
-        "updating",
+        "_already_delivered", "_audit", "_backlog", "_before_gap", "_catch_up", "_catch_up_since", "_catch_up_task",
+        "_caught_up_to", "_expects_gap", "_failed", "_gate", "_loop", "_on_gap", "_options", "_recent_versions",
+        "_report", "_usual_put", "acknowledged", "buffer", "failures", "gaps", "granted", "last_reported_outage",
+        "last_timestamp", "misfits", "put", "removed", "spared", "spec", "tasks", "updating",
     )  # fmt: skip
 
     failures: int
@@ -144,7 +116,6 @@ class SubscriptionDelivery:
         self.granted: asyncio.Future[None] = loop.create_future()
         self.removed: asyncio.Future[None] = loop.create_future()
         self.acknowledged: tuple[str, ...] = ()
-        self.established: bool = False
         self.last_reported_outage: tuple[Outage, int] | None = None  # the last outage that ended for it, and which of its losses
         self.updating: asyncio.Lock = asyncio.Lock()  # one change of what it listens to at a time
         self.last_timestamp: Any = None
@@ -155,7 +126,7 @@ class SubscriptionDelivery:
         self.spared: asyncio.Task[Any] | None = None
         on_gap, catch_up, context = options.on_gap, options.catch_up, options.context
         self._on_gap = None if on_gap is None else Callback("on_gap", on_gap, context)
-        self._catch_up = None if catch_up is None else Callback("catch_up", _asking(catch_up), context, named=catch_up)
+        self._catch_up = None if catch_up is None else Callback("catch_up", _collecting(catch_up), context, named=catch_up)
         self._failed: tuple[Callback, ...] = ()
         self._report = report
         self._audit = audit
@@ -164,9 +135,7 @@ class SubscriptionDelivery:
         self._catch_up_since: datetime | None = None
         self._caught_up_to: datetime | None = None
         self._backlog: StreamBuffer[Event] | None = None  # what comes while it catches up
-        self._already_delivered: frozenset[tuple[str, str] | None] = (
-            frozenset()
-        )  # what came before it, and may be among what is missed
+        self._already_delivered = frozenset[tuple[str, str] | None]()  # what came before it, and may be among what is missed
         self._recent_versions: list[set[tuple[str, str]]] = []  # what each catching up has delivered within the last minute
 
     def _new_buffer(self, on_drops: Callable[[int], None] | None = None) -> StreamBuffer[Event]:
@@ -179,6 +148,11 @@ class SubscriptionDelivery:
     def dropped(self) -> int:
         """How many events were dropped because the consumer was too slow."""
         return self.buffer.dropped + (0 if self._backlog is None else self._backlog.dropped)
+
+    @property
+    def established(self) -> bool:
+        """Whether the server has ever acknowledged it."""
+        return self.granted.done() and not self.granted.cancelled() and self.granted.exception() is None
 
     def note_out_of_order(self, event: Event) -> bool:
         """Note the server's time of an event, unless it has none, or something came that happened after it.
@@ -227,7 +201,7 @@ class SubscriptionDelivery:
         until: datetime,
         outage_seconds: float,
         attempts: int,
-        stamp: Any,
+        last_timestamp: Any,
         had: Iterable[tuple[str, str] | None] = (),
         proof: Any = None,
     ) -> None:
@@ -237,12 +211,14 @@ class SubscriptionDelivery:
             until: the moment of the acknowledgement.
             outage_seconds: how long the outage was.
             attempts: how many dials were made in it.
-            stamp: the server's time of the last event before, as it came.
+            last_timestamp: the server's time of the last event before, as it came.
             had: the versions of what has come since the acknowledgement, and is not missing.
             proof: the server's time at which its link was last known to work, as it came.
         """
         # The next gap does not include caught-up events, though a late live event may have come behind them.
-        gap = Gap(latest(parse_or_none(stamp), parse_or_none(proof), self._caught_up_to), until, outage_seconds, attempts)
+        gap = Gap(
+            latest(parse_or_none(last_timestamp), parse_or_none(proof), self._caught_up_to), until, outage_seconds, attempts
+        )
         self.gaps.append(gap)
         del self.gaps[:-_GAPS_KEPT]
         self._audit.gap(self.spec.id, gap)
@@ -265,22 +241,15 @@ class SubscriptionDelivery:
         self.buffer.close()
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
-        """Let the callable go on that ends this subscription, or the connection.
-
-        Args:
-            task: the task in which it runs.
-
-        Returns:
-            Whether it is a callable of this subscription.
-        """
+        """Let the callable go on that ends the subscription, or the connection; tell whether the task is that of a callable."""
         if task not in self.tasks:
             return False
         self.spared = task
         return True
 
-    async def call_user(self, callback: Callback, news: object) -> None:
+    async def call_user(self, callback: Callback, argument: object) -> None:
         """Call, or await, one of the user's callables. Its failure is noted."""
-        _, failure = await callback.call(news)
+        _, failure = await callback.call(argument)
         if failure is not None:
             self.record_failure(callback, failure)
 
@@ -377,13 +346,13 @@ class SubscriptionDelivery:
         callback.report(failure, self._report, self._loop)
 
 
-def _asking(catch_up: CatchUp) -> Callable[[Gap], Awaitable[list[Event]]]:
+def _collecting(catch_up: CatchUp) -> Callable[[Gap], Awaitable[list[Event]]]:
     """Ask `catch_up`, and take its answer apart: the answer is the user's own, and to iterate it may fail as well."""
 
-    async def ask(gap: Gap) -> list[Event]:
+    async def collect(gap: Gap) -> list[Event]:
         return [*map(_event_of, await catch_up(gap))]
 
-    return ask
+    return collect
 
 
 @sealed

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.handover import Handover
     from realtime_fsm.runtime.link import LinkIO
     from realtime_fsm.runtime.links import LinkSet
-    from realtime_fsm.runtime.registry import SubscriptionRegistry
+    from realtime_fsm.runtime.registry import DeliveryRegistry
     from realtime_fsm.runtime.sockets import MessageHandler
 
 _TURN, _CONTROL_TURN = 256, 32
@@ -70,29 +70,24 @@ class Connection(Protocol):
 class Dispatcher:
     """Dispatches the messages of a connection's links.
 
-    Args:
-        owner: the connection.
-        links: its links.
-        registry: its subscriptions.
-        audit: the audit log.
-
     Attributes:
         malformed: how many messages of the server could not be understood, by kind.
     """
 
     __slots__ = ("_audit", "_links", "_owner", "_registry", "malformed")
 
-    def __init__(self, owner: Connection, links: LinkSet, registry: SubscriptionRegistry, audit: AuditWriter) -> None:
+    def __init__(self, owner: Connection, links: LinkSet, registry: DeliveryRegistry, audit: AuditWriter) -> None:
         self._owner = owner
         self._links = links
         self._registry = registry
         self._audit = audit
         self.malformed: dict[str, int] = {}
+        registry.on_strays = self._count_strays
 
     def message_handler(self, link: LinkIO) -> MessageHandler:
         """Make what takes the messages of a link, one by one. Its answer, if it gives one, is to be awaited before the next."""
         links, state, delivery_of, route = self._links, link.state, self._registry.subscribers.get, self._registry.route
-        planned = link.plan is not None
+        in_url = link.plan is not None
 
         def on_message(data: bytes) -> Awaitable[None] | None:
             if link is not links.current and link is not links.draining:
@@ -111,21 +106,19 @@ class Dispatcher:
             event._size = len(data)  # noqa: SLF001
             if state.at_fault:
                 self._recover(link)
-            if planned:
-                if link.routes is None:
-                    return (
-                        None if received % _TURN else self._apply_backpressure(link)
-                    )  # before the greeting no subscription is acknowledged
-                self._name_subscriptions(link, event)
+            if in_url:
+                if link.routes is None:  # before the greeting no subscription is acknowledged
+                    return None if received % _TURN else self._apply_backpressure(link)
+                self._resolve_subscription_ids(link, event)
             identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
-            if links.overlap:
+            if links.is_overlapping:
                 should_yield = self._route_overlapping(link, event)
             elif len(identifiers) == 1 and (delivery := delivery_of(identifiers[0])) is not None:
-                if (stamp := event._timestamp) is not None:  # noqa: SLF001  (as it came: most are never asked for)
-                    delivery.last_timestamp = stamp
+                if (timestamp := event._timestamp) is not None:  # noqa: SLF001  (as it came: most are never asked for)
+                    delivery.last_timestamp = timestamp
                 should_yield = delivery.put(event)
             else:
-                should_yield = (bool(identifiers) or not planned) and route(event)  # the routes have found no subscription
+                should_yield = (bool(identifiers) or not in_url) and route(event)  # the routes have found no subscription
             return self._apply_backpressure(link) if should_yield or not received % _TURN else None
 
         return on_message
@@ -174,6 +167,9 @@ class Dispatcher:
         if not known:
             self._audit.malformed(kind)
 
+    def _count_strays(self, count: int) -> None:
+        self.count_malformed("unknown_subscription", count)
+
     # --- events ---------------------------------------------------------------------------------------------------------
 
     def _recover(self, link: LinkIO) -> None:
@@ -183,7 +179,7 @@ class Dispatcher:
         elif self._links.handover is not None:
             self._owner.recover_draining(self._links.handover)
 
-    def _name_subscriptions(self, link: LinkIO, event: Event) -> None:
+    def _resolve_subscription_ids(self, link: LinkIO, event: Event) -> None:
         """Find the subscriptions of an event, where the server does not know our ids."""
         assert link.routes is not None
         channels: tuple[str, ...] = ()
@@ -204,10 +200,10 @@ class Dispatcher:
             known = [self._registry.subscribers[identifier] for identifier in event._subscriptions]  # noqa: SLF001
         new = self._links.filter_new(link, event, known)
         event._subscriptions = [one.spec.id for one in new]  # noqa: SLF001
-        crowded = self._registry.route_out_of_order(event, from_old)
+        should_yield = self._registry.route_out_of_order(event, from_old)
         if handover is not None:
             handover.record(event, known, new, from_old=from_old is not None)
-        return crowded
+        return should_yield
 
     # --- backpressure ---------------------------------------------------------------------------------------------------
 

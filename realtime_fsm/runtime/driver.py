@@ -19,13 +19,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.containment import contain
-from realtime_fsm.errors import (
-    AuthenticationRejected,
-    Disconnected,
-    Disposed,
-    PresenceRejected,
-    WrongLoop,
-)
+from realtime_fsm.errors import AuthenticationRejected, Disconnected, Disposed, PresenceRejected, WrongLoop
 from realtime_fsm.fsm.change import Change
 from realtime_fsm.fsm.commands import (
     AuthenticationRefused,
@@ -49,11 +43,7 @@ from realtime_fsm.fsm.commands import (
     SubscriptionUnsupported,
     UserIdentified,
 )
-from realtime_fsm.fsm.inputs import (
-    Deadline,
-    Reconnect,
-    ResumedFromSuspend,
-)
+from realtime_fsm.fsm.inputs import Deadline, Reconnect, ResumedFromSuspend
 from realtime_fsm.fsm.machine import ConnectionMachine
 from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime.calls import IDLE_STATES, Calls
@@ -63,7 +53,7 @@ from realtime_fsm.runtime.failures import Failures
 from realtime_fsm.runtime.jitter import random_source
 from realtime_fsm.runtime.links import LinkSet
 from realtime_fsm.runtime.outages import OutageTracker
-from realtime_fsm.runtime.registry import SubscriptionRegistry
+from realtime_fsm.runtime.registry import DeliveryRegistry
 from realtime_fsm.runtime.suspend import detector_for
 
 if TYPE_CHECKING:
@@ -82,14 +72,6 @@ if TYPE_CHECKING:
 
 class Driver(Calls):
     """Drives one connection on one event loop.
-
-    Args:
-        context: what the connection remembers.
-        transport: what opens WebSockets.
-        connection_id: the name of the connection in the audit log.
-        url: the URL to dial.
-        credentials: who dials.
-        project: the id of the project.
 
     Attributes:
         project: the id of the project.
@@ -119,7 +101,7 @@ class Driver(Calls):
         self._stepping = False
         self._audit = AuditWriter(connection_id, self._report_audit, self._run_context)
         self._outages = OutageTracker(self._audit)
-        self._registry = SubscriptionRegistry(self.report, self._audit, self._outages, self._count_strays)
+        self._registry = DeliveryRegistry(self.report, self._audit, self._outages)
         self._links = LinkSet(self, context, self._registry.report_possible_loss)
         self._dispatcher = Dispatcher(self, self._links, self._registry, self._audit)
         self._prober = None if context.canary is None else Prober(context.canary, self, context, self._registry, self._audit)
@@ -220,11 +202,11 @@ class Driver(Calls):
     def _step(self, input_: Input) -> None:
         result = self._core.step(input_, self.loop.time(), draw=self._draw())
         self._outages.begin_step(result.transition)
-        for request in result.commands:
-            self._execute(request)
-        self._waiting.look()
+        for command in result.commands:
+            self._execute(command)
+        self._waiting.check()
         if self._prober is not None:
-            self._prober.look()
+            self._prober.follow_step()
         self._arm_timer(result.deadline)
         if result.transition is not None:
             self._publish_transition(result.transition)
@@ -236,23 +218,32 @@ class Driver(Calls):
 
     # --- what the machine asks ----------------------------------------------------------------------------------------
 
-    def _execute(self, request: Command) -> None:
-        match request:
+    def _execute(self, command: Command) -> None:
+        match command:
             case SendFrame(generation=generation, data=data):
                 self._links.current_of(generation).send(data)
-            case OpenLink():
-                self._open(request)
+            case OpenLink(generation=generation, plan=plan, renewal=renewal):
+                link = self._links.create(generation, self._context.require_link, plan, self.loop)
+                link.open(self._transport, self._url, partial(self.dialing.headers, renewal))
+                self._registry.clear_errors()
+                self._outages.dial()
             case RetireLink(generation=generation):
                 self._links.begin_handover(generation, self.loop, self._registry.established)
             case ReleaseLink():
                 self._outages.end_handover()
                 self._links.complete_handover()
-            case ResumeLink():
-                self._resume(request)
-            case CloseLink(generation=generation, graceful=tidy):
-                self._drop(generation, tidy=tidy)
+            case ResumeLink(generation=generation, error=error, withdrawn=withdrawn):
+                self._trial = None
+                self._links.resume(generation)
+                self._outages.end_handover()
+                self._registry.fail(error, withdrawn, streams=False)
+                self._waiting.fail_change(error)
+            case CloseLink(generation=generation, graceful=graceful):
+                self._drop(generation, graceful=graceful)
             case SubscriptionAcknowledged(id=identifier, channels=channels):
-                self._acknowledge(identifier, channels)
+                delivery = self._registry.acknowledge(identifier, channels, self.loop.time())
+                if delivery is not None and self._links.handover is not None:
+                    self._links.handover.acknowledged(delivery)
             case SubscriptionRefused(id=identifier, code=code, message=message):
                 self._registry.reject(identifier, code, message, guest=self.user is None)
             case SubscriptionUnsupported(id=identifier, era=era):
@@ -285,10 +276,10 @@ class Driver(Calls):
             case FailWaiters(error=error, withdrawn=withdrawn, streams=streams):
                 self._trial = None
                 self._registry.fail(error, withdrawn, streams=streams)
-                self._waiting.fail(error, patient=not isinstance(error, Disconnected))
+                self._waiting.fail(error, everyone=not isinstance(error, Disconnected))
             case EndStreams():
                 self._registry.end()
-                self._waiting.fail(Disposed(), patient=True)
+                self._waiting.fail(Disposed(), everyone=True)
                 for follower in self._state_watchers:
                     follower.close()
 
@@ -298,35 +289,16 @@ class Driver(Calls):
         if seconds is not None:
             self._registry.recover(seconds, handover)
 
-    def _acknowledge(self, identifier: str, channels: tuple[str, ...]) -> None:
-        subscription = self._registry.acknowledge(identifier, channels, self.loop.time())
-        if subscription is not None and self._links.handover is not None:
-            self._links.handover.acknowledged(subscription)
-
-    def _open(self, request: OpenLink) -> None:
-        link = self._links.create(request.generation, self._context.require_link, request.plan, self.loop)
-        link.open(self._transport, self._url, partial(self.dialing.headers, request.renewal))
-        self._registry.clear_errors()
-        self._outages.dial()
-
-    def _drop(self, generation: int, *, tidy: bool) -> None:
+    def _drop(self, generation: int, *, graceful: bool) -> None:
         draining = self._links.draining
         if draining is None or draining.generation != generation:
-            self._links.drop(generation, graceful=tidy)
+            self._links.drop(generation, graceful=graceful)
             return
-        if not tidy:
+        if not graceful:
             self._audit.retired(generation, self.time_in_state())
-        self._links.close_draining(with_current=tidy)
+        self._links.close_draining(with_current=graceful)
         if self.state is not State.DISPOSING:
-            self._outages.lose(self.loop.time(), retired=not tidy)
-
-    def _resume(self, request: ResumeLink) -> None:
-        """There is no other link: the old one is the current one again, and those who wanted another are told."""
-        self._trial = None
-        self._links.resume(request.generation)
-        self._outages.end_handover()
-        self._registry.fail(request.error, request.withdrawn, streams=False)
-        self._waiting.fail_change(request.error)
+            self._outages.lose(self.loop.time(), retired=not graceful)
 
     def _arm_timer(self, deadline: float | None) -> None:
         if self._timer is not None:
@@ -356,9 +328,6 @@ class Driver(Calls):
         self._arm_timer(self._core.set_read_paused(link.generation, now, paused=paused))
         return now
 
-    def _count_strays(self, count: int) -> None:
-        self._dispatcher.count_malformed("unknown_subscription", count)
-
     def _report_audit(self, failure: BaseException) -> None:
         self.report(failure, "the audit log failed")
 
@@ -378,9 +347,9 @@ class Driver(Calls):
         change = Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at)
         for follower in self._state_watchers:
             follower.put(change)
-        self._outages.on_transition(row.source, dest, self.loop.time(), covered=self._links.draining_serves)
-        watch = detector_for(self.loop)
-        (watch.leave if dest in IDLE_STATES else watch.join)(self)
+        self._outages.on_transition(row.source, dest, self.loop.time(), draining_serves=self._links.draining_serves)
+        detector = detector_for(self.loop)
+        (detector.discard if dest in IDLE_STATES else detector.add)(self)
 
     def report(self, failure: BaseException, heading: str = "an unexpected exception") -> None:
         """Report through the event loop's exception handler, where asyncio programs look for what no task awaits.

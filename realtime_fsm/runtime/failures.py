@@ -21,36 +21,26 @@ if TYPE_CHECKING:
 class Failures:
     """The failures of one connection.
 
-    Args:
-        context: what the connection remembers.
-
     Attributes:
         last: the newest one.
-        tell: called with each attempt that failed; it must not raise.
+        on_failure: called with each attempt that failed; it must not raise.
     """
 
-    __slots__ = ("_context", "last", "tell")
+    __slots__ = ("_context", "last", "on_failure")
 
     def __init__(self, context: ConnectionContext) -> None:
         self._context = context
         self.last: Failure | None = None
-        self.tell: Callable[[Failure], object] | None = None
+        self.on_failure: Callable[[Failure], object] | None = None
 
     def note(self, transition: TransitionTaken, at: datetime, now: float) -> None:
-        """Note a step of the machine.
-
-        Args:
-            transition: the step.
-            at: its moment, aware, in UTC.
-            now: the same moment, in seconds of the machine's clock.
-        """
+        """Note a step of the machine, with its moment: aware, in UTC, and in seconds of the machine's clock."""
         effects = transition.row.effects
-        if (
-            transition.cause is not None and Effect.ABORT_LINK in effects and Effect.USE_URL_SUBSCRIPTIONS not in effects
-        ):  # which only asks for the era
+        only_asks_for_era = Effect.USE_URL_SUBSCRIPTIONS in effects
+        if transition.cause is not None and Effect.ABORT_LINK in effects and not only_asks_for_era:
             self.last = Failure(transition.cause, at, self._next_dial(at, now))
-            if transition.row.source is State.RECONNECTING and self.tell is not None:
-                self.tell(self.last)
+            if transition.row.source is State.RECONNECTING and self.on_failure is not None:
+                self.on_failure(self.last)
         elif self.last is not None and Effect.DIAL in effects and self._context.link is None:  # it waits for its turn
             self.last = replace(self.last, next_dial=self._next_dial(at, now))
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.link import LinkIO
 
 _POLL = 0.5
-"""Seconds between two looks at whether a link that drains has answered, or is read again."""
+"""Seconds between two checks whether a link that drains has answered, or is read again."""
 _MOST_AHEAD = 10_000
 """Events that one subscription remembers of a handover that does not end; catching up may repeat older ones."""
 
@@ -85,8 +85,7 @@ class Handover:
         on_drained: called when the old link is drained, or has not answered for too long.
 
     Attributes:
-        old: as given.
-        served: as given.
+        old, served: as given.
         newer: the generation of the new link; None before its dial, and after its end.
         is_complete: whether the new link serves all that the old one did.
         overlaps: the subscriptions that the old link serves and that a new link serves as well, or has served.
@@ -95,24 +94,9 @@ class Handover:
     """
 
     __slots__ = (
-        "_asked_at",
-        "_context",
-        "_ended",
-        "_feed",
-        "_frames_before",
-        "_loop",
-        "_on_drained",
-        "_ping_at",
-        "_timer",
-        "_trusted",
-        "began",
-        "disordered",
-        "is_complete",
-        "newer",
-        "old",
-        "overlaps",
-        "served",
-    )
+        "_asked_at", "_assume_complete", "_context", "_ended", "_feed", "_frames_before", "_loop", "_on_drained",
+        "_ping_at", "_timer", "began", "disordered", "is_complete", "newer", "old", "overlaps", "served",
+    )  # fmt: skip
 
     is_complete: bool
     seconds: float
@@ -138,13 +122,13 @@ class Handover:
         self._loop = loop
         self._feed = feed
         self._on_drained = on_drained
-        self._trusted = False
+        self._assume_complete = False
         self._ended = asyncio.Event()
         self._frames_before = old.state.frames_received
         self._asked_at = self.began if old.pings_in_flight else None  # when the ping that is out was sent
         due = old.state.ping_at
         self._ping_at = self.began + context.ping.interval if due is None else max(self.began, due)
-        self._timer: asyncio.Handle = loop.call_soon(self._look_alive)
+        self._timer: asyncio.Handle = loop.call_soon(self._check_alive)
 
     # --- the stages -----------------------------------------------------------------------------------------------------
 
@@ -163,14 +147,7 @@ class Handover:
     def record(
         self, event: Event, recipients: Iterable[SubscriptionDelivery], new: Container[SubscriptionDelivery], *, from_old: bool
     ) -> None:
-        """Note an event that one of the links has brought, after its delivery.
-
-        Args:
-            event: the event.
-            recipients: the subscriptions that it is for.
-            new: those to which the other link had not brought it.
-            from_old: whether the old link brings it.
-        """
+        """Note an event that one of the links has brought, after its delivery to those to which it was new."""
         for one in recipients:
             overlap = self.overlaps.get(one)
             if overlap is None or one in self.disordered:
@@ -185,11 +162,11 @@ class Handover:
         """Note that the new link serves everything, and ask the old one for its last answer."""
         now = self._loop.time()
         self.is_complete = True
-        self._trusted, self._asked_at = not self._context.ping_enabled, None
-        if not self._trusted:
+        self._assume_complete, self._asked_at = not self._context.ping_enabled, None
+        if not self._assume_complete:
             self._ping(now)
         self._timer.cancel()
-        self._timer = self._loop.call_later(DRAIN_SECONDS, self._look_drained)
+        self._timer = self._loop.call_later(DRAIN_SECONDS, self._check_drained)
 
     async def wait_ended(self) -> None:
         """Wait until the old link is closed, or is the current one again."""
@@ -218,7 +195,7 @@ class Handover:
     def is_confirmed(self) -> bool:
         """Whether the old link has shown that it has no undelivered events."""
         answered = self._asked_at is not None and not self.old.pings_in_flight
-        return self.is_complete and (answered or self._trusted) and not (self.old.ended or self.old.state.at_fault)
+        return self.is_complete and (answered or self._assume_complete) and not (self.old.ended or self.old.state.at_fault)
 
     # --- the old link ---------------------------------------------------------------------------------------------------
 
@@ -230,7 +207,7 @@ class Handover:
             self._asked_at, self._frames_before = now, self.old.state.frames_received
             self.old.send(PING)
 
-    def _look_alive(self) -> None:
+    def _check_alive(self) -> None:
         """Ping the old link at the usual pace; one from which nothing comes after a ping has ended."""
         now, state, ping = self._loop.time(), self.old.state, self._context.ping
         if self._asked_at is not None and state.frames_received == self._frames_before:
@@ -246,14 +223,14 @@ class Handover:
                 if self._context.ping_enabled:
                     self._ping(now)
         due = self._ping_at if self._asked_at is None else self._asked_at + ping.timeout
-        self._timer = self._loop.call_at(due, self._look_alive)
+        self._timer = self._loop.call_at(due, self._check_alive)
 
-    def _look_drained(self) -> None:
+    def _check_drained(self) -> None:
         now, waits = self._loop.time(), self.old.paused  # nothing has come, because nothing is read
         if self._asked_at is not None and not self.old.ended and self.old.pings_in_flight:
             self._asked_at = now if self.old.paused else self._asked_at
             waits = waits or now < self._asked_at + self._context.ping.timeout
         if waits:
-            self._timer = self._loop.call_later(_POLL, self._look_drained)
+            self._timer = self._loop.call_later(_POLL, self._check_drained)
         else:
             self._on_drained()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from realtime_fsm.fsm.inputs import Input
-    from realtime_fsm.fsm.link import LinkState as Facts
+    from realtime_fsm.fsm.link import LinkState
     from realtime_fsm.protocol.eras import EventRoutes, UrlPlan
     from realtime_fsm.protocol.frames import Frame, Malformed
     from realtime_fsm.runtime.sockets import MessageHandler, Socket, Transport
@@ -41,38 +41,25 @@ class LinkIO:
     """One link, numbered by its generation.
 
     Attributes:
-        facts: what the machine knows of it; each message is counted there.
+        state: the facts that the machine has of it; each message is counted there.
         paused_since: since when none of its messages is delivered, so that a consumer catches up; None while they are.
         plan: what was asked for by its address; None where messages ask.
         routes: how events find their subscriptions; None where the server names them by our ids.
-        unanswered: how many pings are, of those that were sent.
+        pings_in_flight: how many pings are unanswered.
     """
 
     __slots__ = (
-        "_ahead",
-        "_is_closing",
-        "_loop",
-        "_owner",
-        "_pausing",
-        "_reader",
-        "_send_queue",
-        "_socket",
-        "_writer",
-        "generation",
-        "paused_since",
-        "pings_in_flight",
-        "plan",
-        "routes",
-        "state",
+        "_is_closing", "_loop", "_owner", "_pausing", "_read_ahead", "_reader", "_send_queue", "_socket", "_writer",
+        "generation", "paused_since", "pings_in_flight", "plan", "routes", "state",
     )  # fmt: skip
 
     pings_in_flight: int
 
     def __init__(
-        self, generation: int, facts: Facts, owner: LinkHandler, loop: asyncio.AbstractEventLoop, plan: UrlPlan | None = None
+        self, generation: int, state: LinkState, owner: LinkHandler, loop: asyncio.AbstractEventLoop, plan: UrlPlan | None = None
     ) -> None:
         self.generation: int = generation
-        self.state: Facts = facts
+        self.state: LinkState = state
         self.paused_since: float | None = None
         self.plan: UrlPlan | None = plan
         self.routes: EventRoutes | None = None
@@ -81,7 +68,7 @@ class LinkIO:
         self._loop = loop
         self._is_closing = False
         self._socket: Socket | None = None
-        self._ahead: ReadAhead | None = None
+        self._read_ahead: ReadAhead | None = None
         self._pausing: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
@@ -136,17 +123,17 @@ class LinkIO:
 
     async def pause(self, pause: Callable[[], Awaitable[None]]) -> None:
         """Deliver no message before a pause is over. Meanwhile the socket is read ahead, within bounds."""
-        assert self._ahead is not None
-        if self._ahead.holds:  # a message that was held has led to another pause
+        assert self._read_ahead is not None
+        if self._read_ahead.is_holding:  # a message that was held has led to another pause
             await pause()
         elif not self._is_closing:
-            self._ahead.hold()
-            self._pausing = self._task("pause", self._ahead.deliver_after, pause)
+            self._read_ahead.hold()
+            self._pausing = self._task("pause", self._read_ahead.deliver_after, pause)
 
     async def _pump(self, socket: Socket) -> int | LinkFailure:
-        self._ahead = ReadAhead(self._owner.message_handler(self))
+        self._read_ahead = ReadAhead(self._owner.message_handler(self))
         try:
-            end = await socket.pump(self._ahead.receive)
+            end = await socket.pump(self._read_ahead.receive)
             if self._pausing is not None and not self._pausing.done():
                 await asyncio.wait([self._pausing])  # the end comes behind the messages
         except asyncio.CancelledError:
@@ -167,8 +154,8 @@ class LinkIO:
         self._is_closing = True  # not before this task has begun: one that is cancelled before closes nothing
         await self._stop(self._writer)
         await self._stop(self._pausing)
-        if self._ahead is not None:
-            self._ahead.discard()
+        if self._read_ahead is not None:
+            self._read_ahead.discard()
         tidied = self._socket if seconds else None
         if tidied is not None:
             await tidied.close(seconds)  # its reader reads the answer

@@ -31,17 +31,15 @@ class LinkSet:
     """The links of a connection.
 
     Args:
-        owner: the handler of what happens on the links.
-        context: the settings of the connection.
         report_loss: called with a handover that may leave undelivered events, or events out of order.
 
     Attributes:
         current: the link that the machine speaks of.
         handover: the handover that is under way.
-        overlap: whether an event may come twice, or behind a later one.
+        is_overlapping: whether an event may come twice, or behind a later one.
     """
 
-    __slots__ = ("_closing", "_context", "_dedup", "_owner", "_report_loss", "current", "handover", "overlap")
+    __slots__ = ("_closing", "_context", "_dedup", "_owner", "_report_loss", "current", "handover", "is_overlapping")
 
     def __init__(self, owner: LinkHandler, context: ConnectionContext, report_loss: Callable[[Handover], None]) -> None:
         self._owner = owner
@@ -51,7 +49,7 @@ class LinkSet:
         self._dedup: HandoverDeduplicator | None = None  # from the first handover on, as long as a link follows from it
         self.current: LinkIO | None = None
         self.handover: Handover | None = None
-        self.overlap: bool = False
+        self.is_overlapping: bool = False
 
     @property
     def draining(self) -> LinkIO | None:
@@ -72,7 +70,7 @@ class LinkSet:
         """Have another link, which is to be opened."""
         if self.handover is None:
             self._dedup = None
-            self._look_for_overlap()
+            self._update_overlap()
         else:
             self._require_dedup.dial(generation)
             self.handover.newer = generation
@@ -96,7 +94,7 @@ class LinkSet:
         old, self.current = self.current_of(generation), None
         self._dedup = self._dedup or HandoverDeduplicator()
         self.handover = Handover(old, self._context, loop, served, self._owner.feed, self.close_draining)
-        self.overlap = True
+        self.is_overlapping = True
 
     def complete_handover(self) -> None:
         """Let the old link go as soon as it is drained: the current one serves everything."""
@@ -111,7 +109,7 @@ class LinkSet:
         self._require_dedup.newer_closed()
         self.current = handover.old
         assert self.current.generation == generation
-        self._look_for_overlap()
+        self._update_overlap()
         self._report(handover)
 
     def drop(self, generation: int, *, graceful: bool) -> None:
@@ -121,22 +119,18 @@ class LinkSet:
         link, self.current = self.current_of(generation), None
         if self.handover is not None:
             self.handover.newer = None
-        self._look_for_overlap()
+        self._update_overlap()
         self._close(link, self._context.timeouts.close if graceful else 0)
 
     def close_draining(self, *, with_current: bool = False) -> None:
-        """Close the old link, if there is one, and report the events that it may not have delivered.
-
-        Args:
-            with_current: whether the current link goes, too.
-        """
+        """Close the old link, if there is one, and report the events that it may not have delivered."""
         handover, self.handover = self.handover, None
         if handover is None:
             return
         handover.drained()  # before its reader is stopped
         self._require_dedup.older_closed()
         self._close(handover.old, self._context.timeouts.close)
-        self._look_for_overlap()
+        self._update_overlap()
         if with_current:
             handover.newer = None
         self._report(handover)
@@ -150,11 +144,11 @@ class LinkSet:
     def filter_new(self, link: LinkIO, event: Event, recipients: list[SubscriptionDelivery]) -> list[SubscriptionDelivery]:
         """Return the subscriptions that have not got an event from another link."""
         new = self._require_dedup.filter_new(event, recipients, link.generation)
-        self._look_for_overlap()
+        self._update_overlap()
         return new
 
-    def _look_for_overlap(self) -> None:
-        self.overlap = self.handover is not None or (self._dedup is not None and self._dedup.is_behind)
+    def _update_overlap(self) -> None:
+        self.is_overlapping = self.handover is not None or (self._dedup is not None and self._dedup.is_behind)
 
     @property
     def _require_dedup(self) -> HandoverDeduplicator:

@@ -82,12 +82,7 @@ class OutageTracker:
         self._faulty_since = None
 
     def lose(self, now: float, *, retired: bool = False) -> None:
-        """Begin an outage, or count another loss in the one under way.
-
-        Args:
-            now: the moment.
-            retired: whether the old link of a handover has ended, and not the step caused the loss.
-        """
+        """Begin an outage, or count another loss in the one under way; `retired` if the old link of a handover has ended."""
         self._lost = True
         faulty_since, self._faulty_since = self._faulty_since, None
         if self.current is not None:
@@ -104,17 +99,10 @@ class OutageTracker:
         else:
             self.current.dials += 1
 
-    def on_transition(self, source: State, dest: State, now: float, *, covered: bool) -> None:
-        """Note a change of state.
-
-        Args:
-            source: the state before.
-            dest: the state after.
-            now: the moment.
-            covered: whether the old link of a handover still delivers.
-        """
+    def on_transition(self, source: State, dest: State, now: float, *, draining_serves: bool) -> None:
+        """Note a change of state; `draining_serves` if the old link of a handover still delivers."""
         ended = source.is_live and not dest.is_live and dest is not State.DISPOSING
-        if ended and not covered and not self._lost:
+        if ended and not draining_serves and not self._lost:
             self.lose(now)
         elif dest in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self.current is not None:
             self.end_step()

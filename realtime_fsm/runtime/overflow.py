@@ -99,7 +99,7 @@ class _LatestById:
         self._by_id: OrderedDict[object, Event] = OrderedDict()
         self._on_replaced = on_replaced
 
-    def holds(self, event: Event) -> bool:
+    def __contains__(self, event: Event) -> bool:
         return _conflation_key(event) in self._by_id
 
     def append(self, event: Event) -> None:
@@ -136,12 +136,12 @@ def _conflation_key(event: Event) -> object:
 class _LatestBuffer(EventBuffer):
     __slots__ = ()
 
-    def __init__(self, *facts: Any) -> None:
-        super().__init__(*facts)
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
         self._items = self._ready = _LatestById(self._discard)  # type: ignore[assignment]  # as a deque in what is asked of it
 
     def _overflow(self, item: Event) -> None:
-        if not self._items.holds(item):  # type: ignore[attr-defined]
+        if item not in self._items:
             super()._overflow(item)
             return
         self._items.append(item)
@@ -152,8 +152,8 @@ class _LatestBuffer(EventBuffer):
 class _PausingBuffer(EventBuffer):
     __slots__ = ("_paused", "gate")
 
-    def __init__(self, *facts: Any) -> None:
-        super().__init__(*facts)
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
         self.gate = ReadGate()
         self._paused = False
 
@@ -210,17 +210,7 @@ def make_buffer(
     gate: ReadGate,
     on_drops: Callable[[int], None] | None,
 ) -> EventBuffer:
-    """Make the buffer of a mode.
-
-    Args:
-        overflow: the mode.
-        what: what it is called in errors.
-        loop: the loop of its consumer.
-        capacity: how many events it holds.
-        limit: how many bytes of frames it holds.
-        gate: what is shut while it must not get more.
-        on_drops: told of each episode of drops, with how many there were.
-    """
+    """Make the buffer of a mode, as `EventBuffer`; the gate is shut while a buffer that must lose nothing is full."""
     buffer = _MODES[overflow](what, loop, capacity, limit, on_drops)
     if isinstance(buffer, _PausingBuffer):
         buffer.gate = gate

@@ -38,45 +38,45 @@ class ReadAhead:
         size: bytes that are held.
     """
 
-    __slots__ = ("_deliver", "_held", "_room", "size")
+    __slots__ = ("_backlog", "_deliver", "_writable", "size")
 
     size: int
 
     def __init__(self, deliver: MessageHandler) -> None:
         self._deliver = deliver
-        self._held: deque[bytes] | None = None
-        self._room: asyncio.Event | None = None
+        self._backlog: deque[bytes] | None = None
+        self._writable: asyncio.Event | None = None
         self.size = 0
 
     @property
-    def holds(self) -> bool:
+    def is_holding(self) -> bool:
         """Whether messages are held: from the begin of a pause until those that were held are delivered."""
-        return self._held is not None
+        return self._backlog is not None
 
     def receive(self, data: bytes) -> Awaitable[None] | None:
         """Deliver a message, or hold it."""
-        if (held := self._held) is None:
+        if (backlog := self._backlog) is None:
             return self._deliver(data)
-        held.append(data)
+        backlog.append(data)
         self.size += len(data) + OVERHEAD
         if self.size > LIMIT:
-            self._room = asyncio.Event()
-            return self._wait_for(self._room)
-        return None if len(held) % _TURN else asyncio.sleep(0)
+            self._writable = asyncio.Event()
+            return self._wait_for(self._writable)
+        return None if len(backlog) % _TURN else asyncio.sleep(0)
 
     def hold(self) -> None:
         """Hold the messages from now on."""
-        self._held = deque()
+        self._backlog = deque()
 
     async def deliver_after(self, pause: Callable[[], Awaitable[None]]) -> None:
         """Wait until a pause is over, then deliver the messages that are held."""
         try:
             await pause()
-            while self._held:
-                data = self._held.popleft()
+            while self._backlog:
+                data = self._backlog.popleft()
                 self.size -= len(data) + OVERHEAD
                 if self.size <= LIMIT // 2:
-                    self._make_room()
+                    self._set_writable()
                 if (turn := self._deliver(data)) is not None:
                     await turn
         finally:
@@ -84,13 +84,13 @@ class ReadAhead:
 
     def discard(self) -> None:
         """Hold nothing any more."""
-        self._held, self.size = None, 0
-        self._make_room()
+        self._backlog, self.size = None, 0
+        self._set_writable()
 
-    def _make_room(self) -> None:
-        if self._room is not None:
-            self._room.set()
+    def _set_writable(self) -> None:
+        if self._writable is not None:
+            self._writable.set()
 
     @staticmethod
-    async def _wait_for(room: asyncio.Event) -> None:
-        await room.wait()
+    async def _wait_for(writable: asyncio.Event) -> None:
+        await writable.wait()

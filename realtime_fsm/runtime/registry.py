@@ -1,4 +1,11 @@
-"""The registry: all subscriptions of a connection. It routes events to their deliveries, and tells them what becomes of them."""
+"""The registry: the deliveries of a connection by id. It routes events to them, and tells them what becomes of their ids.
+
+Invariant: an id has a handle from the user's call until the machine tells of its end. The machine alone knows which ids are
+desired, and which the server has acknowledged on which link (`fsm.subscriptions`); the registry keeps none of that.
+
+Design: A subscription has one id, and another one after each update. So an id needs a handle, and a delivery outlives its ids.
+`subscribers` holds the ids whose events are delivered, because a route is one look-up.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from realtime_fsm.errors import (
-    Disposed,
-    MalformedEvent,
-    SubscriptionEnded,
-    SubscriptionRejected,
-    UnsupportedByServer,
-)
+from realtime_fsm.errors import Disposed, MalformedEvent, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
 from realtime_fsm.fsm.canary import CANARY
 from realtime_fsm.runtime.delivery import SubscriptionDelivery
 from realtime_fsm.runtime.overflow import ReadGate
@@ -36,42 +37,48 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.outages import OutageTracker
 
 
-@dataclass(slots=True)
-class _PendingUpdate:
-    """The update that a subscriber takes over when the server acknowledges it."""
+@dataclass(slots=True, eq=False)
+class _Handle:
+    """One id of a subscriber.
+
+    Attributes:
+        spec: the subscription under this id.
+        subscriber: the subscriber.
+        granted: completes when the server acknowledges the id.
+        is_given_up: whether the user has given the id up; the input that says so may still wait.
+    """
 
     spec: SubscriptionSpec
     subscriber: SubscriptionDelivery
     granted: asyncio.Future[None]
+    is_given_up: bool = False
 
 
-def _ignore(event: Event) -> None:
-    """Do nothing with the event of a canary, where none is wanted."""
+def _ignore(_: object) -> None:
+    """Do nothing, where no code wants to know."""
 
 
-class SubscriptionRegistry:
-    """The subscribers by id.
+class DeliveryRegistry:
+    """The deliveries of one connection.
 
     Attributes:
-        subscribers: them, by id.
+        subscribers: the subscribers, by the ids whose events they get.
         on_canary: gets the events of the hidden subscription.
+        on_strays: told how many ids of an event belong to no subscription.
         gate: shut while one of them, who must lose nothing, is full.
     """
 
-    def __init__(
-        self, report: Report, audit: AuditWriter, outages: OutageTracker, on_unknown_subscription: Callable[[int], None]
-    ) -> None:
+    def __init__(self, report: Report, audit: AuditWriter, outages: OutageTracker) -> None:
         self._report = report
         self._audit = audit
-        self._on_stray = on_unknown_subscription
         self.subscribers: dict[str, SubscriptionDelivery] = {}
-        self._pending_updates: dict[str, _PendingUpdate] = {}
-        self._replaced_ids: dict[str, None] = {}  # what successors have replaced, until the server has removed it
-        self._withdrawn: dict[str, None] = {}
+        self._handles: dict[str, _Handle] = {}  # the ids above, those of updates, and those that an update has replaced
+        self._updates: dict[str, _Handle] = {}  # those of them that take the place of others when they are acknowledged
         self._cancelled_tasks: list[asyncio.Task[None]] = []
         self._outages = outages
         self._deafness: dict[SubscriptionDelivery, Any] | None = None  # whom a deaf link served, and the last event of each
         self.on_canary: Callable[[Event], None] = _ignore
+        self.on_strays: Callable[[int], None] = _ignore
         self.gate: ReadGate = ReadGate()
 
     def register(
@@ -79,16 +86,20 @@ class SubscriptionRegistry:
     ) -> SubscriptionDelivery:
         """Prepare the delivery of a subscription's events, before the machine asks for it."""
         subscriber = self.subscribers[spec.id] = SubscriptionDelivery(spec, options, loop, self._report, self._audit, self.gate)
-        self._audit_desired(spec, dwell)
+        self._add(_Handle(spec, subscriber, subscriber.granted), dwell)
         return subscriber
 
     def begin_update(
         self, subscriber: SubscriptionDelivery, spec: SubscriptionSpec, loop: asyncio.AbstractEventLoop, dwell: float
     ) -> asyncio.Future[None]:
         """Prepare to let a subscriber listen to something else, as soon as that is acknowledged; the answer tells when."""
-        successor = self._pending_updates[spec.id] = _PendingUpdate(spec, subscriber, loop.create_future())
-        self._audit_desired(spec, dwell)
-        return successor.granted
+        handle = self._updates[spec.id] = _Handle(spec, subscriber, loop.create_future())
+        self._add(handle, dwell)
+        return handle.granted
+
+    def _add(self, handle: _Handle, dwell: float) -> None:
+        self._handles[handle.spec.id] = handle
+        self._audit.subscription(handle.spec.id, "desired", dwell=dwell, size=len(handle.spec.item))
 
     def route(self, event: Event) -> bool:
         """Give an event to each subscriber that it is for, once.
@@ -96,35 +107,33 @@ class SubscriptionRegistry:
         Returns:
             Whether a consumer should be let run.
         """
-        crowded, strays, subscriber_of = False, 0, self.subscribers.get
-        identifiers, stamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
+        should_yield, strays, subscriber_of = False, 0, self.subscribers.get
+        identifiers, timestamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
         if not identifiers:
             identifiers = event._subscriptions = self._listening_on(event)  # noqa: SLF001
         elif len(set(identifiers)) < len(identifiers):
             identifiers = list(dict.fromkeys(identifiers))
         for identifier in identifiers:
             if (subscriber := subscriber_of(identifier)) is not None:
-                if stamp is not None:
-                    subscriber.last_timestamp = stamp
+                if timestamp is not None:
+                    subscriber.last_timestamp = timestamp
                 if subscriber.put(event):
-                    crowded = True
+                    should_yield = True
             elif identifier == CANARY:
                 event._subscriptions = [other for other in identifiers if other != CANARY]  # noqa: SLF001  (it is hidden)
                 self.on_canary(event)
-            elif identifier not in self._replaced_ids:
+            elif self._is_stray(identifier):
                 strays += 1
         if strays:
-            self._on_stray(strays)
-        return crowded
+            self.on_strays(strays)
+        return should_yield
 
     def _listening_on(self, event: Event) -> list[str]:
         """Find the subscriptions to the channels of an event for which the server names none.
 
         So it is with ``stats.connections`` on channel ``project`` (PROTOCOL: "Messages", rule 12).
         """
-        return [
-            identifier for identifier, one in self.subscribers.items() if one.established and self._is_on_channels(one, event)
-        ]
+        return [identifier for identifier, one in self.established.items() if self._is_on_channels(one, event)]
 
     @staticmethod
     def _is_on_channels(subscriber: SubscriptionDelivery, event: Event) -> bool:
@@ -133,15 +142,9 @@ class SubscriptionRegistry:
         return False
 
     def resolve(self, event: Event, handover: Handover | None) -> list[SubscriptionDelivery]:
-        """Find the subscriptions of an event that names ours, while two links deliver.
+        """Find the subscriptions of an event that names ours, each once, while two links deliver.
 
-        Args:
-            event: the event.
-            handover: the handover whose old link brings it, and may still serve what is not wanted any more; None for the
-                current link.
-
-        Returns:
-            Those that are known, each once.
+        The old link of a handover, where it brings the event, may still serve what is not wanted any more.
         """
         identifiers = list(dict.fromkeys(event._subscriptions or self._listening_on(event)))  # noqa: SLF001
         if handover is not None:
@@ -150,7 +153,7 @@ class SubscriptionRegistry:
         if CANARY in identifiers:
             self.on_canary(event)
         if strays := sum(self._is_stray(identifier) for identifier in identifiers):
-            self._on_stray(strays)
+            self.on_strays(strays)
         return [self.subscribers[identifier] for identifier in self.filter_known(identifiers)]
 
     def _find_on_old_link(self, identifier: str, event: Event, handover: Handover) -> SubscriptionDelivery | None:
@@ -158,9 +161,8 @@ class SubscriptionRegistry:
 
         The queries of an update are the server's to ask: where there are some, the event is dropped, and a gap tells of it.
         """
-        one = self.subscribers.get(identifier)
-        if one is not None:
-            return one
+        if (known := self.subscribers.get(identifier)) is not None:
+            return known
         one = handover.served.get(identifier)
         if one is None or self.subscribers.get(one.spec.id) is not one or not self._is_on_channels(one, event):
             return None
@@ -170,21 +172,19 @@ class SubscriptionRegistry:
         return one
 
     def _is_stray(self, identifier: str) -> bool:
-        return not (identifier in self.subscribers or identifier == CANARY or identifier in self._replaced_ids)
+        return identifier in self._updates if identifier in self._handles else identifier != CANARY
 
     def route_out_of_order(self, event: Event, handover: Handover | None) -> bool:
         """As `route`, where another link may have brought what happened after it. Each of its ids is known.
 
-        Args:
-            event: the event.
-            handover: the handover whose old link brings it, which is to know whose order is lost; None for the other link.
+        A handover whose old link brings the event is told whose order is lost.
         """
-        crowded = False
+        should_yield = False
         for subscriber in [self.subscribers[identifier] for identifier in event._subscriptions]:  # noqa: SLF001
             if subscriber.note_out_of_order(event) and handover is not None:
                 handover.disordered.add(subscriber)
-            crowded = subscriber.put(event) or crowded
-        return crowded
+            should_yield = subscriber.put(event) or should_yield
+        return should_yield
 
     def filter_known(self, identifiers: Iterable[str]) -> list[str]:
         """Those of them that are still wanted."""
@@ -197,28 +197,23 @@ class SubscriptionRegistry:
             The subscription; None if another id has taken the place of this one.
         """
         self._audit.subscription(identifier, "acknowledged")
-        if identifier in self._pending_updates:
-            self._switch_id(self._pending_updates.pop(identifier), channels, now)
-        elif identifier not in self._replaced_ids:
-            self._first_acknowledged(self.subscribers[identifier], channels, now)
-        return self.subscribers.get(identifier)
+        handle = self._handles[identifier]
+        if self._updates.pop(identifier, None) is not None:
+            self._switch_id(handle)
+        elif identifier not in self.subscribers:
+            return None
+        handle.subscriber.acknowledged = channels
+        self._report_gap_after_outage(handle.subscriber, now)
+        resolve(handle.granted)
+        return handle.subscriber
 
-    def _first_acknowledged(self, subscriber: SubscriptionDelivery, channels: tuple[str, ...], now: float) -> None:
-        subscriber.acknowledged = channels
-        self._report_gap_after_outage(subscriber, now)
-        subscriber.established = True
-        resolve(subscriber.granted)
-
-    def _switch_id(self, successor: _PendingUpdate, channels: tuple[str, ...], now: float) -> None:
+    def _switch_id(self, handle: _Handle) -> None:
         """From now on what the link brings for the old id is dropped: both would deliver it, or it is not wanted any more."""
-        subscriber, old = successor.subscriber, successor.subscriber.spec.id
-        if self.subscribers.pop(old, None) is not None:
-            self._replaced_ids[old] = None
-        subscriber.spec, subscriber.acknowledged = successor.spec, channels
+        subscriber = handle.subscriber
+        self.subscribers.pop(subscriber.spec.id, None)
+        subscriber.spec = handle.spec
         subscriber.buffer.clear_error()
         self.subscribers[subscriber.spec.id] = subscriber
-        self._report_gap_after_outage(subscriber, now)
-        resolve(successor.granted)
 
     def _report_gap_after_outage(self, subscriber: SubscriptionDelivery, now: float) -> None:
         """After a loss it may have missed something: it gets one gap, under whichever id comes first.
@@ -232,9 +227,8 @@ class SubscriptionRegistry:
         if outage is None or subscriber.last_reported_outage == (outage, outage.losses):
             return
         subscriber.last_reported_outage = outage, outage.losses
-        if not subscriber.established:
-            return
-        subscriber.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, subscriber.last_timestamp)
+        if subscriber.established:
+            subscriber.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, subscriber.last_timestamp)
 
     def recover(self, seconds: float, handover: Handover | None = None) -> None:
         """Tell those that the link serves of a gap: a server fault is over. Others are told when the link serves them.
@@ -244,25 +238,20 @@ class SubscriptionRegistry:
             handover: the handover whose old link is meant; None for the current link.
         """
         outage, until = self._outages.current, datetime.now(UTC)
-        for identifier, subscriber in list(self.subscribers.items()):
+        for identifier, subscriber in self.established.items():
             served = outage is None or subscriber.last_reported_outage == (outage, outage.losses)
             served = served and (handover is None or handover.depends_on_old_link(subscriber))
-            if served and subscriber.established and identifier not in self._withdrawn:
+            if served and self.is_active(identifier):
                 subscriber.record_gap(until, seconds, 0, subscriber.last_timestamp)
 
     def note_deaf_link(self) -> None:
         """Note that the link was deaf: the subscriptions that it served may have missed events, since the first such link."""
-        served = {one: one.last_timestamp for one in self.subscribers.values() if one.established}
-        self._deafness = served | (self._deafness or {})
+        self._deafness = {one: one.last_timestamp for one in self.established.values()} | (self._deafness or {})
 
     def end_deafness(self, until: datetime, seconds: float, dials: int, proof: Any) -> None:
         """Tell those that a deaf link served, once: a link is no longer deaf, or nothing can prove it.
 
-        Args:
-            until: the moment.
-            seconds: how long it is since the last proof.
-            dials: how many dials were made since then.
-            proof: the server's time of it, as it came.
+        The seconds and dials are those since the last proof; `proof` is the server's time of it, as it came.
         """
         deafness, self._deafness = self._deafness or {}, None
         for subscriber in dict.fromkeys(self.subscribers.values()):
@@ -286,35 +275,44 @@ class SubscriptionRegistry:
                 had = () if subscriber in handover.disordered else (version for _, version in overlap.ahead)
                 subscriber.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
 
-    def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
-        """Tell that the server refused a subscription, perhaps because a guest asked."""
-        spec = self._spec(identifier)
-        self._reject(identifier, SubscriptionRejected(spec.channels, spec.queries, code, message, guest=guest), code)
-
-    def withdraw(self, identifier: str, dwell: float) -> bool:
-        """Note that the user gives a subscription up; until it is removed, its events are still known.
+    def give_up(self, identifier: str, dwell: float) -> bool:
+        """Note that the user gives an id up; until it is removed, its events are still known.
 
         Returns:
             Whether that is news.
         """
-        if identifier in self._withdrawn or not self._is_known(identifier):
+        handle = self._handles.get(identifier)
+        if handle is None or handle.is_given_up:
             return False
-        self._withdrawn[identifier] = None
+        handle.is_given_up = True
         self._audit.subscription(identifier, "withdrawn", dwell=dwell)
         return True
 
     def pending_update_of(self, subscriber: SubscriptionDelivery) -> str | None:
         """Return the id that is to take the place of the present one; not one that was given up, and is not removed yet."""
-        mine = (identifier for identifier, one in self._pending_updates.items() if one.subscriber is subscriber)
-        return next((identifier for identifier in mine if identifier not in self._withdrawn), None)
+        mine = (one for one in self._updates.values() if one.subscriber is subscriber and not one.is_given_up)
+        return next((one.spec.id for one in mine), None)
 
     def is_active(self, identifier: str) -> bool:
-        """Whether the subscription has a subscriber, and the user has not withdrawn it."""
-        return identifier in self.subscribers and identifier not in self._withdrawn
+        """Whether the id has a subscriber, and the user has not given it up."""
+        return identifier in self.subscribers and not self._handles[identifier].is_given_up
+
+    def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
+        """Tell that the server refused a subscription, perhaps because a guest asked."""
+        spec = self._handles[identifier].spec
+        self._reject(identifier, SubscriptionRejected(spec.channels, spec.queries, code, message, guest=guest), code)
 
     def reject_unsupported(self, identifier: str, era: Era) -> None:
         """Tell that the server is too old for a subscription."""
         self._reject(identifier, UnsupportedByServer("queries", era, era.releases))
+
+    def _reject(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
+        self._audit.subscription(identifier, "rejected", code)
+        subscriber = self._remove_id(identifier, error)
+        if subscriber is not None:
+            reject(subscriber.granted, error)
+            subscriber.buffer.fail(error)
+            resolve(subscriber.removed)
 
     def remove(self, identifier: str) -> None:
         """Tell that a subscription is gone."""
@@ -335,6 +333,18 @@ class SubscriptionRegistry:
             for subscriber in self.subscribers.values():
                 subscriber.buffer.fail(error)
 
+    def _remove_id(self, identifier: str, error: RealtimeError) -> SubscriptionDelivery | None:
+        """Remove an id. If it belongs to an update, fail its waiter; otherwise return its subscriber."""
+        self._handles.pop(identifier, None)
+        if (update := self._updates.pop(identifier, None)) is not None:
+            reject(update.granted, error)
+        subscriber = self.subscribers.pop(identifier, None)
+        if subscriber is not None:
+            for task in subscriber.tasks:
+                self._cancelled_tasks.append(task)
+                task.add_done_callback(self._cancelled_tasks.remove)
+        return subscriber
+
     def clear_errors(self) -> None:
         """There may be events again."""
         for subscriber in self.subscribers.values():
@@ -342,21 +352,14 @@ class SubscriptionRegistry:
 
     def end(self) -> None:
         """Nothing follows."""
-        for identifier in (*self.subscribers, *self._pending_updates):
+        for identifier in (*self.subscribers, *self._handles):
             subscriber = self._remove_id(identifier, Disposed())
             if subscriber is not None:
                 reject(subscriber.granted, Disposed())
                 subscriber.end()
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
-        """Let the callable go on that ends the connection.
-
-        Args:
-            task: the task in which it runs.
-
-        Returns:
-            Whether it is a callable of a subscription of this connection.
-        """
+        """Let the callable go on that ends the connection, and tell whether the task is that of a subscription's callable."""
         return any(one.spare(task) for one in self.subscribers.values()) or task in self._cancelled_tasks
 
     async def wait_cancelled(self, spared: asyncio.Task[Any] | None) -> None:
@@ -366,35 +369,3 @@ class SubscriptionRegistry:
                 if not task.cancelling():
                     task.cancel()
             await asyncio.wait(tasks)
-
-    def _reject(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
-        self._audit.subscription(identifier, "rejected", code)
-        subscriber = self._remove_id(identifier, error)
-        if subscriber is not None:
-            reject(subscriber.granted, error)
-            subscriber.buffer.fail(error)
-            resolve(subscriber.removed)
-
-    def _remove_id(self, identifier: str, error: RealtimeError) -> SubscriptionDelivery | None:
-        """Remove an id. If it belongs to a pending update, fail its waiter; otherwise return its subscriber."""
-        self._withdrawn.pop(identifier, None)
-        self._replaced_ids.pop(identifier, None)
-        successor = self._pending_updates.pop(identifier, None)
-        if successor is not None:
-            reject(successor.granted, error)
-        subscriber = self.subscribers.pop(identifier, None)
-        if subscriber is not None:
-            for task in subscriber.tasks:
-                self._cancelled_tasks.append(task)
-                task.add_done_callback(self._cancelled_tasks.remove)
-        return subscriber
-
-    def _audit_desired(self, spec: SubscriptionSpec, dwell: float) -> None:
-        self._audit.subscription(spec.id, "desired", dwell=dwell, size=len(spec.item))
-
-    def _is_known(self, identifier: str) -> bool:
-        return any(identifier in place for place in (self.subscribers, self._pending_updates, self._replaced_ids))
-
-    def _spec(self, identifier: str) -> SubscriptionSpec:
-        successor = self._pending_updates.get(identifier)
-        return self.subscribers[identifier].spec if successor is None else successor.spec

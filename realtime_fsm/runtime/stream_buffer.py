@@ -31,22 +31,8 @@ class StreamBuffer(Generic[T]):
     """
 
     __slots__ = (
-        "__weakref__",
-        "_capacity",
-        "_drops_since_take",
-        "_ended",
-        "_error",
-        "_items",
-        "_label",
-        "_loop",
-        "_low_water",
-        "_notice_due",
-        "_on_drops",
-        "_ready",
-        "_released",
-        "_unreported_drops",
-        "_waiter",
-        "_waiting",
+        "__weakref__", "_capacity", "_drops_since_take", "_ended", "_error", "_items", "_label", "_loop",
+        "_low_water", "_notice_due", "_on_drops", "_ready", "_released", "_unreported_drops", "_waiter", "_waiting",
         "dropped",
     )  # fmt: skip
 

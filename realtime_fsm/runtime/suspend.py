@@ -1,4 +1,4 @@
-"""The sleep watch: notices that the process slept, and has every connection of the loop look at its link at once.
+"""The suspend detector notices that the process slept, and has every connection of the loop check its link at once.
 
 A laptop that was shut or a machine that was suspended does not run, and its timers may not count the time: the clock of the
 wall does. One timer a loop compares the two, for all connections, and only while one wants a link.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POLL_INTERVAL = 2.0
-"""Seconds from look to look."""
+"""Seconds from check to check."""
 CLOCK_JUMP = 10.0
 """Seconds by which a clock must have jumped. A loop that was blocked for so long may have lost its links, too."""
 
@@ -29,47 +29,41 @@ class ResumeListener(Protocol):
 
 
 class SuspendDetector:
-    """Watches the clocks of one loop.
-
-    Args:
-        loop: the loop.
-        wall: the clock of the wall, in seconds.
-    """
+    """Compares the clock of one loop with the clock of the wall, in seconds."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wall: Callable[[], float] = time.time) -> None:
         self._loop = proxy(loop)  # a watch must not keep alive the loop by which it is found
         self._wall = wall
-        self._sleepers: WeakSet[ResumeListener] = WeakSet()
+        self._listeners: WeakSet[ResumeListener] = WeakSet()
         self._timer: asyncio.TimerHandle | None = None
         self._seen = (0.0, 0.0)
 
-    def join(self, sleeper: ResumeListener) -> None:
-        """Tell it from now on."""
-        self._sleepers.add(sleeper)
+    def add(self, listener: ResumeListener) -> None:
+        """Tell a listener from now on."""
+        self._listeners.add(listener)
         if self._timer is None:
-            self._look_later()
+            self._check_later()
 
-    def leave(self, sleeper: ResumeListener) -> None:
-        """Do not tell it any more."""
-        self._sleepers.discard(sleeper)
-        if not self._sleepers and self._timer is not None:
+    def discard(self, listener: ResumeListener) -> None:
+        """Tell a listener no more."""
+        self._listeners.discard(listener)
+        if not self._listeners and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look_later(self) -> None:
+    def _check_later(self) -> None:
         self._seen = (self._loop.time(), self._wall())
-        self._timer = self._loop.call_later(
-            POLL_INTERVAL, self._look, context=Context()
-        )  # not that of a connection, which may end
+        # Not in the context of a connection, which may end.
+        self._timer = self._loop.call_later(POLL_INTERVAL, self._check_clocks, context=Context())
 
-    def _look(self) -> None:
+    def _check_clocks(self) -> None:
         self._timer = None
-        passed = max(self._loop.time() - self._seen[0], self._wall() - self._seen[1])
-        if self._sleepers:
-            self._look_later()
-        if passed > POLL_INTERVAL + CLOCK_JUMP:
-            for sleeper in tuple(self._sleepers):
-                sleeper.on_resume()
+        elapsed = max(self._loop.time() - self._seen[0], self._wall() - self._seen[1])
+        if self._listeners:
+            self._check_later()
+        if elapsed > POLL_INTERVAL + CLOCK_JUMP:
+            for listener in tuple(self._listeners):
+                listener.on_resume()
 
 
 _WATCHES: WeakKeyDictionary[asyncio.AbstractEventLoop, SuspendDetector] = WeakKeyDictionary()

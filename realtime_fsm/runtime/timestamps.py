@@ -34,10 +34,10 @@ def version_or_none(event: Event) -> tuple[str, str] | None:
     return None  # reading the payload raises the error to the consumer
 
 
-def parse_or_none(stamp: Any) -> datetime | None:
+def parse_or_none(timestamp: Any) -> datetime | None:
     """Read a server's time, as it came."""
-    if stamp is None:
+    if timestamp is None:
         return None
     with suppress(MalformedEvent):
-        return parse_timestamp(stamp)
+        return parse_timestamp(timestamp)
     return None

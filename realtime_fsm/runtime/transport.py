@@ -158,9 +158,9 @@ class AiohttpTransport:
                 middlewares=(partial(self._request_middleware, proxy, used),),
             ) as dialer:
                 # http:// is the same to a server and known to proxies; aiohttp refuses what reaches its limit.
-                address, limit = url.replace("ws", "http", 1), self._max_frame + 1
+                http_url, limit = url.replace("ws", "http", 1), self._max_frame + 1
                 websocket = await dialer.ws_connect(
-                    address,
+                    http_url,
                     headers=headers,
                     proxy=proxy,
                     ssl=self._ssl,
@@ -194,10 +194,8 @@ class AiohttpTransport:
             response = await (
                 handler(request) if self._session is None else self._forward_to_session(self._session, request, proxy)
             )
-        except _FAILURES as failure:
-            why = _classify_failure(
-                failure
-            )  # an exception that aiohttp does not know: it would repeat the request for one of its own
+        except _FAILURES as failure:  # for an exception of its own, aiohttp would repeat the request
+            why = _classify_failure(failure)
         else:
             if response.status != 101:
                 why = refusal(response.status, response.headers, str(request.url))

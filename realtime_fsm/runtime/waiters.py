@@ -1,4 +1,4 @@
-"""The waiting room: the calls that wait until the link is up, or until the server has said who we are."""
+"""The waiters: the calls that wait until the link is up, or until the server names the user or stores a presence."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class Waiters:
         self._for_identity: list[asyncio.Future[None]] = []
         self._for_presence: list[asyncio.Future[dict[str, Any] | None]] = []
 
-    async def until(self, holds: Callable[[], bool], *, patient: bool) -> None:
-        """Wait until something holds that needs a link; `look` looks whether it does.
+    async def until(self, condition: Callable[[], bool], *, survives_disconnect: bool) -> None:
+        """Wait until something holds that needs a link; `check` asks whether it does.
 
         Args:
-            holds: the condition.
-            patient: whether to go on waiting after `disconnect()`.
+            condition: what to wait for.
+            survives_disconnect: whether to go on waiting after `disconnect()`.
 
         Raises:
             RealtimeError: what `fail` is given.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._for_link[future] = holds, patient
+        self._for_link[future] = condition, survives_disconnect
         try:
             await future
         finally:
@@ -82,10 +82,10 @@ class Waiters:
         finally:
             self._for_presence.remove(future)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Resolve the calls whose condition holds."""
-        for future, (holds, _) in self._for_link.items():
-            if holds():
+        for future, (condition, _) in self._for_link.items():
+            if condition():
                 resolve(future)
 
     def resolve_identity(self) -> None:
@@ -105,23 +105,23 @@ class Waiters:
                 future.set_result(presence)
 
     def reject_presence(self, error: RealtimeError) -> bool:
-        """There will be none. The answer tells whether anybody waited for it."""
+        """Fail the calls that wait for a presence, and tell whether any did."""
         for future in self._for_presence:
             reject(future, error)
         return bool(self._for_presence)
 
     def fail_change(self, error: RealtimeError) -> None:
         """Fail the calls that want another link, or another identity: the old link goes on."""
-        for future, (_, is_patient) in self._for_link.items():
-            if not is_patient:
+        for future, (_, survives) in self._for_link.items():
+            if not survives:
                 reject(future, error)
         self.reject_identity(error)
 
-    def fail(self, error: RealtimeError, *, patient: bool) -> None:
-        """There will be no link for now; the patient wait on, unless they are told, too."""
+    def fail(self, error: RealtimeError, *, everyone: bool) -> None:
+        """Fail the calls that wait; those that survive a disconnect only if `everyone` is to fail."""
         self.failure = error
-        for future, (_, is_patient) in self._for_link.items():
-            if patient or not is_patient:
+        for future, (_, survives) in self._for_link.items():
+            if everyone or not survives:
                 reject(future, error)
         self.reject_identity(error)
         self.reject_presence(error)

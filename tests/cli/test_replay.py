@@ -71,15 +71,15 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 @pytest.mark.parametrize(
     ("records", "arguments", "said"),
     [
-        ([], (), "no records of realtime_fsm in it"),
-        ([{"event": "request"}], (), "no records of realtime_fsm in it"),
-        (renamed("a"), ("--connection", "b"), "there is no connection 'b' in it; there is 'a'"),
-        ([*renamed("a"), *renamed("b")], (), "choose one with --connection; there are 'a', 'b'"),
+        ([], (), "the log holds no records of realtime_fsm"),
+        ([{"event": "request"}], (), "the log holds no records of realtime_fsm"),
+        (renamed("a"), ("--connection", "b"), "the log holds no connection 'b'; it holds 'a'"),
+        ([*renamed("a"), *renamed("b")], (), "choose one with --connection; it holds 'a', 'b'"),
         (
             [{**RECORDS[0], "connection_id": f"c{n}"} for n in range(99)], ("--connection", "b"),
-            f"there are {', '.join(repr(f'c{n}') for n in range(20))} and more",
+            f"it holds {', '.join(repr(f'c{n}') for n in range(20))} and more",
         ),
-        (renamed(JWT), ("--connection", "b"), "there is (hidden: it looks like a secret)"),
+        (renamed(JWT), ("--connection", "b"), "it holds (hidden: it looks like a secret)"),
         (edited(0, retry={**RECORDS[0]["retry"], "base": -1}), (), "log:1: the policies cannot be used: RetryPolicy.base"),
         (edited(0, timeouts={"moon": 1}), (), "log:1: the policies cannot be used"),
     ],
@@ -123,7 +123,10 @@ def test_a_log_that_tells_nothing_is_inconclusive(name: str, tmp_path: Path, cap
 
 HOLES = {
     "a hole": ([*RECORDS[:PONG], *RECORDS[PONG + 2 :]], f"log:{PONG + 1}: 2 records missing before number {PONG + 3}"),
-    "two with one number": ([*RECORDS, {**RECORDS[PONG], "sends": 9}], f"log:{len(RECORDS) + 1}: another record has the number"),
+    "two with one number": (
+        [*RECORDS, {**RECORDS[PONG], "sends": 9}],
+        f"log:{len(RECORDS) + 1}: another record {PONG + 1} is at ",
+    ),
     "another table later": (edited(PONG, machine="0" * 12), f"log:{PONG + 1}: the record is of another table than"),
     "a kind from the future": (edited(PONG, event="realtime.moon"), f"log:{PONG + 1}: this version does not know the kind"),
     "a secret": (edited(PONG, cause=JWT), f"log:{PONG + 1}: a value looks like a secret"),
@@ -162,7 +165,7 @@ def test_a_cut_file_is_inconclusive_unless_the_connection_was_closed(
 def test_a_log_that_does_not_name_a_subscription_is_inconclusive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run_replay(capsys, write_log(tmp_path / "log", edited(kind("subscription"), change="acknowledged")))
     assert code == 3
-    assert "the log does not tell what is subscribed to, shown or switched\nthe 3 steps before it" in out
+    assert "the log does not tell the user's subscription, presence or ping setting\nthe 3 steps before it" in out
 
 
 def test_a_divergence_is_shown_with_the_five_steps_before_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

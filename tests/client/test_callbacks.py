@@ -24,7 +24,7 @@ from realtime_fsm import (
 )
 from realtime_fsm.errors import DialFailed
 from realtime_fsm.fsm.inputs import Dispose
-from realtime_fsm.runtime.registry import SubscriptionRegistry
+from realtime_fsm.runtime.registry import DeliveryRegistry
 from support.eras import NO_SERVER, ON_EVERY_ERA, only
 from support.network import Network
 from support.virtual import VirtualLoop, eventually
@@ -340,7 +340,7 @@ async def test_dispose_at_the_acknowledgement_starts_no_handler(monkeypatch: pyt
 
     def grant(*told: Any) -> None:
         asyncio.get_running_loop().call_soon(realtime._driver.feed, Dispose())
-        SubscriptionRegistry.acknowledge(registry, *told)
+        DeliveryRegistry.acknowledge(registry, *told)
 
     monkeypatch.setattr(registry, "acknowledge", grant)
     with pytest.raises(Disposed):

@@ -95,7 +95,7 @@ async def test_the_last_failure_is_told_with_the_moment_of_the_next_dial() -> No
         assert realtime.last_failure is None
         await realtime.subscribe("rows")
         told: list[Failure] = []
-        realtime._driver.failures.tell = told.append
+        realtime._driver.failures.on_failure = told.append
         network.otherwise = DialFailed("refused")
         network.socket.cut()
         await eventually(lambda: realtime.state is R)

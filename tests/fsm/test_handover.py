@@ -6,11 +6,8 @@ import pytest
 
 from realtime_fsm.fsm.commands import (
     CloseLink,
-    EndFault,
     OpenLink,
-    PresenceStored,
     ReleaseLink,
-    ResumeLink,
     RetireLink,
     SendFrame,
     SubscriptionAcknowledged,
@@ -29,15 +26,13 @@ from realtime_fsm.fsm.inputs import (
     LogOut,
     Pong,
     Reconnect,
-    SetPresence,
     Subscribe,
     Unsubscribe,
 )
-from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
+from realtime_fsm.fsm.policies import PingPolicy
 from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.eras import Era
-from realtime_fsm.protocol.options import Timeouts
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from support.bench import ONCE, Bench
 
@@ -138,30 +133,6 @@ def test_a_draining_link_is_closed_when_no_other_link_takes_over(ends: Disconnec
     assert bench.context.draining_generation is None
 
 
-def test_a_handover_that_is_given_up_leads_back_to_the_old_link() -> None:
-    bench = Bench(retry=ONCE, **OLD).to(S)
-    old = bench.generation
-    bench.subscribe("s2")
-    bench.expire()
-    bench.fail_dial()
-    assert (bench.state, bench.generation, row_of(bench)) == (S, old, "rec176")
-    (resumed,) = bench.requests(ResumeLink)
-    assert (resumed.generation, resumed.withdrawn) == (old, ("s2",)), "only another address could have asked for that"
-    bench.expire_until("sub64")
-    assert bench.requests(SendFrame)[0].generation == old
-
-
-def test_by_message_the_old_link_is_asked_for_what_is_new() -> None:
-    bench = Bench(retry=ONCE).to(S)
-    bench.do(Reconnect())
-    bench.subscribe("s2")
-    bench.fail_dial()
-    assert (bench.state, row_of(bench), bench.requests(ResumeLink)[0].withdrawn) == (C, "rec178", ())
-    assert b'"s2"' in bench.requests(SendFrame)[0].data
-    bench.acknowledge()
-    assert bench.state is S
-
-
 @pytest.mark.parametrize("change", [Reconnect(), Authenticate("session")])
 def test_by_message_the_old_link_delivers_until_the_replies_have_come(change: Reconnect | Authenticate) -> None:
     bench = Bench(ping=PingPolicy(interval=300.0)).to(P if isinstance(change, Authenticate) else S)
@@ -221,20 +192,6 @@ def test_where_the_user_changes_the_old_link_goes_with_the_greeting() -> None:
     bench.hear(GreetingReceived(bench.generation, b'{"$id":"bob"}', user_changed=True))
     assert (row_of(bench), bench.context.draining_generation) == ("rec170", None)
     assert bench.requests(CloseLink) == [CloseLink(old, graceful=True)]
-
-
-def test_a_presence_that_is_deleted_with_the_old_link_is_sent_again() -> None:
-    bench = Bench().to(S)
-    bench.do(SetPresence(b"{}", "one"))
-    stored(bench)
-    bench.do(Reconnect())
-    bench.open()
-    bench.greet()
-    bench.acknowledge()
-    stored(bench)
-    bench.drain()
-    assert bench.context.subscriptions.in_flight is not None
-    assert bench.context.subscriptions.in_flight.kind == "presence"
 
 
 def test_what_is_not_wanted_any_more_is_not_waited_for() -> None:
@@ -303,16 +260,6 @@ def test_an_acknowledgement_by_greeting_means_nothing_where_messages_ask() -> No
     assert bench.last.transition is None
 
 
-def test_a_server_fault_of_the_old_link_ends_when_the_link_is_resumed() -> None:
-    bench = Bench(retry=ONCE).to(P)
-    bench.err(500)
-    bench.do(Reconnect(), after=5)
-    bench.fail_dial()
-    (ended,) = bench.requests(EndFault)
-    assert (bench.state, ended.lost) == (S, False)
-    assert bench.context.require_link.fault is None
-
-
 # --- what a server lacks, or refuses ----------------------------------------------------------------------------------
 
 
@@ -356,88 +303,3 @@ def test_identity_belongs_into_the_dial() -> None:
     bench = Bench(**OLD).to(S)
     bench.do(Authenticate("session"))
     assert (bench.state, bench.requests(SendFrame)) == (R, [])
-
-
-# --- presence ---------------------------------------------------------------------------------------------------------
-
-
-ONLINE, AWAY = b'{"type":"presence","data":{"status":"online"}}', b'{"type":"presence","data":{"status":"away"}}'
-
-
-def stored(bench: Bench) -> None:
-    bench.hear(Acknowledged(bench.generation, "presence", (), presence=b'{"$id":"p"}'))
-
-
-def test_a_presence_is_set_once_everything_is_subscribed_and_again_on_every_link() -> None:
-    bench = Bench().to(S)
-    bench.do(SetPresence(ONLINE))
-    assert bench.requests(SendFrame)[0].data == ONLINE
-    stored(bench)
-    assert bench.requests(PresenceStored) == [PresenceStored(b'{"$id":"p"}')]
-    bench.lose()
-    bench.expire()
-    bench.open()
-    bench.greet()
-    assert bench.requests(SendFrame)[0].data != ONLINE
-    bench.acknowledge()
-    assert (bench.state, bench.requests(SendFrame)[0].data) == (S, ONLINE)
-
-
-def given_up(bench: Bench) -> None:
-    """Another link was wanted, and cannot be had: the old one is the current link again."""
-    bench.do(Reconnect())
-    bench.fail_dial()
-    assert bench.requests(ResumeLink) != []
-    assert bench.context.attempt == 0
-
-
-def test_a_resumed_link_that_serves_everything_answers_a_ping_proves_itself_and_is_forgiven() -> None:
-    bench = Bench(retry=RetryPolicy(attempts=1, stable_after=40.0)).to(S)
-    bench.now += 10.0
-    given_up(bench)
-    began = bench.now
-    assert (bench.state, bench.context.stable_at) == (S, began + 40.0)
-    bench.expire_until("sub64")
-    bench.hear(Pong(bench.generation))
-    assert (bench.state, row_of(bench)) == (S, "pin42")
-    bench.expire_until("sub65")
-    assert bench.now == began + 40.0
-
-
-def test_a_resumed_link_whose_last_subscription_was_removed_answers_a_ping_and_is_closed_when_idle() -> None:
-    bench = Bench(retry=ONCE, timeouts=Timeouts(idle=50.0)).to(S)
-    bench.do(Reconnect())
-    bench.do(Unsubscribe("s1"))
-    bench.fail_dial()
-    began = bench.now
-    assert (bench.state, bench.context.idle_at) == (U, began + 50.0)
-    bench.expire_until("uns64")
-    bench.hear(Pong(bench.generation))
-    assert (bench.state, row_of(bench)) == (U, "pin43")
-    bench.expire_until("uns63")
-    assert bench.now == began + 50.0
-
-
-def test_a_resumed_link_that_serves_nothing_is_connected_and_stays() -> None:
-    bench = Bench(retry=ONCE, timeouts=Timeouts(idle=50.0)).to(C)
-    given_up(bench)
-    assert (bench.state, bench.context.idle_at) == (C, None)
-    bench.expire_until("con64")
-    bench.hear(Pong(bench.generation))
-    assert (bench.state, row_of(bench)) == (C, "pin44")
-
-
-def test_an_idle_link_that_is_resumed_is_kept_as_long_as_any_other() -> None:
-    bench = Bench(retry=ONCE, timeouts=Timeouts(idle=50.0)).to(U)
-    bench.now += 10.0
-    given_up(bench)
-    assert (bench.state, bench.context.idle_at) == (U, bench.now + 50.0)
-
-
-def test_a_refusal_on_a_resumed_link_is_about_the_subscription_and_not_about_us() -> None:
-    bench = Bench(retry=ONCE).to(S)
-    given_up(bench)
-    bench.subscribe("s2")
-    bench.err(1008)
-    bench.lose(1008)
-    assert (bench.state, bench.context.refusals, bench.context.attempt) == (R, 0, 0)

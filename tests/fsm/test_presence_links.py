@@ -6,7 +6,7 @@ import pytest
 
 from realtime_fsm.errors import PresenceRejected, UnsupportedByServer
 from realtime_fsm.fsm.commands import PresenceRefused, PresenceStored, SendFrame
-from realtime_fsm.fsm.inputs import Acknowledged, Connect, Disconnect, SetPresence
+from realtime_fsm.fsm.inputs import Acknowledged, Connect, Disconnect, Reconnect, SetPresence
 from realtime_fsm.fsm.policies import PingPolicy
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.eras import Era
@@ -18,14 +18,40 @@ D, R, C, S, U, P, E, X = State
 OLD = {"era": Era.E2}
 
 
-QUERY = ('{"method":"isNull","attribute":"n"}',)
-
-
 ONLINE, AWAY = b'{"type":"presence","data":{"status":"online"}}', b'{"type":"presence","data":{"status":"away"}}'
 
 
 def stored(bench: Bench) -> None:
     bench.hear(Acknowledged(bench.generation, "presence", (), presence=b'{"$id":"p"}'))
+
+
+def test_a_presence_that_is_deleted_with_the_old_link_is_sent_again() -> None:
+    bench = Bench().to(S)
+    bench.do(SetPresence(b"{}", "one"))
+    stored(bench)
+    bench.do(Reconnect())
+    bench.open()
+    bench.greet()
+    bench.acknowledge()
+    stored(bench)
+    bench.drain()
+    assert bench.context.subscriptions.in_flight is not None
+    assert bench.context.subscriptions.in_flight.kind == "presence"
+
+
+def test_a_presence_is_set_once_everything_is_subscribed_and_again_on_every_link() -> None:
+    bench = Bench().to(S)
+    bench.do(SetPresence(ONLINE))
+    assert bench.requests(SendFrame)[0].data == ONLINE
+    stored(bench)
+    assert bench.requests(PresenceStored) == [PresenceStored(b'{"$id":"p"}')]
+    bench.lose()
+    bench.expire()
+    bench.open()
+    bench.greet()
+    assert bench.requests(SendFrame)[0].data != ONLINE
+    bench.acknowledge()
+    assert (bench.state, bench.requests(SendFrame)[0].data) == (S, ONLINE)
 
 
 def test_the_latest_presence_wins() -> None:

@@ -9,14 +9,14 @@ import pytest
 
 from realtime_fsm import IdentityUnavailable, ServerError
 from realtime_fsm.fsm.commands import OpenLink
-from realtime_fsm.fsm.inputs import Acknowledged, DialFailure, GreetingReceived, LinkClosed, Opened, Reconnect
+from realtime_fsm.fsm.inputs import Acknowledged, DialFailure, GreetingReceived, Reconnect
 from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.protocol.eras import Era
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.replaying import log_of, replayed
-from support.retrying import E, R, S, fail_dials, refuse, refuse_credentials
+from support.retrying import E, R, S, fail_dials, refuse, refuse_credentials, refuse_dials
 
 
 def logged(live: Callable[[Bench], object], **options: Any) -> list[Record]:
@@ -51,11 +51,7 @@ def everything_refused(bench: Bench) -> None:
 
 
 def redial_refused(bench: Bench) -> None:
-    bench.to(S).lose()
-    for _ in range(3):
-        bench.expire()
-        bench.open()
-        bench.err(1008)
+    refuse_dials(bench, 3)
 
 
 def credentials_refused(bench: Bench) -> None:
@@ -67,27 +63,18 @@ def credentials_refused(bench: Bench) -> None:
 
 
 def era_doubted(bench: Bench) -> None:
-    bench.to(S).lose()
-    for _ in range(2):
-        bench.expire()
-        bench.open()
-        bench.err(1008)
+    refuse_dials(bench, 2)
     bench.open()
-    bench.do(GreetingReceived(bench.generation, channels=("rows",)))
-    bench.acknowledge() if bench.context.subscriptions.in_flight else None
-    bench.do(LinkClosed(bench.generation))
+    bench.hear(GreetingReceived(bench.generation, channels=("rows",)))
+    bench.lose()
     bench.expire()
-    bench.do(Opened(bench.generation))
+    bench.open()
     bench.greet()
 
 
 def era_settled(bench: Bench) -> None:
     """A doubtful E3 hands over to an E2, which can be no E4: the next dial asks by the URL."""
-    bench.to(S).lose()
-    for _ in range(2):
-        bench.expire()
-        bench.open()
-        bench.err(1008)
+    refuse_dials(bench, 2)
     bench.open()
     bench.greet()
     bench.subscribe("s2")
@@ -130,9 +117,8 @@ def settings(records: list[Record], **retry: Any) -> list[bytes]:
 @pytest.mark.parametrize(
     ("name", "retry", "row"),
     [
-        ("an outage", {"reconnect_attempts": 3}, "rec24"),  # one dial past the limit
         ("given up", {"reconnect_attempts": None}, "rec25"),  # given up, and the policy allows more
-        ("given up", {"reconnect_attempts": 2}, "rec24"),
+        ("given up", {"reconnect_attempts": 2}, "rec24"),  # one dial past the limit
         ("redial refused", {"attempts": 2}, "rec27"),  # a refusal that was fatal
         ("redial refused", {"attempts": 4}, "rec26"),
     ],

@@ -1,4 +1,4 @@
-"""Channels that cannot be meant are told at once, by the client and by the embedded server; unknown ones work."""
+"""Misspelled channels bring a warning at once, from the client and from the embedded server; unknown channels pass."""
 
 from __future__ import annotations
 
@@ -89,13 +89,13 @@ NEAREST = [
 
 
 @pytest.mark.parametrize(("channel", "nearest"), NEAREST)
-def test_a_doubtful_channel_names_the_nearest_known_one(channel: str, nearest: str) -> None:
+def test_a_misspelled_channel_names_the_nearest_known_channel(channel: str, nearest: str) -> None:
     assert doubt_about(channel) == f"no known server publishes on channel {channel!r}; the nearest known channel is {nearest!r}"
     assert re.fullmatch(KNOWN, nearest)
 
 
 @pytest.mark.parametrize("known", [text + action for text, _, _ in SPELLED for action in ("", *(f".{one}" for one in ACTIONS))])
-def test_no_channel_of_the_protocol_is_doubted(known: str) -> None:
+def test_each_channel_of_the_protocol_passes(known: str) -> None:
     assert doubt_about(known) is None
 
 
@@ -116,7 +116,7 @@ def test_no_channel_of_the_protocol_is_doubted(known: str) -> None:
         "functions",
     ],
 )
-def test_a_channel_that_a_newer_server_may_have_is_not_doubted(newer: str) -> None:
+def test_a_plain_unknown_channel_passes(newer: str) -> None:
     assert doubt_about(newer) is None
 
 
@@ -142,7 +142,7 @@ WAYS = pytest.mark.parametrize("way", [_by_subscribe, _by_entering, _by_on, _by_
 
 
 @WAYS
-async def test_the_client_warns_at_the_line_that_asks_and_goes_on(way: Any) -> None:
+async def test_the_client_warns_at_the_line_of_the_call_and_subscribes(way: Any) -> None:
     network = Network()
     async with network.realtime() as realtime:
         with pytest.warns(ChannelWarning, match="channel 'row'; the nearest known channel is 'rows'") as caught:
@@ -153,7 +153,7 @@ async def test_the_client_warns_at_the_line_that_asks_and_goes_on(way: Any) -> N
 
 
 @WAYS
-async def test_a_warning_that_is_an_exception_leaves_nothing_behind(way: Any) -> None:
+async def test_a_warning_as_an_exception_leaves_no_subscription(way: Any) -> None:
     network = Network()
     async with network.realtime() as realtime:
         await realtime.connect()
@@ -186,7 +186,7 @@ async def test_the_live_tail_is_refused_outside_the_console(way: Any, tail: str)
 
 
 @pytest.mark.loopback
-async def test_the_embedded_server_warns_of_what_any_client_asks() -> None:
+async def test_the_embedded_server_warns_of_a_misspelled_channel() -> None:
     async with RealtimeServer() as server:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -262,8 +262,8 @@ def test_a_canary_on_the_live_tail_is_refused() -> None:
     assert Realtime("http://127.0.0.1:9/v1", "console", canary=canary).state is State.DISCONNECTED
 
 
-def test_the_synchronous_face_warns_and_refuses_as_well() -> None:
-    with sync.Realtime("http://127.0.0.1:9/v1", "demo") as realtime:  # nothing listens there, and nothing is dialed
+def test_the_synchronous_client_warns_and_refuses_too() -> None:
+    with sync.Realtime("http://127.0.0.1:9/v1", "demo") as realtime:  # no server listens there, and no call dials
         with pytest.raises(ChannelWarning, match="'rows'"):
             realtime.subscribe("row")
         with pytest.raises(BadOption, match="for project 'console' alone"):

@@ -1,6 +1,6 @@
-"""Channel spells what the protocol has, and nothing else: the wrong uses are refused by the type checker and at run time.
+"""Channel spells each channel of the protocol; a type checker and Python refuse any other call.
 
-That the official SDK spells the same is in testing/test_peers.py.
+A test in testing/test_peers.py compares the channels with those of the official SDK.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def test_every_channel_of_the_protocol_is_spelled(channel: str, text: str, actio
             assert not hasattr(channel, action)
 
 
-def test_a_channel_is_a_plain_string_once_it_is_asked_for() -> None:
+def test_a_channel_is_a_plain_string() -> None:
     asked = validated_strings("channels", (Channel.rows().create(), "files", Channel.files()))
     assert [(type(channel), channel) for channel in asked] == [(str, "rows.create"), (str, "files")]
 
@@ -46,7 +46,7 @@ async def misled() -> None:
     await Realtime("http://localhost/v1", "demo").subscribe("rows", Channel.bucket("b"))  # type: ignore[call-overload]
 
 
-# Each line is wrong twice: `make types` fails as soon as the type checker would let one pass, and the test when it can be called.
+# Each line is wrong twice: `make types` fails if the type checker accepts one, and the test fails if Python does.
 WRONG: list[Callable[[], Any]] = [
     lambda: Channel.account().row(),  # type: ignore[attr-defined]
     lambda: Channel.rows().files(),  # type: ignore[attr-defined]
@@ -91,7 +91,7 @@ REFUSED_BY = [*[AttributeError] * 23, TypeError, *[AttributeError] * 2, *[TypeEr
 
 
 @pytest.mark.parametrize(("use", "refusal"), [*zip(WRONG, REFUSED_BY, strict=True)], ids=range(len(WRONG)))
-def test_what_makes_no_sense_cannot_be_called(use: Callable[[], Any], refusal: type[Exception]) -> None:
+def test_a_wrong_call_is_refused(use: Callable[[], Any], refusal: type[Exception]) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011  (its type is compared, for BadOption is a ValueError)
         use()
     assert type(caught.value) is refusal
@@ -124,7 +124,7 @@ def test_an_id_that_is_an_action_is_refused(action: str) -> None:
     assert str(Channel.tablesdb(action).table(action)) == f"tablesdb.{action}.tables.{action}"
 
 
-def test_the_way_to_a_channel_is_none_and_says_how_it_goes_on() -> None:
+def test_a_prefix_is_no_channel_and_names_the_next_call() -> None:
     assert str(Channel.bucket("b")) == "buckets.b"
     with pytest.raises(BadOption, match=r"^channels: <buckets.b: no channel before .file\(\)> is not a non-empty string$"):
         validated_strings("channels", ["rows", Channel.bucket("b")])  # type: ignore[list-item]

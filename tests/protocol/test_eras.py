@@ -1,4 +1,4 @@
-"""The eras: what a server speaks, how subscriptions are put into an address, and how events find them again."""
+"""The eras: the features of a server, the subscriptions in a URL, and the routes of events."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def items(given: UrlPlan) -> list[tuple[str, str]]:
 # --- what a server speaks -----------------------------------------------------------------------------------------------
 
 
-def test_an_era_knows_its_releases_and_what_it_has() -> None:
+def test_an_era_has_its_releases_and_features() -> None:
     assert [one.subscribes_in_url for one in Era] == [True, True, True, False]
     assert [one.supports("queries") for one in Era] == [False, False, True, True]
     assert [one.supports("presence") for one in Era] == [one.supports("update") for one in Era] == [False, False, False, True]
     assert all("1." in one.releases for one in Era)
 
 
-def test_an_era_is_taken_as_itself_or_by_its_name() -> None:
+def test_an_era_is_parsed_from_itself_or_its_name() -> None:
     assert parse_era("E2") is parse_era(Era.E2) is Era.E2
 
 
 @pytest.mark.parametrize("wrong", ["E5", "e2", 2, None])
-def test_what_is_no_era_is_refused_with_those_that_are(wrong: object) -> None:
+def test_an_unknown_era_is_refused_with_a_list_of_eras(wrong: object) -> None:
     with pytest.raises(BadOption, match="E1, E2, E3, E4") as caught:
         parse_era(wrong)
     assert caught.value.option == "era"
@@ -53,7 +53,7 @@ def test_no_subscription_makes_an_empty_channel() -> None:
     assert items(url_plan([])) == [("channels[]", "")]
 
 
-def test_so_it_stands_where_the_server_may_strike_all_others() -> None:
+def test_an_empty_channel_joins_channels_that_the_server_may_drop() -> None:
     assert items(url_plan([SubscriptionSpec("s1", ("account.bob",))])) == [("channels[]", "account.bob"), ("channels[]", "")]
     assert items(url_plan([SubscriptionSpec("s1", ("account.bob", "account"))])) == [
         ("channels[]", "account.bob"),
@@ -61,14 +61,14 @@ def test_so_it_stands_where_the_server_may_strike_all_others() -> None:
     ]
 
 
-def test_a_channel_is_spelled_so_that_no_address_is_spoiled() -> None:
+def test_a_channel_is_quoted_in_the_url() -> None:
     made = url_plan([SubscriptionSpec("s1", ("a&b=c", "✓", "a b"))])
     assert items(made) == [("channels[]", "a&b=c"), ("channels[]", "✓"), ("channels[]", "a b")]
     assert made.query.isascii()
     assert " " not in made.query
 
 
-def test_each_filtered_subscription_has_a_slot_of_its_own() -> None:
+def test_each_filtered_subscription_has_its_own_slot() -> None:
     made = url_plan(
         [
             SubscriptionSpec("s1", ("a.b",), (IS_X, ABOVE_3)),
@@ -110,7 +110,7 @@ def test_with_ids_events_are_routed_by_slot() -> None:
     assert routes.match(("another client's",), ("rows",)) == ()
 
 
-def test_a_slot_that_the_server_did_not_number_gets_nothing() -> None:
+def test_a_slot_without_an_id_gets_no_events() -> None:
     assert url_plan([SubscriptionSpec("s1", ("rows",), (IS_X,))]).routes({0: "common"}, ()).match(("common",), ("rows",)) == ()
 
 

@@ -78,7 +78,7 @@ def test_each_frame_of_the_server_has_a_type(data: bytes, kind: type[Frame]) -> 
     assert type(decode(data)) is kind
 
 
-def test_a_reply_says_what_was_granted() -> None:
+def test_a_reply_lists_the_acknowledged_subscriptions() -> None:
     frame = understood(REPLY)
     assert isinstance(frame, ResponseFrame)
     assert frame.data.to == "subscribe"
@@ -88,7 +88,7 @@ def test_a_reply_says_what_was_granted() -> None:
     )
 
 
-def test_the_reply_to_an_unsubscribe_names_ids_alone() -> None:
+def test_a_reply_to_an_unsubscribe_holds_ids_only() -> None:
     frame = understood(
         b'{"type":"response","data":{"to":"unsubscribe","subscriptions":[{"subscriptionId":"s1","removed":true}]}}'
     )
@@ -96,7 +96,7 @@ def test_the_reply_to_an_unsubscribe_names_ids_alone() -> None:
     assert frame.data.subscriptions == (AcknowledgedSubscription("s1"),)
 
 
-def test_a_reply_to_something_else_grants_nothing() -> None:
+def test_another_reply_acknowledges_no_subscription() -> None:
     frame = understood(b'{"type":"response","data":{"to":"presence","presence":{"$id":"p1"}}}')
     assert isinstance(frame, ResponseFrame)
     assert frame.data.subscriptions == ()
@@ -124,7 +124,7 @@ def test_the_code_of_an_error_is_a_number_or_a_text(code: str, read: frames.Code
     assert frame.data.message == "m"
 
 
-def test_an_error_may_say_nothing() -> None:
+def test_an_error_may_lack_code_and_text() -> None:
     frame = understood(b'{"type":"error","data":{}}')
     assert isinstance(frame, ErrorFrame)
     assert (frame.code, frame.message) == ("null", "")
@@ -161,7 +161,7 @@ def test_an_error_may_say_nothing() -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_cannot_be_understood_says_why(kind: str, data: bytes) -> None:
+def test_a_malformed_message_names_its_problem(kind: str, data: bytes) -> None:
     assert refused(data) == kind
 
 
@@ -173,7 +173,7 @@ def test_a_wrong_shape_with_a_broken_text_is_no_json() -> None:
     assert refused(b'{"type":"error","data":{"code":[]},"type":"\xff"}') == "not_json"
 
 
-def test_an_unknown_type_is_one_also_with_half_of_a_pair_in_it() -> None:
+def test_an_unknown_type_with_half_of_a_pair_stays_unknown() -> None:
     assert refused(b'{"type":"new","data":"\\ud800"}') == "unknown_type"
 
 
@@ -200,7 +200,7 @@ def test_no_damaged_frame_raises(data: bytes, at: int, length: int, instead: byt
 @given(st.sampled_from(["connected", "response", "error", "pong", "event", "new"]), json_values)
 def test_no_data_of_a_frame_raises(kind: str, value: Any) -> None:
     text, constants = json.dumps({"type": kind, "data": value}), list[str]()
-    json.loads(text, parse_constant=constants.append)  # NaN and Infinity, which are Python's own JSON
+    json.loads(text, parse_constant=constants.append)  # Python accepts NaN and Infinity, JSON does not
     frame = decode(text.encode())
     needs: dict[str, set[str]] = {
         "connected": set(),
@@ -235,7 +235,7 @@ def test_no_data_of_a_frame_raises(kind: str, value: Any) -> None:
         ("\u00e9\\ud800", "\u00e9\ufffd"),
     ],
 )
-def test_half_of_a_pair_does_not_cost_the_frame(escaped: str, text: str) -> None:
+def test_half_of_a_pair_loses_no_frame(escaped: str, text: str) -> None:
     frame = understood(f'{{"type":"error","data":{{"code":0,"message":"{escaped}"}}}}'.encode())
     assert isinstance(frame, ErrorFrame)
     assert frame.data.message == text
@@ -243,10 +243,10 @@ def test_half_of_a_pair_does_not_cost_the_frame(escaped: str, text: str) -> None
 
 @few
 @given(st.text(st.sampled_from('a\\"\n\ud800\udbff\udc00\udfff\U0001f600'), max_size=8))
-def test_only_the_halves_are_mended(text: str) -> None:
+def test_only_the_halves_are_replaced(text: str) -> None:
     frame = understood(json.dumps({"type": "error", "data": {"code": 0, "message": text}}).encode())
     assert isinstance(frame, ErrorFrame)
-    # Python's own decoder joins what the escapes make neighbours; what is then still half of a pair is to be replaced.
+    # Python's own decoder joins neighbouring halves to pairs, so each half that remains must be replaced.
     joined = json.loads(json.dumps(text))
     assert frame.data.message == "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in joined)
 
@@ -254,13 +254,13 @@ def test_only_the_halves_are_mended(text: str) -> None:
 # --- encoding ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_ping_is_the_protocols() -> None:
+def test_a_ping_follows_the_protocol() -> None:
     assert json.loads(frames.PING) == {"type": "ping"}
 
 
 @few
 @given(st.lists(st.tuples(texts, st.lists(texts, max_size=3), st.lists(texts, max_size=3)), max_size=3))
-def test_a_subscribe_message_is_the_protocols(specs: list[tuple[str, list[str], list[str]]]) -> None:
+def test_a_subscribe_message_follows_the_protocol(specs: list[tuple[str, list[str], list[str]]]) -> None:
     data = frames.message("subscribe", [frames.subscribe_item(*spec) for spec in specs])
     expected = [
         {"subscriptionId": i, "channels": channels} | ({"queries": queries} if queries else {}) for i, channels, queries in specs
@@ -268,24 +268,24 @@ def test_a_subscribe_message_is_the_protocols(specs: list[tuple[str, list[str], 
     assert json.loads(data) == {"type": "subscribe", "data": expected}
 
 
-def test_an_unsubscribe_message_is_the_protocols() -> None:
+def test_an_unsubscribe_message_follows_the_protocol() -> None:
     data = frames.message("unsubscribe", map(frames.unsubscribe_item, ["s1", "s2"]))
     assert json.loads(data) == {"type": "unsubscribe", "data": [{"subscriptionId": "s1"}, {"subscriptionId": "s2"}]}
 
 
 @pytest.mark.parametrize("kind", ["subscribe", "unsubscribe"])
-def test_the_envelope_is_enough_for_both_messages(kind: str) -> None:
+def test_the_envelope_covers_both_messages(kind: str) -> None:
     items = [b"x" * 10, b"y" * 20]
     assert len(frames.message(kind, items)) <= frames.ENVELOPE_BYTES + sum(len(item) + 1 for item in items)
 
 
 def test_the_header_of_the_largest_frame_is_counted() -> None:
     two_bytes_of_length = 2 + 2 + 4
-    assert frames.MAX_CLIENT_PAYLOAD < 65_536  # so that its length fits into two bytes
+    assert frames.MAX_CLIENT_PAYLOAD < 65_536  # the length fits into two bytes
     assert frames.MAX_CLIENT_PAYLOAD + two_bytes_of_length == frames.MAX_CLIENT_FRAME == 65_536
 
 
-def test_an_error_frame_is_never_lost_for_its_text() -> None:
+def test_an_error_frame_with_any_text_is_decoded() -> None:
     frame = understood(b'{"type":"error","data":{"code":1008,"message":null}}')
     assert isinstance(frame, ErrorFrame)
     assert (frame.code, frame.message) == (1008, "")
@@ -306,13 +306,13 @@ def test_an_error_frame_is_never_lost_for_its_text() -> None:
         (b'[1,"b"]', {1: "b"}),
     ],
 )
-def test_a_greeting_numbers_subscriptions_by_slot(subscriptions: bytes, slots: dict[int, str] | None) -> None:
+def test_a_greeting_gives_an_id_to_each_slot(subscriptions: bytes, slots: dict[int, str] | None) -> None:
     frame = decode(b'{"type":"connected","data":{"channels":["rows",7],"subscriptions":%b,"user":null}}' % subscriptions)
     assert isinstance(frame, ConnectedFrame)
     assert (frame.slots, frame.channels) == (slots, ("rows",))
 
 
-def test_the_oldest_greetings_number_nothing() -> None:
+def test_the_oldest_greetings_give_no_ids() -> None:
     frame = decode(b'{"type":"connected","data":{"channels":"odd","user":null}}')
     assert isinstance(frame, ConnectedFrame)
     assert (frame.slots, frame.channels) == (None, ())

@@ -1,4 +1,4 @@
-"""Options are checked when they are given, and no error shows a secret."""
+"""The call checks its options, and no error shows a secret."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_positive_finite_numbers_are_seconds(value: float) -> None:
 
 
 @pytest.mark.parametrize("value", [*NO_SECONDS, None], ids=repr)
-def test_everything_else_is_refused_by_name(value: Any) -> None:
+def test_any_other_value_is_refused_by_name(value: Any) -> None:
     with pytest.raises(BadOption, match="dial") as refusal:
         check_seconds("dial", value)
     assert refusal.value.option == "dial"
@@ -39,7 +39,7 @@ def test_a_whole_number_beyond_a_float_is_refused() -> None:
         check_seconds("dial", 10**400)
 
 
-def test_none_is_a_value_only_where_it_says_so() -> None:
+def test_none_passes_only_where_allowed() -> None:
     check_seconds("idle", None, none=True)
     with pytest.raises(BadOption):
         check_seconds("idle", 0, none=True)
@@ -93,7 +93,7 @@ def test_only_idle_can_be_none(name: str) -> None:
         ("http://[::1]:8080/v1", "ws://[::1]:8080/v1/realtime?project=demo"),
     ],
 )
-def test_the_endpoint_of_the_sdks_becomes_the_address(endpoint: str, url: str) -> None:
+def test_the_endpoint_of_the_sdks_becomes_the_realtime_url(endpoint: str, url: str) -> None:
     assert realtime_url(endpoint, "demo") == url
 
 
@@ -136,7 +136,7 @@ def test_a_bad_endpoint_is_refused_with_a_remedy(endpoint: Any, remedy: str) -> 
     ],
 )
 def test_credentials_in_the_endpoint_are_refused(endpoint: str, quoted: bool) -> None:
-    """Where urllib quotes them in its own error, no traceback shows that error."""
+    """No traceback shows the error of urllib, which quotes the credentials."""
     with pytest.raises(BadOption) as refusal:
         realtime_url(endpoint, "demo")
     assert HIDDEN not in str(refusal.value)
@@ -181,7 +181,7 @@ def test_the_identity_travels_in_headers(identity: ResolvedIdentity, headers: di
     assert identity.as_headers() == headers
 
 
-def test_the_headers_are_a_copy_of_their_own() -> None:
+def test_the_headers_are_a_copy() -> None:
     given = {"X-Other": "1"}
     ResolvedIdentity(session="s", headers=given).as_headers()["X-More"] = "2"
     assert given == {"X-Other": "1"}
@@ -235,7 +235,7 @@ def test_a_header_that_does_not_fit_into_one_line_is_refused(headers: dict[str, 
         lambda: ResolvedIdentity(session="s", headers={"x-appwrite-session": "another"}),
     ],
 )
-def test_two_identities_are_refused_however_they_are_given(build: Callable[[], ResolvedIdentity]) -> None:
+def test_two_identities_are_refused_as_options_and_headers(build: Callable[[], ResolvedIdentity]) -> None:
     with pytest.raises(BadOption):
         build()
 

@@ -1,4 +1,4 @@
-"""Queries are looked at before the server has to: what the official helpers build, what is broken, and that no value is shown."""
+"""The call checks queries before the server does: those of the official helpers, and broken ones. No error shows a value."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ALLOWED: list[str] = [
     Query.or_queries([Query.equal("a", 1), Query.equal("b", 1)]),
     Query.and_queries([Query.equal("a", 1), Query.or_queries([Query.is_null("b"), Query.select(["*"])])]),
 ]
-NO_HELPERS = {"builder", "page"}  # of one query
+NO_HELPERS = {"builder", "page"}  # helpers that make no query
 HELPERS = {
     name: helper
     for name, helper in inspect.getmembers(Query, inspect.isfunction)
@@ -42,7 +42,7 @@ HIDDEN = "hunter2"
 
 
 def some(helper: Any) -> Any:
-    """Call a helper with whatever it takes."""
+    """Call a helper with fitting arguments."""
     needed = [p for p in inspect.signature(helper).parameters.values() if p.default is p.empty]
     return helper(*([Query.equal("a", 1)] if parameter.name == "queries" else "x" for parameter in needed))
 
@@ -66,9 +66,9 @@ def test_every_helper_of_the_official_sdk_is_allowed_or_refused_by_name(name: st
 
 
 BROKEN: list[tuple[str, str, type[Exception] | None]] = [
-    # text, a part of what is said, how a server would refuse it
-    ("{bad", "no JSON", BadQuery),
-    ("title=x", "no JSON", BadQuery),
+    # the query, a part of the message, the refusal of a server
+    ("{bad", "not valid JSON", BadQuery),
+    ("title=x", "not valid JSON", BadQuery),
     ("[]", "no object with a method", BadQuery),
     ('"equal"', "no object with a method", BadQuery),
     ("{}", "no object with a method", BadQuery),
@@ -91,8 +91,8 @@ BROKEN: list[tuple[str, str, type[Exception] | None]] = [
     ('{"method":"isNull","attribute":""}', "no attribute", None),
     ('{"method":"equal","attribute":"a"}', "no value to compare with; isNull", None),
     ('{"method":"notEqual","attribute":"a","values":[]}', "no value to compare with; isNull", None),
-    ('{"method":"or","values":[]}', "it joins nothing", None),
-    ('{"method":"and"}', "it joins nothing", None),
+    ('{"method":"or","values":[]}', "it joins no queries", None),
+    ('{"method":"and"}', "it joins no queries", None),
     ('{"method":"and","values":[' * 50_000 + "]}" * 50_000, "nested too deeply", BadQuery),
 ]
 
@@ -134,11 +134,11 @@ def test_a_refusal_shows_no_value(query: str) -> None:
     ["single", [""], [5], [Query("equal", "a", 1)], ["half of a pair \ud800"]],
     ids=["a text", "an empty text", "a number", "an object", "half of a pair"],
 )
-def test_what_are_no_strings_is_refused(given: Any) -> None:
+def test_a_query_that_is_no_string_is_refused(given: Any) -> None:
     with pytest.raises(BadOption, match="queries"):
         realtime_queries(given)
 
 
-def test_none_are_none_and_each_is_kept_once_in_order() -> None:
+def test_each_query_is_kept_once_in_order() -> None:
     assert realtime_queries(()) == ()
     assert realtime_queries(iter([ALLOWED[1], ALLOWED[0], ALLOWED[1]])) == (ALLOWED[1], ALLOWED[0])

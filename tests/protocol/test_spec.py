@@ -1,4 +1,4 @@
-"""Subscriptions and presences are checked at the call, and no error shows a value."""
+"""The call checks subscriptions and presences, and no error shows a value."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def test_each_channel_is_once_in_a_spec() -> None:
     assert (spec.id, spec.channels, spec.queries) == ("s1", ("rows", "files"), ())
 
 
-def test_more_than_fits_into_a_frame_is_refused() -> None:
-    with pytest.raises(BadOption, match="more than 65536 bytes; split them"):
+def test_a_subscription_larger_than_a_frame_is_refused() -> None:
+    with pytest.raises(BadOption, match="more than 65536 bytes; make several subscriptions"):
         subscription_spec("s1", [f"channel-{number}" for number in range(6000)], [], "demo")
 
 
 # --- a presence ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_presence_holds_what_is_given_and_nothing_else() -> None:
+def test_a_presence_holds_the_given_fields_only() -> None:
     assert presence_message("online", None, None) == b'{"type":"presence","data":{"status":"online"}}'
     message = presence_message("away", {"device": "phone"}, ['read("users")'])
     assert msgspec.json.decode(message)["data"] == {
@@ -34,7 +34,7 @@ def test_a_presence_holds_what_is_given_and_nothing_else() -> None:
     }
 
 
-def test_a_presence_without_permissions_may_say_so() -> None:
+def test_an_empty_list_of_permissions_is_sent() -> None:
     assert presence_message("online", None, []) == b'{"type":"presence","data":{"status":"online","permissions":[]}}'
 
 

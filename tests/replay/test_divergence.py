@@ -1,4 +1,4 @@
-"""The divergence: where a log and the machine part, and what the replay says of it."""
+"""The divergence: the step at which the log and the machine differ, and its explanation."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_an_altered_fact_diverges(row: str, nth: int, field: str, value: Any, no
 FACTS = ("at", "draw", "enabled", "heard", "dial_slot")
 
 
-def test_a_log_of_an_older_version_is_replayed_as_far_as_it_tells(tmp_path: Path) -> None:
+def test_a_log_of_an_older_version_is_replayed_up_to_a_missing_fact(tmp_path: Path) -> None:
     records = without_fields(RECORDS, *FACTS, "size")
     log = log_of(tmp_path / "log", records)
     steps = Replayer(log).play()
@@ -118,20 +118,20 @@ def test_records_of_an_older_version_are_incomplete_where_a_step_needs_a_fact(fi
 @pytest.mark.parametrize(
     ("records", "index", "said"),
     [
-        (lambda: edited(PONG, row="pin44", dest="connected"), PONG, "row: pin44 in the log, pin42 of the machine"),
-        (lambda: edited(PONG, row="nonsense"), PONG, "the table has no such row"),
-        (lambda: edited(PONG, trigger="lost"), PONG, "pin42 is a row of pong"),
-        (lambda: edited(PONG, source="connected"), PONG, "source: connected in the log, ping of the machine"),
-        (lambda: edited(PONG, sends=7), PONG, "sends: 7 in the log, 2 of the machine"),
-        (lambda: edited(LOSS, link=2), LOSS, "link: 2 in the log, 1 of the machine"),
-        (lambda: edited(LOSS, attempt=3), LOSS, "attempt: 3 in the log, 1 of the machine"),
+        (lambda: edited(PONG, row="pin44", dest="connected"), PONG, "row: pin44 in the log, pin42 in the machine"),
+        (lambda: edited(PONG, row="nonsense"), PONG, "the table has no such transition rule"),
+        (lambda: edited(PONG, trigger="lost"), PONG, "pin42 is a rule for pong"),
+        (lambda: edited(PONG, source="connected"), PONG, "source: connected in the log, ping in the machine"),
+        (lambda: edited(PONG, sends=7), PONG, "sends: 7 in the log, 2 in the machine"),
+        (lambda: edited(LOSS, link=2), LOSS, "link: 2 in the log, 1 in the machine"),
+        (lambda: edited(LOSS, attempt=3), LOSS, "attempt: 3 in the log, 1 in the machine"),
         (lambda: edited(LOSS, row="sub57", dest="disconnected"), LOSS, "sub57: reconnect_off fails <- the log"),
-        (lambda: edited(LOSS, cause="moon"), LOSS, "cause: moon 1006 in the log, stream_ended 1006 of the machine"),
-        (lambda: edited(DIAL, dwell=9.0), DIAL, "dwell: 9.000000 s in the log, 1.500000 s of the machine"),
-        (lambda: edited(DIAL, at=1039.1), DIAL, "missed by 0.000000 s in the log, by 7.500000 s of the mach"),
-        (lambda: edited(DIAL, at=1030.2), DIAL, "it waits until 31.600000 s (dial), and the log's step is at 30.2"),
+        (lambda: edited(LOSS, cause="moon"), LOSS, "cause: moon 1006 in the log, stream_ended 1006 in the machine"),
+        (lambda: edited(DIAL, dwell=9.0), DIAL, "dwell: 9.000000 s in the log, 1.500000 s in the machine"),
+        (lambda: edited(DIAL, at=1039.1), DIAL, "missed by 0.000000 s in the log, by 7.500000 s in the mach"),
+        (lambda: edited(DIAL, at=1030.2), DIAL, "the deadline is at 31.600000 s (dial), and the log's step is at 30.2"),
         (lambda: edited(kind("subscription", 1), change="removed"), at("con40"), "subscriptions: s1 removed in the log, s1 ack"),
-        (lambda: edited(kind("subscription", 1), change="withdrawn"), at("con40"), "the user called unsubscribe, and no step"),
+        (lambda: edited(kind("subscription", 1), change="withdrawn"), at("con40"), "the user called unsubscribe, and the log"),
     ],
 )  # fmt: skip
 def test_the_difference_is_named(records: Callable[[], list[Record]], index: int, said: str, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_the_difference_is_named(records: Callable[[], list[Record]], index: int
 
 
 def test_a_subscribe_without_its_subscription_record_is_incomplete(tmp_path: Path) -> None:
-    with pytest.raises(IncompleteLog, match=rf"log:{at('con4') + 1}: .*does not tell what is subscribed to"):
+    with pytest.raises(IncompleteLog, match=rf"log:{at('con4') + 1}: .*does not tell the user's subscription"):
         replay(tmp_path, edited(kind("subscription"), change="acknowledged"))
 
 
@@ -157,15 +157,15 @@ def misplaced(live: Callable[[Bench], object], model: str, **fields: Any) -> lis
 @pytest.mark.parametrize(
     ("records", "said"),
     [
-        (lambda: misplaced(lambda bench: bench.to(State.CONNECTED), "con40"), "no step: nothing was asked"),
-        (lambda: misplaced(lambda bench: bench.to(State.ERROR), "sub58"), "no step: it has no link"),
-        (lambda: misplaced(lambda bench: bench.to(State.ERROR), "sub64"), "no step: it waits for nothing"),
+        (lambda: misplaced(lambda bench: bench.to(State.CONNECTED), "con40"), "no step: no request is in flight"),
+        (lambda: misplaced(lambda bench: bench.to(State.ERROR), "sub58"), "no step: the machine has no link"),
+        (lambda: misplaced(lambda bench: bench.to(State.ERROR), "sub64"), "no step: the machine has no deadline"),
         (lambda: misplaced(lambda bench: bench.to(State.CONNECTED), "pin42", row="end80", trigger="closed"), "no socket"),
         (lambda: misplaced(lambda bench: bench.to(State.CONNECTED), "pin42"), "no step: A late answer"),
         (lambda: misplaced(lambda bench: bench.to(State.DISPOSING), "uns14"), "no step: Nothing follows the end."),
     ],
 )  # fmt: skip
-def test_the_reason_why_the_machine_takes_no_row_is_named(records: Callable[[], list[Record]], said: str, tmp_path: Path) -> None:
+def test_the_reason_for_no_step_is_named(records: Callable[[], list[Record]], said: str, tmp_path: Path) -> None:
     with pytest.raises(Diverged) as parted:
         replay(tmp_path, records())
     assert said in "\n".join(parted.value.lines)
@@ -183,11 +183,11 @@ def test_a_log_diverges_from_another_table(tmp_path: Path) -> None:
     run_emitted(text)
 
 
-def test_a_deadline_of_the_first_link_that_was_missed_by_another_time_is_named(tmp_path: Path) -> None:
-    """Only a moment that a record tells rounded excuses a deadline, and only on its link."""
+def test_another_lag_on_the_first_link_is_named(tmp_path: Path) -> None:
+    """A rounded moment excuses another deadline, but only on its link."""
     with pytest.raises(Diverged) as parted:
         replay(tmp_path, edited(LOSS, lag=0.5))
     assert parted.value.located.record.seq == LOSS + 1
     own = RECORDS[LOSS]["lag"]
-    assert f"deadline: missed by 0.500000 s in the log, by {own:.6f} s of the machine" in parted.value.lines
+    assert f"deadline: missed by 0.500000 s in the log, by {own:.6f} s in the machine" in parted.value.lines
     assert (RECORDS[LOSS]["link"], own < 0.5) == (1, True)

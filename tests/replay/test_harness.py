@@ -1,4 +1,4 @@
-"""The harness: guards are asked at the moment and with the facts of the input that is explained."""
+"""The harness evaluates guards at the moment, and with the facts, of the explained input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def before_ping(tmp_path_factory: pytest.TempPathFactory) -> MachineHarness:
 
 
 @pytest.mark.parametrize(("early", "due"), [(0.0, True), (0.001, False)])
-def test_a_guard_about_time_is_asked_at_the_moment_of_the_input(before_ping: MachineHarness, early: float, due: bool) -> None:
+def test_a_guard_about_time_is_evaluated_at_the_moment_of_the_input(before_ping: MachineHarness, early: float, due: bool) -> None:
     assert before_ping.state is State.SUBSCRIBED
     deadline = before_ping.context.deadline
     assert deadline is not None
@@ -30,7 +30,7 @@ def test_a_guard_about_time_is_asked_at_the_moment_of_the_input(before_ping: Mac
     assert before_ping.context.now == deadline - early
 
 
-def test_a_guard_is_asked_without_the_facts_of_the_step_before(before_ping: MachineHarness) -> None:
+def test_a_guard_is_evaluated_without_the_facts_of_the_step_before(before_ping: MachineHarness) -> None:
     context = before_ping.context
     before_ping.feed(ReplayInput(context.now, Subscribe(SubscriptionSpec("s2", ("rows",)))))
     before_ping.feed(ReplayInput(context.now, ErrorReceived(1, 1003, "no")))
@@ -39,7 +39,7 @@ def test_a_guard_is_asked_without_the_facts_of_the_step_before(before_ping: Mach
     assert (context.failure, context.commands, context.drawn) == (None, [], None)
 
 
-def test_a_guard_is_asked_with_the_facts_of_the_input(before_ping: MachineHarness) -> None:
+def test_a_guard_is_evaluated_with_the_facts_of_the_input(before_ping: MachineHarness) -> None:
     guards = before_ping.evaluate_guards(
         ReplayInput(before_ping.context.now, Unsubscribe("s1")), [Guard.ALL_ACKNOWLEDGED, Guard.NO_SUBSCRIPTIONS]
     )
@@ -47,7 +47,7 @@ def test_a_guard_is_asked_with_the_facts_of_the_input(before_ping: MachineHarnes
 
 
 @pytest.mark.parametrize("heard", [False, True])
-def test_a_guard_is_asked_with_the_frame_that_came_before_the_input(before_ping: MachineHarness, heard: bool) -> None:
+def test_a_guard_is_evaluated_with_the_frame_before_the_input(before_ping: MachineHarness, heard: bool) -> None:
     for _ in range(2):
         deadline = before_ping.context.deadline
         assert deadline is not None

@@ -25,7 +25,7 @@ REFUSED: dict[str, dict[str, type[RealtimeError]]] = {
 
 
 async def asked(what: str, network: Network, asking: Awaitable[object]) -> None:
-    """Await a call that this server grants, or refuses as the table says."""
+    """Await a call, or expect the error that `REFUSED` names for the era of the server."""
     if (error := REFUSED[what].get(network.backend.era.name)) is None:
         await asking
     else:
@@ -55,7 +55,7 @@ async def lost_handover(realtime: Realtime, network: Network) -> None:
     await asyncio.sleep(1)
     network.sockets[-1].cut()
     await other
-    await realtime.subscribe("more")  # at once: there is no link that lingers, for which the next one would wait
+    await realtime.subscribe("more")  # at once: no link drains, so the next one waits for none
     await realtime.disconnect()
 
 

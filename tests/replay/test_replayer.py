@@ -62,11 +62,11 @@ def test_logs_of_the_simulation_are_reproduced_and_so_are_the_tests_made_of_them
         assert re.search(r"Step\( *0\.000, ", text), "milliseconds are enough"
 
 
-def test_the_seeds_hold_every_row_and_every_era() -> None:
-    """Else the test before proves less than it says."""
+def test_the_seeds_take_every_rule_and_every_era() -> None:
+    """The test before this one covers only the rules that the seeds take."""
     records = [record for seed in SEEDS for log in logs_of(seed) for record in log if "row" in record]
     missing = {number_of(row.id) for row in TABLE.rows} - {number_of(record["row"]) for record in records}
-    assert len(missing - RAREST - CANARIES) < 4, missing  # other versions of Python take turns in another order
+    assert len(missing - RAREST - CANARIES) < 4, missing  # other versions of Python run tasks in another order
     assert {record["era"] for record in records} >= {"E1", "E2", "E3", "E4"}
 
 
@@ -83,7 +83,7 @@ def test_an_error_frame_without_a_record_is_fed_before_the_end_that_it_explains(
     run_emitted(emitted(log_of(tmp_path / "log", records), played))
 
 
-def test_an_error_frame_without_a_record_is_irrelevant_once_another_frame_came(tmp_path: Path) -> None:
+def test_an_error_frame_without_a_record_is_irrelevant_after_another_frame(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED)
         bench.err(1013)
@@ -135,7 +135,7 @@ def throttled_after_a_resumption(bench: Bench) -> None:
         refused_again_while_a_pong_is_awaited,
     ],
 )
-def test_an_error_frame_without_a_record_came_before_what_is_in_flight_at_the_end(
+def test_an_error_frame_without_a_record_is_fed_before_the_request_in_flight(
     before: Callable[[Bench], object], tmp_path: Path
 ) -> None:
     def live(bench: Bench) -> None:
@@ -151,8 +151,8 @@ def test_an_error_frame_without_a_record_came_before_what_is_in_flight_at_the_en
     run_emitted(emitted(log_of(tmp_path / "log", records), played))
 
 
-def test_a_pause_excuses_a_pong_and_a_reply_that_are_overdue(tmp_path: Path) -> None:
-    """A paused link is silent because the client does not read, so the ping proves nothing, and a reply has its time anew."""
+def test_a_pause_excuses_an_overdue_pong_and_reply(tmp_path: Path) -> None:
+    """The client reads nothing from a paused link, so a missing pong proves nothing, and a reply gets its whole time again."""
 
     def live(bench: Bench, audit: AuditWriter) -> None:
         def pause(change: Literal["opened", "closed"]) -> None:
@@ -215,7 +215,7 @@ def test_a_subscription_record_holds_the_moment_of_the_call_and_the_size(tmp_pat
     assert "uns63" in rows(replay(tmp_path, records))
 
 
-def test_whether_a_frame_came_is_in_the_record(tmp_path: Path) -> None:
+def test_the_record_tells_of_a_frame_before_the_step(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.PING)
         bench.hear_something()
@@ -230,7 +230,7 @@ def test_whether_a_frame_came_is_in_the_record(tmp_path: Path) -> None:
     assert [step.input_.heard for step in played if step.input_.heard] == [True, True]
 
 
-def test_whether_pings_are_on_is_in_the_record(tmp_path: Path) -> None:
+def test_the_record_tells_the_ping_setting(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED)
         for enabled in (False, True, True, False):
@@ -263,7 +263,7 @@ def test_random_numbers_are_in_the_records_of_the_steps_that_use_them(tmp_path: 
 
 
 def test_the_clock_of_the_machine_is_in_the_records(tmp_path: Path) -> None:
-    """Rounded sums of dwells would take the last deadline for one that is early."""
+    """With sums of rounded dwells, the last deadline would seem to come too early."""
 
     def live(bench: Bench) -> None:
         bench.now = 1234.5678901234567
@@ -361,7 +361,7 @@ def test_the_end_of_a_draining_link_is_reproduced(tmp_path: Path) -> None:
     assert [step.input_.input_ for step in played if step.result.transition is None] == [LinkClosed(2)]
     with pytest.raises(Diverged, match="the machine does something else"):
         replay(tmp_path, [{**r, "seq": n} for n, r in enumerate((r for r in records if r is not told), 1)])
-    with pytest.raises(Diverged, match="the end of draining link 2, and no link is draining"):
+    with pytest.raises(Diverged, match="the draining link 2 ends, and in the machine no link is draining"):
         replay(tmp_path, [*records, {**told, "link": 4, "seq": len(records) + 1}])
 
 

@@ -1,4 +1,4 @@
-"""The scenario of a log: which faults of the server its script has, and when they begin and end."""
+"""The scenario of a log: the faults of the server in its script, with the begin and end of each."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def planned(bench: Bench) -> None:
         (deaf, "5.001s deaf 4s"),
     ],
 )
-def test_the_script_has_what_the_server_did(live: Callable[[Bench], object], script: str, tmp_path: Path) -> None:
+def test_the_script_has_the_faults_of_the_server(live: Callable[[Bench], object], script: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {"canary": Canary(60.0, 4.0, write=print, channel="rows")} if live is deaf else {}
     made = scenario(tmp_path, lambda bench: live(bench.to(State.SUBSCRIBED)), **options)
     assert (made.script, made.era) == (script, "E4")
@@ -144,7 +144,7 @@ def test_a_server_that_is_away_at_first_is_frozen_from_the_beginning(tmp_path: P
     assert scenario(tmp_path, live).script == "0.001s freeze 1.498s"
 
 
-def test_a_server_that_is_silent_twice_is_frozen_twice_and_the_times_do_not_overlap(tmp_path: Path) -> None:
+def test_two_silences_are_two_freezes_that_do_not_overlap(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         silent(bench.to(State.SUBSCRIBED))
         silent(bench)

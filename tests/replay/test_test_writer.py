@@ -63,7 +63,7 @@ def test_an_emitted_test_imports_nothing_but_the_facade_and_public_names(tmp_pat
     assert modules == ["realtime_fsm", "realtime_fsm.testing.replay"]
 
 
-def test_an_emitted_test_fails_on_another_path_and_says_where(tmp_path: Path) -> None:
+def test_an_emitted_test_fails_on_another_path_and_names_the_step(tmp_path: Path) -> None:
     text = emitted(log_of(tmp_path / "log", lived(lambda bench: bench.to(State.SUBSCRIBED))))
     assert text.count('"rec22"') == 1
     with pytest.raises(AssertionError, match=r"step \d+ at .*GreetingReceived.*'rec22'.* instead of .*'rec23'"):
@@ -122,8 +122,8 @@ def test_a_moment_a_microsecond_before_the_budget_has_room_is_exact(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("stable_after", "moment"), [(29.0, "29.000"), (29.9998, "29.999800"), (30 - 1e-10, "29.999999999900")])
-def test_moments_have_as_few_digits_as_lead_along_the_same_path(stable_after: float, moment: str, tmp_path: Path) -> None:
-    """At the next of them the ping would be due, and sent first."""
+def test_moments_have_the_fewest_digits_that_keep_the_path(stable_after: float, moment: str, tmp_path: Path) -> None:
+    """At the next rounded moment the ping would be due, and the client would send it first."""
     policy = RetryPolicy(stable_after=stable_after)
     records = lived(lambda bench: bench.to(State.CONNECTED).expire_until("con65"), retry=policy)
     text = emitted(log_of(tmp_path / "log", records))
@@ -131,9 +131,7 @@ def test_moments_have_as_few_digits_as_lead_along_the_same_path(stable_after: fl
     run_emitted(text)
 
 
-def test_moments_stay_as_they_are_where_no_rounding_leads_along_the_same_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_moments_stay_exact_if_every_rounding_changes_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime_fsm.replay.test_writer._DIGITS", (0, 1))
     records = lived(lambda bench: bench.to(State.CONNECTED).expire_until("con65"), retry=RetryPolicy(stable_after=29.9998))
     text = emitted(log_of(tmp_path / "log", records))

@@ -4,43 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from typing import Any
 
 import pytest
 
-from realtime_fsm import BadOption, Canary, Gap, LinkLost, Realtime, RetriesExhausted, RetryPolicy, State, Subscription
+from realtime_fsm import BadOption, Gap, LinkLost, RetriesExhausted, RetryPolicy, State
 from realtime_fsm.errors import Overdue
 from realtime_fsm.testing.wire import error
 from support.brokenlogs import collected
+from support.canary import OWN, deafen, heal, own, statuses, written
 from support.network import Network, take_numbers
 from support.replaying import emitted, log_of, replayed, run_emitted
 from support.virtual import VirtualLoop, eventually, run
-
-EVER = RetryPolicy(attempts=None)
-OWN = Canary(every=300, within=10)
-
-
-def deafen(network: Network) -> float:
-    """The server loses its events from now on."""
-    network.backend.deafen(math.inf)
-    return network.wall()
-
-
-def heal(network: Network) -> None:
-    network.backend.deafen(-math.inf)
-
-
-def own(network: Network, **options: Any) -> Realtime:
-    """A connection of a user, whose canary is the own presence."""
-    options = {"canary": OWN, "retry": EVER} | options
-    return network.realtime(session=network.backend.add_user("alice"), **options)
-
-
-def statuses(network: Network, link: int = -1) -> list[str]:
-    """The presences that were sent on a link."""
-    messages = [json.loads(data) for data in network.sockets[link].sent]
-    return [message["data"]["status"] for message in messages if message["type"] == "presence"]
 
 
 async def test_it_is_off_by_default() -> None:
@@ -284,24 +259,40 @@ async def test_a_refused_presence_of_the_user_is_told_and_the_next_canary_is_its
         assert (statuses(network)[-2:], len(network.dials)) == (["online", "canary"], 1)
 
 
+def throttle(network: Network, word: str) -> list[bytes]:
+    """Let the server drop the next message of a kind as one too many; the answer is empty as soon as it has."""
+    spent = [error(1013)]
+    real = network.socket.peer.receive_message
+
+    def handle(data: bytes, now: float) -> Any:
+        if spent and f'"type":"{word}"'.encode() in data:
+            network.socket.push(spent.pop())
+            return type(real(b'{"type":"ping"}', now))()
+        return real(data, now)
+
+    network.socket.peer.receive_message = handle  # type: ignore[method-assign,assignment]
+    return spent
+
+
 @pytest.mark.parametrize("word", ["subscribe", "presence"])
 async def test_where_the_minute_is_spent_it_goes_out_in_the_next_one(word: str) -> None:
     network = Network()
     async with own(network) as realtime:
         rows = await realtime.subscribe("rows")
-        spent = [error(1013)]
-        real = network.socket.peer.receive_message
-
-        def handle(data: bytes, now: float) -> Any:
-            if spent and f'"type":"{word}"'.encode() in data:
-                network.socket.push(spent.pop())
-                return type(real(b'{"type":"ping"}', now))()
-            return real(data, now)
-
-        network.socket.peer.receive_message = handle  # type: ignore[method-assign,assignment]
+        spent = throttle(network, word)
         await asyncio.sleep(200)
         assert spent == []
         assert (len(network.dials), rows.gaps, statuses(network)[-1]) == (1, (), "canary")
+
+
+async def test_a_throttled_link_that_is_deaf_is_found_by_the_canary_of_the_next_minute() -> None:
+    network = Network()
+    async with own(network) as realtime:
+        await realtime.subscribe("rows")
+        spent, since = throttle(network, "subscribe"), deafen(network)
+        await eventually(lambda: not realtime.is_live)
+        assert spent == []
+        assert network.wall() - since == pytest.approx(60 + OWN.within, abs=1)
 
 
 async def test_while_nothing_is_read_silence_means_nothing() -> None:
@@ -374,187 +365,6 @@ async def test_a_gap_repeats_nothing_soon_after_another_one() -> None:
         await eventually(lambda: not missed)
         await asyncio.sleep(1)
         assert sorted(take_numbers(rows)) == [1, 2, 3]
-
-
-# --- something that is written --------------------------------------------------------------------------------------------
-
-
-def written(network: Network, *, by: str = "write", **options: Any) -> tuple[Realtime, list[float]]:
-    """A guest's connection, whose canary is an event on `beats` that it has published; and when it was."""
-    times: list[float] = []
-
-    async def write() -> None:
-        times.append(network.wall())
-        if by == "raise":
-            raise LookupError("hunter2")
-        if by == "cancel":
-            raise asyncio.CancelledError
-        if by == "hang":
-            await asyncio.sleep(1_000_000)
-        network.publish("beats", payload={"n": 0})
-
-    canary = Canary(every=300, within=10, write=write, channel="beats")
-    return network.realtime(canary=canary, **({"retry": EVER} | options)), times
-
-
-async def listen(realtime: Realtime) -> Subscription:
-    """Listen to the channel of the canary, too."""
-    return await realtime.subscribe("rows", "beats")
-
-
-@pytest.mark.parametrize("turns", range(6))
-async def test_a_canary_that_is_given_up_before_it_begins_is_not_the_last(turns: int) -> None:
-    """The link is given up a few turns of the loop after it served everything, when a canary was due."""
-    network = Network(era="E3")
-    realtime, _ = written(network)
-    async with realtime:
-        await listen(realtime)
-        await realtime.disconnect()
-        changes = realtime.states()
-        connecting = asyncio.ensure_future(realtime.connect())
-        async for change in changes:
-            if change.dest is State.SUBSCRIBED:
-                break
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        await realtime.disconnect()
-        await asyncio.gather(connecting, return_exceptions=True)
-        await realtime.connect()
-        await asyncio.sleep(1)
-        deafen(network)
-        dialed = len(network.dials)
-        await asyncio.sleep(320)
-        assert len(network.dials) > dialed
-
-
-@pytest.mark.parametrize("era", ["E1", "E2", "E3", "E4"])
-async def test_what_is_written_must_come_back(era: Any) -> None:
-    network = Network(era=era)
-    realtime, times = written(network)
-    async with realtime:
-        rows = await listen(realtime)
-        await asyncio.sleep(601)
-        assert (len(times), len(network.dials)) == (3, 1)
-        assert take_numbers(rows) == [0, 0, 0]
-        deafen(network)
-        await eventually(lambda: len(network.dials) == 2)
-        assert network.wall() - times[-1] < 13
-        heal(network)
-        await eventually(lambda: rows.gaps)
-        await asyncio.sleep(700)
-        assert (len(rows.gaps), len(network.dials), realtime.state) == (1, 2, State.SUBSCRIBED)
-        assert (await anext(rows)).subscriptions == (rows.id,), "the hidden subscription stays hidden"
-
-
-@pytest.mark.parametrize("by", ["raise", "cancel"])
-@pytest.mark.virtual(reports=3)
-async def test_a_write_that_raises_is_reported_and_is_no_proof_of_deafness(by: str) -> None:
-    network = Network()
-    realtime, times = written(network, by=by)
-    async with realtime:
-        await realtime.subscribe("rows")
-        await asyncio.sleep(700)
-        assert (len(times), len(network.dials), realtime.state) == (3, 1, State.SUBSCRIBED)
-
-
-@pytest.mark.virtual(reports=1)
-async def test_a_write_that_hangs_is_told_once_is_no_proof_either_and_ends_with_the_connection() -> None:
-    network = Network()
-    realtime, times = written(network, by="hang")
-    async with realtime:
-        await realtime.subscribe("rows")
-        await asyncio.sleep(700)
-        assert (len(times), len(network.dials)) == (1, 1)
-        network.socket.cut()
-        await eventually(lambda: len(network.dials) == 2)
-        await asyncio.sleep(20)
-        assert len(times) == 2, "the one before was cancelled with its link"
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
-        (told,) = loop.reported
-        assert "has not returned for 300 s" in str(told["exception"])
-
-
-@pytest.mark.parametrize("ended", [True, False])
-@pytest.mark.virtual(reports=1)
-async def test_a_write_that_takes_long_holds_the_next_one_up(ended: bool) -> None:
-    network = Network()
-    calls: list[float] = []
-
-    async def write() -> None:
-        calls.append(network.wall())
-        network.publish("beats", payload={"n": 0})
-        if len(calls) == 1:
-            await asyncio.sleep(310 if ended else 1_000_000)
-
-    async with network.realtime(canary=Canary(300, 10, write, "beats"), retry=EVER) as realtime:
-        await realtime.subscribe("rows")
-        await asyncio.sleep(500)
-        assert len(calls) == (2 if ended else 1), "its echo came, and the callable had not returned"
-        network.publish("beats", payload={"n": 0})
-        await asyncio.sleep(1)
-        assert (len(network.dials), realtime.state) == (1, State.SUBSCRIBED)
-
-
-async def test_a_refusal_that_ends_the_link_is_asked_for_again_in_its_time_only() -> None:
-    """Otherwise each new link would end over its canary."""
-    network = Network()
-    realtime, times = written(network)
-    async with realtime:
-        await realtime.subscribe("rows")
-        await asyncio.sleep(1)
-        network.banned.add(b'"canary"')
-        network.socket.cut()
-        await asyncio.sleep(299)
-        assert (realtime.state, len(network.dials), len(times)) == (State.SUBSCRIBED, 3, 1)
-        await asyncio.sleep(300)
-        assert len(network.dials) == 4
-        network.banned.clear()
-        await asyncio.sleep(300)
-        assert (len(network.dials), len(times)) == (4, 2)
-
-
-async def test_a_message_that_changes_the_user_lets_the_canary_listen_anew() -> None:
-    network = Network()
-    realtime, _ = written(network)
-    async with realtime:
-        await realtime.subscribe("rows")
-        await asyncio.sleep(1)
-        await realtime.authenticate(network.backend.add_user("alice"))
-        await asyncio.sleep(301)
-        hidden = [data for data in network.socket.sent if b'"canary"' in data]
-        assert (len(hidden), len(network.dials)) == (2, 1)
-
-
-# --- the policy -----------------------------------------------------------------------------------------------------------
-
-
-async def _write() -> None:
-    """Nothing."""
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"every": 0}, "Canary.every"),
-        ({"within": math.inf}, "Canary.within"),
-        ({"every": 5, "within": 6}, "Canary.within"),
-        ({"write": 5, "channel": "rows"}, "Canary.write"),
-        ({"write": _write}, "Canary.channel"),
-        ({"channel": "rows"}, "Canary.write"),
-        ({"write": _write, "channel": ""}, "Canary.channel"),
-        ({"write": _write, "channel": 5}, "Canary.channel"),
-    ],
-)
-def test_a_policy_that_makes_no_sense(options: dict[str, Any], named: str) -> None:
-    with pytest.raises(BadOption) as caught:
-        Canary(**options)
-    assert caught.value.option == named
-
-
-def test_something_else_than_a_policy() -> None:
-    with pytest.raises(BadOption, match="canary"):
-        Network().realtime(canary=300)
 
 
 # --- the log --------------------------------------------------------------------------------------------------------------

@@ -280,7 +280,7 @@ async def test_a_presence_that_the_next_server_lacks_is_told_through_the_loop() 
     (report,) = loop.reported
     assert report["message"] == "realtime_fsm: the presence could not be restored"
     assert isinstance(report["exception"], UnsupportedByServer)
-    assert "which has no presence for realtime; upgrade it" in str(report["exception"])
+    assert "which has no realtime presence; upgrade the server" in str(report["exception"])
 
 
 # --- queries ------------------------------------------------------------------------------------------------------------------

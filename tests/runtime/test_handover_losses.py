@@ -173,7 +173,7 @@ async def test_what_a_failed_new_link_brought_the_resumed_one_does_not_repeat() 
         assert take_numbers(rows) == [1, 3, 2]
         publish(network, 4)
         await asyncio.sleep(5)
-        assert (take_numbers(rows), len(rows.gaps), realtime._driver._links.overlap) == ([4], 1, False)
+        assert (take_numbers(rows), len(rows.gaps), realtime._driver._links.is_overlapping) == ([4], 1, False)
 
 
 @BY_MESSAGE
@@ -298,7 +298,7 @@ async def test_a_link_after_both_have_died_begins_anew() -> None:
         await eventually(lambda: len(rows._subscriber.buffer) == 1)
         kill(network.socket)
         await eventually(lambda: len(network.sockets) == 3 and realtime.state is State.SUBSCRIBED)
-        assert not realtime._driver._links.overlap
+        assert not realtime._driver._links.is_overlapping
         publish(network, 1)
         await asyncio.sleep(1)
         assert take_numbers(rows) == [1, 1]

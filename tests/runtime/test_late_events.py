@@ -17,7 +17,7 @@ from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.runtime.delivery import DeliveryOptions
 from realtime_fsm.runtime.handover import Handover, Overlap
-from realtime_fsm.runtime.registry import SubscriptionRegistry
+from realtime_fsm.runtime.registry import DeliveryRegistry
 from support.virtual import eventually
 
 BEFORE, BETWEEN, AFTER = (datetime(2026, 11, 24, 10, 0, second, tzinfo=UTC) for second in range(3))
@@ -44,7 +44,7 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
     async def catch_up(_: Gap) -> list[dict[str, Any]]:
         return [row(2, BETWEEN)]
 
-    registry = SubscriptionRegistry(report, AuditWriter("c", print), cast("Any", None), lambda _: None)
+    registry = DeliveryRegistry(report, AuditWriter("c", print), cast("Any", None))
     subscriber = registry.register(
         SubscriptionSpec("s1", ("rows",)), DeliveryOptions(catch_up=catch_up), asyncio.get_running_loop(), 0.0
     )
@@ -71,7 +71,7 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
 
 
 async def test_an_event_that_is_not_behind_another_one_is_not_late() -> None:
-    registry = SubscriptionRegistry(report, AuditWriter("c", print), cast("Any", None), lambda _: None)
+    registry = DeliveryRegistry(report, AuditWriter("c", print), cast("Any", None))
     subscriber = registry.register(SubscriptionSpec("s1", ("rows",)), DeliveryOptions(), asyncio.get_running_loop(), 0.0)
     assert [subscriber.note_out_of_order(live(n, moment)) for n, moment in enumerate((BEFORE, AFTER, AFTER, BETWEEN))] == [
         False, False, False, True,

@@ -22,8 +22,8 @@ from support.virtual import eventually
 def ahead_of(realtime: Realtime) -> ReadAhead:
     link = realtime._driver._links.current
     assert link is not None
-    assert link._ahead is not None
-    return link._ahead
+    assert link._read_ahead is not None
+    return link._read_ahead
 
 
 def paused(realtime: Realtime) -> bool:
@@ -104,7 +104,7 @@ async def test_tiny_messages_count_for_what_they_take() -> None:
         await asyncio.sleep(1)
         assert 20_001 - network.socket._inbound.qsize() == LIMIT // (OVERHEAD + 2) + 1
         assert [(await anext(rows)).payload["n"] for _ in range(2)] == [0, 1]
-        await eventually(lambda: not ahead_of(realtime).holds)
+        await eventually(lambda: not ahead_of(realtime).is_holding)
         assert (ahead_of(realtime).size, network.socket._inbound.qsize()) == (0, 0)
 
 
@@ -152,8 +152,8 @@ async def test_the_end_comes_at_any_turn_of_a_pause(held: int, turns: int) -> No
     async with asyncio.timeout(10):
         await realtime.dispose()
     assert [event.payload async for event in rows] == [{}]
-    assert link._ahead is not None
-    assert not link._ahead.holds
+    assert link._read_ahead is not None
+    assert not link._read_ahead.is_holding
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -168,7 +168,7 @@ async def test_what_is_discarded_never_comes_and_the_next_pause_begins_empty() -
     assert not waiting.done()
     ahead.discard()
     await waiting
-    assert (ahead.holds, ahead.size) == (False, 0)
+    assert (ahead.is_holding, ahead.size) == (False, 0)
 
     ahead.hold()
     assert ahead.receive(b"{}") is None, "there is room again"
@@ -183,7 +183,7 @@ async def test_the_bound_itself_may_be_held_and_there_is_room_again_at_half_of_i
 
     steps: list[tuple[bytes, int, bool]] = []
     ahead, half = ReadAhead(deliver), LIMIT // 2
-    assert (ahead.holds, ahead.size) == (False, 0)
+    assert (ahead.is_holding, ahead.size) == (False, 0)
     ahead.hold()
     assert [ahead.receive(name * (half - OVERHEAD)) for name in (b"a", b"b")] == [None, None]
     beyond = ahead.receive(b"c" * (half - OVERHEAD))

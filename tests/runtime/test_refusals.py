@@ -39,7 +39,7 @@ DATE = "Fri, 27 Nov 2026 02:00:00 GMT"
 def test_a_redirect_says_where_to_and_what_to_do(location: str, shown: str, remedy: str) -> None:
     refused = refusal(301, {"Location": location}, ASKED)
     assert refused.location == shown
-    assert f"it redirects to {shown}, which is not followed: {remedy}" in str(refused)
+    assert f"it redirects to {shown}, which the client does not follow: {remedy}" in str(refused)
     assert "geheim" not in str(refused)
 
 

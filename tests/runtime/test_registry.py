@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
 import pytest
 
+from realtime_fsm.auditlog.writer import AuditWriter
+from realtime_fsm.events import Event
+from realtime_fsm.protocol.spec import SubscriptionSpec
+from realtime_fsm.runtime.delivery import DeliveryOptions, SubscriptionDelivery
+from realtime_fsm.runtime.outages import OutageTracker
+from realtime_fsm.runtime.registry import DeliveryRegistry
+from support.brokenlogs import collected
 from support.network import Network, take_numbers
 from support.virtual import eventually
 
@@ -20,5 +30,51 @@ async def test_only_ids_that_no_subscription_has_are_counted_as_unknown(handing_
         assert realtime.malformed == {}
         network.socket.push(network.event(b'"payload":{"n":2}', "nobody", "nothing"))
         await eventually(lambda: take_numbers(rows) == [2])
-        assert realtime._driver._links.overlap is handing_over
+        assert realtime._driver._links.is_overlapping is handing_over
         assert realtime.malformed == {"unknown_subscription": 2}
+
+
+class Registered:
+    """A registry with one subscriber, `s1`, which the server has acknowledged."""
+
+    def __init__(self) -> None:
+        audit = AuditWriter("c", lambda failure: pytest.fail(repr(failure)))
+        self.registry = DeliveryRegistry(lambda failure, heading: pytest.fail(heading), audit, OutageTracker(audit))
+        self.strays: list[int] = []
+        self.registry.on_strays = self.strays.append
+        spec = SubscriptionSpec("s1", ("rows",))
+        self.subscriber = self.registry.register(spec, DeliveryOptions(), asyncio.get_running_loop(), 0.0)
+        assert not self.subscriber.established
+        assert self.acknowledge("s1") is self.subscriber
+
+    def acknowledge(self, identifier: str) -> SubscriptionDelivery | None:
+        return self.registry.acknowledge(identifier, ("rows",), 0.0)
+
+    def delivered(self, identifier: str) -> int:
+        """Count the events that the subscriber gets from one for an id."""
+        self.registry.route(Event(msgspec.Raw(b"{}"), (), ("rows",), None, [identifier]))
+        return len(self.subscriber.buffer.take_nowait())
+
+
+async def test_an_id_is_known_from_its_acknowledgement_to_its_removal_and_delivered_until_an_update_replaces_it() -> None:
+    one = Registered()
+    assert one.subscriber.established
+    one.registry.begin_update(one.subscriber, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop(), 0.0)
+    assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (1, 0, [1])
+    assert one.acknowledge("s2") is one.subscriber
+    assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (0, 1, [1])
+    assert one.acknowledge("s1") is None, "another link serves what is replaced"
+    one.registry.remove("s1")
+    assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (0, 1, [1, 1])
+    one.subscriber.end()
+
+
+async def test_an_id_is_given_up_once_and_delivered_until_it_is_removed() -> None:
+    with collected() as records:
+        one = Registered()
+        assert [one.registry.give_up("s1", 0.0) for _ in range(2)] == [True, False]
+        assert (one.registry.is_active("s1"), one.delivered("s1")) == (False, 1)
+        one.registry.remove("s1")
+        assert not one.registry.give_up("s1", 0.0)
+    assert [record["change"] for record in records] == ["desired", "acknowledged", "withdrawn", "removed"]
+    assert (one.subscriber.removed.done(), one.delivered("s1"), one.strays) == (True, 0, [1])

@@ -38,25 +38,25 @@ async def test_a_jump_of_either_clock_is_noticed(clock: str) -> None:
     wall = [0.0]
     watch = SuspendDetector(loop, lambda: wall[0])
     one, two = Sleeper(), Sleeper()
-    watch.join(one)
-    watch.join(two)
+    watch.add(one)
+    watch.add(two)
     await asyncio.sleep(10 * POLL_INTERVAL)
     assert (one.woken, two.woken) == (0, 0)
-    watch.leave(two)
+    watch.discard(two)
     if clock == "wall":
         wall[0] += CLOCK_JUMP + POLL_INTERVAL + 1
     else:
         loop._clock.now += CLOCK_JUMP + POLL_INTERVAL + 1
     await asyncio.sleep(POLL_INTERVAL)
     assert (one.woken, two.woken) == (1, 0)
-    watch.leave(one)
+    watch.discard(one)
     assert watch._timer is None
 
 
 @NO_SERVER
 async def test_a_sleeper_that_is_gone_stops_the_watch() -> None:
     watch = SuspendDetector(asyncio.get_running_loop(), lambda: 0.0)
-    watch.join(Sleeper())
+    watch.add(Sleeper())
     await asyncio.sleep(2 * POLL_INTERVAL)
     assert watch._timer is None
 
@@ -66,7 +66,7 @@ async def test_after_a_sleep_the_link_is_looked_at_at_once() -> None:
     async with network.realtime() as realtime:
         await realtime.subscribe("rows")
         watch = detector_for(asyncio.get_running_loop())
-        assert realtime._driver in watch._sleepers
+        assert realtime._driver in watch._listeners
         network.socket.frozen = True
         states = realtime.states()
         begin = asyncio.get_running_loop().time()
@@ -76,7 +76,7 @@ async def test_after_a_sleep_the_link_is_looked_at_at_once() -> None:
         lost = await anext(states)
         assert (lost.dest, str(lost.cause)) == (State.RECONNECTING, "no pong within 10 seconds")
         await realtime.disconnect()
-        assert realtime._driver not in watch._sleepers
+        assert realtime._driver not in watch._listeners
         assert watch._timer is None
 
 

@@ -116,6 +116,8 @@ class Calm:
         if watch.canary is None or not watch.wants.desired:
             return
         await asyncio.sleep(watch.canary.every)  # one is out, if the link was not renewed
+        if not watch.hears_canary:  # its request waits, because the server has throttled the link
+            await asyncio.sleep(_MINUTE)
         await self.heal(crowd)
         for server in self.network.servers:
             server.mute = True

@@ -126,6 +126,11 @@ class Watch(Deliveries):
         return self._context.canary
 
     @property
+    def hears_canary(self) -> bool:
+        """Whether the server has acknowledged the canary's hidden subscription on the current link."""
+        return self._context.subscriptions.presence.is_listening
+
+    @property
     def next_ping(self) -> float:
         """When the next ping is due; before all times if none is."""
         return self._context.ping_at or 0.0

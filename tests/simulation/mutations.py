@@ -9,8 +9,11 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
+from inspect import isawaitable
 from typing import Any
 from unittest.mock import patch
+
+import msgspec
 
 from realtime_fsm.auditlog import writer as audit
 from realtime_fsm.fsm import budget, context, notes, pacer, refusals, subscriptions
@@ -123,7 +126,7 @@ def _any_reply(answers: Any) -> Any:
 def _every_generation(means_nothing: Any) -> Any:
     def check(self: Any, input_: Any, source: Any, trigger: Any, due: Any) -> Any:
         if hasattr(input_, "generation") and self._context.link is not None:
-            input_ = dataclasses.replace(input_, generation=self._context.link.generation)
+            input_ = msgspec.structs.replace(input_, generation=self._context.link.generation)
         return means_nothing(self, input_, source, trigger, due)
 
     return check
@@ -162,7 +165,7 @@ def _twice(send: Any) -> Any:
 
 
 def _lost_without_closing(drop: Any) -> Any:
-    def leak(self: Any, generation: int, *, tidy: bool) -> None:
+    def leak(self: Any, generation: int, *, graceful: bool) -> None:
         self._links.current = None
 
     return leak
@@ -240,12 +243,12 @@ def _both_wanted(replace: Any) -> Any:
     """Keep the replaced subscription."""
 
     async def keep(self: Any, subscriber: Any, spec: Any) -> None:
-        withdraw, old = self._registry.withdraw, subscriber.spec.id
-        vars(self._registry)["withdraw"] = lambda identifier, *more: identifier != old and withdraw(identifier, *more)
+        give_up, old = self._registry.give_up, subscriber.spec.id
+        vars(self._registry)["give_up"] = lambda identifier, *more: identifier != old and give_up(identifier, *more)
         try:
             await replace(self, subscriber, spec)
         finally:
-            vars(self._registry)["withdraw"] = withdraw
+            vars(self._registry)["give_up"] = give_up
 
     return keep
 
@@ -262,11 +265,11 @@ def _without_date(version: Any) -> Any:
     return lambda event: None if (found := version(event)) is None else (found[0], "")
 
 
-def _fragile(tell: Any) -> Any:
+def _fragile(call_user: Any) -> Any:
     async def raising(self: Any, callback: Any, news: Any) -> None:
-        result = callback(news)
-        if result is not None:
-            await result
+        answer = callback._function(news)
+        if isawaitable(answer):
+            await answer
 
     return raising
 
@@ -290,7 +293,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "an outage counts as the way to the first link": _with(
         context.ConnectionContext, "record_proven", lambda _: lambda self, link: None
     ),
-    "every refusal may pass": _with(notes, "_may_pass", lambda _: lambda context, *, blamed: True),
+    "every refusal may pass": _with(notes, "_may_pass", lambda _: lambda context, *, answered_request: True),
     "reconnect() keeps the stored error": _without(Effect.RESET_ATTEMPTS, 10),
     "a pong is awaited without end": _without(Effect.CLEAR_PING, 42),
     "disconnect() keeps the socket": _without(Effect.CLOSE_LINK, 13),
@@ -299,7 +302,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "the retry policy is not asked": _with_guard(Guard.MAY_RETRY, lambda context: True),
     "new subscriptions are never rejected": _with_guard(Guard.NEW_SUBSCRIPTIONS_REJECTED, lambda context: False),
     "a guess is made, whatever was said": _with_guard(
-        Guard.SERVER_NEEDS_URL_CHANNELS, lambda context: context.judged is Verdict.FATAL
+        Guard.SERVER_NEEDS_URL_CHANNELS, lambda context: context.failure_verdict is Verdict.FATAL
     ),
     "another identity closes the link that delivers": _instead(Effect.ABORT_LINK, Effect.CLOSE_LINK, 91),
     # the book
@@ -325,14 +328,14 @@ _MUTATIONS: dict[str, Mutation] = {
     "a ping's verdict ignores what was heard": _with(
         core_link.LinkState,
         "no_reply_to_ping",
-        lambda _: property(lambda self: self.ping_in_flight is not None and not self.paused),
+        lambda _: property(lambda self: self.ping_in_flight is not None and not self.read_paused),
     ),
     "a place among the dials is kept": _with(pacer.Pacer, "release", lambda _: lambda self, place: None),
     # the driver and its streams
     "the timer is set once": _with(driver.Driver, "_arm_timer", _lazy),
     "a socket is dropped and not closed": _with(driver.Driver, "_drop", _lost_without_closing),
     "frames are sent twice": _with(link.LinkIO, "send", _twice),
-    "events go to the unsubscribed": _with(registry.SubscriptionRegistry, "_remove_id", _unforgotten),
+    "events go to the unsubscribed": _with(registry.DeliveryRegistry, "_remove_id", _unforgotten),
     "a full stream loses the newest, silently": _with(event_buffer.EventBuffer, "_overflow", lambda _: lambda self, item: None),
     "events are told apart by their ids alone": _with(delivery, "version_or_none", _without_date),
     "what comes while catching up is lost": _with(
@@ -340,7 +343,7 @@ _MUTATIONS: dict[str, Mutation] = {
     ),
     "what was caught up comes again": _with(delivery.SubscriptionDelivery, "_is_new", lambda _: lambda self, event, seen: True),
     # one link in the place of another
-    "a drained link is kept": _with(handover.Handover, "_look_drained", _lingering_for_ever),
+    "a drained link is kept": _with(handover.Handover, "_check_drained", _lingering_for_ever),
     "a drained link goes at once": _with(handover, "DRAIN_SECONDS", lambda _: 0.0),
     "the old link goes with the greeting": _with(
         subscriptions.SubscriptionTracker, "serves", lambda _: lambda self, identifiers: True
@@ -348,29 +351,29 @@ _MUTATIONS: dict[str, Mutation] = {
     "another user gets what the old link brings": _with_guard(Guard.USER_CHANGED, lambda context: False),
     "a change of link breaks before it makes": _instead(Effect.DRAIN_LINK, Effect.CLOSE_LINK, 12),
     "no way leads back to the old link": _with_guard(Guard.CAN_RESUME, lambda context: False),
-    "an old link that died is believed to live": _with(handover.Handover, "_look_alive", lambda _: lambda self: None),
+    "an old link that died is believed to live": _with(handover.Handover, "_check_alive", lambda _: lambda self: None),
     "what two links bring comes twice": _with(links.LinkSet, "filter_new", lambda _: lambda self, link, event, whom: whom),
     "a draining link does not deliver": _with(driver.Driver, "message_handler", _deaf_to_what_makes_room),
-    "events are routed as on the link before": _with(dispatch.Dispatcher, "_name_subscriptions", _stale_routes),
+    "events are routed as on the link before": _with(dispatch.Dispatcher, "_resolve_subscription_ids", _stale_routes),
     "the end of a draining link is not told": _with(
         outages.OutageTracker, "lose", lambda _: lambda self, now, *, retired=False: None
     ),
     "every handover is an outage": _with(links.LinkSet, "draining_serves", lambda _: False),
     "the losses of a silently dead link are not told": _with(
-        registry.SubscriptionRegistry, "report_possible_loss", lambda _: lambda self, handover: None
+        registry.DeliveryRegistry, "report_possible_loss", lambda _: lambda self, handover: None
     ),
     "a link that lives is not believed": _with(handover.Handover, "is_confirmed", lambda _: False),
-    "what came meanwhile is caught up with": _with(registry.SubscriptionRegistry, "report_possible_loss", _without_news),
+    "what came meanwhile is caught up with": _with(registry.DeliveryRegistry, "report_possible_loss", _without_news),
     "what was replaced is not given up": _with(driver.Driver, "update_subscription", _both_wanted),
     # what is told
     "a handler that raises is called no more": _with(delivery.SubscriptionDelivery, "call_user", _fragile),
-    "no waiter is told of the end": _with(waiters.Waiters, "fail", lambda _: lambda self, error, *, patient: None),
+    "no waiter is told of the end": _with(waiters.Waiters, "fail", lambda _: lambda self, error, *, everyone: None),
     "a server fault ends what was acknowledged": _with(subscriptions.SubscriptionTracker, "repeat", _blaming),
-    "a server fault is told of no gap": _with(registry.SubscriptionRegistry, "recover", lambda _: lambda self, seconds: None),
+    "a server fault is told of no gap": _with(registry.DeliveryRegistry, "recover", lambda _: lambda self, *news: None),
     "a proof does not end a server fault": _with(notes, "_prove", lambda _: lambda context, link: None),
     "a missing echo is not noticed": _with(canary.Prober, "_miss", lambda _: lambda self: None),
-    "a deaf link is told of no gap": _with(registry.SubscriptionRegistry, "end_deafness", lambda _: lambda self, *news: None),
-    "a deaf link is told of before an echo": _with(registry.SubscriptionRegistry, "note_deaf_link", lambda _: lambda self: None),
+    "a deaf link is told of no gap": _with(registry.DeliveryRegistry, "end_deafness", lambda _: lambda self, *news: None),
+    "a deaf link is told of before an echo": _with(registry.DeliveryRegistry, "note_deaf_link", lambda _: lambda self: None),
     "every refusal is blamed on its request": _with(refusals.Refusals, "refuse", lambda _: lambda self, group, desired: True),
     "the session is in the records": _with(audit, "_safe_code", lambda _: lambda code: SECRET),
 }

@@ -161,6 +161,9 @@ class Crowd:
 
     async def drain(self, *, end: bool) -> None:
         """Read every stream empty; at the end nothing may be left, not even for those who are still catching up."""
+        for listener in self.listeners:
+            raised = listener.task.done() and not listener.task.cancelled() and listener.task.exception()
+            self.world.must(not raised, f"a handler that raises ends its listener: {raised!r}")
         for subscription in self.all:
             try:
                 async with asyncio.timeout(0.01):

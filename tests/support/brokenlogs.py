@@ -110,8 +110,8 @@ class Scribe:
         if transition.fault is not None:
             self.audit.fault(transition.fault, at)
         if transition.row.dest is not None:
-            covered = self.bench.context.draining_generation is not None
-            self.outages.on_transition(transition.row.source, transition.dest, now, covered=covered)
+            draining_serves = self.bench.context.draining_generation is not None
+            self.outages.on_transition(transition.row.source, transition.dest, now, draining_serves=draining_serves)
 
     def close_draining(self, generation: int, *, graceful: bool) -> None:
         if not graceful:

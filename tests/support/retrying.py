@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from realtime_fsm import State
-from realtime_fsm.fsm.inputs import (
-    ErrorReceived,
-)
+from realtime_fsm.fsm.inputs import ErrorReceived
 from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.protocol.eras import Era
 from support.bench import Bench
@@ -45,6 +43,15 @@ def refuse(bench: Bench) -> None:
     bench.lose()
 
 
+def refuse_dials(bench: Bench, count: int) -> None:
+    """Lose a link that has been up. The server refuses so many dials in a row."""
+    bench.to(S).lose()
+    for _ in range(count):
+        bench.expire()
+        bench.open()
+        bench.err(1008)
+
+
 def acknowledged(count: int, **options: Any) -> Bench:
     """A connection with so many subscriptions that are acknowledged."""
     bench = Bench(**options).to(S)
@@ -56,12 +63,8 @@ def acknowledged(count: int, **options: Any) -> Bench:
 
 def downgraded() -> Bench:
     """A server that takes messages, refused two dials in a row, and then was asked by its address, which it takes, too."""
-    bench = Bench().to(S)
-    bench.lose()
-    for _ in range(2):
-        bench.expire()
-        bench.open()
-        bench.err(1008)
+    bench = Bench()
+    refuse_dials(bench, 2)
     assert row(bench) == "rec94"
     bench.open()
     bench.greet()

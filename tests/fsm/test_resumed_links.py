@@ -1,0 +1,125 @@
+"""A handover is given up: the machine goes back to the old link, which serves, proves itself and ends as any other."""
+
+from __future__ import annotations
+
+from realtime_fsm.fsm.commands import (
+    EndFault,
+    ResumeLink,
+    SendFrame,
+)
+from realtime_fsm.fsm.inputs import (
+    Pong,
+    Reconnect,
+    Unsubscribe,
+)
+from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.fsm.table import State
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.options import Timeouts
+from support.bench import ONCE, Bench
+
+D, R, C, S, U, P, E, X = State
+
+
+OLD = {"era": Era.E2}
+
+
+QUERY = ('{"method":"isNull","attribute":"n"}',)
+
+
+def row_of(bench: Bench) -> str:
+    return bench.last.transition.row.id if bench.last.transition else ""
+
+
+def given_up(bench: Bench) -> None:
+    """Another link was wanted, and cannot be had: the old one is the current link again."""
+    bench.do(Reconnect())
+    bench.fail_dial()
+    assert bench.requests(ResumeLink) != []
+    assert bench.context.attempt == 0
+
+
+def test_a_handover_that_is_given_up_leads_back_to_the_old_link() -> None:
+    bench = Bench(retry=ONCE, **OLD).to(S)
+    old = bench.generation
+    bench.subscribe("s2")
+    bench.expire()
+    bench.fail_dial()
+    assert (bench.state, bench.generation, row_of(bench)) == (S, old, "rec176")
+    (resumed,) = bench.requests(ResumeLink)
+    assert (resumed.generation, resumed.withdrawn) == (old, ("s2",)), "only another address could have asked for that"
+    bench.expire_until("sub64")
+    assert bench.requests(SendFrame)[0].generation == old
+
+
+def test_by_message_the_old_link_is_asked_for_what_is_new() -> None:
+    bench = Bench(retry=ONCE).to(S)
+    bench.do(Reconnect())
+    bench.subscribe("s2")
+    bench.fail_dial()
+    assert (bench.state, row_of(bench), bench.requests(ResumeLink)[0].withdrawn) == (C, "rec178", ())
+    assert b'"s2"' in bench.requests(SendFrame)[0].data
+    bench.acknowledge()
+    assert bench.state is S
+
+
+def test_a_server_fault_of_the_old_link_ends_when_the_link_is_resumed() -> None:
+    bench = Bench(retry=ONCE).to(P)
+    bench.err(500)
+    bench.do(Reconnect(), after=5)
+    bench.fail_dial()
+    (ended,) = bench.requests(EndFault)
+    assert (bench.state, ended.lost) == (S, False)
+    assert bench.context.require_link.fault is None
+
+
+def test_a_resumed_link_that_serves_everything_answers_a_ping_proves_itself_and_is_forgiven() -> None:
+    bench = Bench(retry=RetryPolicy(attempts=1, stable_after=40.0)).to(S)
+    bench.now += 10.0
+    given_up(bench)
+    began = bench.now
+    assert (bench.state, bench.context.stable_at) == (S, began + 40.0)
+    bench.expire_until("sub64")
+    bench.hear(Pong(bench.generation))
+    assert (bench.state, row_of(bench)) == (S, "pin42")
+    bench.expire_until("sub65")
+    assert bench.now == began + 40.0
+
+
+def test_a_resumed_link_whose_last_subscription_was_removed_answers_a_ping_and_is_closed_when_idle() -> None:
+    bench = Bench(retry=ONCE, timeouts=Timeouts(idle=50.0)).to(S)
+    bench.do(Reconnect())
+    bench.do(Unsubscribe("s1"))
+    bench.fail_dial()
+    began = bench.now
+    assert (bench.state, bench.context.idle_at) == (U, began + 50.0)
+    bench.expire_until("uns64")
+    bench.hear(Pong(bench.generation))
+    assert (bench.state, row_of(bench)) == (U, "pin43")
+    bench.expire_until("uns63")
+    assert bench.now == began + 50.0
+
+
+def test_a_resumed_link_that_serves_nothing_is_connected_and_stays() -> None:
+    bench = Bench(retry=ONCE, timeouts=Timeouts(idle=50.0)).to(C)
+    given_up(bench)
+    assert (bench.state, bench.context.idle_at) == (C, None)
+    bench.expire_until("con64")
+    bench.hear(Pong(bench.generation))
+    assert (bench.state, row_of(bench)) == (C, "pin44")
+
+
+def test_an_idle_link_that_is_resumed_is_kept_as_long_as_any_other() -> None:
+    bench = Bench(retry=ONCE, timeouts=Timeouts(idle=50.0)).to(U)
+    bench.now += 10.0
+    given_up(bench)
+    assert (bench.state, bench.context.idle_at) == (U, bench.now + 50.0)
+
+
+def test_a_refusal_on_a_resumed_link_is_about_the_subscription_and_not_about_us() -> None:
+    bench = Bench(retry=ONCE).to(S)
+    given_up(bench)
+    bench.subscribe("s2")
+    bench.err(1008)
+    bench.lose(1008)
+    assert (bench.state, bench.context.refusals, bench.context.attempt) == (R, 0, 0)
