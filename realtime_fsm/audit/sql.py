@@ -54,9 +54,9 @@ _PLAIN = """\
 -- for `timestamp`. For records in a wrapper, as docker, Kubernetes or shippers write them, make the views with --wrapped.
 """
 _WRAPPED = """\
--- The views read records that are plain, behind a text, or in a field of a JSON object, up to five deep. They do not read pairs
--- of keys and values (logfmt, consoles), names with a prefix, the output `stdout` of Fluent Bit, or an object with another one
--- behind: `realtime-fsm audit` reads those.
+-- With DuckDB 1.3 or later, the views read records that are plain, behind a text, or in a field of an object, up to five deep.
+-- They do not read pairs of keys and values (logfmt, consoles), names with a prefix, the output `stdout` of Fluent Bit, or an
+-- object with another one behind: `realtime-fsm audit` reads those.
 """
 _MACROS = Template("""\
 -- The first JSON object in a text.

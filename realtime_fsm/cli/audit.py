@@ -113,7 +113,7 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         " as 's3://bucket/logs/*.jsonl.gz', and Parquet; see --wrapped",
     )  # fmt: skip
     parser.add_argument(
-        "--wrapped", action="store_true", help="let the views of --sql read records in wrappers, too, which takes longer"
+        "--wrapped", action="store_true", help="let the views of --sql read records in wrappers, too; needs DuckDB 1.3"
     )
     parser.set_defaults(run=run)
     return parser

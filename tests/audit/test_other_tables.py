@@ -155,6 +155,14 @@ def test_logs_of_both_tables_are_judged_each_by_its_own(table: str, tmp_path: Pa
     assert (report["machine"], report["verdicts"]) == (f"{TABLE.fingerprint}, {OLD.fingerprint}", {"conformant": 2})
 
 
+@pytest.mark.parametrize("form", ["text", "json", "markdown", "html", "junit"])
+def test_each_format_shows_a_log_of_another_table(form: str, table: str, tmp_path: Path) -> None:
+    log = write(tmp_path / "log", lines_of(of_old(RECORDS)))
+    assert main([log, "--format", form, "--coverage", "-o", str(tmp_path / "out")]) == 3
+    assert main([log, "--format", form, "--coverage", "--table", table, "-o", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out").stat().st_size > 0
+
+
 def test_an_unusable_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = write(tmp_path / "log", LINES)
     assert command(["audit", log, "--table", log]) == 2

@@ -105,12 +105,17 @@ def test_notes_of_a_trigger_ignored_cells_and_the_ends_are_compared() -> None:
 
 
 def test_the_lines_tell_the_same() -> None:
-    old = decode_table(exported(fingerprint="0123456789ab", rows=with_rule("sub58", dest=None)), "--diff")
+    gone = {"name": "gone", "means": "It is gone."}
+    rows = with_rule("sub58", dest=None, guards=["may_retry", "gone"])
+    old = decode_table(exported(fingerprint="0123456789ab", rows=rows, guards=[*PRESENT["guards"], gone]), "--diff")
     lines = list(as_lines(compare(old, decode_table(exported(), "--diff"))))
     assert lines == [
-        f"table 0123456789ab -> {TABLE.fingerprint}: 1 change",
+        f"table 0123456789ab -> {TABLE.fingerprint}: 2 changes",
         "changed rule sub58",
         "  dest: none -> reconnecting",
+        "  guards: may_retry, gone -> may_retry",
+        "removed guard gone",
+        "  means: It is gone.",
     ]
 
 
