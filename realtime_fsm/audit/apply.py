@@ -9,7 +9,7 @@ from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, is_refus
 from realtime_fsm.audit.handovers import begin_handover, look_for_completion, resume
 from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, ERROR, PING, RECONNECTING, UNSUBSCRIBED, told_facts
 from realtime_fsm.audit.tracking import LIMIT, MINUS_INFINITY, WINDOW
-from realtime_fsm.fsm.table import LIVE
+from realtime_fsm.fsm.table import LIVE, State
 from realtime_fsm.protocol.eras import Era
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.tracking import TrackedConnection
 
 _LIVE = frozenset(state.value for state in LIVE)
+_STATES = frozenset(state.value for state in State)
 
 
 def resync(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) -> None:
@@ -26,7 +27,7 @@ def resync(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) 
     The numbers are those after the record, less a dial or a frame that its row certainly makes.
     """
     tracked.forget_state()
-    tracked.set_state(line.source, tracked.now - max(0.0, line.dwell))
+    tracked.set_state(line.source if line.source in _STATES else None, tracked.now - max(0.0, line.dwell))
     tracked.current = line.link
     tracked.link, tracked.attempt, tracked.sends = line.link, max(0, line.attempt), max(0, line.sends)
     if step is not None:

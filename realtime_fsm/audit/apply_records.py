@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.apply import note_loss
+from realtime_fsm.audit.counts import count_of
 from realtime_fsm.audit.decoding import KINDS, MISSING
 from realtime_fsm.audit.handovers import look_for_completion
 from realtime_fsm.audit.row_facts import DISPOSING, SUBSCRIBED, UNSUBSCRIBED
@@ -120,7 +121,7 @@ def _dropped(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
     if _names_secret(tracked, line):
         return _SECRET
     tracked.stats.count("dropped", line.count)
-    return RuleBreach("dropped", f"{line.count} events were dropped")
+    return RuleBreach("dropped", f"{count_of(line.count, 'event was', 'events were')} dropped")
 
 
 def _gap(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
@@ -209,6 +210,7 @@ def _retired(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     draining, tracked.draining = tracked.draining, None
     if tracked.state is not None:
         tracked.now = max(tracked.now, tracked.entered + line.dwell)
+    tracked.now_at = line.timestamp
     if tracked.complete and draining != line.retired:
         return RuleBreach("link", f"link {line.retired} has ended, and {draining or 'no link'} was draining")
     note_loss(tracked, RETIRED)

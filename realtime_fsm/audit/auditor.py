@@ -15,23 +15,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from realtime_fsm.audit.apply import apply_step, doubt, follow_step, resync
-from realtime_fsm.audit.apply_records import apply_record
-from realtime_fsm.audit.checks import check_row_identity, rulebook
-from realtime_fsm.audit.collector import ReportBuilder
+from realtime_fsm.audit.answering import AnswerBuilder
 from realtime_fsm.audit.decoding import (
-    MISSING,
     TRANSITION,
     BadRecord,
     ExtendedRecord,
     FlatRecord,
     decode_fast,
 )
-from realtime_fsm.audit.finding import describe_hole, explain_missing_field, finding_of
-from realtime_fsm.audit.histogram import Histogram
-from realtime_fsm.audit.positions import LineNumbers
+from realtime_fsm.audit.finding import describe_hole
+from realtime_fsm.audit.framing import Framing
+from realtime_fsm.audit.judging import Judge
 from realtime_fsm.audit.report import Finding, Location, Report
-from realtime_fsm.audit.row_facts import OWN, UNKNOWN
 from realtime_fsm.audit.rules import RULES, RuleBreach, Severity
 from realtime_fsm.audit.secret_scan import looks_secret
 from realtime_fsm.audit.shapes import MARK, Shapes
@@ -39,9 +34,10 @@ from realtime_fsm.audit.tracking import EarlyRecord, TrackedConnection
 from realtime_fsm.audit.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
+    from realtime_fsm.audit.answer import Answer
     from realtime_fsm.fsm.table import State, Trigger
     from realtime_fsm.fsm.tablespec import Table
 
@@ -53,17 +49,22 @@ MAX_EARLY_TOGETHER = 1 << 14
 """Records of all connections that wait. With one more, its connection waits no longer."""
 
 
-class Auditor:
+class Auditor(Judge):
     """Judges the records of any number of connections.
 
     Args:
-        only: the ids of the connections to judge; empty for all.
+        only: the beginnings of the ids of the connections to judge; empty for all.
         since: the auditor follows earlier records and does not judge them.
-        until: the auditor leaves out later records.
+        until: the auditor leaves out later records. An outage that is still open counts until then.
         fail_on: the names of rules whose findings count as violations, whatever their weight.
         detail: whether to keep the timelines and dwells that the HTML page shows.
         names: the keys of fields that the log renames, by the field.
         tables: the tables of other versions that judge their records.
+        at: an instant about which a user asks.
+        on_outage: takes each record of an outage as it counts.
+
+    Attributes:
+        answer: which connections were down at the instant, after `finish`; None where no instant was given.
     """
 
     def __init__(
@@ -75,20 +76,20 @@ class Auditor:
         fail_on: Collection[str] = (),
         detail: bool = False,
         names: Mapping[str, str] | None = None,
+        at: datetime | None = None,
+        on_outage: Callable[[FlatRecord], None] | None = None,
         tables: Iterable[Table[State, Trigger]] = (),
     ) -> None:
-        self._only, self._window = frozenset(only), Window(since, until)
-        self._judges_all = self._window.is_all
-        self._fail_on, self._detail = frozenset(fail_on), detail
+        super().__init__(Window(since, until), fail_on, tables, detail=detail, on_outage=on_outage)
+        self._only = tuple(only)
         self._live: dict[str, TrackedConnection] = {}
         self._ended: OrderedDict[str, TrackedConnection] = OrderedDict()
-        self._books = {OWN.table.fingerprint: OWN} | {table.fingerprint: rulebook(table) for table in tables}
-        self._builder = ReportBuilder(detail=detail, tables=[book.table for book in self._books.values()])
-        self._dwells: dict[str, Histogram] = {}
-        self._numbers = LineNumbers()
-        self._here = 0, b""  # the line that is judged, and its number
+        self._answers = None if at is None else AnswerBuilder(at, self._numbers)
+        self._instant = None if self._answers is None else self._answers.instant
+        self._newest: datetime | None = None  # of the connections that have left the memory, or are not judged
+        self.answer: Answer | None = None
         self._waiting = 0  # records that wait for an earlier one
-        self._shapes = Shapes(names)
+        self._shapes, self._framing = Shapes(names), Framing()
         self._stranger: tuple[int, bytes] | None = None  # the first line that names an event and is no record
 
     @property
@@ -109,6 +110,7 @@ class Auditor:
 
     def begin(self, name: str) -> None:
         """Name the file of the next lines."""
+        self._take_pieces(self._framing.flush())
         self._numbers.begin(name)
 
     def feed(self, lines: Iterable[bytes]) -> None:
@@ -120,13 +122,23 @@ class Auditor:
             try:
                 record = decode_fast(line)
             except (msgspec.MsgspecError, ValueError):
-                self._take_unusual(line)
+                self._take_pieces(self._framing.pieces(line))
             else:
                 self._take(record)
 
-    def unusable(self, name: str, text: str, line: int = 0) -> None:
-        """Note that a file cannot be read, or not to its end."""
-        self._builder.add_unusable(Finding("cut", "unusable", text, Location(name, line)))
+    def unusable(self, name: str, text: str) -> None:
+        """Note that a file cannot be read, or not to its end; in the latter case, the lines until there count."""
+        if self._numbers.is_begun:
+            weight = Severity.VIOLATION if "cut" in self._fail_on else RULES["cut"].weight
+            self._builder.add_cut(Finding("cut", weight.value, text, Location(name, 0)))
+        else:
+            self._builder.add_unusable(Finding("cut", "unusable", text, Location(name, 0)))
+
+    def settle(self) -> None:
+        """Wait no longer for records that are late."""
+        for tracked in [*self._ended.values(), *self._live.values()]:
+            while tracked.early:
+                self._skip_hole(tracked)
 
     def finish(self) -> Report:
         """End the audit.
@@ -134,18 +146,32 @@ class Auditor:
         Returns:
             The report. The auditor cannot be used again.
         """
+        self._take_pieces(self._framing.flush())
+        self.settle()
         for tracked in [*self._ended.values(), *self._live.values()]:
-            while tracked.early:
-                self._skip_hole(tracked)
+            self._note_newest(tracked.last)
         for shadows in (self._ended, self._live):
             while shadows:
                 _, tracked = shadows.popitem()
                 self._conclude(tracked)
-        asked = bool(self._only) or not self._window.is_all
         hint = ""
         if self._stranger is not None:
             hint = f"; {self._numbers.of(self._stranger[0])} {self._shapes.explain(self._stranger[1])}"
-        return self._builder.report(self._numbers.files, self._numbers.number, self._dwells, in_part=asked, hint=hint)
+        report = self._builder.report(
+            self._numbers.files, self._numbers.number, self._dwells, self._window,
+            some=bool(self._only), hint=hint, surplus=self._framing.surplus,
+        )  # fmt: skip
+        if self._answers is not None:
+            self.answer = self._answers.answer(report, self._newest)
+        return report
+
+    def _note_newest(self, moment: datetime | None) -> None:
+        if moment is not None and (self._newest is None or moment > self._newest):
+            self._newest = moment
+
+    def _take_pieces(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            self._take_unusual(line)
 
     def _take_unusual(self, line: bytes) -> None:
         number = self._here[0]
@@ -160,7 +186,8 @@ class Auditor:
 
     def _take_bad(self, trouble: BadRecord) -> None:
         identifier = trouble.connection_id
-        if self._only and identifier not in self._only:
+        if self._only and not (identifier or "").startswith(self._only):
+            self._note_newest(trouble.timestamp)
             return
         if identifier is None:
             self._builder.add_unattributed(self._finding(None, RuleBreach(trouble.rule, trouble.text)))
@@ -178,9 +205,12 @@ class Auditor:
         if trouble.seq is not None:
             tracked.seq = trouble.seq
         if trouble.timestamp is not None:
+            if self._instant is not None:
+                self._instant.before(tracked, trouble.timestamp, is_hole=True)
             tracked.first = tracked.first or trouble.timestamp
             tracked.last = trouble.timestamp
         if self._window.has_started(trouble.timestamp):
+            tracked.in_window = True
             self._report(tracked, RuleBreach(trouble.rule, trouble.text))
         tracked.note_hole()
         tracked.recent.append(self._here)
@@ -188,7 +218,8 @@ class Auditor:
     def _take(self, record: FlatRecord, secrets: tuple[str, ...] = ()) -> None:
         tracked = self._live.get(record.connection_id)
         if tracked is None:
-            if self._only and record.connection_id not in self._only:
+            if self._only and not record.connection_id.startswith(self._only):
+                self._note_newest(record.timestamp)
                 return
             tracked = self._track(record.connection_id, record.timestamp)
         if record.seq != tracked.seq + 1:
@@ -205,6 +236,8 @@ class Auditor:
             self._report(tracked, RuleBreach("end", "the connection object was closed before"))
         if not self._judges_all and not self._window.includes(tracked, record):
             return
+        if self._instant is not None:
+            self._instant.before(tracked, record.timestamp)
         tracked.seq, tracked.last = record.seq, record.timestamp
         if record.machine != tracked.machine:
             self._change_table(tracked, record)
@@ -212,33 +245,21 @@ class Auditor:
             self._step(tracked, record)
         else:
             self._note(tracked, record)
+            if tracked.closed_by_record and tracked.connection_id in self._live:
+                self._retire(tracked)
+        if self._instant is not None:
+            self._instant.after(tracked, record, self._here[0])
         if secrets:
             self._report_secrets(tracked, secrets)
         tracked.recent.append(self._here)
-
-    def _change_table(self, tracked: TrackedConnection, record: FlatRecord) -> None:
-        """Judge a connection by the table of its records from now on, or only follow it without that table."""
-        tracked.machine = machine = record.machine
-        tracked.book = self._books.get(machine, UNKNOWN)
-        if (
-            record.seq > 1
-        ):  # a connection has one table: such a record is damaged, or the facts before it are those of another one
-            tracked.note_hole()
-        if tracked.book is UNKNOWN:
-            which = f"table {machine}" if machine.isalnum() and len(machine) <= len(OWN.table.fingerprint) else "another table"
-            remedy = "give it by --table: its version writes it with `realtime-fsm diagram --format json`"
-            self._report(
-                tracked, RuleBreach("table", f"the records are of {which}, and this version knows {self._known()}; {remedy}")
-            )
-
-    def _known(self) -> str:
-        return ", ".join(self._books)
 
     def _set_aside(
         self, tracked: TrackedConnection, seq: int, record: FlatRecord | BadRecord, secrets: tuple[str, ...] = ()
     ) -> None:
         """Let a record that comes too early wait, and leave out one whose number has come before."""
         if tracked.past_window:
+            if not isinstance(record, BadRecord):
+                self._window.look_back(tracked, record)
             return
         if seq <= tracked.seq or seq in tracked.early:
             tracked.missing -= 1
@@ -284,6 +305,8 @@ class Auditor:
         """Wait no longer for the next record, and judge those after it."""
         seq, early = min(tracked.early.items())
         self._here = early.here
+        if self._instant is not None and early.record.timestamp is not None:
+            self._instant.before(tracked, early.record.timestamp, is_hole=True)
         if self._counts(tracked, early.record):
             self._report(tracked, RuleBreach("seq", describe_hole(tracked.seq, seq)))
         tracked.note_hole()
@@ -291,62 +314,14 @@ class Auditor:
         tracked.seq = seq - 1
         self._take_early(tracked)
 
-    def _report_secrets(self, tracked: TrackedConnection, names: tuple[str, ...]) -> None:
-        self._report(tracked, RuleBreach("secret", f"{', '.join(names)}: the value looks like a secret"))
-
-    def _step(self, tracked: TrackedConnection, line: FlatRecord) -> None:
-        if tracked.book is UNKNOWN:
-            step = follow_step(tracked, line, detail=self._detail)
-            if step is not None and step.gives_up:
-                self._report_giving_up(tracked, line)
-            return
-        step, state = tracked.book.steps.get(line.row), tracked.state
-        believed = False
-        if line.cause is MISSING:  # some shippers drop nulls
-            line.cause = None
-        if step is None or state != step.source or line.source != state or line.trigger != step.trigger or line.dest != step.dest:
-            breach = check_row_identity(tracked, line, step)
-            if breach is not None:
-                self._report(tracked, breach)
-            if breach is not None or state is None:
-                resync(tracked, line, step)
-                believed = True
-            if step is None:
-                tracked.set_state(None, tracked.entered)
-                return
-        t = tracked.entered + line.dwell
-        for check in step.checks:
-            breach = check(tracked, line, step, t)
-            if breach is not None:
-                if self._report(tracked, explain_missing_field(breach, self._here[1])):
-                    resync(tracked, line, step)
-                    believed = True
-                    t = tracked.entered + max(0.0, line.dwell)
-                break
-        if self._judges_all or self._window.reports(tracked):
-            self._builder.rows[step.id] += 1
-        if self._detail:
-            self._dwells.setdefault(step.id, Histogram()).add(line.dwell)
-        apply_step(tracked, line, step, t, self._detail)
-        if believed:
-            doubt(tracked, step)
-        if step.gives_up:
-            self._report_giving_up(tracked, line)
-
-    def _report_giving_up(self, tracked: TrackedConnection, line: FlatRecord) -> None:
-        self._report(tracked, RuleBreach("error", f"the connection gives up: {line.cause}"))
-
-    def _note(self, tracked: TrackedConnection, line: FlatRecord) -> None:
-        if tracked.book is UNKNOWN:
-            tracked.link = line.link
-        breach = apply_record(tracked, line)
-        if breach is not None:
-            self._report(tracked, explain_missing_field(breach, self._here[1]) if breach.rule == "form" else breach)
-        if tracked.closed_by_record and tracked.connection_id in self._live:
-            del self._live[tracked.connection_id]
-            self._ended[tracked.connection_id] = tracked
-            if len(self._ended) > MAX_ENDED_TRACKED:
-                self._conclude(self._ended.popitem(last=False)[1])
+    def _retire(self, tracked: TrackedConnection) -> None:
+        """Follow a connection that has ended only for a while."""
+        del self._live[tracked.connection_id]
+        self._ended[tracked.connection_id] = tracked
+        if len(self._ended) > MAX_ENDED_TRACKED:
+            _, ended = self._ended.popitem(last=False)
+            self._note_newest(ended.last)
+            self._conclude(ended)
 
     def _track(self, identifier: str, moment: datetime | None) -> TrackedConnection:
         """Find a connection that is not live: a new one, or one that has ended."""
@@ -360,20 +335,7 @@ class Auditor:
         return tracked
 
     def _conclude(self, tracked: TrackedConnection) -> None:
-        if not self._window.is_all and tracked.first is None:  # it has no record in the window
-            return
-        self._builder.finish_connection(tracked, self._numbers.here, self._fail_on)
-
-    def _report(self, tracked: TrackedConnection, said: RuleBreach) -> bool:
-        """Note a finding, and tell whether the record contradicts the known facts."""
-        weight = RULES[said.rule].weight
-        if tracked.book is UNKNOWN and weight is Severity.VIOLATION and said.rule != "secret":
-            return True  # only its table could tell
-        if not self._window.reports(tracked):
-            return True
-        known = tracked.findings.get(said.rule)
-        self._builder.add(tracked, known[0] if known is not None else self._finding(tracked, said))
-        return weight is Severity.VIOLATION
-
-    def _finding(self, tracked: TrackedConnection | None, said: RuleBreach) -> Finding:
-        return finding_of(tracked, said, self._here, self._numbers, self._fail_on)
+        if self._answers is not None and tracked.last is not None:
+            self._answers.add(tracked, self._newest or tracked.last)
+        if self._window.conclude(tracked, self._newest):
+            self._builder.finish_connection(tracked, self._numbers.here, self._fail_on)

@@ -6,6 +6,7 @@ import heapq
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.report import ConnectionReport, Finding, Location, Report, RowLine, Verdict
 from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from realtime_fsm.audit.histogram import Histogram
     from realtime_fsm.audit.tracking import TrackedConnection
+    from realtime_fsm.audit.window import Window
     from realtime_fsm.fsm.table import Trigger
     from realtime_fsm.fsm.tablespec import Table
 
@@ -79,6 +81,14 @@ class ReportBuilder:
         self._unusable = True
         self._unattributed.append(finding)
 
+    def add_cut(self, finding: Finding) -> None:
+        """Add a file that cannot be read to its end."""
+        self._counts[finding.rule] += 1
+        self._in_doubt = self._in_doubt or finding.weight == "doubt"
+        self._violated = self._violated or finding.weight == "violation"
+        self._rank(finding)
+        self._unattributed.append(finding)
+
     def _rank(self, finding: Finding) -> None:
         ahead = {"violation": ("doubt",), "doubt": ()}.get(finding.weight)
         if ahead is not None and (self.first is None or self.first.weight in ahead):
@@ -86,7 +96,7 @@ class ReportBuilder:
 
     def finish_connection(self, tracked: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
         """Add a connection at its end, or at the end of the log."""
-        if tracked.records == 0:
+        if tracked.records == 0 and not tracked.in_window:
             return
         self._records += tracked.records
         if tracked.book.steps:
@@ -112,7 +122,7 @@ class ReportBuilder:
         if not tracked.closed_by_record:
             weight = Severity.VIOLATION if "open" in fail_on else Severity.NOTE
             said = f"it has not been disposed of, and is at last {tracked.state or 'in an unknown state'}"
-            self.add(tracked, Finding("open", weight.value, said, place, _name(tracked)))
+            self.add(tracked, Finding("open", weight.value, said, place, name_of(tracked)))
 
     def _keep(self, tracked: TrackedConnection, verdict: Verdict) -> None:
         badness = _badness_of(tracked, verdict)
@@ -123,21 +133,24 @@ class ReportBuilder:
             heapq.heapreplace(self._worst, (badness, _report_of(tracked, verdict)))
 
     def report(
-        self, files: list[str], lines: int, dwells: Mapping[str, Histogram], *, in_part: bool = False, hint: str = ""
-    ) -> Report:
+        self, files: list[str], lines: int, dwells: Mapping[str, Histogram], window: Window,
+        *, some: bool = False, hint: str = "", surplus: int = 0,
+    ) -> Report:  # fmt: skip
         """Build the report.
 
         Args:
             files: the names of the files.
             lines: the number of lines.
             dwells: the dwells before the steps of each row.
-            in_part: whether only some connections, or a span of time, were judged.
+            window: the span of time that was judged.
+            some: whether only some connections were judged.
             hint: why the log has no record, where it looks as if it had.
+            surplus: the number of records beyond one a line.
         """
         verdict = self._verdict()
         if verdict is Verdict.UNUSABLE and not self._unusable:
-            which = "the connections or the time that are asked for" if in_part else "this library"
-            text = f"no record of {which} is in it: {lines} lines{hint}" if lines else "it is empty"
+            which = "the connections or the time that are asked for" if some or not window.is_all else "this library"
+            text = f"no record of {which} is in it: {pluralize(lines, 'line')}{hint}" if lines else "it is empty"
             for name in files or ["-"]:
                 self._unattributed.append(Finding("cut", "unusable", text, Location(name, 0)))
         return Report(
@@ -146,7 +159,7 @@ class ReportBuilder:
             files=files,
             lines=lines,
             records=self._records,
-            other=lines - self._records,
+            other=max(0, lines + surplus - self._records),
             connections=[report for _, report in sorted(self._worst, key=lambda pair: pair[0], reverse=True)],
             connections_total=sum(self._verdicts.values()),
             healthy=self._healthy,
@@ -162,20 +175,23 @@ class ReportBuilder:
             ],
             never_taken=[row for row, count in self.rows.items() if not count],
             recoveries=list(self._total.recoveries.bars()),
+            since=window.since,
+            until=window.until,
             machine=", ".join(machine for machine, count in self._judges.items() if count) or TABLE.fingerprint,
         )
 
     def _verdict(self) -> Verdict:
         if self._violated or self._verdicts[Verdict.VIOLATED.word]:
             return Verdict.VIOLATED
-        if self._unusable or not self._records:
+        if self._unusable or not (self._records or self._verdicts):
             return Verdict.UNUSABLE
         if self._in_doubt or self._verdicts[Verdict.INCONCLUSIVE.word]:
             return Verdict.INCONCLUSIVE
         return Verdict.CONFORMANT
 
 
-def _name(tracked: TrackedConnection) -> str:
+def name_of(tracked: TrackedConnection) -> str:
+    """Return the id of a connection, unless it looks like a secret."""
     return REDACTED if looks_secret(tracked.connection_id) else tracked.connection_id
 
 
@@ -195,7 +211,7 @@ def _report_of(tracked: TrackedConnection, verdict: Verdict) -> ConnectionReport
     order = list(RULES)
     findings = sorted(tracked.findings.values(), key=lambda pair: order.index(pair[0].rule))
     return ConnectionReport(
-        connection=_name(tracked),
+        connection=name_of(tracked),
         verdict=verdict.word,
         records=tracked.records,
         first=tracked.first,

@@ -124,6 +124,7 @@ _NULLS = {
     for kind in RECORDS
 }
 """The fields of each kind that it always has, and that may be null: some shippers drop nulls."""
+_NULLS[TRANSITION]["source"] = ""  # some shippers reserve the name; the rule tells the state, too
 _FIELDS = [*fields_of(TransitionRecord), *(field for kind in RECORDS for field in fields_of(kind))]
 _TYPES = {field.name: field.type for field in _FIELDS}
 _CHANGES = tuple(dict.fromkeys(word for field in _FIELDS if field.name == "change" for word in get_args(field.type)))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from realtime_fsm.audit.counts import count_of
 from realtime_fsm.audit.decoding import BadRecord, decode_unusual
 from realtime_fsm.audit.formats.text_utils import describe_allowed
 from realtime_fsm.audit.report import ContextRecord, Finding
@@ -57,7 +58,7 @@ def describe_hole(before: int, seq: int) -> str:
     """Describe how a number does not follow the one before it."""
     if before == 0:
         return f"the connection's log begins with number {seq}"
-    return f"{seq - before - 1} records are missing before number {seq}"
+    return f"{count_of(seq - before - 1, 'record is', 'records are')} missing before number {seq}"
 
 
 def decode_redacted(line: bytes) -> dict[str, Any] | None:

@@ -27,6 +27,11 @@ class LineNumbers:
         self._starts.append(self.number)
         self.files.append(name)
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether the last file has given a line."""
+        return bool(self._starts) and self.number > self._starts[-1]
+
     def of(self, number: int) -> Location:
         """Find the file and the line of a number."""
         index = bisect_right(self._starts, number - 1) - 1

@@ -80,17 +80,18 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class OutageLine(msgspec.Struct, frozen=True):
-    """One outage, as its record tells it.
+    """One outage, as its record tells it, whether or not the judged span of time holds all of it.
 
     Attributes:
         start: its beginning, by the wall clock.
         at: the same, in seconds of the connection.
-        seconds: its length; at the end of the log the length so far.
+        seconds: its length; where it is not over, the length until the newest moment of the log, or until `--until`.
         cause: the kind of failure, `retired`, or the trigger where nothing failed.
         planned: whether nothing failed.
         dials: the dials in it.
         gap: the longest gap of a subscription in it, in seconds.
         end: "healed"; "disposed" where the connection was disposed of first; "" where the log ends before it.
+        within: the seconds of it in the judged span of time.
     """
 
     start: datetime
@@ -101,6 +102,7 @@ class OutageLine(msgspec.Struct, frozen=True):
     dials: int
     gap: float
     end: str
+    within: float
 
 
 class ConnectionStats(msgspec.Struct, frozen=True):
@@ -194,6 +196,8 @@ class Report(msgspec.Struct, frozen=True):
         rows: the rows that were taken.
         never_taken: the rows that were not.
         recoveries: the distribution of the times to re-subscribe after a failure: seconds and count.
+        since: the beginning of the judged span of time; None for the beginning of the log.
+        until: its end; None for the end of the log.
     """
 
     verdict: str
@@ -213,5 +217,7 @@ class Report(msgspec.Struct, frozen=True):
     rows: list[RowLine]
     never_taken: list[str]
     recoveries: list[tuple[float, int]] = []
+    since: datetime | None = None
+    until: datetime | None = None
     machine: str = TABLE.fingerprint
     schema: int = SCHEMA

@@ -11,6 +11,7 @@ import codecs
 import sys
 import tarfile
 import zlib
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from io import BufferedReader, BytesIO, RawIOBase
@@ -18,7 +19,10 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from realtime_fsm.audit.decoding import BadRecord, ExtendedRecord
+import msgspec
+
+from realtime_fsm.audit.decoding import BadRecord, ExtendedRecord, decode_fast
+from realtime_fsm.audit.framing import Framing
 from realtime_fsm.audit.shapes import Shapes
 
 if TYPE_CHECKING:
@@ -240,6 +244,8 @@ def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
     except Exception as failure:
         if (damage := _damage(failure)) is None:
             raise
+        if rest:
+            yield rest
         raise damage from None
     if rest:
         yield rest
@@ -270,16 +276,17 @@ class _Head:
             pass  # the audit reports it
 
     def _read(self, lines: Iterable[bytes]) -> None:
-        read = 0
+        read, framing = 0, Framing()
         for count, line in enumerate(lines):
             read += len(line)
             if count >= _HEAD_LINES or read > _HEAD_BYTES:
                 return
-            _, made = self._shapes.read(line)
-            if isinstance(made, ExtendedRecord):
-                self._note(made.line.connection_id, made.line.seq, made.line.timestamp)
-            elif isinstance(made, BadRecord) and made.connection_id is not None and made.seq is not None:
-                self._note(made.connection_id, made.seq, made.timestamp)
+            for piece in framing.pieces(line):
+                _, made = self._shapes.read(piece)
+                if isinstance(made, ExtendedRecord):
+                    self._note(made.line.connection_id, made.line.seq, made.line.timestamp)
+                elif isinstance(made, BadRecord) and made.connection_id is not None and made.seq is not None:
+                    self._note(made.connection_id, made.seq, made.timestamp)
 
     def _note(self, connection: str, seq: int, moment: datetime | None) -> None:
         self.moment = self.moment or moment
@@ -288,6 +295,33 @@ class _Head:
     def comes_before(self, other: _Head) -> bool:
         """Whether the numbers of a connection put this file before another one."""
         return any(seq < other.numbers.get(connection, 0) for connection, seq in self.numbers.items())
+
+
+def newest_moment(files: Iterable[str], renamed: Mapping[str, str] | None = None) -> datetime | None:
+    """Find the newest moment of logs; None where no record tells one.
+
+    Args:
+        files: the names of the files; a file that cannot be read counts to its last good line.
+        renamed: the keys of fields that the logs rename, by the field.
+    """
+    newest: datetime | None = None
+    for name in files:
+        shapes, framing = Shapes(renamed), Framing()
+        with suppress(Unreadable), open_log(name) as file:
+            for line in read_lines(file):
+                moment = _moment_of(line, shapes, framing)
+                if moment is not None and (newest is None or moment > newest):
+                    newest = moment
+    return newest
+
+
+def _moment_of(line: bytes, shapes: Shapes, framing: Framing) -> datetime | None:
+    try:
+        return decode_fast(line).timestamp
+    except (msgspec.MsgspecError, ValueError):
+        made = [shapes.read(piece)[1] for piece in framing.pieces(line)]
+    moments = (each.line.timestamp if isinstance(each, ExtendedRecord) else each.timestamp for each in made if each is not None)
+    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def sort_by_content(names: Iterable[str], renamed: Mapping[str, str] | None = None) -> list[str]:

@@ -154,7 +154,9 @@ def _words() -> dict[str, str]:
         "up": " + ".join(_name(state) for state in _STATES if state in LIVE),
         "spent": _each_state(f"coalesce({spent}, 0) AS {{name}}"),
         "spent_in_all": _each_state("sum({name}) AS {name}"),
-        "spent_to_the_end": _each_state("{name} + CASE WHEN state = {text} THEN stayed ELSE 0 END AS {name}"),
+        "spent_to_the_end": _each_state(
+            "{name} + CASE WHEN state = {text} THEN stayed + coalesce(waited, 0) ELSE 0 END AS {name}"
+        ),
         "spent_by_all": _each_state("round(sum({name}), 6) AS {name}"),
         **{state: _text(state) for state in _STATES},
         **{f"column_{state}": _name(state) for state in _STATES},
@@ -174,6 +176,10 @@ def _typed(name: str, kind: str) -> str:
         return f"coalesce({', '.join(f'moment({each}::VARCHAR)' for each in names)})"
     if name == "event":
         return f"coalesce({', '.join(f'of_us({each}::VARCHAR)' for each in names)})"
+    if name == "source":  # some shippers reserve the name; the beginning of a rule's id tells the state, too
+        states = {row.id[:3]: row.source for row in TABLE.rows}
+        cases = " ".join(f"WHEN {_text(start)} THEN {_text(state)}" for start, state in states.items())
+        return f"coalesce(TRY_CAST({names[0]} AS {kind}), CASE left({_name('row')}, 3) {cases} END)"
     return f"TRY_CAST({names[0]} AS {kind})"
 
 

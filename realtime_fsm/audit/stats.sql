@@ -18,7 +18,8 @@ $reads-- For s3://, gcs:// and the like DuckDB wants to know who asks:  CREATE S
 --   faults           one by one: when the server answered, and could not work, and for how long
 --   percentiles      of the time to re-subscribe and of the round trips of pings
 --   rows_taken       how often each row of this table was taken; the other views also take records of another table
---   transitions, subscriptions, pings, records        what happened, one by one; `lines`, `followed`, `spells` lead there
+--   transitions, subscriptions, pings, records        what happened, one by one; `lines`, `followed`, `spells`, `lasting`
+--                    lead there
 --   left_out         records of another schema, or without a field that they must have
 -- Times are in seconds, moments in UTC; `elapsed` counts from the beginning of a connection. Where connection_id is NULL, the line is
 -- of all connections together. Files and lines may come in any order, and what comes twice counts once. Nothing is made up for
@@ -179,9 +180,27 @@ SELECT
     arg_max(CASE WHEN moves OR event = $event_outage THEN 0 ELSE covered END, seq) AS still_covered,
     arg_max(CASE WHEN moves OR NOT unwanted THEN 0 ELSE spent END, seq) AS still_unwanted,
     arg_max(missing, seq) FILTER (event = $event_transition) AS missing_then,
+    max(seq) FILTER (moves) AS last_move,
+    arg_max(cause IS NOT NULL, seq) FILTER (moves) AS failed,
     $spent
 FROM followed
 GROUP BY ALL;
+
+-- The connections whose outage no record ends. `waited`: the seconds from the last step of each until the end of the log, which is
+-- the newest of the last moments of all connections.
+CREATE OR REPLACE VIEW lasting AS
+SELECT connection_id, greatest(0, (epoch_us(max("last") OVER ()) - epoch_us(last_step)) / 1e6) AS waited, is_out
+FROM (
+    SELECT
+        connection_id,
+        arg_max("timestamp", seq) AS "last",
+        coalesce(arg_max("timestamp", seq) FILTER (event IN ($event_transition, $event_retired)), "last") AS last_step,
+        coalesce(arg_max(change = $change_opened AND missing = last_missing, seq) FILTER (event = $event_outage), false)
+            AND NOT bool_or(event = $event_close) AND arg_max(dest, seq) IS DISTINCT FROM $disposing AS is_out
+    FROM (SELECT *, max(missing) OVER (PARTITION BY connection_id) AS last_missing FROM followed)
+    GROUP BY connection_id
+)
+QUALIFY is_out;
 
 -- The outages as the client's records tell them. One that no record ends lasts until the end of the log.
 CREATE OR REPLACE VIEW outages AS
@@ -192,8 +211,8 @@ SELECT
 FROM (
     SELECT
         * REPLACE (CASE WHEN is_over THEN dials ELSE dials + last_link - link END AS dials),
-        CASE WHEN is_over THEN elapsed ELSE last_elapsed END AS finish,
-        CASE WHEN is_over THEN least(seconds, elapsed) ELSE last_elapsed - elapsed END AS lasted,
+        CASE WHEN is_over THEN elapsed ELSE last_elapsed + coalesce(waited, 0) END AS finish,
+        CASE WHEN is_over THEN seconds ELSE last_elapsed + coalesce(waited, 0) - elapsed END AS lasted,
         CASE WHEN is_over THEN 'healed' WHEN last_state = $disposing THEN 'disposed' ELSE '' END AS ended,
         -- The gaps in it come before the record that ends it, and after the one that begins it.
         CASE WHEN is_over THEN told ELSE told + 1 END AS of_spell
@@ -208,6 +227,7 @@ FROM (
                 PARTITION BY connection_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS last_state,
             count(*) FILTER (event = $event_outage) OVER (PARTITION BY connection_id) AS told_in_all
         FROM followed
+        LEFT JOIN lasting USING (connection_id)
     )
     WHERE event = $event_outage AND (is_over OR (told = told_in_all - 1 AND missing = last_missing))
 )
@@ -217,7 +237,7 @@ LEFT JOIN (SELECT connection_id, told AS of_spell, gap FROM spells) USING (conne
 CREATE OR REPLACE VIEW faults AS
 SELECT connection_id, seq, "timestamp", link, since, "until", change = $change_closed AS ended,
     round(CASE WHEN change = $change_closed THEN least(seconds, elapsed)
-        ELSE least(seconds + last_elapsed - elapsed, last_elapsed) END, 6) AS seconds
+        ELSE least(seconds + last_elapsed - elapsed, last_elapsed) + coalesce(waited, 0) END, 6) AS seconds
 FROM (
     SELECT
         *,
@@ -225,6 +245,7 @@ FROM (
         max(missing) OVER (PARTITION BY connection_id) AS last_missing,
         lead(CASE WHEN event = $event_fault THEN change END IGNORE NULLS) OVER (PARTITION BY connection_id ORDER BY seq) AS follows
     FROM followed
+    LEFT JOIN lasting USING (connection_id)
 )
 WHERE event = $event_fault AND (change = $change_closed OR (follows IS NULL AND missing = last_missing));
 
@@ -253,6 +274,7 @@ WITH connections AS (
         sum(faults) AS faults,
         coalesce(sum(unwanted), 0) AS unwanted,
         coalesce(arg_max(still_unwanted, last_step), 0) AS still_unwanted,
+        coalesce(arg_max(failed, last_move), false) AS failed,
         $spent_in_all
     FROM spells
     GROUP BY connection_id
@@ -265,9 +287,10 @@ lives AS (
         $column_reconnecting - covered + $column_error + unwanted AS down
     FROM (SELECT * REPLACE (
         covered + CASE WHEN state = $reconnecting THEN still_covered ELSE 0 END AS covered,
-        unwanted + CASE WHEN state = $disconnected THEN still_unwanted ELSE 0 END AS unwanted,
+        unwanted + CASE WHEN state = $disconnected THEN still_unwanted + CASE WHEN failed THEN coalesce(waited, 0) ELSE 0 END
+            ELSE 0 END AS unwanted,
         $spent_to_the_end
-    ) FROM connections)
+    ) FROM connections LEFT JOIN lasting USING (connection_id))
     LEFT JOIN (SELECT connection_id, sum(seconds) AS at_fault FROM faults GROUP BY connection_id) USING (connection_id)
     LEFT JOIN (
         SELECT connection_id, count(*) AS failures, count(*) FILTER (ended = 'healed') AS recovered,

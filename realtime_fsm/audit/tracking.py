@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from realtime_fsm.audit.decoding import BadRecord, FlatRecord
     from realtime_fsm.audit.report import Finding
+    from realtime_fsm.audit.watch import Watch
     from realtime_fsm.auditlog.records import OpenRecord
 
 LIMIT = 32
@@ -120,8 +121,11 @@ class TrackedConnection:
     first: datetime | None = None
     last: datetime | None = None
     complete: bool = True  # every record has come, and made sense
+    in_window: bool = False
     past_window: bool = False
     life_from: float = 0.0  # where the window begins
+    healed: FlatRecord | None = None  # the record after the window that ends the outage under way
+    watch: Watch | None = None  # where a user asks about an instant
     recent: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=CONTEXT))  # the newest lines, by their numbers
     findings: dict[str, tuple[Finding, int]] = field(default_factory=dict)  # the first of each rule, and their count
     stats: StatsAccumulator = field(default_factory=StatsAccumulator)
@@ -132,6 +136,7 @@ class TrackedConnection:
     state: str | None = TABLE.initial.value
     entered: float = 0.0
     now: float = 0.0  # of the last step, or of the end of a draining link
+    now_at: datetime | None = None  # the same by the wall clock
     state_before_ping: str | None = TABLE.initial.value
     up_at: float = MINUS_INFINITY
     idle_from: float = MINUS_INFINITY
@@ -189,12 +194,18 @@ class TrackedConnection:
         """The number of records."""
         return self.seq - self.missing
 
-    def restart_stats(self, at: float) -> None:
-        """Drop the statistics and findings from before a time."""
+    def restart_stats(self, moment: datetime) -> None:
+        """Drop the statistics and findings from before a moment."""
+        at = self.time_at(moment)
         self.stats, self.findings, self.life_from = StatsAccumulator(), {}, at
         self.missing = self.seq
         if self.covered_from is not None:
             self.covered_from = at
+
+    def time_at(self, moment: datetime) -> float:
+        """Return a moment after the last step, in seconds of the connection."""
+        begun = self.now_at or self.last
+        return self.now if begun is None else self.now + max(0.0, (moment - begun).total_seconds())
 
     def set_state(self, state: str | None, since: float, rest: str | None = None) -> None:
         """Set the state.
@@ -264,18 +275,26 @@ class TrackedConnection:
     def end_outage(self, closed: FlatRecord) -> OutageLine:
         """End the outage under way by its record; the record alone tells one whose beginning is missing."""
         self.outage = None
-        return self._outage_line(closed, min(closed.seconds, self.now - self.life_from), closed.dials, "healed")
+        return self._outage_line(closed, self.now - closed.seconds, closed.seconds, closed.dials, "healed")
 
     def cut_outage(self, outage: OpenOutage) -> OutageLine:
-        """Sum up an outage that the log does not end."""
-        at, opened = max(outage.at, self.life_from), outage.record
-        dials = opened.dials + max(0, self.link - opened.link)
-        return self._outage_line(opened, self.now - at, dials, "disposed" if self.state == DISPOSING else "")
+        """Sum up an outage that lasts until now; its true end may be later."""
+        at, opened, healed = outage.at, outage.record, self.healed
+        if healed is not None:
+            return self._outage_line(healed, at, healed.seconds, healed.dials, "healed")
+        return self._outage_line(opened, at, self.now - at, self.dials_in(opened), "disposed" if self.state == DISPOSING else "")
 
-    def _outage_line(self, record: FlatRecord, seconds: float, dials: int, end: str) -> OutageLine:
-        at = self.now - seconds
+    def dials_in(self, opened: FlatRecord) -> int:
+        """Count the dials in the outage that a record begins, and that is not over."""
+        return opened.dials + max(0, self.link - opened.link)
+
+    def _outage_line(self, record: FlatRecord, at: float, seconds: float, dials: int, end: str) -> OutageLine:
         start = record.timestamp - timedelta(seconds=record.seconds)
-        return OutageLine(start, round(at, 6), round(seconds, 6), record.cause or "unknown", record.planned, dials, self.gap, end)
+        within = max(0.0, self.now - max(at, self.life_from))
+        return OutageLine(
+            start, round(at, 6), round(seconds, 6), record.cause or "unknown", record.planned, dials, self.gap, end,
+            round(within, 6),
+        )  # fmt: skip
 
     def prune_send_window(self, t: float) -> None:
         """Forget the frames that have left the window."""

@@ -1,14 +1,24 @@
-"""The span of time that an audit judges. It follows earlier records without judging them, and leaves out later ones."""
+"""The span of time that an audit judges. It follows earlier records without judging them, and leaves out later ones.
+
+Invariant: an outage keeps its true beginning and end, also where they are outside of the span. The times in states, and with them
+the availability, are those within the span.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from realtime_fsm.audit.row_facts import DISPOSING
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from realtime_fsm.audit.decoding import FlatRecord
     from realtime_fsm.audit.tracking import TrackedConnection
+
+OUTAGE = "realtime.outage"
+_SLACK = 5.0
+"""Seconds by which the clocks of two records of one outage may differ."""
 
 
 class Window:
@@ -23,25 +33,65 @@ class Window:
     """
 
     def __init__(self, since: datetime | None, until: datetime | None) -> None:
-        self._since, self._until = since, until
+        self.since, self.until = since, until
         self.is_all: bool = since is None and until is None
 
     def includes(self, tracked: TrackedConnection, line: FlatRecord) -> bool:
         """Tell whether a record counts; with the first one in the window the statistics begin."""
-        if tracked.past_window or (self._until is not None and line.timestamp > self._until):
+        if tracked.past_window or (self.until is not None and line.timestamp > self.until):
+            if not tracked.past_window and tracked.last is not None and not tracked.in_window:
+                self._begin(tracked)
             tracked.past_window = True
+            self.look_back(tracked, line)
             return False
-        if tracked.first is None and self.has_started(line.timestamp):
-            if self._since is not None:
-                waited = 0.0 if tracked.last is None else (self._since - tracked.last).total_seconds()
-                tracked.restart_stats(tracked.now + max(0.0, waited))
+        if not tracked.in_window and self.has_started(line.timestamp):
+            self._begin(tracked)
             tracked.first = line.timestamp
         return True
 
+    def _begin(self, tracked: TrackedConnection) -> None:
+        tracked.in_window = True
+        if self.since is not None:
+            tracked.restart_stats(self.since)
+
+    @staticmethod
+    def look_back(tracked: TrackedConnection, line: FlatRecord) -> None:
+        """Learn from a record after the window how the outage under way ended."""
+        if tracked.outage is None or line.event not in (OUTAGE, "realtime.gap") or line.seq <= tracked.seq:
+            return
+        healed, opened = tracked.healed, tracked.outage.record
+        if line.event != OUTAGE:
+            if healed is None or line.seq < healed.seq:
+                tracked.gap = max(tracked.gap, line.seconds)
+        elif line.change == "closed" and (healed is None or line.seq < healed.seq):
+            begun = (line.timestamp - opened.timestamp).total_seconds() - line.seconds
+            if abs(begun) <= _SLACK:
+                tracked.healed = line
+
     def has_started(self, moment: datetime | None) -> bool:
         """Whether the window begins no later than a moment."""
-        return self._since is None or (moment is not None and moment >= self._since)
+        return self.since is None or (moment is not None and moment >= self.since)
 
     def reports(self, tracked: TrackedConnection) -> bool:
         """Whether findings about a connection are reported by now."""
-        return self._since is None or tracked.first is not None
+        return self.since is None or tracked.in_window
+
+    def conclude(self, tracked: TrackedConnection, newest: datetime | None) -> bool:
+        """Follow a connection to its end, or to that of the window.
+
+        Args:
+            tracked: the connection.
+            newest: the newest moment of the log.
+
+        Returns:
+            Whether the connection lived in the window.
+        """
+        lasts = tracked.outage is not None and tracked.state != DISPOSING and not tracked.closed_by_record
+        end = self.until if self.until is not None else newest
+        if not tracked.in_window and not self.is_all:
+            if not (lasts and self.has_started(end)):
+                return False
+            self._begin(tracked)
+        if end is not None and (lasts or (tracked.past_window and not tracked.closed_by_record)):
+            tracked.now = max(tracked.now, tracked.time_at(end))
+        return True

@@ -5,30 +5,32 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from realtime_fsm.audit.auditor import Auditor
+from realtime_fsm.audit.formats.answer import answer_lines
 from realtime_fsm.audit.formats.junit import as_junit
 from realtime_fsm.audit.formats.text import as_markdown, as_text
-from realtime_fsm.audit.formats.text_utils import printable
+from realtime_fsm.audit.formats.text_utils import printable, printable_json
 from realtime_fsm.audit.progress import Progress
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.audit.sources import STDIN, Unreadable, open_log, read_lines, sort_by_content
 from realtime_fsm.audit.sql import script
-from realtime_fsm.audit.tail import follow_files
+from realtime_fsm.audit.times import zone_of
 from realtime_fsm.auditlog.schema import FIELDS
-from realtime_fsm.cli.loop import signals_interrupt
+from realtime_fsm.cli import audit_times
+from realtime_fsm.cli.audit_follow import follow
 from realtime_fsm.diagram.exported import read_table
+from realtime_fsm.errors import BadOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from realtime_fsm.audit.report import Finding, Report
+    from realtime_fsm.audit.answer import Answer
+    from realtime_fsm.audit.report import Report
 
 _EPILOG = """\
 exit code: 0 conformant, 1 violated, 2 unusable input or misuse, 3 inconclusive (something is missing, repeated, out of order, or
@@ -79,12 +81,10 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="write the report there instead of to standard output")
     parser.add_argument(
-        "--connection", metavar="ID", action="append", default=[], help="look at this connection only; may be repeated"
-    )
-    parser.add_argument(
-        "--since", metavar="TIME", type=_time, help="judge the records from this time on (ISO 8601; UTC unless it has an offset)"
-    )
-    parser.add_argument("--until", metavar="TIME", type=_time, help="leave out the records after this time")
+        "--connection", metavar="PREFIX", action="append", default=[],
+        help="look only at connections whose ids begin so; may be repeated",
+    )  # fmt: skip
+    audit_times.add_arguments(parser)
     parser.add_argument(
         "--map", metavar="FIELD=KEY", action="append", default=[], type=_renamed,
         help="the log has this field of a record under that key, as in event=message; may be repeated",
@@ -104,7 +104,8 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         "--follow",
         action="store_true",
-        help="go on reading as the files grow, like tail -F; the report comes after Ctrl-C or SIGTERM",
+        help="go on reading as the files grow, like tail -F; tell each outage as it begins and ends; the report comes after"
+        " Ctrl-C or SIGTERM",
     )
     parser.add_argument(
         "--sql", action="store_true",
@@ -123,14 +124,6 @@ def _renamed(word: str) -> tuple[str, str]:
     if not key or field not in (*FIELDS, "event"):
         raise argparse.ArgumentTypeError(f"{word!r} is not FIELD=KEY, with a field of a record such as event=message")
     return field, key
-
-
-def _time(word: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(word)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a time such as 2026-11-24T05:00:00Z") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -161,27 +154,44 @@ def run(options: argparse.Namespace) -> int:
         return _usage_error("--wrapped goes with --sql; the audit itself reads wrapped records anyway")
     if not options.files:
         return _usage_error("name a FILE, or - for standard input")
-    auditor = Auditor(
-        only=options.connection,
-        since=options.since,
-        until=options.until,
-        fail_on=options.fail_on,
-        detail=options.format == "html",
-        names=dict(options.map),
-        tables=[read_table(name, "--table") for name in options.table],
-    )
+    if options.follow and STDIN in options.files:
+        return _usage_error("--follow is for files; standard input is read to its end anyway")
+    if options.at is not None and (misfit := _misfit(options)) is not None:
+        return _usage_error(f"--at does not go with {misfit}")
+    try:
+        return _audit(options)
+    except BadOption as refusal:
+        return _usage_error(str(refusal))
+
+
+def _misfit(options: argparse.Namespace) -> str | None:
+    """Name an option that makes no sense beside ``--at``."""
+    if options.format not in ("text", "json"):
+        return f"--format {options.format}"
+    return next((f"--{name}" for name in ("since", "until", "follow", "coverage") if getattr(options, name)), None)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    renamed = dict(options.map)
+    asked: dict[str, Any] = {
+        "only": options.connection, "fail_on": options.fail_on, "detail": options.format == "html", "names": renamed,
+        "tables": [read_table(name, "--table") for name in options.table],
+    }  # fmt: skip
     if options.follow:
-        if STDIN in options.files:
-            return _usage_error("--follow is for files; standard input is read to its end anyway")
-        _follow(auditor, options.files)
+        auditor = follow(options.files, **asked, **audit_times.resolve(options, []))
     else:
-        _read(auditor, options.files, dict(options.map))
+        order = sort_by_content(options.files, renamed)
+        with audit_times.rereadable(options, order) as copies:
+            auditor = Auditor(**asked, **audit_times.resolve(options, [copies.get(name, name) for name in order]))
+            _read(auditor, order, copies)
     report = auditor.finish()
+    if auditor.answer is not None:
+        return _write(_answered(auditor.answer, options), options.output) or auditor.answer.exit_code
     return _write(_rendered(report, options.format, coverage=options.coverage), options.output) or report.exit_code
 
 
 def _write_sql(options: argparse.Namespace) -> int:
-    judging = ("connection", "since", "until", "map", "table", "fail_on", "coverage", "follow")
+    judging = ("connection", "at", "since", "until", "map", "table", "fail_on", "coverage", "follow")
     strange = [name for name in judging if getattr(options, name)] + ["format"] * (options.format != "text")
     if strange:
         return _usage_error(f"--{strange[0].replace('_', '-')} does not go with --sql; ask the views for it")
@@ -195,39 +205,15 @@ def _usage_error(sentence: str) -> int:
     return Verdict.UNUSABLE
 
 
-def _read(auditor: Auditor, names: list[str], renamed: dict[str, str]) -> None:
-    order = sort_by_content(names, renamed)
+def _read(auditor: Auditor, order: list[str], copies: dict[str, str]) -> None:
     with Progress(order, sys.stderr) as progress:
         for name in order:
             auditor.begin(name)
             try:
-                with open_log(name, progress.watch) as file:
+                with open_log(copies.get(name, name), progress.watch) as file:
                     auditor.feed(read_lines(file))
             except Unreadable as unreadable:
                 auditor.unusable(name, str(unreadable))
-
-
-def _follow(auditor: Auditor, names: list[str]) -> None:
-    last = ""
-    told: Finding | None = None
-
-    def feed(name: str, lines: Iterator[bytes]) -> None:
-        nonlocal last, told
-        for line in lines:
-            if name != last:
-                auditor.begin(name)
-                last = name
-            auditor.feed((line,))
-            if told is None and auditor.violation is not None:
-                told = auditor.violation
-                said = printable(f"{told.place}: {told.rule}: {told.text}")
-                print(f"realtime-fsm audit: {said}", file=sys.stderr, flush=True)
-
-    names = list(dict.fromkeys(names))
-    for name in names:  # of each that nothing comes of, it is said
-        auditor.begin(name)
-    with suppress(KeyboardInterrupt), signals_interrupt():
-        follow_files(names, feed)
 
 
 def _write(lines: Iterator[str], output: str | None) -> int:
@@ -247,9 +233,19 @@ def _write(lines: Iterator[str], output: str | None) -> int:
     return 0
 
 
+def _answered(answer: Answer, options: argparse.Namespace) -> Iterator[str]:
+    if options.format == "json":
+        return _json(answer)
+    return map(printable, answer_lines(answer, zone_of(options.at)))
+
+
+def _json(value: Any) -> Iterator[str]:
+    return iter((printable_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()),))
+
+
 def _rendered(report: Report, form: str, *, coverage: bool) -> Iterator[str]:
     if form == "json":
-        return iter((msgspec.json.format(msgspec.json.encode(report), indent=2).decode(),))
+        return _json(report)
     if form == "html":
         from realtime_fsm.audit.formats.html import as_html
 

@@ -9,6 +9,7 @@ import msgspec
 
 from realtime_fsm.audit.decoding import BadRecord, decode_unusual
 from realtime_fsm.audit.formats.text_utils import pluralize
+from realtime_fsm.audit.framing import Framing
 from realtime_fsm.audit.report import Location
 from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
 from realtime_fsm.audit.shapes import MARK, Shapes
@@ -94,8 +95,17 @@ class _Reader:
     problems: dict[int, str] = field(default_factory=dict)
     cut: str | None = None
     shapes: Shapes = field(default_factory=Shapes)
+    framing: Framing = field(default_factory=Framing)
 
     def add(self, place: Location, line: bytes) -> None:
+        head = _head_of(line)
+        if head is not None and head.event in _EVENTS:
+            self._add_line(place, line)
+            return
+        for piece in self.framing.pieces(line):
+            self._add_line(place, piece)
+
+    def _add_line(self, place: Location, line: bytes) -> None:
         if MARK not in line and line.endswith(b"\n"):
             return
         head = _head_of(line)
@@ -126,6 +136,8 @@ class _Reader:
             record = decoded.record
             if record.machine != TABLE.fingerprint:
                 self.problems[record.seq] = f"{place}: the record is of another table than {TABLE.fingerprint}"
+        if isinstance(record, TransitionRecord) and not record.source:
+            self.problems[record.seq] = f"{place}: the record lacks source, a name that some shippers reserve"
         first = self.records.setdefault(record.seq, LocatedRecord(place, record))
         if first.record != record:
             self.problems[record.seq] = f"{place}: another record {record.seq} is at {first.place}"
@@ -208,5 +220,7 @@ def read_connection_log(names: Iterable[str], connection: str | None) -> Connect
                 for number, line in enumerate(read_lines(file), 1):
                     reader.add(Location(name, number), line)
         except Unreadable as unreadable:
-            raise UnusableLog(f"{name}: {unreadable}") from None
+            if not reader.records:
+                raise UnusableLog(f"{name}: {unreadable}") from None
+            reader.cut = f"{name}: {unreadable}"
     return reader.log()

@@ -130,3 +130,17 @@ def test_it_can_be_added_to_a_command_line(tmp_path: Path) -> None:
     command.add_parser(parser.add_subparsers())
     options = parser.parse_args(["audit", write(tmp_path / "log", LINES)])
     assert options.run(options) == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (without(PONG), "1 record is missing before number"),
+        ([*LINES[:PONG], *LINES[PONG + 2 :]], "2 records are missing before number"),
+        ([b"x\n"], "is in it: 1 line\n"),
+        ([*LINES, b"x\n"], ", 1 other line)"),
+    ],
+)
+def test_a_number_agrees_with_its_noun(lines: list[bytes], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([write(tmp_path / "log", lines)])
+    assert told in capsys.readouterr().out

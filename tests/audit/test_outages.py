@@ -180,9 +180,10 @@ def test_a_window_that_begins_in_a_handover_counts_the_rest(name: str, away: flo
     assert life.availability == pytest.approx(100 * (wanted - lost) / wanted)
 
 
-def test_a_window_that_begins_in_an_outage_counts_the_rest() -> None:
+def test_a_window_that_begins_in_an_outage_counts_the_rest_and_tells_all_of_it() -> None:
     late = stamped(RECORDS, DIAL, BEGIN + timedelta(seconds=2))
     (whole,) = outages_of(RECORDS)
     (rest,) = outages_of(late, since=BEGIN + timedelta(seconds=1))
-    assert rest.seconds == pytest.approx(whole.seconds - 1)
-    assert rest.at == pytest.approx(whole.at + 1)
+    assert rest.within == pytest.approx(whole.seconds - 1)
+    assert rest.seconds == pytest.approx(whole.seconds)
+    assert rest.at == pytest.approx(whole.at)

@@ -58,12 +58,23 @@ def collected() -> Iterator[list[Record]]:
             structlog.configure(**before)
 
 
+class _Writer(AuditWriter):
+    """Writes each record by the clock of its workbench."""
+
+    def __init__(self, bench: Bench, name: str) -> None:
+        super().__init__(name, lambda failure: None)
+        self._bench = bench
+
+    def _write(self, kind: Any, level: str = "info", at: datetime | None = None, /, **fields: Any) -> None:
+        super()._write(kind, level, at or BEGIN + timedelta(seconds=self._bench.now), **fields)
+
+
 class Scribe:
     """Writes what a driver of a workbench's connection would write, in the same order."""
 
     def __init__(self, bench: Bench, name: str = "walk") -> None:
         self.bench = bench
-        self.audit = AuditWriter(name, lambda failure: None)
+        self.audit = _Writer(bench, name)
         self.outages = OutageTracker(self.audit)
         self._do = bench.do
         bench.do = self.do  # type: ignore[method-assign]

@@ -36,9 +36,9 @@ def without(record: Record, *names: str) -> Record:
     return {key: value for key, value in record.items() if key not in names}
 
 
-def local(record: Record) -> str:
+def local(record: Record, digits: str = "auto") -> str:
     zone = timezone(timedelta(hours=5, minutes=30))
-    return datetime.fromisoformat(record["timestamp"]).astimezone(zone).isoformat(sep=" ")
+    return datetime.fromisoformat(record["timestamp"]).astimezone(zone).isoformat(sep=" ", timespec=digits)
 
 
 def as_texts(value: Any) -> Any:
@@ -67,10 +67,12 @@ FORMATS: dict[str, Write] = {
     "seconds": lambda r: json.dumps({**r, "timestamp": epoch(r)}),
     "milliseconds": lambda r: json.dumps({**r, "timestamp": round(epoch(r) * 1000)}),
     "microseconds": lambda r: json.dumps({**r, "timestamp": round(epoch(r) * 1_000_000)}),
-    "nanoseconds": lambda r: json.dumps({**r, "timestamp": round(epoch(r)) * 10**9}),
+    "nanoseconds": lambda r: json.dumps({**r, "timestamp": round(epoch(r) * 1_000_000) * 1000}),
     "milliseconds in a text": lambda r: json.dumps({**r, "timestamp": str(round(epoch(r) * 1000))}),
     "local time": lambda r: json.dumps({**r, "timestamp": local(r)}),
-    "local time without colon": lambda r: json.dumps({**r, "timestamp": local(r).replace("+05:30", ",000+0530")}),
+    "local time without colon": lambda r: json.dumps(
+        {**r, "timestamp": local(r, "milliseconds").replace(".", ",").replace("+05:30", "+0530")}
+    ),
     "numbers as texts": lambda r: json.dumps(as_texts(r)),
     "upper-case level": lambda r: json.dumps({**r, "level": "INFO"}),
     "ts": lambda r: json.dumps(moved(r, timestamp="ts")),
@@ -139,6 +141,8 @@ WRAPPERS: dict[str, Write] = {
 """Lines that hold a record."""
 
 ALL: dict[str, Write] = FORMATS | WRAPPERS
+NOT_IN_VIEWS = {"fluent bit stdout", "flattened", "logfmt", "key-value", "console", "console in color"}
+"""The shapes that the head of the script of views names as those that the views do not read."""
 
 
 def lines_in(shape: str, records: Iterable[Record]) -> list[bytes]:

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from realtime_fsm.audit.counts import count_of
 from realtime_fsm.audit.decoding import KINDS
 from realtime_fsm.audit.formats.text_utils import NOTHING, format_duration, number, percent, pluralize
 from realtime_fsm.audit.row_facts import STEPS
-from realtime_fsm.audit.rules import RULES
+from realtime_fsm.audit.rules import ROUNDING, RULES
+from realtime_fsm.audit.times import tell_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from realtime_fsm.audit.report import ConnectionReport, ConnectionStats, Finding, Percentiles, Report
+    from realtime_fsm.audit.report import ConnectionReport, ConnectionStats, Finding, OutageLine, Percentiles, Report
 
 _SHOWN = 20
 """Connections and outages of each that are shown one by one."""
@@ -30,6 +32,8 @@ def as_text(report: Report, *, coverage: bool = False) -> Iterator[str]:
     """
     yield f"verdict: {report.verdict} ({_sizes(report)})"
     yield f"judged by table {report.machine}, schema {report.schema}"
+    if report.since is not None or report.until is not None:
+        yield f"judged {span_of(report)}"
     for finding in report.findings:
         yield f"{finding.weight}: {finding.place}: {finding.text}"
     if report.first is not None:
@@ -53,8 +57,18 @@ def as_text(report: Report, *, coverage: bool = False) -> Iterator[str]:
 
 
 def _sizes(report: Report) -> str:
-    other = f", {number(report.other)} other lines" if report.other else ""
-    return f"{pluralize(report.connections_total, 'connection')}, {pluralize(report.records, 'record')}{other}"
+    beside = "other line" if report.since is None and report.until is None else "line beside them"
+    other = f", {count_of(report.other, beside, beside.replace('line', 'lines'))}" if report.other else ""
+    cut = sum(finding.rule == "cut" and not finding.place.line and finding.weight != "unusable" for finding in report.findings)
+    files = f"; {count_of(cut, 'file is', 'files are')} cut" if cut else ""
+    return f"{pluralize(report.connections_total, 'connection')}, {pluralize(report.records, 'record')}{other}{files}"
+
+
+def span_of(report: Report) -> str:
+    """Write the judged span of time, with its zone."""
+    since = "the beginning of the log" if report.since is None else tell_moment(report.since, report.since.tzinfo)
+    until = "the end of the log" if report.until is None else tell_moment(report.until, report.until.tzinfo)
+    return f"from {since} until {until}"
 
 
 def worst_of(report: Report, most: int) -> list[ConnectionReport]:
@@ -140,11 +154,16 @@ def life_lines(life: ConnectionStats) -> Iterator[str]:
     for outage in life.outages[:_SHOWN]:
         planned = ", planned" if outage.planned else ""
         yield (
-            f"outage at {outage.start.isoformat()}: {format_duration(outage.seconds)}, {outage.cause}{planned}, "
+            f"outage at {outage.start.isoformat()}: {format_duration(outage.seconds)}{_part(outage)}, {outage.cause}{planned}, "
             f"{pluralize(outage.dials, 'attempt')}, gap {format_duration(outage.gap or None)}, {outage.end or 'not over'}"
         )
     if rest := len(life.outages[_SHOWN:]) + life.outages_left_out:
         yield f"... and {pluralize(rest, 'more outage')}"
+
+
+def _part(outage: OutageLine) -> str:
+    """Tell which part of an outage is in the judged span of time, where it is not all."""
+    return f" ({format_duration(outage.within)} of it in this span)" if outage.seconds - outage.within > ROUNDING else ""
 
 
 def _spreads(life: ConnectionStats) -> tuple[tuple[str, Percentiles], ...]:
@@ -177,7 +196,8 @@ def as_markdown(report: Report, *, coverage: bool = False) -> Iterator[str]:
     """
     yield f"# Audit: {report.verdict}"
     yield ""
-    yield f"{_sizes(report)}. Judged by table `{report.machine}`, schema {report.schema}."
+    span = "" if report.since is None and report.until is None else f" Judged {span_of(report)}."
+    yield f"{_sizes(report)}. Judged by table `{report.machine}`, schema {report.schema}.{span}"
     yield ""
     for finding in report.findings:
         yield f"- {finding.weight}: `{_safe(str(finding.place))}`: {_safe(finding.text)}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
+from realtime_fsm.audit.counts import count_of
 from realtime_fsm.fsm.table import State, Trigger
 
 if TYPE_CHECKING:
@@ -72,6 +74,11 @@ def printable(line: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
 
 
+def printable_json(text: str) -> str:
+    """Escape the same in JSON, where a string holds such a character; JSON has escapes of its own for it."""
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
+
+
 def number(count: int) -> str:
     """Format a number with its thousands apart."""
     return f"{count:,}"
@@ -79,4 +86,4 @@ def number(count: int) -> str:
 
 def pluralize(count: int, noun: str) -> str:
     """Format a number of things."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return count_of(count, noun, f"{noun}s")

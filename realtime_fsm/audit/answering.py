@@ -1,0 +1,130 @@
+"""Collect the connections that were down at an instant, and tell why in a sentence. Its size is bounded."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from realtime_fsm.audit import downtime
+from realtime_fsm.audit.answer import Answer, Downtime, Missed
+from realtime_fsm.audit.causes import describe_cause, shown
+from realtime_fsm.audit.collector import KEPT, name_of
+from realtime_fsm.audit.counts import count_of
+from realtime_fsm.audit.report import Verdict
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from realtime_fsm.audit.positions import LineNumbers
+    from realtime_fsm.audit.report import Report
+    from realtime_fsm.audit.tracking import TrackedConnection
+    from realtime_fsm.audit.watch import Spell
+
+    _Badness = tuple[bool, float, int]
+
+
+class AnswerBuilder:
+    """Collect how the connections stood at an instant.
+
+    Args:
+        moment: the instant.
+        places: the files of the lines.
+
+    Attributes:
+        instant: watches the connections.
+    """
+
+    def __init__(self, moment: datetime, places: LineNumbers) -> None:
+        self.instant = downtime.Instant(moment)
+        self._places = places
+        self._counts: Counter[str] = Counter()
+        self._worst: list[tuple[_Badness, Downtime]] = []  # a heap: the least bad one is the first
+        self._begins: datetime | None = None
+
+    def add(self, tracked: TrackedConnection, newest: datetime) -> None:
+        """Add a connection after its last record."""
+        standing = self.instant.conclude(tracked, newest)
+        self._counts[standing] += 1
+        watch = tracked.watch
+        if watch is not None and (self._begins is None or watch.first < self._begins):
+            self._begins = watch.first
+        if watch is None or watch.spell is None or standing != downtime.DOWN:
+            return
+        told = self._tell(tracked, watch.spell, newest)
+        badness = not told.planned, told.seconds, -tracked.first_line
+        if len(self._worst) < KEPT:
+            heapq.heappush(self._worst, (badness, told))
+        elif badness > self._worst[0][0]:
+            heapq.heapreplace(self._worst, (badness, told))
+
+    def _tell(self, tracked: TrackedConnection, spell: Spell, newest: datetime) -> Downtime:
+        end = newest if spell.until is None else spell.until
+        seen = spell.seen
+        missed = [Missed(shown(each.subscription), each.since, each.until, each.seconds) for each in spell.missed]
+        return Downtime(
+            connection=name_of(tracked),
+            since=spell.since,
+            is_exact=spell.is_exact,
+            seconds=round(max(0.0, (end - spell.since).total_seconds()), 6),
+            kind=spell.kind,
+            cause=shown(spell.cause),
+            planned=spell.planned,
+            why=_why(spell),
+            attempts=spell.dials,
+            until=spell.until,
+            end=spell.end or "still down",
+            last=tracked.last,
+            missed=missed,
+            seq=None if seen is None else seen.record.seq,
+            place=None if seen is None else self._places.of(seen.line),
+        )
+
+    def answer(self, report: Report, newest: datetime | None) -> Answer:
+        """Build the answer.
+
+        Args:
+            report: the report on the log.
+            newest: its newest moment.
+        """
+        counts, at = self._counts, self.instant.moment
+        told = self._begins is not None and newest is not None and self._begins <= at <= newest
+        return Answer(
+            at=at,
+            zone=at.tzname() or "UTC",
+            verdict=report.verdict if told else Verdict.UNUSABLE.word,
+            exit_code=report.exit_code if told else int(Verdict.UNUSABLE),
+            connections=counts.total() - counts[downtime.ABSENT],
+            down=[told for _, told in sorted(self._worst, key=lambda pair: pair[0], reverse=True)],
+            down_total=counts[downtime.DOWN],
+            healthy=counts[downtime.UP],
+            unwanted=counts[downtime.UNWANTED],
+            unknown=counts[downtime.UNKNOWN],
+            silent=counts[downtime.SILENT],
+            begins=self._begins,
+            ends=newest,
+            findings=report.findings,
+            first=report.first,
+        )
+
+
+def _why(spell: Spell) -> str:
+    """Tell the cause in a sentence, and how it went on."""
+    failure = spell.failure
+    last = None if failure is None or failure.cause is None else describe_cause(failure.cause, failure)
+    step = None if spell.seen is None else spell.seen.record
+    if spell.kind == downtime.FAULT:
+        return "the server answered, and could not do its work (error_frame)"
+    if spell.kind == downtime.NO_LINK:
+        begun = "no link had come about" if last is None else f"no link had come about: {last}"
+        return f"{begun}; it gave up after {_attempts(spell)}" if spell.gave_up else begun
+    begun = describe_cause(spell.cause, step if step is not None and step.cause == spell.cause else None)
+    if spell.gave_up and last is not None:
+        return f"{begun}; it gave up after {_attempts(spell)}: {last}"
+    if last is not None and failure is not step and failure is not None and failure.cause != spell.cause:
+        return f"{begun}; then {last}"
+    return begun
+
+
+def _attempts(spell: Spell) -> str:
+    return count_of(spell.dials, "attempt", "attempts")

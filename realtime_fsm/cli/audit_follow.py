@@ -1,0 +1,77 @@
+"""Follow growing logs: tell each outage and the first violation as they come."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from realtime_fsm.audit.auditor import Auditor
+from realtime_fsm.audit.causes import describe_cause, shown
+from realtime_fsm.audit.counts import count_of
+from realtime_fsm.audit.formats.text_utils import format_duration, printable
+from realtime_fsm.audit.tail import follow_files
+from realtime_fsm.audit.times import tell_moment
+from realtime_fsm.cli.loop import signals_interrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from realtime_fsm.audit.decoding import FlatRecord
+
+_PATIENCE = 8
+"""Looks without a new line after which the audit waits no longer for records that are late."""
+
+
+def follow(files: list[str], /, **asked: Any) -> Auditor:
+    """Follow files until Ctrl-C or SIGTERM.
+
+    Args:
+        files: the names of the files.
+        asked: the arguments of the auditor.
+
+    Returns:
+        The auditor, which has read all lines so far.
+    """
+    auditor = Auditor(**asked, on_outage=_tell_outage)
+    last, is_told, looks = "", False, 0
+
+    def feed(name: str, lines: Iterator[bytes]) -> None:
+        nonlocal last, is_told, looks
+        looks += 1
+        for line in lines:
+            looks = 0
+            if name != last:
+                auditor.begin(name)
+                last = name
+            auditor.feed((line,))
+            if not is_told and auditor.violation is not None:
+                is_told = True
+                told = auditor.violation
+                if told.rule != "outage":  # which is told anyway
+                    _say(f"{told.place}: {told.rule}: {told.text}")
+        if looks == _PATIENCE * len(names):
+            auditor.settle()
+
+    names = list(dict.fromkeys(files))
+    for name in names:  # of each that nothing comes of, it is said
+        auditor.begin(name)
+    with suppress(KeyboardInterrupt), signals_interrupt():
+        follow_files(names, feed)
+    return auditor
+
+
+def _tell_outage(record: FlatRecord) -> None:
+    """Tell that an outage begins or ends, in a line."""
+    whose = f"{tell_moment(record.timestamp)}: connection {shown(record.connection_id)}"
+    planned = ", planned" if record.planned else ""
+    cause = describe_cause(record.cause or "missing")
+    if record.change == "opened":
+        _say(f"{whose} is down{planned}: {cause}")
+    elif record.change == "closed":
+        attempts = count_of(max(0, record.dials), "attempt", "attempts")
+        _say(f"{whose} is up again after {format_duration(max(0.0, record.seconds))}, {attempts}{planned}")
+
+
+def _say(sentence: str) -> None:
+    print(f"realtime-fsm audit: {printable(sentence)}", file=sys.stderr, flush=True)

@@ -1,0 +1,95 @@
+"""The times of an audit on the command line: which span it judges, and about which instant the user asks."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from realtime_fsm.audit.sources import STDIN, newest_moment
+from realtime_fsm.audit.times import FORMS, AskedTime, parse_time
+from realtime_fsm.errors import BadOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAMES = ("at", "since", "until")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that take a time."""
+    parser.add_argument(
+        "--at", metavar="TIME", type=_time,
+        help="tell which connections were not available at this time, the worst first: since when, why, until when, and which"
+        " subscriptions missed what; as text or JSON",
+    )  # fmt: skip
+    parser.add_argument(
+        "--since", metavar="TIME", type=_time,
+        help=f"judge the records from this time on, such as {FORMS}; local time unless it has an offset; 03:12 is the newest"
+        " such moment, and 1h an hour, before the end of the log",
+    )  # fmt: skip
+    parser.add_argument(
+        "--until", metavar="TIME", type=_time,
+        help="leave out the records after this time; an outage that is still open counts until then",
+    )  # fmt: skip
+
+
+def _time(word: str) -> AskedTime:
+    try:
+        return parse_time(word)
+    except BadOption as refusal:
+        raise argparse.ArgumentTypeError(str(refusal).partition(": ")[2]) from None
+
+
+@contextmanager
+def rereadable(options: argparse.Namespace, names: list[str]) -> Iterator[dict[str, str]]:
+    """Copy standard input into a file where the log must be read twice: first for its end, and then for the audit.
+
+    Args:
+        options: as the parser gives them.
+        names: the files.
+
+    Yields:
+        The files to read in place of others, by their names.
+    """
+    if STDIN not in names or not needs_end(options):
+        yield {}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "stdin"
+        with copy.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield {STDIN: str(copy)}
+
+
+def needs_end(options: argparse.Namespace) -> bool:
+    """Whether a time counts from the end of the log."""
+    return any(asked is not None and asked.needs_end for asked in map(vars(options).get, NAMES))
+
+
+def resolve(options: argparse.Namespace, files: list[str]) -> dict[str, Any]:
+    """Find the moments of all options that take a time.
+
+    Args:
+        options: as the parser gives them.
+        files: the files whose newest moment is the end of the log; none for a log that grows now.
+
+    Returns:
+        The moments by the names of the options; None for an option that is not given.
+
+    Raises:
+        BadOption: for a moment that no calendar has, or a span that ends before it begins.
+    """
+    end: datetime | None = None
+    if needs_end(options):
+        end = newest_moment(files, dict(options.map)) or datetime.now().astimezone()
+    moments = {name: None if asked is None else asked.resolve(end) for name in NAMES for asked in (getattr(options, name),)}
+    since, until = moments["since"], moments["until"]
+    if since is not None and until is not None and since > until:
+        raise BadOption("--since", f"{options.since.word} is after --until {options.until.word}; name an earlier time")
+    return moments

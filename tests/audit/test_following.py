@@ -1,0 +1,73 @@
+"""An audit that follows a log tells each outage as it begins and as it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from realtime_fsm.audit import tail
+from realtime_fsm.cli.audit import main
+from support.brokenlogs import Record, lines_of
+from support.corpus import WALKS, begun, later
+
+
+def follow(log: Path, parts: list[list[Record]], monkeypatch: pytest.MonkeyPatch, *options: str, idle: int = 1) -> int:
+    """Follow a log that grows part by part; return the exit code."""
+    rest = [part for each in parts for part in (each, *([[]] * idle))]
+    log.touch()
+
+    def sleep(_: float) -> None:
+        if not rest:
+            raise KeyboardInterrupt
+        with log.open("ab") as file:
+            file.write(b"".join(lines_of(rest.pop(0))))
+
+    monkeypatch.setattr(tail.follow_files, "__kwdefaults__", {"sleep": sleep})
+    return main(["--follow", str(log), *options])
+
+
+def test_each_outage_is_told_as_it_begins_and_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    assert follow(log, [WALKS["healed"], WALKS["gave_up"], WALKS["logged_out"]], monkeypatch) == 0
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert len(lines) == 5
+    moment = begun("healed").astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    assert lines[0].startswith(f"realtime-fsm audit: {moment}")
+    assert lines[0].endswith(": connection healed is down: the server, or a middle box, ended the stream (stream_ended)")
+    assert ": connection healed is up again after " in lines[1]
+    assert lines[1].endswith(" s, 3 attempts")
+    assert ": connection gave_up is down: " in lines[2]
+    assert lines[3].endswith(": connection logged_out is down, planned: the program called authenticate() (log_out)")
+    assert lines[4].endswith(", planned")
+    assert said.out.startswith("verdict: conformant (3 connections, ")
+
+
+def test_an_outage_is_told_although_a_record_before_it_is_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [record for record in WALKS["gave_up"] if record["seq"] != 6]
+    seen: list[str] = []
+
+    def told(_: float) -> None:
+        seen.append(capsys.readouterr().err)
+        if len(seen) == 20:
+            raise KeyboardInterrupt
+
+    log = tmp_path / "log"
+    log.write_bytes(b"".join(lines_of(records)))
+    monkeypatch.setattr(tail.follow_files, "__kwdefaults__", {"sleep": told})
+    assert main(["--follow", str(log)]) == 3
+    first = next(index for index, text in enumerate(seen) if "connection gave_up is down" in text)
+    assert first < 15, "long before the end"
+
+
+def test_a_span_of_a_growing_log_counts_from_now(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = later(WALKS["healed"], -20 * 365 * 86400.0)
+    assert follow(tmp_path / "log", [old], monkeypatch, "--since", "1s") == 2
+    assert "no record of the connections or the time that are asked for is in it" in capsys.readouterr().out
