@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from realtime_fsm import BadOption
+from realtime_fsm import BadOption, RetriesExhausted, RetryPolicy
 from realtime_fsm.sync import Realtime
 from realtime_fsm.testing import QUICK_RETRY, BlockingServer, RealtimeServer
 from support.stubs import differences
@@ -109,9 +109,11 @@ def test_it_stops_and_starts_on_the_same_port(server: BlockingServer, realtime: 
 def test_every_fault_can_be_called_from_here(server: BlockingServer, realtime: Realtime) -> None:
     rows = realtime.subscribe("rows")
     server.refuse_dials()
-    assert server.server._listener.refusing
+    with Realtime(server.endpoint, "demo", retry=RetryPolicy(attempts=1)) as refused, pytest.raises(RetriesExhausted, match="503"):
+        refused.connect()
     server.accept_dials()
-    assert not server.server._listener.refusing
+    with Realtime(server.endpoint, "demo") as accepted:
+        accepted.connect()
     server.deafen()
     assert server.publish("e", "rows", {"n": 1}) == 0
     server.heal()
