@@ -27,7 +27,7 @@ from realtime_fsm.protocol.options import Timeouts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-TRANSITION, OPEN = "realtime.transition", "realtime.open"
+TRANSITION, OPEN, OUTAGE, FAULT, GAP = (f"realtime.{kind}" for kind in ("transition", "open", "outage", "fault", "gap"))
 _MARK = b'"realtime.'
 _LONGEST_RECORD = 1 << 16
 Code: TypeAlias = int | str | None

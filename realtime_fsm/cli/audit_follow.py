@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.audit.auditor import Auditor
-from realtime_fsm.audit.causes import describe_cause, shown
-from realtime_fsm.audit.counts import count_of
-from realtime_fsm.audit.formats.text_utils import format_duration, printable
+from realtime_fsm.audit.causes import describe_cause
+from realtime_fsm.audit.formats.text_utils import format_duration, pluralize, printable
+from realtime_fsm.audit.secret_scan import masked
 from realtime_fsm.audit.tail import follow_files
 from realtime_fsm.audit.times import tell_moment
 from realtime_fsm.cli.loop import signals_interrupt
@@ -63,13 +63,13 @@ def follow(files: list[str], /, **asked: Any) -> Auditor:
 
 def _tell_outage(record: FlatRecord) -> None:
     """Tell that an outage begins or ends, in a line."""
-    whose = f"{tell_moment(record.timestamp)}: connection {shown(record.connection_id)}"
+    whose = f"{tell_moment(record.timestamp)}: connection {masked(record.connection_id)}"
     planned = ", planned" if record.planned else ""
     cause = describe_cause(record.cause or "missing")
     if record.change == "opened":
         _say(f"{whose} is down{planned}: {cause}")
     elif record.change == "closed":
-        attempts = count_of(max(0, record.dials), "attempt", "attempts")
+        attempts = pluralize(max(0, record.dials), "attempt")
         _say(f"{whose} is up again after {format_duration(max(0.0, record.seconds))}, {attempts}{planned}")
 
 
