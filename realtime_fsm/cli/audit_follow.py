@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.causes import describe_cause
-from realtime_fsm.audit.formats.text_utils import format_duration, pluralize, printable
+from realtime_fsm.audit.formats.text_utils import format_duration, pluralize
 from realtime_fsm.audit.secret_scan import masked
 from realtime_fsm.audit.tail import follow_files
 from realtime_fsm.audit.times import tell_moment
 from realtime_fsm.cli.loop import signals_interrupt
+from realtime_fsm.cli.output import print_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,6 @@ def follow(files: list[str], /, **asked: Any) -> Auditor:
 
 
 def _tell_outage(record: FlatRecord) -> None:
-    """Tell that an outage begins or ends, in a line."""
     whose = f"{tell_moment(record.timestamp)}: connection {masked(record.connection_id)}"
     planned = ", planned" if record.planned else ""
     cause = describe_cause(record.cause or "missing")
@@ -74,4 +73,4 @@ def _tell_outage(record: FlatRecord) -> None:
 
 
 def _say(sentence: str) -> None:
-    print(f"realtime-fsm audit: {printable(sentence)}", file=sys.stderr, flush=True)
+    print_problem(sentence, "realtime-fsm audit")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from realtime_fsm.audit import collector
-from realtime_fsm.cli.audit import main
 from support.brokenlogs import Record, audited, lines_of
+from support.commands import audit as main
 from support.wholelog import BACK, LINES, LOSS, PONG, RECORDS, kind, renamed, write
 
 FORMATS = ["text", "markdown", "html", "json", "junit"]
