@@ -109,8 +109,9 @@ def test_it_stops_and_starts_on_the_same_port(server: BlockingServer, realtime: 
 def test_every_fault_can_be_called_from_here(server: BlockingServer, realtime: Realtime) -> None:
     rows = realtime.subscribe("rows")
     server.refuse_dials()
-    with Realtime(server.endpoint, "demo", retry=RetryPolicy(attempts=1)) as refused, pytest.raises(RetriesExhausted, match="503"):
-        refused.connect()
+    with Realtime(server.endpoint, "demo", retry=RetryPolicy(attempts=1)) as refused:
+        with pytest.raises(RetriesExhausted, match="503"):
+            refused.connect()
     server.accept_dials()
     with Realtime(server.endpoint, "demo") as accepted:
         accepted.connect()
