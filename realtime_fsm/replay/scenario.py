@@ -97,7 +97,7 @@ class _FaultFinder:
             self._end_link(at, None if transition.cause is None else transition.cause.kind)
         elif transition.cause is not None and not step.state.is_live and not isinstance(transition.cause, _CLIENT_FAILURES):
             self._frozen = self._frozen or (self._left + _EDGE, 0.0)
-        elif step.state.is_live and not step.source.is_live:
+        elif step.state.is_live:
             self._end_freeze(self._opened)
         if isinstance(given, FRAMES):
             self._heard = at
