@@ -13,5 +13,8 @@ EQUIVALENTS: dict[str, str] = {
     "realtime_fsm/runtime/outages.py: self.current.losses += 1: 1  ->  (2)": (
         "The registry compares the number alone, as equal or not."
     ),
+    "realtime_fsm/audit/tracking.py: been_up: bool | None = False  # since the user last asked for a link: False  ->  (True)": (
+        "Every rule that leads out of `disconnected` sets it, and no check reads it before."
+    ),
 }
 """The reason by the name of the mutant."""
