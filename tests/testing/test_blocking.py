@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -185,3 +187,11 @@ def test_a_server_goes_on_to_another_loop() -> None:
     assert asyncio.run(serve()) == asyncio.run(serve()) == 0
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(lambda: asyncio.run(serve())).result(LONG) == 0
+
+
+def test_the_server_ends_with_its_block() -> None:
+    with RealtimeServer() as server:
+        where = urlsplit(server.endpoint)
+        socket.create_connection((where.hostname, where.port)).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((where.hostname, where.port))
