@@ -47,20 +47,21 @@ class Recorder:
         self._directory, self._root = directory, root
         self._coverage = coverage.Coverage(data_file=None, config_file=False, include=[str(root / "realtime_fsm" / "*")])
         self._coverage.set_option("run:disable_warnings", ["no-data-collected"])  # some tests execute no line of the package
-        self._seconds: dict[str, float] = defaultdict(float)
+        self._seconds: dict[str, float] = {}
         self._failed: set[str] = set()
         self._coverage.start()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[Any]:
         self._coverage.switch_context(item.nodeid)
+        began = time.process_time()  # other processes do not count
         result = yield
+        self._seconds[item.nodeid] = time.process_time() - began
         if nextitem is None or nextitem.path != item.path:
             self._write(item.path)
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._seconds[report.nodeid] += report.duration
         if not report.passed:
             self._failed.add(report.nodeid)
 

@@ -280,7 +280,7 @@ class Judge:
 
     def _limit(self, test: str) -> float:
         """Return the timeout of a test."""
-        return max(20.0, 20.0 * self._executed.seconds[test])
+        return max(60.0, 20.0 * self._executed.seconds[test])
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
