@@ -36,6 +36,7 @@ from realtime_fsm import (
 from realtime_fsm.client.portal import Portal
 from realtime_fsm.sync import Realtime
 from support.served import LONG, QUICK, Served, connected
+from support.stubs import differences
 from support.virtual import eventually
 
 pytestmark = pytest.mark.loops
@@ -73,6 +74,11 @@ def test_a_blocking_call_has_the_signature_and_documentation_of_its_coroutine(na
     assert inspect.signature(call) == inspect.signature(coroutine)
     assert call.__doc__ == coroutine.__doc__
     assert not inspect.iscoroutinefunction(call)
+
+
+@pytest.mark.parametrize("kind", [Realtime, realtime_fsm.sync.Subscription])
+def test_a_checker_sees_the_signatures_of_the_coroutines(kind: type) -> None:
+    assert differences(kind) == []
 
 
 def test_events_arrive_in_a_for_loop(served: Served) -> None:

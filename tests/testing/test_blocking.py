@@ -7,14 +7,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from realtime_fsm import BadOption
+from realtime_fsm import BadOption, RetriesExhausted, RetryPolicy
 from realtime_fsm.sync import Realtime
 from realtime_fsm.testing import QUICK_RETRY, BlockingServer, RealtimeServer
+from support.stubs import differences
 
 LONG = 20.0
 
@@ -38,6 +39,33 @@ def threads() -> list[str]:
 def test_it_has_every_call_of_the_asynchronous_one() -> None:
     names = {name for name in dir(RealtimeServer) if not name.startswith("_")}
     assert names <= set(dir(BlockingServer))
+
+
+def test_a_checker_sees_the_signatures_of_the_asynchronous_calls() -> None:
+    assert differences(BlockingServer) == []
+
+
+class Wrong:
+    if TYPE_CHECKING:
+
+        def call(self, name: str = "x") -> None: ...
+        def gone(self) -> None: ...
+    else:
+
+        def _made(self, name: str, other: int) -> None: ...
+
+        call = _made
+        new = _made
+
+
+def test_a_declaration_that_differs_is_named() -> None:
+    assert differences(Wrong) == [
+        "gone is declared, and not made",
+        "new is made, and not declared",
+        "call: ('POSITIONAL_OR_KEYWORD', 'name', 'str', 'x') is declared for ('POSITIONAL_OR_KEYWORD', 'name', 'str', 'none')",
+        "call: ('RETURN', 'None') is declared for ('POSITIONAL_OR_KEYWORD', 'other', 'int', 'none')",
+        "call has 4 arguments, and is declared with 3",
+    ]
 
 
 def test_a_conversation(server: BlockingServer, realtime: Realtime) -> None:
@@ -82,6 +110,12 @@ def test_it_stops_and_starts_on_the_same_port(server: BlockingServer, realtime: 
 
 def test_every_fault_can_be_called_from_here(server: BlockingServer, realtime: Realtime) -> None:
     rows = realtime.subscribe("rows")
+    server.refuse_dials()
+    with Realtime(server.endpoint, "demo", retry=RetryPolicy(attempts=1)) as refused, pytest.raises(RetriesExhausted, match="503"):
+        refused.connect()
+    server.accept_dials()
+    with Realtime(server.endpoint, "demo") as accepted:
+        accepted.connect()
     server.deafen()
     assert server.publish("e", "rows", {"n": 1}) == 0
     server.heal()
