@@ -490,6 +490,16 @@ def test_one_that_is_forgotten_is_disposed_of(served: Served) -> None:
     served.do(lambda server: server.wait_for_connections(0))
 
 
+def test_a_name_lookup_keeps_no_process_from_ending() -> None:
+    portal = Portal("this test")
+
+    async def looks_up() -> bool:
+        return await asyncio.get_running_loop().run_in_executor(None, lambda: threading.current_thread().daemon)
+
+    assert portal.call(looks_up), "the thread is a daemon"
+    portal.close()
+
+
 def test_a_wait_that_the_end_of_the_loop_cuts_off_says_so() -> None:
     portal = Portal("this test")
     began = threading.Event()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -109,7 +111,10 @@ def test_it_stops_and_starts_on_the_same_port(server: BlockingServer, realtime: 
 def test_every_fault_can_be_called_from_here(server: BlockingServer, realtime: Realtime) -> None:
     rows = realtime.subscribe("rows")
     server.refuse_dials()
-    with Realtime(server.endpoint, "demo", retry=RetryPolicy(attempts=1)) as refused, pytest.raises(RetriesExhausted, match="503"):
+    with (
+        Realtime(server.endpoint, "demo", retry=RetryPolicy(attempts=1)) as refused,
+        pytest.raises(RetriesExhausted, match="503"),
+    ):
         refused.connect()
     server.accept_dials()
     with Realtime(server.endpoint, "demo") as accepted:
@@ -219,3 +224,10 @@ def test_a_server_goes_on_to_another_loop() -> None:
     assert asyncio.run(serve()) == asyncio.run(serve()) == 0
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(lambda: asyncio.run(serve())).result(LONG) == 0
+
+
+def test_the_server_ends_with_its_block() -> None:
+    with RealtimeServer() as server:
+        where = urlsplit(server.endpoint)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((where.hostname, where.port))
