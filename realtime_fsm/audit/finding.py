@@ -49,7 +49,7 @@ def finding_of(
     return Finding(said.rule, weight.value, said.text, place, name, record, before, describe_allowed(tracked, trigger))
 
 
-def describe_allowed(tracked: TrackedConnection, trigger: Any) -> list[str]:
+def describe_allowed(tracked: TrackedConnection, trigger: object) -> list[str]:
     """Describe the transition rules that the table allows in the state of a connection.
 
     Args:
@@ -65,9 +65,9 @@ def describe_allowed(tracked: TrackedConnection, trigger: Any) -> list[str]:
     if not steps:
         return ["anything: the table of this connection is not known"]
     state = State(tracked.state)
-    if trigger not in set(Trigger):
+    known = next((each for each in Trigger if each == trigger), None)
+    if known is None:
         return [describe_row(row) for row in table.rows if row.source is state]
-    known = Trigger(trigger)
     rows = table.cells.get((state, known), ())
     return [describe_row(row) for row in rows] or [f"{state} x {known}: no step. {table.ignored.get((state, known), '')}".strip()]
 
