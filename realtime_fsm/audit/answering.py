@@ -108,18 +108,14 @@ def _why(spell: Spell) -> str:
     failure = spell.failure
     last = None if failure is None or failure.cause is None else describe_cause(failure.cause, failure)
     step = None if spell.seen is None else spell.seen.record
+    end = f"; it gave up after {pluralize(spell.dials, 'attempt')}" if spell.gave_up else ""
     if spell.kind == downtime.FAULT:
         return "the server answered, and could not do its work (error_frame)"
     if spell.kind == downtime.NO_LINK:
-        begun = "no link had come about" if last is None else f"no link had come about: {last}"
-        return f"{begun}; it gave up after {_attempts(spell)}" if spell.gave_up else begun
+        return f"no link had come about{'' if last is None else f': {last}'}{end}"
     begun = describe_cause(spell.cause, step if step is not None and step.cause == spell.cause else None)
-    if spell.gave_up and last is not None:
-        return f"{begun}; it gave up after {_attempts(spell)}: {last}"
-    if last is not None and failure is not step and failure is not None and failure.cause != spell.cause:
-        return f"{begun}; then {last}"
-    return begun
-
-
-def _attempts(spell: Spell) -> str:
-    return pluralize(spell.dials, "attempt")
+    if last is None or failure is None:
+        return begun
+    if spell.gave_up:
+        return f"{begun}{end}: {last}"
+    return begun if failure is step or failure.cause == spell.cause else f"{begun}; then {last}"

@@ -57,7 +57,7 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
     if line.cause not in step.causes:
         return _wrong_cause(step)
     if step.of_socket and tracked.has_link is False:
-        return RuleBreach("link", f"there is no link that could have {step.trigger}")
+        return RuleBreach("link", f"the trigger {step.trigger} needs a link, and the connection has none")
     if tracked.state is not None:
         if step.link_unchanged and line.attempt == tracked.attempt and line.link == tracked.link:
             breach = _frames(tracked, line, step, t)
@@ -68,7 +68,7 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
         if t < tracked.now - ROUNDING:
             return RuleBreach("clock", f"{tracked.now - tracked.entered:.6f} s had passed in {line.source} before")
     if line.dwell < 0:
-        return RuleBreach("clock", f"{line.dwell:.6f} s in {line.source} are less than none")
+        return RuleBreach("clock", f"the dwell in {line.source} is negative: {line.dwell:.6f} s")
     if tracked.lost_by is not None:
         return RuleBreach("healed", "a live link was lost, and no record begins an outage")
     if tracked.outage is not None and step.source in (SUBSCRIBED, UNSUBSCRIBED):
@@ -92,7 +92,7 @@ def _numbers(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: fl
             "attempt", f"there were {attempt} attempts, or {attempt + 1} with a dial" if step.dials else f"it is {attempt}"
         )
     if step.dials and _dials_at_once(tracked, line, step):
-        return RuleBreach("attempt", f"nothing holds a dial back, and it counts as attempt {attempt + 1}")
+        return RuleBreach("attempt", f"nothing holds the dial back, and a dial counts as attempt {attempt + 1}")
     if line.link != tracked.link:
         return RuleBreach("link", f"the link is {tracked.link}, and none was dialed")
     return _frames(tracked, line, step, t)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 KEPT, DRAWN = 1000, 10_000
 """Connections that are reported one by one: the worst. With their timelines more are, because a page draws the whole fleet."""
-_WEIGHTS = {"violation": Verdict.VIOLATED, "doubt": Verdict.INCONCLUSIVE}
 
 
 class ReportBuilder:
@@ -43,9 +42,9 @@ class ReportBuilder:
 
     def __init__(self, *, detail: bool, tables: Iterable[Table[State, Trigger]] = (TABLE,)) -> None:
         self.first: Finding | None = None
-        judges = list(tables)
-        self.rows: dict[str, int] = {row.id: 0 for table in judges for row in table.rows}
-        self._judges: dict[str, int] = {table.fingerprint: 0 for table in judges}  # how many connections each has judged
+        tables = tuple(tables)
+        self.rows: dict[str, int] = {row.id: 0 for table in tables for row in table.rows}
+        self._judged: dict[str, int] = {table.fingerprint: 0 for table in tables}  # connections, by the table that judged them
         self._detail = detail
         self._worst: Worst[_Badness, ConnectionReport] = Worst(DRAWN if detail else KEPT)
         self._healthy = 0
@@ -89,8 +88,10 @@ class ReportBuilder:
         self._rank(finding)
 
     def _rank(self, finding: Finding) -> None:
-        ahead = {"violation": ("doubt",), "doubt": ()}.get(finding.weight)
-        if ahead is not None and (self.first is None or self.first.weight in ahead):
+        """Take a finding as the first one, unless it is a note; a violation goes before a doubt."""
+        if self.first is None:
+            self.first = finding if finding.weight != "note" else None
+        elif (self.first.weight, finding.weight) == ("doubt", "violation"):
             self.first = finding
 
     def finish_connection(self, tracked: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
@@ -99,13 +100,12 @@ class ReportBuilder:
             return
         self._records += tracked.records
         if tracked.book.steps:
-            self._judges[tracked.machine] += 1
+            self._judged[tracked.machine] += 1
         self._note_end(tracked, place, fail_on)
+        weights = {finding.weight for finding, _ in tracked.findings.values()}
         verdict = Verdict.CONFORMANT
-        for finding, _ in tracked.findings.values():
-            weight = _WEIGHTS.get(finding.weight, Verdict.CONFORMANT)
-            if weight and verdict is not Verdict.VIOLATED:
-                verdict = weight
+        if weights - {"note"}:
+            verdict = Verdict.VIOLATED if "violation" in weights else Verdict.INCONCLUSIVE
         self._verdicts[verdict.word] += 1
         self._total.merge(tracked.stats)
         self._healthy += _is_healthy(tracked, verdict)
@@ -169,7 +169,7 @@ class ReportBuilder:
             recoveries=list(self._total.recoveries.bars()),
             since=window.since,
             until=window.until,
-            machine=", ".join(machine for machine, count in self._judges.items() if count) or TABLE.fingerprint,
+            machine=", ".join(machine for machine, count in self._judged.items() if count) or TABLE.fingerprint,
         )
 
     def _verdict(self) -> Verdict:

@@ -23,6 +23,7 @@ from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.identity import TokenUnavailable
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.options import Timeouts
+from realtime_fsm.remedies import OVERDUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,8 +112,7 @@ def _kinds(cls: type[errors.LinkFailure]) -> set[str]:
     return {cls.kind}.union(*map(_kinds, cls.__subclasses__()))
 
 
-_AWAITED = ("upgrade", "greeting", "reply", "pong", "echo")
-KINDS = frozenset(_kinds(errors.LinkFailure) | {TokenUnavailable.kind} | {f"{what}_overdue" for what in _AWAITED})
+KINDS = frozenset(_kinds(errors.LinkFailure) | {TokenUnavailable.kind} | {f"{awaited}_overdue" for awaited in OVERDUE})
 """The kinds of failure that a cause can be."""
 
 EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)

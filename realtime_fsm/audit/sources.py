@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 LONGEST = 1 << 20
-"""The size in bytes above which a line is no text."""
+"""The most bytes of a line; a longer one comes in pieces."""
 _BLOCK = 1 << 16
 _PIECE = 1 << 12  # of a compressed file: what it unpacks to is held at once
 _HEAD_LINES, _HEAD_BYTES = 2000, 1 << 20

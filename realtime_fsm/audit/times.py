@@ -85,10 +85,8 @@ def _refuse(word: str) -> BadOption:
 
 
 def zone_of(asked: AskedTime) -> tzinfo | None:
-    """Return the zone in which a user thinks: that of the offset, or None for local time."""
-    value = asked.value
-    named = isinstance(value, datetime) and datetime.fromisoformat(asked.word).tzinfo is not None
-    return value.tzinfo if named and isinstance(value, datetime) else None
+    """Return the zone that a user names by an offset; None for local time."""
+    return datetime.fromisoformat(asked.word).tzinfo if isinstance(asked.value, datetime) else None
 
 
 def tell_moment(moment: datetime, zone: tzinfo | None = None) -> str:

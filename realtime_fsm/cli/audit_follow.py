@@ -54,7 +54,7 @@ def follow(files: list[str], /, **asked: Any) -> Auditor:
             auditor.settle()
 
     names = list(dict.fromkeys(files))
-    for name in names:  # of each that nothing comes of, it is said
+    for name in names:  # the report names also a file without a line
         auditor.begin(name)
     with suppress(KeyboardInterrupt), signals_interrupt():
         follow_files(names, feed)

@@ -1,7 +1,6 @@
 """The words of logs, reports and the table, each with its meaning and with advice.
 
-Invariant: nothing is told here that another module does not know: each text comes from the table, the records, the rules of the
-audit, or the errors and their remedies.
+Invariant: no text is written here. Each comes from the table, the records, the audit, or the errors and their remedies.
 """
 
 from __future__ import annotations
