@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -153,7 +154,7 @@ def life_lines(life: ConnectionStats) -> Iterator[str]:
     for outage in life.outages[:_SHOWN]:
         planned = ", planned" if outage.planned else ""
         yield (
-            f"outage at {outage.start.isoformat()}: {format_duration(outage.seconds)}{_part(outage)}, {outage.cause}{planned}, "
+            f"outage at {tell_moment(outage.start, UTC)}: {format_duration(outage.seconds)}{_part(outage)}, {outage.cause}{planned}, "
             f"{pluralize(outage.dials, 'attempt')}, gap {format_duration(outage.gap or None)}, {outage.end or 'not over'}"
         )
     if rest := len(life.outages[_SHOWN:]) + life.outages_left_out:
