@@ -152,9 +152,9 @@ def life_lines(life: ConnectionStats) -> Iterator[str]:
     if life.faults or life.at_fault:
         yield f"server faults {number(life.faults)}, together {format_duration(life.at_fault)}"
     for outage in life.outages[:_SHOWN]:
-        planned = ", planned" if outage.planned else ""
+        cause = f"{outage.cause}, planned" if outage.planned else outage.cause
         yield (
-            f"outage at {tell_moment(outage.start, UTC)}: {format_duration(outage.seconds)}{_part(outage)}, {outage.cause}{planned}, "
+            f"outage at {tell_moment(outage.start, UTC)}: {format_duration(outage.seconds)}{_part(outage)}, {cause}, "
             f"{pluralize(outage.dials, 'attempt')}, gap {format_duration(outage.gap or None)}, {outage.end or 'not over'}"
         )
     if rest := len(life.outages[_SHOWN:]) + life.outages_left_out:
