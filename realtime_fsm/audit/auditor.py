@@ -16,13 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from realtime_fsm.audit.answering import AnswerBuilder
-from realtime_fsm.audit.decoding import (
-    TRANSITION,
-    BadRecord,
-    ExtendedRecord,
-    FlatRecord,
-    decode_fast,
-)
+from realtime_fsm.audit.decoding import TRANSITION, BadRecord, ExtendedRecord, FlatRecord, decode_fast
 from realtime_fsm.audit.finding import describe_hole
 from realtime_fsm.audit.framing import Framing
 from realtime_fsm.audit.judging import Judge

@@ -216,11 +216,7 @@ def _decode_record(record: dict[str, Any]) -> ExtendedRecord | BadRecord:
         numbers = {name: int(record[name]) for name in ("schema", "seq", "error_code") if _is_number(record.get(name))}
         record = record | numbers
     identifier, seq, moment = record.get("connection_id"), record.get("seq"), parse_moment(record.get("timestamp"))
-    whose = (
-        identifier if isinstance(identifier, str) else None,
-        seq if type(seq) is int else None,
-        moment,
-    )
+    whose = (identifier if isinstance(identifier, str) else None, seq if type(seq) is int else None, moment)
     for rule, text in _unsupported(record):
         return BadRecord(rule, text, *whose)
     if moment is None:

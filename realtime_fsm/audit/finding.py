@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 
 def finding_of(
-    tracked: TrackedConnection | None,
-    said: RuleBreach,
-    here: tuple[int, bytes],
-    places: LineNumbers,
-    fail_on: Collection[str],
+    tracked: TrackedConnection | None, said: RuleBreach, here: tuple[int, bytes], places: LineNumbers, fail_on: Collection[str]
 ) -> Finding:
     """Make a finding about a line.
 

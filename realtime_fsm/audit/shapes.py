@@ -17,15 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from realtime_fsm.audit.decoding import (
-    EVENTS,
-    BadRecord,
-    ExtendedRecord,
-    decode_fast,
-    decode_unusual,
-    is_ours,
-    parse_moment,
-)
+from realtime_fsm.audit.decoding import EVENTS, BadRecord, ExtendedRecord, decode_fast, decode_unusual, is_ours, parse_moment
 from realtime_fsm.audit.secret_scan import mask_secrets
 from realtime_fsm.auditlog.layouts import NAMESPACE, restored
 

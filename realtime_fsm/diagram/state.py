@@ -6,15 +6,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.diagram.arrows import plain_arrows, rule_texts
 from realtime_fsm.diagram.canvas import LEADING, Canvas, Frame, Label
-from realtime_fsm.diagram.overview import (
-    LABEL_SIZE,
-    label_lines,
-    label_room,
-    make_edge,
-    overview,
-    plain_caption,
-    state_box,
-)
+from realtime_fsm.diagram.overview import LABEL_SIZE, label_lines, label_room, make_edge, overview, plain_caption, state_box
 from realtime_fsm.diagram.route import Rect, Route
 from realtime_fsm.diagram.style import text_width, wrapped
 from realtime_fsm.fsm.descriptions import STATES
