@@ -34,7 +34,7 @@ class Diverged(Exception):
         self.lines = lines
 
 
-def describe_cause(cause: TransitionRecord | LinkFailure | None) -> str:
+def kind_and_code(cause: TransitionRecord | LinkFailure | None) -> str:
     """Return the kind and the code of a cause of failure; an empty text without a cause."""
     code: int | str | None = None
     match cause:
