@@ -87,8 +87,17 @@ def test_a_size_of_a_histogram_counts_what_has_just_come(name: str, value: float
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (None, "none"), (0, "0 ms"), (2e-5, "20 us"), (0.25, "250 ms"), (61.5, "61.5 s"), (3700, "1 h 1 min"), (90_000, "1 d 1 h"),
-        (0.9994, "999 ms"), (0.9996, "1 s"), (0.0009994, "999 us"), (0.0009996, "1 ms"),
+        (None, "none"),
+        (0, "0 ms"),
+        (2e-5, "20 us"),
+        (0.25, "250 ms"),
+        (61.5, "61.5 s"),
+        (3700, "1 h 1 min"),
+        (90_000, "1 d 1 h"),
+        (0.9994, "999 ms"),
+        (0.9996, "1 s"),
+        (0.0009994, "999 us"),
+        (0.0009996, "1 ms"),
     ],  # fmt: skip
 )
 def test_times_are_said_shortly(seconds: float | None, said: str) -> None:
