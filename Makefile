@@ -32,9 +32,9 @@ test: $(READY) ## run all tests, and check their coverage
 
 PEERS := tests/peers
 PEERS_READY := $(PEERS)/node_modules/.package-lock.json
-test-peers: $(READY) $(PEERS_READY) ## run the official JavaScript SDK on the embedded server (needs Node.js 20)
-	@echo "== test-peers: run the official JavaScript SDK on the embedded server"
-	@$(BIN)/python -m pytest -m peers tests/testing/test_peers.py
+test-peers: $(READY) $(PEERS_READY) ## run the official JavaScript SDK on the embedded server, and Mermaid on our text (needs Node.js 20)
+	@echo "== test-peers: run the official JavaScript SDK on the embedded server, and Mermaid on our text"
+	@$(BIN)/python -m pytest -m peers tests/testing/test_peers.py tests/docs/test_mermaid.py
 
 $(PEERS_READY): $(PEERS)/package.json $(PEERS)/package-lock.json | node
 	@echo "== setup: install the locked packages of $(PEERS)"
@@ -82,7 +82,7 @@ drift: $(READY) ## compare diagrams/ with the table, the record types and the de
 check: lint types drift test ## run every check that must pass before a commit
 
 DOCS_READY := $(VENV)/.docs-ready
-docs: $(READY) $(DOCS_READY) ## build the site of documentation, and open it where there is a display
+docs: $(READY) $(DOCS_READY) $(if $(shell command -v npm),$(PEERS_READY)) ## build the site of documentation, and open it where there is a display
 	@echo "== docs: build the site; a warning is an error (about half a minute)"
 	@$(BIN)/python -m sphinx -b html --fresh-env -W --keep-going --quiet docs docs/_build
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xdg-open > /dev/null; then xdg-open docs/_build/index.html; fi
@@ -113,7 +113,7 @@ fleet: $(READY) ## let 1,000 clients lose their server, and show their dials
 COUNT ?= 150
 SEED ?= 1
 mutants: $(READY) ## make COUNT (150) small changes, chosen by SEED (1), and show the unnoticed ones; ONLY=runtime/ for some modules
-	@echo "== mutants: judge $(COUNT) small changes, each by the tests of its module, and reuse stored verdicts"
+	@echo "== mutants: judge $(COUNT) small changes, each by the tests that execute it, and reuse stored verdicts (the first run learns them for 20 minutes)"
 	@cd tests && ../$(BIN)/python -m mutants.run --count $(COUNT) --seed $(SEED) $(if $(ONLY),--only $(ONLY)) $(if $(JOBS),--jobs $(JOBS)) \
 		$(if $(BUDGET),--budget $(BUDGET)) $(if $(LEAST),--least $(LEAST))
 

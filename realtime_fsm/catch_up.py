@@ -68,7 +68,10 @@ def rows(service: TablesDB, database_id: str, table_id: str, *, queries: Iterabl
 def documents(
     service: Databases, database_id: str, collection_id: str, *, queries: Iterable[str] = (), page: int = 100
 ) -> CatchUp:
-    """Catch up with the documents of a collection; as `rows` for a table."""
+    """Catch up with the documents of a collection, from a server without tables (Appwrite 1.7 and before); as `rows` for a table.
+
+    Newer servers list the documents of a collection as the rows of a table, and the SDK calls ``list_documents`` deprecated.
+    """
     return _make_catch_up(service, "documents", {"database_id": database_id, "collection_id": collection_id}, queries, page)
 
 

@@ -1,4 +1,4 @@
-"""The public surface: names that users import, fields that they read and words that they type change on purpose or not at all."""
+"""The public surface: names to import, fields to read, words to type, and defaults change on purpose or not at all."""
 
 from __future__ import annotations
 
@@ -24,5 +24,7 @@ def test_it_holds_something_of_each_kind() -> None:
         "rule dis1",
         "realtime-fsm audit --fail-on",
         "report.connections.life.availability",
+        "default realtime_fsm.RetryPolicy(attempts=3)",
+        "default realtime-fsm serve --port=8090",
     ):
         assert any(line.startswith(start) for line in lines), start

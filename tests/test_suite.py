@@ -42,6 +42,6 @@ def test_the_summary(output: str, summary: str) -> None:
 
 def test_the_expected_duration_is_that_of_the_last_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suite, "LAST", tmp_path / "seconds")
-    assert suite.expectation() == "about five minutes on two cores"
+    assert suite.expectation() == "about ten minutes on two cores"
     suite.LAST.write_text("231")
     assert suite.expectation() == "about 231 s, as the last time"

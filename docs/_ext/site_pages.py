@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from pygments.lexers.python import PythonLexer
+from pygments.lexers.special import TextLexer
 from sphinx.writers.text import TextTranslator
 
 from generated.pages import fill
@@ -29,6 +30,8 @@ _AS_ANOTHER = re.compile(r"^( *)Raises:\n +As (`+[^`]+`+)\.$", re.MULTILINE)
 """A section of errors that names another call."""
 _NOT_BUILT = ("AuditRecords", "Event", "Listener", "Subscription")
 """Classes that users never build."""
+_MERMAID = "mermaid.tiny.js"
+"""The script that draws a Mermaid text; conf.py puts it into the site where npm has installed it."""
 _SENTENCE = re.compile(r"(.+?[.:])(?:\s|$)", re.DOTALL)
 
 
@@ -102,6 +105,17 @@ def _write_for_models(app: Sphinx, failure: Exception | None) -> None:
     (out / "llms-full.txt").write_text("\n\n".join(whole), encoding="utf-8")
 
 
+def _draw_mermaid(app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+    """Let a page with a Mermaid text draw the text in the browser; the script is large, so other pages do without."""
+    from docutils import nodes
+
+    blocks = () if doctree is None else doctree.findall(nodes.literal_block)
+    is_there = any(path.endswith(_MERMAID) for path in app.config.html_static_path)
+    if is_there and any(block.get("language") == "mermaid" for block in blocks):
+        app.add_js_file(_MERMAID, loading_method="defer")
+        app.add_js_file("mermaid-pictures.js", loading_method="defer")
+
+
 def _in_order(env: BuildEnvironment, name: str) -> Iterator[str]:
     """Yield a page and those below it, in the order of the contents."""
     yield name
@@ -130,7 +144,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # A folder of pages may be empty; `suppress_warnings` does not reach this warning, which has no type.
     logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda told: getattr(told, "subtype", "") != "empty_glob")
     app.add_lexer("ipython", PythonLexer)  # a cell of a notebook, with an await outside of a function
+    app.add_lexer("mermaid", TextLexer)
     app.connect("source-read", _fill)
+    app.connect("html-page-context", _draw_mermaid)
     app.connect("autodoc-process-signature", _hide_signature)
     app.connect("autodoc-process-docstring", _adapt, priority=400)
     app.connect("missing-reference", _resolve)

@@ -81,7 +81,7 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         if step.closes_draining:
             tracked.draining = None
         _note_era(tracked, line.era)
-    if step.settles and not tracked.proven:
+    if step.settles:
         tracked.note_up()
     elif step.enters_live and not tracked.desired:
         tracked.note_up(surely=tracked.complete)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from realtime_fsm.audit.report import OutageLine
-from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, OWN, PING, Rulebook
+from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, OWN, Rulebook
 from realtime_fsm.audit.rules import ROUNDING
 from realtime_fsm.audit.stats import StatsAccumulator
 from realtime_fsm.fsm.canary_policy import Canary
@@ -207,16 +207,9 @@ class TrackedConnection:
         begun = self.now_at or self.last
         return self.now if begun is None else self.now + max(0.0, (moment - begun).total_seconds())
 
-    def set_state(self, state: str | None, since: float, rest: str | None = None) -> None:
-        """Set the state.
-
-        Args:
-            state: the state; None where it is unknown.
-            since: the time of its entry.
-            rest: the state before `ping`; None where it is unknown.
-        """
-        self.state, self.entered = state, since
-        self.state_before_ping = rest if state == PING else state
+    def set_state(self, state: str | None, since: float) -> None:
+        """Set the state; None where it is unknown. `since` is the time of its entry."""
+        self.state, self.entered, self.state_before_ping = state, since, None
 
     def leave_state(self, t: float, detail: bool) -> None:
         """Count the time in the state.

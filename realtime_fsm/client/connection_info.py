@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from realtime_fsm.diagram import NotebookDisplay
+from realtime_fsm.diagram.notebook import NotebookDisplay
 from realtime_fsm.errors import Disposed
 from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime.driver import Driver  # noqa: TC001  (for tools that read annotations)

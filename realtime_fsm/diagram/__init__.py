@@ -4,24 +4,25 @@ The library `transitions` draws diagrams, too, and a test compares their arrows 
 of guards, and the machine that runs takes no labels, so this package draws from the rows of the table.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from realtime_fsm.diagram.drawing import FORMATS, VIEWS, Diagram, NotebookDisplay, diagram
-
 if TYPE_CHECKING:
+    from realtime_fsm.diagram.drawing import FORMATS, VIEWS, Diagram, diagram
     from realtime_fsm.diagram.graphviz import DrawingFailed
+    from realtime_fsm.diagram.notebook import NotebookDisplay
 
 __all__ = ["FORMATS", "VIEWS", "Diagram", "DrawingFailed", "NotebookDisplay", "diagram"]
 
 
 if not TYPE_CHECKING:  # a checker knows the names, and refuses others
 
-    def __getattr__(name: str) -> Any:
-        if name != "DrawingFailed":
+    def __getattr__(name: str) -> Any:  # each is loaded when used: a client needs `NotebookDisplay` alone
+        if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from realtime_fsm.diagram.graphviz import DrawingFailed
-
-        return DrawingFailed
+        module = {"DrawingFailed": "graphviz", "NotebookDisplay": "notebook"}.get(name, "drawing")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+        return value
 
 
 def __dir__() -> list[str]:

@@ -1,13 +1,13 @@
-"""One diagram of one table: the choice of view and format, and the picture that notebooks show.
+"""One diagram of one table: the choice of view and format.
 
-Design: each format is loaded when it is drawn, because every `Realtime` can show itself and few programs draw.
+Design: each format is loaded when it is drawn, because a program draws few.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal, Protocol, get_args, overload
+from typing import Literal, get_args, overload
 
 from realtime_fsm.errors import BadOption
 from realtime_fsm.fsm.table import TABLE, State, Trigger
@@ -161,17 +161,3 @@ def diagram(
         case "mermaid" | "dot" | "plantuml" | "markdown" | "json":
             return chosen.text(format)
     raise BadOption("format", f"{format!r} is not known; use one of {', '.join(FORMATS)}")
-
-
-class _HasState(Protocol):
-    @property
-    def state(self) -> State: ...
-
-
-class NotebookDisplay:
-    """Show an object that has a `state` in notebooks: as the overview with that state marked."""
-
-    __slots__ = ()
-
-    def _repr_svg_(self: _HasState) -> str:
-        return Diagram(current=self.state)._repr_svg_()

@@ -100,7 +100,7 @@ def state_box(state: State, rect: Rect, *, note: str = "", tip: str = "", curren
     )
 
 
-def make_edge(arrow: Arrow, way: Route, caption: Caption, right: float = 0) -> Edge:
+def make_edge(arrow: Arrow, way: Route, caption: Caption, right: float = _ROOM) -> Edge:
     """Return an arrow with its label beside it; `right` is the space on the right of an upright arrow."""
     if not caption.parts:
         return Edge(arrow.tail, arrow.head, way, faint=True)

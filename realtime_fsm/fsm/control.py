@@ -5,9 +5,9 @@ Invariant: a request carries as many items as fit into one frame of the client, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from realtime_fsm.fsm.values import Value
 from realtime_fsm.protocol import frames
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ SUBSCRIBE, UNSUBSCRIBE, AUTHENTICATE, PRESENCE = "subscribe", "unsubscribe", "au
 _HALVED_FROM = 2  # failures: the second repetition goes out in halves
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Value, frozen=True):
     """Subscriptions that a request asks for together, and apart from others.
 
     Attributes:
@@ -52,8 +51,7 @@ class Batch:
         return (Batch(ids, failures, self.alone + (len(ids) == 1)),)
 
 
-@dataclass(frozen=True, slots=True)
-class ControlRequest:
+class ControlRequest(Value, frozen=True):
     """A control request.
 
     Attributes:
@@ -64,9 +62,11 @@ class ControlRequest:
         batch: the batch that it repeats; None where it repeats nothing.
     """
 
+    _hidden: ClassVar[frozenset[str]] = frozenset({"data"})
+
     kind: str
     ids: tuple[str, ...]
-    data: bytes = field(repr=False)
+    data: bytes
     bisecting: bool = False
     batch: Batch | None = None
 

@@ -5,9 +5,10 @@ Invariant: another link begins with another state; nothing of a link outlives it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from realtime_fsm.fsm.budget import SendBudget
 
@@ -77,8 +78,7 @@ class LinkState:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LastError:
+class LastError(Struct, frozen=True):
     """The last error frame of a link."""
 
     cause: ServerError
@@ -86,16 +86,14 @@ class LastError:
     answered_request: bool  # whether a request was in flight
 
 
-@dataclass(frozen=True, slots=True)
-class PingInFlight:
+class PingInFlight(Struct, frozen=True):
     """A ping that awaits its pong."""
 
     at: float
     frames_received: int  # before it
 
 
-@dataclass(frozen=True, slots=True)
-class DrainingLink:
+class DrainingLink(Struct, frozen=True):
     """The old link of a handover, with the facts that the machine needs to go back to it.
 
     Attributes:

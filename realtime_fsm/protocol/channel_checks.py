@@ -45,7 +45,7 @@ _TEMPLATES = [(*channel.split("."), *action) for channel in _CHANNELS for action
 """The parts of each channel, without an action and with one (``!``)."""
 _UNFINISHED = [tuple(path.split(".")) for path in _ONE_OR_ALL if not path.startswith("reports")]
 _PATHS = "|".join(_CHANNELS).replace(".", r"\.").replace("?", r"[\w-]+")
-_KNOWN = re.compile(rf"(?:{_PATHS})(?:\.(?:{'|'.join(ACTIONS)}))?")
+_KNOWN = rf"(?:{_PATHS})(?:\.(?:{'|'.join(ACTIONS)}))?"  # compiled when used: that takes as long as the rest of this module
 _KINDS = {
     "databases": "documents",
     "documentsdb": "documents",
@@ -94,7 +94,7 @@ def doubt_about(channel: str) -> str | None:
 def _nearest(channel: str) -> str:
     """Return the nearest known channel, or the channel itself if it is plausible."""
     parts = channel.split(".")
-    if _KNOWN.fullmatch(channel):
+    if re.fullmatch(_KNOWN, channel):
         return channel
     if all(map(_is_plain, parts)):
         return _correct(parts) or channel
@@ -118,7 +118,7 @@ def _is_plain(part: str) -> bool:
 
 def _correct(parts: list[str]) -> str | None:
     """Correct a channel that is misspelled, unfinished or too long; return None if no correction is certain."""
-    if _KNOWN.fullmatch(".".join(parts)):
+    if re.fullmatch(_KNOWN, ".".join(parts)):
         return ".".join(parts)
     found = [fitting for template in _TEMPLATES if (fitting := _fit(parts, template))]
     found += [f"{fitting}.{path[-1]}" for path in _UNFINISHED if (fitting := _fit(parts, path[:-1]))]

@@ -7,10 +7,11 @@ server chose (E3).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from realtime_fsm.errors import BadOption
 from realtime_fsm.protocol.channels import ACTIONS
@@ -62,8 +63,7 @@ UNFILTERED_SLOT = 0
 _EVERYTHING = '{"method":"select","values":["*"]}'
 
 
-@dataclass(frozen=True, slots=True)
-class UrlPlan:
+class UrlPlan(Struct, frozen=True):
     """The subscriptions that a URL carries.
 
     Attributes:
@@ -87,8 +87,7 @@ class UrlPlan:
         return EventRoutes(plain, filtered, slots.get(UNFILTERED_SLOT))
 
 
-@dataclass(frozen=True, slots=True)
-class EventRoutes:
+class EventRoutes(Struct, frozen=True):
     """The routes from the events of one link to its subscriptions.
 
     Attributes:

@@ -6,8 +6,9 @@ link (PROTOCOL: "Messages", rule 10). A query that the server does not allow get
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from realtime_fsm.protocol.frames import Code
@@ -35,8 +36,7 @@ def is_throttle(code: Code) -> bool:
     return code in _TOO_MANY
 
 
-@dataclass(frozen=True, slots=True)
-class FaultNews:
+class FaultNews(Struct, frozen=True):
     """The begin or end of a server fault, as one step of the machine finds it.
 
     Attributes:

@@ -3,15 +3,16 @@
 Invariant: a script follows from the steps of a log alone, so it holds no channel, no payload and no text of the server.
 
 Design: the script repeats the acts of the server; a connection with other subscriptions may see other effects. A lost link
-becomes a ``drop``. A silent server, or one that refuses dials, becomes a ``freeze`` until a dial gets its greeting: scripts have
-no refusals. An overdue pong proves a dead link since the last frame, so the freeze begins there. Events have no records.
+becomes a ``drop``. A server that fails dials at once becomes a ``refuse``, and a silent one a ``freeze``, until a dial gets its
+greeting or fails in the other way. An overdue pong proves a dead link since the last frame, so the freeze begins there. Events
+have no records.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from realtime_fsm.errors import CertificateRefused, IdentityUnavailable
+from realtime_fsm.errors import CertificateRefused, IdentityUnavailable, Overdue
 from realtime_fsm.fsm import commands, inputs
 from realtime_fsm.replay.harness import FRAMES
 
@@ -76,8 +77,8 @@ class _FaultFinder:
         self._ping = policies.ping
         self._steps: list[tuple[float, str, float | None]] = []  # moment, fault, length
         self._heard = self._sent = self._opened = 0.0  # moments: the server's newest frame, the client's, the newest upgrade
-        self._frozen: tuple[float, float] | None = None  # the begin of a freeze, and its earliest end
-        self._left = 0.0  # the moment at which the last link ended
+        self._away: tuple[str, float, float] | None = None  # the fault of a server that is away, its begin, and its earliest end
+        self._left = 0.0  # the moment at which the last link ended, or the newest dial failed
         self._faulty: float | None = None  # the begin of a server fault
 
     def look(self, step: ReplayedStep) -> None:
@@ -96,9 +97,9 @@ class _FaultFinder:
         if step.source.is_live and not step.state.is_live:
             self._end_link(at, None if transition.cause is None else transition.cause.kind)
         elif transition.cause is not None and not step.state.is_live and not isinstance(transition.cause, _CLIENT_FAILURES):
-            self._frozen = self._frozen or (self._left + _EDGE, 0.0)
+            self._fail(at, "freeze" if isinstance(transition.cause, Overdue) else "refuse")
         elif step.state.is_live and not step.source.is_live:
-            self._end_freeze(self._opened)
+            self._end_absence(self._opened)
         if isinstance(given, FRAMES):
             self._heard = at
         if any(isinstance(command, commands.SendFrame) for command in step.result.commands):
@@ -114,22 +115,29 @@ class _FaultFinder:
         self._left = at
         if cause == "pong_overdue":
             begin = self._heard + _EDGE
-            self._frozen = begin, begin + self._ping.interval + self._ping.timeout + 1.0
+            self._away = "freeze", begin, begin + self._ping.interval + self._ping.timeout + 1.0
         elif cause == "echo_overdue":
             self._steps.append((self._heard + _EDGE, "deaf", max(_SHORTEST, at - self._heard)))
         elif cause is not None:
             self._steps.append((at, "drop", None))
 
-    def _end_freeze(self, at: float) -> None:
-        if self._frozen is not None:
-            begin, earliest = self._frozen
-            self._steps.append((begin, "freeze", max(earliest, at - _EDGE, begin + _EDGE) - begin))
-            self._frozen = None
+    def _fail(self, at: float, fault: str) -> None:
+        """Note a dial that failed, by a fault that is under way or begins after the newest failure."""
+        if self._away is None or self._away[0] != fault:
+            self._end_absence(self._left)
+            self._away = fault, self._left + _EDGE, 0.0
+        self._left = at
+
+    def _end_absence(self, at: float) -> None:
+        if self._away is not None:
+            fault, begin, earliest = self._away
+            self._steps.append((begin, fault, max(earliest, at - _EDGE, begin + _EDGE) - begin))
+            self._away = None
 
     def finish(self, seconds: float) -> list[str]:
         """End the open faults, and return the steps of the script in order."""
         self._end_fault(seconds)
-        self._end_freeze(seconds)
+        self._end_absence(seconds)
         written: list[str] = []
         ends: dict[str, float] = {}
         for at, fault, length in sorted(self._steps, key=lambda each: each[0]):

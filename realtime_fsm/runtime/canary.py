@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -55,8 +54,7 @@ class ProbedConnection(Protocol):
         """Report an exception that no task awaits."""
 
 
-@dataclass(slots=True)
-class _Deafness:
+class _Deafness(msgspec.Struct):
     """A gap that no echo has ended yet.
 
     Attributes:

@@ -6,8 +6,9 @@ old link ends, or is given up, before the new one serves everything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from realtime_fsm.auditlog.records import RETIRED
 from realtime_fsm.fsm.table import State
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.commands import TransitionTaken
 
 
-@dataclass(slots=True, eq=False)
-class Outage:
+class Outage(Struct, eq=False):
     """One outage, in seconds of the event loop's clock; `losses` counts the links that were lost in it.
 
     A server fault before it, on the link that was lost, belongs to its gap: events may be missing from `missing_since` on.

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from realtime_fsm.errors import Disposed, MalformedEvent, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
 from realtime_fsm.fsm.canary import CANARY
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.outages import OutageTracker
 
 
-@dataclass(slots=True, eq=False)
-class _Handle:
+class _Handle(Struct, eq=False):
     """One id of a subscriber.
 
     Attributes:

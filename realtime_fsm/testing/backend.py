@@ -180,7 +180,7 @@ class Backend:
         return secret
 
     def end_session(self, user_id: str, *, project: str | None = None) -> None:
-        """End the session of a user; None for the first project."""
+        """End the session of a user; `RealtimeServer.end_session` explains the arguments."""
         self.directory(project).end_session(user_id)
 
     def publish(
@@ -195,17 +195,9 @@ class Backend:
         project: str | None = None,
         memberships_of: str | None = None,
     ) -> Deliveries:
-        """Return the deliveries of an event; `RealtimeServer.publish` explains the other arguments and the errors.
+        """Return the deliveries of an event; `RealtimeServer.publish` explains the arguments and the errors.
 
-        Args:
-            events: names of the event.
-            channels: its channels; their order decides the order of the subscriptions in the frame.
-            payload: a JSON value.
-            now: seconds since the epoch.
-            roles: the roles that may see the event.
-            timestamp: the time of the event; None for ``now``.
-            project: the project of the event; None for the first.
-            memberships_of: the user whose memberships of teams the event changes, if it changes any.
+        The order of the channels decides the order of the subscriptions in the frame. `now` is in seconds since the epoch.
         """
         return self._publish(
             self.directory(project),

@@ -106,6 +106,8 @@ class BlockingServer:
     if TYPE_CHECKING:  # as a checker shall see them
 
         def drop(self) -> None: ...  # noqa: D102
+        def refuse_dials(self) -> None: ...  # noqa: D102
+        def accept_dials(self) -> None: ...  # noqa: D102
         def freeze(self) -> None: ...  # noqa: D102
         def thaw(self) -> None: ...  # noqa: D102
         def deafen(self, seconds: float | None = None) -> None: ...  # noqa: D102
@@ -126,6 +128,8 @@ class BlockingServer:
         def wait_for_subscriptions(self, count: int, *, timeout: float = 5) -> None: ...  # noqa: D102
     else:
         drop = _call(ServerControl.drop)
+        refuse_dials = _call(ServerControl.refuse_dials)
+        accept_dials = _call(ServerControl.accept_dials)
         freeze = _call(ServerControl.freeze)
         thaw = _call(ServerControl.thaw)
         deafen = _call(ServerControl.deafen)

@@ -29,6 +29,16 @@ class FaultsMixin(ServerParts):
         self._dispatcher.drop_all()
 
     @threadsafe
+    def refuse_dials(self) -> None:
+        """Refuse each new dial with HTTP 503, as a proxy does whose server is away; links that are up go on."""
+        self._listener.refusing = True
+
+    @threadsafe
+    def accept_dials(self) -> None:
+        """Accept dials again, after `refuse_dials`."""
+        self._listener.refusing = False
+
+    @threadsafe
     def freeze(self) -> None:
         """Fall silent like a stopped process: connections are accepted but not upgraded, and nothing is answered or sent."""
         self._listener.freeze()
@@ -77,12 +87,12 @@ class FaultsMixin(ServerParts):
             self._recovery = loop.call_later(seconds, self._recover)
 
     def script(self, script: str) -> asyncio.Future[None]:
-        """Fail by a script from now on, such as ``"2s drop; 5s freeze 3s; 12s deaf; 20s fault 4s"``.
+        """Fail by a script from now on, such as ``"2s drop; 2s refuse 3s; 8s freeze 3s; 12s deaf; 20s fault 4s"``.
 
-        A step is a moment from now, a fault and its length: ``drop``, ``freeze`` until `thaw`, ``deaf`` from `deafen` until
-        `heal`, and ``fault``. A time is a number with ``ms``, ``s`` or ``m``, by the event loop. ``freeze`` and ``deaf`` without
-        a length last until `thaw` and `heal`, ``fault`` needs one, and ``drop`` takes none. `realtime_fsm.testing.script` has
-        the grammar.
+        A step is a moment from now, a fault and its length: ``drop``, ``refuse`` from `refuse_dials` until `accept_dials`,
+        ``freeze`` until `thaw`, ``deaf`` from `deafen` until `heal`, and ``fault``. A time is a number with ``ms``, ``s`` or
+        ``m``, by the event loop. ``refuse``, ``freeze`` and ``deaf`` without a length last until the call that ends them,
+        ``fault`` needs one, and ``drop`` takes none. `realtime_fsm.testing.script` has the grammar.
 
         Args:
             script: the steps, with semicolons between them.
@@ -107,6 +117,7 @@ class FaultsMixin(ServerParts):
     def _begin_script(self, steps: Iterable[ScriptStep]) -> asyncio.Task[None]:
         faults = {
             "drop": Fault(lambda _: self.drop(), self.drop),
+            "refuse": Fault(lambda _: self.refuse_dials(), self.accept_dials),
             "freeze": Fault(lambda _: self.freeze(), self.thaw),
             "deaf": Fault(lambda _: self.deafen(), self.heal),
             "fault": Fault(self.fault, lambda: self.fault(0)),

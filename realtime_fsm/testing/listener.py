@@ -125,9 +125,11 @@ class Listener(Protocol):
 
     Attributes:
         port: the port; 0 as long as it is not known.
+        refusing: whether a dial gets HTTP 503; `stop` ends it.
     """
 
     port: int
+    refusing: bool
 
     async def start(self) -> None:
         """Listen."""
@@ -162,6 +164,7 @@ class LoopbackServer:
 
     Attributes:
         port: the port; with 0, the system chooses at the first start, and later starts take the same port again.
+        refusing: whether a dial gets HTTP 503; `stop` ends it.
     """
 
     def __init__(
@@ -176,6 +179,7 @@ class LoopbackServer:
             routed: tells whether the server serves a path; a dial with another path gets HTTP 404.
         """
         self.port: int = port
+        self.refusing = False
         self._routed = routed
         self._handler = handler
         self._host = host
@@ -212,6 +216,7 @@ class LoopbackServer:
         for site in list(runner.sites):
             await site.stop()
         self.close_all()
+        self.refusing = False
         self._thawed.set()
         tasks = [task for task in self._links.values() if task is not None]
         if tasks:
@@ -238,6 +243,8 @@ class LoopbackServer:
             link.flush_writes()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self.refusing and request.method == "GET":
+            return web.Response(status=503, headers={"Connection": "close"})
         await self._thawed.wait()
         transport = request.transport
         if transport is not None and self._runner is None:

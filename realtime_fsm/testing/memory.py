@@ -193,6 +193,7 @@ class _MemoryListener:
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self._links: dict[_MemoryLink, None] = {}
+        self.refusing = False
         self._up = False
         self._thawed = asyncio.Event()
 
@@ -203,7 +204,7 @@ class _MemoryListener:
         self._thawed.set()
 
     async def stop(self) -> None:
-        self._up = False
+        self._up = self.refusing = False
         self.close_all()
         self._thawed.set()
         await asyncio.sleep(0)  # the handler hears of every end
@@ -224,6 +225,8 @@ class _MemoryListener:
 
     async def dial(self, url: str, headers: Mapping[str, str]) -> MemorySocket:
         await asyncio.sleep(LATENCY)
+        if self.refusing:
+            raise UpgradeRefused(503)
         if self._up:
             await self._thawed.wait()
         if not self._up:

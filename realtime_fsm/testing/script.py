@@ -1,4 +1,4 @@
-"""Scripts of faults, in one line: ``2s drop; 5s freeze 3s; 12s deaf; 20s fault 4s``.
+"""Scripts of faults, in one line: ``2s drop; 2s refuse 3s; 8s freeze 3s; 12s deaf; 20s fault 4s``.
 
 The grammar::
 
@@ -9,7 +9,8 @@ The grammar::
     time   = number unit           ; such as 500ms, 2s, 1.5m
     unit   = "ms" / "s" / "m"
 
-``drop`` takes no length. ``freeze`` and ``deaf`` without a length last until the caller ends them. ``fault`` needs a length.
+``drop`` takes no length. ``refuse``, ``freeze`` and ``deaf`` without a length last until the caller ends them. ``fault`` needs a
+length.
 Steps may come in any order. Two faults of one name may not overlap, because the end of the first would end the second.
 """
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
-_LENGTHS = {"drop": (False,), "freeze": (False, True), "deaf": (False, True), "fault": (True,)}
+_LENGTHS = {"drop": (False,), "refuse": (False, True), "freeze": (False, True), "deaf": (False, True), "fault": (True,)}
 """For each fault, whether a step may have no length, a length, or both."""
 
 

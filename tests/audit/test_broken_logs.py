@@ -117,6 +117,8 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
     ),
     "a field of another type": (lambda: edited(PONG, sends="two"), "violated", "form", PONG + 1),
     "a field that is missing": (lambda: lacking(PONG, "dwell"), "violated", "form", PONG + 1),
+    "a number that is a text": (lambda: edited(PONG, seq="x"), "violated", "form", PONG + 1),
+    "a last number that is a text": (lambda: edited(CLOSE, seq="x"), "violated", "form", CLOSE + 1),
     "a ping without its round trip": (lambda: lacking(kind("ping"), "round_trip"), "violated", "form", kind("ping") + 1),
     "a subscription that nothing became of": (
         lambda: lacking(kind("subscription"), "change"), "violated", "form", kind("subscription") + 1,

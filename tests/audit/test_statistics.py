@@ -16,7 +16,6 @@ from realtime_fsm.audit import auditor
 from realtime_fsm.audit import collector as ledger
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.formats.text import life_lines
-from realtime_fsm.audit.formats.text_utils import format_duration, percent
 from realtime_fsm.audit.histogram import Histogram
 from support.brokenlogs import audited, lines_of
 from support.lives import ALL
@@ -82,27 +81,6 @@ def test_a_size_of_a_histogram_counts_what_has_just_come(name: str, value: float
     histogram = Histogram()
     histogram.extend([2.0, 3.0])
     assert getattr(histogram, name) == value
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (None, "none"),
-        (0, "0 ms"),
-        (2e-5, "20 us"),
-        (0.25, "250 ms"),
-        (61.5, "61.5 s"),
-        (3700, "1 h 1 min"),
-        (90_000, "1 d 1 h"),
-        (0.9994, "999 ms"),
-        (0.9996, "1 s"),
-        (0.0009994, "999 us"),
-        (0.0009996, "1 ms"),
-    ],  # fmt: skip
-)
-def test_times_are_said_shortly(seconds: float | None, said: str) -> None:
-    assert format_duration(seconds) == said
-    assert percent(99.9999) == "99.999 %"
 
 
 # --- memory and time ----------------------------------------------------------------------------------------------------

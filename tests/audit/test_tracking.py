@@ -7,9 +7,18 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm.fsm.inputs import Acknowledged, Authenticate, Connect, Dispose, PingEnabledChanged, ResumedFromSuspend
+from realtime_fsm.fsm.inputs import (
+    Acknowledged,
+    Authenticate,
+    Connect,
+    Dispose,
+    PingEnabledChanged,
+    Reconnect,
+    ResumedFromSuspend,
+    Unsubscribe,
+)
 from realtime_fsm.fsm.pacer import Pacer
-from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.frames import AcknowledgedSubscription
@@ -88,6 +97,31 @@ def test_an_outage_whose_beginning_is_missing_has_no_gap_that_no_record_tells() 
     assert (outage.cause, outage.gap) == ("stream_ended", 0.0)
 
 
+def test_the_frames_of_a_link_are_unknown_after_a_handover_that_led_back_to_it() -> None:
+    """No record tells when the budget of the old link has room again, so any moment is right."""
+
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED)
+        for number in range(2, 40):
+            if bench.context.subscriptions.in_flight is not None:
+                bench.acknowledge()
+            bench.subscribe(f"s{number}")
+        bench.do(Reconnect(), after=1.0)
+        bench.fail_dial()
+        bench.expire_until("con66")
+
+    records = logged(live, ping=PingPolicy(enabled=False), retry=RetryPolicy(attempts=1))
+    assert found(audited(lines_of(records))) == ("conformant", None)
+
+
+def test_a_step_to_subscribed_proves_the_link_though_the_records_of_its_subscriptions_are_missing() -> None:
+    records = logged(lambda bench: bench.to(State.SUBSCRIBED).lose(), retry=RetryPolicy(attempts=1))
+    loss = next(number for number, record in enumerate(records) if record.get("row") == "sub58")
+    silent = [record for record in records[:loss] if record["event"] != "realtime.subscription"]
+    given_up = {**records[loss], "row": "sub59", "dest": "error"}
+    assert found(audited(lines_of([*silent, given_up]))) == ("violated", "row"), "a link that was up is waited for"
+
+
 # --- acknowledgements -------------------------------------------------------------------------------------------------
 
 
@@ -113,6 +147,17 @@ def test_a_late_reply_during_a_ping_proves_the_link() -> None:
     index = next(number for number, record in enumerate(records) if record.get("change") == "acknowledged")
     assert (rows(records)[-1], records[index - 1]["dest"]) == ("pin58", "ping")
     assert found(audited(lines_of(records))) == ("conformant", None)
+
+
+def test_a_subscription_that_ended_is_a_new_one_where_it_is_asked_for_again() -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).do(Unsubscribe("s1"))
+        bench.acknowledge()
+        bench.subscribe("s1")
+        bench.err(500)
+
+    report = audited(lines_of(logged(live, retry=RetryPolicy(attempts=1))))
+    assert (report.verdict, report.counts["rejected"], "kept" in report.counts) == ("conformant", 1, False)
 
 
 def test_an_acknowledgement_ends_a_row_of_refusals_though_more_is_asked_for() -> None:

@@ -24,7 +24,7 @@ from support.network import Network
 from support.some import some
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator, MutableMapping
+    from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 
 AT = datetime(2026, 11, 24, 5, 6, 7, 89, tzinfo=UTC)
 ROWS = {row.id: row for row in TABLE.rows}
@@ -387,3 +387,35 @@ def test_a_number_that_nobody_gives_is_zero() -> None:
 def test_a_new_writer_has_had_no_failure_and_writes_nothing() -> None:
     log = audit()
     assert (log.failures, log.is_writing) == (0, False)
+
+
+THIRD = 1 / 3
+TOLD: list[tuple[str, Callable[[AuditWriter], object]]] = [
+    ("info", lambda audit: audit.transition(transition(dwell=THIRD, lag=THIRD), AT)),
+    ("info", lambda audit: audit.subscription("s1", "acknowledged", dwell=THIRD)),
+    ("warning", lambda audit: audit.subscription("s1", "rejected", dwell=THIRD)),
+    ("info", lambda audit: audit.presence("stored", dwell=THIRD)),
+    ("warning", lambda audit: audit.presence("rejected", dwell=THIRD)),
+    ("info", lambda audit: audit.ping(THIRD)),
+    ("warning", lambda audit: audit.fault(FaultNews(opened=True, seconds=THIRD), AT)),
+    ("info", lambda audit: audit.fault(FaultNews(opened=False, seconds=THIRD), AT)),
+    ("warning", lambda audit: audit.outage("opened", "stream_ended", planned=False, seconds=THIRD)),
+    ("info", lambda audit: audit.outage("opened", "reconnect", planned=True, seconds=THIRD)),
+    ("info", lambda audit: audit.outage("closed", "stream_ended", planned=False, seconds=THIRD)),
+    ("info", lambda audit: audit.pause("opened", 1, dwell=THIRD, seconds=THIRD)),
+    ("info", lambda audit: audit.canary("echoed", seconds=THIRD)),
+    ("warning", lambda audit: audit.canary("missed", seconds=THIRD)),
+    ("warning", lambda audit: audit.retired(1, THIRD)),
+    ("warning", lambda audit: audit.gap("s1", Gap(None, AT, THIRD, 2))),
+]
+
+
+@pytest.mark.parametrize(("level", "write"), TOLD)
+def test_a_record_tells_times_to_the_microsecond_and_is_a_warning_where_something_went_wrong(
+    level: str, write: Callable[[AuditWriter], object]
+) -> None:
+    sink = Sink()
+    write(AuditWriter("c1", lambda failure: None))
+    (record,) = sink.records
+    times = [value for name, value in record.items() if name in ("dwell", "lag", "round_trip", "seconds")]
+    assert (record["level"], set(times)) == (level, {0.333333})

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from realtime_fsm.cli import demo, main
 from support.commands import PATIENCE, result_of
 
 
@@ -82,3 +83,13 @@ def test_without_shtab_the_remedy_is_named(tmp_path: Path) -> None:
 
 def test_the_version() -> None:
     assert re.fullmatch(r"realtime-fsm \d+\.\d+\.\d+\n", result_of("--version").stdout)
+
+
+def test_a_reader_that_has_gone_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_: object) -> int:
+        raise BrokenPipeError
+
+    discarded: list[bool] = []
+    monkeypatch.setattr(demo, "run", run)
+    monkeypatch.setattr(main, "discard_stdout", lambda: discarded.append(True))
+    assert (main.main(["demo"]), discarded) == (0, [True])

@@ -18,6 +18,14 @@ def test_a_taken_port_is_named_with_the_remedy() -> None:
     assert result.stderr == f"realtime-fsm: port {port}: Address already in use; choose another port, or 0 for one that is free\n"
 
 
+def test_it_says_how_to_listen() -> None:
+    with running("serve", "--port", "0", "--every", "0") as server:
+        first, second = line(server).rstrip(), line(server).rstrip()
+    endpoint = second.split()[2]
+    assert first == f"Serving project 'demo' at {endpoint}; in another terminal:"
+    assert second == f"  realtime-fsm listen {endpoint} --project demo rows"
+
+
 def test_an_older_server_is_served() -> None:
     async def greeting(port: int) -> str:
         client = await RawClient.dial(port, upgrade("/v1/realtime?project=demo&channels[]=rows"))

@@ -36,6 +36,7 @@ from realtime_fsm import (
 from realtime_fsm.client.portal import Portal
 from realtime_fsm.sync import Realtime
 from support.served import LONG, QUICK, Served, connected
+from support.stubs import differences
 from support.virtual import eventually
 
 pytestmark = pytest.mark.loops
@@ -73,6 +74,11 @@ def test_a_blocking_call_has_the_signature_and_documentation_of_its_coroutine(na
     assert inspect.signature(call) == inspect.signature(coroutine)
     assert call.__doc__ == coroutine.__doc__
     assert not inspect.iscoroutinefunction(call)
+
+
+@pytest.mark.parametrize("kind", [Realtime, realtime_fsm.sync.Subscription])
+def test_a_checker_sees_the_signatures_of_the_coroutines(kind: type) -> None:
+    assert differences(kind) == []
 
 
 def test_events_arrive_in_a_for_loop(served: Served) -> None:
@@ -482,6 +488,16 @@ def test_one_that_is_forgotten_is_disposed_of(served: Served) -> None:
     thread.join(LONG)
     assert len(threads()) == before
     served.do(lambda server: server.wait_for_connections(0))
+
+
+def test_a_name_lookup_keeps_no_process_from_ending() -> None:
+    portal = Portal("this test")
+
+    async def looks_up() -> bool:
+        return await asyncio.get_running_loop().run_in_executor(None, lambda: threading.current_thread().daemon)
+
+    assert portal.call(looks_up), "the thread is a daemon"
+    portal.close()
 
 
 def test_a_wait_that_the_end_of_the_loop_cuts_off_says_so() -> None:

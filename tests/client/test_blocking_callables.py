@@ -122,6 +122,30 @@ def test_callables_that_block_delay_no_other() -> None:
     portal.close()
 
 
+def test_callables_that_block_do_not_delay_the_credential_of_a_new_link(served: Served) -> None:
+    released, at_work, asked = threading.Event(), threading.Semaphore(0), threading.Semaphore(0)
+    alice = served.do(lambda server: server.add_user("alice"))
+
+    def block() -> None:
+        at_work.release()
+        released.wait(LONG)
+
+    def session() -> str:
+        asked.release()
+        return str(alice)
+
+    with connected(served, session=session) as realtime:
+        realtime.subscribe("rows")
+        assert asked.acquire(timeout=LONG), "for the first link"
+        for _ in range(40):  # more than a usual pool has threads
+            realtime._portal.call_soon(realtime._portal.in_worker_thread(block))
+            assert at_work.acquire(timeout=LONG)
+        served.do(lambda server: server.drop())
+        assert asked.acquire(timeout=LONG)
+        realtime.wait_subscribed(LONG)
+        released.set()
+
+
 def test_dispose_waits_for_a_handler_at_work(served: Served) -> None:
     at_work, released, done = threading.Event(), threading.Event(), threading.Event()
 

@@ -125,6 +125,21 @@ def test_every_arrow_has_a_label_but_the_first(view: str) -> None:
     assert len(edges) > 2
 
 
+def sides(rect: Rect) -> list[Rect]:
+    x, y, w, h = rect
+    return [Rect(x, y, w, 0), Rect(x, y + h, w, 0), Rect(x, y, 0, h), Rect(x + w, y, 0, h)]
+
+
+@pytest.mark.parametrize("view", PICTURES)
+def test_every_arrow_leads_from_a_border_to_a_border(view: str) -> None:
+    canvas = PICTURES[view]
+    rects = [*(box.rect for box in canvas.boxes), *(frame.rect for frame in canvas.frames)]
+    borders = [side for rect in rects for side in sides(rect)]
+    for edge in some(canvas.edges):
+        for x, y in (edge.route.points[0], edge.route.points[-1]):
+            assert any(side.x <= x <= side.right and side.y <= y <= side.bottom for side in borders), (edge.tail, edge.head)
+
+
 def test_an_arrow_that_no_row_took_is_faint() -> None:
     canvas = overview(TABLE, None, lambda arrow: Caption(("x",) if arrow.head == "error" else (), ""))
     assert {edge.head for edge in canvas.edges if not edge.faint and edge.tail != "start"} == {"error"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from realtime_fsm.fsm.commands import SubscriptionRefused
+from realtime_fsm.fsm.control import Batch
+from realtime_fsm.fsm.subscribe_queue import SubscribeQueue
 from realtime_fsm.fsm.subscriptions import SubscriptionTracker
 from realtime_fsm.protocol.faults import is_server_fault
 from support.tracker import asked, grants, spec, tracker_with
@@ -135,3 +137,12 @@ def test_a_kind_of_request_that_meets_a_fault_gives_way_to_the_others() -> None:
         tracker.repeat(500, "", 3, whole=False)
     assert kinds == ["unsubscribe", "presence"] * 2 + ["unsubscribe"]
     assert again
+
+
+def test_a_subscription_that_is_withdrawn_leaves_every_request_that_waits() -> None:
+    queue, kept = SubscribeQueue(), [Batch(("b",), 2), Batch(("b",), 3)]
+    queue.pending = {"a": None, "b": None}
+    queue.groups = (("a", "b"), ("a",))
+    queue.batches = (Batch(("b", "a"), 2), Batch(("a",), 1), Batch(("b",), 3))
+    queue.remove("a")
+    assert (list(queue.pending), list(queue.groups), list(queue.batches)) == (["b"], [("b",)], kept)

@@ -237,8 +237,8 @@ def opentelemetry() -> str:
 
 
 def mermaid() -> str:
-    """Show the overview as text for Mermaid."""
-    return f"```text\n{Diagram('overview').text('mermaid').strip()}\n```\n"
+    """Show the overview as text for Mermaid, which the site draws as well."""
+    return f"```mermaid\n{Diagram('overview').text('mermaid').strip()}\n```\n"
 
 
 PARTS: dict[str, Callable[[], str]] = {

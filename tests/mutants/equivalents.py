@@ -1,7 +1,20 @@
 """List the mutants without a visible effect, each with the reason. The score leaves them out."""
 
 EQUIVALENTS: dict[str, str] = {
-    "realtime_fsm/audit/tracking.py:170: False  ->  (True)": "The first dial overwrites it, and only the end of a link reads it.",
-    "realtime_fsm/diagram/mermaid.py:16: 165  ->  (166)": "No label of the table is that wide, so each picture stays the same.",
+    "realtime_fsm/audit/tracking.py: error_answered_request: bool | None = False: False  ->  (True)": (
+        "The first dial overwrites it, and only the end of a link reads it."
+    ),
+    "realtime_fsm/diagram/mermaid.py: _ROOM = 165: 165  ->  (166)": (
+        "No label of the table is that wide, so each picture stays the same."
+    ),
+    "realtime_fsm/fsm/control.py: break: break  ->  continue": (
+        "The size only grows, so no item after the first one that does not fit would fit."
+    ),
+    "realtime_fsm/runtime/outages.py: self.current.losses += 1: 1  ->  (2)": (
+        "The registry compares the number alone, as equal or not."
+    ),
+    "realtime_fsm/audit/tracking.py: been_up: bool | None = False  # since the user last asked for a link: False  ->  (True)": (
+        "Every rule that leads out of `disconnected` sets it, and no check reads it before."
+    ),
 }
-"""The reason by the mutant, in the notation of the run."""
+"""The reason by the name of the mutant."""

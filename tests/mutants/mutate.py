@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 _OPPOSITES: dict[type[ast.AST], type[Any]] = {
@@ -28,6 +29,7 @@ class Mutant:
     Attributes:
         path: the module, relative to the root of the project.
         line: the first line of the piece.
+        text: the text of that line.
         before: the text of the piece.
         after: the new text.
         start: the first byte of the piece.
@@ -36,6 +38,7 @@ class Mutant:
 
     path: str
     line: int
+    text: str
     before: str
     after: str
     start: int
@@ -45,6 +48,11 @@ class Mutant:
         """Return the module with the change."""
         return source[: self.start] + self.after.encode() + source[self.stop :]
 
+    @property
+    def name(self) -> str:
+        """Name the mutant without its line number, which changes above the line would move."""
+        return f"{self.path}: {self.text}: {_short(self.before)}  ->  {_short(self.after)}"
+
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {_short(self.before)}  ->  {_short(self.after)}"
 
@@ -52,20 +60,22 @@ class Mutant:
 def mutants_of(path: str, source: bytes) -> list[Mutant]:
     """Return every mutant of a module, in the order of the text."""
     tree = ast.parse(source)
-    starts = [0]
-    for line in source.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
+    lines = source.splitlines(keepends=True)
+    starts = [0, *accumulate(map(len, lines))]
     mutants = []
     for node, after in _changes(tree):
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
         start, stop = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
-        mutants.append(Mutant(path, node.lineno, source[start:stop].decode(), after, start, stop))
+        text = lines[node.lineno - 1].decode().strip()
+        mutants.append(Mutant(path, node.lineno, text, source[start:stop].decode(), after, start, stop))
     return sorted(dict.fromkeys(mutants), key=lambda mutant: (mutant.start, mutant.after))
 
 
 def _changes(tree: ast.AST) -> Iterator[tuple[Any, str]]:
     """Yield each node to replace, with its new text."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    answers = {id(node) for each in functions if _is_name(each.returns, "bool") for node in ast.walk(each)}  # yes or no
     for node in _running_nodes(tree):
         match node:
             case ast.expr():
@@ -80,6 +90,8 @@ def _changes(tree: ast.AST) -> Iterator[tuple[Any, str]]:
                 yield node, "continue"
             case ast.Continue():
                 yield node, "break"
+            case ast.Return(value=ast.Constant(value=False)) if id(node) in answers:
+                pass  # None is a no as well
             case ast.Return(value=ast.expr() as value) if not _is_none(value):
                 yield node, "return None"
         if isinstance(node, ast.If | ast.While | ast.IfExp) and not isinstance(node.test, ast.UnaryOp | ast.Compare):
@@ -147,6 +159,10 @@ def _with(node: Any, **changes: Any) -> Any:
     for name, value in changes.items():
         setattr(other, name, value)
     return other
+
+
+def _is_name(node: ast.expr | None, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -1,7 +1,7 @@
 """Judge a sample of mutants: ``python -m mutants.run --count 150 --seed 1``. `make mutants` calls this module.
 
-A copy of the project in a temporary directory holds each mutant, and the tests of its module run there. ``.mutants/`` keeps a
-verdict until the module or a test changes, so a stopped run continues.
+A copy of the project in a temporary directory holds each mutant, and the tests that execute its lines run there. ``.mutants/``
+keeps these lines, and a verdict until the module or a test changes, so a stopped run continues.
 """
 
 from __future__ import annotations
@@ -20,18 +20,26 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from mutants.equivalents import EQUIVALENTS
+from mutants.executed import Executed, directory_of, file_of, stale_files
 from mutants.mutate import Mutant, mutants_of
-from mutants.targets import DRIFT, TABLE, files_for
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("realtime_fsm", "tests", "diagrams", ".ci", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "Makefile")
+LEFT_OUT = [".venv", ".git", ".mutants", ".hypothesis", ".coverage*", "*_cache", "__pycache__", "node_modules", "build", "dist"]
+"""The files of the project that no copy needs."""
+SEVERAL = 4.0
+"""A timeout kills a mutant only if it is that many times as long as the run of its tests without the mutant."""
+FIRST = 4
+"""The nearest files of tests, which run alone first: to import all others takes seconds."""
 KILLED, TIMED_OUT, SURVIVED, EQUIVALENT = "killed", "timeout", "survived", "equivalent"
 
 
@@ -73,38 +81,69 @@ class Copy:
     """A copy of the project that judges one mutant after another."""
 
     def __init__(self, root: Path, directory: Path) -> None:
-        self.root = root
         self.directory = directory
-        for name in COPIED:
-            if (source := root / name).is_dir():
-                shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
-            elif source.exists():
-                shutil.copy2(source, directory / name)
+        self._judged = 0
+        shutil.copytree(root, directory, ignore=shutil.ignore_patterns(*LEFT_OUT), dirs_exist_ok=True)
 
-    def judge(self, mutant: Mutant, timeout: float) -> str:
-        """Insert the mutant, run its tests, and remove the mutant."""
+    def judge(self, mutant: Mutant, tests: dict[str, float], timeout: float) -> tuple[str, str]:
+        """Insert the mutant, run its tests, and remove the mutant. Return the verdict, and the test that ran last."""
         module = self.directory / mutant.path
-        source = module.read_bytes()
+        source, modified = module.read_bytes(), module.stat().st_mtime
+        self._judged += 1
         module.write_bytes(mutant.applied(source))
+        os.utime(module, (self._judged, self._judged))  # Python compares bytecode by size and second of the source
         try:
-            return self.run(files_for(mutant.path, self.root), timeout, drift=mutant.path != TABLE)
+            return self.run(tests, timeout)
         finally:
             module.write_bytes(source)
+            os.utime(module, (modified, modified))
 
-    def run(self, tests: list[str], timeout: float, *, drift: bool = True, output: int = subprocess.DEVNULL) -> str:
-        """Run test files; kill a process that exceeds the timeout, with its children."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
-        if not drift:
-            command += ["--deselect", DRIFT]
-        # Python compares bytecode by size and second, so two mutants of one size could share a stale file.
-        environment = {**os.environ, "PYTHONPATH": str(self.directory), "PYTHONDONTWRITEBYTECODE": "1"}
-        with subprocess.Popen(
-            command, cwd=self.directory, env=environment, stdout=output, stderr=subprocess.DEVNULL, start_new_session=True
-        ) as process:
+    def run(self, tests: dict[str, float], timeout: float) -> tuple[str, str]:
+        """Run tests, each with its own timeout, until one fails. Return the verdict, and the test that ran last."""
+        chosen, started = self.directory / "chosen.json", self.directory / "chosen.started"
+        chosen.write_text(json.dumps(tests))
+        started.write_text("")
+        code = self.pytest("-x", f"--choose={chosen}", *dict.fromkeys(map(file_of, tests)), timeout=timeout)
+        verdict = {0: SURVIVED, pytest.ExitCode.NO_TESTS_COLLECTED: SURVIVED, None: TIMED_OUT}.get(code, KILLED)
+        return verdict, started.read_text()
+
+    def try_in_forks(self, tries: list[dict[str, Any]], timeout: float) -> Iterator[tuple[int, str]]:
+        """Yield the number of each mutant that a fork has noticed, and the test that noticed it."""
+        file = self.directory / "tries.json"
+        file.write_text(json.dumps(tries))
+        killers = file.with_suffix(".killers")
+        killers.write_text("")
+        files = sorted({file_of(test) for each in tries for test in each["tests"]})
+        self.pytest(f"--try={file}", *files, timeout=timeout)
+        yield from ((number, test) for number, test in map(json.loads, killers.read_text().splitlines()) if test)
+
+    def record(self, directory: Path, files: list[str]) -> None:
+        """Run files of tests, and write the lines that each test executes."""
+        code = self.pytest(f"--record={directory}", *files, timeout=None)
+        if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+            raise RuntimeError(f"pytest could not run the tests: {(self.directory / 'output').read_text()[-2000:]}")
+
+    def pytest(self, *arguments: str, timeout: float | None) -> int | None:
+        """Run pytest and return its exit code, or None after the timeout, which ends all its processes."""
+        plugins = ("-p", "no:cacheprovider", "-p", "mutants.plugin")
+        command = [sys.executable, "-m", "pytest", "-q", "--no-header", *plugins, *arguments]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(self.directory), str(self.directory / "tests")]),
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(self.directory / ".pycache"),
+            "COVERAGE_CORE": "ctrace",  # a core of Python 3.12 tells the first test of a line only
+        }
+        with (
+            (self.directory / "output").open("w") as output,
+            subprocess.Popen(
+                command, cwd=self.directory, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            ) as process,
+        ):
             try:
-                return SURVIVED if process.wait(timeout) == 0 else KILLED
+                return process.wait(timeout)
             except subprocess.TimeoutExpired:
-                return TIMED_OUT
+                return None
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -123,102 +162,156 @@ class Verdicts:
                     stored = json.loads(line)
                     self._verdicts[stored["key"]] = stored["verdict"]
 
-    def key(self, mutant: Mutant) -> str:
+    def key(self, mutant: Mutant, tests: Iterable[str]) -> str:
         """Hash the mutant and everything on which its verdict depends."""
         digest = hashlib.sha256(repr(mutant).encode())
-        for name in (mutant.path, *files_for(mutant.path, self._root)):
+        for name in (mutant.path, *sorted(set(map(file_of, tests)))):
             digest.update((self._root / name).read_bytes())
         return digest.hexdigest()[:24]
 
-    def get(self, mutant: Mutant) -> str | None:
+    def get(self, key: str) -> str | None:
         """Return the stored verdict."""
-        return self._verdicts.get(self.key(mutant))
+        return self._verdicts.get(key)
 
-    def add(self, mutant: Mutant, verdict: str) -> None:
-        """Store a verdict."""
-        with self._lock:
-            self._file.parent.mkdir(exist_ok=True)
-            with self._file.open("a") as out:
-                out.write(json.dumps({"key": self.key(mutant), "mutant": str(mutant), "verdict": verdict}) + "\n")
+    def add(self, key: str, mutant: Mutant, verdict: str, test: str) -> None:
+        """Store a verdict, with the test that noticed the mutant."""
+        self._verdicts[key] = verdict
+        with self._lock, self._file.open("a") as out:
+            out.write(json.dumps({"key": key, "mutant": str(mutant), "verdict": verdict, "test": test}) + "\n")
+
+
+class Judge:
+    """Judge mutants with the tests that execute their lines."""
+
+    def __init__(self, root: Path, executed: Executed, copies: queue.SimpleQueue[Copy], options: argparse.Namespace) -> None:
+        self._root, self._executed, self._copies = root, executed, copies
+        self._verdicts = Verdicts(root / ".mutants" / "verdicts.jsonl", root)
+        self._deadline = time.monotonic() + options.budget
+        self._timeout: float = options.seconds
+        self._killers: dict[str, list[Mutant]] = defaultdict(list)
+        self._passing: set[str] = set()
+        self.failing: set[str] = set()
+
+    def judge(self, mutants: list[Mutant], pool: ThreadPoolExecutor) -> list[tuple[Mutant, str | None]]:
+        """Return the verdict of each mutant, or None after the budget of the run.
+
+        A test that fails without a mutant proves nothing, so the mutants that it killed are judged again without it.
+        """
+        self._try(mutants)
+        verdicts = dict(zip(mutants, pool.map(self._verdict, mutants), strict=True))
+        while unproven := self._killers.keys() - self._passing:
+            failing = self._failing_of(sorted(unproven))
+            self._passing |= unproven - failing
+            self.failing |= failing
+            again = [mutant for test in sorted(failing) for mutant in self._killers.pop(test)]
+            verdicts |= zip(again, pool.map(self._verdict, again), strict=True)
+        return list(verdicts.items())
+
+    def _try(self, mutants: list[Mutant]) -> None:
+        """Store the verdicts of mutants that tests notice in a fork of one process."""
+        tries = []
+        for number, mutant in enumerate(mutants):
+            tests = self._tests_for(mutant)
+            if mutant.name not in EQUIVALENTS and tests and self._verdicts.get(self._verdicts.key(mutant, tests)) is None:
+                source = mutant.applied((self._root / mutant.path).read_bytes()).decode()
+                module = ".".join(Path(mutant.path).with_suffix("").parts).removesuffix(".__init__")
+                tries.append({"number": number, "module": module, "source": source, "tests": tests, "timeout": self._timeout})
+        copy = self._copies.get()
+        for number, test in copy.try_in_forks(tries, max(0.0, self._deadline - time.monotonic())) if tries else ():
+            self._store(mutants[number], KILLED, test)
+        self._copies.put(copy)
+
+    def _tests_for(self, mutant: Mutant) -> dict[str, float]:
+        return {test: self._limit(test) for test in self._executed.tests_for(mutant) if test not in self.failing}
+
+    def _store(self, mutant: Mutant, verdict: str, test: str) -> None:
+        if verdict != SURVIVED:
+            self._killers[test].append(mutant)
+        self._verdicts.add(self._verdicts.key(mutant, self._tests_for(mutant)), mutant, verdict, test)
+        print(f"{verdict:9} {mutant}", flush=True)
+
+    def _verdict(self, mutant: Mutant) -> str | None:
+        if mutant.name in EQUIVALENTS:
+            return EQUIVALENT
+        tests = self._tests_for(mutant)
+        if (stored := self._verdicts.get(self._verdicts.key(mutant, tests))) is not None or time.monotonic() > self._deadline:
+            return stored
+        copy = self._copies.get()
+        try:
+            verdict, test = self._run(copy, mutant, tests)
+        finally:
+            self._copies.put(copy)
+        self._store(mutant, verdict, test)
+        return verdict
+
+    def _run(self, copy: Copy, mutant: Mutant, tests: dict[str, float]) -> tuple[str, str]:
+        nearest = list(dict.fromkeys(map(file_of, tests)))[:FIRST]
+        for part in (
+            {test: limit for test, limit in tests.items() if file_of(test) in nearest},
+            {test: limit for test, limit in tests.items() if file_of(test) not in nearest},
+        ):
+            verdict, last = self._run_part(copy, mutant, part) if part else (SURVIVED, "")
+            if verdict != SURVIVED:
+                return verdict, last or next(iter(part))  # without a last test, Python could not import the mutant
+        return SURVIVED, ""
+
+    def _run_part(self, copy: Copy, mutant: Mutant, tests: dict[str, float]) -> tuple[str, str]:
+        verdict, last = copy.judge(mutant, tests, self._timeout)
+        if verdict == TIMED_OUT:
+            began = time.monotonic()
+            copy.run(tests, 10.0 * self._timeout)
+            if self._timeout < (needed := SEVERAL * (time.monotonic() - began)):
+                return copy.judge(mutant, tests, needed)
+        return verdict, last
+
+    def _failing_of(self, tests: list[str]) -> set[str]:
+        """Return the tests that fail without a mutant."""
+        copy, failing = self._copies.get(), set()
+        try:
+            while tests:
+                verdict, last = copy.run({test: self._limit(test) for test in tests}, 10.0 * self._timeout)
+                if verdict == SURVIVED:
+                    break
+                failing.add(last)
+                tests = tests[tests.index(last) + 1 :] if last in tests else []
+        finally:
+            self._copies.put(copy)
+        return failing
+
+    def _limit(self, test: str) -> float:
+        """Return the timeout of a test."""
+        return max(60.0, 20.0 * self._executed.seconds[test])
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """Judge the sample. Return 1 if the score is below ``--least``, and 2 if the tests fail without a mutant."""
+    """Judge the sample. Return 1 if the score is below ``--least``, and 2 if a test fails without a mutant."""
     parser = argparse.ArgumentParser(prog="mutants")
     parser.add_argument("--count", type=int, default=150, help="number of mutants (150)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the sample (1)")
     parser.add_argument("--only", default="", help="only modules whose path contains this text")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at once (2)")
-    parser.add_argument("--seconds", type=float, default=240.0, help="timeout of one mutant (240)")
+    parser.add_argument("--seconds", type=float, default=240.0, help="timeout of one mutant, longer under load (240)")
     parser.add_argument("--budget", type=float, default=3600.0, help="seconds after which no mutant starts (3600)")
     parser.add_argument("--least", type=float, default=0.0, help="the smallest score in percent that passes")
     options = parser.parse_args(arguments)
     chosen = sample(root, all_mutants(root, options.only), options.count, options.seed)
-    verdicts = Verdicts(root / ".mutants" / "verdicts.jsonl", root)
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
         copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
         for number in range(options.jobs):
             copies.put(Copy(root, Path(temporary) / str(number)))
-        deadline = time.monotonic() + options.budget
-
-        def judge(mutant: Mutant) -> tuple[Mutant, str | None]:
-            if str(mutant) in EQUIVALENTS:
-                return mutant, EQUIVALENT
-            if (verdict := verdicts.get(mutant)) is not None:
-                return mutant, verdict
-            if time.monotonic() > deadline:
-                return mutant, None
+        if stale := stale_files(root):
+            print(f"{len(stale)} files of tests run first, to learn the lines that each test executes", flush=True)
             copy = copies.get()
-            try:
-                verdict = copy.judge(mutant, options.seconds)
-            finally:
-                copies.put(copy)
-            verdicts.add(mutant, verdict)
-            print(f"{verdict:9} {mutant}", flush=True)
-            return mutant, verdict
-
+            copy.record(directory_of(root), stale)
+            copies.put(copy)
+        judge = Judge(root, Executed(root), copies, options)
         with ThreadPoolExecutor(options.jobs) as pool:
-            if not _tests_pass(root, chosen, verdicts, copies, pool):
-                print("The tests fail without a mutant, so a kill proves nothing. Run: make test")
-                return 2
-            results = list(pool.map(judge, chosen))
-    return report(results, options)
-
-
-def _tests_pass(
-    root: Path, chosen: list[Mutant], verdicts: Verdicts, copies: queue.SimpleQueue[Copy], pool: ThreadPoolExecutor
-) -> bool:
-    """Tell whether all chosen tests pass without a mutant. Store the verdict until the package or a test changes."""
-    tests = sorted({test for mutant in chosen for test in files_for(mutant.path, root)})
-    jobs = copies.qsize()
-    everything = Mutant("realtime_fsm/__init__.py", 0, digest_of(root), " ".join(tests), 0, 0)
-    if verdicts.get(everything) is None:
-        print(f"{len(tests)} test files run without a mutant first", flush=True)
-
-        def passes(shard: list[str]) -> bool:
-            copy = copies.get()
-            try:
-                with (copy.directory / "output").open("w+b") as output:
-                    passed = not shard or copy.run(shard, 1800.0, output=output.fileno()) == SURVIVED
-                    if not passed:
-                        print((copy.directory / "output").read_text(errors="replace")[-2000:], flush=True)
-                return passed
-            finally:
-                copies.put(copy)
-
-        if not all(list(pool.map(passes, (tests[number::jobs] for number in range(jobs))))):
-            return False
-        verdicts.add(everything, SURVIVED)
-    return True
-
-
-def digest_of(root: Path) -> str:
-    """Hash the state of the package and its tests."""
-    digest = hashlib.sha256()
-    for name in ("realtime_fsm", "tests"):
-        for file in sorted((root / name).rglob("*.py")):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
+            results = judge.judge(chosen, pool)
+    code = report(results, options)
+    if judge.failing:
+        print("Tests that fail without a mutant, so they prove nothing:", *sorted(judge.failing), sep="\n  ")
+        return 2
+    return code
 
 
 def report(results: list[tuple[Mutant, str | None]], options: argparse.Namespace) -> int:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from mutants import plugin
 from mutants.equivalents import EQUIVALENTS
 from mutants.mutate import mutants_of
 from mutants.run import all_mutants, main, sample
-from mutants.targets import PACKAGES, TABLE, file_of, files_for
 
 ROOT = Path(__file__).parents[2]
 MODULE = '''
@@ -66,6 +67,11 @@ def test_each_kind_of_change(source: str, after: str) -> None:
     assert after in {made for _, made in changes(source)}
 
 
+@pytest.mark.parametrize(("answer", "changed"), [("bool", set()), ("bool | None", {"return None"})])
+def test_none_is_a_change_of_a_no_only_where_a_third_answer_exists(answer: str, changed: set[str]) -> None:
+    assert {after for _, after in changes(f"def small() -> {answer}:\n    return False\n")} == {"(True)", *changed}
+
+
 def test_change_is_in_place() -> None:
     source = 'é = "ü"; a = 1 < 2\n'.encode()
     (mutant,) = [mutant for mutant in mutants_of("module.py", source) if mutant.before == "1 < 2"]
@@ -82,25 +88,20 @@ def test_sample_repeats_and_covers_packages() -> None:
     assert {Path(mutant.path).parent for mutant in chosen} == {Path(mutant.path).parent for mutant in everything}
 
 
-def test_every_module_has_tests() -> None:
-    modules = {mutant.path for mutant in all_mutants(ROOT)}
-    assert TABLE in modules
-    assert {path: files_for(path, ROOT) for path in modules if not files_for(path, ROOT)} == {}
-    listed = [file_of(name) for names in PACKAGES.values() for name in names.split()]
-    assert [name for name in listed if not (ROOT / name).exists()] == []
-
-
 def test_the_list_of_equivalents_names_mutants_that_exist() -> None:
-    """An entry whose line has moved must move with the line, or it excuses another mutant."""
-    assert set(EQUIVALENTS) - {str(mutant) for mutant in all_mutants(ROOT)} == set()
+    """An entry whose line has changed must change with the line, or it excuses another mutant."""
+    assert set(EQUIVALENTS) - {mutant.name for mutant in all_mutants(ROOT)} == set()
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # the plugin of the test kit is not in the small project
-    (tmp_path / "realtime_fsm").mkdir()
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "realtime_fsm" / "__init__.py").write_text("")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p pytest_timeout")
+    for package in ("realtime_fsm", "tests/mutants"):
+        (tmp_path / package).mkdir(parents=True)
+        (tmp_path / package / "__init__.py").write_text("")
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
+    shutil.copy(plugin.__file__, tmp_path / "tests" / "mutants")
     return tmp_path
 
 
@@ -112,9 +113,12 @@ def judge(project: Path, module: str, test: str, capsys: pytest.CaptureFixture[s
     return code, capsys.readouterr().out
 
 
+SMALL = "def small(n):\n    return n < 10\n"
+
+
 def test_report_names_survivors_and_score(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    module, test = "def small(n):\n    return n < 10\n", "def test_it():\n    assert small(3)\n"
-    code, out = judge(project, module, test, capsys, "--least", "90")
+    test = "def test_it():\n    assert small(3)\n"
+    code, out = judge(project, SMALL, test, capsys, "--least", "90")
     assert out.splitlines()[-4:] == [
         "  realtime_fsm/catch_up.py:2: 10  ->  (11)",
         "  realtime_fsm/catch_up.py:2: n < 10  ->  (n <= 10)",
@@ -122,19 +126,55 @@ def test_report_names_survivors_and_score(project: Path, capsys: pytest.CaptureF
         "1 of 3 mutants killed (0 by timeout), 0 equivalent, 0 not judged within the budget; seed 1. Score: 33.3 %",
     ]
     assert code == 1
-    _, second = judge(project, module, test, capsys)
+    _, second = judge(project, SMALL, test, capsys)
     assert "catch_up.py:2: return n < 10" not in second, "the run reuses the stored verdict"
     assert "Score: 33.3 %" in second
 
 
-def test_timeout_kills_a_hanging_mutant(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_test_judges_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judge(project, SMALL, "def test_it():\n    assert small(3)\n", capsys)
+    _, out = judge(project, SMALL, "def test_it():\n    assert small(9) and not small(10)\n", capsys)
+    assert "Score: 100.0 %" in out
+
+
+def test_tests_that_execute_the_line_judge_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No name leads from the test to the module, and the line has moved since the record."""
+    (project / "realtime_fsm" / "other.py").write_text("from realtime_fsm.catch_up import small\n")
+    (project / "tests" / "test_other.py").write_text(
+        "from realtime_fsm.other import small\n\n\ndef test_it():\n    assert small(9) and not small(10)\n"
+    )
+    judge(project, SMALL, "", capsys)
+    _, out = judge(project, f"import os\n{SMALL}", "", capsys)
+    assert "killed    realtime_fsm/catch_up.py:3: 10  ->  (11)" in out
+    assert "Score: 100.0 %" in out
+
+
+def test_a_change_of_what_runs_at_the_import_is_judged_too(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No fork sees it, because the module was imported before."""
+    module = "LIMIT = 10\n\ndef small(n):\n    return n < LIMIT\n"
+    _, out = judge(project, module, "def test_it():\n    assert small(9) and not small(10)\n", capsys)
+    assert "killed    realtime_fsm/catch_up.py:1: 10  ->  (11)" in out
+    assert "3 of 3 mutants killed" in out
+
+
+def test_a_hanging_mutant_is_killed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module = "def wait():\n    while True:\n        break\n"
     code, out = judge(project, module, "def test_it():\n    wait()\n", capsys, "--seconds", "8")
     assert "timeout   realtime_fsm/catch_up.py:3: break  ->  continue" in out
     assert code == 0
 
 
+def test_a_timeout_that_slow_tests_explain_kills_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module, test = "def limit():\n    return 3\n", "import time\n\ndef test_it():\n    time.sleep(1)\n    limit()\n"
+    _, out = judge(project, module, test, capsys, "--seconds", "0.5")
+    assert "0 of 2 mutants killed (0 by timeout)" in out
+
+
 def test_failing_tests_prove_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out = judge(project, "LIMIT = 3\n", "def test_it():\n    assert LIMIT == 4\n", capsys)
+    module = "def limit():\n    return 3\n"
+    judge(project, module, "def test_it():\n    assert limit() == 3\n", capsys, "--count", "1")
+    code, out = judge(project, module.replace("3", "4"), "def test_it():\n    assert limit() == 3\n", capsys)
     assert code == 2
-    assert "a kill proves nothing" in out
+    assert out.splitlines()[-2:] == [
+        "Tests that fail without a mutant, so they prove nothing:", "  tests/test_catch_up.py::test_it"
+    ]  # fmt: skip

@@ -52,6 +52,26 @@ def refused(bench: Bench) -> None:
     back(bench)
 
 
+def refused_and_silent(bench: Bench) -> None:
+    bench.now += 5.0
+    bench.lose()
+    bench.expire()
+    bench.do(DialFailure(bench.generation, UpgradeRefused(502)))
+    bench.expire()
+    bench.expire()
+    back(bench)
+
+
+def silent_and_refused(bench: Bench) -> None:
+    bench.now += 5.0
+    bench.hear_something()
+    bench.expire_until("sub64")
+    bench.expire()
+    bench.expire()
+    bench.do(DialFailure(bench.generation, UpgradeRefused(502)))
+    back(bench)
+
+
 def without_credentials(bench: Bench) -> None:
     bench.now += 5.0
     bench.lose()
@@ -118,10 +138,12 @@ def planned(bench: Bench) -> None:
     [
         (planned, ""),
         (dropped, "5s drop"),
-        (refused, "5s drop; 5.001s freeze 7.998s"),
+        (refused, "5s drop; 5.001s refuse 7.998s"),
+        (refused_and_silent, "5s drop; 5.001s refuse 1.498s; 6.501s freeze 38.998s"),
         (without_credentials, "5s drop"),
         (silent, "0.001s freeze 41.998s"),
-        (lost_for_good, "5s drop; 5.001s freeze 3.498s"),
+        (silent_and_refused, "0.001s freeze 41s; 40.001s refuse 7.998s"),
+        (lost_for_good, "5s drop; 5.001s refuse 3.498s"),
         (at_fault, "4.999s fault 1.25s"),
         (recovered, "4.999s fault 1.001s"),
         (lost_at_fault, "4.999s fault 1.001s; 6s drop"),
@@ -134,14 +156,14 @@ def test_the_script_has_the_faults_of_the_server(live: Callable[[Bench], object]
     assert (made.script, made.era) == (script, "E4")
 
 
-def test_a_server_that_is_away_at_first_is_frozen_from_the_beginning(tmp_path: Path) -> None:
+def test_a_server_that_is_away_at_first_refuses_from_the_beginning(tmp_path: Path) -> None:
     def live(bench: Bench) -> None:
         bench.to(State.RECONNECTING).fail_dial()
         bench.expire()
         bench.open()
         bench.greet()
 
-    assert scenario(tmp_path, live).script == "0.001s freeze 1.498s"
+    assert scenario(tmp_path, live).script == "0.001s refuse 1.498s"
 
 
 def test_two_silences_are_two_freezes_that_do_not_overlap(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def summary_of(output: str) -> str:
 def expectation() -> str:
     """Tell how long the run takes: as long as the last one did here."""
     if not LAST.exists():
-        return "about five minutes on two cores"
+        return "about ten minutes on two cores"
     return f"about {float(LAST.read_text(encoding='ascii')):.0f} s, as the last time"
 
 

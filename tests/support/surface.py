@@ -1,4 +1,4 @@
-"""List the public surface, one name a line.
+"""List the public surface, one name or default a line.
 
 ``python -m support.surface > data/public_surface.txt``, in the folder tests/, freezes the surface again.
 """
@@ -49,6 +49,44 @@ def surface() -> Iterator[str]:
     yield from (f"rule {row.id}" for row in TABLE.rows)
     yield from _words(_parser())
     yield from sorted(_keys("report", Report))
+    yield from sorted(set(_defaults()))
+
+
+def _defaults() -> Iterator[str]:
+    """Yield the plain defaults of calls, records and commands."""
+    for module in MODULES:
+        for name in importlib.import_module(module).__all__:
+            value = getattr(importlib.import_module(module), name)
+            yield from _defaults_of(f"{module}.{name}", value)
+            own = [base for base in getattr(value, "__mro__", ()) if base.__module__.startswith("realtime_fsm")]
+            for member in [member for base in own for member in vars(base) if not member.startswith("_")]:
+                yield from _defaults_of(f"{module}.{name}.{member}", getattr(value, member))
+    for record in RECORDS:
+        yield from _defaults_of(f"record {record.__struct_config__.tag}", record)
+    for parser in _parsers(_parser()):
+        for action in parser._actions:
+            if action.default not in (None, argparse.SUPPRESS):
+                yield f"default {parser.prog} {' '.join(action.option_strings) or action.dest}={action.default!r}"
+
+
+def _defaults_of(path: str, call: Any) -> Iterator[str]:
+    if not (inspect.isroutine(call) or (inspect.isclass(call) and not issubclass(call, Enum))):
+        return
+    try:
+        parameters = inspect.signature(call).parameters.values()
+    except ValueError:  # a class without arguments of its own
+        return
+    for parameter in parameters:
+        if isinstance(parameter.default, bool | int | float | str | bytes | tuple) and not parameter.name.startswith("_"):
+            yield f"default {path}({parameter.name}={parameter.default!r})"
+
+
+def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _parsers(command)
 
 
 def _members(kind: type) -> Iterator[str]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from realtime_fsm import BadOption
+from realtime_fsm import BadOption, RetriesExhausted, RetryPolicy
 from realtime_fsm.sync import Realtime
 from realtime_fsm.testing import QUICK_RETRY, BlockingServer, RealtimeServer
+from support.stubs import differences
 
 LONG = 20.0
 
@@ -36,6 +39,33 @@ def threads() -> list[str]:
 def test_it_has_every_call_of_the_asynchronous_one() -> None:
     names = {name for name in dir(RealtimeServer) if not name.startswith("_")}
     assert names <= set(dir(BlockingServer))
+
+
+def test_a_checker_sees_the_signatures_of_the_asynchronous_calls() -> None:
+    assert differences(BlockingServer) == []
+
+
+class Wrong:
+    if TYPE_CHECKING:
+
+        def call(self, name: str = "x") -> None: ...
+        def gone(self) -> None: ...
+    else:
+
+        def _made(self, name: str, other: int) -> None: ...
+
+        call = _made
+        new = _made
+
+
+def test_a_declaration_that_differs_is_named() -> None:
+    assert differences(Wrong) == [
+        "gone is declared, and not made",
+        "new is made, and not declared",
+        "call: ('POSITIONAL_OR_KEYWORD', 'name', 'str', 'x') is declared for ('POSITIONAL_OR_KEYWORD', 'name', 'str', 'none')",
+        "call: ('RETURN', 'None') is declared for ('POSITIONAL_OR_KEYWORD', 'other', 'int', 'none')",
+        "call has 4 arguments, and is declared with 3",
+    ]
 
 
 def test_a_conversation(server: BlockingServer, realtime: Realtime) -> None:
@@ -80,6 +110,15 @@ def test_it_stops_and_starts_on_the_same_port(server: BlockingServer, realtime: 
 
 def test_every_fault_can_be_called_from_here(server: BlockingServer, realtime: Realtime) -> None:
     rows = realtime.subscribe("rows")
+    server.refuse_dials()
+    with (
+        Realtime(server.endpoint, "demo", retry=RetryPolicy(attempts=1)) as refused,
+        pytest.raises(RetriesExhausted, match="503"),
+    ):
+        refused.connect()
+    server.accept_dials()
+    with Realtime(server.endpoint, "demo") as accepted:
+        accepted.connect()
     server.deafen()
     assert server.publish("e", "rows", {"n": 1}) == 0
     server.heal()
@@ -185,3 +224,10 @@ def test_a_server_goes_on_to_another_loop() -> None:
     assert asyncio.run(serve()) == asyncio.run(serve()) == 0
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(lambda: asyncio.run(serve())).result(LONG) == 0
+
+
+def test_the_server_ends_with_its_block() -> None:
+    with RealtimeServer() as server:
+        where = urlsplit(server.endpoint)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((where.hostname, where.port))

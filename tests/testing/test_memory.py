@@ -42,6 +42,21 @@ async def test_events_arrive_in_order(server: InMemoryServer) -> None:
         assert await numbers(rows, 3) == [0, 1, 2]
 
 
+async def test_it_refuses_dials_for_an_hour(server: InMemoryServer) -> None:
+    async with client(server) as realtime:
+        await realtime.subscribe("rows")
+        await server.wait_for_subscriptions(1)
+        await server.script("0s drop; 0s refuse 1m; 1m refuse 59m")
+        assert realtime.last_failure is not None
+        assert isinstance(realtime.last_failure.error, UpgradeRefused)
+        assert realtime.last_failure.error.status == 503
+        await server.wait_for_subscriptions(1)
+        server.refuse_dials()
+        await server.stop()
+        await server.start()
+        await server.wait_for_subscriptions(1)
+
+
 async def test_it_is_away_for_an_hour_and_comes_back(server: InMemoryServer) -> None:
     async with client(server) as realtime:
         rows = await realtime.subscribe("rows")

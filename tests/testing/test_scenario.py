@@ -37,6 +37,8 @@ ONCE = RetryPolicy(attempts=1, reconnect_attempts=1)
         ("", ()),
         ("5s drop", ("stream_ended",)),
         ("5s drop; 5.001s freeze 3600s", ("stream_ended",)),
+        ("5s drop; 5.001s refuse 3600s", ("stream_ended",)),
+        ("5s refuse 100s", ()),
         ("5s freeze 42s", ("pong_overdue",)),
         ("5s fault 100s", ()),
     ],

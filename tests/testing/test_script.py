@@ -12,7 +12,7 @@ from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.script import Fault, parse, run
 from support.loopback import DEMO, GREETING, PING, PONG, connected
 
-FAULTS = ("drop", "freeze", "deaf", "fault")
+FAULTS = ("drop", "refuse", "freeze", "deaf", "fault")
 END = None
 
 
@@ -30,8 +30,10 @@ async def calls_of(script: str) -> list[tuple[float, str, float | None]]:
 
 
 async def test_each_fault_begins_at_its_moment_and_ends_after_its_length() -> None:
-    assert await calls_of("2s drop; 5s freeze 3s; 12s deaf; 20s fault 4s") == [
+    assert await calls_of("2s drop; 2s refuse 1s; 5s freeze 3s; 12s deaf; 20s fault 4s") == [
         (2, "drop", 0),
+        (2, "refuse", 1),
+        (3, "refuse", END),
         (5, "freeze", 3),
         (8, "freeze", END),
         (12, "deaf", 0),
@@ -62,7 +64,10 @@ async def test_at_one_moment_a_fault_ends_before_the_next_begins() -> None:
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("2s drop; 5s freez 3s", r"step 2, '5s freez 3s': there is no fault 'freez'; write one of drop, freeze, deaf, fault"),
+        (
+            "2s drop; 5s freez 3s",
+            r"step 2, '5s freez 3s': there is no fault 'freez'; write one of drop, refuse, freeze, deaf, fault",
+        ),
         ("", r"step 1, '': not a moment, a fault and perhaps a length; write one such as '5s freeze 3s'"),
         (";", r"step 1, '': not a moment"),
         ("2s drop;; 3s drop", r"step 2, '': not a moment"),

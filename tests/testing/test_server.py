@@ -232,6 +232,31 @@ async def test_an_endpoint_without_v1_is_refused_as_by_a_real_server() -> None:
                 await realtime.connect()
 
 
+@pytest.mark.loopback
+async def test_a_refused_dial_gets_an_answer_and_links_that_are_up_go_on() -> None:
+    async with RealtimeServer() as server, connected(server) as before:
+        await before.text()
+        server.refuse_dials()
+        refused = await RawClient.dial(port_of(server), upgrade(DEMO))
+        assert refused.head.startswith("HTTP/1.1 503 ")
+        await refused.hang_up()
+        before.send(PING)
+        assert await before.text() == PONG
+        server.freeze()  # a proxy answers for a server that is silent
+        refused = await RawClient.dial(port_of(server), upgrade(DEMO))
+        assert refused.head.startswith("HTTP/1.1 503 ")
+        await refused.hang_up()
+        server.thaw()
+        server.accept_dials()
+        async with connected(server) as after:
+            assert await after.text() == GREETING
+        server.refuse_dials()
+        await server.stop()
+        await server.start()
+        async with connected(server) as after:
+            assert await after.text() == GREETING
+
+
 @pytest.mark.parametrize("code", [401, 403, 1003, 1008])
 @pytest.mark.loopback
 async def test_the_error_of_a_denied_guest_names_the_remedy(code: int) -> None:

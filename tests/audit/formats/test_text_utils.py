@@ -1,0 +1,72 @@
+"""The numbers and times of a report, as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime_fsm.audit.formats.text_utils import describe_allowed, format_duration, number, percent, pluralize
+from realtime_fsm.audit.tracking import TrackedConnection
+
+TIMES = {
+    None: "none",
+    0: "0 ms",
+    2e-5: "20 us",
+    0.00099: "990 us",
+    0.001: "1 ms",
+    0.25: "250 ms",
+    0.999: "999 ms",
+    1: "1 s",
+    61.5: "61.5 s",
+    119.9: "120 s",
+    120: "2 min 0 s",
+    3599: "59 min 59 s",
+    3600: "1 h 0 s",
+    3700: "1 h 1 min",
+    86_399: "23 h 59 min",
+    86_400: "1 d 0 s",
+    90_000: "1 d 1 h",
+}
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.9994, "999 ms"), (0.9996, "1 s"), (0.0009994, "999 us"), (0.0009996, "1 ms")])
+def test_a_time_that_rounds_to_a_greater_unit_is_told_in_it(seconds: float, said: str) -> None:
+    assert format_duration(seconds) == said
+
+
+@pytest.mark.parametrize(("seconds", "said"), TIMES.items())
+def test_times_are_said_shortly(seconds: float | None, said: str) -> None:
+    assert format_duration(seconds) == said
+
+
+@pytest.mark.parametrize(("share", "said"), [(None, "none"), (0.0, "0.000 %"), (99.9999, "99.999 %"), (100.0, "100 %")])
+def test_only_the_whole_is_100_per_cent(share: float | None, said: str) -> None:
+    assert percent(share) == said
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 links"), (1, "1 link"), (2, "2 links"), (1234, "1,234 links")])
+def test_things_are_counted(count: int, said: str) -> None:
+    assert pluralize(count, "link") == said
+    assert number(count) == said.partition(" ")[0]
+
+
+@pytest.mark.parametrize(
+    ("state", "trigger", "said"),
+    [
+        (None, "connect", ["anything: records are missing before, so the state is not known"]),
+        ("disconnected", "connect", ["dis1: disconnected x connect -> reconnecting"]),
+        ("disposing", "connect", ["disposing x connect: no step. Nothing follows the end."]),
+        ("disposing", "unheard of", ["end80: disposing x closed stays disposing"]),
+        (
+            "subscribed",
+            "unsubscribe",
+            [
+                "sub7: subscribed x unsubscribe if no_subscriptions -> unsubscribed",
+                "sub8: subscribed x unsubscribe stays subscribed",
+            ],
+        ),
+    ],
+)
+def test_the_allowed_rules_are_those_of_the_cell_or_of_the_state(state: str | None, trigger: str, said: list[str]) -> None:
+    tracked = TrackedConnection("c1", 1)
+    tracked.state = state
+    assert describe_allowed(tracked, trigger) == said
