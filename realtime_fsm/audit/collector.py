@@ -139,7 +139,7 @@ class ReportBuilder:
             hint: why the log has no record, where it looks as if it had.
             surplus: the number of records beyond one a line.
         """
-        verdict = self._verdict()
+        verdict = self._verdict(is_strange=bool(hint))
         if verdict is Verdict.UNUSABLE and not self._unusable:
             which = "the connections or the time that are asked for" if some or not window.is_all else "this library"
             text = f"no record of {which} is in it: {pluralize(lines, 'line')}{hint}" if lines else "it is empty"
@@ -172,10 +172,11 @@ class ReportBuilder:
             machine=", ".join(machine for machine, count in self._judged.items() if count) or TABLE.fingerprint,
         )
 
-    def _verdict(self) -> Verdict:
+    def _verdict(self, *, is_strange: bool) -> Verdict:
+        """Judge the log; strange lines and no connection are an unusable log, also where the last line is cut."""
         if self._violated or self._verdicts[Verdict.VIOLATED.word]:
             return Verdict.VIOLATED
-        if self._unusable or not (self._records or self._verdicts):
+        if self._unusable or not (self._verdicts or (self._records and not is_strange)):
             return Verdict.UNUSABLE
         if self._in_doubt or self._verdicts[Verdict.INCONCLUSIVE.word]:
             return Verdict.INCONCLUSIVE

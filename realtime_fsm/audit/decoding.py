@@ -166,7 +166,9 @@ _STRICT: dict[str, Any] = {
     "kind": Annotated[str, msgspec.Meta(max_length=36)],
     "versions": dict[str, str],
 }
-_EPOCH, _EPOCH_TEXT = datetime(1970, 1, 1, tzinfo=UTC), re.compile(r"\d{9,20}(?:\.\d+)?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH_TEXT = re.compile(r"\d{9,20}(?:\.\d+)?", re.ASCII)
+"""A timestamp that counts since 1970."""
 _UNITS = ((1e11, 1_000_000), (1e14, 1000), (1e17, 1), (1e20, 0))
 """Below which number a timestamp is in seconds, and so on, and how many microseconds its unit has."""
 _PLAIN = (int, float, bool, int | None, float | None, float | msgspec.UnsetType, bool | msgspec.UnsetType)
@@ -220,7 +222,8 @@ def _decode_record(record: dict[str, Any]) -> ExtendedRecord | BadRecord:
     for rule, text in _unsupported(record):
         return BadRecord(rule, text, *whose)
     if moment is None:
-        return BadRecord("form", "the timestamp cannot be read", *whose)
+        text = "the timestamp cannot be read" if record.get("timestamp") else "the record lacks its timestamp (see --map)"
+        return BadRecord("cut", text, *whose)  # the application's logging writes it, and the client does not
     try:
         whole = _NULLS[record["event"]] | record
         typed: AnyRecord = msgspec.convert(whole | {"timestamp": moment.isoformat()}, AnyRecord, strict=not has_texts)
@@ -273,7 +276,7 @@ def parse_moment(stamp: object) -> datetime | None:
     """
     try:
         if isinstance(stamp, str):
-            if _EPOCH_TEXT.fullmatch(stamp) is None:
+            if EPOCH_TEXT.fullmatch(stamp) is None:
                 moment = datetime.fromisoformat(stamp)
                 return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
             stamp = float(stamp) if "." in stamp else int(stamp)

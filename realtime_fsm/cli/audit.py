@@ -16,7 +16,6 @@ from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.audit.sources import STDIN, Unreadable, open_log, read_lines, sort_by_content
 from realtime_fsm.audit.sql import script
-from realtime_fsm.audit.times import zone_of
 from realtime_fsm.auditlog.schema import FIELDS
 from realtime_fsm.cli import audit_times
 from realtime_fsm.cli.audit_follow import follow
@@ -198,7 +197,7 @@ def _write(lines: Iterator[str], output: str | None) -> int:
 def _answered(answer: Answer, options: argparse.Namespace) -> Iterator[str]:
     if options.format == "json":
         return iter((pretty_json(answer),))
-    return map(printable, answer_lines(answer, zone_of(options.at)))
+    return map(printable, answer_lines(answer, options.at.zone))
 
 
 def _rendered(report: Report, form: str, *, coverage: bool) -> Iterator[str]:

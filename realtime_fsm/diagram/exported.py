@@ -91,10 +91,13 @@ def read_exported(path: str | PathLike[str], option: str) -> ExportedTable:
     """Read an exported table from a file.
 
     Raises:
-        BadOption: as `decode_table` does.
-        OSError: when the file cannot be read.
+        BadOption: as `decode_table` does, and when the file cannot be read.
     """
-    return decode_table(Path(path).read_bytes(), option)
+    try:
+        text = Path(path).read_bytes()
+    except OSError as failure:
+        raise BadOption(option, f"{path}: {failure.strerror}") from None
+    return decode_table(text, option)
 
 
 def read_table(path: str | PathLike[str], option: str) -> Table[State, Trigger]:
@@ -103,8 +106,8 @@ def read_table(path: str | PathLike[str], option: str) -> Table[State, Trigger]:
     The fingerprint is that of the file, because logs name that one.
 
     Raises:
-        BadOption: when the file holds no whole table, or names a state, trigger or effect that this version does not know.
-        OSError: when the file cannot be read.
+        BadOption: when the file cannot be read, holds no whole table, or names a state, trigger or effect that this version does
+            not know.
     """
     exported = read_exported(path, option)
     known: tuple[tuple[str, set[str], set[str]], ...] = (

@@ -165,7 +165,7 @@ def test_a_bad_time_is_named_with_the_forms(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit) as caught:
         main([log_of(tmp_path, "healed"), "--at", "tomorrow"])
     assert caught.value.code == 2
-    assert "argument --at: 'tomorrow' is no time; give one such as 03:12, 1h, " in capsys.readouterr().err
+    assert "argument --at: 'tomorrow' is no time; give one such as 03:12, 03:12Z, 1h, " in capsys.readouterr().err
 
 
 # --- windows ----------------------------------------------------------------------------------------------------------

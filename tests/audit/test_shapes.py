@@ -127,6 +127,14 @@ def test_a_wrapped_record_that_the_end_of_the_file_cuts_is_told(shape: str, cut:
     assert (report.verdict, report.counts) == ("inconclusive", WHOLE.counts | {"cut": 1, "open": 1})
 
 
+def test_a_last_line_that_is_cut_does_not_hide_that_no_record_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [repr(record).encode() + b"\n" for record in RECORDS]
+    assert main([write(tmp_path / "log", [*lines[:-1], lines[-1][:-1]])]) == 2
+    assert "no record of this library is in it" in capsys.readouterr().out
+
+
 # --- nothing is recognised --------------------------------------------------------------------------------------------
 
 

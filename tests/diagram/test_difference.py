@@ -168,7 +168,7 @@ def test_another_file_is_refused(text: str, sentence: str, tmp_path: Path, capsy
     path.write_text(text)
     assert main(["diagram", "--diff", str(path)]) == 2
     assert f"realtime-fsm: --diff: {sentence}" in capsys.readouterr().err
-    assert main(["diagram", "--diff", str(tmp_path / "none")]) == 1
+    assert main(["diagram", "--diff", str(tmp_path / "none")]) == 2, "1 is for a difference"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ def format_duration(seconds: float | None) -> str:
     """Format a length of time briefly."""
     if seconds is None:
         return NOTHING
-    if seconds < 1:
-        return f"{seconds * 1000:.3g} ms" if seconds >= 0.001 or seconds == 0 else f"{seconds * 1e6:.3g} us"
+    if seconds < 0.9995:  # a longer time is 1 s in three digits
+        return f"{seconds * 1000:.3g} ms" if seconds >= 0.0009995 or seconds == 0 else f"{seconds * 1e6:.3g} us"
     if seconds < 120:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
