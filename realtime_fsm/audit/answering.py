@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit import downtime
 from realtime_fsm.audit.answer import Answer, Downtime, Missed
-from realtime_fsm.audit.causes import describe_cause, shown
-from realtime_fsm.audit.collector import KEPT, name_of
-from realtime_fsm.audit.counts import count_of
+from realtime_fsm.audit.causes import describe_cause
+from realtime_fsm.audit.collector import KEPT
+from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.report import Verdict
+from realtime_fsm.audit.secret_scan import masked
+from realtime_fsm.audit.worst import Worst
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.report import Report
     from realtime_fsm.audit.tracking import TrackedConnection
     from realtime_fsm.audit.watch import Spell
-
-    _Badness = tuple[bool, float, int]
 
 
 class AnswerBuilder:
@@ -39,7 +38,7 @@ class AnswerBuilder:
         self.instant = downtime.Instant(moment)
         self._places = places
         self._counts: Counter[str] = Counter()
-        self._worst: list[tuple[_Badness, Downtime]] = []  # a heap: the least bad one is the first
+        self._worst: Worst[tuple[bool, float, int], Downtime] = Worst(KEPT)
         self._begins: datetime | None = None
 
     def add(self, tracked: TrackedConnection, newest: datetime) -> None:
@@ -52,23 +51,19 @@ class AnswerBuilder:
         if watch is None or watch.spell is None or standing != downtime.DOWN:
             return
         told = self._tell(tracked, watch.spell, newest)
-        badness = not told.planned, told.seconds, -tracked.first_line
-        if len(self._worst) < KEPT:
-            heapq.heappush(self._worst, (badness, told))
-        elif badness > self._worst[0][0]:
-            heapq.heapreplace(self._worst, (badness, told))
+        self._worst.add((not told.planned, told.seconds, -tracked.first_line), lambda: told)
 
     def _tell(self, tracked: TrackedConnection, spell: Spell, newest: datetime) -> Downtime:
         end = newest if spell.until is None else spell.until
         seen = spell.seen
-        missed = [Missed(shown(each.subscription), each.since, each.until, each.seconds) for each in spell.missed]
+        missed = [Missed(masked(each.subscription), each.since, each.until, each.seconds) for each in spell.missed]
         return Downtime(
-            connection=name_of(tracked),
+            connection=masked(tracked.connection_id),
             since=spell.since,
             is_exact=spell.is_exact,
             seconds=round(max(0.0, (end - spell.since).total_seconds()), 6),
             kind=spell.kind,
-            cause=shown(spell.cause),
+            cause=masked(spell.cause),
             planned=spell.planned,
             why=_why(spell),
             attempts=spell.dials,
@@ -95,7 +90,7 @@ class AnswerBuilder:
             verdict=report.verdict if told else Verdict.UNUSABLE.word,
             exit_code=report.exit_code if told else int(Verdict.UNUSABLE),
             connections=counts.total() - counts[downtime.ABSENT],
-            down=[told for _, told in sorted(self._worst, key=lambda pair: pair[0], reverse=True)],
+            down=self._worst.all(),
             down_total=counts[downtime.DOWN],
             healthy=counts[downtime.UP],
             unwanted=counts[downtime.UNWANTED],
@@ -113,18 +108,14 @@ def _why(spell: Spell) -> str:
     failure = spell.failure
     last = None if failure is None or failure.cause is None else describe_cause(failure.cause, failure)
     step = None if spell.seen is None else spell.seen.record
+    end = f"; it gave up after {pluralize(spell.dials, 'attempt')}" if spell.gave_up else ""
     if spell.kind == downtime.FAULT:
         return "the server answered, and could not do its work (error_frame)"
     if spell.kind == downtime.NO_LINK:
-        begun = "no link had come about" if last is None else f"no link had come about: {last}"
-        return f"{begun}; it gave up after {_attempts(spell)}" if spell.gave_up else begun
+        return f"no link had come about{'' if last is None else f': {last}'}{end}"
     begun = describe_cause(spell.cause, step if step is not None and step.cause == spell.cause else None)
-    if spell.gave_up and last is not None:
-        return f"{begun}; it gave up after {_attempts(spell)}: {last}"
-    if last is not None and failure is not step and failure is not None and failure.cause != spell.cause:
-        return f"{begun}; then {last}"
-    return begun
-
-
-def _attempts(spell: Spell) -> str:
-    return count_of(spell.dials, "attempt", "attempts")
+    if last is None or failure is None:
+        return begun
+    if spell.gave_up:
+        return f"{begun}{end}: {last}"
+    return begun if failure is step or failure.cause == spell.cause else f"{begun}; then {last}"

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.row_facts import RowFacts
     from realtime_fsm.audit.tracking import TrackedConnection
 
-_LIVE = frozenset(state.value for state in LIVE)
 _STATES = frozenset(state.value for state in State)
 
 
@@ -34,7 +33,7 @@ def resync(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) 
         tracked.sends -= step.must_send
         if step.resets_attempts and step.dials and line.attempt > 0:
             tracked.link -= 1
-    if line.source in _LIVE:
+    if line.source in LIVE:
         tracked.has_link = True
     elif line.source in (DISCONNECTED, ERROR):
         tracked.has_link = False
@@ -164,7 +163,7 @@ def _note_link(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         if step.finds_era:
             tracked.doubtful = None if tracked.policies is None else line.era == Era.E3 and tracked.policies.era is None
         tracked.next_dial_in_url = _asks_in_url(tracked, line.era, covered=not step.finds_era and tracked.draining is not None)
-    elif step.resets_attempts and step.source in _LIVE:  # in `reconnecting` the machine dials again as it did
+    elif step.resets_attempts and step.source in LIVE:  # in `reconnecting` the machine dials again as it did
         tracked.next_dial_in_url = line.era in URL_ERAS
     tracked.era = line.era
     if step.resets_attempts:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.apply import note_loss
-from realtime_fsm.audit.counts import count_of
 from realtime_fsm.audit.decoding import KINDS, MISSING
+from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.handovers import look_for_completion
 from realtime_fsm.audit.row_facts import DISPOSING, SUBSCRIBED, UNSUBSCRIBED
 from realtime_fsm.audit.rules import LATE, RuleBreach
@@ -20,8 +20,6 @@ from realtime_fsm.protocol.faults import is_server_fault
 if TYPE_CHECKING:
     from realtime_fsm.audit.decoding import FlatRecord
     from realtime_fsm.audit.tracking import TrackedConnection
-
-_LIVE = frozenset(state.value for state in LIVE)
 
 
 def apply_record(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
@@ -105,7 +103,7 @@ def _fault(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
         tracked.stats.count("faults")
         if since is not None:
             return RuleBreach("recovery", "a server fault begins, and the one before is not over")
-        if tracked.state is not None and tracked.state not in _LIVE:
+        if tracked.state is not None and tracked.state not in LIVE:
             return RuleBreach("recovery", f"a server fault begins, and the connection is {tracked.state}")
         return RuleBreach("fault", "the server answers, and cannot do its work")
     tracked.faulty_since = None
@@ -121,7 +119,7 @@ def _dropped(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
     if _names_secret(tracked, line):
         return _SECRET
     tracked.stats.count("dropped", line.count)
-    return RuleBreach("dropped", f"{count_of(line.count, 'event was', 'events were')} dropped")
+    return RuleBreach("dropped", f"{pluralize(line.count, 'event was', 'events were')} dropped")
 
 
 def _gap(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
@@ -158,7 +156,7 @@ def _subscription(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
         return _MISSING_FIELD
     tracked.subscriptions_known = tracked.complete
     change = _note_change(tracked, line, who)
-    if tracked.state in _LIVE:
+    if tracked.state in LIVE:
         look_for_completion(tracked)
     return change
 
@@ -192,7 +190,7 @@ def _note_change(tracked: TrackedConnection, line: FlatRecord, who: str) -> Rule
 
 def _note_quiet(tracked: TrackedConnection) -> None:
     """Note whether everything desired is acknowledged, as the machine does after a withdrawal or an acknowledgement."""
-    if tracked.state in _LIVE and tracked.desired <= tracked.acknowledged:
+    if tracked.state in LIVE and tracked.desired <= tracked.acknowledged:
         tracked.note_up(surely=tracked.complete)
 
 

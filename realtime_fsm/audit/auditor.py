@@ -16,13 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from realtime_fsm.audit.answering import AnswerBuilder
-from realtime_fsm.audit.decoding import (
-    TRANSITION,
-    BadRecord,
-    ExtendedRecord,
-    FlatRecord,
-    decode_fast,
-)
+from realtime_fsm.audit.decoding import TRANSITION, BadRecord, ExtendedRecord, FlatRecord, decode_fast
 from realtime_fsm.audit.finding import describe_hole
 from realtime_fsm.audit.framing import Framing
 from realtime_fsm.audit.judging import Judge
@@ -170,19 +164,17 @@ class Auditor(Judge):
             self._newest = moment
 
     def _take_pieces(self, lines: Iterable[bytes]) -> None:
-        for line in lines:
-            self._take_unusual(line)
-
-    def _take_unusual(self, line: bytes) -> None:
+        """Judge the records of lines that the strict decoder refused."""
         number = self._here[0]
-        plain, made = self._shapes.read(line)
-        self._here = number, plain
-        if isinstance(made, ExtendedRecord):
-            self._take(made.line, made.secrets)
-        elif isinstance(made, BadRecord):
-            self._take_bad(made)
-        elif self._stranger is None and MARK in line:
-            self._stranger = number, line
+        for line in lines:
+            plain, made = self._shapes.read(line)
+            self._here = number, plain
+            if isinstance(made, ExtendedRecord):
+                self._take(made.line, made.secrets)
+            elif isinstance(made, BadRecord):
+                self._take_bad(made)
+            elif self._stranger is None and MARK in line:
+                self._stranger = number, line
 
     def _take_bad(self, trouble: BadRecord) -> None:
         identifier = trouble.connection_id

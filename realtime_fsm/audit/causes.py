@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.decoding import MISSING
-from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
+from realtime_fsm.audit.secret_scan import masked
 from realtime_fsm.auditlog.records import RETIRED
 from realtime_fsm.fsm.descriptions import TRIGGERS, TriggerSource
 from realtime_fsm.fsm.table import Trigger
@@ -44,13 +44,8 @@ def describe_cause(kind: str, record: FlatRecord | None = None) -> str:
         kind: the kind of failure, or the trigger where nothing failed.
         record: the step that tells the cause.
     """
-    codes = [f"{word} {shown(value)}" for field, word in _CODES if (value := getattr(record, field, None)) is not None]
-    return f"{_meaning(kind)} ({', '.join([shown(kind), *codes])})"
-
-
-def shown(value: str | int) -> str:
-    """Write a value of a record, unless it looks like a secret."""
-    return REDACTED if isinstance(value, str) and looks_secret(value) else str(value)
+    codes = [f"{word} {masked(value)}" for field, word in _CODES if (value := getattr(record, field, None)) is not None]
+    return f"{_meaning(kind)} ({', '.join([masked(kind), *codes])})"
 
 
 def _meaning(kind: str) -> str:

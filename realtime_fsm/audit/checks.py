@@ -1,6 +1,6 @@
 """The checks of a step against the table and the facts of its connection.
 
-Design: a check returns the rule that a step breaks, or None. Each row gets its checks once, when this module is loaded.
+Design: a check returns the rule that a step breaks, or None. Each transition rule gets its checks once: on import.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from realtime_fsm.audit.tracking import LIMIT, WINDOW
 from realtime_fsm.fsm.table import State, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from realtime_fsm.audit.decoding import FlatRecord
     from realtime_fsm.audit.tracking import TrackedConnection
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 
 def check_row_identity(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) -> RuleBreach | None:
-    """Check that a step is a row of the table and begins where the step before ended."""
+    """Check that a step follows a transition rule of the table and begins where the step before ended."""
     state = tracked.state
     if state == DISPOSING and (step is None or step.source != DISPOSING or line.source != DISPOSING):
         return RuleBreach("end", f"the connection is {state}, and this is {line.source} x {line.trigger}")
     if step is None:
-        return RuleBreach("row", "no row of the table has this id")
+        return RuleBreach("row", "no transition rule of the table has this id")
     fits = any(
         (other.source, other.trigger, other.dest) == (line.source, line.trigger, line.dest) and other.id != step.id
         for other in tracked.book.steps.values()
     )
     if fits and line.source == state:
-        return RuleBreach("row", f"row {step.id} is {step.source} x {step.trigger} -> {step.dest}")
+        return RuleBreach("row", f"rule {step.id} is {step.source} x {step.trigger} -> {step.dest}")
     for name, said, means in (
         ("trigger", line.trigger, step.trigger),
         ("source", line.source, step.source),
         ("dest", line.dest, step.dest),
     ):
         if said != means:
-            return RuleBreach(name, f"row {step.id} has the {name} {means}")
+            return RuleBreach(name, f"rule {step.id} has the {name} {means}")
     if state is not None and line.source != state:
         return RuleBreach("source", f"the connection is {state}")
     return None
@@ -57,7 +57,7 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
     if line.cause not in step.causes:
         return _wrong_cause(step)
     if step.of_socket and tracked.has_link is False:
-        return RuleBreach("link", f"there is no link that could have {step.trigger}")
+        return RuleBreach("link", f"the trigger {step.trigger} needs a link, and the connection has none")
     if tracked.state is not None:
         if step.link_unchanged and line.attempt == tracked.attempt and line.link == tracked.link:
             breach = _frames(tracked, line, step, t)
@@ -68,7 +68,7 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
         if t < tracked.now - ROUNDING:
             return RuleBreach("clock", f"{tracked.now - tracked.entered:.6f} s had passed in {line.source} before")
     if line.dwell < 0:
-        return RuleBreach("clock", f"{line.dwell:.6f} s in {line.source} are less than none")
+        return RuleBreach("clock", f"the dwell in {line.source} is negative: {line.dwell:.6f} s")
     if tracked.lost_by is not None:
         return RuleBreach("healed", "a live link was lost, and no record begins an outage")
     if tracked.outage is not None and step.source in (SUBSCRIBED, UNSUBSCRIBED):
@@ -77,7 +77,7 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
 
 
 def _numbers(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
-    """Check the numbers of links, attempts and frames, which follow from the row's effects."""
+    """Check the numbers of links, attempts and frames, which follow from the effects of the transition rule."""
     if step.resumes:
         return None if line.attempt == 0 else RuleBreach("attempt", "it is 0")
     attempt = 0 if step.resets_attempts or step.forgives else tracked.attempt
@@ -92,7 +92,7 @@ def _numbers(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: fl
             "attempt", f"there were {attempt} attempts, or {attempt + 1} with a dial" if step.dials else f"it is {attempt}"
         )
     if step.dials and _dials_at_once(tracked, line, step):
-        return RuleBreach("attempt", f"nothing holds a dial back, and it counts as attempt {attempt + 1}")
+        return RuleBreach("attempt", f"nothing holds the dial back, and a dial counts as attempt {attempt + 1}")
     if line.link != tracked.link:
         return RuleBreach("link", f"the link is {tracked.link}, and none was dialed")
     return _frames(tracked, line, step, t)
@@ -102,7 +102,7 @@ def _frames(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
     sent = line.sends - tracked.sends
     if not step.must_send <= sent <= step.may_send:
         few = str(step.must_send) if step.must_send == step.may_send else f"{step.must_send} or {step.may_send}"
-        return RuleBreach("budget", f"{tracked.sends} frames had been sent on the link, and the row sends {few}")
+        return RuleBreach("budget", f"{tracked.sends} frames had been sent on the link, and the rule sends {few}")
     if not sent:
         return None
     if tracked.request_in_flight and not step.answers:
@@ -134,7 +134,7 @@ def _dialed(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> Rul
 
 def _wrong_cause(step: RowFacts) -> RuleBreach:
     if None in step.causes:
-        return RuleBreach("cause", "this row is about no failure")
+        return RuleBreach("cause", "this rule is about no failure")
     known = ", ".join(sorted(str(cause) for cause in step.causes))
     return RuleBreach("cause", f"the cause is one of {known}")
 
@@ -169,17 +169,18 @@ def _closed_once(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: f
 
 def rulebook(table: Table[State, Trigger]) -> Rulebook:
     """Prepare the judgement by a table."""
-    return _prepared(Rulebook(table, {row.id: RowFacts(row) for row in table.rows}))
-
-
-def _prepared(book: Rulebook) -> Rulebook:
-    for step in book.steps.values():
-        _prepare(step, book.table)
+    book = Rulebook(table, {row.id: RowFacts(row) for row in table.rows})
+    _choose_checks(book)
     return book
 
 
-def _prepare(step: RowFacts, table: Table[State, Trigger]) -> None:
-    """Choose the checks of a row, in their order."""
+def _choose_checks(book: Rulebook) -> None:
+    for step in book.steps.values():
+        step.checks = tuple(_checks_of(step, book.table))
+
+
+def _checks_of(step: RowFacts, table: Table[State, Trigger]) -> Iterator[Check]:
+    """Choose the checks of a transition rule, in their order."""
     row = step.row
     choice = RowChoiceCheck(step, table.cells[row.source, row.trigger])
     checks: tuple[tuple[Check | None, bool], ...] = (
@@ -192,7 +193,7 @@ def _prepare(step: RowFacts, table: Table[State, Trigger]) -> None:
         (_recovered, row.trigger is Trigger.RECOVERED),
         (_closed_once, row.source is State.DISPOSING),
     )
-    step.checks = tuple(check for check, needed in checks if check is not None and needed)
+    yield from (check for check, needed in checks if check is not None and needed)
 
 
-_prepared(OWN)
+_choose_checks(OWN)

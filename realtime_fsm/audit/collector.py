@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.report import ConnectionReport, Finding, Location, Report, RowLine, Verdict
 from realtime_fsm.audit.rules import RULES, Severity
-from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
+from realtime_fsm.audit.secret_scan import masked
 from realtime_fsm.audit.stats import StatsAccumulator, life_of
+from realtime_fsm.audit.worst import Worst
 from realtime_fsm.fsm.table import TABLE, State
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 KEPT, DRAWN = 1000, 10_000
 """Connections that are reported one by one: the worst. With their timelines more are, because a page draws the whole fleet."""
-_WEIGHTS = {"violation": Verdict.VIOLATED, "doubt": Verdict.INCONCLUSIVE}
 
 
 class ReportBuilder:
@@ -34,21 +33,20 @@ class ReportBuilder:
 
     Args:
         detail: whether to keep the timelines.
-        tables: the tables whose rows are counted.
+        tables: the tables whose transition rules are counted.
 
     Attributes:
         first: the first violation; without a violation, the first doubt.
-        rows: the number of steps by each row of the table.
+        rows: the number of steps by each transition rule.
     """
 
     def __init__(self, *, detail: bool, tables: Iterable[Table[State, Trigger]] = (TABLE,)) -> None:
         self.first: Finding | None = None
-        judges = list(tables)
-        self.rows: dict[str, int] = {row.id: 0 for table in judges for row in table.rows}
-        self._judges: dict[str, int] = {table.fingerprint: 0 for table in judges}  # how many connections each has judged
+        tables = tuple(tables)
+        self.rows: dict[str, int] = {row.id: 0 for table in tables for row in table.rows}
+        self._judged: dict[str, int] = {table.fingerprint: 0 for table in tables}  # connections, by the table that judged them
         self._detail = detail
-        self._kept = DRAWN if detail else KEPT
-        self._worst: list[tuple[_Badness, ConnectionReport]] = []  # a heap: the least bad one is the first
+        self._worst: Worst[_Badness, ConnectionReport] = Worst(DRAWN if detail else KEPT)
         self._healthy = 0
         self._unattributed: list[Finding] = []
         self._counts: Counter[str] = Counter()
@@ -69,10 +67,7 @@ class ReportBuilder:
     def add_unattributed(self, finding: Finding) -> None:
         """Add a finding about a line that names no connection."""
         self._records += 1
-        self._counts[finding.rule] += 1
-        self._rank(finding)
-        self._in_doubt = self._in_doubt or finding.weight == "doubt"
-        self._violated = self._violated or finding.weight == "violation"
+        self._weigh(finding)
         if len(self._unattributed) < KEPT:
             self._unattributed.append(finding)
 
@@ -83,15 +78,20 @@ class ReportBuilder:
 
     def add_cut(self, finding: Finding) -> None:
         """Add a file that cannot be read to its end."""
+        self._weigh(finding)
+        self._unattributed.append(finding)
+
+    def _weigh(self, finding: Finding) -> None:
         self._counts[finding.rule] += 1
         self._in_doubt = self._in_doubt or finding.weight == "doubt"
         self._violated = self._violated or finding.weight == "violation"
         self._rank(finding)
-        self._unattributed.append(finding)
 
     def _rank(self, finding: Finding) -> None:
-        ahead = {"violation": ("doubt",), "doubt": ()}.get(finding.weight)
-        if ahead is not None and (self.first is None or self.first.weight in ahead):
+        """Take a finding as the first one, unless it is a note; a violation goes before a doubt."""
+        if self.first is None:
+            self.first = finding if finding.weight != "note" else None
+        elif (self.first.weight, finding.weight) == ("doubt", "violation"):
             self.first = finding
 
     def finish_connection(self, tracked: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
@@ -100,16 +100,16 @@ class ReportBuilder:
             return
         self._records += tracked.records
         if tracked.book.steps:
-            self._judges[tracked.machine] += 1
+            self._judged[tracked.machine] += 1
         self._note_end(tracked, place, fail_on)
+        weights = {finding.weight for finding, _ in tracked.findings.values()}
         verdict = Verdict.CONFORMANT
-        for finding, _ in tracked.findings.values():
-            weight = _WEIGHTS.get(finding.weight, Verdict.CONFORMANT)
-            if weight and verdict is not Verdict.VIOLATED:
-                verdict = weight
+        if weights - {"note"}:
+            verdict = Verdict.VIOLATED if "violation" in weights else Verdict.INCONCLUSIVE
         self._verdicts[verdict.word] += 1
         self._total.merge(tracked.stats)
-        self._keep(tracked, verdict)
+        self._healthy += _is_healthy(tracked, verdict)
+        self._worst.add(_badness_of(tracked, verdict), lambda: _report_of(tracked, verdict))
 
     def _note_end(self, tracked: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
         life = tracked.stats
@@ -122,15 +122,7 @@ class ReportBuilder:
         if not tracked.closed_by_record:
             weight = Severity.VIOLATION if "open" in fail_on else Severity.NOTE
             said = f"it has not been disposed of, and is at last {tracked.state or 'in an unknown state'}"
-            self.add(tracked, Finding("open", weight.value, said, place, name_of(tracked)))
-
-    def _keep(self, tracked: TrackedConnection, verdict: Verdict) -> None:
-        badness = _badness_of(tracked, verdict)
-        self._healthy += _is_healthy(tracked, verdict)
-        if len(self._worst) < self._kept:
-            heapq.heappush(self._worst, (badness, _report_of(tracked, verdict)))
-        elif badness > self._worst[0][0]:
-            heapq.heapreplace(self._worst, (badness, _report_of(tracked, verdict)))
+            self.add(tracked, Finding("open", weight.value, said, place, masked(tracked.connection_id)))
 
     def report(
         self, files: list[str], lines: int, dwells: Mapping[str, Histogram], window: Window,
@@ -141,7 +133,7 @@ class ReportBuilder:
         Args:
             files: the names of the files.
             lines: the number of lines.
-            dwells: the dwells before the steps of each row.
+            dwells: the dwells before the steps of each transition rule.
             window: the span of time that was judged.
             some: whether only some connections were judged.
             hint: why the log has no record, where it looks as if it had.
@@ -160,7 +152,7 @@ class ReportBuilder:
             lines=lines,
             records=self._records,
             other=max(0, lines + surplus - self._records),
-            connections=[report for _, report in sorted(self._worst, key=lambda pair: pair[0], reverse=True)],
+            connections=self._worst.all(),
             connections_total=sum(self._verdicts.values()),
             healthy=self._healthy,
             verdicts={each.word: self._verdicts[each.word] for each in Verdict if self._verdicts[each.word]},
@@ -177,7 +169,7 @@ class ReportBuilder:
             recoveries=list(self._total.recoveries.bars()),
             since=window.since,
             until=window.until,
-            machine=", ".join(machine for machine, count in self._judges.items() if count) or TABLE.fingerprint,
+            machine=", ".join(machine for machine, count in self._judged.items() if count) or TABLE.fingerprint,
         )
 
     def _verdict(self, *, is_strange: bool) -> Verdict:
@@ -189,11 +181,6 @@ class ReportBuilder:
         if self._in_doubt or self._verdicts[Verdict.INCONCLUSIVE.word]:
             return Verdict.INCONCLUSIVE
         return Verdict.CONFORMANT
-
-
-def name_of(tracked: TrackedConnection) -> str:
-    """Return the id of a connection, unless it looks like a secret."""
-    return REDACTED if looks_secret(tracked.connection_id) else tracked.connection_id
 
 
 def _is_healthy(tracked: TrackedConnection, verdict: Verdict) -> bool:
@@ -212,7 +199,7 @@ def _report_of(tracked: TrackedConnection, verdict: Verdict) -> ConnectionReport
     order = list(RULES)
     findings = sorted(tracked.findings.values(), key=lambda pair: order.index(pair[0].rule))
     return ConnectionReport(
-        connection=name_of(tracked),
+        connection=masked(tracked.connection_id),
         verdict=verdict.word,
         records=tracked.records,
         first=tracked.first,

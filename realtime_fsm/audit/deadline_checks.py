@@ -101,7 +101,7 @@ def _room(tracked: TrackedConnection, _: Policies, line: FlatRecord, t: float) -
     moments = (tracked.now, tracked.closed_until, *(sent + WINDOW for sent in tracked.sent))
     if any(abs(due - moment) <= ROUNDING for moment in moments):
         return None
-    return RuleBreach("row", f"row {line.row} was not to be taken: the send budget did not get room at that moment")
+    return RuleBreach("row", f"rule {line.row} does not apply: the send budget did not get room at that moment")
 
 
 def _deadline_of(step: RowFacts) -> Timed | None:
@@ -125,7 +125,7 @@ _LEAST: dict[str, Timed] = {Guard.STABLE_DUE: _forgiven, Guard.RENEWAL_DUE: _ren
 
 
 def deadline_of(step: RowFacts) -> Check | None:
-    """Make the check of the deadline of a row; None where the row has no deadline."""
+    """Make the check of the deadline of a transition rule; None where the rule has no deadline."""
     timed = _deadline_of(step)
     if timed is None:
         return None

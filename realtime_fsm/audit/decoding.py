@@ -23,11 +23,12 @@ from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.identity import TokenUnavailable
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.options import Timeouts
+from realtime_fsm.remedies import OVERDUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-TRANSITION, OPEN = "realtime.transition", "realtime.open"
+TRANSITION, OPEN, OUTAGE, FAULT, GAP = (f"realtime.{kind}" for kind in ("transition", "open", "outage", "fault", "gap"))
 _MARK = b'"realtime.'
 _LONGEST_RECORD = 1 << 16
 Code: TypeAlias = int | str | None
@@ -111,8 +112,7 @@ def _kinds(cls: type[errors.LinkFailure]) -> set[str]:
     return {cls.kind}.union(*map(_kinds, cls.__subclasses__()))
 
 
-_AWAITED = ("upgrade", "greeting", "reply", "pong", "echo")
-KINDS = frozenset(_kinds(errors.LinkFailure) | {TokenUnavailable.kind} | {f"{what}_overdue" for what in _AWAITED})
+KINDS = frozenset(_kinds(errors.LinkFailure) | {TokenUnavailable.kind} | {f"{awaited}_overdue" for awaited in OVERDUE})
 """The kinds of failure that a cause can be."""
 
 EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)
@@ -218,11 +218,7 @@ def _decode_record(record: dict[str, Any]) -> ExtendedRecord | BadRecord:
         numbers = {name: int(record[name]) for name in ("schema", "seq", "error_code") if _is_number(record.get(name))}
         record = record | numbers
     identifier, seq, moment = record.get("connection_id"), record.get("seq"), parse_moment(record.get("timestamp"))
-    whose = (
-        identifier if isinstance(identifier, str) else None,
-        seq if type(seq) is int else None,
-        moment,
-    )
+    whose = (identifier if isinstance(identifier, str) else None, seq if type(seq) is int else None, moment)
     for rule, text in _unsupported(record):
         return BadRecord(rule, text, *whose)
     if moment is None:

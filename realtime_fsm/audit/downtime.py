@@ -13,10 +13,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.answer import Missed
-from realtime_fsm.audit.decoding import MISSING, TRANSITION
+from realtime_fsm.audit.decoding import FAULT as SERVER_FAULT
+from realtime_fsm.audit.decoding import GAP, MISSING, OUTAGE, TRANSITION
 from realtime_fsm.audit.row_facts import CONNECTED, DISCONNECTED, DISPOSING, ERROR, PING, RECONNECTING, SUBSCRIBED, UNSUBSCRIBED
 from realtime_fsm.audit.watch import Seen, Spell, Watch
-from realtime_fsm.audit.window import OUTAGE
 from realtime_fsm.fsm.table import LIVE
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ UP, DOWN, UNWANTED, UNKNOWN, ABSENT, SILENT = "up", "down", "unwanted", "unknown
 LOST, FAULT, NO_LINK = "outage", "fault", "no link yet"
 MOST_MISSED = 100
 """Subscriptions whose missed spans are listed."""
-_LIVE = frozenset(state.value for state in LIVE)
 _SETTLED = (SUBSCRIBED, UNSUBSCRIBED, PING)
 
 
@@ -71,12 +70,12 @@ class Instant:
                 _go_on_as_outage(spell, line)
         elif line.event == OUTAGE:
             self._after_outage(tracked, watch, line, number)
-        elif line.event == "realtime.fault" and line.change == "opened":
+        elif line.event == SERVER_FAULT and line.change == "opened":
             watch.fault = Seen(line, number)
-        elif line.event == "realtime.fault":
+        elif line.event == SERVER_FAULT:
             if spell is not None and spell.kind == FAULT and spell.until is None:
                 spell.finish(line.timestamp, "healed")
-        elif line.event == "realtime.gap" and spell is not None:
+        elif line.event == GAP and spell is not None:
             _miss(spell, line)
 
     def conclude(self, tracked: TrackedConnection, newest: datetime) -> str:
@@ -155,16 +154,16 @@ class Instant:
             watch.standing = UNKNOWN
             return
         step = sought.record
-        kind = NO_LINK if watch.loss is None and step.source not in _LIVE else LOST
+        kind = NO_LINK if watch.loss is None and step.source not in LIVE else LOST
         spell = Spell(kind, step.timestamp, step.cause or MISSING, seen=sought)
         if step.source in (RECONNECTING, ERROR):  # the step that entered the state is missing
             spell.since, spell.is_exact = step.timestamp - timedelta(seconds=max(0.0, step.dwell)), False
         self._begin(tracked, watch, spell)
 
     def _after_step(self, tracked: TrackedConnection, watch: Watch, line: FlatRecord, number: int) -> None:
-        if line.source in _LIVE and line.dest not in _LIVE:
+        if line.source in LIVE and line.dest not in LIVE:
             watch.loss = Seen(line, number)
-        if line.dest in _LIVE or line.dest in (DISCONNECTED, DISPOSING):
+        if line.dest in LIVE or line.dest in (DISCONNECTED, DISPOSING):
             watch.sought = None
         elif watch.sought is None:
             watch.sought = Seen(line, number)

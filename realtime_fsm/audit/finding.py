@@ -1,4 +1,4 @@
-"""Findings, with their place, their record, the records before and the rows that the table allows; without secrets."""
+"""Findings: the place, the record, the records before it, and the transition rules that the table allows; without secrets."""
 
 from __future__ import annotations
 
@@ -6,26 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from realtime_fsm.audit.counts import count_of
 from realtime_fsm.audit.decoding import BadRecord, decode_unusual
-from realtime_fsm.audit.formats.text_utils import describe_allowed
+from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.report import ContextRecord, Finding
 from realtime_fsm.audit.rules import RULES, RuleBreach, Severity
-from realtime_fsm.audit.secret_scan import REDACTED, looks_secret, redact
+from realtime_fsm.audit.secret_scan import masked, redact
+from realtime_fsm.fsm.table import State, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from realtime_fsm.audit.positions import LineNumbers
     from realtime_fsm.audit.tracking import TrackedConnection
+    from realtime_fsm.fsm.tablespec import Row
 
 
 def finding_of(
-    tracked: TrackedConnection | None,
-    said: RuleBreach,
-    here: tuple[int, bytes],
-    places: LineNumbers,
-    fail_on: Collection[str],
+    tracked: TrackedConnection | None, said: RuleBreach, here: tuple[int, bytes], places: LineNumbers, fail_on: Collection[str]
 ) -> Finding:
     """Make a finding about a line.
 
@@ -40,12 +37,42 @@ def finding_of(
     place, record = places.of(here[0]), decode_redacted(here[1])
     if tracked is None:
         return Finding(said.rule, weight.value, said.text, place, None, record)
-    name = REDACTED if looks_secret(tracked.connection_id) else tracked.connection_id
+    name = masked(tracked.connection_id)
     if weight is Severity.NOTE:
         return Finding(said.rule, weight.value, said.text, place, name, record)
     before = [ContextRecord(places.of(number), decode_redacted(earlier) or {}) for number, earlier in tracked.recent]
     trigger = None if record is None else record.get("trigger")
     return Finding(said.rule, weight.value, said.text, place, name, record, before, describe_allowed(tracked, trigger))
+
+
+def describe_allowed(tracked: TrackedConnection, trigger: object) -> list[str]:
+    """Describe the transition rules that the table allows in the state of a connection.
+
+    Args:
+        tracked: the connection.
+        trigger: the trigger of the record; a known one restricts the answer to its cell.
+
+    Returns:
+        A line for each rule, in the order of the table.
+    """
+    if tracked.state is None:
+        return ["anything: records are missing before, so the state is not known"]
+    table, steps = tracked.book
+    if not steps:
+        return ["anything: the table of this connection is not known"]
+    state = State(tracked.state)
+    known = next((each for each in Trigger if each == trigger), None)
+    if known is None:
+        return [describe_row(row) for row in table.rows if row.source is state]
+    rows = table.cells.get((state, known), ())
+    return [describe_row(row) for row in rows] or [f"{state} x {known}: no step. {table.ignored.get((state, known), '')}".strip()]
+
+
+def describe_row(row: Row[State, Trigger]) -> str:
+    """Describe a transition rule in a line."""
+    dest = f"stays {row.source}" if row.dest is None else f"-> {row.dest}"
+    when = f" if {' and '.join(row.guards)}" if row.guards else ""
+    return f"{row.id}: {row.source} x {row.trigger}{when} {dest}"
 
 
 def explain_missing_field(wrong: RuleBreach, line: bytes) -> RuleBreach:
@@ -58,7 +85,7 @@ def describe_hole(before: int, seq: int) -> str:
     """Describe how a number does not follow the one before it."""
     if before == 0:
         return f"the connection's log begins with number {seq}"
-    return f"{count_of(seq - before - 1, 'record is', 'records are')} missing before number {seq}"
+    return f"{pluralize(seq - before - 1, 'record is', 'records are')} missing before number {seq}"
 
 
 def decode_redacted(line: bytes) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LONGEST = 1 << 20
-"""The size in bytes above which the parts of a record are no record."""
+"""The most bytes of a record that is joined from its parts."""
 _CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\S+ (stdout|stderr) )([PF])((?::\S*)? )")
 _decode_first = JSONDecoder().raw_decode
 

@@ -202,18 +202,18 @@ INFERRED_GUARDS: dict[str, Fact] = {
 
 
 def _is_out(guard: str, step: RowFacts) -> bool:
-    """Whether a guard cannot hold where a row has the causes that it may have."""
+    """Whether a guard cannot hold where a transition rule has the causes that it may have."""
     if guard == Guard.REPLY_OVERDUE:
         return guard not in step.causes
     return guard == Guard.IS_FATAL and step.causes == {None}
 
 
 class RowChoiceCheck:
-    """Whether a row is the first of its cell whose guards held, as far as the records tell.
+    """Whether a transition rule is the first of its cell whose guards held, as far as the records tell.
 
     Args:
-        step: the row.
-        cell: all rows of its cell, in order.
+        step: the facts of the rule.
+        cell: all rules of its cell, in order.
     """
 
     __slots__ = ("_before", "_own", "_row")
@@ -236,12 +236,11 @@ class RowChoiceCheck:
         """Check the choice."""
         for name, fact in self._own:
             if fact(tracked, line) is False:
-                return RuleBreach("row", f"row {self._row} was not to be taken: its guard {name} cannot have held")
+                return RuleBreach("row", f"rule {self._row} does not apply: its guard {name} cannot have held")
         for row, facts in self._before:
             for fact in facts:
                 if not fact(tracked, line):
                     break
             else:
-                said = f"{row} comes first in its cell, and all of its guards held"
-                return RuleBreach("row", f"row {self._row} was not to be taken: {said}")
+                return RuleBreach("row", f"rule {self._row} does not apply: {row} comes before it, and all of its guards held")
         return None

@@ -8,13 +8,12 @@ from realtime_fsm.audit.apply import apply_step, doubt, follow_step, resync
 from realtime_fsm.audit.apply_records import apply_record
 from realtime_fsm.audit.checks import check_row_identity, rulebook
 from realtime_fsm.audit.collector import ReportBuilder
-from realtime_fsm.audit.decoding import MISSING
+from realtime_fsm.audit.decoding import MISSING, OUTAGE
 from realtime_fsm.audit.finding import explain_missing_field, finding_of
 from realtime_fsm.audit.histogram import Histogram
 from realtime_fsm.audit.positions import LineNumbers
 from realtime_fsm.audit.row_facts import OWN, UNKNOWN
 from realtime_fsm.audit.rules import RULES, RuleBreach, Severity
-from realtime_fsm.audit.window import OUTAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -59,19 +58,13 @@ class Judge:
         """Judge a connection by the table of its records from now on, or only follow it without that table."""
         tracked.machine = machine = record.machine
         tracked.book = self._books.get(machine, UNKNOWN)
-        if (
-            record.seq > 1
-        ):  # a connection has one table: such a record is damaged, or the facts before it are those of another one
+        if record.seq > 1:  # a connection has one table: the record is damaged, or the facts before it are of another table
             tracked.note_hole()
         if tracked.book is UNKNOWN:
             which = f"table {machine}" if machine.isalnum() and len(machine) <= len(OWN.table.fingerprint) else "another table"
             remedy = "give it by --table: its version writes it with `realtime-fsm diagram --format json`"
-            self._report(
-                tracked, RuleBreach("table", f"the records are of {which}, and this version knows {self._known()}; {remedy}")
-            )
-
-    def _known(self) -> str:
-        return ", ".join(self._books)
+            text = f"the records are of {which}, and this version knows {', '.join(self._books)}; {remedy}"
+            self._report(tracked, RuleBreach("table", text))
 
     def _step(self, tracked: TrackedConnection, line: FlatRecord) -> None:
         if tracked.book is UNKNOWN:

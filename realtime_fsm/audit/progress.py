@@ -16,7 +16,7 @@ _WIDTH, _PAUSE = 32, 0.1
 
 
 class Progress:
-    """How many bytes of all files are read.
+    """Show how much of all files is read.
 
     Args:
         names: the files.

@@ -55,7 +55,7 @@ class Finding(msgspec.Struct, frozen=True):
         connection: the id of the connection; None where the line names no connection.
         record: the record; None where the line is not a record.
         before: the records of the connection before it, the oldest first.
-        allowed: the rows that the table allows there.
+        allowed: the transition rules that the table allows there.
     """
 
     rule: str
@@ -165,7 +165,7 @@ class ConnectionReport(msgspec.Struct, frozen=True):
 
 
 class RowLine(msgspec.Struct, frozen=True):
-    """The number of steps by a row, and the median of the dwell before them where a page shows it."""
+    """The number of steps by a transition rule, and the median of the dwell before them where a page shows it."""
 
     row: str
     count: int

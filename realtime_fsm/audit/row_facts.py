@@ -1,4 +1,4 @@
-"""The facts of each row of the table that an audit needs, computed once."""
+"""The facts of each transition rule that an audit needs, computed once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SOCKET_TRIGGERS = (*_FAILING, Trigger.OPENED, Trigger.GREETED, Trigger.ACKNOWLE
 
 
 class RowFacts:
-    """The facts of one row. The checks of `checks.py` fill `checks`."""
+    """The facts of one transition rule. The checks of `checks.py` fill `checks`."""
 
     # Slots save a tenth of an audit: these are more attributes than fit into a shared dictionary.
     __slots__ = (
@@ -68,7 +68,7 @@ class RowFacts:
         self.of_socket: bool = row.trigger in _SOCKET_TRIGGERS
         self.is_deadline: bool = row.trigger is Trigger.DEADLINE
         self.may_send: int = int(Effect.SEND_REQUEST in does or self.pings or self.sends_authentication)
-        # A deadline has several reasons. A row that only sends is taken where no other reason holds, so it must send.
+        # A deadline has several reasons. A rule that only sends applies where no other reason holds, so it must send.
         only_sends = self.is_deadline and not self.changes and does == (Effect.SEND_REQUEST,)
         self.must_send: int = int(self.pings or self.sends_authentication or only_sends)
         breaks = self.dials or self.resets_attempts or self.forgives or self.drops or row.trigger in _FAILING
@@ -99,7 +99,7 @@ def _causes(row: Row[State, Trigger]) -> frozenset[str | None]:
 
 @lru_cache(maxsize=1024)
 def told_facts(source: str, trigger: str, dest: str) -> RowFacts | None:
-    """Tell the facts of a row of an unknown table, as far as a record tells them; None for a state of another version."""
+    """Tell the facts of a rule of an unknown table, as far as a record tells them; None for a state of another version."""
     try:
         begin, end = State(source), State(dest)
     except ValueError:
@@ -109,14 +109,14 @@ def told_facts(source: str, trigger: str, dest: str) -> RowFacts | None:
 
 
 class Rulebook(NamedTuple):
-    """A table, and the facts of each of its rows by its id. A table that is not known has none."""
+    """A table, and the facts of each of its rules by its id. A table that is not known has none."""
 
     table: Table[State, Trigger]
     steps: Mapping[str, RowFacts]
 
 
 STEPS: dict[str, RowFacts] = {row.id: RowFacts(row) for row in TABLE.rows}
-"""The facts of each row, by its id."""
+"""The facts of each transition rule, by its id."""
 OWN = Rulebook(TABLE, STEPS)
 """The table of this version."""
 UNKNOWN = Rulebook(TABLE, {})

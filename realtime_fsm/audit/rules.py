@@ -33,11 +33,7 @@ RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
         Rule("form", _V, "A record has the fields of its kind, with values of their types."),
-        Rule(
-            "row",
-            _V,
-            "A step follows a transition rule: the one that its facts choose for its state and trigger.",
-        ),
+        Rule("row", _V, "A step follows a transition rule: the one that its facts choose for its state and trigger."),
         Rule("trigger", _V, "A step has the trigger of its transition rule."),
         Rule("source", _V, "A step begins where the step before ended, and where its transition rule begins."),
         Rule("dest", _V, "A step ends where its transition rule ends; where it began, if the rule stays."),
@@ -52,7 +48,9 @@ RULES: dict[str, Rule] = {
         Rule("healed", _V, "An outage lasts until everything desired is acknowledged, and 'subscribed' begins then."),
         Rule("kept", _V, "A server fault ends no subscription that was ever acknowledged."),
         Rule(
-            "recovery", _V, "A server fault begins on a live link and ends once: with a proof that the server works, or the link."
+            "recovery",
+            _V,
+            "A server fault begins on a live link and ends once: by a proof that the server works, or with the link.",
         ),
         Rule("end", _V, "Nothing follows the end but the closing of the socket."),
         Rule("clock", _V, "Time within a state never goes back."),

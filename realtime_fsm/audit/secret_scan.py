@@ -36,6 +36,11 @@ def looks_secret(text: str) -> bool:
     return _VALUE.search(text) is not None
 
 
+def masked(value: str | int) -> str:
+    """Write a value of a record, unless it looks like a secret."""
+    return REDACTED if isinstance(value, str) and looks_secret(value) else str(value)
+
+
 def mask_secrets(text: str) -> str:
     """Hide the likely secrets of a text."""
     return _VALUE.sub(REDACTED, text)
@@ -45,14 +50,12 @@ def secret_fields(record: dict[str, Any]) -> Iterator[str]:
     """List the names of fields that hold a likely secret, also deep within."""
     for name, value in record.items():
         if _is_secret(name, value):
-            yield REDACTED if looks_secret(name) else name
+            yield masked(name)
 
 
 def redact(record: dict[str, Any]) -> dict[str, Any]:
     """Hide the likely secrets of a record."""
-    return {
-        REDACTED if looks_secret(name) else name: REDACTED if _is_secret(name, value) else value for name, value in record.items()
-    }
+    return {masked(name): REDACTED if _is_secret(name, value) else value for name, value in record.items()}
 
 
 def _is_secret(name: str, value: Any) -> bool:

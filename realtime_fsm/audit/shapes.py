@@ -17,15 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from realtime_fsm.audit.decoding import (
-    EVENTS,
-    BadRecord,
-    ExtendedRecord,
-    decode_fast,
-    decode_unusual,
-    is_ours,
-    parse_moment,
-)
+from realtime_fsm.audit.decoding import EVENTS, BadRecord, ExtendedRecord, decode_fast, decode_unusual, is_ours, parse_moment
 from realtime_fsm.audit.secret_scan import mask_secrets
 from realtime_fsm.auditlog.layouts import NAMESPACE, restored
 
@@ -44,35 +36,11 @@ _NEEDED = ("event", "machine", _ID, "seq", "timestamp", "link")
 _BEHIND = ""  # a step of a way: the text before the first brace is cut off
 _DEEPEST, _BRACES, _LONGEST, _SHOWN = 5, 4, 1 << 16, 200
 # Fields that shippers put beside those of a record. Hashes and annotations in them look like secrets.
-_METADATA = frozenset(
-    [
-        "agent",
-        "annotations",
-        "aws",
-        "cloud",
-        "container",
-        "container_id",
-        "container_name",
-        "docker",
-        "ecs",
-        "fields",
-        "file",
-        "host",
-        "input",
-        "kubernetes",
-        "labels",
-        "log",
-        "logStream",
-        "offset",
-        "orchestrator",
-        "pod",
-        "source_type",
-        "stream",
-        "tags",
-        "trace_id",
-        "span_id",
-    ]
-)
+_METADATA = frozenset((
+    "agent", "annotations", "aws", "cloud", "container", "container_id", "container_name", "docker", "ecs", "fields",
+    "file", "host", "input", "kubernetes", "labels", "log", "logStream", "offset", "orchestrator", "pod", "source_type",
+    "stream", "tags", "trace_id", "span_id",
+))  # fmt: skip
 _PAIR = re.compile(r"""([A-Za-z_@][\w.@-]*)=("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\{[^{}]*\}|\S*)""")
 _EVENT = re.compile(r"\brealtime\.\w+")
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?")

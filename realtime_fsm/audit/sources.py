@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 LONGEST = 1 << 20
-"""The size in bytes above which a line is no text."""
+"""The most bytes of a line; a longer one comes in pieces."""
 _BLOCK = 1 << 16
 _PIECE = 1 << 12  # of a compressed file: what it unpacks to is held at once
 _HEAD_LINES, _HEAD_BYTES = 2000, 1 << 20
@@ -71,10 +71,10 @@ def _plain(raw: Any) -> IO[bytes]:
         magic = raw.peek(8)[:8]
         unpack = next((begin for start, begin in _COMPRESSIONS.items() if magic.startswith(start)), None)
         if unpack is not None:
-            raw = _layer(_Frames(raw, unpack(), magic[:2]), raw)
+            raw = _layer(_Content(_decompressed(raw, unpack(), magic[:2])), raw)
             magic = raw.peek(4)[:4]
         encoding = next((name for start, name in _ENCODINGS.items() if magic.startswith(start)), None)
-        return cast("IO[bytes]", raw if encoding is None else _layer(_Recoded(raw, encoding), raw))
+        return cast("IO[bytes]", raw if encoding is None else _layer(_Content(_in_utf8(raw, encoding)), raw))
     except Unreadable:
         raw.close()
         raise
@@ -125,8 +125,28 @@ _COMPRESSIONS: dict[bytes, Callable[[], Callable[[], Any]]] = {
 _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"{\0": "utf-16-le", b"\0{": "utf-16-be"}
 
 
-class _Frames(RawIOBase):
-    """The content of a compressed file, frame by frame, up to the last byte that can be read.
+class _Content(RawIOBase):
+    """A file whose bytes come in pieces of any size."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._ready = pieces, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._ready = memoryview(piece)
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+
+def _decompressed(raw: IO[bytes], begin: Callable[[], Any], magic: bytes) -> Iterator[bytes]:
+    """Decompress a file frame by frame, up to the last byte that can be read.
 
     Rubbish after a whole frame, such as the zeros of a tape or of a crash, ends the content.
 
@@ -135,60 +155,28 @@ class _Frames(RawIOBase):
         begin: makes the decompressor of a frame.
         magic: the bytes with which a frame begins.
     """
-
-    def __init__(self, raw: IO[bytes], begin: Callable[[], Any], magic: bytes) -> None:
-        self._raw, self._begin, self._magic = raw, begin, magic
-        self._frame: Any = begin()
-        self._rest = b""
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            data = self._rest + self._raw.read(_PIECE)
-            self._rest = b""
-            if self._frame is None:
-                data = data.lstrip(b"\0")
-                if not data.startswith(self._magic):
-                    return 0
-                self._frame = self._begin()
-            if not data:
-                raise EOFError("the last frame is not whole")
-            self._ready = memoryview(self._frame.decompress(data))
-            if self._frame.eof:
-                self._rest, self._frame = self._frame.unused_data, None
-        count = min(len(buffer), len(self._ready))
-        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
-        return count
+    frame, rest = begin(), b""
+    while True:
+        data = rest + raw.read(_PIECE)
+        rest = b""
+        if frame is None:
+            data = data.lstrip(b"\0")
+            if not data.startswith(magic):
+                return
+            frame = begin()
+        if not data:
+            raise EOFError("the last frame is not whole")
+        yield frame.decompress(data)
+        if frame.eof:
+            rest, frame = frame.unused_data, None
 
 
-class _Recoded(RawIOBase):
-    """A text in UTF-8 that is written in another encoding.
-
-    Args:
-        raw: the file.
-        encoding: the encoding of the file.
-    """
-
-    def __init__(self, raw: IO[bytes], encoding: str) -> None:
-        self._raw = raw
-        self._decode = codecs.getincrementaldecoder(encoding)("replace").decode
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            data = self._raw.read(_PIECE)
-            self._ready = memoryview(self._decode(data, not data).encode())
-            if not data and not self._ready:
-                return 0
-        count = min(len(buffer), len(self._ready))
-        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
-        return count
+def _in_utf8(raw: IO[bytes], encoding: str) -> Iterator[bytes]:
+    """Bring a text in another encoding to UTF-8."""
+    decode = codecs.getincrementaldecoder(encoding)("replace").decode
+    while data := raw.read(_PIECE):
+        yield decode(data).encode()
+    yield decode(b"", True).encode()
 
 
 def _members(name: str) -> list[str]:

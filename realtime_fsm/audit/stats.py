@@ -14,7 +14,6 @@ from realtime_fsm.fsm.table import LIVE, State
 
 KEPT = 100
 """Outages of a connection that are listed; further ones are counted."""
-_LIVE = tuple(state.value for state in LIVE)
 _ZERO_TIMES = {state.value: 0.0 for state in State}
 
 
@@ -67,7 +66,7 @@ class StatsAccumulator:
     @property
     def up(self) -> float:
         """The seconds in which a link delivered."""
-        return sum(self.states[state] for state in _LIVE) + self.covered
+        return sum(self.states[state] for state in LIVE) + self.covered
 
     @property
     def availability(self) -> float | None:

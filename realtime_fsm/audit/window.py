@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from realtime_fsm.audit.decoding import GAP, OUTAGE
 from realtime_fsm.audit.row_facts import DISPOSING
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.decoding import FlatRecord
     from realtime_fsm.audit.tracking import TrackedConnection
 
-OUTAGE = "realtime.outage"
 _SLACK = 5.0
 """Seconds by which the clocks of two records of one outage may differ."""
 
@@ -57,7 +57,7 @@ class Window:
     @staticmethod
     def look_back(tracked: TrackedConnection, line: FlatRecord) -> None:
         """Learn from a record after the window how the outage under way ended."""
-        if tracked.outage is None or line.event not in (OUTAGE, "realtime.gap") or line.seq <= tracked.seq:
+        if tracked.outage is None or line.event not in (OUTAGE, GAP) or line.seq <= tracked.seq:
             return
         healed, opened = tracked.healed, tracked.outage.record
         if line.event != OUTAGE:

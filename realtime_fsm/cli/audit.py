@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.formats.answer import answer_lines
 from realtime_fsm.audit.formats.junit import as_junit
 from realtime_fsm.audit.formats.text import as_markdown, as_text
-from realtime_fsm.audit.formats.text_utils import printable, printable_json
+from realtime_fsm.audit.formats.text_utils import printable
 from realtime_fsm.audit.progress import Progress
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.rules import RULES, Severity
@@ -22,11 +19,12 @@ from realtime_fsm.audit.sql import script
 from realtime_fsm.auditlog.schema import FIELDS
 from realtime_fsm.cli import audit_times
 from realtime_fsm.cli.audit_follow import follow
+from realtime_fsm.cli.output import discard_stdout, pretty_json, print_problem
 from realtime_fsm.diagram.exported import read_table
 from realtime_fsm.errors import BadOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from realtime_fsm.audit.answer import Answer
     from realtime_fsm.audit.report import Report
@@ -44,33 +42,18 @@ notes (see --fail-on):   {note}
 """
 
 
-def add_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the command to a command line.
-
-    Args:
-        subparsers: what ``ArgumentParser.add_subparsers()`` gave.
-
-    Returns:
-        The command's parser; its ``run`` is `run`.
-    """
-    parser: argparse.ArgumentParser = subparsers.add_parser("audit", **_about())
-    return _fill(parser)
-
-
-def _about() -> dict[str, Any]:
-    return {
-        "help": "judge audit logs: do they show what the table and the policies allow?",
-        "description": "Judge audit logs: whether every connection did what the table and its policies allow, and its statistics."
+def add_parser(commands: Any) -> None:
+    """Add the subcommand to the command line."""
+    rules = {weight.value: ", ".join(rule.name for rule in RULES.values() if rule.weight is weight) for weight in Severity}
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "audit",
+        help="judge audit logs: do they show what the table and the policies allow?",
+        description="Judge audit logs: whether every connection did what the table and its policies allow, and its statistics."
         "\nReads JSON lines, also as containers, shippers and loggers wrap or rename them, and pairs of keys and values;"
         "\nplain, .gz, .bz2, .xz, .zst, .tgz, or in UTF-16. Lines of other programs may stand between, and files in any order.",
-        "epilog": _EPILOG.format(
-            **{weight.value: ", ".join(rule.name for rule in RULES.values() if rule.weight is weight) for weight in Severity}
-        ),
-        "formatter_class": argparse.RawDescriptionHelpFormatter,
-    }
-
-
-def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        epilog=_EPILOG.format(**rules),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("files", metavar="FILE", nargs="*", help="a log; - for standard input")
     parser.add_argument(
         "--format",
@@ -115,7 +98,6 @@ def _fill(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         "--wrapped", action="store_true", help="let the views of --sql read records in wrappers, too; needs DuckDB 1.3"
     )
     parser.set_defaults(run=run)
-    return parser
 
 
 def _renamed(word: str) -> tuple[str, str]:
@@ -125,28 +107,8 @@ def _renamed(word: str) -> tuple[str, str]:
     return field, key
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command alone.
-
-    Args:
-        arguments: the words after ``audit``; None for those of the process.
-
-    Returns:
-        The exit code.
-    """
-    about = {name: value for name, value in _about().items() if name != "help"}
-    return run(_fill(argparse.ArgumentParser(prog="realtime-fsm audit", **about)).parse_args(arguments))
-
-
 def run(options: argparse.Namespace) -> int:
-    """Audit what the options say.
-
-    Args:
-        options: as the parser gives them.
-
-    Returns:
-        The exit code: 0 conformant, 1 violated, 2 unusable, 3 inconclusive.
-    """
+    """Audit what the options say; return the exit code: 0 conformant, 1 violated, 2 unusable, 3 inconclusive."""
     if options.sql:
         return _write_sql(options)
     if options.wrapped:
@@ -200,7 +162,7 @@ def _write_sql(options: argparse.Namespace) -> int:
 
 
 def _usage_error(sentence: str) -> int:
-    print(f"realtime-fsm audit: {sentence}", file=sys.stderr)
+    print_problem(sentence, "realtime-fsm audit")
     return Verdict.UNUSABLE
 
 
@@ -226,7 +188,7 @@ def _write(lines: Iterator[str], output: str | None) -> int:
             with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123  (as the user says it)
                 file.writelines(f"{line}\n" for line in lines)
     except BrokenPipeError:  # `realtime-fsm audit ... | head`: the reader has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
     except OSError as failure:
         return _usage_error(f"{output or 'standard output'}: {failure.strerror}")
     return 0
@@ -234,17 +196,13 @@ def _write(lines: Iterator[str], output: str | None) -> int:
 
 def _answered(answer: Answer, options: argparse.Namespace) -> Iterator[str]:
     if options.format == "json":
-        return _json(answer)
+        return iter((pretty_json(answer),))
     return map(printable, answer_lines(answer, options.at.zone))
-
-
-def _json(value: Any) -> Iterator[str]:
-    return iter((printable_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()),))
 
 
 def _rendered(report: Report, form: str, *, coverage: bool) -> Iterator[str]:
     if form == "json":
-        return _json(report)
+        return iter((pretty_json(report),))
     if form == "html":
         from realtime_fsm.audit.formats.html import as_html
 

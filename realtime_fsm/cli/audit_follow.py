@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.audit.auditor import Auditor
-from realtime_fsm.audit.causes import describe_cause, shown
-from realtime_fsm.audit.counts import count_of
-from realtime_fsm.audit.formats.text_utils import format_duration, printable
+from realtime_fsm.audit.causes import describe_cause
+from realtime_fsm.audit.formats.text_utils import format_duration, pluralize
+from realtime_fsm.audit.secret_scan import masked
 from realtime_fsm.audit.tail import follow_files
 from realtime_fsm.audit.times import tell_moment
 from realtime_fsm.cli.loop import signals_interrupt
+from realtime_fsm.cli.output import print_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def follow(files: list[str], /, **asked: Any) -> Auditor:
             auditor.settle()
 
     names = list(dict.fromkeys(files))
-    for name in names:  # of each that nothing comes of, it is said
+    for name in names:  # the report names also a file without a line
         auditor.begin(name)
     with suppress(KeyboardInterrupt), signals_interrupt():
         follow_files(names, feed)
@@ -62,16 +62,15 @@ def follow(files: list[str], /, **asked: Any) -> Auditor:
 
 
 def _tell_outage(record: FlatRecord) -> None:
-    """Tell that an outage begins or ends, in a line."""
-    whose = f"{tell_moment(record.timestamp)}: connection {shown(record.connection_id)}"
+    whose = f"{tell_moment(record.timestamp)}: connection {masked(record.connection_id)}"
     planned = ", planned" if record.planned else ""
     cause = describe_cause(record.cause or "missing")
     if record.change == "opened":
         _say(f"{whose} is down{planned}: {cause}")
     elif record.change == "closed":
-        attempts = count_of(max(0, record.dials), "attempt", "attempts")
+        attempts = pluralize(max(0, record.dials), "attempt")
         _say(f"{whose} is up again after {format_duration(max(0.0, record.seconds))}, {attempts}{planned}")
 
 
 def _say(sentence: str) -> None:
-    print(f"realtime-fsm audit: {printable(sentence)}", file=sys.stderr, flush=True)
+    print_problem(sentence, "realtime-fsm audit")

@@ -88,7 +88,8 @@ def resolve(options: argparse.Namespace, files: list[str]) -> dict[str, Any]:
     end: datetime | None = None
     if needs_end(options):
         end = newest_moment(files, dict(options.map)) or datetime.now().astimezone()
-    moments = {name: None if asked is None else asked.resolve(end) for name in NAMES for asked in (getattr(options, name),)}
+    asked: dict[str, AskedTime | None] = {name: getattr(options, name) for name in NAMES}
+    moments = {name: None if time is None else time.resolve(end) for name, time in asked.items()}
     since, until = moments["since"], moments["until"]
     if since is not None and until is not None and since > until:
         raise BadOption("--since", f"{options.since.word} is after --until {options.until.word}; name an earlier time")

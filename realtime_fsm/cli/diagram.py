@@ -6,10 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from realtime_fsm.audit.formats.text_utils import printable
-from realtime_fsm.cli.output import write_all
+from realtime_fsm.cli.output import pretty_json, write_all
 from realtime_fsm.diagram import FORMATS, VIEWS, diagram
 from realtime_fsm.diagram.difference import as_lines, compare
 from realtime_fsm.diagram.exported import decode_table, read_exported
@@ -62,7 +60,7 @@ def _compare(options: argparse.Namespace) -> int:
     old, new = read_exported(options.diff, "--diff"), decode_table(diagram("json", "full"), "--diff")
     difference = compare(old, new)
     if options.format == "json":
-        text = msgspec.json.format(msgspec.json.encode(difference), indent=2).decode() + "\n"
+        text = pretty_json(difference) + "\n"
     else:
         text = "".join(f"{printable(line)}\n" for line in as_lines(difference))
     _write(text.encode(), options.output)

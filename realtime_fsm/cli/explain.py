@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from realtime_fsm.cli.output import pretty_json
 from realtime_fsm.cli.words import by_kind, explain
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from realtime_fsm.cli.words import Meaning
 
@@ -40,16 +40,11 @@ def run(options: argparse.Namespace) -> int:
     """Print the meanings; return the exit code."""
     if options.format == "json":
         answer = [meaning for word in options.words for meaning in explain(word)] if options.words else _words()
-        print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+        print(pretty_json(answer))
         return 0
     asked = [explain(word) for word in options.words]  # all of them, before the first is printed
-    for meanings in asked:
-        whole = len({meaning.word for meaning in meanings}) == 1
-        for line in (line for meaning in meanings for line in (_lines(meaning) if whole else _short(meaning))):
-            print(line)
-    if not asked:
-        for line in _list_kinds():
-            print(line)
+    for line in chain.from_iterable(map(_told, asked)) if asked else _list_kinds():
+        print(line)
     return 0
 
 
@@ -65,13 +60,16 @@ def _list_kinds() -> Iterator[str]:
         yield f"{kind:<9} {len(words):>3}  {', '.join(words[:_SHOWN])}{more}"
 
 
-def _short(meaning: Meaning) -> Iterator[str]:
-    yield f"{meaning.word}: {meaning.means}"
+def _told(meanings: Sequence[Meaning]) -> Iterator[str]:
+    """Tell the meanings of one word in full, and those of several words in a line each."""
+    if len({meaning.word for meaning in meanings}) == 1:
+        return chain.from_iterable(map(_lines, meanings))
+    return (f"{meaning.word}: {meaning.means}" for meaning in meanings)
 
 
 def _lines(meaning: Meaning) -> Iterator[str]:
     yield f"{meaning.word} ({meaning.kind})"
-    yield from _paragraph(meaning.means)
+    yield from (f"  {line}" for line in _folded(meaning.means, _WIDE - 2))
     for name, lines in meaning.facts.items():
         if all(" " not in line for line in lines):
             lines = [" ".join(lines)]
@@ -87,10 +85,6 @@ def _labelled(name: str, lines: Iterable[str]) -> Iterator[str]:
         for part in _folded(line, _WIDE - _INDENT):
             yield f"  {label:<{_INDENT - 2}}{part}"
             label = ""
-
-
-def _paragraph(text: str) -> Iterator[str]:
-    yield from (f"  {line}" for line in _folded(text, _WIDE - 2))
 
 
 def _folded(text: str, width: int) -> list[str]:

@@ -8,17 +8,17 @@ import os
 import re
 import sys
 import warnings
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
-from realtime_fsm.audit.formats.text_utils import printable
+from realtime_fsm.audit.formats.text_utils import printable_json
 from realtime_fsm.auditlog.writer import configure
 from realtime_fsm.cli.arguments import number
 from realtime_fsm.cli.describe import describe_change, describe_failure
 from realtime_fsm.cli.loop import run_until_interrupted
-from realtime_fsm.cli.output import printable_json, write_line
+from realtime_fsm.cli.output import print_problem, write_line
 from realtime_fsm.client.realtime import Realtime
 from realtime_fsm.errors import BadOption, Misuse, RealtimeError
 from realtime_fsm.fsm.policies import RetryPolicy
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     except RealtimeError as failure:
         text = str(failure).replace("RetryPolicy.attempts", "--attempts")
         text = text.replace("RetryPolicy.reconnect_attempts", "--reconnect-attempts")
-        print(printable(f"realtime-fsm: project {options.project!r} at {options.endpoint}: {text}"), file=sys.stderr)
+        print_problem(f"project {options.project!r} at {options.endpoint}: {text}")
         return 1
 
 
@@ -124,15 +124,12 @@ def _identity(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
-    with suppress(OSError, ValueError):  # a closed stderr does not end the command
-        print(printable(f"realtime-fsm: warning: {message}"), file=sys.stderr, flush=True)
+    print_problem(f"warning: {message}")
 
 
 def _print_failure(failure: Failure) -> None:
-    if not failure.delay:  # the last one ends the command, with its own sentence
-        return
-    with suppress(OSError, ValueError):  # a closed stderr does not end the command
-        print(f"realtime-fsm: {describe_failure(failure)}", file=sys.stderr, flush=True)
+    if failure.delay:  # the last one ends the command, with its own sentence
+        print_problem(describe_failure(failure))
 
 
 async def _print_changes(states: AsyncIterator[Change], out: TextIO) -> None:
@@ -145,7 +142,7 @@ async def _print_events(subscription: Subscription) -> None:
     on_terminal = sys.stdout.isatty()
     async for event in subscription:
         line = encode(_as_record(event))
-        await write_line((printable_json(line) if on_terminal else line) + b"\n")
+        await write_line((printable_json(line.decode()).encode() if on_terminal else line) + b"\n")
 
 
 def _as_record(event: Event) -> dict[str, object]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from realtime_fsm import __version__
-from realtime_fsm.audit.formats.text_utils import printable
 from realtime_fsm.cli import audit, completion, demo, diagram, explain, listen, replay, serve
-from realtime_fsm.cli.output import discard_stdout, discard_unwritable, reopen_standard_streams
+from realtime_fsm.cli.output import discard_stdout, discard_unwritable, print_problem, reopen_standard_streams
 from realtime_fsm.errors import Misuse, RealtimeError
 
 if TYPE_CHECKING:
@@ -64,6 +61,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fail(sentence: str, code: int) -> int:
-    with suppress(OSError):  # the terminal has gone
-        print(printable(f"realtime-fsm: {sentence}"), file=sys.stderr)
+    print_problem(sentence)
     return code

@@ -7,11 +7,15 @@ the loop and with it the heartbeat and Ctrl-C. POSIX only, as the rest of the co
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import time
+from contextlib import suppress
 from select import PIPE_BUF, select
+
+import msgspec
+
+from realtime_fsm.audit.formats.text_utils import printable, printable_json
 
 STDOUT = 1
 _GRACE = 1.0
@@ -42,12 +46,15 @@ def discard_unwritable() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
-def printable_json(line: bytes) -> bytes:
-    """Escape the characters of a JSON text that a terminal would obey, or not show; the JSON means the same."""
-    text = line.decode()
-    if text.isprintable():
-        return line
-    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text).encode()
+def pretty_json(value: object) -> str:
+    """Write a value as indented JSON, without characters that a terminal would obey."""
+    return printable_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def print_problem(sentence: str, command: str = "realtime-fsm") -> None:
+    """Print a sentence to standard error, after the name of the command; a stream that is gone ends nothing."""
+    with suppress(OSError, ValueError):
+        print(printable(f"{command}: {sentence}"), file=sys.stderr, flush=True)
 
 
 async def write_line(line: bytes) -> None:

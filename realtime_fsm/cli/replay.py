@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections import deque
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from realtime_fsm.audit.formats.text_utils import format_duration, pluralize, printable
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.sources import STDIN
-from realtime_fsm.cli.output import discard_stdout
+from realtime_fsm.cli.arguments import number
+from realtime_fsm.cli.output import discard_stdout, print_problem
 from realtime_fsm.cli.replay_view import StepFormatter, palette_for
 from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.replay.divergence import Diverged
@@ -37,13 +39,9 @@ older version, or of a table or schema that this version does not know)
 """
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to a command line.
-
-    Args:
-        subparsers: what ``ArgumentParser.add_subparsers()`` gave.
-    """
-    parser: argparse.ArgumentParser = subparsers.add_parser(
+def add_parser(commands: Any) -> None:
+    """Add the subcommand to the command line."""
+    parser: argparse.ArgumentParser = commands.add_parser(
         "replay",
         help="repeat an audit log on the real state machine, or make a test of it",
         description="Repeat an audit log on the real state machine, on a virtual clock. Show each step, or write a test that"
@@ -67,19 +65,11 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _record(word: str) -> int:
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word!r} is not the number of a record, from 1 on")
-    return int(word)
+    return number(word, int, 1, math.inf, "the number of a record, from 1 on")
 
 
 def _factor(word: str) -> float:
-    try:
-        value = float(word)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1e9:
-        raise argparse.ArgumentTypeError(f"{word!r} is not a factor above 0, such as 10")
-    return value
+    return number(word, float, sys.float_info.min, 1e9, "a factor above 0, such as 10")
 
 
 def _module(word: str) -> str:
@@ -89,14 +79,7 @@ def _module(word: str) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command.
-
-    Args:
-        options: as the parser gives them.
-
-    Returns:
-        The exit code: 0 reproduced, 1 diverged, 2 unusable, 3 the log does not tell; 130 after Ctrl-C.
-    """
+    """Replay a connection; return the exit code: that of the epilog, or 130 after Ctrl-C."""
     if options.step and not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _fail("--step needs a terminal", Verdict.UNUSABLE)
     try:
@@ -117,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(printable(f"realtime-fsm replay: {sentence}"), file=sys.stderr)
+    print_problem(sentence, "realtime-fsm replay")
     return code
 
 

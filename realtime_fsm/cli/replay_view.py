@@ -14,7 +14,7 @@ from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.descriptions import STATES
 from realtime_fsm.fsm.inputs import LinkClosed
 from realtime_fsm.fsm.table import State
-from realtime_fsm.replay.divergence import describe_cause
+from realtime_fsm.replay.divergence import kind_and_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,7 +128,7 @@ class StepFormatter:
             ended = isinstance(played.input_.input_, LinkClosed)
             notes.append(("the draining link is gone", _YELLOW) if ended else ("noted for later", _DIM))
         elif transition.cause is not None:
-            notes.append((describe_cause(transition.cause), _YELLOW))
+            notes.append((kind_and_code(transition.cause), _YELLOW))
         notes += [("read no more" if paused else "read again", _DIM) for _, paused in played.input_.pauses]
         if played.lag >= _LATE:
             notes.append((f"late by {format_duration(played.lag)}", _YELLOW))

@@ -1,7 +1,6 @@
 """The words of logs, reports and the table, each with its meaning and with advice.
 
-Invariant: nothing is told here that another module does not know: each text comes from the table, the records, the rules of the
-audit, or the errors and their remedies.
+Invariant: no text is written here. Each comes from the table, the records, the audit, or the errors and their remedies.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import realtime_fsm
+from realtime_fsm.audit.causes import MEANINGS
 from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.auditlog.records import RETIRED
 from realtime_fsm.auditlog.schema import FIELDS, KINDS
@@ -148,11 +148,13 @@ def _kinds_of(error: type[RealtimeError]) -> list[str]:
 def _causes() -> Iterator[Meaning]:
     for name, error in _types().items():
         for kind in _kinds_of(error):
-            awaited = kind.removesuffix("_overdue")
-            overdue = error is Overdue
-            means = f"No {awaited} came in time." if overdue else _summary(error)
-            yield Meaning(kind, "cause", means, {"error": [name]}, _plain(OVERDUE[awaited] if overdue else REMEDIES[name]))
-    yield Meaning(RETIRED, "cause", "The old link of a handover ended before the new one served everything.")
+            advice = OVERDUE[kind.removesuffix("_overdue")] if error is Overdue else REMEDIES[name]
+            yield Meaning(kind, "cause", _sentence(MEANINGS[kind]), {"error": [name]}, _plain(advice))
+    yield Meaning(RETIRED, "cause", _sentence(MEANINGS[RETIRED]))
+
+
+def _sentence(clause: str) -> str:
+    return f"{clause[0].upper()}{clause[1:]}."
 
 
 def _errors() -> Iterator[Meaning]:

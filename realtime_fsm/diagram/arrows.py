@@ -1,6 +1,6 @@
-"""Few arrows out of many rows: one for each pair of states, and one for a whole group of states that go the same way.
+"""Few arrows out of many transition rules: one for each pair of states, and one for a whole group of states that go the same way.
 
-Invariant: each row that changes the state belongs to exactly one arrow, and a label says no more than the rows do.
+Invariant: each rule that changes the state belongs to exactly one arrow, and a label says no more than the rules do.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Arrow:
         tail: the name of the state or group that it leaves.
         head: the name of the state or group that it enters.
         labels: its causes, each in a word or two.
-        rows: its rows, in the table's order.
+        rows: its transition rules, in the table's order.
     """
 
     tail: str
@@ -64,7 +64,7 @@ def state_groups(table: StateTable) -> tuple[StateGroup, ...]:
 
 
 def edge_text(table: StateTable, row: StateRow) -> str:
-    """Return the cause of a row in a word or two."""
+    """Return the cause of a transition rule in a word or two."""
     cell = table.cells[row.source, row.trigger]
     for earlier in cell[: cell.index(row)]:
         failed = [guard for guard in earlier.guards if guard not in row.guards]
@@ -76,14 +76,20 @@ def edge_text(table: StateTable, row: StateRow) -> str:
     return TRIGGERS[row.trigger].phrase
 
 
-def row_line(row: StateRow, number: int) -> str:
-    """Return a row in one line; `number` is its index among the rows of its cell."""
+def rule_texts(row: StateRow, number: int) -> tuple[str, str, str]:
+    """Return the guards, the effects and the next state of a transition rule; `number` is its index in its cell."""
     guards = ", ".join(row.guards) or ("otherwise" if number else "always")
-    return f"{row.id} {row.trigger} [{guards}] / {', '.join(row.effects) or 'nothing'} ⟶ {row.dest or 'stay'}"
+    return guards, ", ".join(row.effects) or "nothing", row.dest or "stay"
+
+
+def rule_line(row: StateRow, number: int) -> str:
+    """Return a transition rule in one line; `number` is its index in its cell."""
+    guards, effects, dest = rule_texts(row, number)
+    return f"{row.id} {row.trigger} [{guards}] / {effects} ⟶ {dest}"
 
 
 def pairs(table: StateTable) -> dict[_Pair, tuple[StateRow, ...]]:
-    """Return the rows that change the state by (source, dest), in the table's order."""
+    """Return the transition rules that change the state by (source, dest), in the table's order."""
     found: dict[_Pair, tuple[StateRow, ...]] = {}
     for row in table.rows:
         if row.dest is not None:

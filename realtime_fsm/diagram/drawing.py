@@ -140,8 +140,8 @@ def diagram(
 
     Args:
         format: ``"mermaid"``, ``"dot"``, ``"svg"``, ``"png"`` (by Graphviz), ``"plantuml"``, ``"markdown"`` or ``"json"``.
-        view: ``"overview"`` (eight states, one arrow for each pair), ``"full"`` (each row) or ``"state:NAME"`` (one state, the
-            states before and after it, and its rows).
+        view: ``"overview"`` (eight states, one arrow for each pair), ``"full"`` (each transition rule) or
+            ``"state:NAME"`` (one state, the states before and after it, and its rules).
         table: another table of the same states and triggers.
         current: a state to be marked as the one where a connection is.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from realtime_fsm.diagram.json_ import FORMAT
 from realtime_fsm.errors import BadOption, BadTable
 from realtime_fsm.fsm.effects import EFFECTS
 from realtime_fsm.fsm.table import State, Trigger
@@ -60,10 +61,7 @@ class ExportedTable(msgspec.Struct, frozen=True):
     rows: tuple[ExportedRow, ...]
     ignored: tuple[IgnoredCell, ...]
     notes: tuple[Named, ...] = ()
-    format: int = 1
-
-
-_FORMAT = 1
+    format: int = FORMAT
 
 
 def decode_table(text: bytes | str, option: str) -> ExportedTable:
@@ -81,8 +79,8 @@ def decode_table(text: bytes | str, option: str) -> ExportedTable:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         remedy = "write one with: realtime-fsm diagram --format json -o table.json"
         raise BadOption(option, f"the file holds no table; {remedy}") from None
-    if exported.format != _FORMAT:
-        raise BadOption(option, f"the table has format {exported.format}, and this version reads format {_FORMAT}; upgrade it")
+    if exported.format != FORMAT:
+        raise BadOption(option, f"the table has format {exported.format}, and this version reads format {FORMAT}; upgrade it")
     cells = {(row.source, row.trigger) for row in exported.rows} | {(cell.state, cell.trigger) for cell in exported.ignored}
     if len(cells) < len(exported.states) * len(exported.triggers):
         raise BadOption(option, "the file holds a part of a table; export the whole one, without --view state:NAME")
@@ -127,24 +125,18 @@ def read_table(path: str | PathLike[str], option: str) -> Table[State, Trigger]:
         raise BadOption(option, f"the table is damaged: {problem}; export it anew") from None
 
 
+def _row_of(row: ExportedRow) -> Row[State, Trigger]:
+    dest = None if row.dest is None else State(row.dest)
+    return Row(row.id, State(row.source), Trigger(row.trigger), dest, row.guards, row.effects, row.why)
+
+
 def _table_of(exported: ExportedTable) -> Table[State, Trigger]:
     table = Table(
         states=tuple(State(each.name) for each in exported.states),
         triggers=tuple(Trigger(each.name) for each in exported.triggers),
         initial=State(exported.initial),
         final=State(exported.final),
-        rows=tuple(
-            Row(
-                row.id,
-                State(row.source),
-                Trigger(row.trigger),
-                None if row.dest is None else State(row.dest),
-                row.guards,
-                row.effects,
-                row.why,
-            )
-            for row in exported.rows
-        ),
+        rows=tuple(map(_row_of, exported.rows)),
         ignored={(State(cell.state), Trigger(cell.trigger)): cell.why for cell in exported.ignored},
         notes={Trigger(each.name): each.notes for each in exported.triggers},
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from realtime_fsm.diagram.arrows import merged_arrows, plain_arrows, row_line, state_groups
+from realtime_fsm.diagram.arrows import merged_arrows, plain_arrows, rule_line, state_groups
 
 if TYPE_CHECKING:
     from realtime_fsm.diagram.arrows import Arrow, StateGroup, StateTable
@@ -21,7 +21,7 @@ class Graph:
         nodes: the state of each node, by its name. In the view of one state a neighbour may be on both sides.
         groups: the groups, the widest first; none in the view of one state.
         arrows: the arrows between nodes and groups.
-        lines: the rows that are written into a state, each in one line.
+        lines: the transition rules that are written into a state, each in one line.
         current: the state to be marked as the one where a connection is.
     """
 
@@ -34,10 +34,10 @@ class Graph:
 
 
 def graph(table: StateTable, state: State | None, *, full: bool, current: State | None) -> Graph:
-    """Collect the content of a view: all states, with their rows if `full`; or one state with its neighbours and rows."""
-    title = "every row of the table" if full else "the states of a connection" if state is None else f"the state {state}"
+    """Collect the content of a view: all states, with their rules if `full`; or one state with its neighbours and rules."""
+    title = "every transition rule" if full else "the states of a connection" if state is None else f"the state {state}"
     lines = {
-        each: [row_line(row, n) for trigger in table.triggers for n, row in enumerate(table.cells.get((each, trigger), ()))]
+        each: [rule_line(row, n) for trigger in table.triggers for n, row in enumerate(table.cells.get((each, trigger), ()))]
         for each in (table.states if full else (state,) if state is not None else ())
     }
     title = f"realtime_fsm: {title}; drawn from the table {table.fingerprint}"

@@ -2,7 +2,7 @@
 
 The keys, in their order:
 
-- ``format``: 1; it grows when a key goes or changes its meaning.
+- ``format``: a number that grows when a key goes or changes its meaning.
 - ``fingerprint``, ``initial``, ``final``, and ``current``: a state, or null.
 - ``states``, ``triggers``: in the table's order; ``guards``, ``effects``, ``notes``: by name. Each has a ``name`` and what it
   ``means``; a trigger also has its ``notes`` in order.
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from realtime_fsm.diagram.arrows import StateTable
     from realtime_fsm.fsm.table import State
 
+FORMAT = 1
+
 
 def as_json(table: StateTable, state: State | None, current: State | None) -> str:
     """Return the table as one JSON object, indented.
@@ -39,7 +41,7 @@ def as_json(table: StateTable, state: State | None, current: State | None) -> st
         current: the state where a connection is.
     """
     record: dict[str, Any] = {
-        "format": 1,
+        "format": FORMAT,
         "fingerprint": table.fingerprint,
         "initial": table.initial,
         "final": table.final,

@@ -1,4 +1,4 @@
-"""The reference in Markdown: the meaning of each state, and the conditions, effects and reason of each row."""
+"""The reference in Markdown: the meaning of each state, and the conditions, effects and reason of each transition rule."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def states(table: StateTable, current: State | None = None) -> str:
         _stamp(table),
         "# The states",
         "",
-        "Each state, its meaning and your part when you see it. The rows are in [transitions.md](transitions.md); this file is"
+        "Each state, its meaning and your part when you see it. The rules are in [transitions.md](transitions.md); this file is"
         " generated from the table that runs.",
         "",
         "![The eight states, and the arrows between them](overview.svg)",
@@ -41,17 +41,18 @@ def states(table: StateTable, current: State | None = None) -> str:
 
 
 def transitions(table: StateTable, current: State | None = None) -> str:
-    """Return the page of the rows: id, from, to, trigger, guards in order, effects and why; and the meaning of each name."""
+    """Return the page of the transition rules: id, from, to, trigger, guards, effects and why; and the meaning of each name."""
     lines = [
         _stamp(table),
         "# The transitions",
         "",
-        "Every row of the table that runs, by the state it starts in and by trigger. First the [notes](#triggers) of the trigger"
+        "Every transition rule of the table that runs, by its state and its trigger. First the [notes](#triggers) of the trigger"
         " run, in any state: they keep the facts of the input. The guards of a cell are then asked from top to bottom, and of"
-        " each row from left to right; the first row whose guards all hold is taken, and its effects happen in their order. A row"
-        " that *stays* leaves the state as before. The same number in several ids is the same rule. This file is generated.",
+        " each rule from left to right; the first rule whose guards all hold applies, and its effects happen in their order. A"
+        " rule that *stays* leaves the state as before. Ids with the same number are one rule in several states. This file is"
+        " generated.",
         "",
-        f"{len(table.rows)} rows, and {len(table.ignored)} cells that are [ignored on purpose](#ignored-on-purpose).",
+        f"{len(table.rows)} rules, and {len(table.ignored)} cells that are [ignored on purpose](#ignored-on-purpose).",
     ]
     for state in table.states:
         mark = " (now)" if state == current else ""
@@ -73,7 +74,7 @@ def transitions(table: StateTable, current: State | None = None) -> str:
 
 
 def one_state(table: StateTable, state: State, current: State | None = None) -> str:
-    """Return one state with its rows."""
+    """Return one state with its transition rules."""
     lines = [_stamp(table), *_state_section(table, state, current), *_row_table(table, state)]
     lines += ["", "Ignored on purpose:", *_header("state", "triggers", "why"), *_ignored(table, state)]
     return "\n".join(lines) + "\n"
@@ -100,14 +101,14 @@ def _state_section(table: StateTable, state: State, current: State | None) -> It
     begins = ["it is where everything begins"] if state == table.initial else []
     yield f"- **Entered from:** {'; '.join([*begins, *into])}"
     leaving = [arrow for arrow in arrows if arrow.tail == state]
-    yield from _header("leads to", "when", "rows") if leaving else ["- **Left:** never"]
+    yield from _header("leads to", "when", "rules") if leaving else ["- **Left:** never"]
     for arrow in leaving:
         rows = " ".join(f"[`{row.id}`](transitions.md#{row.id})" for row in arrow.rows)
         yield f"| {_state(arrow.head)} | {', '.join(arrow.labels)} | {rows} |"
 
 
 def _row_table(table: StateTable, state: State) -> Iterator[str]:
-    yield from _header("row", "from", "on", "note", "if", "do", "to", "why")
+    yield from _header("rule", "from", "on", "note", "if", "do", "to", "why")
     for trigger in table.triggers:
         for number, row in enumerate(table.cells.get((state, trigger), ())):
             guards = _codes(row.guards) or ("*otherwise*" if number else "*always*")

@@ -53,7 +53,7 @@ class Caption:
 
 
 def plain_caption(arrow: Arrow) -> Caption:
-    """Return the causes of an arrow, and its rows for a pointer."""
+    """Return the causes of an arrow, and its transition rules for a pointer."""
     return Caption(arrow.labels, ", ".join(row.id for row in arrow.rows))
 
 

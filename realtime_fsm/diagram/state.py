@@ -1,20 +1,12 @@
-"""One state with its neighbours and its rows; and the full view, which is the overview with the rows of every state below."""
+"""One state with its neighbours and its rules; and the full view, which is the overview with the rules of every state below."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.diagram.arrows import plain_arrows
+from realtime_fsm.diagram.arrows import plain_arrows, rule_texts
 from realtime_fsm.diagram.canvas import LEADING, Canvas, Frame, Label
-from realtime_fsm.diagram.overview import (
-    LABEL_SIZE,
-    label_lines,
-    label_room,
-    make_edge,
-    overview,
-    plain_caption,
-    state_box,
-)
+from realtime_fsm.diagram.overview import LABEL_SIZE, label_lines, label_room, make_edge, overview, plain_caption, state_box
 from realtime_fsm.diagram.route import Rect, Route
 from realtime_fsm.diagram.style import text_width, wrapped
 from realtime_fsm.fsm.descriptions import STATES
@@ -25,11 +17,11 @@ if TYPE_CHECKING:
 
 _MARGIN, _ROW, _SIZE, _GAP = 20.0, 18.0, 10.0, 14.0
 _BOX, _MIDDLE = (128.0, 40.0), 150.0
-_HEADS = ("on", "row", "if, asked in this order", "do", "go to")
+_HEADS = ("on", "rule", "if, asked in this order", "do", "go to")
 
 
 def state_view(table: StateTable, state: State, current: State | None) -> Canvas:
-    """Draw one state: the states that lead to it, those to which it leads, and its rows; `current` is marked."""
+    """Draw one state: the states that lead to it, those to which it leads, and its rules; `current` is marked."""
     arrows = [arrow for arrow in plain_arrows(table) if state in (arrow.tail, arrow.head)]
     columns = _columns(table)
     width = 2 * _MARGIN + sum(columns)
@@ -45,9 +37,9 @@ def state_view(table: StateTable, state: State, current: State | None) -> Canvas
 
 
 def full_view(table: StateTable, current: State | None) -> Canvas:
-    """Draw the overview, and below it each state with its rows; `current` is marked."""
+    """Draw the overview, and below it each state with its rules; `current` is marked."""
     canvas = overview(table, current)
-    canvas.title = "The states of a connection, and every row of the table"
+    canvas.title = "The states of a connection, and every transition rule"
     *columns, last = _columns(table)
     width = max(canvas.size[0], 2 * _MARGIN + sum(columns) + last)
     columns[-1] += width - 2 * _MARGIN - sum(columns) - last
@@ -90,9 +82,8 @@ def _add_neighbours(canvas: Canvas, arrows: list[Arrow], state: State, y: float,
 
 
 def _cells(row: StateRow, number: int) -> tuple[str, ...]:
-    """Return the texts of a row; `number` is its index among the rows of its cell."""
-    guards = ", ".join(row.guards) or ("otherwise" if number else "always")
-    return ("" if number else row.trigger.value, row.id, guards, ", ".join(row.effects) or "nothing", row.dest or "stay")
+    """Return the texts of a rule; `number` is its index among the rules of its cell."""
+    return ("" if number else row.trigger.value, row.id, *rule_texts(row, number))
 
 
 def _columns(table: StateTable) -> list[float]:
@@ -102,7 +93,7 @@ def _columns(table: StateTable) -> list[float]:
 
 
 def _add_rows(canvas: Canvas, table: StateTable, state: State, columns: list[float], y: float) -> float:
-    """Add the rows of a state in the order in which their guards are asked, and return the lower edge."""
+    """Add the rules of a state in the order in which their guards are asked, and return the lower edge."""
     edges = [_MARGIN + sum(columns[:number]) for number in range(len(columns) + 1)]
     canvas.labels += [Label((text,), x, y, "left", "below", 9, "soft") for text, x in zip(_HEADS, edges, strict=False)]
     y += _ROW

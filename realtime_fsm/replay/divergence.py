@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.audit.formats.text_utils import describe_row
+from realtime_fsm.audit.finding import describe_row
 from realtime_fsm.auditlog.records import TransitionRecord
 from realtime_fsm.errors import ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.fsm.inputs import Acknowledged, Closed, Deadline, SocketInput
@@ -34,7 +34,7 @@ class Diverged(Exception):
         self.lines = lines
 
 
-def describe_cause(cause: TransitionRecord | LinkFailure | None) -> str:
+def kind_and_code(cause: TransitionRecord | LinkFailure | None) -> str:
     """Return the kind and the code of a cause of failure; an empty text without a cause."""
     code: int | str | None = None
     match cause:

@@ -30,7 +30,7 @@ from realtime_fsm.fsm.inputs import Closed, ErrorReceived, LinkClosed, SetPresen
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD
-from realtime_fsm.replay.divergence import Diverged, describe_cause, explain_choice
+from realtime_fsm.replay.divergence import Diverged, explain_choice, kind_and_code
 from realtime_fsm.replay.harness import DEFAULT_DRAW, FRAMES, MachineHarness, ReplayInput
 from realtime_fsm.replay.inputs import PLACEHOLDER, ROWS, frame_received_before, input_of, presence, spec
 from realtime_fsm.replay.log_reader import IncompleteLog
@@ -246,7 +246,7 @@ class Replayer:
             ("link", record.link, step.link),
             ("attempt", record.attempt, step.attempt),
             ("sends", record.sends, step.sends),
-            ("cause", describe_cause(record), describe_cause(transition.cause)),
+            ("cause", kind_and_code(record), kind_and_code(transition.cause)),
             ("subscriptions", ", ".join(self._logged_outcomes), ", ".join(self._own_outcomes)),
             *((name, _fact(record, name), _fact(transition, name)) for name in _FACTS),
         ]

@@ -19,9 +19,9 @@ from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.causes import MEANINGS, describe_cause
 from realtime_fsm.audit.decoding import KINDS
 from realtime_fsm.audit.formats.answer import answer_lines
-from realtime_fsm.cli.audit import main
 from realtime_fsm.fsm.table import Trigger
 from support.brokenlogs import Record, lines_of
+from support.commands import audit as main
 from support.corpus import SITUATIONS, WALKS, begun, end, moment, told, within
 from support.lives import ALL
 from support.some import some

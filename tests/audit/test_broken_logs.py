@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from realtime_fsm.audit.sources import split_lines
-from realtime_fsm.cli.audit import main
 from support.brokenlogs import Record, audited, lines_of
+from support.commands import audit as main
 from support.wholelog import (
     BACK,
     CLOSE,

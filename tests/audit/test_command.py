@@ -11,10 +11,10 @@ import pytest
 
 from realtime_fsm.audit import collector as ledger
 from realtime_fsm.cli import audit as command
-from realtime_fsm.cli.audit import main
 from realtime_fsm.fsm.table import State
 from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
+from support.commands import audit as main
 from support.wholelog import DIAL, LINES, PONG, RECORDS, edited, kind, renamed, without, write
 
 

@@ -11,8 +11,8 @@ import pytest
 import structlog
 
 from realtime_fsm.cli import demo
-from realtime_fsm.cli.audit import main
 from support.brokenlogs import audited, lines_of
+from support.commands import audit as main
 from support.simlogs import SEEDS, logs_of
 from support.some import some
 

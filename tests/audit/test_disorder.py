@@ -8,20 +8,15 @@ from typing import Any
 import pytest
 
 from realtime_fsm.audit import auditor
-from realtime_fsm.cli.audit import main
 from realtime_fsm.fsm.inputs import Closed, LogOut
 from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.table import State
 from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
+from support.commands import audit as main
 from support.some import some
 from support.verdicts import found
-from support.wholelog import DIAL, JWT, LINES, LOSS, PING, PONG, RECORDS, edited, renamed, spliced, swapped, without, write
-
-
-def moved(lines: list[bytes], index: int, places: int) -> list[bytes]:
-    rest = [*lines[:index], *lines[index + 1 :]]
-    return [*rest[: index + places], lines[index], *rest[index + places :]]
+from support.wholelog import DIAL, JWT, LINES, LOSS, PING, PONG, RECORDS, edited, moved, renamed, spliced, swapped, without, write
 
 
 def told(lines: list[bytes], **options: Any) -> tuple[str, str, int]:

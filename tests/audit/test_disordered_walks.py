@@ -16,16 +16,11 @@ from support.brokenlogs import audited, lines_of
 from support.recorded_walk import RecordedWalk
 from support.simlogs import SEEDS, logs_of
 from support.some import some
+from support.wholelog import moved
 
 FARTHEST = 100
 """Places by which a record is moved, at most."""
 COUNT = int(os.environ.get("AUDITED_WALKS", "10"))
-
-
-def moved(lines: list[bytes], index: int, places: int) -> list[bytes]:
-    rest = [*lines[:index], *lines[index + 1 :]]
-    there = max(0, index + places)
-    return [*rest[:there], lines[index], *rest[there:]]
 
 
 def disordered(lines: list[bytes], index: int, chance: random.Random) -> Iterator[tuple[str, list[bytes]]]:

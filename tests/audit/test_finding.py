@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from realtime_fsm.audit.finding import describe_hole
+from realtime_fsm.audit.finding import describe_allowed, describe_hole
+from realtime_fsm.audit.tracking import TrackedConnection
 
 
 @pytest.mark.parametrize(
@@ -13,3 +14,26 @@ from realtime_fsm.audit.finding import describe_hole
 )
 def test_a_hole_is_at_the_beginning_or_later(before: int, seq: int, said: str) -> None:
     assert describe_hole(before, seq) == said
+
+
+@pytest.mark.parametrize(
+    ("state", "trigger", "said"),
+    [
+        (None, "connect", ["anything: records are missing before, so the state is not known"]),
+        ("disconnected", "connect", ["dis1: disconnected x connect -> reconnecting"]),
+        ("disposing", "connect", ["disposing x connect: no step. Nothing follows the end."]),
+        ("disposing", "unheard of", ["end80: disposing x closed stays disposing"]),
+        (
+            "subscribed",
+            "unsubscribe",
+            [
+                "sub7: subscribed x unsubscribe if no_subscriptions -> unsubscribed",
+                "sub8: subscribed x unsubscribe stays subscribed",
+            ],
+        ),
+    ],
+)
+def test_the_allowed_rules_are_those_of_the_cell_or_of_the_state(state: str | None, trigger: str, said: list[str]) -> None:
+    tracked = TrackedConnection("c1", 1)
+    tracked.state = state
+    assert describe_allowed(tracked, trigger) == said

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from realtime_fsm.audit import tail
-from realtime_fsm.cli.audit import main
 from support.brokenlogs import Record, lines_of
+from support.commands import audit as main
 from support.corpus import WALKS, begun, later
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from realtime_fsm import TABLE, State, diagram
 from realtime_fsm.audit.report import Report
-from realtime_fsm.cli.audit import main
 from realtime_fsm.cli.main import main as command
 from realtime_fsm.replay.log_reader import IncompleteLog, read_connection_log
 from support.brokenlogs import Record, audited, lines_of
+from support.commands import audit as main
 from support.lives import ALL, LIVES, simulated
 from support.some import some
 from support.views import Figures, Views

@@ -21,12 +21,12 @@ from realtime_fsm.audit.formats.html import as_html, style_sheet
 from realtime_fsm.audit.formats.page_time import LISTED
 from realtime_fsm.audit.report import Report
 from realtime_fsm.audit.stays import Stay
-from realtime_fsm.cli.audit import main
 from realtime_fsm.diagram.style import DARK, LIGHT
 from realtime_fsm.diagram.timeline import SHAPES, Axis, mark_path, state_paths
 from realtime_fsm.fsm.table import State
 from support.brokenlogs import Record, audited, lines_of
 from support.browser import CHROMIUM, Page, showing
+from support.commands import audit as main
 from support.contrast import contrast
 from support.elements import Element, parsed
 from support.fleetreport import fleet

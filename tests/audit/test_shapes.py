@@ -20,10 +20,10 @@ from realtime_fsm.audit.formats.text_utils import printable
 from realtime_fsm.audit.report import Report
 from realtime_fsm.audit.shapes import Shapes
 from realtime_fsm.audit.sources import open_log, read_lines, sort_by_content
-from realtime_fsm.cli.audit import main
 from realtime_fsm.cli.main import main as command
 from realtime_fsm.replay.log_reader import read_connection_log
 from support.brokenlogs import audited, lines_of
+from support.commands import audit as main
 from support.lives import ALL as LIVES_OF_ALL
 from support.lives import LIVES
 from support.shippers import ALL, FORMATS, NOT_IN_VIEWS, lines_in, moved

@@ -14,9 +14,9 @@ import zstandard
 from realtime_fsm.audit import progress, sources, tail
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.sources import Unreadable, open_log, read_blocks, read_lines, sort_by_content
-from realtime_fsm.cli.audit import main
 from support.brokenlogs import audited
 from support.brokenlogs import lines_of as encoded
+from support.commands import audit as main
 from support.wholelog import LINES, PONG, RECORDS, edited, renamed, write
 
 MAGIC = b"\x28\xb5\x2f\xfd"

@@ -15,10 +15,10 @@ import pytest
 from realtime_fsm.audit.sql import script
 from realtime_fsm.auditlog.records import RECORDS
 from realtime_fsm.auditlog.schema import FIELDS, KINDS
-from realtime_fsm.cli.audit import main
 from realtime_fsm.fsm.table import TABLE
 from support.brokenlogs import Record
 from support.brokenlogs import lines_of as encoded
+from support.commands import audit as main
 from support.lives import ALL, ENDS, LIVES, interleaved, simulated
 from support.some import some
 from support.views import Figures, Views, built_in, compare, into_parquet, write

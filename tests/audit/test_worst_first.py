@@ -8,17 +8,13 @@ from pathlib import Path
 import pytest
 
 from realtime_fsm.audit import collector
-from realtime_fsm.cli.audit import main
-from support.brokenlogs import Record, audited, lines_of
+from support.brokenlogs import Record, audited
+from support.commands import audit as main
 from support.wholelog import BACK, LINES, LOSS, PONG, RECORDS, kind, renamed, write
 
 FORMATS = ["text", "markdown", "html", "json", "junit"]
 HEALTHY: list[Record] = RECORDS[:LOSS]
 """The connection before its link is lost; the log ends while it is up."""
-
-
-def named(name: str, records: list[Record]) -> list[bytes]:
-    return lines_of([{**record, "connection_id": name} for record in records])
 
 
 def longer(seconds: float) -> list[Record]:
@@ -39,13 +35,13 @@ WRONG = [{**record, "row": "sub41"} if index == PONG else record for index, reco
 
 def many(healthy: int) -> list[bytes]:
     """A log of healthy connections, and four others in between."""
-    names = [named(f"fine-{number:04}", HEALTHY) for number in range(healthy)]
+    names = [renamed(f"fine-{number:04}", HEALTHY) for number in range(healthy)]
     half = healthy // 2
     others = (
-        named("brief", RECORDS),
-        named("lasting", longer(30.0)),
-        named("wrong", WRONG),
-        named("holed", [*HEALTHY[:PONG], *HEALTHY[PONG + 1 :]]),
+        renamed("brief", RECORDS),
+        renamed("lasting", longer(30.0)),
+        renamed("wrong", WRONG),
+        renamed("holed", [*HEALTHY[:PONG], *HEALTHY[PONG + 1 :]]),
     )
     return [line for lines in (*names[:half], *others, *names[half:]) for line in lines]
 

@@ -284,4 +284,4 @@ def test_the_audit_shows_the_rows_that_were_taken() -> None:
     assert "con58 x 7, 1.5 s\nsub58 x 2, 30 s\npin71 x 1, 4 s" in words
     assert "stays x 3" in words
     assert "con41 x 3, 100 ms" in words
-    assert words.count("no row that stays was taken") == len(State) - 1
+    assert words.count("no rule that stays was taken") == len(State) - 1

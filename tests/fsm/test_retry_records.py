@@ -129,7 +129,7 @@ def test_what_the_policy_does_not_allow_is_violated(name: str, retry: dict[str, 
     assert report.verdict == "violated"
     assert report.first is not None
     assert report.first.rule == "row"
-    assert f"row {row} was not to be taken" in report.first.text
+    assert f"rule {row} does not apply" in report.first.text
 
 
 def test_the_record_of_a_beginning_tells_both_limits() -> None:

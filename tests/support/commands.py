@@ -6,12 +6,19 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from realtime_fsm.cli.main import main
+
 PATIENCE = 30.0
 COMMAND = [sys.executable, "-m", "realtime_fsm"]
+
+
+def audit(arguments: Sequence[str]) -> int:
+    """`realtime-fsm audit`, in this process."""
+    return main(["audit", *arguments])
 
 
 @contextmanager

@@ -71,14 +71,21 @@ def swapped(index: int) -> list[bytes]:
     return lines
 
 
+def moved(lines: list[bytes], index: int, places: int) -> list[bytes]:
+    """A line so many places later, or earlier."""
+    rest = [*lines[:index], *lines[index + 1 :]]
+    there = max(0, index + places)
+    return [*rest[:there], lines[index], *rest[there:]]
+
+
 def shifted(index: int, seconds: float) -> list[bytes]:
     """One dwell altered."""
     return edited(index, dwell=RECORDS[index]["dwell"] + seconds)
 
 
-def renamed(name: str) -> list[bytes]:
-    """The same log of another connection."""
-    return lines_of([{**record, "connection_id": name} for record in RECORDS])
+def renamed(name: str, records: list[Record] | None = None) -> list[bytes]:
+    """The same log, or another one, of another connection."""
+    return lines_of([{**record, "connection_id": name} for record in records or RECORDS])
 
 
 def write(path: Path, lines: list[bytes]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.audit.counts import count_of
 from realtime_fsm.audit.formats.text_utils import format_duration, number, pluralize
 from realtime_fsm.audit.times import tell_moment
 
@@ -57,7 +56,7 @@ def _sum(answer: Answer) -> str:
         return "the log tells nothing of that time"
     if not answer.connections:
         return "no connection lived"
-    were = count_of(answer.connections, "connection was", "connections were")
+    were = pluralize(answer.connections, "connection was", "connections were")
     return f"{number(answer.down_total) if answer.down_total else 'none'} of {were} not available"
 
 

@@ -39,10 +39,14 @@ class Group:
     error: list[float] = field(default_factory=lambda: [0.0] * COLUMNS)
 
     @property
+    def last(self) -> int:
+        """The greatest rank."""
+        return self.first + len(self.connections) - 1
+
+    @property
     def name(self) -> str:
         """The ranks."""
-        last = self.first + len(self.connections) - 1
-        return f"{self.first:,} to {last:,}" if last > self.first else f"{last:,}"
+        return f"{self.first:,} to {self.last:,}" if self.last > self.first else f"{self.last:,}"
 
     @property
     def figures(self) -> str:
@@ -94,9 +98,8 @@ def heat_map(connections: Sequence[ConnectionReport], axis: Axis) -> Iterator[st
     groups = grouped(connections, axis)
     yield '<div class="heat" role="group" aria-label="Heat map: groups of connections, the worst first">'
     for group in groups:
-        last = group.first + len(group.connections) - 1
         yield (
-            f'<div class="row" data-group="{group.first},{last}"><span class="facts"><span>Connections {group.name}</span> '
+            f'<div class="row" data-group="{group.first},{group.last}"><span class="facts"><span>Connections {group.name}</span> '
             f'<span class="figures">{group.figures}</span> '
             f'<button type="button" class="js" aria-label="List the connections {group.name}">list</button></span>'
             f"{lane(axis, _paths(group, axis), ' map')}</div>"

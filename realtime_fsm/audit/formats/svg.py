@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 _WIDTH = 1120
 _NAMED = 2
-"""Rows that an arrow names."""
+"""Rules that an arrow names."""
 
 
 def diagram(report: Report) -> str:
-    """Return the overview of the states; on each arrow the rows that were taken: how often, and the median of the dwell."""
+    """Return the overview of the states; on each arrow the rules that were taken: how often, and the median dwell."""
     taken = {line.row: line for line in report.rows}
 
     def caption(arrow: Arrow) -> Caption:
@@ -31,13 +31,13 @@ def diagram(report: Report) -> str:
     notes = {}
     for state in State:
         stays = [taken[row.id] for row in TABLE.rows if row.source is state and row.dest is None and row.id in taken]
-        tip = "\n".join(map(_row_text, stays)) or "no row that stays was taken"
+        tip = "\n".join(map(_row_text, stays)) or "no rule that stays was taken"
         notes[state] = Caption((f"stays x {number(sum(line.count for line in stays))}",), tip)
     return overview(TABLE, None, caption, notes).to_svg()
 
 
 def _caption(lines: Iterable[RowLine]) -> Caption:
-    """Return the rows of an arrow: the two commonest first; the others for a pointer. A label breaks after a comma."""
+    """Return the rules of an arrow: the two commonest first; the others for a pointer. A label breaks after a comma."""
     texts = [_row_text(line) for line in sorted(lines, key=lambda line: -line.count)]
     named = [text.replace(" ", "\u00a0").replace(",\u00a0", ", ") for text in texts[:_NAMED]]
     more = (f"+\u00a0{len(texts) - _NAMED}\u00a0more",) if len(texts) > _NAMED else ()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from realtime_fsm.audit.counts import count_of
 from realtime_fsm.audit.decoding import KINDS
 from realtime_fsm.audit.formats.text_utils import NOTHING, format_duration, number, percent, pluralize
 from realtime_fsm.audit.row_facts import STEPS
@@ -58,9 +58,9 @@ def as_text(report: Report, *, coverage: bool = False) -> Iterator[str]:
 
 def _sizes(report: Report) -> str:
     beside = "other line" if report.since is None and report.until is None else "line beside them"
-    other = f", {count_of(report.other, beside, beside.replace('line', 'lines'))}" if report.other else ""
+    other = f", {pluralize(report.other, beside, beside.replace('line', 'lines'))}" if report.other else ""
     cut = sum(finding.rule == "cut" and not finding.place.line and finding.weight != "unusable" for finding in report.findings)
-    files = f"; {count_of(cut, 'file is', 'files are')} cut" if cut else ""
+    files = f"; {pluralize(cut, 'file is', 'files are')} cut" if cut else ""
     return f"{pluralize(report.connections_total, 'connection')}, {pluralize(report.records, 'record')}{other}{files}"
 
 
@@ -152,9 +152,9 @@ def life_lines(life: ConnectionStats) -> Iterator[str]:
     if life.faults or life.at_fault:
         yield f"server faults {number(life.faults)}, together {format_duration(life.at_fault)}"
     for outage in life.outages[:_SHOWN]:
-        planned = ", planned" if outage.planned else ""
+        cause = f"{outage.cause}, planned" if outage.planned else outage.cause
         yield (
-            f"outage at {outage.start.isoformat()}: {format_duration(outage.seconds)}{_part(outage)}, {outage.cause}{planned}, "
+            f"outage at {tell_moment(outage.start, UTC)}: {format_duration(outage.seconds)}{_part(outage)}, {cause}, "
             f"{pluralize(outage.dials, 'attempt')}, gap {format_duration(outage.gap or None)}, {outage.end or 'not over'}"
         )
     if rest := len(life.outages[_SHOWN:]) + life.outages_left_out:

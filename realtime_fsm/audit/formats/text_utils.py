@@ -1,48 +1,10 @@
-"""The rows that the table allows, and the numbers and times of a report, as text."""
+"""The numbers, times and texts of a report, as a terminal shows them."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
-
-from realtime_fsm.audit.counts import count_of
-from realtime_fsm.fsm.table import State, Trigger
-
-if TYPE_CHECKING:
-    from realtime_fsm.audit.tracking import TrackedConnection
-    from realtime_fsm.fsm.tablespec import Row
 
 NOTHING = "none"
-
-
-def describe_allowed(tracked: TrackedConnection, trigger: object) -> list[str]:
-    """Describe the rows that the table allows in the state of a connection.
-
-    Args:
-        tracked: the connection.
-        trigger: the trigger of the record; a known one restricts the answer to its cell.
-
-    Returns:
-        A line for each row, in the order of the table.
-    """
-    if tracked.state is None:
-        return ["anything: records are missing before, so the state is not known"]
-    table, steps = tracked.book
-    if not steps:
-        return ["anything: the table of this connection is not known"]
-    state = State(tracked.state)
-    known = next((each for each in Trigger if each == trigger), None)
-    if known is None:
-        return [describe_row(row) for row in table.rows if row.source is state]
-    rows = table.cells.get((state, known), ())
-    return [describe_row(row) for row in rows] or [f"{state} x {known}: no step. {table.ignored.get((state, known), '')}".strip()]
-
-
-def describe_row(row: Row[State, Trigger]) -> str:
-    """Describe a row in a line."""
-    dest = f"stays {row.source}" if row.dest is None else f"-> {row.dest}"
-    when = f" if {' and '.join(row.guards)}" if row.guards else ""
-    return f"{row.id}: {row.source} x {row.trigger}{when} {dest}"
 
 
 def format_duration(seconds: float | None) -> str:
@@ -76,6 +38,8 @@ def printable(line: str) -> str:
 
 def printable_json(text: str) -> str:
     """Escape the same in JSON, where a string holds such a character; JSON has escapes of its own for it."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
 
 
@@ -84,6 +48,6 @@ def number(count: int) -> str:
     return f"{count:,}"
 
 
-def pluralize(count: int, noun: str) -> str:
-    """Format a number of things."""
-    return count_of(count, noun, f"{noun}s")
+def pluralize(count: int, one: str, several: str = "") -> str:
+    """Format a number of things: ``1 line``, ``2 lines``; with `several` the words for any other number than one."""
+    return f"{number(count)} {one if count == 1 else several or f'{one}s'}"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime_fsm.audit.formats.text_utils import describe_allowed, format_duration, number, percent, pluralize
-from realtime_fsm.audit.tracking import TrackedConnection
+from realtime_fsm.audit.formats.text_utils import format_duration, number, percent, pluralize
 
 TIMES = {
     None: "none",
@@ -49,24 +48,5 @@ def test_things_are_counted(count: int, said: str) -> None:
     assert number(count) == said.partition(" ")[0]
 
 
-@pytest.mark.parametrize(
-    ("state", "trigger", "said"),
-    [
-        (None, "connect", ["anything: records are missing before, so the state is not known"]),
-        ("disconnected", "connect", ["dis1: disconnected x connect -> reconnecting"]),
-        ("disposing", "connect", ["disposing x connect: no step. Nothing follows the end."]),
-        ("disposing", "unheard of", ["end80: disposing x closed stays disposing"]),
-        (
-            "subscribed",
-            "unsubscribe",
-            [
-                "sub7: subscribed x unsubscribe if no_subscriptions -> unsubscribed",
-                "sub8: subscribed x unsubscribe stays subscribed",
-            ],
-        ),
-    ],
-)
-def test_the_allowed_rules_are_those_of_the_cell_or_of_the_state(state: str | None, trigger: str, said: list[str]) -> None:
-    tracked = TrackedConnection("c1", 1)
-    tracked.state = state
-    assert describe_allowed(tracked, trigger) == said
+def test_words_without_a_plain_plural_are_given() -> None:
+    assert [pluralize(count, "file is", "files are") for count in (1, 2)] == ["1 file is", "2 files are"]
