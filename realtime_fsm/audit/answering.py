@@ -35,7 +35,7 @@ class AnswerBuilder:
     """
 
     def __init__(self, moment: datetime, places: LineNumbers) -> None:
-        self.instant = downtime.Instant(moment)
+        self.instant: downtime.Instant = downtime.Instant(moment)
         self._places = places
         self._counts: Counter[str] = Counter()
         self._worst: Worst[tuple[bool, float, int], Downtime] = Worst(KEPT)

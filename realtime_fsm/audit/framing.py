@@ -30,7 +30,7 @@ class Framing:
     """
 
     def __init__(self) -> None:
-        self.surplus = 0
+        self.surplus: int = 0
         self._parts: dict[bytes, bytes] = {}  # of a split line, by its stream
 
     def pieces(self, line: bytes) -> list[bytes]:

@@ -81,8 +81,8 @@ class Stays:
 
     def __init__(self) -> None:
         self._numbers = array("d")  # of each stay its beginning, its length and the code of its state
-        self.absorbed = 0
-        self.longest = 0.0
+        self.absorbed: int = 0
+        self.longest: float = 0.0
 
     def add(self, begin: float, length: float, state: str) -> None:
         """Add a stay."""

@@ -179,7 +179,7 @@ class LoopbackServer:
             routed: tells whether the server serves a path; a dial with another path gets HTTP 404.
         """
         self.port: int = port
-        self.refusing = False
+        self.refusing: bool = False
         self._routed = routed
         self._handler = handler
         self._host = host
