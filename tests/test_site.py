@@ -20,7 +20,7 @@ from realtime_fsm.cli.main import _parser
 from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.remedies import REMEDIES
 from support.some import some
-from support.surface import MODULES
+from support.surface import MODULES, parsers
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 API = [pages.fill(page.read_text(encoding="utf-8")) for page in sorted((DOCS / "reference" / "api").glob("*.md"))]
@@ -37,15 +37,6 @@ def described(text: str) -> Iterator[str]:
             module = name
         else:
             yield f"{module}.{name}"
-
-
-def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """Yield a parser and those of its commands."""
-    yield parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for command in action.choices.values():
-                yield from parsers(command)
 
 
 def test_each_public_name_is_described_once() -> None:

@@ -48,7 +48,7 @@ def follow(files: list[str], /, **asked: Any) -> Auditor:
             if not is_told and auditor.violation is not None:
                 is_told = True
                 told = auditor.violation
-                if told.rule != "outage":  # which is told anyway
+                if told.rule != "outage":  # the watch prints outages itself
                     _say(f"{told.place}: {told.rule}: {told.text}")
         if looks == _PATIENCE * len(names):
             auditor.settle()

@@ -177,7 +177,7 @@ class DeliveryRegistry:
     def route_out_of_order(self, event: Event, handover: Handover | None) -> bool:
         """As `route`, where another link may have brought what happened after it. Each of its ids is known.
 
-        A handover whose old link brings the event is told whose order is lost.
+        If the old link of a handover brings the event, the handover notes each subscription that loses its order.
         """
         should_yield = False
         for subscriber in [self.subscribers[identifier] for identifier in event._subscriptions]:  # noqa: SLF001

@@ -283,7 +283,7 @@ def test_most_answers_survive_the_loss_of_a_record() -> None:
     assert {(down.since - begun("healed")).total_seconds() < 0.001 for answer in known for down in answer.down} == {True}
 
 
-# --- what is told -----------------------------------------------------------------------------------------------------
+# --- the sentences ----------------------------------------------------------------------------------------------------
 
 
 def test_of_many_only_the_worst_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ def test_json_holds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_unknown_word_is_refused_with_its_neighbours(word: str, near: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "sub58", word]) == 2
     told = capsys.readouterr()
-    assert told.out == "", "nothing is told by halves"
+    assert told.out == "", "one unknown word leaves no output"
     assert told.err.startswith(f"realtime-fsm: WORD: {word!r} is not known; near are {near}")
     with pytest.raises(errors.BadOption):
         run(_parser().parse_args(["explain", word]))

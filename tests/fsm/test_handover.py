@@ -35,6 +35,7 @@ from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from support.bench import ONCE, Bench
+from support.scenes import row_of
 
 D, R, C, S, U, P, E, X = State
 
@@ -43,10 +44,6 @@ OLD = {"era": Era.E2}
 
 
 QUERY = ('{"method":"isNull","attribute":"n"}',)
-
-
-def row_of(bench: Bench) -> str:
-    return bench.last.transition.row.id if bench.last.transition else ""
 
 
 def test_another_subscription_gets_a_link_of_its_own_while_the_old_one_delivers() -> None:

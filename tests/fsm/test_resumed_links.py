@@ -17,18 +17,12 @@ from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.options import Timeouts
 from support.bench import ONCE, Bench
+from support.scenes import row_of
 
 D, R, C, S, U, P, E, X = State
 
 
 OLD = {"era": Era.E2}
-
-
-QUERY = ('{"method":"isNull","attribute":"n"}',)
-
-
-def row_of(bench: Bench) -> str:
-    return bench.last.transition.row.id if bench.last.transition else ""
 
 
 def given_up(bench: Bench) -> None:

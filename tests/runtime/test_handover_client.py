@@ -10,7 +10,6 @@ import pytest
 
 from realtime_fsm import (
     Gap,
-    Realtime,
     RefusedByServer,
     RetriesExhausted,
     RetryPolicy,
@@ -22,7 +21,8 @@ from realtime_fsm.errors import DialFailed
 from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.testing.wire import error
 from support.eras import ON_EVERY_ERA, only
-from support.network import HANG, LATENCY, MUTE, Network, SimulatedSocket, take_numbers
+from support.handing import closed, handing_over
+from support.network import HANG, LATENCY, MUTE, Network, take_numbers
 from support.some import some
 from support.virtual import eventually
 
@@ -53,18 +53,6 @@ class Publisher:
         """Return the events that a subscription must get since a moment."""
         wanted = set(subscription.channels)
         return [number for at, number, channels in self.published if at >= since and wanted & set(channels)]
-
-
-def closed(sockets: list[SimulatedSocket]) -> list[bool]:
-    return [socket.closed is not None for socket in sockets]
-
-
-async def handing_over(network: Network, realtime: Realtime, how: str | Exception = "greet") -> asyncio.Task[Subscription]:
-    """Subscribe to files, so that another link is dialed; how that dial goes."""
-    network.script.append(how)
-    task = asyncio.ensure_future(realtime.subscribe("files"))
-    await eventually(lambda: realtime.state is State.RECONNECTING)
-    return task
 
 
 # --- what is delivered ----------------------------------------------------------------------------------------------------

@@ -19,24 +19,13 @@ from realtime_fsm.errors import DialFailed
 from realtime_fsm.fsm.context import HANDOVER_DEBOUNCE
 from realtime_fsm.fsm.link import DRAIN_SECONDS
 from support.eras import ON_EVERY_ERA, only
-from support.network import HANG, LATENCY, MUTE, Network, SimulatedSocket, take_numbers
+from support.handing import closed, handing_over
+from support.network import HANG, LATENCY, MUTE, Network, take_numbers
 from support.virtual import eventually
 
 pytestmark = [ON_EVERY_ERA, only("E1", "E2", "E3", because="the newest one takes new channels by message, on the same link")]
 
 PATIENT = RetryPolicy(attempts=None)
-
-
-def closed(sockets: list[SimulatedSocket]) -> list[bool]:
-    return [socket.closed is not None for socket in sockets]
-
-
-async def handing_over(network: Network, realtime: Realtime, how: str | Exception = "greet") -> asyncio.Task[Subscription]:
-    """Subscribe to files, so that another link is dialed; how that dial goes."""
-    network.script.append(how)
-    task = asyncio.ensure_future(realtime.subscribe("files"))
-    await eventually(lambda: realtime.state is State.RECONNECTING)
-    return task
 
 
 async def disconnects(network: Network, realtime: Realtime) -> None:

@@ -46,13 +46,13 @@ BEGIN = {
     "silence after a ping is no loss": 2,
     "what was replaced is not given up": 10,
     "an old link that died is believed to live": 25,
-    "no waiter is told of the end": 40,
-    "a server fault is told of no gap": 7,
+    "the end wakes no waiter": 40,
+    "a server fault reports no gap": 7,
     "a server fault ends what was acknowledged": 4,
     "a proof does not end a server fault": 4,
     "a missing echo is not noticed": 14,
     "a deaf link is told of before an echo": 13,
-    "a deaf link is told of no gap": 13,
+    "a deaf link reports no gap": 13,
 }
 """Where to look first, to save time; a seed that does not catch it any more costs nothing but that."""
 

@@ -340,3 +340,8 @@ def play(row: AnyRow) -> Bench:
     assert bench.state is row.source
     take(bench)
     return bench
+
+
+def row_of(bench: Bench) -> str:
+    """Return the id of the rule that the last step took; an empty text without one."""
+    return bench.last.transition.row.id if bench.last.transition else ""

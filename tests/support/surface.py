@@ -63,7 +63,7 @@ def _defaults() -> Iterator[str]:
                 yield from _defaults_of(f"{module}.{name}.{member}", getattr(value, member))
     for record in RECORDS:
         yield from _defaults_of(f"record {record.__struct_config__.tag}", record)
-    for parser in _parsers(_parser()):
+    for parser in parsers(_parser()):
         for action in parser._actions:
             if action.default not in (None, argparse.SUPPRESS):
                 yield f"default {parser.prog} {' '.join(action.option_strings) or action.dest}={action.default!r}"
@@ -81,12 +81,13 @@ def _defaults_of(path: str, call: Any) -> Iterator[str]:
             yield f"default {path}({parameter.name}={parameter.default!r})"
 
 
-def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield a parser and those of its commands."""
     yield parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
-                yield from _parsers(command)
+                yield from parsers(command)
 
 
 def _members(kind: type) -> Iterator[str]:
