@@ -27,14 +27,15 @@ LAYERS = (
     ("client",),
     ("audit", "replay"),
     ("testing",),
+    ("ops", "relay"),
     ("cli",),
 )
 RANKS = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
 OWNERS = {
     "transitions": {"fsm/machine.py"},
     "structlog": {"auditlog/writer.py"},
-    # The client uses aiohttp in one file; so does the embedded server, a tool for tests.
-    "aiohttp": {"runtime/transport.py", "testing/listener.py"},
+    # The client uses aiohttp in one file; so do the embedded server, a tool for tests, and the pages of operators.
+    "aiohttp": {"runtime/transport.py", "testing/listener.py", "ops/web.py"},
 }
 MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 KNOWN: set[frozenset[str]] = set()

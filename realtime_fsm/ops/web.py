@@ -1,0 +1,114 @@
+"""Serve small pages over HTTP: the only module of this room that imports aiohttp.
+
+Design: a page is a function from a `Request` to a `Response`, so health and inspector know no web framework.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from types import TracebackType
+
+_CLOSE = 1.0  # seconds for readers to leave, before their streams are cut
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A GET request.
+
+    Attributes:
+        path: the path of the URL.
+        query: the first value of each name in the query. The repr leaves it out: a token may be in it.
+        headers: the headers; the case of names does not matter. The repr leaves them out too.
+    """
+
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to a request.
+
+    Attributes:
+        body: the content; or an iterator, each item of which is sent at once.
+        status: the HTTP status.
+        content_type: the content's type, with its character set.
+        headers: further headers.
+    """
+
+    body: bytes | AsyncIterator[bytes] = b""
+    status: int = 200
+    content_type: str = "text/plain; charset=utf-8"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class WebServer:
+    """A server of pages, as an async context manager.
+
+    Args:
+        pages: each path, with its page.
+        host: the host to listen on.
+        port: the port; with 0 the system chooses one.
+    """
+
+    def __init__(self, pages: Mapping[str, Callable[[Request], Awaitable[Response]]], *, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        app = web.Application()
+        for path, page in pages.items():
+            app.router.add_get(path, _adapted(page))
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE)
+
+    @property
+    def url(self) -> str:
+        """The address of the server, without a path."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: when the address cannot be taken.
+        """
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        self._port = self._runner.addresses[0][1]
+
+    async def aclose(self) -> None:
+        """Listen no more, and end all streams within a second."""
+        await self._runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+
+def _adapted(page: Callable[[Request], Awaitable[Response]]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = await page(Request(request.path, request.query, request.headers))
+        headers = {"Cache-Control": "no-store", **response.headers, "Content-Type": response.content_type}
+        if isinstance(response.body, bytes):
+            return web.Response(body=response.body, status=response.status, headers=headers)
+        stream = web.StreamResponse(status=response.status, headers=headers)
+        await stream.prepare(request)
+        with suppress(ConnectionError):  # the reader has gone
+            async for item in response.body:
+                await stream.write(item)
+        return stream
+
+    return answer

@@ -1,0 +1,1 @@
+"""Publish the events of a connection to a broker, at least once."""

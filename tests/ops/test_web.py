@@ -1,0 +1,67 @@
+"""The pages of operators over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from realtime_fsm.ops.web import Request, Response, WebServer
+
+pytestmark = pytest.mark.loopback
+
+
+async def fetch(url: str) -> tuple[int, str, bytes]:
+    async with aiohttp.ClientSession() as session, session.get(url) as reply:
+        return reply.status, reply.headers["Content-Type"], await reply.read()
+
+
+async def test_a_page_answers_with_its_status_and_type() -> None:
+    async def page(request: Request) -> Response:
+        return Response(request.query["q"].encode(), 503, "application/json")
+
+    async with WebServer({"/page": page}, host="127.0.0.1", port=0) as server:
+        assert await fetch(f"{server.url}/page?q=42") == (503, "application/json", b"42")
+        assert (await fetch(f"{server.url}/other"))[0] == 404
+
+
+async def test_a_stream_sends_each_item_at_once_and_ends_with_the_server() -> None:
+    sent = asyncio.Event()
+
+    async def items() -> AsyncIterator[bytes]:
+        yield b"first\n"
+        sent.set()
+        await asyncio.Event().wait()
+
+    async def page(_: Request) -> Response:
+        return Response(items())
+
+    server = WebServer({"/": page}, host="127.0.0.1", port=0)
+    async with aiohttp.ClientSession() as session:
+        await server.start()
+        async with session.get(server.url) as reply:
+            assert await reply.content.readline() == b"first\n"
+            await sent.wait()
+            await server.aclose()
+            with pytest.raises(aiohttp.ClientError):
+                await reply.content.readline()
+
+
+async def test_a_taken_port_raises_and_leaves_no_server() -> None:
+    async def page(_: Request) -> Response:
+        return Response()
+
+    async with WebServer({"/": page}, host="127.0.0.1", port=0) as first:
+        port = int(first.url.rpartition(":")[2])
+        with pytest.raises(OSError, match="address already in use"):
+            await WebServer({"/": page}, host="127.0.0.1", port=port).start()
+
+
+def test_the_repr_of_a_request_hides_its_token() -> None:
+    assert "secret" not in repr(Request("/", {"token": "secret"}, {"Cookie": "secret"}))
+
+
+def test_the_url_of_an_ipv6_host_has_brackets() -> None:
+    assert WebServer({}, host="::1", port=80).url == "http://[::1]:80"
