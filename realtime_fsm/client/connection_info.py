@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from realtime_fsm.client.explanation import Explanation, explanation_of
+from realtime_fsm.client.health import Health, health_of
 from realtime_fsm.diagram.notebook import NotebookDisplay
 from realtime_fsm.errors import Disposed
 from realtime_fsm.fsm.table import State
@@ -54,6 +56,18 @@ class ConnectionInfo(NotebookDisplay):
         None before the first. A later success does not clear it: compare its ``at``.
         """
         return self._driver.last_failure
+
+    def explain(self) -> Explanation:
+        """Explain the state: why it is this one, what is awaited and until when, what failed last, and what to do.
+
+        ``print(realtime.explain())`` is the first step where no events arrive. The call changes nothing, and is meant for people:
+        its sentences may change with a release. Call it on the event loop of the connection.
+        """
+        return explanation_of(self._driver, self.state, self._connection_id)
+
+    def health(self) -> Health:
+        """Tell whether the connection can go on, and whether it delivers. Any thread may call it, at any time."""
+        return health_of(self._driver, self.state)
 
     @property
     def era(self) -> Era | None:
