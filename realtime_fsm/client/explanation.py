@@ -59,7 +59,7 @@ class ExplainedSubscription:
     def __str__(self) -> str:
         served = "acknowledged" if self.acknowledged else "not acknowledged"
         without = f", but for {', '.join(self.missing_channels)}" if self.missing_channels else ""
-        events = f"{self.received} events received, {self.dropped} dropped, {self.waiting} waiting for the consumer"
+        events = f"events: {self.received} received, {self.dropped} dropped, {self.waiting} waiting for the consumer"
         last = "" if self.last_event is None else f"; the last one is of {_time(self.last_event)}, by the server's clock"
         return f"{self.id} to {', '.join(self.channels)}: {served}{without}; {events}{last}."
 
@@ -143,7 +143,8 @@ class Explanation:
             yield f"Last failure: at {_time(self.last_failure.at)}, {_sentence(self.last_failure.error)}"
         if self.remedy:
             yield f"Remedy: {self.remedy}"
-        yield f"Advice: {self.advice}"
+        if not (self.state.is_live and self.notes):  # a note tells more than "enjoy your events"
+            yield f"Advice: {self.advice}"
 
     def _next(self) -> str:
         if self.due is None:

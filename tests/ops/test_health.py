@@ -40,36 +40,39 @@ def fetch(url: str) -> tuple[int, Any]:
 
 @pytest.mark.loopback
 async def test_ready_follows_the_connection_and_live_does_not() -> None:
-    async with RealtimeServer() as server, Realtime(server.endpoint, "demo", retry=QUICK) as realtime:
-        async with health.serve(realtime, port=0) as probes:
-            assert await probe(f"{probes.url}/readyz") == (
-                503,
-                {
-                    "live": True,
-                    "ready": False,
-                    "connections": [
-                        {
-                            "connection_id": realtime.connection_id,
-                            "state": "disconnected",
-                            "live": True,
-                            "ready": False,
-                            "reasons": ["disconnected: no link, and none is wanted"],
-                        }
-                    ],
-                },
-            )
-            assert (await probe(f"{probes.url}/livez"))[0] == 200
-            await realtime.subscribe("rows")
-            status, body = await probe(f"{probes.url}/readyz")
-            assert (status, body["ready"], body["connections"][0]["reasons"]) == (200, True, [])
-            await server.stop()
-            await eventually(lambda: not realtime.health().ready)
-            assert [(await probe(f"{probes.url}/{page}"))[0] for page in ("livez", "readyz")] == [200, 503]
-            await server.start()
-            await realtime.wait_subscribed(10)
-            assert (await probe(f"{probes.url}/readyz"))[0] == 200
-            await realtime.dispose()
-            assert [(await probe(f"{probes.url}/{page}"))[0] for page in ("livez", "readyz")] == [503, 503]
+    async with (
+        RealtimeServer() as server,
+        Realtime(server.endpoint, "demo", retry=QUICK) as realtime,
+        health.serve(realtime, port=0) as probes,
+    ):
+        assert await probe(f"{probes.url}/readyz") == (
+            503,
+            {
+                "live": True,
+                "ready": False,
+                "connections": [
+                    {
+                        "connection_id": realtime.connection_id,
+                        "state": "disconnected",
+                        "live": True,
+                        "ready": False,
+                        "reasons": ["disconnected: no link, and none is wanted"],
+                    }
+                ],
+            },
+        )
+        assert (await probe(f"{probes.url}/livez"))[0] == 200
+        await realtime.subscribe("rows")
+        status, body = await probe(f"{probes.url}/readyz")
+        assert (status, body["ready"], body["connections"][0]["reasons"]) == (200, True, [])
+        await server.stop()
+        await eventually(lambda: not realtime.health().ready)
+        assert [(await probe(f"{probes.url}/{page}"))[0] for page in ("livez", "readyz")] == [200, 503]
+        await server.start()
+        await realtime.wait_subscribed(10)
+        assert (await probe(f"{probes.url}/readyz"))[0] == 200
+        await realtime.dispose()
+        assert [(await probe(f"{probes.url}/{page}"))[0] for page in ("livez", "readyz")] == [503, 503]
 
 
 @pytest.mark.loopback
@@ -85,17 +88,20 @@ async def test_a_server_that_never_came_does_not_fail_liveness() -> None:
 
 @pytest.mark.loopback
 async def test_each_of_several_connections_counts() -> None:
-    async with RealtimeServer() as server:
-        async with Realtime(server.endpoint, "demo") as one, Realtime(server.endpoint, "demo") as other:
-            await one.connect()
-            async with health.serve(one, other, port=0) as probes:
-                status, body = await probe(f"{probes.url}/readyz")
-                assert (status, [each["ready"] for each in body["connections"]]) == (503, [True, False])
-                await other.connect()
-                status, body = await probe(f"{probes.url}/readyz")
-                assert (status, [each["ready"] for each in body["connections"]]) == (200, [True, True])
-                await other.dispose()
-                assert (await probe(f"{probes.url}/livez"))[0] == 503
+    async with (
+        RealtimeServer() as server,
+        Realtime(server.endpoint, "demo") as one,
+        Realtime(server.endpoint, "demo") as other,
+        health.serve(one, other, port=0) as probes,
+    ):
+        await one.connect()
+        status, body = await probe(f"{probes.url}/readyz")
+        assert (status, [each["ready"] for each in body["connections"]]) == (503, [True, False])
+        await other.connect()
+        status, body = await probe(f"{probes.url}/readyz")
+        assert (status, [each["ready"] for each in body["connections"]]) == (200, [True, True])
+        await other.dispose()
+        assert (await probe(f"{probes.url}/livez"))[0] == 503
 
 
 @pytest.mark.loopback
@@ -117,10 +123,9 @@ async def test_a_port_in_use_is_an_error_and_leaves_no_server() -> None:
 @pytest.mark.loopback
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
 async def test_it_listens_on_an_ipv6_host() -> None:
-    async with Realtime("http://127.0.0.1:1/v1", "demo") as realtime:
-        async with health.serve(realtime, host="::1", port=0) as probes:
-            assert probes.url.startswith("http://[::1]:")
-            assert (await probe(f"{probes.url}/livez"))[0] == 200
+    async with Realtime("http://127.0.0.1:1/v1", "demo") as realtime, health.serve(realtime, host="::1", port=0) as probes:
+        assert probes.url.startswith("http://[::1]:")
+        assert (await probe(f"{probes.url}/livez"))[0] == 200
 
 
 @pytest.mark.parametrize("given", [(), (None,), ("http://127.0.0.1",)])
@@ -177,8 +182,11 @@ def test_a_blocked_thread_of_a_connection_leaves_the_probe_without_an_answer(ser
 @pytest.mark.loopback
 async def test_nothing_of_a_secret_is_in_an_answer() -> None:
     options: dict[str, Any] = {"session": "hunter2", "headers": {"X-Own": "hunter2"}, "retry": ONCE}
-    async with RealtimeServer() as server, Realtime(server.endpoint, "demo", **options) as realtime:
-        async with health.serve(realtime, port=0) as probes:
-            await asyncio.gather(realtime.connect(), return_exceptions=True)
-            for page in some(("livez", "readyz")):
-                assert "hunter2" not in json.dumps(await probe(f"{probes.url}/{page}"))
+    async with (
+        RealtimeServer() as server,
+        Realtime(server.endpoint, "demo", **options) as realtime,
+        health.serve(realtime, port=0) as probes,
+    ):
+        await asyncio.gather(realtime.connect(), return_exceptions=True)
+        for page in some(("livez", "readyz")):
+            assert "hunter2" not in json.dumps(await probe(f"{probes.url}/{page}"))
