@@ -1,17 +1,20 @@
-"""The readable facts of a connection, on an event loop and without one."""
+"""The readable facts of a connection, on an event loop and without one.
+
+Design: health and explanation are loaded when a program asks for them, because their texts would slow down each import.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from realtime_fsm.client.explanation import Explanation, explanation_of
-from realtime_fsm.client.health import Health, health_of
 from realtime_fsm.diagram.notebook import NotebookDisplay
 from realtime_fsm.errors import Disposed
 from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime.driver import Driver  # noqa: TC001  (for tools that read annotations)
 
 if TYPE_CHECKING:
+    from realtime_fsm.client.explanation import Explanation
+    from realtime_fsm.client.health import Health
     from realtime_fsm.errors import RealtimeError
     from realtime_fsm.fsm.change import Failure
     from realtime_fsm.protocol.eras import Era
@@ -63,10 +66,14 @@ class ConnectionInfo(NotebookDisplay):
         ``print(realtime.explain())`` is the first step where no events arrive. The call changes nothing, and is meant for people:
         its sentences may change with a release. Call it on the event loop of the connection.
         """
+        from realtime_fsm.client.explanation import explanation_of
+
         return explanation_of(self._driver, self.state, self._connection_id)
 
     def health(self) -> Health:
         """Tell whether the connection can go on, and whether it delivers. Any thread may call it, at any time."""
+        from realtime_fsm.client.health import health_of
+
         return health_of(self._driver, self.state)
 
     @property

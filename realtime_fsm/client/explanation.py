@@ -71,6 +71,8 @@ class Explanation:
     Attributes:
         connection_id: the name of the connection in the audit log.
         at: the moment of the explanation, aware, in UTC.
+        server: host and port of the server.
+        project: the id of the project.
         state: the state.
         since: when the state was entered, aware, in UTC; None before the first use.
         rule: the id of the transition rule that led to the state; None in the state of the beginning.
@@ -96,6 +98,8 @@ class Explanation:
 
     connection_id: str
     at: datetime
+    server: str
+    project: str
     state: State
     since: datetime | None
     rule: str | None
@@ -130,9 +134,10 @@ class Explanation:
             yield f"Link: {self.link} {_PHASES.get(self.awaited, 'is up')}."
         if self.draining is not None:
             yield f"Old link: {self.draining} delivers until another one serves everything."
-        if self.greeted and self.era is not None:
-            who = "a guest, who receives only what guests may read" if self.user is None else f"user {self.user}"
-            yield f"Identity: {who}; the server is of era {self.era}, Appwrite {self.era.releases}."
+        era = "not known yet" if self.era is None else f"{self.era} (Appwrite {self.era.releases})"
+        yield f"Server: {self.server}, project {self.project}, era {era}."
+        if self.greeted:
+            yield f"Identity: {'a guest, who receives only what guests may read' if self.user is None else f'user {self.user}'}."
         served = sum(one.acknowledged for one in self.subscriptions)
         yield f"Subscriptions: {len(self.subscriptions)} desired, {served} acknowledged."
         yield from (f"  {one}" for one in self.subscriptions)
@@ -168,6 +173,8 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
     return Explanation(
         connection_id=connection_id,
         at=at,
+        server=context.server,
+        project=driver.project,
         state=state,
         since=None if entered is None else moment(entered),
         rule=None if entered_by is None else entered_by.id,

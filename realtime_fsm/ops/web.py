@@ -70,7 +70,7 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        """The address of the server, without a path."""
+        """The URL of the server, without a path."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
@@ -78,7 +78,7 @@ class WebServer:
         """Listen.
 
         Raises:
-            OSError: when the address cannot be taken.
+            OSError: when host and port cannot be taken.
         """
         await self._runner.setup()
         try:

@@ -48,6 +48,7 @@ async def test_the_beginning() -> None:
         assert told(realtime) == [
             "State: disconnected: no link, and none is wanted.",
             "Next: nothing, without a call.",
+            "Server: server:80, project demo, era not known yet.",
             "Subscriptions: 0 desired, 0 acknowledged.",
             f"Advice: {STATES[State.DISCONNECTED].advice}",
         ]
@@ -65,7 +66,8 @@ async def test_events_that_no_task_takes() -> None:
             "Why: Everything desired is acknowledged on this link. (Transition rule con40.)",
             "Next: the next ping is due in 13.0 s.",
             "Link: 1 is up.",
-            "Identity: a guest, who receives only what guests may read; the server is of era E4, Appwrite 1.9.5 and later.",
+            "Server: server:80, project demo, era E4 (Appwrite 1.9.5 and later).",
+            "Identity: a guest, who receives only what guests may read.",
             "Subscriptions: 1 desired, 1 acknowledged.",
             "  s1 to rows, files: acknowledged; events: 3 received, 1 dropped, 2 waiting for the consumer;"
             " the last one is of T, by the server's clock.",
@@ -79,8 +81,8 @@ async def test_no_event_for_a_user() -> None:
     async with network.realtime(session=network.backend.add_user("alice")) as realtime:
         with pytest.warns(UserWarning, match="without account.bob"):
             await realtime.subscribe("rows", "account.bob")
-        assert line(realtime, "Identity") == "Identity: user alice; the server is of era E4, Appwrite 1.9.5 and later."
-        assert told(realtime)[6:] == [
+        assert line(realtime, "Identity") == "Identity: user alice."
+        assert told(realtime)[7:] == [
             "  s1 to rows, account.bob: acknowledged, but for account.bob; events: 0 received, 0 dropped, 0 waiting for the"
             " consumer.",
             "Note: No event has come for s1. Check who may read the rows, the channels and the queries;"
@@ -99,7 +101,8 @@ async def test_an_outage() -> None:
             "State: reconnecting for 5.0 s, since T: getting a link.",
             "Why: The link ended: dial again after the retry policy's delay. (Transition rule sub58.)",
             "Next: the next dial is due in 2.5 s; dials in a row so far: 2, without a limit.",
-            "Identity: a guest, who receives only what guests may read; the server is of era E4, Appwrite 1.9.5 and later.",
+            "Server: server:80, project demo, era E4 (Appwrite 1.9.5 and later).",
+            "Identity: a guest, who receives only what guests may read.",
             "Subscriptions: 1 desired, 0 acknowledged.",
             "  s1 to rows: not acknowledged; events: 0 received, 0 dropped, 0 waiting for the consumer.",
             "Last failure: at T, server:80: the dial failed: Connection refused.",
@@ -119,6 +122,7 @@ async def test_the_end_of_all_attempts() -> None:
             "State: error for 1:00:00 h, since T: no link, and no attempt will be made.",
             "Why: No WebSocket came about, and the retry policy allows no further dial. (Transition rule rec25.)",
             "Next: nothing, without a call.",
+            "Server: server:80, project demo, era not known yet.",
             "Subscriptions: 0 desired, 0 acknowledged.",
             "Error: gave up after 1 attempt; RetryPolicy.attempts allows no more; the last one: server:80: the dial failed:"
             " Connection refused.",
