@@ -91,7 +91,7 @@ class Explanation:
         notes: sentences on the unusual, such as a pause or a server fault.
         error: the reason why no attempt follows, in state ``error``.
         last_failure: the newest failed attempt or lost link.
-        remedy: the remedy for the error or the last failure; empty without one.
+        remedy: the remedy for the last failure, and for the error; empty without them.
         advice: the next step for a user in this state.
         health: the health at that moment.
     """
@@ -169,6 +169,7 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
 
     failure, due, user = driver.failures.last, context.deadline, None if driver.user is None else driver.user.get("$id")
     entered, entered_by, served = context.state_entered_at, driver.entered_by, delivering(driver, state)
+    causes = None if failure is None else failure.error, driver.error
     deliveries = [one for one in (*driver._registry.subscribers.values(),) if one.spec.id in context.subscriptions.desired]
     return Explanation(
         connection_id=connection_id,
@@ -192,7 +193,7 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
         notes=(*_notes(driver, now), *_silence(one for one in deliveries if one.spec.id in served)),
         error=driver.error,
         last_failure=failure,
-        remedy=remedy_of(driver.error) if driver.error is not None else "" if failure is None else remedy_of(failure.error),
+        remedy=" ".join(dict.fromkeys(remedy_of(one) for one in causes if one is not None)),
         advice=STATES[state].advice,
         health=health_of(driver, state),
     )

@@ -126,7 +126,7 @@ async def test_the_end_of_all_attempts() -> None:
             "Subscriptions: 0 desired, 0 acknowledged.",
             "Error: gave up after 1 attempt; RetryPolicy.attempts allows no more; the last one: server:80: the dial failed:"
             " Connection refused.",
-            f"Remedy: {REMEDIES['RetriesExhausted'].replace('``', '`')}",
+            f"Remedy: {REMEDIES['DialFailed']} {REMEDIES['RetriesExhausted']}".replace("``", "`"),
             f"Advice: {STATES[State.ERROR].advice}",
         ]
 
