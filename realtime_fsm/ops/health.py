@@ -26,7 +26,8 @@ def serve(*realtimes: ConnectionInfo, host: str = "127.0.0.1", port: int = 8080)
 
     Args:
         realtimes: the connections, at least one.
-        host: the host to listen on. A kubelet does not reach the default; ``"0.0.0.0"`` or ``"::"`` listens everywhere.
+        host: the host to listen on. A kubelet does not reach the default: ``"0.0.0.0"`` takes every IPv4 interface, and ``"::"``
+            every IPv6 one.
         port: the port; with 0 the system chooses one, and ``url`` names it.
 
     Returns:
