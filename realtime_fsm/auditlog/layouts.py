@@ -2,9 +2,9 @@
 
 Invariant: a layout keeps the whole record under one key, `NAMESPACE`, so no field of the record meets a reserved name.
 
-Design: the text that a store shows first is the sentence of the record. Datadog takes `source`, `status` and others for itself. Elasticsearch refuses a document whose `event` or `source` is no
-object, and fixes the type of a field by its first value; so a layout makes a text of each code. The audit finds the record under
-the key, and `restored` undoes the text.
+Design: Datadog takes `source`, `status` and others for itself. Elasticsearch refuses a document whose `event` or `source` is no
+object, and fixes the type of a field by its first value; so a layout makes a text of each code. Both show `message` first, so it
+holds the sentence. The audit finds the record under the key, and `restored` undoes the text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from realtime_fsm.auditlog.records import RECORDS
 from realtime_fsm.errors import BadOption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
 Layout: TypeAlias = Literal["ecs", "datadog", "nested"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -71,11 +71,11 @@ def wrapper(fields: Layout) -> Callable[[Any, str, Any], Any]:
     return wrap
 
 
-def readable(_: object, __: str, event_dict: dict[str, Any]) -> dict[str, Any]:
+def readable(_: object, __: str, event_dict: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Show a record of this library as a sentence: a structlog processor for a console, which leaves other events alone.
 
-    The sentence becomes the event, and ``connection`` holds the first 8 characters of the connection's id. The level, the timestamp
-    and the fields of the application stay. Put it behind any processor that needs the record.
+    The sentence becomes the event, and ``connection`` holds the first 8 characters of the connection's id. The level, the
+    timestamp and the fields of the application stay. Put it behind any processor that needs the record.
     """
     event = event_dict.get("event")
     if not isinstance(event, str) or event not in _FIELDS or "sentence" not in event_dict:

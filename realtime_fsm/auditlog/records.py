@@ -31,7 +31,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
         seq: the number of the record on its connection, from 1; a hole means that a record is missing.
         timestamp: when the record was written, UTC, ISO 8601.
         link: the number of the newest link (its generation); 0 before the first.
-        sentence: the record in words for people, made from its fields; nothing reads it.
+        sentence: a sentence for people, made from the other fields.
     """
 
     schema: int = SCHEMA

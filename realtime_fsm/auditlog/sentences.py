@@ -1,4 +1,4 @@
-"""The sentences: each record in words for people, and the level of each transition.
+"""The sentences: each record as text for people, and the level of each step.
 
 Invariant: a sentence comes from the fields of its record alone, so it holds no text of the server, no channel's name, no payload
 and no secret.
@@ -71,9 +71,7 @@ def _level(row: Row[State, Trigger]) -> str:
 
 _LEVELS = {row.id: _level(row) for row in TABLE.rows}
 _FAILING = frozenset(row.id for row in TABLE.rows if _fails(row))
-_LOSING = frozenset(
-    row.id for row in TABLE.rows if row.id in _FAILING and not {Effect.DIAL, Effect.RESUME_LINK} & {*row.effects}
-)
+_LOSING = frozenset(row.id for row in TABLE.rows if row.id in _FAILING and not {Effect.DIAL, Effect.RESUME_LINK} & {*row.effects})
 """The rules that leave a connection without a link for a while."""
 
 
