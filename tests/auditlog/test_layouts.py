@@ -67,8 +67,8 @@ def test_each_kind_of_record_comes_back_as_it_was(fields: Layout, tmp_path: Path
     for line, known in zip(laid_out, plain, strict=True):
         line[NAMESPACE]["timestamp"] = known["timestamp"]
         del known["level"]
-        if "message" in ALLOWED[fields]:
-            assert line["message"] == known.pop("sentence")
+    if "message" in ALLOWED[fields]:
+        assert [line["message"] for line in laid_out] == [known.pop("sentence") for known in plain]
     assert read(laid_out) == plain
 
 
@@ -145,7 +145,7 @@ def test_a_console_shows_the_sentence_and_the_connection(capfd: pytest.CaptureFi
         "[warning  ] the server rejects subscription s1 (code 1003) connection=01234567",
         "[warning  ] the server rejects the presence (code 401) connection=01234567",
     ]
-    assert lines[-1].split() == ["[info", "]", "ready", "port=80"] or lines[-1].split()[-2:] == ["ready", "port=80"]
+    assert lines[-1].split()[-2:] == ["ready", "port=80"]
     assert len(lines) == 11
     assert max(map(len, lines)) < 140
 
