@@ -100,4 +100,4 @@ class Screen:
 
 def _list(title: str, lines: Iterable[str]) -> Panel:
     shown = Text("\n".join(lines) or "none", no_wrap=True, overflow="ellipsis")
-    return Panel(shown, title=title, title_align="left", height=_SHOWN + 2)
+    return Panel(shown, title=title, title_align="left")
