@@ -15,7 +15,7 @@ import msgspec
 
 from realtime_fsm.audit.formats.text_utils import printable_json
 from realtime_fsm.auditlog.writer import configure
-from realtime_fsm.cli.arguments import number
+from realtime_fsm.cli.arguments import host_and_port, number
 from realtime_fsm.cli.describe import describe_change, describe_failure
 from realtime_fsm.cli.loop import run_until_interrupted
 from realtime_fsm.cli.output import print_problem, write_line
@@ -66,6 +66,10 @@ def add_parser(commands: Any) -> None:
         help="the same after a link has been up (forever)",
     )  # fmt: skip
     parser.add_argument(
+        "--health", metavar="HOST:PORT", type=host_and_port,
+        help="answer the probes /livez and /readyz of an orchestrator there, over HTTP; port 0 lets the system choose",
+    )  # fmt: skip
+    parser.add_argument(
         "--tui", action="store_true",
         help="draw the state, the counts of each channel, and the last events, changes and failed dials (extra tui)",
     )  # fmt: skip
@@ -105,6 +109,8 @@ async def _listen(options: argparse.Namespace) -> None:
                 trust_env=True,
             )
         )
+        if options.health is not None:
+            await _serve_health(stack, realtime, *options.health)
         if screen_type is not None:
             await screen_type(realtime, options.channels).run()
             return
@@ -124,6 +130,17 @@ def _screen_type() -> type[Screen]:
     if not sys.stdout.isatty():
         raise BadOption("--tui", "standard output is no terminal; leave the option out")
     return Screen
+
+
+async def _serve_health(stack: AsyncExitStack, realtime: Realtime, host: str, port: int) -> None:
+    from realtime_fsm.ops.health import serve  # it loads a web server
+
+    try:
+        server = await stack.enter_async_context(serve(realtime, host=host, port=port))
+    except OSError as failure:
+        failure.filename = f"--health {host}:{port}"
+        raise
+    print_problem(f"{server.url}/livez and /readyz tell the health")
 
 
 def _identity(options: argparse.Namespace) -> dict[str, Any]:
