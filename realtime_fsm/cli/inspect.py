@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import warnings
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,9 @@ def run(options: argparse.Namespace) -> int:
     for name in ("follow", "connection", "map"):
         if getattr(options, name):
             raise BadOption(f"--{name}", "it is for logs, and does not go with --listen")
-    return run_until_interrupted(_inspect_connection(options))
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print_problem(f"warning: {message}")
+        return run_until_interrupted(_inspect_connection(options))
 
 
 async def _inspect_logs(options: argparse.Namespace) -> None:
@@ -101,7 +104,11 @@ async def _consume(realtime: Realtime, channels: list[str], board: Board) -> Non
 async def _serve(options: argparse.Namespace, board: Board, work: Coroutine[Any, Any, None]) -> None:
     async with AsyncExitStack() as stack:
         stack.callback(work.close)
-        server = await stack.enter_async_context(InspectorServer(board, port=options.port))
+        try:
+            server = await stack.enter_async_context(InspectorServer(board, port=options.port))
+        except OSError as failure:
+            problem = f"{os.strerror(failure.errno or 0)}; choose another port, or 0 for one that is free"
+            raise OSError(failure.errno, problem, f"port {options.port}") from failure
         print(f"The page is at {server.url}\nCtrl-C ends it.", flush=True)
         if not options.no_browser:
             open_browser(server.url)

@@ -107,8 +107,8 @@ class Board:
             yield b"retry: 1000\n\n"
             while not self._closed:
                 news.clear()
-                yield self._message(seen)
-                seen = self._stamp
+                message, seen = self._message(seen), self._stamp  # changes come also while the browser takes the message
+                yield message
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_HEARTBEAT):
                         await news.wait()

@@ -29,19 +29,31 @@ _LOOK = 0.5  # seconds between looks at the buffers
 def shown(connections: Sequence[ConnectionInfo], board: Board) -> Iterator[None]:
     """Show connections on a board of the running loop. A connection may live on another loop, in another thread."""
     loop = asyncio.get_running_loop()
-    ids = {each.connection_id for each in connections}
+    known = {each.connection_id: each for each in connections}
 
     def observe(_: str, record: Any) -> None:
-        if record.connection_id in ids:
+        if record.connection_id in known:
             with suppress(RuntimeError):  # the loop of the board has ended
                 loop.call_soon_threadsafe(take, record)
 
     def take(record: Any) -> None:
         board.take(msgspec.convert(msgspec.to_builtins(record), FlatRecord))
+        look(known[record.connection_id])
+
+    def look(connection: ConnectionInfo) -> None:
+        view = board.view(connection.connection_id)
+        if view is not None and _update(view, connection):
+            board.touch(connection.connection_id)
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            for each in connections:
+                look(each)
 
     for each in connections:
         _begin(each, board)
-    watching = loop.create_task(_watch(connections, board), name="realtime_fsm inspector")
+    watching = loop.create_task(watch(), name="realtime_fsm inspector")
     with observed(observe):
         try:
             yield
@@ -63,21 +75,12 @@ def _begin(connection: ConnectionInfo, board: Board) -> None:
     failure = connection.last_failure
     if failure is not None:
         view.add_cause(failure.at.timestamp(), describe_cause(failure.error.kind))
-    _look(connection, view, now)
+    _update(view, connection)
     board.touch(connection.connection_id)
 
 
-async def _watch(connections: Sequence[ConnectionInfo], board: Board) -> None:
-    while True:
-        await asyncio.sleep(_LOOK)
-        for each in connections:
-            view = board.view(each.connection_id)
-            if view is not None and _look(each, view, time.time()):
-                board.touch(each.connection_id)
-
-
-def _look(connection: ConnectionInfo, view: View, now: float) -> bool:
-    """Look at the buffers of the subscriptions; return whether something has changed."""
+def _update(view: View, connection: ConnectionInfo) -> bool:
+    """Update the subscriptions by their buffers; return whether something has changed."""
     changed = False
     for identifier, delivery in list(connection._driver._registry.subscribers.items()):  # noqa: SLF001
         one = view.subscription(identifier)
@@ -87,7 +90,7 @@ def _look(connection: ConnectionInfo, view: View, now: float) -> bool:
         if one.waiting is None and delivery.established and connection.is_live:  # since before the first record here
             one.phase = "acknowledged"
         one.waiting, one.dropped, one.room = len(delivery.buffer), delivery.dropped, delivery._options.buffer  # noqa: SLF001
-        one.behind = None if not one.waiting else one.behind or now
+        one.behind = None if not one.waiting else one.behind or time.time()
         one.channels = list(delivery.spec.channels)
         changed = changed or before != (one.waiting, one.dropped, one.behind, one.channels)
     return changed

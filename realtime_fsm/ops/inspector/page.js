@@ -142,8 +142,12 @@
     const last = view.steps.findLast(moves);
     for (const part of last ? [called("arrow", last.rule), called("label", last.rule)] : []) part?.classList.add("last");
     if (last && fresh.some(moves)) called("arrow", last.rule)?.classList.add("flow");
-    const frame = $("diagram"), rect = boxes.get(view.state).querySelector("rect").getBBox();
-    const scale = frame.querySelector("svg").clientWidth / 900;
+    showLit();
+  }
+
+  function showLit() { // on a narrow screen the diagram scrolls
+    const frame = $("diagram"), rect = boxes.get(views.get(chosen).state).querySelector("rect").getBBox();
+    const scale = frame.querySelector("svg").getBoundingClientRect().width / 900;
     frame.scrollLeft = (rect.x + rect.width / 2) * scale - frame.clientWidth / 2;
   }
 
@@ -175,7 +179,7 @@
     const listed = (items, content) => (items.length ? items.map((item) => make("li", {}, make("time", {}, clock(item.at)), content(item))) : [make("li", {}, "none")]);
     $("causes").replaceChildren(...listed(view.causes.toReversed(), (cause) =>
       make("span", {}, cause.text, cause.times > 1 ? ` × ${cause.times}` : "")));
-    $("steps").replaceChildren(...listed(view.steps.slice(-8).reverse(), (step) =>
+    $("steps").replaceChildren(...listed(view.steps.slice(-6).reverse(), (step) =>
       make("span", {}, make("b", {}, moves(step) ? `${step.source} → ${step.dest}` : `${step.source}: stays`), " ", make("code", {}, step.rule),
         make("span", { class: "why" }, words.why[step.rule] ?? step.trigger))));
     document.title = `${view.state} · realtime_fsm inspector`;
@@ -256,7 +260,10 @@
     spanIsSet = true;
     drawTime();
   });
-  addEventListener("resize", drawTime);
+  addEventListener("resize", () => {
+    drawTime();
+    if (chosen !== null) showLit();
+  });
   setInterval(() => { if (board.live && !document.body.classList.contains("lost")) tick(); }, 1000);
 
   const stream = new EventSource(`events${location.search}`);
