@@ -46,7 +46,7 @@ class Inspector:
 
     @property
     def url(self) -> str:
-        """The address of the page, with its token. Whoever has it can read the page on this machine, so keep it out of logs."""
+        """The URL of the page, with its token: it lets each program of this machine read the page, so keep it out of logs."""
         return self._server.url
 
     async def _start(self) -> Self:
@@ -100,7 +100,7 @@ def attach(*connections: ConnectionInfo, host: str = "127.0.0.1", port: int = 0,
         The inspector, to be entered or awaited; its `url` is the page.
 
     Raises:
-        BadOption: without a connection, with too many, for another object, or for a host that is no loopback address.
+        BadOption: without a connection, with too many, for another object, or for a host beyond this machine.
         OSError: from entering or awaiting it, when the port cannot be taken.
     """
     if not 0 < len(connections) <= MOST:

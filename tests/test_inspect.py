@@ -200,7 +200,7 @@ async def holds(page: Page, condition: str) -> None:
 
 
 async def lights(page: Page, state: str) -> None:
-    """Wait until a state is lit, and until the page tells it in words and at the place of the token."""
+    """Wait until a state is lit, and until the page tells it as text and at the place of the token."""
     await holds(page, f"{LIT} === '{state}' && document.getElementById('told').innerText.startsWith('{state}')")
     assert await page.evaluate("document.querySelectorAll('.state.lit').length") == 1
     assert await page.evaluate("document.getElementById('told').getAttribute('aria-live')") == "polite"

@@ -32,10 +32,10 @@ def add_parser(commands: Any) -> None:
         help="show connections live on a page of this machine: state diagram, timeline, subscriptions, causes",
         description="Show connections on a page of this machine: the state diagram with the current state, the timeline, the"
         " subscriptions and the last failures. Names are logs; with --listen they are channels to listen to. Ends with Ctrl-C.",
-        epilog=f"The page shows {MOST} connections; a closed one makes room for a new one. Only this machine can open the page,"
-        " with the token in its address. The identity for --listen comes from the environment: APPWRITE_SESSION or APPWRITE_JWT.",
+        epilog=f"The page shows {MOST} connections; a new one takes the place of a closed one. Only this machine can open the"
+        " page, with the token in its URL. The identity for --listen comes from the environment: APPWRITE_SESSION or APPWRITE_JWT.",
     )
-    parser.add_argument("names", metavar="LOG|CHANNEL", nargs="+", help="a log, - for standard input; with --listen a channel")
+    parser.add_argument("names", metavar="NAME", nargs="+", help="a log, - for standard input; with --listen a channel")
     parser.add_argument("--follow", action="store_true", help="go on reading as the logs grow, like tail -F")
     parser.add_argument(
         "--connection", metavar="PREFIX", action="append", default=[],
@@ -48,7 +48,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--listen", metavar="ENDPOINT", help="listen to the channels at this Appwrite endpoint, and show that")
     parser.add_argument("--project", metavar="ID", help="with --listen: the project's id")
     parser.add_argument("--port", type=_port, default=0, help="the port of the page; 0 lets the system choose (%(default)s)")
-    parser.add_argument("--no-browser", action="store_true", help="only print the address of the page, and open no browser")
+    parser.add_argument("--no-browser", action="store_true", help="only print the URL of the page, and open no browser")
     parser.set_defaults(run=run)
 
 

@@ -24,7 +24,7 @@ LINES = lines_of(WALKS["healed"])
 
 @contextmanager
 def inspecting(*arguments: str, **options: Any) -> Iterator[str]:
-    """`realtime-fsm inspect`; gives the address that it prints, and ends the command as Ctrl-C does."""
+    """`realtime-fsm inspect`; gives the URL that it prints, and ends the command as Ctrl-C does."""
     with running("inspect", *arguments, "--no-browser", **options) as command:
         found = re.fullmatch(r"The page is at (http://127\.0\.0\.1:\d+/\?token=[\w-]+)\n", line(command))
         assert found is not None
@@ -39,11 +39,12 @@ def told_until(url: str, word: str) -> dict[str, Any]:
     end = time.monotonic() + PATIENCE
     with urlopen(url.replace("/?", "/events?"), timeout=PATIENCE) as stream:  # noqa: S310  (it is printed by the command)
         for raw in stream:
-            assert time.monotonic() < end, f"no message has {word!r}"
+            if time.monotonic() > end:
+                break
             if raw.startswith(b"data: ") and word in raw.decode():
                 told: dict[str, Any] = json.loads(raw[6:])
                 return told
-    raise AssertionError(f"the stream ends without {word!r}")
+    raise AssertionError(f"no message has {word!r}")
 
 
 def test_a_whole_log_is_shown_to_its_end(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def view_of(records: Iterable[Record]) -> View:
 
 
 def content_of(message: bytes) -> dict[str, Any]:
-    """What a server-sent event tells."""
+    """The content of a server-sent event."""
     assert message.startswith(b"data: ")
     assert message.endswith(b"\n\n")
     told: dict[str, Any] = json.loads(message[6:])

@@ -32,7 +32,8 @@ class Board:
     Args:
         title: the name of the source of the records.
         only: the beginnings of the ids to show; all by default.
-        most: the most connections to keep. A connection that is closed makes room for a new one; else the new one is left out.
+        most: the most connections to keep. A new connection takes the place of one that is closed; if none is, it is
+            left out.
 
     Attributes:
         live: whether records may still come. If not, the clock of the page stands at the newest record.

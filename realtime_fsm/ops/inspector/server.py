@@ -43,7 +43,7 @@ class InspectorServer:
         port: the port; with 0 the system chooses one.
 
     Raises:
-        BadOption: for a host that is no loopback address.
+        BadOption: for another host than a loopback address.
     """
 
     def __init__(self, board: Board, *, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -60,7 +60,7 @@ class InspectorServer:
 
     @property
     def url(self) -> str:
-        """The address of the page. It holds the token: who knows it can read the page, on this machine."""
+        """The URL of the page, with the token: it lets each program of this machine read the page."""
         return f"{self._web.url}/?token={self._token}"
 
     async def start(self) -> None:
@@ -89,9 +89,9 @@ class InspectorServer:
     def _guarded(self, answer: Callable[[], Response]) -> Callable[[Request], Awaitable[Response]]:
         async def guard(request: Request) -> Response:
             if not _is_loopback(_host_of(request)):
-                return _refusal(403, "the Host header names another machine; open the address that the inspector printed\n")
+                return _refusal(403, "the Host header names another machine; open the URL that the inspector printed\n")
             if not hmac.compare_digest(request.query.get("token", "").encode(), self._token.encode()):
-                return _refusal(403, "the token is missing or wrong; open the whole address that the inspector printed\n")
+                return _refusal(403, "the token is missing or wrong; open the whole URL that the inspector printed\n")
             return answer()
 
         return guard

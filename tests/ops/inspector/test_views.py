@@ -25,7 +25,7 @@ def taken(*records: FlatRecord) -> View:
     view = View("c", 1)
     for number, each in enumerate(records, 1):
         each.seq = number
-        assert view.take(each)
+    assert [view.take(each) for each in records] == [True] * len(records)
     return view
 
 
