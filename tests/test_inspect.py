@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -15,6 +17,7 @@ import realtime_fsm
 from realtime_fsm import BadOption, PingPolicy, Realtime, RetryPolicy, inspect, sync
 from realtime_fsm.client.connection_info import ConnectionInfo
 from realtime_fsm.ops.inspector.board import MOST
+from realtime_fsm.ops.inspector.views import SUBSCRIPTIONS
 from realtime_fsm.testing import RealtimeServer
 from support.browser import CHROMIUM, Page, showing
 from support.inspecting import content_of
@@ -138,6 +141,28 @@ def test_a_program_without_an_event_loop_enters_it_with_with() -> None:
     with RealtimeServer() as server, sync.Realtime(server.endpoint, "demo") as realtime, inspect.attach(realtime) as page:
         realtime.connect()
         assert asyncio.run(until(page.url, is_("connected")))[1]["link"] == 1
+
+
+@pytest.mark.loopback
+async def test_a_taken_port_raises_and_leaves_no_thread() -> None:
+    async with RealtimeServer() as server, Realtime(server.endpoint, "demo") as realtime, inspect.attach(realtime) as page:
+        port = urlsplit(page.url).port or 0
+
+        def enter() -> None:
+            with pytest.raises(OSError, match="address already in use"), inspect.attach(realtime, port=port):
+                raise AssertionError("it is entered")
+
+        before = threading.active_count()
+        await asyncio.to_thread(enter)
+        assert threading.active_count() == before + 1, "that of to_thread"
+
+
+@pytest.mark.loopback
+async def test_more_subscriptions_than_the_page_shows_are_counted() -> None:
+    async with RealtimeServer() as server, Realtime(server.endpoint, "demo") as realtime, inspect.attach(realtime) as page:
+        await asyncio.gather(*(realtime.subscribe(f"rows.r{number}") for number in range(SUBSCRIPTIONS + 2)))
+        view = (await until(page.url, is_("subscribed")))[1]
+        assert (len(view["subscriptions"]), view["left_out"]) == (SUBSCRIPTIONS, 2)
 
 
 @pytest.mark.loopback

@@ -33,7 +33,8 @@ def add_parser(commands: Any) -> None:
         description="Show connections on a page of this machine: the state diagram with the current state, the timeline, the"
         " subscriptions and the last failures. Names are logs; with --listen they are channels to listen to. Ends with Ctrl-C.",
         epilog=f"The page shows {MOST} connections; a new one takes the place of a closed one. Only this machine can open the"
-        " page, with the token in its URL. The identity for --listen comes from the environment: APPWRITE_SESSION or APPWRITE_JWT.",
+        " page, with the token in its URL. The identity for --listen comes from the environment: APPWRITE_SESSION or"
+        " APPWRITE_JWT.",
     )
     parser.add_argument("names", metavar="NAME", nargs="+", help="a log, - for standard input; with --listen a channel")
     parser.add_argument("--follow", action="store_true", help="go on reading as the logs grow, like tail -F")

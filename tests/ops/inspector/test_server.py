@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import re
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -184,8 +185,6 @@ def test_every_text_has_a_contrast_of_4_5(palette: Palette) -> None:
 
 def test_the_browser_opens_in_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[tuple[str, str]] = []
-    import threading
-
     done = threading.Event()
 
     def note(url: str) -> None:
