@@ -231,7 +231,7 @@ async def lights(page: Page, state: str) -> None:
     assert await page.evaluate("document.getElementById('told').getAttribute('aria-live')") == "polite"
     distance = """(() => {
         const box = document.querySelector('.state.lit rect').getBBox(), { x, y } = document.querySelector('.token.chosen').spot;
-        return Math.max(box.x - x, x - box.x - box.width, box.y - y, y - box.y - box.height);
+        return Math.max(box.x - x, x - box.x - box.width, box.y - y, y - box.y - box.height - 2);
     })()"""
     assert await page.evaluate(distance) == 0
 

@@ -115,7 +115,7 @@
       const token = tokenOf(view), rect = boxes.get(view.state).querySelector("rect").getBBox(), index = taken.get(view.state) ?? 0;
       taken.set(view.state, index + 1);
       token.classList.toggle("chosen", view.number === chosen);
-      token.spot = { x: rect.x + rect.width - 16 - 23 * Math.min(index, 4), y: rect.y + rect.height };
+      token.spot = { x: rect.x + rect.width - 16 - 23 * Math.min(index, 4), y: rect.y + rect.height + 2 };
       token.style.transform = `translate(${token.spot.x}px, ${token.spot.y}px)`;
       token.querySelector("text").textContent = index < 4 ? view.number : `+${index - 3}`;
     }

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from realtime_fsm.errors import BadOption
-from realtime_fsm.ops.inspector.page import page
 from realtime_fsm.ops.web import Request, Response, WebServer
 
 if TYPE_CHECKING:
@@ -97,6 +96,8 @@ class InspectorServer:
         return guard
 
     def _page(self) -> Response:
+        from realtime_fsm.ops.inspector.page import page  # a command line that shows no page loads no diagram
+
         content, policy = page()
         headers = _HEADERS | {"Content-Security-Policy": policy}
         return Response(content, content_type="text/html; charset=utf-8", headers=headers)
