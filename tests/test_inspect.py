@@ -78,6 +78,36 @@ async def test_a_connection_that_is_up_is_shown_as_it_is() -> None:
 
 
 @pytest.mark.loopback
+async def test_a_connection_that_is_down_is_shown_with_its_outage_and_its_next_dial() -> None:
+    async with RealtimeServer() as server, Realtime(server.endpoint, "demo", retry=RetryPolicy(base=30, cap=60)) as realtime:
+        await realtime.subscribe("rows")
+        server.drop()
+        await eventually(lambda: realtime.last_failure)
+        async with inspect.attach(realtime) as page:
+            view = (await until(page.url, lambda _: True))[1]
+            begin, kind, cause = view["outage"]
+            assert (view["state"], kind, cause) == ("reconnecting", "outage", view["causes"][0]["text"])
+            assert begin == pytest.approx(view["since"], abs=0.1)
+            assert (view["awaited"], view["due"] > view["last"]) == ("dial", True)
+            assert [one["phase"] for one in view["subscriptions"].values()] == ["desired"]
+
+
+@pytest.mark.loopback
+async def test_a_server_fault_is_shown_that_began_before() -> None:
+    async with RealtimeServer() as server, Realtime(server.endpoint, "demo", retry=QUICK) as realtime:
+        await realtime.subscribe("rows")
+        server.fault(60)
+        pending = asyncio.ensure_future(cast("Awaitable[Any]", realtime.subscribe("account")))
+        await eventually(lambda: not realtime.health().ready and "server fault" in str(realtime.health().reasons))
+        async with inspect.attach(realtime) as page:
+            view = (await until(page.url, lambda _: True))[1]
+            assert view["fault"] is not None
+            assert view["fault"] <= view["last"]
+        pending.cancel()
+        await asyncio.wait([pending])
+
+
+@pytest.mark.loopback
 async def test_a_slow_consumer_is_seen_by_its_lag_and_drops() -> None:
     async with RealtimeServer() as server, Realtime(server.endpoint, "demo") as realtime, inspect.attach(realtime) as page:
         subscription = await realtime.subscribe("rows", buffer=4)
@@ -88,7 +118,7 @@ async def test_a_slow_consumer_is_seen_by_its_lag_and_drops() -> None:
         for number in range(10):
             server.publish("rows.create", "rows", {"$id": f"{number}", "secret": "payload"})
         views = await until(page.url, lambda views: bool(one(views).get("dropped")))
-        assert (one(views)["waiting"], one(views)["room"], one(views)["dropped"]) == (4, 4, 6)
+        assert (one(views)["received"], one(views)["waiting"], one(views)["dropped"]) == (10, 4, 6)
         assert one(views)["behind"] is not None
         assert "payload" not in json.dumps(views)
         for _ in range(4):
@@ -253,9 +283,10 @@ async def test_the_page_lights_the_state_when_a_server_drops_freezes_and_faults(
             server.drop()
             await lights(page, "reconnecting")
             await page.shows("close code 1006")
+            await page.shows("Next: the next dial is due in ")
             await page.shows("outage for")
             assert "sub58" in (await page.evaluate(LAST))[0].split()
-            assert "waits for the server" in await page.evaluate("document.getElementById('subscriptions').innerText")
+            assert "waits" in await page.evaluate("document.getElementById('subscriptions').innerText")
             server.accept_dials()
             realtime.set_ping_enabled(False)
             await lights(page, "subscribed")

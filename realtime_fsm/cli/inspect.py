@@ -97,7 +97,6 @@ async def _consume(realtime: Realtime, channels: list[str], board: Board) -> Non
     except Misuse:
         raise
     except RealtimeError as failure:  # the page goes on: it shows why
-        print_problem(str(failure))
         board.problem = str(failure)
         board.touch()
 

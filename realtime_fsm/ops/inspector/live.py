@@ -1,9 +1,9 @@
 """The records of connections of this process, and what no record tells: channels, and events that wait for a consumer."""
 
+# ruff: noqa: SLF001  (it reads the driver, and changes nothing)
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import msgspec
 from realtime_fsm.audit.causes import describe_cause
 from realtime_fsm.audit.decoding import FlatRecord
 from realtime_fsm.auditlog.writer import observed
+from realtime_fsm.client.health import faulty_since
 from realtime_fsm.fsm.table import State
 
 if TYPE_CHECKING:
@@ -51,10 +52,10 @@ def shown(connections: Sequence[ConnectionInfo], board: Board) -> Iterator[None]
             for each in connections:
                 look(each)
 
-    for each in connections:
-        _begin(each, board)
     watching = loop.create_task(watch(), name="realtime_fsm inspector")
     with observed(observe):
+        for each in connections:
+            _begin(each, board)
         try:
             yield
         finally:
@@ -63,34 +64,38 @@ def shown(connections: Sequence[ConnectionInfo], board: Board) -> Iterator[None]
 
 def _begin(connection: ConnectionInfo, board: Board) -> None:
     """Show what a connection has come to before its first record here."""
-    view, driver = board.view(connection.connection_id), connection._driver  # noqa: SLF001  (for the picture alone)
+    view, told, driver = board.view(connection.connection_id), connection.explain(), connection._driver
     if view is None:
         return
-    now, context = time.time(), driver._context  # noqa: SLF001
-    entered = context.state_entered_at
-    if entered is not None and driver._loop is not None:  # noqa: SLF001
-        view.enter(connection.state.value, now - (driver._loop.time() - entered))  # noqa: SLF001
-    view.last, view.link, view.closed = now, context.generation, connection.state is State.DISPOSING
-    view.era = None if connection.era is None else connection.era.value
-    failure = connection.last_failure
-    if failure is not None:
-        view.add_cause(failure.at.timestamp(), describe_cause(failure.error.kind))
+    view.last, view.closed = told.at.timestamp(), told.state is State.DISPOSING
+    view.link, view.attempt, view.era = driver._context.generation, told.attempt, None if told.era is None else told.era.value
+    if told.since is not None:
+        view.enter(told.state.value, told.since.timestamp())
+    if told.last_failure is not None:
+        view.add_cause(told.last_failure.at.timestamp(), describe_cause(told.last_failure.error.kind))
+    if driver._loop is not None:
+        start, outage, fault = view.last - driver._loop.time(), driver._outages.current, faulty_since(driver)
+        view.fault = None if fault is None else start + fault
+        if outage is not None:
+            view.outage = start + outage.began, "planned" if outage.planned else "outage", describe_cause(outage.cause)
     _update(view, connection)
     board.touch(connection.connection_id)
 
 
 def _update(view: View, connection: ConnectionInfo) -> bool:
-    """Update the subscriptions by their buffers; return whether something has changed."""
-    changed = False
-    for identifier, delivery in list(connection._driver._registry.subscribers.items()):  # noqa: SLF001
-        one = view.subscription(identifier)
+    """Update what no record tells: the subscriptions' events, and what follows. Return whether something has changed."""
+    told = connection.explain()
+    before = msgspec.json.encode((view.subscriptions, view.left_out, view.awaited, view.due))
+    view.awaited, view.due = told.awaited, None if told.due is None else round(told.due.timestamp(), 1)
+    desired = {one.id: one for one in told.subscriptions}
+    view.subscriptions = {name: one for name, one in view.subscriptions.items() if name in desired or one.phase == "rejected"}
+    view.left_out = 0
+    for each in desired.values():
+        one = view.subscription(each.id)
         if one is None:
+            view.left_out += 1
             continue
-        before = one.waiting, one.dropped, one.behind, one.channels
-        if one.waiting is None and delivery.established and connection.is_live:  # since before the first record here
-            one.phase = "acknowledged"
-        one.waiting, one.dropped, one.room = len(delivery.buffer), delivery.dropped, delivery._options.buffer  # noqa: SLF001
-        one.behind = None if not one.waiting else one.behind or time.time()
-        one.channels = list(delivery.spec.channels)
-        changed = changed or before != (one.waiting, one.dropped, one.behind, one.channels)
-    return changed
+        one.phase, one.channels = "acknowledged" if each.acknowledged else "desired", list(each.channels)
+        one.received, one.dropped, one.waiting = each.received, each.dropped, each.waiting
+        one.behind = None if not each.waiting else one.behind or told.at.timestamp()
+    return before != msgspec.json.encode((view.subscriptions, view.left_out, view.awaited, view.due))

@@ -35,6 +35,9 @@
     for (const part of document.querySelectorAll("[data-since]")) {
       part.textContent = part.dataset.before + whole(now() - part.dataset.since);
     }
+    for (const part of document.querySelectorAll("[data-due]")) {
+      part.textContent = part.dataset.text.replace("{}", whole(Math.max(0, part.dataset.due - now())));
+    }
     drawTime();
   }
   const strips = (state, x, width) => words.shapes[state].map(([y, h]) => `M${x} ${y}h${width}v${h}h-${width}z`).join("");
@@ -152,7 +155,7 @@
   }
 
   // --- the details of one connection ---
-  const PHASES = { desired: "waits for the server", acknowledged: "served", rejected: "refused", withdrawn: "is ending" };
+  const PHASES = { desired: "waits", acknowledged: "served", rejected: "refused", withdrawn: "ends" };
 
   function drawDetails(view) {
     $("details").hidden = false;
@@ -162,6 +165,9 @@
       told.dataset.state = `${view.number} ${view.state}`;
       told.replaceChildren(make("b", {}, glyph(view.state), view.state), `${about.brief[0].toUpperCase()}${about.brief.slice(1)}. `, about.advice);
     }
+    const next = $("next");
+    next.hidden = view.due === null || view.closed;
+    if (!next.hidden) next.replaceChildren("Next: ", make("span", { "data-due": view.due, "data-text": words.deadlines[view.awaited] }));
     const notes = [];
     if (view.outage) notes.push([view.outage[1] === "outage" ? "bad" : "", since(view.outage[0], view.outage[1] === "outage" ? "outage for " : "planned outage for ")]);
     if (view.fault !== null) notes.push(["bad", since(view.fault, "server fault for ")]);
@@ -188,15 +194,16 @@
   function drawSubscriptions(view) {
     const found = Object.entries(view.subscriptions);
     if (!found.length) return $("subscriptions").replaceChildren(make("p", { class: "soft" }, "none"));
-    const heads = ["what", "state", "waiting", "lag", "dropped", "gaps"].map((head) => make("th", { scope: "col" }, head));
+    const heads = ["what", "state", "received", "waiting", "lag", "dropped", "gaps"].map((head) => make("th", { scope: "col" }, head));
     const lines = found.map(([id, one]) => make("tr", {},
       make("th", { scope: "row", title: id }, one.channels.length ? one.channels.join(", ") : make("code", {}, id.slice(0, 13))),
       make("td", one.phase === "rejected" ? { class: "bad" } : {}, PHASES[one.phase] ?? one.phase),
-      make("td", {}, one.waiting === null ? "–" : `${one.waiting} of ${one.room}`),
+      make("td", {}, one.received ?? "–"),
+      make("td", {}, one.waiting ?? "–"),
       make("td", {}, one.waiting === null ? "–" : one.behind === null ? "none" : since(one.behind)),
       make("td", one.dropped ? { class: "bad" } : {}, one.dropped),
       make("td", {}, one.gaps ? `${one.gaps} (${lasting(one.missed)})` : 0)));
-    if (view.left_out) lines.push(make("tr", {}, make("td", { colspan: 6 }, `and ${view.left_out} more`)));
+    if (view.left_out) lines.push(make("tr", {}, make("td", { colspan: 7 }, `and ${view.left_out} more`)));
     return $("subscriptions").replaceChildren(make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...lines)));
   }
 

@@ -12,7 +12,7 @@ import msgspec
 from realtime_fsm.diagram import style, timeline
 from realtime_fsm.diagram.arrows import merged_arrows
 from realtime_fsm.diagram.overview import overview
-from realtime_fsm.fsm.descriptions import STATES
+from realtime_fsm.fsm.descriptions import DEADLINES, STATES
 from realtime_fsm.fsm.table import TABLE
 
 
@@ -54,6 +54,7 @@ def words() -> str:
             state: {"brief": about.brief, "advice": "" if about.advice.startswith("Nothing") else about.advice.replace("`", "")}
             for state, about in STATES.items()
         },
+        "deadlines": dict(DEADLINES),
         "shapes": timeline.SHAPES,
         "why": {row.id: row.why for row in TABLE.rows},
     }

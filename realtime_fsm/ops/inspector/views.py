@@ -1,7 +1,7 @@
 """The view of a connection: what the page shows of it, made from its records.
 
-Invariant: a view is bounded, however long the connection lives, and it holds nothing that a record does not hold. Only the
-channels and the waiting events of a subscription come from elsewhere: a live connection of this process tells them.
+Invariant: a view is bounded, however long the connection lives, and it holds nothing that a record does not hold. Only a
+live connection of this process tells more: the channels and events of its subscriptions, and its next deadline.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class SubscriptionView(msgspec.Struct):
         dropped: the events that were dropped.
         gaps: the number of its gaps.
         missed: the seconds of its gaps together.
-        waiting: the events that wait for the consumer; None where only a log tells of it.
-        room: how many may wait.
+        received: the events that links have brought; None where only a log tells of it.
+        waiting: the events that wait for the consumer; None, too.
         behind: since when the consumer has always left something waiting; None where nothing waits.
     """
 
@@ -61,8 +61,8 @@ class SubscriptionView(msgspec.Struct):
     dropped: int = 0
     gaps: int = 0
     missed: float = 0.0
+    received: int | None = None
     waiting: int | None = None
-    room: int | None = None
     behind: float | None = None
 
 
@@ -78,6 +78,8 @@ class View(msgspec.Struct):
         marks: outages and server faults that are over: begin, end, and kind.
         outage: the begin, the kind and the cause of an outage that is not over.
         fault: since when the server has been at fault.
+        awaited: the next deadline of a live connection; empty without one.
+        due: the moment of that deadline.
         pauses: the links that are not read, because a consumer must catch up.
         left_out: subscriptions that the view has no room for.
         lost: records that are missing between others.
@@ -101,6 +103,8 @@ class View(msgspec.Struct):
     causes: list[Cause] = []
     outage: tuple[float, str, str] | None = None
     fault: float | None = None
+    awaited: str = ""
+    due: float | None = None
     pauses: list[int] = []
     subscriptions: dict[str, SubscriptionView] = {}
     left_out: int = 0
