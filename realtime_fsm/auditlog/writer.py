@@ -21,6 +21,7 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
+from realtime_fsm import hooks
 from realtime_fsm.auditlog import records
 from realtime_fsm.auditlog.file import AuditFile
 from realtime_fsm.auditlog.layouts import wrapper
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 _NAMES = {row.id: (row.trigger.value, row.source.value, (row.dest or row.source).value) for row in TABLE.rows}
 _ASYNC = getattr(structlog.stdlib, "AsyncBoundLogger", ())  # deprecated: a later structlog may lack it
 T = TypeVar("T")
-_observers: list[Callable[[str, Any], None]] = []
 _WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 
 
@@ -85,7 +85,7 @@ class AuditWriter:
 
     def opened(self, context: ConnectionContext) -> None:
         """Write the first use of the connection object, with its settings."""
-        self._write(records.OpenRecord, **(settings_of(context) if structlog.is_configured() or _observers else {}))
+        self._write(records.OpenRecord, **(settings_of(context) if structlog.is_configured() or hooks.records else {}))
 
     def transition(self, transition: TransitionTaken, at: datetime) -> None:
         """Write a transition.
@@ -221,8 +221,7 @@ class AuditWriter:
 
     def _write(self, kind: type[Record], level: str = "info", at: datetime | None = None, /, **fields: Any) -> None:
         self._seq += 1
-        configured = structlog.is_configured()
-        if not configured and not _observers:
+        if not structlog.is_configured() and not hooks.records:
             return
         record = kind(
             machine=TABLE.fingerprint,
@@ -232,10 +231,6 @@ class AuditWriter:
             link=self._link,
             **fields,
         )
-        for observe in _observers:
-            observe(level, record)
-        if not configured:
-            return
         if self._writing is not None:
             self._writing.append((level, record))
             return
@@ -247,13 +242,18 @@ class AuditWriter:
             self._writing = None
 
     def _emit(self, level: str, record: Record) -> None:
-        try:
+        for write in (*hooks.records, self._emit_to_structlog):
+            try:
+                write(level, record)
+            except BaseException as failure:  # noqa: BLE001  (of any processor of the application; none may stop the link)
+                self.failures += 1
+                if self.failures == 1:
+                    self._on_failure(failure)
+                contain(failure)
+
+    def _emit_to_structlog(self, level: str, record: Record) -> None:
+        if structlog.is_configured():
             _log(self._log.bind(), level, msgspec.to_builtins(record))
-        except BaseException as failure:  # noqa: BLE001  (of any processor of the application; none may stop the link)
-            self.failures += 1
-            if self.failures == 1:
-                self._on_failure(failure)
-            contain(failure)
 
 
 @contextmanager
@@ -261,13 +261,10 @@ def observed(observe: Callable[[str, Any], None]) -> Iterator[None]:
     """Show each record of this process to a function, whatever the application's logging does with it; for tests.
 
     Args:
-        observe: takes the level and the record, in the thread of the connection. It may not raise an exception.
+        observe: takes the level and the record, in the thread of the connection.
     """
-    _observers.append(observe)
-    try:
+    with hooks.added(hooks.records, observe):
         yield
-    finally:
-        _observers.remove(observe)
 
 
 def _log(logger: Any, level: str, fields: dict[str, Any]) -> None:

@@ -98,6 +98,7 @@ class Dispatcher:
             except (ValueError, RecursionError):
                 frame = frames.decode(data)
             if type(frame) is not EventFrame:
+                links.others_received += 1
                 link.count_pong(frame)
                 if link is links.current:
                     self._handle_control_frame(link, frame)

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from realtime_fsm import hooks
 from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.containment import contain
 from realtime_fsm.errors import AuthenticationRejected, Disconnected, Disposed, PresenceRejected, WrongLoop
@@ -108,6 +109,8 @@ class Driver(Calls):
         if self._prober is not None:
             self._registry.on_canary = self._prober.heard
         self._timer: asyncio.Handle | None = None
+        self._connection_id = connection_id
+        hooks.connections[connection_id] = self
         self._armed_for: float | None = None  # the moment of that timer: on uvloop, the handle of one that is due has no `when`
 
     # --- what the face asks -------------------------------------------------------------------------------------------
@@ -131,6 +134,16 @@ class Driver(Calls):
     def malformed(self) -> dict[str, int]:
         """How many messages of the server could not be understood, by kind."""
         return self._dispatcher.malformed
+
+    @property
+    def events_received(self) -> int:
+        """How many events the server has sent, each once, however many subscriptions it is for; any thread may ask."""
+        return self._links.events_received
+
+    @property
+    def events_dropped(self) -> int:
+        """How many events the buffers of all subscriptions have dropped; any thread may ask."""
+        return self._registry.dropped
 
     @property
     def canary(self) -> Canary | None:
@@ -325,6 +338,7 @@ class Driver(Calls):
         """
         now = self.loop.time()
         link.paused_since = now if paused else None
+        self._links.others_received += not paused  # the machine counts the end of a pause as a frame
         self._arm_timer(self._core.set_read_paused(link.generation, now, paused=paused))
         return now
 

@@ -76,6 +76,7 @@ class DeliveryRegistry:
         self._updates: dict[str, _Handle] = {}  # those of them that take the place of others when they are acknowledged
         self._cancelled_tasks: list[asyncio.Task[None]] = []
         self._outages = outages
+        self._dropped_before = 0  # by the subscriptions that have ended
         self._deafness: dict[SubscriptionDelivery, Any] | None = None  # whom a deaf link served, and the last event of each
         self.on_canary: Callable[[Event], None] = _ignore
         self.on_strays: Callable[[int], None] = _ignore
@@ -340,10 +341,17 @@ class DeliveryRegistry:
             reject(update.granted, error)
         subscriber = self.subscribers.pop(identifier, None)
         if subscriber is not None:
+            self._dropped_before += subscriber.dropped
             for task in subscriber.tasks:
                 self._cancelled_tasks.append(task)
                 task.add_done_callback(self._cancelled_tasks.remove)
         return subscriber
+
+    @property
+    def dropped(self) -> int:
+        """How many events were dropped because consumers were too slow."""
+        before = self._dropped_before
+        return before + sum(one.dropped for one in list(self.subscribers.values()))
 
     def clear_errors(self) -> None:
         """There may be events again."""
