@@ -33,7 +33,7 @@ class Instrumentation:
 
     def uninstrument(self) -> None:
         """Remove all hooks; the connections go on. A second call is harmless."""
-        global _active  # noqa: PLW0603  (the process has one)
+        global _active
         if self._hooks is not None:
             hooks, self._hooks, _active = self._hooks, None, None
             hooks.close()
@@ -66,7 +66,7 @@ def instrument(
     Raises:
         BadOption: when the package ``opentelemetry-api`` is missing.
     """
-    global _active  # noqa: PLW0603  (the process has one)
+    global _active
     if _active is not None:
         warnings.warn("realtime_fsm is instrumented already; this call changes nothing", RuntimeWarning, stacklevel=2)
         return Instrumentation(None)

@@ -155,6 +155,9 @@ class Metric:
     is_counted: bool = False
 
 
+MESSAGING: Final = {"messaging.system": "appwrite"}
+"""The attribute of all names that begin with ``messaging.``."""
+
 _OPENED: Final = ("change", "==", '"opened"')
 _CLOSED: Final = ("change", "==", '"closed"')
 
@@ -177,7 +180,7 @@ DIAL: Final = Metric(
     by=("error.type",), buckets=_SHORT,
 )  # fmt: skip
 PROCESS: Final = Metric(
-    "messaging.process.duration", "Histogram", "s", "How long handlers worked on an event, and the exception of those that failed.",
+    "messaging.process.duration", "Histogram", "s", "How long handlers worked on an event, and the exception of a failure.",
     by=("messaging.system", "messaging.operation.name", "code.function.name", "error.type"), buckets=_SHORT,
 )  # fmt: skip
 
@@ -235,7 +238,7 @@ SPANS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     (
         "dial", "CLIENT", "a dial, from its begin to the greeting, the failure, or the trigger that ends it early",
         ("realtime_fsm.connection.id", "realtime_fsm.link.number", "realtime_fsm.dial.attempt", "network.protocol.name",
-         "realtime_fsm.server.era", *(ATTRIBUTES["realtime.transition"][field] for field in ("cause", "error_code", "close_code", "status"))),
+         *(ATTRIBUTES["realtime.transition"][field] for field in ("era", "cause", "error_code", "close_code", "status"))),
     ),
     ("process", "CONSUMER", "one call of a handler (`Realtime.on`)", PROCESS.by),
 )  # fmt: skip
