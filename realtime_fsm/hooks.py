@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Connection(Protocol):
-    """What a hook may read of a connection, from any thread."""
+    """The part of a connection that a hook may read, from any thread."""
 
     @property
     def state(self) -> State:

@@ -62,18 +62,25 @@ def _measurer(meter: Meter) -> Callable[[str, Record], None]:
     of_event: dict[str, list[Callable[[Record], None]]] = {}
     for metric in METRICS:
         if metric.event and not metric.is_counted:
-            write: Callable[[Any, Any], None] = (
-                histogram(meter, metric).record
-                if metric.instrument == "Histogram"
-                else meter.create_counter(metric.name, metric.unit, metric.means).add
-            )
-            of_event.setdefault(metric.event, []).append(partial(_measure, metric, attributes_of(metric), write))
+            by, write = attributes_of(metric), _instrument(meter, metric)
+            of_event.setdefault(metric.event, []).append(partial(_measure, metric, by, write))
 
     def measure(_: str, record: Record) -> None:
         for one in of_event.get(str(record.__struct_config__.tag), ()):
             one(record)
 
     return measure
+
+
+def _instrument(meter: Meter, metric: Metric) -> Callable[[Any, Any], None]:
+    if metric.instrument == "Histogram":
+        return histogram(meter, metric).record
+    counter = meter.create_counter(metric.name, metric.unit, metric.means)
+    for start in [{name: value} for name in attributes_of(metric).values() for value in metric.values] if metric.by else [{}]:
+        counter.add(
+            0, start
+        )  # Prometheus computes a rate from the second value on, so the first step must not be the first value
+    return counter.add
 
 
 def _measure(metric: Metric, by: dict[str, str], write: Callable[[Any, Any], None], record: Record) -> None:

@@ -140,6 +140,7 @@ class Metric:
         by: the fields that are its attributes; without records, the attributes themselves.
         when: the condition on the records: a field, an operator, and ``nil``, a text in quotes or another field.
         buckets: the bounds of a histogram's buckets.
+        values: the values of its only attribute, where these are few: its counts begin with 0.
         is_counted: whether the connections keep the count themselves; `realtime_fsm.telemetry` then needs no record.
     """
 
@@ -152,6 +153,7 @@ class Metric:
     by: tuple[str, ...] = ()
     when: tuple[str, Literal["==", "!="], str] | None = None
     buckets: tuple[float, ...] = ()
+    values: tuple[bool, ...] = ()
     is_counted: bool = False
 
 
@@ -187,7 +189,7 @@ PROCESS: Final = Metric(
 METRICS: tuple[Metric, ...] = (
     CONNECTIONS,
     Metric(
-        "realtime_fsm.transitions", "Counter", "{transition}", "How often each row was taken.", "realtime.transition",
+        "realtime_fsm.transitions", "Counter", "{transition}", "How often each transition rule was taken.", "realtime.transition",
         by=("row",),
     ),
     Metric(
@@ -201,6 +203,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "realtime_fsm.outages", "Counter", "{outage}", "Outages that began.", "realtime.outage", by=("planned",), when=_OPENED,
+        values=(False, True),
     ),
     Metric(
         "realtime_fsm.outage.duration", "Histogram", "s", "How long outages were that have ended.", "realtime.outage",
@@ -260,5 +263,5 @@ def attribute(event: str, field: str) -> str:
 
 
 def attributes_of(metric: Metric) -> dict[str, str]:
-    """Return the attributes of a metric, each by its field; where no record makes the metric, by itself."""
+    """Return the attributes of a metric, each by its field; where no record makes the metric, by its own name."""
     return {name: attribute(metric.event, name) if metric.event else name for name in metric.by}

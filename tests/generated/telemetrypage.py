@@ -57,6 +57,9 @@ names a connection, a subscription or a channel, so the number of time series ha
 """
 
 _SPANS = """
+Availability is the part of `realtime_fsm.state.time` in a live state ({live}), of all that is not in `{disconnected}` or
+`{disposing}`. `realtime-fsm audit` is more exact: it leaves out the time in `{disconnected}` that the user asked for.
+
 ## Spans
 
 A span has a trace of its own: a connection outlives the call that began it. No span lasts as long as a link. No span has an
@@ -67,9 +70,6 @@ exception's text, which may quote a payload.
 """
 
 _COLLECTOR = """
-Availability is the part of `realtime_fsm.state.time` in a live state ({live}), of all that is not in `{disconnected}` or
-`{disposing}`. `realtime-fsm audit` is more exact: it leaves out the time in `{disconnected}` that the user asked for.
-
 ## With the collector
 
 The [collector](https://opentelemetry.io/docs/collector/), in its contrib distribution 0.153 or later, reads the log with its
@@ -147,15 +147,16 @@ def telemetry_page() -> str:
             *(_event(kind) for kind in KINDS),
             _METRICS,
             *map(_metric, METRICS),
-            _SPANS,
+            _SPANS.format(
+                live=", ".join(f"`{state}`" for state in State if state in LIVE),
+                disconnected=State.DISCONNECTED.value,
+                disposing=State.DISPOSING.value,
+            ),
             *(
                 f"| `{name}` | {kind} | {means} | {', '.join(f'`{each}`' for each in names)} |\n"
                 for name, kind, means, names in SPANS
             ),
             _COLLECTOR.format(
-                live=", ".join(f"`{state}`" for state in State if state in LIVE),
-                disconnected=State.DISCONNECTED.value,
-                disposing=State.DISPOSING.value,
                 mapping=_mapping(),
                 events=", ".join(f'"{kind.event}"' for kind in KINDS),
                 statements="\n".join(_statements()),
