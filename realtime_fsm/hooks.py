@@ -28,6 +28,10 @@ class Connection(Protocol):
         """The state of the connection."""
 
     @property
+    def link_number(self) -> int:
+        """The number of the newest link; 0 before the first."""
+
+    @property
     def events_received(self) -> int:
         """How many events the server has sent."""
 
@@ -37,7 +41,7 @@ class Connection(Protocol):
 
 
 connections: WeakValueDictionary[str, Connection] = WeakValueDictionary()
-"""The connections that are not disposed of, by id. For another thread, `valuerefs` is the safe way to iterate."""
+"""The connections that are not disposed of, by id."""
 
 records: list[Callable[[str, Any], object]] = []
 """Called with the level and each record, in the thread and the context of the connection."""
@@ -47,6 +51,11 @@ handlers: list[Callable[[str, Callable[..., object]], Callable[..., object]]] = 
 
 carriers: list[Callable[[], Callable[[], object]]] = []
 """Called where a plain callable is about to run in a thread; the answer is called in the context of that thread."""
+
+
+def all_connections() -> list[Connection]:
+    """Return the connections that are not disposed of; safe in any thread."""
+    return [connection for reference in connections.valuerefs() if (connection := reference()) is not None]
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class Counts:
     def counting(self) -> Iterator[None]:
         """Count from now on, until the end of the context."""
         with self._lock:
-            for connection in _connections():
+            for connection in hooks.all_connections():
                 self._seen[connection] = connection.events_received, connection.events_dropped
         self._is_active = True
         try:
@@ -66,7 +66,7 @@ class Counts:
 
     def _count_all(self) -> tuple[int, int]:
         with self._lock:
-            for connection in _connections():
+            for connection in hooks.all_connections():
                 self._count(connection)
             return self._totals
 
@@ -80,13 +80,9 @@ class Counts:
 
     def _by_state(self, _: CallbackOptions) -> Iterator[Observation]:
         if self._is_active:
-            states = [connection.state for connection in _connections()]
+            states = [connection.state for connection in hooks.all_connections()]
             for state in State:
                 yield metrics.Observation(states.count(state), {CONNECTIONS.by[0]: state.value})
-
-
-def _connections() -> list[Connection]:
-    return [connection for reference in hooks.connections.valuerefs() if (connection := reference()) is not None]
 
 
 _counts: WeakKeyDictionary[object, Counts] = WeakKeyDictionary()

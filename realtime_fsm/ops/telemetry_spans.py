@@ -64,14 +64,14 @@ class DialSpans:
         self._tracer = tracer
         self._durations = histogram(meter, DIAL)
         self._dials: WeakKeyDictionary[Connection, _Dial] = WeakKeyDictionary()
+        for connection in hooks.all_connections():
+            self._dials[connection] = _Dial(connection.link_number)
 
     def on_record(self, _: str, record: Record) -> None:
         """Begin a span where the number of the link grows, and end it with the rule that ends the dial."""
         if not isinstance(record, TransitionRecord) or (connection := hooks.connections.get(record.connection_id)) is None:
             return
-        dial = self._dials.get(connection)
-        if dial is None:  # the first record that is seen of a connection begins a dial for sure if it is of the first link
-            dial = self._dials[connection] = _Dial(record.link if record.link > 1 else 0)
+        dial = self._dials.setdefault(connection, _Dial(0))
         if dial.span is not None and record.row in _GREETS | _GIVES_UP:
             self._end(dial, dial.span, record)
         if record.link > dial.link:
@@ -94,10 +94,9 @@ class DialSpans:
 
     def end_all(self) -> None:
         """End the spans of the dials that are under way."""
-        for reference in self._dials.keyrefs():
-            connection = reference()
-            if connection is not None and (span := self._dials[connection].span) is not None:
-                span.end()
+        for connection in hooks.all_connections():
+            if (dial := self._dials.get(connection)) is not None and dial.span is not None:
+                dial.span.end()
 
 
 def _moment(record: TransitionRecord) -> float:

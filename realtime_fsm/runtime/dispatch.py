@@ -200,6 +200,7 @@ class Dispatcher:
         else:
             known = [self._registry.subscribers[identifier] for identifier in event._subscriptions]  # noqa: SLF001
         new = self._links.filter_new(link, event, known)
+        self._links.others_received += bool(known) and not new  # the other link has brought it already
         event._subscriptions = [one.spec.id for one in new]  # noqa: SLF001
         should_yield = self._registry.route_out_of_order(event, from_old)
         if handover is not None:

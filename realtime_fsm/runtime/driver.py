@@ -136,6 +136,11 @@ class Driver(Calls):
         return self._dispatcher.malformed
 
     @property
+    def link_number(self) -> int:
+        """The number of the newest link; 0 before the first."""
+        return self._context.generation
+
+    @property
     def events_received(self) -> int:
         """How many events the server has sent, each once, however many subscriptions it is for; any thread may ask."""
         return self._links.events_received

@@ -37,7 +37,7 @@ class LinkSet:
         current: the link that the machine speaks of.
         handover: the handover that is under way.
         is_overlapping: whether an event may come twice, or behind a later one.
-        others_received: how many frames of all links were no events.
+        others_received: how many frames of all links were no events, or events that another link had brought.
     """
 
     __slots__ = (
@@ -92,7 +92,7 @@ class LinkSet:
 
     @property
     def events_received(self) -> int:
-        """How many events all links have brought. Read in another order, a link that closes meanwhile could count twice."""
+        """How many events all links have brought. In another order of reading, a link that closes meanwhile could count twice."""
         frames = self._frames_of_closed
         frames += sum(link.state.frames_received for link in {self.current, self.draining} if link is not None)
         return max(0, frames - self.others_received)

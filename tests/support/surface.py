@@ -28,6 +28,7 @@ MODULES = (
     "realtime_fsm.catch_up",
     "realtime_fsm.identity",
     "realtime_fsm.sync",
+    "realtime_fsm.telemetry",
     "realtime_fsm.testing",
     "realtime_fsm.testing.replay",
 )
