@@ -28,8 +28,8 @@ _active: Instrumentation | None = None
 class Instrumentation:
     """The instrumentation of this process, from `instrument`. As a context manager it ends with its block."""
 
-    def __init__(self, hooks: ExitStack | None) -> None:
-        self._hooks = hooks
+    def __init__(self, _hooks: ExitStack | None) -> None:
+        self._hooks = _hooks
 
     def uninstrument(self) -> None:
         """Remove all hooks; the connections go on. A second call is harmless."""

@@ -1,6 +1,6 @@
 """The names of records and metrics in OpenTelemetry, as data: for `realtime_fsm.telemetry`, and for the generated files.
 
-Invariant: a name of the semantic conventions serves where one means the same. All other names begin with `realtime_fsm.`, and
+Invariant: a name of the semantic conventions serves where one means the same. All other names begin with ``realtime_fsm.``, and
 none of them is in a namespace of the conventions. A record is an event: the event has the record's name, its details are
 attributes, and it has no body. No attribute of a metric names a connection, a subscription or a channel: each value would make
 a time series of its own.

@@ -127,7 +127,8 @@ _ROWS: dict[str, list[dict[str, Any]]] = {
         _curves(
             "Dials", "Attempts: greeted, or ended early by a cause or a call.",
             (f"sum(rate({_of('realtime_fsm.dial.duration', '_count', error_type='=')}[$__rate_interval]))", "greeted"),
-            (_per_second(_of("realtime_fsm.dial.duration", "_count", error_type="!="), "error.type"), "{{error_type}}"), unit="ops",
+            (_per_second(_of("realtime_fsm.dial.duration", "_count", error_type="!="), "error.type"), "{{error_type}}"),
+            unit="ops",
         ),
         _curves("Ping", "The round trips of pings.", *_quantiles("realtime_fsm.ping.duration"), unit="s"),
         _curves(

@@ -89,11 +89,13 @@ ALERTS = (
     _alert(
         "SlowPings",
         f"histogram_quantile(0.95, sum by ({_PLACE}, le) (rate({_PING}[10m]))) > 1", "10m", "warning",
-        "5 % of the pings take more than {{ $value | humanize }} s", "The network or the server is slow, or the event loop is blocked.",
+        "5 % of the pings take more than {{ $value | humanize }} s",
+        "The network or the server is slow, or the event loop is blocked.",
     ),
     _alert(
         "EventsDropped", f"sum by ({_PLACE}) (increase({series('realtime_fsm.dropped.events')}[5m])) > 0", "", "warning",
-        "{{ $value | humanize }} events were dropped in 5 minutes", "A consumer is too slow. Make it faster, or choose overflow=\"pause\".",
+        "{{ $value | humanize }} events were dropped in 5 minutes",
+        "A consumer is too slow. Make it faster, or choose overflow='pause'.",
     ),
     _alert(
         "EventsMissed", _rose(series("realtime_fsm.gap.duration", "_count"), "15m"), "", "info",
@@ -101,7 +103,8 @@ ALERTS = (
     ),
     _alert(
         "SubscriptionRejected", _rose(series("realtime_fsm.subscription.rejections"), "15m"), "", "warning",
-        "the server rejected {{ $value | humanize }} subscriptions", "The identity may not read a channel, or a query is not allowed.",
+        "the server rejected {{ $value | humanize }} subscriptions",
+        "The identity may not read a channel, or a query is not allowed.",
     ),
     _alert(
         "HandlersFail",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.metrics.export import HistogramDataPoint
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -335,7 +335,7 @@ def test_the_synchronous_client_is_instrumented_as_well(served: Served) -> None:
     ((thread, current),) = seen
     assert "callable" in thread, "it runs in a thread of its own"
     assert current == span.context
-    assert (span.attributes or {})["code.function.name"].endswith("handler")  # type: ignore[union-attr]
+    assert (span.attributes or {})["code.function.name"].endswith("handler")  # type: ignore[union-attr,arg-type]
     assert len(telemetry.spans("dial")) == 1
 
 
@@ -440,7 +440,8 @@ async def test_nothing_secret_gets_out_and_metrics_are_those_of_the_page() -> No
                 for metric in some(telemetry.metrics):
                     means = known.pop(metric.name)
                     assert (metric.unit, metric.description) == (means.unit, means.means)
-                    for point in some(metric.data.data_points):
+                    points: list[NumberDataPoint | HistogramDataPoint] = [*metric.data.data_points]  # type: ignore[list-item]
+                    for point in some(points):
                         assert {*(point.attributes or {})} <= set(attributes_of(means).values()), metric.name
                         if isinstance(point, HistogramDataPoint):
                             assert tuple(point.explicit_bounds) == means.buckets

@@ -26,7 +26,7 @@ class Telemetry:
     def __init__(self, *processors: SpanProcessor, readers: Sequence[MetricReader] = ()) -> None:
         self._reader = InMemoryMetricReader()
         self._spans = InMemorySpanExporter()
-        self._logs = InMemoryLogRecordExporter()
+        self._logs: InMemoryLogRecordExporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
         self.meters = MeterProvider([self._reader, *readers], shutdown_on_exit=False)
         self.tracers = TracerProvider(shutdown_on_exit=False)
         self.loggers = LoggerProvider(shutdown_on_exit=False)
@@ -69,4 +69,5 @@ class Telemetry:
     @property
     def text(self) -> str:
         """Everything, as text."""
-        return "\n".join(each.to_json() for each in (*self._spans.get_finished_spans(), *self.metrics, *self.logs))
+        spans, logs = (each.to_json() for each in self._spans.get_finished_spans()), (each.to_json() for each in self.logs)
+        return "\n".join((*spans, *logs, *(metric.to_json() for metric in self.metrics)))
