@@ -440,7 +440,7 @@ async def test_nothing_secret_gets_out_and_metrics_are_those_of_the_page() -> No
                 for metric in some(telemetry.metrics):
                     means = known.pop(metric.name)
                     assert (metric.unit, metric.description) == (means.unit, means.means)
-                    points: list[NumberDataPoint | HistogramDataPoint] = [*metric.data.data_points]  # type: ignore[list-item]
+                    points: list[NumberDataPoint | HistogramDataPoint] = [*metric.data.data_points]
                     for point in some(points):
                         assert {*(point.attributes or {})} <= set(attributes_of(means).values()), metric.name
                         if isinstance(point, HistogramDataPoint):
