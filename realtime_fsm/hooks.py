@@ -33,11 +33,11 @@ class Connection(Protocol):
 
     @property
     def events_received(self) -> int:
-        """How many events the server has sent."""
+        """How many events its subscriptions got."""
 
     @property
     def events_dropped(self) -> int:
-        """How many events full buffers have dropped."""
+        """How many of them full buffers dropped."""
 
 
 connections: WeakValueDictionary[str, Connection] = WeakValueDictionary()

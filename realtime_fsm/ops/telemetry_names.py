@@ -169,7 +169,7 @@ CONNECTIONS: Final = Metric(
 )  # fmt: skip
 CONSUMED: Final = Metric(
     "messaging.client.consumed.messages", "Counter", "{message}",
-    "Events that the server sent; each counts once on its connection, for however many subscriptions.",
+    "Events that links brought, dropped ones included; each counts once for each of its subscriptions.",
     by=("messaging.system", "messaging.operation.name"), is_counted=True,
 )  # fmt: skip
 DROPPED: Final = Metric(

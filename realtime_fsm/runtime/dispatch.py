@@ -98,7 +98,6 @@ class Dispatcher:
             except (ValueError, RecursionError):
                 frame = frames.decode(data)
             if type(frame) is not EventFrame:
-                links.others_received += 1
                 link.count_pong(frame)
                 if link is links.current:
                     self._handle_control_frame(link, frame)
@@ -117,6 +116,7 @@ class Dispatcher:
             elif len(identifiers) == 1 and (delivery := delivery_of(identifiers[0])) is not None:
                 if (timestamp := event._timestamp) is not None:  # noqa: SLF001  (as it came: most are never asked for)
                     delivery.last_timestamp = timestamp
+                delivery.received += 1
                 should_yield = delivery.put(event)
             else:
                 should_yield = (bool(identifiers) or not in_url) and route(event)  # the routes have found no subscription
@@ -200,7 +200,6 @@ class Dispatcher:
         else:
             known = [self._registry.subscribers[identifier] for identifier in event._subscriptions]  # noqa: SLF001
         new = self._links.filter_new(link, event, known)
-        self._links.others_received += bool(known) and not new  # the other link has brought it already
         event._subscriptions = [one.spec.id for one in new]  # noqa: SLF001
         should_yield = self._registry.route_out_of_order(event, from_old)
         if handover is not None:

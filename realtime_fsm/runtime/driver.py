@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.commands import Command, TransitionTaken
     from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.inputs import Input
+    from realtime_fsm.fsm.table import Trigger
+    from realtime_fsm.fsm.tablespec import Row
     from realtime_fsm.protocol.eras import Era
     from realtime_fsm.runtime.credentials import Credentials
     from realtime_fsm.runtime.handover import Handover
@@ -77,6 +79,7 @@ class Driver(Calls):
     Attributes:
         project: the id of the project.
         failures: the newest failed attempt, or loss of a link, and what the next ones are reported to.
+        entered_by: the transition rule that led into the state; None in the state of the beginning.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Driver(Calls):
         self._transport = transport
         self._url = url
         self.project = project
+        self.entered_by: Row[State, Trigger] | None = None
         self._draw = random_source()
         self._run_context = copy_context()
         self._inputs: list[Input] = []
@@ -142,13 +146,13 @@ class Driver(Calls):
 
     @property
     def events_received(self) -> int:
-        """How many events the server has sent, each once, however many subscriptions it is for; any thread may ask."""
-        return self._links.events_received
+        """How many events links have brought, once for each subscription; any thread may ask."""
+        return self._registry.counts[0]
 
     @property
     def events_dropped(self) -> int:
         """How many events the buffers of all subscriptions have dropped; any thread may ask."""
-        return self._registry.dropped
+        return self._registry.counts[1]
 
     @property
     def canary(self) -> Canary | None:
@@ -343,7 +347,6 @@ class Driver(Calls):
         """
         now = self.loop.time()
         link.paused_since = now if paused else None
-        self._links.others_received += not paused  # the machine counts the end of a pause as a frame
         self._arm_timer(self._core.set_read_paused(link.generation, now, paused=paused))
         return now
 
@@ -363,6 +366,7 @@ class Driver(Calls):
             self._audit.fault(transition.fault, at)
         if row.dest is None:
             return
+        self.entered_by = row
         change = Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at)
         for follower in self._state_watchers:
             follower.put(change)

@@ -37,13 +37,9 @@ class LinkSet:
         current: the link that the machine speaks of.
         handover: the handover that is under way.
         is_overlapping: whether an event may come twice, or behind a later one.
-        others_received: how many frames of all links were no events, or events that another link had brought.
     """
 
-    __slots__ = (
-        "_closing", "_context", "_dedup", "_frames_of_closed", "_owner", "_report_loss", "current", "handover",
-        "is_overlapping", "others_received",
-    )  # fmt: skip
+    __slots__ = ("_closing", "_context", "_dedup", "_owner", "_report_loss", "current", "handover", "is_overlapping")
 
     def __init__(self, owner: LinkHandler, context: ConnectionContext, report_loss: Callable[[Handover], None]) -> None:
         self._owner = owner
@@ -54,8 +50,6 @@ class LinkSet:
         self.current: LinkIO | None = None
         self.handover: Handover | None = None
         self.is_overlapping: bool = False
-        self._frames_of_closed = 0
-        self.others_received: int = 0
 
     @property
     def draining(self) -> LinkIO | None:
@@ -89,13 +83,6 @@ class LinkSet:
         assert link is not None
         assert link.generation == generation, "the machine speaks of the current link only"
         return link
-
-    @property
-    def events_received(self) -> int:
-        """How many events all links have brought. In another order of reading, a link that closes meanwhile could count twice."""
-        frames = self._frames_of_closed
-        frames += sum(link.state.frames_received for link in {self.current, self.draining} if link is not None)
-        return max(0, frames - self.others_received)
 
     # --- the handover ---------------------------------------------------------------------------------------------------
 
@@ -191,7 +178,6 @@ class LinkSet:
             await asyncio.wait(tuple(self._closing))
 
     def _close(self, link: LinkIO, seconds: float) -> None:
-        self._frames_of_closed += link.state.frames_received
         task = link.close(seconds)
         self._closing.append(task)
         task.add_done_callback(self._closing.remove)

@@ -76,7 +76,7 @@ class DeliveryRegistry:
         self._updates: dict[str, _Handle] = {}  # those of them that take the place of others when they are acknowledged
         self._cancelled_tasks: list[asyncio.Task[None]] = []
         self._outages = outages
-        self._dropped_before = 0  # by the subscriptions that have ended
+        self._ended_counts = 0, 0  # events of the subscriptions that have ended: received, and dropped
         self._deafness: dict[SubscriptionDelivery, Any] | None = None  # whom a deaf link served, and the last event of each
         self.on_canary: Callable[[Event], None] = _ignore
         self.on_strays: Callable[[int], None] = _ignore
@@ -118,6 +118,7 @@ class DeliveryRegistry:
             if (subscriber := subscriber_of(identifier)) is not None:
                 if timestamp is not None:
                     subscriber.last_timestamp = timestamp
+                subscriber.received += 1
                 if subscriber.put(event):
                     should_yield = True
             elif identifier == CANARY:
@@ -184,6 +185,7 @@ class DeliveryRegistry:
         for subscriber in [self.subscribers[identifier] for identifier in event._subscriptions]:  # noqa: SLF001
             if subscriber.note_out_of_order(event) and handover is not None:
                 handover.disordered.add(subscriber)
+            subscriber.received += 1
             should_yield = subscriber.put(event) or should_yield
         return should_yield
 
@@ -341,17 +343,19 @@ class DeliveryRegistry:
             reject(update.granted, error)
         subscriber = self.subscribers.pop(identifier, None)
         if subscriber is not None:
-            self._dropped_before += subscriber.dropped
+            received, dropped = self._ended_counts
+            self._ended_counts = received + subscriber.received, dropped + subscriber.dropped
             for task in subscriber.tasks:
                 self._cancelled_tasks.append(task)
                 task.add_done_callback(self._cancelled_tasks.remove)
         return subscriber
 
     @property
-    def dropped(self) -> int:
-        """How many events were dropped because consumers were too slow."""
-        before = self._dropped_before
-        return before + sum(one.dropped for one in list(self.subscribers.values()))
+    def counts(self) -> tuple[int, int]:
+        """How many events subscriptions got, and how many of them were dropped because consumers were too slow."""
+        received, dropped = self._ended_counts  # first: a subscription that ends meanwhile must not count twice
+        present = list(self.subscribers.values())
+        return received + sum(one.received for one in present), dropped + sum(one.dropped for one in present)
 
     def clear_errors(self) -> None:
         """There may be events again."""
