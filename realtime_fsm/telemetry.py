@@ -1,7 +1,7 @@
 """Send spans, metrics and events to OpenTelemetry; needs ``pip install "realtime-fsm[otel]"``.
 
-``instrument()`` covers every connection of the process, those that are open included. `docs/reference/opentelemetry.md` lists
-all names. Without a configured OpenTelemetry SDK its API discards everything.
+``instrument()`` covers every connection of the process, those that are open included. Without a configured SDK the API of
+OpenTelemetry discards everything.
 """
 
 from __future__ import annotations

@@ -76,10 +76,9 @@ def _instrument(meter: Meter, metric: Metric) -> Callable[[Any, Any], None]:
     if metric.instrument == "Histogram":
         return histogram(meter, metric).record
     counter = meter.create_counter(metric.name, metric.unit, metric.means)
-    for start in [{name: value} for name in attributes_of(metric).values() for value in metric.values] if metric.by else [{}]:
-        counter.add(
-            0, start
-        )  # Prometheus computes a rate from the second value on, so the first step must not be the first value
+    known = [{name: value} for name in attributes_of(metric).values() for value in metric.values]
+    for attributes in known if metric.by else [{}]:
+        counter.add(0, attributes)  # a rate needs a value before the first step
     return counter.add
 
 

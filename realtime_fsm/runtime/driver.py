@@ -112,9 +112,9 @@ class Driver(Calls):
         self._prober = None if context.canary is None else Prober(context.canary, self, context, self._registry, self._audit)
         if self._prober is not None:
             self._registry.on_canary = self._prober.heard
-        self._timer: asyncio.Handle | None = None
         self._connection_id = connection_id
         hooks.connections[connection_id] = self
+        self._timer: asyncio.Handle | None = None
         self._armed_for: float | None = None  # the moment of that timer: on uvloop, the handle of one that is due has no `when`
 
     # --- what the face asks -------------------------------------------------------------------------------------------
@@ -370,7 +370,7 @@ class Driver(Calls):
         change = Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at)
         for follower in self._state_watchers:
             follower.put(change)
-        self._outages.on_transition(row.source, dest, self.loop.time(), draining_serves=self._links.draining_serves)
+        self._outages.on_transition(row.source, dest, transition.at, draining_serves=self._links.draining_serves)
         detector = detector_for(self.loop)
         (detector.discard if dest in IDLE_STATES else detector.add)(self)
 
