@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from typing import TYPE_CHECKING
 
 from realtime_fsm import __version__
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OK, FAILED, USAGE = 0, 1, 2
+_SILENT = logging.NullHandler()
+"""The commands tell what happens in their own words."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ``audit`` and ``replay`` have codes of their own.
     """
     reopen_standard_streams()
+    logging.getLogger("realtime_fsm").addHandler(_SILENT)
     try:
         return _run(arguments)
     finally:
