@@ -23,6 +23,7 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
+from realtime_fsm import hooks
 from realtime_fsm.auditlog import records
 from realtime_fsm.auditlog.file import AuditFile
 from realtime_fsm.auditlog.layouts import NAMESPACE, wrapper
@@ -50,7 +51,6 @@ _ASYNC = getattr(structlog.stdlib, "AsyncBoundLogger", ())  # deprecated: a late
 _standard = logging.getLogger("realtime_fsm")
 _NUMBERS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 T = TypeVar("T")
-_observers: list[Callable[[str, Any], None]] = []
 _WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 
 
@@ -240,8 +240,6 @@ class AuditWriter:
             link=self._link,
             **fields,
         )
-        for observe in _observers:
-            observe(level, record)
         if self._writing is not None:
             self._writing.append((level, record))
             return
@@ -253,23 +251,27 @@ class AuditWriter:
             self._writing = None
 
     def _emit(self, level: str, record: Record) -> None:
-        try:
-            if structlog.is_configured():
-                _log(self._log.bind(), level, _told(record))
-            elif _standard.isEnabledFor(_NUMBERS[level]):
-                fields = _told(record)
-                text = f"{fields['sentence']} [{self._connection_id[:8]}]"
-                _standard.log(_NUMBERS[level], text, extra={NAMESPACE: fields})
-        except BaseException as failure:  # noqa: BLE001  (of any processor or handler of the application; none may stop the link)
-            self.failures += 1
-            if self.failures == 1:
-                self._on_failure(failure)
-            contain(failure)
+        for write in (*hooks.records, self._emit_to_log):
+            try:
+                write(level, record)
+            except BaseException as failure:  # noqa: BLE001  (of any hook, processor or handler; none may stop the link)
+                self.failures += 1
+                if self.failures == 1:
+                    self._on_failure(failure)
+                contain(failure)
+
+    def _emit_to_log(self, level: str, record: Record) -> None:
+        if structlog.is_configured():
+            _log(self._log.bind(), level, _told(record))
+        elif _standard.isEnabledFor(_NUMBERS[level]):
+            fields = _told(record)
+            text = f"{fields['sentence']} [{self._connection_id[:8]}]"
+            _standard.log(_NUMBERS[level], text, extra={NAMESPACE: fields})
 
 
 def _is_heard(level: str) -> bool:
     """Tell whether someone hears a record of a level; a processor of structlog decides for itself."""
-    return structlog.is_configured() or _standard.isEnabledFor(_NUMBERS[level]) or bool(_observers)
+    return structlog.is_configured() or _standard.isEnabledFor(_NUMBERS[level]) or bool(hooks.records)
 
 
 def _told(record: Record) -> dict[str, Any]:
@@ -283,13 +285,10 @@ def observed(observe: Callable[[str, Any], None]) -> Iterator[None]:
     """Show each record of this process to a function, whatever the application's logging does with it; for tests.
 
     Args:
-        observe: takes the level and the record, in the thread of the connection. It may not raise an exception.
+        observe: takes the level and the record, in the thread of the connection.
     """
-    _observers.append(observe)
-    try:
+    with hooks.added(hooks.records, observe):
         yield
-    finally:
-        _observers.remove(observe)
 
 
 def _log(logger: Any, level: str, fields: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ MODULES = (
     "realtime_fsm.identity",
     "realtime_fsm.inspect",
     "realtime_fsm.sync",
+    "realtime_fsm.telemetry",
     "realtime_fsm.testing",
     "realtime_fsm.testing.replay",
 )
