@@ -72,8 +72,7 @@ async def examine(
             await link.check_connect()
             await link.check_pings(pings)
             link.check_era(names)
-            for name in names:
-                await link.check_subscribe(name)
+            await link.check_subscriptions(names)
             if echo:
                 await link.check_echo()
             if idle is not None:

@@ -160,13 +160,20 @@ class LinkExaminer:
         else:
             self._checks.ok("era", text)
 
-    async def check_subscribe(self, channel: str) -> None:
-        """Check whether the server accepts a subscription to a channel, and whether events can come there."""
+    async def check_subscriptions(self, channels: tuple[str, ...]) -> None:
+        """Check whether the server accepts a subscription to each channel, and whether events can come there."""
+        with warnings.catch_warnings(action="ignore"):  # the report holds them
+            if self._realtime.era is Era.E4:
+                for channel in channels:  # one at a time, because one that is refused can end the link
+                    await self._check_subscription(channel)
+            else:  # all channels at once, because each change takes another link
+                await asyncio.gather(*map(self._check_subscription, channels))
+
+    async def _check_subscription(self, channel: str) -> None:
         began = time.perf_counter()
         try:
-            with warnings.catch_warnings(action="ignore"):  # the report holds them
-                async with asyncio.timeout(_SUBSCRIBED_WITHIN):
-                    subscription = await self._subscribe(channel)
+            async with asyncio.timeout(_SUBSCRIBED_WITHIN):
+                subscription = await self._subscribe(channel)
         except SubscriptionRejected as rejected:
             self._checks.fail("subscribe", f"{channel}: error {rejected.code}: {rejected.message}", "SubscriptionRejected")
             return

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 ORDER = ("name", "tcp", "proxy", "tls", "clock", "upgrade", "greeting", "identity", "ping", "era", "subscribe")
 """The checks of each examination, in their order."""
-_SPECIFIC = ("subscribe", "era", "identity", "idle")
-"""The checks whose warning can explain missing events: the more specific one first."""
+_SPECIFIC = ("era", "subscribe", "identity", "idle")
+"""The checks whose warning can explain missing events: the more certain one first."""
 
 _REMEDIES = REMEDIES | OVERDUE | CHECKS
 
@@ -120,7 +120,7 @@ def _remedy(key: str) -> str:
 
 
 def _cause(checks: list[Check], planned: tuple[str, ...]) -> str:
-    """Choose the check that explains missing events best: the first failure, else the most specific warning."""
+    """Choose the check that explains missing events best: the first failure, else the most certain warning."""
     for check in checks:
         if check.status is Status.FAILED:
             return f"Most probable cause of missing events: {check.name}: {check.text}"
