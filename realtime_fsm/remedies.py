@@ -89,3 +89,10 @@ CHECKS = {
     "dials": "Wait for the next minute, and dial less often. Behind a proxy, pass ``X-Forwarded-For``: it counts dials apart.",
 }
 """The remedy by the finding of ``realtime-fsm doctor``, where it is no error."""
+
+
+def remedy_of(error: Exception) -> str:
+    """Return the remedy for an error, as text for a terminal; empty for an error that is not of this library."""
+    names = (kind.__name__ for kind in type(error).__mro__)
+    found = OVERDUE.get(getattr(error, "awaited", "")) or next((REMEDIES[name] for name in names if name in REMEDIES), "")
+    return found.replace("``", "`")
