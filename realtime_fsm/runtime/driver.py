@@ -204,7 +204,8 @@ class Driver(Calls):
                 loop.call_soon(self._step_all, loop)
 
     def _step(self, input_: Input) -> None:
-        result = self._core.step(input_, self.loop.time(), draw=self._draw())
+        now = self.loop.time()
+        result = self._core.step(input_, now, draw=self._draw())
         self._outages.begin_step(result.transition)
         for command in result.commands:
             self._execute(command)
@@ -213,7 +214,7 @@ class Driver(Calls):
             self._prober.follow_step()
         self._arm_timer(result.deadline)
         if result.transition is not None:
-            self._publish_transition(result.transition)
+            self._publish_transition(result.transition, now)
         self._outages.end_step()
 
     def on_resume(self) -> None:
@@ -337,11 +338,12 @@ class Driver(Calls):
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
-    def _publish_transition(self, transition: TransitionTaken) -> None:
+    def _publish_transition(self, transition: TransitionTaken, now: float) -> None:
+        """Tell of a transition, all at the moment of its step: an audit compares these moments."""
         at = datetime.now(UTC)
         self._audit.transition(transition, at)
         row, dest = transition.row, transition.dest
-        self.failures.note(transition, at, self.loop.time())
+        self.failures.note(transition, at, now)
         if transition.round_trip is not None:
             self._audit.ping(transition.round_trip)
         if transition.fault is not None:
@@ -352,7 +354,7 @@ class Driver(Calls):
         change = Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at)
         for follower in self._state_watchers:
             follower.put(change)
-        self._outages.on_transition(row.source, dest, self.loop.time(), draining_serves=self._links.draining_serves)
+        self._outages.on_transition(row.source, dest, now, draining_serves=self._links.draining_serves)
         detector = detector_for(self.loop)
         (detector.discard if dest in IDLE_STATES else detector.add)(self)
 
