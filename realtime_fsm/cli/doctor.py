@@ -47,7 +47,10 @@ def add_parser(commands: Any) -> None:
     channels.required = False  # with nargs="*", argparse before 3.12 takes no channel that follows an option
     parser.add_argument("--session", metavar="SECRET", help="the session; better give it as APPWRITE_SESSION")
     add_as_user(parser)
-    parser.add_argument("--pings", metavar="N", type=_pings, default=3, help="pings, a second apart, from 1 to 12 (%(default)s)")
+    parser.add_argument(
+        "--pings", metavar="N", type=_pings, default=3,
+        help="pings from 1 to 12: four a second apart, then one every 5 s (%(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--echo", action="store_true",
         help="set a presence of the user and await its event; other users may see it for a moment",

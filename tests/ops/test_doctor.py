@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -19,6 +20,7 @@ from aiohttp import web
 from realtime_fsm import BadOption, PingPolicy
 from realtime_fsm.ops.doctor import Check, Report, Status, examine, link, observed, path
 from realtime_fsm.remedies import CHECKS
+from realtime_fsm.runtime.jitter import drawing
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.connection import ServerConnection
 from realtime_fsm.testing.eras import EraName
@@ -35,15 +37,21 @@ ALL = ["name", "tcp", "proxy", "tls", "clock", "upgrade", "greeting", "identity"
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for a silent server for a moment only."""
-    monkeypatch.setattr(observed, "PATIENCE", 0.5)
-    monkeypatch.setattr(link, "_SUBSCRIBED_WITHIN", 2.0)
-    monkeypatch.setattr(path, "PATIENCE", 1.0)
-    monkeypatch.setattr(link, "_ECHO_WITHIN", 0.5)
+def calm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a busy machine answer slowly, name no proxy, and send the first ping at once."""
+    monkeypatch.setattr(link, "_SLOW", 20.0)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+    with drawing(lambda: 1.0):
+        yield
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a silent server for a second only."""
+    for module, name in ((observed, "PATIENCE"), (path, "PATIENCE"), (link, "_SUBSCRIBED_WITHIN"), (link, "_ECHO_WITHIN")):
+        monkeypatch.setattr(module, name, 1.0)
 
 
 @asynccontextmanager
@@ -128,7 +136,7 @@ async def test_pings_are_a_second_apart() -> None:
         report = await report_of(server.endpoint, session=session, pings=2)
         took = asyncio.get_running_loop().time() - began
     assert len(next(check.text for check in report.checks if check.name == "ping").split(", ")) == 2
-    assert 1.0 <= took < 4.0
+    assert took >= 1.0
 
 
 async def test_tls_and_a_proxy_with_a_login_have_no_finding() -> None:
@@ -173,6 +181,7 @@ async def test_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.not_checked == tuple(ALL[1:])
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_name_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer.wait())
@@ -211,6 +220,7 @@ async def test_proxy(answer: bytes | None, text: str) -> None:
     assert found.text.endswith(text)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_proxy_that_is_silent() -> None:
     async with serving() as (server, _), FaultProxy(server.endpoint) as silent:
         silent.mute = True
@@ -361,22 +371,25 @@ async def test_upgrade_by_a_proxy_that_passes_none(status: bytes, key: str | Non
     assert key is None or report.checks[-1].remedy == remedy(key)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_upgrade_by_a_frozen_server() -> None:
     async with serving() as (server, session):
         server.freeze()
         found = only(await report_of(server.endpoint, session=session))
     assert (found.name, found.status) == ("upgrade", FAILED)
-    assert "no upgrade within 0.5 seconds" in found.text
+    assert "no upgrade within 1 seconds" in found.text
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_greeting() -> None:
     async with serving() as (server, session):
         server.greet = False
         found = only(await report_of(server.endpoint, session=session))
     assert (found.name, found.status) == ("greeting", FAILED)
-    assert "no greeting within 0.5 seconds" in found.text
+    assert "no greeting within 1 seconds" in found.text
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_greeting_in_another_protocol() -> None:
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         if request.method == "HEAD":
@@ -437,24 +450,27 @@ async def test_identity_of_a_guest(options: dict[str, Any], key: str) -> None:
 # --- pings, era and subscriptions -------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_ping() -> None:
     async with serving() as (server, session):
         found = only(await report_of(server.endpoint, session=session, pings=2, on_check=when("identity", server.freeze)))
-    assert (found.name, found.status, found.text) == ("ping", FAILED, "ping 1: no pong within 0.5 seconds")
+    assert (found.name, found.status, found.text) == ("ping", FAILED, "ping 1: no pong within 1 seconds")
 
 
-async def test_ping_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("delay", [0.15, 0.6], ids=["quick", "patient"])
+async def test_ping_that_is_slow(delay: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "_SLOW", 0.2)
     async with serving() as (server, session), FaultProxy(server.endpoint) as box:
-        slow = when("identity", lambda: setattr(box, "delay", 0.15))
+        slow = when("identity", lambda: setattr(box, "delay", delay))
         found = only(await report_of(box.endpoint, session=session, on_check=slow))
     assert (found.name, found.status) == ("ping", WARNING)
     assert found.text.startswith("slow: ")
 
 
-async def test_ping_during_a_server_fault() -> None:
+@pytest.mark.parametrize("delay", [0.0, 1.5], ids=["quick", "patient"])
+async def test_ping_during_a_server_fault(delay: float) -> None:
     async with serving() as (server, session):
-        server._backend.fault_delay = 0.0
+        server._backend.fault_delay = delay
         found = only(await report_of(server.endpoint, session=session, on_check=when("identity", lambda: server.fault(30))))
     assert (found.name, found.status, found.remedy) == ("ping", FAILED, remedy("fault"))
     assert found.text.startswith("the server answers with error 0: ")
@@ -515,11 +531,12 @@ async def test_subscribe_that_is_refused_for_one_channel(code: int, text: str, m
     assert [check.text.partition(":")[0] for check in report.checks if check.name == "subscribe"] == ["rows", "files", "account"]
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_subscribe_without_a_reply() -> None:
     async with serving() as (server, session):
         found = only(await report_of(server.endpoint, session=session, on_check=when("era", server.freeze)))
     assert (found.name, found.status) == ("subscribe", FAILED)
-    assert "no reply within 0.5 s" in found.text
+    assert "no reply within 1 s" in found.text
 
 
 async def test_subscribe_during_a_server_fault() -> None:
@@ -532,11 +549,12 @@ async def test_subscribe_during_a_server_fault() -> None:
 # --- options and budget -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_echo() -> None:
     async with serving() as (server, session):
         server.deafen()
         found = only(await report_of(server.endpoint, session=session, echo=True))
-    assert (found.name, found.status, found.text) == ("echo", FAILED, "no event within 0.5 s")
+    assert (found.name, found.status, found.text) == ("echo", FAILED, "no event within 1 s")
 
 
 @pytest.mark.parametrize("era", ["E4", "E3"])
@@ -566,9 +584,10 @@ async def test_idle_cut_with_a_notice() -> None:
     async with serving() as (server, session), IdleBox(server.endpoint) as box:
         found = only(await report_of(box.endpoint, session=session, idle=5.0))
     assert (found.name, found.status) == ("idle", FAILED)
-    assert found.text.startswith("the link ended after 1.")
+    assert re.fullmatch(r"the link ended after [\d.]+ m?s without traffic", found.text)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("interval", "status"), [(30.0, FAILED), (0.1, WARNING)])
 async def test_idle_cut_in_silence(interval: float, status: Status, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "PingPolicy", lambda: PingPolicy(interval, 0.1))
@@ -591,6 +610,7 @@ async def test_idle_after_a_link_that_cannot_be_replaced() -> None:
     assert (found.name, found.status) == ("idle", FAILED)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("limit", "pings"), [(1, 2), (2, 2)])
 async def test_budget_of_messages(limit: int, pings: int) -> None:
     async with serving(rate_limit=limit, clock=lambda: 30.0) as (server, session):

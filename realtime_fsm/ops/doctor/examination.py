@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from realtime_fsm.ops.doctor.report import Check, Report
 
+_QUICK, _PATIENT = 1.0, 2.5
+"""Seconds between pings, and for the answer to each: a server without its Redis takes 2 s (PROTOCOL: "Messages", rule 10)."""
+
 
 @sealed
 async def examine(
@@ -43,7 +46,7 @@ async def examine(
         endpoint: the Appwrite endpoint, such as ``"https://cloud.appwrite.io/v1"``.
         project: the project's id.
         channels: the channels to subscribe to.
-        pings: the number of pings, a second apart, from 1 to 12.
+        pings: the number of pings, from 1 to 12: the first four a second apart, then one every 5 seconds.
         echo: whether to set a presence and await its event, which proves that events arrive. Other users may see the presence
             for a moment.
         idle: the seconds without traffic that the link should survive; None does not test that.
@@ -64,11 +67,12 @@ async def examine(
     names = subscription_spec("doctor", channels, (), project).channels if channels else ()
     planned = (*ORDER[: None if names else -1], *(["echo"] if echo else []), *(["idle"] if idle else []), "budget")
     checks = Checks(on_check)
-    async with ObservedRealtime(endpoint, project, **options) as realtime:
+    quick, patient = (ObservedRealtime(endpoint, project, ping, **options) for ping in (_QUICK, _PATIENT))
+    async with quick, patient:
         with suppress(ExaminationEnded):
             await examine_path(checks, await _path(checks, url, options))
             has_headers = bool(options.get("headers") or options.get("cookies"))
-            link = LinkExaminer(realtime, checks, has_headers=has_headers)
+            link = LinkExaminer(quick, patient, checks, has_headers=has_headers)
             await link.check_connect()
             await link.check_pings(pings)
             link.check_era(names)

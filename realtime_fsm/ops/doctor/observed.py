@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Awaitable, Mapping  # noqa: TC003  (for tools that read annotations)
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.client.realtime import Realtime
@@ -21,17 +21,9 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.transport import ClientSession
 
 PATIENCE = 5.0
-"""Seconds for the upgrade, the greeting, a reply and a pong."""
+"""Seconds for the upgrade, the greeting and a reply."""
 MOST_PINGS = 12
 """Pings in a minute, which leave most of the budget of messages."""
-
-
-@dataclass(frozen=True, slots=True)
-class _EachSecond(PingPolicy):
-    """Sends pings a second apart, though the patience is longer: a slow network needs it."""
-
-    def interval_after(self, pings: int) -> float:
-        return 1.0
 
 
 class Observation:
@@ -88,7 +80,13 @@ class Observation:
 
 
 class ObservedRealtime(Realtime):
-    """A connection for an examination: one dial, no reconnection, pings a second apart.
+    """A connection for an examination: one dial, and no reconnection.
+
+    Args:
+        endpoint: as for `Realtime`.
+        project: as for `Realtime`.
+        ping: seconds between its pings, and for the answer to each.
+        options: further arguments of `Realtime`.
 
     Attributes:
         observation: its frames.
@@ -96,10 +94,12 @@ class ObservedRealtime(Realtime):
 
     observation: Observation
 
-    def __init__(self, endpoint: str, project: str, **options: Any) -> None:
+    def __init__(self, endpoint: str, project: str, ping: float, **options: Any) -> None:
+        with warnings.catch_warnings(action="ignore"):  # the examination is short
+            policy = PingPolicy(ping, ping)
         patience = Timeouts(dial=PATIENCE, greeting=PATIENCE, reply=PATIENCE, close=1.0)
-        once, ping = RetryPolicy(attempts=1, base=0.2), _EachSecond(PATIENCE, PATIENCE)
-        super().__init__(endpoint, project, retry=once, ping=ping, timeouts=patience, auto_reconnect=False, **options)
+        once = RetryPolicy(attempts=1, base=0.2)
+        super().__init__(endpoint, project, retry=once, ping=policy, timeouts=patience, auto_reconnect=False, **options)
 
     def _transport(self, http: ClientSession | None, **options: Any) -> Transport:
         self.observation = Observation()
