@@ -23,6 +23,7 @@ COMMON: dict[str, str] = {
     "seq": "realtime_fsm.record.number",
     "timestamp": TIMESTAMP,
     "link": "realtime_fsm.link.number",
+    "sentence": "realtime_fsm.record.sentence",
 }
 """The attributes of the fields that all records have."""
 
@@ -57,6 +58,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "enabled": "realtime_fsm.ping.enabled",
         "heard": "realtime_fsm.link.heard",
         "dial_slot": "realtime_fsm.dial.slot",
+        "delay": "realtime_fsm.dial.delay",
     },
     "realtime.subscription": {
         "subscription": "realtime_fsm.subscription.id",

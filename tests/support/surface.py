@@ -28,6 +28,7 @@ MODULES = (
     "realtime_fsm.catch_up",
     "realtime_fsm.health",
     "realtime_fsm.identity",
+    "realtime_fsm.inspect",
     "realtime_fsm.ops.doctor",
     "realtime_fsm.sync",
     "realtime_fsm.testing",
