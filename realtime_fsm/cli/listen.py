@@ -19,7 +19,7 @@ from realtime_fsm.cli.identity import add_as_user, identity
 from realtime_fsm.cli.loop import run_until_interrupted
 from realtime_fsm.cli.output import print_problem, write_line
 from realtime_fsm.client.realtime import Realtime
-from realtime_fsm.errors import Misuse, RealtimeError
+from realtime_fsm.errors import BadOption, Misuse, RealtimeError
 from realtime_fsm.fsm.policies import RetryPolicy
 
 if TYPE_CHECKING:
