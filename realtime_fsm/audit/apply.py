@@ -217,9 +217,7 @@ def _enter(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: floa
         tracked.stats.pings.add(line.dwell)
     if dest == UNSUBSCRIBED and tracked.state_before_ping != UNSUBSCRIBED:
         # Where a ping was out, the last subscription may have been given up at any time since, and no step tells when.
-        # After missing records it may have been removed before the ping.
-        before_ping = MINUS_INFINITY if tracked.state_before_ping is None else tracked.entered
-        tracked.idle_from = before_ping if step.source == PING else t
+        tracked.idle_from = tracked.entered if step.source == PING else t
     if step.enters_live:
         tracked.up_at = t
     elif dest == ERROR:

@@ -17,7 +17,6 @@ import re
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -59,7 +58,7 @@ class AuditWriter:
     """Writes the records of one connection.
 
     The processors of the application run in the context in which the connection was built. A record that a processor causes, by a
-    call of the client, waits until the present one is written. What the user asks for within a step waits for the end of the step.
+    call of the client, waits until the present one is written.
 
     Args:
         connection_id: the name of the connection.
@@ -70,7 +69,7 @@ class AuditWriter:
         failures: how many records raised an exception in the application's logging.
     """
 
-    __slots__ = ("_connection_id", "_context", "_link", "_log", "_on_failure", "_seq", "_waiting", "_writing", "failures")
+    __slots__ = ("_connection_id", "_context", "_link", "_log", "_on_failure", "_seq", "_writing", "failures")
 
     failures: int
 
@@ -80,7 +79,6 @@ class AuditWriter:
         self._on_failure = on_failure
         self._context = copy_context() if context is None else context
         self._writing: list[tuple[str, Record]] | None = None  # the record that is being written, and those that it causes
-        self._waiting: list[Callable[[], None]] | None = None  # records of wishes, within a step
         self._seq = 0
         self._link = 0
         self.failures = 0
@@ -89,16 +87,6 @@ class AuditWriter:
     def is_writing(self) -> bool:
         """Whether a record is being written: a call now comes from a log processor."""
         return self._writing is not None
-
-    def begin_step(self) -> None:
-        """Hold back the records of the user's wishes."""
-        self._waiting = self._waiting or []
-
-    def end_step(self) -> None:
-        """Write the records that were held back, and those that they cause."""
-        for write in self._waiting or ():
-            write()
-        self._waiting = None
 
     def opened(self, context: ConnectionContext) -> None:
         """Write the first use of the connection object, with its settings."""
@@ -155,17 +143,22 @@ class AuditWriter:
     ) -> None:
         """Write what became of a subscription."""
         level = "warning" if change == "rejected" else "debug"
-        code, dwell = _safe_code(code), round(dwell, 6)
-        fields = {"subscription": identifier, "change": change, "error_code": code, "dwell": dwell, "size": size}
-        self._write_change(records.SubscriptionRecord, level, fields)
+        self._write(
+            records.SubscriptionRecord,
+            level,
+            subscription=identifier,
+            change=change,
+            error_code=_safe_code(code),
+            dwell=round(dwell, 6),
+            size=size,
+        )
 
     def presence(
         self, change: Literal["desired", "stored", "rejected", "withdrawn"], code: Code | None = None, *, dwell: float = 0.0
     ) -> None:
         """Write what became of a presence."""
         level = "warning" if change == "rejected" else "debug"
-        fields = {"change": change, "error_code": _safe_code(code), "dwell": round(dwell, 6)}
-        self._write_change(records.PresenceRecord, level, fields)
+        self._write(records.PresenceRecord, level, change=change, error_code=_safe_code(code), dwell=round(dwell, 6))
 
     def ping(self, round_trip: float) -> None:
         """Write the round trip of a ping, in seconds."""
@@ -234,13 +227,6 @@ class AuditWriter:
     def closed(self) -> None:
         """Write the end of the connection object."""
         self._write(records.CloseRecord)
-
-    def _write_change(self, kind: type[Record], level: str, fields: dict[str, Any]) -> None:
-        """Write a change that the user or the server makes."""
-        if self._waiting is None or fields["change"] not in ("desired", "withdrawn"):
-            self._write(kind, level, **fields)
-        else:
-            self._waiting.append(partial(self._write, kind, level, **fields))
 
     def _write(self, kind: type[Record], level: str = "debug", at: datetime | None = None, /, **fields: Any) -> None:
         self._seq += 1

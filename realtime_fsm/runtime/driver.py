@@ -225,7 +225,6 @@ class Driver(Calls):
         now = self.loop.time()
         result = self._core.step(input_, now, draw=self._draw())
         self._outages.begin_step(result.transition, now)
-        self._audit.begin_step()
         for command in result.commands:
             self._execute(command, now)
         self._waiting.check()
@@ -235,7 +234,6 @@ class Driver(Calls):
         if result.transition is not None:
             self._publish_transition(result.transition)
         self._outages.end_step()
-        self._audit.end_step()
 
     def on_resume(self) -> None:
         """Tell the machine that the process slept."""
