@@ -155,7 +155,7 @@ def _gap(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
     if _names_secret(tracked, line):
         return _SECRET
     tracked.stats.count("gaps")
-    if tracked.complete and line.subscription not in tracked.desired:
+    if tracked.complete and line.subscription not in tracked.desired | tracked.withdrawn:
         return RuleBreach("request", "the gap is of a subscription that is not desired")
     tracked.gap = max(tracked.gap, line.seconds)
     return RuleBreach("gap", f"a subscription may have missed events of {line.seconds:.3f} s")

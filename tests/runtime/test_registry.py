@@ -43,7 +43,7 @@ class Registered:
         self.strays: list[int] = []
         self.registry.on_strays = self.strays.append
         spec = SubscriptionSpec("s1", ("rows",))
-        self.subscriber = self.registry.register(spec, DeliveryOptions(), asyncio.get_running_loop(), 0.0)
+        self.subscriber = self.registry.register(spec, DeliveryOptions(), asyncio.get_running_loop())
         assert not self.subscriber.established
         assert self.acknowledge("s1") is self.subscriber
 
@@ -60,7 +60,7 @@ async def test_an_id_is_known_from_its_acknowledgement_to_its_removal_and_delive
     with collected():  # an audit would miss the step to the other link
         one = Registered()
         assert one.subscriber.established
-        one.registry.begin_update(one.subscriber, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop(), 0.0)
+        one.registry.begin_update(one.subscriber, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop())
         assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (1, 0, [1])
         assert one.acknowledge("s2") is one.subscriber
         assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (0, 1, [1])
@@ -73,9 +73,9 @@ async def test_an_id_is_known_from_its_acknowledgement_to_its_removal_and_delive
 async def test_an_id_is_given_up_once_and_delivered_until_it_is_removed() -> None:
     with collected() as records:
         one = Registered()
-        assert [one.registry.give_up("s1", 0.0) for _ in range(2)] == [True, False]
+        assert [one.registry.give_up("s1") for _ in range(2)] == [True, False]
         assert (one.registry.is_active("s1"), one.delivered("s1")) == (False, 1)
         one.registry.remove("s1")
-        assert not one.registry.give_up("s1", 0.0)
-    assert [record["change"] for record in records] == ["desired", "acknowledged", "withdrawn", "removed"]
+        assert not one.registry.give_up("s1")
+    assert [record["change"] for record in records] == ["acknowledged", "removed"]
     assert (one.subscriber.removed.done(), one.delivered("s1"), one.strays) == (True, 0, [1])
