@@ -157,7 +157,7 @@ _STRICT: dict[str, Any] = {
     "logger": Literal["realtime_fsm"] | None,
     "change": Literal[_CHANGES],
     "since": _MOMENT | None,
-    "until": _MOMENT,
+    "until": _MOMENT | None,
     "retry": _settings(RetryPolicy, float | int | None),
     "ping": _settings(PingPolicy, float | bool),
     "timeouts": _settings(Timeouts, float | None),

@@ -34,15 +34,17 @@ def test_each_outage_is_told_as_it_begins_and_ends(
     assert follow(log, [WALKS["healed"], WALKS["gave_up"], WALKS["logged_out"]], monkeypatch) == 0
     said = capsys.readouterr()
     lines = said.err.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     moment = begun("healed").astimezone().strftime("%Y-%m-%d %H:%M:%S")
     assert lines[0].startswith(f"realtime-fsm audit: {moment}")
     assert lines[0].endswith(": connection healed is down: the server, or a middle box, ended the stream (stream_ended)")
     assert ": connection healed is up again after " in lines[1]
     assert lines[1].endswith(" s, 3 attempts")
     assert ": connection gave_up is down: " in lines[2]
-    assert lines[3].endswith(": connection logged_out is down, planned: the program called authenticate() (log_out)")
-    assert lines[4].endswith(", planned")
+    assert ": connection gave_up gave up after " in lines[3]
+    assert lines[3].endswith("no connection to the server came about (dial_failed)")
+    assert lines[4].endswith(": connection logged_out is down, planned: the program called authenticate() (log_out)")
+    assert lines[5].endswith(", planned")
     assert said.out.startswith("verdict: conformant (3 connections, ")
 
 
