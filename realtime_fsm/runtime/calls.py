@@ -93,8 +93,8 @@ class Calls(ABC):
         until, entered = self.loop.time() if now is None else now, self._context.state_entered_at
         return 0.0 if entered is None else until - entered
 
-    def note_wish(self, input_: Input, now: float) -> None:
-        """Write the record of a wish as the machine takes it, which is after the records of a step that the wish comes from."""
+    def record_call(self, input_: Input, now: float) -> None:
+        """Write the user's call as the machine takes it: a call from within a step comes after the records of the step."""
         dwell = self.time_in_state(now)
         match input_:
             case Subscribe(spec=spec) if self.state is not State.DISPOSING:

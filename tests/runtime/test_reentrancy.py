@@ -157,7 +157,7 @@ async def test_a_log_processor_that_asks_for_all_things_at_once() -> None:
 @pytest.mark.parametrize(
     ("event", "change"), [("realtime.transition", None), ("realtime.subscription", "acknowledged"), ("realtime.gap", None)]
 )
-async def test_a_wish_from_within_a_step_is_told_when_the_machine_takes_it(event: str, change: str | None) -> None:
+async def test_a_call_from_within_a_step_is_told_when_the_machine_takes_it(event: str, change: str | None) -> None:
     """Its time in the state is that of the state after the step, and no record of the step comes behind it."""
     network = Network()
     realtime = network.realtime()
