@@ -73,3 +73,8 @@ def test_a_span_of_a_growing_log_counts_from_now(
     old = later(WALKS["healed"], -20 * 365 * 86400.0)
     assert follow(tmp_path / "log", [old], monkeypatch, "--since", "1s") == 2
     assert "no record of the connections or the time that are asked for is in it" in capsys.readouterr().out
+
+
+def test_a_directory_is_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--follow", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"realtime-fsm audit: {tmp_path}: it is a directory; name the files in it\n"
