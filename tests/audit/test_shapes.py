@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import tarfile
+from functools import reduce
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ import pytest
 import zstandard
 
 from realtime_fsm.audit import shapes
-from realtime_fsm.audit.decoding import parse_moment
+from realtime_fsm.audit.decoding import ExtendedRecord, parse_moment
 from realtime_fsm.audit.formats.text_utils import printable
 from realtime_fsm.audit.report import Report
 from realtime_fsm.audit.shapes import Shapes
@@ -133,6 +134,33 @@ def test_a_last_line_that_is_cut_does_not_hide_that_no_record_is_known(
     lines = [repr(record).encode() + b"\n" for record in RECORDS]
     assert main([write(tmp_path / "log", [*lines[:-1], lines[-1][:-1]])]) == 2
     assert "no record of this library is in it" in capsys.readouterr().out
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def in_objects(value: object, depth: int) -> bytes:
+    return json.dumps(reduce(lambda inner, _: {"message": inner}, range(depth), value)).encode()
+
+
+@pytest.mark.parametrize(("depth", "found"), [(1, True), (8, True), (9, False)])
+def test_a_record_is_found_five_objects_below_the_fourth_brace(depth: int, found: bool) -> None:
+    _, made = Shapes().read(in_objects(RECORDS[0], depth))
+    assert isinstance(made, ExtendedRecord) is found
+
+
+@pytest.mark.parametrize("quote", ['""', '\\"'])
+@pytest.mark.parametrize(("depth", "found"), [(1, True), (7, True), (8, False)])
+def test_a_record_in_quotes_is_found_four_objects_below_the_fourth_brace(quote: str, depth: int, found: bool) -> None:
+    text = json.dumps(RECORDS[0]).replace('"', quote)
+    _, made = Shapes().read(in_objects(f"a field, {text}", depth))
+    assert isinstance(made, ExtendedRecord) is found
+
+
+@pytest.mark.parametrize(("braces", "found"), [(3, True), (4, False)])
+def test_a_record_is_found_behind_three_braces(braces: int, found: bool) -> None:
+    _, made = Shapes().read(b"{ " * braces + json.dumps(RECORDS[0]).encode())
+    assert isinstance(made, ExtendedRecord) is found
 
 
 # --- nothing is recognised --------------------------------------------------------------------------------------------

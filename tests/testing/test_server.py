@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 from typing import Any
@@ -12,7 +13,7 @@ import realtime_fsm.testing
 from realtime_fsm import BadOption, Realtime, RetriesExhausted, RetryPolicy, SubscriptionRejected
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.testing.listener import LoopbackServer, RestCall, ServerLink
+from realtime_fsm.testing.listener import LoopbackServer, RestCall, ServerLink, ServerTransport, _BareSocket
 from support.loopback import DEMO, GREETING, PING, PONG, connected, port_of, subscribe
 from support.raw_client import OPCODES, RawClient, upgrade
 
@@ -113,6 +114,18 @@ async def test_a_refusal_ends_the_stream_without_a_close_frame() -> None:
             assert await client.error_code() == 1013
             assert await client.ending() == "eof"
         assert server.connections == 0
+
+
+def test_where_aiohttp_closes_a_link_its_stream_ends_without_a_close_frame() -> None:
+    class Stream(asyncio.Transport):
+        ended = False
+
+        def close(self) -> None:
+            self.ended = True
+
+    stream = Stream()
+    assert asyncio.run(_BareSocket(ServerTransport(stream)).close(code=1000)) is True, "the socket is closed now"
+    assert stream.ended
 
 
 @pytest.mark.loopback
