@@ -67,6 +67,10 @@ def test_each_kind_of_change(source: str, after: str) -> None:
     assert after in {made for _, made in changes(source)}
 
 
+def test_an_assertion_stays() -> None:
+    assert changes("assert number > 0\nzip(one, other, strict=True)") == {("zip(one, other, strict=True)", "pass")}
+
+
 @pytest.mark.parametrize(("answer", "changed"), [("bool", set()), ("bool | None", {"return None"})])
 def test_none_is_a_change_of_a_no_only_where_a_third_answer_exists(answer: str, changed: set[str]) -> None:
     assert {after for _, after in changes(f"def small() -> {answer}:\n    return False\n")} == {"(True)", *changed}
