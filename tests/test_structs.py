@@ -1,4 +1,4 @@
-"""The structures of the package: values are immutable, and structures that change, and those of the hot path, are few and known."""
+"""The structures of the package are immutable values; those that change, and those of the hot path, are few and known."""
 
 from __future__ import annotations
 

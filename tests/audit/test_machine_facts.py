@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -68,6 +67,7 @@ class Witness:
             return NEVER if moment is None or moment == NEVER else round(moment - self._began, 6)
 
         now = since_began(self._bench.now)
+        desired = set(subscriptions.desired)
         facts = [
             ("state", tracked.state, context.state),
             ("entered", round(tracked.entered, 6), since_began(context.state_entered_at)),
@@ -85,8 +85,8 @@ class Witness:
             ("refusals", tracked.refusals, context.refusals),
             ("sends", tracked.sends, context.frames_sent),
             ("request_in_flight", tracked.request_in_flight, subscriptions.in_flight is not None),
-            ("desired", tracked.desired, set(subscriptions.desired)),
-            ("acknowledged", tracked.acknowledged & tracked.desired, set(subscriptions._acknowledged) & set(subscriptions.desired)),
+            ("desired", tracked.desired, desired),
+            ("acknowledged", tracked.acknowledged & tracked.desired, set(subscriptions._acknowledged) & desired),
             ("outage", tracked.outage is not None, outage is not None),
             ("lost_by", tracked.lost_by, None),
         ]  # fmt: skip

@@ -1,0 +1,103 @@
+"""Write whole reports about known logs, the answer of each situation, and the findings of each broken log.
+
+``python -m support.reports``, in the folder tests/, freezes them again in data/reports/.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from realtime_fsm.audit.auditor import Auditor
+from realtime_fsm.audit.formats.answer import answer_lines
+from realtime_fsm.audit.formats.html import as_html
+from realtime_fsm.audit.formats.junit import as_junit
+from realtime_fsm.audit.formats.text import as_markdown, as_text
+from realtime_fsm.audit.report import Report
+from realtime_fsm.fsm.table import TABLE
+from support.brokenlogs import audited, lines_of
+from support.corpus import SITUATIONS
+from support.corpus import lines_of as lines_of_situation
+from support.lives import ALL
+
+DRAWN = ("healed", "given_up", "at_fault", "handed_over", "rejected")
+FROZEN = Path(__file__).resolve().parents[1] / "data" / "reports"
+
+
+def _lives() -> Iterator[str]:
+    for name, records in ALL.items():
+        yield f"=== {name}"
+        yield from as_text(audited(lines_of(records)))
+
+
+def _answers() -> Iterator[str]:
+    for name, situation in SITUATIONS.items():
+        auditor = Auditor(at=situation.at)
+        auditor.begin("log")
+        auditor.feed(lines_of_situation(name, "plain"))
+        auditor.finish()
+        yield f"=== {name}"
+        assert auditor.answer is not None
+        yield from answer_lines(auditor.answer, UTC)
+
+
+def _page() -> Iterator[str]:
+    """Write the page of some lives, an element a line, without its style and its script, which are files of their own."""
+    report = audited((line for name in DRAWN for line in lines_of(ALL[name])), detail=True)
+    page = re.sub(r"(?s)<(style|script)>.*?</\1>|sha256-[^']*", "", "\n".join(as_html(report, coverage=True)))
+    return iter(page.replace("><", ">\n<").splitlines())
+
+
+def _short(value: Any) -> Any:
+    """Round to 12 digits: the last digits of a logarithm are the platform's."""
+    if isinstance(value, dict):
+        return {name: _short(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_short(each) for each in value]
+    return float(f"{value:.12g}") if isinstance(value, float) else value
+
+
+def _figures(report: Report) -> Iterator[str]:
+    """Write all figures of a report, a part or a connection a line."""
+    parts: dict[str, Any] = _short(msgspec.to_builtins(report))
+    for connection in parts.pop("connections"):
+        yield json.dumps(connection)
+    for name, part in parts.items():
+        yield f"{name}: {json.dumps(part)}"
+
+
+def _broken() -> Iterator[str]:
+    for name, (log, *_) in import_module("audit.test_broken_logs").BROKEN.items():
+        report = audited(log())
+        yield f"=== {name}: {report.verdict}"
+        for finding in (*report.findings, *(each for connection in report.connections for each in connection.findings)):
+            yield f"{finding.weight}: {finding.place}: {finding.rule}: {finding.text}"
+
+
+def reports() -> dict[str, str]:
+    """Write each file, with a name in place of the fingerprint of the table."""
+    together = audited(line for records in ALL.values() for line in lines_of(records))
+    found: dict[str, Iterable[str]] = {
+        "lives.txt": _lives(),
+        "answers.txt": _answers(),
+        "together.txt": as_text(together, coverage=True),
+        "together.md": as_markdown(together, coverage=True),
+        "together.xml": as_junit(together),
+        "together.figures": _figures(together),
+        "page.html": _page(),
+        "broken.txt": _broken(),
+    }
+    return {name: "".join(f"{line}\n" for line in lines).replace(TABLE.fingerprint, "TABLE") for name, lines in found.items()}
+
+
+if __name__ == "__main__":
+    FROZEN.mkdir(exist_ok=True)
+    for name, text in reports().items():
+        (FROZEN / name).write_text(text, encoding="utf-8")
