@@ -68,7 +68,7 @@ class Witness:
 
         now = since_began(self._bench.now)
         desired = set(subscriptions.desired)
-        facts = [
+        facts: list[tuple[str, Any, Any]] = [
             ("state", tracked.state, context.state),
             ("entered", round(tracked.entered, 6), since_began(context.state_entered_at)),
             ("link", tracked.link, context.generation),
