@@ -24,8 +24,8 @@ LONG = (
     "test_site",
 )
 """Tests that judge no mutant, because they take long or measure."""
-OF_ALL = ("tests/test_public_surface.py", "tests/test_structs.py")
-"""The tests of what runs at the import of any module: all defaults, all structures."""
+OF_ALL = ("tests/test_public_surface.py", "tests/test_structs.py", "tests/test_limits.py")
+"""The tests of what runs at the import of any module: all defaults, all structures, all documented numbers."""
 TABLE = "realtime_fsm/fsm/table.py"
 DRIFT = "tests/diagram/test_generated.py::test_the_committed_diagrams_are_those_of_the_table"
 """The check that compares diagrams/ with the table. It alone would kill every mutant of the table."""
