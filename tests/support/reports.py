@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC
 from importlib import import_module
 from pathlib import Path
@@ -81,23 +81,29 @@ def _broken() -> Iterator[str]:
             yield f"{finding.weight}: {finding.place}: {finding.rule}: {finding.text}"
 
 
-def reports() -> dict[str, str]:
-    """Write each file, with a name in place of the fingerprint of the table."""
-    together = audited(line for records in ALL.values() for line in lines_of(records))
-    found: dict[str, Iterable[str]] = {
-        "lives.txt": _lives(),
-        "answers.txt": _answers(),
-        "together.txt": as_text(together, coverage=True),
-        "together.md": as_markdown(together, coverage=True),
-        "together.xml": as_junit(together),
-        "together.figures": _figures(together),
-        "page.html": _page(),
-        "broken.txt": _broken(),
-    }
-    return {name: "".join(f"{line}\n" for line in lines).replace(TABLE.fingerprint, "TABLE") for name, lines in found.items()}
+def _together() -> Report:
+    return audited(line for records in ALL.values() for line in lines_of(records))
+
+
+REPORTS: dict[str, Callable[[], Iterable[str]]] = {
+    "lives.txt": _lives,
+    "answers.txt": _answers,
+    "together.txt": lambda: as_text(_together(), coverage=True),
+    "together.md": lambda: as_markdown(_together(), coverage=True),
+    "together.xml": lambda: as_junit(_together()),
+    "together.figures": lambda: _figures(_together()),
+    "page.html": _page,
+    "broken.txt": _broken,
+}
+"""The lines of each file, by its name."""
+
+
+def written(name: str) -> str:
+    """Write a file, with a name in place of the fingerprint of the table."""
+    return "".join(f"{line}\n" for line in REPORTS[name]()).replace(TABLE.fingerprint, "TABLE")
 
 
 if __name__ == "__main__":
     FROZEN.mkdir(exist_ok=True)
-    for name, text in reports().items():
-        (FROZEN / name).write_text(text, encoding="utf-8")
+    for name in REPORTS:
+        (FROZEN / name).write_text(written(name), encoding="utf-8")
