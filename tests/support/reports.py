@@ -1,4 +1,4 @@
-"""Write whole reports about known logs, the answer of each situation, and the findings of each broken log.
+"""Write whole reports about known logs, the answer of each situation, the findings of each broken log, and whole replays.
 
 ``python -m support.reports``, in the folder tests/, freezes them again in data/reports/.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -21,11 +22,17 @@ from realtime_fsm.audit.formats.html import as_html
 from realtime_fsm.audit.formats.junit import as_junit
 from realtime_fsm.audit.formats.text import as_markdown, as_text
 from realtime_fsm.audit.report import Report
+from realtime_fsm.cli.replay_view import Palette, StepFormatter
 from realtime_fsm.fsm.table import TABLE
+from realtime_fsm.replay.log_reader import ConnectionLog, IncompleteLog
+from realtime_fsm.replay.replayer import Replayer
+from realtime_fsm.replay.scenario import Outcome, scenario_of
+from realtime_fsm.replay.test_writer import write_test
 from support.brokenlogs import audited, lines_of
 from support.corpus import SITUATIONS
 from support.corpus import lines_of as lines_of_situation
 from support.lives import ALL
+from support.replaying import log_of
 
 DRAWN = ("healed", "given_up", "at_fault", "handed_over", "rejected")
 FROZEN = Path(__file__).resolve().parents[1] / "data" / "reports"
@@ -81,6 +88,40 @@ def _broken() -> Iterator[str]:
             yield f"{finding.weight}: {finding.place}: {finding.rule}: {finding.text}"
 
 
+def _log_of(name: str) -> ConnectionLog:
+    with TemporaryDirectory() as folder:
+        return log_of(Path(folder) / "log", ALL[name])
+
+
+def _replays() -> Iterator[str]:
+    """Write each life that can be replayed, with the script of its scenario."""
+    for name in ALL:
+        try:
+            log = _log_of(name)
+            played = list(Replayer(log).play())
+        except IncompleteLog as incomplete:
+            yield f"=== {name}: {incomplete}"
+            continue
+        yield f"=== {name}: {scenario_of(log.policies, played)}"
+        yield from map(StepFormatter(None).line, played)
+
+
+def _in_colours() -> Iterator[str]:
+    for palette in (Palette(is_deep=False), Palette(is_deep=True)):
+        formatter = StepFormatter(palette)
+        yield formatter.head()
+        yield from map(formatter.line, Replayer(_log_of("healed")).play())
+
+
+def _tests() -> Iterator[str]:
+    for name in ("healed", "at_fault", "handed_over_in_an_outage"):
+        log = _log_of(name)
+        played = list(Replayer(log).play())
+        scenario = scenario_of(log.policies, played), Outcome(("stream_ended",), True, None)
+        yield f"=== {name}"
+        yield from write_test(log.policies, played, log.connection, log.incomplete_reason, scenario)
+
+
 def _together() -> Report:
     return audited(line for records in ALL.values() for line in lines_of(records))
 
@@ -94,6 +135,9 @@ REPORTS: dict[str, Callable[[], Iterable[str]]] = {
     "together.figures": lambda: _figures(_together()),
     "page.html": _page,
     "broken.txt": _broken,
+    "replays.txt": _replays,
+    "replay-in-colours.txt": _in_colours,
+    "emitted-tests.txt": _tests,
 }
 """The lines of each file, by its name."""
 
