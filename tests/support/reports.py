@@ -23,6 +23,7 @@ from realtime_fsm.audit.formats.junit import as_junit
 from realtime_fsm.audit.formats.text import as_markdown, as_text
 from realtime_fsm.audit.report import Report
 from realtime_fsm.cli.replay_view import Palette, StepFormatter
+from realtime_fsm.fsm.commands import SendFrame, TransitionTaken
 from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.replay.log_reader import ConnectionLog, IncompleteLog
 from realtime_fsm.replay.replayer import Replayer
@@ -33,6 +34,7 @@ from support.corpus import SITUATIONS
 from support.corpus import lines_of as lines_of_situation
 from support.lives import ALL
 from support.replaying import log_of
+from support.scenes import play
 
 DRAWN = ("healed", "given_up", "at_fault", "handed_over", "rejected")
 FROZEN = Path(__file__).resolve().parents[1] / "data" / "reports"
@@ -122,6 +124,24 @@ def _tests() -> Iterator[str]:
         yield from write_test(log.policies, played, log.connection, log.incomplete_reason, scenario)
 
 
+def _scenes() -> Iterator[str]:
+    """Write what the last step of each scene commands, tells and leaves behind; plain values of its record are left out."""
+    for row in TABLE.rows:
+        bench = play(row)
+        context, (transition, asked, deadline) = bench.context, msgspec.structs.astuple(bench.last)
+        assert transition is not None
+        told = {name: getattr(transition, name) for name in TransitionTaken.__struct_fields__[1:]}
+        facts = {name: getattr(context, name) for name in ("been_up", "ever_up", "refusals", "doubtful", "throttled", "trial")}
+        facts |= {
+            "draining": context.draining_generation,
+            "waits for": context.awaited,
+            "desired": [*context.subscriptions.desired],
+        }
+        yield f"=== {row.id}: {', '.join(f'{name} {value}' for name, value in told.items() if value or value == 0)}"
+        yield f"until {deadline}: {', '.join(f'{name} {value}' for name, value in facts.items() if value)}"
+        yield from (f"- {command}{command.data!r}" if isinstance(command, SendFrame) else f"- {command}" for command in asked)
+
+
 def _together() -> Report:
     return audited(line for records in ALL.values() for line in lines_of(records))
 
@@ -135,6 +155,7 @@ REPORTS: dict[str, Callable[[], Iterable[str]]] = {
     "together.figures": lambda: _figures(_together()),
     "page.html": _page,
     "broken.txt": _broken,
+    "scenes.txt": _scenes,
     "replays.txt": _replays,
     "replay-in-colours.txt": _in_colours,
     "emitted-tests.txt": _tests,
