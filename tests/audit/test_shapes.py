@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import tarfile
+from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 
@@ -134,6 +135,45 @@ def test_a_last_line_that_is_cut_does_not_hide_that_no_record_is_known(
     lines = [repr(record).encode() + b"\n" for record in RECORDS]
     assert main([write(tmp_path / "log", [*lines[:-1], lines[-1][:-1]])]) == 2
     assert "no record of this library is in it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("stamp", "moment"),
+    [
+        (0, "1970-01-01T00:00:00"),
+        (99_999_999_999, "5138-11-16T09:46:39"),  # the last one in seconds
+        (100_000_000_000, "1973-03-03T09:46:40"),
+        (99_999_999_999_999, "5138-11-16T09:46:39.999"),
+        (100_000_000_000_000, "1973-03-03T09:46:40"),
+        (99_999_999_999_999_999, "5138-11-16T09:46:39.999999"),
+        (100_000_000_000_000_000, "1973-03-03T09:46:40"),
+        ("1732424400.25", "2024-11-24T05:00:00.250"),
+        (10**20, None),
+        (-1, None),
+        (True, None),
+    ],
+    ids=repr,
+)
+def test_the_size_of_a_number_tells_its_unit(stamp: object, moment: str | None) -> None:
+    assert parse_moment(stamp) == (None if moment is None else datetime.fromisoformat(moment).replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((text, None) for text in ("", "None", "null", "nil")),
+        *((text, True) for text in ("True", "true")),
+        *((text, False) for text in ("False", "false")),
+        ("7", "7"),
+        (r'"a \"b\" \\c"', 'a "b" \\c'),
+        ("{'a': 1}", {"a": 1}),
+        ('{"a": null}', {"a": None}),
+        ("{a", "{a"),
+    ],
+    ids=repr,
+)
+def test_the_value_of_a_pair_is_read(text: str, value: object) -> None:
+    assert shapes._value(text) == value
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
