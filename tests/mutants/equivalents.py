@@ -10,9 +10,6 @@ EQUIVALENTS: dict[str, str] = {
     "realtime_fsm/audit/sources.py: _BLOCK = 1 << 16: 16  ->  (17)": (
         "A reader gives whole lines, whatever the size of the pieces in which the file comes."
     ),
-    "realtime_fsm/audit/sources.py: _PIECE = 1 << 12: 12  ->  (13)": (
-        "A decompressor gives the same bytes, whatever the size of the pieces in which the file comes."
-    ),
     "realtime_fsm/diagram/mermaid.py: _ROOM = 165: 165  ->  (166)": (
         "No label of the table is that wide, so each picture stays the same."
     ),
