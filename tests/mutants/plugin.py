@@ -160,7 +160,7 @@ def _first_failure(session: pytest.Session, chosen: list[tuple[pytest.Item, floa
 def change_functions(module: ModuleType, source: str) -> bool:
     """Give the functions of a module the code that another source gives them. Tell whether one of them has changed."""
     file = str(module.__file__)
-    before, after = (_codes(compile(text, file, "exec")) for text in (Path(file).read_text(), source))
+    before, after = (_codes(compile(text, file, "exec", dont_inherit=True)) for text in (Path(file).read_text(), source))
     changed = {
         old: new
         for name, olds in before.items()
