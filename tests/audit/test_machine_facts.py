@@ -75,7 +75,6 @@ class Witness:
             ("attempt", tracked.attempt, context.attempt),
             ("has_link", tracked.has_link, link is not None),
             ("draining", tracked.draining or 0, context.draining_generation or 0),
-            ("awaits", tracked.awaits, len(context.awaited)),
             ("not_before", max(tracked.not_before, now), max(since_began(context.not_before), now)),
             ("throttled", tracked.throttled, context.throttled),
             ("era", tracked.era, context.era),
@@ -90,6 +89,8 @@ class Witness:
             ("outage", tracked.outage is not None, outage is not None),
             ("lost_by", tracked.lost_by, None),
         ]  # fmt: skip
+        if context.awaited or link is not None:  # a machine that waits no longer for links may still wait for its slot
+            facts.append(("awaits", tracked.awaits, len(context.awaited)))
         if context.generation:
             facts.append(("next_dial_in_url", tracked.next_dial_in_url, context.subscribes_in_url))
         if tracked.retry is not None and context.attempt_at is not None:
