@@ -13,7 +13,7 @@ import realtime_fsm
 CHANGING = {
     "Event",  # decodes each part at the first access
     "_TypedEvent",
-    "FlatRecord",  # the audit mends what shippers have changed
+    "FlatRecord",  # the audit restores what shippers have changed
     "FastLine",
     "Outage",
     "_Deafness",
