@@ -31,11 +31,12 @@ class RowFacts:
 
     # Slots save a tenth of an audit: these are more attributes than fit into a shared dictionary.
     __slots__ = (
-        "answers", "causes", "changes", "checks", "closes_awaited", "closes_draining", "closes_first", "dest", "dials",
-        "drains", "drops", "ends", "enters_live", "expects_first_link", "finds_era", "forgives", "gives_up", "id",
-        "is_deadline", "is_error_frame", "is_loss", "is_pong", "leaves_live", "link_unchanged", "may_send",
-        "may_change_era", "may_tell_e1_from_e2", "must_send", "of_socket", "opens", "pings", "plans_retry", "resets_attempts", "restores", "resumes", "row",
-        "sends_authentication", "settles", "source", "switches_to_url", "trigger",
+        "answers", "causes", "changes", "checks", "closes_awaited", "closes_draining", "closes_first", "dest",
+        "dials", "drains", "drops", "ends", "enters_live", "expects_first_link", "finds_era", "forgives", "gives_up",
+        "id", "is_deadline", "is_error_frame", "is_loss", "is_pong", "leaves_live", "link_unchanged",
+        "may_change_era", "may_send", "may_tell_e1_from_e2", "must_send", "of_socket", "opens", "pings",
+        "plans_retry", "resets_attempts", "restores", "resumes", "row", "sends_authentication", "settles", "source",
+        "switches_to_url", "trigger",
     )  # fmt: skip
 
     def __init__(self, row: Row[State, Trigger]) -> None:
