@@ -51,11 +51,11 @@ class Witness:
         self._began = self._began or context.state_entered_at or 0.0
         if self._began and self._auditor.live:
             (tracked,) = self._auditor._live.values()
-            for name, known, true in self.facts(tracked, context):
-                if known is None and true is not None:
-                    self.unknown.add(name)
-                else:
-                    assert (name, known) == (name, true), result.transition
+            facts = self.facts(tracked, context)
+            unknown = {name for name, known, true in facts if known is None and true is not None}
+            self.unknown |= unknown
+            known = {name: known for name, known, _ in facts if name not in unknown}
+            assert known == {name: true for name, _, true in facts if name not in unknown}, result.transition
         return result
 
     def facts(self, tracked: TrackedConnection, context: ConnectionContext) -> list[tuple[str, Any, Any]]:
