@@ -17,7 +17,7 @@ import pytest
 import zstandard
 
 from realtime_fsm.audit import shapes
-from realtime_fsm.audit.decoding import ExtendedRecord, parse_moment
+from realtime_fsm.audit.decoding import BadRecord, ExtendedRecord, decode_unusual, parse_moment
 from realtime_fsm.audit.formats.text_utils import printable
 from realtime_fsm.audit.report import Report
 from realtime_fsm.audit.shapes import Shapes
@@ -174,6 +174,12 @@ def test_the_size_of_a_number_tells_its_unit(stamp: object, moment: str | None) 
 )
 def test_the_value_of_a_pair_is_read(text: str, value: object) -> None:
     assert shapes._value(text) == value
+
+
+@pytest.mark.parametrize(("size", "cut"), [(1 << 16, True), ((1 << 16) + 1, False)])
+def test_a_line_that_is_longer_than_any_record_is_none_that_was_cut(size: int, cut: bool) -> None:
+    line = b'{"' + b"x" * (size - 2)
+    assert (decode_unusual(line) == BadRecord("cut", "the file ends in the middle of a line")) is cut
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
