@@ -36,6 +36,7 @@ OWNERS = {
     "structlog": {"auditlog/writer.py"},
     # The client uses aiohttp in one file; so do the embedded server, a tool for tests, and the pages of operators.
     "aiohttp": {"runtime/transport.py", "testing/listener.py", "ops/web.py"},
+    "opentelemetry": {"telemetry.py", "ops/telemetry.py", "ops/telemetry_counts.py", "ops/telemetry_spans.py"},
 }
 MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 KNOWN: set[frozenset[str]] = set()

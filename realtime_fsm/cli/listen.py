@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator
 
+    from realtime_fsm.cli.screen import Screen
     from realtime_fsm.client.subscription import Subscription
     from realtime_fsm.events import Event
     from realtime_fsm.fsm.change import Change, Failure
@@ -68,6 +69,10 @@ def add_parser(commands: Any) -> None:
         "--health", metavar="HOST:PORT", type=host_and_port,
         help="answer the probes /livez and /readyz of an orchestrator there, over HTTP; port 0 lets the system choose",
     )  # fmt: skip
+    parser.add_argument(
+        "--tui", action="store_true",
+        help="draw the state, the counts of each channel, and the last events, changes and failed dials (extra tui)",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -91,6 +96,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _listen(options: argparse.Namespace) -> None:
+    screen_type = _screen_type() if options.tui else None
     async with AsyncExitStack() as stack:
         if options.log is not None:
             stack.enter_context(configure(options.log))
@@ -105,12 +111,25 @@ async def _listen(options: argparse.Namespace) -> None:
         )
         if options.health is not None:
             await _serve_health(stack, realtime, *options.health)
+        if screen_type is not None:
+            await screen_type(realtime, options.channels).run()
+            return
         realtime._driver.failures.on_failure = _print_failure  # noqa: SLF001  (no state tells of each attempt)
         if sys.stderr.isatty():
             printer = asyncio.ensure_future(_print_changes(realtime.states(), sys.stderr))
             stack.push_async_callback(asyncio.wait, (printer,))  # the last change comes with the disposal
             stack.push_async_callback(realtime.dispose)
         await _print_events(await realtime.subscribe(*options.channels, buffer=_BUFFER, overflow="pause"))
+
+
+def _screen_type() -> type[Screen]:
+    try:
+        from realtime_fsm.cli.screen import Screen
+    except ImportError:
+        raise BadOption("--tui", "the package rich is missing; install realtime-fsm[tui]") from None
+    if not sys.stdout.isatty():
+        raise BadOption("--tui", "standard output is no terminal; leave the option out")
+    return Screen
 
 
 async def _serve_health(stack: AsyncExitStack, realtime: Realtime, host: str, port: int) -> None:

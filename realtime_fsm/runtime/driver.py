@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from realtime_fsm import hooks
 from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.containment import contain
 from realtime_fsm.errors import AuthenticationRejected, Disconnected, Disposed, PresenceRejected, WrongLoop
@@ -111,6 +112,8 @@ class Driver(Calls):
         self._prober = None if context.canary is None else Prober(context.canary, self, context, self._registry, self._audit)
         if self._prober is not None:
             self._registry.on_canary = self._prober.heard
+        self._connection_id = connection_id
+        hooks.connections[connection_id] = self
         self._timer: asyncio.Handle | None = None
         self._armed_for: float | None = None  # the moment of that timer: on uvloop, the handle of one that is due has no `when`
 
@@ -135,6 +138,21 @@ class Driver(Calls):
     def malformed(self) -> dict[str, int]:
         """How many messages of the server could not be understood, by kind."""
         return self._dispatcher.malformed
+
+    @property
+    def link_number(self) -> int:
+        """The number of the newest link; 0 before the first."""
+        return self._context.generation
+
+    @property
+    def events_received(self) -> int:
+        """How many events links have brought, once for each subscription; any thread may ask."""
+        return self._registry.counts[0]
+
+    @property
+    def events_dropped(self) -> int:
+        """How many events the buffers of all subscriptions have dropped; any thread may ask."""
+        return self._registry.counts[1]
 
     @property
     def canary(self) -> Canary | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import TABLE, State, Trigger
 
 ROWS = {row.id: row for row in TABLE.rows}
@@ -35,7 +36,9 @@ def judged_alterations(record: dict[str, Any], chance: random.Random) -> list[tu
     match record["event"], record.get("change"):
         case "realtime.transition", _:
             altered += [(name, record[name] + step) for name in ("dwell", "at") for step in (1.0, 0.05)]
-            altered += [("attempt", record["attempt"] + 1), ("era", _other_era(record["era"]))]
+            altered.append(("attempt", record["attempt"] + 1))
+            if not _tells_era(record["row"]):
+                altered.append(("era", _other_era(record["era"])))
         case "realtime.subscription", change:
             altered.append(("subscription", "nobody"))
             altered += [("change", other) for other in _DESIRES if change in _DESIRES[1:] and other != change]
@@ -54,6 +57,12 @@ def judged_alterations(record: dict[str, Any], chance: random.Random) -> list[tu
 
 
 _DESIRES = ("removed", "desired", "acknowledged", "withdrawn")
+
+
+def _tells_era(row: str) -> bool:
+    """Whether the step of a row may find an era, so that no other record can contradict it."""
+    this = ROWS[row]
+    return (this.dest or this.source).is_live > this.source.is_live or Effect.USE_URL_SUBSCRIPTIONS in this.effects
 
 
 def _other_era(era: str | None) -> str:
