@@ -20,6 +20,10 @@ CHANGING = {
     "_Handle",
     "_Head",
     "_Message",
+    "View",  # the inspector updates what it shows
+    "SubscriptionView",
+    "Step",
+    "Cause",
 }
 COLLECTED_BY_COUNT_ALONE = {"Event", "EventFrame", "_Version", "FlatRecord", "FastLine"}
 """The structures that come by the million, and hold no cycle: the garbage collector leaves them out."""

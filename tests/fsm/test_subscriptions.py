@@ -64,7 +64,7 @@ def test_only_a_refusal_of_several_lets_the_other_kinds_go_first() -> None:
     tracker.withdraw("e")
     assert asked(tracker).ids == ("a", "b"), "an acknowledgement restores the order"
     assert tracker.handle_error(1003, "") == []
-    for alone in "ab":
+    for alone in some("ab"):
         assert asked(tracker).ids == (alone,)
         assert tracker.handle_error(1003, "") == [SubscriptionRefused(alone, 1003, "")]
     assert asked(tracker).ids == ("c", "d"), "and these were not refused"
