@@ -27,7 +27,7 @@ from realtime_fsm.protocol.options import realtime_url
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from realtime_fsm.client.subscription import Subscription
     from realtime_fsm.events import Event
@@ -48,23 +48,28 @@ def add_parser(commands: Any) -> None:
         " APPWRITE_API_KEY alone. So no list of processes shows it. The proxy comes from there, too: HTTPS_PROXY, ALL_PROXY and"
         " NO_PROXY.",
     )
+    add_connection_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a command that listens to channels."""
     parser.add_argument("endpoint", metavar="ENDPOINT", help="the Appwrite endpoint, such as https://cloud.appwrite.io/v1")
     parser.add_argument("--project", required=True, metavar="ID", help="the project's id")
     parser.add_argument("channels", metavar="CHANNEL", nargs="+", help="a channel, such as rows or account")
     parser.add_argument(
         "--as-user", metavar="USER",
-        help="listen as the user with this id, by tokens that the API key in APPWRITE_API_KEY issues (scope users.write)",
+        help="connect as the user with this id, by tokens that the API key in APPWRITE_API_KEY issues (scope users.write)",
     )  # fmt: skip
     parser.add_argument("--log", metavar="FILE", help="append the audit log to this file, as JSON lines")
     parser.add_argument(
         "--attempts", metavar="N", type=_attempts, default=RetryPolicy().attempts,
-        help="failed dials in a row before listen gives up on the first link: a number or 'forever' (%(default)s)",
+        help="failed dials in a row before giving up on the first link: a number or 'forever' (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--reconnect-attempts", metavar="N", type=_attempts, default=RetryPolicy().reconnect_attempts,
         help="the same after a link has been up (forever)",
     )  # fmt: skip
-    parser.set_defaults(run=run)
 
 
 def _attempts(word: str) -> int | None:
@@ -73,10 +78,15 @@ def _attempts(word: str) -> int | None:
 
 def run(options: argparse.Namespace) -> int:
     """Listen until Ctrl-C; return the exit code."""
+    return run_connection(options, _listen(options))
+
+
+def run_connection(options: argparse.Namespace, work: Coroutine[None, None, None]) -> int:
+    """Run the work of a command that listens until Ctrl-C, and print its warnings and its failure; return the exit code."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _print_warning
-            return run_until_interrupted(_listen(options))
+            return run_until_interrupted(work)
     except Misuse:
         raise
     except RealtimeError as failure:
@@ -88,39 +98,54 @@ def run(options: argparse.Namespace) -> int:
 
 async def _listen(options: argparse.Namespace) -> None:
     async with AsyncExitStack() as stack:
-        if options.log is not None:
-            stack.enter_context(configure(options.log))
-        realtime = await stack.enter_async_context(
-            Realtime(
-                options.endpoint,
-                options.project,
-                **_identity(options),
-                retry=RetryPolicy(attempts=options.attempts, reconnect_attempts=options.reconnect_attempts),
-                trust_env=True,
-            )
-        )
-        realtime._driver.failures.on_failure = _print_failure  # noqa: SLF001  (no state tells of each attempt)
-        if sys.stderr.isatty():
-            printer = asyncio.ensure_future(_print_changes(realtime.states(), sys.stderr))
-            stack.push_async_callback(asyncio.wait, (printer,))  # the last change comes with the disposal
-            stack.push_async_callback(realtime.dispose)
+        realtime = await open_connection(options, stack)
         await _print_events(await realtime.subscribe(*options.channels, buffer=_BUFFER, overflow="pause"))
+
+
+async def open_connection(options: argparse.Namespace, stack: AsyncExitStack) -> Realtime:
+    """Make the connection of the arguments, with its log and its messages; the stack disposes of it."""
+    if options.log is not None:
+        stack.enter_context(configure(options.log))
+    realtime = await stack.enter_async_context(
+        Realtime(
+            options.endpoint,
+            options.project,
+            **_identity(options),
+            retry=RetryPolicy(attempts=options.attempts, reconnect_attempts=options.reconnect_attempts),
+            trust_env=True,
+        )
+    )
+    realtime._driver.failures.on_failure = _print_failure  # noqa: SLF001  (no state tells of each attempt)
+    if sys.stderr.isatty():
+        printer = asyncio.ensure_future(_print_changes(realtime.states(), sys.stderr))
+        stack.push_async_callback(asyncio.wait, (printer,))  # the last change comes with the disposal
+        stack.push_async_callback(realtime.dispose)
+    return realtime
 
 
 def _identity(options: argparse.Namespace) -> dict[str, Any]:
     if options.as_user is None:
         return {name: os.environ.get(f"APPWRITE_{name.upper()}") or None for name in ("session", "jwt")}
+    client = appwrite_client(options, "--as-user", "an API key must issue the tokens of the user")
+    return {"jwt": as_user(client, options.as_user)}
+
+
+def appwrite_client(options: argparse.Namespace, option: str, need: str) -> Any:
+    """Make a client of the official SDK with the API key of the environment.
+
+    Raises:
+        BadOption: for ``option``, without a key (``need`` says why) or without the SDK.
+    """
     realtime_url(options.endpoint, options.project)  # its errors come before those of the SDK
     key = os.environ.get("APPWRITE_API_KEY")
     if not key:
-        raise BadOption("--as-user", "an API key must issue the tokens of the user; put it into APPWRITE_API_KEY")
+        raise BadOption(option, f"{need}; put it into APPWRITE_API_KEY")
     try:
         from appwrite.client import Client
     except ImportError:
-        raise BadOption("--as-user", "the official SDK is missing; install realtime-fsm[appwrite]") from None
+        raise BadOption(option, "the official SDK is missing; install realtime-fsm[appwrite]") from None
     endpoint = re.sub("^ws(?=s?:)", "http", options.endpoint.rstrip("/"), flags=re.IGNORECASE)
-    client = Client().set_endpoint(endpoint).set_project(options.project).set_key(key)
-    return {"jwt": as_user(client, options.as_user)}
+    return Client().set_endpoint(endpoint).set_project(options.project).set_key(key)
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:

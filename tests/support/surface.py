@@ -27,6 +27,7 @@ MODULES = (
     "realtime_fsm.audit",
     "realtime_fsm.catch_up",
     "realtime_fsm.identity",
+    "realtime_fsm.relay",
     "realtime_fsm.sync",
     "realtime_fsm.testing",
     "realtime_fsm.testing.replay",

@@ -1,0 +1,348 @@
+"""NATS JetStream as a sink, and the only module that knows nats-py.
+
+Invariant: `publish` returns when the broker has acknowledged each message, and sends a message again, with those behind it, until
+then. A message that was stored before its acknowledgement was lost is dropped by the broker, because of its id.
+
+Design: after a loss the sink opens a new connection, with its own retries. So one path serves the first dial and all others, and
+no message waits in a buffer of nats-py that a second copy could overtake. Retries end after ``outage`` seconds, and the stream
+knows ids for as long: no message is sent again after its id is forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from nats.aio.client import Client
+from nats.errors import ConnectionClosedError, Error, NoServersError
+from nats.js.api import DiscardPolicy, StreamConfig
+from nats.js.errors import APIError, NotFoundError
+
+from realtime_fsm.callers import warn
+from realtime_fsm.errors import BadOption, MalformedEvent, RealtimeError
+from realtime_fsm.events import parse_timestamp
+from realtime_fsm.protocol.options import check_seconds
+from realtime_fsm.relay.errors import (
+    BrokerRefused,
+    BrokerUnavailable,
+    InsecureBroker,
+    MessageTooLarge,
+    RelayError,
+    ShortWindowWarning,
+    StreamFull,
+    StreamUnfit,
+)
+from realtime_fsm.relay.message import subject_of
+from realtime_fsm.sealing import sealed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from datetime import datetime
+    from os import PathLike
+
+    from nats.js.client import JetStreamContext
+
+    from realtime_fsm.relay.message import Message
+
+MAX_AGE = 7 * 86_400.0
+"""Seconds for which a stream that this module creates keeps a message."""
+MAX_BYTES = 1024 * 1024 * 1024
+"""Bytes that a stream that this module creates holds; a full one refuses new messages."""
+_PATIENCE = 10  # seconds for a dial, and for all acknowledgements of a chunk
+_CHUNK_BYTES = 4 * 1024 * 1024  # in flight at once, or one larger message
+_CHUNK = 1024
+_FIRST_DELAY, _LONGEST_DELAY = 0.1, 2.0  # seconds between two tries
+_HEADER_ROOM = 4096  # bytes; a payload this much below the broker's limit fits with all headers
+_FULL = {10023, 10047, 10077}  # resources, storage, limits of the stream: codes of the broker
+_TOO_LARGE = 10054
+
+
+class JetStream:
+    """A stream of NATS JetStream, for `Relay`.
+
+    A stream that does not exist is created: subjects ``appwrite.>``, on disk, for 7 days and 1 GiB; a full one refuses new
+    messages. A stream that exists is never changed.
+
+    Args:
+        servers: a URL such as ``nats://HOST:4222``, or several of one cluster; ``tls://`` requires TLS.
+        stream: the name of the stream.
+        outage: the longest outage to be covered, in seconds. The relay waits so long for a broker that is lost or full. The
+            stream should know ids for as long (its ``duplicate_window``), or `ShortWindowWarning` says so.
+        user: the user, unless the URL holds one.
+        password: the user's password.
+        token: a token, instead of a user.
+        credentials: the path of a credentials file (package ``nkeys``).
+        tls: the certificates to trust, and to show; None trusts the system's authorities.
+        on_trouble: called with the error when the sink begins to wait, once for each loss of the broker or full stream.
+
+    Attributes:
+        server: the hosts and ports, and nothing else of the URLs.
+        stream: the name of the stream.
+        duplicate_window: the seconds for which the stream knows ids; 0 before it is open.
+
+    Raises:
+        BadOption: for an argument that cannot be used.
+    """
+
+    server: str
+    stream: str
+    duplicate_window: float
+
+    @sealed
+    def __init__(
+        self,
+        servers: str | Iterable[str],
+        *,
+        stream: str = "APPWRITE",
+        outage: float = 600.0,
+        user: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        credentials: str | PathLike[str] | None = None,
+        tls: ssl.SSLContext | None = None,
+        on_trouble: Callable[[RelayError], object] | None = None,
+    ) -> None:
+        urls = [servers] if isinstance(servers, str) else list(servers)
+        self.server = ", ".join(map(_host_and_port, urls)) or _host_and_port("")
+        if not stream or set(stream) & set(" .*>/\\\t\r\n"):
+            raise BadOption("stream", f"{stream!r:.40} is not a name of a stream; give letters, digits, - and _")
+        check_seconds("outage", outage)
+        self.stream = stream
+        self.duplicate_window = 0.0
+        self._outage = outage
+        self._tls_required = all(urlsplit(url).scheme in ("tls", "wss") for url in urls)
+        login = {"user": user, "password": password, "token": token, "tls": tls}
+        self._options: dict[str, Any] = {name: value for name, value in login.items() if value is not None}
+        if credentials is not None:
+            self._options["user_credentials"] = str(credentials)
+        self._options["servers"] = urls
+        self._on_trouble = on_trouble
+        self._subjects = ""
+        self._client: Client | None = None
+        self._js: JetStreamContext | None = None
+        self._lost: asyncio.Future[RealtimeError] | None = None
+
+    def __repr__(self) -> str:
+        return f"<JetStream {self.stream} at {self.server}>"
+
+    @asynccontextmanager
+    async def open(self, project: str) -> AsyncIterator[datetime | None]:
+        """Connect, create the stream if it is missing, and give the time of its newest message of the project.
+
+        Raises:
+            BrokerUnavailable, BrokerRefused, InsecureBroker, StreamUnfit: at once, when the stream cannot be used.
+            BadOption: for credentials that cannot be read.
+        """
+        self._subjects = f"{subject_of(project)}.>"
+        try:
+            await self._dial()
+            yield await self._newest_time()
+        finally:
+            await self._hang_up()
+
+    @sealed
+    async def publish(self, messages: Sequence[Message]) -> int:
+        """Store the messages in their order, and return how many were there already.
+
+        Raises:
+            BrokerUnavailable, StreamFull: when the trouble has lasted for ``outage`` seconds.
+            MessageTooLarge, StreamUnfit, BrokerRefused, InsecureBroker: at once; the messages before are stored.
+        """
+        left, duplicates = deque(messages), 0
+        loop = asyncio.get_running_loop()
+        delay, deadline = _FIRST_DELAY, None
+        while left:
+            before = len(left)
+            try:
+                if self._js is None:
+                    await self._dial()
+                duplicates += await self._store_chunk(left)
+            except (BrokerUnavailable, StreamFull) as trouble:
+                if isinstance(trouble, BrokerUnavailable):
+                    await self._hang_up()
+                if deadline is None or len(left) < before:
+                    deadline, delay = loop.time() + self._outage, _FIRST_DELAY
+                    if self._on_trouble is not None:
+                        self._on_trouble(trouble)
+                elif loop.time() >= deadline:
+                    raise
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, _LONGEST_DELAY)
+            else:
+                deadline = None
+        return duplicates
+
+    async def _store_chunk(self, left: deque[Message]) -> int:
+        """Send the first messages, and remove those that are acknowledged; return how many of them were duplicates."""
+        assert self._js is not None
+        assert self._lost is not None
+        chunk = self._first_that_fit(left)
+        duplicates, failure = 0, None
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                acks = [await self._js.publish_async(each.subject, each.data, headers=self._headers(each)) for each in chunk]
+                answered = asyncio.gather(*acks, return_exceptions=True)
+                await asyncio.wait((answered, self._lost), return_when=asyncio.FIRST_COMPLETED)
+        except (Error, OSError, TimeoutError) as problem:  # the client's TimeoutError is one of each
+            failure = self._error_of(problem)
+        else:
+            if not answered.done():
+                answered.cancel()
+                failure = self._lost.result()
+            for ack in acks:
+                if failure is not None or not ack.done() or ack.cancelled() or ack.exception() is not None:
+                    break
+                duplicates += bool(ack.result().duplicate)
+                left.popleft()
+            else:
+                return duplicates
+            failure = failure or self._error_of(ack.exception(), left[0])
+        raise failure
+
+    def _first_that_fit(self, left: deque[Message]) -> list[Message]:
+        """Take messages for one chunk: a broker ends the connection for one that is too large, so none is sent."""
+        assert self._client is not None
+        limit, size = self._client.max_payload, 0
+        chunk: list[Message] = []
+        for message in left:
+            length = len(message.data)
+            if length > limit - _HEADER_ROOM:
+                total = length + sum(len(name) + len(value) + 4 for name, value in self._headers(message).items()) + 12
+                if total > limit:
+                    if chunk:
+                        break
+                    raise MessageTooLarge(message.subject, length, f"the broker takes {limit} bytes with headers")
+            size += length
+            if chunk and (size > _CHUNK_BYTES or len(chunk) == _CHUNK):
+                break
+            chunk.append(message)
+        return chunk
+
+    def _headers(self, message: Message) -> dict[str, str]:
+        return {**message.headers, "Nats-Msg-Id": message.id, "Nats-Expected-Stream": self.stream}
+
+    @sealed
+    async def _dial(self) -> None:
+        """Open a connection, and see to the stream."""
+        lost: asyncio.Future[RealtimeError] = asyncio.get_running_loop().create_future()
+        problems: list[Exception] = []
+
+        async def on_error(problem: Exception) -> None:
+            problems.append(problem)
+            if "permissions violation" in str(problem).lower() and not lost.done():
+                lost.set_result(BrokerRefused(self.server, str(problem)))
+
+        async def on_closed() -> None:
+            if not lost.done():
+                lost.set_result(self._error_of(problems[-1] if problems else ConnectionClosedError()))
+
+        client = self._client = Client()
+        self._lost = lost
+        failure: RealtimeError | None = None
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await client.connect(
+                    **self._options, name="realtime-fsm relay", error_cb=on_error, closed_cb=on_closed, allow_reconnect=False,
+                    max_reconnect_attempts=1, reconnect_time_wait=0, connect_timeout=_PATIENCE // 2, ping_interval=5,
+                )  # fmt: skip
+                if self._tls_required and not client._server_info.get("tls_required"):  # noqa: SLF001
+                    failure = InsecureBroker(self.server, "the broker has no TLS, and the URL requires it")
+                else:
+                    self._js = client.jetstream(timeout=_PATIENCE / 2)
+                    await self._see_to_stream(self._js)
+        except (Error, OSError, TimeoutError, ImportError) as problem:
+            failure = self._error_of(problems[-1] if isinstance(problem, NoServersError) and problems else problem)
+        if failure is not None:
+            await self._hang_up()
+            raise failure
+
+    async def _see_to_stream(self, js: JetStreamContext) -> None:
+        try:
+            info = await js.stream_info(self.stream)
+        except NotFoundError:
+            info = await js.add_stream(
+                StreamConfig(
+                    name=self.stream,
+                    subjects=["appwrite.>"],
+                    max_age=MAX_AGE,
+                    max_bytes=MAX_BYTES,
+                    discard=DiscardPolicy.NEW,
+                    duplicate_window=min(self._outage, MAX_AGE),
+                )
+            )
+        patterns = info.config.subjects or []
+        if not any(_covers(pattern, self._subjects) for pattern in patterns):
+            raise StreamUnfit(self.stream, f"it takes {', '.join(patterns) or 'no subjects'}, and not {self._subjects}")
+        window, known = info.config.duplicate_window or 0.0, self.duplicate_window
+        self.duplicate_window = window
+        if window < self._outage and window != known:
+            warn(
+                f"the stream {self.stream} knows ids for {window:g} s, less than the outage of {self._outage:g} s to be covered,"
+                f" so an event may be stored twice; run: nats stream edit {self.stream} --dupe-window={self._outage:g}s",
+                ShortWindowWarning,
+            )
+
+    async def _newest_time(self) -> datetime | None:
+        assert self._js is not None
+        failure = None
+        try:
+            newest = await self._js.get_last_msg(self.stream, self._subjects)
+        except NotFoundError:
+            return None
+        except (Error, OSError, TimeoutError) as problem:
+            failure = self._error_of(problem)
+        if failure is not None:
+            raise failure
+        with suppress(MalformedEvent):
+            return parse_timestamp((newest.headers or {}).get("ce-time"))
+        return None
+
+    async def _hang_up(self) -> None:
+        client, self._client, self._js = self._client, None, None
+        if client is not None:
+            with suppress(Error, OSError, TimeoutError):  # the broker may be gone, or frozen
+                async with asyncio.timeout(1):
+                    await client.close()
+
+    def _error_of(self, problem: BaseException | None, message: Message | None = None) -> RealtimeError:
+        """Name a problem of nats-py. Its texts hold no login."""
+        text = getattr(problem, "description", None) or str(problem) or type(problem).__name__
+        code = getattr(problem, "err_code", None)
+        if isinstance(problem, RealtimeError):
+            return problem
+        if isinstance(problem, ImportError) or (isinstance(problem, OSError) and problem.filename is not None):
+            return BadOption("credentials", f"{problem.strerror if isinstance(problem, OSError) else text}; see nkeys of PyPI")
+        if isinstance(problem, ssl.SSLError) or "secure connection" in text:
+            return InsecureBroker(self.server, text)
+        if any(word in text.lower() for word in ("authorization", "authentication", "permissions violation")):
+            return BrokerRefused(self.server, text)
+        if code in _FULL:
+            return StreamFull(self.stream, text)
+        if code == _TOO_LARGE and message is not None:
+            return MessageTooLarge(message.subject, len(message.data), text)
+        if isinstance(problem, APIError) and code is not None and (problem.code or 0) < 500:
+            return StreamUnfit(self.stream, text)
+        return BrokerUnavailable(self.server, text)
+
+
+def _host_and_port(url: str) -> str:
+    """Name a server by host and port; refuse a URL without quoting it, because it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("nats", "tls", "ws", "wss") and parts.hostname:
+            return f"{f'[{parts.hostname}]' if ':' in parts.hostname else parts.hostname}:{parts.port or 4222}"
+    except ValueError:
+        pass
+    raise BadOption("servers", "this is not the URL of a NATS server; give one such as nats://127.0.0.1:4222")
+
+
+def _covers(pattern: str, subjects: str) -> bool:
+    """Tell whether a pattern of a stream takes all subjects of another pattern, which ends with ``>``."""
+    ours, theirs = pattern.split("."), subjects.split(".")
+    if ours[-1] != ">" or len(ours) > len(theirs):
+        return False
+    return all(our in ("*", ">", their) for our, their in zip(ours, theirs, strict=False))
