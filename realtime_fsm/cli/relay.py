@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import AsyncExitStack
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.catch_up import rows
@@ -16,7 +17,6 @@ from realtime_fsm.errors import BadOption
 if TYPE_CHECKING:
     import argparse
 
-    from realtime_fsm.events import Event
     from realtime_fsm.fsm.change import Gap
     from realtime_fsm.relay.errors import RelayError
     from realtime_fsm.runtime.delivery import CatchUp
@@ -89,9 +89,9 @@ def _catch_up(options: argparse.Namespace) -> CatchUp:
         raise BadOption("--catch-up", "give channels of tables, such as databases.main.tables.orders.rows")
     listings = [rows(TablesDB(client), table[1], table[2]) for table in tables if table]
 
-    async def catch_up(gap: Gap) -> list[Event | Any]:
+    async def catch_up(gap: Gap) -> list[Any]:
         found = [row for listing in listings for row in await listing(gap)]
-        return sorted(found, key=lambda row: row["$updatedAt"])
+        return sorted(found, key=itemgetter("$updatedAt"))
 
     return catch_up
 

@@ -11,12 +11,15 @@ knows ids for as long: no message is sent again after its id is forgotten.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import os
 import ssl
 from collections import deque
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
 from nats.aio.client import Client
 from nats.errors import ConnectionClosedError, Error, NoServersError
 from nats.js.api import DiscardPolicy, StreamConfig
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from os import PathLike
 
+    from nats.aio.msg import Msg
     from nats.js.client import JetStreamContext
 
     from realtime_fsm.relay.message import Message
@@ -59,6 +63,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.1, 2.0  # seconds between two tries
 _HEADER_ROOM = 4096  # bytes; a payload this much below the broker's limit fits with all headers
 _FULL = {10023, 10047, 10077}  # resources, storage, limits of the stream: codes of the broker
 _TOO_LARGE = 10054
+_DISABLED = 10039  # for this account
 
 
 class JetStream:
@@ -118,13 +123,17 @@ class JetStream:
         login = {"user": user, "password": password, "token": token, "tls": tls}
         self._options: dict[str, Any] = {name: value for name, value in login.items() if value is not None}
         if credentials is not None:
-            self._options["user_credentials"] = str(credentials)
+            self._options["user_credentials"] = _credentials_file(credentials)
         self._options["servers"] = urls
         self._on_trouble = on_trouble
         self._subjects = ""
         self._client: Client | None = None
         self._js: JetStreamContext | None = None
         self._lost: asyncio.Future[RealtimeError] | None = None
+        self._answers: dict[int, Any] = {}  # of the broker to the present chunk, by the number of the message
+        self._count = 0
+        self._complete: asyncio.Future[None] | None = None
+        self._inbox = ""
 
     def __repr__(self) -> str:
         return f"<JetStream {self.stream} at {self.server}>"
@@ -135,7 +144,6 @@ class JetStream:
 
         Raises:
             BrokerUnavailable, BrokerRefused, InsecureBroker, StreamUnfit: at once, when the stream cannot be used.
-            BadOption: for credentials that cannot be read.
         """
         self._subjects = f"{subject_of(project)}.>"
         try:
@@ -178,30 +186,35 @@ class JetStream:
 
     async def _store_chunk(self, left: deque[Message]) -> int:
         """Send the first messages, and remove those that are acknowledged; return how many of them were duplicates."""
-        assert self._js is not None
+        assert self._client is not None
         assert self._lost is not None
         chunk = self._first_that_fit(left)
-        duplicates, failure = 0, None
+        self._answers, self._count = {}, len(chunk)
+        complete = self._complete = asyncio.get_running_loop().create_future()
+        problem: BaseException = TimeoutError(f"no acknowledgement within {_PATIENCE} seconds")
         try:
             async with asyncio.timeout(_PATIENCE):
-                acks = [await self._js.publish_async(each.subject, each.data, headers=self._headers(each)) for each in chunk]
-                answered = asyncio.gather(*acks, return_exceptions=True)
-                await asyncio.wait((answered, self._lost), return_when=asyncio.FIRST_COMPLETED)
-        except (Error, OSError, TimeoutError) as problem:  # the client's TimeoutError is one of each
-            failure = self._error_of(problem)
-        else:
-            if not answered.done():
-                answered.cancel()
-                failure = self._lost.result()
-            for ack in acks:
-                if failure is not None or not ack.done() or ack.cancelled() or ack.exception() is not None:
-                    break
-                duplicates += bool(ack.result().duplicate)
-                left.popleft()
-            else:
-                return duplicates
-            failure = failure or self._error_of(ack.exception(), left[0])
-        raise failure
+                for number, message in enumerate(chunk):
+                    await self._client.publish(message.subject, message.data, f"{self._inbox}.{number}", self._headers(message))
+                await asyncio.wait((complete, self._lost), return_when=asyncio.FIRST_COMPLETED)
+            if not complete.done():
+                problem = self._lost.result()
+        except (Error, OSError) as failure:  # a TimeoutError is an OSError, too
+            problem = failure if str(failure) else problem
+        duplicates = 0
+        for number in range(len(chunk)):
+            answer = self._answers.get(number)
+            if answer is None or "error" in answer:
+                raise self._error_of(problem) if answer is None else self._refusal(answer["error"], left[0])
+            duplicates += answer.get("duplicate", False)
+            left.popleft()
+        return duplicates
+
+    async def _on_ack(self, answer: Msg) -> None:
+        gone = {"error": {"description": "no stream takes the subject, or JetStream still starts"}}
+        self._answers[int(answer.subject.rpartition(".")[2])] = msgspec.json.decode(answer.data) if answer.data else gone
+        if len(self._answers) == self._count and self._complete is not None and not self._complete.done():
+            self._complete.set_result(None)
 
     def _first_that_fit(self, left: deque[Message]) -> list[Message]:
         """Take messages for one chunk: a broker ends the connection for one that is too large, so none is sent."""
@@ -252,10 +265,14 @@ class JetStream:
                 if self._tls_required and not client._server_info.get("tls_required"):  # noqa: SLF001
                     failure = InsecureBroker(self.server, "the broker has no TLS, and the URL requires it")
                 else:
-                    self._js = client.jetstream(timeout=_PATIENCE / 2)
-                    await self._see_to_stream(self._js)
-        except (Error, OSError, TimeoutError, ImportError) as problem:
-            failure = self._error_of(problems[-1] if isinstance(problem, NoServersError) and problems else problem)
+                    js = client.jetstream(timeout=_PATIENCE / 2)
+                    await self._see_to_stream(js)
+                    self._inbox = client.new_inbox()
+                    await client.subscribe(f"{self._inbox}.>", cb=self._on_ack)
+                    self._js = js
+        except (Error, OSError, TimeoutError) as problem:
+            first = problems[-1] if isinstance(problem, NoServersError) and problems else problem
+            failure = lost.result() if lost.done() else self._error_of(first)
         if failure is not None:
             await self._hang_up()
             raise failure
@@ -308,23 +325,27 @@ class JetStream:
                 async with asyncio.timeout(1):
                     await client.close()
 
-    def _error_of(self, problem: BaseException | None, message: Message | None = None) -> RealtimeError:
-        """Name a problem of nats-py. Its texts hold no login."""
-        text = getattr(problem, "description", None) or str(problem) or type(problem).__name__
-        code = getattr(problem, "err_code", None)
+    def _error_of(self, problem: BaseException) -> RealtimeError:
+        """Name a problem of the connection. Neither the system nor nats-py puts a login into its texts."""
         if isinstance(problem, RealtimeError):
             return problem
-        if isinstance(problem, ImportError) or (isinstance(problem, OSError) and problem.filename is not None):
-            return BadOption("credentials", f"{problem.strerror if isinstance(problem, OSError) else text}; see nkeys of PyPI")
+        if isinstance(problem, APIError):
+            return self._refusal({name: getattr(problem, name) for name in ("code", "err_code", "description")})
+        text = str(problem) or type(problem).__name__
         if isinstance(problem, ssl.SSLError) or "secure connection" in text:
             return InsecureBroker(self.server, text)
         if any(word in text.lower() for word in ("authorization", "authentication", "permissions violation")):
             return BrokerRefused(self.server, text)
-        if code in _FULL:
+        return BrokerUnavailable(self.server, text)
+
+    def _refusal(self, error: dict[str, Any], message: Message | None = None) -> RelayError:
+        """Name an error that JetStream answered."""
+        code, text = error.get("err_code"), error.get("description") or "JetStream is off, or still starts"
+        if code in _FULL and message is not None:
             return StreamFull(self.stream, text)
         if code == _TOO_LARGE and message is not None:
             return MessageTooLarge(message.subject, len(message.data), text)
-        if isinstance(problem, APIError) and code is not None and (problem.code or 0) < 500:
+        if code in (_DISABLED, *_FULL) or (error.get("code") or 503) < 500:
             return StreamUnfit(self.stream, text)
         return BrokerUnavailable(self.server, text)
 
@@ -338,6 +359,14 @@ def _host_and_port(url: str) -> str:
     except ValueError:
         pass
     raise BadOption("servers", "this is not the URL of a NATS server; give one such as nats://127.0.0.1:4222")
+
+
+def _credentials_file(path: str | PathLike[str]) -> str:
+    if importlib.util.find_spec("nkeys") is None:
+        raise BadOption("credentials", "the package nkeys is missing; run pip install nkeys")
+    if not os.access(path, os.R_OK):
+        raise BadOption("credentials", f"{os.fspath(path)} cannot be read; give the path of a credentials file")
+    return os.fspath(path)
 
 
 def _covers(pattern: str, subjects: str) -> bool:

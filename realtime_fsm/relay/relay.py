@@ -19,6 +19,7 @@ from realtime_fsm.fsm.change import Gap
 from realtime_fsm.fsm.table import State
 from realtime_fsm.relay.errors import CatchUpFailed
 from realtime_fsm.relay.message import MessageMaker
+from realtime_fsm.runtime.timestamps import timestamp_or_none
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class Relay:
 
     async def _publish(self, events: Sequence[Event]) -> None:
         await self._store([self._maker.of_event(event) for event in events])
-        if (newest := events[-1].timestamp) is not None:
+        if (newest := timestamp_or_none(events[-1])) is not None:
             self.lag = (datetime.now(UTC) - newest).total_seconds()
 
     async def _store(self, messages: Sequence[Message]) -> None:
