@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import nats
 import pytest
-from nats.aio.client import Client
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
@@ -69,10 +69,14 @@ def running_broker(*options: str, config: str = "") -> Iterator[Broker]:
             broker.kill()
 
 
+async def _ignore(_: Exception) -> None:
+    """Take the errors of a broker that a test kills, which nats-py would print."""
+
+
 @asynccontextmanager
-async def client_of(broker: Broker) -> Any:
-    async with await nats.connect(broker.url) as client:
-        yield client, client.jetstream()
+async def client_of(broker: Broker) -> AsyncIterator[JetStreamContext]:
+    async with await nats.connect(broker.url, error_cb=_ignore) as client:
+        yield client.jetstream()
 
 
 async def stored(js: JetStreamContext, stream: str = "APPWRITE") -> list[Any]:
@@ -98,13 +102,7 @@ async def eventually_stored(js: JetStreamContext, count: int, stream: str = "APP
         if state is not None and state.messages >= count:
             return await stored(js, stream)
         assert time.monotonic() < deadline, None if state is None else state.messages
-        await _pause()
-
-
-async def _pause() -> None:
-    import asyncio
-
-    await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)
 
 
 class Process:
@@ -123,9 +121,9 @@ class Process:
         self.process.kill()
         self.process.communicate(timeout=_PATIENCE)
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
+        if self.process.stdout is not None and not self.process.stdout.closed:
             self.kill()
