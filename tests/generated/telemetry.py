@@ -105,6 +105,11 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "dials": "realtime_fsm.gap.dials",
     },
     "realtime.malformed": {"kind": "realtime_fsm.malformed.kind"},
+    "realtime.relayed": {
+        "stored": "realtime_fsm.relayed.stored",
+        "duplicates": "realtime_fsm.relayed.duplicates",
+        "lag": "realtime_fsm.relayed.lag",
+    },
     "realtime.close": {},
 }
 """The attributes of the other fields, by kind of record."""
@@ -196,6 +201,10 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "realtime_fsm.malformed.messages", "Counter", "{message}", "realtime.malformed",
         "Messages of the server that could not be used.", by=("kind",),
+    ),
+    Metric(
+        "realtime_fsm.relayed.messages", "Counter", "{message}", "realtime.relayed", "Messages that a broker stored for a relay.",
+        value="stored",
     ),
 )  # fmt: skip
 """The metrics to derive from the records."""

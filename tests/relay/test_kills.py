@@ -93,7 +93,8 @@ def assert_once(messages: list[Any]) -> None:
 
 @pytest.mark.loopback
 async def test_a_killed_relay_goes_on_behind_the_newest_message(scene: Scene) -> None:
-    server, relay = await scene.appwrite(), await scene.relay()
+    await scene.appwrite()
+    relay = await scene.relay()
     await scene.rows(100)
     relay.kill()
     await scene.rows(200)
@@ -106,7 +107,8 @@ async def test_a_killed_relay_goes_on_behind_the_newest_message(scene: Scene) ->
 
 @pytest.mark.loopback
 async def test_a_killed_broker_gets_each_event_once_and_in_order(scene: Scene) -> None:
-    server, relay = await scene.appwrite(), await scene.relay()
+    await scene.appwrite()
+    relay = await scene.relay()
     for rows in (100, 200):
         await scene.rows(rows)
         scene.broker.kill()
@@ -120,7 +122,8 @@ async def test_a_killed_broker_gets_each_event_once_and_in_order(scene: Scene) -
 
 @pytest.mark.loopback
 async def test_a_killed_server_is_caught_up_with(scene: Scene) -> None:
-    server, relay = await scene.appwrite(), await scene.relay()
+    server = await scene.appwrite()
+    await scene.relay()
     await scene.rows(150)
     server.kill()
     await scene.appwrite()
