@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -47,6 +48,7 @@ class Message:
     data: bytes
 
 
+@lru_cache(1024)  # a third of the time of a message
 def subject_of(project: str, *words: str) -> str:
     """Make a subject. Each word is one token; a token quotes what NATS forbids, as in a URL."""
     return ".".join((_PREFIX, *(quote(word, safe="").replace(".", "%2E") or _EMPTY for word in (project, *words))))
