@@ -69,8 +69,8 @@ async def _relay(options: argparse.Namespace) -> None:
 
     def print_start() -> None:
         print(
-            f"Relaying {', '.join(options.channels)} of project {options.project!r} to stream {sink.stream} at {sink.server};"
-            f" the stream knows ids for {sink.duplicate_window:g} s",
+            f"Relaying {', '.join(options.channels)} to stream {sink.stream} at {sink.server},"
+            f" which knows ids for {sink.duplicate_window:g} s",
             flush=True,
         )
 

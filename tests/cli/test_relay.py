@@ -35,7 +35,7 @@ def test_it_relays_until_it_is_interrupted(tmp_path: Path) -> None:
         broker_name = broker.url.removeprefix("nats://")
         with running(*words, env=login) as process:
             assert line(process) == (
-                f"Relaying {TABLE} of project 'demo' to stream APPWRITE at {broker_name}; the stream knows ids for 600 s\n"
+                f"Relaying {TABLE} to stream APPWRITE at {broker_name}, which knows ids for 600 s\n"
             )
             broker.url = broker.url.replace("//", "//me:s3cr3t@")
             found = asyncio.run(subjects())
