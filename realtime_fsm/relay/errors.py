@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from realtime_fsm.errors import RealtimeError
 
 
@@ -24,39 +26,41 @@ class RelayError(RealtimeError):
     """
 
 
-class BrokerUnavailable(RelayError):
-    """The broker does not answer.
+class _BrokerError(RelayError):
+    """A failure of the connection to the broker.
 
     Attributes:
         server: the hosts and ports of the broker, and nothing else of its URLs.
         reason: the text of the operating system or of the broker's client.
     """
 
-    def __init__(self, server: str, reason: str) -> None:
-        super().__init__(f"the broker {server} does not answer: {reason}; check that nats-server -js runs there")
-        self.server = server
-        self.reason = reason
-
-
-class BrokerRefused(RelayError):
-    """The broker refuses the login, or the login lacks a permission. ``server`` and ``reason`` as `BrokerUnavailable`."""
+    _text: ClassVar[str]
 
     def __init__(self, server: str, reason: str) -> None:
-        super().__init__(
-            f"the broker {server} refuses: {reason}; check the login, and its permissions to publish to appwrite.> and"
-            " $JS.API.>, and to subscribe to _INBOX.>"
-        )
-        self.server = server
-        self.reason = reason
+        super().__init__(self._text.format(server, reason))
+        self.server: str = server
+        self.reason: str = reason
 
 
-class InsecureBroker(RelayError):
-    """The broker's certificate is not trusted, or the broker has no TLS. ``server`` and ``reason`` as `BrokerUnavailable`."""
+class BrokerUnavailable(_BrokerError):
+    """The broker does not answer: it is missing, frozen, or without JetStream. ``server`` and ``reason`` tell where and why."""
 
-    def __init__(self, server: str, reason: str) -> None:
-        super().__init__(f"TLS with the broker {server} failed: {reason}; trust its authority by SSL_CERT_FILE or tls=")
-        self.server = server
-        self.reason = reason
+    _text = "the broker {} does not answer: {}; check that nats-server -js runs there"
+
+
+class BrokerRefused(_BrokerError):
+    """The broker refuses the login, or the login lacks a permission. ``server`` and ``reason`` tell where and why."""
+
+    _text = (
+        "the broker {} refuses: {}; check the login, and its permissions to publish to appwrite.> and $JS.API.>, and to"
+        " subscribe to _INBOX.>"
+    )
+
+
+class InsecureBroker(_BrokerError):
+    """The broker's certificate is not trusted, or the broker has no TLS. ``server`` and ``reason`` tell where and why."""
+
+    _text = "TLS with the broker {} failed: {}; trust its authority by SSL_CERT_FILE or tls="
 
 
 class StreamUnfit(RelayError):

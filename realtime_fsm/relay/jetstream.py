@@ -119,7 +119,7 @@ class JetStream:
         self.stream = stream
         self.duplicate_window = 0.0
         self._outage = outage
-        self._tls_required = all(urlsplit(url).scheme in ("tls", "wss") for url in urls)
+        self._tls_required = any(urlsplit(url).scheme in ("tls", "wss") for url in urls)
         login = {"user": user, "password": password, "token": token, "tls": tls}
         self._options: dict[str, Any] = {name: value for name, value in login.items() if value is not None}
         if credentials is not None:

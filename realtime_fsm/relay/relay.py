@@ -127,8 +127,9 @@ class Relay:
         try:
             async with self._sink.open(self._project) as since:
                 await self._relay(since)
-        except asyncio.CancelledError:
-            if self._failure is None or (self._task is not None and self._task.uncancel()):
+        except BaseException as end:
+            # `_stop` has cancelled this task; the caller may have done so, too
+            if self._failure is None or self._cancelled_by_caller() or not isinstance(end, asyncio.CancelledError):
                 raise
             failure = self._failure
         else:
@@ -136,6 +137,10 @@ class Relay:
         finally:
             self._record()
         raise failure
+
+    def _cancelled_by_caller(self) -> bool:
+        """Take the cancellation of `_stop` back, and tell whether another one is left."""
+        return self._task is not None and self._task.uncancel() > 0
 
     async def _relay(self, since: datetime | None) -> None:
         catch_up = None if self._catch_up is None else self._fetch

@@ -34,9 +34,7 @@ def test_it_relays_until_it_is_interrupted(tmp_path: Path) -> None:
         words = ("relay", endpoint, "--project", "demo", TABLE, "--to", broker.url, "--log", str(log))
         broker_name = broker.url.removeprefix("nats://")
         with running(*words, env=login) as process:
-            assert line(process) == (
-                f"Relaying {TABLE} to stream APPWRITE at {broker_name}, which knows ids for 600 s\n"
-            )
+            assert line(process) == (f"Relaying {TABLE} to stream APPWRITE at {broker_name}, which knows ids for 600 s\n")
             broker.url = broker.url.replace("//", "//me:s3cr3t@")
             found = asyncio.run(subjects())
             process.send_signal(signal.SIGINT)
