@@ -18,6 +18,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from realtime_fsm.client.explanation import ExplainedSubscription, Explanation
+    from realtime_fsm.client.health import Health
     from realtime_fsm.client.listener import Listener
     from realtime_fsm.client.realtime import Realtime
     from realtime_fsm.client.subscription import MissingChannelWarning, Subscription
@@ -89,11 +91,14 @@ __all__ = [
     "DrawingFailed",
     "Era",
     "Event",
+    "ExplainedSubscription",
+    "Explanation",
     "Failure",
     "Forked",
     "FrameTooLarge",
     "Gap",
     "GreetedAsGuest",
+    "Health",
     "IdentityUnavailable",
     "InsecureWarning",
     "LinkFailure",
@@ -131,6 +136,8 @@ __all__ = [
 ]
 
 _NAMES = {
+    "client.explanation": "ExplainedSubscription Explanation",
+    "client.health": "Health",
     "client.listener": "Listener",
     "client.realtime": "Realtime",
     "client.subscription": "MissingChannelWarning Subscription",

@@ -57,3 +57,10 @@ OVERDUE = {
     "echo": "Check the event bus of the server: the link answered, and its events were lost. The canary found that out.",
 }
 """The remedy for an `Overdue`, by the answer that did not come."""
+
+
+def remedy_of(error: Exception) -> str:
+    """Return the remedy for an error, as text for a terminal; empty for an error that is not of this library."""
+    names = (kind.__name__ for kind in type(error).__mro__)
+    found = OVERDUE.get(getattr(error, "awaited", "")) or next((REMEDIES[name] for name in names if name in REMEDIES), "")
+    return found.replace("``", "`")

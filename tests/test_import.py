@@ -11,7 +11,8 @@ import realtime_fsm
 
 LOADED_WHEN_USED = (
     "aiohttp.web", "asyncio.subprocess", "csv", "difflib", "duckdb", "importlib.metadata", "uvloop",
-    "realtime_fsm.audit", "realtime_fsm.cli", "realtime_fsm.diagram.drawing", "realtime_fsm.diagram.graphviz",
+    "realtime_fsm.audit", "realtime_fsm.cli", "realtime_fsm.client.explanation", "realtime_fsm.client.health",
+    "realtime_fsm.diagram.drawing", "realtime_fsm.diagram.graphviz",
     "realtime_fsm.replay", "realtime_fsm.testing",
 )  # fmt: skip
 

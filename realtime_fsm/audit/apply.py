@@ -57,10 +57,13 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         t: its time, in seconds of the connection.
         detail: whether to keep the timeline.
     """
-    tracked.now = t
+    tracked.now = tracked.noted = t
+    if line.at is not None:
+        tracked.origin = line.at - t
+    tracked.ping_took = line.dwell if step.source == PING else None
     if detail:
         tracked.clock = line.timestamp.timestamp() - t
-    tracked.rejected = 0
+    tracked.rejected, tracked.next_triggers, tracked.dialed = 0, None, max(0, line.link - tracked.link)
     was_draining = tracked.draining is not None
     if step.answers:
         tracked.erred = step.is_error_frame
@@ -80,6 +83,8 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
         if step.closes_draining:
             tracked.draining = None
         _note_era(tracked, line.era)
+    else:
+        tracked.era = line.era
     if step.settles:
         tracked.note_up()
     elif step.enters_live and not tracked.desired:

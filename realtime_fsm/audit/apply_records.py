@@ -9,7 +9,7 @@ from realtime_fsm.audit.decoding import KINDS, MISSING
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.handovers import look_for_completion
 from realtime_fsm.audit.row_facts import DISPOSING, SUBSCRIBED, UNSUBSCRIBED
-from realtime_fsm.audit.rules import LATE, RuleBreach
+from realtime_fsm.audit.rules import ROUNDING, RuleBreach
 from realtime_fsm.audit.secret_scan import looks_secret, secret_fields
 from realtime_fsm.audit.tracking import MINUS_INFINITY, OpenOutage, Policies
 from realtime_fsm.auditlog.records import RETIRED
@@ -35,6 +35,7 @@ def _open(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
         tracked.policies = Policies(line)
     except (BadOption, TypeError, ValueError):
         return RuleBreach("form", "the library does not accept these settings")
+    tracked.era = line.protocol
     secrets = tuple(secret_fields({"versions": line.versions or {}}))
     return RuleBreach("secret", f"{', '.join(secrets)}: the value looks like a secret") if secrets else None
 
@@ -43,12 +44,30 @@ _MISSING_FIELD = RuleBreach("form", "it lacks a field of its kind")
 _SECRET = RuleBreach("secret", "the subscription's id looks like a secret")
 
 
+_TRIGGERS = {"acknowledged": ("acknowledged",), "rejected": ("server_error", "acknowledged")}
+"""The triggers of the steps that make a record of a subscription, each of which comes before the record of its step."""
+
+
 def _names_secret(tracked: TrackedConnection, line: FlatRecord) -> bool:
     return line.subscription not in tracked.desired and looks_secret(line.subscription)
 
 
-def _ping(_: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
-    return _MISSING_FIELD if line.round_trip < 0 else None
+def _ping(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
+    if line.round_trip < 0:
+        return _MISSING_FIELD
+    took = tracked.ping_took
+    if took is not None and abs(line.round_trip - took) > ROUNDING:
+        return RuleBreach("clock", f"the answer came after {took:.6f} s in 'ping'")
+    return None
+
+
+def _note_moment(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
+    """Check that the time in the state, which a record tells, has not gone back."""
+    at, noted = tracked.entered + line.dwell, tracked.noted
+    if tracked.state is None or line.dwell < 0:
+        return None
+    tracked.noted = max(at, noted)
+    return RuleBreach("clock", f"the record before tells of {noted - at:.6f} s later") if at < noted - ROUNDING else None
 
 
 def _outage(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
@@ -56,6 +75,8 @@ def _outage(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
         return _MISSING_FIELD
     if line.change == "opened":
         wrong = _begins_wrongly(tracked, line)
+        if line.seconds > ROUNDING:
+            wrong = RuleBreach("clock", "the outage begins, and has no length yet")
         tracked.outage, tracked.gap, tracked.lost_by = OpenOutage(tracked.now, line), 0.0, None
         tracked.end_coverage(tracked.now)
         return wrong or (None if line.planned else RuleBreach("outage", f"a link is lost: {line.cause}"))
@@ -68,6 +89,8 @@ def _outage(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
 def _begins_wrongly(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     if tracked.outage is not None:
         return RuleBreach("healed", "an outage begins, and the one before is not over")
+    if tracked.complete and line.dials != tracked.dialed and (line.cause != RETIRED or line.dials > 1):
+        return RuleBreach("link", f"the step that begins the outage made {pluralize(tracked.dialed, 'dial', 'dials')}")
     expected = tracked.lost_by
     if expected is None:
         return RuleBreach("healed", "an outage begins, and no link was lost") if tracked.complete else None
@@ -85,8 +108,10 @@ def _ends_wrongly(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
     if (line.cause, line.planned) != (opened.cause, opened.planned):
         return RuleBreach("cause", f"the outage began with {opened.cause}")
     lasted = tracked.now - at
-    if tracked.complete and abs(line.seconds - lasted) > LATE:
+    if tracked.complete and abs(line.seconds - lasted) > ROUNDING:
         return RuleBreach("clock", f"the outage lasted {lasted:.3f} s, and not {line.seconds:.3f} s")
+    if tracked.complete and line.dials != (dials := tracked.dials_in(opened)):
+        return RuleBreach("link", f"{pluralize(dials, 'dial was', 'dials were')} made in the outage")
     return None
 
 
@@ -109,6 +134,8 @@ def _fault(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     tracked.faulty_since = None
     if since is None and tracked.complete:
         return RuleBreach("recovery", "a server fault is over, and none was under way")
+    if since is not None and abs(tracked.now - since - line.seconds) > ROUNDING:
+        return RuleBreach("clock", f"the server fault lasted {tracked.now - since:.3f} s, and not {line.seconds:.3f} s")
     tracked.stats.faulty += max(0.0, min(line.seconds, tracked.now - tracked.life_from))
     return None
 
@@ -128,6 +155,8 @@ def _gap(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
     if _names_secret(tracked, line):
         return _SECRET
     tracked.stats.count("gaps")
+    if tracked.complete and line.subscription not in tracked.desired:
+        return RuleBreach("request", "the gap is of a subscription that is not desired")
     tracked.gap = max(tracked.gap, line.seconds)
     return RuleBreach("gap", f"a subscription may have missed events of {line.seconds:.3f} s")
 
@@ -155,10 +184,38 @@ def _subscription(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
     if not who:
         return _MISSING_FIELD
     tracked.subscriptions_known = tracked.complete
+    breach = _check_change(tracked, line) if tracked.complete else None
     change = _note_change(tracked, line, who)
     if tracked.state in LIVE:
         look_for_completion(tracked)
-    return change
+    return breach or change
+
+
+def _check_change(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
+    """Check that a subscription is desired once, withdrawn once, and removed where it was withdrawn."""
+    who, change = line.subscription, line.change
+    if change in ("desired", "withdrawn"):
+        breach = _note_moment(tracked, line)
+        if breach is not None:
+            return breach
+    desired, withdrawn = who in tracked.desired, who in tracked.withdrawn
+    if tracked.put_back is False:  # a late reply has no step
+        tracked.next_triggers = _TRIGGERS.get(change, tracked.next_triggers)
+    match change:
+        case "desired":
+            allowed = not (desired or withdrawn)
+        case "acknowledged":
+            allowed = desired and who not in tracked.acknowledged
+        case "removed":  # without a withdrawal, where a call ends that no server has answered
+            allowed = withdrawn or (desired and who not in tracked.established)
+        case _:
+            allowed = desired
+    if allowed:
+        return None
+    state = (
+        "withdrawn" if withdrawn else "acknowledged" if who in tracked.acknowledged else "desired" if desired else "not desired"
+    )
+    return RuleBreach("request", f"the record says {change}, and the subscription is {state}")
 
 
 def _note_change(tracked: TrackedConnection, line: FlatRecord, who: str) -> RuleBreach | None:
@@ -172,6 +229,10 @@ def _note_change(tracked: TrackedConnection, line: FlatRecord, who: str) -> Rule
         tracked.desired.add(who)
     elif line.change in ("withdrawn", "removed", "rejected"):
         tracked.desired.discard(who)
+        if line.change == "withdrawn":
+            tracked.withdrawn.add(who)
+        else:
+            tracked.withdrawn.discard(who)
         tracked.acknowledged.discard(who)
         established = who in tracked.established
         tracked.established.discard(who)
@@ -197,9 +258,10 @@ def _note_quiet(tracked: TrackedConnection) -> None:
 def _pause(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     if line.seconds < 0 or line.dwell < 0 or line.change not in ("opened", "closed"):
         return _MISSING_FIELD
+    breach = _note_moment(tracked, line)
     if line.paused == tracked.link:  # the reply timeout rests, and begins anew
         tracked.asked_at = MINUS_INFINITY if line.change == "opened" else tracked.entered + line.dwell
-    return None
+    return breach
 
 
 def _retired(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
@@ -215,8 +277,10 @@ def _retired(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     return None
 
 
-def _presence(_: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
-    return None if line.change in ("desired", "stored", "rejected", "withdrawn") else _MISSING_FIELD
+def _presence(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
+    if line.change in ("desired", "withdrawn"):
+        return _note_moment(tracked, line)
+    return None if line.change in ("stored", "rejected") else _MISSING_FIELD
 
 
 def _canary(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:

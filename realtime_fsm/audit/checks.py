@@ -13,6 +13,7 @@ from realtime_fsm.audit.row_facts import DISPOSING, OWN, SUBSCRIBED, UNSUBSCRIBE
 from realtime_fsm.audit.rules import ROUNDING, RuleBreach
 from realtime_fsm.audit.tracking import LIMIT, WINDOW
 from realtime_fsm.fsm.table import State, Trigger
+from realtime_fsm.protocol.eras import Era
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,6 +68,15 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
             return breach
         if t < tracked.now - ROUNDING:
             return RuleBreach("clock", f"{tracked.now - tracked.entered:.6f} s had passed in {line.source} before")
+        if t < tracked.noted - ROUNDING:
+            return RuleBreach("clock", f"a record tells of {tracked.noted - t:.6f} s later")
+        if tracked.origin is not None and line.at is not None and abs(line.at - t - tracked.origin) > ROUNDING:
+            told = line.at - tracked.origin - tracked.entered
+            return RuleBreach("clock", f"by the clock of the machine (`at`) the dwell is {told:.6f} s")
+        if tracked.next_triggers is not None and step.trigger not in tracked.next_triggers:
+            return RuleBreach("request", f"a record tells of an answer, and the step is {step.trigger}")
+        if line.era != tracked.era and _keeps_era(tracked, line, step):
+            return RuleBreach("era", f"the era is {tracked.era}, and the rule does not change it")
     if line.dwell < 0:
         return RuleBreach("clock", f"the dwell in {line.source} is negative: {line.dwell:.6f} s")
     if tracked.lost_by is not None:
@@ -74,6 +84,12 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
     if tracked.outage is not None and step.source in (SUBSCRIBED, UNSUBSCRIBED):
         return RuleBreach("healed", "everything desired is acknowledged, and no record ends the outage")
     return None
+
+
+def _keeps_era(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> bool:
+    if not tracked.complete or step.may_change_era:
+        return False
+    return not (step.may_tell_e1_from_e2 and {line.era, tracked.era} == {Era.E1, Era.E2})
 
 
 def _numbers(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:

@@ -61,6 +61,7 @@ class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
     retry_after: float | None = None
     era: str | None = None
     lag: Annotated[float, msgspec.Meta(ge=0)] = -1.0
+    at: float | None = None
     event: str
     subscription: str = ""
     change: str = ""

@@ -137,6 +137,8 @@ class TrackedConnection:
     entered: float = 0.0
     now: float = 0.0  # of the last step, or of the end of a draining link
     now_at: datetime | None = None  # the same by the wall clock
+    noted: float = 0.0  # of the last record that tells a moment
+    origin: float | None = None  # the machine's clock when `now` was 0
     state_before_ping: str | None = TABLE.initial.value
     up_at: float = MINUS_INFINITY
     idle_from: float = MINUS_INFINITY
@@ -149,6 +151,7 @@ class TrackedConnection:
     has_link: bool | None = False
     attempt: int = 0
     dialed_at: float = MINUS_INFINITY
+    dialed: int = 0  # dials of the last step
     opened_at: float = MINUS_INFINITY
     current: int = 0  # the link of the machine; the newest one, except after a way back to an old one
     draining: int | None = None  # the old link of a handover, until the new one serves all that it served
@@ -167,6 +170,7 @@ class TrackedConnection:
     accepted: bool | None = False  # the server has accepted a subscription on this link
     refusals: int | None = 0  # of the connection, in a row
     # --- its frames
+    ping_took: float | None = None  # where the last step has left `ping`
     sends: int = 0
     sent: list[float] = field(default_factory=list)  # the moments of the newest frames, at most `LIMIT`
     sent_known: bool = True  # whether `sent` holds every frame of the last `WINDOW`
@@ -180,6 +184,8 @@ class TrackedConnection:
     subscriptions_known: bool = False
     desired: set[str] = field(default_factory=set)
     acknowledged: set[str] = field(default_factory=set)
+    next_triggers: tuple[str, ...] | None = None  # one of them is the trigger of the next step
+    withdrawn: set[str] = field(default_factory=set)  # and not yet removed
     established: set[str] = field(default_factory=set)  # ever acknowledged
     rejected: int = 0  # since the last step
     # --- its outages and faults
@@ -237,13 +243,16 @@ class TrackedConnection:
         self.been_up = self.ever_up = self.proven = self.accepted = self.refusals = self.doubtful = None
         self.subscriptions_known = self.complete = False
         self.desired.clear()
+        self.withdrawn.clear()
         self.acknowledged.clear()
         self.established.clear()
-        self.retry = self.covered_from = self.faulty_since = self.awaits = None
+        self.retry = self.covered_from = self.faulty_since = self.awaits = self.origin = self.ping_took = self.next_triggers = (
+            None
+        )
         self.unwanted = False
         self.reset_link()
         self.sent_known, self.erred = False, None
-        self.up_at = self.dialed_at = self.asked_at = self.idle_from = MINUS_INFINITY
+        self.up_at = self.dialed_at = self.asked_at = self.idle_from = self.noted = MINUS_INFINITY
 
     def note_hole(self) -> None:
         """Forget what the missing records may have changed: the state, and whether an outage is under way."""

@@ -15,7 +15,7 @@ import msgspec
 
 from realtime_fsm.audit.formats.text_utils import printable_json
 from realtime_fsm.auditlog.writer import configure
-from realtime_fsm.cli.arguments import number
+from realtime_fsm.cli.arguments import host_and_port, number
 from realtime_fsm.cli.describe import describe_change, describe_failure
 from realtime_fsm.cli.loop import run_until_interrupted
 from realtime_fsm.cli.output import print_problem, write_line
@@ -70,6 +70,10 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
         "--reconnect-attempts", metavar="N", type=_attempts, default=RetryPolicy().reconnect_attempts,
         help="the same after a link has been up (forever)",
     )  # fmt: skip
+    parser.add_argument(
+        "--health", metavar="HOST:PORT", type=host_and_port,
+        help="answer the probes /livez and /readyz of an orchestrator there, over HTTP; port 0 lets the system choose",
+    )  # fmt: skip
 
 
 def _attempts(word: str) -> int | None:
@@ -115,12 +119,25 @@ async def open_connection(options: argparse.Namespace, stack: AsyncExitStack) ->
             trust_env=True,
         )
     )
+    if options.health is not None:
+        await _serve_health(stack, realtime, *options.health)
     realtime._driver.failures.on_failure = _print_failure  # noqa: SLF001  (no state tells of each attempt)
     if sys.stderr.isatty():
         printer = asyncio.ensure_future(_print_changes(realtime.states(), sys.stderr))
         stack.push_async_callback(asyncio.wait, (printer,))  # the last change comes with the disposal
         stack.push_async_callback(realtime.dispose)
     return realtime
+
+
+async def _serve_health(stack: AsyncExitStack, realtime: Realtime, host: str, port: int) -> None:
+    from realtime_fsm.ops.health import serve  # it loads a web server
+
+    try:
+        server = await stack.enter_async_context(serve(realtime, host=host, port=port))
+    except OSError as failure:
+        failure.filename = f"--health {host}:{port}"
+        raise
+    print_problem(f"{server.url}/livez and /readyz tell the health")
 
 
 def _identity(options: argparse.Namespace) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from realtime_fsm.client.blocking_stream import BlockingStream
 from realtime_fsm.client.connection_info import ConnectionInfo
 from realtime_fsm.client.portal import Portal
 from realtime_fsm.client.subscription import CommonOptions, SubscriptionInfo
-from realtime_fsm.errors import BadOption, Disposed, SubscriptionEnded
+from realtime_fsm.errors import BadOption, Disposed, SubscriptionEnded, WrongLoop
 from realtime_fsm.events import T_co
 from realtime_fsm.fsm.canary_policy import Canary
 from realtime_fsm.fsm.table import State
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from types import TracebackType, UnionType
 
     from realtime_fsm.client import listener
+    from realtime_fsm.client.explanation import Explanation
+    from realtime_fsm.client.health import Health
     from realtime_fsm.client.subscription import OnMisfit
     from realtime_fsm.events import A, B, C, D, Event, OneOf
     from realtime_fsm.fsm.change import Change, Gap
@@ -218,6 +220,25 @@ class Realtime(ConnectionInfo):
     def state(self) -> State:
         """The state of the connection."""
         return State.DISPOSING if self._portal.closed else super().state
+
+    def explain(self) -> Explanation:
+        """Explain the state, as `realtime_fsm.Realtime.explain`; from any thread."""
+        return self._between_steps(super().explain)
+
+    def health(self) -> Health:
+        """Tell whether the connection can go on, and whether it delivers. It waits while the connection's thread is blocked."""
+        return self._between_steps(super().health)
+
+    def _between_steps(self, look: Callable[[], T]) -> T:
+        """Look in the connection's thread; at once in this thread, or after its end."""
+
+        async def run() -> T:
+            return look()
+
+        try:
+            return self._portal.call(run)
+        except (Disposed, WrongLoop):
+            return look()
 
     def states(self) -> Iterator[Change]:
         """Iterate over the changes of state from now on; each step blocks, and the stream ends after ``dispose()``."""

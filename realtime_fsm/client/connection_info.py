@@ -1,4 +1,7 @@
-"""The readable facts of a connection, on an event loop and without one."""
+"""The readable facts of a connection, on an event loop and without one.
+
+Design: health and explanation are loaded when a program asks for them, because their texts would slow down each import.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime.driver import Driver  # noqa: TC001  (for tools that read annotations)
 
 if TYPE_CHECKING:
+    from realtime_fsm.client.explanation import Explanation
+    from realtime_fsm.client.health import Health
     from realtime_fsm.errors import RealtimeError
     from realtime_fsm.fsm.change import Failure
     from realtime_fsm.protocol.eras import Era
@@ -54,6 +59,22 @@ class ConnectionInfo(NotebookDisplay):
         None before the first. A later success does not clear it: compare its ``at``.
         """
         return self._driver.last_failure
+
+    def explain(self) -> Explanation:
+        """Explain the state: why it is this one, what is awaited and until when, what failed last, and what to do.
+
+        ``print(realtime.explain())`` is the first step where no events arrive. The call changes nothing, and is meant for people:
+        its sentences may change with a release. Call it on the event loop of the connection.
+        """
+        from realtime_fsm.client.explanation import explanation_of
+
+        return explanation_of(self._driver, self.state, self._connection_id)
+
+    def health(self) -> Health:
+        """Tell whether the connection can go on, and whether it delivers. Any thread may call it, at any time."""
+        from realtime_fsm.client.health import health_of
+
+        return health_of(self._driver, self.state)
 
     @property
     def era(self) -> Era | None:

@@ -209,3 +209,21 @@ GUARD_LABELS: Mapping[str, str] = MappingProxyType(
 
 NEGATED_GUARD_LABELS: Mapping[str, str] = MappingProxyType({Guard.MAY_RETRY: "retries used up"})
 """The guards whose *failing* tells more than the trigger, with the words for the arrow of a row behind them."""
+
+DEADLINES: Mapping[str, str] = MappingProxyType(
+    {
+        "dial": "the next dial is due in {}",
+        "upgrade": "the answer to the dial is awaited for {} more",
+        "greeting": "the greeting of the server is awaited for {} more",
+        "reply": "the reply to a request is awaited for {} more",
+        "pong": "the answer to a ping is awaited for {} more",
+        "ping": "the next ping is due in {}",
+        "idling": "the link is closed in {}, because nothing is subscribed",
+        "renewal": "another link takes the place of this one in {}, because of its age",
+        "handover": "a link with the new channels is dialed in {}",
+        "stability": "the link counts as stable in {}",
+        "budget": "the next request may leave in {}: the send budget is used up",
+        "repetition": "the request that failed is repeated in {}",
+    }
+)
+"""The meaning of each deadline, with a place for the time that is left."""

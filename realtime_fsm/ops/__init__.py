@@ -1,1 +1,1 @@
-"""What operators use beside the client: telemetry, health, the inspector and the doctor."""
+"""The tools of operators beside the client: telemetry, health, the inspector and the doctor."""

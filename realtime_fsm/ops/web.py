@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
+from realtime_fsm.client.portal import Portal
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from types import TracebackType
@@ -51,7 +53,7 @@ class Response:
 
 
 class WebServer:
-    """A server of pages, as an async context manager.
+    """A server of pages, as an async context manager; in a plain ``with`` it runs in its own thread.
 
     Args:
         pages: each path, with its page.
@@ -68,7 +70,7 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        """The address of the server, without a path."""
+        """The URL of the server, without a path."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
@@ -76,7 +78,7 @@ class WebServer:
         """Listen.
 
         Raises:
-            OSError: when the address cannot be taken.
+            OSError: when host and port cannot be taken.
         """
         await self._runner.setup()
         try:
@@ -96,6 +98,19 @@ class WebServer:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.aclose()
+
+    def __enter__(self) -> Self:
+        self._portal = Portal("this web server")
+        self._portal.last = self.aclose
+        try:
+            self._portal.call(self.start)
+        except BaseException:
+            self._portal.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._portal.close()
 
 
 def _adapted(page: Callable[[Request], Awaitable[Response]]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.deadlines import awaited
 from realtime_fsm.fsm.guards import GUARDS
 from realtime_fsm.fsm.inputs import Acknowledged, ErrorReceived, GreetingReceived, Pong, Recovered
 from realtime_fsm.fsm.machine import ConnectionMachine
 from realtime_fsm.fsm.notes import apply_notes
 from realtime_fsm.fsm.pacer import Pacer
-from realtime_fsm.fsm.table import LIVE, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.tracking import Policies
     from realtime_fsm.fsm.commands import Command, StepResult
     from realtime_fsm.fsm.inputs import Input
+    from realtime_fsm.fsm.table import State
 
 DEFAULT_DRAW = 0.5
 """The random number for a step that needs none."""
@@ -160,20 +161,4 @@ class MachineHarness:
     @property
     def awaited(self) -> str:
         """The name of the deadline; empty without a deadline."""
-        context, due = self.context, self.context.deadline
-        if due is None:
-            return ""
-        if self.state not in LIVE:
-            return "dial" if context.link is None else context.link.phase.value
-        if self.state is State.PING:
-            return "pong"
-        deadlines = {
-            "reply": context.reply_by,
-            "idling": context.idle_at if self.state is State.UNSUBSCRIBED else None,
-            "renewal": context.renew_at,
-            "handover": context.handover_at,
-            "ping": context.ping_at,
-            "stability": context.stable_at,
-            "budget" if context.again_at is None else "repetition": context.budget_at,
-        }
-        return next(name for name, moment in deadlines.items() if moment == due)
+        return awaited(self.context)

@@ -96,6 +96,11 @@ class Prober:
         self._writing_since: float | None = None  # of a call of ``write`` that has not returned, and was not told of
         self._write_callback = None if canary.write is None else Callback("canary", canary.write)
 
+    @property
+    def is_deaf(self) -> bool:
+        """Whether a canary was missed, and nothing has shown since that events arrive, or that this cannot be shown."""
+        return self._deaf is not None
+
     # --- what the driver tells ----------------------------------------------------------------------------------------
 
     def follow_step(self) -> None:

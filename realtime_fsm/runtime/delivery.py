@@ -82,6 +82,7 @@ class SubscriptionDelivery:
     Attributes:
         put: takes an event. Outside of catching up it is the `put` of the buffer, so the hot path pays nothing.
         last_timestamp: the server's time of the last event that had one, as it came.
+        received: how many events links have brought, dropped ones included.
         failures: how many of the user's callables raised.
         misfits: how many events did not fit the type of its payloads.
         spared: the task of a callable that ends this subscription, and goes on after that.
@@ -91,10 +92,11 @@ class SubscriptionDelivery:
         "_already_delivered", "_audit", "_backlog", "_before_gap", "_catch_up", "_catch_up_since", "_catch_up_task",
         "_caught_up_to", "_expects_gap", "_failed", "_gate", "_loop", "_on_gap", "_options", "_recent_versions",
         "_report", "_usual_put", "acknowledged", "buffer", "failures", "gaps", "granted", "last_reported_outage",
-        "last_timestamp", "misfits", "put", "removed", "spared", "spec", "tasks", "updating",
+        "last_timestamp", "misfits", "put", "received", "removed", "spared", "spec", "tasks", "updating",
     )  # fmt: skip
 
     failures: int
+    received: int
 
     def __init__(
         self,
@@ -119,6 +121,7 @@ class SubscriptionDelivery:
         self.last_reported_outage: tuple[Outage, int] | None = None  # the last outage that ended for it, and which of its losses
         self.updating: asyncio.Lock = asyncio.Lock()  # one change of what it listens to at a time
         self.last_timestamp: Any = None
+        self.received = 0
         self.gaps: list[Gap] = []
         self.failures = 0
         self.misfits: int = 0

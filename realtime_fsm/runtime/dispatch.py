@@ -116,6 +116,7 @@ class Dispatcher:
             elif len(identifiers) == 1 and (delivery := delivery_of(identifiers[0])) is not None:
                 if (timestamp := event._timestamp) is not None:  # noqa: SLF001  (as it came: most are never asked for)
                     delivery.last_timestamp = timestamp
+                delivery.received += 1
                 should_yield = delivery.put(event)
             else:
                 should_yield = (bool(identifiers) or not in_url) and route(event)  # the routes have found no subscription

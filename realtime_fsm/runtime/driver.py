@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.commands import Command, TransitionTaken
     from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.inputs import Input
+    from realtime_fsm.fsm.table import Trigger
+    from realtime_fsm.fsm.tablespec import Row
     from realtime_fsm.protocol.eras import Era
     from realtime_fsm.runtime.credentials import Credentials
     from realtime_fsm.runtime.handover import Handover
@@ -76,6 +78,7 @@ class Driver(Calls):
     Attributes:
         project: the id of the project.
         failures: the newest failed attempt, or loss of a link, and what the next ones are reported to.
+        entered_by: the transition rule that led into the state; None in the state of the beginning.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Driver(Calls):
         self._transport = transport
         self._url = url
         self.project = project
+        self.entered_by: Row[State, Trigger] | None = None
         self._draw = random_source()
         self._run_context = copy_context()
         self._inputs: list[Input] = []
@@ -344,6 +348,7 @@ class Driver(Calls):
             self._audit.fault(transition.fault, at)
         if row.dest is None:
             return
+        self.entered_by = row
         change = Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at)
         for follower in self._state_watchers:
             follower.put(change)

@@ -23,14 +23,16 @@ class Failures:
 
     Attributes:
         last: the newest one.
+        noted_at: its moment, in seconds of the machine's clock.
         on_failure: called with each attempt that failed; it must not raise.
     """
 
-    __slots__ = ("_context", "last", "on_failure")
+    __slots__ = ("_context", "last", "noted_at", "on_failure")
 
     def __init__(self, context: ConnectionContext) -> None:
         self._context = context
         self.last: Failure | None = None
+        self.noted_at: float = 0.0
         self.on_failure: Callable[[Failure], object] | None = None
 
     def note(self, transition: TransitionTaken, at: datetime, now: float) -> None:
@@ -38,7 +40,7 @@ class Failures:
         effects = transition.row.effects
         only_asks_for_era = Effect.USE_URL_SUBSCRIPTIONS in effects
         if transition.cause is not None and Effect.ABORT_LINK in effects and not only_asks_for_era:
-            self.last = Failure(transition.cause, at, self._next_dial(at, now))
+            self.last, self.noted_at = Failure(transition.cause, at, self._next_dial(at, now)), now
             if transition.row.source is State.RECONNECTING and self.on_failure is not None:
                 self.on_failure(self.last)
         elif self.last is not None and Effect.DIAL in effects and self._context.link is None:  # it waits for its turn

@@ -38,16 +38,17 @@ class OutageTracker:
 
     Attributes:
         current: the one under way, if there is one.
+        faulty_since: since when a server fault has lasted on a link that drains; None without one.
     """
 
-    __slots__ = ("_audit", "_cause", "_dialed", "_faulty_since", "_lost", "_planned", "current")
+    __slots__ = ("_audit", "_cause", "_dialed", "_lost", "_planned", "current", "faulty_since")
 
     def __init__(self, audit: AuditWriter) -> None:
         self._audit = audit
         self._cause, self._planned = "", True  # of the step under way
         self._dialed = 0  # in the step under way, before it is known whether an outage begins with it
         self._lost = False  # whether a link was lost in the step under way
-        self._faulty_since: float | None = None  # of a server fault that lasts until its link is lost
+        self.faulty_since: float | None = None
         self.current: Outage | None = None
 
     def begin_step(self, transition: TransitionTaken | None) -> None:
@@ -66,7 +67,7 @@ class OutageTracker:
 
     def reach_back(self, since: float) -> None:
         """Note a server fault on a link that is lost, or begins to drain: events are missing since the server last worked."""
-        self._faulty_since = since
+        self.faulty_since = since
 
     def end_fault(self, now: float) -> float | None:
         """Forget such a fault: an event on the draining link proves that the server works.
@@ -74,17 +75,17 @@ class OutageTracker:
         Returns:
             For how many seconds it had proved nothing; None without a fault.
         """
-        since, self._faulty_since = self._faulty_since, None
+        since, self.faulty_since = self.faulty_since, None
         return None if since is None else now - since
 
     def end_handover(self) -> None:
         """Forget such a fault: the handover that is over reports the undelivered events of its old link itself."""
-        self._faulty_since = None
+        self.faulty_since = None
 
     def lose(self, now: float, *, retired: bool = False) -> None:
         """Begin an outage, or count another loss in the one under way; `retired` if the old link of a handover has ended."""
         self._lost = True
-        faulty_since, self._faulty_since = self._faulty_since, None
+        faulty_since, self.faulty_since = self.faulty_since, None
         if self.current is not None:
             self.current.losses += 1
             return

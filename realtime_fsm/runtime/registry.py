@@ -117,6 +117,7 @@ class DeliveryRegistry:
             if (subscriber := subscriber_of(identifier)) is not None:
                 if timestamp is not None:
                     subscriber.last_timestamp = timestamp
+                subscriber.received += 1
                 if subscriber.put(event):
                     should_yield = True
             elif identifier == CANARY:
@@ -183,6 +184,7 @@ class DeliveryRegistry:
         for subscriber in [self.subscribers[identifier] for identifier in event._subscriptions]:  # noqa: SLF001
             if subscriber.note_out_of_order(event) and handover is not None:
                 handover.disordered.add(subscriber)
+            subscriber.received += 1
             should_yield = subscriber.put(event) or should_yield
         return should_yield
 

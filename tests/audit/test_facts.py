@@ -14,9 +14,9 @@ from realtime_fsm.protocol.options import Timeouts
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.verdicts import altered, found
-from support.wholelog import BACK, DIAL, FIRST_UP, PONG, RECORDS, edited, kind, renumbered
+from support.wholelog import BACK, DIAL, FIRST_UP, PONG, RECORDS, edited, kind, moved_on, renumbered
 
-AGES = ("status", "era", "lag")
+AGES = ("status", "era", "lag", "at")
 """Fields that older logs lack."""
 
 
@@ -26,6 +26,10 @@ def delayed(index: int, seconds: float, lag: float = 0.0) -> list[Record]:
     opened, closed = kind("outage"), kind("outage", 1)
     if opened < index < closed:
         records[closed] = {**records[closed], "seconds": records[closed]["seconds"] + seconds}
+    after = index + 1
+    if records[after].get("event") == "realtime.ping":
+        records[after] = {**records[after], "round_trip": records[after]["round_trip"] + seconds}
+    records[index:] = moved_on(records[index:], seconds)
     for number, record in enumerate(records[index:], index):
         if "dwell" in record:
             records[number] = {**record, "dwell": record["dwell"] + seconds}
@@ -95,7 +99,8 @@ def test_an_opening_is_in_time_or_late_by_the_first_one() -> None:
         bench.do(Opened(bench.generation), after=7.0)
     first = next(index for index, record in enumerate(records) if record.get("row") == "rec21")
     assert found(audited(lines_of(records))) == ("conformant", None)
-    late = [*records[:first], {**records[first], "dwell": 6.0}, *records[first + 1 :]]
+    late = moved_on(records[first : first + 1], 6.0)
+    late = [*records[:first], {**late[0], "dwell": 6.0}, *records[first + 1 :]]
     assert found(audited(lines_of(late))) == ("violated", "deadline")
 
 

@@ -10,7 +10,7 @@ import pytest
 from realtime_fsm.audit import collector
 from support.brokenlogs import Record, audited
 from support.commands import audit as main
-from support.wholelog import BACK, LINES, LOSS, PONG, RECORDS, kind, renamed, write
+from support.wholelog import BACK, LINES, LOSS, PONG, RECORDS, kind, moved_on, renamed, write
 
 FORMATS = ["text", "markdown", "html", "json", "junit"]
 HEALTHY: list[Record] = RECORDS[:LOSS]
@@ -27,7 +27,7 @@ def longer(seconds: float) -> list[Record]:
             record["dwell"] += seconds
             record["lag"] = seconds
     records[closed]["seconds"] += seconds
-    return records
+    return [*records[:dial], *moved_on(records[dial:], seconds)]
 
 
 WRONG = [{**record, "row": "sub41"} if index == PONG else record for index, record in enumerate(RECORDS)]

@@ -8,8 +8,11 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -168,3 +171,63 @@ async def test_an_event_cannot_command_the_terminal() -> None:
     assert shown.removesuffix("\r\n").isprintable()
     assert "Zürich" in shown
     assert json.loads(shown)["payload"] == payload
+
+
+def probed(url: str) -> tuple[int, dict[str, object]]:
+    try:
+        with urlopen(url, timeout=PATIENCE) as reply:  # noqa: S310  (a URL that the command printed)
+            return reply.status, json.load(reply)
+    except HTTPError as refusal:
+        return refusal.code, json.load(refusal)
+
+
+def test_health_answers_probes_until_the_command_ends() -> None:
+    with (
+        serving("--every", "0.05") as endpoint,
+        running("listen", endpoint, "--project", "demo", "rows", "--health", "127.0.0.1:0", stderr=subprocess.PIPE) as listener,
+    ):
+        assert listener.stderr is not None
+        told = listener.stderr.readline()
+        found = re.fullmatch(r"realtime-fsm: (http://127\.0\.0\.1:\d+)/livez and /readyz tell the health\n", told)
+        assert found is not None, told
+        assert line(listener)
+        assert probed(f"{found[1]}/livez")[0] == 200
+        status, body = probed(f"{found[1]}/readyz")
+        assert (status, body["ready"]) == (200, True)
+        listener.send_signal(signal.SIGINT)
+        assert listener.wait(PATIENCE) == 130
+        listener.stderr.close()
+        with pytest.raises(OSError, match="refused"):
+            probed(f"{found[1]}/livez")
+
+
+def test_health_is_not_ready_without_a_server() -> None:
+    words = ("listen", "http://127.0.0.1:1/v1", "--project", "demo", "rows", "--attempts", "forever", "--health", "[::1]:0")
+    with running(*words, stderr=subprocess.PIPE) as listener:
+        assert listener.stderr is not None
+        url = listener.stderr.readline().split()[1].removesuffix("/livez")
+        assert "Connection refused" in listener.stderr.readline()
+        status, body = probed(f"{url}/readyz")
+        assert (status, body["live"], body["ready"]) == (503, True, False)
+        assert "Connection refused" in json.dumps(body)
+        assert probed(f"{url}/livez")[0] == 200
+        listener.terminate()
+        assert listener.wait(PATIENCE) == 128 + signal.SIGTERM
+        listener.stderr.close()
+
+
+def test_a_port_of_health_in_use_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = result_of("listen", "http://127.0.0.1:1/v1", "--project", "demo", "rows", "--health", where)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"realtime-fsm: --health {where}: ")
+    assert "address already in use" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("word", ["8080", ":8080", "::1:8080", "localhost:http", "localhost:99999"])
+def test_health_needs_a_host_and_a_port(word: str) -> None:
+    result = result_of("listen", "http://127.0.0.1:1/v1", "--project", "demo", "rows", "--health", word)
+    assert result.returncode == 2
+    assert repr(word.rpartition(":")[2] if "localhost" in word else word) in result.stderr

@@ -64,6 +64,14 @@ class Soak:
                     return
                 await asyncio.sleep(0.2)
 
+    def supervise(self) -> None:
+        """Start each relay again that has ended with an error, as a supervisor does: at its start it waits for no broker."""
+        for number, relay in enumerate(self.relays):
+            if relay.process.poll() is not None:
+                self.faults["relay ended"] += 1
+                print(relay.process.communicate()[1].splitlines()[-1], flush=True)
+                self.relays[number] = self.start_relay()
+
     async def disturb(self) -> None:
         """Kill or freeze one part, and let it come back."""
         fault = random.choice(["relay killed", "broker killed", "server killed", "relay frozen", "broker frozen"])
@@ -120,9 +128,11 @@ async def main(seconds: float, rate: int, every: float) -> list[str]:
             while time.monotonic() < until:
                 await asyncio.sleep(random.uniform(0.5, 1.5) * every)
                 await soak.disturb()
+                soak.supervise()
             messages: list[Any] = []
             for _ in range(30):  # rows may still be written, and the relays may still catch up
                 await asyncio.sleep(2)
+                soak.supervise()
                 messages = await soak.stream()
                 if len({row for _, row in messages if row}) == soak.count and soak.done.keys() >= {each for each, _ in messages}:
                     break

@@ -26,6 +26,7 @@ MODULES = (
     "realtime_fsm",
     "realtime_fsm.audit",
     "realtime_fsm.catch_up",
+    "realtime_fsm.health",
     "realtime_fsm.identity",
     "realtime_fsm.relay",
     "realtime_fsm.sync",

@@ -78,6 +78,11 @@ def moved(lines: list[bytes], index: int, places: int) -> list[bytes]:
     return [*rest[:there], lines[index], *rest[there:]]
 
 
+def moved_on(records: list[Record], seconds: float) -> list[Record]:
+    """The same records, with the machine's clock so many seconds later."""
+    return [{**record, "at": record["at"] + seconds} if "at" in record else record for record in records]
+
+
 def shifted(index: int, seconds: float) -> list[bytes]:
     """One dwell altered."""
     return edited(index, dwell=RECORDS[index]["dwell"] + seconds)
