@@ -45,6 +45,12 @@ class Soak:
     def start_server(self) -> Process:
         return Process("support.orders", self.port, self.table, self.count, 1 / self.rate)
 
+    def end_rows(self) -> None:
+        """Kill the server, and start one that publishes nothing more: the relays catch up with the last rows."""
+        self.server.kill()
+        self.count = len(read_rows(self.table))
+        self.server = self.start_server()
+
     def start_relay(self) -> Process:
         return Process("support.relaying", f"http://127.0.0.1:{self.port}/v1", self.broker.url, self.table)
 
@@ -129,8 +135,9 @@ async def main(seconds: float, rate: int, every: float) -> list[str]:
                 await asyncio.sleep(random.uniform(0.5, 1.5) * every)
                 await soak.disturb()
                 soak.supervise()
+            soak.end_rows()
             messages: list[Any] = []
-            for _ in range(30):  # rows may still be written, and the relays may still catch up
+            for _ in range(30):  # the relays may still catch up
                 await asyncio.sleep(2)
                 soak.supervise()
                 messages = await soak.stream()
