@@ -24,6 +24,7 @@ import nats
 from nats.errors import Error
 
 from support.broker import Broker, Process, client_of
+from support.orders import read_rows
 
 
 class Soak:
